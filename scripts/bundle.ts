@@ -44,7 +44,9 @@ await build({
   },
   format: 'esm',
   // CommonJS packages call require for Node's own modules
-  banner: { js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);",
+  },
 });
 
 // small, and alone: it reads the bundle by itself
@@ -65,7 +67,11 @@ await build({
   format: 'cjs',
   outExtension: { '.js': '.cjs' },
   banner: { js: "const troupeUrl = require('node:url').pathToFileURL(__filename).href;" },
-  define: { 'import.meta.url': 'troupeUrl', 'import.meta.dirname': '__dirname', TROUPE_VERSION: JSON.stringify(version) },
+  define: {
+    'import.meta.url': 'troupeUrl',
+    'import.meta.dirname': '__dirname',
+    TROUPE_VERSION: JSON.stringify(version),
+  },
 });
 
 // the page's files are served as they are, from beside the bundle

@@ -44,7 +44,11 @@ async function demo(): Promise<number> {
   }
   left.push(...(await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words, isExpected)));
   for (const line of left) console.log(`left on the machine: ${line}`);
-  say(left.length === 0 ? 'the machine is as it was: mounts, namespaces, cgroups, processes, links' : 'the machine is NOT as it was');
+  say(
+    left.length === 0
+      ? 'the machine is as it was: mounts, namespaces, cgroups, processes, links'
+      : 'the machine is NOT as it was',
+  );
   return left.length === 0 ? 0 : 1;
 }
 
@@ -69,7 +73,9 @@ async function life({ socket, directory }: Instance, image: string, follow: Foll
     logDirectory: logs,
     linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
   };
-  const { podSandboxId } = await step('RunPodSandbox', () => runtime.runPodSandbox({ config: sandboxConfig }));
+  const { podSandboxId } = await step('RunPodSandbox', () =>
+    runtime.runPodSandbox({ config: sandboxConfig }),
+  );
   const status = await runtime.podSandboxStatus({ podSandboxId });
   console.log(`    address ${status.status?.network?.ip ?? '?'}`);
   const { containerId } = await step('CreateContainer', () =>
@@ -79,7 +85,11 @@ async function life({ socket, directory }: Instance, image: string, follow: Foll
       config: {
         metadata: { name: 'hello', attempt: 0 },
         image: { image: pulled.imageRef },
-        command: ['sh', '-c', 'echo "hello from $(hostname)"; trap "echo bye; exit 0" TERM; while :; do sleep 0.1; done'],
+        command: [
+          'sh',
+          '-c',
+          'echo "hello from $(hostname)"; trap "echo bye; exit 0" TERM; while :; do sleep 0.1; done',
+        ],
         logPath: 'hello.log',
         linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
       },
@@ -87,13 +97,18 @@ async function life({ socket, directory }: Instance, image: string, follow: Foll
   );
   await step('StartContainer', () => runtime.startContainer({ containerId }));
   const answer = await step('ExecSync', () =>
-    runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo "exec sees pid 1: $(cat /proc/1/comm)"'], timeout: 10n }),
+    runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', 'echo "exec sees pid 1: $(cat /proc/1/comm)"'],
+      timeout: 10n,
+    }),
   );
   console.log(`    ${Buffer.from(answer.stdout).toString().trim()}`);
   await step('StopContainer', () => runtime.stopContainer({ containerId, timeout: 10n }));
   const ended = await runtime.containerStatus({ containerId });
   console.log(`    exit code ${ended.status?.exitCode ?? '?'}, reason ${ended.status?.reason ?? '?'}`);
-  for (const line of (await readFile(join(logs, 'hello.log'), 'utf8')).trim().split('\n')) console.log(`    log  ${line}`);
+  for (const line of (await readFile(join(logs, 'hello.log'), 'utf8')).trim().split('\n'))
+    console.log(`    log  ${line}`);
   await step('RemoveContainer', () => runtime.removeContainer({ containerId }));
   await step('StopPodSandbox', () => runtime.stopPodSandbox({ podSandboxId }));
   await step('RemovePodSandbox', () => runtime.removePodSandbox({ podSandboxId }));

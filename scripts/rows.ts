@@ -9,7 +9,8 @@ function textsOfTests(): readonly string[] {
     if (!file.endsWith('.test.ts') && !file.startsWith('test/sim/')) continue;
     walk(program, (node) => {
       if (node.type === 'Literal' && typeof node['value'] === 'string') texts.push(node['value']);
-      if (node.type === 'TemplateElement') texts.push(String((node['value'] as { readonly raw: string }).raw));
+      if (node.type === 'TemplateElement')
+        texts.push(String((node['value'] as { readonly raw: string }).raw));
     });
   }
   return texts;
@@ -18,14 +19,25 @@ function textsOfTests(): readonly string[] {
 const tests = textsOfTests().join('\n');
 const isNamed = (word: string): boolean => new RegExp(`\\b${word}\\b`, 'u').test(tests);
 
-const rows = textOf('test/rows.txt').split('\n').filter((line) => /^[FIS]\d/u.test(line));
-const rpcs = [...textOf('proto/runtime/v1/api.proto').matchAll(/^ *rpc (\w+)/gmu)].map((match) => match[1] ?? '');
+const rows = textOf('test/rows.txt')
+  .split('\n')
+  .filter((line) => /^[FIS]\d/u.test(line));
+const rpcs = [...textOf('proto/runtime/v1/api.proto').matchAll(/^ *rpc (\w+)/gmu)].map(
+  (match) => match[1] ?? '',
+);
 
 let withoutTest = 0;
-for (const [what, all] of [['RPCs', rpcs], ['faults', rows.filter((row) => row.startsWith('F'))], ['invariants', rows.filter((row) => row.startsWith('I'))], ['security', rows.filter((row) => row.startsWith('S'))]] as const) {
+for (const [what, all] of [
+  ['RPCs', rpcs],
+  ['faults', rows.filter((row) => row.startsWith('F'))],
+  ['invariants', rows.filter((row) => row.startsWith('I'))],
+  ['security', rows.filter((row) => row.startsWith('S'))],
+] as const) {
   const missing = all.filter((row) => !isNamed(row.split(' ', 1)[0] ?? ''));
   withoutTest += missing.length;
-  console.log(`${what}: ${all.length - missing.length} of ${all.length} stand in the name of a test; without one:`);
+  console.log(
+    `${what}: ${all.length - missing.length} of ${all.length} stand in the name of a test; without one:`,
+  );
   for (const row of missing) console.log(`  ${row}`);
 }
 console.log(`${withoutTest} rows without a test`);

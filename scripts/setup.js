@@ -11,7 +11,19 @@
 //              and busybox-static conflict with each other, docker-registry and nginx would start services.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -34,7 +46,9 @@ const programDirectories = [
 const installed = {
   runc: { program: 'runc' },
   conmon: { program: 'conmon' },
-  'containernetworking-plugins': { anyOf: ['/usr/lib/cni/bridge', '/opt/cni/bin/bridge', '/usr/libexec/cni/bridge'] },
+  'containernetworking-plugins': {
+    anyOf: ['/usr/lib/cni/bridge', '/opt/cni/bin/bridge', '/usr/libexec/cni/bridge'],
+  },
   iptables: { program: 'iptables' },
   iproute2: { program: 'ip' },
   crun: { program: 'crun' },
@@ -61,7 +75,9 @@ const installed = {
 const wished = {
   // buildah runs itself anew for each RUN, without the environment that leads to the unpacked libraries
   libgpgme11: { anyOf: ['x86_64', 'aarch64'].map((arch) => `/usr/lib/${arch}-linux-gnu/libgpgme.so.11`) },
-  'chromium-headless-shell': { anyOf: ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'] },
+  'chromium-headless-shell': {
+    anyOf: ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'],
+  },
 };
 
 /** Name of the directory below the cache → packages unpacked into it, and whether their libraries come, too. */
@@ -71,7 +87,10 @@ const unpacked = {
   nginx: { packages: ['nginx'], withLibraries: true },
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
   // what images of the node e2e suite have beside busybox
-  'image-programs': { packages: ['bash', 'curl', 'hostname', 'netcat-openbsd', 'util-linux'], withLibraries: true },
+  'image-programs': {
+    packages: ['bash', 'curl', 'hostname', 'netcat-openbsd', 'util-linux'],
+    withLibraries: true,
+  },
   // who fills and reads layouts and archives, and builds images, in the tests of formats
   skopeo: { packages: ['skopeo'], withLibraries: true },
   buildah: { packages: ['buildah'], withLibraries: true },
@@ -91,7 +110,12 @@ const modes = {
   packages: { needsRoot: false, install: [], wish: [], unpack: [] },
   start: { needsRoot: true, install: toStart, wish: [], unpack: [] },
   demo: { needsRoot: true, install: toStart, wish: [], unpack: ['busybox-static'] },
-  test: { needsRoot: true, install: forTests(Object.keys(installed)), wish: Object.keys(wished), unpack: forTests(Object.keys(unpacked)) },
+  test: {
+    needsRoot: true,
+    install: forTests(Object.keys(installed)),
+    wish: Object.keys(wished),
+    unpack: forTests(Object.keys(unpacked)),
+  },
   vm: { needsRoot: true, install: Object.keys(installed), wish: [], unpack: Object.keys(unpacked) },
 };
 
@@ -145,7 +169,9 @@ function checkRoot(mode) {
 
 /** What node_modules must have been installed from: the lockfile, on this kind of machine. */
 const wantedStamp = () => {
-  const lock = createHash('sha256').update(readFileSync(join(checkout, 'package-lock.json'))).digest('hex');
+  const lock = createHash('sha256')
+    .update(readFileSync(join(checkout, 'package-lock.json')))
+    .digest('hex');
   return `${lock} ${process.platform} ${process.arch}\n`;
 };
 
@@ -153,36 +179,62 @@ function installNodePackages() {
   const stampFile = join(checkout, 'node_modules', '.troupe-setup');
   const stamp = wantedStamp();
   const pinnedNode = join(checkout, 'node_modules', `node-linux-${process.arch}`);
-  if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp && existsSync(join(pinnedNode, 'bin/node'))) return;
+  if (
+    existsSync(stampFile) &&
+    readFileSync(stampFile, 'utf8') === stamp &&
+    existsSync(join(pinnedNode, 'bin/node'))
+  )
+    return;
 
-  const pinnedVersion = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).optionalDependencies[`node-linux-${process.arch}`];
-  if (pinnedVersion === undefined) giveUp(`no Node is pinned for ${process.platform} ${process.arch}: troupe runs on Linux, x64 and arm64`);
+  const pinnedVersion = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).optionalDependencies[
+    `node-linux-${process.arch}`
+  ];
+  if (pinnedVersion === undefined)
+    giveUp(`no Node is pinned for ${process.platform} ${process.arch}: troupe runs on Linux, x64 and arm64`);
   say('installing the npm packages of package-lock.json (some 550 MB, once)');
   const environment = { ...process.env };
   // A `nodedir` inherited from the caller's configuration would let node-gyp compile against the headers of another Node.
   environment.npm_config_nodedir = pinnedNode;
   // npm puts its own settings for the outer script there; `--global` or `--omit dev` of the caller is not meant for us.
-  for (const name of ['npm_config_global', 'npm_config_location', 'npm_config_omit', 'npm_config_production', 'NODE_ENV']) {
+  for (const name of [
+    'npm_config_global',
+    'npm_config_location',
+    'npm_config_omit',
+    'npm_config_production',
+    'NODE_ENV',
+  ]) {
     delete environment[name];
   }
   // Never `npm ci`: a lockfile written on one platform lacks the binaries of the others, and npm 11's `ci` refuses it.
   // --no-save: another npm version must not rewrite the lockfile in its own format.
-  const args = ['install', '--no-save', '--no-audit', '--no-fund', '--include=dev', '--include=optional', '--loglevel=error'];
+  const args = [
+    'install',
+    '--no-save',
+    '--no-audit',
+    '--no-fund',
+    '--include=dev',
+    '--include=optional',
+    '--loglevel=error',
+  ];
   const npm = process.env.npm_execpath;
   // npm leaves out optional packages (the native parts of the tools are such) whose `engines` don't fit the Node it runs
   // on. Everything here will run on the pinned Node, so that is the version npm gets to see.
   environment.NODE_OPTIONS = `--require "${join(checkout, 'scripts/support/pretend-node.cjs')}"`;
   environment.TROUPE_PINNED_NODE = pinnedVersion;
-  const ok = npm !== undefined && npm.endsWith('.js')
-    ? run(process.execPath, [npm, ...args], { cwd: checkout, env: environment })
-    : run('npm', args, { cwd: checkout, env: environment });
+  const ok =
+    npm !== undefined && npm.endsWith('.js')
+      ? run(process.execPath, [npm, ...args], { cwd: checkout, env: environment })
+      : run('npm', args, { cwd: checkout, env: environment });
   if (!ok) giveUp('npm install failed (its reason stands above); nothing else was changed');
   // npm 8 does not link it (two optional packages name the same program), and then every script runs the wrong Node.
   const link = join(checkout, 'node_modules/.bin/node');
   rmSync(link, { force: true });
   symlinkSync(join('..', `node-linux-${process.arch}`, 'bin/node'), link);
   const missing = missingPackages();
-  if (missing.length > 0) giveUp(`npm left out packages of package-lock.json (try again; is the network down?): ${missing.join(' ')}`);
+  if (missing.length > 0)
+    giveUp(
+      `npm left out packages of package-lock.json (try again; is the network down?): ${missing.join(' ')}`,
+    );
   writeFileSync(stampFile, stamp);
 }
 
@@ -214,7 +266,9 @@ const aptEnvironment = {
 };
 
 const apt = (...args) =>
-  run('apt-get', ['-q', '-o', 'Dpkg::Use-Pty=0', '-o', `DPkg::Lock::Timeout=${APT_LOCK_SECONDS}`, ...args], { env: aptEnvironment });
+  run('apt-get', ['-q', '-o', 'Dpkg::Use-Pty=0', '-o', `DPkg::Lock::Timeout=${APT_LOCK_SECONDS}`, ...args], {
+    env: aptEnvironment,
+  });
 
 const unpackedDirectory = (name) => join(cache, 'debian', name);
 
@@ -222,10 +276,14 @@ const unpackedDirectory = (name) => join(cache, 'debian', name);
 function withLibraryPackages(name) {
   const names = [name];
   for (const of of names) {
-    const lines = execFileSync('apt-cache', ['depends', '--no-recommends', '--no-suggests', of], { encoding: 'utf8', env: aptEnvironment }).split('\n');
+    const lines = execFileSync('apt-cache', ['depends', '--no-recommends', '--no-suggests', of], {
+      encoding: 'utf8',
+      env: aptEnvironment,
+    }).split('\n');
     for (const line of lines) {
       const dependency = /^\s+(?:Pre)?Depends: ((?:lib|zlib)[^\s<>:]+)/.exec(line)?.[1];
-      if (dependency !== undefined && !dependency.startsWith('libnginx-mod') && !names.includes(dependency)) names.push(dependency);
+      if (dependency !== undefined && !dependency.startsWith('libnginx-mod') && !names.includes(dependency))
+        names.push(dependency);
     }
   }
   return names;
@@ -242,7 +300,10 @@ function unpack(name) {
     const all = withLibraries ? packages.flatMap(withLibraryPackages) : packages;
     say(`unpacking below ${cache}: ${all.join(' ')}`);
     // As root apt would fetch as the user _apt, who may not write here.
-    const fetched = run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', ...all], { cwd: debs, env: aptEnvironment });
+    const fetched = run('apt-get', ['-q', '-o', 'APT::Sandbox::User=root', 'download', ...all], {
+      cwd: debs,
+      env: aptEnvironment,
+    });
     if (!fetched) giveUp(`apt-get download ${all.join(' ')} failed (its reason stands above)`);
     const files = execFileSync('find', [debs, '-name', '*.deb'], { encoding: 'utf8' }).trim().split('\n');
     for (const file of files) {
@@ -261,10 +322,13 @@ function installDebianPackages(mode) {
   if (missing.length === 0 && toUnpack.length === 0) return;
 
   if (!isThere({ program: 'apt-get' })) {
-    giveUp(`this machine has no apt-get; install these yourself, then try again: ${[...missing, ...toUnpack].join(' ')}`);
+    giveUp(
+      `this machine has no apt-get; install these yourself, then try again: ${[...missing, ...toUnpack].join(' ')}`,
+    );
   }
   if (missing.length > 0) say(`installing Debian packages: ${missing.join(' ')}`);
-  if (toUnpack.length > 0) say(`unpacking parts of Debian packages, not installing them: ${toUnpack.join(' ')}`);
+  if (toUnpack.length > 0)
+    say(`unpacking parts of Debian packages, not installing them: ${toUnpack.join(' ')}`);
   // A single unreachable third-party list makes `update` fail while the packages themselves can be had.
   if (!apt('update')) say('apt-get update failed for some list; trying with what there is');
   if (missing.length > 0 && !apt('install', '--yes', '--no-install-recommends', ...missing)) {
@@ -276,18 +340,24 @@ function installDebianPackages(mode) {
 /** After the others, whose installation has brought apt's lists up to date. */
 function installWished(mode) {
   for (const name of modes[mode].wish.filter((one) => !isThere(wished[one]))) {
-    const isKnown = isThere({ program: 'apt-cache' }) && spawnSync('apt-cache', ['show', '--quiet', name], { stdio: 'ignore' }).status === 0;
+    const isKnown =
+      isThere({ program: 'apt-cache' }) &&
+      spawnSync('apt-cache', ['show', '--quiet', name], { stdio: 'ignore' }).status === 0;
     if (!isKnown) say(`${name} cannot be had here; the tests that need it are skipped`);
-    else if (!apt('install', '--yes', '--no-install-recommends', name)) say(`${name} could not be installed (its reason stands above); the tests that need it are skipped`);
+    else if (!apt('install', '--yes', '--no-install-recommends', name))
+      say(`${name} could not be installed (its reason stands above); the tests that need it are skipped`);
   }
 }
 
 function main() {
   const mode = process.argv[2] ?? 'packages';
-  if (!Object.hasOwn(modes, mode)) giveUp(`unknown mode "${mode}"; there are: ${Object.keys(modes).join(', ')}`);
+  if (!Object.hasOwn(modes, mode))
+    giveUp(`unknown mode "${mode}"; there are: ${Object.keys(modes).join(', ')}`);
   if (process.platform !== 'linux') giveUp(`troupe runs on Linux; this is ${process.platform}`);
   if (Number(process.versions.node.split('.')[0]) < OLDEST_NODE_MAJOR) {
-    giveUp(`Node ${process.versions.node} is too old for the set-up; it needs ${OLDEST_NODE_MAJOR} or later (the rest brings its own)`);
+    giveUp(
+      `Node ${process.versions.node} is too old for the set-up; it needs ${OLDEST_NODE_MAJOR} or later (the rest brings its own)`,
+    );
   }
   checkRoot(mode);
   installNodePackages();
@@ -309,10 +379,15 @@ function newestChange(directory) {
 /** One file starts in half the time; the launcher runs the sources where the bundle is older than they are. */
 function bundle() {
   const made = join(checkout, 'dist/troupe.cjs');
-  const changed = Math.max(newestChange(join(checkout, 'src')), statSync(join(checkout, 'package.json')).mtimeMs);
+  const changed = Math.max(
+    newestChange(join(checkout, 'src')),
+    statSync(join(checkout, 'package.json')).mtimeMs,
+  );
   if (existsSync(made) && statSync(made).mtimeMs > changed) return;
   if (!run(join(checkout, 'node_modules/.bin/node'), ['scripts/bundle.ts'], { cwd: checkout })) {
-    say('the bundle could not be made (its reason stands above); troupe runs from its sources, which starts slower');
+    say(
+      'the bundle could not be made (its reason stands above); troupe runs from its sources, which starts slower',
+    );
   }
 }
 

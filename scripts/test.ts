@@ -7,7 +7,10 @@ import { checkout, programStep, runSteps, summarize, vitestStep } from './suppor
 summarize(
   await runSteps([
     // ahead of the tests, so that a cold build is a step of its own (two minutes, once)
-    programStep('build crictl, runc and a shim', [process.execPath, join(checkout, 'test/support/tools/main.ts')]),
+    programStep('build crictl, runc and a shim', [
+      process.execPath,
+      join(checkout, 'test/support/tools/main.ts'),
+    ]),
     ...firstSteps,
     vitestStep('simulation', ['sim']),
     vitestStep('integration', ['integration']),

@@ -11,7 +11,14 @@ const passwd = [
   'www-data:x:33:33:www-data:/var/www:/bin/false',
   'nobody:x:65534:65534:nobody:/nonexistent:/bin/false',
 ] as const;
-const group = ['root:x:0:', 'daemon:x:1:', 'tty:x:5:', 'www-data:x:33:', 'users:x:100:', 'nogroup:x:65534:'] as const;
+const group = [
+  'root:x:0:',
+  'daemon:x:1:',
+  'tty:x:5:',
+  'www-data:x:33:',
+  'users:x:100:',
+  'nogroup:x:65534:',
+] as const;
 
 /** What goes into /etc/passwd and /etc/group beside the users that every busybox image of ours has. */
 export interface MoreUsers {
@@ -35,7 +42,9 @@ export function busyboxEntries(program: string, without: readonly string[] = [])
   const applets = execFileSync(program, ['--list'], { encoding: 'utf8' }).trim().split('\n');
   const directory = (path: string, mode = 0o755): TarEntry => ({ type: 'directory', path, mode });
   return [
-    ...['bin', 'sbin', 'usr', 'usr/bin', 'usr/sbin', 'etc', 'home', 'lib', 'proc', 'sys', 'dev', 'run'].map((path) => directory(path)),
+    ...['bin', 'sbin', 'usr', 'usr/bin', 'usr/sbin', 'etc', 'home', 'lib', 'proc', 'sys', 'dev', 'run'].map(
+      (path) => directory(path),
+    ),
     ...['var', 'var/log', 'var/run', 'var/www'].map((path) => directory(path)),
     directory('root', 0o700),
     directory('tmp', 0o1777),

@@ -4,6 +4,7 @@ import { checkout, programStep, type Step, vitestStep } from './steps.ts';
 const program = (name: string): string => join(checkout, 'node_modules/.bin', name);
 
 const typesAndLint: readonly Step[] = [
+  programStep('format', [program('oxfmt'), '--check']),
   programStep('types', [program('tsc')]),
   programStep('lint', [program('oxlint'), '--type-aware']),
 ];

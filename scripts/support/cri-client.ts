@@ -1,5 +1,15 @@
 // A CRI client over the generated contract: for demo, bench, churn and tests. What the kubelet does with grpc-go.
-import { type DescMessage, type DescMethod, type DescMethodServerStreaming, type DescMethodUnary, type MessageInitShape, type MessageShape, create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  type DescMessage,
+  type DescMethod,
+  type DescMethodServerStreaming,
+  type DescMethodUnary,
+  type MessageInitShape,
+  type MessageShape,
+  create,
+  fromBinary,
+  toBinary,
+} from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { ImageService, RuntimeService } from '../../src/gen/runtime/v1/api_pb.ts';
 
@@ -7,16 +17,17 @@ import { ImageService, RuntimeService } from '../../src/gen/runtime/v1/api_pb.ts
 const MESSAGE_BYTES = 16 * 1024 * 1024;
 
 type Methods<S extends { readonly method: object }> = {
-  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never]: S['method'][K] extends DescMethodUnary<
-    infer I extends DescMessage,
-    infer O extends DescMessage
-  >
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never
+  ]: S['method'][K] extends DescMethodUnary<infer I extends DescMessage, infer O extends DescMessage>
     ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
     : never;
 };
 
 type Streams<S extends { readonly method: object }> = {
-  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never]: S['method'][K] extends DescMethodServerStreaming<
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never
+  ]: S['method'][K] extends DescMethodServerStreaming<
     infer I extends DescMessage,
     infer O extends DescMessage
   >
@@ -66,19 +77,27 @@ export function criClient(socket: string): CriClient {
   };
 }
 
-function methodsOf<S extends typeof RuntimeService | typeof ImageService>(channel: Client, service: S): Methods<S> {
+function methodsOf<S extends typeof RuntimeService | typeof ImageService>(
+  channel: Client,
+  service: S,
+): Methods<S> {
   const methods: Record<string, unknown> = {};
   for (const method of service.methods) {
     if (!isUnary(method)) continue;
-    methods[method.localName] = (request: object, options: CallOptions = {}) => call(channel, service.typeName, method, request, options);
+    methods[method.localName] = (request: object, options: CallOptions = {}) =>
+      call(channel, service.typeName, method, request, options);
   }
   return methods as Methods<S>;
 }
 
-function streamsOf<S extends typeof RuntimeService | typeof ImageService>(channel: Client, service: S): Streams<S> {
+function streamsOf<S extends typeof RuntimeService | typeof ImageService>(
+  channel: Client,
+  service: S,
+): Streams<S> {
   const streams: Record<string, unknown> = {};
   for (const method of service.methods as readonly DescMethod[]) {
-    if (method.methodKind === 'server_streaming') streams[method.localName] = (request: object) => stream(channel, service.typeName, method, request);
+    if (method.methodKind === 'server_streaming')
+      streams[method.localName] = (request: object) => stream(channel, service.typeName, method, request);
   }
   return streams as Streams<S>;
 }
@@ -105,7 +124,13 @@ function isUnary(method: DescMethod): method is DescMethodUnary {
   return method.methodKind === 'unary';
 }
 
-function call(channel: Client, service: string, method: DescMethodUnary, request: object, options: CallOptions): Promise<object> {
+function call(
+  channel: Client,
+  service: string,
+  method: DescMethodUnary,
+  request: object,
+  options: CallOptions,
+): Promise<object> {
   return new Promise((resolve, reject) => {
     const started = channel.makeUnaryRequest(
       `/${service}/${method.name}`,

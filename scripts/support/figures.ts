@@ -20,7 +20,8 @@ export function withBlock(text: string, name: string, block: string): string {
 
 /** Short commit, with a plus when files differ from it, and the day. */
 export function commitAndDate(): string {
-  const git = (...args: string[]): string => execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
+  const git = (...args: string[]): string =>
+    execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
   const isChanged = git('status', '--porcelain', '--', 'src', 'bin', 'package-lock.json') !== '';
   return `commit ${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${new Date().toISOString().slice(0, 10)}`;
 }

@@ -36,8 +36,13 @@ export interface Image {
 
 const digestOf = (bytes: Uint8Array): string => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 const blobOf = (mediaType: string, bytes: Buffer): Blob => ({ mediaType, digest: digestOf(bytes), bytes });
-const jsonBlob = (mediaType: string, value: object): Blob => blobOf(mediaType, Buffer.from(JSON.stringify(value)));
-const descriptor = ({ mediaType, digest, bytes }: Blob): object => ({ mediaType, digest, size: bytes.length });
+const jsonBlob = (mediaType: string, value: object): Blob =>
+  blobOf(mediaType, Buffer.from(JSON.stringify(value)));
+const descriptor = ({ mediaType, digest, bytes }: Blob): object => ({
+  mediaType,
+  digest,
+  size: bytes.length,
+});
 
 /**
  * A layer with these entries. Without compression its digest is the same with every version of zlib.
@@ -52,7 +57,11 @@ export function layerOf(entries: readonly TarEntry[], compression: 'gzip' | 'non
 }
 
 /** An OCI image for this machine's architecture, made of these layers, lowest first; annotations are its manifest's. */
-export function imageOf(config: RunConfig, layers: readonly Layer[], annotations?: Readonly<Record<string, string>>): Image {
+export function imageOf(
+  config: RunConfig,
+  layers: readonly Layer[],
+  annotations?: Readonly<Record<string, string>>,
+): Image {
   const configBlob = jsonBlob('application/vnd.oci.image.config.v1+json', {
     created: '1970-01-01T00:00:00Z',
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,

@@ -61,7 +61,10 @@ export default class ProgressReporter implements Reporter {
 
   #print(): void {
     const nowMs = performance.now();
-    const running = [...this.#running.values()].map(({ name, sinceMs }) => ({ name, seconds: (nowMs - sinceMs) / 1000 }));
+    const running = [...this.#running.values()].map(({ name, sinceMs }) => ({
+      name,
+      seconds: (nowMs - sinceMs) / 1000,
+    }));
     const line = progressLine({
       files: this.#files,
       filesDone: this.#filesDone,

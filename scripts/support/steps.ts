@@ -45,7 +45,12 @@ async function runShown(argv: readonly string[]): Promise<number> {
     env['NO_COLOR'] = '1';
     delete env['FORCE_COLOR'];
   }
-  const child = spawn(program, args, { cwd: checkout, env, stdio: ['ignore', 'inherit', 'inherit'], detached: true });
+  const child = spawn(program, args, {
+    cwd: checkout,
+    env,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    detached: true,
+  });
   const forward = (signal: NodeJS.Signals): void => {
     if (child.pid !== undefined) process.kill(-child.pid, signal);
     process.exitCode = 130;
@@ -81,7 +86,11 @@ export const programStep = (name: string, argv: readonly string[]): Step => ({
 });
 
 /** A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the tests'. */
-export const vitestStep = (name: string, projects: readonly string[], files: readonly string[] = []): Step => ({
+export const vitestStep = (
+  name: string,
+  projects: readonly string[],
+  files: readonly string[] = [],
+): Step => ({
   name,
   run: async () => {
     const directory = await mkdtemp(join(tmpdir(), 'troupe-tests-'));
@@ -107,23 +116,40 @@ export const vitestStep = (name: string, projects: readonly string[], files: rea
 });
 
 /** Counts a report of vitest's JSON reporter. A file that can't be loaded and a bad exit code are failures, too. */
-export function countTests(name: string, code: number, text: string | undefined): Omit<StepResult, 'name' | 'seconds'> {
+export function countTests(
+  name: string,
+  code: number,
+  text: string | undefined,
+): Omit<StepResult, 'name' | 'seconds'> {
   const failures: string[] = [];
   const skips: string[] = [];
   let passed = 0;
-  if (text === undefined) return { passed, failed: 1, skipped: 0, failures: [`vitest wrote no report for ${name} (exit code ${code})`], skips };
+  if (text === undefined)
+    return {
+      passed,
+      failed: 1,
+      skipped: 0,
+      failures: [`vitest wrote no report for ${name} (exit code ${code})`],
+      skips,
+    };
   const report = JSON.parse(text) as JsonReport;
   for (const file of report.testResults) {
     const failuresBefore = failures.length;
     for (const test of file.assertionResults) {
       if (test.status === 'passed') passed += 1;
-      else (test.status === 'failed' ? failures : skips).push(`${file.name.replace(`${checkout}/`, '')} > ${test.fullName}`);
+      else
+        (test.status === 'failed' ? failures : skips).push(
+          `${file.name.replace(`${checkout}/`, '')} > ${test.fullName}`,
+        );
     }
     const isUnexplained = file.status === 'failed' && failures.length === failuresBefore;
-    if (isUnexplained) failures.push(`${file.name.replace(`${checkout}/`, '')}: ${file.message || 'could not be run'}`);
+    if (isUnexplained)
+      failures.push(`${file.name.replace(`${checkout}/`, '')}: ${file.message || 'could not be run'}`);
   }
   if (failures.length === 0 && (code !== 0 || !report.success)) {
-    failures.push(`vitest ended with ${code} for ${name} although no test failed: an error outside the tests, shown above`);
+    failures.push(
+      `vitest ended with ${code} for ${name} although no test failed: an error outside the tests, shown above`,
+    );
   }
   if (passed + failures.length + skips.length === 0) failures.push(`${name}: not a single test was found`);
   return { passed, failed: failures.length, skipped: skips.length, failures, skips };
@@ -147,7 +173,9 @@ export function summarize(results: readonly StepResult[]): void {
   const total = { passed: 0, failed: 0, skipped: 0 };
   console.log('\nstep                         seconds  passed  failed  skipped');
   for (const { name, seconds, passed, failed, skipped } of results) {
-    console.log(`${name.padEnd(28)} ${seconds.toFixed(1).padStart(7)} ${String(passed).padStart(7)} ${String(failed).padStart(7)} ${String(skipped).padStart(8)}`);
+    console.log(
+      `${name.padEnd(28)} ${seconds.toFixed(1).padStart(7)} ${String(passed).padStart(7)} ${String(failed).padStart(7)} ${String(skipped).padStart(8)}`,
+    );
     total.passed += passed;
     total.failed += failed;
     total.skipped += skipped;
@@ -159,5 +187,7 @@ export function summarize(results: readonly StepResult[]): void {
   const isNothing = total.passed === 0;
   if (isNothing) console.log('not a single test ran');
   if (total.failed > 0 || isNothing) process.exitCode = 1;
-  console.log(`${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
+  console.log(
+    `${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`,
+  );
 }

@@ -15,7 +15,8 @@ function header(entry: TarEntry, size: number): Buffer {
   const name = entry.type === 'directory' ? `${entry.path}/` : entry.path;
   const target = 'target' in entry ? entry.target : '';
   // ustar without its prefix field: no path of ours is that long, and one that were must not be cut silently.
-  if (Buffer.byteLength(name) > 100 || Buffer.byteLength(target) > 100) throw new Error(`tar of ${name}: path longer than 100 bytes`);
+  if (Buffer.byteLength(name) > 100 || Buffer.byteLength(target) > 100)
+    throw new Error(`tar of ${name}: path longer than 100 bytes`);
   const octal = (value: number, offset: number, width: number): void => {
     block.write(`${value.toString(8).padStart(width - 1, '0')}\0`, offset, 'latin1');
   };

@@ -26,7 +26,8 @@ function contentOf(images: ReadonlyMap<string, Image>): Content {
     const repository = name.slice(0, colon);
     manifests.set(`${repository}@${name.slice(colon + 1)}`, image.manifest);
     manifests.set(`${repository}@${image.manifest.digest}`, image.manifest);
-    for (const blob of [image.config, ...image.layers.map((layer) => layer.blob)]) blobs.set(blob.digest, blob);
+    for (const blob of [image.config, ...image.layers.map((layer) => layer.blob)])
+      blobs.set(blob.digest, blob);
   }
   return { manifests, blobs };
 }
@@ -34,13 +35,17 @@ function contentOf(images: ReadonlyMap<string, Image>): Content {
 function find(content: Content, path: string): Blob | undefined {
   const [, repository, kind, reference] = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(path) ?? [];
   if (repository === undefined || reference === undefined) return undefined;
-  return kind === 'manifests' ? content.manifests.get(`${repository}@${reference}`) : content.blobs.get(reference);
+  return kind === 'manifests'
+    ? content.manifests.get(`${repository}@${reference}`)
+    : content.blobs.get(reference);
 }
 
 function answer(content: Content, request: IncomingMessage, response: ServerResponse): void {
   const path = decodeURIComponent(new URL(request.url ?? '/', 'http://registry').pathname);
   if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.writeHead(405, { 'content-type': 'application/json' }).end('{"errors":[{"code":"UNSUPPORTED"}]}');
+    response
+      .writeHead(405, { 'content-type': 'application/json' })
+      .end('{"errors":[{"code":"UNSUPPORTED"}]}');
     return;
   }
   if (path === '/v2/' || path === '/v2') {
@@ -50,7 +55,9 @@ function answer(content: Content, request: IncomingMessage, response: ServerResp
   const blob = find(content, path);
   if (blob === undefined) {
     const code = path.includes('/manifests/') ? 'MANIFEST_UNKNOWN' : 'BLOB_UNKNOWN';
-    response.writeHead(404, { 'content-type': 'application/json' }).end(JSON.stringify({ errors: [{ code, message: path }] }));
+    response
+      .writeHead(404, { 'content-type': 'application/json' })
+      .end(JSON.stringify({ errors: [{ code, message: path }] }));
     return;
   }
   response.writeHead(200, {

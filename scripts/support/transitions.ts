@@ -40,7 +40,9 @@ export function followTransitions(read: () => Promise<string>, tell: (line: stri
       const event = parse(line);
       if (event?.msg !== 'state' || event.time === undefined) continue;
       first ??= event.time;
-      tell(`${String(event.time - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`);
+      tell(
+        `${String(event.time - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`,
+      );
     }
   };
   const loop = (async () => {

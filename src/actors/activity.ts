@@ -102,7 +102,8 @@ export class Activity {
    * they would have; the actor hears of either.
    */
   abort(owner: string, reason: string): void {
-    for (const entry of [...(this.#byOwner.get(owner) ?? [])]) entry.abort(new FaultError(fault('cancelled', reason)));
+    for (const entry of [...(this.#byOwner.get(owner) ?? [])])
+      entry.abort(new FaultError(fault('cancelled', reason)));
   }
 
   /** Aborts all effects of an actor and settles when each has ended. */
@@ -171,15 +172,30 @@ export class Activity {
   #tell(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {
     const kind = ended?.kind;
     const outcome = kind === undefined ? 'ok' : kind === 'timedOut' || kind === 'cancelled' ? kind : 'failed';
-    this.#observer?.ended({ owner, effect, sinceMonoMs, endMonoMs: this.#clock.monoMs(), outcome, fault: ended });
+    this.#observer?.ended({
+      owner,
+      effect,
+      sinceMonoMs,
+      endMonoMs: this.#clock.monoMs(),
+      outcome,
+      fault: ended,
+    });
   }
 
-  #bounded<T>(entry: Entry, timeoutMs: number, controller: AbortController, work: () => Promise<T>): Promise<T> {
+  #bounded<T>(
+    entry: Entry,
+    timeoutMs: number,
+    controller: AbortController,
+    work: () => Promise<T>,
+  ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const giveUp = (): void => {
         controller.abort(new Error('gave up'));
         try {
-          fail('timedOut', `${entry.effect}: ${entry.waiting?.on ?? 'the driver'} gave no answer within ${timeoutMs} ms`);
+          fail(
+            'timedOut',
+            `${entry.effect}: ${entry.waiting?.on ?? 'the driver'} gave no answer within ${timeoutMs} ms`,
+          );
         } catch (thrown) {
           reject(thrown);
         }

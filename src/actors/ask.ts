@@ -75,10 +75,14 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       finish(() => settleWith(outcome, question, resolve, reject));
     };
     const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
-      finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));
+      finish(() =>
+        reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))),
+      );
 
     asker.activity.asked(address, call.cause);
-    cleanups.push(() => asker.activity.answered(address, call.cause, directory.view(address)?.settled !== false));
+    cleanups.push(() =>
+      asker.activity.answered(address, call.cause, directory.view(address)?.settled !== false),
+    );
     cleanups.push(directory.listen(address, consider));
     if (call.deadlineMonoMs !== undefined) {
       cleanups.push(at(clock, call.deadlineMonoMs, () => stopEarly('timedOut')));
@@ -98,7 +102,12 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
   });
 }
 
-function settleWith<T>(outcome: Outcome<T>, question: Question<T>, resolve: (value: T) => void, reject: (reason: FaultError) => void): void {
+function settleWith<T>(
+  outcome: Outcome<T>,
+  question: Question<T>,
+  resolve: (value: T) => void,
+  reject: (reason: FaultError) => void,
+): void {
   if ('fault' in outcome) {
     reject(new FaultError(outcome.fault));
     return;
@@ -117,7 +126,13 @@ function at(clock: ClockPort, monoMs: number, act: () => void): () => void {
  * Tries again the undo of what a restart would bring back under the name that is asked for (I4): the disk refused to
  * record that it is not wanted. Rejects with the reason when it is still owed.
  */
-export function untilForgotten(asker: Asker, { address }: View, attempted: string, call: Call, command: { readonly type: string }): Promise<true> {
+export function untilForgotten(
+  asker: Asker,
+  { address }: View,
+  attempted: string,
+  call: Call,
+  command: { readonly type: string },
+): Promise<true> {
   return ask(asker, call, {
     address,
     attempted: `${attempted}: waiting for ${address} to be forgotten`,
@@ -126,7 +141,12 @@ export function untilForgotten(asker: Asker, { address }: View, attempted: strin
       if (gone) return { ok: true };
       if (now?.settled !== true) return undefined;
       const why = now.fault?.message ?? `it is ${now.path}`;
-      return { fault: fault('outside', `${attempted}: ${address} had this name and is still on record: ${why}`, { subject: address, retryable: true }) };
+      return {
+        fault: fault('outside', `${attempted}: ${address} had this name and is still on record: ${why}`, {
+          subject: address,
+          retryable: true,
+        }),
+      };
     },
   });
 }
@@ -138,7 +158,9 @@ export function untilForgotten(asker: Asker, { address }: View, attempted: strin
 export function forCall(why: Fault, attempted: string, id: string): Fault {
   const message = why.message.includes(id) ? why.message : `${attempted}: ${why.message}`;
   if (why.kind !== 'cancelled') return { ...why, message };
-  return fault('superseded', `${message}: another call has stopped, removed or replaced it meanwhile`, { subject: id });
+  return fault('superseded', `${message}: another call has stopped, removed or replaced it meanwhile`, {
+    subject: id,
+  });
 }
 
 function stillThere<T>(asker: Asker, question: Question<T>, kind: 'timedOut' | 'cancelled'): string {

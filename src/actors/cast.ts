@@ -56,7 +56,8 @@ export function createTroupe(options: CastOptions): Troupe {
   const stage = createStage(options, (supervisor, address, input) => {
     // a call that was admitted may come here after the drain has ended the supervisors
     const ref = root.system.get(supervisor) as AnyActorRef | undefined;
-    if (ref === undefined) return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
+    if (ref === undefined)
+      return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
     return ref.send({ type: 'child.start', address, input });
   });
   releaseLayers(stage);
@@ -73,9 +74,22 @@ function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartC
   const directory = new Directory();
   const activity = new Activity(ports.clock);
   const layers = new LayerBook(ledger, ports.storage);
-  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), interrupted: new Map(), debrisAt: undefined, layersChanged: true };
+  const sweeping: Sweeping = {
+    ports,
+    directory,
+    layers,
+    unclaimed: new Map(),
+    interrupted: new Map(),
+    debrisAt: undefined,
+    layersChanged: true,
+  };
   const stage: Stage = {
-    ports, ledger, directory, activity, layers, sweeping,
+    ports,
+    ledger,
+    directory,
+    activity,
+    layers,
+    sweeping,
     progress: new PullProgress(ports.clock),
     selinux,
     clock: ports.clock,
@@ -98,18 +112,26 @@ function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartC
 function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolean): Promise<void> {
   const { ports, directory, activity } = stage;
   return onOwn(activity, view.address, async (fx) => {
-    const [origin, how] = remove ? (['RemovePodSandbox', 'remove'] as const) : (['StopPodSandbox', 'stop'] as const);
+    const [origin, how] = remove
+      ? (['RemovePodSandbox', 'remove'] as const)
+      : (['StopPodSandbox', 'stop'] as const);
     await endAll(stage, view.id, innerCall(stage, fx, origin), how);
     const swept = await sweepSandbox(ports, view, remove, fx);
-    if (remove && ports.nri.isActive()) await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
+    if (remove && ports.nri.isActive())
+      await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
     settle(directory, swept, remove);
   });
 }
 
-function sweepQuarantinedContainer({ ports, directory, activity }: Stage, view: ContainerView, remove: boolean): Promise<void> {
+function sweepQuarantinedContainer(
+  { ports, directory, activity }: Stage,
+  view: ContainerView,
+  remove: boolean,
+): Promise<void> {
   return onOwn(activity, view.address, async (fx) => {
     const swept = await sweepContainer(ports, view, remove, fx);
-    if (remove && ports.nri.isActive()) await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
+    if (remove && ports.nri.isActive())
+      await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
     settle(directory, swept, remove);
   });
 }
@@ -117,14 +139,21 @@ function sweepQuarantinedContainer({ ports, directory, activity }: Stage, view: 
 /** Before the actor starts, so that nothing takes its layers away. */
 function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
   layers.hold(`container/${id}`, layersOf(image));
-  if (entry === 'new' && restore !== undefined && 'layer' in restore.from) layers.hold(restoreOf(`container/${id}`), [restore.from.layer]);
+  if (entry === 'new' && restore !== undefined && 'layer' in restore.from)
+    layers.hold(restoreOf(`container/${id}`), [restore.from.layer]);
 }
 
 /** Whatever held layers releases them when it has gone. */
 function releaseLayers({ directory, layers, sweeping }: Stage): void {
   directory.listenToAll((view, gone) => {
     // once it is made, or can't be, its checkpoint's image may go
-    if (view.kind === 'container' && view.spec.restore !== undefined && (gone || view.settled) && layers.release(restoreOf(view.address))) sweeping.layersChanged = true;
+    if (
+      view.kind === 'container' &&
+      view.spec.restore !== undefined &&
+      (gone || view.settled) &&
+      layers.release(restoreOf(view.address))
+    )
+      sweeping.layersChanged = true;
     if (!gone || view.kind === 'sandbox') return;
     layers.release(view.address);
     sweeping.layersChanged = true;
@@ -151,7 +180,11 @@ function layersOf({ layers, volumes }: ImageUse): readonly Digest[] {
 }
 
 /** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
-function onOwn(activity: Activity, address: string, work: (fx: EffectContext) => Promise<void>): Promise<void> {
+function onOwn(
+  activity: Activity,
+  address: string,
+  work: (fx: EffectContext) => Promise<void>,
+): Promise<void> {
   return activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
 }
 
@@ -169,7 +202,9 @@ function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {
     settleAll: effectLogic(activity, 'settleAll', actorLimits.drainMs, (_input, fx) => settleAll(stage, fx)),
     ...supervisors(stage),
     janitor: janitorMachine({
-      sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) => sweepOnce(stage.sweeping, fx)),
+      sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) =>
+        sweepOnce(stage.sweeping, fx),
+      ),
     }),
   });
   return createActor(machine, {
@@ -195,23 +230,29 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
   const { ports, ledger, directory, activity, clock } = stage;
   const shared = { directory, activity, clock, log: ports.log };
   const world = () =>
-    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) => observeWorld(ports, ledger, fx));
+    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) =>
+      observeWorld(ports, ledger, fx),
+    );
   const containersOf = {
-    stopAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'StopPodSandbox'), 'stop'),
-    removeAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),
+    stopAll: (id: SandboxId, fx: EffectContext) =>
+      endAll(stage, id, innerCall(stage, fx, 'StopPodSandbox'), 'stop'),
+    removeAll: (id: SandboxId, fx: EffectContext) =>
+      endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),
   };
   return {
     sandboxes: supervisorLogic({
       ...shared,
       logic: sandboxMachine(sandboxEffects(ports, activity, containersOf)),
       view: sandboxView,
-      rebuild: async (address) => planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
+      rebuild: async (address) =>
+        planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
     }),
     containers: supervisorLogic({
       ...shared,
       logic: containerMachine(containerEffects(ports, activity)),
       view: containerView,
-      rebuild: async (address) => planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
+      rebuild: async (address) =>
+        planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
     }),
     pulls: supervisorLogic({
       ...shared,
@@ -225,5 +266,9 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
 
 /** A sandbox's own wait for its containers: ended a little before its bound, so that the reason is still told. */
 function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
-  return { cause: innerCause(origin), signal: fx.signal, deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs };
+  return {
+    cause: innerCause(origin),
+    signal: fx.signal,
+    deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs,
+  };
 }

@@ -24,14 +24,32 @@ export interface PodWish {
 }
 
 /** One container's; `timeoutMs` 0 for our own bound. */
-export function checkpointContainer(stage: ContainerStage, wanted: Wanted, timeoutMs: number, call: Call): Promise<void> {
+export function checkpointContainer(
+  stage: ContainerStage,
+  wanted: Wanted,
+  timeoutMs: number,
+  call: Call,
+): Promise<void> {
   const attempted = `CheckpointContainer ${wanted.id}`;
-  return checkpoint(stage, { attempted, owner: containerAddress(wanted.id), timeoutMs, wanted: [wanted] }, call);
+  return checkpoint(
+    stage,
+    { attempted, owner: containerAddress(wanted.id), timeoutMs, wanted: [wanted] },
+    call,
+  );
 }
 
 /** Several of one pod, of one moment. */
-export function checkpointSandbox(stage: ContainerStage, id: SandboxId, wish: PodWish, call: Call): Promise<void> {
-  return checkpoint(stage, { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...wish }, call);
+export function checkpointSandbox(
+  stage: ContainerStage,
+  id: SandboxId,
+  wish: PodWish,
+  call: Call,
+): Promise<void> {
+  return checkpoint(
+    stage,
+    { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...wish },
+    call,
+  );
 }
 
 /** A checkpoint that a container of this pod is to be made of. */
@@ -43,8 +61,14 @@ export interface RestoreWish {
 }
 
 /** What it says, for the caller to hold against the request. */
-export function describeCheckpoint(stage: ContainerStage, { attempted, sandboxId, from }: RestoreWish, call: Call): Promise<CheckpointFacts> {
-  const sandbox = stage.directory.sandbox(sandboxId) ?? fail('notFound', `${attempted}: no such sandbox`, { subject: sandboxId });
+export function describeCheckpoint(
+  stage: ContainerStage,
+  { attempted, sandboxId, from }: RestoreWish,
+  call: Call,
+): Promise<CheckpointFacts> {
+  const sandbox =
+    stage.directory.sandbox(sandboxId) ??
+    fail('notFound', `${attempted}: no such sandbox`, { subject: sandboxId });
   const bound = boundOf(stage, 0, call);
   return stage.activity.run(sandboxAddress(sandboxId), 'describeCheckpoint', bound, call.signal, (fx) =>
     stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
@@ -67,7 +91,11 @@ interface Wish {
 }
 
 /** Stopping a container that is frozen to be read ends the checkpoint, which lets it go: its signals and its grace count then. */
-async function checkpoint(stage: ContainerStage, { attempted, owner, timeoutMs, wanted, directory: into }: Wish, call: Call): Promise<void> {
+async function checkpoint(
+  stage: ContainerStage,
+  { attempted, owner, timeoutMs, wanted, directory: into }: Wish,
+  call: Call,
+): Promise<void> {
   const { ports, activity, directory } = stage;
   const containers = wanted.map((one) => described(running(stage, one.id, attempted), one));
   const controller = new AbortController();
@@ -77,7 +105,8 @@ async function checkpoint(stage: ContainerStage, { attempted, owner, timeoutMs, 
   if (call.signal.aborted) onCancel();
   const deaf = containers.map(({ id }) =>
     directory.listen(containerAddress(id), (view, gone) => {
-      if (gone || !IS_RUNNING.has(view.state)) giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
+      if (gone || !IS_RUNNING.has(view.state))
+        giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
     }),
   );
   const bound = boundOf(stage, timeoutMs, call);
@@ -86,7 +115,12 @@ async function checkpoint(stage: ContainerStage, { attempted, owner, timeoutMs, 
     call.signal.removeEventListener('abort', onCancel);
   };
   await activity
-    .run(owner, 'checkpoint', bound, controller.signal, (fx) => ports.checkpoints.checkpoint({ attempted, containers, ...(into === undefined ? {} : { emptyDirectory: into }) }, fx))
+    .run(owner, 'checkpoint', bound, controller.signal, (fx) =>
+      ports.checkpoints.checkpoint(
+        { attempted, containers, ...(into === undefined ? {} : { emptyDirectory: into }) },
+        fx,
+      ),
+    )
     .then(hearNoMore, (thrown: unknown) => {
       hearNoMore();
       throw thrown;
@@ -98,11 +132,15 @@ const IS_RUNNING: ReadonlySet<string> = new Set(['running', 'updating']);
 
 function running(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
   const view = stage.directory.container(id);
-  if (view === undefined || !view.listed) return fail('notFound', `${attempted}: no such container ${id}`, { subject: id });
+  if (view === undefined || !view.listed)
+    return fail('notFound', `${attempted}: no such container ${id}`, { subject: id });
   if (view.criState === 'running' && IS_RUNNING.has(view.state)) return view;
   return fail('wrongState', `${attempted}: container ${id} is ${view.path}, not running`, { subject: id });
 }
 
-function described({ id, handler, spec, image, createdAtNs, effective }: ContainerView, { archive }: Wanted): CheckpointedContainer {
+function described(
+  { id, handler, spec, image, createdAtNs, effective }: ContainerView,
+  { archive }: Wanted,
+): CheckpointedContainer {
   return { id, handler, spec, image, createdAtNs, logPath: effective?.logPath ?? '', archive };
 }

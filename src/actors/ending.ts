@@ -12,7 +12,13 @@ import type { ContainerView } from './views.ts';
  * exec in a container that has ended, and then read that it runs: an end is visible only when it is durable, and answers
  * have to agree with some order (I12, F71).
  */
-export async function orItsEnd<T>(stage: ContainerStage, id: ContainerId, attempted: string, call: Call, command: () => Promise<T>): Promise<T> {
+export async function orItsEnd<T>(
+  stage: ContainerStage,
+  id: ContainerId,
+  attempted: string,
+  call: Call,
+  command: () => Promise<T>,
+): Promise<T> {
   try {
     return await command();
   } catch (thrown) {
@@ -21,21 +27,36 @@ export async function orItsEnd<T>(stage: ContainerStage, id: ContainerId, attemp
     await ask(stage, call, {
       address: view.address,
       attempted: `${attempted}: waiting for the end of container ${id} to be recorded`,
-      answer: (now, gone) => (gone || (now?.kind === 'container' && now.criState === 'exited') ? { ok: true } : undefined),
+      answer: (now, gone) =>
+        gone || (now?.kind === 'container' && now.criState === 'exited') ? { ok: true } : undefined,
     });
     throw thrown;
   }
 }
 
 /** The same for what is done to a living container: where a tool fails because its process has ended meanwhile, that is the refusal. */
-export function whileItLives<T>(stage: ContainerStage, id: ContainerId, attempted: string, call: Call, command: () => Promise<T>): Promise<T> {
+export function whileItLives<T>(
+  stage: ContainerStage,
+  id: ContainerId,
+  attempted: string,
+  call: Call,
+  command: () => Promise<T>,
+): Promise<T> {
   return orItsEnd(stage, id, attempted, call, async () => {
     try {
       return await command();
     } catch (thrown) {
       const view = stage.directory.container(id);
-      if (!isOfKind(thrown, 'outside') || (view !== undefined && view.criState !== 'exited' && !isEnding(stage, view))) throw thrown;
-      throw new FaultError({ ...thrown.fault, kind: 'wrongState', message: `${thrown.fault.message}: the container has ended` });
+      if (
+        !isOfKind(thrown, 'outside') ||
+        (view !== undefined && view.criState !== 'exited' && !isEnding(stage, view))
+      )
+        throw thrown;
+      throw new FaultError({
+        ...thrown.fault,
+        kind: 'wrongState',
+        message: `${thrown.fault.message}: the container has ended`,
+      });
     }
   });
 }
@@ -48,5 +69,9 @@ function isOfKind(thrown: unknown, kind: FaultKind): thrown is FaultError {
 function isEnding({ ports }: ContainerStage, { state, criState, init, updatable }: ContainerView): boolean {
   if (criState === 'exited') return false;
   // within its grace it may go on for hours, and a command fails for reasons of its own
-  return (state === 'stopping' && !updatable) || state === 'finishing' || (init !== undefined && !ports.runtime.isAlive(init));
+  return (
+    (state === 'stopping' && !updatable) ||
+    state === 'finishing' ||
+    (init !== undefined && !ports.runtime.isAlive(init))
+  );
 }

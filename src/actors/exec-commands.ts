@@ -9,14 +9,22 @@ import type { ExecResult } from './ports/runtime.ts';
 import { isAlive } from './views.ts';
 
 /** Output and exit code of a command; `timeoutMs` 0: only the call's own deadline. */
-export function execSync(stage: ContainerStage, id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult> {
+export function execSync(
+  stage: ContainerStage,
+  id: ContainerId,
+  argv: readonly string[],
+  timeoutMs: number,
+  call: Call,
+): Promise<ExecResult> {
   const attempted = `ExecSync ${id}`;
   return whileItLives(stage, id, attempted, call, async () => {
     const { address, ...input } = running(stage, id, attempted);
     const namespace = stage.directory.sandbox(input.spec.key.sandboxId)?.spec.key.namespace ?? '';
     const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
     // whole milliseconds: it stands in messages
-    const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs));
+    const bound = Math.ceil(
+      Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs),
+    );
     return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
       stage.ports.runtime.execSync({ ...input, namespace, argv, execTimeoutMs: bound, over: call.over }, fx),
     );
@@ -28,13 +36,16 @@ export function reopenLog(stage: ContainerStage, id: ContainerId, call: Call): P
   const attempted = `ReopenContainerLog ${id}`;
   return whileItLives(stage, id, attempted, call, async () => {
     const { address, ...input } = running(stage, id, attempted);
-    return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) => stage.ports.runtime.reopenLog(input, fx));
+    return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) =>
+      stage.ports.runtime.reopenLog(input, fx),
+    );
   });
 }
 
 function running(stage: ContainerStage, id: ContainerId, attempted: string) {
   const view = stage.directory.container(id);
-  if (view === undefined || !view.listed) fail('notFound', `${attempted}: no such container`, { subject: id });
+  if (view === undefined || !view.listed)
+    fail('notFound', `${attempted}: no such container`, { subject: id });
   const { init } = view;
   if (!isAlive(view) || init === undefined) {
     fail('wrongState', `${attempted}: the container is ${view.path}, not running`, { subject: id });

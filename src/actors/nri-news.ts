@@ -20,19 +20,32 @@ type Tell<Id> = (input: Of<Id>, fx: EffectContext) => Promise<void>;
 
 /** News of containers. */
 export function containerNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<ContainerId, ContainerNews>(ports, activity, (news) => ({ id, exit }, fx) => ports.nri.tellContainer(news, id, fx, exit));
+  return newsOf<ContainerId, ContainerNews>(
+    ports,
+    activity,
+    (news) =>
+      ({ id, exit }, fx) =>
+        ports.nri.tellContainer(news, id, fx, exit),
+  );
 }
 
 /** News of sandboxes. */
 export function podNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<SandboxId, PodNews>(ports, activity, (news) => ({ id }, fx) => ports.nri.tellPod(news, id, fx));
+  return newsOf<SandboxId, PodNews>(
+    ports,
+    activity,
+    (news) =>
+      ({ id }, fx) =>
+        ports.nri.tellPod(news, id, fx),
+  );
 }
 
 function newsOf<Id, News>(ports: Pick<Ports, 'nri'>, activity: Activity, telling: (news: News) => Tell<Id>) {
   const run = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
     activity.run(input.owner, 'nri', actorLimits.pluginsMs, signal, (fx) => tell(input, fx));
   // what has happened has happened: a plugin that can't be told keeps nothing from going on
-  const told = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> => run(tell, input, signal).catch(() => undefined);
+  const told = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
+    run(tell, input, signal).catch(() => undefined);
   return {
     /** The effect is begun only when no plugin refuses. */
     asked: (news: News): Around<Of<Id>> => ({

@@ -3,7 +3,12 @@ import type { ExitFact, JournalRecord } from './ports/journal.ts';
 import type { ContainerSpec, RecordedSpec } from './ports/specs.ts';
 
 /** The spec as the journal may hold it: without the program, whose words and values may be secrets (S91). */
-export function recordedSpec({ command: _command, args: _args, env: _env, ...spec }: ContainerSpec): RecordedSpec {
+export function recordedSpec({
+  command: _command,
+  args: _args,
+  env: _env,
+  ...spec
+}: ContainerSpec): RecordedSpec {
   return spec;
 }
 

@@ -38,11 +38,18 @@ export function sandboxName({ name, namespace, uid, attempt }: SandboxKey): stri
 export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): Promise<SandboxId> {
   const attempted = `RunPodSandbox ${sandboxName(spec.key)}`;
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
-    const existing = stage.directory.sandboxesByKey(spec.key).find((view) => view.state !== 'owing' || view.committed);
+    const existing = stage.directory
+      .sandboxesByKey(spec.key)
+      .find((view) => view.state !== 'owing' || view.committed);
     if (existing === undefined) {
       const runtime = admitted(stage, spec, attempted);
       supersede(stage, spec.key);
-      return handOut(stage, begin(stage, { ...spec, runtime, selinuxLabels: labelsFor(stage, spec) }, call), attempted, call);
+      return handOut(
+        stage,
+        begin(stage, { ...spec, runtime, selinuxLabels: labelsFor(stage, spec) }, call),
+        attempted,
+        call,
+      );
     }
     if (existing.ready) return claim(stage, existing.id, call);
     if (isBeingMade(existing)) {
@@ -62,7 +69,10 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
       subject: existing.id,
     });
   }
-  return fail('exhausted', `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`);
+  return fail(
+    'exhausted',
+    `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`,
+  );
 }
 
 function isBeingMade(view: SandboxView): boolean {
@@ -96,10 +106,19 @@ function admitted(stage: SandboxStage, spec: SandboxSpec, attempted: string): Ad
 }
 
 /** None without SELinux. The categories of all pods that are there are taken, also of those that have ended: their files are. */
-function labelsFor({ selinux, directory, ports }: SandboxStage, spec: SandboxSpec): SelinuxLabels | undefined {
+function labelsFor(
+  { selinux, directory, ports }: SandboxStage,
+  spec: SandboxSpec,
+): SelinuxLabels | undefined {
   if (selinux === undefined) return undefined;
   return podLabels(spec, selinux, (base) => {
-    const taken = new Set(directory.sandboxes().flatMap((view) => (view.spec.selinuxLabels === undefined ? [] : [levelOf(view.spec.selinuxLabels.process)])));
+    const taken = new Set(
+      directory
+        .sandboxes()
+        .flatMap((view) =>
+          view.spec.selinuxLabels === undefined ? [] : [levelOf(view.spec.selinuxLabels.process)],
+        ),
+    );
     return freeLevel(base, taken, Number.parseInt(ports.random.token(LEVEL_BYTES), 16));
   });
 }
@@ -130,15 +149,33 @@ function begin(stage: SandboxStage, spec: SandboxSpec, { cause }: Call): Sandbox
   return id;
 }
 
-async function handOut(stage: SandboxStage, id: SandboxId, attempted: string, call: Call): Promise<SandboxId> {
+async function handOut(
+  stage: SandboxStage,
+  id: SandboxId,
+  attempted: string,
+  call: Call,
+): Promise<SandboxId> {
   await ask(stage, call, {
     address: sandboxAddress(id),
     attempted: `${attempted}: sandbox ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: forCall(view?.fault ?? fault('superseded', 'it was removed meanwhile'), `${attempted}: sandbox ${id}`, id) };
+      if (gone)
+        return {
+          fault: forCall(
+            view?.fault ?? fault('superseded', 'it was removed meanwhile'),
+            `${attempted}: sandbox ${id}`,
+            id,
+          ),
+        };
       if (view?.kind !== 'sandbox' || !view.settled) return undefined;
       if (view.ready) return { ok: true };
-      return { fault: forCall(view.fault ?? fault('superseded', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
+      return {
+        fault: forCall(
+          view.fault ?? fault('superseded', 'it was stopped meanwhile'),
+          `${attempted}: sandbox ${id}`,
+          id,
+        ),
+      };
     },
     onOk: () => void claim(stage, id, call),
   });
@@ -171,7 +208,8 @@ function untilGone(
     address: view.address,
     attempted: `${attempted}: waiting for sandbox ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
-    answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'notReady' ? { ok: true } : undefined),
+    answer: (now, gone) =>
+      gone || now?.state === 'owing' || now?.state === 'notReady' ? { ok: true } : undefined,
   });
 }
 

@@ -70,7 +70,10 @@ export function podLabels(
 const NO_OPTIONS: SelinuxOptions = { user: '', role: '', type: '', level: '' };
 
 /** Of a container: its pod's, with what it names itself; undefined for one that is to be free of them. */
-export function containerLabels({ security, selinux }: Pick<ContainerSpec, 'security' | 'selinux'>, pod: SelinuxLabels | undefined): SelinuxLabels | undefined {
+export function containerLabels(
+  { security, selinux }: Pick<ContainerSpec, 'security' | 'selinux'>,
+  pod: SelinuxLabels | undefined,
+): SelinuxLabels | undefined {
   if (pod === undefined || security.privileged || security.namespaces.pid === 'node') return undefined;
   return selinux === undefined ? pod : withParts(pod, selinux);
 }
@@ -79,7 +82,12 @@ export function containerLabels({ security, selinux }: Pick<ContainerSpec, 'secu
 function withParts(labels: SelinuxLabels, asked: SelinuxOptions): SelinuxLabels {
   const [process, mount] = [partsOf(labels.process), partsOf(labels.mount)];
   return {
-    process: labelOf({ user: asked.user || process.user, role: asked.role || process.role, type: asked.type || process.type, level: asked.level || process.level }),
+    process: labelOf({
+      user: asked.user || process.user,
+      role: asked.role || process.role,
+      type: asked.type || process.type,
+      level: asked.level || process.level,
+    }),
     mount: labelOf({ ...mount, user: asked.user || mount.user, level: asked.level || mount.level }),
   };
 }

@@ -7,7 +7,16 @@
  * `parent` of createActor is not in xstate's documented options; a unit test
  * breaks when an upgrade changes it.
  */
-import type { ActorLogic, ActorScope, AnyActorLogic, AnyActorRef, AnyMachineSnapshot, EventObject, InputFrom, Snapshot } from 'xstate';
+import type {
+  ActorLogic,
+  ActorScope,
+  AnyActorLogic,
+  AnyActorRef,
+  AnyMachineSnapshot,
+  EventObject,
+  InputFrom,
+  Snapshot,
+} from 'xstate';
 import { createActor } from 'xstate';
 import { fault, toFault } from '../base/fault.ts';
 import { actorLimits } from '../base/limits.ts';
@@ -99,7 +108,11 @@ function start<L extends AnyActorLogic>(
   scope.defer(() => ref.start());
 }
 
-function ended<L extends AnyActorLogic>(options: SupervisorOptions<L>, children: Children, address: string): void {
+function ended<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  address: string,
+): void {
   const ref = children.refs.get(address);
   if (ref === undefined) return;
   children.refs.delete(address);
@@ -152,7 +165,10 @@ function rebuilt<L extends AnyActorLogic>(
   children.refs.delete(address);
   const view = options.directory.view(address);
   if (view !== undefined) {
-    options.directory.drop({ ...view, fault: view.fault ?? fault('bug', `${address}: its actor crashed before anything was durable`) });
+    options.directory.drop({
+      ...view,
+      fault: view.fault ?? fault('bug', `${address}: its actor crashed before anything was durable`),
+    });
   }
 }
 

@@ -16,7 +16,10 @@ export function latest(first: bigint, ...others: readonly (bigint | undefined)[]
  * When what is being made now was created: later than all of its kind that there is. The kubelet takes the newest sandbox
  * of a pod for the present one, and counts a container's attempts on from the newest.
  */
-export function creationNs(clock: Pick<ClockPort, 'nowNs'>, others: readonly { readonly createdAtNs: bigint }[]): bigint {
+export function creationNs(
+  clock: Pick<ClockPort, 'nowNs'>,
+  others: readonly { readonly createdAtNs: bigint }[],
+): bigint {
   let afterNs = 0n;
   for (const { createdAtNs } of others) if (createdAtNs >= afterNs) afterNs = createdAtNs + 1n;
   return latest(clock.nowNs(), afterNs);

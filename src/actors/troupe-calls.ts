@@ -28,7 +28,11 @@ export interface CallsOptions {
 }
 
 /** The Troupe of these actors; nothing happens before its `start()`. */
-export function troupeOf(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }: CallsOptions): Troupe {
+export function troupeOf(
+  stage: Stage,
+  root: RootRef,
+  { cgroupParent = '', pinned = [] }: CallsOptions,
+): Troupe {
   const { ports, ledger, directory, activity } = stage;
   const isPinned = pinnedBy(pinned, (reference) => ports.images.candidates(reference));
   return {
@@ -56,11 +60,15 @@ export function troupeOf(stage: Stage, root: RootRef, { cgroupParent = '', pinne
     describeCheckpoint: (wish, call) => describeCheckpoint(stage, wish, call),
     pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
-    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
+    findImage: (name) =>
+      findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
     isPinned,
-    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [...ledger.fetching.values()]),
+    keptImages: () =>
+      keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [
+        ...ledger.fetching.values(),
+      ]),
     pullLayers: (address) => stage.progress.of(address),
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),

@@ -48,7 +48,11 @@ export interface Troupe {
   /** What `change` leaves unset stays as it is. */
   updateContainer(id: ContainerId, change: Resources, call: Call): Promise<void>;
   /** Tells plugins of what the client has set on the pod's own cgroup. */
-  updateSandbox(id: SandboxId, wanted: { readonly overhead: Resources; readonly resources: Resources }, call: Call): Promise<void>;
+  updateSandbox(
+    id: SandboxId,
+    wanted: { readonly overhead: Resources; readonly resources: Resources },
+    call: Call,
+  ): Promise<void>;
   /** `timeoutMs` 0: only the call's own deadline. */
   execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
   reopenLog(id: ContainerId, call: Call): Promise<void>;

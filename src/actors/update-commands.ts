@@ -13,8 +13,15 @@ import { sandboxAddress } from './sandbox/sandbox.context.ts';
  * As `setLimits`; plugins may refuse, change what is asked for, and change other containers before. They are asked
  * outside of any actor: an actor that waited for a plugin, which waits for another actor, could be what that one waits for.
  */
-export function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
-  return whileItLives(stage, id, `UpdateContainerResources ${id}`, call, () => update(stage, id, change, call));
+export function updateContainer(
+  stage: ContainerStage,
+  id: ContainerId,
+  change: Resources,
+  call: Call,
+): Promise<void> {
+  return whileItLives(stage, id, `UpdateContainerResources ${id}`, call, () =>
+    update(stage, id, change, call),
+  );
 }
 
 async function update(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
@@ -23,7 +30,9 @@ async function update(stage: ContainerStage, id: ContainerId, change: Resources,
   const { address } = updatable(stage, id);
   const wanted = await onPlugins(stage, address, call, (fx) => nri.updateContainer(id, change, fx));
   await setLimits(stage, id, wanted, call);
-  await onPlugins(stage, address, call, (fx) => nri.tellContainer('PostUpdateContainer', id, fx)).catch(() => undefined);
+  await onPlugins(stage, address, call, (fx) => nri.tellContainer('PostUpdateContainer', id, fx)).catch(
+    () => undefined,
+  );
 }
 
 /** A pod's own limits: the client has set them already, and plugins hear of it. Rejects when one refuses. */
@@ -37,9 +46,16 @@ export async function updateSandbox(
   if (!nri.isActive()) return;
   const address = sandboxAddress(id);
   await onPlugins(stage, address, call, (fx) => nri.updatePod(id, wanted, fx));
-  await onPlugins(stage, address, call, (fx) => nri.tellPod('PostUpdatePodSandbox', id, fx)).catch(() => undefined);
+  await onPlugins(stage, address, call, (fx) => nri.tellPod('PostUpdatePodSandbox', id, fx)).catch(
+    () => undefined,
+  );
 }
 
-function onPlugins<T>({ activity }: ContainerStage, address: string, { signal }: Call, work: (fx: EffectContext) => Promise<T>): Promise<T> {
+function onPlugins<T>(
+  { activity }: ContainerStage,
+  address: string,
+  { signal }: Call,
+  work: (fx: EffectContext) => Promise<T>,
+): Promise<T> {
   return activity.run(address, 'nri', actorLimits.pluginsMs, signal, work);
 }

@@ -106,7 +106,12 @@ export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
     ips: context.ips,
     pause: context.pause,
     owesStop,
-    debts: base.state === 'owing' ? context.begun : owesStop ? context.begun.filter((step) => STOP_STEPS.has(step)) : [],
+    debts:
+      base.state === 'owing'
+        ? context.begun
+        : owesStop
+          ? context.begun.filter((step) => STOP_STEPS.has(step))
+          : [],
     owes: owesStop || base.state === 'owing' || (base.state === 'notReady' && context.removal),
     fault: context.fault,
   };
@@ -145,7 +150,9 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
 
 /** One whose exit an earlier life recorded and showed stays so while what it left is released. */
 function hasExited(state: string, context: ContainerContext): boolean {
-  return state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased';
+  return (
+    state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased'
+  );
 }
 
 /** CRI knows three states; those between keep the one that was last durable. */

@@ -26,9 +26,34 @@ function containerWish(spec: ContainerSpec): string {
   const mounts = spec.mounts.map((mount: Mount) =>
     mount.containerPath === termination ? { ...mount, hostPath: '' } : mount,
   );
-  const { restore, imageId, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
+  const {
+    restore,
+    imageId,
+    workingDir,
+    devices,
+    cdiDevices,
+    resources,
+    security,
+    selinux,
+    stdin,
+    stdinOnce,
+    tty,
+    stopSignal,
+  } = spec;
   return encodePlain({
-    restore, imageId, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
+    restore,
+    imageId,
+    workingDir,
+    mounts,
+    devices,
+    cdiDevices,
+    resources,
+    security,
+    selinux,
+    stdin,
+    stdinOnce,
+    tty,
+    stopSignal,
   });
 }
 
@@ -42,6 +67,12 @@ function hasSameProgram(a: ContainerSpec, b: ContainerSpec): boolean {
 }
 
 function sandboxWish(spec: SandboxSpec): string {
-  const { labels: _labels, annotations: _annotations, runtime: _runtime, selinuxLabels: _given, ...rest } = spec;
+  const {
+    labels: _labels,
+    annotations: _annotations,
+    runtime: _runtime,
+    selinuxLabels: _given,
+    ...rest
+  } = spec;
   return encodePlain(rest);
 }

@@ -79,7 +79,10 @@ export class KeyedSemaphore {
 
   /** Runs `work` while holding one of the slots of `key`. */
   async with<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const entry = this.#locks.get(key) ?? { lock: new Semaphore(`${this.#name} ${key}`, this.#slots, this.#waitingMax), users: 0 };
+    const entry = this.#locks.get(key) ?? {
+      lock: new Semaphore(`${this.#name} ${key}`, this.#slots, this.#waitingMax),
+      users: 0,
+    };
     this.#locks.set(key, entry);
     entry.users += 1;
     try {

@@ -20,7 +20,8 @@ export function pieceCharge(length: number): number {
 /** Gives the memory of bytes that nobody reads any more back at once, not with some later collection. Leaves small ones and views of something larger. */
 export function freeBytes(bytes: Uint8Array): void {
   if (bytes.length < wholeBytes) return;
-  if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.length) bytes.buffer.transfer(0);
+  if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.length)
+    bytes.buffer.transfer(0);
 }
 
 function freeBlock(part: Uint8Array): void {
@@ -94,7 +95,9 @@ export class ByteBlocks {
     const from = isFirst ? this.#taken : 0;
     if (this.#tailBytes > from) {
       const isHalfEmpty = this.#tailBytes - from < this.#tail.length / 2;
-      this.#full.push(isHalfEmpty ? this.#tail.slice(from, this.#tailBytes) : this.#tail.subarray(from, this.#tailBytes));
+      this.#full.push(
+        isHalfEmpty ? this.#tail.slice(from, this.#tailBytes) : this.#tail.subarray(from, this.#tailBytes),
+      );
     }
     if (isFirst) this.#taken = 0;
     this.#tail = NOTHING;
@@ -104,7 +107,9 @@ export class ByteBlocks {
   /** What there is of the first block. */
   #first(): Uint8Array {
     const first = this.#full.first();
-    return first === undefined ? this.#tail.subarray(this.#taken, this.#tailBytes) : first.subarray(this.#taken);
+    return first === undefined
+      ? this.#tail.subarray(this.#taken, this.#tailBytes)
+      : first.subarray(this.#taken);
   }
 
   /** `bytes` of the first block are used; it has as many. */
@@ -145,7 +150,7 @@ export class ByteBlocks {
     if (count > this.#size) fail('bug', `${this.#name}: took ${count} bytes of ${this.#size}`);
     if (this.#first().length >= count) return count === 0 ? NOTHING : (this.shift(count) ?? NOTHING);
     const whole = new Uint8Array(count);
-    for (let at = 0; at < count; ) {
+    for (let at = 0; at < count;) {
       const part = this.shift(count - at) ?? NOTHING;
       whole.set(part, at);
       at += part.length;

@@ -45,7 +45,9 @@ export class ByteQueue implements ByteSource {
   readonly #blocks = new ByteBlocks('keep bytes for a slow reader', pieceLimits.queueBytes);
   #end: { readonly error?: Error } | undefined;
   #cancelled = false;
-  #waiting: { readonly resolve: (bytes: Uint8Array | undefined) => void; readonly reject: (error: Error) => void } | undefined;
+  #waiting:
+    | { readonly resolve: (bytes: Uint8Array | undefined) => void; readonly reject: (error: Error) => void }
+    | undefined;
 
   /** `onTaken` hears of bytes that have left the queue, read or dropped. */
   constructor(onTaken: (bytes: number) => void = () => undefined) {
@@ -105,7 +107,8 @@ export class ByteQueue implements ByteSource {
       return Promise.resolve(bytes);
     }
     if (this.#cancelled) return Promise.resolve(undefined);
-    if (this.#end !== undefined) return this.#end.error === undefined ? Promise.resolve(undefined) : Promise.reject(this.#end.error);
+    if (this.#end !== undefined)
+      return this.#end.error === undefined ? Promise.resolve(undefined) : Promise.reject(this.#end.error);
     if (this.#waiting !== undefined) fail('bug', 'read a byte queue: somebody reads it already');
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };

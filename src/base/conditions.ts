@@ -85,22 +85,29 @@ export class Conditions {
     const held = this.#held.get(type);
     // those beyond the bound are reported again where they are still bad
     if (held !== undefined) held.hasMore = false;
-    for (const subject of [...(held?.bySubject.keys() ?? [])]) if (!now.has(subject)) this.clear(type, subject);
+    for (const subject of [...(held?.bySubject.keys() ?? [])])
+      if (!now.has(subject)) this.clear(type, subject);
     for (const [subject, reason] of now) this.report({ type, subject, reason });
   }
 
   /** Every degradation, in the order of the first report. */
   all(): readonly Degradation[] {
-    return [...this.#held].flatMap(([type, { bySubject }]) => [...bySubject].map(([subject, reason]) => ({ type, subject, reason })));
+    return [...this.#held].flatMap(([type, { bySubject }]) =>
+      [...bySubject].map(([subject, reason]) => ({ type, subject, reason })),
+    );
   }
 
   /** The conditions that are false, one for each type. */
   listFalse(): readonly FalseCondition[] {
     return [...this.#held].map(([type, { bySubject, hasMore }]) => {
       const count = bySubject.size + (hasMore ? 1 : 0);
-      const shown = [...bySubject].slice(0, conditionLimits.shown).map(([subject, reason]) => withoutUnsafe(`${subject}: ${reason}`.toWellFormed()));
+      const shown = [...bySubject]
+        .slice(0, conditionLimits.shown)
+        .map(([subject, reason]) => withoutUnsafe(`${subject}: ${reason}`.toWellFormed()));
       const more = count - shown.length;
-      const message = [...shown, ...(more > 0 ? [`and ${hasMore ? 'at least ' : ''}${more} more`] : [])].join('; ');
+      const message = [...shown, ...(more > 0 ? [`and ${hasMore ? 'at least ' : ''}${more} more`] : [])].join(
+        '; ',
+      );
       return { type, reason: CONDITION_REASONS[type], message, count };
     });
   }

@@ -32,7 +32,13 @@ export interface Fault {
   readonly cause?: Fault;
 }
 
-const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded']);
+const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'notReady',
+  'exhausted',
+  'timedOut',
+  'cancelled',
+  'superseded',
+]);
 
 /** Longest message that is kept, in characters; more than that helps nobody at 3 a.m. and fills journals. */
 const MESSAGE_CHARS = 4096;

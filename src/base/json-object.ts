@@ -6,5 +6,7 @@ export function jsonObject(text: string): Readonly<Record<string, unknown>> | un
   } catch {
     return undefined;
   }
-  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)
+    : undefined;
 }

@@ -66,7 +66,8 @@ export class DebrisRound {
   /** Clears what an earlier round reported and this one did not find any more. What lies in a directory that failed was not looked for. */
   end(): void {
     for (const path of [...this.#left]) {
-      if (!this.#failed.has(path) && !this.#failed.has(path.slice(0, path.lastIndexOf('/')))) this.#all.clear(path);
+      if (!this.#failed.has(path) && !this.#failed.has(path.slice(0, path.lastIndexOf('/'))))
+        this.#all.clear(path);
     }
   }
 }

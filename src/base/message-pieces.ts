@@ -28,7 +28,14 @@ const FIXED32 = 5;
 
 /** Wire types of scalars that are not varints, by the numbers of descriptor.proto (FieldDescriptorProto.Type). */
 const SCALAR_WIRE: ReadonlyMap<number, number> = new Map([
-  [1, FIXED64], [2, FIXED32], [6, FIXED64], [7, FIXED32], [9, BYTES], [12, BYTES], [15, FIXED32], [16, FIXED64],
+  [1, FIXED64],
+  [2, FIXED32],
+  [6, FIXED64],
+  [7, FIXED32],
+  [9, BYTES],
+  [12, BYTES],
+  [15, FIXED32],
+  [16, FIXED64],
 ]);
 
 /** Smaller messages are not walked: none has more pieces than bytes. */
@@ -73,7 +80,8 @@ class Walk {
       const tag = this.#varint();
       const number = Math.floor(tag / 8);
       this.pieces += 1;
-      if (!(number >= 1 && number <= LARGEST_FIELD) || !this.#value(fields.get(number), tag % 8, end, depth)) return false;
+      if (!(number >= 1 && number <= LARGEST_FIELD) || !this.#value(fields.get(number), tag % 8, end, depth))
+        return false;
     }
     return this.#at === end;
   }
@@ -148,7 +156,10 @@ function knownField(field: FieldDescription): KnownField {
   const { fieldKind, mapKey, mapKind = '', scalar, message } = field;
   if (fieldKind === 'map') {
     // an entry is a message (protobuf encoding, "Maps")
-    const entry = [{ number: 1, fieldKind: 'scalar', scalar: mapKey }, { number: 2, fieldKind: mapKind, scalar, message }];
+    const entry = [
+      { number: 1, fieldKind: 'scalar', scalar: mapKey },
+      { number: 2, fieldKind: mapKind, scalar, message },
+    ];
     return { wire: BYTES, inner: { fields: entry }, isPackable: false };
   }
   if (message !== undefined) return { wire: BYTES, inner: message, isPackable: false };

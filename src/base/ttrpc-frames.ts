@@ -24,7 +24,10 @@ export interface TtrpcFrame {
 /** The frame as it travels. Throws `exhausted` when the payload is longer than the protocol allows. */
 export function encodeTtrpcFrame({ streamId, type, flags, payload }: TtrpcFrame): Uint8Array {
   if (payload.length > ttrpcLimits.messageBytes) {
-    fail('exhausted', `send a ttrpc message of ${payload.length} bytes: the protocol allows ${ttrpcLimits.messageBytes}`);
+    fail(
+      'exhausted',
+      `send a ttrpc message of ${payload.length} bytes: the protocol allows ${ttrpcLimits.messageBytes}`,
+    );
   }
   const bytes = new Uint8Array(TTRPC_HEAD_BYTES + payload.length);
   const view = new DataView(bytes.buffer);
@@ -39,7 +42,9 @@ export function encodeTtrpcFrame({ streamId, type, flags, payload }: TtrpcFrame)
 /** Cuts a stream of bytes into frames, holding at most one that is not whole. */
 export class TtrpcParser {
   /** The head of the next frame, or undefined while its bytes come in. */
-  #head: { readonly length: number; readonly streamId: number; readonly type: number; readonly flags: number } | undefined;
+  #head:
+    | { readonly length: number; readonly streamId: number; readonly type: number; readonly flags: number }
+    | undefined;
   #headBytes = new Uint8Array(TTRPC_HEAD_BYTES);
   readonly #payload = new ByteBlocks('read a ttrpc message', ttrpcLimits.messageBytes);
   /** Bytes of the head that are there. */
@@ -74,7 +79,10 @@ export class TtrpcParser {
       const view = new DataView(this.#headBytes.buffer);
       const length = view.getUint32(0);
       if (length > ttrpcLimits.messageBytes) {
-        fail('exhausted', `read a ttrpc message of ${length} bytes: the protocol allows ${ttrpcLimits.messageBytes}`);
+        fail(
+          'exhausted',
+          `read a ttrpc message of ${length} bytes: the protocol allows ${ttrpcLimits.messageBytes}`,
+        );
       }
       this.#head = { length, streamId: view.getUint32(4), type: view.getUint8(8), flags: view.getUint8(9) };
       this.#have = 0;

@@ -9,7 +9,14 @@ import { edgeLimits } from '../base/limits.ts';
 export const DEADLINE_HEADER = 'troupe-deadline-mono-ms';
 
 /** Units of `grpc-timeout` (gRPC over HTTP/2), in milliseconds. */
-const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
+const UNIT_MS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
 
 type Headers = Record<string, string | string[] | undefined>;
 

@@ -49,12 +49,14 @@ export class Connections {
     this.#options = options;
     const { clock, log } = options;
     this.#halfOpen = new HalfOpen<Connection>({
-      clock, most: halfOpenLimits.connections,
+      clock,
+      most: halfOpenLimits.connections,
       cut: ({ socket }) => socket.destroy(),
       report: (count) => log.warn({ count }, 'CRI connections cut: no whole request came'),
     });
     this.#requests = new HalfOpen<ServerHttp2Stream>({
-      clock, most: halfOpenLimits.requests,
+      clock,
+      most: halfOpenLimits.requests,
       cut: (stream) => this.#cutRequest(stream),
       report: (count) => log.warn({ count }, 'CRI requests cut: their end did not come'),
     });
@@ -70,7 +72,13 @@ export class Connections {
       socket.destroy();
       return;
     }
-    const connection: Connection = { socket, session: undefined, streams: 0, seenBytes: 0, pingScans: undefined };
+    const connection: Connection = {
+      socket,
+      session: undefined,
+      streams: 0,
+      seenBytes: 0,
+      pingScans: undefined,
+    };
     this.#all.set(socket, connection);
     socket.on('close', () => this.#forget(connection));
     this.#halfOpen.begin(connection);

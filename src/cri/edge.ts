@@ -2,7 +2,14 @@
  * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
  * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
  */
-import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  Message,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
@@ -41,9 +48,9 @@ export type RpcHandler<M extends DescMethodUnary> = (
 
 /** The handlers of a service by the local name of the RPC, such as `runPodSandbox`; what is absent is Unimplemented. */
 export type ServiceHandlers<S extends { readonly method: Record<string, DescMethod> }> = {
-  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never]?: S['method'][K] extends DescMethodUnary
-    ? RpcHandler<S['method'][K]>
-    : never;
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never
+  ]?: S['method'][K] extends DescMethodUnary ? RpcHandler<S['method'][K]> : never;
 };
 
 /** One server-streaming RPC: gives each message by `write`, and waits for it; throws FaultError. */
@@ -55,9 +62,9 @@ export type StreamRpcHandler<M extends DescMethodServerStreaming> = (
 
 /** As `ServiceHandlers`, of the RPCs whose answer is a stream. */
 export type ServiceStreams<S extends { readonly method: Record<string, DescMethod> }> = {
-  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never]?: S['method'][K] extends DescMethodServerStreaming
-    ? StreamRpcHandler<S['method'][K]>
-    : never;
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never
+  ]?: S['method'][K] extends DescMethodServerStreaming ? StreamRpcHandler<S['method'][K]> : never;
 };
 
 export interface EdgeOptions {
@@ -100,7 +107,9 @@ export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> 
   ] as const) {
     for (const rpc of service.methods) {
       // keyed by this very service's names and types (ServiceHandlers); the loop alone can't see it
-      const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>> | undefined)?.[rpc.localName];
+      const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>> | undefined)?.[
+        rpc.localName
+      ];
       if (handler === undefined || rpc.methodKind !== 'unary') continue;
       methods[`${service.typeName}/${rpc.name}`] = (request, call) => edge.serve(rpc, handler, request, call);
     }
@@ -117,9 +126,12 @@ export function edgeStreams(options: EdgeOptions): Record<string, StreamHandler>
     [ImageService, options.imageStreams],
   ] as const) {
     for (const rpc of service.methods) {
-      const handler = (handlers as Readonly<Record<string, AnyStreamHandler | undefined>> | undefined)?.[rpc.localName];
+      const handler = (handlers as Readonly<Record<string, AnyStreamHandler | undefined>> | undefined)?.[
+        rpc.localName
+      ];
       if (handler === undefined || rpc.methodKind !== 'server_streaming') continue;
-      streams[`${service.typeName}/${rpc.name}`] = (request, call, write) => edge.serveStream(rpc, handler, { request, call, write });
+      streams[`${service.typeName}/${rpc.name}`] = (request, call, write) =>
+        edge.serveStream(rpc, handler, { request, call, write });
     }
   }
   return streams;
@@ -127,7 +139,11 @@ export function edgeStreams(options: EdgeOptions): Record<string, StreamHandler>
 
 type AnyHandler = RpcHandler<DescMethodUnary>;
 type AnyStreamHandler = StreamRpcHandler<DescMethodServerStreaming>;
-type StreamCall = { readonly request: Uint8Array; readonly call: CallContext; readonly write: (message: Uint8Array) => Promise<void> };
+type StreamCall = {
+  readonly request: Uint8Array;
+  readonly call: CallContext;
+  readonly write: (message: Uint8Array) => Promise<void>;
+};
 /** What the edge needs of an RPC's descriptor. */
 type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
 
@@ -159,10 +175,19 @@ class Edge {
     this.#inFlight = new InFlight(options.memoryRefusal);
   }
 
-  async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array | MovedMessage> {
+  async serve(
+    rpc: Rpc,
+    handler: AnyHandler,
+    request: Uint8Array,
+    call: CallContext,
+  ): Promise<Uint8Array | MovedMessage> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
-    const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    const { cause, observed } = this.#begin(
+      random.token(edgeLimits.requestIdBytes),
+      rpc.name,
+      call.traceparent,
+    );
     let release = (): void => undefined;
     let leave = (): void => undefined;
     try {
@@ -190,15 +215,25 @@ class Edge {
     }
   }
 
-  async serveStream(rpc: Rpc, handler: AnyStreamHandler, { request, call, write }: StreamCall): Promise<void> {
+  async serveStream(
+    rpc: Rpc,
+    handler: AnyStreamHandler,
+    { request, call, write }: StreamCall,
+  ): Promise<void> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
-    const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    const { cause, observed } = this.#begin(
+      random.token(edgeLimits.requestIdBytes),
+      rpc.name,
+      call.traceparent,
+    );
     let bytes = 0;
     let release = (): void => undefined;
     try {
       this.#refuseWhileNotReady(rpc.name);
-      release = ENDLESS.has(rpc.name) ? this.#admitEndless(rpc.name) : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
+      release = ENDLESS.has(rpc.name)
+        ? this.#admitEndless(rpc.name)
+        : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
         const encoded = encode(rpc, message);
@@ -210,7 +245,8 @@ class Edge {
     } catch (thrown) {
       const fault = toFault(thrown);
       // how every stream of events ends one day
-      if (fault.kind === 'cancelled') this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
+      if (fault.kind === 'cancelled')
+        this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
       else this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
       const status = toStatus(fault, cause.requestId);
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
@@ -221,17 +257,25 @@ class Edge {
   }
 
   #admitEndless(rpc: string): () => void {
-    if (this.#endless >= edgeLimits.streams) fail('exhausted', `${rpc}: ${edgeLimits.streams} streams are open already`);
+    if (this.#endless >= edgeLimits.streams)
+      fail('exhausted', `${rpc}: ${edgeLimits.streams} streams are open already`);
     this.#endless += 1;
     return () => {
       this.#endless -= 1;
     };
   }
 
-  #begin(requestId: string, rpc: string, traceparent: string | undefined): { readonly cause: Cause; readonly observed: ObservedCall | undefined } {
+  #begin(
+    requestId: string,
+    rpc: string,
+    traceparent: string | undefined,
+  ): { readonly cause: Cause; readonly observed: ObservedCall | undefined } {
     const cause = causeOf(requestId, rpc, traceparent);
     const observed = this.#options.observer?.begin(cause);
-    return { cause: observed?.traceparent === undefined ? cause : { ...cause, traceparent: observed.traceparent }, observed };
+    return {
+      cause: observed?.traceparent === undefined ? cause : { ...cause, traceparent: observed.traceparent },
+      observed,
+    };
   }
 
   #refuseWhileNotReady(rpc: string): void {
@@ -249,7 +293,8 @@ class Edge {
 
   #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {
     const fields = { ...cause, code: 'ok', bytes, latencyMs: this.#sinceMs(startedMonoMs) };
-    if (ALWAYS.has(rpc) || rpc.startsWith('List') || rpc.startsWith('Stream')) this.#options.log.trace(fields, rpc);
+    if (ALWAYS.has(rpc) || rpc.startsWith('List') || rpc.startsWith('Stream'))
+      this.#options.log.trace(fields, rpc);
     else this.#options.log.info(fields, rpc);
   }
 
@@ -257,7 +302,8 @@ class Edge {
     const { code } = toStatus(fault, cause.requestId);
     const fields = { ...cause, code, fault, latencyMs: this.#sinceMs(startedMonoMs) };
     if (fault.kind !== 'bug') this.#options.log.warn(fields, rpc);
-    else this.#options.log.error({ ...fields, stack: thrown instanceof Error ? thrown.stack : undefined }, rpc);
+    else
+      this.#options.log.error({ ...fields, stack: thrown instanceof Error ? thrown.stack : undefined }, rpc);
   }
 
   #sinceMs(startedMonoMs: number): number {
@@ -295,12 +341,18 @@ function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
 }
 
 function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array): Uint8Array {
-  return sendable(rpc, answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer)));
+  return sendable(
+    rpc,
+    answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer)),
+  );
 }
 
 function sendable<T extends { readonly length: number }>({ name }: Rpc, bytes: T): T {
   if (bytes.length > edgeLimits.sendBytes) {
-    fail('exhausted', `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`);
+    fail(
+      'exhausted',
+      `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`,
+    );
   }
   return bytes;
 }

@@ -47,7 +47,8 @@ export class EventFeed {
     this.#directory = directory;
     this.#clock = clock;
     directory.listenToAll((view, gone) => this.#changed(view, gone));
-    for (const view of [...directory.sandboxes(), ...directory.containers()]) this.#stages.set(view.address, stageOf(view));
+    for (const view of [...directory.sandboxes(), ...directory.containers()])
+      this.#stages.set(view.address, stageOf(view));
   }
 
   /** Whether a client has asked for events, and so wants whole pods in PodSandboxStatus. */
@@ -100,7 +101,9 @@ function isPast(stage: Stage, step: Stage): boolean {
 }
 
 function skips(view: SandboxView | ContainerView, now: Stage, step: Stage): boolean {
-  return step === 'started' && now === 'stopped' && view.kind === 'container' && view.startedAtNs === undefined;
+  return (
+    step === 'started' && now === 'stopped' && view.kind === 'container' && view.startedAtNs === undefined
+  );
 }
 
 function stageOf(view: SandboxView | ContainerView): Stage {
@@ -125,7 +128,8 @@ function heldBytes(spec: Spec): number {
   const known = held.get(spec);
   if (known !== undefined) return known;
   let bytes = 0;
-  for (const map of [spec.labels, spec.annotations]) for (const [key, value] of Object.entries(map)) bytes += key.length + value.length;
+  for (const map of [spec.labels, spec.annotations])
+    for (const [key, value] of Object.entries(map)) bytes += key.length + value.length;
   if ('env' in spec) {
     bytes += MOUNT_BYTES * spec.mounts.length;
     for (const { name, value } of spec.env) bytes += name.length + value.length;
@@ -153,7 +157,8 @@ export class EventStream {
 
   push(event: PodEvent): void {
     this.#bytes += EVENT_BYTES;
-    for (const view of [event.sandbox, ...event.containers]) if (view !== undefined) this.#bytes += this.#hold(view);
+    for (const view of [event.sandbox, ...event.containers])
+      if (view !== undefined) this.#bytes += this.#hold(view);
     // the first one always has room: else a pod that is larger than the bound would never be reported
     const isTooMuch = this.#queue.length > 0 && this.#bytes > edgeLimits.eventQueueBytes;
     if (this.#queue.length >= this.#queueMax || isTooMuch) {
@@ -173,7 +178,10 @@ export class EventStream {
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
       if (this.#hasOverflown) {
-        const most = this.#bytes > edgeLimits.eventQueueBytes ? `${edgeLimits.eventQueueBytes} bytes of events` : `${this.#queueMax} events`;
+        const most =
+          this.#bytes > edgeLimits.eventQueueBytes
+            ? `${edgeLimits.eventQueueBytes} bytes of events`
+            : `${this.#queueMax} events`;
         throw new FaultError(fault('exhausted', `events: the client is more than ${most} behind; list anew`));
       }
       await this.#news(signal);

@@ -8,22 +8,41 @@ import { tooManyPieces } from '../base/message-pieces.ts';
  * little memory, too: what ends and removes gives some back, and a client must be able to look.
  */
 const ADDING: ReadonlySet<string> = new Set([
-  'RunPodSandbox', 'CreateContainer', 'StartContainer', 'PullImage', 'ExecSync', 'Exec', 'Attach', 'PortForward',
-  'CheckpointContainer', 'CheckpointPod', 'RestorePod',
+  'RunPodSandbox',
+  'CreateContainer',
+  'StartContainer',
+  'PullImage',
+  'ExecSync',
+  'Exec',
+  'Attach',
+  'PortForward',
+  'CheckpointContainer',
+  'CheckpointPod',
+  'RestorePod',
 ]);
 
 /**
  * Calls that last as long as a pod's author or a registry decides: a probe's time limit, the memory that a checkpoint writes, a
  * download. Without a bound of their own a few pods hold every call of the node (S78).
  */
-const WAITING: ReadonlySet<string> = new Set(['ExecSync', 'PullImage', 'CheckpointContainer', 'CheckpointPod']);
+const WAITING: ReadonlySet<string> = new Set([
+  'ExecSync',
+  'PullImage',
+  'CheckpointContainer',
+  'CheckpointPod',
+]);
 
 /**
  * Calls that end and remove. A StopContainer lasts as long as its grace period, so they never take the room of other calls. They
  * have room for a whole node: a drain sends one for each container at once, and where a StopContainer fails, the kubelet goes on
  * with StopPodSandbox, which kills without a grace period (S78).
  */
-const ENDING: ReadonlySet<string> = new Set(['StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox']);
+const ENDING: ReadonlySet<string> = new Set([
+  'StopContainer',
+  'StopPodSandbox',
+  'RemoveContainer',
+  'RemovePodSandbox',
+]);
 
 export class InFlight {
   readonly #memoryRefusal: () => string | undefined;
@@ -46,10 +65,14 @@ export class InFlight {
   admit(rpc: string, bytes: number, countPieces: () => number = () => 0): () => void {
     // a larger one is not what a client needs to end something: it counts as any other call does
     if (ENDING.has(rpc) && bytes <= edgeLimits.endingCallBytes) return this.#admitEnding(rpc);
-    if (this.#calls >= edgeLimits.inFlightCalls) fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
+    if (this.#calls >= edgeLimits.inFlightCalls)
+      fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
     // the largest request has as many bytes as all may have: alone it is always taken
     if (this.#bytes > 0 && this.#bytes + bytes > edgeLimits.inFlightBytes) {
-      fail('exhausted', `${rpc}: the requests at work have ${this.#bytes} bytes; with ${bytes} more they had over ${edgeLimits.inFlightBytes}`);
+      fail(
+        'exhausted',
+        `${rpc}: the requests at work have ${this.#bytes} bytes; with ${bytes} more they had over ${edgeLimits.inFlightBytes}`,
+      );
     }
     const refusal = ADDING.has(rpc) ? this.#memoryRefusal() : undefined;
     if (refusal !== undefined) fail('exhausted', `${rpc}: ${refusal}`);
@@ -58,7 +81,10 @@ export class InFlight {
       fail('invalidRequest', `${rpc}: the request has ${tooManyPieces(pieces, edgeLimits.requestPieces)}`);
     }
     if (this.#pieces > 0 && this.#pieces + pieces > edgeLimits.inFlightPieces) {
-      fail('exhausted', `${rpc}: the requests at work have ${this.#pieces} fields; with ${pieces} more they had over ${edgeLimits.inFlightPieces}`);
+      fail(
+        'exhausted',
+        `${rpc}: the requests at work have ${this.#pieces} fields; with ${pieces} more they had over ${edgeLimits.inFlightPieces}`,
+      );
     }
     this.#calls += 1;
     this.#bytes += bytes;
@@ -71,7 +97,8 @@ export class InFlight {
   }
 
   #admitEnding(rpc: string): () => void {
-    if (this.#ending >= edgeLimits.endingCalls) fail('exhausted', `${rpc}: ${edgeLimits.endingCalls} calls that stop or remove are at work already`);
+    if (this.#ending >= edgeLimits.endingCalls)
+      fail('exhausted', `${rpc}: ${edgeLimits.endingCalls} calls that stop or remove are at work already`);
     this.#ending += 1;
     return () => {
       this.#ending -= 1;
@@ -88,7 +115,10 @@ export class InFlight {
     const namespace = namespaceOf();
     const ofNamespace = this.#waitingByNamespace.get(namespace) ?? 0;
     if (this.#waiting >= edgeLimits.waitingCalls || ofNamespace >= edgeLimits.waitingCallsPerNamespace) {
-      fail('exhausted', `${rpc}: ${this.#waiting} calls wait for containers and registries already, ${ofNamespace} of them for this namespace`);
+      fail(
+        'exhausted',
+        `${rpc}: ${this.#waiting} calls wait for containers and registries already, ${ofNamespace} of them for this namespace`,
+      );
     }
     this.#waiting += 1;
     this.#waitingByNamespace.set(namespace, ofNamespace + 1);

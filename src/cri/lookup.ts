@@ -6,30 +6,49 @@ import type { StringMap } from '../actors/ports/specs.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
 import { fail } from '../base/fault.ts';
 import {
-  CheckpointContainerRequestSchema, CheckpointPodRequestSchema, ExecSyncRequestSchema, PullImageRequestSchema,
+  CheckpointContainerRequestSchema,
+  CheckpointPodRequestSchema,
+  ExecSyncRequestSchema,
+  PullImageRequestSchema,
 } from '../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required, stringMap } from './validate/check.ts';
 
 type Views = Pick<Directory, 'findSandbox' | 'findContainer'>;
 
 /** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
-export function findSandbox(directory: Views, rpc: string, id: string, field = 'pod_sandbox_id'): SandboxView | undefined {
+export function findSandbox(
+  directory: Views,
+  rpc: string,
+  id: string,
+  field = 'pod_sandbox_id',
+): SandboxView | undefined {
   return only(rpc, field, id, (prefix) => directory.findSandbox(prefix));
 }
 
 /** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
-export function findContainer(directory: Views, rpc: string, id: string, field = 'container_id'): ContainerView | undefined {
+export function findContainer(
+  directory: Views,
+  rpc: string,
+  id: string,
+  field = 'container_id',
+): ContainerView | undefined {
   return only(rpc, field, id, (prefix) => directory.findContainer(prefix));
 }
 
 /** Throws `notFound`, too. */
 export function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
-  return findSandbox(directory, rpc, id) ?? fail('notFound', `${rpc} ${shown(id)}: no such sandbox`, { subject: shown(id) });
+  return (
+    findSandbox(directory, rpc, id) ??
+    fail('notFound', `${rpc} ${shown(id)}: no such sandbox`, { subject: shown(id) })
+  );
 }
 
 /** Throws `notFound`, too. */
 export function knownContainer(directory: Views, rpc: string, id: string): ContainerView {
-  return findContainer(directory, rpc, id) ?? fail('notFound', `${rpc} ${shown(id)}: no such container`, { subject: shown(id) });
+  return (
+    findContainer(directory, rpc, id) ??
+    fail('notFound', `${rpc} ${shown(id)}: no such container`, { subject: shown(id) })
+  );
 }
 
 /** As `knownSandbox`, but one that lists do not show is none. */
@@ -61,10 +80,14 @@ function only<V>(rpc: string, field: string, id: string, find: (prefix: string) 
 /** The namespace of the pod that a request is for; empty where it names none that is known. Throws nothing. */
 export function namespaceOf(directory: Views & Pick<Directory, 'sandbox'>, request: Message): string {
   if (isMessage(request, PullImageRequestSchema)) return request.sandboxConfig?.metadata?.namespace ?? '';
-  if (isMessage(request, CheckpointPodRequestSchema)) return foundView(request.podSandboxId, (id) => directory.findSandbox(id))?.spec.key.namespace ?? '';
-  if (!isMessage(request, ExecSyncRequestSchema) && !isMessage(request, CheckpointContainerRequestSchema)) return '';
+  if (isMessage(request, CheckpointPodRequestSchema))
+    return foundView(request.podSandboxId, (id) => directory.findSandbox(id))?.spec.key.namespace ?? '';
+  if (!isMessage(request, ExecSyncRequestSchema) && !isMessage(request, CheckpointContainerRequestSchema))
+    return '';
   const container = foundView(request.containerId, (id) => directory.findContainer(id));
-  return container === undefined ? '' : (directory.sandbox(container.spec.key.sandboxId)?.spec.key.namespace ?? '');
+  return container === undefined
+    ? ''
+    : (directory.sandbox(container.spec.key.sandboxId)?.spec.key.namespace ?? '');
 }
 
 /** Undefined where the id is empty, unknown or the prefix of several. */
@@ -74,7 +97,10 @@ function foundView<V>(id: string, find: (prefix: string) => Found<V>): V | undef
 }
 
 /** Tests labels for every one of the selector, with its value. Throws `invalidRequest` for more than labels can be. */
-export function labelTest(field: string, selector: { readonly [key: string]: string }): (labels: StringMap) => boolean {
+export function labelTest(
+  field: string,
+  selector: { readonly [key: string]: string },
+): (labels: StringMap) => boolean {
   // once, and not for each of some thousand views
   const wanted = Object.entries(stringMap(field, selector));
   return (labels) => wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);

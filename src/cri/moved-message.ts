@@ -6,7 +6,9 @@
 import { freeBytes } from '../base/byte-blocks.ts';
 
 /** Bytes, or what moves its own. Either is used up by the message. */
-export type MovedPart = Uint8Array | { readonly size: number; moveTo(target: Uint8Array, from: number): void };
+export type MovedPart =
+  | Uint8Array
+  | { readonly size: number; moveTo(target: Uint8Array, from: number): void };
 
 export class MovedMessage {
   readonly #parts: readonly MovedPart[];

@@ -42,7 +42,11 @@ export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<U
  * settles once the message is with the kernel, so that a slow client slows its handler; it rejects with the signal's
  * reason once nobody listens any more.
  */
-export type StreamHandler = (request: Uint8Array, call: CallContext, write: (message: Uint8Array) => Promise<void>) => Promise<void>;
+export type StreamHandler = (
+  request: Uint8Array,
+  call: CallContext,
+  write: (message: Uint8Array) => Promise<void>,
+) => Promise<void>;
 
 export interface CriServerOptions {
   /** Takes connections from then on. Rejects when the socket is another's, or can't be made. */
@@ -108,7 +112,10 @@ class GrpcOverSocket implements CriServer {
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     const http2 = http2ServerOf(this.#grpc);
     readDeadlines(http2, options.clock);
-    this.#connections = new Connections({ ...options, inject: (socket) => this.#injector.injectConnection(socket) });
+    this.#connections = new Connections({
+      ...options,
+      inject: (socket) => this.#injector.injectConnection(socket),
+    });
     this.#connections.watch(http2);
   }
 
@@ -132,7 +139,8 @@ class GrpcOverSocket implements CriServer {
     await this.#stopListening();
     // says GOAWAY and lets answers on their way out pass; it drops what is left after flushMs
     this.#injector.drain(edgeLimits.flushMs);
-    if (this.#connections.size > 0) await this.#within(edgeLimits.flushMs, (done) => this.#connections.whenNone(done));
+    if (this.#connections.size > 0)
+      await this.#within(edgeLimits.flushMs, (done) => this.#connections.whenNone(done));
     await this.close();
   }
 
@@ -173,10 +181,30 @@ class GrpcOverSocket implements CriServer {
         const [handler, streamer] = [unused.get(name), unusedStreams.get(name)];
         for (const table of [unused, unusedStreams]) table.delete(name);
         const streaming = rpc.methodKind !== 'unary';
-        assert(!(streaming && handler !== undefined), `a unary handler was given for the streaming RPC ${name}`);
-        assert(streaming || streamer === undefined, `a streaming handler was given for the unary RPC ${name}`);
-        if (streaming) this.#grpc.register(`/${name}`, (call: Writable) => void this.#serveStream(rpc.name, streamer, call), same, same, 'serverStream');
-        else this.#grpc.register(`/${name}`, (call: UnaryCall, answer: Answer) => void this.#serve(rpc.name, handler, call, answer), same, same, 'unary');
+        assert(
+          !(streaming && handler !== undefined),
+          `a unary handler was given for the streaming RPC ${name}`,
+        );
+        assert(
+          streaming || streamer === undefined,
+          `a streaming handler was given for the unary RPC ${name}`,
+        );
+        if (streaming)
+          this.#grpc.register(
+            `/${name}`,
+            (call: Writable) => void this.#serveStream(rpc.name, streamer, call),
+            same,
+            same,
+            'serverStream',
+          );
+        else
+          this.#grpc.register(
+            `/${name}`,
+            (call: UnaryCall, answer: Answer) => void this.#serve(rpc.name, handler, call, answer),
+            same,
+            same,
+            'unary',
+          );
       }
     }
     const strange = [...unused.keys(), ...unusedStreams.keys()];
@@ -184,7 +212,12 @@ class GrpcOverSocket implements CriServer {
   }
 
   /** Never rejects: whatever a handler does ends one call. */
-  async #serve(rpc: string, handler: UnaryHandler | undefined, call: UnaryCall, answer: Answer): Promise<void> {
+  async #serve(
+    rpc: string,
+    handler: UnaryHandler | undefined,
+    call: UnaryCall,
+    answer: Answer,
+  ): Promise<void> {
     if (this.#draining !== undefined) return answer(wireStatus(stopping(rpc)));
     if (handler === undefined) return answer(wireStatus(unimplemented(rpc)));
     const { abort, context } = this.#begin(rpc, call, this.#inFlight);
@@ -203,7 +236,10 @@ class GrpcOverSocket implements CriServer {
   /** As `#serve`. */
   async #serveStream(rpc: string, handler: StreamHandler | undefined, call: Writable): Promise<void> {
     if (this.#draining !== undefined || handler === undefined) {
-      return void call.emit('error', wireStatus(this.#draining === undefined ? unimplemented(rpc) : stopping(rpc)));
+      return void call.emit(
+        'error',
+        wireStatus(this.#draining === undefined ? unimplemented(rpc) : stopping(rpc)),
+      );
     }
     const { abort, context } = this.#begin(rpc, call, this.#streams);
     try {
@@ -219,7 +255,11 @@ class GrpcOverSocket implements CriServer {
     }
   }
 
-  #begin(rpc: string, call: UnaryCall | Writable, calls: Set<AbortController>): { abort: AbortController; context: CallContext } {
+  #begin(
+    rpc: string,
+    call: UnaryCall | Writable,
+    calls: Set<AbortController>,
+  ): { abort: AbortController; context: CallContext } {
     const abort = new AbortController();
     const over = new AbortController();
     const context = { ...callContext(call, abort.signal), over: over.signal };
@@ -234,7 +274,10 @@ class GrpcOverSocket implements CriServer {
 
   #gone(rpc: string, deadlineMonoMs: number | undefined): ReturnType<typeof fault> {
     // the client's own timer and ours end the call in either order, some milliseconds apart
-    if (deadlineMonoMs !== undefined && this.#options.clock.monoMs() >= deadlineMonoMs - edgeLimits.deadlineMarginMinMs) {
+    if (
+      deadlineMonoMs !== undefined &&
+      this.#options.clock.monoMs() >= deadlineMonoMs - edgeLimits.deadlineMarginMinMs
+    ) {
       return fault('timedOut', `${rpc}: the caller's deadline has passed`);
     }
     return fault('cancelled', `${rpc}: the caller has gone`);
@@ -293,15 +336,24 @@ function wireStatus(status: Status): { code: number; details: string } {
   const bytes = Buffer.from(text, 'utf8');
   if (bytes.length <= edgeLimits.statusMessageBytes) return { code: grpcCode[status.code], details: text };
   // a character cut in two at the end decodes to U+FFFD
-  const cut = bytes.subarray(0, edgeLimits.statusMessageBytes).toString('utf8').replace(/\uFFFD+$/u, '');
+  const cut = bytes
+    .subarray(0, edgeLimits.statusMessageBytes)
+    .toString('utf8')
+    .replace(/\uFFFD+$/u, '');
   return { code: grpcCode[status.code], details: `${cut}…` };
 }
 
 /** Before its HTTP/2 server is made. Node drops a connection whose client gives up 1000 calls at once, or 33 a second: against strangers, who have no way to ours. */
 function allowResets(grpc: Server): void {
   const options: unknown = Reflect.get(grpc, 'commonServerOptions');
-  assert(typeof options === 'object' && options !== null, 'grpc-js has no options of its HTTP/2 server where they used to be');
-  Object.assign(options, { streamResetBurst: edgeLimits.resetsAtOnce, streamResetRate: edgeLimits.resetsPerSecond });
+  assert(
+    typeof options === 'object' && options !== null,
+    'grpc-js has no options of its HTTP/2 server where they used to be',
+  );
+  Object.assign(options, {
+    streamResetBurst: edgeLimits.resetsAtOnce,
+    streamResetRate: edgeLimits.resetsPerSecond,
+  });
 }
 
 /** It is reachable by a private field only; a test breaks when that goes. */

@@ -115,6 +115,13 @@ export function createServices(options: ServiceOptions): Services {
   };
 }
 
-function streamed(options: ServiceOptions, urls: UrlIssuer): Pick<Services['runtime'], 'exec' | 'attach' | 'portForward'> {
-  return { exec: exec(options, urls), attach: attach(options, urls), portForward: portForward(options, urls) };
+function streamed(
+  options: ServiceOptions,
+  urls: UrlIssuer,
+): Pick<Services['runtime'], 'exec' | 'attach' | 'portForward'> {
+  return {
+    exec: exec(options, urls),
+    attach: attach(options, urls),
+    portForward: portForward(options, urls),
+  };
 }

@@ -51,7 +51,8 @@ export interface Status {
  */
 export function toStatus(value: Fault, requestId: string): Status {
   const code = codeOfKind[value.kind];
-  if (value.kind === 'bug') return { code, message: `internal error; the log of troupe tells more under request ${requestId}` };
+  if (value.kind === 'bug')
+    return { code, message: `internal error; the log of troupe tells more under request ${requestId}` };
   return { code, message: value.message };
 }
 
@@ -66,18 +67,29 @@ export class RpcError extends Error {
 }
 
 /** Words at a message's start by which the kubelet tells errors apart (k8s.io/cri-api, pkg/errors). */
-export type KubeletPrefix = 'RegistryUnavailable' | 'SignatureValidationFailed' | 'RROUnsupported' | 'ImageVolumeMountFailed';
+export type KubeletPrefix =
+  | 'RegistryUnavailable'
+  | 'SignatureValidationFailed'
+  | 'RROUnsupported'
+  | 'ImageVolumeMountFailed';
 
 /**
  * The same fault, marked for the kubelet. Its kind becomes `outside`: the kubelet strips the text of the
  * status code only from Unknown, and looks for the word at the very start of what is left.
  */
 export function withKubeletPrefix(prefix: KubeletPrefix, value: Fault): Fault {
-  return fault('outside', `${prefix}: ${value.message}`, { subject: value.subject, retryable: value.retryable, cause: value });
+  return fault('outside', `${prefix}: ${value.message}`, {
+    subject: value.subject,
+    retryable: value.retryable,
+    cause: value,
+  });
 }
 
 /** Words that drivers put where the actors then say what was attempted, and the kind of fault that has each. */
-const WORDS: readonly (readonly [KubeletPrefix, FaultKind])[] = [['RegistryUnavailable', 'outside'], ['SignatureValidationFailed', 'denied']];
+const WORDS: readonly (readonly [KubeletPrefix, FaultKind])[] = [
+  ['RegistryUnavailable', 'outside'],
+  ['SignatureValidationFailed', 'denied'],
+];
 
 /** What was thrown, with such a word moved to the very start, where the kubelet looks for it. */
 export function forKubelet(thrown: unknown): unknown {

@@ -28,7 +28,8 @@ export class UnreadUsage {
     const pace = this.#bySubject.get(subject) ?? new Pace(edgeLimits.unreadUsageLine);
     this.#bySubject.delete(subject);
     this.#bySubject.set(subject, pace);
-    if (this.#bySubject.size > edgeLimits.unreadUsageSubjects) this.#bySubject.delete(this.#bySubject.keys().next().value ?? '');
+    if (this.#bySubject.size > edgeLimits.unreadUsageSubjects)
+      this.#bySubject.delete(this.#bySubject.keys().next().value ?? '');
     return pace;
   }
 }

@@ -36,14 +36,25 @@ const MACHINE: ApparmorMachine = {
  * default profile, as with both peers, and with a line in the log; named profiles that are loaded can be had. One that does
  * not say within `partMs` whether it enforces AppArmor counts as one that does not.
  */
-export async function setUpApparmor(report: PartReport, log: Log, machine: ApparmorMachine = MACHINE): Promise<ApparmorSetup> {
+export async function setUpApparmor(
+  report: PartReport,
+  log: Log,
+  machine: ApparmorMachine = MACHINE,
+): Promise<ApparmorSetup> {
   const { clock, conditions } = report;
-  if (!(await orWithout(report, 'AppArmor', machine.isEnabled, false))) return { apparmor: undefined, defaultProfile: '' };
+  if (!(await orWithout(report, 'AppArmor', machine.isEnabled, false)))
+    return { apparmor: undefined, defaultProfile: '' };
   try {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
     const parser = await within(clock, bound, 'find apparmor_parser', machine.parser);
-    const loadDefault = (): Promise<void> => machine.load(parser, DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT, clock);
-    await within(clock, { ...bound, timeoutMs: launchLimits.profileMs }, `load AppArmor profile ${DEFAULT_PROFILE}`, loadDefault);
+    const loadDefault = (): Promise<void> =>
+      machine.load(parser, DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT, clock);
+    await within(
+      clock,
+      { ...bound, timeoutMs: launchLimits.profileMs },
+      `load AppArmor profile ${DEFAULT_PROFILE}`,
+      loadDefault,
+    );
     return { apparmor: { isLoaded: profileIsLoaded, loadDefault }, defaultProfile: DEFAULT_PROFILE };
   } catch (thrown) {
     const reason = toFault(thrown).message;

@@ -96,7 +96,11 @@ export type AroundPorts = (ports: Ports) => Ports;
  * Lock, journal and, before anything is observed or undone, the end of an earlier daemon's helpers, then drivers, actors: in the
  * order of house rule 3.3. Nothing is recovered before `troupe.start()`.
  */
-export async function assemble(config: Config, log: Log, around: AroundPorts = (ports) => ports): Promise<Assembly> {
+export async function assemble(
+  config: Config,
+  log: Log,
+  around: AroundPorts = (ports) => ports,
+): Promise<Assembly> {
   checkFfi();
   const handed: Handed = { clock: realClock(), random: realRandom(), log };
   const layout = createLayout(config);
@@ -106,7 +110,12 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const drivers = await openDrivers(config, layout, start, handed, apparmor);
   const { nri, store, runtime, network, live, host, stats } = drivers;
   const streams = await runtime.streams();
-  const nodeFiles = watchNodeFiles(config, { live, network, conditions: observability.conditions, clock: handed.clock });
+  const nodeFiles = watchNodeFiles(config, {
+    live,
+    network,
+    conditions: observability.conditions,
+    clock: handed.clock,
+  });
   const ports = around(await portsOf(config, layout, start, handed, drivers));
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
@@ -115,10 +124,12 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     recorder,
     charts,
     observability,
-    streams, nodeFiles,
+    streams,
+    nodeFiles,
     apparmor: await apparmor,
     isUsableStore: (root) => isUsable(root, start.rechecked),
-    nri, lostFacts: lostFacts(opened.report, journalDirectory(layout)),
+    nri,
+    lostFacts: lostFacts(opened.report, journalDirectory(layout)),
     reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),
     release: async () => {
       await observability.close();
@@ -148,7 +159,13 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
     journalOf(layout, clock, log, observability),
     detectCgroups(),
     platformOrPlain(part),
-    orWithout(part, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined, Infinity),
+    orWithout(
+      part,
+      'helpers of an earlier run',
+      () => succeed({ file: layout.helpersFile, ...handed }),
+      undefined,
+      Infinity,
+    ),
   ]);
   return { lock, charts, observability, part, rechecked, opened, cgroups, platform };
 }
@@ -168,11 +185,22 @@ interface Drivers {
 
 /** The drivers that are open, or watch something, until they are closed. */
 async function openDrivers(
-  config: Config, layout: Layout, start: Start, { clock, random, log }: Handed, apparmor: Promise<ApparmorSetup>,
+  config: Config,
+  layout: Layout,
+  start: Start,
+  { clock, random, log }: Handed,
+  apparmor: Promise<ApparmorSetup>,
 ): Promise<Drivers> {
   const { observability, part, rechecked, cgroups } = start;
   const nri = await createNri(config, layout, part, log);
-  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions, rechecked });
+  const store = await openStore(config, {
+    clock,
+    random,
+    log,
+    cgroups,
+    conditions: observability.conditions,
+    rechecked,
+  });
   const [runtime, network, live] = await Promise.all([
     runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
     networkDriver(config, layout, part, log),
@@ -180,12 +208,24 @@ async function openDrivers(
     orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
-  const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
+  const stats = createStatsDriver({
+    cgroups,
+    clock,
+    netns: (id) => layout.pin(id, 'net'),
+    written: new Written(store, clock),
+    guest: (id) => runtime.guestUsage(id),
+  });
   return { nri, store, runtime, network, live, host, stats };
 }
 
 /** What the actors get: the open drivers, and those that are made over them. */
-async function portsOf(config: Config, layout: Layout, start: Start, handed: Handed, drivers: Drivers): Promise<Ports> {
+async function portsOf(
+  config: Config,
+  layout: Layout,
+  start: Start,
+  handed: Handed,
+  drivers: Drivers,
+): Promise<Ports> {
   const { clock, random, log } = handed;
   const { observability, part, opened, platform } = start;
   const { nri, store, runtime, network, live, host, stats } = drivers;
@@ -200,15 +240,37 @@ async function portsOf(config: Config, layout: Layout, start: Start, handed: Han
     checkpoints: await checkpointDriver(config, runtime, store, part),
     network,
     nri: nri ?? noPlugins,
-    host, stats,
+    host,
+    stats,
     storage: storageDriver(store, layout, opened.state, clock),
-    policy: policyDriver(config, layout, { client, registries, clock, random, platform, conditions: part.conditions, discard: (path) => store.discard(path) }),
-    images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
+    policy: policyDriver(config, layout, {
+      client,
+      registries,
+      clock,
+      random,
+      platform,
+      conditions: part.conditions,
+      discard: (path) => store.discard(path),
+    }),
+    images: createImagesDriver({
+      client,
+      store,
+      ingests: ingestsOf(store, part, log),
+      clock,
+      platform,
+      takeCredentials: namespacedCredentials(config, clock),
+      onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes),
+    }),
   };
 }
 
 function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ingests {
-  return new Ingests({ directory: store.paths.ingest, log, conditions, discard: (path) => store.discard(path) });
+  return new Ingests({
+    directory: store.paths.ingest,
+    log,
+    conditions,
+    discard: (path) => store.discard(path),
+  });
 }
 
 async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
@@ -221,9 +283,19 @@ function journalDirectory({ root }: Layout): string {
   return join(root, 'journal');
 }
 
-async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, { metrics }: Observability): Promise<OpenJournal<Ledger>> {
+async function journalOf(
+  layout: Layout,
+  clock: Ports['clock'],
+  log: Log,
+  { metrics }: Observability,
+): Promise<OpenJournal<Ledger>> {
   const disk = await openDisk(journalDirectory(layout));
-  return openJournal({ disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)), fold: ledgerFold, log, clock });
+  return openJournal({
+    disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)),
+    fold: ledgerFold,
+    log,
+    clock,
+  });
 }
 
 /** The policy's labels for containers; undefined where there is no SELinux. */
@@ -233,7 +305,11 @@ async function machineLabels(): Promise<SelinuxLabels | undefined> {
 
 /** The actors over these ports, and who is told of what they do. */
 function cast(
-  config: Config, ports: Ports, ledger: Ledger, observability: Observability, selinux: SelinuxLabels | undefined,
+  config: Config,
+  ports: Ports,
+  ledger: Ledger,
+  observability: Observability,
+  selinux: SelinuxLabels | undefined,
 ): Pick<Assembly, 'troupe' | 'recorder'> {
   const recorder = new Recorder(ports.clock);
   const toLog = transitionLog(ports.log);
@@ -261,15 +337,28 @@ async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string)
   if (pins.length === 0) await releasePinRoot(layout.pinsDir).catch(() => undefined);
   // a slice is systemd's
   if (isSlice(cgroupParent)) return;
-  for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);
+  for (const directory of cgroupDirectories(cgroups, cgroupParent))
+    await rmdir(directory).catch(() => undefined);
 }
 
 type WatchedHost = HostPort & { readonly close: () => void };
 
 /** The host driver, which also knows whether our directories take writes. */
-function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): WatchedHost {
+function watchedHost(
+  layout: Layout,
+  cgroups: CgroupLayout,
+  imagesRoot: string,
+  clock: Ports['clock'],
+  log: Log,
+): WatchedHost {
   const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
   writable.start();
-  const driver = createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf', hostHosts: '/etc/hosts' });
+  const driver = createHostDriver({
+    layout,
+    cgroups,
+    clock,
+    hostResolvConf: '/etc/resolv.conf',
+    hostHosts: '/etc/hosts',
+  });
   return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
 }

@@ -1,8 +1,24 @@
 import { fail } from '../base/fault.ts';
 
 export type CommandName =
-  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'images' | 'gc' | 'pull' | 'inspect' | 'import' | 'export'
-  | 'check' | 'wipe' | 'version' | 'help';
+  | 'serve'
+  | 'start'
+  | 'ps'
+  | 'why'
+  | 'watch'
+  | 'log'
+  | 'status'
+  | 'config'
+  | 'images'
+  | 'gc'
+  | 'pull'
+  | 'inspect'
+  | 'import'
+  | 'export'
+  | 'check'
+  | 'wipe'
+  | 'version'
+  | 'help';
 
 export interface CommandLine {
   readonly command: CommandName;
@@ -103,7 +119,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   const options: Record<string, string> = {};
   const flags = new Set<string>();
   const words: string[] = [];
-  const refuse = (reason: string): never => fail('invalidRequest', `troupe ${command}: ${reason}; see troupe help`);
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `troupe ${command}: ${reason}; see troupe help`);
   for (let at = 0; at < rest.length; at += 1) {
     const text = rest[at] ?? '';
     const [name, inline] = splitOption(text);
@@ -117,8 +134,10 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     }
   }
   if (grammar.word === undefined && words.length > 0) refuse(`what is ${words[0] ?? ''}`);
-  if (grammar.second !== undefined && words.length !== 2) refuse(`one ${grammar.word} and one ${grammar.second} are wanted`);
-  if (grammar.word !== undefined && grammar.second === undefined && words.length !== 1) refuse(`one ${grammar.word} is wanted`);
+  if (grammar.second !== undefined && words.length !== 2)
+    refuse(`one ${grammar.word} and one ${grammar.second} are wanted`);
+  if (grammar.word !== undefined && grammar.second === undefined && words.length !== 1)
+    refuse(`one ${grammar.word} is wanted`);
   return { command, options, flags, words };
 }
 

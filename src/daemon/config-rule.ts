@@ -24,4 +24,9 @@ export type Rule =
   | { readonly is: 'secretUrl'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
   /** A table with names of the user's own; replaced as a whole entry by a later file. */
-  | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp; /** Each entry has every key. */ readonly isWhole?: boolean };
+  | {
+      readonly is: 'named';
+      readonly each: Readonly<Record<string, Rule>>;
+      readonly name: RegExp;
+      /** Each entry has every key. */ readonly isWhole?: boolean;
+    };

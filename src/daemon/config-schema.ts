@@ -68,7 +68,11 @@ export const schema: Readonly<Record<string, Rule>> = {
     is: 'table',
     keys: {
       driver: { is: 'oneOf', values: ['cgroupfs', 'systemd'] },
-      parent: { is: 'optionalForm', form: /^(?:\/[^\0]*|[^\0/]+\.slice)$/u, must: 'be an absolute path, or the name of a slice such as troupe.slice' },
+      parent: {
+        is: 'optionalForm',
+        form: /^(?:\/[^\0]*|[^\0/]+\.slice)$/u,
+        must: 'be an absolute path, or the name of a slice such as troupe.slice',
+      },
     },
   },
   runtime: runtimeRule,

@@ -45,22 +45,33 @@ export async function loadConfig(file: string, isRequired: boolean, overrides: O
   const [first] = problems;
   if (first === undefined) return config;
   const [path, reason] = first;
-  return fail('invalidRequest', `read configuration ${path}${reason.startsWith('line ') ? ', ' : ': '}${reason}`, { subject: path });
+  return fail(
+    'invalidRequest',
+    `read configuration ${path}${reason.startsWith('line ') ? ', ' : ': '}${reason}`,
+    { subject: path },
+  );
 }
 
 /**
  * The same, but of a drop-in what can be used is used (F95): programs other than the operator's editor write them, and
  * one bad key must not stop the node. Only `file` itself is refused, with `invalidRequest`, file and line.
  */
-export async function readConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<ReadConfig> {
+export async function readConfig(
+  file: string,
+  isRequired: boolean,
+  overrides: Overrides,
+): Promise<ReadConfig> {
   const text = await readText(file);
   if (text === undefined && isRequired) missing(file);
   const own = text === undefined ? defaultConfig : applyFile(defaultConfig, text, file);
   const problems = new Map<string, string>();
   const directory = `${file}.d`;
-  const problem = (path: string, thrown: unknown): void => void problems.set(path, withoutPath(toFault(thrown).message, path));
+  const problem = (path: string, thrown: unknown): void =>
+    void problems.set(path, withoutPath(toFault(thrown).message, path));
   let config = own;
-  for (const dropIn of await dropIns(directory).catch((thrown: unknown) => problem(directory, thrown) ?? [])) {
+  for (const dropIn of await dropIns(directory).catch(
+    (thrown: unknown) => problem(directory, thrown) ?? [],
+  )) {
     try {
       const applied = applyDropIn(config, (await readText(dropIn)) ?? missing(dropIn), dropIn);
       config = applied.config;
@@ -83,12 +94,21 @@ export async function readConfig(file: string, isRequired: boolean, overrides: O
 export function applyFile(config: Config, text: string, file: string): Config {
   const table = parseToml(text, file);
   check(table, schema, [], ({ at, reason }) =>
-    fail('invalidRequest', `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`, { subject: at.join('.') }));
+    fail(
+      'invalidRequest',
+      `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`,
+      { subject: at.join('.') },
+    ),
+  );
   return over(config, table);
 }
 
 /** What can be used of a file over what stands, and why the rest has no effect; pure. Throws for text that is not TOML. */
-function applyDropIn(config: Config, text: string, file: string): { readonly config: Config; readonly reason: string } {
+function applyDropIn(
+  config: Config,
+  text: string,
+  file: string,
+): { readonly config: Config; readonly reason: string } {
   const table = parseToml(text, file);
   const found: Problem[] = [];
   check(table, schema, [], (problem) => void found.push(problem));
@@ -123,13 +143,21 @@ function parseToml(text: string, file: string): Table {
   } catch (thrown) {
     if (!(thrown instanceof TomlError)) throw thrown;
     const reason = thrown.message.split('\n', 1)[0] ?? '';
-    return fail('invalidRequest', `read configuration ${file}, line ${thrown.line}: ${reason}`, { subject: file });
+    return fail('invalidRequest', `read configuration ${file}, line ${thrown.line}: ${reason}`, {
+      subject: file,
+    });
   }
 }
 
 type Report = (problem: Problem) => void;
 
-function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readonly string[], report: Report, whole?: readonly string[]): void {
+function check(
+  table: Table,
+  rules: Readonly<Record<string, Rule>>,
+  path: readonly string[],
+  report: Report,
+  whole?: readonly string[],
+): void {
   for (const [key, value] of Object.entries(table)) {
     const at = [...path, key];
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
@@ -138,7 +166,13 @@ function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readon
   }
 }
 
-function checkValue(value: unknown, rule: Rule, at: readonly string[], report: Report, whole: readonly string[]): void {
+function checkValue(
+  value: unknown,
+  rule: Rule,
+  at: readonly string[],
+  report: Report,
+  whole: readonly string[],
+): void {
   const refuse = (reason: string): void => report({ at, whole, reason });
   if (rule.is !== 'table' && rule.is !== 'named') {
     const must = mustOf(value, rule);
@@ -157,7 +191,8 @@ function checkValue(value: unknown, rule: Rule, at: readonly string[], report: R
       refuseEntry(`${name} must be a table`);
     } else {
       check(entry, rule.each, entryAt, report, entryAt);
-      const missingKey = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
+      const missingKey =
+        rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
       if (missingKey !== undefined) refuseEntry(`${name} has no ${missingKey}`);
     }
   }
@@ -183,7 +218,10 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
     case 'paths':
       return unless(isTexts(value) && value.every(isAbsolute), 'be a list of absolute paths');
     case 'hosts':
-      return unless(isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)), 'be a list of host names in small letters');
+      return unless(
+        isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)),
+        'be a list of host names in small letters',
+      );
     case 'words':
       return unless(isTexts(value) && value.every((one) => rule.form.test(one)), rule.must);
     case 'texts':
@@ -192,11 +230,20 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
       return unless(typeof value === 'boolean', 'be true or false');
     case 'count':
     case 'milliseconds':
-      return unless(Number.isInteger(value) && Number(value) >= 1 && Number(value) <= rule.most, `be a whole number from 1 to ${rule.most}`);
+      return unless(
+        Number.isInteger(value) && Number(value) >= 1 && Number(value) <= rule.most,
+        `be a whole number from 1 to ${rule.most}`,
+      );
     case 'port':
-      return unless(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535, 'be a number from 0 to 65535');
+      return unless(
+        typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535,
+        'be a number from 0 to 65535',
+      );
     case 'limit':
-      return unless(value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= (rule.least ?? 0)), `be a whole number from ${rule.least ?? 0} on, or "unlimited"`);
+      return unless(
+        value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= (rule.least ?? 0)),
+        `be a whole number from ${rule.least ?? 0} on, or "unlimited"`,
+      );
   }
 }
 
@@ -204,7 +251,8 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
 function withSecrets(table: Table, rules: Readonly<Record<string, Rule>>): Table {
   const typed = Object.entries(table).map(([key, value]) => {
     const rule = rules[key];
-    if (rule?.is === 'secretUrl' && typeof value === 'string' && value !== '') return [key, new SecretUrl(value)];
+    if (rule?.is === 'secretUrl' && typeof value === 'string' && value !== '')
+      return [key, new SecretUrl(value)];
     return [key, rule?.is === 'table' && isTable(value) ? withSecrets(value, rule.keys) : value];
   });
   return Object.fromEntries(typed) as Table;
@@ -215,7 +263,13 @@ function isTexts(value: unknown): value is readonly string[] {
 }
 
 function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date) && !(value instanceof SecretUrl);
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof Date) &&
+    !(value instanceof SecretUrl)
+  );
 }
 
 function merge(base: Table, over: Table): Table {
@@ -236,19 +290,27 @@ function withCgroupParent(config: Config, file: string): Config {
   }
   if (isSlice(parent) === wanted) return config;
   const must = wanted ? 'must be a slice' : 'must not be a slice';
-  return fail('invalidRequest', `read configuration ${file}: cgroup.parent: ${parent}: with the driver ${driver} it ${must}`, { subject: 'cgroup.parent' });
+  return fail(
+    'invalidRequest',
+    `read configuration ${file}: cgroup.parent: ${parent}: with the driver ${driver} it ${must}`,
+    { subject: 'cgroup.parent' },
+  );
 }
 
 function withOverrides(config: Config, overrides: Overrides): Config {
   const { logLevel, ...paths } = overrides;
   for (const [name, path] of Object.entries(paths)) {
-    if (path !== undefined && !isAbsolute(path)) fail('invalidRequest', `use --${name} ${path}: must be an absolute path`);
+    if (path !== undefined && !isAbsolute(path))
+      fail('invalidRequest', `use --${name} ${path}: must be an absolute path`);
   }
   return { ...config, ...paths, log: { level: logLevel ?? config.log.level } };
 }
 
 async function dropIns(directory: string): Promise<readonly string[]> {
-  return (await namesOf(directory)).filter((name) => name.endsWith('.toml')).toSorted().map((name) => join(directory, name));
+  return (await namesOf(directory))
+    .filter((name) => name.endsWith('.toml'))
+    .toSorted()
+    .map((name) => join(directory, name));
 }
 
 function missing(file: string): never {
@@ -257,15 +319,18 @@ function missing(file: string): never {
 
 /** Of a regular file; undefined when there is none. What lies in its place must neither block a reload nor fill the memory (F32). */
 async function readText(file: string): Promise<string | undefined> {
-  const refuse = (reason: string): never => fail('invalidRequest', `read configuration ${file}: ${reason}`, { subject: file });
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `read configuration ${file}: ${reason}`, { subject: file });
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
-    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown)})`));
+    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown)})`),
+  );
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) refuse('it is no regular file');
-    if (stat.size > configLimits.fileBytes) refuse(`it has ${stat.size} bytes, more than ${configLimits.fileBytes}`);
+    if (stat.size > configLimits.fileBytes)
+      refuse(`it has ${stat.size} bytes, more than ${configLimits.fileBytes}`);
     return await handle.readFile('utf8');
   } finally {
     await handle.close();
@@ -274,7 +339,9 @@ async function readText(file: string): Promise<string | undefined> {
 
 /** Where the introspection socket lies: beside what else belongs to this instance, unless configured. */
 export function introspectionSocket(config: Config): string {
-  return config.introspection.socket === '' ? join(config.state, 'introspection.sock') : config.introspection.socket;
+  return config.introspection.socket === ''
+    ? join(config.state, 'introspection.sock')
+    : config.introspection.socket;
 }
 
 /** Looks at the environment: systemd's notification socket; empty when there is none. */
@@ -286,5 +353,8 @@ export function notifySocket(): string {
 export function terminalWishes(): { readonly noColor: boolean; readonly columns: number } {
   const { NO_COLOR, TERM, COLUMNS } = process.env;
   const columns = Number(COLUMNS ?? '');
-  return { noColor: (NO_COLOR ?? '') !== '' || TERM === 'dumb', columns: Number.isSafeInteger(columns) && columns > 0 ? columns : 0 };
+  return {
+    noColor: (NO_COLOR ?? '') !== '' || TERM === 'dumb',
+    columns: Number.isSafeInteger(columns) && columns > 0 ? columns : 0,
+  };
 }

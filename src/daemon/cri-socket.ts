@@ -23,12 +23,17 @@ export function nameOtherUsers(log: Ports['log'], ownUid: number): (socket: Sock
 
 /** For `startCriServer`; `onTaken` as in PrivateSocketOptions. */
 export function criSocket(
-  path: string, { clock, log }: Pick<Ports, 'clock' | 'log'>, onTaken: (listener: SocketPeer) => void,
+  path: string,
+  { clock, log }: Pick<Ports, 'clock' | 'log'>,
+  onTaken: (listener: SocketPeer) => void,
 ): CriServerOptions['listen'] {
   const name = nameOtherUsers(log, process.geteuid?.() ?? 0);
   return (onConnection) =>
     listenPrivately({
-      path, clock, log, onTaken,
+      path,
+      clock,
+      log,
+      onTaken,
       onConnection: (socket) => {
         name(socket);
         onConnection(socket);

@@ -7,7 +7,9 @@ import { findProgram } from './find-program.ts';
 
 /** Never rejects: a handler whose program is missing is listed with the reason, and the others work. */
 export function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[]> {
-  return Promise.all(Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings, runtime.monitor)));
+  return Promise.all(
+    Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings, runtime.monitor)),
+  );
 }
 
 /** The monitor of handlers that name none. One that is not there leaves them not ready with the reason, and ends no start. */
@@ -15,7 +17,11 @@ export async function monitorOf({ runtime }: Config): Promise<string> {
   return (await lookUp(runtime.monitor, 'monitor')).path;
 }
 
-async function handlerOf(name: string, settings: HandlerSettings, machineMonitor: string): Promise<HandlerConfig> {
+async function handlerOf(
+  name: string,
+  settings: HandlerSettings,
+  machineMonitor: string,
+): Promise<HandlerConfig> {
   const program = await lookUp(settings.path || name, `runtime handler ${name}`);
   const monitor = await lookUp(settings.monitor || machineMonitor, `monitor of runtime handler ${name}`);
   const missing = program.missing ?? monitor.missing;
@@ -37,7 +43,10 @@ async function handlerOf(name: string, settings: HandlerSettings, machineMonitor
   };
 }
 
-async function lookUp(name: string, purpose: string): Promise<{ readonly path: string; readonly missing?: string }> {
+async function lookUp(
+  name: string,
+  purpose: string,
+): Promise<{ readonly path: string; readonly missing?: string }> {
   try {
     return { path: await findProgram(name, purpose) };
   } catch (thrown) {

@@ -27,7 +27,11 @@ const here = dirname(fileURLToPath(import.meta.url));
 const path = join(here, 'troupe.cjs');
 const command = process.argv[2] ?? '';
 // what a command compiles is not what the daemon needs
-const cachePath = join(here, 'code-cache', command === 'serve' || command === 'start' ? 'daemon.bin' : 'commands.bin');
+const cachePath = join(
+  here,
+  'code-cache',
+  command === 'serve' || command === 'start' ? 'daemon.bin' : 'commands.bin',
+);
 
 start();
 
@@ -76,7 +80,10 @@ function writeCache(bundle: string, runs: readonly string[], data: Buffer): void
     const fresh = `${cachePath}.${process.pid}`;
     // never into what is there: the open of a FIFO would wait for a reader
     rmSync(fresh, { force: true });
-    writeFileSync(fresh, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`, 'latin1'), data]), { mode: 0o600, flag: 'wx' });
+    writeFileSync(fresh, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`, 'latin1'), data]), {
+      mode: 0o600,
+      flag: 'wx',
+    });
     renameSync(fresh, cachePath);
   } catch {
     // where the program's directory is read-only, each start compiles anew

@@ -9,7 +9,10 @@ import type { PartReport } from './optional-part.ts';
 const CPUINFO_BYTES = 8192;
 
 /** What this machine runs; without the level of its processors where that can't be read. `probe`: reads them. */
-export function platformOrPlain(report: PartReport, probe: () => Promise<Platform> = machinePlatform): Promise<Platform> {
+export function platformOrPlain(
+  report: PartReport,
+  probe: () => Promise<Platform> = machinePlatform,
+): Promise<Platform> {
   return orWithout(report, 'processor features', probe, platformOfMachine(process.arch, ''));
 }
 

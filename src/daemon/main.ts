@@ -46,7 +46,8 @@ async function main(argv: readonly string[]): Promise<void> {
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     process.stderr.write(`troupe: ${escaped(message)}\n`);
-    if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
+    if (!(thrown instanceof FaultError) && thrown instanceof Error)
+      process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     await kernelThreadLoaded(realClock());
     // systemd need not try a configuration or a command line again that is wrong
     process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
@@ -55,25 +56,45 @@ async function main(argv: readonly string[]): Promise<void> {
 
 /** Every other command; loaded when it is asked for, as the daemon is. */
 async function look(line: CommandLine): Promise<number> {
-  const [{ runCommand }, { makeScreen }] = await Promise.all([import('./cli/run.ts'), import('./cli/screen.ts')]);
+  const [{ runCommand }, { makeScreen }] = await Promise.all([
+    import('./cli/run.ts'),
+    import('./cli/screen.ts'),
+  ]);
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
   // whoever reads may have seen enough: head, a pager that was left
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed));
-  return runCommand(line, makeScreen(process.stdout, process.stderr, terminalWishes(), realRandom().id()), DEFAULT_CONFIG, interrupted.signal);
+  process.stdout.on('error', (error: NodeJS.ErrnoException) =>
+    process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
+  );
+  return runCommand(
+    line,
+    makeScreen(process.stdout, process.stderr, terminalWishes(), realRandom().id()),
+    DEFAULT_CONFIG,
+    interrupted.signal,
+  );
 }
 
 async function serve(line: CommandLine): Promise<void> {
   // beside the loading of all else, which takes as long; the first thing that the start asks for are the mounts
   await startKernelThread();
-  const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
+  const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([
+    import('./wire.ts'),
+    import('./cli/config-of.ts'),
+  ]);
   const { config, problems } = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter
-  const log = pino({ level: config.log.level, base: null }, safeLines(pino.destination({ dest: 2, sync: true })));
-  process.on('unhandledRejection', (reason) => log.error({ reason: toFault(reason).message }, 'unhandled rejection'));
-  process.on('uncaughtException', (error) => log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'));
+  const log = pino(
+    { level: config.log.level, base: null },
+    safeLines(pino.destination({ dest: 2, sync: true })),
+  );
+  process.on('unhandledRejection', (reason) =>
+    log.error({ reason: toFault(reason).message }, 'unhandled rejection'),
+  );
+  process.on('uncaughtException', (error) =>
+    log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'),
+  );
   // without a listener it would end the process; what it asks for is done once there is something to reload
   let isHungUp = false;
   const hungUp = (): void => void (isHungUp = true);
@@ -86,7 +107,10 @@ async function serve(line: CommandLine): Promise<void> {
     log.fatal({ reason }, 'the actors have failed');
     process.exit(1);
   });
-  log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
+  log.info(
+    { socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) },
+    'serving',
+  );
   await tellSystemd('READY=1', log);
   const clock = realClock();
   tuneProcess(daemon.troupe, clock, log);
@@ -147,7 +171,10 @@ function endWhenAsked(daemon: Daemon, log: Logger): void {
   });
 }
 
-async function tellSystemd(state: string, log: { warn(fields: object, message: string): void }): Promise<void> {
+async function tellSystemd(
+  state: string,
+  log: { warn(fields: object, message: string): void },
+): Promise<void> {
   const socket = notifySocket();
   if (socket === '') return;
   try {

@@ -11,7 +11,12 @@ import { orLater } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
 /** The network driver, which watches its configuration from now on. */
-export async function networkDriver(config: Config, layout: Layout, part: PartReport, log: Log): Promise<NetworkDriver> {
+export async function networkDriver(
+  config: Config,
+  layout: Layout,
+  part: PartReport,
+  log: Log,
+): Promise<NetworkDriver> {
   const { network } = config;
   const { clock } = part;
   const driver = createNetworkDriver({

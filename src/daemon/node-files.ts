@@ -71,8 +71,14 @@ export class NodeFiles {
   async #run(): Promise<void> {
     while (this.#isWanted && !this.#isClosed) {
       this.#isWanted = false;
-      const found = await Promise.all(Object.entries(this.#options.checks).map((check) => this.#check(check)));
-      if (!this.#isClosed) this.#options.conditions.replace('NodeFilesUsable', new Map([...this.#own, ...found.flatMap((problems) => [...problems])]));
+      const found = await Promise.all(
+        Object.entries(this.#options.checks).map((check) => this.#check(check)),
+      );
+      if (!this.#isClosed)
+        this.#options.conditions.replace(
+          'NodeFilesUsable',
+          new Map([...this.#own, ...found.flatMap((problems) => [...problems])]),
+        );
     }
     this.#scan = undefined;
     this.#arm(nodeFileLimits.scanEveryMs);
@@ -121,7 +127,10 @@ export interface NodeFileReaders {
 }
 
 /** All files that this configuration names. The first scan begins when the start is over. */
-export function watchNodeFiles(config: Config, { live, network, conditions, clock }: NodeFileReaders): NodeFiles {
+export function watchNodeFiles(
+  config: Config,
+  { live, network, conditions, clock }: NodeFileReaders,
+): NodeFiles {
   const { images, runtime } = config;
   const credentials = nodeCredentials(config, clock);
   const certificates = new HostCertificates(() => images.certs_dirs);

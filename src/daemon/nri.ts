@@ -16,7 +16,12 @@ import { VERSION } from './version.ts';
  * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then: most
  * nodes have no plugins, and every start would wait for its messages to be built.
  */
-export async function createNri({ nri }: Config, layout: Layout, { clock, conditions }: PartReport, log: Log): Promise<NriDriver | undefined> {
+export async function createNri(
+  { nri }: Config,
+  layout: Layout,
+  { clock, conditions }: PartReport,
+  log: Log,
+): Promise<NriDriver | undefined> {
   if (nri.socket === '' && nri.plugin_dir === '' && !nri.default_validator.enable) return undefined;
   const { NriDriver: Driver } = await import('../nri/driver.ts');
   return new Driver({
@@ -38,19 +43,35 @@ export async function createNri({ nri }: Config, layout: Layout, { clock, condit
 
 /** ms that a plugin which is started by us may take until it takes part: to be found, executed, registered, configured and synchronized. */
 export function nriStartMs({ nri }: Config): number {
-  return 2 * nriLimits.directoryMs + nri.registration_timeout_ms + nri.request_timeout_ms + synchronizeMs(nri.request_timeout_ms);
+  return (
+    2 * nriLimits.directoryMs +
+    nri.registration_timeout_ms +
+    nri.request_timeout_ms +
+    synchronizeMs(nri.request_timeout_ms)
+  );
 }
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {
   // a reboot takes it away, and the removal of its container
-  const text = await readSmallFile(path, { usualBytes: driverLimits.documentUsualBytes, bytesMax: driverLimits.stateFileBytes });
+  const text = await readSmallFile(path, {
+    usualBytes: driverLimits.documentUsualBytes,
+    bytesMax: driverLimits.stateFileBytes,
+  });
   return text === undefined || text === '' ? undefined : (JSON.parse(text) as OciSpec);
 }
 
-function namespacesOf(layout: Layout, { id, spec }: NriPod): readonly { readonly type: string; readonly path: string }[] {
+function namespacesOf(
+  layout: Layout,
+  { id, spec }: NriPod,
+): readonly { readonly type: string; readonly path: string }[] {
   const { network, ipc, user } = spec.namespaces;
   return [
-    ...(network === 'pod' ? [{ type: 'network', path: layout.pin(id, 'net') }, { type: 'uts', path: layout.pin(id, 'uts') }] : []),
+    ...(network === 'pod'
+      ? [
+          { type: 'network', path: layout.pin(id, 'net') },
+          { type: 'uts', path: layout.pin(id, 'uts') },
+        ]
+      : []),
     ...(ipc === 'pod' ? [{ type: 'ipc', path: layout.pin(id, 'ipc') }] : []),
     ...(user === undefined ? [] : [{ type: 'user', path: layout.pin(id, 'user') }]),
   ];

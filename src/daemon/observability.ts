@@ -38,14 +38,31 @@ interface Handed {
 }
 
 /** Traces are made only when a collector is configured, the loop is watched only when somebody can ask. */
-export function createObservability(config: Config, charts: readonly Chart[], { clock, random, log }: Handed): Observability {
+export function createObservability(
+  config: Config,
+  charts: readonly Chart[],
+  { clock, random, log }: Handed,
+): Observability {
   const conditions = new Conditions(log);
-  const loop = config.introspection.http_address === '' ? undefined : monitorEventLoopDelay({ resolution: metricsLimits.loopLookMs });
+  const loop =
+    config.introspection.http_address === ''
+      ? undefined
+      : monitorEventLoopDelay({ resolution: metricsLimits.loopLookMs });
   loop?.enable();
-  const metrics = new TroupeMetrics({ clock, conditions, charts, version: VERSION, processFacts: () => processFacts(loop) });
+  const metrics = new TroupeMetrics({
+    clock,
+    conditions,
+    charts,
+    version: VERSION,
+    processFacts: () => processFacts(loop),
+  });
   const { endpoint } = config.tracing;
-  const exporter = endpoint === '' ? undefined : new SpanExporter({ clock, log, version: VERSION, send: postTo(endpoint, clock, log) });
-  const tracer = exporter === undefined ? undefined : new Tracer({ clock, random, put: (span) => exporter.put(span) });
+  const exporter =
+    endpoint === ''
+      ? undefined
+      : new SpanExporter({ clock, log, version: VERSION, send: postTo(endpoint, clock, log) });
+  const tracer =
+    exporter === undefined ? undefined : new Tracer({ clock, random, put: (span) => exporter.put(span) });
   if (exporter !== undefined) metrics.watchSpans(() => exporter.counts());
   return {
     metrics,
@@ -96,14 +113,25 @@ function watchActors(troupe: Troupe, metrics: TroupeMetrics, tracer: Tracer | un
 async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> {
   const { user, system } = process.cpuUsage();
   const fds = await readdir('/proc/self/fd');
-  return { rssBytes: process.memoryUsage.rss(), openFds: fds.length, cpuSeconds: (user + system) / 1e6, loopLag: loopLag(loop) };
+  return {
+    rssBytes: process.memoryUsage.rss(),
+    openFds: fds.length,
+    cpuSeconds: (user + system) / 1e6,
+    loopLag: loopLag(loop),
+  };
 }
 
 /** The histogram holds the whole time between two looks; what is above the interval is delay. Begins anew each time. */
 function loopLag(loop: LoopDelay | undefined): ProcessFacts['loopLag'] {
   if (loop === undefined) return [];
   const seconds = (ns: number): number => Math.max(0, ns / 1e9 - metricsLimits.loopLookMs / 1000);
-  const lag = ([['0.5', 50], ['0.99', 99], ['0.999', 99.9]] as const).map(([quantile, percent]) => [quantile, seconds(loop.percentile(percent))] as const);
+  const lag = (
+    [
+      ['0.5', 50],
+      ['0.99', 99],
+      ['0.999', 99.9],
+    ] as const
+  ).map(([quantile, percent]) => [quantile, seconds(loop.percentile(percent))] as const);
   const all = [...lag, ['1', seconds(loop.max)] as const];
   loop.reset();
   return all;

@@ -20,8 +20,15 @@ export interface PartReport {
  * What the work gives, or `without` when it fails or has not answered after `timeoutMs`; then the part is reported for as
  * long as the daemon runs. `Infinity` for work that has bounds of its own.
  */
-export async function orWithout<T>(report: PartReport, part: string, work: () => Promise<T>, without: T, timeoutMs: number = launchLimits.partMs): Promise<T> {
-  const bounded = (): Promise<T> => within(report.clock, { signal: new AbortController().signal, timeoutMs }, `start ${part}`, work);
+export async function orWithout<T>(
+  report: PartReport,
+  part: string,
+  work: () => Promise<T>,
+  without: T,
+  timeoutMs: number = launchLimits.partMs,
+): Promise<T> {
+  const bounded = (): Promise<T> =>
+    within(report.clock, { signal: new AbortController().signal, timeoutMs }, `start ${part}`, work);
   try {
     return await (timeoutMs === Infinity ? work() : bounded());
   } catch (thrown) {
@@ -54,7 +61,12 @@ export class LatePart<T> {
   #timer: TimerHandle | undefined;
   #isClosed = false;
 
-  constructor(report: PartReport, name: string, work: () => Promise<T>, { againMs, reportedMs = launchLimits.partMs }: LatePartOptions = {}) {
+  constructor(
+    report: PartReport,
+    name: string,
+    work: () => Promise<T>,
+    { againMs, reportedMs = launchLimits.partMs }: LatePartOptions = {},
+  ) {
     this.#report = report;
     this.#name = name;
     this.#work = work;
@@ -78,24 +90,30 @@ export class LatePart<T> {
       isOver = true;
       waited.resolve();
     }, launchLimits.partMs);
-    const settled = trying.finally(() => clock.clearTimeout(timer)).catch((thrown: unknown) => {
-      if (!isOver) throw thrown;
-      this.#refused(thrown);
-    });
+    const settled = trying
+      .finally(() => clock.clearTimeout(timer))
+      .catch((thrown: unknown) => {
+        if (!isOver) throw thrown;
+        this.#refused(thrown);
+      });
     await Promise.race([settled, waited.promise]);
   }
 
   async #try(): Promise<void> {
     await orWithout(this.#report, this.#name, () => this.#come(), undefined, this.#reportedMs);
     if (this.#arrived === undefined && !this.#isClosed && this.#againMs !== undefined) {
-      this.#timer = this.#report.clock.setTimeout(() => void this.start().catch((thrown: unknown) => this.#refused(thrown)), this.#againMs);
+      this.#timer = this.#report.clock.setTimeout(
+        () => void this.start().catch((thrown: unknown) => this.#refused(thrown)),
+        this.#againMs,
+      );
     }
   }
 
   /** What there is, else one more try, or the rest of the one that is under way. Throws FaultError. */
   async now(): Promise<T> {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
-    if (this.#arrived === undefined) await within(this.#report.clock, bound, `start ${this.#name}`, () => this.#come());
+    if (this.#arrived === undefined)
+      await within(this.#report.clock, bound, `start ${this.#name}`, () => this.#come());
     return (this.#arrived ?? fail('notReady', `start ${this.#name}: troupe is stopping`)).value;
   }
 
@@ -124,7 +142,11 @@ export class LatePart<T> {
 
   /** Nobody waits for a later try: what would have ended the start is reported as well. */
   #refused(thrown: unknown): void {
-    this.#report.conditions.report({ type: 'PartsStarted', subject: this.#name, reason: toFault(thrown).message });
+    this.#report.conditions.report({
+      type: 'PartsStarted',
+      subject: this.#name,
+      reason: toFault(thrown).message,
+    });
   }
 }
 

@@ -28,7 +28,11 @@ export interface PolicyParts extends Pick<KeptOptions, 'conditions' | 'discard'>
 }
 
 /** Its files are read when an image is looked at; nothing is opened here. */
-export function policyDriver(config: Config, layout: Layout, { client, registries, clock, random, platform, conditions, discard }: PolicyParts): PolicyPort {
+export function policyDriver(
+  config: Config,
+  layout: Layout,
+  { client, registries, clock, random, platform, conditions, discard }: PolicyParts,
+): PolicyPort {
   const { images } = config;
   return createPolicyDriver({
     files: new PolicyFiles({ file: images.signature_policy, directory: images.signature_policy_dir }),

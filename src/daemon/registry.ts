@@ -29,13 +29,21 @@ export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCrede
 }
 
 /** What is left for one pull in a namespace. */
-export function namespacedCredentials(config: Config, clock: ClockPort): NonNullable<ImagesDriverOptions['takeCredentials']> {
+export function namespacedCredentials(
+  config: Config,
+  clock: ClockPort,
+): NonNullable<ImagesDriverOptions['takeCredentials']> {
   const from = { directory: config.images.namespaced_auth_dir, node: nodeCredentials(config, clock) };
   return (references, namespace, signal) => takeNamespaced(from, references, namespace, signal);
 }
 
 /** The files and directories that it reads are those of the start; what is in them counts at once. */
-export function registryClient(config: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
+export function registryClient(
+  config: Config,
+  registries: () => RegistriesConf,
+  clock: ClockPort,
+  random: RandomPort,
+): RegistryClient {
   const { images, state } = config;
   const credentials = nodeCredentials(config, clock);
   return new RegistryClient({
@@ -52,12 +60,20 @@ export function registryClient(config: Config, registries: () => RegistriesConf,
 /** What fetches from web servers that are no registries, under the same rules. */
 export function webTransport({ images }: Config, clock: ClockPort): Transport {
   const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
-  return new Transport({ clock, timeouts: { connectMs, headersMs, stallMs, documentMs }, ...connecting(images) });
+  return new Transport({
+    clock,
+    timeouts: { connectMs, headersMs, stallMs, documentMs },
+    ...connecting(images),
+  });
 }
 
 function connecting(images: Config['images']): Pick<TransportOptions, 'certificates' | 'proxy'> {
   const certificates = new HostCertificates(() => images.certs_dirs);
-  const proxy = { HTTP_PROXY: revealed(images.http_proxy), HTTPS_PROXY: revealed(images.https_proxy), NO_PROXY: images.no_proxy };
+  const proxy = {
+    HTTP_PROXY: revealed(images.http_proxy),
+    HTTPS_PROXY: revealed(images.https_proxy),
+    NO_PROXY: images.no_proxy,
+  };
   return {
     certificates: (host) => certificates.of(host),
     ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),

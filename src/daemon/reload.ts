@@ -7,7 +7,11 @@ import type { Config } from './config-schema.ts';
 
 /** Keys whose change counts at once; the others keep their value until the next start. See docs/configuration.md. */
 export const RELOADED: readonly string[] = [
-  'log.level', 'runtime.default_handler', 'runtime.handlers', 'images.registries_conf', 'images.registries_conf_dir',
+  'log.level',
+  'runtime.default_handler',
+  'runtime.handlers',
+  'images.registries_conf',
+  'images.registries_conf_dir',
 ];
 
 export interface ReloadPlan {
@@ -38,7 +42,8 @@ function merge(old: Table, fresh: Table, prefix: string, take: (key: string) => 
   for (const [name, value] of Object.entries(fresh)) {
     const key = `${prefix}${name}`;
     const before = old[name];
-    if (isTable(value) && isTable(before) && prefix === '') merged[name] = merge(before, value, `${key}.`, take);
+    if (isTable(value) && isTable(before) && prefix === '')
+      merged[name] = merge(before, value, `${key}.`, take);
     else if (textOf(value) === textOf(before)) merged[name] = before;
     else merged[name] = take(key) ? value : before;
   }
@@ -95,17 +100,22 @@ export function reloader(reloading: Reloading): () => void {
 }
 
 /** Gives why it failed, which is not logged again where `told` says the same. */
-async function reloadOnce({ load, apply, setLogLevel, noteRefusal, log }: Reloading, told: string | undefined): Promise<string | undefined> {
+async function reloadOnce(
+  { load, apply, setLogLevel, noteRefusal, log }: Reloading,
+  told: string | undefined,
+): Promise<string | undefined> {
   try {
     const { config, changed, waiting } = await apply(await load());
     setLogLevel(config.log.level);
     log.info({ changed }, 'the configuration was read again');
-    if (waiting.length > 0) log.warn({ keys: waiting }, 'these keys have changed and count from the next start on');
+    if (waiting.length > 0)
+      log.warn({ keys: waiting }, 'these keys have changed and count from the next start on');
     noteRefusal(undefined);
     return undefined;
   } catch (thrown) {
     const reason = toFault(thrown).message;
-    if (reason !== told) log.error({ reason }, 'the configuration was not reloaded; the one before stays in effect');
+    if (reason !== told)
+      log.error({ reason }, 'the configuration was not reloaded; the one before stays in effect');
     noteRefusal(reason);
     return reason;
   }

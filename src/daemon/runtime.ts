@@ -26,20 +26,37 @@ import { systemdOf } from './systemd.ts';
 
 /** The runtime driver, opened: its handlers are probed, exits are watched. */
 export async function runtimeDriver(
-  config: Config, layout: Layout, cgroups: CgroupLayout, { clock, conditions }: PartReport, log: Log, apparmor: Promise<ApparmorSetup>,
+  config: Config,
+  layout: Layout,
+  cgroups: CgroupLayout,
+  { clock, conditions }: PartReport,
+  log: Log,
+  apparmor: Promise<ApparmorSetup>,
   nri: NriDriver | undefined,
 ): Promise<RuntimeDriver> {
   const bundles = createBundleWriter({
     ownDevices: config.runtime.device_ownership_from_security_context,
-    node: { hooks: new HookDirectories(config.runtime.hooks_dirs), cdi: new CdiRegistry(config.runtime.cdi_dirs) },
-    layout, clock, log,
+    node: {
+      hooks: new HookDirectories(config.runtime.hooks_dirs),
+      cdi: new CdiRegistry(config.runtime.cdi_dirs),
+    },
+    layout,
+    clock,
+    log,
     apparmor: (await apparmor).apparmor,
     host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
     handlerFeatures: (name) => driver.specHandler(name),
-    ...(nri === undefined ? {} : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
+    ...(nri === undefined
+      ? {}
+      : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
   });
   const driver = createRuntimeDriver({
-    clock, log, layout, bundles, cgroups, conditions,
+    clock,
+    log,
+    layout,
+    bundles,
+    cgroups,
+    conditions,
     handlers: await handlersOf(config),
     monitorPath: await monitorOf(config),
     ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
@@ -47,7 +64,11 @@ export async function runtimeDriver(
     defaultHandler: config.runtime.default_handler,
     ...(await systemdOf(config, clock)),
     userNamespaces: async () => {
-      const problem = await userNamespacesProblem({ program: layout.usernsProgram, directory: layout.root, clock });
+      const problem = await userNamespacesProblem({
+        program: layout.usernsProgram,
+        directory: layout.root,
+        clock,
+      });
       if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');
       return problem === undefined;
     },
@@ -57,11 +78,24 @@ export async function runtimeDriver(
 }
 
 /** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
-export async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: LayerStore, part: PartReport): Promise<CheckpointPort> {
+export async function checkpointDriver(
+  config: Config,
+  runtime: RuntimeDriver,
+  store: LayerStore,
+  part: PartReport,
+): Promise<CheckpointPort> {
   const { criu, restore } = config.runtime;
   if (criu === '') return noCheckpoints;
-  const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
-  const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => changesOf(config, store, id), layerOf: (diffId) => layerDiff(store.paths, diffId) });
+  const found = await findProgram(criu, 'checkpoints').then(
+    (path) => ({ path }),
+    (thrown: unknown) => ({ missing: toFault(thrown).message }),
+  );
+  const driver = runtime.checkpoints({
+    criu: found,
+    restores: restore,
+    upperOf: (id) => changesOf(config, store, id),
+    layerOf: (diffId) => layerDiff(store.paths, diffId),
+  });
   // what earlier ones left; those to come have names of their own
   await orLater(part, 'checkpoints of an earlier run', () => driver.open());
   return driver;

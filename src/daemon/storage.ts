@@ -40,7 +40,10 @@ export interface StoreParts {
 }
 
 /** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
-export async function openStore(config: Pick<Config, 'root' | 'storage' | 'images'>, parts: StoreParts): Promise<LayerStore> {
+export async function openStore(
+  config: Pick<Config, 'root' | 'storage' | 'images'>,
+  parts: StoreParts,
+): Promise<LayerStore> {
   const { storage, root, images } = config;
   const { clock, random, log, conditions, rechecked } = parts;
   const driver = await driverOf(storage, parts.cgroups);
@@ -50,7 +53,11 @@ export async function openStore(config: Pick<Config, 'root' | 'storage' | 'image
     additionalRoots: storage.additional_stores,
     transfers: images.parallel_downloads,
     transfersPerSource: images.parallel_downloads_per_registry,
-    driver, clock, random, log, conditions,
+    driver,
+    clock,
+    random,
+    log,
+    conditions,
     onMoved: (moved) => rechecked.report(moved, whileThere(moved)),
     isUsable: (other) => isUsable(other, rechecked),
   });
@@ -71,14 +78,17 @@ function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject
 async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreParts): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {
-    for (const { path, reason } of await claimStore(store.paths, store.driver)) conditions.report({ type: 'DebrisRemoved', subject: path, reason });
+    for (const { path, reason } of await claimStore(store.paths, store.driver))
+      conditions.report({ type: 'DebrisRemoved', subject: path, reason });
   };
   try {
     await within(clock, bound, `look at the image store ${store.paths.root}`, check);
   } catch (error) {
     // a server that is gone: pods that run need nothing of it, and calls that do say so
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
-    rechecked.report({ ...partOf(store.paths.root), reason: error.fault.message }, () => check().then(() => undefined));
+    rechecked.report({ ...partOf(store.paths.root), reason: error.fault.message }, () =>
+      check().then(() => undefined),
+    );
   }
 }
 
@@ -96,15 +106,25 @@ async function orUnusable(root: string, driver: DriverName, { clock, rechecked }
 }
 
 /** The port on it. The ledger tells below which cgroup a sandbox is. */
-export function storageDriver(store: LayerStore, layout: Layout, { sandboxes }: Pick<Ledger, 'sandboxes'>, clock: ClockPort): StoragePort {
+export function storageDriver(
+  store: LayerStore,
+  layout: Layout,
+  { sandboxes }: Pick<Ledger, 'sandboxes'>,
+  clock: ClockPort,
+): StoragePort {
   return createStorageDriver({
-    store, clock,
+    store,
+    clock,
     usernsPin: (id) => layout.pin(id, 'user'),
-    helperCgroup: (sandboxId, id) => helperCgroup(sandboxes.get(sandboxId)?.intent.spec.cgroupParent, sandboxId, id),
+    helperCgroup: (sandboxId, id) =>
+      helperCgroup(sandboxes.get(sandboxId)?.intent.spec.cgroupParent, sandboxId, id),
   });
 }
 
-async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Promise<(host: DriverHost) => RootfsDriver> {
+async function driverOf(
+  storage: Config['storage'],
+  cgroups: CgroupLayout,
+): Promise<(host: DriverHost) => RootfsDriver> {
   const name = parseDriverName(storage.driver);
   const limitBytes = storage.container_size === 'unlimited' ? undefined : storage.container_size;
   const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile, limitBytes };
@@ -113,7 +133,10 @@ async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Prom
       return (host) => overlayDriver(host, overlay);
     case 'vfs':
       // each copy would count with the image that it is of
-      if (limitBytes !== undefined) fail('invalidRequest', 'use storage.container_size: the storage driver vfs has no quotas', { subject: 'storage.container_size' });
+      if (limitBytes !== undefined)
+        fail('invalidRequest', 'use storage.container_size: the storage driver vfs has no quotas', {
+          subject: 'storage.container_size',
+        });
       return vfsDriver;
     case 'btrfs':
       return (host) => btrfsDriver(host, { limitBytes });
@@ -127,7 +150,8 @@ async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Prom
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };
-      return (host) => fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, place });
+      return (host) =>
+        fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, place });
     }
   }
 }
@@ -136,15 +160,27 @@ async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Prom
  * Where a program lives that serves a container's root: with the pod's monitors, so that its memory counts to the pod
  * and not to the daemon. Below a slice the container's scope is not there yet, and it stays with the daemon.
  */
-function helperCgroup(cgroupParent: string | undefined, sandboxId: SandboxId, id: ContainerId): string | undefined {
-  return cgroupParent === undefined || isSlice(cgroupParent) ? undefined : monitorCgroup(cgroupParent, sandboxId, id);
+function helperCgroup(
+  cgroupParent: string | undefined,
+  sandboxId: SandboxId,
+  id: ContainerId,
+): string | undefined {
+  return cgroupParent === undefined || isSlice(cgroupParent)
+    ? undefined
+    : monitorCgroup(cgroupParent, sandboxId, id);
 }
 
 /** What a container wrote, apart from its image: what a checkpoint takes along. Throws `unsupported` where that is not told apart. */
 export function changesOf({ storage }: Pick<Config, 'storage'>, store: LayerStore, id: ContainerId): string {
   const { name } = store.driver;
   const attempted = `checkpoint container ${id}`;
-  if (name === 'vfs' || name === 'btrfs' || name === 'erofs') fail('unsupported', `${attempted}: the storage driver ${name} does not tell its changes from its image`, { subject: id });
-  if (storage.overlay_metacopy) fail('unsupported', `${attempted}: with storage.overlay_metacopy its changes are not whole files`, { subject: id });
+  if (name === 'vfs' || name === 'btrfs' || name === 'erofs')
+    fail('unsupported', `${attempted}: the storage driver ${name} does not tell its changes from its image`, {
+      subject: id,
+    });
+  if (storage.overlay_metacopy)
+    fail('unsupported', `${attempted}: with storage.overlay_metacopy its changes are not whole files`, {
+      subject: id,
+    });
   return rootfsPaths(store.paths, id).upper;
 }

@@ -19,8 +19,16 @@ export interface Streams extends UrlIssuer {
  * pods: it is reported, and tried again with each request for a URL and from time to time. Throws `invalidRequest` as `startStreams` does.
  */
 export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
-  const { ports: { clock }, observability: { conditions } } = assembly;
-  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(config, assembly), { againMs: launchLimits.partAgainMs });
+  const {
+    ports: { clock },
+    observability: { conditions },
+  } = assembly;
+  const server = new LatePart(
+    { clock, conditions },
+    'streaming server',
+    () => startStreams(config, assembly),
+    { againMs: launchLimits.partAgainMs },
+  );
   await server.start();
   return {
     urlFor: async (request) => (await server.now()).urlFor(request),
@@ -30,11 +38,24 @@ export async function serveStreams(config: Config, assembly: Assembly): Promise<
 
 /** Throws `invalidRequest` for an address that is none and half a certificate. */
 function startStreams(config: Config, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
-  const { port, tls_cert: cert, tls_key: key, tls_client_ca: clientCa, allowed_hosts: hosts } = config.streaming;
+  const {
+    port,
+    tls_cert: cert,
+    tls_key: key,
+    tls_client_ca: clientCa,
+    allowed_hosts: hosts,
+  } = config.streaming;
   const address = config.streaming.address || defaultConfig.streaming.address;
-  if (isIP(address) === 0) fail('invalidRequest', `use streaming.address ${address}: not an address`, { subject: 'streaming.address' });
+  if (isIP(address) === 0)
+    fail('invalidRequest', `use streaming.address ${address}: not an address`, {
+      subject: 'streaming.address',
+    });
   if ((cert === '') !== (key === '') || (cert === '' && clientCa !== '')) {
-    fail('invalidRequest', 'use streaming.tls_cert, tls_key, tls_client_ca: a certificate and its key belong together', { subject: 'streaming.tls_cert' });
+    fail(
+      'invalidRequest',
+      'use streaming.tls_cert, tls_key, tls_client_ca: a certificate and its key belong together',
+      { subject: 'streaming.tls_cert' },
+    );
   }
   const { clock, random, log } = ports;
   return startStreaming({

@@ -15,11 +15,24 @@ const SYSTEMD_RUNS = '/run/systemd/system';
  * `invalidRequest` where systemd is configured and is not there.
  */
 export async function systemdOf(config: Config, clock: ClockPort): Promise<{ readonly systemd?: Systemd }> {
-  const isRunning = await access(SYSTEMD_RUNS).then(() => true, () => false);
+  const isRunning = await access(SYSTEMD_RUNS).then(
+    () => true,
+    () => false,
+  );
   if (config.cgroup.driver === 'systemd') {
-    if (!isRunning) fail('invalidRequest', `use cgroup.driver systemd: systemd does not run this machine (no ${SYSTEMD_RUNS})`, { subject: 'cgroup.driver' });
-    return { systemd: createSystemd({ clock, busctl: await findProgram('busctl', 'cgroup driver systemd') }) };
+    if (!isRunning)
+      fail(
+        'invalidRequest',
+        `use cgroup.driver systemd: systemd does not run this machine (no ${SYSTEMD_RUNS})`,
+        { subject: 'cgroup.driver' },
+      );
+    return {
+      systemd: createSystemd({ clock, busctl: await findProgram('busctl', 'cgroup driver systemd') }),
+    };
   }
   if (!isRunning) return {};
-  return findProgram('busctl', 'scopes').then((busctl) => ({ systemd: createSystemd({ clock, busctl }) }), () => ({}));
+  return findProgram('busctl', 'scopes').then(
+    (busctl) => ({ systemd: createSystemd({ clock, busctl }) }),
+    () => ({}),
+  );
 }

@@ -70,7 +70,9 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const { introspection, web, nri } = late;
   const urls = serveStreams(config, assembly);
   const taken = Promise.withResolvers<string>();
-  const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
+  const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) =>
+    taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`),
+  );
   const [server, streaming] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
@@ -82,7 +84,13 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
-  await orWithout(part, 'images of additional stores', () => adoptImages(config, assembly.ports, assembly.isUsableStore), undefined, Infinity);
+  await orWithout(
+    part,
+    'images of additional stores',
+    () => adoptImages(config, assembly.ports, assembly.isUsableStore),
+    undefined,
+    Infinity,
+  );
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
   // one that an administrator requires is asked of by the validator for each container, whatever became of this
@@ -117,14 +125,27 @@ function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part:
   const options = introspectionOptions(config, assembly, views);
   const again = { againMs: launchLimits.partAgainMs };
   return {
-    introspection: new LatePart(part, 'introspection socket', () => introspect(config, options, ports.log), again),
+    introspection: new LatePart(
+      part,
+      'introspection socket',
+      () => introspect(config, options, ports.log),
+      again,
+    ),
     web: new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again),
-    nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), { ...again, reportedMs: nriStartMs(config) }),
+    nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), {
+      ...again,
+      reportedMs: nriStartMs(config),
+    }),
   };
 }
 
 /** Calls first, then the actors and what serves beside them, then the drivers. */
-async function stopAll({ troupe, nri, release }: Assembly, late: LateParts, server: CriServer, streaming: Streams): Promise<void> {
+async function stopAll(
+  { troupe, nri, release }: Assembly,
+  late: LateParts,
+  server: CriServer,
+  streaming: Streams,
+): Promise<void> {
   await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
   await late.nri.close();
   await nri?.close();
@@ -133,7 +154,10 @@ async function stopAll({ troupe, nri, release }: Assembly, late: LateParts, serv
 }
 
 async function serve(
-  config: Config, { ports, troupe, observability, apparmor, lostFacts }: Assembly, urls: UrlIssuer, views: ConfigViews,
+  config: Config,
+  { ports, troupe, observability, apparmor, lostFacts }: Assembly,
+  urls: UrlIssuer,
+  views: ConfigViews,
   listen: CriServerOptions['listen'],
 ): Promise<CriServer> {
   const { clock, random, log } = ports;
@@ -156,18 +180,31 @@ async function serve(
     specs: shownSpecs(createLayout(config)),
     urls,
   });
-  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), memoryRefusal: heapGuard(clock), observer: observability.rpc, ...services };
+  const edge = {
+    clock,
+    random,
+    log,
+    notReadyReason: () => troupe.notReadyReason(),
+    memoryRefusal: heapGuard(clock),
+    observer: observability.rpc,
+    ...services,
+  };
   return startCriServer({ listen, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
 function introspect(config: Config, options: IntrospectionOptions, log: Log): Promise<IntrospectionServer> {
   const { clock } = options;
   const path = introspectionSocket(config);
-  return startIntrospection({ ...options, listen: (onConnection) => listenPrivately({ path, clock, log, onConnection, allowHalfOpen: true }) });
+  return startIntrospection({
+    ...options,
+    listen: (onConnection) => listenPrivately({ path, clock, log, onConnection, allowHalfOpen: true }),
+  });
 }
 
 function introspectionOptions(
-  config: Config, { ports, troupe, recorder, charts, lostFacts, observability }: Assembly, { configView }: ConfigViews,
+  config: Config,
+  { ports, troupe, recorder, charts, lostFacts, observability }: Assembly,
+  { configView }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {
@@ -186,7 +223,11 @@ function introspectionOptions(
 }
 
 /** The page and the metrics, when configured. The log names the file of the token, not the token. */
-async function servePage(config: Config, { ports, observability }: Assembly, introspection: IntrospectionOptions): Promise<WebServer | undefined> {
+async function servePage(
+  config: Config,
+  { ports, observability }: Assembly,
+  introspection: IntrospectionOptions,
+): Promise<WebServer | undefined> {
   const { http_address: address, metrics: access } = config.introspection;
   if (address === '') return undefined;
   const { random, log } = ports;

@@ -21,10 +21,47 @@ import { within } from './wait.ts';
 
 /** File systems that wait for nothing but a disk or memory of this machine. What is not named is asked first. */
 const LOCAL: ReadonlySet<string> = new Set([
-  'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'bcachefs', 'jfs', 'vfat', 'exfat', 'iso9660', 'squashfs', 'erofs', 'overlay',
-  'tmpfs', 'ramfs', 'devtmpfs', 'rootfs', 'proc', 'sysfs', 'cgroup', 'cgroup2', 'cpuset', 'devpts', 'mqueue', 'hugetlbfs', 'bpf',
-  'tracefs', 'debugfs', 'securityfs', 'selinuxfs', 'configfs', 'efivarfs', 'fusectl', 'rpc_pipefs', 'nfsd', 'pstore', 'resctrl',
-  'nsfs', 'binfmt_misc',
+  'ext2',
+  'ext3',
+  'ext4',
+  'xfs',
+  'btrfs',
+  'zfs',
+  'f2fs',
+  'bcachefs',
+  'jfs',
+  'vfat',
+  'exfat',
+  'iso9660',
+  'squashfs',
+  'erofs',
+  'overlay',
+  'tmpfs',
+  'ramfs',
+  'devtmpfs',
+  'rootfs',
+  'proc',
+  'sysfs',
+  'cgroup',
+  'cgroup2',
+  'cpuset',
+  'devpts',
+  'mqueue',
+  'hugetlbfs',
+  'bpf',
+  'tracefs',
+  'debugfs',
+  'securityfs',
+  'selinuxfs',
+  'configfs',
+  'efivarfs',
+  'fusectl',
+  'rpc_pipefs',
+  'nfsd',
+  'pstore',
+  'resctrl',
+  'nsfs',
+  'binfmt_misc',
 ]);
 
 /** coreutils: essential on Debian and Ubuntu. */
@@ -58,7 +95,10 @@ export function isRemote({ fsType, mountPoint }: MountInfo): boolean {
 }
 
 /** The first mount that is not local on the way along the path, links followed; only local ones are touched for it. */
-export async function firstRemote(path: string, mounts: readonly MountInfo[]): Promise<MountInfo | undefined> {
+export async function firstRemote(
+  path: string,
+  mounts: readonly MountInfo[],
+): Promise<MountInfo | undefined> {
   // most machines have none, and then nothing is touched
   if (!mounts.some(isRemote)) return undefined;
   let rest = posix.normalize(path).split('/').filter(Boolean);
@@ -84,7 +124,8 @@ async function linkTarget(path: string): Promise<string | undefined> {
     return await readlink(path);
   } catch (error) {
     // EINVAL: no link; the rest is the business of whoever uses the path
-    if (['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
+    if (['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG', 'ELOOP'].includes(codeOf(error) ?? ''))
+      return undefined;
     throw error;
   }
 }
@@ -99,7 +140,8 @@ export async function onUserPath<T>(request: UserPath, work: () => Promise<T>): 
   fx.note({ on: attempted });
   const remote = await firstRemote(path, mounts);
   const mount = remote ?? mountOver(path, mounts);
-  const where = mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
+  const where =
+    mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
   return bounded(request, mount?.mountPoint ?? '/', where, async (signal) => {
     if (remote !== undefined) await ask(request, remote, where, signal);
     return inPool(mount?.mountPoint ?? '/', work, signal);
@@ -107,7 +149,12 @@ export async function onUserPath<T>(request: UserPath, work: () => Promise<T>): 
 }
 
 /** `work` until the effect's bound; its signal then aborts, and what it gives later is dropped. */
-async function bounded<T>({ clock, fx, attempted }: UserPath, subject: string, where: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+async function bounded<T>(
+  { clock, fx, attempted }: UserPath,
+  subject: string,
+  where: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const unwanted = (): never => fail('cancelled', `${attempted}: no longer wanted`, { subject });
   if (fx.signal.aborted) unwanted();
   const controller = new AbortController();
@@ -126,7 +173,12 @@ const asking = new Map<string, { readonly gate: Semaphore; users: number }>();
  * Settles when the path has been looked at by a process, or that was killed; whether it is there is not said. A mount
  * has a few such processes at once: one that even SIGKILL does not end keeps its place, so that they don't pile up.
  */
-async function ask({ path, attempted, fx }: UserPath, { mountPoint }: MountInfo, where: string, signal: AbortSignal): Promise<void> {
+async function ask(
+  { path, attempted, fx }: UserPath,
+  { mountPoint }: MountInfo,
+  where: string,
+  signal: AbortSignal,
+): Promise<void> {
   const entry = asking.get(mountPoint) ?? {
     gate: new Semaphore(`questions to ${mountPoint}`, hostLimits.askedPerMount, hostLimits.poolCallsWaiting),
     users: 0,

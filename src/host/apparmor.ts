@@ -10,7 +10,9 @@ const PROFILES = '/sys/kernel/security/apparmor/profiles';
 
 /** True where the kernel enforces AppArmor and shows its profiles. */
 export async function apparmorIsEnabled(): Promise<boolean> {
-  const [enabled, profiles] = await Promise.all([ENABLED, PROFILES].map((path) => readFile(path, 'utf8').catch(() => undefined)));
+  const [enabled, profiles] = await Promise.all(
+    [ENABLED, PROFILES].map((path) => readFile(path, 'utf8').catch(() => undefined)),
+  );
   return enabled?.startsWith('Y') === true && profiles !== undefined;
 }
 
@@ -28,12 +30,27 @@ export async function profileIsLoaded(name: string): Promise<boolean> {
  * Compiles the text and gives it to the kernel, in place of a profile of the same name: processes under it go on under
  * the new one. The kernel takes compiled policy only, hence the program.
  */
-export async function loadProfile(parser: string, name: string, text: string, clock: ClockPort): Promise<void> {
+export async function loadProfile(
+  parser: string,
+  name: string,
+  text: string,
+  clock: ClockPort,
+): Promise<void> {
   const attempted = `load AppArmor profile ${name}`;
   const argv = [parser, '--replace', '--skip-cache', '--quiet'];
-  const answer = await runTool({ argv, stdin: Buffer.from(text), clock, timeoutMs: hostLimits.apparmorLoadMs });
-  if (answer.timedOut) fail('timedOut', `${attempted}: ${parser} had not ended within ${hostLimits.apparmorLoadMs} ms`, { subject: name });
+  const answer = await runTool({
+    argv,
+    stdin: Buffer.from(text),
+    clock,
+    timeoutMs: hostLimits.apparmorLoadMs,
+  });
+  if (answer.timedOut)
+    fail('timedOut', `${attempted}: ${parser} had not ended within ${hostLimits.apparmorLoadMs} ms`, {
+      subject: name,
+    });
   if (answer.exitCode === 0) return;
-  const said = printable(Buffer.from(answer.stderr).toString('utf8').trim().slice(0, hostLimits.apparmorQuotedChars));
+  const said = printable(
+    Buffer.from(answer.stderr).toString('utf8').trim().slice(0, hostLimits.apparmorQuotedChars),
+  );
   fail('outside', `${attempted}: ${said || `${parser} ended with ${answer.exitCode}`}`, { subject: name });
 }

@@ -46,7 +46,11 @@ export async function createSubvolume(directory: string, name: string): Promise<
 export async function snapshotSubvolume(source: string, directory: string, name: string): Promise<void> {
   await withDirectory('btrfs', source, (from) =>
     withDirectory('btrfs', directory, async (fd) => {
-      must(await order(fd, SNAP_CREATE, volumeArguments(from, name)), `make snapshot ${name} of ${source} in`, directory);
+      must(
+        await order(fd, SNAP_CREATE, volumeArguments(from, name)),
+        `make snapshot ${name} of ${source} in`,
+        directory,
+      );
     }),
   );
 }
@@ -64,7 +68,11 @@ export async function deleteSubvolume(directory: string, name: string): Promise<
 export async function enableQuotas(path: string): Promise<void> {
   const args = Buffer.alloc(16);
   args.writeBigUInt64LE(QUOTA_CTL_ENABLE, 0);
-  await withDirectory('btrfs', path, async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path));
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path),
+  );
 }
 
 /** Bytes that a subvolume may have for itself alone, beside what it shares. */
@@ -72,13 +80,19 @@ export async function limitSubvolume(path: string, bytes: number): Promise<void>
   const args = Buffer.alloc(QGROUP_LIMIT_BYTES);
   args.writeBigUInt64LE(QGROUP_LIMIT_MAX_EXCL, 8);
   args.writeBigUInt64LE(BigInt(bytes), 24);
-  await withDirectory('btrfs', path, async (fd) => void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path));
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) =>
+      void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path),
+  );
 }
 
 async function deleteAt(parent: number, name: string, shown: string, depth: number): Promise<void> {
   const done = await order(parent, SNAP_DESTROY, volumeArguments(0, name));
   if (done.result === 0 || ['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errnoName(done.errno))) return;
-  if (errnoName(done.errno) !== 'ENOTEMPTY' || depth >= hostLimits.subvolumeDepth) must(done, 'delete subvolume', shown);
+  if (errnoName(done.errno) !== 'ENOTEMPTY' || depth >= hostLimits.subvolumeDepth)
+    must(done, 'delete subvolume', shown);
   const own = openBeneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   try {
     for (let round = 0; round < hostLimits.subvolumeRounds; round += 1) {
@@ -101,11 +115,15 @@ async function deleteAt(parent: number, name: string, shown: string, depth: numb
 }
 
 /** At most 255 of the subvolumes right below one, by the directory that holds them and their names there. */
-async function nestedSubvolumes(fd: number, shown: string): Promise<{ readonly path: string; readonly entry: string }[]> {
+async function nestedSubvolumes(
+  fd: number,
+  shown: string,
+): Promise<{ readonly path: string; readonly entry: string }[]> {
   const references = Buffer.alloc(ARGS_BYTES);
   const listed = await order(fd, GET_SUBVOL_ROOTREF, references);
   // EOVERFLOW: there are more than fit; these come first
-  if (listed.result !== 0 && errnoName(listed.errno) !== 'EOVERFLOW') must(listed, 'list the subvolumes in', shown);
+  if (listed.result !== 0 && errnoName(listed.errno) !== 'EOVERFLOW')
+    must(listed, 'list the subvolumes in', shown);
   const found: { path: string; entry: string }[] = [];
   for (let at = 0; at < references.readUInt8(ROOTREF_COUNT_OFFSET); at += 1) {
     const offset = 8 + at * ROOTREF_BYTES;
@@ -136,5 +154,9 @@ function order(fd: number, request: number, args: Buffer): Promise<Outcome> {
 
 /** All that was written to the file system of a directory is on the disk. */
 export async function syncFilesystemOf(path: string): Promise<void> {
-  await withDirectory('btrfs', path, async (fd) => void must(await callInPool('btrfs', libc.syncfs, fd), 'sync the file system of', path));
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) => void must(await callInPool('btrfs', libc.syncfs, fd), 'sync the file system of', path),
+  );
 }

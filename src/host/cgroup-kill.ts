@@ -15,7 +15,11 @@ export interface KillOptions {
  * Kills all processes of the cgroup and of those below it, and waits until they are gone. Returns the pids that are
  * left when the time is over (uninterruptible sleep, F45); empty is success, also for a cgroup that is not there.
  */
-export async function killCgroup(layout: CgroupLayout, path: string, options: KillOptions): Promise<number[]> {
+export async function killCgroup(
+  layout: CgroupLayout,
+  path: string,
+  options: KillOptions,
+): Promise<number[]> {
   const { clock, timeoutMs } = options;
   const deadline = clock.monoMs() + timeoutMs;
   let waitMs: number = hostLimits.killLookFirstMs;

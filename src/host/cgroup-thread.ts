@@ -95,7 +95,10 @@ function inherit(directory: string, file: string): void {
 
 /** Hands all controllers that a v2 cgroup of ours has down to its children. */
 function enableControllers(directory: string): void {
-  const available = readFileSync(join(directory, 'cgroup.controllers'), 'utf8').trim().split(/\s+/u).filter(Boolean);
+  const available = readFileSync(join(directory, 'cgroup.controllers'), 'utf8')
+    .trim()
+    .split(/\s+/u)
+    .filter(Boolean);
   const enabled = readFileSync(join(directory, 'cgroup.subtree_control'), 'utf8').trim().split(/\s+/u);
   for (const controller of available.filter((name) => !enabled.includes(name))) {
     try {
@@ -123,7 +126,10 @@ function descend(directory: string): string[] {
   const found: string[] = [];
   const ahead = [directory];
   for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
-    if (found.length >= hostLimits.cgroupsBelow) fail('exhausted', `walk cgroup ${directory}: more than ${hostLimits.cgroupsBelow} below it`, { subject: directory });
+    if (found.length >= hostLimits.cgroupsBelow)
+      fail('exhausted', `walk cgroup ${directory}: more than ${hostLimits.cgroupsBelow} below it`, {
+        subject: directory,
+      });
     try {
       // a leaf, which most are: kernfs counts a directory's directories as links (2 of its own), and listing costs more
       const entries = statSync(next).nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
@@ -138,7 +144,9 @@ function descend(directory: string): string[] {
 }
 
 function exists(layout: CgroupLayout, path: string): boolean {
-  return cgroupDirectories(layout, path).some((directory) => statSync(directory, { throwIfNoEntry: false }) !== undefined);
+  return cgroupDirectories(layout, path).some(
+    (directory) => statSync(directory, { throwIfNoEntry: false }) !== undefined,
+  );
 }
 
 function list(layout: CgroupLayout, path: string): number[] {
@@ -204,7 +212,13 @@ function freezerOf(layout: CgroupLayout, path: string): Freezer | undefined {
   if (layout.version === 1 || unified === undefined) return undefined;
   const directory = join(unified.mountPoint, path);
   const stateFile = join(directory, 'cgroup.events');
-  return { file: join(directory, 'cgroup.freeze'), frozen: '1', thawed: '0', stateFile, isFrozen: 'frozen 1' };
+  return {
+    file: join(directory, 'cgroup.freeze'),
+    frozen: '1',
+    thawed: '0',
+    stateFile,
+    isFrozen: 'frozen 1',
+  };
 }
 
 /** True when all are frozen, or nothing is there to be. v1 wants it written again while new processes come in. */
@@ -243,7 +257,9 @@ function killMember(pid: number, path: string): void {
   if (identity === undefined) return;
   try {
     const cgroups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
-    const isMember = cgroups.some((line) => isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path));
+    const isMember = cgroups.some((line) =>
+      isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path),
+    );
     if (isMember) killProcess(identity, constants.signals.SIGKILL);
   } catch (error) {
     if (!isProcessGone(error)) throw error;

@@ -40,15 +40,21 @@ export async function listProcesses(layout: CgroupLayout, path: string): Promise
  * The path of a cgroup with one of these names, wherever it stands; undefined when there is none. Reads the directories of a
  * whole hierarchy: for what was lost, not for what is known.
  */
-export async function findCgroup(layout: CgroupLayout, names: ReadonlySet<string>): Promise<string | undefined> {
+export async function findCgroup(
+  layout: CgroupLayout,
+  names: ReadonlySet<string>,
+): Promise<string | undefined> {
   // the one that each cgroup of ours is in: v2's own, or that of the freezer
-  const isWhole = ({ version, controllers }: CgroupHierarchy): boolean => (layout.version === 2 ? version === 2 : controllers.includes('freezer'));
+  const isWhole = ({ version, controllers }: CgroupHierarchy): boolean =>
+    layout.version === 2 ? version === 2 : controllers.includes('freezer');
   const hierarchy = layout.hierarchies.find(isWhole) ?? layout.hierarchies[0];
   const waiting = hierarchy === undefined ? [] : [''];
   for (let at = 0; at < waiting.length && at < hostLimits.cgroupsSearched; at += 1) {
     const parent = waiting[at] ?? '';
     // cgroups go while they are looked for
-    const entries = await readdir(`${hierarchy?.mountPoint ?? ''}${parent}`, { withFileTypes: true }).catch(onlyAbsent);
+    const entries = await readdir(`${hierarchy?.mountPoint ?? ''}${parent}`, { withFileTypes: true }).catch(
+      onlyAbsent,
+    );
     for (const entry of entries ?? []) {
       if (!entry.isDirectory()) continue;
       const path = `${parent}/${entry.name}`;
@@ -65,7 +71,12 @@ export async function moveProcess(layout: CgroupLayout, path: string, pid: numbe
 }
 
 /** One order to the kernel thread. Errors have the errno's name. */
-export function withCgroup(act: CgroupOrder['act'], layout: CgroupLayout, path: string, pid?: number): Promise<unknown> {
+export function withCgroup(
+  act: CgroupOrder['act'],
+  layout: CgroupLayout,
+  path: string,
+  pid?: number,
+): Promise<unknown> {
   checkCgroupPath(path);
   const order: CgroupOrder = { kind: 'cgroup', act, layout, path, ...(pid === undefined ? {} : { pid }) };
   return askKernelThread(order, { attempted: `${act} cgroup ${path}`, subject: path });

@@ -103,7 +103,8 @@ class OwnCgroup {
     const text = this.#text.toString('utf8', 0, readSync(this.#fd, this.#text, 0, this.#text.length, 0));
     for (const line of text.split('\n')) {
       const [, names, ...path] = line.split(':');
-      if (names !== undefined && (version === 2 ? names === '' : names === controllers?.join(','))) return join(mountPoint, path.join(':'), 'cgroup.procs');
+      if (names !== undefined && (version === 2 ? names === '' : names === controllers?.join(',')))
+        return join(mountPoint, path.join(':'), 'cgroup.procs');
     }
     return undefined;
   }

@@ -83,7 +83,8 @@ export function watchForStalls(tell: (stall: Stall) => void): () => void {
   const look = setInterval(() => {
     const [nowMs, cpu] = [monoMs(), process.cpuUsage(lastCpu)];
     const ms = nowMs - lastMs - clockLimits.stallLookMs;
-    if (ms >= clockLimits.stallMs) tell({ ms: Math.round(ms), cpuMs: Math.round((cpu.user + cpu.system) / 1000) });
+    if (ms >= clockLimits.stallMs)
+      tell({ ms: Math.round(ms), cpuMs: Math.round((cpu.user + cpu.system) / 1000) });
     lastMs = nowMs;
     lastCpu = process.cpuUsage();
   }, clockLimits.stallLookMs);

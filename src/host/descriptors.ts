@@ -1,7 +1,15 @@
 /** Pipes and other descriptors that children are given. All are close-on-exec here; spawning hands out copies. */
 import { closeSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { AF_UNIX, F_DUPFD_CLOEXEC, MFD_CLOEXEC, MFD_NOEXEC_SEAL, O_CLOEXEC, SOCK_CLOEXEC, SOCK_STREAM } from './ffi-constants.ts';
+import {
+  AF_UNIX,
+  F_DUPFD_CLOEXEC,
+  MFD_CLOEXEC,
+  MFD_NOEXEC_SEAL,
+  O_CLOEXEC,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+} from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { errnoName, fromNode, must } from './errno.ts';
 
@@ -41,7 +49,8 @@ export function duplicateFrom(fd: number, lowest: number): number {
 export function memoryFile(bytes: Uint8Array): number {
   let made = callSync(libc.memfdCreate, 'stdin', MFD_CLOEXEC | MFD_NOEXEC_SEAL);
   // the flag came with Linux 6.3; from then on vm.memfd_noexec may demand it
-  if (made.result === -1 && errnoName(made.errno) === 'EINVAL') made = callSync(libc.memfdCreate, 'stdin', MFD_CLOEXEC);
+  if (made.result === -1 && errnoName(made.errno) === 'EINVAL')
+    made = callSync(libc.memfdCreate, 'stdin', MFD_CLOEXEC);
   const fd = must(made, 'make a file in', 'memory');
   let written = 0;
   try {

@@ -4,9 +4,29 @@
  */
 import { codeOf, errnoName, KernelError, must } from './errno.ts';
 import {
-  AT_FDCWD, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, FS_APPEND_FL, FS_IMMUTABLE_FL, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, O_DIRECTORY, O_NOFOLLOW,
-  O_NONBLOCK, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, O_CLOEXEC, STATX_ATTR_APPEND,
-  STATX_ATTR_IMMUTABLE, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_BYTES, openHow,
+  AT_FDCWD,
+  AT_NO_AUTOMOUNT,
+  AT_SYMLINK_NOFOLLOW,
+  FS_APPEND_FL,
+  FS_IMMUTABLE_FL,
+  FS_IOC_GETFLAGS,
+  FS_IOC_SETFLAGS,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  O_CLOEXEC,
+  STATX_ATTR_APPEND,
+  STATX_ATTR_IMMUTABLE,
+  STATX_ATTR_MOUNT_ROOT,
+  STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_BYTES,
+  openHow,
 } from './ffi-constants.ts';
 import { callAsync, callSync, libc } from './ffi.ts';
 
@@ -63,10 +83,15 @@ export interface EntryStats extends Identity {
 const batch = Buffer.alloc(BATCH_BYTES);
 const stats = Buffer.alloc(STATX_BYTES);
 const howBelow = openHow(
-  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0,
+  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+  0,
   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 );
-const howParent = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
+const howParent = openHow(
+  O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+  0,
+  RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+);
 
 /** A byte string as C takes it. */
 function cName(name: string): Uint8Array {
@@ -79,13 +104,21 @@ function show(name: string): string {
 
 /** The next entries of an open directory, `.` and `..` left out; `isEnd` once there are no more. */
 export function readBatch(fd: number): { readonly entries: readonly BatchEntry[]; readonly isEnd: boolean } {
-  const length = must(callSync(libc.getdents64, fd, batch, batch.length), 'read directory', `descriptor ${fd}`);
+  const length = must(
+    callSync(libc.getdents64, fd, batch, batch.length),
+    'read directory',
+    `descriptor ${fd}`,
+  );
   const entries: BatchEntry[] = [];
   for (let at = 0; at < length; at += batch.readUInt16LE(at + LENGTH_AT)) {
     const name = batch.toString('latin1', at + NAME_AT, batch.indexOf(0, at + NAME_AT));
     if (name === '.' || name === '..') continue;
     const type = batch[at + TYPE_AT];
-    entries.push({ name, isDirectory: type === DT_UNKNOWN ? undefined : type === DT_DIR, next: batch.readBigInt64LE(at + OFFSET_AT) });
+    entries.push({
+      name,
+      isDirectory: type === DT_UNKNOWN ? undefined : type === DT_DIR,
+      next: batch.readBigInt64LE(at + OFFSET_AT),
+    });
   }
   return { entries, isEnd: length === 0 };
 }
@@ -99,7 +132,11 @@ export function seekDirectory(fd: number, next: bigint): void {
 
 /** Opens the directory `name` of `fd` to be read: no link, and nothing that is mounted there (EXDEV). */
 export function openSubdirectory(fd: number, name: string): number {
-  return must(callSync(libc.openat2, fd, cName(name), howBelow, howBelow.length), 'open directory', show(name));
+  return must(
+    callSync(libc.openat2, fd, cName(name), howBelow, howBelow.length),
+    'open directory',
+    show(name),
+  );
 }
 
 /** Opens the directory that an open one is in, not what is mounted there (EXDEV). Whether it is the one that was left, the caller compares. */
@@ -109,7 +146,14 @@ export function openParent(fd: number): number {
 
 /** Of the entry itself, a link is not followed; of the open directory, or the one it is in, where the name is `.` or `..`. Undefined when there is none. */
 export function statEntry(fd: number, name: string): EntryStats | undefined {
-  const outcome = callSync(libc.statx, fd, cName(name), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, stats);
+  const outcome = callSync(
+    libc.statx,
+    fd,
+    cName(name),
+    AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+    STATX_BASIC_STATS | STATX_BTIME,
+    stats,
+  );
   if (outcome.result === -1 && errnoName(outcome.errno) === 'ENOENT') return undefined;
   must(outcome, 'look at', show(name));
   // struct statx: the same on every architecture
@@ -133,7 +177,18 @@ export function statEntry(fd: number, name: string): EntryStats | undefined {
 export async function isMountRoot(path: Uint8Array): Promise<boolean> {
   const own = Buffer.alloc(STATX_BYTES);
   const name = Buffer.concat([path, Buffer.alloc(1)]);
-  must(await callAsync(libc.statx, AT_FDCWD, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, own), 'look at', Buffer.from(path).toString());
+  must(
+    await callAsync(
+      libc.statx,
+      AT_FDCWD,
+      name,
+      AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+      STATX_BASIC_STATS,
+      own,
+    ),
+    'look at',
+    Buffer.from(path).toString(),
+  );
   return (own.readUInt32LE(8) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
@@ -143,7 +198,13 @@ export function unprotect(fd: number): void {
   must(callSync(libc.ioctl, fd, FS_IOC_GETFLAGS, flags), 'read the flags of', `descriptor ${fd}`);
   flags.writeUInt32LE((flags.readUInt32LE(0) & ~(FS_IMMUTABLE_FL | FS_APPEND_FL)) >>> 0, 0);
   const outcome = callSync(libc.ioctl, fd, FS_IOC_SETFLAGS, flags);
-  if (outcome.result === -1) throw new KernelError('clear the flags of', outcome.errno, `descriptor ${fd}`, 'immutable or append-only, and CAP_LINUX_IMMUTABLE is missing');
+  if (outcome.result === -1)
+    throw new KernelError(
+      'clear the flags of',
+      outcome.errno,
+      `descriptor ${fd}`,
+      'immutable or append-only, and CAP_LINUX_IMMUTABLE is missing',
+    );
 }
 
 /** Whether a directory could not be opened since something is mounted on it. */

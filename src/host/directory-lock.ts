@@ -26,7 +26,11 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   await closeLater(fd);
   if (errnoName(locked.errno) !== 'EAGAIN') must(locked, 'lock', path);
   const pid = await holderOf(path);
-  return fail('conflict', `lock ${path}: ${pid === undefined ? 'another process' : `process ${pid}`} holds it`, { subject: path });
+  return fail(
+    'conflict',
+    `lock ${path}: ${pid === undefined ? 'another process' : `process ${pid}`} holds it`,
+    { subject: path },
+  );
 }
 
 async function holderOf(path: string): Promise<number | undefined> {

@@ -17,8 +17,13 @@ export interface EntriesOptions {
  * The entries of `directory` with names of any bytes, without `.` and `..`; one batch of them is in memory at a time.
  * Throws what opendir(3) or readdir(3) say. The directory is closed when the caller ends the loop.
  */
-export async function* entriesOf(directory: string | Buffer, { key, atOnce }: EntriesOptions): AsyncGenerator<Dirent<Buffer>> {
-  const entries = await inPool(key, () => opendir(directory, { encoding: NAMES_AS_BYTES as BufferEncoding, bufferSize: atOnce }));
+export async function* entriesOf(
+  directory: string | Buffer,
+  { key, atOnce }: EntriesOptions,
+): AsyncGenerator<Dirent<Buffer>> {
+  const entries = await inPool(key, () =>
+    opendir(directory, { encoding: NAMES_AS_BYTES as BufferEncoding, bufferSize: atOnce }),
+  );
   try {
     for (;;) {
       const batch = await inPool(key, () => readBatch(entries, atOnce));

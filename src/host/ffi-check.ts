@@ -52,20 +52,28 @@ export function checkFfi(): void {
   const wrong = [...checkPlatform()];
   // on a foreign platform the calls below could crash
   if (wrong.length === 0) wrong.push(...checkStructs(), ...checkFiles(), ...checkCalls());
-  if (wrong.length > 0) fail('unsupported', `check the kernel interface: ${wrong.join('; ')}`, { retryable: false });
+  if (wrong.length > 0)
+    fail('unsupported', `check the kernel interface: ${wrong.join('; ')}`, { retryable: false });
 }
 
 function checkPlatform(): string[] {
   const wrong: string[] = [];
   if (process.platform !== 'linux') wrong.push(`platform is ${process.platform}, not linux`);
-  if (!['x64', 'arm64'].includes(process.arch)) wrong.push(`architecture is ${process.arch}, not x64 or arm64`);
+  if (!['x64', 'arm64'].includes(process.arch))
+    wrong.push(`architecture is ${process.arch}, not x64 or arm64`);
   if (endianness() !== 'LE') wrong.push('byte order is big-endian');
   const version = glibcVersion();
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (version === '') wrong.push('the C library is not glibc');
   else if (major < 2 || (major === 2 && minor < 34)) wrong.push(`glibc is ${version}, older than 2.34`);
   if (version !== '' && missingFunctions.length > 0) wrong.push(`libc lacks ${missingFunctions.join(', ')}`);
-  for (const [type, size] of [['long', 8], ['size_t', 8], ['void *', 8], ['int', 4], ['short', 2]] as const) {
+  for (const [type, size] of [
+    ['long', 8],
+    ['size_t', 8],
+    ['void *', 8],
+    ['int', 4],
+    ['short', 2],
+  ] as const) {
     if (koffi.sizeof(type) !== size) wrong.push(`${type} has ${koffi.sizeof(type)} bytes, not ${size}`);
   }
   return wrong;
@@ -76,7 +84,8 @@ function checkStructs(): string[] {
   const set = Buffer.alloc(SIGSET_BYTES * 2, CANARY);
   callSync(libc.sigemptyset, set);
   // glibc writes only the 64 bits that the kernel knows; the rest of the 128 bytes is room
-  if (set.readBigUInt64LE(0) !== 0n || !hasCanary(set, SIGSET_BYTES)) wrong.push('sigset_t is longer than expected');
+  if (set.readBigUInt64LE(0) !== 0n || !hasCanary(set, SIGSET_BYTES))
+    wrong.push('sigset_t is longer than expected');
 
   if (!takesFlagsOfSignal()) wrong.push('struct sigaction has its flags elsewhere');
 
@@ -91,7 +100,8 @@ function checkStructs(): string[] {
 
   const actions = Buffer.alloc(SPAWN_STRUCT_BYTES, CANARY);
   callSync(libc.actionsInit, actions);
-  if (!hasCanary(actions, SPAWN_STRUCT_BYTES / 2)) wrong.push('posix_spawn_file_actions_t is longer than expected');
+  if (!hasCanary(actions, SPAWN_STRUCT_BYTES / 2))
+    wrong.push('posix_spawn_file_actions_t is longer than expected');
   callSync(libc.actionsDestroy, actions);
 
   const time = Buffer.alloc(TIMESPEC_BYTES);
@@ -114,7 +124,11 @@ function checkStructs(): string[] {
 
 /** Sets a flag that means nothing to SIGURG, which is ignored by default, and puts back what was there. */
 function takesFlagsOfSignal(): boolean {
-  const [before, changed, after] = [0, 0, 0].map(() => Buffer.alloc(SIGACTION_BYTES * 2, CANARY)) as [Buffer, Buffer, Buffer];
+  const [before, changed, after] = [0, 0, 0].map(() => Buffer.alloc(SIGACTION_BYTES * 2, CANARY)) as [
+    Buffer,
+    Buffer,
+    Buffer,
+  ];
   const { SIGURG } = constants.signals;
   callSync(libc.sigaction, SIGURG, null, before);
   before.copy(changed);
@@ -145,7 +159,11 @@ function checkFiles(): string[] {
   expect(openFlags('/', O_PATH | O_DIRECTORY), 'no error', 'openat2 of a directory');
   expect(openFlags('/proc/self/stat', O_PATH | O_DIRECTORY), 'ENOTDIR', 'O_DIRECTORY on a file');
   expect(openFlags('/proc/self/exe', O_NOFOLLOW), 'ELOOP', 'O_NOFOLLOW on a link');
-  expect(openFlags('/proc/self/exe', 0, RESOLVE_NO_MAGICLINKS), 'ELOOP', 'RESOLVE_NO_MAGICLINKS on a magic link');
+  expect(
+    openFlags('/proc/self/exe', 0, RESOLVE_NO_MAGICLINKS),
+    'ELOOP',
+    'RESOLVE_NO_MAGICLINKS on a magic link',
+  );
 
   const file = callSync(libc.memfdCreate, 'check', MFD_CLOEXEC).result;
   if (file < 0) return [...wrong, 'memfd_create fails'];
@@ -154,7 +172,8 @@ function checkFiles(): string[] {
   times.writeBigInt64LE(UTIME_OMIT, 8);
   writeTimespec(times, TIMESPEC_BYTES, ns);
   callSync(libc.utimensat, AT_FDCWD, `/proc/self/fd/${file}`, times, 0);
-  if (fstatSync(file, { bigint: true }).mtimeNs !== ns) wrong.push('utimensat sets another time than was given');
+  if (fstatSync(file, { bigint: true }).mtimeNs !== ns)
+    wrong.push('utimensat sets another time than was given');
   const copy = callSync(libc.fcntl, file, F_DUPFD_CLOEXEC, 100).result;
   if (copy < 100) wrong.push('F_DUPFD_CLOEXEC does not duplicate');
   else {
@@ -173,7 +192,8 @@ function checkCalls(): string[] {
   const expectKnown = <A extends unknown[]>(name: string, fn: Native<A>, ...args: A): void => {
     const { result, errno } = callSync(fn, ...args);
     if (result !== -1) closeSync(result);
-    else if (errnoName(errno) !== 'EBADF') wrong.push(`${name} answers ${errnoName(errno)}: Linux 5.14 or later is needed`);
+    else if (errnoName(errno) !== 'EBADF')
+      wrong.push(`${name} answers ${errnoName(errno)}: Linux 5.14 or later is needed`);
   };
   const attributes = mountAttr(0x1, 0, 0);
   expectKnown('mount_setattr', libc.mountSetattr, -1, '', AT_EMPTY_PATH, attributes, attributes.length);

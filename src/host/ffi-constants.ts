@@ -15,8 +15,18 @@ export const AT_NO_AUTOMOUNT = 0x800;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-export const { O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_NONBLOCK, O_NOCTTY, O_DIRECTORY, O_NOFOLLOW } =
-  constants;
+export const {
+  O_WRONLY,
+  O_RDWR,
+  O_CREAT,
+  O_EXCL,
+  O_TRUNC,
+  O_APPEND,
+  O_NONBLOCK,
+  O_NOCTTY,
+  O_DIRECTORY,
+  O_NOFOLLOW,
+} = constants;
 
 /** openat2(2). */
 export const RESOLVE_NO_XDEV = 0x01;

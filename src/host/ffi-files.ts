@@ -17,14 +17,23 @@ export const fileCalls = {
   read: native<[fd: number, buffer: Uint8Array, size: number]>('read', ['int', 'void *', 'size_t'], 'long'),
   write: native<[fd: number, buffer: Uint8Array, size: number]>('write', ['int', 'void *', 'size_t'], 'long'),
 
-  openat2: syscall<[fd: number, path: Pointer, how: Uint8Array, size: number]>(SYSCALLS.openat2, ['int', 'const char *', 'void *', 'size_t']),
+  openat2: syscall<[fd: number, path: Pointer, how: Uint8Array, size: number]>(SYSCALLS.openat2, [
+    'int',
+    'const char *',
+    'void *',
+    'size_t',
+  ]),
   openat: native<[fd: number, path: Pointer, flags: number, mode: number]>('openat', [
     'int',
     'const char *',
     'int',
     'unsigned int',
   ]),
-  mkdirat: native<[fd: number, path: Pointer, mode: number]>('mkdirat', ['int', 'const char *', 'unsigned int']),
+  mkdirat: native<[fd: number, path: Pointer, mode: number]>('mkdirat', [
+    'int',
+    'const char *',
+    'unsigned int',
+  ]),
   unlinkat: native<[fd: number, path: Pointer, flags: number]>('unlinkat', ['int', 'const char *', 'int']),
   linkat: native<[fromFd: number, from: Pointer, toFd: number, to: Pointer, flags: number]>('linkat', [
     'int',
@@ -33,7 +42,11 @@ export const fileCalls = {
     'const char *',
     'int',
   ]),
-  symlinkat: native<[target: Pointer, fd: number, path: Pointer]>('symlinkat', ['const char *', 'int', 'const char *']),
+  symlinkat: native<[target: Pointer, fd: number, path: Pointer]>('symlinkat', [
+    'const char *',
+    'int',
+    'const char *',
+  ]),
   readlinkat: native<[fd: number, path: Pointer, buffer: Uint8Array, size: number]>(
     'readlinkat',
     ['int', 'const char *', 'void *', 'size_t'],
@@ -71,16 +84,22 @@ export const fileCalls = {
     'unsigned int',
     'unsigned long',
   ]),
-  fsetxattr: native<[fd: number, name: Pointer, value: Uint8Array, size: number, flags: number]>('fsetxattr', [
+  fsetxattr: native<[fd: number, name: Pointer, value: Uint8Array, size: number, flags: number]>(
+    'fsetxattr',
+    ['int', 'const char *', 'void *', 'size_t', 'int'],
+  ),
+  quotactlFd: syscall<[fd: number, command: number, id: number, argument: Uint8Array]>(SYSCALLS.quotactlFd, [
     'int',
-    'const char *',
+    'unsigned int',
+    'unsigned int',
     'void *',
-    'size_t',
-    'int',
   ]),
-  quotactlFd: syscall<[fd: number, command: number, id: number, argument: Uint8Array]>(SYSCALLS.quotactlFd, ['int', 'unsigned int', 'unsigned int', 'void *']),
   lseek: native<[fd: number, offset: Word, whence: number]>('lseek', ['int', 'long', 'int'], 'long'),
-  getdents64: native<[fd: number, buffer: Uint8Array, size: number]>('getdents64', ['int', 'void *', 'size_t'], 'long'),
+  getdents64: native<[fd: number, buffer: Uint8Array, size: number]>(
+    'getdents64',
+    ['int', 'void *', 'size_t'],
+    'long',
+  ),
   statx: native<[fd: number, path: Pointer, flags: number, mask: number, stats: Uint8Array]>('statx', [
     'int',
     'const char *',
@@ -89,13 +108,10 @@ export const fileCalls = {
     'void *',
   ]),
   syncfs: native<[fd: number]>('syncfs', ['int']),
-  lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>('lsetxattr', [
-    'const char *',
-    'const char *',
-    'void *',
-    'size_t',
-    'int',
-  ]),
+  lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>(
+    'lsetxattr',
+    ['const char *', 'const char *', 'void *', 'size_t', 'int'],
+  ),
   lgetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number]>(
     'lgetxattr',
     ['const char *', 'const char *', 'void *', 'size_t'],

@@ -13,29 +13,28 @@ export const mountCalls = {
   ]),
   umount: native<[target: Pointer, flags: number]>('umount2', ['const char *', 'int']),
   fsopen: syscall<[type: string, flags: number]>(SYSCALLS.fsopen, ['const char *', 'unsigned int']),
-  fsconfig: syscall<[fd: number, command: number, key: Pointer, value: Pointer, auxiliary: number]>(SYSCALLS.fsconfig, [
+  fsconfig: syscall<[fd: number, command: number, key: Pointer, value: Pointer, auxiliary: number]>(
+    SYSCALLS.fsconfig,
+    ['int', 'unsigned int', 'const char *', 'const char *', 'int'],
+  ),
+  fsmount: syscall<[fd: number, flags: number, attributes: number]>(SYSCALLS.fsmount, [
     'int',
     'unsigned int',
-    'const char *',
-    'const char *',
-    'int',
-  ]),
-  fsmount: syscall<[fd: number, flags: number, attributes: number]>(SYSCALLS.fsmount, ['int', 'unsigned int', 'unsigned int']),
-  moveMount: syscall<[fromFd: number, from: string, toFd: number, to: string, flags: number]>(SYSCALLS.moveMount, [
-    'int',
-    'const char *',
-    'int',
-    'const char *',
     'unsigned int',
   ]),
-  openTree: syscall<[fd: number, path: string, flags: number]>(SYSCALLS.openTree, ['int', 'const char *', 'unsigned int']),
-  mountSetattr: syscall<[fd: number, path: string, flags: number, attributes: Uint8Array, size: number]>(SYSCALLS.mountSetattr, [
+  moveMount: syscall<[fromFd: number, from: string, toFd: number, to: string, flags: number]>(
+    SYSCALLS.moveMount,
+    ['int', 'const char *', 'int', 'const char *', 'unsigned int'],
+  ),
+  openTree: syscall<[fd: number, path: string, flags: number]>(SYSCALLS.openTree, [
     'int',
     'const char *',
     'unsigned int',
-    'void *',
-    'size_t',
   ]),
+  mountSetattr: syscall<[fd: number, path: string, flags: number, attributes: Uint8Array, size: number]>(
+    SYSCALLS.mountSetattr,
+    ['int', 'const char *', 'unsigned int', 'void *', 'size_t'],
+  ),
 
   unshare: native<[flags: number]>('unshare', ['int']),
   setns: native<[fd: number, type: number]>('setns', ['int', 'int']),

@@ -40,7 +40,8 @@ export function native<A extends unknown[]>(name: string, args: string[], result
     // recorded below: every missing name is reported at once
   }
   if (!missingFunctions.includes(name)) missingFunctions.push(name);
-  const absent = (): never => fail('unsupported', `call ${name}: this libc does not have it`, { subject: name });
+  const absent = (): never =>
+    fail('unsupported', `call ${name}: this libc does not have it`, { subject: name });
   return Object.assign(absent, { async: absent, info: { name, arguments: [], result: koffi.types.int } });
 }
 
@@ -62,7 +63,8 @@ export const SYSCALLS = {
 export function syscall<A extends unknown[]>(number: number, args: string[]): Native<A> {
   const raw = native<[number, ...A]>('syscall', ['long', ...args], 'long');
   const call = (...rest: A): number => raw(number, ...rest);
-  const later = (...rest: [...A, (error: unknown, result: number) => void]): void => raw.async(number, ...rest);
+  const later = (...rest: [...A, (error: unknown, result: number) => void]): void =>
+    raw.async(number, ...rest);
   return Object.assign(call, { async: later, info: raw.info });
 }
 

@@ -66,12 +66,19 @@ function done(outcome: Outcome, attempted: string, name: FileName): void {
 }
 
 /** Opens a path that the kernel keeps below the directory (openat2(2)). The caller closes the descriptor. */
-export function openBeneath(directory: number, path: FileName, flags: number, mode = 0, resolve: Resolve = 'noLinks'): number {
+export function openBeneath(
+  directory: number,
+  path: FileName,
+  flags: number,
+  mode = 0,
+  resolve: Resolve = 'noLinks',
+): number {
   const how = howBeneath(flags, mode, resolve);
   for (let attempt = 1; ; attempt += 1) {
     const outcome = callSync(libc.openat2, directory, cName(path), how, how.length);
     // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere; it asks to try again
-    const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
+    const mayRetry =
+      outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return must(outcome, 'open', show(path));
   }
 }
@@ -114,7 +121,11 @@ export function symlinkAt(target: FileName, directory: number, name: FileName): 
 /** The text of a symbolic link, as bytes. */
 export function readlinkAt(directory: number, name: FileName): Uint8Array {
   const buffer = Buffer.alloc(LINK_BYTES);
-  const length = must(callSync(libc.readlinkat, directory, cName(name), buffer, buffer.length), 'read link', show(name));
+  const length = must(
+    callSync(libc.readlinkat, directory, cName(name), buffer, buffer.length),
+    'read link',
+    show(name),
+  );
   return Uint8Array.from(buffer.subarray(0, length));
 }
 
@@ -125,12 +136,20 @@ export function renameAt(fromDirectory: number, from: FileName, directory: numbe
 
 /** Renames to a name that nothing has; EEXIST is an error. */
 export function renameNewAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
-  done(callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), RENAME_NOREPLACE), 'rename to', name);
+  done(
+    callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), RENAME_NOREPLACE),
+    'rename to',
+    name,
+  );
 }
 
 /** Sets owner and group of the name itself, also of a link. */
 export function chownAt(directory: number, name: FileName, uid: number, gid: number): void {
-  done(callSync(libc.fchownat, directory, cName(name), uid, gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', name);
+  done(
+    callSync(libc.fchownat, directory, cName(name), uid, gid, AT_SYMLINK_NOFOLLOW),
+    'set the owner of',
+    name,
+  );
 }
 
 /** Sets the permissions; a link has none and gives EOPNOTSUPP. */
@@ -140,12 +159,20 @@ export function chmodAt(directory: number, name: FileName, mode: number): void {
 
 /** Sets access and modification time, in ns since the epoch, of the name itself. */
 export function utimensAt(directory: number, name: FileName, accessNs: bigint, modifyNs: bigint): void {
-  done(callSync(libc.utimensat, directory, cName(name), timespecs(accessNs, modifyNs), AT_SYMLINK_NOFOLLOW), 'set the times of', name);
+  done(
+    callSync(libc.utimensat, directory, cName(name), timespecs(accessNs, modifyNs), AT_SYMLINK_NOFOLLOW),
+    'set the times of',
+    name,
+  );
 }
 
 /** The same of an open file. */
 export function utimensFd(fd: number, accessNs: bigint, modifyNs: bigint): void {
-  done(callSync(libc.utimensat, fd, '', timespecs(accessNs, modifyNs), AT_EMPTY_PATH), 'set the times of descriptor', String(fd));
+  done(
+    callSync(libc.utimensat, fd, '', timespecs(accessNs, modifyNs), AT_EMPTY_PATH),
+    'set the times of descriptor',
+    String(fd),
+  );
 }
 
 function timespecs(accessNs: bigint, modifyNs: bigint): Uint8Array {
@@ -162,7 +189,11 @@ export function mknodAt(directory: number, name: FileName, mode: number, major =
 
 /** Sets an extended attribute of an open file. */
 export function setXattrOfFd(fd: number, attribute: string, value: Uint8Array): void {
-  done(callSync(libc.fsetxattr, fd, attribute, value, value.length, 0), `set ${attribute} of descriptor`, String(fd));
+  done(
+    callSync(libc.fsetxattr, fd, attribute, value, value.length, 0),
+    `set ${attribute} of descriptor`,
+    String(fd),
+  );
 }
 
 /** Sets an extended attribute of the name itself, also of a link. `name` is one component. */
@@ -174,7 +205,13 @@ export function setXattrAt(directory: number, name: FileName, attribute: string,
 /** The value of an extended attribute of the name itself; undefined when it has none of that name. */
 export function getXattrAt(directory: number, name: FileName, attribute: string): Uint8Array | undefined {
   const buffer = Buffer.alloc(XATTR_BYTES);
-  const got = callSync(libc.lgetxattr, cName(byDescriptor(directory, name)), attribute, buffer, buffer.length);
+  const got = callSync(
+    libc.lgetxattr,
+    cName(byDescriptor(directory, name)),
+    attribute,
+    buffer,
+    buffer.length,
+  );
   if (got.result === -1 && ['ENODATA', 'EOPNOTSUPP'].includes(errnoName(got.errno))) return undefined;
   return Uint8Array.from(buffer.subarray(0, must(got, `get ${attribute} of`, show(name))));
 }

@@ -66,7 +66,8 @@ async function openBelow(root: number, path: string, flags: number, mode: number
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);
     // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere (openat2(2)); it asks to try again
-    const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
+    const mayRetry =
+      outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return outcome;
   }
 }
@@ -80,7 +81,11 @@ export async function openInRoot(root: Root, path: string, flags: number, mode =
  * The bytes of a regular file inside a root; undefined when there is none of that name. Anything else than a regular
  * file, and one of more than `bytesMax`, is refused before a byte is read (S10: a FIFO would hang, a device has no end).
  */
-export async function readFileInRoot(root: Root, path: string, options: { bytesMax: number }): Promise<Uint8Array | undefined> {
+export async function readFileInRoot(
+  root: Root,
+  path: string,
+  options: { bytesMax: number },
+): Promise<Uint8Array | undefined> {
   return withRoot(root, async (rootFd) => {
     // O_PATH first: opening a FIFO or a device has effects
     const found = await openBelow(rootFd, path, O_PATH, 0);
@@ -135,12 +140,20 @@ interface Making {
  * nothing, what it names is made, inside the root as well: an image may leave /run out to which its /var/run leads.
  */
 export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
-  await withRoot(root, (rootFd) => mkdirBelow(rootFd, posix.normalize(`/${path}`), { path, mode, owner, budget: { links: hostLimits.symlinks } }));
+  await withRoot(root, (rootFd) =>
+    mkdirBelow(rootFd, posix.normalize(`/${path}`), {
+      path,
+      mode,
+      owner,
+      budget: { links: hostLimits.symlinks },
+    }),
+  );
 }
 
 async function mkdirBelow(rootFd: number, path: string, making: Making): Promise<void> {
   const parts = path.split('/').filter((part) => part !== '');
-  if (parts.length > hostLimits.pathComponents) fail('invalidRequest', `make directory ${making.path}: too deep`, { subject: making.path });
+  if (parts.length > hostLimits.pathComponents)
+    fail('invalidRequest', `make directory ${making.path}: too deep`, { subject: making.path });
   for (let depth = 1; depth <= parts.length; depth += 1) {
     const prefix = parts.slice(0, depth).join('/');
     const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
@@ -159,7 +172,11 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], making: Makin
     const made = await callInPool('files', libc.mkdirat, fd, name, mode);
     if (made.result === 0) {
       if (owner === undefined) return;
-      must(await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', path);
+      must(
+        await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW),
+        'set the owner of',
+        path,
+      );
       return;
     }
     if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
@@ -168,7 +185,8 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], making: Makin
     // somebody else made it meanwhile, or it is a link to nothing
     if (errnoName(again.errno) !== 'ENOENT') must(again, 'make directory', path);
     making.budget.links -= 1;
-    if (making.budget.links < 0) fail('invalidRequest', `make directory ${path}: too many links on the way`, { subject: path });
+    if (making.budget.links < 0)
+      fail('invalidRequest', `make directory ${path}: too many links on the way`, { subject: path });
     const target = await readlink(`/proc/self/fd/${fd}/${name}`);
     await mkdirBelow(rootFd, target.startsWith('/') ? target : `${above}/${target}`, making);
   });
@@ -178,7 +196,13 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], making: Makin
  * Makes a symbolic link in a directory that is there; false when the directory is not, or has that name already.
  * `target` is a text that nobody looks at here.
  */
-export async function symlinkInRoot(root: Root, directory: string, name: string, target: string, owner?: Owner): Promise<boolean> {
+export async function symlinkInRoot(
+  root: Root,
+  directory: string,
+  name: string,
+  target: string,
+  owner?: Owner,
+): Promise<boolean> {
   return withRoot(root, async (rootFd) => {
     const found = await openBelow(rootFd, directory, O_PATH | O_DIRECTORY, 0);
     if (found.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(found.errno))) return false;
@@ -186,7 +210,12 @@ export async function symlinkInRoot(root: Root, directory: string, name: string,
       const made = await callInPool('files', libc.symlinkat, target, fd, name);
       if (made.result === -1 && errnoName(made.errno) === 'EEXIST') return false;
       must(made, 'make link', `${directory}/${name}`);
-      if (owner !== undefined) must(await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', name);
+      if (owner !== undefined)
+        must(
+          await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW),
+          'set the owner of',
+          name,
+        );
       return true;
     });
   });
@@ -210,7 +239,12 @@ function temporaryName(name: string): string {
  * Writes a file inside a root by a temporary file and a rename: whatever has that name (a FIFO, a device, a link) is
  * replaced, never opened or followed. The parent directory must be there. Not synced.
  */
-export async function writeFileInRoot(root: Root, path: string, bytes: Uint8Array, options: WriteOptions): Promise<void> {
+export async function writeFileInRoot(
+  root: Root,
+  path: string,
+  bytes: Uint8Array,
+  options: WriteOptions,
+): Promise<void> {
   const { dir, base } = posix.parse(posix.normalize(`/${path}`));
   if (base === '') fail('invalidRequest', `write ${path}: not a file's name`, { subject: path });
   await withRoot(root, async (rootFd) => {
@@ -239,10 +273,25 @@ async function replaceAt(
       }
       const { uid, gid } = options;
       if (uid !== undefined && gid !== undefined) {
-        const owned = await callInPool('files', libc.fchownat, directory, temporary, uid, gid, AT_SYMLINK_NOFOLLOW);
+        const owned = await callInPool(
+          'files',
+          libc.fchownat,
+          directory,
+          temporary,
+          uid,
+          gid,
+          AT_SYMLINK_NOFOLLOW,
+        );
         must(owned, 'set the owner of', path);
       }
-      const moded = await callInPool('files', libc.fchmodat, directory, temporary, options.mode, AT_SYMLINK_NOFOLLOW);
+      const moded = await callInPool(
+        'files',
+        libc.fchmodat,
+        directory,
+        temporary,
+        options.mode,
+        AT_SYMLINK_NOFOLLOW,
+      );
       must(moded, 'set the mode of', path);
       if (isSynced) await fsyncLater(fd);
     });
@@ -260,7 +309,14 @@ async function replaceAt(
 export async function writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void> {
   const { dir, base } = posix.parse(path);
   const directory = dir === '' ? '.' : dir;
-  const opened = await callInPool('files', libc.openat, AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+  const opened = await callInPool(
+    'files',
+    libc.openat,
+    AT_FDCWD,
+    directory,
+    O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+    0,
+  );
   await withFd(must(opened, `write ${path} in`, directory), async (fd) => {
     await replaceAt(fd, base, bytes, { mode }, path, true);
     await fsyncLater(fd);

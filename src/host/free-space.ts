@@ -32,10 +32,14 @@ export function leastFreeInodes(total: number): number {
 export function demandSpace(path: string, { bsize, blocks, bavail, files, ffree }: FilesystemFacts): void {
   const least = leastFreeBytes(blocks * bsize);
   if (bavail * bsize < least) {
-    refuse(path, `${mib(bavail * bsize)} MiB are free, and ${mib(least)} MiB stay free for the journal and for pods`);
+    refuse(
+      path,
+      `${mib(bavail * bsize)} MiB are free, and ${mib(least)} MiB stay free for the journal and for pods`,
+    );
   }
   const leastInodes = leastFreeInodes(files);
-  if (files > 0 && ffree < leastInodes) refuse(path, `${ffree} inodes are free, and ${leastInodes} stay free for the journal and for pods`);
+  if (files > 0 && ffree < leastInodes)
+    refuse(path, `${ffree} inodes are free, and ${leastInodes} stay free for the journal and for pods`);
 }
 
 /** Counts what is written, and asks the file system once for each `storageLimits.leastFreeSteps`-th of what has to stay free. */
@@ -67,7 +71,8 @@ export class SpaceGuard {
     this.#inodesLeft = 0;
     demandSpace(this.#path, facts);
     this.#bytesLeft = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
-    this.#inodesLeft = facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / storageLimits.leastFreeSteps;
+    this.#inodesLeft =
+      facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / storageLimits.leastFreeSteps;
   }
 }
 

@@ -39,7 +39,11 @@ export interface FoundHelper extends ProcessIdentity {
 
 /** What a later daemon has to know of this process. */
 export function ownTraces(): Omit<Predecessor, 'key'> {
-  return { program: readlinkSync('/proc/self/exe'), environmentBytes: contentOf('/proc/self/environ', newBuffer()).length, mounts: readlinkSync('/proc/self/ns/mnt') };
+  return {
+    program: readlinkSync('/proc/self/exe'),
+    environmentBytes: contentOf('/proc/self/environ', newBuffer()).length,
+    mounts: readlinkSync('/proc/self/ns/mnt'),
+  };
 }
 
 /** Those of other lives of this instance's daemon that run now. */
@@ -49,7 +53,9 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   const buffer = newBuffer();
   const found: FoundHelper[] = [];
   for (const pid of pids) {
-    const helper = ignoring(() => (isCandidate(pid, own, order, buffer) ? judge(Number(pid), order, buffer) : undefined));
+    const helper = ignoring(() =>
+      isCandidate(pid, own, order, buffer) ? judge(Number(pid), order, buffer) : undefined,
+    );
     if (helper !== undefined) found.push(helper);
   }
   return found;
@@ -66,11 +72,20 @@ function ofPrograms(): readonly string[] {
 }
 
 /** As few calls as can be: nearly all of the machine's processes are none. */
-function isCandidate(pid: number | string, own: string, { key, environmentBytes }: HelpersOrder, buffer: Buffer): boolean {
+function isCandidate(
+  pid: number | string,
+  own: string,
+  { key, environmentBytes }: HelpersOrder,
+  buffer: Buffer,
+): boolean {
   // a container's process is none, and its memory is not read
   if (readlinkSync(`/proc/${pid}/ns/pid`) !== own) return false;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
-  return environment.length === 0 || environment.length === environmentBytes || markIn(environment, key) !== undefined;
+  return (
+    environment.length === 0 ||
+    environment.length === environmentBytes ||
+    markIn(environment, key) !== undefined
+  );
 }
 
 function judge(pid: number, order: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
@@ -85,28 +100,47 @@ function hasNoMemory({ state, flags }: ProcessStat): boolean {
   return state === 'Z' || state === 'X' || (flags & KERNEL_THREAD) !== 0;
 }
 
-function kindOf(stat: ProcessStat, { key, life, program, mounts }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
+function kindOf(
+  stat: ProcessStat,
+  { key, life, program, mounts }: HelpersOrder,
+  buffer: Buffer,
+): FoundHelper | undefined {
   const { pid, startTicks } = stat;
   // a container of a pod with the host's PIDs has mounts of its own: it could look like a program at its start for ever, and
   // hold each start of the daemon for as long as one is waited for (F10)
-  const mayBeStarting = stat.session === pid && (mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts);
-  const starting = mayBeStarting ? { pid, startTicks, command: '', isStarting: true, isKilled: false } : undefined;
+  const mayBeStarting =
+    stat.session === pid && (mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts);
+  const starting = mayBeStarting
+    ? { pid, startTicks, command: '', isStarting: true, isKilled: false }
+    : undefined;
   // it still is the daemon that forked it, and so has that one's environment
-  if (starting !== undefined && isForked(stat) && beforeDeletion(readlinkSync(`/proc/${pid}/exe`)) === program) return starting;
+  if (
+    starting !== undefined &&
+    isForked(stat) &&
+    beforeDeletion(readlinkSync(`/proc/${pid}/exe`)) === program
+  )
+    return starting;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
   const mark = markIn(environment, key);
   const isBare = environment.length === 0;
   if (mark === undefined && !isBare) return undefined;
-  const command = contentOf(`/proc/${pid}/cmdline`, buffer).toString('utf8', 0, helperLimits.commandBytes).replaceAll('\0', ' ').trim();
+  const command = contentOf(`/proc/${pid}/cmdline`, buffer)
+    .toString('utf8', 0, helperLimits.commandBytes)
+    .replaceAll('\0', ' ')
+    .trim();
   // an execve puts the new memory in place before it writes arguments and environment into it (create_elf_tables in fs/binfmt_elf.c)
   if (mark === undefined) return command === '' ? starting : undefined;
   const isIts = mark.life !== life && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
-  return isIts ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) } : undefined;
+  return isIts
+    ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) }
+    : undefined;
 }
 
 /** Whether SIGKILL is pending: the bits of proc_pid_status(5), of the thread and of the process. */
 function awaitsKill(pid: number, buffer: Buffer): boolean {
-  const masks = contentOf(`/proc/${pid}/status`, buffer).toString('latin1').matchAll(/^(?:SigPnd|ShdPnd):\t([0-9a-f]{16})$/gmu);
+  const masks = contentOf(`/proc/${pid}/status`, buffer)
+    .toString('latin1')
+    .matchAll(/^(?:SigPnd|ShdPnd):\t([0-9a-f]{16})$/gmu);
   return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & KILL_BIT) !== 0n);
 }
 

@@ -33,9 +33,15 @@ export interface Successor {
 export async function succeed(successor: Successor): Promise<void> {
   const life = successor.random.token(helperLimits.lifeBytes);
   const before = await recordOf(successor.file);
-  const own: Predecessor = { key: before?.key ?? successor.random.token(helperLimits.keyBytes), ...ownTraces() };
+  const own: Predecessor = {
+    key: before?.key ?? successor.random.token(helperLimits.keyBytes),
+    ...ownTraces(),
+  };
   if (before !== undefined) await endHelpers({ kind: 'helpers', life, ...before }, successor);
-  const isKept = before?.program === own.program && before.environmentBytes === own.environmentBytes && before.mounts === own.mounts;
+  const isKept =
+    before?.program === own.program &&
+    before.environmentBytes === own.environmentBytes &&
+    before.mounts === own.mounts;
   if (!isKept) await writeWhole(successor.file, `${JSON.stringify(own)}\n`, 0o600);
   markHelpers({ key: own.key, life });
 }
@@ -46,18 +52,35 @@ export async function succeedIfAny(successor: Successor): Promise<void> {
 }
 
 async function recordOf(file: string): Promise<Predecessor | undefined> {
-  const text = await readSmallFile(file, { usualBytes: helperLimits.recordBytes, bytesMax: helperLimits.recordBytes });
-  const { key, program, environmentBytes, mounts } = (text === undefined ? undefined : jsonObject(text)) ?? {};
-  const isWhole = typeof key === 'string' && /^[0-9a-f]+$/u.test(key) && typeof program === 'string' && typeof environmentBytes === 'number';
-  return isWhole ? { key, program, environmentBytes, mounts: typeof mounts === 'string' ? mounts : '' } : undefined;
+  const text = await readSmallFile(file, {
+    usualBytes: helperLimits.recordBytes,
+    bytesMax: helperLimits.recordBytes,
+  });
+  const { key, program, environmentBytes, mounts } =
+    (text === undefined ? undefined : jsonObject(text)) ?? {};
+  const isWhole =
+    typeof key === 'string' &&
+    /^[0-9a-f]+$/u.test(key) &&
+    typeof program === 'string' &&
+    typeof environmentBytes === 'number';
+  return isWhole
+    ? { key, program, environmentBytes, mounts: typeof mounts === 'string' ? mounts : '' }
+    : undefined;
 }
 
 /** Returns when none runs any more; one that can't be ended is told in the log. Never rejects. */
-export async function endHelpers(order: HelpersOrder, { clock, log }: Pick<Successor, 'clock' | 'log'>): Promise<void> {
+export async function endHelpers(
+  order: HelpersOrder,
+  { clock, log }: Pick<Successor, 'clock' | 'log'>,
+): Promise<void> {
   const look = async (among?: readonly FoundHelper[]): Promise<readonly FoundHelper[]> => {
     const asked = among === undefined ? order : { ...order, among: among.map(({ pid }) => pid) };
     const bound = { clock, timeoutMs: helperLimits.scanMs };
-    return (await askKernelThread(asked, { attempted: 'look for helpers of an earlier daemon', subject: '/proc', bound })) as readonly FoundHelper[];
+    return (await askKernelThread(asked, {
+      attempted: 'look for helpers of an earlier daemon',
+      subject: '/proc',
+      bound,
+    })) as readonly FoundHelper[];
   };
   try {
     await endFound(look, clock, log);
@@ -67,14 +90,20 @@ export async function endHelpers(order: HelpersOrder, { clock, log }: Pick<Succe
   }
 }
 
-async function endFound(look: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>, clock: ClockPort, log: Log): Promise<void> {
+async function endFound(
+  look: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>,
+  clock: ClockPort,
+  log: Log,
+): Promise<void> {
   const stuck = new Set<number>();
   const startMs = clock.monoMs();
-  const isAwaited = ({ isKilled }: FoundHelper): boolean => clock.monoMs() < startMs + (isKilled ? helperLimits.killedMs : helperLimits.graceMs);
+  const isAwaited = ({ isKilled }: FoundHelper): boolean =>
+    clock.monoMs() < startMs + (isKilled ? helperLimits.killedMs : helperLimits.graceMs);
   for (let round = 0; round < helperLimits.scans; round += 1) {
     let left: readonly FoundHelper[] = (await look()).filter(({ pid }) => !stuck.has(pid));
     if (left.length === 0) return;
-    for (const { pid, command } of left) log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
+    for (const { pid, command } of left)
+      log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
     while (left.some(isAwaited)) {
       await pause(clock, helperLimits.lookMs);
       left = await look(left);
@@ -83,9 +112,16 @@ async function endFound(look: (among?: readonly FoundHelper[]) => Promise<readon
       left.map(async (helper) => {
         const { pid, command, isStarting, isKilled } = helper;
         const survivors = isStarting || isKilled ? [helper] : await killTree(helper, clock);
-        if (survivors.length === 0) return log.warn({ pid, command }, `killed: an earlier daemon was running this, and it had not ended after ${helperLimits.graceMs} ms`);
+        if (survivors.length === 0)
+          return log.warn(
+            { pid, command },
+            `killed: an earlier daemon was running this, and it had not ended after ${helperLimits.graceMs} ms`,
+          );
         stuck.add(pid);
-        return log.error({ pid, command, pids: survivors.map((one) => one.pid) }, 'an earlier daemon was running this, and it does not end: what it does comes unexpected');
+        return log.error(
+          { pid, command, pids: survivors.map((one) => one.pid) },
+          'an earlier daemon was running this, and it does not end: what it does comes unexpected',
+        );
       }),
     );
   }

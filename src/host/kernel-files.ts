@@ -30,7 +30,10 @@ export class KernelFiles {
   read(path: string): string | undefined {
     const now = this.#clock.monoMs();
     const kept = this.#kept.get(path);
-    if (kept?.fd === undefined) return kept !== undefined && now - kept.openedMonoMs < hostLimits.kernelFileIdleMs ? undefined : this.#open(path, now);
+    if (kept?.fd === undefined)
+      return kept !== undefined && now - kept.openedMonoMs < hostLimits.kernelFileIdleMs
+        ? undefined
+        : this.#open(path, now);
     const text = this.#text(kept.fd);
     if (text === undefined) {
       // a cgroup made anew under the path has another file
@@ -108,7 +111,8 @@ export function readNetDev(path: string): string | undefined {
     try {
       let length = 0;
       // such a file gives a page at a read (fs/seq_file.c)
-      for (let got = -1; got !== 0 && length < lines.length; length += Math.max(got, 0)) got = readSync(fd, lines, length, lines.length - length, null);
+      for (let got = -1; got !== 0 && length < lines.length; length += Math.max(got, 0))
+        got = readSync(fd, lines, length, lines.length - length, null);
       return lines.toString('utf8', 0, length < lines.length ? length : lines.lastIndexOf('\n') + 1);
     } finally {
       closeSync(fd);

@@ -13,12 +13,18 @@ export interface Asking {
   readonly attempted: string;
   readonly subject: string;
   /** Without one the caller's own bound counts. */
-  readonly bound?: { readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>; readonly timeoutMs: number };
+  readonly bound?: {
+    readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+    readonly timeoutMs: number;
+  };
 }
 
 interface Thread {
   readonly worker: Worker;
-  readonly waiting: Map<number, { readonly settle: (answer: ThreadAnswer) => void; readonly lost: (reason: string) => void }>;
+  readonly waiting: Map<
+    number,
+    { readonly settle: (answer: ThreadAnswer) => void; readonly lost: (reason: string) => void }
+  >;
 }
 
 let thread: Promise<Thread> | undefined;
@@ -41,7 +47,10 @@ export async function startKernelThread(): Promise<void> {
 export async function kernelThreadLoaded(clock: ClockPort): Promise<void> {
   if (thread === undefined) return;
   const bound = { clock, timeoutMs: hostLimits.threadLoadMs };
-  await askKernelThread({ kind: 'mountInfo' }, { attempted: 'wait for the kernel thread', subject: '', bound }).catch(() => undefined);
+  await askKernelThread(
+    { kind: 'mountInfo' },
+    { attempted: 'wait for the kernel thread', subject: '', bound },
+  ).catch(() => undefined);
 }
 
 /** Ends the thread; the next order starts a new one. */
@@ -74,16 +83,24 @@ async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Aski
   const current = await theThread();
   const { worker, waiting } = current;
   if (waiting.size >= hostLimits.threadOrders) {
-    fail('exhausted', `${attempted}: ${hostLimits.threadOrders} orders wait for the kernel thread already`, { subject });
+    fail('exhausted', `${attempted}: ${hostLimits.threadOrders} orders wait for the kernel thread already`, {
+      subject,
+    });
   }
   orders += 1;
   const id = orders;
   const answer = await new Promise<ThreadAnswer>((resolve) => {
     const lost = (reason: string): void => {
-      const failure = fault('outside', `${attempted}: the kernel thread ${reason}`, { subject, retryable: true });
+      const failure = fault('outside', `${attempted}: the kernel thread ${reason}`, {
+        subject,
+        retryable: true,
+      });
       settle({ id: LOST, isLost: true, failure });
     };
-    const timer = bound?.clock.setTimeout(() => lost(`gave no answer in ${bound.timeoutMs} ms`), bound.timeoutMs);
+    const timer = bound?.clock.setTimeout(
+      () => lost(`gave no answer in ${bound.timeoutMs} ms`),
+      bound.timeoutMs,
+    );
     const settle = (settled: ThreadAnswer): void => {
       if (timer !== undefined) bound?.clock.clearTimeout(timer);
       waiting.delete(id);
@@ -141,7 +158,9 @@ function runThread(host: WorkerStart['host']): Thread {
     for (const { lost } of [...started.waiting.values()]) lost(reason);
   };
   worker.on('message', (answer: ThreadAnswer) => started.waiting.get(answer.id)?.settle(answer));
-  worker.on('error', (error: unknown) => ended(`failed: ${error instanceof Error ? error.message : String(error)}`));
+  worker.on('error', (error: unknown) =>
+    ended(`failed: ${error instanceof Error ? error.message : String(error)}`),
+  );
   worker.once('exit', () => {
     ended('ended');
     host.forEach(({ fd }) => closeSync(fd));

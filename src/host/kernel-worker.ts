@@ -9,7 +9,13 @@ import { toFault } from '../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { codeOf } from './errno.ts';
 import { findHelpers } from './helper-scan.ts';
-import { makeSocket, pinInThread, readNetDev, setSysctlsInThread, unpinInThread } from './namespaces-thread.ts';
+import {
+  makeSocket,
+  pinInThread,
+  readNetDev,
+  setSysctlsInThread,
+  unpinInThread,
+} from './namespaces-thread.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
 
 parentPort?.on('message', ({ id, order }: ThreadRequest) => {

@@ -114,7 +114,8 @@ const HANDLER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u;
 export function createLayout(base: { readonly root: string; readonly state: string }): Layout {
   const { root, state } = base;
   for (const path of [root, state]) {
-    if (!isAbsolute(path)) fail('invalidRequest', `use directory ${path}: it is not absolute`, { subject: path });
+    if (!isAbsolute(path))
+      fail('invalidRequest', `use directory ${path}: it is not absolute`, { subject: path });
   }
   const containersDir = join(state, 'containers');
   const exitsDir = join(state, 'exits');
@@ -171,9 +172,13 @@ export function createLayout(base: { readonly root: string; readonly state: stri
 /** The handler's own name; the empty (default) one must be resolved to a name by the caller. */
 function handlerName(handler: string): string {
   if (!HANDLER.test(handler)) {
-    fail('invalidRequest', `find the state directory of runtime handler ${JSON.stringify(handler)}: not a plain name`, {
-      subject: handler,
-    });
+    fail(
+      'invalidRequest',
+      `find the state directory of runtime handler ${JSON.stringify(handler)}: not a plain name`,
+      {
+        subject: handler,
+      },
+    );
   }
   return handler;
 }
@@ -184,7 +189,9 @@ function handlerName(handler: string): string {
  * be there until the monitor has read them.
  */
 export function containerCgroup(cgroupParent: string, id: ContainerId): string {
-  return isSlice(cgroupParent) ? join(containerScope(cgroupParent, id), 'container') : join(cgroupParentOf(cgroupParent), `troupe-${id}`);
+  return isSlice(cgroupParent)
+    ? join(containerScope(cgroupParent, id), 'container')
+    : join(cgroupParentOf(cgroupParent), `troupe-${id}`);
 }
 
 function containerScope(cgroupParent: string, id: ContainerId): string {
@@ -227,7 +234,9 @@ export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
 export function cgroupParentOf(cgroupParent: string): string {
   if (cgroupParent === '') return DEFAULT_CGROUP_PARENT;
   if (cgroupParent.includes('\0') || cgroupParent.split('/').some((part) => part === '..' || part === '.')) {
-    fail('invalidRequest', `use cgroup_parent ${cgroupParent}: it must not contain . or ..`, { subject: 'linux.cgroup_parent' });
+    fail('invalidRequest', `use cgroup_parent ${cgroupParent}: it must not contain . or ..`, {
+      subject: 'linux.cgroup_parent',
+    });
   }
   return isSlice(cgroupParent) ? sliceCgroup(cgroupParent) : join('/', cgroupParent);
 }

@@ -19,11 +19,13 @@ export async function makeDirectories(path: string, mode: number): Promise<void>
     missing.push(at);
     at = posix.dirname(at);
   }
-  for (const one of missing.toReversed()) await mkdir(one, { mode }).catch((error: unknown) => refuseUnless('EEXIST', error));
+  for (const one of missing.toReversed())
+    await mkdir(one, { mode }).catch((error: unknown) => refuseUnless('EEXIST', error));
   // a first try that succeeded has said what it is
   if (missing.length === 0) return;
   // of the last one nobody has said yet that it is a directory, and not made by another meanwhile
-  if (!(await stat(path)).isDirectory()) throw Object.assign(new Error(`EEXIST: something else is there, mkdir '${path}'`), { code: 'EEXIST' });
+  if (!(await stat(path)).isDirectory())
+    throw Object.assign(new Error(`EEXIST: something else is there, mkdir '${path}'`), { code: 'EEXIST' });
 }
 
 /** False when its parent is missing. */

@@ -26,7 +26,11 @@ export async function makeInPlace(path: string, mode: number): Promise<Degradati
   const aside = await freeName(`${path}${ASIDE}`);
   await rename(path, aside);
   await make();
-  return { type: 'DebrisRemoved', subject: aside, reason: 'not a directory: moved aside; check what it is and delete it' };
+  return {
+    type: 'DebrisRemoved',
+    subject: aside,
+    reason: 'not a directory: moved aside; check what it is and delete it',
+  };
 }
 
 /** A rename onto a file would replace it, and one onto a directory fails. */
@@ -40,5 +44,8 @@ async function freeName(first: string): Promise<string> {
       throw error;
     }
   }
-  return fail('exhausted', `move aside to ${first}: ${hostLimits.movedAside} earlier ones are there`, { subject: first, retryable: false });
+  return fail('exhausted', `move aside to ${first}: ${hostLimits.movedAside} earlier ones are there`, {
+    subject: first,
+    retryable: false,
+  });
 }

@@ -32,9 +32,14 @@ export function withFlagsOfStart(work: () => void): void {
  * grow, at which V8 ends the process (F14). Garbage does not count: V8 leaves it for as long as nothing more is asked for, so
  * it is collected first, every so often.
  */
-export function heapGuard(clock: Pick<ClockPort, 'monoMs'>, heapNow: () => HeapNow = ofV8, collect: () => void = collectGarbage): () => string | undefined {
+export function heapGuard(
+  clock: Pick<ClockPort, 'monoMs'>,
+  heapNow: () => HeapNow = ofV8,
+  collect: () => void = collectGarbage,
+): () => string | undefined {
   let collectedMs = -Infinity;
-  const isFull = ({ usedBytes, limitBytes }: HeapNow): boolean => usedBytes * 100 >= limitBytes * memoryLimits.heapFullPercent;
+  const isFull = ({ usedBytes, limitBytes }: HeapNow): boolean =>
+    usedBytes * 100 >= limitBytes * memoryLimits.heapFullPercent;
   return () => {
     if (!isFull(heapNow())) return undefined;
     if (clock.monoMs() - collectedMs >= memoryLimits.collectEveryMs) {
@@ -42,7 +47,9 @@ export function heapGuard(clock: Pick<ClockPort, 'monoMs'>, heapNow: () => HeapN
       collect();
     }
     const now = heapNow();
-    return isFull(now) ? `${mib(now.usedBytes)} of the ${mib(now.limitBytes)} MiB that troupe has for its records are in use` : undefined;
+    return isFull(now)
+      ? `${mib(now.usedBytes)} of the ${mib(now.limitBytes)} MiB that troupe has for its records are in use`
+      : undefined;
   };
 }
 
@@ -104,12 +111,13 @@ export function trimMemory(clock: ClockPort): () => void {
   let isOver = false;
   let isStarted = false;
   const later = (): void => {
-    if (!isOver) timer = clock.setTimeout(() => {
-      lookAtMoved();
-      const first = isStarted ? undefined : letGoOfProgram();
-      isStarted = true;
-      void Promise.all([first, trim()]).then(later, later);
-    }, memoryLimits.trimEveryMs);
+    if (!isOver)
+      timer = clock.setTimeout(() => {
+        lookAtMoved();
+        const first = isStarted ? undefined : letGoOfProgram();
+        isStarted = true;
+        void Promise.all([first, trim()]).then(later, later);
+      }, memoryLimits.trimEveryMs);
   };
   later();
   return () => {

@@ -52,7 +52,14 @@ function parseLine(line: string): MountInfo | undefined {
   const hyphen = fields.indexOf('-', 6);
   const [id, parentId, device, root, mountPoint, options] = fields;
   const [fsType, source, superOptions] = fields.slice(hyphen + 1);
-  if (hyphen < 0 || id === undefined || parentId === undefined || device === undefined || fsType === undefined) return undefined;
+  if (
+    hyphen < 0 ||
+    id === undefined ||
+    parentId === undefined ||
+    device === undefined ||
+    fsType === undefined
+  )
+    return undefined;
   const tags = fields.slice(6, hyphen);
   return {
     id: Number(id),
@@ -70,18 +77,29 @@ function parseLine(line: string): MountInfo | undefined {
   };
 }
 
-function group<K extends 'sharedGroup' | 'masterGroup'>(key: K, prefix: string, tags: readonly string[]): { [P in K]?: number } {
+function group<K extends 'sharedGroup' | 'masterGroup'>(
+  key: K,
+  prefix: string,
+  tags: readonly string[],
+): { [P in K]?: number } {
   const tag = tags.find((candidate) => candidate.startsWith(prefix));
   return tag === undefined ? {} : ({ [key]: Number(tag.slice(prefix.length)) } as { [P in K]: number });
 }
 
 /** The kernel writes space, tab, newline, backslash and # as three octal digits (mangle in fs/seq_file.c). */
 function unescape(text: string): string {
-  return !text.includes('\\') ? text : text.replace(/\\([0-7]{3})/gu, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return !text.includes('\\')
+    ? text
+    : text.replace(/\\([0-7]{3})/gu, (_all, digits: string) =>
+        String.fromCharCode(Number.parseInt(digits, 8)),
+      );
 }
 
 /** The look that is under way, and the one that begins at its end. */
-const looks: { running?: Promise<readonly MountInfo[]> | undefined; next?: Promise<readonly MountInfo[]> | undefined } = {};
+const looks: {
+  running?: Promise<readonly MountInfo[]> | undefined;
+  next?: Promise<readonly MountInfo[]> | undefined;
+} = {};
 
 /**
  * The mounts that this process sees now. Callers share a look that begins after their call, never one under way, which
@@ -106,7 +124,10 @@ function begin(): Promise<readonly MountInfo[]> {
 }
 
 async function lookNow(): Promise<readonly MountInfo[]> {
-  const text = await askKernelThread({ kind: 'mountInfo' }, { attempted: 'read the mounts', subject: '/proc/self/mountinfo' });
+  const text = await askKernelThread(
+    { kind: 'mountInfo' },
+    { attempted: 'read the mounts', subject: '/proc/self/mountinfo' },
+  );
   return parseAgain(String(text));
 }
 

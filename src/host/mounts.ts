@@ -82,10 +82,14 @@ export async function mountFilesystem(request: FilesystemRequest): Promise<void>
   const attempted = `mount ${type} on`;
   const context = must(await callInPool(POOL_KEY, libc.fsopen, type, FSOPEN_CLOEXEC), attempted, target);
   try {
-    const options: readonly (readonly [string, string | true])[] = [['source', request.source], ...(request.options ?? [])];
+    const options: readonly (readonly [string, string | true])[] = [
+      ['source', request.source],
+      ...(request.options ?? []),
+    ];
     for (const [key, value] of options) await configure(context, key, value, attempted, target);
     const created = await callInPool(POOL_KEY, libc.fsconfig, context, FSCONFIG_CMD_CREATE, null, null, 0);
-    if (created.result === -1) throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
+    if (created.result === -1)
+      throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
     const made = await callInPool(POOL_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
     await attach(must(made, attempted, target), attempted, target);
   } finally {
@@ -93,7 +97,13 @@ export async function mountFilesystem(request: FilesystemRequest): Promise<void>
   }
 }
 
-async function configure(context: number, key: string, value: string | true, attempted: string, target: string): Promise<void> {
+async function configure(
+  context: number,
+  key: string,
+  value: string | true,
+  attempted: string,
+  target: string,
+): Promise<void> {
   const command = value === true ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
   const argument = value === true ? null : value;
   const isPath = typeof value === 'string' && value.startsWith('/');
@@ -108,7 +118,15 @@ async function configure(context: number, key: string, value: string | true, att
 /** Moves a detached mount to its place and closes its descriptor. */
 export async function attach(mount: number, attempted: string, target: string): Promise<void> {
   try {
-    const moved = await callInPool(POOL_KEY, libc.moveMount, mount, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+    const moved = await callInPool(
+      POOL_KEY,
+      libc.moveMount,
+      mount,
+      '',
+      AT_FDCWD,
+      target,
+      MOVE_MOUNT_F_EMPTY_PATH,
+    );
     must(moved, attempted, target);
   } finally {
     closeSync(mount);
@@ -150,8 +168,18 @@ export async function mountOverlay(request: OverlayRequest): Promise<void> {
     const shortened = await Promise.all(request.lower.map((layer) => shorten(layer, held)));
     const upper = request.upper === undefined ? undefined : await shorten(request.upper, held);
     const work = request.work === undefined ? undefined : await shorten(request.work, held);
-    const writable = upper === undefined || work === undefined ? [] : ([['upperdir', upper], ['workdir', work]] as const);
-    const options = [...shortened.map((layer) => ['lowerdir+', layer] as const), ...writable, ...(request.options ?? [])];
+    const writable =
+      upper === undefined || work === undefined
+        ? []
+        : ([
+            ['upperdir', upper],
+            ['workdir', work],
+          ] as const);
+    const options = [
+      ...shortened.map((layer) => ['lowerdir+', layer] as const),
+      ...writable,
+      ...(request.options ?? []),
+    ];
     await mountFilesystem({ ...request, type: 'overlay', options });
   } catch (error) {
     // Linux before 6.8 does not know lowerdir+; the old way takes one page of options
@@ -219,7 +247,15 @@ export async function mountOverlayOldWay(request: OverlayRequest): Promise<void>
       (request.nosuid === true ? MS_NOSUID : 0) |
       (request.nodev === true ? MS_NODEV : 0) |
       (request.noexec === true ? MS_NOEXEC : 0);
-    const done = await callInPool(POOL_KEY, libc.mount, request.source, request.target, 'overlay', flags, data);
+    const done = await callInPool(
+      POOL_KEY,
+      libc.mount,
+      request.source,
+      request.target,
+      'overlay',
+      flags,
+      data,
+    );
     must(done, 'mount overlay on', request.target);
   } finally {
     for (const fd of held) closeSync(fd);
@@ -246,7 +282,12 @@ export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
     ['size', request.sizeBytes.toString()],
     ...(request.inodes === undefined ? [] : ([['nr_inodes', String(request.inodes)]] as const)),
     ['mode', request.mode.toString(8)],
-    ...(request.owner === undefined ? [] : ([['uid', String(request.owner.uid)], ['gid', String(request.owner.gid)]] as const)),
+    ...(request.owner === undefined
+      ? []
+      : ([
+          ['uid', String(request.owner.uid)],
+          ['gid', String(request.owner.gid)],
+        ] as const)),
     ...(request.label === undefined ? [] : ([['context', request.label]] as const)),
   ] as const;
   await mountFilesystem({ ...request, type: 'tmpfs', options });
@@ -265,7 +306,13 @@ export async function mountBind(request: BindRequest): Promise<void> {
   const { source, target } = request;
   const attempted = `bind ${source} on`;
   const recursive = request.recursive === true ? AT_RECURSIVE : 0;
-  const opened = await callInPool(POOL_KEY, libc.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC | recursive);
+  const opened = await callInPool(
+    POOL_KEY,
+    libc.openTree,
+    AT_FDCWD,
+    source,
+    OPEN_TREE_CLONE | O_CLOEXEC | recursive,
+  );
   const tree = must(opened, attempted, target);
   const set = attributesOf(request);
   if (set !== 0) {
@@ -282,7 +329,14 @@ export async function mountBind(request: BindRequest): Promise<void> {
 /** Makes the mount at `target` (with `recursive`, all below it) read-only. */
 export async function remountReadOnly(target: string, options: { recursive?: boolean } = {}): Promise<void> {
   const recursive = options.recursive === true ? AT_RECURSIVE : 0;
-  await setAttributes(AT_FDCWD, target, recursive, mountAttr(MOUNT_ATTR_RDONLY, 0, 0), 'remount read-only', target);
+  await setAttributes(
+    AT_FDCWD,
+    target,
+    recursive,
+    mountAttr(MOUNT_ATTR_RDONLY, 0, 0),
+    'remount read-only',
+    target,
+  );
 }
 
 /** Sets how the mount at `target` (with `recursive`, all below it) shares mounts with its copies (mount_namespaces(7)). */
@@ -305,7 +359,11 @@ export async function setAttributes(
   attempted: string,
   target: string,
 ): Promise<void> {
-  must(await callInPool(POOL_KEY, libc.mountSetattr, fd, path, flags, attributes, attributes.length), attempted, target);
+  must(
+    await callInPool(POOL_KEY, libc.mountSetattr, fd, path, flags, attributes, attributes.length),
+    attempted,
+    target,
+  );
 }
 
 /**

@@ -31,11 +31,24 @@ import {
 import { callSync, libc } from './ffi.ts';
 import { readNetDev as netDevText } from './kernel-files.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
-import type { NetDevOrder, PinKind, PinOrder, SocketOrder, SysctlOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
+import type {
+  NetDevOrder,
+  PinKind,
+  PinOrder,
+  SocketOrder,
+  SysctlOrder,
+  ThreadAnswer,
+  UnpinOrder,
+  WorkerStart,
+} from './thread-protocol.ts';
 import { inOrderOfEffect, sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
-const CLONE_FLAG: Readonly<Record<PinKind, number>> = { net: CLONE_NEWNET, ipc: CLONE_NEWIPC, uts: CLONE_NEWUTS };
+const CLONE_FLAG: Readonly<Record<PinKind, number>> = {
+  net: CLONE_NEWNET,
+  ipc: CLONE_NEWIPC,
+  uts: CLONE_NEWUTS,
+};
 
 /** An id that setresuid(2) shall leave: -1. */
 const UNCHANGED = 0xffffffff;
@@ -45,7 +58,9 @@ const host = (workerData as WorkerStart).host;
 
 /** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
 export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAnswer, 'id'> {
-  return inNetwork(netns, () => must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns));
+  return inNetwork(netns, () =>
+    must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns),
+  );
 }
 
 /** The text of its net/dev, of some thousand interfaces at most. */
@@ -99,7 +114,8 @@ export function unpinInThread({ directory }: UnpinOrder): void {
 /** False when nothing is mounted there. */
 function unmountPin(path: string): boolean {
   const outcome = callSync(libc.umount, path, MNT_DETACH | UMOUNT_NOFOLLOW);
-  if (outcome.result === -1 && ['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno))) return false;
+  if (outcome.result === -1 && ['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno)))
+    return false;
   return must(outcome, 'unmount', path) === 0;
 }
 
@@ -141,7 +157,11 @@ function makeAndPin(order: PinOrder, pinned: string[]): void {
 function asUser(uid: number, work: () => void): void {
   if (uid === 0) return work();
   const become = (effective: number): number =>
-    must(callSync(libc.setresuidOfThread, UNCHANGED, effective, UNCHANGED), 'take on user', String(effective));
+    must(
+      callSync(libc.setresuidOfThread, UNCHANGED, effective, UNCHANGED),
+      'take on user',
+      String(effective),
+    );
   become(uid);
   try {
     work();
@@ -190,13 +210,21 @@ function setSysctl({ name, value }: Sysctl): void {
     writeFileSync(`/proc/sys/${sysctlPath(name)}`, value, { flag: 'r+' });
   } catch (error) {
     const why = toFault(error, `set sysctl ${name}=${value}`);
-    throw new FaultError(WRONG_SYSCTL.has(codeOf(error) ?? '') ? { ...why, kind: 'invalidRequest', subject: 'config.linux.sysctls' } : why);
+    throw new FaultError(
+      WRONG_SYSCTL.has(codeOf(error) ?? '')
+        ? { ...why, kind: 'invalidRequest', subject: 'config.linux.sysctls' }
+        : why,
+    );
   }
 }
 
 /** A new network namespace has lo, down; every program of a pod expects 127.0.0.1 to answer. */
 function bringLoopbackUp(subject: string): void {
-  const socket = must(callSync(libc.socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), 'open a socket in', subject);
+  const socket = must(
+    callSync(libc.socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+    'open a socket in',
+    subject,
+  );
   try {
     const request = Buffer.alloc(IFREQ_BYTES);
     request.write('lo', 'latin1');

@@ -73,10 +73,18 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
     await unpinNamespaces(directory);
     await makeDirectory(directory);
   }
-  const order: PinOrder = { kind: 'pin', directory, kinds, sysctls, ...(hostname === undefined ? {} : { hostname }) };
+  const order: PinOrder = {
+    kind: 'pin',
+    directory,
+    kinds,
+    sysctls,
+    ...(hostname === undefined ? {} : { hostname }),
+  };
   const give = async (whole: PinOrder): Promise<void> => {
     const bound = { clock, timeoutMs: hostLimits.pinMs };
-    await turn.with(() => askKernelThread(whole, { attempted: `pin namespaces in ${directory}`, subject: directory, bound }));
+    await turn.with(() =>
+      askKernelThread(whole, { attempted: `pin namespaces in ${directory}`, subject: directory, bound }),
+    );
   };
   if (user === undefined) await give(order);
   else {
@@ -99,7 +107,10 @@ async function makeDirectory(directory: string): Promise<boolean> {
 
 /** Lets go of all pins in `directory` and removes it. Can be repeated; the namespaces end with their last user. */
 export async function unpinNamespaces(directory: string): Promise<void> {
-  await askKernelThread({ kind: 'unpin', directory }, { attempted: `unpin namespaces in ${directory}`, subject: directory });
+  await askKernelThread(
+    { kind: 'unpin', directory },
+    { attempted: `unpin namespaces in ${directory}`, subject: directory },
+  );
 }
 
 /** True when a namespace is pinned at `path`; false for a plain file left by a crash and for nothing. */
@@ -112,7 +123,9 @@ function checkSysctls(sysctls: readonly Sysctl[], kinds: readonly PinKind[], dir
   for (const { name } of sysctls) {
     const namespace = sysctlNamespace(name);
     if (namespace !== undefined && kinds.includes(namespace)) continue;
-    fail('invalidRequest', `pin namespaces in ${directory}: sysctl ${name} belongs to none of them`, { subject: name });
+    fail('invalidRequest', `pin namespaces in ${directory}: sysctl ${name} belongs to none of them`, {
+      subject: name,
+    });
   }
 }
 
@@ -123,23 +136,37 @@ const turn = new Semaphore('namespace thread', 1, hostLimits.pinsWaiting);
  * Sets parameters of interfaces in the network namespace pinned at `netns`. Throws `invalidRequest` for one that is not
  * there or does not take the value; those before it are set then.
  */
-export async function setSysctlsInNamespace(netns: string, sysctls: readonly Sysctl[], clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>): Promise<void> {
+export async function setSysctlsInNamespace(
+  netns: string,
+  sysctls: readonly Sysctl[],
+  clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>,
+): Promise<void> {
   const attempted = `set ${sysctls.map(({ name }) => name).join(', ')} in network namespace ${netns}`;
   for (const { name } of sysctls) {
-    if (sysctlNamespace(name) !== 'net') fail('invalidRequest', `${attempted}: ${name} does not belong to it`, { subject: name });
+    if (sysctlNamespace(name) !== 'net')
+      fail('invalidRequest', `${attempted}: ${name} does not belong to it`, { subject: name });
   }
   const bound = { clock, timeoutMs: hostLimits.pinMs };
-  await turn.with(() => askKernelThread({ kind: 'sysctl', netns, sysctls }, { attempted, subject: netns, bound }));
+  await turn.with(() =>
+    askKernelThread({ kind: 'sysctl', netns, sysctls }, { attempted, subject: netns, bound }),
+  );
 }
 
 /**
  * A socket of the given family and type in the network namespace pinned at `netns`; the caller owns the descriptor.
  * Throws a fault of kind `outside` when the namespace is gone or does not know the family.
  */
-export async function socketInNamespace(netns: string, family: number, type: number, clock: ClockPort): Promise<number> {
+export async function socketInNamespace(
+  netns: string,
+  family: number,
+  type: number,
+  clock: ClockPort,
+): Promise<number> {
   const attempted = `make a socket in network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
-  const fd = await turn.with(() => askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }));
+  const fd = await turn.with(() =>
+    askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }),
+  );
   return typeof fd === 'number' ? fd : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
 }
 
@@ -147,6 +174,10 @@ export async function socketInNamespace(netns: string, family: number, type: num
 export async function netDevOf(netns: string, clock: ClockPort): Promise<string> {
   const attempted = `read the interfaces of network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
-  const text = await turn.with(() => askKernelThread({ kind: 'netDev', netns }, { attempted, subject: netns, bound }));
-  return typeof text === 'string' ? text : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
+  const text = await turn.with(() =>
+    askKernelThread({ kind: 'netDev', netns }, { attempted, subject: netns, bound }),
+  );
+  return typeof text === 'string'
+    ? text
+    : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
 }

@@ -6,9 +6,38 @@
  *
  * Only for paths whose every part we, the runtime or its monitor made: no mount of a user's lies on the way.
  */
-import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, readlinkSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  readlinkSync,
+  renameSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rmdir,
+  stat,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
 import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
@@ -99,7 +128,9 @@ export async function statOwn(path: string): Promise<Stats | undefined> {
 /** What has this name itself, links not followed; undefined when there is nothing. */
 export async function lstatOwn(path: string): Promise<BigIntStats | undefined> {
   try {
-    return isInMemory(path) ? lstatSync(path, { bigint: true, throwIfNoEntry: false }) : await lstat(path, { bigint: true });
+    return isInMemory(path)
+      ? lstatSync(path, { bigint: true, throwIfNoEntry: false })
+      : await lstat(path, { bigint: true });
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;
@@ -109,7 +140,9 @@ export async function lstatOwn(path: string): Promise<BigIntStats | undefined> {
 /** The entries of a directory; undefined when there is none. */
 export async function readOwnDirectory(path: string): Promise<Dirent[] | undefined> {
   try {
-    return isInMemory(path) ? readdirSync(path, { withFileTypes: true }) : await readdir(path, { withFileTypes: true });
+    return isInMemory(path)
+      ? readdirSync(path, { withFileTypes: true })
+      : await readdir(path, { withFileTypes: true });
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -182,7 +215,10 @@ export async function readOwnFile(path: string, bytesMax: number): Promise<OwnFi
       const fd = openSync(path, flags);
       try {
         const found = fstatSync(fd, { bigint: true });
-        return { stat: found, bytes: bytes.subarray(0, found.isFile() ? readSync(fd, bytes, 0, bytesMax, 0) : 0) };
+        return {
+          stat: found,
+          bytes: bytes.subarray(0, found.isFile() ? readSync(fd, bytes, 0, bytesMax, 0) : 0),
+        };
       } finally {
         closeSync(fd);
       }
@@ -190,7 +226,10 @@ export async function readOwnFile(path: string, bytesMax: number): Promise<OwnFi
     const file = await open(path, flags);
     try {
       const found = await file.stat({ bigint: true });
-      return { stat: found, bytes: bytes.subarray(0, found.isFile() ? (await file.read(bytes, 0, bytesMax, 0)).bytesRead : 0) };
+      return {
+        stat: found,
+        bytes: bytes.subarray(0, found.isFile() ? (await file.read(bytes, 0, bytesMax, 0)).bytesRead : 0),
+      };
     } finally {
       await file.close();
     }

@@ -13,7 +13,11 @@ export interface Poll {
  * Calls `onReadable` each time the descriptor has something to read, until it is closed; what is left unread is
  * announced again. The descriptor becomes non-blocking. The process stays alive for it only with `keepsAlive`.
  */
-export function pollReadable(fd: number, onReadable: () => void, options: { keepsAlive?: boolean } = {}): Poll {
+export function pollReadable(
+  fd: number,
+  onReadable: () => void,
+  options: { keepsAlive?: boolean } = {},
+): Poll {
   let isOpen = true;
   const announce = (): void => {
     // koffi calls from outside of Node's callbacks, where no microtask runs afterwards: take a turn of the loop for it,
@@ -60,14 +64,21 @@ export function pollBoth(fd: number): EdgePoll {
     if (onReadable === undefined && onWritable === undefined) handle.stop();
     else handle.start({ readable: onReadable !== undefined, writable: onWritable !== undefined }, announce);
   };
-  const announce = (events: { readonly readable: boolean; readonly writable: boolean; readonly disconnect: boolean }): void => {
+  const announce = (events: {
+    readonly readable: boolean;
+    readonly writable: boolean;
+    readonly disconnect: boolean;
+  }): void => {
     // as in pollReadable: a turn of the loop, in which promises get on
     handle.stop();
     setImmediate(() => {
       if (!isOpen) return;
       // an error or a hang-up is told as neither: reading or writing finds out which
       const isEnd = events.disconnect || (!events.readable && !events.writable);
-      const ready = [events.readable || isEnd ? onReadable : undefined, events.writable || isEnd ? onWritable : undefined];
+      const ready = [
+        events.readable || isEnd ? onReadable : undefined,
+        events.writable || isEnd ? onWritable : undefined,
+      ];
       if (ready[0] !== undefined) onReadable = undefined;
       if (ready[1] !== undefined) onWritable = undefined;
       for (const call of ready) call?.();

@@ -59,7 +59,8 @@ export class PolledDescriptor implements ByteSource, ByteSink {
       const code = errnoName(errno);
       // the master of a terminal whose last slave was closed; a socket whose peer went with our bytes unread
       if (code === 'EIO' || code === 'ECONNRESET') return undefined;
-      if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(`read from ${this.#name}`, errno, this.#name);
+      if (code !== 'EAGAIN' && code !== 'EINTR')
+        throw new KernelError(`read from ${this.#name}`, errno, this.#name);
       if (code === 'EAGAIN') await this.#untilReadable();
     }
   }
@@ -83,7 +84,8 @@ export class PolledDescriptor implements ByteSource, ByteSink {
         continue;
       }
       const code = errnoName(errno);
-      if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(`write to ${this.#name}`, errno, this.#name);
+      if (code !== 'EAGAIN' && code !== 'EINTR')
+        throw new KernelError(`write to ${this.#name}`, errno, this.#name);
       if (code === 'EAGAIN') await this.#untilWritable();
     }
   }

@@ -8,7 +8,15 @@ import type { PortConnection } from '../actors/ports/streams.ts';
 import { FaultError, fail, fault, toFault } from '../base/fault.ts';
 import { streamLimits } from '../base/limits.ts';
 import { KernelError, errnoName, must } from './errno.ts';
-import { AF_INET, AF_INET6, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, SO_ERROR } from './ffi-constants.ts';
+import {
+  AF_INET,
+  AF_INET6,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SO_ERROR,
+} from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { socketInNamespace } from './namespaces.ts';
 import { pollBoth } from './poll.ts';
@@ -27,7 +35,11 @@ export interface DialRequest {
 const TYPE = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
 /** 127.0.0.1 first, then ::1. Rejects with `outside` when nobody listens on either. */
-export async function dialPort(request: DialRequest, clock: ClockPort, signal: AbortSignal): Promise<PortConnection> {
+export async function dialPort(
+  request: DialRequest,
+  clock: ClockPort,
+  signal: AbortSignal,
+): Promise<PortConnection> {
   const { port, subject } = request;
   const reasons: string[] = [];
   for (const family of [AF_INET, AF_INET6]) {
@@ -42,7 +54,12 @@ export async function dialPort(request: DialRequest, clock: ClockPort, signal: A
   return fail('outside', `connect to port ${port} of ${subject}: ${reasons.join('; ')}`, { subject });
 }
 
-async function dial({ netns, port }: DialRequest, family: number, clock: ClockPort, signal: AbortSignal): Promise<SocketReader> {
+async function dial(
+  { netns, port }: DialRequest,
+  family: number,
+  clock: ClockPort,
+  signal: AbortSignal,
+): Promise<SocketReader> {
   const name = family === AF_INET ? `127.0.0.1:${port}` : `[::1]:${port}`;
   const fd =
     netns === undefined
@@ -80,7 +97,10 @@ async function connected(fd: number, name: string, clock: ClockPort, signal: Abo
     await new Promise<void>((resolve, reject) => {
       const onAbort = (): void => reject(new FaultError(fault('cancelled', `${name}: the client has gone`)));
       const timer = clock.setTimeout(
-        () => reject(new FaultError(fault('timedOut', `${name}: no connection within ${streamLimits.dialMs} ms`))),
+        () =>
+          reject(
+            new FaultError(fault('timedOut', `${name}: no connection within ${streamLimits.dialMs} ms`)),
+          ),
         streamLimits.dialMs,
       );
       cleanUp = (): void => {

@@ -214,7 +214,8 @@ async function refuseForeign(path: string): Promise<void> {
   }
   const found = await lstat(path).catch(onlyAbsent);
   if (found === undefined) return;
-  if (!found.isSocket()) fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
+  if (!found.isSocket())
+    fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
   if (await someoneListens(path)) refuseTaken(path);
 }
 
@@ -234,7 +235,8 @@ async function makePrivateDirectory(directory: string, made: string): Promise<vo
     }
     if (await someoneListens(made)) refuseTaken(made);
     // whatever lies there is ours: the directory is root's alone
-    for (const name of await readdir(directory)) await rm(`${directory}/${name}`, { recursive: true, force: true });
+    for (const name of await readdir(directory))
+      await rm(`${directory}/${name}`, { recursive: true, force: true });
   }
 }
 

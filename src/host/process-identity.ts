@@ -42,13 +42,19 @@ export function parseStat(text: string): ProcessStat | undefined {
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
   if (open < 0 || close < open) return undefined;
-  const fields = text.slice(close + 2).trim().split(' ');
-  const numbers = [text.slice(0, open).trim(), fields[1], fields[2], fields[3], fields[6], fields[19]].map(Number);
+  const fields = text
+    .slice(close + 2)
+    .trim()
+    .split(' ');
+  const numbers = [text.slice(0, open).trim(), fields[1], fields[2], fields[3], fields[6], fields[19]].map(
+    Number,
+  );
   const [pid, parentPid, processGroup, session, flags, startTicks] = numbers;
   const state = fields[0];
   if (!numbers.every(Number.isSafeInteger)) return undefined;
   if (pid === undefined || parentPid === undefined || processGroup === undefined) return undefined;
-  if (session === undefined || flags === undefined || startTicks === undefined || state === undefined) return undefined;
+  if (session === undefined || flags === undefined || startTicks === undefined || state === undefined)
+    return undefined;
   return { pid, startTicks, state, parentPid, processGroup, session, flags };
 }
 
@@ -73,7 +79,9 @@ export function processIdentity(pid: number): ProcessIdentity | undefined {
 /** True while that very process runs; a zombie has ended. */
 export function processExists(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
-  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X';
+  return (
+    stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X'
+  );
 }
 
 /**
@@ -94,7 +102,9 @@ export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'fla
 /** True while that very process runs what it was forked as: it has not executed a program of its own yet. */
 export function isForkedOnly(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
-  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && isForked(stat);
+  return (
+    stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && isForked(stat)
+  );
 }
 
 /** The same of what was read already. */
@@ -107,14 +117,23 @@ export function isEnding(identity: ProcessIdentity): boolean {
   // before the flags: what takes the signal off the list sets them
   const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
   const stat = processStat(identity.pid);
-  return isKilled || stat === undefined || stat.startTicks !== identity.startTicks || stat.state === 'Z' || (stat.flags & ON_ITS_WAY_OUT) !== 0;
+  return (
+    isKilled ||
+    stat === undefined ||
+    stat.startTicks !== identity.startTicks ||
+    stat.state === 'Z' ||
+    (stat.flags & ON_ITS_WAY_OUT) !== 0
+  );
 }
 
 /** Of the process and of its main thread, as a mask; 0 where it is gone. */
 function pendingSignals(pid: number): bigint {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    return [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gmu)].reduce((mask, [, word]) => mask | BigInt(`0x${word}`), 0n);
+    return [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gmu)].reduce(
+      (mask, [, word]) => mask | BigInt(`0x${word}`),
+      0n,
+    );
   } catch (error) {
     if (isProcessGone(error)) return 0n;
     throw error;
@@ -160,7 +179,11 @@ export function killProcess(identity: ProcessIdentity, signal: number): boolean 
     const sent = callSync(libc.pidfdSendSignal, pidfd, signal, null, 0);
     if (sent.result === 0) return true;
     if (errnoName(sent.errno) === 'ESRCH') return false;
-    throw new KernelError(`send signal ${signal} to process ${identity.pid}`, sent.errno, String(identity.pid));
+    throw new KernelError(
+      `send signal ${signal} to process ${identity.pid}`,
+      sent.errno,
+      String(identity.pid),
+    );
   } finally {
     closeSync(pidfd);
   }

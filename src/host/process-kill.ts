@@ -59,7 +59,10 @@ function hasEnded(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X';
 }
 
-async function waitUntilGone(members: readonly ProcessIdentity[], clock: ClockPort): Promise<ProcessIdentity[]> {
+async function waitUntilGone(
+  members: readonly ProcessIdentity[],
+  clock: ClockPort,
+): Promise<ProcessIdentity[]> {
   const deadline = clock.monoMs() + hostLimits.killMs;
   let waitMs: number = hostLimits.killLookFirstMs;
   let left = members.filter(processExists);

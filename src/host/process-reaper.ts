@@ -6,7 +6,16 @@ import { readFileSync } from 'node:fs';
 import { hostLimits } from '../base/limits.ts';
 import { hearChildren } from './child-signals.ts';
 import { errnoName, must } from './errno.ts';
-import { P_ALL, PR_SET_CHILD_SUBREAPER, SIGINFO_BYTES, SIGINFO_PID_OFFSET, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT } from './ffi-constants.ts';
+import {
+  P_ALL,
+  PR_SET_CHILD_SUBREAPER,
+  SIGINFO_BYTES,
+  SIGINFO_PID_OFFSET,
+  WEXITED,
+  WNOHANG,
+  WNOTHREAD,
+  WNOWAIT,
+} from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -48,7 +57,8 @@ function listen(): void {
  */
 export function reapOrphans(): void {
   if (isReapingOrphans) return;
-  if (process.pid !== 1) must(callSync(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'become the reaper of', 'orphans');
+  if (process.pid !== 1)
+    must(callSync(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'become the reaper of', 'orphans');
   isReapingOrphans = true;
   listen();
   reapAll();
@@ -197,7 +207,10 @@ function isNobodys(pid: number, known: readonly Known[]): boolean {
  */
 function orphans(): number[] {
   try {
-    const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim().split(' ').map(Number);
+    const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1')
+      .trim()
+      .split(' ')
+      .map(Number);
     return pids.filter((pid) => pid > 0 && !children.has(pid));
   } catch {
     // a kernel without CONFIG_PROC_CHILDREN: zombies stay, nothing else does

@@ -93,7 +93,10 @@ function refuseAborted(argv: readonly string[], signal: AbortSignal | undefined)
   fail('cancelled', `run ${name}: the result is no longer wanted`, { subject: name });
 }
 
-async function untilExit(child: Child, request: ToolRequest): Promise<{ status: ExitStatus; timedOut: boolean }> {
+async function untilExit(
+  child: Child,
+  request: ToolRequest,
+): Promise<{ status: ExitStatus; timedOut: boolean }> {
   const { clock, signal } = request;
   const exited = await new Promise<ExitStatus | 'timeout' | 'abort'>((resolve) => {
     const onAbort = (): void => resolve('abort');
@@ -114,11 +117,14 @@ async function untilExit(child: Child, request: ToolRequest): Promise<{ status: 
   } finally {
     release();
   }
-  const status = left.length > 0 ? undefined : await within({ clock, timeoutMs: hostLimits.killMs }, child.exited);
+  const status =
+    left.length > 0 ? undefined : await within({ clock, timeoutMs: hostLimits.killMs }, child.exited);
   if (typeof status === 'object') return { status, timedOut: exited === 'timeout' };
   const name = request.argv[0] ?? '';
   const pids = left.map((member) => member.pid).join(', ');
-  return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, { subject: name });
+  return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, {
+    subject: name,
+  });
 }
 
 /** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */

@@ -75,8 +75,14 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
   const streams: Partial<Record<'stdout' | 'stderr', number>> = {};
   try {
     const table = descriptorTable(request, opened, streams);
-    const variables = [...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))), ...Object.entries(request.env)];
-    const env = stringTable(variables.map(([name, value]) => `${name}=${value}`), binary);
+    const variables = [
+      ...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))),
+      ...Object.entries(request.env),
+    ];
+    const env = stringTable(
+      variables.map(([name, value]) => `${name}=${value}`),
+      binary,
+    );
     const pid = await start(binary, request.cwd ?? '/', argv, env, table);
     const identity = identityOfNew(pid);
     return { pid, identity, exited: awaitChild(pid), ...takeStreams(streams) };
@@ -120,13 +126,16 @@ function checkRequest(request: SpawnRequest): string {
   const binary = request.argv[0] ?? '';
   const refuse = (reason: string): never => fail('bug', `start ${binary}: ${reason}`, { subject: binary });
   if (!binary.startsWith('/')) refuse('the path of a binary must be absolute');
-  if (request.cwd !== undefined && !request.cwd.startsWith('/')) refuse(`working directory ${request.cwd} is not absolute`);
+  if (request.cwd !== undefined && !request.cwd.startsWith('/'))
+    refuse(`working directory ${request.cwd} is not absolute`);
   for (const name of Object.keys(request.env)) {
-    if (name === '' || name.includes('=')) refuse(`${JSON.stringify(name)} can't name a variable of the environment`);
+    if (name === '' || name.includes('='))
+      refuse(`${JSON.stringify(name)} can't name a variable of the environment`);
   }
   const seen = new Set<number>();
   for (const { childFd } of request.extraFds ?? []) {
-    const isFree = Number.isInteger(childFd) && childFd > 2 && childFd <= hostLimits.childFd && !seen.has(childFd);
+    const isFree =
+      Number.isInteger(childFd) && childFd > 2 && childFd <= hostLimits.childFd && !seen.has(childFd);
     if (!isFree) refuse(`descriptor ${childFd} of the child is taken or out of range`);
     seen.add(childFd);
   }
@@ -142,7 +151,10 @@ function stringTable(strings: readonly string[], binary: string): Uint8Array {
   const pointerBytes = (texts.length + 1) * 8;
   const size = texts.reduce((sum, text) => sum + text.length, pointerBytes);
   if (size > hostLimits.argumentBytes) {
-    fail('exhausted', `start ${binary}: arguments or environment of ${size} bytes`, { subject: binary, retryable: false });
+    fail('exhausted', `start ${binary}: arguments or environment of ${size} bytes`, {
+      subject: binary,
+      retryable: false,
+    });
   }
   const table = Buffer.alloc(size);
   const base = addressOf(table);
@@ -170,13 +182,17 @@ function descriptorTable(
     opened.push(fd);
     table.set(0, fd);
   } else table.set(0, stdin === 'null' ? undefined : stdin);
-  for (const [childFd, name] of [[1, 'stdout'], [2, 'stderr']] as const) {
+  for (const [childFd, name] of [
+    [1, 'stdout'],
+    [2, 'stderr'],
+  ] as const) {
     const wanted = request[name] ?? 'null';
     if (wanted === 'pipe') {
       const pipe = makePipe();
       streams[name] = pipe.read;
       opened.push(pipe.write);
-      if (request.pipeOwner !== undefined) fchownSync(pipe.write, request.pipeOwner.uid, request.pipeOwner.gid);
+      if (request.pipeOwner !== undefined)
+        fchownSync(pipe.write, request.pipeOwner.uid, request.pipeOwner.gid);
       table.set(childFd, pipe.write);
     } else table.set(childFd, wanted === 'null' ? undefined : wanted);
   }
@@ -218,10 +234,16 @@ async function start(
     set(libc.spawnattrSetsigdefault, attributes, everySignal);
     set(libc.spawnattrSetsigmask, attributes, noSignal);
     addActions(actions, cwd, table, set);
-    const once = async (): Promise<number> => (await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env)).result;
+    const once = async (): Promise<number> =>
+      (await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env)).result;
     let errno = await inPool(binary, once);
     // a program that was written a moment ago: a child that was started meanwhile has its descriptor until its own execve
-    for (let again = 0; errno !== 0 && errnoName(errno) === 'ETXTBSY' && again < hostLimits.busyStarts; again += 1) errno = await inPool(binary, once);
+    for (
+      let again = 0;
+      errno !== 0 && errnoName(errno) === 'ETXTBSY' && again < hostLimits.busyStarts;
+      again += 1
+    )
+      errno = await inPool(binary, once);
     if (errno !== 0) throw new KernelError(`start ${binary}`, errno, binary);
     return pid.readInt32LE(0);
   } finally {

@@ -22,7 +22,8 @@ export function programParts(smaps: string, program: string): readonly ProgramPa
   const parts: ProgramPart[] = [];
   for (const entry of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/mu)) {
     const [, begin = '', end = '', , path] = HEAD.exec(entry.slice(0, entry.indexOf('\n'))) ?? [];
-    if (path === program && UNTOUCHED.every((line) => line.test(entry))) parts.push({ begin: BigInt(`0x${begin}`), end: BigInt(`0x${end}`) });
+    if (path === program && UNTOUCHED.every((line) => line.test(entry)))
+      parts.push({ begin: BigInt(`0x${begin}`), end: BigInt(`0x${end}`) });
   }
   return parts;
 }

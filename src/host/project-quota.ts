@@ -30,10 +30,21 @@ const QUOTA_BLOCK_BYTES = 1024;
 /** Rejects with `invalidRequest` and the reason where the file system of the directory keeps none. */
 export async function checkProjectQuota(directory: string): Promise<void> {
   await withDirectory('quota', directory, async (fd) => {
-    const asked = await callInPool('quota', libc.quotactlFd, fd, quotaCommand(Q_GETINFO), 0, Buffer.alloc(DQBLK_BYTES));
+    const asked = await callInPool(
+      'quota',
+      libc.quotactlFd,
+      fd,
+      quotaCommand(Q_GETINFO),
+      0,
+      Buffer.alloc(DQBLK_BYTES),
+    );
     if (asked.result === 0) return;
     const { message } = new KernelError('ask for project quotas', asked.errno, directory);
-    fail('invalidRequest', `limit what is written below ${directory}: its file system keeps no project quotas (ext4 made with -O quota,project or xfs, mounted with prjquota): ${message}`, { subject: directory });
+    fail(
+      'invalidRequest',
+      `limit what is written below ${directory}: its file system keeps no project quotas (ext4 made with -O quota,project or xfs, mounted with prjquota): ${message}`,
+      { subject: directory },
+    );
   });
 }
 
@@ -41,10 +52,21 @@ export async function checkProjectQuota(directory: string): Promise<void> {
 export async function joinProject(directory: string, project: number): Promise<void> {
   await withDirectory('quota', directory, async (fd) => {
     const attributes = Buffer.alloc(FSXATTR_BYTES);
-    must(await callInPool('quota', libc.ioctl, fd, FS_IOC_FSGETXATTR, attributes), 'read the project of', directory);
-    attributes.writeUInt32LE((attributes.readUInt32LE(XFLAGS_OFFSET) | FS_XFLAG_PROJINHERIT) >>> 0, XFLAGS_OFFSET);
+    must(
+      await callInPool('quota', libc.ioctl, fd, FS_IOC_FSGETXATTR, attributes),
+      'read the project of',
+      directory,
+    );
+    attributes.writeUInt32LE(
+      (attributes.readUInt32LE(XFLAGS_OFFSET) | FS_XFLAG_PROJINHERIT) >>> 0,
+      XFLAGS_OFFSET,
+    );
     attributes.writeUInt32LE(project, PROJID_OFFSET);
-    must(await callInPool('quota', libc.ioctl, fd, FS_IOC_FSSETXATTR, attributes), `put into project ${project}`, directory);
+    must(
+      await callInPool('quota', libc.ioctl, fd, FS_IOC_FSSETXATTR, attributes),
+      `put into project ${project}`,
+      directory,
+    );
   });
 }
 
@@ -56,7 +78,11 @@ export async function limitProject(directory: string, project: number, bytes: nu
     limits.writeBigUInt64LE(blocks, 0);
     limits.writeBigUInt64LE(blocks, 8);
     limits.writeUInt32LE(QIF_BLIMITS, VALID_OFFSET);
-    must(await callInPool('quota', libc.quotactlFd, fd, quotaCommand(Q_SETQUOTA), project, limits), `limit project ${project} to ${bytes} bytes below`, directory);
+    must(
+      await callInPool('quota', libc.quotactlFd, fd, quotaCommand(Q_SETQUOTA), project, limits),
+      `limit project ${project} to ${bytes} bytes below`,
+      directory,
+    );
   });
 }
 

@@ -13,7 +13,11 @@ export async function removeDirectory(path: string): Promise<void> {
   if (entries === undefined) return;
   for (let at = 0; at < entries.length; at += hostLimits.removedAtOnce) {
     const some = entries.slice(at, at + hostLimits.removedAtOnce);
-    await Promise.all(some.map((entry) => (entry.isDirectory() ? removeDirectory(join(path, entry.name)) : removeFile(join(path, entry.name)))));
+    await Promise.all(
+      some.map((entry) =>
+        entry.isDirectory() ? removeDirectory(join(path, entry.name)) : removeFile(join(path, entry.name)),
+      ),
+    );
   }
   await removeEmpty(path);
 }

@@ -41,7 +41,8 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
       ]);
     },
     makeSandboxCgroup: async ({ id, spec }) => {
-      if (hasSandboxCgroup(spec.cgroupParent)) await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));
+      if (hasSandboxCgroup(spec.cgroupParent))
+        await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));
     },
     removeSandboxCgroup: (input, fx) => removeOwnCgroup(options, input, fx),
     pinNamespaces: async ({ id, spec }, fx) => {
@@ -57,7 +58,9 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
           uts: own,
           ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
           // those of an interface are set by the network's driver, once there is one
-          sysctls: spec.sysctls.filter(({ name }) => sysctlInterface(name) === undefined).map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
+          sysctls: spec.sysctls
+            .filter(({ name }) => sysctlInterface(name) === undefined)
+            .map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
           ...(user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: user } }),
         },
         clock,
@@ -83,37 +86,63 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
  * A pod's own seccomp profile is for its pause process, which most pods of ours have not: all the same a pod whose profile
  * is not on this node is told so at once, as by the peers. Whether it can be read as one, its containers find out.
  */
-async function checkProfile({ clock }: HostDriverOptions, { seccomp, privileged }: SandboxInput['spec'], fx: EffectContext): Promise<void> {
+async function checkProfile(
+  { clock }: HostDriverOptions,
+  { seccomp, privileged }: SandboxInput['spec'],
+  fx: EffectContext,
+): Promise<void> {
   if (seccomp.type !== 'localhost' || privileged) return;
   const { path } = seccomp;
   const attempted = `read seccomp profile ${path}`;
-  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () => stat(path).catch(onlyAbsent));
-  if (found?.isFile() !== true) fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, { subject: 'seccomp.localhost_ref' });
+  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+    stat(path).catch(onlyAbsent),
+  );
+  if (found?.isFile() !== true)
+    fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, {
+      subject: 'seccomp.localhost_ref',
+    });
 }
 
 /** What only another path would mend; the rest (EIO, ENOSPC, EROFS) is the machine's. */
 const WRONG_PATH: ReadonlySet<string> = new Set(['EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
 
 /** The kubelet makes its own before; crictl users expect it to be made. */
-async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: EffectContext): Promise<void> {
+async function makeLogDirectory(
+  { clock }: HostDriverOptions,
+  path: string,
+  fx: EffectContext,
+): Promise<void> {
   const request = { path, attempted: `make log directory ${path}`, mounts: await readMountInfo(), clock, fx };
   try {
     await onUserPath(request, () => makeDirectories(path, 0o755));
   } catch (thrown) {
     const code = codeOf(thrown);
     if (code === undefined || !WRONG_PATH.has(code)) throw thrown;
-    fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, { subject: 'config.log_directory' });
+    fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, {
+      subject: 'config.log_directory',
+    });
   }
 }
 
-async function removeOwnCgroup({ cgroups, clock }: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
+async function removeOwnCgroup(
+  { cgroups, clock }: HostDriverOptions,
+  input: SandboxInput,
+  fx: EffectContext,
+): Promise<void> {
   const { id, spec } = input;
   if (!hasSandboxCgroup(spec.cgroupParent)) return;
   const path = sandboxCgroup(spec.cgroupParent, id);
   fx.note({ on: `processes in cgroup ${path}` });
-  const left = await killCgroup(cgroups, path, { clock, timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs) });
+  const left = await killCgroup(cgroups, path, {
+    clock,
+    timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs),
+  });
   if (left.length > 0) {
-    fail('outside', `remove the cgroup of sandbox ${id}: processes ${left.slice(0, 8).join(', ')} do not end`, { subject: id, retryable: true });
+    fail(
+      'outside',
+      `remove the cgroup of sandbox ${id}: processes ${left.slice(0, 8).join(', ')} do not end`,
+      { subject: id, retryable: true },
+    );
   }
   await removeCgroup(cgroups, path);
 }
@@ -124,9 +153,12 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const pinned = await idsIn(layout.pinsDir);
   const ids = [...new Set([...directories, ...pinned])];
   // one look at all mounts in the place of four at each pod
-  const mounted = new Set((await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint));
+  const mounted = new Set(
+    (await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint),
+  );
   // the kernel tells real paths, and the state directory may be reached by a link: then each is looked at
-  const isHeld = async (path: string): Promise<boolean> => mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
+  const isHeld = async (path: string): Promise<boolean> =>
+    mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<SandboxFacts> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;

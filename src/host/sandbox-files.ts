@@ -51,25 +51,45 @@ export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxF
     const target = await readOwnLink(path);
     return target === undefined ? path : join(dirname(path), target);
   };
-  const [resolvConf, hosts, hostname] = await Promise.all([source(files.resolvConf), source(files.hosts), source(files.hostname)]);
+  const [resolvConf, hosts, hostname] = await Promise.all([
+    source(files.resolvConf),
+    source(files.hosts),
+    source(files.hostname),
+  ]);
   return { ...files, resolvConf, hosts, hostname };
 }
 
 /** Takes their mounts away; a container that still has one of them open keeps that one until it ends. Can be repeated. */
 export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise<void> {
-  await Promise.all([layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map((path) => unmount(path, { lazy: true })));
+  await Promise.all(
+    [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map((path) => unmount(path, { lazy: true })),
+  );
 }
 
 async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promise<void> {
   const { id, spec } = input;
   const files = options.layout.sandboxFiles(id);
-  const [hosts, resolvConf] = await Promise.all([hostsFile(options, input), resolvConfFile(options, spec.dns)]);
-  const texts = [[files.hostname, `${sandboxHostname(input)}\n`], [files.hosts, hosts], [files.resolvConf, resolvConf]] as const;
+  const [hosts, resolvConf] = await Promise.all([
+    hostsFile(options, input),
+    resolvConfFile(options, spec.dns),
+  ]);
+  const texts = [
+    [files.hostname, `${sandboxHostname(input)}\n`],
+    [files.hosts, hosts],
+    [files.resolvConf, resolvConf],
+  ] as const;
   const target = options.layout.sandboxEtc(id);
   const bytes = texts.reduce((sum, [, text]) => sum + Buffer.byteLength(text), 0);
   await mountOnce({
-    target, source: 'etc', sizeBytes: bytes + hostLimits.sandboxFilesRoomBytes, inodes: hostLimits.sandboxFilesInodes, mode: 0o700,
-    nosuid: true, nodev: true, noexec: true, label: spec.selinuxLabels?.mount,
+    target,
+    source: 'etc',
+    sizeBytes: bytes + hostLimits.sandboxFilesRoomBytes,
+    inodes: hostLimits.sandboxFilesInodes,
+    mode: 0o700,
+    nosuid: true,
+    nodev: true,
+    noexec: true,
+    label: spec.selinuxLabels?.mount,
   });
   await Promise.all(
     texts.map(async ([path, text]) => {
@@ -82,7 +102,14 @@ async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promi
 
 async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: SandboxSpec): Promise<void> {
   await mountOnce({
-    target, source: 'shm', sizeBytes: hostLimits.shmBytes, inodes: hostLimits.shmInodes, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
+    target,
+    source: 'shm',
+    sizeBytes: hostLimits.shmBytes,
+    inodes: hostLimits.shmInodes,
+    mode: 0o1777,
+    nosuid: true,
+    nodev: true,
+    noexec: true,
     label: selinuxLabels?.mount,
     // in a user namespace its own root is not ours
     ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
@@ -106,7 +133,10 @@ async function hostsFile({ hostHosts }: SandboxFilesOptions, input: SandboxInput
   return `127.0.0.1\tlocalhost ${sandboxHostname(input)}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
 }
 
-async function resolvConfFile({ hostResolvConf }: SandboxFilesOptions, dns: DnsConfig | undefined): Promise<string> {
+async function resolvConfFile(
+  { hostResolvConf }: SandboxFilesOptions,
+  dns: DnsConfig | undefined,
+): Promise<string> {
   if (dns === undefined) return readHostResolvConf(hostResolvConf);
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
@@ -116,7 +146,9 @@ async function resolvConfFile({ hostResolvConf }: SandboxFilesOptions, dns: DnsC
 
 async function readHostResolvConf(path: string): Promise<string> {
   const text = await readHostFile(path);
-  return text.length > hostLimits.resolvConfChars ? fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`) : text;
+  return text.length > hostLimits.resolvConfChars
+    ? fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`)
+    : text;
 }
 
 /**
@@ -131,6 +163,7 @@ async function readHostFile(path: string): Promise<string> {
 /** What is wrong with the host's own files that pods get copies of: path → reason. */
 export async function hostFileProblems(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
-  for (const path of paths) await readHostFile(path).catch((error: unknown) => found.set(path, toFault(error).message));
+  for (const path of paths)
+    await readHostFile(path).catch((error: unknown) => found.set(path, toFault(error).message));
   return found;
 }

@@ -14,7 +14,8 @@ const PATH_BYTES = 108;
 /** Sends `state` such as `READY=1`. A leading `@` of the path means the abstract namespace. Throws a KernelError. */
 export async function notify(path: string, state: string): Promise<void> {
   const name = new TextEncoder().encode(path);
-  if (name.length >= PATH_BYTES) fail('invalidRequest', `notify ${path}: the path is too long`, { subject: path });
+  if (name.length >= PATH_BYTES)
+    fail('invalidRequest', `notify ${path}: the path is too long`, { subject: path });
   const address = new Uint8Array(2 + PATH_BYTES);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(name, 2);

@@ -31,12 +31,15 @@ export async function policyLabels(): Promise<SelinuxLabels> {
   const config = await readFile(CONFIG, 'utf8').catch(() => '');
   const policy = /^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$/mu.exec(config)?.[1];
   if (policy === undefined) return USUAL_LABELS;
-  return parseContexts(await readFile(`/etc/selinux/${policy}/contexts/lxc_contexts`, 'utf8').catch(() => ''));
+  return parseContexts(
+    await readFile(`/etc/selinux/${policy}/contexts/lxc_contexts`, 'utf8').catch(() => ''),
+  );
 }
 
 /** Lines such as `process = "system_u:system_r:container_t:s0"`. Pure. */
 export function parseContexts(text: string): SelinuxLabels {
-  const named = (name: string): string | undefined => new RegExp(`^\\s*${name}\\s*=\\s*"?([^"\\s]+)"?\\s*$`, 'mu').exec(text)?.[1];
+  const named = (name: string): string | undefined =>
+    new RegExp(`^\\s*${name}\\s*=\\s*"?([^"\\s]+)"?\\s*$`, 'mu').exec(text)?.[1];
   return { process: named('process') ?? USUAL_LABELS.process, mount: named('file') ?? USUAL_LABELS.mount };
 }
 
@@ -51,15 +54,22 @@ export async function isValidLabel(label: string): Promise<boolean> {
   }
 }
 
-const below = (root: string, names: string): readonly string[] => names.split(' ').map((name) => `${root}/${name}`);
+const below = (root: string, names: string): readonly string[] =>
+  names.split(' ').map((name) => `${root}/${name}`);
 
 /** What everything on the host shares, and files of its accounts: labelled for one pod, the machine would not start any more. */
 const NEVER: ReadonlySet<string> = new Set([
   '/',
   ...below('', 'etc home media mnt opt root run srv tmp var'),
-  ...below('/etc', 'passwd group shadow gshadow subuid subgid sudoers sudoers.d hosts hostname resolv.conf fstab crypttab machine-id'),
+  ...below(
+    '/etc',
+    'passwd group shadow gshadow subuid subgid sudoers sudoers.d hosts hostname resolv.conf fstab crypttab machine-id',
+  ),
   ...below('/etc', 'pam.d security systemd cni kubernetes containers'),
-  ...below('/var', 'cache lib log run spool tmp lib/kubelet lib/containers lib/containerd lib/etcd log/pods log/containers'),
+  ...below(
+    '/var',
+    'cache lib log run spool tmp lib/kubelet lib/containers lib/containerd lib/etcd log/pods log/containers',
+  ),
 ]);
 
 /** Programs, devices, keys: neither these nor anything in them. */
@@ -74,7 +84,11 @@ const HOME = /^\/home\/[^/]+$/u;
 /** Whether a path, without links, is the host's own in such a way that no container may have its labels changed. */
 export function isSystemPath(path: string): boolean {
   const clean = posix.join('/', path).replace(/(?<=.)\/$/u, '');
-  return NEVER.has(clean) || HOME.test(clean) || NEVER_BELOW.some((root) => clean === root || clean.startsWith(`${root}/`));
+  return (
+    NEVER.has(clean) ||
+    HOME.test(clean) ||
+    NEVER_BELOW.some((root) => clean === root || clean.startsWith(`${root}/`))
+  );
 }
 
 /**
@@ -83,8 +97,16 @@ export function isSystemPath(path: string): boolean {
  * directory that is the host's own; ends early when the signal aborts. `mount`: the mount point that it lies on; a file system
  * that no longer answers holds no more threads than its share, whatever volumes of it are labelled (F45).
  */
-export async function relabel(path: string, label: string, signal: AbortSignal, mount: string): Promise<void> {
-  if (isSystemPath(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
+export async function relabel(
+  path: string,
+  label: string,
+  signal: AbortSignal,
+  mount: string,
+): Promise<void> {
+  if (isSystemPath(path))
+    fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, {
+      subject: 'mounts.selinux_relabel',
+    });
   signal.throwIfAborted();
   const directory = await openDirectory(AT_FDCWD, path, mount);
   if (directory === undefined) return set(path, label, mount);
@@ -110,7 +132,8 @@ interface Below {
 
 async function labelBelow({ directory, path, depth }: Below, labelling: Labelling): Promise<void> {
   const { label, signal, mount } = labelling;
-  if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
+  if (depth > hostLimits.pathComponents)
+    fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
   const at = `/proc/self/fd/${directory}`;
   for await (const entry of entriesOf(at, { key: mount, atOnce: hostLimits.labelledAtOnce })) {
     signal.throwIfAborted();
@@ -120,14 +143,28 @@ async function labelBelow({ directory, path, depth }: Below, labelling: Labellin
     const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), mount);
     // gone or something else by now: what is made in a labelled directory has its label
     if (child === undefined) continue;
-    await withDirectory(child, () => labelBelow({ directory: child, path: `${path}/${name.toString()}`, depth: depth + 1 }, labelling));
+    await withDirectory(child, () =>
+      labelBelow({ directory: child, path: `${path}/${name.toString()}`, depth: depth + 1 }, labelling),
+    );
   }
 }
 
 /** Undefined for what is no directory, or not there any more; `mount` is what the call may hang on. */
-async function openDirectory(parent: number, name: string | Uint8Array, mount: string): Promise<number | undefined> {
-  const opened = await callInPool(mount, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno))) return undefined;
+async function openDirectory(
+  parent: number,
+  name: string | Uint8Array,
+  mount: string,
+): Promise<number | undefined> {
+  const opened = await callInPool(
+    mount,
+    libc.openat,
+    parent,
+    name,
+    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+    0,
+  );
+  if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno)))
+    return undefined;
   return must(opened, 'open directory', shown(name));
 }
 
@@ -141,7 +178,15 @@ async function withDirectory(fd: number, work: () => Promise<void>): Promise<voi
 
 async function set(path: string | Buffer, label: string, mount: string): Promise<void> {
   const value = Buffer.from(`${label}\0`);
-  const done = await callInPool(mount, libc.lsetxattr, Buffer.concat([Buffer.from(path), Buffer.alloc(1)]), XATTR, value, value.length, 0);
+  const done = await callInPool(
+    mount,
+    libc.lsetxattr,
+    Buffer.concat([Buffer.from(path), Buffer.alloc(1)]),
+    XATTR,
+    value,
+    value.length,
+    0,
+  );
   // the file system keeps no labels, or the file is gone
   if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
   must(done, 'label', shown(path));

@@ -36,7 +36,11 @@ export function sliceCgroup(slice: string): string {
   if (name === ROOT_SLICE) return '/';
   const levels = name.slice(0, -SLICE.length).split('-');
   if (levels.some((level) => level === '')) {
-    fail('invalidRequest', `use slice ${slice}: a dash separates levels and can stand neither first, nor last, nor twice`, { subject: 'linux.cgroup_parent' });
+    fail(
+      'invalidRequest',
+      `use slice ${slice}: a dash separates levels and can stand neither first, nor last, nor twice`,
+      { subject: 'linux.cgroup_parent' },
+    );
   }
   return join('/', ...levels.map((_, at) => `${levels.slice(0, at + 1).join('-')}${SLICE}`));
 }

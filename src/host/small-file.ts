@@ -19,10 +19,15 @@ export interface SmallFileBounds {
  * files in directories of ours that we, the runtime or its monitor wrote, and for control files of cgroups: closing
  * one waits for nothing (what waits in close(2) is the flush of written data to a server) and needs no hop.
  */
-export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
+export async function readSmallFile(
+  path: string,
+  { usualBytes, bytesMax }: SmallFileBounds,
+): Promise<string | undefined> {
   if (isInMemory(path)) return readAtOnce(path, bytesMax)?.toString('utf8');
   // a FIFO that somebody has put there opens at once
-  const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => (isNoFile(error) ? undefined : onlyAbsent(error)));
+  const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) =>
+    isNoFile(error) ? undefined : onlyAbsent(error),
+  );
   if (fd === undefined) return undefined;
   try {
     const usual = await readAtMost(fd, usualBytes);

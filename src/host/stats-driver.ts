@@ -51,11 +51,25 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   const files = new KernelFiles(options.clock);
   const usageOf = (path: string): Usage | undefined => readKept(options, files, last, path);
   return {
-    container: ({ id, sandbox }) => (sandbox.runtime?.needsPause === true && options.guest !== undefined ? askGuest(options, last, id) : usageOf(containerCgroup(sandbox.cgroupParent, id))),
+    container: ({ id, sandbox }) =>
+      sandbox.runtime?.needsPause === true && options.guest !== undefined
+        ? askGuest(options, last, id)
+        : usageOf(containerCgroup(sandbox.cgroupParent, id)),
     details: ({ id, sandbox, pid }) =>
-      inTurn(() => readDetails(options.cgroups.version, controlsOf(files, options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
-    sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
-    interfaces: ({ id, pid }) => (pid === undefined ? inTurn(() => readPinned(options, id)) : interfacesIn(readNetDev(`/proc/${pid}/net/dev`) ?? '')),
+      inTurn(() =>
+        readDetails(
+          options.cgroups.version,
+          controlsOf(files, options.cgroups, containerCgroup(sandbox.cgroupParent, id)),
+          pageSizes,
+          pid,
+        ),
+      ),
+    sandbox: ({ sandbox }) =>
+      isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined,
+    interfaces: ({ id, pid }) =>
+      pid === undefined
+        ? inTurn(() => readPinned(options, id))
+        : interfacesIn(readNetDev(`/proc/${pid}/net/dev`) ?? ''),
     written: (id, fx) => options.written.written(id, fx),
     writtenLately: (id) => options.written.writtenLately(id),
     close: () => files.close(),
@@ -69,14 +83,26 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
 function isPodCgroup({ cgroupParent, key }: SandboxSpec): boolean {
   if (key.uid === '') return false;
   const name = basename(cgroupParent);
-  return name === `pod${key.uid}` || (isSlice(name) && `-${name}`.endsWith(`-pod${key.uid.replaceAll('-', '_')}.slice`));
+  return (
+    name === `pod${key.uid}` ||
+    (isSlice(name) && `-${name}`.endsWith(`-pod${key.uid.replaceAll('-', '_')}.slice`))
+  );
 }
 
-function readKept({ cgroups, clock }: StatsDriverOptions, files: KernelFiles, last: Map<string, Kept>, path: string): Usage | undefined {
+function readKept(
+  { cgroups, clock }: StatsDriverOptions,
+  files: KernelFiles,
+  last: Map<string, Kept>,
+  path: string,
+): Usage | undefined {
   const now = clock.monoMs();
   const before = last.get(path);
   if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
-  const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, { atNs: clock.nowNs(), atMonoMs: now, before });
+  const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, {
+    atNs: clock.nowNs(),
+    atMonoMs: now,
+    before,
+  });
   last.delete(path);
   if (usage !== undefined) keep(last, path, { usage, atMonoMs: now });
   return usage;
@@ -90,7 +116,11 @@ function keep(last: Map<string, Kept>, key: string, reading: Kept): void {
 }
 
 /** A guest that does not answer has no figures now; the others are read all the same. */
-async function askGuest({ clock, guest }: StatsDriverOptions, last: Map<string, Kept>, id: ContainerId): Promise<Usage | undefined> {
+async function askGuest(
+  { clock, guest }: StatsDriverOptions,
+  last: Map<string, Kept>,
+  id: ContainerId,
+): Promise<Usage | undefined> {
   const before = last.get(id);
   if (before !== undefined && clock.monoMs() - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
   const told = await guest?.(id).catch(() => undefined);
@@ -130,27 +160,43 @@ function controlsOf(files: KernelFiles, cgroups: CgroupLayout, path: string): Re
     const directory = cgroupDirectory(cgroups, path, controller);
     if (directory === undefined) return undefined;
     // a file of many records gives one page of them at a read (fs/seq_file.c): some six hundred processes
-    return file === 'cgroup.procs' ? readKernelFile(`${directory}/${file}`) : files.read(`${directory}/${file}`);
+    return file === 'cgroup.procs'
+      ? readKernelFile(`${directory}/${file}`)
+      : files.read(`${directory}/${file}`);
   };
 }
 
 type MemoryUsage = Pick<
   Usage,
-  | 'memoryBytes' | 'workingSetBytes' | 'rssBytes' | 'availableBytes' | 'pageFaults' | 'majorPageFaults' | 'swapBytes' | 'swapAvailableBytes'
+  | 'memoryBytes'
+  | 'workingSetBytes'
+  | 'rssBytes'
+  | 'availableBytes'
+  | 'pageFaults'
+  | 'majorPageFaults'
+  | 'swapBytes'
+  | 'swapAvailableBytes'
 >;
 
 /** v1 says "no limit" with the largest number of pages; above this nobody means a limit. */
 const NO_LIMIT = 1n << 60n;
 
 /** Of some forty lines of memory.stat. */
-const V1_MEMORY = ['total_inactive_file', 'total_rss', 'total_pgfault', 'total_pgmajfault', 'total_swap'] as const;
+const V1_MEMORY = [
+  'total_inactive_file',
+  'total_rss',
+  'total_pgfault',
+  'total_pgmajfault',
+  'total_swap',
+] as const;
 const V2_MEMORY = ['inactive_file', 'anon', 'pgfault', 'pgmajfault'] as const;
 
 function memoryV1(read: ReadControl): MemoryUsage {
   const stat = parseChosen(read('memory', 'memory.stat') ?? '', V1_MEMORY);
   const usage = parseNumber(read('memory', 'memory.usage_in_bytes'));
   const withSwap = parseNumber(read('memory', 'memory.memsw.usage_in_bytes'));
-  const swapBytes = withSwap === undefined || usage === undefined ? stat.get('total_swap') : positive(withSwap - usage);
+  const swapBytes =
+    withSwap === undefined || usage === undefined ? stat.get('total_swap') : positive(withSwap - usage);
   const limit = parseNumber(read('memory', 'memory.limit_in_bytes'));
   const limitWithSwap = parseNumber(read('memory', 'memory.memsw.limit_in_bytes'));
   return {
@@ -159,7 +205,10 @@ function memoryV1(read: ReadControl): MemoryUsage {
     pageFaults: stat.get('total_pgfault'),
     majorPageFaults: stat.get('total_pgmajfault'),
     swapBytes,
-    swapAvailableBytes: isLimit(limit) && isLimit(limitWithSwap) && swapBytes !== undefined ? positive(limitWithSwap - limit - swapBytes) : undefined,
+    swapAvailableBytes:
+      isLimit(limit) && isLimit(limitWithSwap) && swapBytes !== undefined
+        ? positive(limitWithSwap - limit - swapBytes)
+        : undefined,
   };
 }
 
@@ -174,7 +223,8 @@ function memoryV2(read: ReadControl): MemoryUsage {
     pageFaults: stat.get('pgfault'),
     majorPageFaults: stat.get('pgmajfault'),
     swapBytes,
-    swapAvailableBytes: swapMax === undefined || swapBytes === undefined ? undefined : positive(swapMax - swapBytes),
+    swapAvailableBytes:
+      swapMax === undefined || swapBytes === undefined ? undefined : positive(swapMax - swapBytes),
   };
 }
 
@@ -184,7 +234,8 @@ function working(usage: bigint | undefined, inactive: bigint | undefined, limit:
   return {
     memoryBytes: usage,
     workingSetBytes,
-    availableBytes: isLimit(limit) && workingSetBytes !== undefined ? positive(limit - workingSetBytes) : undefined,
+    availableBytes:
+      isLimit(limit) && workingSetBytes !== undefined ? positive(limit - workingSetBytes) : undefined,
   };
 }
 
@@ -203,13 +254,17 @@ function microseconds(cpuStat: string | undefined): bigint | undefined {
 
 function rate(cpuNs: bigint | undefined, atMonoMs: number, before: Kept | undefined): bigint | undefined {
   const beforeNs = before?.usage.cpuNs;
-  if (cpuNs === undefined || before === undefined || beforeNs === undefined || cpuNs < beforeNs) return undefined;
+  if (cpuNs === undefined || before === undefined || beforeNs === undefined || cpuNs < beforeNs)
+    return undefined;
   const passedNs = BigInt(Math.round((atMonoMs - before.atMonoMs) * 1e6));
   return passedNs <= 0n ? undefined : ((cpuNs - beforeNs) * 1_000_000_000n) / passedNs;
 }
 
 /** One whose namespace goes at this moment has no figures now; the others are read all the same. */
-async function readPinned({ netns, clock }: StatsDriverOptions, id: SandboxId): Promise<readonly InterfaceUsage[]> {
+async function readPinned(
+  { netns, clock }: StatsDriverOptions,
+  id: SandboxId,
+): Promise<readonly InterfaceUsage[]> {
   return interfacesIn(await netDevOf(netns(id), clock).catch(() => ''));
 }
 
@@ -223,6 +278,9 @@ const OWN_INTERFACE = 'eth0';
 export function interfacesIn(netDev: string): readonly InterfaceUsage[] {
   const all = parseNetDev(netDev);
   if (all.length <= hostLimits.interfaces) return all;
-  const [own, others] = [all.filter(({ name }) => name === OWN_INTERFACE), all.filter(({ name }) => name !== OWN_INTERFACE)];
+  const [own, others] = [
+    all.filter(({ name }) => name === OWN_INTERFACE),
+    all.filter(({ name }) => name !== OWN_INTERFACE),
+  ];
   return [...own, ...others].slice(0, hostLimits.interfaces);
 }

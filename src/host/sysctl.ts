@@ -19,7 +19,8 @@ export function sysctlPath(name: string): string {
   const first = /[./]/u.exec(name)?.[0];
   const path = first === '.' ? name.replace(/[./]/gu, (separator) => (separator === '.' ? '/' : '.')) : name;
   const parts = path.split('/');
-  const isName = parts.length > 1 && parts.every((part) => COMPONENT.test(part) && part !== '.' && part !== '..');
+  const isName =
+    parts.length > 1 && parts.every((part) => COMPONENT.test(part) && part !== '.' && part !== '..');
   return isName ? path : fail('invalidRequest', `set sysctl ${name}: not a name`, { subject: name });
 }
 
@@ -36,7 +37,11 @@ export function sysctlInterface(name: string): string | undefined {
 }
 
 /** Switches whose change sets others back, such as conf/all/accept_redirects (net/ipv4/devinet.c, inet_forward_change). */
-const SWITCHES: ReadonlySet<string> = new Set(['net/ipv4/ip_forward', 'net/ipv4/conf/all/forwarding', 'net/ipv6/conf/all/forwarding']);
+const SWITCHES: ReadonlySet<string> = new Set([
+  'net/ipv4/ip_forward',
+  'net/ipv4/conf/all/forwarding',
+  'net/ipv6/conf/all/forwarding',
+]);
 
 /** In the order in which all of them hold in the end. */
 export function inOrderOfEffect(sysctls: readonly Sysctl[]): readonly Sysctl[] {

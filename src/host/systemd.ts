@@ -34,10 +34,15 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
   const attempted = `start scope ${unit} with process ${pid}`;
   const argv = startScopeArgv(busctl, cgroup, pid);
   const answer = await runTool({ argv, clock, timeoutMs: systemdLimits.callMs });
-  if (answer.timedOut) fail('timedOut', `${attempted}: systemd has not answered within ${systemdLimits.callMs} ms`, { subject: unit });
+  if (answer.timedOut)
+    fail('timedOut', `${attempted}: systemd has not answered within ${systemdLimits.callMs} ms`, {
+      subject: unit,
+    });
   if (answer.exitCode !== 0) {
     if ((await cgroupOf(pid)) === undefined) return;
-    const said = printable(Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars));
+    const said = printable(
+      Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars),
+    );
     fail('outside', `${attempted}: ${said || `busctl ended with ${answer.exitCode}`}`, { subject: unit });
   }
   await untilInside(clock, unit, pid, attempted);
@@ -49,15 +54,34 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
  */
 export function startScopeArgv(busctl: string, cgroup: string, pid: number): string[] {
   return [
-    busctl, '--system', '--no-pager', 'call',
-    'org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager',
-    'StartTransientUnit', 'ssa(sv)a(sa(sv))', basename(cgroup), 'fail',
+    busctl,
+    '--system',
+    '--no-pager',
+    'call',
+    'org.freedesktop.systemd1',
+    '/org/freedesktop/systemd1',
+    'org.freedesktop.systemd1.Manager',
+    'StartTransientUnit',
+    'ssa(sv)a(sa(sv))',
+    basename(cgroup),
+    'fail',
     '5',
-    'Description', 's', 'a container of troupe with its monitor',
-    'Slice', 's', sliceOf(cgroup),
-    'PIDs', 'au', '1', String(pid),
-    'Delegate', 'b', 'true',
-    'CollectMode', 's', 'inactive-or-failed',
+    'Description',
+    's',
+    'a container of troupe with its monitor',
+    'Slice',
+    's',
+    sliceOf(cgroup),
+    'PIDs',
+    'au',
+    '1',
+    String(pid),
+    'Delegate',
+    'b',
+    'true',
+    'CollectMode',
+    's',
+    'inactive-or-failed',
     '0',
   ];
 }
@@ -69,7 +93,10 @@ async function untilInside(clock: ClockPort, unit: string, pid: number, attempte
   for (;;) {
     const cgroup = await cgroupOf(pid);
     if (cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`))) return;
-    if (clock.monoMs() >= deadline) fail('timedOut', `${attempted}: it is not in there after ${systemdLimits.enterMs} ms`, { subject: unit });
+    if (clock.monoMs() >= deadline)
+      fail('timedOut', `${attempted}: it is not in there after ${systemdLimits.enterMs} ms`, {
+        subject: unit,
+      });
     await pause(clock, waitMs);
     waitMs = Math.min(waitMs * 2, systemdLimits.lookLastMs);
   }

@@ -62,7 +62,16 @@ export interface NetDevOrder {
 /** What is to be done with a cgroup in all hierarchies; what each gives stands in cgroup-thread.ts. */
 export interface CgroupOrder {
   readonly kind: 'cgroup';
-  readonly act: 'create' | 'remove' | 'exists' | 'list' | 'move' | 'killAtOnce' | 'freeze' | 'killMembers' | 'thaw';
+  readonly act:
+    | 'create'
+    | 'remove'
+    | 'exists'
+    | 'list'
+    | 'move'
+    | 'killAtOnce'
+    | 'freeze'
+    | 'killMembers'
+    | 'thaw';
   readonly layout: CgroupLayout;
   readonly path: string;
   /** The process to be moved. */
@@ -74,7 +83,15 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | SysctlOrder | NetDevOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
+export type ThreadOrder =
+  | PinOrder
+  | UnpinOrder
+  | SocketOrder
+  | SysctlOrder
+  | NetDevOrder
+  | CgroupOrder
+  | MountInfoOrder
+  | HelpersOrder;
 
 export interface ThreadRequest {
   readonly id: number;

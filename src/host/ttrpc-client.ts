@@ -82,7 +82,8 @@ export class TtrpcClient {
     const attempted = `${this.#options.peer}: ${method.name}`;
     if (call.signal?.aborted === true) fail('cancelled', `${attempted}: no longer wanted`);
     if (this.isClosed) fail('notReady', `${attempted}: the connection has ended`);
-    if (this.#pending.size >= ttrpcLimits.pendingCalls) fail('exhausted', `${attempted}: ${this.#pending.size} calls wait for an answer already`);
+    if (this.#pending.size >= ttrpcLimits.pendingCalls)
+      fail('exhausted', `${attempted}: ${this.#pending.size} calls wait for an answer already`);
     const { service = method.parent.typeName, timeoutMs } = call;
     const payload = encodeMessage(RequestSchema, {
       service,
@@ -132,8 +133,10 @@ export class TtrpcClient {
         forget();
         reject(error);
       };
-      const onAbort = (): void => refuse(new FaultError(fault('cancelled', `${attempted}: no longer wanted`)));
-      const onTimeout = (): void => refuse(new FaultError(fault('timedOut', `${attempted}: no answer within ${timeoutMs} ms`)));
+      const onAbort = (): void =>
+        refuse(new FaultError(fault('cancelled', `${attempted}: no longer wanted`)));
+      const onTimeout = (): void =>
+        refuse(new FaultError(fault('timedOut', `${attempted}: no answer within ${timeoutMs} ms`)));
       const timer = timeoutMs === undefined ? undefined : clock.setTimeout(onTimeout, timeoutMs);
       signal?.addEventListener('abort', onAbort, { once: true });
       const settle = (answer: Uint8Array): void => {
@@ -142,7 +145,8 @@ export class TtrpcClient {
       };
       this.#pending.set(streamId, {
         settle,
-        reject: (error) => refuse(new FaultError(fault('notReady', `${attempted}: ${printable(error.message)}`))),
+        reject: (error) =>
+          refuse(new FaultError(fault('notReady', `${attempted}: ${printable(error.message)}`))),
       });
       try {
         this.#connection.send({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
@@ -171,12 +175,22 @@ export class TtrpcClient {
  * Connects to a Unix socket, by path or by an abstract name (which begins with NUL). Rejects with the error of the system
  * (ENOENT, ECONNREFUSED) or with `timedOut`.
  */
-export function connectUnix(path: string, { clock, timeoutMs }: { readonly clock: ClockPort; readonly timeoutMs: number }): Promise<Socket> {
+export function connectUnix(
+  path: string,
+  { clock, timeoutMs }: { readonly clock: ClockPort; readonly timeoutMs: number },
+): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path });
     const timer = clock.setTimeout(() => {
       socket.destroy();
-      reject(new FaultError(fault('timedOut', `connect to ${printable(path)}: nobody took the connection within ${timeoutMs} ms`)));
+      reject(
+        new FaultError(
+          fault(
+            'timedOut',
+            `connect to ${printable(path)}: nobody took the connection within ${timeoutMs} ms`,
+          ),
+        ),
+      );
     }, timeoutMs);
     socket.once('error', (error) => {
       clock.clearTimeout(timer);
@@ -199,4 +213,5 @@ function saysGone({ code, said }: TtrpcRefusal): boolean {
 }
 
 /** containerd's errdefs; runc's and crun's words for a container that they do not know, and Go's for a process that has ended. */
-const GONE = /(?:^|: )(?:(?:container|process|task|exec|sandbox)(?: with id)?(?: \S+)? )?(?:not found|does not exist|already finished|already exited)(?:: not found)?[.]?$/iu;
+const GONE =
+  /(?:^|: )(?:(?:container|process|task|exec|sandbox)(?: with id)?(?: \S+)? )?(?:not found|does not exist|already finished|already exited)(?:: not found)?[.]?$/iu;

@@ -32,7 +32,8 @@ export function ttrpcRoute<I extends DescMessage, O extends DescMessage>(
   return {
     service: method.parent.typeName,
     method: method.name,
-    handle: async (payload, served) => encodeMessage(method.output, await handler(decodeMessage(method.input, payload), served)),
+    handle: async (payload, served) =>
+      encodeMessage(method.output, await handler(decodeMessage(method.input, payload), served)),
   };
 }
 
@@ -72,14 +73,21 @@ export class TtrpcServer {
   #onFrame({ streamId, type, payload }: TtrpcFrame): void {
     // data of a streaming call: none is served, and its request was refused
     if (type !== TTRPC_TYPE.request) return;
-    if (streamId % 2 === 0 || streamId <= this.#lastId) throw new Error(`a request has the id ${streamId} after ${this.#lastId}`);
+    if (streamId % 2 === 0 || streamId <= this.#lastId)
+      throw new Error(`a request has the id ${streamId} after ${this.#lastId}`);
     this.#lastId = streamId;
     if (this.#working.size >= ttrpcLimits.requests) {
-      this.#refuse(streamId, fault('exhausted', `${this.#working.size} requests of this connection are at work already`));
+      this.#refuse(
+        streamId,
+        fault('exhausted', `${this.#working.size} requests of this connection are at work already`),
+      );
       return;
     }
     if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {
-      this.#refuse(streamId, fault('exhausted', `requests of this connection with ${this.#bytes} bytes are at work already`));
+      this.#refuse(
+        streamId,
+        fault('exhausted', `requests of this connection with ${this.#bytes} bytes are at work already`),
+      );
       return;
     }
     const controller = new AbortController();
@@ -93,13 +101,22 @@ export class TtrpcServer {
     const { clock, routes } = this.#options;
     try {
       const request = decodeMessage(RequestSchema, payload);
-      const route = routes.find(({ service, method }) => service === request.service && method === request.method);
+      const route = routes.find(
+        ({ service, method }) => service === request.service && method === request.method,
+      );
       if (route === undefined) {
-        this.#refuse(streamId, fault('unsupported', `no method ${request.service}/${request.method} is served`));
+        this.#refuse(
+          streamId,
+          fault('unsupported', `no method ${request.service}/${request.method} is served`),
+        );
         return;
       }
-      if (request.timeoutNano > 0n) timer = clock.setTimeout(() => controller.abort(), Number(request.timeoutNano / 1_000_000n));
-      const answer = await route.handle(request.payload, { signal: controller.signal, metadata: metadataOf(request) });
+      if (request.timeoutNano > 0n)
+        timer = clock.setTimeout(() => controller.abort(), Number(request.timeoutNano / 1_000_000n));
+      const answer = await route.handle(request.payload, {
+        signal: controller.signal,
+        metadata: metadataOf(request),
+      });
       this.#send(streamId, encodeMessage(ResponseSchema, { payload: answer }));
     } catch (thrown) {
       this.#refuse(streamId, toFault(thrown));
@@ -111,7 +128,12 @@ export class TtrpcServer {
   }
 
   #refuse(streamId: number, { kind, message }: Fault): void {
-    this.#send(streamId, encodeMessage(ResponseSchema, { status: { code: codeOfKind(kind), message: message.slice(0, ttrpcLimits.errorChars) } }));
+    this.#send(
+      streamId,
+      encodeMessage(ResponseSchema, {
+        status: { code: codeOfKind(kind), message: message.slice(0, ttrpcLimits.errorChars) },
+      }),
+    );
   }
 
   #send(streamId: number, payload: Uint8Array): void {

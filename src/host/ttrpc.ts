@@ -42,18 +42,25 @@ export function kindOfCode(code: number): FaultKind {
 }
 
 /** The bytes of a message given as a plain object; fields that are absent have their default. */
-export function encodeMessage<Desc extends DescMessage>(schema: Desc, init: MessageInitShape<Desc>): Uint8Array {
+export function encodeMessage<Desc extends DescMessage>(
+  schema: Desc,
+  init: MessageInitShape<Desc>,
+): Uint8Array {
   return toBinary(schema, create(schema, init));
 }
 
 /** The message in these bytes, without fields that we don't know. Throws `outside` when they are none, or too many objects. */
 export function decodeMessage<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
   const pieces = messagePieces(schema, bytes);
-  if (pieces > ttrpcLimits.messagePieces) fail('outside', `read a message ${schema.typeName}: ${tooManyPieces(pieces, ttrpcLimits.messagePieces)}`);
+  if (pieces > ttrpcLimits.messagePieces)
+    fail('outside', `read a message ${schema.typeName}: ${tooManyPieces(pieces, ttrpcLimits.messagePieces)}`);
   try {
     return fromBinary(schema, bytes, { readUnknownFields: false });
   } catch (error) {
-    return fail('outside', `read a message ${schema.typeName}: ${error instanceof Error ? error.message : 'not one'}`);
+    return fail(
+      'outside',
+      `read a message ${schema.typeName}: ${error instanceof Error ? error.message : 'not one'}`,
+    );
   }
 }
 
@@ -77,7 +84,11 @@ export class TtrpcConnection {
     this.#stream = stream;
     this.#listener = listener;
     stream.on('data', (chunk: Uint8Array) => this.#read(chunk));
-    stream.on('end', () => this.#end(this.#parser.isBetweenFrames ? undefined : new Error('the connection ended inside a message')));
+    stream.on('end', () =>
+      this.#end(
+        this.#parser.isBetweenFrames ? undefined : new Error('the connection ended inside a message'),
+      ),
+    );
     stream.on('error', (error: Error) => this.#end(error));
     stream.on('close', () => this.#end(undefined));
   }
@@ -93,7 +104,10 @@ export class TtrpcConnection {
     // a stream keeps an object for each message
     const charge = pieceCharge(bytes.length);
     if (this.#unsent + charge > ttrpcLimits.unsentBytes) {
-      fail('exhausted', `send a ttrpc message: the other end has left ${this.#stream.writableLength} bytes unread`);
+      fail(
+        'exhausted',
+        `send a ttrpc message: the other end has left ${this.#stream.writableLength} bytes unread`,
+      );
     }
     this.#unsent += charge;
     this.#stream.write(bytes, () => (this.#unsent -= charge));

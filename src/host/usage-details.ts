@@ -13,10 +13,17 @@ export type ReadControl = (controller: string, file: string) => string | undefin
 type CgroupDetails = Omit<UsageDetails, 'processes' | 'openFiles' | 'sockets' | 'openFilesSoftLimit'>;
 
 /** A reading of the cgroup that `read` looks into; `pageSizes` as the kernel names them in files (`2MB`). */
-export function readDetails(version: 1 | 2, read: ReadControl, pageSizes: readonly string[], pid: number | undefined): UsageDetails {
+export function readDetails(
+  version: 1 | 2,
+  read: ReadControl,
+  pageSizes: readonly string[],
+  pid: number | undefined,
+): UsageDetails {
   const details = version === 2 ? detailsV2(read, pageSizes) : detailsV1(read, pageSizes);
   const pids = (read('pids', 'cgroup.procs') ?? '').split('\n').filter((line) => line !== '');
-  const softLimit = /^Max open files +(\d+)/mu.exec((pid === undefined ? undefined : readKernelFile(`/proc/${pid}/limits`)) ?? '')?.[1];
+  const softLimit = /^Max open files +(\d+)/mu.exec(
+    (pid === undefined ? undefined : readKernelFile(`/proc/${pid}/limits`)) ?? '',
+  )?.[1];
   return {
     ...details,
     processes: details.threads === undefined ? undefined : BigInt(pids.length),
@@ -80,13 +87,22 @@ function detailsV2(read: ReadControl, pageSizes: readonly string[]): CgroupDetai
 
 function threads(read: ReadControl): Pick<UsageDetails, 'threads' | 'threadsMax'> {
   const max = read('pids', 'pids.max');
-  return { threads: parseNumber(read('pids', 'pids.current')), threadsMax: max?.trim() === 'max' ? 0n : parseNumber(max) };
+  return {
+    threads: parseNumber(read('pids', 'pids.current')),
+    threadsMax: max?.trim() === 'max' ? 0n : parseNumber(max),
+  };
 }
 
-function hugepages(pageSizes: readonly string[], read: ReadControl, used: string, peak: string | undefined): UsageDetails['hugepages'] {
+function hugepages(
+  pageSizes: readonly string[],
+  read: ReadControl,
+  used: string,
+  peak: string | undefined,
+): UsageDetails['hugepages'] {
   return pageSizes.flatMap((pageSize) => {
     const usedBytes = parseNumber(read('hugetlb', `hugetlb.${pageSize}.${used}`));
-    const peakBytes = peak === undefined ? undefined : parseNumber(read('hugetlb', `hugetlb.${pageSize}.${peak}`));
+    const peakBytes =
+      peak === undefined ? undefined : parseNumber(read('hugetlb', `hugetlb.${pageSize}.${peak}`));
     return usedBytes === undefined ? [] : [{ pageSize, usedBytes, peakBytes }];
   });
 }
@@ -150,8 +166,12 @@ export function hugepageSizes(): readonly string[] {
   try {
     using directory = opendirSync('/sys/kernel/mm/hugepages');
     const names: string[] = [];
-    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) names.push(entry.name);
-    return names.map(pageSizeName).filter((name) => name !== '').sort();
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync())
+      names.push(entry.name);
+    return names
+      .map(pageSizeName)
+      .filter((name) => name !== '')
+      .sort();
   } catch {
     return [];
   }

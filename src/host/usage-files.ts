@@ -53,12 +53,25 @@ export function parseNetDev(text: string): readonly InterfaceUsage[] {
     const colon = line.indexOf(':');
     if (colon < 0) return [];
     const name = line.slice(0, colon).trim();
-    const fields = line.slice(colon + 1).trim().split(/\s+/u);
-    const numbers = [0, 1, 2, 3, 8, 9, 10, 11].map((column) => parseNumber(fields[column])).filter((value) => value !== undefined);
+    const fields = line
+      .slice(colon + 1)
+      .trim()
+      .split(/\s+/u);
+    const numbers = [0, 1, 2, 3, 8, 9, 10, 11]
+      .map((column) => parseNumber(fields[column]))
+      .filter((value) => value !== undefined);
     const [rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped] = numbers;
     // the last column is there only when all before it are
-    if (name === 'lo' || rxBytes === undefined || rxPackets === undefined || rxErrors === undefined || rxDropped === undefined) return [];
-    if (txBytes === undefined || txPackets === undefined || txErrors === undefined || txDropped === undefined) return [];
+    if (
+      name === 'lo' ||
+      rxBytes === undefined ||
+      rxPackets === undefined ||
+      rxErrors === undefined ||
+      rxDropped === undefined
+    )
+      return [];
+    if (txBytes === undefined || txPackets === undefined || txErrors === undefined || txDropped === undefined)
+      return [];
     return [{ name, rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped }];
   });
 }
@@ -77,9 +90,19 @@ export function parseIoStat(text: string): ReadonlyMap<string, DeviceOperations>
   for (const line of text.split('\n')) {
     const [numbers = '', ...pairs] = line.split(' ');
     if (!DEVICE.test(numbers)) continue;
-    const values = new Map(pairs.map((pair) => [pair.split('=', 1)[0] ?? '', parseNumber(pair.slice(pair.indexOf('=') + 1)) ?? 0n]));
+    const values = new Map(
+      pairs.map((pair) => [
+        pair.split('=', 1)[0] ?? '',
+        parseNumber(pair.slice(pair.indexOf('=') + 1)) ?? 0n,
+      ]),
+    );
     const value = (name: string): bigint => values.get(name) ?? 0n;
-    devices.set(numbers, { readBytes: value('rbytes'), writtenBytes: value('wbytes'), reads: value('rios'), writes: value('wios') });
+    devices.set(numbers, {
+      readBytes: value('rbytes'),
+      writtenBytes: value('wbytes'),
+      reads: value('rios'),
+      writes: value('wios'),
+    });
   }
   return devices;
 }
@@ -87,7 +110,9 @@ export function parseIoStat(text: string): ReadonlyMap<string, DeviceOperations>
 const DEVICE = /^\d+:\d+$/u;
 
 /** v1's blkio files: lines `8:0 Read 123` and `8:0 Write 4`, other words left out (blkio-controller.rst). */
-export function parseDeviceTable(text: string): ReadonlyMap<string, { readonly read: bigint; readonly written: bigint }> {
+export function parseDeviceTable(
+  text: string,
+): ReadonlyMap<string, { readonly read: bigint; readonly written: bigint }> {
   const devices = new Map<string, { readonly read: bigint; readonly written: bigint }>();
   for (const line of text.split('\n')) {
     const [numbers = '', operation, count] = line.split(' ');

@@ -11,24 +11,61 @@ import type { ElfArch } from './elf.ts';
 
 /** Intel SDM volume 2; numbers from arch/x86/entry/syscalls/syscall_64.tbl. */
 const X64_CODE = [
-  0xb8, 0x10, 0x01, 0x00, 0x00, // mov  eax, 272          unshare
-  0xbf, 0x00, 0x00, 0x00, 0x5c, // mov  edi, 0x5c000000   CLONE_NEWUSER, NEWNET, NEWIPC, NEWUTS
-  0x0f, 0x05, //                   syscall
-  0x85, 0xc0, //                   test eax, eax
-  0x75, 0x1c, //                   jnz  +28               to the mov edi, eax
-  0xb8, 0x01, 0x00, 0x00, 0x00, // mov  eax, 1            write
-  0xbf, 0x01, 0x00, 0x00, 0x00, // mov  edi, 1            to stdout
-  0x48, 0x89, 0xe6, //             mov  rsi, rsp          whatever lies there,
-  0xba, 0x01, 0x00, 0x00, 0x00, // mov  edx, 1            one byte
-  0x0f, 0x05, //                   syscall
-  0x31, 0xc0, //                   xor  eax, eax          read
-  0x31, 0xff, //                   xor  edi, edi          from stdin to the same place
-  0x0f, 0x05, //                   syscall
-  0x31, 0xc0, //                   xor  eax, eax          no error
-  0x89, 0xc7, //                   mov  edi, eax
-  0xf7, 0xdf, //                   neg  edi               the kernel gives -errno
-  0xb8, 0xe7, 0x00, 0x00, 0x00, // mov  eax, 231          exit_group
-  0x0f, 0x05, //                   syscall
+  0xb8,
+  0x10,
+  0x01,
+  0x00,
+  0x00, // mov  eax, 272          unshare
+  0xbf,
+  0x00,
+  0x00,
+  0x00,
+  0x5c, // mov  edi, 0x5c000000   CLONE_NEWUSER, NEWNET, NEWIPC, NEWUTS
+  0x0f,
+  0x05, //                   syscall
+  0x85,
+  0xc0, //                   test eax, eax
+  0x75,
+  0x1c, //                   jnz  +28               to the mov edi, eax
+  0xb8,
+  0x01,
+  0x00,
+  0x00,
+  0x00, // mov  eax, 1            write
+  0xbf,
+  0x01,
+  0x00,
+  0x00,
+  0x00, // mov  edi, 1            to stdout
+  0x48,
+  0x89,
+  0xe6, //             mov  rsi, rsp          whatever lies there,
+  0xba,
+  0x01,
+  0x00,
+  0x00,
+  0x00, // mov  edx, 1            one byte
+  0x0f,
+  0x05, //                   syscall
+  0x31,
+  0xc0, //                   xor  eax, eax          read
+  0x31,
+  0xff, //                   xor  edi, edi          from stdin to the same place
+  0x0f,
+  0x05, //                   syscall
+  0x31,
+  0xc0, //                   xor  eax, eax          no error
+  0x89,
+  0xc7, //                   mov  edi, eax
+  0xf7,
+  0xdf, //                   neg  edi               the kernel gives -errno
+  0xb8,
+  0xe7,
+  0x00,
+  0x00,
+  0x00, // mov  eax, 231          exit_group
+  0x0f,
+  0x05, //                   syscall
 ];
 
 /** A64 instructions, 32-bit words (Arm ARM C6); numbers from include/uapi/asm-generic/unistd.h. */

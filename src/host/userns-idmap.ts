@@ -3,7 +3,15 @@ import { closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { FaultError, fault, toFault } from '../base/fault.ts';
 import { codeOf, must } from './errno.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, O_CLOEXEC, OPEN_TREE_CLONE, mountAttr } from './ffi-constants.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  MOUNT_ATTR_IDMAP,
+  MOUNT_ATTR_RDONLY,
+  O_CLOEXEC,
+  OPEN_TREE_CLONE,
+  mountAttr,
+} from './ffi-constants.ts';
 import { libc } from './ffi.ts';
 import { setAttributes } from './mounts.ts';
 import { callInPool } from './pool.ts';
@@ -13,7 +21,11 @@ import { callInPool } from './pool.ts';
  * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). It is read-only unless other attributes
  * (MOUNT_ATTR_*) are given. The caller closes the descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
  */
-export async function idmappedTree(source: string, userns: string, flags: number = MOUNT_ATTR_RDONLY): Promise<number> {
+export async function idmappedTree(
+  source: string,
+  userns: string,
+  flags: number = MOUNT_ATTR_RDONLY,
+): Promise<number> {
   const attempted = `show ${source} with the owners of user namespace ${userns}`;
   const namespace = await open(userns, 'r');
   try {

@@ -56,7 +56,8 @@ export async function withUserNamespace<T>(
 /** Whole or not at all; one of another version is replaced. */
 async function writeProgram(path: string): Promise<void> {
   const { arch } = process;
-  if (arch !== 'x64' && arch !== 'arm64') return fail('unsupported', `make a user namespace: not on ${arch}`, { subject: arch });
+  if (arch !== 'x64' && arch !== 'arm64')
+    return fail('unsupported', `make a user namespace: not on ${arch}`, { subject: arch });
   const program = usernsElf(arch);
   const there = await readOwnFile(path, program.length + 1);
   if (there !== undefined && Buffer.compare(there.bytes, program) === 0) return;
@@ -77,7 +78,8 @@ async function untilMade(child: Child, attempted: string, subject: string, clock
   });
   const first = await within({ clock, timeoutMs: hostLimits.pinMs }, Promise.race([made, child.exited]));
   if (first === 'made') return;
-  if (typeof first === 'string') fail('timedOut', `${attempted}: not there within ${hostLimits.pinMs} ms`, { subject });
+  if (typeof first === 'string')
+    fail('timedOut', `${attempted}: not there within ${hostLimits.pinMs} ms`, { subject });
   const reason = first.exitCode === null ? `signal ${first.signal}` : errnoName(first.exitCode);
   // ENOSPC is the kernel's word for a limit in /proc/sys/user (namespaces(7))
   fail('outside', `${attempted}: the kernel refused it: ${reason}`, { subject });
@@ -93,5 +95,6 @@ async function writeMapping(pid: number, file: string, mapping: IdMapping, attem
 }
 
 async function ended(child: Child, clock: ClockPort): Promise<void> {
-  if (typeof (await within({ clock, timeoutMs: hostLimits.pinMs }, child.exited)) === 'string') await killTree(child.identity, clock);
+  if (typeof (await within({ clock, timeoutMs: hostLimits.pinMs }, child.exited)) === 'string')
+    await killTree(child.identity, clock);
 }

@@ -81,7 +81,10 @@ export function parseInotify(bytes: Buffer): InotifyEvent[] {
     const nameAt = at + INOTIFY_HEADER_BYTES;
     const next = nameAt + bytes.readUInt32LE(at + 12);
     const end = bytes.indexOf(0, nameAt);
-    events.push({ mask: bytes.readUInt32LE(at + 4), name: bytes.toString('utf8', nameAt, end < 0 ? next : Math.min(end, next)) });
+    events.push({
+      mask: bytes.readUInt32LE(at + 4),
+      name: bytes.toString('utf8', nameAt, end < 0 ? next : Math.min(end, next)),
+    });
     at = next;
   }
   return events;
@@ -89,7 +92,8 @@ export function parseInotify(bytes: Buffer): InotifyEvent[] {
 
 /** Each name once, in the order in which they came first. */
 function namesOf(events: readonly InotifyEvent[]): Set<string> {
-  const isFile = (event: InotifyEvent): boolean => (event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) !== 0 && event.name !== '';
+  const isFile = (event: InotifyEvent): boolean =>
+    (event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) !== 0 && event.name !== '';
   return new Set(events.filter(isFile).map((event) => event.name));
 }
 

@@ -5,8 +5,16 @@ import { libc } from './ffi.ts';
 import { callInPool } from './pool.ts';
 
 /** Runs `work` with a descriptor of a directory of ours, no link in its place; `key` is what the open may hang on (see `inPool`). */
-export async function withDirectory<T>(key: string, path: string, work: (fd: number) => Promise<T>): Promise<T> {
-  const fd = must(await callInPool(key, libc.openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), 'open', path);
+export async function withDirectory<T>(
+  key: string,
+  path: string,
+  work: (fd: number) => Promise<T>,
+): Promise<T> {
+  const fd = must(
+    await callInPool(key, libc.openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0),
+    'open',
+    path,
+  );
   try {
     return await work(fd);
   } finally {

@@ -16,7 +16,11 @@ export class WritableWatch {
   #timer: TimerHandle | undefined;
   #isClosed = false;
 
-  constructor(directories: readonly string[], clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>, log: Log) {
+  constructor(
+    directories: readonly string[],
+    clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>,
+    log: Log,
+  ) {
     this.#directories = [...new Set(directories)];
     this.#clock = clock;
     this.#log = log;
@@ -30,7 +34,8 @@ export class WritableWatch {
   /** Looks now and then again, each time when the look before has come back: a disk that hangs holds one thread. */
   start(): void {
     void this.#look().then(() => {
-      if (!this.#isClosed) this.#timer = this.#clock.setTimeout(() => this.start(), hostLimits.writableLookMs);
+      if (!this.#isClosed)
+        this.#timer = this.#clock.setTimeout(() => this.start(), hostLimits.writableLookMs);
     });
   }
 

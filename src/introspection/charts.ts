@@ -22,6 +22,8 @@ export function troupeCharts(): readonly Chart[] {
   return [
     chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf))),
     chartOf(containerMachine(containerEffects(ports, activity))),
-    chartOf(imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress({ monoMs: () => 0 })))),
+    chartOf(
+      imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress({ monoMs: () => 0 }))),
+    ),
   ];
 }

@@ -67,10 +67,13 @@ export type PlainJson = null | boolean | number | string | PlainJson[] | { [key:
 export function plainOf(message: unknown, key = ''): PlainJson {
   if (message === undefined || message === null) return null;
   if (typeof message === 'bigint') return key.endsWith('Ns') ? message.toString() : Number(message);
-  if (typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean') return message;
+  if (typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean')
+    return message;
   if (Array.isArray(message)) return message.map((item) => plainOf(item, key));
-  if (typeof message !== 'object') return fail('bug', `make JSON of a message: a ${typeof message} stands in it`);
+  if (typeof message !== 'object')
+    return fail('bug', `make JSON of a message: a ${typeof message} stands in it`);
   const out: { [key: string]: PlainJson } = {};
-  for (const [name, value] of Object.entries(message)) if (!name.startsWith('$')) out[name] = plainOf(value, name);
+  for (const [name, value] of Object.entries(message))
+    if (!name.startsWith('$')) out[name] = plainOf(value, name);
   return out;
 }

@@ -8,7 +8,13 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import { printable } from '../base/fault.ts';
 import type { View } from '../actors/views.ts';
-import type { ActorSchema, ChangeSchema, ProcessSchema, PullLayerSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
+import type {
+  ActorSchema,
+  ChangeSchema,
+  ProcessSchema,
+  PullLayerSchema,
+  WaitSchema,
+} from '../gen/introspection/v1/introspection_pb.ts';
 import type { Change, Recorder } from './recorder.ts';
 
 /** Plain fields only: a union with whole messages would let none be spread. */
@@ -53,7 +59,14 @@ function identityOf(stage: Describing, view: View): ActorMessage {
   switch (view.kind) {
     case 'sandbox': {
       const { name, namespace, attempt } = view.spec.key;
-      return { id: view.id, name, namespace, attempt, createdNs: view.createdAtNs, pid: BigInt(view.pause?.pid ?? 0) };
+      return {
+        id: view.id,
+        name,
+        namespace,
+        attempt,
+        createdNs: view.createdAtNs,
+        pid: BigInt(view.pause?.pid ?? 0),
+      };
     }
     case 'container': {
       const { name, attempt, sandboxId } = view.spec.key;
@@ -69,11 +82,22 @@ function identityOf(stage: Describing, view: View): ActorMessage {
       };
     }
     case 'pull':
-      return { id: view.address.slice('pull/'.length), name: view.reference, layers: stage.troupe.pullLayers(view.address).map(pullLayer) };
+      return {
+        id: view.address.slice('pull/'.length),
+        name: view.reference,
+        layers: stage.troupe.pullLayers(view.address).map(pullLayer),
+      };
   }
 }
 
-function pullLayer({ digest, sizeBytes, downloadedBytes, bytesPerSecond, remainingMs, present }: LayerProgress): MessageInitShape<typeof PullLayerSchema> {
+function pullLayer({
+  digest,
+  sizeBytes,
+  downloadedBytes,
+  bytesPerSecond,
+  remainingMs,
+  present,
+}: LayerProgress): MessageInitShape<typeof PullLayerSchema> {
   return {
     digest,
     sizeBytes: BigInt(sizeBytes),
@@ -105,12 +129,16 @@ async function describeWait(clock: ClockPort, running: Running): Promise<WaitMes
 const EXECS: ReadonlySet<string> = new Set(['execSync', 'exec']);
 
 /** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not tell. */
-async function processFacts(pid: number): Promise<{ readonly processState: string; readonly kernelStack: string }> {
+async function processFacts(
+  pid: number,
+): Promise<{ readonly processState: string; readonly kernelStack: string }> {
   const { state, kernelStack } = await lookAtProcess(pid);
   return { processState: state, kernelStack };
 }
 
-async function lookAtProcess(pid: number): Promise<{ readonly name: string; readonly state: string; readonly kernelStack: string }> {
+async function lookAtProcess(
+  pid: number,
+): Promise<{ readonly name: string; readonly state: string; readonly kernelStack: string }> {
   const [stat, stack] = await Promise.all([readProc(`/proc/${pid}/stat`), readProc(`/proc/${pid}/stack`)]);
   // the command stands in parentheses and may hold any character, so the last one counts
   const close = stat.lastIndexOf(')');
@@ -141,8 +169,15 @@ async function processesBelow(root: number): Promise<ProcessMessage[]> {
 /** Each thread has a list of its own (proc_tid_children(5)). */
 async function childrenOf(pid: number): Promise<readonly number[]> {
   const threads = await readdir(`/proc/${pid}/task`).catch((): string[] => []);
-  const lists = await Promise.all(threads.slice(0, introspectionLimits.threads).map((thread) => readProc(`/proc/${pid}/task/${thread}/children`)));
-  return lists.flatMap((list) => list.trim().split(' ')).map(Number).filter((child) => child > 0);
+  const lists = await Promise.all(
+    threads
+      .slice(0, introspectionLimits.threads)
+      .map((thread) => readProc(`/proc/${pid}/task/${thread}/children`)),
+  );
+  return lists
+    .flatMap((list) => list.trim().split(' '))
+    .map(Number)
+    .filter((child) => child > 0);
 }
 
 async function readProc(path: string): Promise<string> {

@@ -21,15 +21,26 @@ export function findView(query: string, groups: readonly (readonly View[])[]): V
       const [first] = meant;
       if (first === undefined) continue;
       if (meant.length === 1) return first;
-      const names = meant.slice(0, NAMED).map((view) => view.address).join(', ');
-      throw new ConnectError(`explain ${query}: this may be ${names}${meant.length > NAMED ? ', …' : ''}; say more of it`, Code.InvalidArgument);
+      const names = meant
+        .slice(0, NAMED)
+        .map((view) => view.address)
+        .join(', ');
+      throw new ConnectError(
+        `explain ${query}: this may be ${names}${meant.length > NAMED ? ', …' : ''}; say more of it`,
+        Code.InvalidArgument,
+      );
     }
   }
-  throw new ConnectError(`explain ${query}: no pod, container or pull of this id or name, also none removed lately`, Code.NotFound);
+  throw new ConnectError(
+    `explain ${query}: no pod, container or pull of this id or name, also none removed lately`,
+    Code.NotFound,
+  );
 }
 
 function tests(query: string, all: readonly View[]): readonly ((view: View) => boolean)[] {
-  const pods = new Map(all.flatMap((view) => (view.kind === 'sandbox' ? [[view.id, view.spec.key] as const] : [])));
+  const pods = new Map(
+    all.flatMap((view) => (view.kind === 'sandbox' ? [[view.id, view.spec.key] as const] : [])),
+  );
   return [
     (view) => view.address === query || idOf(view) === query,
     (view) => namesOf(view, pods).includes(query),
@@ -38,7 +49,10 @@ function tests(query: string, all: readonly View[]): readonly ((view: View) => b
 }
 
 /** `name`, `namespace/name` of a pod; `name`, `pod/name`, `namespace/pod/name` of a container; a pull's reference. */
-function namesOf(view: View, pods: ReadonlyMap<string, { readonly name: string; readonly namespace: string }>): readonly string[] {
+function namesOf(
+  view: View,
+  pods: ReadonlyMap<string, { readonly name: string; readonly namespace: string }>,
+): readonly string[] {
   switch (view.kind) {
     case 'sandbox': {
       const { name, namespace } = view.spec.key;
@@ -47,7 +61,9 @@ function namesOf(view: View, pods: ReadonlyMap<string, { readonly name: string; 
     case 'container': {
       const { name, sandboxId } = view.spec.key;
       const pod = pods.get(sandboxId);
-      return pod === undefined ? [name] : [name, `${pod.name}/${name}`, `${pod.namespace}/${pod.name}/${name}`];
+      return pod === undefined
+        ? [name]
+        : [name, `${pod.name}/${name}`, `${pod.namespace}/${pod.name}/${name}`];
     }
     case 'pull':
       return [view.reference];
@@ -68,7 +84,9 @@ function newestOfEach(views: readonly View[]): readonly View[] {
 function keyOf(view: View): string {
   if (view.kind === 'pull') return view.address;
   const { key } = view.spec;
-  return 'sandboxId' in key ? `${view.kind} ${key.sandboxId} ${key.name}` : `${view.kind} ${key.namespace} ${key.name}`;
+  return 'sandboxId' in key
+    ? `${view.kind} ${key.sandboxId} ${key.name}`
+    : `${view.kind} ${key.namespace} ${key.name}`;
 }
 
 function createdOf(view: View): bigint {

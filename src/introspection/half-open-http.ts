@@ -17,12 +17,16 @@ export interface HttpBounds {
  * An answer may take as long as it likes. Node's own bounds (`headersTimeout`) are checked every 30 s, and know no
  * number. Gives what drops all connections: Node's `closeAllConnections` knows none of a server that does not listen itself.
  */
-export function boundConnections(server: Server, { clock, connections, halfOpen: most }: HttpBounds): () => void {
+export function boundConnections(
+  server: Server,
+  { clock, connections, halfOpen: most }: HttpBounds,
+): () => void {
   const all = new Set<Socket>();
   /** The last request of each, until it is answered. */
   const requests = new Map<Socket, IncomingMessage>();
   const halfOpen = new HalfOpen<Socket>({
-    clock, most,
+    clock,
+    most,
     cut: (socket) => {
       // else it is served
       if (requests.get(socket)?.complete !== true) socket.destroy();

@@ -9,11 +9,14 @@ export type ImageClient = Client<typeof ImageService>;
 
 /** A client of the image service at this Unix socket; connects with its first call, and has no deadline of its own. */
 export function imageClient(socket: string): ImageClient {
-  return createClient(ImageService, createGrpcTransport({
-    // the host is not looked at: the socket decides
-    baseUrl: 'http://troupe',
-    nodeOptions: { createConnection: () => createConnection({ path: socket }) },
-    // the command ends with its answer, not when an idle connection is given up
-    idleConnectionTimeoutMs: 0,
-  }));
+  return createClient(
+    ImageService,
+    createGrpcTransport({
+      // the host is not looked at: the socket decides
+      baseUrl: 'http://troupe',
+      nodeOptions: { createConnection: () => createConnection({ path: socket }) },
+      // the command ends with its answer, not when an idle connection is given up
+      idleConnectionTimeoutMs: 0,
+    }),
+  );
 }

@@ -31,7 +31,8 @@ export function withListText(options: IntrospectionOptions, rest: Handler): Hand
       (thrown: unknown) => {
         const { code, rawMessage } = ConnectError.from(thrown);
         // the connect protocol's error of a unary call; what is wrong is the request or we are
-        if (code === Code.InvalidArgument) end(response, 400, JSON.stringify({ code: 'invalid_argument', message: rawMessage }));
+        if (code === Code.InvalidArgument)
+          end(response, 400, JSON.stringify({ code: 'invalid_argument', message: rawMessage }));
         else end(response, 500, JSON.stringify({ code: 'internal', message: rawMessage }));
       },
     );
@@ -45,7 +46,10 @@ function isListOfJson({ method, url, headers }: IncomingMessage): boolean {
 
 function end(response: ServerResponse, status: number, text: string): void {
   // whoever asked may have gone meanwhile: then nobody hears it
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(text),
+  });
   response.end(text);
 }
 
@@ -63,7 +67,8 @@ async function answer(texts: ListTexts, request: IncomingMessage): Promise<strin
 async function bodyOf(request: IncomingMessage): Promise<string> {
   const body = new ByteBlocks('read a request', introspectionLimits.requestBytes);
   for await (const chunk of request as AsyncIterable<Buffer>) {
-    if (chunk.length > body.room) throw new ConnectError('list: the request is too large', Code.InvalidArgument);
+    if (chunk.length > body.room)
+      throw new ConnectError('list: the request is too large', Code.InvalidArgument);
     body.append(chunk);
   }
   return Buffer.from(body.takeAll()).toString('utf8');
@@ -103,7 +108,9 @@ export class ListTexts {
 
   #stillTrue(view: View): string | undefined {
     const kept = this.#kept.get(view);
-    return kept !== undefined && (this.#options.recorder.since(view.address) ?? 0n) === kept.sinceNs ? kept.text : undefined;
+    return kept !== undefined && (this.#options.recorder.since(view.address) ?? 0n) === kept.sinceNs
+      ? kept.text
+      : undefined;
   }
 
   #make(view: View): string {

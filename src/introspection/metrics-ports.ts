@@ -3,7 +3,11 @@ import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
 import type { ClockPort } from '../actors/ports/clock.ts';
 
 /** Tells how long each sync of a file took, and whether the disk took it. */
-export function meteredDisk(disk: DiskPort, clock: Pick<ClockPort, 'monoMs'>, told: (ms: number, isOk: boolean) => void): DiskPort {
+export function meteredDisk(
+  disk: DiskPort,
+  clock: Pick<ClockPort, 'monoMs'>,
+  told: (ms: number, isOk: boolean) => void,
+): DiskPort {
   const metered = (file: DiskFile): DiskFile => ({
     append: (bytes) => file.append(bytes),
     size: () => file.size(),

@@ -52,33 +52,113 @@ export class TroupeMetrics {
   #spans: () => { readonly exported: number; readonly dropped: number } = () => ({ exported: 0, dropped: 0 });
   readonly #startedNs: bigint;
 
-  readonly #rpcSeconds = this.registry.histogram('troupe_rpc_duration_seconds', 'Time to answer a CRI call, by RPC.', ['method'], RPC_SECONDS);
-  readonly #rpcs = this.registry.counter('troupe_rpcs_total', 'CRI calls answered, by RPC and gRPC code.', ['method', 'code']);
-  readonly #effectSeconds = this.registry.histogram('troupe_effect_duration_seconds', 'Time of one effect (a driver\'s call), by name.', ['effect'], EFFECT_SECONDS);
-  readonly #effects = this.registry.counter('troupe_effects_total', 'Effects ended, by name and outcome: ok, failed, timedOut, cancelled.', ['effect', 'outcome']);
-  readonly #running = this.registry.gauge('troupe_effects_running', 'Effects under way, by name.', ['effect']);
-  readonly #oldest = this.registry.gauge('troupe_effect_oldest_seconds', 'Age of the oldest effect under way, by name.', ['effect']);
-  readonly #stateSeconds = this.registry.histogram('troupe_state_duration_seconds', 'Time an actor spent in a top state, observed when it leaves.', ['machine', 'state'], STATE_SECONDS);
-  readonly #restarts = this.registry.counter('troupe_actor_restarts_total', 'Actors that crashed and were rebuilt from what is durable.', ['machine']);
-  readonly #quarantined = this.registry.gauge('troupe_actors_quarantined', 'Actors that crashed too often and wait for Stop or Remove.', ['machine']);
-  readonly #debts = this.registry.gauge('troupe_debts', 'Things still to be undone for sandboxes and containers that ended.', ['machine']);
+  readonly #rpcSeconds = this.registry.histogram(
+    'troupe_rpc_duration_seconds',
+    'Time to answer a CRI call, by RPC.',
+    ['method'],
+    RPC_SECONDS,
+  );
+  readonly #rpcs = this.registry.counter('troupe_rpcs_total', 'CRI calls answered, by RPC and gRPC code.', [
+    'method',
+    'code',
+  ]);
+  readonly #effectSeconds = this.registry.histogram(
+    'troupe_effect_duration_seconds',
+    "Time of one effect (a driver's call), by name.",
+    ['effect'],
+    EFFECT_SECONDS,
+  );
+  readonly #effects = this.registry.counter(
+    'troupe_effects_total',
+    'Effects ended, by name and outcome: ok, failed, timedOut, cancelled.',
+    ['effect', 'outcome'],
+  );
+  readonly #running = this.registry.gauge('troupe_effects_running', 'Effects under way, by name.', [
+    'effect',
+  ]);
+  readonly #oldest = this.registry.gauge(
+    'troupe_effect_oldest_seconds',
+    'Age of the oldest effect under way, by name.',
+    ['effect'],
+  );
+  readonly #stateSeconds = this.registry.histogram(
+    'troupe_state_duration_seconds',
+    'Time an actor spent in a top state, observed when it leaves.',
+    ['machine', 'state'],
+    STATE_SECONDS,
+  );
+  readonly #restarts = this.registry.counter(
+    'troupe_actor_restarts_total',
+    'Actors that crashed and were rebuilt from what is durable.',
+    ['machine'],
+  );
+  readonly #quarantined = this.registry.gauge(
+    'troupe_actors_quarantined',
+    'Actors that crashed too often and wait for Stop or Remove.',
+    ['machine'],
+  );
+  readonly #debts = this.registry.gauge(
+    'troupe_debts',
+    'Things still to be undone for sandboxes and containers that ended.',
+    ['machine'],
+  );
   readonly #sandboxes = this.registry.gauge('troupe_sandboxes', 'Sandboxes by top state.', ['state']);
   readonly #containers = this.registry.gauge('troupe_containers', 'Containers by top state.', ['state']);
   readonly #images = this.registry.gauge('troupe_images', 'Images in the store.');
-  readonly #pulls = this.registry.counter('troupe_image_pulls_total', 'Pulls ended, by outcome: ok, failed, cancelled.', ['outcome']);
+  readonly #pulls = this.registry.counter(
+    'troupe_image_pulls_total',
+    'Pulls ended, by outcome: ok, failed, cancelled.',
+    ['outcome'],
+  );
   readonly #pullBytes = this.registry.counter('troupe_image_pull_bytes_total', 'Bytes of layers downloaded.');
-  readonly #syncSeconds = this.registry.histogram('troupe_journal_sync_duration_seconds', 'Time of one fdatasync of the journal.', [], SYNC_SECONDS);
-  readonly #syncFailures = this.registry.counter('troupe_journal_sync_failures_total', 'Syncs of the journal that the disk refused.');
-  readonly #lag = this.registry.gauge('troupe_event_loop_lag_seconds', 'Delay of the event loop since the last scrape, by quantile.', ['quantile']);
-  readonly #rss = this.registry.gauge('troupe_process_resident_memory_bytes', 'Resident memory of the daemon.');
+  readonly #syncSeconds = this.registry.histogram(
+    'troupe_journal_sync_duration_seconds',
+    'Time of one fdatasync of the journal.',
+    [],
+    SYNC_SECONDS,
+  );
+  readonly #syncFailures = this.registry.counter(
+    'troupe_journal_sync_failures_total',
+    'Syncs of the journal that the disk refused.',
+  );
+  readonly #lag = this.registry.gauge(
+    'troupe_event_loop_lag_seconds',
+    'Delay of the event loop since the last scrape, by quantile.',
+    ['quantile'],
+  );
+  readonly #rss = this.registry.gauge(
+    'troupe_process_resident_memory_bytes',
+    'Resident memory of the daemon.',
+  );
   readonly #fds = this.registry.gauge('troupe_process_open_fds', 'Open file descriptors of the daemon.');
-  readonly #cpu = this.registry.counter('troupe_process_cpu_seconds_total', 'CPU time of the daemon, user and system, since its start.');
-  readonly #started = this.registry.gauge('troupe_process_start_time_seconds', 'Start of the daemon, seconds since the epoch.');
-  readonly #degraded = this.registry.gauge('troupe_degraded', 'Subjects (files, parts) that a condition of Status reports as not as they should be, by condition.', ['condition']);
-  readonly #ready = this.registry.gauge('troupe_ready', '1 when CRI calls are served, 0 while recovering or draining.');
-  readonly #build = this.registry.gauge('troupe_build_info', 'Always 1; the version is its label.', ['version']);
-  readonly #spansSent = this.registry.counter('troupe_trace_spans_exported_total', 'Spans that a collector took since the start of the daemon.');
-  readonly #spansDropped = this.registry.counter('troupe_trace_spans_dropped_total', 'Spans given up since the start of the daemon: the queue was full or the collector refused.');
+  readonly #cpu = this.registry.counter(
+    'troupe_process_cpu_seconds_total',
+    'CPU time of the daemon, user and system, since its start.',
+  );
+  readonly #started = this.registry.gauge(
+    'troupe_process_start_time_seconds',
+    'Start of the daemon, seconds since the epoch.',
+  );
+  readonly #degraded = this.registry.gauge(
+    'troupe_degraded',
+    'Subjects (files, parts) that a condition of Status reports as not as they should be, by condition.',
+    ['condition'],
+  );
+  readonly #ready = this.registry.gauge(
+    'troupe_ready',
+    '1 when CRI calls are served, 0 while recovering or draining.',
+  );
+  readonly #build = this.registry.gauge('troupe_build_info', 'Always 1; the version is its label.', [
+    'version',
+  ]);
+  readonly #spansSent = this.registry.counter(
+    'troupe_trace_spans_exported_total',
+    'Spans that a collector took since the start of the daemon.',
+  );
+  readonly #spansDropped = this.registry.counter(
+    'troupe_trace_spans_dropped_total',
+    'Spans given up since the start of the daemon: the queue was full or the collector refused.',
+  );
 
   constructor(options: MetricsOptions) {
     this.#options = options;
@@ -124,7 +204,8 @@ export class TroupeMetrics {
       this.#stateSeconds.observe([stay.machine, stay.state], (now - stay.sinceMonoMs) / 1000);
     }
     if (final) this.#stays.delete(address);
-    else if (stay === undefined) this.#stays.set(address, { machine: machineOf(address), state, sinceMonoMs: now });
+    else if (stay === undefined)
+      this.#stays.set(address, { machine: machineOf(address), state, sinceMonoMs: now });
     else if (stay.state !== state) Object.assign(stay, { state, sinceMonoMs: now });
   }
 
@@ -186,13 +267,20 @@ export class TroupeMetrics {
   #countStates(gauge: Gauge, machine: string, views: readonly View[]): void {
     gauge.reset();
     const chart = this.#options.charts.find((one) => one.id === machine);
-    for (const { path, parent, type } of chart?.states ?? []) if (parent === '' && type !== 'final') gauge.set([path], 0);
+    for (const { path, parent, type } of chart?.states ?? [])
+      if (parent === '' && type !== 'final') gauge.set([path], 0);
     for (const view of views) gauge.add([view.state], 1);
   }
 
   #countTrouble(directory: Directory): void {
-    for (const [machine, views] of [['sandbox', directory.sandboxes()], ['container', directory.containers()]] as const) {
-      this.#debts.set([machine], views.reduce((sum, view) => sum + view.debts.length, 0));
+    for (const [machine, views] of [
+      ['sandbox', directory.sandboxes()],
+      ['container', directory.containers()],
+    ] as const) {
+      this.#debts.set(
+        [machine],
+        views.reduce((sum, view) => sum + view.debts.length, 0),
+      );
       this.#quarantined.set([machine], views.filter((view) => view.state === 'quarantined').length);
     }
   }

@@ -67,7 +67,13 @@ abstract class Metric<V> {
 
   text(): string {
     const head = `# HELP ${this.name} ${escapeHelp(this.help)}\n# TYPE ${this.name} ${this.kind}\n`;
-    return head + this.all().flatMap((series) => this.lines(series)).map((line) => `${line}\n`).join('');
+    return (
+      head +
+      this.all()
+        .flatMap((series) => this.lines(series))
+        .map((line) => `${line}\n`)
+        .join('')
+    );
   }
 }
 
@@ -113,9 +119,18 @@ export class Histogram extends Metric<Buckets> {
   readonly kind = 'histogram';
   readonly #bounds: readonly number[];
 
-  constructor(name: string, help: string, labels: readonly string[], bounds: readonly number[], onOverflow: () => void) {
+  constructor(
+    name: string,
+    help: string,
+    labels: readonly string[],
+    bounds: readonly number[],
+    onOverflow: () => void,
+  ) {
     super(name, help, labels, onOverflow);
-    assert(bounds.every((bound, at) => at === 0 || bound > (bounds[at - 1] ?? 0)), `${name}: bounds must rise`);
+    assert(
+      bounds.every((bound, at) => at === 0 || bound > (bounds[at - 1] ?? 0)),
+      `${name}: bounds must rise`,
+    );
     this.#bounds = bounds;
   }
 
@@ -152,7 +167,10 @@ export class Registry {
   readonly #dropped: Counter;
 
   constructor() {
-    this.#dropped = this.counter('troupe_metrics_series_dropped_total', 'Observations left out because a metric had too many label values.');
+    this.#dropped = this.counter(
+      'troupe_metrics_series_dropped_total',
+      'Observations left out because a metric had too many label values.',
+    );
     this.#dropped.add([], 0);
   }
 

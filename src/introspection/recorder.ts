@@ -35,7 +35,10 @@ function remembered(view: View): View {
   if (view.kind === 'pull') return view;
   const nothing = { labels: {}, annotations: {} };
   if (view.kind === 'sandbox') return { ...view, spec: { ...view.spec, ...nothing } };
-  return { ...view, spec: { ...view.spec, ...nothing, command: [], args: [], env: [], mounts: [], devices: [] } };
+  return {
+    ...view,
+    spec: { ...view.spec, ...nothing, command: [], args: [], env: [], mounts: [], devices: [] },
+  };
 }
 
 /** What the supervisor calls the state of an actor that crashed too often. */
@@ -93,7 +96,11 @@ export class Recorder {
   }
 
   #trackOf(address: string): Track {
-    const track = this.#tracks.get(address) ?? { ring: new Ring(limits.historyPerActor), sinceNs: 0n, end: undefined };
+    const track = this.#tracks.get(address) ?? {
+      ring: new Ring(limits.historyPerActor),
+      sinceNs: 0n,
+      end: undefined,
+    };
     this.#tracks.set(address, track);
     return track;
   }
@@ -108,7 +115,13 @@ export class Recorder {
     const track = this.#tracks.get(address);
     if (track === undefined) return undefined;
     // the history is copied when it is asked for: a list asks for none
-    return { get history() { return track.ring.items(); }, sinceNs: track.sinceNs, end: track.end };
+    return {
+      get history() {
+        return track.ring.items();
+      },
+      sinceNs: track.sinceNs,
+      end: track.end,
+    };
   }
 
   /** Removed actors that are still remembered, newest first. */
@@ -123,12 +136,18 @@ export class Recorder {
    * are forgotten already, or when it is a number of another life of the daemon (then List anew).
    */
   watch(afterSeq: bigint, tell: (change: Change) => void): () => void {
-    if (this.#watchers.size >= limits.watchers) fail('exhausted', `watch: ${limits.watchers} clients watch already`);
-    if (afterSeq > this.#seq) fail('notFound', `watch: there is no change ${afterSeq} yet, the newest is ${this.#seq}; list again`);
+    if (this.#watchers.size >= limits.watchers)
+      fail('exhausted', `watch: ${limits.watchers} clients watch already`);
+    if (afterSeq > this.#seq)
+      fail('notFound', `watch: there is no change ${afterSeq} yet, the newest is ${this.#seq}; list again`);
     if (afterSeq > 0n) {
       const kept = this.#all.items();
       const oldest = kept[0]?.seq ?? this.#seq + 1n;
-      if (afterSeq + 1n < oldest) fail('notFound', `watch: changes after ${afterSeq} are forgotten, the oldest is ${oldest}; list again`);
+      if (afterSeq + 1n < oldest)
+        fail(
+          'notFound',
+          `watch: changes after ${afterSeq} are forgotten, the oldest is ${oldest}; list again`,
+        );
       for (const change of kept) if (change.seq > afterSeq) tell(change);
     }
     this.#watchers.add(tell);

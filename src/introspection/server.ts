@@ -28,7 +28,11 @@ export async function startIntrospection(options: IntrospectionServerOptions): P
   });
   const server = createServer(withListText(options, handler));
   // the page, a scraper and people have one connection each
-  const dropAll = boundConnections(server, { clock: options.clock, connections: introspectionLimits.connections, halfOpen: halfOpenLimits.pageConnections });
+  const dropAll = boundConnections(server, {
+    clock: options.clock,
+    connections: introspectionLimits.connections,
+    halfOpen: halfOpenLimits.pageConnections,
+  });
   const socket = await options.listen((connection) => void server.emit('connection', connection));
   return {
     close: async () => {

@@ -9,7 +9,12 @@ import type { KeptLayer } from '../actors/images/keepers.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { View } from '../actors/views.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
-import type { ChartsResponse, ExplainRequest, ListRequest, WatchRequest } from '../gen/introspection/v1/introspection_pb.ts';
+import type {
+  ChartsResponse,
+  ExplainRequest,
+  ListRequest,
+  WatchRequest,
+} from '../gen/introspection/v1/introspection_pb.ts';
 import type { Chart } from './chart.ts';
 import { describeActor, describeChange } from './describe.ts';
 import type { Describing } from './describe.ts';
@@ -61,7 +66,10 @@ export function listedViews(options: IntrospectionOptions, kind: string): readon
 async function list(options: IntrospectionOptions, { kind }: ListRequest) {
   // the number first: a change in between is told twice rather than never
   const seq = options.recorder.seq;
-  return { actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))), seq };
+  return {
+    actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))),
+    seq,
+  };
 }
 
 async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {
@@ -95,7 +103,11 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
     while (!context.signal.aborted) {
       const change = queue.shift();
       if (change !== undefined) yield describeChange(change);
-      else if (isOverflowed) throw new ConnectError('watch: this client reads too slowly; resume after the last number it has', Code.ResourceExhausted);
+      else if (isOverflowed)
+        throw new ConnectError(
+          'watch: this client reads too slowly; resume after the last number it has',
+          Code.ResourceExhausted,
+        );
       else await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {
@@ -103,7 +115,11 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
   }
 }
 
-function subscribe(options: IntrospectionOptions, afterSeq: bigint, tell: (change: Change) => void): () => void {
+function subscribe(
+  options: IntrospectionOptions,
+  afterSeq: bigint,
+  tell: (change: Change) => void,
+): () => void {
   try {
     return options.recorder.watch(afterSeq, tell);
   } catch (thrown) {

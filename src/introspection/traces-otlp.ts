@@ -66,7 +66,8 @@ export class SpanExporter {
     this.#timer = undefined;
     this.#working ??= this.#work().then(() => {
       this.#working = undefined;
-      if (this.#queue.length > 0 && !this.#closing) this.#timer ??= this.#options.clock.setTimeout(() => this.#flush(), limits.flushMs);
+      if (this.#queue.length > 0 && !this.#closing)
+        this.#timer ??= this.#options.clock.setTimeout(() => this.#flush(), limits.flushMs);
     });
   }
 
@@ -78,7 +79,10 @@ export class SpanExporter {
       if (await this.#sent(batch)) this.#exported += batch.length;
       else {
         this.#dropped += batch.length;
-        this.#options.log.warn({ spans: batch.length, dropped: this.#dropped }, 'the trace collector took no spans');
+        this.#options.log.warn(
+          { spans: batch.length, dropped: this.#dropped },
+          'the trace collector took no spans',
+        );
       }
     }
   }
@@ -89,7 +93,9 @@ export class SpanExporter {
     for (let attempt = 1; ; attempt += 1) {
       const sent = await send(body);
       if (sent !== 'later' || attempt >= limits.attempts || this.#closing) return sent === 'taken';
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, limits.backoffMs * 2 ** (attempt - 1)));
+      await new Promise<void>(
+        (resolve) => void clock.setTimeout(resolve, limits.backoffMs * 2 ** (attempt - 1)),
+      );
     }
   }
 }
@@ -101,7 +107,12 @@ const STATUS_ERROR = 2;
 export function otlpBody(spans: readonly Span[], version: string): string {
   const resource = attributes({ 'service.name': 'troupe', 'service.version': version });
   return JSON.stringify({
-    resourceSpans: [{ resource: { attributes: resource }, scopeSpans: [{ scope: { name: 'troupe', version }, spans: spans.map(otlpSpan) }] }],
+    resourceSpans: [
+      {
+        resource: { attributes: resource },
+        scopeSpans: [{ scope: { name: 'troupe', version }, spans: spans.map(otlpSpan) }],
+      },
+    ],
   });
 }
 
@@ -137,7 +148,10 @@ export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: str
   return (body) =>
     new Promise<Sent>((resolve) => {
       const abort = new AbortController();
-      const timer = clock.setTimeout(() => abort.abort(new Error(`no answer within ${limits.requestMs} ms`)), limits.requestMs);
+      const timer = clock.setTimeout(
+        () => abort.abort(new Error(`no answer within ${limits.requestMs} ms`)),
+        limits.requestMs,
+      );
       const finish = (sent: Sent): void => {
         clock.clearTimeout(timer);
         resolve(sent);
@@ -146,7 +160,9 @@ export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: str
       const call = request(url, { method: 'POST', headers, signal: abort.signal }, (answer) => {
         answer.resume();
         const code = answer.statusCode ?? 0;
-        answer.once('close', () => finish(code >= 200 && code < 300 ? 'taken' : RETRYABLE.has(code) ? 'later' : 'refused'));
+        answer.once('close', () =>
+          finish(code >= 200 && code < 300 ? 'taken' : RETRYABLE.has(code) ? 'later' : 'refused'),
+        );
       });
       call.once('error', (error) => {
         log.debug({ endpoint: url.origin, reason: toFault(error).message }, 'trace collector');

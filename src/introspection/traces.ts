@@ -78,7 +78,12 @@ export class Tracer {
           startNs,
           // somebody may have set the clock meanwhile, and no span ends before it begins (F78)
           endNs: startNs + nsOf(clock.monoMs() - startMonoMs),
-          attributes: { 'rpc.system': 'grpc', 'rpc.method': cause.origin, 'troupe.request_id': cause.requestId, 'troupe.code': code },
+          attributes: {
+            'rpc.system': 'grpc',
+            'rpc.method': cause.origin,
+            'troupe.request_id': cause.requestId,
+            'troupe.code': code,
+          },
           links: [],
           error: fault?.message,
         });
@@ -91,7 +96,8 @@ export class Tracer {
     const asker = parseTraceparent(cause.traceparent);
     if (asker === undefined) return;
     const askers = this.#askers.get(owner) ?? [];
-    if (askers.length > tracesLimits.linksPerSpan || askers.some((one) => one.spanId === asker.spanId)) return;
+    if (askers.length > tracesLimits.linksPerSpan || askers.some((one) => one.spanId === asker.spanId))
+      return;
     this.#askers.set(owner, [...askers, asker]);
   }
 
@@ -131,11 +137,16 @@ export class Tracer {
   #child(parent: SpanContext | undefined): SpanContext {
     const { random } = this.#options;
     const spanId = random.token(SPAN_BYTES);
-    return parent === undefined ? { traceId: random.token(TRACE_BYTES), spanId, sampled: true } : { ...parent, spanId };
+    return parent === undefined
+      ? { traceId: random.token(TRACE_BYTES), spanId, sampled: true }
+      : { ...parent, spanId };
   }
 }
 
-function ids(own: SpanContext, parent: SpanContext | undefined): Pick<Span, 'traceId' | 'spanId' | 'parentSpanId'> {
+function ids(
+  own: SpanContext,
+  parent: SpanContext | undefined,
+): Pick<Span, 'traceId' | 'spanId' | 'parentSpanId'> {
   return { traceId: own.traceId, spanId: own.spanId, parentSpanId: parent?.spanId ?? '' };
 }
 
@@ -145,7 +156,8 @@ function nsOf(ms: number): bigint {
 
 /** What the edge let through has this form already; anything else is no context. */
 export function parseTraceparent(text: string | undefined): SpanContext | undefined {
-  const [, traceId, spanId, flags] = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/u.exec(text ?? '') ?? [];
+  const [, traceId, spanId, flags] =
+    /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/u.exec(text ?? '') ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
   return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 };
 }

@@ -44,8 +44,12 @@ function addressOf(context: unknown): string {
 /** Commands carry the Cause of the call that sent them (actors/ask.ts), births that of the call that asked for them. */
 function causeOf(event: object): string {
   const { cause: sent, input } = event as { readonly cause?: unknown; readonly input?: unknown };
-  const cause = sent ?? (typeof input === 'object' && input !== null && 'cause' in input ? input.cause : undefined);
+  const cause =
+    sent ?? (typeof input === 'object' && input !== null && 'cause' in input ? input.cause : undefined);
   if (typeof cause !== 'object' || cause === null) return '';
   const { requestId, origin } = cause as { requestId?: unknown; origin?: unknown };
-  return [origin, requestId].filter((word) => typeof word === 'string').join(' ').trim();
+  return [origin, requestId]
+    .filter((word) => typeof word === 'string')
+    .join(' ')
+    .trim();
 }

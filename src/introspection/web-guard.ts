@@ -34,9 +34,11 @@ export function refusal(headers: IncomingHttpHeaders): string | undefined {
   // any port: a forwarded one (ssh -L) is another than ours
   const name = /^(\[[^\]]+\]|[^:]+)(?::\d{1,5})?$/u.exec(host)?.[1] ?? '';
   if (!isLoopback(name.replace(/^\[|\]$/gu, ''))) return 'the Host header names no loopback address';
-  if (origin !== undefined && origin !== `http://${host}`) return 'the request comes from a page of another origin';
+  if (origin !== undefined && origin !== `http://${host}`)
+    return 'the request comes from a page of another origin';
   const site = headers['sec-fetch-site'];
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return 'the request comes from a page of another site';
+  if (site !== undefined && site !== 'same-origin' && site !== 'none')
+    return 'the request comes from a page of another site';
   return undefined;
 }
 

@@ -46,11 +46,23 @@ const TYPES: Readonly<Record<string, string>> = {
 
 /** All files of the page; none else is served. */
 const FILES = [
-  'index.html', 'style.css', 'icon.svg', 'main.js', 'api.js', 'chart-draw.js', 'chart-layout.js', 'detail.js', 'dom.js', 'format.js', 'list.js', 'model.js',
+  'index.html',
+  'style.css',
+  'icon.svg',
+  'main.js',
+  'api.js',
+  'chart-draw.js',
+  'chart-layout.js',
+  'detail.js',
+  'dom.js',
+  'format.js',
+  'list.js',
+  'model.js',
 ];
 
 const HEADERS = {
-  'content-security-policy': "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+  'content-security-policy':
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
   'cache-control': 'no-store',
   'cross-origin-opener-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
@@ -63,7 +75,9 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Serves until closed. Throws FaultError when the address is not loopback or can't be had. */
 export async function startWeb(options: WebOptions): Promise<WebServer> {
-  const address = parseLoopback(options.address) ?? fail('invalidRequest', `serve the page on ${options.address}: not a loopback address with a port`);
+  const address =
+    parseLoopback(options.address) ??
+    fail('invalidRequest', `serve the page on ${options.address}: not a loopback address with a port`);
   const assets = await loadAssets();
   const connect = connectNodeAdapter({
     routes: introspectionRoutes(options.introspection),
@@ -79,7 +93,11 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
       else response.destroy();
     });
   });
-  const dropAll = boundConnections(server, { clock: options.introspection.clock, connections: webLimits.connections, halfOpen: halfOpenLimits.pageConnections });
+  const dropAll = boundConnections(server, {
+    clock: options.introspection.clock,
+    connections: webLimits.connections,
+    halfOpen: halfOpenLimits.pageConnections,
+  });
   const port = await listen(server, address.host, address.port, options.address);
   const origin = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
   return {
@@ -95,7 +113,13 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-async function route(options: WebOptions, assets: ReadonlyMap<string, Asset>, rpc: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function route(
+  options: WebOptions,
+  assets: ReadonlyMap<string, Asset>,
+  rpc: Handler,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
   const takeTime = boundAnswer(options.introspection.clock, request, response);
   const why = refusal(request.headers);
@@ -111,7 +135,10 @@ async function route(options: WebOptions, assets: ReadonlyMap<string, Asset>, rp
     return;
   }
   const isMetrics = reads && url.pathname === '/metrics';
-  if (!isMetrics && !(request.method === 'POST' && url.pathname.startsWith('/introspection.v1.Introspection/'))) {
+  if (
+    !isMetrics &&
+    !(request.method === 'POST' && url.pathname.startsWith('/introspection.v1.Introspection/'))
+  ) {
     return answer(response, 404, 'there is nothing here\n');
   }
   const isOpen = isMetrics && options.metricsAreOpen;
@@ -146,7 +173,8 @@ function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): 
     }
   };
   return () => {
-    if (last !== undefined && clock.monoMs() - last.atMs < webLimits.metricsAgeMs) return Promise.resolve(last.text);
+    if (last !== undefined && clock.monoMs() - last.atMs < webLimits.metricsAgeMs)
+      return Promise.resolve(last.text);
     return (running ??= make());
   };
 }
@@ -156,7 +184,12 @@ function refuse(response: ServerResponse): void {
   answer(response, 401, 'a token is needed: it stands in introspection.token in the state directory\n');
 }
 
-function answer(response: ServerResponse, code: number, text: string, type = 'text/plain; charset=utf-8'): void {
+function answer(
+  response: ServerResponse,
+  code: number,
+  text: string,
+  type = 'text/plain; charset=utf-8',
+): void {
   response.statusCode = code;
   response.setHeader('content-type', type);
   response.end(text);

@@ -8,7 +8,11 @@ import { webLimits } from '../base/limits.ts';
  * The token in `file`, which is made when there is none, or one that others could have read or written. It outlives
  * the daemon, so that a page that is open goes on after a restart.
  */
-export async function accessToken(file: string, random: Pick<RandomPort, 'token'>, uid: number): Promise<string> {
+export async function accessToken(
+  file: string,
+  random: Pick<RandomPort, 'token'>,
+  uid: number,
+): Promise<string> {
   const known = await readToken(file, uid);
   if (known !== undefined) return known;
   const token = random.token(webLimits.tokenBytes);
@@ -27,7 +31,9 @@ export async function accessToken(file: string, random: Pick<RandomPort, 'token'
 
 async function readToken(file: string, uid: number): Promise<string | undefined> {
   // neither a link nor a FIFO may lead or hold us elsewhere
-  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    () => undefined,
+  );
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat();

@@ -12,6 +12,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_value, byte) => {
 export function crc32c(bytes: Uint8Array, before = 0): number {
   let crc = (before ^ 0xffffffff) >>> 0;
   // by index: a start reads the whole journal before anything is compiled, and an iterator costs five times as much
-  for (let at = 0; at < bytes.length; at += 1) crc = (TABLE[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8);
+  for (let at = 0; at < bytes.length; at += 1)
+    crc = (TABLE[(crc ^ (bytes[at] ?? 0)) & 0xff] ?? 0) ^ (crc >>> 8);
   return (crc ^ 0xffffffff) >>> 0;
 }

@@ -28,7 +28,8 @@ export function maskedBytes(bytes: Uint8Array, withoutSecrets: WithoutSecrets): 
   while (at < bytes.length) {
     const found = recordAt(bytes, at, budget);
     const next = found?.next ?? at + 1;
-    if (found === undefined || !cleaned(masked.subarray(at, next), found.record, withoutSecrets)) mask(masked, at, next);
+    if (found === undefined || !cleaned(masked.subarray(at, next), found.record, withoutSecrets))
+      mask(masked, at, next);
     at = next;
   }
   return masked;
@@ -72,7 +73,10 @@ export async function maskDamaged(evidence: Evidence, names: readonly string[]):
       if (Buffer.compare(bytes, masked) === 0) continue;
       await writeOver(evidence, name, masked);
     } catch (thrown) {
-      log.warn({ name, reason: toFault(thrown).message }, 'journal: secrets could not be taken out of a damaged file');
+      log.warn(
+        { name, reason: toFault(thrown).message },
+        'journal: secrets could not be taken out of a damaged file',
+      );
     }
   }
 }
@@ -82,7 +86,10 @@ async function writeOver({ disk, log }: Evidence, name: string, bytes: Uint8Arra
     await disk.writeAgain(name, bytes);
     await syncedAt(disk, name, bytes.length);
   } catch (thrown) {
-    log.warn({ name, reason: toFault(thrown).message }, 'journal: a damaged file is emptied, since its secrets could not be taken out');
+    log.warn(
+      { name, reason: toFault(thrown).message },
+      'journal: a damaged file is emptied, since its secrets could not be taken out',
+    );
     await syncedAt(disk, name, 0);
   }
 }

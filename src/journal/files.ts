@@ -83,7 +83,10 @@ export class JournalFiles<S> {
     try {
       await file?.sync();
     } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: what no caller waited for could not be synced');
+      this.#log.warn(
+        { reason: toFault(thrown).message },
+        'journal: what no caller waited for could not be synced',
+      );
     }
     await closeUnused(this.#refusals, file);
   }
@@ -112,7 +115,10 @@ export class JournalFiles<S> {
       // a refused newer file that comes back would hide what is written to this one
       if (!isFull(thrown) || !(await this.settle())) throw thrown;
       // a full disk stops no start, and the reserve is for Stop and Remove (F21)
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space for a new file, going on with the old one');
+      this.#log.warn(
+        { reason: toFault(thrown).message },
+        'journal: no space for a new file, going on with the old one',
+      );
       await this.#goOnWith(good);
     }
   }
@@ -126,7 +132,10 @@ export class JournalFiles<S> {
     } catch (thrown) {
       // a file system that writes nothing in place, and has no space for it elsewhere
       if (!isFull(thrown)) throw thrown;
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: what was read could not be written again');
+      this.#log.warn(
+        { reason: toFault(thrown).message },
+        'journal: what was read could not be written again',
+      );
     }
     await this.#file.sync();
     await this.#disk.syncDirectory();
@@ -142,7 +151,10 @@ export class JournalFiles<S> {
       try {
         await this.#disk.unlink(name);
       } catch (thrown) {
-        this.#log.warn({ name, reason: toFault(thrown).message }, 'journal: a left-over file could not be deleted');
+        this.#log.warn(
+          { name, reason: toFault(thrown).message },
+          'journal: a left-over file could not be deleted',
+        );
       }
     }
     await this.#reserve.keep();
@@ -161,7 +173,9 @@ export class JournalFiles<S> {
     const { records, mayUseReserve } = group;
     if (!mayUseReserve) await this.#reserve.demand();
     // what begins something has got past the demand above, so the disk has space again
-    const isDue = (this.#hasSecrets && !mayUseReserve) || this.#length - this.#compactFrom > journalLimits.compactAfterBytes;
+    const isDue =
+      (this.#hasSecrets && !mayUseReserve) ||
+      this.#length - this.#compactFrom > journalLimits.compactAfterBytes;
     if (this.#file !== undefined && isDue) await this.#compact();
     if (this.#file !== undefined && (await this.#appended(this.#file, group))) this.#apply(records);
     else await this.#moveOn(records, { dropOld: true, mayUseReserve });
@@ -202,7 +216,9 @@ export class JournalFiles<S> {
 
   /** False when the bytes do not stand in the file; it is then cut back to what did, or not used any more. */
   async #appended(file: DiskFile, { bytes, sync, mayUseReserve }: Group): Promise<boolean> {
-    const written = (await this.#written(file, bytes)) ?? (mayUseReserve ? await this.#writtenWithReserve(bytes) : undefined);
+    const written =
+      (await this.#written(file, bytes)) ??
+      (mayUseReserve ? await this.#writtenWithReserve(bytes) : undefined);
     if (written === undefined) return false;
     try {
       if (sync) await written.sync();
@@ -248,7 +264,11 @@ export class JournalFiles<S> {
   }
 
   /** What was refused is cut off at once where the disk obeys. */
-  async #refused(file: DiskFile, why: unknown, { cutIsGood, mayStand }: { readonly cutIsGood: boolean; readonly mayStand: boolean }): Promise<void> {
+  async #refused(
+    file: DiskFile,
+    why: unknown,
+    { cutIsGood, mayStand }: { readonly cutIsGood: boolean; readonly mayStand: boolean },
+  ): Promise<void> {
     this.#refusals.note('error', why, 'journal: write failed');
     if (!mayStand && cutIsGood) return;
     this.#file = undefined;
@@ -274,7 +294,10 @@ export class JournalFiles<S> {
   }
 
   /** The state and further records into a new file, with the reserve where the disk is full and they may use it. */
-  async #moveOn(records: readonly JournalRecord[], options: { readonly dropOld: boolean; readonly mayUseReserve: boolean }): Promise<void> {
+  async #moveOn(
+    records: readonly JournalRecord[],
+    options: { readonly dropOld: boolean; readonly mayUseReserve: boolean },
+  ): Promise<void> {
     try {
       await this.#rewrite(records, options.dropOld);
     } catch (thrown) {
@@ -334,7 +357,10 @@ export class JournalFiles<S> {
 
 /** Of these names the damaged files that stay as evidence, oldest first. */
 export function damagedKept(names: readonly string[]): readonly string[] {
-  return names.filter((name) => DAMAGED.test(name)).toSorted((a, b) => numberIn(a) - numberIn(b)).slice(-journalLimits.damagedKept);
+  return names
+    .filter((name) => DAMAGED.test(name))
+    .toSorted((a, b) => numberIn(a) - numberIn(b))
+    .slice(-journalLimits.damagedKept);
 }
 
 function numberIn(name: string): number {

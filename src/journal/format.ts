@@ -33,7 +33,10 @@ export function header(): Uint8Array {
 export function frame(record: JournalRecord): Uint8Array {
   const body = new TextEncoder().encode(encodePlain(record));
   if (body.length > journalLimits.recordBytes) {
-    fail('exhausted', `journal record ${record.type}: ${body.length} bytes are more than ${journalLimits.recordBytes}`);
+    fail(
+      'exhausted',
+      `journal record ${record.type}: ${body.length} bytes are more than ${journalLimits.recordBytes}`,
+    );
   }
   const bytes = new Uint8Array(FRAME_BYTES + body.length);
   bytes.set(body, FRAME_BYTES);
@@ -75,14 +78,20 @@ export function parse(bytes: Uint8Array): Parsed {
   if (!hasHeader(bytes)) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
   const format = view.getUint32(8, true);
   if (format > FORMAT) {
-    fail('unsupported', `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`);
+    fail(
+      'unsupported',
+      `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`,
+    );
   }
   const records: JournalRecord[] = [];
   let at = HEADER_BYTES;
   while (at < bytes.length) {
     const length = at + FRAME_BYTES <= bytes.length ? view.getUint32(at, true) : 0;
     const next = at + FRAME_BYTES + length;
-    const record = next <= bytes.length && at + FRAME_BYTES <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
+    const record =
+      next <= bytes.length && at + FRAME_BYTES <= bytes.length
+        ? recordOf(bytes.subarray(at, next))
+        : undefined;
     if (record === undefined) {
       const torn = next >= bytes.length && !holdsRecord(bytes, at + 1);
       return { records, format, validBytes: at, end: torn ? 'torn' : 'damaged' };
@@ -113,14 +122,24 @@ export function searchBudget(bytes: Uint8Array): SearchBudget {
 }
 
 /** The whole record that begins at `at`, and where it ends; undefined where none does, or the budget is used up. */
-export function recordAt(bytes: Uint8Array, at: number, budget?: SearchBudget): { readonly record: JournalRecord; readonly next: number } | undefined {
+export function recordAt(
+  bytes: Uint8Array,
+  at: number,
+  budget?: SearchBudget,
+): { readonly record: JournalRecord; readonly next: number } | undefined {
   if (at + FRAME_BYTES > bytes.length) return undefined;
   // asked of each byte of a damaged file: no object before the length is one that may be
-  const length = ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
+  const length =
+    ((bytes[at] ?? 0) |
+      ((bytes[at + 1] ?? 0) << 8) |
+      ((bytes[at + 2] ?? 0) << 16) |
+      ((bytes[at + 3] ?? 0) << 24)) >>>
+    0;
   const next = at + FRAME_BYTES + length;
   if (length === 0 || length > journalLimits.recordBytes || next > bytes.length) return undefined;
   // a record is a JSON object, one that was masked with spaces after it: other garbage costs no checksum of what follows
-  if (bytes[at + FRAME_BYTES] !== OPENING || (bytes[next - 1] !== CLOSING && bytes[next - 1] !== SPACE)) return undefined;
+  if (bytes[at + FRAME_BYTES] !== OPENING || (bytes[next - 1] !== CLOSING && bytes[next - 1] !== SPACE))
+    return undefined;
   if (budget !== undefined && (budget.bytes -= next - at) < 0) return undefined;
   const record = recordOf(bytes.subarray(at, next));
   return record === undefined ? undefined : { record, next };
@@ -132,7 +151,8 @@ export function recordAt(bytes: Uint8Array, at: number, budget?: SearchBudget): 
  */
 function holdsRecord(bytes: Uint8Array, from: number): boolean {
   const budget = searchBudget(bytes);
-  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) if (recordAt(bytes, at, budget) !== undefined) return true;
+  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1)
+    if (recordAt(bytes, at, budget) !== undefined) return true;
   // the search stopped early: there may be whole records, so the file is kept as damaged and not cut as a torn write
   return budget.bytes < 0;
 }
@@ -141,7 +161,9 @@ function recordOf(framed: Uint8Array): JournalRecord | undefined {
   const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
   if (view.getUint32(4, true) !== checksum(framed)) return undefined;
   try {
-    return decodePlain(new TextDecoder('utf-8', { fatal: true }).decode(framed.subarray(FRAME_BYTES))) as JournalRecord;
+    return decodePlain(
+      new TextDecoder('utf-8', { fatal: true }).decode(framed.subarray(FRAME_BYTES)),
+    ) as JournalRecord;
   } catch {
     return undefined;
   }

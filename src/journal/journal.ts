@@ -51,7 +51,10 @@ interface Pending {
 export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJournal<S>> {
   const { disk, fold, log } = options;
   const names = await disk.list();
-  const numbers = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
+  const numbers = names
+    .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+    .map(Number)
+    .toSorted((a, b) => b - a);
   const newest = numbers[0];
   const bytes = newest === undefined ? undefined : await disk.read(`journal.${newest}`);
   const parsed = bytes === undefined ? undefined : parse(bytes);
@@ -65,7 +68,8 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
   await files.begin(good, { format: parsed?.format, hasSecrets });
   const keptAs = damaged && newest !== undefined ? await keepAside(options, newest) : '';
   const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
-  if (droppedBytes > 0) log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
+  if (droppedBytes > 0)
+    log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
   await files.tidy(names);
   const allKept = [...damagedKept(names), ...(keptAs === '' ? [] : [keptAs])];
   await maskDamaged(options, allKept);
@@ -106,7 +110,8 @@ class Writer implements JournalPort {
   }
 
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void> {
-    if (this.#closed) return Promise.reject(new FaultError(fault('notReady', 'journal append: the journal is closed')));
+    if (this.#closed)
+      return Promise.reject(new FaultError(fault('notReady', 'journal append: the journal is closed')));
     if (this.#queue.length >= journalLimits.pendingAppends) {
       const message = `journal append: ${journalLimits.pendingAppends} appends wait already`;
       return Promise.reject(new FaultError(fault('exhausted', message)));
@@ -129,7 +134,8 @@ class Writer implements JournalPort {
 
   async #work(): Promise<void> {
     // bounded by the queue, which is bounded itself
-    while (this.#parts.length + this.#queue.length > 0) await this.#commit(this.#parts.shift() ?? this.#queue.splice(0));
+    while (this.#parts.length + this.#queue.length > 0)
+      await this.#commit(this.#parts.shift() ?? this.#queue.splice(0));
     this.#working = undefined;
   }
 
@@ -156,11 +162,13 @@ class Writer implements JournalPort {
           }
         }
         if (isCertain || this.#closed || tries >= journalLimits.doubtTries) {
-          if (!isCertain) this.#log.error({ tries }, 'journal: a refused record may be read by the next start');
+          if (!isCertain)
+            this.#log.error({ tries }, 'journal: a refused record may be read by the next start');
           for (const pending of group) pending.reject(error);
           return;
         }
-        for (const pending of [...this.#parts.splice(0).flat(), ...this.#queue.splice(0)]) pending.reject(error);
+        for (const pending of [...this.#parts.splice(0).flat(), ...this.#queue.splice(0)])
+          pending.reject(error);
       }
       await this.#pause();
     }

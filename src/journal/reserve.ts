@@ -28,7 +28,10 @@ export class Reserve {
     const { disk, refusals } = this.#place;
     const name = `${RESERVE}.new`;
     try {
-      await closeUnused(refusals, await writtenWhole(this.#place, name, new Uint8Array(journalLimits.reserveBytes)));
+      await closeUnused(
+        refusals,
+        await writtenWhole(this.#place, name, new Uint8Array(journalLimits.reserveBytes)),
+      );
       await disk.rename(name, RESERVE);
       this.#isThere = true;
       return undefined;

@@ -9,7 +9,11 @@ export interface Place {
 }
 
 /** A new file with these bytes, synced, open for append; on failure nothing has changed. */
-export async function writtenWhole({ disk, refusals }: Place, name: string, bytes: Uint8Array): Promise<DiskFile> {
+export async function writtenWhole(
+  { disk, refusals }: Place,
+  name: string,
+  bytes: Uint8Array,
+): Promise<DiskFile> {
   await disk.unlink(name);
   const file = await disk.create(name);
   try {

@@ -27,7 +27,8 @@ const FORMAT = 1;
 /** End of the name of a file that is being written. */
 const UNFINISHED = '.new';
 /** Neither a FIFO nor a link in its place is waited for or followed (F89). */
-const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const NEW_FILE =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface Attachment {
   readonly id: SandboxId;
@@ -77,7 +78,12 @@ export class AttachmentCache {
   /** Keeps the answer of ADD. Its name is not waited for: without it DEL has no `prevResult`, which plugins must take. */
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
     const { complete, result } = kept;
-    const text = JSON.stringify({ format: FORMAT, complete, cniVersion: result.cniVersion, result: result.raw });
+    const text = JSON.stringify({
+      format: FORMAT,
+      complete,
+      cniVersion: result.cniVersion,
+      result: result.raw,
+    });
     await this.#write(id, `${id}.result`, text);
   }
 
@@ -116,12 +122,15 @@ export class AttachmentCache {
   async tidy(): Promise<void> {
     try {
       const names = (await readdir(this.#dir)).filter((name) => name.endsWith(UNFINISHED));
-      const results = await Promise.allSettled(names.map((name) => rm(join(this.#dir, name), { recursive: true, force: true })));
+      const results = await Promise.allSettled(
+        names.map((name) => rm(join(this.#dir, name), { recursive: true, force: true })),
+      );
       // one that stays keeps no other
       const failed = results.find((one) => one.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT') throw new FaultError(toFault(error, `unfinished files in ${this.#dir}`));
+      if (codeOf(error) !== 'ENOENT')
+        throw new FaultError(toFault(error, `unfinished files in ${this.#dir}`));
     }
   }
 
@@ -135,7 +144,9 @@ export class AttachmentCache {
       if (codeOf(error) === 'ENOENT') return [];
       throw new FaultError(toFault(error, `list of network attachments in ${this.#dir}`));
     }
-    const ids = names.flatMap((name) => (name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : []));
+    const ids = names.flatMap((name) =>
+      name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : [],
+    );
     return ids.toSorted();
   }
 
@@ -201,5 +212,12 @@ function attachmentOf(id: SandboxId, object: JsonObject): Attachment | undefined
   if (member(object, 'format') !== FORMAT || !parsed.ok || !ifName || cniArgs === undefined) return undefined;
   if (runtimeConfig === undefined || pluginDirs === undefined) return undefined;
   const isText = (value: Json): value is string => typeof value === 'string';
-  return { id, ifName, network: parsed.network, pluginDirs: pluginDirs.filter(isText), cniArgs, runtimeConfig };
+  return {
+    id,
+    ifName,
+    network: parsed.network,
+    pluginDirs: pluginDirs.filter(isText),
+    cniArgs,
+    runtimeConfig,
+  };
 }

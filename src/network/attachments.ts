@@ -51,8 +51,17 @@ export class Attachments {
     let result: CniResult | undefined;
     for (const [at, plugin] of network.plugins.entries()) {
       try {
-        const { stdout } = await chain(plugin, result === undefined ? undefined : resultIn(result, network.cniVersion));
-        result = usable(stdout, attachment, plugin, `${attempted}: plugin ${plugin.type}`, at === network.plugins.length - 1);
+        const { stdout } = await chain(
+          plugin,
+          result === undefined ? undefined : resultIn(result, network.cniVersion),
+        );
+        result = usable(
+          stdout,
+          attachment,
+          plugin,
+          `${attempted}: plugin ${plugin.type}`,
+          at === network.plugins.length - 1,
+        );
       } catch (error) {
         // F51: the plugins that did run get what they answered back at DEL
         if (result !== undefined) await this.#cache.keepResult(id, { complete: false, result });
@@ -67,7 +76,9 @@ export class Attachments {
   async #addAgain(id: SandboxId, ifName: string, attempted: string): Promise<readonly string[]> {
     const kept = await this.#cache.readResult(id);
     if (kept?.complete === true) return ipsOf(kept.result, ifName, id, attempted);
-    return fail('wrongState', `${attempted}: an earlier ADD did not end well and its DEL is still owed`, { subject: id });
+    return fail('wrongState', `${attempted}: an earlier ADD did not end well and its DEL is still owed`, {
+      subject: id,
+    });
   }
 
   /**
@@ -88,7 +99,11 @@ export class Attachments {
     const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
     const budget = { leftMs: context.timeoutMs };
     const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
-    await deleteAll(network, (plugin, pluginsLeft) => chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft)), attempted);
+    await deleteAll(
+      network,
+      (plugin, pluginsLeft) => chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft)),
+      attempted,
+    );
     const on = 'rules left by CNI plugins';
     context.note?.(on);
     await this.#firewall.clean(attachment, kept, {
@@ -111,7 +126,13 @@ export class Attachments {
     }
     const { network } = attachment;
     if (network.disableCheck || !atLeast(network.cniVersion, '0.4.0')) return undefined;
-    const chain = this.#chain(attachment, 'CHECK', netnsPath, `CNI CHECK of sandbox ${id} in network ${network.name}`, context);
+    const chain = this.#chain(
+      attachment,
+      'CHECK',
+      netnsPath,
+      `CNI CHECK of sandbox ${id} in network ${network.name}`,
+      context,
+    );
     const prevResult = resultIn(kept.result, network.cniVersion);
     for (const plugin of network.plugins) await chain(plugin, prevResult);
     return undefined;
@@ -127,9 +148,15 @@ export class Attachments {
     budget: Budget = { leftMs: context.timeoutMs },
   ) {
     const { id, network } = attachment;
-    return async (plugin: PluginConf, prevResult: JsonObject | undefined, shareMs = budget.leftMs): Promise<{ stdout: string }> => {
+    return async (
+      plugin: PluginConf,
+      prevResult: JsonObject | undefined,
+      shareMs = budget.leftMs,
+    ): Promise<{ stdout: string }> => {
       if (shareMs <= 0) {
-        fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, { subject: id });
+        fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, {
+          subject: id,
+        });
       }
       const on = `CNI ${command} ${plugin.type}`;
       context.note?.(on);
@@ -157,7 +184,11 @@ export class Attachments {
  * alike (its agent is away, or its executable) would have each new try of a pod take an address that nobody gives back
  * (containerd/containerd#12130). DEL of what is gone must succeed (spec, "DEL"), so all of it can be tried again.
  */
-async function deleteAll(network: Network, del: (plugin: PluginConf, pluginsLeft: number) => Promise<unknown>, attempted: string): Promise<void> {
+async function deleteAll(
+  network: Network,
+  del: (plugin: PluginConf, pluginsLeft: number) => Promise<unknown>,
+  attempted: string,
+): Promise<void> {
   const failures: FaultError[] = [];
   for (const [at, plugin] of network.plugins.toReversed().entries()) {
     try {
@@ -176,16 +207,26 @@ async function deleteAll(network: Network, del: (plugin: PluginConf, pluginsLeft
   throw new FaultError({ ...first.fault, message: `${first.fault.message}; ${more}` });
 }
 
-function usable(stdout: string, attachment: Attachment, plugin: PluginConf, what: string, last: boolean): CniResult {
+function usable(
+  stdout: string,
+  attachment: Attachment,
+  plugin: PluginConf,
+  what: string,
+  last: boolean,
+): CniResult {
   const parsed = parseResult(stdout, attachment.network.cniVersion);
-  if (!parsed.ok) return fail('outside', `${what}: its result can't be used: ${parsed.reason}`, { subject: attachment.id });
-  if (last) ipsOf(parsed.result, attachment.ifName, attachment.id, `${what} as the last one (${plugin.type})`);
+  if (!parsed.ok)
+    return fail('outside', `${what}: its result can't be used: ${parsed.reason}`, { subject: attachment.id });
+  if (last)
+    ipsOf(parsed.result, attachment.ifName, attachment.id, `${what} as the last one (${plugin.type})`);
   return parsed.result;
 }
 
 function ipsOf(result: CniResult, ifName: string, id: SandboxId, what: string): readonly string[] {
   const ips = podIps(result, ifName);
-  return ips.ok ? ips.ips : fail('outside', `${what}: the result can't be used: ${ips.reason}`, { subject: id });
+  return ips.ok
+    ? ips.ips
+    : fail('outside', `${what}: the result can't be used: ${ips.reason}`, { subject: id });
 }
 
 /** One run of a plugin that is about no attachment. */
@@ -198,11 +239,15 @@ interface NetworkCall extends ChainContext {
  * Why the network can't serve ADD: a plugin is absent, does not speak the network's
  * version (VERSION), or says so itself (STATUS, from 1.1.0). Empty when it can.
  */
-export async function networkProblem(network: Network, call: NetworkCall & { readonly skipVersion?: boolean }): Promise<string> {
+export async function networkProblem(
+  network: Network,
+  call: NetworkCall & { readonly skipVersion?: boolean },
+): Promise<string> {
   for (const plugin of network.plugins) {
     try {
       if (call.skipVersion !== true) await checkVersion(network, plugin, call);
-      if (atLeast(network.cniVersion, '1.1.0')) await run(network, plugin, 'STATUS', pluginRequest(network, plugin), call);
+      if (atLeast(network.cniVersion, '1.1.0'))
+        await run(network, plugin, 'STATUS', pluginRequest(network, plugin), call);
     } catch (error) {
       return toFault(error).message;
     }
@@ -216,7 +261,10 @@ async function checkVersion(network: Network, plugin: PluginConf, call: NetworkC
   const what = `CNI VERSION in network ${network.name}: plugin ${plugin.type}`;
   if (versions === undefined) fail('outside', `${what}: no list of versions in its answer: ${quote(stdout)}`);
   if (!versions.includes(network.cniVersion)) {
-    fail('outside', `${what}: it speaks ${quote(versions.join(', '))}, the network's configuration is in ${network.cniVersion}`);
+    fail(
+      'outside',
+      `${what}: it speaks ${quote(versions.join(', '))}, the network's configuration is in ${network.cniVersion}`,
+    );
   }
 }
 
@@ -246,7 +294,13 @@ export async function collectGarbage(
   if (first !== undefined) throw first;
 }
 
-async function run(network: Network, plugin: PluginConf, command: CniCommand, stdin: JsonObject, call: NetworkCall) {
+async function run(
+  network: Network,
+  plugin: PluginConf,
+  command: CniCommand,
+  stdin: JsonObject,
+  call: NetworkCall,
+) {
   const on = `CNI ${command} ${plugin.type}`;
   call.note?.(on);
   return runPlugin(call.runTool, {

@@ -33,11 +33,20 @@ export async function loadConfDir(confDir: string): Promise<ConfDir> {
     else files.push({ file, text: content, plugins });
   }
   const loaded = parseNetworks(files);
-  return { networks: loaded.networks, skipped: [...unread, ...loaded.skipped], problem: '', empty: names.length === 0 };
+  return {
+    networks: loaded.networks,
+    skipped: [...unread, ...loaded.skipped],
+    problem: '',
+    empty: names.length === 0,
+  };
 }
 
 /** Files of the plugins that join a network's chain; all of them, or what is wrong with the first bad one. */
-async function readFolder(confDir: string, folder: string, left: { bytes: number }): Promise<ConfFile[] | SkippedFile> {
+async function readFolder(
+  confDir: string,
+  folder: string,
+  left: { bytes: number },
+): Promise<ConfFile[] | SkippedFile> {
   const names = await namesIn(join(confDir, folder), (file) => isConfFile(file) && file.endsWith('.conf'));
   if (typeof names === 'string') return { file: folder, reason: names };
   const files: ConfFile[] = [];
@@ -57,7 +66,8 @@ async function namesIn(directory: string, isWanted: (file: string) => boolean): 
     let entries = 0;
     for await (const entry of await opendir(directory)) {
       entries += 1;
-      if (entries > networkLimits.confDirEntries) return `${directory} has more than ${networkLimits.confDirEntries} entries`;
+      if (entries > networkLimits.confDirEntries)
+        return `${directory} has more than ${networkLimits.confDirEntries} entries`;
       if (isWanted(entry.name)) names.push(entry.name);
     }
   } catch (error) {
@@ -67,7 +77,11 @@ async function namesIn(directory: string, isWanted: (file: string) => boolean): 
 }
 
 /** The text of `file` below the directory, whose bytes are taken off what is left of all files' bound. */
-async function readConf(confDir: string, file: string, left: { bytes: number }): Promise<string | SkippedFile> {
+async function readConf(
+  confDir: string,
+  file: string,
+  left: { bytes: number },
+): Promise<string | SkippedFile> {
   const no = (reason: string): SkippedFile => ({ file, reason });
   try {
     // O_NONBLOCK: the open of a FIFO would wait for a writer for ever, and hold a thread of the pool
@@ -75,8 +89,10 @@ async function readConf(confDir: string, file: string, left: { bytes: number }):
     try {
       const facts = await handle.stat();
       if (!facts.isFile()) return no('not a regular file');
-      if (facts.size > networkLimits.confFileBytes) return no(`more than ${networkLimits.confFileBytes} bytes`);
-      if (facts.size > left.bytes) return no(`all files together have more than ${networkLimits.confTotalBytes} bytes`);
+      if (facts.size > networkLimits.confFileBytes)
+        return no(`more than ${networkLimits.confFileBytes} bytes`);
+      if (facts.size > left.bytes)
+        return no(`all files together have more than ${networkLimits.confTotalBytes} bytes`);
       // one byte more than the size: a file that grows meanwhile is half-written
       const { bytesRead, buffer } = await handle.read(Buffer.alloc(facts.size + 1), 0, facts.size + 1, 0);
       if (bytesRead !== facts.size) return no('it changed while it was read');

@@ -30,7 +30,9 @@ export interface Network {
   readonly plugins: readonly PluginConf[];
 }
 
-export type Parsed = { readonly ok: true; readonly network: Network } | { readonly ok: false; readonly reason: string };
+export type Parsed =
+  | { readonly ok: true; readonly network: Network }
+  | { readonly ok: false; readonly reason: string };
 
 export interface ConfFile {
   /** File name without its directory. */
@@ -149,7 +151,9 @@ export function parseSingle(text: string): Parsed {
 function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
   const name = asString(member(raw, 'name')) ?? '';
   if (!isNetworkName(name)) {
-    return no(`the network name ${JSON.stringify(name.slice(0, 64))} is not letters, digits, "_", "." or "-"`);
+    return no(
+      `the network name ${JSON.stringify(name.slice(0, 64))} is not letters, digits, "_", "." or "-"`,
+    );
   }
   const version = chooseVersion(raw);
   if (typeof version !== 'string') return no(version.reason);
@@ -178,7 +182,8 @@ function parsePlugin(value: Json): PluginConf | string {
   const raw = asObject(value);
   if (raw === undefined) return 'not an object';
   const type = asString(member(raw, 'type')) ?? '';
-  if (!isPluginType(type)) return `type ${JSON.stringify(type.slice(0, 64))} is not the file name of a plugin`;
+  if (!isPluginType(type))
+    return `type ${JSON.stringify(type.slice(0, 64))} is not the file name of a plugin`;
   // a delegate is started by the plugin with our CNI_PATH and our rights, so its name is checked alike (S50)
   for (const key of ['ipam', 'delegate']) {
     const delegate = asObject(member(raw, key));
@@ -205,10 +210,15 @@ function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
   const own = member(raw, 'cniVersion') ?? '0.1.0';
   const more = member(raw, 'cniVersions') ?? [];
   const listed = asArray(more);
-  if (typeof own !== 'string' || listed === undefined) return { reason: 'cniVersion is not a string, or cniVersions not a list' };
+  if (typeof own !== 'string' || listed === undefined)
+    return { reason: 'cniVersion is not a string, or cniVersions not a list' };
   const asked = [own === '' ? '0.1.0' : own, ...listed.map((item) => asString(item) ?? '')];
   const best = CNI_VERSIONS.findLast((version) => asked.includes(version));
-  return best ?? { reason: `cniVersion ${JSON.stringify(own.slice(0, 64))} is not one of ${CNI_VERSIONS.join(', ')}` };
+  return (
+    best ?? {
+      reason: `cniVersion ${JSON.stringify(own.slice(0, 64))} is not one of ${CNI_VERSIONS.join(', ')}`,
+    }
+  );
 }
 
 // the reference library reads these from a string too

@@ -65,7 +65,8 @@ export function defaultNetwork(options: DefaultNetworkOptions): Network {
  */
 export async function removeBridge(runTool: RunTool, bridge: string, signal?: AbortSignal): Promise<void> {
   const attempted = `remove bridge ${bridge}`;
-  if (!INTERFACE_NAME.test(bridge)) fail('invalidRequest', `${attempted}: no name of an interface`, { subject: bridge });
+  if (!INTERFACE_NAME.test(bridge))
+    fail('invalidRequest', `${attempted}: no name of an interface`, { subject: bridge });
   const ip = await findExecutable('ip', TOOL_DIRS);
   if (ip === undefined) {
     return fail('outside', `${attempted}: no program ip in ${TOOL_DIRS.join(', ')}`, { subject: bridge });
@@ -80,5 +81,7 @@ export async function removeBridge(runTool: RunTool, bridge: string, signal?: Ab
   });
   const said = decode(result.stderr);
   if (result.exitCode === 0 || /Cannot find device/u.test(said)) return undefined;
-  return fail('outside', `${attempted}: ip link delete: exit code ${result.exitCode}: ${quote(said)}`, { subject: bridge });
+  return fail('outside', `${attempted}: ip link delete: exit code ${result.exitCode}: ${quote(said)}`, {
+    subject: bridge,
+  });
 }

@@ -91,7 +91,10 @@ class CniDriver implements NetworkDriver {
     try {
       await this.#cache.tidy();
     } catch (error) {
-      this.#options.log.warn({ fault: toFault(error) }, 'unfinished files of network attachments could not be deleted');
+      this.#options.log.warn(
+        { fault: toFault(error) },
+        'unfinished files of network attachments could not be deleted',
+      );
     }
   }
 
@@ -146,11 +149,9 @@ class CniDriver implements NetworkDriver {
     const { network } = this.#watch.state();
     if (network === undefined) return;
     if (this.#running > 0 || this.#collecting !== undefined) {
-      fail(
-        'notReady',
-        `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`,
-        { subject: network.name },
-      );
+      fail('notReady', `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`, {
+        subject: network.name,
+      });
     }
     const work = this.#collectNow(network, fx);
     this.#collecting = work.then(
@@ -168,7 +169,11 @@ class CniDriver implements NetworkDriver {
     const ids = await this.#cache.list();
     if (ids.length > networkLimits.attachments) {
       const { cacheDir } = this.#options;
-      fail('exhausted', `list of network attachments in ${cacheDir}: more than ${networkLimits.attachments}`, { subject: cacheDir });
+      fail(
+        'exhausted',
+        `list of network attachments in ${cacheDir}: more than ${networkLimits.attachments}`,
+        { subject: cacheDir },
+      );
     }
     const valid = ids.map((id) => ({ id, ifName: IF_NAME }));
     const { runTool, pluginDirs } = this.#options;
@@ -179,7 +184,8 @@ class CniDriver implements NetworkDriver {
     const { id, spec } = input;
     const state = this.#watch.state();
     const { network } = state;
-    if (network === undefined) return fail('notReady', `CNI ${command} of sandbox ${id}: ${state.message}`, { subject: id });
+    if (network === undefined)
+      return fail('notReady', `CNI ${command} of sandbox ${id}: ${state.message}`, { subject: id });
     const { namespace: podNamespace, name: podName, uid: podUid } = spec.key;
     return {
       id,

@@ -27,10 +27,14 @@ export function chainName(networkName: string, containerId: string, prefix: '' |
 }
 
 /** The chains that the attachment's plugins may have made in the nat table, by family. */
-export function ownChains(attachment: Attachment, kept: KeptResult | undefined): readonly { family: Family; chain: string }[] {
+export function ownChains(
+  attachment: Attachment,
+  kept: KeptResult | undefined,
+): readonly { family: Family; chain: string }[] {
   const { network, id, runtimeConfig } = attachment;
   const chains: string[] = [];
-  if (network.plugins.some(({ raw }) => member(raw, 'ipMasq') === true)) chains.push(chainName(network.name, id));
+  if (network.plugins.some(({ raw }) => member(raw, 'ipMasq') === true))
+    chains.push(chainName(network.name, id));
   const ports = asArray(member(runtimeConfig, 'portMappings')) ?? [];
   if (ports.length > 0 && network.plugins.some(({ type }) => type === 'portmap')) {
     chains.push(chainName(network.name, id, 'DN-'));
@@ -46,7 +50,9 @@ function families(kept: KeptResult | undefined): readonly Family[] {
 
 /** The lines of `iptables-save -t nat` that jump to the chain. */
 export function jumpsTo(saved: string, chain: string): readonly string[] {
-  return saved.split('\n').filter((line) => line.startsWith('-A ') && / -[jg] (\S+)$/u.exec(line.trimEnd())?.[1] === chain);
+  return saved
+    .split('\n')
+    .filter((line) => line.startsWith('-A ') && / -[jg] (\S+)$/u.exec(line.trimEnd())?.[1] === chain);
 }
 
 /** What `iptables-restore --noflush` needs to take away a chain and the rules that jump to it, all at once. */
@@ -81,11 +87,7 @@ export class Firewall {
    * Idempotent; one process of some 3 ms per chain when nothing is left.
    * Throws `outside` or `timedOut` when iptables does not do it.
    */
-  async clean(
-    attachment: Attachment,
-    kept: KeptResult | undefined,
-    cleaning: Cleaning,
-  ): Promise<boolean> {
+  async clean(attachment: Attachment, kept: KeptResult | undefined, cleaning: Cleaning): Promise<boolean> {
     const chains = ownChains(attachment, kept);
     const run: Run = async (argv, stdin = '') => this.#run(attachment.id, argv, stdin, cleaning);
     const left = await Promise.all(
@@ -105,7 +107,8 @@ export class Firewall {
     if (result.exitCode === 0) return true;
     const said = decode(result.stderr);
     // of an absent chain the nft flavour says "incompatible", the legacy one "No chain"; a kernel without the table has no rules
-    if (/No chain|does not exist|is incompatible|Table does not exist|can't initialize/iu.test(said)) return false;
+    if (/No chain|does not exist|is incompatible|Table does not exist|can't initialize/iu.test(said))
+      return false;
     return fail(
       'outside',
       `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`,
@@ -118,15 +121,15 @@ export class Firewall {
     const restore = await this.#tool(family, 'tables-restore');
     const attempted = `rules of sandbox ${id} in chain ${chain}`;
     if (save === undefined || restore === undefined) {
-      fail(
-        'outside',
-        `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`,
-        { subject: id },
-      );
+      fail('outside', `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`, {
+        subject: id,
+      });
     }
     const saved = await run([save, '-t', 'nat']);
     if (saved.exitCode !== 0 || saved.truncated) {
-      fail('outside', `${attempted}: ${save}: exit code ${saved.exitCode}: ${quote(decode(saved.stderr))}`, { subject: id });
+      fail('outside', `${attempted}: ${save}: exit code ${saved.exitCode}: ${quote(decode(saved.stderr))}`, {
+        subject: id,
+      });
     }
     const input = removal(jumpsTo(decode(saved.stdout), chain), chain);
     const restored = await run([restore, '-w', '--noflush'], input);

@@ -42,7 +42,9 @@ export class NetnsPlace {
       // one that was there is of an earlier try
       if (isNew || !(await isNamespacePin(path))) await mountBind({ source: pin, target: path });
     } catch (error) {
-      throw new FaultError(toFault(error, `show the network namespace of sandbox ${id} at ${path} (network.netns_dir)`));
+      throw new FaultError(
+        toFault(error, `show the network namespace of sandbox ${id} at ${path} (network.netns_dir)`),
+      );
     }
     return path;
   }

@@ -71,7 +71,14 @@ export interface PluginCall {
 }
 
 /** Directories in which plugins and troupe find iptables, ip and their like; a fixed list, not the daemon's PATH. */
-export const TOOL_DIRS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
+export const TOOL_DIRS = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+] as const;
 
 /** Path of the first executable regular file `name` in `dirs`; undefined when none has it. */
 export async function findExecutable(name: string, dirs: readonly string[]): Promise<string | undefined> {
@@ -97,7 +104,8 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
   const what = `${call.attempted}: plugin ${call.type}`;
   const options = { subject: call.subject };
   const path = await findExecutable(call.type, call.pluginDirs);
-  if (path === undefined) fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
+  if (path === undefined)
+    fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
   const argv = [path];
   const { onSpawn } = call;
   const result = await runNamed(runTool, what, {
@@ -110,7 +118,8 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
     ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
   });
   call.onEnd?.(result.durationMs);
-  if (result.timedOut) fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
+  if (result.timedOut)
+    fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
   if (result.truncated && result.stdout.length >= networkLimits.pluginOutputBytes) {
     fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
   }
@@ -152,7 +161,8 @@ function environment(call: PluginCall): Record<string, string> {
 }
 
 /** No code is reserved for a used-up pool; these are the words of host-local, whereabouts and the cloud vendors' plugins. */
-const POOL_USED_UP = /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu;
+const POOL_USED_UP =
+  /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu;
 
 interface PluginError {
   readonly kind: FaultKind;
@@ -189,7 +199,12 @@ export function pluginRequest(
   runtimeConfig: JsonObject = {},
   prevResult?: JsonObject,
 ): JsonObject {
-  const { capabilities: _capabilities, prevResult: _prevResult, runtimeConfig: _runtimeConfig, ...own } = plugin.raw;
+  const {
+    capabilities: _capabilities,
+    prevResult: _prevResult,
+    runtimeConfig: _runtimeConfig,
+    ...own
+  } = plugin.raw;
   const granted = Object.entries(runtimeConfig).filter(([key]) => plugin.capabilities.includes(key));
   return {
     ...own,
@@ -205,7 +220,12 @@ export function pluginRequest(
  * character would add arguments of its own, such as the pod's address (S66):
  * refused as `invalidRequest`.
  */
-export function cniArgs(pod: { podNamespace: string; podName: string; podUid: string; sandboxId: string }): string {
+export function cniArgs(pod: {
+  podNamespace: string;
+  podName: string;
+  podUid: string;
+  sandboxId: string;
+}): string {
   const pairs = [
     ['K8S_POD_NAMESPACE', pod.podNamespace, 'metadata.namespace'],
     ['K8S_POD_NAME', pod.podName, 'metadata.name'],
@@ -215,7 +235,9 @@ export function cniArgs(pod: { podNamespace: string; podName: string; podUid: st
   for (const [, value, field] of pairs) {
     if (/[;=\p{Cc}\p{Zl}\p{Zp}]/u.test(value)) {
       const what = `network of pod ${pod.podNamespace}/${pod.podName}`;
-      fail('invalidRequest', `${what}: ${field} holds ";", "=" or a control character`, { subject: pod.sandboxId });
+      fail('invalidRequest', `${what}: ${field} holds ";", "=" or a control character`, {
+        subject: pod.sandboxId,
+      });
     }
   }
   return ['IgnoreUnknown=1', ...pairs.map(([key, value]) => `${key}=${value}`)].join(';');

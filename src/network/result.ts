@@ -62,7 +62,8 @@ class BadResult extends Error {}
  */
 export function parseResult(text: string, asked: CniVersion): ParsedResult {
   const raw = parseObject(text);
-  if (raw === undefined) return { ok: false, reason: text.trim() === '' ? 'it is empty' : 'it is not a JSON object' };
+  if (raw === undefined)
+    return { ok: false, reason: text.trim() === '' ? 'it is empty' : 'it is not a JSON object' };
   try {
     return { ok: true, result: readResult(raw, asked) };
   } catch (error) {
@@ -78,8 +79,12 @@ function readResult(raw: JsonObject, asked: CniVersion): CniResult {
   const dns = readDns(member(raw, 'dns'));
   if (!atLeast(cniVersion, '0.3.0')) return { cniVersion, interfaces: [], ...readOld(raw), dns, raw };
   const interfaces = list(raw, 'interfaces', networkLimits.resultInterfaces).map(readInterface);
-  const ips = list(raw, 'ips', networkLimits.resultIps).map((value, at) => readIp(value, at, interfaces.length));
-  const routes = list(raw, 'routes', networkLimits.resultRoutes).map((value, at) => readRoute(value, `routes[${at}]`));
+  const ips = list(raw, 'ips', networkLimits.resultIps).map((value, at) =>
+    readIp(value, at, interfaces.length),
+  );
+  const routes = list(raw, 'routes', networkLimits.resultRoutes).map((value, at) =>
+    readRoute(value, `routes[${at}]`),
+  );
   return { cniVersion, interfaces, ips, routes, dns, raw };
 }
 
@@ -106,7 +111,11 @@ function readInterface(value: Json, at: number): CniInterface {
   const name = text(object, 'name', `interfaces[${at}]`);
   // a kernel interface's name: 1 to 15 bytes without "/" and blanks (net/core/dev.c, dev_valid_name); others' are longer
   if (name === '' || /[\s/]/u.test(name)) bad(`interfaces[${at}].name is not an interface's name`);
-  return { name, mac: text(object, 'mac', `interfaces[${at}]`), sandbox: text(object, 'sandbox', `interfaces[${at}]`) };
+  return {
+    name,
+    mac: text(object, 'mac', `interfaces[${at}]`),
+    sandbox: text(object, 'sandbox', `interfaces[${at}]`),
+  };
 }
 
 function readIp(value: Json, at: number, interfaceCount: number): CniIp {
@@ -114,12 +123,14 @@ function readIp(value: Json, at: number, interfaceCount: number): CniIp {
   const object = asObject(value) ?? bad(`${where} is not an object`);
   const address = readCidr(member(object, 'address'), `${where}.address`);
   const version = member(object, 'version');
-  if (version !== undefined && version !== String(address.family)) bad(`${where}.version is not that of its address`);
+  if (version !== undefined && version !== String(address.family))
+    bad(`${where}.version is not that of its address`);
   const index = member(object, 'interface');
   if (index === undefined || index === null) {
     return { ...address, gateway: readGateway(object, where), interface: undefined };
   }
-  if (typeof index !== 'number' || index < 0 || index >= interfaceCount) bad(`${where}.interface is no index of interfaces`);
+  if (typeof index !== 'number' || index < 0 || index >= interfaceCount)
+    bad(`${where}.interface is no index of interfaces`);
   return { ...address, gateway: readGateway(object, where), interface: index as number };
 }
 
@@ -133,9 +144,12 @@ function readRoute(value: Json, where: string): CniRoute {
 }
 
 function readDns(value: Json | undefined): CniDns {
-  const object = value === undefined || value === null ? {} : (asObject(value) ?? bad('dns is not an object'));
+  const object =
+    value === undefined || value === null ? {} : (asObject(value) ?? bad('dns is not an object'));
   const strings = (key: string): string[] =>
-    list(object, key, networkLimits.resultIps).map((item) => asString(item) ?? bad(`dns.${key} holds what is no string`));
+    list(object, key, networkLimits.resultIps).map(
+      (item) => asString(item) ?? bad(`dns.${key} holds what is no string`),
+    );
   return {
     nameservers: strings('nameservers'),
     domain: text(object, 'domain', 'dns'),
@@ -150,7 +164,10 @@ function readGateway(object: JsonObject, where: string): string {
   return gateway;
 }
 
-function readCidr(value: Json | undefined, where: string): { family: 4 | 6; ip: string; prefixLength: number } {
+function readCidr(
+  value: Json | undefined,
+  where: string,
+): { family: 4 | 6; ip: string; prefixLength: number } {
   const cidr = splitCidr(asString(value) ?? bad(`${where} is missing`));
   return cidr ?? bad(`${where} is not an address with a prefix length`);
 }
@@ -246,7 +263,10 @@ export function resultIn(result: CniResult, version: CniVersion): JsonObject {
       ...(ip.gateway === '' ? {} : { gateway: ip.gateway }),
       ...(ip.interface === undefined ? {} : { interface: ip.interface }),
     })),
-    routes: result.routes.map((route, at) => ({ ...newFields(result, 'routes', at, version), ...routeJson(route) })),
+    routes: result.routes.map((route, at) => ({
+      ...newFields(result, 'routes', at, version),
+      ...routeJson(route),
+    })),
     dns,
   };
 }

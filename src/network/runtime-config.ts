@@ -41,12 +41,19 @@ export function runtimeValues({ id, spec }: SandboxInput): JsonObject {
 }
 
 /** The members of `values` that at least one of the capability lists names; the rest (annotations above all) is not kept. */
-export function declaredValues(values: JsonObject, plugins: readonly { readonly capabilities: readonly string[] }[]): JsonObject {
+export function declaredValues(
+  values: JsonObject,
+  plugins: readonly { readonly capabilities: readonly string[] }[],
+): JsonObject {
   const declared = new Set(plugins.flatMap(({ capabilities }) => capabilities));
   return Object.fromEntries(Object.entries(values).filter(([key]) => declared.has(key)));
 }
 
-function dnsValue(dns: { servers: readonly string[]; searches: readonly string[]; options: readonly string[] }): Json {
+function dnsValue(dns: {
+  servers: readonly string[];
+  searches: readonly string[];
+  options: readonly string[];
+}): Json {
   return { servers: dns.servers, searches: dns.searches, options: dns.options };
 }
 
@@ -55,7 +62,17 @@ function rates(direction: 'ingress' | 'egress', rate: number | undefined): JsonO
 }
 
 const SUFFIX: Readonly<Record<string, number>> = {
-  '': 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30, Ti: 2 ** 40, Pi: 2 ** 50,
+  '': 1,
+  k: 1e3,
+  M: 1e6,
+  G: 1e9,
+  T: 1e12,
+  P: 1e15,
+  Ki: 2 ** 10,
+  Mi: 2 ** 20,
+  Gi: 2 ** 30,
+  Ti: 2 ** 40,
+  Pi: 2 ** 50,
 };
 
 // a resource.Quantity of Kubernetes: decimal number, then a suffix or an exponent

@@ -126,7 +126,10 @@ export class NetworkWatch {
       await this.#once().catch((error: unknown) => {
         // a directory that can't be read: looked at again as ever
         this.#state = notReady(`read ${this.#options.confDir}: ${toFault(error).message}`);
-        this.#options.log.warn({ confDir: this.#options.confDir, fault: toFault(error) }, 'read the CNI configuration: failed');
+        this.#options.log.warn(
+          { confDir: this.#options.confDir, fault: toFault(error) },
+          'read the CNI configuration: failed',
+        );
       });
     } while (this.#again && !this.#stopped);
     this.#scan = undefined;
@@ -144,7 +147,12 @@ export class NetworkWatch {
     if (this.#stopped) return;
     const before = this.#state;
     this.#state = state;
-    if (before.ready === state.ready && before.message === state.message && before.network?.name === state.network?.name) return;
+    if (
+      before.ready === state.ready &&
+      before.message === state.message &&
+      before.network?.name === state.network?.name
+    )
+      return;
     const fields = { network: state.network?.name ?? '', ready: state.ready };
     if (state.ready) this.#options.log.info(fields, 'network is ready');
     else this.#options.log.warn(fields, `network is not ready: ${state.message}`);
@@ -182,7 +190,9 @@ export class NetworkWatch {
     const network = useFallback ? fallback : chooseNetwork(dir, networkName);
     if (network === undefined) return notReady(whyNone(confDir, networkName, dir));
     const problem = await this.#problem(network);
-    return problem === '' ? { ready: true, reason: '', message: '', network } : { ...notReady(problem), network };
+    return problem === ''
+      ? { ready: true, reason: '', message: '', network }
+      : { ...notReady(problem), network };
   }
 
   async #problem(network: Network): Promise<string> {
@@ -209,7 +219,9 @@ export class NetworkWatch {
   async #keep(proof: string): Promise<void> {
     this.#proven = proof;
     const { provenFile, log } = this.#options;
-    await writeWhole(provenFile, proof, 0o600).catch((error: unknown) => log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'));
+    await writeWhole(provenFile, proof, 0o600).catch((error: unknown) =>
+      log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'),
+    );
   }
 
   // watches the directory that has the name now; an absent one is found by the next look
@@ -227,7 +239,10 @@ export class NetworkWatch {
       this.#watched = mark;
     } catch (error) {
       // no inotify watch left: the look every 5 s does the work
-      this.#options.log.warn({ confDir: this.#options.confDir, error: String(error) }, 'CNI configuration is not watched');
+      this.#options.log.warn(
+        { confDir: this.#options.confDir, error: String(error) },
+        'CNI configuration is not watched',
+      );
     }
   }
 
@@ -270,7 +285,9 @@ function whyNone(confDir: string, networkName: string, dir: ConfDir): string {
   const skipped = dir.skipped.slice(0, 3).map(({ file, reason }) => `${file}: ${reason}`);
   const more = dir.skipped.length > 3 ? `; ${dir.skipped.length - 3} more` : '';
   const why = skipped.length === 0 ? '' : ` (${skipped.join('; ')}${more})`;
-  return networkName === '' ? `no valid CNI configuration in ${confDir}${why}` : `no network ${networkName} in ${confDir}${why}`;
+  return networkName === ''
+    ? `no valid CNI configuration in ${confDir}${why}`
+    : `no network ${networkName} in ${confDir}${why}`;
 }
 
 async function directoryMark(path: string): Promise<string> {

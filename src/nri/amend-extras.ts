@@ -1,15 +1,37 @@
 /** The parts of a document that nothing but a plugin asks for: scheduling, seccomp policy, RDT, memory policy. Pure. */
-import { IOPrioClass, LinuxSchedulerFlag, LinuxSchedulerPolicy, MpolFlag, MpolMode } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { LinuxContainerAdjustment, LinuxRdt, LinuxScheduler, LinuxSeccomp } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { OciLinux, OciProcess, OciScheduler, OciSeccomp, SeccompOperator } from '../oci/runtime/spec/types.ts';
+import {
+  IOPrioClass,
+  LinuxSchedulerFlag,
+  LinuxSchedulerPolicy,
+  MpolFlag,
+  MpolMode,
+} from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  LinuxContainerAdjustment,
+  LinuxRdt,
+  LinuxScheduler,
+  LinuxSeccomp,
+} from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  OciLinux,
+  OciProcess,
+  OciScheduler,
+  OciSeccomp,
+  SeccompOperator,
+} from '../oci/runtime/spec/types.ts';
 import { unmarked } from './owners.ts';
 
 /** OOM score, I/O priority and scheduling of the first process. */
-export function amendProcessExtras(process: OciProcess, { oomScoreAdj, ioPriority, scheduler }: LinuxContainerAdjustment): OciProcess {
+export function amendProcessExtras(
+  process: OciProcess,
+  { oomScoreAdj, ioPriority, scheduler }: LinuxContainerAdjustment,
+): OciProcess {
   return {
     ...process,
     ...(oomScoreAdj === undefined ? {} : { oomScoreAdj: Number(oomScoreAdj.value) }),
-    ...(ioPriority === undefined ? {} : { ioPriority: { class: nameOf(IOPrioClass, ioPriority.class), priority: ioPriority.priority } }),
+    ...(ioPriority === undefined
+      ? {}
+      : { ioPriority: { class: nameOf(IOPrioClass, ioPriority.class), priority: ioPriority.priority } }),
     ...(scheduler === undefined ? {} : { scheduler: schedulerOf(scheduler) }),
   };
 }
@@ -47,7 +69,15 @@ function nameOf(names: Readonly<Record<string, number>>, number: number): string
   return Object.entries(names).find(([, value]) => value === number)?.[0] ?? '';
 }
 
-function schedulerOf({ policy, nice, priority, flags, runtime, deadline, period }: LinuxScheduler): OciScheduler {
+function schedulerOf({
+  policy,
+  nice,
+  priority,
+  flags,
+  runtime,
+  deadline,
+  period,
+}: LinuxScheduler): OciScheduler {
   return {
     policy: nameOf(LinuxSchedulerPolicy, policy),
     nice,
@@ -59,7 +89,10 @@ function schedulerOf({ policy, nice, priority, flags, runtime, deadline, period 
   };
 }
 
-function rdtOf(before: OciLinux['intelRdt'], { closId, schemata, enableMonitoring, remove }: LinuxRdt): OciLinux['intelRdt'] {
+function rdtOf(
+  before: OciLinux['intelRdt'],
+  { closId, schemata, enableMonitoring, remove }: LinuxRdt,
+): OciLinux['intelRdt'] {
   const changes = {
     ...(closId === undefined ? {} : { closID: closId.value }),
     ...(schemata === undefined ? {} : { schemata: schemata.value }),
@@ -70,7 +103,8 @@ function rdtOf(before: OciLinux['intelRdt'], { closId, schemata, enableMonitorin
 }
 
 function seccompOf(policy: LinuxSeccomp): OciSeccomp {
-  const { defaultAction, defaultErrno, architectures, flags, listenerPath, listenerMetadata, syscalls } = policy;
+  const { defaultAction, defaultErrno, architectures, flags, listenerPath, listenerMetadata, syscalls } =
+    policy;
   return {
     defaultAction,
     ...(defaultErrno === undefined ? {} : { defaultErrnoRet: defaultErrno.value }),
@@ -83,7 +117,16 @@ function seccompOf(policy: LinuxSeccomp): OciSeccomp {
       action,
       ...(errnoRet === undefined ? {} : { errnoRet: errnoRet.value }),
       // runc knows the operators by these names and refuses others
-      ...(args.length === 0 ? {} : { args: args.map(({ index, value, valueTwo, op }) => ({ index, value, valueTwo, op: op as SeccompOperator })) }),
+      ...(args.length === 0
+        ? {}
+        : {
+            args: args.map(({ index, value, valueTwo, op }) => ({
+              index,
+              value,
+              valueTwo,
+              op: op as SeccompOperator,
+            })),
+          }),
     })),
   };
 }

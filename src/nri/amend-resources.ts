@@ -4,9 +4,21 @@ import type { LinuxResources } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciDeviceRule, OciResources } from '../oci/runtime/spec/types.ts';
 
 /** The resources with those limits. Throws `unsupported` for classes, which nothing here resolves. */
-export function amendResources(before: OciResources, { memory, cpu, pids, devices, blockioClass, rdtClass }: LinuxResources, plugin: string): OciResources {
-  const named = blockioClass !== undefined ? `block I/O class ${blockioClass.value}` : rdtClass === undefined ? '' : `RDT class ${rdtClass.value}`;
-  if (named !== '') fail('unsupported', `nri plugin ${plugin}: set ${named}: this runtime has no classes`, { subject: plugin });
+export function amendResources(
+  before: OciResources,
+  { memory, cpu, pids, devices, blockioClass, rdtClass }: LinuxResources,
+  plugin: string,
+): OciResources {
+  const named =
+    blockioClass !== undefined
+      ? `block I/O class ${blockioClass.value}`
+      : rdtClass === undefined
+        ? ''
+        : `RDT class ${rdtClass.value}`;
+  if (named !== '')
+    fail('unsupported', `nri plugin ${plugin}: set ${named}: this runtime has no classes`, {
+      subject: plugin,
+    });
   const memoryLimits = {
     ...before.memory,
     ...present('reservation', memory?.reservation),
@@ -30,7 +42,10 @@ export function amendResources(before: OciResources, { memory, cpu, pids, device
   };
 }
 
-function present<K extends string, V>(name: K, field: { readonly value: V } | undefined): Partial<Record<K, V>> {
+function present<K extends string, V>(
+  name: K,
+  field: { readonly value: V } | undefined,
+): Partial<Record<K, V>> {
   return field === undefined ? {} : ({ [name]: field.value } as Partial<Record<K, V>>);
 }
 

@@ -1,8 +1,26 @@
 /** What a plugin asks of a container that is being created, put into its document. Pure. */
 import { fail } from '../base/fault.ts';
-import type { ContainerAdjustment, Hooks, KeyValue, LinuxDevice, LinuxNamespace, Mount, POSIXRlimit } from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  ContainerAdjustment,
+  Hooks,
+  KeyValue,
+  LinuxDevice,
+  LinuxNamespace,
+  Mount,
+  POSIXRlimit,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 import { HOOK_KINDS } from '../oci/runtime/spec/types.ts';
-import type { NamespaceType, OciDevice, OciDeviceRule, OciHooks, OciLinux, OciMount, OciNamespace, OciProcess, OciSpec } from '../oci/runtime/spec/types.ts';
+import type {
+  NamespaceType,
+  OciDevice,
+  OciDeviceRule,
+  OciHooks,
+  OciLinux,
+  OciMount,
+  OciNamespace,
+  OciProcess,
+  OciSpec,
+} from '../oci/runtime/spec/types.ts';
 import { amendLinuxExtras, amendProcessExtras } from './amend-extras.ts';
 import { amendResources } from './amend-resources.ts';
 import { unmarked } from './owners.ts';
@@ -12,7 +30,9 @@ export function amend(document: OciSpec, adjust: ContainerAdjustment, plugin: st
   const { annotations, mounts, env, args, rlimits, hooks, linux } = adjust;
   if ((linux?.cgroupsPath ?? '') !== '') {
     // kills, statistics and the OOM fact are read where the container was put
-    fail('unsupported', `nri plugin ${plugin}: set the cgroups path: containers stay in their pod's cgroup`, { subject: plugin });
+    fail('unsupported', `nri plugin ${plugin}: set the cgroups path: containers stay in their pod's cgroup`, {
+      subject: plugin,
+    });
   }
   const process = amendProcess(document.process, { env, args, rlimits });
   const amended: OciSpec = {
@@ -31,8 +51,18 @@ export function amend(document: OciSpec, adjust: ContainerAdjustment, plugin: st
         ...amended.linux,
         namespaces: amendNamespaces(amended.linux.namespaces, linux.namespaces, plugin),
         ...amendDevices(amended.linux, linux.devices, plugin),
-        ...(Object.keys(linux.sysctl).length === 0 ? {} : { sysctl: amendMap(amended.linux.sysctl ?? {}, linux.sysctl) }),
-        ...(linux.resources === undefined ? {} : { resources: amendResources(withDeviceRules(amended.linux, linux.devices), linux.resources, plugin) }),
+        ...(Object.keys(linux.sysctl).length === 0
+          ? {}
+          : { sysctl: amendMap(amended.linux.sysctl ?? {}, linux.sysctl) }),
+        ...(linux.resources === undefined
+          ? {}
+          : {
+              resources: amendResources(
+                withDeviceRules(amended.linux, linux.devices),
+                linux.resources,
+                plugin,
+              ),
+            }),
       },
       linux,
     ),
@@ -40,7 +70,10 @@ export function amend(document: OciSpec, adjust: ContainerAdjustment, plugin: st
 }
 
 /** Entries set and, where a key has its mark, taken away. */
-function amendMap(before: Readonly<Record<string, string>>, changes: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+function amendMap(
+  before: Readonly<Record<string, string>>,
+  changes: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
   const after = new Map(Object.entries(before));
   for (const name of Object.keys(changes)) {
     const { key, isRemoval } = unmarked(name);
@@ -52,7 +85,15 @@ function amendMap(before: Readonly<Record<string, string>>, changes: Readonly<Re
 
 function amendProcess(
   before: OciProcess,
-  { env, args, rlimits }: { readonly env: readonly KeyValue[]; readonly args: readonly string[]; readonly rlimits: readonly POSIXRlimit[] },
+  {
+    env,
+    args,
+    rlimits,
+  }: {
+    readonly env: readonly KeyValue[];
+    readonly args: readonly string[];
+    readonly rlimits: readonly POSIXRlimit[];
+  },
 ): OciProcess {
   // a first word that is empty says: whatever another plugin has set
   const words = args[0] === '' ? args.slice(1) : args;
@@ -70,10 +111,12 @@ function amendProcess(
 
 /** A variable that is set anew keeps its place. */
 function amendEnv(before: readonly string[], changes: readonly KeyValue[]): readonly string[] {
-  const after = new Map(before.map((entry) => {
-    const at = entry.indexOf('=');
-    return at < 0 ? [entry, entry] : [entry.slice(0, at), entry];
-  }));
+  const after = new Map(
+    before.map((entry) => {
+      const at = entry.indexOf('=');
+      return at < 0 ? [entry, entry] : [entry.slice(0, at), entry];
+    }),
+  );
   for (const { key } of changes) {
     const name = unmarked(key);
     if (name.isRemoval) after.delete(name.key);
@@ -82,13 +125,20 @@ function amendEnv(before: readonly string[], changes: readonly KeyValue[]): read
   return [...after.values()];
 }
 
-function amendMounts(before: readonly OciMount[], changes: readonly Mount[], plugin: string): readonly OciMount[] {
+function amendMounts(
+  before: readonly OciMount[],
+  changes: readonly Mount[],
+  plugin: string,
+): readonly OciMount[] {
   if (changes.length === 0) return before;
   const touched = new Set(changes.map(({ destination }) => unmarked(destination).key));
   const added = changes
     .filter(({ destination }) => !unmarked(destination).isRemoval)
     .map(({ destination, type, source, options }) => {
-      if (!destination.startsWith('/')) fail('invalidRequest', `nri plugin ${plugin}: mount at ${destination}: not an absolute path`, { subject: plugin });
+      if (!destination.startsWith('/'))
+        fail('invalidRequest', `nri plugin ${plugin}: mount at ${destination}: not an absolute path`, {
+          subject: plugin,
+        });
       return { destination, type, source, options };
     });
   const all = [...before.filter(({ destination }) => !touched.has(destination)), ...added];
@@ -102,10 +152,14 @@ function depth(path: string): number {
 
 /** A shared or slave mount needs a root that lets its events through. */
 function propagated(linux: OciLinux, mounts: readonly Mount[]): OciLinux {
-  const options = new Set(mounts.filter(({ destination }) => !unmarked(destination).isRemoval).flatMap(({ options: own }) => own));
+  const options = new Set(
+    mounts.filter(({ destination }) => !unmarked(destination).isRemoval).flatMap(({ options: own }) => own),
+  );
   if (options.has('rshared') || options.has('shared')) return { ...linux, rootfsPropagation: 'rshared' };
   const isOpen = linux.rootfsPropagation === 'rshared' || linux.rootfsPropagation === 'rslave';
-  return (options.has('rslave') || options.has('slave')) && !isOpen ? { ...linux, rootfsPropagation: 'rslave' } : linux;
+  return (options.has('rslave') || options.has('slave')) && !isOpen
+    ? { ...linux, rootfsPropagation: 'rslave' }
+    : linux;
 }
 
 function amendHooks(before: OciHooks, added: Hooks): OciHooks {
@@ -113,29 +167,51 @@ function amendHooks(before: OciHooks, added: Hooks): OciHooks {
   for (const kind of HOOK_KINDS) {
     if (added[kind].length === 0) continue;
     const hooks = added[kind].map(({ path, args, env, timeout }) => ({
-      path, args, env, ...(timeout === undefined ? {} : { timeout: Number(timeout.value) }),
+      path,
+      args,
+      env,
+      ...(timeout === undefined ? {} : { timeout: Number(timeout.value) }),
     }));
     after[kind] = [...(before[kind] ?? []), ...hooks];
   }
   return after;
 }
 
-const NAMESPACES: ReadonlySet<string> = new Set<NamespaceType>(['mount', 'pid', 'network', 'ipc', 'uts', 'cgroup', 'user']);
+const NAMESPACES: ReadonlySet<string> = new Set<NamespaceType>([
+  'mount',
+  'pid',
+  'network',
+  'ipc',
+  'uts',
+  'cgroup',
+  'user',
+]);
 
-function amendNamespaces(before: readonly OciNamespace[], changes: readonly LinuxNamespace[], plugin: string): readonly OciNamespace[] {
+function amendNamespaces(
+  before: readonly OciNamespace[],
+  changes: readonly LinuxNamespace[],
+  plugin: string,
+): readonly OciNamespace[] {
   const after = new Map(before.map((namespace) => [namespace.type as string, namespace]));
   for (const { type, path } of changes) {
     const { key, isRemoval } = unmarked(type);
-    if (!NAMESPACES.has(key)) fail('invalidRequest', `nri plugin ${plugin}: set namespace ${key}: no such type`, { subject: plugin });
+    if (!NAMESPACES.has(key))
+      fail('invalidRequest', `nri plugin ${plugin}: set namespace ${key}: no such type`, { subject: plugin });
     if (isRemoval) after.delete(key);
     else after.set(key, { type: key as NamespaceType, ...(path === '' ? {} : { path }) });
   }
   return [...after.values()];
 }
 
-function amendDevices(linux: OciLinux, changes: readonly LinuxDevice[], plugin: string): Pick<OciLinux, 'devices' | 'resources'> {
+function amendDevices(
+  linux: OciLinux,
+  changes: readonly LinuxDevice[],
+  plugin: string,
+): Pick<OciLinux, 'devices' | 'resources'> {
   const touched = new Set(changes.map(({ path }) => unmarked(path).key));
-  const added = changes.filter(({ path }) => !unmarked(path).isRemoval).map((device) => deviceOf(device, plugin));
+  const added = changes
+    .filter(({ path }) => !unmarked(path).isRemoval)
+    .map((device) => deviceOf(device, plugin));
   return {
     devices: [...linux.devices.filter(({ path }) => !touched.has(path)), ...added],
     resources: withDeviceRules(linux, changes),
@@ -147,9 +223,15 @@ function withDeviceRules(linux: OciLinux, changes: readonly LinuxDevice[]): OciL
     // a FIFO is no device that a rule could be about
     .filter(({ path, type }) => !unmarked(path).isRemoval && type !== 'p')
     .map(({ type, major, minor, fileMode }): OciDeviceRule => ({
-      allow: true, type: type === 'b' ? 'b' : 'c', major: Number(major), minor: Number(minor), access: accessOf(type, fileMode?.value),
+      allow: true,
+      type: type === 'b' ? 'b' : 'c',
+      major: Number(major),
+      minor: Number(minor),
+      access: accessOf(type, fileMode?.value),
     }));
-  return rules.length === 0 ? linux.resources : { ...linux.resources, devices: [...linux.resources.devices, ...rules] };
+  return rules.length === 0
+    ? linux.resources
+    : { ...linux.resources, devices: [...linux.resources.devices, ...rules] };
 }
 
 const READ_BITS = 0o444;
@@ -164,8 +246,17 @@ function accessOf(type: string, mode: number | undefined): string {
 const DEFAULT_MODE = 0o666;
 
 function deviceOf({ path, type, major, minor, fileMode, uid, gid }: LinuxDevice, plugin: string): OciDevice {
-  if (type !== 'c' && type !== 'b' && type !== 'p') fail('invalidRequest', `nri plugin ${plugin}: add device ${path}: its type is ${type}, not c, b or p`, { subject: plugin });
+  if (type !== 'c' && type !== 'b' && type !== 'p')
+    fail('invalidRequest', `nri plugin ${plugin}: add device ${path}: its type is ${type}, not c, b or p`, {
+      subject: plugin,
+    });
   return {
-    path, type, major: Number(major), minor: Number(minor), fileMode: fileMode?.value ?? DEFAULT_MODE, uid: uid?.value ?? 0, gid: gid?.value ?? 0,
+    path,
+    type,
+    major: Number(major),
+    minor: Number(minor),
+    fileMode: fileMode?.value ?? DEFAULT_MODE,
+    uid: uid?.value ?? 0,
+    gid: gid?.value ?? 0,
   };
 }

@@ -5,9 +5,16 @@ import { FaultError, fault } from '../base/fault.ts';
 import { actorLimits, nriLimits } from '../base/limits.ts';
 
 /** `work`, whose signal also ends after `pluginsMs`; rejects with `timedOut` then. */
-export async function withPluginsBound<T>(clock: ClockPort, attempted: string, fx: EffectContext, work: (fx: EffectContext) => Promise<T>): Promise<T> {
+export async function withPluginsBound<T>(
+  clock: ClockPort,
+  attempted: string,
+  fx: EffectContext,
+  work: (fx: EffectContext) => Promise<T>,
+): Promise<T> {
   const controller = new AbortController();
-  const late = new FaultError(fault('timedOut', `${attempted}: nri plugins have taken more than ${actorLimits.pluginsMs} ms`));
+  const late = new FaultError(
+    fault('timedOut', `${attempted}: nri plugins have taken more than ${actorLimits.pluginsMs} ms`),
+  );
   const timer = clock.setTimeout(() => controller.abort(late), actorLimits.pluginsMs);
   try {
     return await work({ ...fx, signal: AbortSignal.any([fx.signal, controller.signal]) });

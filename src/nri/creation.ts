@@ -44,7 +44,11 @@ export class Creation {
   take(plugin: string, { adjust, update, evict }: CreateContainerResponse): void {
     const { id } = this.#input;
     if (update.some(({ containerId }) => containerId === id)) {
-      fail('invalidRequest', `nri plugin ${plugin}: update container ${id}: it is being created, which is an adjustment`, { subject: plugin });
+      fail(
+        'invalidRequest',
+        `nri plugin ${plugin}: update container ${id}: it is being created, which is an adjustment`,
+        { subject: plugin },
+      );
     }
     if (adjust !== undefined) this.#adjust(plugin, adjust);
     this.updates.take(plugin, update, evict);

@@ -36,7 +36,10 @@ export class Descriptions {
   }
 
   /** A container with its pod, as it is by `now`; undefined for one that the node does not know. */
-  async aboutOf(id: ContainerId, now: Partial<NriContainer> = {}): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
+  async aboutOf(
+    id: ContainerId,
+    now: Partial<NriContainer> = {},
+  ): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
     const seen = this.#node()?.container(id);
     if (seen === undefined) return undefined;
     const container = { ...seen, ...now };
@@ -58,7 +61,10 @@ export class Descriptions {
     try {
       return await this.#options.documentOf(id);
     } catch (error) {
-      this.#options.log.warn({ container: id, reason: toFault(error).message }, 'reported to nri plugins without its document');
+      this.#options.log.warn(
+        { container: id, reason: toFault(error).message },
+        'reported to nri plugins without its document',
+      );
       return undefined;
     }
   }

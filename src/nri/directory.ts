@@ -27,10 +27,17 @@ const PLUGIN_FD = 3;
  * The executable files `NN-name` of the directory in the order of their names; none when it is not there. Others are told in
  * the log and left out: one stray file must not keep the node's plugins from working.
  */
-export async function findPlugins(directory: string, configDirectory: string, log: Log): Promise<readonly FoundPlugin[]> {
+export async function findPlugins(
+  directory: string,
+  configDirectory: string,
+  log: Log,
+): Promise<readonly FoundPlugin[]> {
   const names = (await namesOf(directory)).toSorted((a, b) => (a < b ? -1 : 1));
   if (names.length > nriLimits.directoryEntries) {
-    log.warn({ directory }, `list nri plugins: only the first ${nriLimits.directoryEntries} of ${names.length} entries are read`);
+    log.warn(
+      { directory },
+      `list nri plugins: only the first ${nriLimits.directoryEntries} of ${names.length} entries are read`,
+    );
   }
   const found: FoundPlugin[] = [];
   for (const entry of names.slice(0, nriLimits.directoryEntries)) {
@@ -50,7 +57,10 @@ export async function findPlugins(directory: string, configDirectory: string, lo
       found.push({ name, index, path, config: await configOf(configDirectory, { name, index }) });
     } catch (error) {
       // without the settings that were meant for it, it could do anything but what was meant
-      log.warn({ path, reason: toFault(error).message }, 'not started as an nri plugin: its configuration can not be read');
+      log.warn(
+        { path, reason: toFault(error).message },
+        'not started as an nri plugin: its configuration can not be read',
+      );
     }
   }
   return found;
@@ -64,7 +74,10 @@ function split(entry: string): PluginName {
 /** `NN-name.conf`, else `name.conf`, else nothing. */
 async function configOf(directory: string, { name, index }: PluginName): Promise<string> {
   for (const file of [`${index}-${name}.conf`, `${name}.conf`]) {
-    const bytes = await missingAs(readFileInRoot(directory, file, { bytesMax: nriLimits.configBytes }), undefined);
+    const bytes = await missingAs(
+      readFileInRoot(directory, file, { bytesMax: nriLimits.configBytes }),
+      undefined,
+    );
     if (bytes !== undefined) return Buffer.from(bytes).toString('utf8');
   }
   return '';

@@ -93,7 +93,8 @@ export class NriDriver implements NriPort {
       if (before === undefined || (before === 'ended' && news === 'StopPodSandbox')) return;
       const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
-      const tell = (one: PodNews): Promise<void> => this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
+      const tell = (one: PodNews): Promise<void> =>
+        this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
       // its start was refused, so nobody has stopped it
       if (news === 'RemovePodSandbox' && before === 'lives') await tell('StopPodSandbox');
       await tell(news);
@@ -102,12 +103,20 @@ export class NriDriver implements NriPort {
     });
   }
 
-  async tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext, exit?: ExitFact): Promise<void> {
+  async tellContainer(
+    news: ContainerNews,
+    id: ContainerId,
+    fx: EffectContext,
+    exit?: ExitFact,
+  ): Promise<void> {
     const updates = new Updates();
     await this.#inTurn(fx, async () => {
       const before = this.#known.containers.get(id);
       if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
-      const about = await this.#descriptions.aboutOf(id, { ...STATE_AFTER[news], ...(exit === undefined ? {} : { exit }) });
+      const about = await this.#descriptions.aboutOf(id, {
+        ...STATE_AFTER[news],
+        ...(exit === undefined ? {} : { exit }),
+      });
       if (about === undefined) return;
       const tell = async (one: ContainerNews): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
@@ -122,12 +131,25 @@ export class NriDriver implements NriPort {
     await this.#apply(updates, fx).catch(() => undefined);
   }
 
-  async updatePod(id: SandboxId, { overhead, resources }: { readonly overhead: Resources; readonly resources: Resources }, fx: EffectContext): Promise<void> {
+  async updatePod(
+    id: SandboxId,
+    { overhead, resources }: { readonly overhead: Resources; readonly resources: Resources },
+    fx: EffectContext,
+  ): Promise<void> {
     await this.#inTurn(fx, async () => {
       const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
-      const message = { pod, overheadLinuxResources: limitsMessage(overhead), linuxResources: limitsMessage(resources) };
-      await this.#each('UpdatePodSandbox', fx, (plugin) => plugin.ask(Event.UPDATE_POD_SANDBOX, PluginService.method.updatePodSandbox, message, fx), true);
+      const message = {
+        pod,
+        overheadLinuxResources: limitsMessage(overhead),
+        linuxResources: limitsMessage(resources),
+      };
+      await this.#each(
+        'UpdatePodSandbox',
+        fx,
+        (plugin) => plugin.ask(Event.UPDATE_POD_SANDBOX, PluginService.method.updatePodSandbox, message, fx),
+        true,
+      );
     });
   }
 
@@ -137,54 +159,104 @@ export class NriDriver implements NriPort {
     await this.#inTurn(fx, async () => {
       const about = await this.#descriptions.aboutOf(id);
       if (about === undefined) return;
-      await this.#each('UpdateContainer', fx, async (plugin) => {
-        const message = { ...about, linuxResources: limitsMessage(wanted()) };
-        const answer = await plugin.ask(Event.UPDATE_CONTAINER, PluginService.method.updateContainer, message, fx);
-        if (answer !== undefined) updates.take(plugin.id, answer.update, answer.evict);
-      }, true);
+      await this.#each(
+        'UpdateContainer',
+        fx,
+        async (plugin) => {
+          const message = { ...about, linuxResources: limitsMessage(wanted()) };
+          const answer = await plugin.ask(
+            Event.UPDATE_CONTAINER,
+            PluginService.method.updateContainer,
+            message,
+            fx,
+          );
+          if (answer !== undefined) updates.take(plugin.id, answer.update, answer.evict);
+        },
+        true,
+      );
     });
     await this.#apply(updates, fx, id);
     return wanted();
   }
 
   /** CreateContainer: what plugins make of a document before it is written. Rejects with a refusal or a conflict. */
-  adjust(input: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
+  adjust(
+    input: BundleInput,
+    document: OciSpec,
+    limitsOf: (limits: Resources) => OciLimits,
+    fx: EffectContext,
+  ): Promise<Adjusted> {
     const { validator, clock } = this.#options;
-    if (!this.isActive() && !validator.enable) return Promise.resolve({ document, limits: undefined, cdiDevices: [] });
-    return withPluginsBound(clock, `create container ${input.id}`, fx, (bound) => this.#adjust(input, document, limitsOf, bound));
+    if (!this.isActive() && !validator.enable)
+      return Promise.resolve({ document, limits: undefined, cdiDevices: [] });
+    return withPluginsBound(clock, `create container ${input.id}`, fx, (bound) =>
+      this.#adjust(input, document, limitsOf, bound),
+    );
   }
 
-  async #adjust({ id, sandboxId, spec }: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
+  async #adjust(
+    { id, sandboxId, spec }: BundleInput,
+    document: OciSpec,
+    limitsOf: (limits: Resources) => OciLimits,
+    fx: EffectContext,
+  ): Promise<Adjusted> {
     const { validator } = this.#options;
     const creation = new Creation({ id, document, limits: spec.resources, limitsOf });
     await this.#inTurn(fx, async () => {
       const container = this.#node?.container(id);
       const ofPod = this.#node?.pod(sandboxId);
-      if (container === undefined || ofPod === undefined) fail('bug', `create container ${id}: nobody knows it`, { subject: id });
+      if (container === undefined || ofPod === undefined)
+        fail('bug', `create container ${id}: nobody knows it`, { subject: id });
       const pod = this.#descriptions.pod(ofPod);
       this.#known.containers.set(id, 'lives');
       const asked = this.#members.all;
-      await this.#each('CreateContainer', fx, async (plugin) => {
-        const message = { pod, container: containerMessage(container, creation.document) };
-        const answer = await plugin.ask(Event.CREATE_CONTAINER, PluginService.method.createContainer, message, fx);
-        if (answer !== undefined) creation.take(plugin.id, answer);
-      }, true);
+      await this.#each(
+        'CreateContainer',
+        fx,
+        async (plugin) => {
+          const message = { pod, container: containerMessage(container, creation.document) };
+          const answer = await plugin.ask(
+            Event.CREATE_CONTAINER,
+            PluginService.method.createContainer,
+            message,
+            fx,
+          );
+          if (answer !== undefined) creation.take(plugin.id, answer);
+        },
+        true,
+      );
       // one that gave no answer has not seen this container
       const plugins = asked.filter((plugin) => !plugin.isGone).map((plugin) => plugin.named);
-      validate(validator, { id, spec, pod: ofPod, owners: creation.owners, plugins: plugins.map(({ name }) => name) });
+      validate(validator, {
+        id,
+        spec,
+        pod: ofPod,
+        owners: creation.owners,
+        plugins: plugins.map(({ name }) => name),
+      });
       await this.#validate(creation, { pod, container: containerMessage(container, document), plugins }, fx);
     });
     await this.#apply(creation.updates, fx);
-    return { document: creation.document, limits: creation.hasNewLimits ? creation.limits : undefined, cdiDevices: creation.cdiDevices };
+    return {
+      document: creation.document,
+      limits: creation.hasNewLimits ? creation.limits : undefined,
+      cdiDevices: creation.cdiDevices,
+    };
   }
 
   /** All validators at once. One that gives no answer has not agreed. */
   async #validate(
     creation: Creation,
-    about: { readonly pod: PodMessage; readonly container: ContainerMessage; readonly plugins: readonly { readonly name: string; readonly index: string }[] },
+    about: {
+      readonly pod: PodMessage;
+      readonly container: ContainerMessage;
+      readonly plugins: readonly { readonly name: string; readonly index: string }[];
+    },
     fx: EffectContext,
   ): Promise<void> {
-    const validators = this.#members.all.filter((plugin) => plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT));
+    const validators = this.#members.all.filter((plugin) =>
+      plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT),
+    );
     if (validators.length === 0) return;
     fx.note({ on: `nri ${validators.map((plugin) => plugin.id).join(', ')} ValidateContainerAdjustment` });
     const message = {
@@ -194,11 +266,26 @@ export class NriDriver implements NriPort {
       update: [...creation.updates.messages()],
       owners: creation.owners.message(),
     };
-    await Promise.all(validators.map(async (plugin) => {
-      const answer = await plugin.ask(Event.VALIDATE_CONTAINER_ADJUSTMENT, PluginService.method.validateContainerAdjustment, message, fx);
-      if (answer === undefined) fail('outside', `nri plugin ${plugin.id}: ValidateContainerAdjustment: it gave no answer`, { subject: plugin.id });
-      if (answer.reject) fail('denied', `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'it gave no reason'}`, { subject: plugin.id });
-    }));
+    await Promise.all(
+      validators.map(async (plugin) => {
+        const answer = await plugin.ask(
+          Event.VALIDATE_CONTAINER_ADJUSTMENT,
+          PluginService.method.validateContainerAdjustment,
+          message,
+          fx,
+        );
+        if (answer === undefined)
+          fail('outside', `nri plugin ${plugin.id}: ValidateContainerAdjustment: it gave no answer`, {
+            subject: plugin.id,
+          });
+        if (answer.reject)
+          fail(
+            'denied',
+            `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'it gave no reason'}`,
+            { subject: plugin.id },
+          );
+      }),
+    );
   }
 
   /** What happens while the directory's plugins are on their way happens with them. */
@@ -213,14 +300,22 @@ export class NriDriver implements NriPort {
   }
 
   /** Each plugin that is there now; one that joins meanwhile was told of this already. */
-  async #each(name: string, fx: EffectContext, tell: (plugin: Plugin) => Promise<unknown>, isRefusable = REFUSABLE.has(name)): Promise<void> {
+  async #each(
+    name: string,
+    fx: EffectContext,
+    tell: (plugin: Plugin) => Promise<unknown>,
+    isRefusable = REFUSABLE.has(name),
+  ): Promise<void> {
     for (const plugin of this.#members.all) {
       fx.note({ on: `nri ${plugin.id} ${name}` });
       try {
         await tell(plugin);
       } catch (error) {
         if (isRefusable || fx.signal.aborted) throw error;
-        this.#options.log.warn({ plugin: plugin.id, reason: toFault(error).message }, `an nri plugin failed at ${name}`);
+        this.#options.log.warn(
+          { plugin: plugin.id, reason: toFault(error).message },
+          `an nri plugin failed at ${name}`,
+        );
       }
     }
   }
@@ -239,17 +334,26 @@ export class NriDriver implements NriPort {
     await this.#turn.with(async () => {
       const { pods, containers } = this.#known.meet(node);
       const ofPods = pods.map((pod) => this.#descriptions.pod(pod));
-      const answer = await synchronize(plugin, ofPods, this.#descriptions.each(containers), { clock, callsMs: synchronizeMs(requestMs) });
+      const answer = await synchronize(plugin, ofPods, this.#descriptions.each(containers), {
+        clock,
+        callsMs: synchronizeMs(requestMs),
+      });
       updates.take(plugin.id, answer);
       admit();
     });
     await updates.apply(node, new AbortController().signal, log).catch(() => undefined);
   }
 
-  async #onUpdate(plugin: Plugin, { update, evict }: UpdateContainersRequest, signal: AbortSignal): Promise<{ failed: ContainerUpdate[] }> {
+  async #onUpdate(
+    plugin: Plugin,
+    { update, evict }: UpdateContainersRequest,
+    signal: AbortSignal,
+  ): Promise<{ failed: ContainerUpdate[] }> {
     const { log } = this.#options;
     if (this.#node === undefined || !this.#members.all.includes(plugin)) {
-      fail('wrongState', `nri plugin ${plugin.id}: UpdateContainers: it has not been synchronized yet`, { subject: plugin.id });
+      fail('wrongState', `nri plugin ${plugin.id}: UpdateContainers: it has not been synchronized yet`, {
+        subject: plugin.id,
+      });
     }
     const updates = new Updates();
     updates.take(plugin.id, update, evict);

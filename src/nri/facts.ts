@@ -2,8 +2,21 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { NriContainer, NriPod } from '../actors/ports/nri.ts';
 import type { SeccompChoice } from '../actors/ports/specs.ts';
-import { ContainerSchema, ContainerState, IOPrioClass, LinuxSchedulerFlag, LinuxSchedulerPolicy, SecurityProfile_ProfileType } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { HookSchema, LinuxContainerSchema, LinuxResourcesSchema, LinuxSeccompSchema, PodSandboxSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import {
+  ContainerSchema,
+  ContainerState,
+  IOPrioClass,
+  LinuxSchedulerFlag,
+  LinuxSchedulerPolicy,
+  SecurityProfile_ProfileType,
+} from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  HookSchema,
+  LinuxContainerSchema,
+  LinuxResourcesSchema,
+  LinuxSeccompSchema,
+  PodSandboxSchema,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciHook, OciResources, OciSeccomp, OciSpec } from '../oci/runtime/spec/types.ts';
 import { nriLimits } from '../base/limits.ts';
 import { encodeMessage } from '../host/ttrpc.ts';
@@ -71,9 +84,13 @@ export function containerMessage(container: NriContainer, document: OciSpec | un
  * As `containerMessage`; without its document where that makes it too long: for what plugins hear of containers that are
  * there already, which no word of theirs adjusts any more.
  */
-export function boundedContainerMessage(container: NriContainer, document: OciSpec | undefined): ContainerMessage {
+export function boundedContainerMessage(
+  container: NriContainer,
+  document: OciSpec | undefined,
+): ContainerMessage {
   const whole = containerMessage(container, document);
-  if (document === undefined || encodeMessage(ContainerSchema, whole).length <= nriLimits.containerBytes) return whole;
+  if (document === undefined || encodeMessage(ContainerSchema, whole).length <= nriLimits.containerBytes)
+    return whole;
   return containerMessage(container, undefined);
 }
 
@@ -87,7 +104,12 @@ function documentFields({ process: { args, env, user, rlimits }, mounts, hooks =
     env: [...env],
     user: { uid: user.uid, gid: user.gid, additionalGids: [...user.additionalGids] },
     rlimits: rlimits.map(({ type, soft, hard }) => ({ type, soft: unsigned(soft), hard: unsigned(hard) })),
-    mounts: mounts.map(({ destination, type, source, options }) => ({ destination, type, source, options: [...options] })),
+    mounts: mounts.map(({ destination, type, source, options }) => ({
+      destination,
+      type,
+      source,
+      options: [...options],
+    })),
     hooks: Object.fromEntries(Object.entries(hooks).map(([kind, list]) => [kind, list.map(hookMessage)])),
   };
 }
@@ -101,24 +123,42 @@ function unsigned(value: number | bigint): bigint {
 }
 
 function hookMessage({ path, args = [], env = [], timeout }: OciHook): MessageInitShape<typeof HookSchema> {
-  return { path, args: [...args], env: [...env], ...optional('timeout', timeout === undefined ? undefined : BigInt(timeout)) };
+  return {
+    path,
+    args: [...args],
+    env: [...env],
+    ...optional('timeout', timeout === undefined ? undefined : BigInt(timeout)),
+  };
 }
 
-function linuxFields({ process, linux }: OciSpec, seccomp: SeccompChoice): MessageInitShape<typeof LinuxContainerSchema> {
+function linuxFields(
+  { process, linux }: OciSpec,
+  seccomp: SeccompChoice,
+): MessageInitShape<typeof LinuxContainerSchema> {
   const { ioPriority, scheduler } = process;
   return {
     namespaces: linux.namespaces.map(({ type, path }) => ({ type, path: path ?? '' })),
     devices: linux.devices.map(({ path, type, major, minor, fileMode, uid, gid }) => ({
-      path, type, major: BigInt(major), minor: BigInt(minor), fileMode: { value: fileMode }, uid: { value: uid }, gid: { value: gid },
+      path,
+      type,
+      major: BigInt(major),
+      minor: BigInt(minor),
+      fileMode: { value: fileMode },
+      uid: { value: uid },
+      gid: { value: gid },
     })),
     resources: resourcesMessage(linux.resources),
     oomScoreAdj: { value: BigInt(process.oomScoreAdj) },
     cgroupsPath: linux.cgroupsPath,
     sysctl: linux.sysctl ?? {},
-    netDevices: Object.fromEntries(Object.entries(linux.netDevices ?? {}).map(([host, { name }]) => [host, { name: name ?? '' }])),
+    netDevices: Object.fromEntries(
+      Object.entries(linux.netDevices ?? {}).map(([host, { name }]) => [host, { name: name ?? '' }]),
+    ),
     seccompProfile: profileOf(seccomp),
     ...(linux.seccomp === undefined ? {} : { seccompPolicy: seccompMessage(linux.seccomp) }),
-    ...(ioPriority === undefined ? {} : { ioPriority: { class: numbered(IOPrioClass, ioPriority.class), priority: ioPriority.priority } }),
+    ...(ioPriority === undefined
+      ? {}
+      : { ioPriority: { class: numbered(IOPrioClass, ioPriority.class), priority: ioPriority.priority } }),
     ...(scheduler === undefined
       ? {}
       : {
@@ -163,12 +203,24 @@ function seccompMessage(seccomp: OciSeccomp): MessageInitShape<typeof LinuxSecco
       names: [...names],
       action,
       ...optional('errnoRet', errnoRet),
-      args: args.map(({ index, value, valueTwo, op }) => ({ index, value: unsigned(value), valueTwo: unsigned(valueTwo ?? 0n), op })),
+      args: args.map(({ index, value, valueTwo, op }) => ({
+        index,
+        value: unsigned(value),
+        valueTwo: unsigned(valueTwo ?? 0n),
+        op,
+      })),
     })),
   };
 }
 
-function resourcesMessage({ memory, cpu, pids, hugepageLimits = [], unified = {}, devices }: OciResources): MessageInitShape<typeof LinuxResourcesSchema> {
+function resourcesMessage({
+  memory,
+  cpu,
+  pids,
+  hugepageLimits = [],
+  unified = {},
+  devices,
+}: OciResources): MessageInitShape<typeof LinuxResourcesSchema> {
   return {
     memory: {
       ...optional('limit', whole(memory?.limit)),
@@ -192,7 +244,9 @@ function resourcesMessage({ memory, cpu, pids, hugepageLimits = [], unified = {}
     hugepageLimits: hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limit: unsigned(limit) })),
     unified,
     devices: devices.map(({ allow, type = 'a', major, minor, access }) => ({
-      allow, type, access,
+      allow,
+      type,
+      access,
       ...optional('major', major === undefined ? undefined : BigInt(major)),
       ...optional('minor', minor === undefined ? undefined : BigInt(minor)),
     })),

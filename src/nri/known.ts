@@ -14,7 +14,8 @@ export class Known {
    */
   meet(node: NriNode): { readonly pods: readonly NriPod[]; readonly containers: readonly NriContainer[] } {
     for (const id of [...this.pods.keys()]) if (node.pod(id) === undefined) this.pods.delete(id);
-    for (const id of [...this.containers.keys()]) if (node.container(id) === undefined) this.containers.delete(id);
+    for (const id of [...this.containers.keys()])
+      if (node.container(id) === undefined) this.containers.delete(id);
     for (const { id } of node.pods()) if (!this.pods.has(id)) this.pods.set(id, 'lives');
     for (const { id } of node.containers()) if (!this.containers.has(id)) this.containers.set(id, 'lives');
     return {

@@ -21,7 +21,14 @@ export function changeOf({ memory, cpu, hugepageLimits, unified }: LinuxResource
 }
 
 /** What else it holds, by name: such limits can be set when a container is created, and not be changed later. */
-export function fixedLimits({ memory, cpu, pids, devices, blockioClass, rdtClass }: LinuxResources): readonly string[] {
+export function fixedLimits({
+  memory,
+  cpu,
+  pids,
+  devices,
+  blockioClass,
+  rdtClass,
+}: LinuxResources): readonly string[] {
   const named: Readonly<Record<string, unknown>> = {
     'memory reservation': memory?.reservation,
     'kernel memory': memory?.kernel,
@@ -41,7 +48,8 @@ export function fixedLimits({ memory, cpu, pids, devices, blockioClass, rdtClass
 
 /** Limits as a plugin is told them. */
 export function limitsMessage(resources: Resources): MessageInitShape<typeof LinuxResourcesSchema> {
-  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes, memorySwapLimitBytes, cpusetCpus, cpusetMems } = resources;
+  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes, memorySwapLimitBytes, cpusetCpus, cpusetMems } =
+    resources;
   return {
     memory: { ...optional('limit', memoryLimitBytes), ...optional('swap', memorySwapLimitBytes) },
     cpu: {
@@ -51,12 +59,18 @@ export function limitsMessage(resources: Resources): MessageInitShape<typeof Lin
       cpus: cpusetCpus,
       mems: cpusetMems,
     },
-    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
+    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({
+      pageSize,
+      limit: limitBytes,
+    })),
     unified: resources.unified,
   };
 }
 
 /** A field of NRI's that can be unset. */
-export function optional<K extends string, V>(name: K, value: V | undefined): Partial<Record<K, { readonly value: V }>> {
+export function optional<K extends string, V>(
+  name: K,
+  value: V | undefined,
+): Partial<Record<K, { readonly value: V }>> {
   return value === undefined ? {} : ({ [name]: { value } } as Partial<Record<K, { readonly value: V }>>);
 }

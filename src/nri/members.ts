@@ -37,7 +37,10 @@ export interface MembersOptions {
   /** The files of the plugin directory, and the start of one; left out, those of the machine. A dead mount may hold either for ever. */
   readonly files?: PluginFiles;
   /** Takes connections so that nobody but root can connect; `close` takes the socket away again. */
-  readonly listen: (path: string, onConnection: (socket: Socket) => void) => Promise<{ close(): Promise<void> }>;
+  readonly listen: (
+    path: string,
+    onConnection: (socket: Socket) => void,
+  ) => Promise<{ close(): Promise<void> }>;
 }
 
 export interface PluginFiles {
@@ -94,7 +97,9 @@ export class Members {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#socket?.close();
-    const told = this.#members.map((plugin) => plugin.call(PluginService.method.shutdown, {}).catch(() => undefined));
+    const told = this.#members.map((plugin) =>
+      plugin.call(PluginService.method.shutdown, {}).catch(() => undefined),
+    );
     await Promise.all(told);
     for (const plugin of [...this.#members, ...this.#connecting]) plugin.drop('the runtime ends');
     await Promise.all([...this.#children].map((child) => this.#end(child)));
@@ -120,7 +125,9 @@ export class Members {
     if (pluginDirectory === '') return;
     try {
       const find = files?.find ?? findPlugins;
-      const found = await this.#onPath(pluginDirectory, 'list nri plugins', () => find(pluginDirectory, configDirectory, log));
+      const found = await this.#onPath(pluginDirectory, 'list nri plugins', () =>
+        find(pluginDirectory, configDirectory, log),
+      );
       await Promise.all(found.map((one) => this.#launch(one)));
     } catch (error) {
       log.error({ reason: toFault(error).message }, 'no nri plugin was started');
@@ -148,8 +155,15 @@ export class Members {
 
   /** `work` on a path of the administrator's, within `directoryMs`: pods wait for it. */
   async #onPath<T>(path: string, attempted: string, work: () => Promise<T>): Promise<T> {
-    const fx = { signal: new AbortController().signal, timeoutMs: nriLimits.directoryMs, note: () => undefined };
-    return onUserPath({ path, attempted, mounts: await readMountInfo(), clock: this.#options.clock, fx }, work);
+    const fx = {
+      signal: new AbortController().signal,
+      timeoutMs: nriLimits.directoryMs,
+      note: () => undefined,
+    };
+    return onUserPath(
+      { path, attempted, mounts: await readMountInfo(), clock: this.#options.clock, fx },
+      work,
+    );
   }
 
   /** One that comes later than `directoryMs` is ended: nobody waits for it any more. */
@@ -163,11 +177,20 @@ export class Members {
       void this.#end(child);
     };
     launching.then(drop).catch(() => undefined);
-    return fail('timedOut', `${attempted}: timed out after ${nriLimits.directoryMs} ms waiting for ${found.path}`, { subject: found.path });
+    return fail(
+      'timedOut',
+      `${attempted}: timed out after ${nriLimits.directoryMs} ms waiting for ${found.path}`,
+      { subject: found.path },
+    );
   }
 
   /** Settles when it has become a member or was turned away; `ended` is called when its connection has ended. */
-  async #letIn(trunk: Duplex, config: string, given: PluginName | undefined, ended: () => void): Promise<void> {
+  async #letIn(
+    trunk: Duplex,
+    config: string,
+    given: PluginName | undefined,
+    ended: () => void,
+  ): Promise<void> {
     const { join, log, ...options } = this.#options;
     const plugin = new Plugin(trunk, {
       ...options,
@@ -185,7 +208,8 @@ export class Members {
     } catch (error) {
       log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'an nri plugin was not let in');
       plugin.drop(toFault(error).message);
-      if (given !== undefined) this.#options.onNotStarted?.(`nri plugin ${given.index}-${given.name}`, toFault(error).message);
+      if (given !== undefined)
+        this.#options.onNotStarted?.(`nri plugin ${given.index}-${given.name}`, toFault(error).message);
     } finally {
       this.#connecting.delete(plugin);
     }
@@ -194,7 +218,9 @@ export class Members {
   #admit(plugin: Plugin): void {
     if (plugin.isGone || this.#isClosed) return;
     // equal indexes keep the order in which they came
-    this.#members = [...this.#members, plugin].toSorted((a, b) => Number(a.named.index) - Number(b.named.index));
+    this.#members = [...this.#members, plugin].toSorted(
+      (a, b) => Number(a.named.index) - Number(b.named.index),
+    );
     this.#options.log.info({ plugin: plugin.id }, 'an nri plugin takes part');
   }
 
@@ -208,7 +234,10 @@ export class Members {
   /** Its connection is closed: it ends by itself, or is killed. */
   #end(child: Child): Promise<unknown> {
     const { clock } = this.#options;
-    const timer = clock.setTimeout(() => killProcess(child.identity, signalNumber('SIGKILL') ?? 9), nriLimits.endMs);
+    const timer = clock.setTimeout(
+      () => killProcess(child.identity, signalNumber('SIGKILL') ?? 9),
+      nriLimits.endMs,
+    );
     return child.exited.finally(() => clock.clearTimeout(timer));
   }
 }

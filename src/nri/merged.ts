@@ -1,10 +1,18 @@
 /** The adjustments of several plugins as one message, for those that validate them. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ContainerAdjustment, ContainerAdjustmentSchema, Hooks, LinuxContainerAdjustment, LinuxResources } from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  ContainerAdjustment,
+  ContainerAdjustmentSchema,
+  Hooks,
+  LinuxContainerAdjustment,
+  LinuxResources,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 import { HOOK_KINDS } from '../oci/runtime/spec/types.ts';
 
 /** Lists one after the other, maps and single fields laid over one another: no two set the same thing. */
-export function merged(adjustments: readonly ContainerAdjustment[]): MessageInitShape<typeof ContainerAdjustmentSchema> {
+export function merged(
+  adjustments: readonly ContainerAdjustment[],
+): MessageInitShape<typeof ContainerAdjustmentSchema> {
   const linux = adjustments.flatMap((one) => one.linux ?? []);
   const hooks = adjustments.flatMap((one) => one.hooks ?? []);
   return {
@@ -14,12 +22,20 @@ export function merged(adjustments: readonly ContainerAdjustment[]): MessageInit
     rlimits: adjustments.flatMap((one) => one.rlimits),
     CDIDevices: adjustments.flatMap((one) => one.CDIDevices),
     args: adjustments.findLast((one) => one.args.length > 0)?.args ?? [],
-    ...(hooks.length === 0 ? {} : { hooks: Object.fromEntries(HOOK_KINDS.map((kind) => [kind, hooks.flatMap((one: Hooks) => one[kind])])) }),
+    ...(hooks.length === 0
+      ? {}
+      : {
+          hooks: Object.fromEntries(
+            HOOK_KINDS.map((kind) => [kind, hooks.flatMap((one: Hooks) => one[kind])]),
+          ),
+        }),
     ...(linux.length === 0 ? {} : { linux: mergedLinux(linux) }),
   };
 }
 
-function mergedLinux(all: readonly LinuxContainerAdjustment[]): NonNullable<MessageInitShape<typeof ContainerAdjustmentSchema>['linux']> {
+function mergedLinux(
+  all: readonly LinuxContainerAdjustment[],
+): NonNullable<MessageInitShape<typeof ContainerAdjustmentSchema>['linux']> {
   const resources = all.flatMap((one) => one.resources ?? []);
   return {
     ...laid(all),
@@ -49,6 +65,8 @@ function overlaid<T>(maps: readonly { readonly [key: string]: T }[]): Record<str
 
 /** What is set in one of them; a later one wins. */
 function laid<T extends object>(all: readonly T[]): Omit<Partial<T>, '$typeName' | '$unknown'> {
-  const entries = all.flatMap((one) => Object.entries(one).filter(([key, value]) => !key.startsWith('$') && value !== undefined && value !== ''));
+  const entries = all.flatMap((one) =>
+    Object.entries(one).filter(([key, value]) => !key.startsWith('$') && value !== undefined && value !== ''),
+  );
   return Object.fromEntries(entries) as Omit<Partial<T>, '$typeName' | '$unknown'>;
 }

@@ -65,7 +65,8 @@ export class MuxParser {
       this.#id = view.getUint32(0);
       this.#left = view.getUint32(4);
       this.#headBytes = 0;
-      if (this.#left > nriLimits.pieceBytes) throw new Error(`a piece of ${this.#left} bytes: the protocol allows ${nriLimits.pieceBytes}`);
+      if (this.#left > nriLimits.pieceBytes)
+        throw new Error(`a piece of ${this.#left} bytes: the protocol allows ${nriLimits.pieceBytes}`);
     }
     return bytes.subarray(part.length);
   }

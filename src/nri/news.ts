@@ -18,23 +18,38 @@ type Tell<M> = (plugin: Plugin, message: M, fx: Fx) => Promise<readonly Containe
 const nothing = (): readonly ContainerUpdate[] => [];
 
 export const POD_NEWS: Readonly<Record<PodNews, Tell<Pick<About, 'pod'>>>> = {
-  RunPodSandbox: (plugin, message, fx) => plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, message, fx).then(nothing),
-  PostUpdatePodSandbox: (plugin, message, fx) => plugin.ask(Event.POST_UPDATE_POD_SANDBOX, method.postUpdatePodSandbox, message, fx).then(nothing),
-  StopPodSandbox: (plugin, message, fx) => plugin.ask(Event.STOP_POD_SANDBOX, method.stopPodSandbox, message, fx).then(nothing),
-  RemovePodSandbox: (plugin, message, fx) => plugin.ask(Event.REMOVE_POD_SANDBOX, method.removePodSandbox, message, fx).then(nothing),
+  RunPodSandbox: (plugin, message, fx) =>
+    plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, message, fx).then(nothing),
+  PostUpdatePodSandbox: (plugin, message, fx) =>
+    plugin.ask(Event.POST_UPDATE_POD_SANDBOX, method.postUpdatePodSandbox, message, fx).then(nothing),
+  StopPodSandbox: (plugin, message, fx) =>
+    plugin.ask(Event.STOP_POD_SANDBOX, method.stopPodSandbox, message, fx).then(nothing),
+  RemovePodSandbox: (plugin, message, fx) =>
+    plugin.ask(Event.REMOVE_POD_SANDBOX, method.removePodSandbox, message, fx).then(nothing),
 };
 
 export const CONTAINER_NEWS: Readonly<Record<ContainerNews, Tell<About>>> = {
-  PostCreateContainer: (plugin, message, fx) => plugin.ask(Event.POST_CREATE_CONTAINER, method.postCreateContainer, message, fx).then(nothing),
-  StartContainer: (plugin, message, fx) => plugin.ask(Event.START_CONTAINER, method.startContainer, message, fx).then(nothing),
-  PostStartContainer: (plugin, message, fx) => plugin.ask(Event.POST_START_CONTAINER, method.postStartContainer, message, fx).then(nothing),
-  PostUpdateContainer: (plugin, message, fx) => plugin.ask(Event.POST_UPDATE_CONTAINER, method.postUpdateContainer, message, fx).then(nothing),
-  StopContainer: (plugin, message, fx) => plugin.ask(Event.STOP_CONTAINER, method.stopContainer, message, fx).then((answer) => answer?.update ?? []),
-  RemoveContainer: (plugin, message, fx) => plugin.ask(Event.REMOVE_CONTAINER, method.removeContainer, message, fx).then(nothing),
+  PostCreateContainer: (plugin, message, fx) =>
+    plugin.ask(Event.POST_CREATE_CONTAINER, method.postCreateContainer, message, fx).then(nothing),
+  StartContainer: (plugin, message, fx) =>
+    plugin.ask(Event.START_CONTAINER, method.startContainer, message, fx).then(nothing),
+  PostStartContainer: (plugin, message, fx) =>
+    plugin.ask(Event.POST_START_CONTAINER, method.postStartContainer, message, fx).then(nothing),
+  PostUpdateContainer: (plugin, message, fx) =>
+    plugin.ask(Event.POST_UPDATE_CONTAINER, method.postUpdateContainer, message, fx).then(nothing),
+  StopContainer: (plugin, message, fx) =>
+    plugin
+      .ask(Event.STOP_CONTAINER, method.stopContainer, message, fx)
+      .then((answer) => answer?.update ?? []),
+  RemoveContainer: (plugin, message, fx) =>
+    plugin.ask(Event.REMOVE_CONTAINER, method.removeContainer, message, fx).then(nothing),
 };
 
 /** News that a plugin may refuse; what it says to others is told in the log. */
-export const REFUSABLE: ReadonlySet<string> = new Set<PodNews | ContainerNews>(['RunPodSandbox', 'StartContainer']);
+export const REFUSABLE: ReadonlySet<string> = new Set<PodNews | ContainerNews>([
+  'RunPodSandbox',
+  'StartContainer',
+]);
 
 /** What the news itself says of the state, which clients see only once it is on record. */
 export const STATE_AFTER: Readonly<Partial<Record<ContainerNews, Pick<NriContainer, 'criState'>>>> = {

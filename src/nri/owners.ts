@@ -5,7 +5,12 @@
 import { fail } from '../base/fault.ts';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Field } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { ContainerAdjustment, LinuxContainerAdjustment, LinuxResources, OwningPluginsSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  ContainerAdjustment,
+  LinuxContainerAdjustment,
+  LinuxResources,
+  OwningPluginsSchema,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 
 /** Something that a plugin sets or takes away. */
 export interface Claim {
@@ -34,16 +39,28 @@ export class Owners {
     const cleared = new Set(claims.filter(({ isCleared }) => isCleared === true).map(idOf));
     for (const claim of claims) {
       const owner = this.#owners.get(containerId)?.get(claim.field)?.get(claim.key);
-      if (owner === undefined || claim.isCleared === true || claim.isShared === true || cleared.has(idOf(claim))) continue;
+      if (
+        owner === undefined ||
+        claim.isCleared === true ||
+        claim.isShared === true ||
+        cleared.has(idOf(claim))
+      )
+        continue;
       if (unmarked(owner).key === plugin || this.#free.has(`${containerId} ${idOf(claim)}`)) continue;
-      fail('outside', `nri: plugins ${unmarked(owner).key} and ${plugin} both set ${nameOf(claim)} of container ${containerId}`, { subject: containerId });
+      fail(
+        'outside',
+        `nri: plugins ${unmarked(owner).key} and ${plugin} both set ${nameOf(claim)} of container ${containerId}`,
+        { subject: containerId },
+      );
     }
     for (const claim of claims) this.#take(containerId, plugin, claim);
   }
 
   /** As validators are told. */
   message(): MessageInitShape<typeof OwningPluginsSchema> {
-    return { owners: Object.fromEntries([...this.#owners].map(([id, fields]) => [id, fieldsMessage(fields)])) };
+    return {
+      owners: Object.fromEntries([...this.#owners].map(([id, fields]) => [id, fieldsMessage(fields)])),
+    };
   }
 
   /** Who set this thing; undefined for nobody. */
@@ -54,7 +71,10 @@ export class Owners {
 
   /** Each key of a field that was set or taken away, with the last plugin that did. */
   touchedOf(containerId: string, field: Field): readonly { readonly key: string; readonly plugin: string }[] {
-    return [...(this.#owners.get(containerId)?.get(field) ?? [])].map(([key, owner]) => ({ key, plugin: unmarked(owner).key }));
+    return [...(this.#owners.get(containerId)?.get(field) ?? [])].map(([key, owner]) => ({
+      key,
+      plugin: unmarked(owner).key,
+    }));
   }
 
   #take(containerId: string, plugin: string, claim: Claim): void {
@@ -75,8 +95,16 @@ export class Owners {
 function fieldsMessage(fields: ReadonlyMap<Field, ReadonlyMap<string, string>>) {
   const entries = [...fields].map(([field, keys]) => [Number(field), keys] as const);
   return {
-    simple: Object.fromEntries(entries.flatMap(([field, keys]) => [...keys].filter(([key]) => key === '').map(([, owner]) => [field, owner]))),
-    compound: Object.fromEntries(entries.filter(([, keys]) => !keys.has('')).map(([field, keys]) => [field, { owners: Object.fromEntries(keys) }])),
+    simple: Object.fromEntries(
+      entries.flatMap(([field, keys]) =>
+        [...keys].filter(([key]) => key === '').map(([, owner]) => [field, owner]),
+      ),
+    ),
+    compound: Object.fromEntries(
+      entries
+        .filter(([, keys]) => !keys.has(''))
+        .map(([field, keys]) => [field, { owners: Object.fromEntries(keys) }]),
+    ),
   };
 }
 
@@ -96,9 +124,20 @@ export function claimsOf(adjust: ContainerAdjustment): readonly Claim[] {
   const { annotations, mounts, env, hooks, rlimits, CDIDevices, args, linux } = adjust;
   return [
     ...marked(Field.Annotations, Object.keys(annotations)),
-    ...marked(Field.Mounts, mounts.map(({ destination }) => destination)),
-    ...marked(Field.Env, env.map(({ key }) => key)),
-    ...(args.length === 0 ? [] : [...(args[0] === '' ? [{ field: Field.Args, key: '', isCleared: true }] : []), { field: Field.Args, key: '' }]),
+    ...marked(
+      Field.Mounts,
+      mounts.map(({ destination }) => destination),
+    ),
+    ...marked(
+      Field.Env,
+      env.map(({ key }) => key),
+    ),
+    ...(args.length === 0
+      ? []
+      : [
+          ...(args[0] === '' ? [{ field: Field.Args, key: '', isCleared: true }] : []),
+          { field: Field.Args, key: '' },
+        ]),
     ...(hooks === undefined ? [] : [{ field: Field.OciHooks, key: '', isShared: true }]),
     ...rlimits.map(({ type }) => ({ field: Field.Rlimits, key: type })),
     ...CDIDevices.map(({ name }) => ({ field: Field.CdiDevices, key: name })),
@@ -110,7 +149,10 @@ function linuxClaims(linux: LinuxContainerAdjustment): readonly Claim[] {
   const { rdt } = linux;
   const rdtFields = [Field.RdtClosID, Field.RdtSchemata, Field.RdtEnableMonitoring];
   return [
-    ...marked(Field.Devices, linux.devices.map(({ path }) => path)),
+    ...marked(
+      Field.Devices,
+      linux.devices.map(({ path }) => path),
+    ),
     // taking one away is a choice that no second plugin may undo
     ...linux.namespaces.map(({ type }) => ({ field: Field.Namespace, key: unmarked(type).key })),
     ...marked(Field.Sysctl, Object.keys(linux.sysctl)),
@@ -130,7 +172,15 @@ function linuxClaims(linux: LinuxContainerAdjustment): readonly Claim[] {
 }
 
 /** All limits that are set. */
-export function resourceClaims({ memory, cpu, hugepageLimits, unified, pids, blockioClass, rdtClass }: LinuxResources): readonly Claim[] {
+export function resourceClaims({
+  memory,
+  cpu,
+  hugepageLimits,
+  unified,
+  pids,
+  blockioClass,
+  rdtClass,
+}: LinuxResources): readonly Claim[] {
   return [
     ...set(Field.MemLimit, memory?.limit),
     ...set(Field.MemReservation, memory?.reservation),

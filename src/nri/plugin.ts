@@ -7,7 +7,11 @@ import { fail, fault, FaultError, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import { Event, Plugin as PluginService, Runtime } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { StateChangeEventSchema, UpdateContainersRequest, UpdateContainersResponseSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  StateChangeEventSchema,
+  UpdateContainersRequest,
+  UpdateContainersResponseSchema,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 import { TtrpcClient, UnsentError } from '../host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../host/ttrpc-server.ts';
 import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from './mux.ts';
@@ -34,7 +38,11 @@ export interface PluginOptions {
   readonly registrationMs: number;
   readonly requestMs: number;
   /** Limits that it wants to change on its own account. */
-  readonly onUpdate: (plugin: Plugin, request: UpdateContainersRequest, signal: AbortSignal) => Promise<MessageInitShape<typeof UpdateContainersResponseSchema>>;
+  readonly onUpdate: (
+    plugin: Plugin,
+    request: UpdateContainersRequest,
+    signal: AbortSignal,
+  ) => Promise<MessageInitShape<typeof UpdateContainersResponseSchema>>;
   /** Called once, whoever ended it. */
   readonly onGone: (plugin: Plugin, reason: string) => void;
 }
@@ -64,15 +72,24 @@ export class Plugin {
   constructor(trunk: Duplex, options: PluginOptions) {
     this.#options = options;
     const mux = new Mux(trunk);
-    const ended = (reason: Error | undefined): void => this.#end(reason?.message ?? 'its connection has ended');
-    this.#client = new TtrpcClient(mux.open(PLUGIN_CONNECTION), { clock: options.clock, peer: 'nri plugin', onClose: ended });
+    const ended = (reason: Error | undefined): void =>
+      this.#end(reason?.message ?? 'its connection has ended');
+    this.#client = new TtrpcClient(mux.open(PLUGIN_CONNECTION), {
+      clock: options.clock,
+      peer: 'nri plugin',
+      onClose: ended,
+    });
     // held by its listeners
     void new TtrpcServer(mux.open(RUNTIME_CONNECTION), {
       clock: options.clock,
       onClose: ended,
       routes: [
-        ttrpcRoute(Runtime.method.registerPlugin, (request) => this.#onRegister({ name: request.pluginName, index: request.pluginIdx })),
-        ttrpcRoute(Runtime.method.updateContainers, (request, { signal }) => options.onUpdate(this, request, signal)),
+        ttrpcRoute(Runtime.method.registerPlugin, (request) =>
+          this.#onRegister({ name: request.pluginName, index: request.pluginIdx }),
+        ),
+        ttrpcRoute(Runtime.method.updateContainers, (request, { signal }) =>
+          options.onUpdate(this, request, signal),
+        ),
       ],
     });
   }
@@ -115,7 +132,10 @@ export class Plugin {
       { timeoutMs: requestMs },
     );
     if ((answer.events & ~ALL_EVENTS) !== 0) {
-      fail('outside', `configure nri plugin ${this.id}: it subscribes to unknown events (0x${(answer.events >>> 0).toString(16)})`);
+      fail(
+        'outside',
+        `configure nri plugin ${this.id}: it subscribes to unknown events (0x${(answer.events >>> 0).toString(16)})`,
+      );
     }
     this.#events = answer.events === 0 ? ALL_EVENTS : answer.events;
   }
@@ -138,8 +158,14 @@ export class Plugin {
     }
     try {
       // plugins before v0.12 hear of these events in one common method with the same fields
-      const { pod, container } = message as Pick<MessageInitShape<typeof StateChangeEventSchema>, 'pod' | 'container'>;
-      const about = { ...(pod === undefined ? {} : { pod }), ...(container === undefined ? {} : { container }) };
+      const { pod, container } = message as Pick<
+        MessageInitShape<typeof StateChangeEventSchema>,
+        'pod' | 'container'
+      >;
+      const about = {
+        ...(pod === undefined ? {} : { pod }),
+        ...(container === undefined ? {} : { container }),
+      };
       await this.#call(PluginService.method.stateChange, { event, ...about }, fx.signal);
     } catch (thrown) {
       return this.#refused(method.name, thrown, fx.signal);
@@ -149,7 +175,9 @@ export class Plugin {
 
   /** A call that is no event: rejects whatever goes wrong. It has the bound of one call, and no more than `mostMs`. */
   call<I extends DescMessage, O extends DescMessage>(
-    method: DescMethodUnary<I, O>, message: MessageInitShape<I>, mostMs: number = Infinity,
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    mostMs: number = Infinity,
   ): Promise<MessageShape<O>> {
     return this.#client.call(method, message, { timeoutMs: Math.min(this.#options.requestMs, mostMs) });
   }
@@ -160,7 +188,11 @@ export class Plugin {
     this.#client.close();
   }
 
-  #call<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>, message: MessageInitShape<I>, signal: AbortSignal): Promise<MessageShape<O>> {
+  #call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    signal: AbortSignal,
+  ): Promise<MessageShape<O>> {
     return this.#client.call(method, message, { timeoutMs: this.#options.requestMs, signal });
   }
 
@@ -175,13 +207,20 @@ export class Plugin {
     // our caller's own end, not the plugin's fault
     if (signal.aborted) throw thrown;
     // nor is a message that never reached it: a pod's variables can be longer than the protocol lets through
-    if (thrown instanceof UnsentError) fail(kind, `tell nri plugin ${this.id} of ${name}: ${message}`, { subject: this.id, retryable: false });
+    if (thrown instanceof UnsentError)
+      fail(kind, `tell nri plugin ${this.id} of ${name}: ${message}`, { subject: this.id, retryable: false });
     // what the client says in its own name is an answer that came; all else (a message that is none) is a broken protocol
     const said = /^nri plugin: \w+: (.*)$/su.exec(message)?.[1];
     if (said !== undefined && kind !== 'timedOut' && !this.#client.isClosed) {
-      fail('outside', `nri plugin ${this.id} refused ${name}: ${printable(said.slice(0, nriLimits.reasonChars))}`, { subject: this.id });
+      fail(
+        'outside',
+        `nri plugin ${this.id} refused ${name}: ${printable(said.slice(0, nriLimits.reasonChars))}`,
+        { subject: this.id },
+      );
     }
-    this.drop(kind === 'timedOut' ? `${name}: no answer within ${this.#options.requestMs} ms` : `${name}: ${message}`);
+    this.drop(
+      kind === 'timedOut' ? `${name}: no answer within ${this.#options.requestMs} ms` : `${name}: ${message}`,
+    );
     return undefined;
   }
 
@@ -189,7 +228,10 @@ export class Plugin {
     const { clock, registrationMs } = this.#options;
     return new Promise((resolve, reject) => {
       const timer = clock.setTimeout(
-        () => this.#registered(fault('timedOut', `let an nri plugin in: it has not registered within ${registrationMs} ms`)),
+        () =>
+          this.#registered(
+            fault('timedOut', `let an nri plugin in: it has not registered within ${registrationMs} ms`),
+          ),
         registrationMs,
       );
       this.#registered = (outcome) => {
@@ -202,11 +244,17 @@ export class Plugin {
 
   #onRegister(asked: PluginName): Promise<object> {
     const { given } = this.#options;
-    if (this.#named !== undefined) return Promise.reject(new FaultError(fault('wrongState', `register nri plugin ${this.id}: it is registered already`)));
+    if (this.#named !== undefined)
+      return Promise.reject(
+        new FaultError(fault('wrongState', `register nri plugin ${this.id}: it is registered already`)),
+      );
     // one that was started by us has the name of its file, whatever it says
     const named = given ?? asked;
     if (!isIndex(named.index) || !isName(named.name)) {
-      const why = fault('invalidRequest', `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: its index must be two digits, its name letters, digits and _.+-`);
+      const why = fault(
+        'invalidRequest',
+        `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: its index must be two digits, its name letters, digits and _.+-`,
+      );
       this.#registered(why);
       return Promise.reject(new FaultError(why));
     }

@@ -35,22 +35,35 @@ export async function synchronize(
   for await (const part of partsOf(pods, containers)) {
     if (before !== undefined) {
       const sinceMs = clock.monoMs();
-      const answer = await plugin.call(PluginService.method.synchronize, { ...before, more: true }, callsMs - spentMs);
+      const answer = await plugin.call(
+        PluginService.method.synchronize,
+        { ...before, more: true },
+        callsMs - spentMs,
+      );
       spentMs += clock.monoMs() - sinceMs;
       // one that does not know of parts takes the first for all
-      if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`);
+      if (!answer.more || answer.update.length > 0)
+        fail(
+          'unsupported',
+          `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`,
+        );
     }
     before = part;
-    if (spentMs > callsMs) fail('timedOut', `synchronize nri plugin ${plugin.id}: its calls have taken more than ${callsMs} ms`);
+    if (spentMs > callsMs)
+      fail('timedOut', `synchronize nri plugin ${plugin.id}: its calls have taken more than ${callsMs} ms`);
   }
-  return (await plugin.call(PluginService.method.synchronize, { ...before, more: false }, callsMs - spentMs)).update;
+  return (await plugin.call(PluginService.method.synchronize, { ...before, more: false }, callsMs - spentMs))
+    .update;
 }
 
 /**
  * Pods first, since containers name them. One message at least. Containers are asked for one by one: descriptions of all of
  * a node's at once are as large as all of their documents.
  */
-async function* partsOf(pods: readonly PodMessage[], containers: AsyncIterable<ContainerMessage>): AsyncGenerator<Part> {
+async function* partsOf(
+  pods: readonly PodMessage[],
+  containers: AsyncIterable<ContainerMessage>,
+): AsyncGenerator<Part> {
   let part: Part = { pods: [], containers: [] };
   let bytes = 0;
   const isFullWith = (size: number): boolean => {

@@ -9,7 +9,11 @@ import type { Log } from '../base/log.ts';
 import type { NriNode } from '../actors/ports/nri.ts';
 import { NO_LIMITS, mergeResources } from '../actors/ports/resources.ts';
 import type { Resources } from '../actors/ports/specs.ts';
-import type { ContainerEviction, ContainerUpdate, ContainerUpdateSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import type {
+  ContainerEviction,
+  ContainerUpdate,
+  ContainerUpdateSchema,
+} from '../gen/nri/v1alpha1/api_pb.ts';
 import { changeOf, fixedLimits, limitsMessage } from './limits.ts';
 import { Owners, resourceClaims } from './owners.ts';
 
@@ -19,7 +23,11 @@ const ID_CHARS = 64;
 /** Text that is not an id may be as long as a message (4 MiB), and it is shown in errors and in the log. */
 function checkId(plugin: string, id: string): void {
   if (parseContainerId(id) !== undefined) return;
-  fail('invalidRequest', `nri plugin ${plugin}: update container ${printable(id.slice(0, ID_CHARS))}: not an id`, { subject: plugin });
+  fail(
+    'invalidRequest',
+    `nri plugin ${plugin}: update container ${printable(id.slice(0, ID_CHARS))}: not an id`,
+    { subject: plugin },
+  );
 }
 
 interface Wanted {
@@ -44,7 +52,9 @@ export class Updates {
   /** As validators are told. */
   messages(): readonly MessageInitShape<typeof ContainerUpdateSchema>[] {
     return [...this.#wanted].map(([containerId, { change, isOptional }]) => ({
-      containerId, ignoreFailure: isOptional, linux: { resources: limitsMessage(change) },
+      containerId,
+      ignoreFailure: isOptional,
+      linux: { resources: limitsMessage(change) },
     }));
   }
 
@@ -54,9 +64,17 @@ export class Updates {
   }
 
   /** Throws `outside` where two plugins want to set the same limit, unless the later one does not mind. */
-  take(plugin: string, updates: readonly ContainerUpdate[], evictions: readonly ContainerEviction[] = []): void {
+  take(
+    plugin: string,
+    updates: readonly ContainerUpdate[],
+    evictions: readonly ContainerEviction[] = [],
+  ): void {
     if (updates.length + evictions.length > nriLimits.updates) {
-      fail('exhausted', `nri plugin ${plugin}: update and evict ${updates.length + evictions.length} containers: more than ${nriLimits.updates}`, { subject: plugin });
+      fail(
+        'exhausted',
+        `nri plugin ${plugin}: update and evict ${updates.length + evictions.length} containers: more than ${nriLimits.updates}`,
+        { subject: plugin },
+      );
     }
     for (const { containerId } of evictions) checkId(plugin, containerId);
     for (const { containerId, linux, ignoreFailure } of updates) {
@@ -65,7 +83,12 @@ export class Updates {
       try {
         checkId(plugin, containerId);
         const fixed = fixedLimits(resources);
-        if (fixed.length > 0) fail('unsupported', `nri plugin ${plugin}: update container ${containerId}: ${fixed.join(', ')} can't be changed after its creation`, { subject: containerId });
+        if (fixed.length > 0)
+          fail(
+            'unsupported',
+            `nri plugin ${plugin}: update container ${containerId}: ${fixed.join(', ')} can't be changed after its creation`,
+            { subject: containerId },
+          );
         this.#owners.claim(containerId, plugin, resourceClaims(resources));
       } catch (error) {
         if (ignoreFailure) continue;
@@ -95,13 +118,23 @@ export class Updates {
       } catch (error) {
         failed.push(id);
         log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted other limits');
-        if (!isOptional) first ??= signal.aborted ? toFault(error) : fault('outside', `update container ${id} as an nri plugin wants it: ${toFault(error).message}`, { subject: id });
+        if (!isOptional)
+          first ??= signal.aborted
+            ? toFault(error)
+            : fault(
+                'outside',
+                `update container ${id} as an nri plugin wants it: ${toFault(error).message}`,
+                { subject: id },
+              );
       }
     }
     for (const [id, reason] of this.#evicted) {
       await node.evict(id as ContainerId, reason, signal).catch((error: unknown) => {
         failed.push(id);
-        log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted a container evicted');
+        log.warn(
+          { container: id, reason: toFault(error).message },
+          'an nri plugin wanted a container evicted',
+        );
       });
     }
     if (first !== undefined) throw new FaultError(first);

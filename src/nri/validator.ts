@@ -44,11 +44,17 @@ export interface Validated {
 export function validate(settings: ValidatorSettings, { id, spec, pod, owners, plugins }: Validated): void {
   if (!settings.enable) return;
   const refuse = (who: string | undefined, what: string): void => {
-    if (who !== undefined) fail('denied', `nri: plugin ${who} adjusted ${what} of container ${spec.key.name}: this node's configuration does not allow it`, { subject: id });
+    if (who !== undefined)
+      fail(
+        'denied',
+        `nri: plugin ${who} adjusted ${what} of container ${spec.key.name}: this node's configuration does not allow it`,
+        { subject: id },
+      );
   };
   if (settings.reject_oci_hook_adjustment) refuse(owners.ownerOf(id, Field.OciHooks), 'OCI hooks');
   const profile = spec.security.privileged ? 'unconfined' : spec.security.seccomp.type;
-  if (settings[SECCOMP_RULES[profile]]) refuse(owners.ownerOf(id, Field.SeccompPolicy), `the ${profile} seccomp policy`);
+  if (settings[SECCOMP_RULES[profile]])
+    refuse(owners.ownerOf(id, Field.SeccompPolicy), `the ${profile} seccomp policy`);
   for (const [isRejected, field, what] of [
     [settings.reject_namespace_adjustment, Field.Namespace, 'namespace'],
     [settings.reject_sysctl_adjustment, Field.Sysctl, 'sysctl'],
@@ -59,18 +65,29 @@ export function validate(settings: ValidatorSettings, { id, spec, pod, owners, p
   checkRequired(settings, { spec, pod, plugins });
 }
 
-function checkRequired(settings: ValidatorSettings, { spec, pod, plugins }: Pick<Validated, 'spec' | 'pod' | 'plugins'>): void {
+function checkRequired(
+  settings: ValidatorSettings,
+  { spec, pod, plugins }: Pick<Validated, 'spec' | 'pod' | 'plugins'>,
+): void {
   const annotation = (key: string): string | undefined => effective(pod.spec.annotations, key, spec.key.name);
   const tolerated = settings.tolerate_missing_plugins_annotation;
   if (tolerated !== '' && isTrue(annotation(tolerated))) return;
   const required = [...settings.required_plugins, ...namesIn(annotation(REQUIRED_PLUGINS))];
   const missing = required.filter((name) => !plugins.includes(name));
   if (missing.length === 0) return;
-  fail('denied', `nri: create container ${spec.key.name}: required plugin ${missing.join(', ')} is not there`, { subject: spec.key.name });
+  fail(
+    'denied',
+    `nri: create container ${spec.key.name}: required plugin ${missing.join(', ')} is not there`,
+    { subject: spec.key.name },
+  );
 }
 
 /** A container's own annotation before its pod's. */
-function effective(annotations: Readonly<Record<string, string>>, key: string, container: string): string | undefined {
+function effective(
+  annotations: Readonly<Record<string, string>>,
+  key: string,
+  container: string,
+): string | undefined {
   return annotations[`${key}/container.${container}`] ?? annotations[`${key}/pod`] ?? annotations[key];
 }
 
@@ -83,6 +100,9 @@ function isTrue(value: string | undefined): boolean {
 function namesIn(text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   const list = text.trim();
-  const parts = list.startsWith('[') && list.endsWith(']') ? list.slice(1, -1).split(',') : list.split('\n').map((line) => line.replace(/^\s*-\s*/u, ''));
+  const parts =
+    list.startsWith('[') && list.endsWith(']')
+      ? list.slice(1, -1).split(',')
+      : list.split('\n').map((line) => line.replace(/^\s*-\s*/u, ''));
   return parts.map((part) => part.trim().replace(/^(["'])(.*)\1$/u, '$2')).filter((name) => name !== '');
 }

@@ -32,11 +32,23 @@ export async function bench(args: readonly string[]): Promise<void> {
       waterfall: { type: 'boolean', default: false },
     },
   });
-  const runtimePath = values.runtime === undefined ? await runc14() : values.runtime === 'debian' ? '/usr/sbin/runc' : values.runtime;
+  const runtimePath =
+    values.runtime === undefined
+      ? await runc14()
+      : values.runtime === 'debian'
+        ? '/usr/sbin/runc'
+        : values.runtime;
   const hanging = new HangingRuntime();
   const collector = values.waterfall ? await startCollector() : undefined;
   const tracing = collector === undefined ? {} : { tracing: collector.address };
-  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, stateInMemory: true, logLevel: 'info', ...tracing });
+  const world = await makeWorld({
+    name: 'bench',
+    runtimePath,
+    handlers: { hanging: hanging.path },
+    stateInMemory: true,
+    logLevel: 'info',
+    ...tracing,
+  });
   let floor: Floor | undefined;
   const cleanUp = async (): Promise<void> => {
     await floor?.close();
@@ -44,11 +56,15 @@ export async function bench(args: readonly string[]): Promise<void> {
     await collector?.close();
     hanging.dispose();
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     const image = await world.pull();
     const empty = memoryOf(world.instance.pid());
-    const templates = { pod: await startPod(world, image, 'pod'), host: await startPod(world, image, 'host') };
+    const templates = {
+      pod: await startPod(world, image, 'pod'),
+      host: await startPod(world, image, 'host'),
+    };
     floor = await openFloor(world, runtimePath, templates);
     const sides = { world, image, floor };
     const sizes = { rounds: Number(values.rounds), groups: Number(values.groups), pods: Number(values.pods) };
@@ -108,20 +124,29 @@ interface Some {
 }
 
 /** Rows for whoever changes something: printed, never written down. */
-async function measureSome(names: readonly string[], { sides, templates, sizes, collector }: Some): Promise<void> {
+async function measureSome(
+  names: readonly string[],
+  { sides, templates, sizes, collector }: Some,
+): Promise<void> {
   const rowsOf: Readonly<Record<string, () => Promise<string>>> = {
     pod: async () => pairsText(named('pod', 'alone', await pairs(sides, 'pod', sizes.rounds, 1))),
-    pod10: async () => pairsText(named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP))),
+    pod10: async () =>
+      pairsText(named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP))),
     host: async () => pairsText(named('host', 'alone', await pairs(sides, 'host', sizes.rounds, 1))),
-    host10: async () => pairsText(named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP))),
-    exec: async () => pairsText({ 'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds) }),
+    host10: async () =>
+      pairsText(named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP))),
+    exec: async () =>
+      pairsText({
+        'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds),
+      }),
     cpu: async () => cpuText(await cpuRows(sides, sizes.pods)),
   };
   await pairs(sides, 'pod', WARM_UP, 1);
   await collector?.settle();
   for (const name of names) {
     const measure = rowsOf[name];
-    if (measure === undefined) throw new Error(`--only ${name}: one of ${Object.keys(rowsOf).join(', ')} is wanted`);
+    if (measure === undefined)
+      throw new Error(`--only ${name}: one of ${Object.keys(rowsOf).join(', ')} is wanted`);
     collector?.clear();
     console.log(await measure());
     await collector?.settle();
@@ -135,8 +160,13 @@ interface Sides {
   readonly floor: Floor;
 }
 
-async function openFloor({ instance }: World, runtimePath: string, templates: { readonly pod: DaemonPod; readonly host: DaemonPod }): Promise<Floor> {
-  const configOf = ({ containerId }: DaemonPod): string => join(instance.state, 'containers', containerId, 'bundle/config.json');
+async function openFloor(
+  { instance }: World,
+  runtimePath: string,
+  templates: { readonly pod: DaemonPod; readonly host: DaemonPod },
+): Promise<Floor> {
+  const configOf = ({ containerId }: DaemonPod): string =>
+    join(instance.state, 'containers', containerId, 'bundle/config.json');
   const floor = new Floor({
     // beside the daemon's state: what the runtime and the monitor write goes to memory on both sides
     directory: join(dirname(instance.state), 'floor'),
@@ -162,8 +192,18 @@ function named(network: 'pod' | 'host', how: string, { start, stop }: Lives): Re
 }
 
 /** A B A B: the daemon's pods and the floor's in turn, `width` at once; which side goes first changes each round. */
-async function pairs({ world, image, floor }: Sides, network: 'pod' | 'host', rounds: number, width: number): Promise<Lives> {
-  const empty = () => ({ daemon: [] as number[], floor: [] as number[], daemonParts: [] as Parts[], floorParts: [] as Parts[] });
+async function pairs(
+  { world, image, floor }: Sides,
+  network: 'pod' | 'host',
+  rounds: number,
+  width: number,
+): Promise<Lives> {
+  const empty = () => ({
+    daemon: [] as number[],
+    floor: [] as number[],
+    daemonParts: [] as Parts[],
+    floorParts: [] as Parts[],
+  });
   const start = empty();
   const stop = empty();
   const daemonTurn = async (): Promise<void> => {
@@ -194,7 +234,10 @@ const times = <T>(count: number, make: () => T): T[] => Array.from({ length: cou
 /** Processor time of `count` pods each: alone and many at once, with a network of their own and without. */
 async function cpuRows({ world, image }: Sides, count: number): Promise<Report['cpu']> {
   const rows: Record<string, Cpu> = {};
-  for (const [network, where] of [['pod', 'CNI'], ['host', 'host network']] as const) {
+  for (const [network, where] of [
+    ['pod', 'CNI'],
+    ['host', 'host network'],
+  ] as const) {
     rows[`${where}, alone`] = await cpuPerPod(world, image, network, { count, width: 1 });
     rows[`${where}, ${GROUP} at once`] = await cpuPerPod(world, image, network, { count, width: GROUP });
   }
@@ -202,11 +245,16 @@ async function cpuRows({ world, image }: Sides, count: number): Promise<Report['
 }
 
 /** Memory and lists with many pods. */
-async function crowded({ world, image }: Sides, count: number): Promise<Pick<Report, 'full' | 'podCount' | 'listContainers' | 'listSandboxes' | 'status'>> {
+async function crowded(
+  { world, image }: Sides,
+  count: number,
+): Promise<Pick<Report, 'full' | 'podCount' | 'listContainers' | 'listSandboxes' | 'status'>> {
   const pods: DaemonPod[] = [];
   console.log(`${count} pods for memory and lists`);
   for (let done = 0; done < count; done += GROUP) {
-    pods.push(...(await Promise.all(times(Math.min(GROUP, count - done), () => startPod(world, image, 'host')))));
+    pods.push(
+      ...(await Promise.all(times(Math.min(GROUP, count - done), () => startPod(world, image, 'host')))),
+    );
   }
   const { runtime } = world.client;
   const measured = {
@@ -216,7 +264,8 @@ async function crowded({ world, image }: Sides, count: number): Promise<Pick<Rep
     listSandboxes: await latencies(200, () => runtime.listPodSandbox({})),
     status: await latencies(200, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })),
   };
-  for (let done = 0; done < count; done += GROUP) await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
+  for (let done = 0; done < count; done += GROUP)
+    await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
   return measured;
 }
 
@@ -236,6 +285,13 @@ async function execPairs({ world, floor }: Sides, pod: DaemonPod, rounds: number
 }
 
 async function versions(runtimePath: string): Promise<string> {
-  const first = async (argv: readonly string[]): Promise<string> => (await runOrThrow(argv)).split('\n')[0] ?? '';
-  return [await first([runtimePath, '--version']), await first(['conmon', '--version']), `Node ${process.versions.node}`, `${cpus().length} CPUs`, `load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`].join(', ');
+  const first = async (argv: readonly string[]): Promise<string> =>
+    (await runOrThrow(argv)).split('\n')[0] ?? '';
+  return [
+    await first([runtimePath, '--version']),
+    await first(['conmon', '--version']),
+    `Node ${process.versions.node}`,
+    `${cpus().length} CPUs`,
+    `load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`,
+  ].join(', ');
 }

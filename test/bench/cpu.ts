@@ -27,7 +27,12 @@ function timesOf(pid: number, field: number): Cpu {
 }
 
 /** Starts and ends `count` pods, `width` at once; what one life has cost. */
-export async function cpuPerPod(world: World, image: string, network: 'pod' | 'host', { count, width }: { readonly count: number; readonly width: number }): Promise<Cpu> {
+export async function cpuPerPod(
+  world: World,
+  image: string,
+  network: 'pod' | 'host',
+  { count, width }: { readonly count: number; readonly width: number },
+): Promise<Cpu> {
   const pid = world.instance.pid();
   const before = cpuOf(pid);
   let done = 0;

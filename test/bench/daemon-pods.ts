@@ -30,7 +30,11 @@ export interface PodPlace extends Pick<World, 'client' | 'logs'> {
 }
 
 /** RunPodSandbox, CreateContainer, StartContainer. */
-export async function startPod({ client, logs, imageName, cgroupParent }: PodPlace, image: string, network: 'pod' | 'host'): Promise<DaemonPod> {
+export async function startPod(
+  { client, logs, imageName, cgroupParent }: PodPlace,
+  image: string,
+  network: 'pod' | 'host',
+): Promise<DaemonPod> {
   number += 1;
   const name = `bench-${number}`;
   const logDirectory = join(logs, name);
@@ -38,14 +42,26 @@ export async function startPod({ client, logs, imageName, cgroupParent }: PodPla
   mkdirSync(join(logDirectory, 'main'), { recursive: true });
   const { runtime } = client;
   const hostNetwork = network === 'host';
-  const config = sandboxConfig({ name, logDirectory, hostNetwork, ...(cgroupParent === undefined ? {} : { cgroupParent }) });
+  const config = sandboxConfig({
+    name,
+    logDirectory,
+    hostNetwork,
+    ...(cgroupParent === undefined ? {} : { cgroupParent }),
+  });
   const startParts: Record<string, number> = {};
   const { podSandboxId } = await timed(startParts, 'RunPodSandbox', () => runtime.runPodSandbox({ config }));
   const { containerId } = await timed(startParts, 'CreateContainer', () =>
     runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: containerConfig({ name: 'main', image, imageName, command: PROGRAM, hostNetwork, hugepageLimits: [] }),
+      config: containerConfig({
+        name: 'main',
+        image,
+        imageName,
+        command: PROGRAM,
+        hostNetwork,
+        hugepageLimits: [],
+      }),
     }),
   );
   await timed(startParts, 'StartContainer', () => runtime.startContainer({ containerId }));
@@ -88,6 +104,7 @@ export interface Memory {
 /** proc(5), /proc/pid/smaps_rollup: in kB. */
 export function memoryOf(pid: number): Memory {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
-  const mib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) / 1024;
+  const mib = (name: string): number =>
+    Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) / 1024;
   return { rss: mib('Rss'), pss: mib('Pss'), anonymous: mib('Anonymous') };
 }

@@ -35,8 +35,10 @@ type Plant = (world: World) => Promise<void> | void;
 
 /** Planted while the daemon does not run, but for the first two, which a container leaves. */
 const KINDS: Readonly<Record<string, Plant>> = {
-  'a removed container with 100000 nested directories': (world) => leave(world, (upper) => makeDeepAside(upper, LEVELS)),
-  'a removed container with 1000000 files in one directory': (world) => leave(world, (upper) => makeWideAside(upper, FILES)),
+  'a removed container with 100000 nested directories': (world) =>
+    leave(world, (upper) => makeDeepAside(upper, LEVELS)),
+  'a removed container with 1000000 files in one directory': (world) =>
+    leave(world, (upper) => makeWideAside(upper, FILES)),
   'an immutable file': (world) => {
     const file = join(inTrash(world, 'immutable'), 'file');
     writeFileSync(file, '');
@@ -45,18 +47,29 @@ const KINDS: Readonly<Record<string, Plant>> = {
   'a mount left on a directory': (world) => {
     const elsewhere = join(world.instance.directory, 'elsewhere');
     mkdirSync(elsewhere, { recursive: true });
-    must(callSync(libc.mount, elsewhere, inTrash(world, 'mounted', 'place'), null, MS_BIND, null), 'bind', elsewhere);
+    must(
+      callSync(libc.mount, elsewhere, inTrash(world, 'mounted', 'place'), null, MS_BIND, null),
+      'bind',
+      elsewhere,
+    );
   },
   [`${NAMES} names of 255 bytes`]: (world) => {
     const directory = inTrash(world, 'names');
-    for (let name = 0; name < NAMES; name += 1) mkdirSync(Buffer.concat([Buffer.from(`${directory}/${String(name).padStart(4, '0')}`), Buffer.alloc(251, 0xfe)]));
+    for (let name = 0; name < NAMES; name += 1)
+      mkdirSync(
+        Buffer.concat([
+          Buffer.from(`${directory}/${String(name).padStart(4, '0')}`),
+          Buffer.alloc(251, 0xfe),
+        ]),
+      );
   },
 };
 
 /** Runs it and writes its table into docs/figures.md. */
 export async function debrisBench(): Promise<void> {
   const world = await makeWorld({ name: 'dbris', network: 'host-only', logLevel: 'info' });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     await warmUp(world);
     const rows: Row[] = [];
@@ -82,7 +95,10 @@ async function warmUp(world: World): Promise<void> {
 
 /** A container writes and its pod is removed; then the daemon is killed. */
 async function leave(world: World, write: (upper: string) => Promise<void>): Promise<void> {
-  const { instance, client: { runtime } } = world;
+  const {
+    instance,
+    client: { runtime },
+  } = world;
   if (!isRunning(world)) await instance.start();
   const { sandboxId, containerId } = await makePod(world, 'leaves');
   await runtime.startContainer({ containerId });
@@ -134,7 +150,10 @@ async function started({ instance }: World): Promise<{ readonly execMs: number; 
 }
 
 function servingTimes(log: string): readonly number[] {
-  return log.split('\n').filter((line) => line.endsWith('"msg":"serving"}')).map((line) => (JSON.parse(line) as { time: number }).time);
+  return log
+    .split('\n')
+    .filter((line) => line.endsWith('"msg":"serving"}'))
+    .map((line) => (JSON.parse(line) as { time: number }).time);
 }
 
 async function untilEmpty(world: World): Promise<void> {

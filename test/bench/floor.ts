@@ -5,7 +5,13 @@ import { join } from 'node:path';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { realClock } from '../../src/host/clock.ts';
 import { stopKernelThread } from '../../src/host/kernel-thread.ts';
-import { type PinRequest, pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../src/host/namespaces.ts';
+import {
+  type PinRequest,
+  pinNamespaces,
+  preparePinRoot,
+  releasePinRoot,
+  unpinNamespaces,
+} from '../../src/host/namespaces.ts';
 import { runTool } from '../../src/host/process-tool.ts';
 import { realRandom } from '../../src/host/random.ts';
 import { watchDirectory } from '../../src/host/watch.ts';
@@ -38,18 +44,25 @@ const TOOL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 const TOOL_TIMEOUT_MS = 60_000;
 
 interface SpecTemplate {
-  readonly linux: { readonly namespaces: readonly { readonly type: string; readonly path?: string }[]; cgroupsPath: string };
+  readonly linux: {
+    readonly namespaces: readonly { readonly type: string; readonly path?: string }[];
+    cgroupsPath: string;
+  };
 }
 
 interface Conflist {
   readonly cniVersion: string;
   readonly name: string;
-  readonly plugins: readonly ({ readonly type: string; readonly capabilities?: object } & Readonly<Record<string, unknown>>)[];
+  readonly plugins: readonly ({ readonly type: string; readonly capabilities?: object } & Readonly<
+    Record<string, unknown>
+  >)[];
 }
 
 /** Where the machine has its CNI plugins. */
 export function cniPluginDirectory(): string {
-  const found = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) => existsSync(join(directory, 'bridge')));
+  const found = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) =>
+    existsSync(join(directory, 'bridge')),
+  );
   if (found === undefined) throw new Error('no CNI plugin bridge on this machine');
   return found;
 }
@@ -71,7 +84,10 @@ export class Floor {
   async open(): Promise<void> {
     for (const name of ['ns', 'exits', 'bundles', 'runc']) mkdirSync(this.#path(name), { recursive: true });
     await preparePinRoot(this.#path('ns'));
-    const watch = await watchDirectory(this.#path('exits'), { onName: (name) => this.#waiting.get(name)?.(), onRescan: () => undefined });
+    const watch = await watchDirectory(this.#path('exits'), {
+      onName: (name) => this.#waiting.get(name)?.(),
+      onRescan: () => undefined,
+    });
     this.#closeWatch = () => watch.close();
   }
 
@@ -85,8 +101,14 @@ export class Floor {
   async start(network: 'pod' | 'host'): Promise<FloorPod> {
     const id = this.#random.id();
     const parts: Record<string, number> = {};
-    const kinds: Pick<PinRequest, 'net' | 'ipc' | 'uts'> = { net: network === 'pod', ipc: true, uts: network === 'pod' };
-    await timed(parts, 'namespaces', () => pinNamespaces({ directory: this.#path('ns', id), ...kinds, sysctls: [] }, this.#clock));
+    const kinds: Pick<PinRequest, 'net' | 'ipc' | 'uts'> = {
+      net: network === 'pod',
+      ipc: true,
+      uts: network === 'pod',
+    };
+    await timed(parts, 'namespaces', () =>
+      pinNamespaces({ directory: this.#path('ns', id), ...kinds, sysctls: [] }, this.#clock),
+    );
     let result: object | undefined;
     if (network === 'pod') result = await timed(parts, 'CNI ADD', () => this.#add(id));
     await timed(parts, 'conmon + create', () => this.#create(id, network));
@@ -115,7 +137,8 @@ export class Floor {
 
   async #add(id: string): Promise<object> {
     let result: object | undefined;
-    for (const plugin of this.#network.plugins) result = JSON.parse(await this.#plugin('ADD', id, plugin, result)) as object;
+    for (const plugin of this.#network.plugins)
+      result = JSON.parse(await this.#plugin('ADD', id, plugin, result)) as object;
     return result ?? {};
   }
 
@@ -123,16 +146,28 @@ export class Floor {
     for (const plugin of this.#network.plugins.toReversed()) await this.#plugin('DEL', id, plugin, result);
   }
 
-  async #plugin(command: 'ADD' | 'DEL', id: string, plugin: Conflist['plugins'][number], prevResult: object | undefined): Promise<string> {
+  async #plugin(
+    command: 'ADD' | 'DEL',
+    id: string,
+    plugin: Conflist['plugins'][number],
+    prevResult: object | undefined,
+  ): Promise<string> {
     const { capabilities: _capabilities, ...own } = plugin;
     const { cniVersion, name } = this.#network;
     const { pluginDir } = this.#options;
     return await this.#tool([join(pluginDir, plugin.type)], {
       env: {
-        PATH: TOOL_PATH, CNI_COMMAND: command, CNI_PATH: pluginDir, CNI_CONTAINERID: id,
-        CNI_NETNS: this.#path('ns', id, 'net'), CNI_IFNAME: 'eth0', CNI_ARGS: 'IgnoreUnknown=1',
+        PATH: TOOL_PATH,
+        CNI_COMMAND: command,
+        CNI_PATH: pluginDir,
+        CNI_CONTAINERID: id,
+        CNI_NETNS: this.#path('ns', id, 'net'),
+        CNI_IFNAME: 'eth0',
+        CNI_ARGS: 'IgnoreUnknown=1',
       },
-      stdin: Buffer.from(JSON.stringify({ ...own, cniVersion, name, ...(prevResult === undefined ? {} : { prevResult }) })),
+      stdin: Buffer.from(
+        JSON.stringify({ ...own, cniVersion, name, ...(prevResult === undefined ? {} : { prevResult }) }),
+      ),
     });
   }
 
@@ -143,9 +178,18 @@ export class Floor {
     const { monitorPath, runtimePath } = this.#options;
     const { sync, complaint } = await launchMonitor({
       argv: createArgv({
-        monitorPath, runtimePath, id: id as ContainerId, bundleDir: bundle,
-        runtimeArgs: [`--root=${this.#path('runc')}`], pidFile: join(bundle, 'pid'), monitorPidFile: join(bundle, 'conmon.pid'),
-        exitsDir: this.#path('exits'), logPath: join(bundle, 'log'), tty: false, stdin: false, stdinOnce: false,
+        monitorPath,
+        runtimePath,
+        id: id as ContainerId,
+        bundleDir: bundle,
+        runtimeArgs: [`--root=${this.#path('runc')}`],
+        pidFile: join(bundle, 'pid'),
+        monitorPidFile: join(bundle, 'conmon.pid'),
+        exitsDir: this.#path('exits'),
+        logPath: join(bundle, 'log'),
+        tty: false,
+        stdin: false,
+        stdinOnce: false,
       }),
       env: monitorEnv(TOOL_PATH, true),
       cwd: bundle,
@@ -166,26 +210,41 @@ export class Floor {
     const kindOf: Readonly<Record<string, string>> = { network: 'net', ipc: 'ipc', uts: 'uts' };
     const namespaces = template.linux.namespaces.map((namespace) => {
       const kind = kindOf[namespace.type];
-      return namespace.path === undefined || kind === undefined ? namespace : { ...namespace, path: this.#path('ns', id, kind) };
+      return namespace.path === undefined || kind === undefined
+        ? namespace
+        : { ...namespace, path: this.#path('ns', id, kind) };
     });
-    return { ...template, linux: { ...template.linux, namespaces, cgroupsPath: join(this.#options.cgroupParent, `floor-${id}`) } };
+    return {
+      ...template,
+      linux: { ...template.linux, namespaces, cgroupsPath: join(this.#options.cgroupParent, `floor-${id}`) },
+    };
   }
 
   async #runtime(verb: string, id: string): Promise<void> {
-    await this.#tool([this.#options.runtimePath, `--root=${this.#path('runc')}`, verb, id], { env: { PATH: TOOL_PATH } });
+    await this.#tool([this.#options.runtimePath, `--root=${this.#path('runc')}`, verb, id], {
+      env: { PATH: TOOL_PATH },
+    });
   }
 
   /** `runc exec` of one program, as a person would type it. */
   async exec(id: string, argv: readonly string[]): Promise<number> {
     const startedAt = performance.now();
-    await this.#tool([this.#options.runtimePath, `--root=${this.#path('runc')}`, 'exec', id, ...argv], { env: { PATH: TOOL_PATH } });
+    await this.#tool([this.#options.runtimePath, `--root=${this.#path('runc')}`, 'exec', id, ...argv], {
+      env: { PATH: TOOL_PATH },
+    });
     return performance.now() - startedAt;
   }
 
-  async #tool(argv: readonly string[], more: { readonly env: Readonly<Record<string, string>>; readonly stdin?: Uint8Array }): Promise<string> {
+  async #tool(
+    argv: readonly string[],
+    more: { readonly env: Readonly<Record<string, string>>; readonly stdin?: Uint8Array },
+  ): Promise<string> {
     const ended = await runTool({ argv, ...more, timeoutMs: TOOL_TIMEOUT_MS, clock: this.#clock });
     const stdout = Buffer.from(ended.stdout).toString();
-    if (ended.exitCode !== 0) throw new Error(`floor: ${argv.join(' ')} ended with ${ended.exitCode}: ${stdout}${Buffer.from(ended.stderr).toString()}`);
+    if (ended.exitCode !== 0)
+      throw new Error(
+        `floor: ${argv.join(' ')} ended with ${ended.exitCode}: ${stdout}${Buffer.from(ended.stderr).toString()}`,
+      );
     return stdout;
   }
 

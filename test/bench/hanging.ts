@@ -38,8 +38,17 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
     const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler });
     pods.push(podSandboxId);
     // a mount of any kind: the termination log is the one that these wishes have
-    const wish = containerConfig({ name: 'c', image, command: ['true'], ...(hostPath === undefined ? {} : { terminationLog: hostPath }) });
-    calls.push(new Insistent((options) => client.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options)));
+    const wish = containerConfig({
+      name: 'c',
+      image,
+      command: ['true'],
+      ...(hostPath === undefined ? {} : { terminationLog: hostPath }),
+    });
+    calls.push(
+      new Insistent((options) =>
+        client.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options),
+      ),
+    );
   };
   try {
     for (let index = 0; index < MOUNTS; index += 1) {

@@ -54,17 +54,24 @@ function shuffled(): string[] {
   const found: string[] = [];
   const visit = (directory: string): void => {
     found.push(directory);
-    for (const entry of readdirSync(directory, { withFileTypes: true })) if (entry.isDirectory()) visit(join(directory, entry.name));
+    for (const entry of readdirSync(directory, { withFileTypes: true }))
+      if (entry.isDirectory()) visit(join(directory, entry.name));
   };
   visit(SOURCE);
   const keyOf = (path: string): string => createHash('sha256').update(`${SEED} ${path}`).digest('hex');
-  const keyed = found.map((path) => ({ path, key: keyOf(path) })).toSorted((a, b) => (a.key < b.key ? 1 : -1));
+  const keyed = found
+    .map((path) => ({ path, key: keyOf(path) }))
+    .toSorted((a, b) => (a.key < b.key ? 1 : -1));
   return keyed.flatMap(({ path }) => filesOf(path));
 }
 
 function filesOf(directory: string): string[] {
   return readdirSync(directory, { withFileTypes: true })
-    .filter((entry) => entry.isSymbolicLink() || (entry.isFile() && lstatSync(join(directory, entry.name)).size <= FILE_BYTES))
+    .filter(
+      (entry) =>
+        entry.isSymbolicLink() ||
+        (entry.isFile() && lstatSync(join(directory, entry.name)).size <= FILE_BYTES),
+    )
     .map((entry) => join(directory, entry.name))
     .toSorted((a, b) => (a < b ? 1 : -1));
 }
@@ -96,7 +103,8 @@ async function packLayer(paths: string[], bytes: number, compression: Compressio
   let files = 0;
   for (; done < bytes; files += 1) {
     const path = paths.pop();
-    if (path === undefined) throw new Error(`bench images: ${SOURCE} has not enough in it for a layer of ${bytes} bytes`);
+    if (path === undefined)
+      throw new Error(`bench images: ${SOURCE} has not enough in it for a layer of ${bytes} bytes`);
     for (const directory of newParents(path, known)) await write(await tarEntry(directory));
     await write(await tarEntry(path));
   }
@@ -105,20 +113,35 @@ async function packLayer(paths: string[], bytes: number, compression: Compressio
   await ended;
   const blob = Buffer.concat(parts);
   const digest = `sha256:${createHash('sha256').update(blob).digest('hex')}`;
-  return { layer: { blob: { mediaType: TYPES[compression], digest, bytes: blob }, diffId: `sha256:${hash.digest('hex')}` }, files, tarBytes };
+  return {
+    layer: {
+      blob: { mediaType: TYPES[compression], digest, bytes: blob },
+      diffId: `sha256:${hash.digest('hex')}`,
+    },
+    files,
+    tarBytes,
+  };
 }
 
 /** The directories above a path that the layer has no entry for yet, outermost first: builders write them all. */
 function newParents(path: string, known: Set<string>): string[] {
   const names = path.slice(1).split('/').slice(0, -1);
-  const parents = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`).filter((parent) => !known.has(parent));
+  const parents = names
+    .map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`)
+    .filter((parent) => !known.has(parent));
   for (const parent of parents) known.add(parent);
   return parents;
 }
 
 async function tarEntry(path: string): Promise<Buffer> {
   const stats = lstatSync(path);
-  const header = { name: path.slice(1), mode: stats.mode & 0o7777, uid: stats.uid, gid: stats.gid, mtime: stats.mtime };
+  const header = {
+    name: path.slice(1),
+    mode: stats.mode & 0o7777,
+    uid: stats.uid,
+    gid: stats.gid,
+    mtime: stats.mtime,
+  };
   const tar = pack();
   if (stats.isFile()) tar.entry(header, readFileSync(path));
   else if (stats.isDirectory()) tar.entry({ ...header, type: 'directory' });

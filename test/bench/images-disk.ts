@@ -33,8 +33,18 @@ export class BenchDisk {
 
   /** A new, empty file system at `mountPoint`, all its tables written. */
   async mount(mountPoint: string): Promise<void> {
-    if ((await this.#device()) !== '') throw new Error(`bench images: ${this.#file} is still mounted somewhere`);
-    await runOrThrow(['mke2fs', '-q', '-F', '-t', 'ext4', '-E', 'nodiscard,lazy_itable_init=0,lazy_journal_init=0', this.#file]);
+    if ((await this.#device()) !== '')
+      throw new Error(`bench images: ${this.#file} is still mounted somewhere`);
+    await runOrThrow([
+      'mke2fs',
+      '-q',
+      '-F',
+      '-t',
+      'ext4',
+      '-E',
+      'nodiscard,lazy_itable_init=0,lazy_journal_init=0',
+      this.#file,
+    ]);
     await runOrThrow(['mount', '-o', 'loop', this.#file, mountPoint]);
     // what is written goes to the disk below it, not into the page cache a second time
     await runOrThrow(['losetup', '--direct-io=on', await this.#device()]);
@@ -46,6 +56,8 @@ export class BenchDisk {
   }
 
   async #device(): Promise<string> {
-    return (await runOrThrow(['losetup', '--noheadings', '--output', 'NAME', '--associated', this.#file])).trim();
+    return (
+      await runOrThrow(['losetup', '--noheadings', '--output', 'NAME', '--associated', this.#file])
+    ).trim();
   }
 }

@@ -28,7 +28,9 @@ export interface ImagesReport {
 
 /** Markdown. */
 export function imagesText({ rows, ten, isCold, versions }: ImagesReport): string {
-  const cache = isCold ? 'the page cache dropped before each' : '**the page cache could not be dropped here**';
+  const cache = isCold
+    ? 'the page cache dropped before each'
+    : '**the page cache could not be dropped here**';
   return [
     `${versions}. Pulls from docker-registry on loopback into an empty store on a new ext4 of its own, ${cache}, a final sync of it counted. Beside it, in turn, \`skopeo copy\` of the same image into an overlay containers/storage; p50, and the ratio as the median of pairs. CPU is user and system time of the process that pulls.`,
     '',
@@ -43,8 +45,12 @@ export function imagesText({ rows, ten, isCold, versions }: ImagesReport): strin
 
 function imageRow({ title, ours, theirs }: ImageRow): string {
   const seconds = [ours, theirs].map((costs) => costs.map((cost) => cost.seconds)) as [number[], number[]];
-  const cpu = [ours, theirs].map((costs) => costs.map((cost) => (cost.cpu.user + cost.cpu.system) / 1000)) as [number[], number[]];
-  const figures = [seconds, cpu].flatMap(([a, b]) => [median(a), median(b), medianRatio(a, b)].map((value) => value.toFixed(2)));
+  const cpu = [ours, theirs].map((costs) =>
+    costs.map((cost) => (cost.cpu.user + cost.cpu.system) / 1000),
+  ) as [number[], number[]];
+  const figures = [seconds, cpu].flatMap(([a, b]) =>
+    [median(a), median(b), medianRatio(a, b)].map((value) => value.toFixed(2)),
+  );
   return `| ${title} | ${ours.length} | ${figures.join(' | ')} | ${Math.max(...ours.map(({ rssMiB }) => rssMiB)).toFixed(0)} |`;
 }
 

@@ -45,7 +45,12 @@ async function syncOf(directory: string): Promise<void> {
 export async function daemonPull(disk: BenchDisk, name: string, count = 1): Promise<DaemonCost> {
   const registry = name.slice(0, name.indexOf('/'));
   const registriesConf = `[[registry]]\nlocation = "${registry}"\ninsecure = true\n`;
-  const instance = await makeInstance({ name: 'imgb', registriesConf, network: 'host-only', logLevel: 'info' });
+  const instance = await makeInstance({
+    name: 'imgb',
+    registriesConf,
+    network: 'host-only',
+    logLevel: 'info',
+  });
   await mkdir(instance.root);
   try {
     await disk.mount(instance.root);
@@ -70,7 +75,11 @@ async function measurePull(instance: Instance, name: string, count: number): Pro
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
     const before = cpuOf(pid);
     const startedAt = performance.now();
-    await Promise.all(Array.from({ length: count }, async () => client.image.pullImage({ image: { image: name } }, { deadlineMs: DEADLINE_MS })));
+    await Promise.all(
+      Array.from({ length: count }, async () =>
+        client.image.pullImage({ image: { image: name } }, { deadlineMs: DEADLINE_MS }),
+      ),
+    );
     await syncOf(instance.root);
     const seconds = (performance.now() - startedAt) / 1000;
     return { seconds, cpu: between(before, cpuOf(pid)), rssMiB: rssMiB(pid, 'VmHWM') - idle };
@@ -84,7 +93,15 @@ export async function skopeoPull(disk: BenchDisk, name: string): Promise<Cost> {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-skopeo-'));
   await disk.mount(directory);
   const target = `containers-storage:[overlay@${join(directory, 'graph')}+${join(directory, 'run')}]${name}`;
-  const argv = ['skopeo', 'copy', '--quiet', '--insecure-policy', '--src-tls-verify=false', `docker://${name}`, target];
+  const argv = [
+    'skopeo',
+    'copy',
+    '--quiet',
+    '--insecure-policy',
+    '--src-tls-verify=false',
+    `docker://${name}`,
+    target,
+  ];
   try {
     // it keeps blobs there until they are unpacked
     const temporary = join(directory, 'tmp');
@@ -104,7 +121,10 @@ export async function skopeoPull(disk: BenchDisk, name: string): Promise<Cost> {
   }
 }
 
-const between = (before: Cpu, after: Cpu): Cpu => ({ user: after.user - before.user, system: after.system - before.system });
+const between = (before: Cpu, after: Cpu): Cpu => ({
+  user: after.user - before.user,
+  system: after.system - before.system,
+});
 
 /** proc(5), /proc/pid/status: in kB. */
 function rssMiB(pid: number, name: 'VmRSS' | 'VmHWM'): number {

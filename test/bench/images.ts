@@ -17,7 +17,12 @@ import { type Cost, type DaemonCost, daemonPull, dropCaches, skopeoPull } from '
 
 /** MB of each layer; together 110, as the image that the peers were measured with. */
 const NINE = [30, 25, 20, 12, 8, 6, 4, 3, 2];
-const IMAGES: Readonly<Record<string, { readonly sizes: readonly number[]; readonly compression: Compression; readonly title: string }>> = {
+const IMAGES: Readonly<
+  Record<
+    string,
+    { readonly sizes: readonly number[]; readonly compression: Compression; readonly title: string }
+  >
+> = {
   '9': { sizes: NINE, compression: 'gzip', title: '9 gzip layers' },
   '1': { sizes: [100], compression: 'gzip', title: '1 gzip layer' },
   zstd: { sizes: NINE, compression: 'zstd', title: '9 zstd layers' },
@@ -26,7 +31,10 @@ const TEN = 10;
 
 /** Runs and prints it. */
 export async function imagesBench(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } } });
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } },
+  });
   const wanted = values.only === '' ? [...Object.keys(IMAGES), 'ten'] : values.only.split(',');
   const rounds = Number(values.rounds);
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-images-'));
@@ -37,8 +45,14 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
     await registry.stop();
     await rm(directory, { recursive: true, force: true });
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop().finally(() => process.exit(130)));
-  const world: World = { disk, registry: registry.address, counting: await countingProxy(registry.address), rounds };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void stop().finally(() => process.exit(130)));
+  const world: World = {
+    disk,
+    registry: registry.address,
+    counting: await countingProxy(registry.address),
+    rounds,
+  };
   try {
     const rows: ImageRow[] = [];
     for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(world, name));
@@ -77,7 +91,9 @@ async function measureImage({ disk, registry, rounds }: World, name: string): Pr
 }
 
 const shown = (cost: Cost | undefined): string =>
-  cost === undefined ? '' : `${cost.seconds.toFixed(2)} s, CPU ${(cost.cpu.user / 1000).toFixed(2)} + ${(cost.cpu.system / 1000).toFixed(2)} s`;
+  cost === undefined
+    ? ''
+    : `${cost.seconds.toFixed(2)} s, CPU ${(cost.cpu.user / 1000).toFixed(2)} + ${(cost.cpu.system / 1000).toFixed(2)} s`;
 
 async function measureTen({ disk, registry, counting, rounds }: World): Promise<TenRow> {
   const { reference } = await push(registry, '9');
@@ -90,14 +106,20 @@ async function measureTen({ disk, registry, counting, rounds }: World): Promise<
       (count === 1 ? row.one : row.ten).push(seconds);
       (count === 1 ? row.requestsOfOne : row.requestsOfTen).push(counting.requests() - before);
     }
-    console.log(`one pull and ten at once, round ${round + 1}: ${row.one.at(-1)?.toFixed(2)} s, ${row.ten.at(-1)?.toFixed(2)} s`);
+    console.log(
+      `one pull and ten at once, round ${round + 1}: ${row.one.at(-1)?.toFixed(2)} s, ${row.ten.at(-1)?.toFixed(2)} s`,
+    );
   }
   return row;
 }
 
-async function push(registry: string, name: string): Promise<{ readonly title: string; readonly reference: string; readonly what: string }> {
+async function push(
+  registry: string,
+  name: string,
+): Promise<{ readonly title: string; readonly reference: string; readonly what: string }> {
   const plan = IMAGES[name];
-  if (plan === undefined) throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten are wanted`);
+  if (plan === undefined)
+    throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten are wanted`);
   const { image, files, tarBytes, blobBytes } = await makeContent(plan.sizes, plan.compression);
   await pushImage(registry, `bench/image-${name}:1`, image);
   const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);

@@ -14,7 +14,10 @@ export interface Lag {
 export const LAG_CONFIG = '[introspection]\nhttp_address = "127.0.0.1:0"\nmetrics = "open"\n';
 
 /** The lag while `work` was done, of the daemon and of a process that slept meanwhile on the same machine. */
-export async function lagDuring(world: World, work: () => Promise<void>): Promise<{ readonly daemon: Lag; readonly idle: Lag }> {
+export async function lagDuring(
+  world: World,
+  work: () => Promise<void>,
+): Promise<{ readonly daemon: Lag; readonly idle: Lag }> {
   const origin = await pageOf(world);
   const idle = startIdle();
   // each look begins anew
@@ -25,12 +28,19 @@ export async function lagDuring(world: World, work: () => Promise<void>): Promis
 
 async function pageOf({ instance }: World): Promise<string> {
   const pages = [...(await instance.log()).matchAll(/"page":"([^"]+)"/gu)];
-  return pages.at(-1)?.[1] ?? Promise.reject(new Error('the daemon has no page: is LAG_CONFIG in its configuration?'));
+  return (
+    pages.at(-1)?.[1] ??
+    Promise.reject(new Error('the daemon has no page: is LAG_CONFIG in its configuration?'))
+  );
 }
 
 async function daemonLag(origin: string): Promise<Lag> {
   const text = await (await fetch(new URL('/metrics', origin))).text();
-  const of = (quantile: string): number => Number(new RegExp(`^troupe_event_loop_lag_seconds\\{quantile="${quantile}"\\} (\\S+)`, 'mu').exec(text)?.[1] ?? Number.NaN) * 1000;
+  const of = (quantile: string): number =>
+    Number(
+      new RegExp(`^troupe_event_loop_lag_seconds\\{quantile="${quantile}"\\} (\\S+)`, 'mu').exec(text)?.[1] ??
+        Number.NaN,
+    ) * 1000;
   return { p999: of('0.999'), max: of('1') };
 }
 

@@ -30,7 +30,10 @@ if (process.getuid?.() !== 0) {
   // mounts of the images' bench stay out of the namespaces that others make meanwhile, which would keep them mounted
   const isolate = isImages ? ['unshare', '--mount'] : [];
   const [program = '', ...args] = [...isolate, process.execPath, ...process.argv.slice(1)];
-  const again = spawn(program, args, { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
+  const again = spawn(program, args, {
+    stdio: 'inherit',
+    env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE },
+  });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));
   again.once('exit', (code) => (process.exitCode = code ?? 1));
 }

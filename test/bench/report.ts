@@ -48,8 +48,15 @@ export function reportText(report: Report): string {
     '',
     `| with ${podCount} pods | p50 | p99 |`,
     '|---|---|---|',
-    ...([['ListContainers', report.listContainers], ['ListPodSandbox', report.listSandboxes], ['ContainerStatus', report.status]] as const).map(
-      ([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
+    ...(
+      [
+        ['ListContainers', report.listContainers],
+        ['ListPodSandbox', report.listSandboxes],
+        ['ContainerStatus', report.status],
+      ] as const
+    ).map(
+      ([name, values]) =>
+        `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
     ),
     ...(report.hanging === undefined ? [] : hangingRows(report.hanging)),
   ].join('\n');
@@ -63,7 +70,9 @@ export function pairsText(pairs: Readonly<Record<string, Pair>>): string {
     '|---|---|---|---|---|---|---|',
     ...Object.entries(pairs).map(([name, pair]) => pairRow(name, pair)),
     ...(inParts.length === 0 ? [] : ['', 'Parts, median:', '']),
-    ...inParts.map(([name, pair]) => `- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`),
+    ...inParts.map(
+      ([name, pair]) => `- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`,
+    ),
   ].join('\n');
 }
 
@@ -72,26 +81,46 @@ export function cpuText(rows: Report['cpu']): string {
   return [
     "| the daemon's processor time for one pod's life, ms | user | system | both |",
     '|---|---|---|---|',
-    ...Object.entries(rows).map(([name, { user, system }]) => `| ${name} | ${ms(user)} | ${ms(system)} | ${ms(user + system)} |`),
+    ...Object.entries(rows).map(
+      ([name, { user, system }]) => `| ${name} | ${ms(user)} | ${ms(system)} | ${ms(user + system)} |`,
+    ),
   ].join('\n');
 }
 
 function hangingRows({ listContainers, listSandboxes, status, explain, podStart }: Hanging): string[] {
-  const rows = [['ListContainers', listContainers], ['ListPodSandbox', listSandboxes], ['Status', status], ['Explain (troupe why)', explain], ['pod start, CNI', podStart]] as const;
+  const rows = [
+    ['ListContainers', listContainers],
+    ['ListPodSandbox', listSandboxes],
+    ['Status', status],
+    ['Explain (troupe why)', explain],
+    ['pod start, CNI', podStart],
+  ] as const;
   return [
     '',
     '| while eight pods hang on dead mounts and one on its runtime | p50 | p99 |',
     '|---|---|---|',
-    ...rows.map(([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`),
+    ...rows.map(
+      ([name, values]) =>
+        `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
+    ),
   ];
 }
 
 function pairRow(name: string, { daemon, floor }: Pair): string {
-  const cells = [daemon.length, ms(quantile(daemon, 0.5)), ms(quantile(daemon, 0.99)), ms(quantile(floor, 0.5)), ms(quantile(floor, 0.99)), medianRatio(daemon, floor).toFixed(2)];
+  const cells = [
+    daemon.length,
+    ms(quantile(daemon, 0.5)),
+    ms(quantile(daemon, 0.99)),
+    ms(quantile(floor, 0.5)),
+    ms(quantile(floor, 0.99)),
+    medianRatio(daemon, floor).toFixed(2),
+  ];
   return `| ${name} | ${cells.join(' | ')} |`;
 }
 
 function partsText(parts: readonly Parts[]): string {
   const names = Object.keys(parts[0] ?? {});
-  return names.map((name) => `${name} ${ms(median(parts.map((one) => one[name] ?? Number.NaN)))}`).join(' + ');
+  return names
+    .map((name) => `${name} ${ms(median(parts.map((one) => one[name] ?? Number.NaN)))}`)
+    .join(' + ');
 }

@@ -54,7 +54,12 @@ export async function scaleBench(): Promise<void> {
 }
 
 async function inWorld<T>(work: (world: World, image: string) => Promise<T>): Promise<T> {
-  const world = await makeWorld({ name: 'bench', runtimePath: await runc14(), config: LAG_CONFIG, stateInMemory: true });
+  const world = await makeWorld({
+    name: 'bench',
+    runtimePath: await runc14(),
+    config: LAG_CONFIG,
+    stateInMemory: true,
+  });
   const onSignal = (): void => void world.close().finally(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
   try {
@@ -72,7 +77,10 @@ const manyPods = (): Promise<Pods> =>
     const pods: DaemonPod[] = [];
     console.log(`${PODS} pods, ${AT_ONCE} at once`);
     const lag = await lagDuring(world, async () => {
-      while (pods.length < PODS) pods.push(...(await Promise.all(Array.from({ length: AT_ONCE }, () => startPod(world, image, 'pod')))));
+      while (pods.length < PODS)
+        pods.push(
+          ...(await Promise.all(Array.from({ length: AT_ONCE }, () => startPod(world, image, 'pod')))),
+        );
     });
     const full = memoryOf(instance.pid());
     await delay(QUIET_MS);
@@ -82,7 +90,9 @@ const manyPods = (): Promise<Pods> =>
     await instance.start();
     // ended in the daemon's own way: what it leaves would be the next run's
     while (pods.length > 0) await Promise.all(pods.splice(0, AT_ONCE).map((pod) => pod.stop()));
-    const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/launch.cjs') ? 'the bundle' : 'its sources, since the bundle is older than they are';
+    const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/launch.cjs')
+      ? 'the bundle'
+      : 'its sources, since the bundle is older than they are';
     return { program, empty, full, later, lag, recovered };
   });
 
@@ -103,17 +113,26 @@ const manyContainers = (): Promise<Containers> =>
     return { lists: nanoseconds.map((ns) => ns / 1e6), listed: containers, recovered, looks, actors, lag };
   });
 
-function listsOf(client: string, socket: string): { readonly nanoseconds: readonly number[]; readonly containers: number } {
+function listsOf(
+  client: string,
+  socket: string,
+): { readonly nanoseconds: readonly number[]; readonly containers: number } {
   const { status, stdout, stderr } = spawnSync(client, ['list', socket, String(CALLS)], { encoding: 'utf8' });
   if (status !== 0) throw new Error(`cri-timer list: ${stderr}`);
   return JSON.parse(stdout) as { nanoseconds: number[]; containers: number };
 }
 
 function scaleText(pods: Pods, containers: Containers): string {
-  const mib = ({ rss, pss, anonymous }: Memory): string => `${rss.toFixed(0)} | ${pss.toFixed(0)} | ${anonymous.toFixed(0)}`;
-  const row = (name: string, values: readonly number[]): string => `| ${name} | ${values.length} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`;
-  const lag = (name: string, { p999, max }: Lag): string => `| ${name} | ${p999.toFixed(1)} | ${max.toFixed(1)} |`;
-  const whole = (all: readonly Recovered[], count: number): string => (all.every((one) => one.containers === count) ? '' : `, NOT all of them listed: ${all.map((one) => one.containers).join(', ')}`);
+  const mib = ({ rss, pss, anonymous }: Memory): string =>
+    `${rss.toFixed(0)} | ${pss.toFixed(0)} | ${anonymous.toFixed(0)}`;
+  const row = (name: string, values: readonly number[]): string =>
+    `| ${name} | ${values.length} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`;
+  const lag = (name: string, { p999, max }: Lag): string =>
+    `| ${name} | ${p999.toFixed(1)} | ${max.toFixed(1)} |`;
+  const whole = (all: readonly Recovered[], count: number): string =>
+    all.every((one) => one.containers === count)
+      ? ''
+      : `, NOT all of them listed: ${all.map((one) => one.containers).join(', ')}`;
   return [
     `The client is grpc-go with the published CRI. The daemon is bin/troupe, which ran ${pods.program}. ${cpus().length} CPUs, load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes).`,
     '',
@@ -125,8 +144,14 @@ function scaleText(pods: Pods, containers: Containers): string {
     '',
     '| ms | n | p50 | p99 |',
     '|---|---|---|---|',
-    row(`from exec after a SIGKILL to the first whole lists, ${PODS} running pods${whole(pods.recovered, PODS)}`, pods.recovered.map((one) => one.ms)),
-    row(`the same with ${CONTAINERS} ended containers${whole(containers.recovered, CONTAINERS)}`, containers.recovered.map((one) => one.ms)),
+    row(
+      `from exec after a SIGKILL to the first whole lists, ${PODS} running pods${whole(pods.recovered, PODS)}`,
+      pods.recovered.map((one) => one.ms),
+    ),
+    row(
+      `the same with ${CONTAINERS} ended containers${whole(containers.recovered, CONTAINERS)}`,
+      containers.recovered.map((one) => one.ms),
+    ),
     row(`ListContainers of ${containers.listed}`, containers.lists),
     row(`introspection List of ${containers.actors} actors`, containers.looks),
     '',

@@ -2,7 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { type ContainerFacts, type Ledger, ledgerFold, type SandboxFacts } from '../../src/actors/recovery/ledger.ts';
+import {
+  type ContainerFacts,
+  type Ledger,
+  ledgerFold,
+  type SandboxFacts,
+} from '../../src/actors/recovery/ledger.ts';
 import type { JournalRecord } from '../../src/actors/ports/journal.ts';
 import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
 import { realClock } from '../../src/host/clock.ts';
@@ -27,8 +32,12 @@ export async function seedContainers(world: World, image: string, count: number)
     if (pod === undefined || container === undefined) throw new Error('the journal has no pod to copy');
     for (let made = 0; made < count; made += PER_POD) {
       const id = sandboxId();
-      const records: JournalRecord[] = [...sandboxRecords(pod, id, made), { type: 'sandbox.stopped', id, owed: [] }];
-      for (let of = made; of < Math.min(made + PER_POD, count); of += 1) records.push(...containerRecords(container, id, of));
+      const records: JournalRecord[] = [
+        ...sandboxRecords(pod, id, made),
+        { type: 'sandbox.stopped', id, owed: [] },
+      ];
+      for (let of = made; of < Math.min(made + PER_POD, count); of += 1)
+        records.push(...containerRecords(container, id, of));
       await journal.append(records, { sync: false });
     }
   });
@@ -43,13 +52,19 @@ export async function seedSandboxes({ instance }: World, count: number): Promise
   await onJournal(instance.root, async ({ journal, state }) => {
     const [pod] = state.sandboxes.values();
     if (pod === undefined) throw new Error('the journal has no pod to copy');
-    for (let made = 0; made < count; made += 1) await journal.append(sandboxRecords(pod, sandboxId(), made), { sync: false });
+    for (let made = 0; made < count; made += 1)
+      await journal.append(sandboxRecords(pod, sandboxId(), made), { sync: false });
   });
 }
 
 async function onJournal(root: string, work: (opened: OpenJournal<Ledger>) => Promise<void>): Promise<void> {
   const disk = await openDisk(join(root, 'journal'));
-  const opened = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }), clock: realClock() });
+  const opened = await openJournal({
+    disk,
+    fold: ledgerFold,
+    log: pino({ level: 'silent' }),
+    clock: realClock(),
+  });
   await work(opened);
   await opened.close();
 }
@@ -78,16 +93,36 @@ function labels(name: string, container?: string): Record<string, string> {
   };
 }
 
-function sandboxRecords({ intent, ready }: SandboxFacts, id: SandboxId, number: number): readonly JournalRecord[] {
+function sandboxRecords(
+  { intent, ready }: SandboxFacts,
+  id: SandboxId,
+  number: number,
+): readonly JournalRecord[] {
   const name = `seeded-${number}`;
-  const spec = { ...intent.spec, key: { ...intent.spec.key, name, uid: `uid-of-${name}` }, labels: labels(name) };
+  const spec = {
+    ...intent.spec,
+    key: { ...intent.spec.key, name, uid: `uid-of-${name}` },
+    labels: labels(name),
+  };
   return [{ ...intent, id, spec }, ...(ready === undefined ? [] : [{ ...ready, id }])];
 }
 
-function containerRecords({ intent, created, exited }: ContainerFacts, pod: SandboxId, number: number): readonly JournalRecord[] {
+function containerRecords(
+  { intent, created, exited }: ContainerFacts,
+  pod: SandboxId,
+  number: number,
+): readonly JournalRecord[] {
   const id = containerId();
   const name = `container-${number}`;
-  const spec = { ...intent.spec, key: { ...intent.spec.key, sandboxId: pod, name }, labels: labels(`seeded-${number}`, name) };
+  const spec = {
+    ...intent.spec,
+    key: { ...intent.spec.key, sandboxId: pod, name },
+    labels: labels(`seeded-${number}`, name),
+  };
   if (created === undefined || exited === undefined) throw new Error('the container to copy has not ended');
-  return [{ ...intent, id, spec }, { ...created, id }, { ...exited, id }];
+  return [
+    { ...intent, id, spec },
+    { ...created, id },
+    { ...exited, id },
+  ];
 }

@@ -41,16 +41,21 @@ interface Transfer {
 
 /** Runs and prints it, and writes it into docs/figures.md. */
 export async function streamsBench(args: readonly string[]): Promise<void> {
-  const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string', default: '5' }, megabytes: { type: 'string', default: '500' } } });
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: 'string', default: '5' }, megabytes: { type: 'string', default: '500' } },
+  });
   const world = await makeWorld({ name: 'strb', runtimePath: await runc14(), stateInMemory: true });
   const helpers: ChildProcess[] = [];
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     const pod = await startPod(world, await world.pull(), 'pod');
     const transfers = await prepare(world, pod, helpers);
     const speeds = new Map(transfers.map(({ name }): [string, Speed[]] => [name, []]));
     for (let round = 0; round < Number(values.rounds); round += 1) {
-      for (const transfer of transfers) speeds.get(transfer.name)?.push(await measure(transfer, Number(values.megabytes)));
+      for (const transfer of transfers)
+        speeds.get(transfer.name)?.push(await measure(transfer, Number(values.megabytes)));
     }
     await pod.stop();
     const text = reportText(speeds, Number(values.megabytes), Number(values.rounds));
@@ -62,14 +67,24 @@ export async function streamsBench(args: readonly string[]): Promise<void> {
   }
 }
 
-async function prepare(world: World, { podSandboxId, containerId }: DaemonPod, helpers: ChildProcess[]): Promise<readonly Transfer[]> {
+async function prepare(
+  world: World,
+  { podSandboxId, containerId }: DaemonPod,
+  helpers: ChildProcess[],
+): Promise<readonly Transfer[]> {
   const client = await streamClient();
   await mkdir(join(world.logs, 'streams'), { recursive: true });
   const servers = join(import.meta.dirname, '../e2e/streaming/pod-servers.ts');
   const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
   await said(helpers, ['nsenter', `--net=${netns}`, process.execPath, servers]);
   // the proxy is in the pod's network, too: loopback there and here are the same, and nothing is routed
-  const proxy = await said(helpers, ['nsenter', `--net=${netns}`, process.execPath, join(import.meta.dirname, 'tcp-proxy.ts'), String(GIVING_PORT)]);
+  const proxy = await said(helpers, [
+    'nsenter',
+    `--net=${netns}`,
+    process.execPath,
+    join(import.meta.dirname, 'tcp-proxy.ts'),
+    String(GIVING_PORT),
+  ]);
   return [
     { name: PROXY, middle: () => proxy.pid, run: (bytes) => counted(netns, Number(proxy.line), bytes) },
     execThrough(world, client, containerId, ['spdy', 'v4.channel.k8s.io']),
@@ -85,13 +100,26 @@ function forwardThrough(world: World, client: string, podSandboxId: string, tran
     middle: () => world.instance.pid(),
     run: async (bytes) => {
       const { url } = await world.client.runtime.portForward({ podSandboxId, port: [GIVING_PORT] });
-      const flags = ['-transport', transport, '-port', String(GIVING_PORT), '-keep-stdin', '-abort-after', String(bytes)];
+      const flags = [
+        '-transport',
+        transport,
+        '-port',
+        String(GIVING_PORT),
+        '-keep-stdin',
+        '-abort-after',
+        String(bytes),
+      ];
       return seconds([client, '-mode', 'forward', '-url', url, ...flags], bytes);
     },
   };
 }
 
-function execThrough(world: World, client: string, containerId: string, [transport, protocol]: readonly [string, string]): Transfer {
+function execThrough(
+  world: World,
+  client: string,
+  containerId: string,
+  [transport, protocol]: readonly [string, string],
+): Transfer {
   return {
     name: `exec stdout, ${transport} ${protocol}`,
     middle: () => world.instance.pid(),
@@ -104,7 +132,10 @@ function execThrough(world: World, client: string, containerId: string, [transpo
 }
 
 /** Starts a helper and waits for its first line. */
-async function said(helpers: ChildProcess[], [program, ...args]: readonly [string, ...string[]]): Promise<{ readonly pid: number; readonly line: string }> {
+async function said(
+  helpers: ChildProcess[],
+  [program, ...args]: readonly [string, ...string[]],
+): Promise<{ readonly pid: number; readonly line: string }> {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   helpers.push(child);
   const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
@@ -114,14 +145,26 @@ async function said(helpers: ChildProcess[], [program, ...args]: readonly [strin
 async function seconds(argv: readonly [string, ...string[]], bytes: number): Promise<number> {
   const { code, stdout, stderr } = await run(argv, { timeoutMs: CLIENT_MS });
   if (code !== 0) throw new Error(`the client ended with ${code}: ${stderr}`);
-  const seen = JSON.parse(stdout) as { readonly stdout: { readonly bytes: number }; readonly seconds: number; readonly error: string };
-  if (seen.stdout.bytes < bytes) throw new Error(`the client got ${seen.stdout.bytes} of ${bytes} bytes: ${seen.error} ${stderr}`);
+  const seen = JSON.parse(stdout) as {
+    readonly stdout: { readonly bytes: number };
+    readonly seconds: number;
+    readonly error: string;
+  };
+  if (seen.stdout.bytes < bytes)
+    throw new Error(`the client got ${seen.stdout.bytes} of ${bytes} bytes: ${seen.error} ${stderr}`);
   return seen.seconds;
 }
 
 /** A reader of its own in the pod's network. */
 async function counted(netns: string, port: number, bytes: number): Promise<number> {
-  const reader = ['nsenter', `--net=${netns}`, process.execPath, import.meta.filename, String(port), String(bytes)] as const;
+  const reader = [
+    'nsenter',
+    `--net=${netns}`,
+    process.execPath,
+    import.meta.filename,
+    String(port),
+    String(bytes),
+  ] as const;
   const { code, stdout, stderr } = await run(reader, { timeoutMs: CLIENT_MS });
   if (code !== 0) throw new Error(`the reader ended with ${code}: ${stderr}`);
   return Number(stdout);
@@ -140,7 +183,11 @@ async function cpuMs(pid: number): Promise<number> {
   return (Number(fields[11]) + Number(fields[12])) * 10;
 }
 
-function reportText(speeds: ReadonlyMap<string, readonly Speed[]>, megabytes: number, rounds: number): string {
+function reportText(
+  speeds: ReadonlyMap<string, readonly Speed[]>,
+  megabytes: number,
+  rounds: number,
+): string {
   const rateOf = (name: string): number => median((speeds.get(name) ?? []).map(({ rate }) => rate));
   const floor = rateOf(PROXY);
   const rows = [...speeds].map(([name, all]) => {

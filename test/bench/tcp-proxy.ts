@@ -6,7 +6,10 @@ const target = Number(process.argv[2]);
 
 const server = createServer({ allowHalfOpen: true }, (client: Socket) => {
   const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
-  for (const [from, to] of [[client, upstream], [upstream, client]] as const) {
+  for (const [from, to] of [
+    [client, upstream],
+    [upstream, client],
+  ] as const) {
     from.on('error', () => to.destroy());
     from.on('close', () => to.destroy());
     from.pipe(to);

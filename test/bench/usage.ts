@@ -32,8 +32,14 @@ interface Usage {
 
 /** Runs it and writes its table into docs/figures.md. */
 export async function usageBench(): Promise<void> {
-  const world = await makeWorld({ name: 'usage', runtimePath: await runc14(), network: 'host-only', logLevel: 'info' });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  const world = await makeWorld({
+    name: 'usage',
+    runtimePath: await runc14(),
+    network: 'host-only',
+    logLevel: 'info',
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     const pods = await startAll(world);
     const text = usageText(await measure(world));
@@ -53,12 +59,18 @@ async function startAll({ client: { runtime }, logs, pull }: World): Promise<rea
   const pods: string[] = [];
   console.log(`${PODS} pods with ${CONTAINERS_EACH} containers each`);
   for (let pod = 0; pod < PODS; pod += 1) {
-    const config = sandboxConfig({ name: `usage-${pod}`, logDirectory: join(logs, `usage-${pod}`), hostNetwork: true });
+    const config = sandboxConfig({
+      name: `usage-${pod}`,
+      logDirectory: join(logs, `usage-${pod}`),
+      hostNetwork: true,
+    });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
     pods.push(podSandboxId);
     for (let at = 0; at < CONTAINERS_EACH; at += 1) {
       const { containerId } = await runtime.createContainer({
-        podSandboxId, sandboxConfig: config, config: containerConfig({ name: `c${at}`, image, command: ['sleep', '3600'], hostNetwork: true }),
+        podSandboxId,
+        sandboxConfig: config,
+        config: containerConfig({ name: `c${at}`, image, command: ['sleep', '3600'], hostNetwork: true }),
       });
       await runtime.startContainer({ containerId });
     }
@@ -71,10 +83,18 @@ async function measure({ instance }: World): Promise<Usage> {
   await lists(client, instance.socket, CALLS, 0);
   const idleMs = await cpuDuring(instance.pid(), () => delay(CALLS * COLD_MS));
   let cold: Listed = { nanoseconds: [], containers: 0 };
-  const busyMs = await cpuDuring(instance.pid(), async () => void (cold = await lists(client, instance.socket, CALLS, COLD_MS)));
+  const busyMs = await cpuDuring(
+    instance.pid(),
+    async () => void (cold = await lists(client, instance.socket, CALLS, COLD_MS)),
+  );
   const warm = await lists(client, instance.socket, CALLS, 0);
   const inMs = ({ nanoseconds }: Listed): readonly number[] => nanoseconds.map((ns) => ns / 1e6);
-  return { containers: cold.containers, cold: inMs(cold), warm: inMs(warm), sample: (busyMs - idleMs) / CALLS };
+  return {
+    containers: cold.containers,
+    cold: inMs(cold),
+    warm: inMs(warm),
+    sample: (busyMs - idleMs) / CALLS,
+  };
 }
 
 interface Listed {
@@ -98,7 +118,10 @@ async function cpuDuring(pid: number, work: () => Promise<unknown>): Promise<num
 
 /** The first field of schedstat: time on a processor, ns (Documentation/scheduler/sched-stats.rst). */
 function cpuNs(pid: number): number {
-  return readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]), 0);
+  return readdirSync(`/proc/${pid}/task`).reduce(
+    (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]),
+    0,
+  );
 }
 
 function usageText({ containers, cold, warm, sample }: Usage): string {

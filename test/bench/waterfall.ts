@@ -14,7 +14,9 @@ interface OtlpSpan {
 }
 
 interface OtlpBody {
-  readonly resourceSpans: readonly { readonly scopeSpans: readonly { readonly spans: readonly OtlpSpan[] }[] }[];
+  readonly resourceSpans: readonly {
+    readonly scopeSpans: readonly { readonly spans: readonly OtlpSpan[] }[];
+  }[];
 }
 
 export interface Collector {
@@ -37,7 +39,8 @@ export async function startCollector(): Promise<Collector> {
     request.on('data', (chunk: Buffer) => void chunks.push(chunk));
     request.on('end', () => {
       const body = JSON.parse(Buffer.concat(chunks).toString()) as OtlpBody;
-      for (const { scopeSpans } of body.resourceSpans) for (const scope of scopeSpans) spans.push(...scope.spans);
+      for (const { scopeSpans } of body.resourceSpans)
+        for (const scope of scopeSpans) spans.push(...scope.spans);
       response.end('{}');
     });
   });
@@ -48,10 +51,11 @@ export async function startCollector(): Promise<Collector> {
     settle: () => delay(tracesLimits.flushMs * 2),
     clear: () => (spans = []),
     text: () => waterfall(spans),
-    close: () => new Promise((resolve) => {
-      server.close(() => resolve());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
   };
 }
 
@@ -65,15 +69,23 @@ const msBetween = (from: string, to: string): number => Number(BigInt(to) - BigI
 
 /** One block per method: its effects in the order they began, each from when to when after the call came. */
 function waterfall(spans: readonly OtlpSpan[]): string {
-  const effectsOf = Map.groupBy(spans.filter((span) => span.parentSpanId !== undefined), (span) => span.parentSpanId);
-  const calls = Map.groupBy(spans.filter((span) => span.parentSpanId === undefined && effectsOf.has(span.spanId)), ({ name }) => name);
+  const effectsOf = Map.groupBy(
+    spans.filter((span) => span.parentSpanId !== undefined),
+    (span) => span.parentSpanId,
+  );
+  const calls = Map.groupBy(
+    spans.filter((span) => span.parentSpanId === undefined && effectsOf.has(span.spanId)),
+    ({ name }) => name,
+  );
   const blocks = [...calls].map(([method, ofMethod]) => {
     const lasted = ofMethod.map((call) => msBetween(call.startTimeUnixNano, call.endTimeUnixNano));
     const rows = new Map<string, Row>();
     for (const call of ofMethod) addRows(rows, call, effectsOf.get(call.spanId) ?? []);
     const total = median(lasted);
     const usual = [...rows].filter(([, { from }]) => from.length * 2 > ofMethod.length);
-    const lines = usual.toSorted(([, a], [, b]) => median(a.from) - median(b.from)).map(([name, row]) => line(name, row, total));
+    const lines = usual
+      .toSorted(([, a], [, b]) => median(a.from) - median(b.from))
+      .map(([name, row]) => line(name, row, total));
     return [`${method}: ${ms(total)} ms in the daemon (median of ${ofMethod.length})`, ...lines].join('\n');
   });
   return blocks.join('\n\n');

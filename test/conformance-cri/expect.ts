@@ -12,7 +12,9 @@ interface Refusal {
 }
 
 function isRefusal(thrown: unknown): thrown is Refusal {
-  return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'details' in thrown;
+  return (
+    thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'details' in thrown
+  );
 }
 
 /** What the runtime said no with; throws when it said yes. */
@@ -27,11 +29,16 @@ export async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
 }
 
 /** The call is refused with this code (one of them), and the message matches. */
-export async function refused(call: Promise<unknown>, codes: Code | readonly Code[], message?: RegExp): Promise<void> {
+export async function refused(
+  call: Promise<unknown>,
+  codes: Code | readonly Code[],
+  message?: RegExp,
+): Promise<void> {
   const { code, details } = await refusalOf(call);
   const wanted = typeof codes === 'string' ? [codes] : codes;
   const name = status[code] ?? String(code);
-  if (!wanted.some((one) => one === name)) throw new Error(`refused with ${name} instead of ${wanted.join(' or ')}: ${details}`);
+  if (!wanted.some((one) => one === name))
+    throw new Error(`refused with ${name} instead of ${wanted.join(' or ')}: ${details}`);
   if (message !== undefined) match(details, message);
 }
 
@@ -51,7 +58,11 @@ export function matches(text: string, pattern: RegExp): void {
 const LOOK_EVERY_MS = 15;
 
 /** Looks until it is there; throws with `what` after `withinMs`. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined> | T | undefined, withinMs = EVENT_MS): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | undefined> | T | undefined,
+  withinMs = EVENT_MS,
+): Promise<T> {
   const end = performance.now() + withinMs;
   for (;;) {
     const seen = await look();

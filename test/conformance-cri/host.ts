@@ -5,12 +5,15 @@ import { runOrThrow } from '../support/run.ts';
 
 /** Such as `Uid` or `CapEff`. */
 export function statusOf(pid: number, field: string): string {
-  const line = readFileSync(`/proc/${pid}/status`, 'utf8').split('\n').find((one) => one.startsWith(`${field}:`));
+  const line = readFileSync(`/proc/${pid}/status`, 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith(`${field}:`));
   if (line === undefined) throw new Error(`/proc/${pid}/status has no ${field}`);
   return line.slice(field.length + 1).trim();
 }
 
-export const namespaceOf = (pid: number | 'self', kind: string): string => readlinkSync(`/proc/${pid}/ns/${kind}`);
+export const namespaceOf = (pid: number | 'self', kind: string): string =>
+  readlinkSync(`/proc/${pid}/ns/${kind}`);
 
 /** Whether there is such a process that has not ended. */
 export function isAlive(pid: number): boolean {
@@ -36,11 +39,16 @@ export const limits = {
 } satisfies Record<string, Limit>;
 
 /** Whether the controllers are on v1 hierarchies, as far as memory shows. */
-export const isV1 = existsSync('/sys/fs/cgroup/memory/memory.limit_in_bytes') || existsSync('/sys/fs/cgroup/memory/cgroup.procs');
+export const isV1 =
+  existsSync('/sys/fs/cgroup/memory/memory.limit_in_bytes') ||
+  existsSync('/sys/fs/cgroup/memory/cgroup.procs');
 
 /** Path below a hierarchy's mount. */
 export function cgroupOf(pid: number, controller: string): string {
-  const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
+  const lines = readFileSync(`/proc/${pid}/cgroup`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(':'));
   const found = lines.find(([, names = '']) => (isV1 ? names.split(',').includes(controller) : names === ''));
   if (found === undefined) throw new Error(`/proc/${pid}/cgroup has no ${controller}`);
   return found.slice(2).join(':');
@@ -49,7 +57,10 @@ export function cgroupOf(pid: number, controller: string): string {
 export function cgroupValue(pid: number, limit: Limit): string {
   const [controller, file] = limit.v1;
   const path = cgroupOf(pid, controller);
-  return readFileSync(isV1 ? join('/sys/fs/cgroup', controller, path, file) : join('/sys/fs/cgroup', path, limit.v2), 'utf8').trim();
+  return readFileSync(
+    isV1 ? join('/sys/fs/cgroup', controller, path, file) : join('/sys/fs/cgroup', path, limit.v2),
+    'utf8',
+  ).trim();
 }
 
 /** Whether a profile could be enforced. */
@@ -57,17 +68,23 @@ export const usesApparmor = existsSync('/sys/kernel/security/apparmor');
 
 /** Removes an empty cgroup from every hierarchy; one that is not empty throws. */
 export function removeCgroup(path: string): void {
-  const mounts = isV1 ? readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name)) : ['/sys/fs/cgroup'];
+  const mounts = isV1
+    ? readdirSync('/sys/fs/cgroup').map((name) => join('/sys/fs/cgroup', name))
+    : ['/sys/fs/cgroup'];
   for (const mount of mounts) if (existsSync(join(mount, path))) rmdirSync(join(mount, path));
 }
 
 /** Pids in the same cgroup as this process whose command line has the word. */
 export function processesLike(pid: number, word: string): number[] {
   const cgroup = cgroupOf(pid, 'memory');
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).map(Number);
+  const pids = readdirSync('/proc')
+    .filter((name) => /^\d+$/u.test(name))
+    .map(Number);
   return pids.filter((one) => {
     try {
-      return readFileSync(`/proc/${one}/cmdline`, 'utf8').includes(word) && cgroupOf(one, 'memory') === cgroup;
+      return (
+        readFileSync(`/proc/${one}/cmdline`, 'utf8').includes(word) && cgroupOf(one, 'memory') === cgroup
+      );
     } catch {
       // it has ended meanwhile
       return false;

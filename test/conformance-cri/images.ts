@@ -9,7 +9,8 @@ export const OUTSIDE = '/cri-conformance-outside';
 /** By `repository:tag`. */
 export function conformanceImages(): ReadonlyMap<string, Image> {
   const base = busyboxLayer(staticBusybox());
-  const small = (word: string): Image => imageOf({ Cmd: ['sh'] }, [base, layerOf([{ type: 'file', path: 'which', mode: 0o644, content: word }])]);
+  const small = (word: string): Image =>
+    imageOf({ Cmd: ['sh'] }, [base, layerOf([{ type: 'file', path: 'which', mode: 0o644, content: word }])]);
   const users = userEntries({
     passwd: ['app:x:1000:1000::/home/app:/bin/sh'],
     group: ['app:x:1000:', 'extra:x:5000:app', 'more:x:5001:app'],

@@ -27,9 +27,13 @@ const { values: options } = parseArgs({
 
 /** Rows in whose group, subject or claim each of the words is. */
 function chosen(groups: readonly Group[], words: readonly string[]): readonly Group[] {
-  const holds = (text: string): boolean => words.every((word) => text.toLowerCase().includes(word.toLowerCase()));
+  const holds = (text: string): boolean =>
+    words.every((word) => text.toLowerCase().includes(word.toLowerCase()));
   return groups
-    .map((group) => ({ ...group, rows: group.rows.filter(({ subject, claim }) => holds(`${group.title} ${subject} ${claim}`)) }))
+    .map((group) => ({
+      ...group,
+      rows: group.rows.filter(({ subject, claim }) => holds(`${group.title} ${subject} ${claim}`)),
+    }))
     .filter(({ rows }) => rows.length > 0);
 }
 
@@ -49,7 +53,12 @@ async function runOwn(groups: readonly Group[]): Promise<Result[]> {
     const results: Result[] = [];
     for (const handler of options.handler === undefined ? handlers : [options.handler]) {
       const isFirst = results.length === 0;
-      const place = { client: world.client, socket: world.instance.socket, registry: world.registry, handler };
+      const place = {
+        client: world.client,
+        socket: world.instance.socket,
+        registry: world.registry,
+        handler,
+      };
       results.push(...(await runOn(place, isFirst ? groups : groups.filter(({ perHandler }) => perHandler))));
     }
     const left = await world.leftovers();
@@ -64,12 +73,18 @@ async function runOwn(groups: readonly Group[]): Promise<Result[]> {
 const pathOf = (endpoint: string): string => endpoint.replace(/^unix:\/\//u, '');
 
 async function runElsewhere(endpoint: string, groups: readonly Group[]): Promise<Result[]> {
-  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...conformanceImages()]));
+  const registry = await startTinyRegistry(
+    new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...conformanceImages()]),
+  );
   const socket = pathOf(endpoint);
   const client = criClient(socket);
-  const imageClient = options['image-socket'] === undefined ? client : criClient(pathOf(options['image-socket']));
+  const imageClient =
+    options['image-socket'] === undefined ? client : criClient(pathOf(options['image-socket']));
   try {
-    return await runOn({ client, imageClient, socket, registry: registry.address, handler: options.handler ?? '' }, groups);
+    return await runOn(
+      { client, imageClient, socket, registry: registry.address, handler: options.handler ?? '' },
+      groups,
+    );
   } finally {
     client.close();
     if (imageClient !== client) imageClient.close();
@@ -78,12 +93,19 @@ async function runElsewhere(endpoint: string, groups: readonly Group[]): Promise
 }
 
 async function main(): Promise<void> {
-  const groups = chosen(table, (options.only ?? '').split(/\s+/u).filter((word) => word !== ''));
+  const groups = chosen(
+    table,
+    (options.only ?? '').split(/\s+/u).filter((word) => word !== ''),
+  );
   const startedAt = performance.now();
-  const results = await (options.socket === undefined ? runOwn(groups) : runElsewhere(options.socket, groups));
+  const results = await (options.socket === undefined
+    ? runOwn(groups)
+    : runElsewhere(options.socket, groups));
   const seconds = (performance.now() - startedAt) / 1000;
   if (options.json) console.log(JSON.stringify(results, undefined, 1));
-  if (options.slow) for (const { ms, handler, group, claim } of results.toSorted((a, b) => b.ms - a.ms).slice(0, 20)) console.log(`${ms} ms ${handler} ${group}: ${claim}`);
+  if (options.slow)
+    for (const { ms, handler, group, claim } of results.toSorted((a, b) => b.ms - a.ms).slice(0, 20))
+      console.log(`${ms} ms ${handler} ${group}: ${claim}`);
   const isWhole = options.socket === undefined && options.only === undefined && options.handler === undefined;
   if (isWhole) writeDocument(results, seconds);
   if (!options.json) console.log(`\nconformance: ${totals(results)} in ${seconds.toFixed(0)} s`);

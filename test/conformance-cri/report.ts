@@ -14,12 +14,15 @@ export function totals(results: readonly Result[]): string {
 
 /** One line, and the reason below it unless the row passed. */
 export function print({ group, subject, claim, handler, outcome, reason }: Result): void {
-  console.log(`${outcome.padEnd(7)} ${handler === '' ? '' : `[${handler}] `}${group} | ${subject} | ${claim}`);
+  console.log(
+    `${outcome.padEnd(7)} ${handler === '' ? '' : `[${handler}] `}${group} | ${subject} | ${claim}`,
+  );
   if (outcome !== 'passed') console.log(`        ${reason.split('\n').slice(0, 12).join('\n        ')}`);
 }
 
 /** Text for a cell. */
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
+const cell = (text: string): string =>
+  text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
 
 /** docs/conformance.md: a table per group, a column per handler. */
 export function documentOf(results: readonly Result[], seconds: number, stamp: string): string {
@@ -37,9 +40,19 @@ export function documentOf(results: readonly Result[], seconds: number, stamp: s
   for (const group of new Set(results.map((one) => one.group))) {
     const ofGroup = results.filter((one) => one.group === group);
     const columns = handlers.filter((handler) => ofGroup.some((one) => one.handler === handler));
-    lines.push('', `## ${group}`, '', `| field or semantic | what must hold | ${columns.map(named).join(' | ')} |`, `|---|---|${'---|'.repeat(columns.length)}`);
+    lines.push(
+      '',
+      `## ${group}`,
+      '',
+      `| field or semantic | what must hold | ${columns.map(named).join(' | ')} |`,
+      `|---|---|${'---|'.repeat(columns.length)}`,
+    );
     for (const { subject, claim } of ofGroup.filter(({ handler }) => handler === columns[0])) {
-      const cells = columns.map((handler) => resultCell(ofGroup.find((one) => one.handler === handler && one.subject === subject && one.claim === claim)));
+      const cells = columns.map((handler) =>
+        resultCell(
+          ofGroup.find((one) => one.handler === handler && one.subject === subject && one.claim === claim),
+        ),
+      );
       lines.push(`| ${[cell(subject), cell(claim), ...cells].join(' | ')} |`);
     }
   }
@@ -48,7 +61,9 @@ export function documentOf(results: readonly Result[], seconds: number, stamp: s
 
 function resultCell(result: Result | undefined): string {
   if (result === undefined) return '';
-  return result.outcome === 'passed' ? 'passed' : `**${result.outcome}**: ${cell(result.reason.split('\n')[0] ?? '')}`;
+  return result.outcome === 'passed'
+    ? 'passed'
+    : `**${result.outcome}**: ${cell(result.reason.split('\n')[0] ?? '')}`;
 }
 
 export function writeDocument(results: readonly Result[], seconds: number): void {

@@ -24,7 +24,11 @@ const ROW_MS = 2 * EVENT_MS;
 
 export type OnResult = (result: Result) => void;
 
-export async function runGroups(stage: Stage, groups: readonly Group[], onResult: OnResult): Promise<Result[]> {
+export async function runGroups(
+  stage: Stage,
+  groups: readonly Group[],
+  onResult: OnResult,
+): Promise<Result[]> {
   const results: Result[] = [];
   for (const group of groups) {
     // one that a row has brought down would cost each further row its whole time
@@ -52,7 +56,15 @@ async function runRows(stage: Stage, group: Group, onResult: OnResult): Promise<
 async function runRow(stage: Stage, group: string, { subject, claim, check }: Row): Promise<Result> {
   const startedAt = performance.now();
   const trial = new Trial(stage);
-  const result = (outcome: Outcome, reason: string): Result => ({ group, subject, claim, handler: stage.handler, outcome, reason, ms: Math.round(performance.now() - startedAt) });
+  const result = (outcome: Outcome, reason: string): Result => ({
+    group,
+    subject,
+    claim,
+    handler: stage.handler,
+    outcome,
+    reason,
+    ms: Math.round(performance.now() - startedAt),
+  });
   let failure: unknown;
   try {
     await within(check(trial));

@@ -4,7 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import type { CriClient } from '../../scripts/support/cri-client.ts';
-import { type ContainerConfigSchema, NamespaceMode, type PodSandboxConfigSchema } from '../../src/gen/runtime/v1/api_pb.ts';
+import {
+  type ContainerConfigSchema,
+  NamespaceMode,
+  type PodSandboxConfigSchema,
+} from '../../src/gen/runtime/v1/api_pb.ts';
 
 /** Plain objects only: parts of them are put together with others. */
 export type SandboxConfig = Exclude<MessageInitShape<typeof PodSandboxConfigSchema>, Message>;
@@ -78,7 +82,9 @@ export class Stage {
 
   /** Pulls an image once; its id. */
   async imageId(nameAndTag: string): Promise<string> {
-    const pulled = this.#images.get(nameAndTag) ?? this.image.pullImage({ image: { image: this.ref(nameAndTag) } }).then(({ imageRef }) => imageRef);
+    const pulled =
+      this.#images.get(nameAndTag) ??
+      this.image.pullImage({ image: { image: this.ref(nameAndTag) } }).then(({ imageRef }) => imageRef);
     this.#images.set(nameAndTag, pulled);
     return await pulled;
   }
@@ -117,13 +123,17 @@ export class Stage {
   }
 
   async close(): Promise<void> {
-    for (const pod of this.#pods.values()) await pod.then(async ({ id }) => await this.removePod(id)).catch(() => {});
+    for (const pod of this.#pods.values())
+      await pod.then(async ({ id }) => await this.removePod(id)).catch(() => {});
     await rm(this.directory, { recursive: true, force: true });
   }
 }
 
 type SandboxLinux = Exclude<NonNullable<SandboxConfig['linux']>, Message>;
-type NamespaceOptions = Exclude<NonNullable<Exclude<NonNullable<SandboxLinux['securityContext']>, Message>['namespaceOptions']>, Message>;
+type NamespaceOptions = Exclude<
+  NonNullable<Exclude<NonNullable<SandboxLinux['securityContext']>, Message>['namespaceOptions']>,
+  Message
+>;
 
 export function sandboxLinux(namespaceOptions: NamespaceOptions, privileged = false): SandboxLinux {
   return { securityContext: { namespaceOptions, privileged } };

@@ -20,6 +20,22 @@ import { statistics } from './rows/stats.ts';
 import { updateResources } from './rows/update-resources.ts';
 
 export const table: readonly Group[] = [
-  node, ids, sandboxRefusals, sandboxLife, sandboxFields, containerRefusals, containerProcess, containerLife, containerStop, mounts,
-  execSync, logs, lists, events, statistics, updateResources, images, hostile,
+  node,
+  ids,
+  sandboxRefusals,
+  sandboxLife,
+  sandboxFields,
+  containerRefusals,
+  containerProcess,
+  containerLife,
+  containerStop,
+  mounts,
+  execSync,
+  logs,
+  lists,
+  events,
+  statistics,
+  updateResources,
+  images,
+  hostile,
 ];

@@ -106,7 +106,9 @@ export class Trial {
 
   async createFrom(config: ContainerConfig, pod?: Pod): Promise<string> {
     const { id, config: sandboxConfig } = pod ?? (await this.plain());
-    return this.keepContainer((await this.runtime.createContainer({ podSandboxId: id, config, sandboxConfig })).containerId);
+    return this.keepContainer(
+      (await this.runtime.createContainer({ podSandboxId: id, config, sandboxConfig })).containerId,
+    );
   }
 
   async create(change: ContainerConfig = {}, pod?: Pod): Promise<string> {
@@ -120,13 +122,19 @@ export class Trial {
   }
 
   /** A container that has said `up`: its traps are set. */
-  async up(script: string, change: ContainerConfig = {}, pod?: Pod): Promise<{ readonly id: string; readonly log: string }> {
+  async up(
+    script: string,
+    change: ContainerConfig = {},
+    pod?: Pod,
+  ): Promise<{ readonly id: string; readonly log: string }> {
     const at = pod ?? (await this.plain());
     const config = await this.container({ ...change, ...sh(script) });
     const id = await this.createFrom(config, at);
     await this.runtime.startContainer({ containerId: id });
     const log = join(at.logs, config.logPath);
-    await eventually('the line up in the log', () => (linesOf(log).some(({ text }) => text === 'up') ? true : undefined));
+    await eventually('the line up in the log', () =>
+      linesOf(log).some(({ text }) => text === 'up') ? true : undefined,
+    );
     return { id, log };
   }
 
@@ -149,8 +157,15 @@ export class Trial {
   }
 
   async exec(containerId: string, script: string): Promise<string> {
-    const { stdout, stderr, exitCode } = await this.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 20n });
-    if (exitCode !== 0) throw new Error(`${script}: exit code ${exitCode}: ${Buffer.from(stdout).toString()}${Buffer.from(stderr).toString()}`);
+    const { stdout, stderr, exitCode } = await this.runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', script],
+      timeout: 20n,
+    });
+    if (exitCode !== 0)
+      throw new Error(
+        `${script}: exit code ${exitCode}: ${Buffer.from(stdout).toString()}${Buffer.from(stderr).toString()}`,
+      );
     return Buffer.from(stdout).toString().trimEnd();
   }
 
@@ -183,17 +198,28 @@ export class Trial {
   }
 
   /** CreateContainer says no with this code, and the pod has nothing of that name afterwards. */
-  async createRefused(change: ContainerConfig, code: Code | readonly Code[], message?: RegExp, pod?: Pod): Promise<void> {
+  async createRefused(
+    change: ContainerConfig,
+    code: Code | readonly Code[],
+    message?: RegExp,
+    pod?: Pod,
+  ): Promise<void> {
     const { id: podSandboxId, config: sandboxConfig } = pod ?? (await this.plain());
     const base = await this.container(change);
     // a row may be about these very fields
     const config = { ...base, ...change };
-    await refused(this.keepIfMade(this.runtime.createContainer({ podSandboxId, config, sandboxConfig })), code, message);
+    await refused(
+      this.keepIfMade(this.runtime.createContainer({ podSandboxId, config, sandboxConfig })),
+      code,
+      message,
+    );
     same(await this.namesLike(podSandboxId, base.labels?.['row'] ?? ''), []);
   }
 
   async namesLike(podSandboxId: string, label: string): Promise<string[]> {
-    const { containers } = await this.runtime.listContainers({ filter: { podSandboxId, labelSelector: { row: label } } });
+    const { containers } = await this.runtime.listContainers({
+      filter: { podSandboxId, labelSelector: { row: label } },
+    });
     return containers.map(({ metadata }) => metadata?.name ?? '');
   }
 
@@ -202,13 +228,25 @@ export class Trial {
   }
 
   /** RunPodSandbox says no with this code, and no such pod is listed afterwards. */
-  async podRefused(change: SandboxConfig, code: Code | readonly Code[], message?: RegExp, handler = this.stage.handler): Promise<void> {
+  async podRefused(
+    change: SandboxConfig,
+    code: Code | readonly Code[],
+    message?: RegExp,
+    handler = this.stage.handler,
+  ): Promise<void> {
     const config = this.stage.sandbox('refused', change);
     const label = config.labels?.['row'] ?? '';
-    const call = this.runtime.runPodSandbox({ config, runtimeHandler: handler }).then(({ podSandboxId }) => this.keepPod({ id: podSandboxId, config, logs: '' }));
+    const call = this.runtime
+      .runPodSandbox({ config, runtimeHandler: handler })
+      .then(({ podSandboxId }) => this.keepPod({ id: podSandboxId, config, logs: '' }));
     await refused(call, code, message);
     if (change.labels !== undefined) return;
-    same((await this.runtime.listPodSandbox({ filter: { labelSelector: { row: label } } })).items.map(({ id }) => id), []);
+    same(
+      (await this.runtime.listPodSandbox({ filter: { labelSelector: { row: label } } })).items.map(
+        ({ id }) => id,
+      ),
+      [],
+    );
   }
 }
 
@@ -221,13 +259,19 @@ export function linesOf(file: string): LogLine[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-  return text.split('\n').slice(0, -1).map((line) => {
-    const [time = '', stream = '', tag = '', ...rest] = line.split(' ');
-    return { time, stream, tag, text: rest.join(' ') };
-  });
+  return text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => {
+      const [time = '', stream = '', tag = '', ...rest] = line.split(' ');
+      return { time, stream, tag, text: rest.join(' ') };
+    });
 }
 
 /** The payload: partial lines go on without a line break. */
 export function joined(lines: readonly LogLine[], stream: string): string {
-  return lines.filter((line) => line.stream === stream).map(({ tag, text }) => (tag === 'P' ? text : `${text}\n`)).join('');
+  return lines
+    .filter((line) => line.stream === stream)
+    .map(({ tag, text }) => (tag === 'P' ? text : `${text}\n`))
+    .join('');
 }

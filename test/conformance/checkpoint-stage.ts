@@ -46,7 +46,9 @@ export interface CheckpointStage {
 export const attempted = 'the suite';
 
 /** An archive of a container that runs. */
-export async function archived(stage: CheckpointStage): Promise<{ readonly one: Running; readonly directory: string; readonly archive: string }> {
+export async function archived(
+  stage: CheckpointStage,
+): Promise<{ readonly one: Running; readonly directory: string; readonly archive: string }> {
   const one = await stage.running();
   const directory = stage.newDirectory();
   const archive = `${directory}/c.tar`;

@@ -11,13 +11,21 @@ import { describeCases, describeSuite } from './suite.ts';
 /** Bound of a call that hangs, ms: none that works takes as long on a slow machine as this is short. */
 const SHORT_MS = 1000;
 type End = readonly ['hangs' | 'fails', 'timedOut' | 'cancelled' | 'outside'];
-const ENDS: readonly End[] = [['hangs', 'timedOut'], ['hangs', 'cancelled'], ['fails', 'outside']];
+const ENDS: readonly End[] = [
+  ['hangs', 'timedOut'],
+  ['hangs', 'cancelled'],
+  ['fails', 'outside'],
+];
 
 const factsOf = async ({ runtime }: CheckpointStage, { id }: Wish): Promise<RuntimeFacts | undefined> =>
   (await runtime.observe(fx)).containers.find((facts) => facts.id === id);
 
 /** The call's kind of end while CRIU hangs or fails. */
-async function spoilt(stage: CheckpointStage, [how, kind]: End, call: (effect: EffectContext) => Promise<unknown>): Promise<string> {
+async function spoilt(
+  stage: CheckpointStage,
+  [how, kind]: End,
+  call: (effect: EffectContext) => Promise<unknown>,
+): Promise<string> {
   const caller = new AbortController();
   stage.spoil(how);
   if (kind === 'cancelled') stage.whenHanging(() => caller.abort());
@@ -41,10 +49,21 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
   it('a checkpoint: an archive and nothing beside it; the container is let go', async () => {
     const stage = of();
     const { one, directory, archive } = await archived(stage);
-    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([['c.tar'], false, 0]);
-    expect(await factsOf(stage, one)).toMatchObject({ process: 'running', init: one.init, monitorAlive: true });
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([
+      ['c.tar'],
+      false,
+      0,
+    ]);
+    expect(await factsOf(stage, one)).toMatchObject({
+      process: 'running',
+      init: one.init,
+      monitorAlive: true,
+    });
     const facts = await stage.port.describe({ attempted, handler: '', from: { archive } }, fx);
-    expect([facts.images.includes(stage.described(one, archive).image.id), facts.tty]).toStrictEqual([true, false]);
+    expect([facts.images.includes(stage.described(one, archive).image.id), facts.tty]).toStrictEqual([
+      true,
+      false,
+    ]);
     expect(await stage.port.describe({ attempted, handler: '', from: { archive } }, fx)).toStrictEqual(facts);
   });
 
@@ -55,17 +74,39 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     for (const name of ['c.tar', 'd.tar.partial']) {
       stage.plant(`${directory}/${name}`);
       const archive = `${directory}/${name.slice(0, 'c.tar'.length)}`;
-      expect(await kindOf(stage.port.checkpoint({ attempted, containers: [stage.described(one, archive)] }, fx))).toBe('conflict');
+      expect(
+        await kindOf(stage.port.checkpoint({ attempted, containers: [stage.described(one, archive)] }, fx)),
+      ).toBe('conflict');
     }
-    expect(await kindOf(stage.port.checkpoint({ attempted, emptyDirectory: directory, containers: [stage.described(one, `${directory}/e.tar`)] }, fx))).toBe('invalidRequest');
-    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([['c.tar', 'd.tar.partial'], false, 0]);
+    expect(
+      await kindOf(
+        stage.port.checkpoint(
+          { attempted, emptyDirectory: directory, containers: [stage.described(one, `${directory}/e.tar`)] },
+          fx,
+        ),
+      ),
+    ).toBe('invalidRequest');
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([
+      ['c.tar', 'd.tar.partial'],
+      false,
+      0,
+    ]);
   });
 
   it('several of one moment: all archives, or none', async () => {
     const stage = of();
     const [one, two, none] = [await stage.running(), await stage.running(), stage.container()];
     const into = async (all: readonly Wish[], directory: string): Promise<string> =>
-      kindOf(stage.port.checkpoint({ attempted, emptyDirectory: directory, containers: all.map((each, at) => stage.described(each, `${directory}/${at}.tar`)) }, fx));
+      kindOf(
+        stage.port.checkpoint(
+          {
+            attempted,
+            emptyDirectory: directory,
+            containers: all.map((each, at) => stage.described(each, `${directory}/${at}.tar`)),
+          },
+          fx,
+        ),
+      );
     const [whole, empty] = [stage.newDirectory(), stage.newDirectory()];
     expect([await into([one, two], whole), stage.namesIn(whole)]).toStrictEqual(['none', ['0.tar', '1.tar']]);
     // the last of them has no process
@@ -73,16 +114,19 @@ const checkpoints = describeCases<CheckpointStage>((of) => {
     expect([stage.isStill(one), stage.isStill(two), stage.works()]).toStrictEqual([false, false, 0]);
   });
 
-  it.each(ENDS)('one that %s is %s; no part of an archive is left, and the container is let go', async (...end) => {
-    const stage = of();
-    const one = await stage.running();
-    const directory = stage.newDirectory();
-    const request = { attempted, containers: [stage.described(one, `${directory}/c.tar`)] };
-    expect(await spoilt(stage, end, (effect) => stage.port.checkpoint(request, effect))).toBe(end[1]);
-    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([[], false, 0]);
-    await stage.port.checkpoint(request, fx);
-    expect(stage.namesIn(directory)).toStrictEqual(['c.tar']);
-  });
+  it.each(ENDS)(
+    'one that %s is %s; no part of an archive is left, and the container is let go',
+    async (...end) => {
+      const stage = of();
+      const one = await stage.running();
+      const directory = stage.newDirectory();
+      const request = { attempted, containers: [stage.described(one, `${directory}/c.tar`)] };
+      expect(await spoilt(stage, end, (effect) => stage.port.checkpoint(request, effect))).toBe(end[1]);
+      expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([[], false, 0]);
+      await stage.port.checkpoint(request, fx);
+      expect(stage.namesIn(directory)).toStrictEqual(['c.tar']);
+    },
+  );
 });
 
 const restores = describeCases<CheckpointStage>((of) => {
@@ -90,13 +134,24 @@ const restores = describeCases<CheckpointStage>((of) => {
     const stage = of();
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
-    const waits = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: true };
+    const waits = {
+      id: wish.id,
+      process: 'gone',
+      init: undefined,
+      monitorAlive: false,
+      exitFile: undefined,
+      leftovers: true,
+      checkpoint: true,
+    };
     expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([waits, true]);
     const init = await stage.port.restore(wish, fx);
     // a daemon that did not see it begin finds one that runs
     await stage.restart();
     stage.runtime.watch({ ...wish, init });
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([{ ...waits, process: 'running', init, monitorAlive: true, checkpoint: false }, false]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([
+      { ...waits, process: 'running', init, monitorAlive: true, checkpoint: false },
+      false,
+    ]);
     await stage.runtime.killAll({ ...wish, init }, fx);
     await stage.until(() => stage.told(wish.id).length > 0);
     expect(stage.told(wish.id)[0]).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
@@ -109,16 +164,30 @@ const restores = describeCases<CheckpointStage>((of) => {
     const { archive, directory } = await archived(stage);
     for (const absent of [`${directory}/none.tar`, `${directory}/other.tar`]) {
       if (absent.endsWith('other.tar')) stage.plant(absent);
-      expect(await kindOf(stage.port.describe({ attempted, handler: '', from: { archive: absent } }, fx))).toBe('invalidRequest');
+      expect(
+        await kindOf(stage.port.describe({ attempted, handler: '', from: { archive: absent } }, fx)),
+      ).toBe('invalidRequest');
     }
     const wish = stage.container();
-    expect(await kindOf(stage.port.import({ ...wish, restore: { from: { archive }, digest: 'sha256:0' } }, fx))).toBe('invalidRequest');
+    expect(
+      await kindOf(stage.port.import({ ...wish, restore: { from: { archive }, digest: 'sha256:0' } }, fx)),
+    ).toBe('invalidRequest');
     await stage.runtime.writeBundle(wish, fx);
     const other = stage.container();
     await stage.runtime.writeBundle(other, fx);
-    expect(await kindOf(stage.port.restore({ ...other, spec: { ...other.spec, restore: { from: { archive }, digest: 'sha256:0' } } }, fx))).toBe('notFound');
+    expect(
+      await kindOf(
+        stage.port.restore(
+          { ...other, spec: { ...other.spec, restore: { from: { archive }, digest: 'sha256:0' } } },
+          fx,
+        ),
+      ),
+    ).toBe('notFound');
     for (const one of [wish, other]) {
-      await stage.runtime.destroy({ ...one, spec: { ...one.spec, restore: { from: { archive }, digest: 'sha256:0' } } }, fx);
+      await stage.runtime.destroy(
+        { ...one, spec: { ...one.spec, restore: { from: { archive }, digest: 'sha256:0' } } },
+        fx,
+      );
       expect([await factsOf(stage, one), stage.hasImages(one)]).toStrictEqual([undefined, false]);
     }
   });
@@ -138,7 +207,10 @@ const restores = describeCases<CheckpointStage>((of) => {
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
     expect(await spoilt(stage, end, (effect) => stage.port.restore(wish, effect))).toBe(end[1]);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, checkpoint: false }, false]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([
+      { process: 'gone', init: undefined, monitorAlive: false, checkpoint: false },
+      false,
+    ]);
     await stage.runtime.destroy(wish, fx);
     expect(await factsOf(stage, wish)).toBeUndefined();
   });
@@ -161,9 +233,23 @@ const deaths = describeCases<CheckpointStage>((of) => {
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
     await cutOff(stage, () => stage.port.restore(wish, fxOf(600_000)));
-    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: true }, true, []]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([
+      {
+        process: 'gone',
+        init: undefined,
+        monitorAlive: false,
+        exitFile: undefined,
+        leftovers: true,
+        checkpoint: true,
+      },
+      true,
+      [],
+    ]);
     const init = await stage.port.restore(wish, fx);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'running', init, monitorAlive: true }, false]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([
+      { process: 'running', init, monitorAlive: true },
+      false,
+    ]);
     await stage.runtime.destroy(wish, fx);
   });
 });

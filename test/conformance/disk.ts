@@ -8,7 +8,8 @@ export interface DiskStage {
 }
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
-const text = (read: Uint8Array | undefined): string | undefined => (read === undefined ? undefined : Buffer.from(read).toString());
+const text = (read: Uint8Array | undefined): string | undefined =>
+  read === undefined ? undefined : Buffer.from(read).toString();
 
 /** The suite; `make` gives an empty disk. */
 export function diskConformance(name: string, make: () => Promise<DiskStage>): void {

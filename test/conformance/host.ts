@@ -13,7 +13,11 @@ export interface HostStage {
   close(): Promise<void>;
 }
 
-const fx = (): EffectContext => ({ signal: new AbortController().signal, timeoutMs: 15_000, note: () => undefined });
+const fx = (): EffectContext => ({
+  signal: new AbortController().signal,
+  timeoutMs: 15_000,
+  note: () => undefined,
+});
 
 /** The host of the test that runs now, and its first sandbox. */
 interface Bench {
@@ -68,14 +72,19 @@ function pins(now: () => Bench): void {
     expect(await seen(port)).toStrictEqual([]);
   });
 
-  it.each(['net', 'ipc'] as const)('F57 F85 a lost %s pin is not seen any more; the rest is let go', async (pin) => {
-    const { stage, port, one } = now();
-    await port.pinNamespaces(one, fx());
-    await stage.losePin(one, pin);
-    expect((await seen(port))[0]?.pins).toStrictEqual(['net', 'ipc', 'uts'].filter((other) => other !== pin));
-    await port.unpinNamespaces(one, fx());
-    expect(await seen(port)).toStrictEqual([]);
-  });
+  it.each(['net', 'ipc'] as const)(
+    'F57 F85 a lost %s pin is not seen any more; the rest is let go',
+    async (pin) => {
+      const { stage, port, one } = now();
+      await port.pinNamespaces(one, fx());
+      await stage.losePin(one, pin);
+      expect((await seen(port))[0]?.pins).toStrictEqual(
+        ['net', 'ipc', 'uts'].filter((other) => other !== pin),
+      );
+      await port.unpinNamespaces(one, fx());
+      expect(await seen(port)).toStrictEqual([]);
+    },
+  );
 }
 
 function twoSandboxes(now: () => Bench): void {
@@ -89,7 +98,10 @@ function twoSandboxes(now: () => Bench): void {
     }
     await port.unpinNamespaces(one, fx());
     await port.removeSandboxFiles(one, fx());
-    expect(await port.observe(fx())).toStrictEqual({ bootId, sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }] });
+    expect(await port.observe(fx())).toStrictEqual({
+      bootId,
+      sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }],
+    });
     await port.unpinNamespaces(two, fx());
     await port.removeSandboxFiles(two, fx());
   });

@@ -11,7 +11,12 @@ import { describeSuite } from './suite.ts';
 
 /** Bound of a call that hangs, ms. */
 const SHORT_MS = 500;
-const REFUSALS: readonly (readonly [Refusal, FaultKind])[] = [['absent', 'notFound'], ['denied', 'denied'], ['busy', 'outside'], ['corrupt', 'outside']];
+const REFUSALS: readonly (readonly [Refusal, FaultKind])[] = [
+  ['absent', 'notFound'],
+  ['denied', 'denied'],
+  ['busy', 'outside'],
+  ['corrupt', 'outside'],
+];
 
 /** The suite; a stage is an empty store and a registry with two images. */
 export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
@@ -41,7 +46,13 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect(await resolve(stage, references.one)).toStrictEqual(one);
     expect(one.repoTag).toBe(stage.images.candidates(references.one)[0]);
     expect(one.repoDigest).toMatch(/@sha256:[0-9a-f]{64}$/u);
-    expect([one.layers.length, two.layers.length, layersOf(one)[0], layersOf(one)[1] === layersOf(two)[1], one.id === two.id]).toStrictEqual([2, 2, layersOf(two)[0], false, false]);
+    expect([
+      one.layers.length,
+      two.layers.length,
+      layersOf(one)[0],
+      layersOf(one)[1] === layersOf(two)[1],
+      one.id === two.id,
+    ]).toStrictEqual([2, 2, layersOf(two)[0], false, false]);
     expect(one.configBytes).toBeGreaterThan(0);
     expect(await resolve(stage, one.repoDigest)).toStrictEqual({ ...one, repoTag: '' });
     expect(await there()).toStrictEqual([]);
@@ -50,15 +61,20 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
   it('an image that the registry has not got is notFound, also by its digest', async () => {
     const { repoDigest } = await resolve(stage, stage.references.one);
     expect(await kindOf(resolve(stage, stage.references.none))).toBe('notFound');
-    expect(await kindOf(resolve(stage, repoDigest.replace(/[0-9a-f]{64}$/u, '9'.repeat(64))))).toBe('notFound');
+    expect(await kindOf(resolve(stage, repoDigest.replace(/[0-9a-f]{64}$/u, '9'.repeat(64))))).toBe(
+      'notFound',
+    );
   });
 
-  it.each(REFUSALS.filter(([how]) => how !== 'absent'))('F61 F63 resolve from a registry that is %s is %s, and succeeds afterwards', async (how, kind) => {
-    stage.refuse('manifests', how);
-    expect(await kindOf(resolve(stage, stage.references.one))).toBe(kind);
-    stage.heal();
-    expect((await resolve(stage, stage.references.one)).layers).toHaveLength(2);
-  });
+  it.each(REFUSALS.filter(([how]) => how !== 'absent'))(
+    'F61 F63 resolve from a registry that is %s is %s, and succeeds afterwards',
+    async (how, kind) => {
+      stage.refuse('manifests', how);
+      expect(await kindOf(resolve(stage, stage.references.one))).toBe(kind);
+      stage.heal();
+      expect((await resolve(stage, stage.references.one)).layers).toHaveLength(2);
+    },
+  );
 
   it('resolve from a registry that says nothing is timedOut, or cancelled', async () => {
     stage.refuse('manifests', 'silent');
@@ -88,17 +104,20 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect([stage.downloads(), await there()]).toStrictEqual([1, [low.diffId]]);
   });
 
-  it.each(REFUSALS)('F61 F63 a layer from a registry where it is %s is %s: nothing is left, and it comes afterwards', async (how, kind) => {
-    const image = await resolve(stage, stage.references.one);
-    const [low] = image.layers;
-    if (low === undefined) throw new Error('a layer');
-    stage.refuse('layers', how);
-    expect(await kindOf(fetchLayer(stage, image, low))).toBe(kind);
-    expect([await there(), stage.partials()]).toStrictEqual([[], 0]);
-    stage.heal();
-    await fetchLayer(stage, image, low);
-    expect(await there()).toStrictEqual([low.diffId]);
-  });
+  it.each(REFUSALS)(
+    'F61 F63 a layer from a registry where it is %s is %s: nothing is left, and it comes afterwards',
+    async (how, kind) => {
+      const image = await resolve(stage, stage.references.one);
+      const [low] = image.layers;
+      if (low === undefined) throw new Error('a layer');
+      stage.refuse('layers', how);
+      expect(await kindOf(fetchLayer(stage, image, low))).toBe(kind);
+      expect([await there(), stage.partials()]).toStrictEqual([[], 0]);
+      stage.heal();
+      await fetchLayer(stage, image, low);
+      expect(await there()).toStrictEqual([low.diffId]);
+    },
+  );
 
   it('F07 a layer that does not come is timedOut, or cancelled: nothing half is left, and it comes afterwards', async () => {
     const image = await resolve(stage, stage.references.one);

@@ -14,7 +14,11 @@ export interface NetworkStage {
   close(): Promise<void>;
 }
 
-const fx = (): EffectContext => ({ signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined });
+const fx = (): EffectContext => ({
+  signal: new AbortController().signal,
+  timeoutMs: 60_000,
+  note: () => undefined,
+});
 
 /** The suite; `make` gives a network without pods. */
 export function networkConformance(name: string, make: () => Promise<NetworkStage>): void {

@@ -24,17 +24,30 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
   beforeEach(() => {
     stage = of();
   });
-  const fx = (signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs: 30_000, note: () => undefined });
-  const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n, sizeBytes: 0 });
+  const fx = (signal = new AbortController().signal): EffectContext => ({
+    signal,
+    timeoutMs: 30_000,
+    note: () => undefined,
+  });
+  const record = (): ImageRecord => ({
+    ...stage.image,
+    repoTags: [stage.image.repoTag],
+    repoDigests: [stage.image.repoDigest],
+    pulledAtNs: 0n,
+    sizeBytes: 0,
+  });
   const both = (effect = fx()): Promise<readonly string[]> =>
     Promise.all([
       refusalOf(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
-      refusalOf(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
+      refusalOf(
+        stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect),
+      ),
       refusalOf(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
     ]);
 
   it('the scope of a namespace is always the same text', () => {
-    for (const namespace of ['', 'default', 'team']) expect(stage.policy.scope(namespace)).toBe(stage.policy.scope(namespace));
+    for (const namespace of ['', 'default', 'team'])
+      expect(stage.policy.scope(namespace)).toBe(stage.policy.scope(namespace));
   });
 
   it('what is accepted is accepted before its layers and after; what is refused is denied with the word of the kubelet; each time anew', async () => {

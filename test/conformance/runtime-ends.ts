@@ -7,7 +7,10 @@ import { describeCases } from './suite.ts';
 
 /** Cases of the suite. */
 export const endCases = describeCases<RuntimeStage>((of) => {
-  it.each([['zero', 0, 'Completed'], ['seven', 7, 'Error']] as const)('I8 the end of %s is told as %i, %s', async (behaviour, exitCode, reason) => {
+  it.each([
+    ['zero', 0, 'Completed'],
+    ['seven', 7, 'Error'],
+  ] as const)('I8 the end of %s is told as %i, %s', async (behaviour, exitCode, reason) => {
     const stage = of();
     const one = await started(stage, behaviour);
     const exit = await exitOf(stage, one.id);
@@ -18,7 +21,12 @@ export const endCases = describeCases<RuntimeStage>((of) => {
   it('I8 F47 an OOM kill of the program is told as such', async () => {
     const stage = of();
     const one = await started(stage, 'hungry');
-    expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 137, oomKilled: true, reason: 'OOMKilled', observedBy: 'exitFile' });
+    expect(await exitOf(stage, one.id)).toMatchObject({
+      exitCode: 137,
+      oomKilled: true,
+      reason: 'OOMKilled',
+      observedBy: 'exitFile',
+    });
   });
 
   it('a stubborn program outlives SIGTERM and not SIGKILL', async () => {
@@ -58,7 +66,10 @@ export const endCases = describeCases<RuntimeStage>((of) => {
   it('F43 a process with the same pid and another start, or of another boot, is never signalled', async () => {
     const stage = of();
     const one = await started(stage, 'speaks');
-    for (const init of [{ ...one.init, startTicks: one.init.startTicks + 1n }, { ...one.init, bootId: 'another' }]) {
+    for (const init of [
+      { ...one.init, startTicks: one.init.startTicks + 1n },
+      { ...one.init, bootId: 'another' },
+    ]) {
       expect(stage.port.isAlive(init)).toBe(false);
       await stage.port.kill({ ...one, init, signal: 'SIGKILL' }, fx);
     }
@@ -104,7 +115,13 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     stage.strayExit(id, 3);
     await stage.restart();
     expect(await exitOf(stage, id)).toMatchObject({ exitCode: 3, observedBy: 'exitFile' });
-    expect(await factsOf(stage, id)).toMatchObject({ process: 'gone', init: undefined, monitorAlive: false, exitFile: { exitCode: 3 }, leftovers: false });
+    expect(await factsOf(stage, id)).toMatchObject({
+      process: 'gone',
+      init: undefined,
+      monitorAlive: false,
+      exitFile: { exitCode: 3 },
+      leftovers: false,
+    });
     await stage.port.forgetExit({ ...stage.container('zero'), id }, fx);
     expect(await factsOf(stage, id)).toBeUndefined();
   });
@@ -113,8 +130,16 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     const stage = of();
     const one = await started(stage, 'stubborn');
     stage.killMonitor(one.id);
-    expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', oomKilled: false, observedBy: 'process' });
-    expect([stage.port.isAlive(one.init), await stage.port.readExit(one, fx)]).toStrictEqual([false, undefined]);
+    expect(await exitOf(stage, one.id)).toMatchObject({
+      exitCode: 255,
+      reason: 'MonitorLost',
+      oomKilled: false,
+      observedBy: 'process',
+    });
+    expect([stage.port.isAlive(one.init), await stage.port.readExit(one, fx)]).toStrictEqual([
+      false,
+      undefined,
+    ]);
   });
 
   it('F38 a monitor that died while no daemon was there: observed, and told once it is watched', async () => {
@@ -123,10 +148,18 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     await stage.restart();
     stage.killMonitor(one.id);
     await stage.until(async () => (await factsOf(stage, one.id))?.monitorAlive === false);
-    expect(await factsOf(stage, one.id)).toMatchObject({ process: 'running', init: one.init, exitFile: undefined });
+    expect(await factsOf(stage, one.id)).toMatchObject({
+      process: 'running',
+      init: one.init,
+      exitFile: undefined,
+    });
     stage.port.watch(one);
     stage.port.watch(one);
-    expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', observedBy: 'process' });
+    expect(await exitOf(stage, one.id)).toMatchObject({
+      exitCode: 255,
+      reason: 'MonitorLost',
+      observedBy: 'process',
+    });
     expect(stage.port.isAlive(one.init)).toBe(false);
   });
 

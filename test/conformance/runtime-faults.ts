@@ -15,7 +15,19 @@ type Call = (port: RuntimePort, one: Running, effect: EffectContext) => Promise<
 const CALLS: readonly (readonly [Verb, 'bundle' | 'created' | 'running' | 'ended', Call])[] = [
   ['create', 'bundle', (port, one, effect) => port.create(one, effect)],
   ['start', 'created', (port, one, effect) => port.start(one, effect)],
-  ['update', 'running', (port, one, effect) => port.update({ ...one, resources: { ...one.spec.resources, memoryLimitBytes: 1n << 30n }, from: one.spec.resources }, effect)],
+  [
+    'update',
+    'running',
+    (port, one, effect) =>
+      port.update(
+        {
+          ...one,
+          resources: { ...one.spec.resources, memoryLimitBytes: 1n << 30n },
+          from: one.spec.resources,
+        },
+        effect,
+      ),
+  ],
   ['delete', 'ended', (port, one, effect) => port.delete(one, effect)],
 ];
 
@@ -34,36 +46,59 @@ async function made(stage: RuntimeStage, how: 'bundle' | 'created' | 'running' |
 
 /** Cases of the suite. */
 export const faultCases = describeCases<RuntimeStage>((of) => {
-  it.each(CALLS)('F33 F34 %s that hangs is timedOut, one that is aborted cancelled, one that fails outside', async (verb, how, call) => {
-    const stage = of();
-    for (const [trouble, kind] of [['hangs', 'timedOut'], ['hangs', 'cancelled'], ['fails', 'outside']] as const) {
+  it.each(CALLS)(
+    'F33 F34 %s that hangs is timedOut, one that is aborted cancelled, one that fails outside',
+    async (verb, how, call) => {
+      const stage = of();
+      for (const [trouble, kind] of [
+        ['hangs', 'timedOut'],
+        ['hangs', 'cancelled'],
+        ['fails', 'outside'],
+      ] as const) {
+        const one = await made(stage, how);
+        stage.spoil(verb, trouble);
+        const ended =
+          kind === 'cancelled'
+            ? await abortedKind(stage, (effect) => call(stage.port, one, effect))
+            : await kindOf(call(stage.port, one, fxOf(trouble === 'hangs' ? SHORT_MS : 30_000)));
+        stage.heal();
+        expect([verb, ended]).toStrictEqual([verb, kind]);
+        // a failed create leaves no process; other calls leave the one that was there
+        if (verb === 'create')
+          expect(await factsOf(stage, one.id)).toMatchObject({
+            process: 'gone',
+            init: undefined,
+            monitorAlive: false,
+          });
+        if (verb === 'update')
+          expect(await factsOf(stage, one.id)).toMatchObject({
+            process: 'running',
+            init: one.init,
+            monitorAlive: true,
+          });
+        await stage.port.destroy(one, fx);
+        expect(await factsOf(stage, one.id)).toBeUndefined();
+      }
+    },
+  );
+
+  it.each(['create', 'start', 'delete'] as const)(
+    'after a %s that failed the same call succeeds once the runtime works, or all can be destroyed',
+    async (verb) => {
+      const stage = of();
+      const found = CALLS.find(([name]) => name === verb);
+      if (found === undefined) throw new Error(`no call ${verb}`);
+      const [, how, call] = found;
       const one = await made(stage, how);
-      stage.spoil(verb, trouble);
-      const ended = kind === 'cancelled' ? await abortedKind(stage, (effect) => call(stage.port, one, effect)) : await kindOf(call(stage.port, one, fxOf(trouble === 'hangs' ? SHORT_MS : 30_000)));
+      stage.spoil(verb, 'fails');
+      expect(await kindOf(call(stage.port, one, fx))).toBe('outside');
       stage.heal();
-      expect([verb, ended]).toStrictEqual([verb, kind]);
-      // a failed create leaves no process; other calls leave the one that was there
-      if (verb === 'create') expect(await factsOf(stage, one.id)).toMatchObject({ process: 'gone', init: undefined, monitorAlive: false });
-      if (verb === 'update') expect(await factsOf(stage, one.id)).toMatchObject({ process: 'running', init: one.init, monitorAlive: true });
+      // whether it landed before it failed is known to nobody
+      expect(['none', 'outside']).toContain(await kindOf(call(stage.port, one, fx)));
       await stage.port.destroy(one, fx);
       expect(await factsOf(stage, one.id)).toBeUndefined();
-    }
-  });
-
-  it.each(['create', 'start', 'delete'] as const)('after a %s that failed the same call succeeds once the runtime works, or all can be destroyed', async (verb) => {
-    const stage = of();
-    const found = CALLS.find(([name]) => name === verb);
-    if (found === undefined) throw new Error(`no call ${verb}`);
-    const [, how, call] = found;
-    const one = await made(stage, how);
-    stage.spoil(verb, 'fails');
-    expect(await kindOf(call(stage.port, one, fx))).toBe('outside');
-    stage.heal();
-    // whether it landed before it failed is known to nobody
-    expect(['none', 'outside']).toContain(await kindOf(call(stage.port, one, fx)));
-    await stage.port.destroy(one, fx);
-    expect(await factsOf(stage, one.id)).toBeUndefined();
-  });
+    },
+  );
 
   it('F02 a create that hung when the daemon died is undone by the next one', async () => {
     const stage = of();

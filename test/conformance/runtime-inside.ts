@@ -11,8 +11,12 @@ const MIB = 1024n * 1024n;
 
 /** Cases of the suite. */
 export const insideCases = describeCases<RuntimeStage>((of) => {
-  const exec = (one: Running, argv: readonly string[], execTimeoutMs = 0, effect: EffectContext = fx): Promise<ExecResult> =>
-    of().port.execSync({ ...one, namespace: 'default', argv, execTimeoutMs }, effect);
+  const exec = (
+    one: Running,
+    argv: readonly string[],
+    execTimeoutMs = 0,
+    effect: EffectContext = fx,
+  ): Promise<ExecResult> => of().port.execSync({ ...one, namespace: 'default', argv, execTimeoutMs }, effect);
   const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString();
 
   it('exec gives the exit code and both streams', async () => {
@@ -88,10 +92,14 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     const stage = of();
     const absent = stage.container('zero');
     const resources = { ...absent.spec.resources, memoryLimitBytes: 64n * MIB };
-    expect(await kindOf(stage.port.update({ ...absent, resources, from: absent.spec.resources }, fx))).toBe('notFound');
+    expect(await kindOf(stage.port.update({ ...absent, resources, from: absent.spec.resources }, fx))).toBe(
+      'notFound',
+    );
     const one = await started(stage, 'zero');
     await exitOf(stage, one.id);
-    expect(await kindOf(stage.port.update({ ...one, resources, from: one.spec.resources }, fx))).toBe('outside');
+    expect(await kindOf(stage.port.update({ ...one, resources, from: one.spec.resources }, fx))).toBe(
+      'outside',
+    );
   });
 
   it('I9 each line stands once, in order, over rotations, reopens and a restart, up to the last words', async () => {
@@ -139,6 +147,9 @@ export const insideCases = describeCases<RuntimeStage>((of) => {
     await stage.until(async () => (await factsOf(stage, one.id))?.monitorAlive === false);
     stage.rotate(one);
     expect(await kindOf(stage.port.reopenLog(one, fx))).toBe('wrongState');
-    expect([stage.lines(absent).current, stage.lines(one)]).toStrictEqual([undefined, { rotated: [[1]], current: undefined }]);
+    expect([stage.lines(absent).current, stage.lines(one)]).toStrictEqual([
+      undefined,
+      { rotated: [[1]], current: undefined },
+    ]);
   });
 });

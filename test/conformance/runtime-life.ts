@@ -8,7 +8,13 @@ import { describeCases } from './suite.ts';
 export const lifeCases = describeCases<RuntimeStage>((of) => {
   it('handlers: the default one stands under the empty name and under its own, and is ready', () => {
     const [unnamed, named] = of().port.handlers();
-    expect([unnamed?.name, named?.name, unnamed?.ready, named?.ready, unnamed?.reason]).toStrictEqual(['', 'runc', true, true, '']);
+    expect([unnamed?.name, named?.name, unnamed?.ready, named?.ready, unnamed?.reason]).toStrictEqual([
+      '',
+      'runc',
+      true,
+      true,
+      '',
+    ]);
   });
 
   it('a life: each step is seen by observe, and the end of all of it too', async () => {
@@ -17,18 +23,42 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const wish = stage.container('speaks');
     expect(await factsOf(stage, wish.id)).toBeUndefined();
     await port.writeBundle(wish, fx);
-    const nobody = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false };
+    const nobody = {
+      id: wish.id,
+      process: 'gone',
+      init: undefined,
+      monitorAlive: false,
+      exitFile: undefined,
+      leftovers: true,
+      checkpoint: false,
+    };
     expect(await factsOf(stage, wish.id)).toStrictEqual(nobody);
     const init = await port.create(wish, fx);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, process: 'created', init, monitorAlive: true });
+    expect(await factsOf(stage, wish.id)).toStrictEqual({
+      ...nobody,
+      process: 'created',
+      init,
+      monitorAlive: true,
+    });
     port.watch({ ...wish, init });
     await port.start(wish, fx);
-    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, process: 'running', init, monitorAlive: true });
+    expect(await factsOf(stage, wish.id)).toStrictEqual({
+      ...nobody,
+      process: 'running',
+      init,
+      monitorAlive: true,
+    });
     expect(port.isAlive(init)).toBe(true);
     await stage.until(() => stage.lines(wish).current?.length === 1);
     await port.kill({ ...wish, init, signal: 'SIGTERM' }, fx);
     const exit = await exitOf(stage, wish.id);
-    expect(exit).toMatchObject({ exitCode: 143, oomKilled: false, reason: 'Error', message: '', observedBy: 'exitFile' });
+    expect(exit).toMatchObject({
+      exitCode: 143,
+      oomKilled: false,
+      reason: 'Error',
+      message: '',
+      observedBy: 'exitFile',
+    });
     await stage.until(async () => (await factsOf(stage, wish.id))?.monitorAlive === false);
     expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, exitFile: exit });
     expect([port.isAlive(init), await port.readExit(wish, fx)]).toStrictEqual([false, exit]);
@@ -71,7 +101,10 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const one = await started(stage, 'speaks');
     expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
     await stage.speak(one);
-    expect([await factsOf(stage, one.id), stage.told(one.id)]).toMatchObject([{ process: 'running', init: one.init }, []]);
+    expect([await factsOf(stage, one.id), stage.told(one.id)]).toMatchObject([
+      { process: 'running', init: one.init },
+      [],
+    ]);
   });
 
   it('start of what has ended is outside', async () => {
@@ -89,7 +122,13 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     await stage.port.delete(stage.container('zero'), fx);
   });
 
-  it.each(['nothing', 'a bundle', 'a container that waits for start', 'a running container', 'an ended container'])('destroy of %s, twice', async (what) => {
+  it.each([
+    'nothing',
+    'a bundle',
+    'a container that waits for start',
+    'a running container',
+    'an ended container',
+  ])('destroy of %s, twice', async (what) => {
     const stage = of();
     const { port } = stage;
     const wish = stage.container(what === 'an ended container' ? 'seven' : 'speaks');
@@ -123,7 +162,10 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const [one, two] = [await started(stage, 'speaks'), await started(stage, 'speaks')];
     await stage.port.destroy(one, fx);
     await stage.speak(two);
-    expect([await factsOf(stage, two.id), stage.lines(two).current]).toMatchObject([{ process: 'running', init: two.init }, [1, 2]]);
+    expect([await factsOf(stage, two.id), stage.lines(two).current]).toMatchObject([
+      { process: 'running', init: two.init },
+      [1, 2],
+    ]);
   });
 
   it('the pause process: one however often it is started, gone however often it is destroyed', async () => {
@@ -131,10 +173,16 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     await port.destroyPause(pause, fx);
     const process = await port.startPause(pause, fx);
     expect(await port.startPause(pause, fx)).toStrictEqual(process);
-    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([true, { containers: [], pauses: [{ id: pause.id, process }] }]);
+    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([
+      true,
+      { containers: [], pauses: [{ id: pause.id, process }] },
+    ]);
     await port.destroyPause(pause, fx);
     await port.destroyPause(pause, fx);
-    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([false, { containers: [], pauses: [] }]);
+    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([
+      false,
+      { containers: [], pauses: [] },
+    ]);
   });
 
   it('F85 a pause process that was killed leaves leftovers without a process, and can be started anew', async () => {

@@ -55,7 +55,10 @@ export interface RuntimeStage {
   /** A `speaks` writes its next line; settles when the monitor has it. */
   speak(one: Running): Promise<void>;
   /** The numbers in its log: the rotated files in order, then the present one. */
-  lines(one: Wish): { readonly rotated: readonly (readonly number[])[]; readonly current: readonly number[] | undefined };
+  lines(one: Wish): {
+    readonly rotated: readonly (readonly number[])[];
+    readonly current: readonly number[] | undefined;
+  };
   /** The kubelet renames the log. */
   rotate(one: Wish): void;
   /** The memory limit in force, bytes; undefined for none. */
@@ -64,7 +67,11 @@ export interface RuntimeStage {
   close(): Promise<void>;
 }
 
-export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs, note: () => undefined });
+export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({
+  signal,
+  timeoutMs,
+  note: () => undefined,
+});
 export const fx = fxOf();
 
 /** Created and watched, as the actors do it. */
@@ -107,7 +114,10 @@ export async function kindOf(work: Promise<unknown>): Promise<FaultKind | 'none'
 }
 
 /** Aborts the call once it hangs, and gives the kind that it ends with. */
-export async function abortedKind(stage: RuntimeStage, call: (context: EffectContext) => Promise<unknown>): Promise<FaultKind | 'none'> {
+export async function abortedKind(
+  stage: RuntimeStage,
+  call: (context: EffectContext) => Promise<unknown>,
+): Promise<FaultKind | 'none'> {
   const caller = new AbortController();
   stage.whenHanging(() => caller.abort());
   return kindOf(call(fxOf(30_000, caller.signal)));

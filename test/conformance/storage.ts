@@ -74,7 +74,9 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     const [low, high] = input.layers;
     if (low === undefined || high === undefined) throw new Error('two layers');
     await stage.storage.removeLayer({ diffId: low }, fx);
-    await expect(stage.storage.mountRootfs(input, fx)).rejects.toMatchObject({ fault: { kind: 'notFound', subject: low } });
+    await expect(stage.storage.mountRootfs(input, fx)).rejects.toMatchObject({
+      fault: { kind: 'notFound', subject: low },
+    });
     expect(await stage.storage.observe(fx)).toStrictEqual({ layers: [high], rootfs: [] });
   });
 
@@ -112,12 +114,18 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     await stage.restart();
     for (let n = 0; n < 2; n += 1) await stage.storage.removePartials(fx);
     await stage.swept();
-    expect([stage.partials(), (await stage.storage.observe(fx)).layers.toSorted()]).toStrictEqual([0, input.layers.toSorted()]);
+    expect([stage.partials(), (await stage.storage.observe(fx)).layers.toSorted()]).toStrictEqual([
+      0,
+      input.layers.toSorted(),
+    ]);
   });
 
   it('a root file system that a process uses is unmounted and removed all the same', async () => {
     const { storage } = stage;
-    for (const [end, left] of [['unmountRootfs', mounted(input.id, false)], ['removeRootfs', []]] as const) {
+    for (const [end, left] of [
+      ['unmountRootfs', mounted(input.id, false)],
+      ['removeRootfs', []],
+    ] as const) {
       await storage.mountRootfs(input, fx);
       const ended = stage.use(input.id);
       await storage[end](input, fx);
@@ -131,7 +139,10 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     stage.write(input.id);
     await stage.restart();
     const { storage } = stage;
-    expect([(await storage.observe(fx)).layers.toSorted(), await rootfs()]).toStrictEqual([input.layers.toSorted(), mounted(input.id, true)]);
+    expect([(await storage.observe(fx)).layers.toSorted(), await rootfs()]).toStrictEqual([
+      input.layers.toSorted(),
+      mounted(input.id, true),
+    ]);
     await storage.mountRootfs(input, fx);
     expect(stage.written(input.id)).toBe(1);
     await storage.removeRootfs(input, fx);
@@ -158,13 +169,23 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
   it('usage: layers and what containers wrote are counted, and no more once they are gone', async () => {
     const { storage } = stage;
     const full = await storage.usage(fx);
-    expect([full.images.usedBytes > 0n, full.images.inodesUsed > 0n, full.containers.inodesUsed, full.images.mountpoint !== '']).toStrictEqual([true, true, 0n, true]);
+    expect([
+      full.images.usedBytes > 0n,
+      full.images.inodesUsed > 0n,
+      full.containers.inodesUsed,
+      full.images.mountpoint !== '',
+    ]).toStrictEqual([true, true, 0n, true]);
     await storage.mountRootfs(input, fx);
     stage.write(input.id);
     expect((await storage.usage(fx)).containers.inodesUsed > 0n).toBe(true);
     await storage.removeRootfs(input, fx);
     for (const diffId of input.layers) await storage.removeLayer({ diffId }, fx);
     const { images, containers } = await storage.usage(fx);
-    expect([images.usedBytes, images.inodesUsed, containers.usedBytes, containers.inodesUsed]).toStrictEqual([0n, 0n, 0n, 0n]);
+    expect([images.usedBytes, images.inodesUsed, containers.usedBytes, containers.inodesUsed]).toStrictEqual([
+      0n,
+      0n,
+      0n,
+      0n,
+    ]);
   });
 });

@@ -40,16 +40,29 @@ export interface StoreStage {
   close(): Promise<void>;
 }
 
-export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs, note: () => undefined });
+export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({
+  signal,
+  timeoutMs,
+  note: () => undefined,
+});
 export const fx = fxOf();
 
-export const resolve = ({ images }: StoreStage, reference: string, effect = fx): Promise<ResolvedImage> => images.resolve({ reference, auth: undefined }, effect);
+export const resolve = ({ images }: StoreStage, reference: string, effect = fx): Promise<ResolvedImage> =>
+  images.resolve({ reference, auth: undefined }, effect);
 
 /** Fetches one layer; gives the last count of bytes that was heard. */
-export async function fetchLayer({ images }: StoreStage, image: ResolvedImage, layer: Layer, effect = fx): Promise<number> {
+export async function fetchLayer(
+  { images }: StoreStage,
+  image: ResolvedImage,
+  layer: Layer,
+  effect = fx,
+): Promise<number> {
   let heard = 0;
   const { repoTag: reference, repoDigest } = image;
-  await images.fetchLayer({ reference, repoDigest, auth: undefined, layer }, { ...effect, onBytes: (bytes) => void (heard = bytes) });
+  await images.fetchLayer(
+    { reference, repoDigest, auth: undefined, layer },
+    { ...effect, onBytes: (bytes) => void (heard = bytes) },
+  );
   return heard;
 }
 

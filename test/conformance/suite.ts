@@ -8,7 +8,10 @@ export type Cases<S> = (of: () => S) => void;
 export const describeCases = <S>(cases: Cases<S>): Cases<S> => cases;
 
 /** The suite of a port; its caller gives the name of the driver and a fresh stage for each case. */
-export function describeSuite<S extends { close(): Promise<void> }>(port: string, ...all: readonly Cases<S>[]): (name: string, make: () => Promise<S>) => void {
+export function describeSuite<S extends { close(): Promise<void> }>(
+  port: string,
+  ...all: readonly Cases<S>[]
+): (name: string, make: () => Promise<S>) => void {
   return (name, make) => {
     describe(`${port} conformance: ${name}`, () => {
       let stage: S;

@@ -26,7 +26,15 @@ export interface Orders {
 /** What the child says at its end, or when a case fails, as one line of JSON; before each case it says its number. */
 export type Said =
   | { readonly kind: 'failed'; readonly number: number; readonly reason: string; readonly input: string }
-  | { readonly kind: 'done'; readonly next: number; readonly accepted: number; readonly refused: number; readonly slowestMs: number; readonly slowest: number; readonly peakMiB: number };
+  | {
+      readonly kind: 'done';
+      readonly next: number;
+      readonly accepted: number;
+      readonly refused: number;
+      readonly slowestMs: number;
+      readonly slowest: number;
+      readonly peakMiB: number;
+    };
 
 const TMPFS_MIB = 512;
 /** ms that one input may take: a hundred times what the slowest takes, since a busy machine stretches all of them. */
@@ -40,7 +48,12 @@ function say(said: Said): void {
 }
 
 function sayFailed(number: number, reason: string, input: Buffer): void {
-  say({ kind: 'failed', number, reason: reason.slice(0, 4000), input: input.subarray(0, TOLD_BYTES).toString('base64') });
+  say({
+    kind: 'failed',
+    number,
+    reason: reason.slice(0, 4000),
+    input: input.subarray(0, TOLD_BYTES).toString('base64'),
+  });
 }
 
 /** VmHWM: the most that was ever resident. */
@@ -48,7 +61,10 @@ function peakMiB(): number {
   return Number(/^VmHWM:\s+(\d+) kB$/mu.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0') / 1024;
 }
 
-async function attempt(stage: Stage, input: Buffer): Promise<{ readonly verdict: 'accepted' | 'refused' } | { readonly reason: string }> {
+async function attempt(
+  stage: Stage,
+  input: Buffer,
+): Promise<{ readonly verdict: 'accepted' | 'refused' } | { readonly reason: string }> {
   try {
     return { verdict: await stage.run(input) };
   } catch (error) {
@@ -61,7 +77,9 @@ async function report(stage: Stage, number: number, input: Buffer, reason: strin
   const first = reason.split('\n', 1)[0]?.replaceAll(/[0-9a-f]{8,}|[0-9]+/gu, '');
   const small = await minimise(input, async (candidate) => {
     const result = await attempt(stage, candidate);
-    return 'reason' in result && result.reason.split('\n', 1)[0]?.replaceAll(/[0-9a-f]{8,}|[0-9]+/gu, '') === first;
+    return (
+      'reason' in result && result.reason.split('\n', 1)[0]?.replaceAll(/[0-9a-f]{8,}|[0-9]+/gu, '') === first
+    );
   });
   sayFailed(number, reason, small);
 }
@@ -70,7 +88,12 @@ async function work(target: Target, orders: Orders): Promise<void> {
   if (target.needsRoot) {
     // what escapes meets a machine on which nothing can be written
     await remountReadOnly('/', { recursive: true });
-    await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: stageDirectory, options: [['size', `${TMPFS_MIB}m`]] });
+    await mountFilesystem({
+      type: 'tmpfs',
+      source: 'tmpfs',
+      target: stageDirectory,
+      options: [['size', `${TMPFS_MIB}m`]],
+    });
   }
   const stage = await target.open();
   const corpus = corpusOf(target.name).map(({ bytes }) => bytes);
@@ -81,7 +104,8 @@ async function work(target: Target, orders: Orders): Promise<void> {
   let number = orders.from;
   for (; number < orders.to && performance.now() - begun < orders.forMs; number += 1) {
     writeSync(1, `${number}\n`);
-    const input = orders.input === undefined ? caseOf(target, corpus, orders.seed, number) : readFileSync(orders.input);
+    const input =
+      orders.input === undefined ? caseOf(target, corpus, orders.seed, number) : readFileSync(orders.input);
     const started = performance.now();
     const result = await attempt(stage, input);
     const tookMs = performance.now() - started;
@@ -90,11 +114,16 @@ async function work(target: Target, orders: Orders): Promise<void> {
       setImmediate(resolve);
     });
     if (tookMs > slowestMs) [slowestMs, slowest] = [tookMs, number];
-    if (tookMs > CASE_MS) sayFailed(number, `it took ${tookMs.toFixed(0)} ms, the bound is ${CASE_MS}`, input);
+    if (tookMs > CASE_MS)
+      sayFailed(number, `it took ${tookMs.toFixed(0)} ms, the bound is ${CASE_MS}`, input);
     if ('verdict' in result) count[result.verdict] += 1;
     else await report(stage, number, input, result.reason);
     if (peakMiB() > target.rssMiB) {
-      sayFailed(number, `resident memory went up to ${peakMiB().toFixed(0)} MiB, the bound is ${target.rssMiB}`, input);
+      sayFailed(
+        number,
+        `resident memory went up to ${peakMiB().toFixed(0)} MiB, the bound is ${target.rssMiB}`,
+        input,
+      );
       // the peak stays: a new process goes on behind this case
       number += 1;
       break;

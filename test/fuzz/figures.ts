@@ -29,8 +29,19 @@ export function keptRows(figures: string): ReadonlyMap<string, string> {
 export function blindRow({ target, seed, minutes, result, corpus }: Row): string {
   const perSecond = result.cases / (minutes * 60);
   return rowOf([
-    target === 'unpack' ? target : `blind-${target}`, result.cases, minutes, perSecond.toFixed(0), '', result.accepted, result.refused, `**${result.failures.length}**`, corpus,
-    result.slowestMs.toFixed(0), result.peakMiB.toFixed(0), seed, commitAndDate(),
+    target === 'unpack' ? target : `blind-${target}`,
+    result.cases,
+    minutes,
+    perSecond.toFixed(0),
+    '',
+    result.accepted,
+    result.refused,
+    `**${result.failures.length}**`,
+    corpus,
+    result.slowestMs.toFixed(0),
+    result.peakMiB.toFixed(0),
+    seed,
+    commitAndDate(),
   ]);
 }
 
@@ -38,8 +49,19 @@ export function blindRow({ target, seed, minutes, result, corpus }: Row): string
 export function learnedRow(target: string, seed: number, result: LearnResult): string {
   const perSecond = result.executions / (result.minutes * 60);
   return rowOf([
-    target, result.executions, result.minutes.toFixed(0), perSecond.toFixed(0), `${result.reached} of ${result.points}`, result.accepted, result.refused, `**${result.failures.length}**`, result.corpus,
-    result.slowestMs.toFixed(0), result.peakMiB.toFixed(0), seed, commitAndDate(),
+    target,
+    result.executions,
+    result.minutes.toFixed(0),
+    perSecond.toFixed(0),
+    `${result.reached} of ${result.points}`,
+    result.accepted,
+    result.refused,
+    `**${result.failures.length}**`,
+    result.corpus,
+    result.slowestMs.toFixed(0),
+    result.peakMiB.toFixed(0),
+    seed,
+    commitAndDate(),
   ]);
 }
 
@@ -52,7 +74,8 @@ export function tableOf(kept: ReadonlyMap<string, string>, row: string): string 
   const rows = new Map([...kept, [ROW.exec(row)?.[1] ?? '', row]]);
   return [
     '`npm run fuzz -- <target>`: inputs changed by what their coverage shows, in one process. Edges are the counters (functions, branches, cases, loops,',
-    'operands) of the target\'s own sources, those included that its inputs cannot reach. `unpack` and `blind-*`: by seed alone.', '',
+    "operands) of the target's own sources, those included that its inputs cannot reach. `unpack` and `blind-*`: by seed alone.",
+    '',
     '| target | executions | minutes | a second | edges reached | accepted | refused | failed | corpus | slowest, ms | peak RSS, MiB | seed | commit, date |',
     '|---|---|---|---|---|---|---|---|---|---|---|---|---|',
     ...[...rows].toSorted(([one], [other]) => (one < other ? -1 : 1)).map(([, line]) => line),

@@ -61,7 +61,9 @@ function tell(target: TargetName, result: FuzzResult): void {
     say(`  again: npm run fuzz -- ${target} --blind --seed ${seed} --case ${number}`);
     if (file !== undefined) say(`  made smaller: npm run fuzz -- ${target} --blind --input ${file}`);
   }
-  say(`${target}: ${result.cases} cases, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed; the slowest (${result.slowest}) took ${result.slowestMs.toFixed(0)} ms, resident memory at most ${result.peakMiB.toFixed(0)} MiB`);
+  say(
+    `${target}: ${result.cases} cases, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed; the slowest (${result.slowest}) took ${result.slowestMs.toFixed(0)} ms, resident memory at most ${result.peakMiB.toFixed(0)} MiB`,
+  );
 }
 
 async function blind(target: TargetName): Promise<boolean> {
@@ -73,11 +75,17 @@ async function blind(target: TargetName): Promise<boolean> {
   const result = await fuzz({
     target,
     seed,
-    ...(single ? { from: Number(values.case ?? '0'), cases: 1 } : { forMs: minutes * MINUTE_MS, onProgress: (so) => say(`${target}: ${so.cases} cases, ${so.failures.length} failed`) }),
+    ...(single
+      ? { from: Number(values.case ?? '0'), cases: 1 }
+      : {
+          forMs: minutes * MINUTE_MS,
+          onProgress: (so) => say(`${target}: ${so.cases} cases, ${so.failures.length} failed`),
+        }),
     ...(values.input === undefined ? {} : { input: values.input }),
   });
   tell(target, result);
-  if (!single && minutes >= 1) write(blindRow({ target, seed, minutes, result, corpus: corpusOf(target).length }));
+  if (!single && minutes >= 1)
+    write(blindRow({ target, seed, minutes, result, corpus: corpusOf(target).length }));
   return result.failures.length === 0;
 }
 
@@ -89,11 +97,21 @@ async function learning(target: LearnerName): Promise<boolean> {
     say(`${target}: ${executions} executions, ${reached} edges`);
   };
   const isKept = values.input === undefined && minutes >= 1;
-  const result = await learnTarget({ target, seed, forMs: minutes * MINUTE_MS, isKept, onProgress, ...(values.input === undefined ? {} : { input: values.input }) });
+  const result = await learnTarget({
+    target,
+    seed,
+    forMs: minutes * MINUTE_MS,
+    isKept,
+    onProgress,
+    ...(values.input === undefined ? {} : { input: values.input }),
+  });
   clearUp(target);
-  for (const { reason, file } of result.failures) say(`FAILED ${target}: ${reason}\n  again: npm run fuzz -- ${target} --input ${file}`);
+  for (const { reason, file } of result.failures)
+    say(`FAILED ${target}: ${reason}\n  again: npm run fuzz -- ${target} --input ${file}`);
   const perSecond = (result.executions / (result.minutes * 60)).toFixed(0);
-  say(`${target}: ${result.executions} executions, ${perSecond} a second, ${result.reached} of ${result.points} edges, corpus of ${result.corpus}, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed`);
+  say(
+    `${target}: ${result.executions} executions, ${perSecond} a second, ${result.reached} of ${result.points} edges, corpus of ${result.corpus}, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed`,
+  );
   if (values.unreached) for (const place of result.unreached) say(`  not reached: ${place}`);
   if (isKept) write(learnedRow(target, seed, result));
   return result.failures.length === 0;
@@ -103,7 +121,8 @@ async function all(): Promise<boolean> {
   const left = [...learnerNames];
   let isGood = true;
   const worker = async (): Promise<void> => {
-    for (let target = left.shift(); target !== undefined; target = left.shift()) isGood = (await learning(target)) && isGood;
+    for (let target = left.shift(); target !== undefined; target = left.shift())
+      isGood = (await learning(target)) && isGood;
   };
   await Promise.all(Array.from({ length: Number(values['at-once']) }, worker));
   return isGood;
@@ -116,7 +135,8 @@ async function main(): Promise<number> {
   }
   const [target] = positionals;
   if (target === 'all') return (await all()) ? 0 : 1;
-  if (isTarget(target) && (!isLearner(target) || values.blind || values.case !== undefined)) return (await blind(target)) ? 0 : 1;
+  if (isTarget(target) && (!isLearner(target) || values.blind || values.case !== undefined))
+    return (await blind(target)) ? 0 : 1;
   if (isLearner(target)) return (await learning(target)) ? 0 : 1;
   say(`which? npm run fuzz -- all|${[...new Set([...targetNames, ...learnerNames])].join('|')}`);
   return 2;

@@ -6,7 +6,8 @@ const INTERESTING = [0, 1, 0x7f, 0x80, 0xff, 0x0a, 0x20, 0x2f, 0x30, 0x3d];
 /** One to four changes; an input never grows above `maxBytes`. */
 export function mutateBytes(input: Buffer, random: Random, maxBytes = 1024 * 1024): Buffer {
   let bytes = input;
-  for (let count = 1 + random.int(4); count > 0; count -= 1) bytes = mutateOnce(bytes, random).subarray(0, maxBytes);
+  for (let count = 1 + random.int(4); count > 0; count -= 1)
+    bytes = mutateOnce(bytes, random).subarray(0, maxBytes);
   return bytes;
 }
 
@@ -26,7 +27,11 @@ function mutateOnce(bytes: Buffer, random: Random): Buffer {
     case 4:
       return bytes.subarray(0, at);
     default:
-      return Buffer.concat([bytes.subarray(0, at), Buffer.from(Array.from({ length: run % 64 }, () => random.int(256))), bytes.subarray(at)]);
+      return Buffer.concat([
+        bytes.subarray(0, at),
+        Buffer.from(Array.from({ length: run % 64 }, () => random.int(256))),
+        bytes.subarray(at),
+      ]);
   }
 }
 

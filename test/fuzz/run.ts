@@ -50,8 +50,16 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzResult> {
   const from = options.from ?? 0;
   const to = from + (options.cases ?? Number.MAX_SAFE_INTEGER - from);
   const left = (): number => (options.forMs ?? Number.MAX_SAFE_INTEGER) - (performance.now() - begun);
-  let result: FuzzResult = { cases: 0, accepted: 0, refused: 0, failures: [], slowestMs: 0, slowest: from, peakMiB: 0 };
-  for (let next = from; next < to && left() > 0 && result.failures.length < MOST_FAILURES; ) {
+  let result: FuzzResult = {
+    cases: 0,
+    accepted: 0,
+    refused: 0,
+    failures: [],
+    slowestMs: 0,
+    slowest: from,
+    peakMiB: 0,
+  };
+  for (let next = from; next < to && left() > 0 && result.failures.length < MOST_FAILURES;) {
     const one = await child(options, next, Math.min(to, next + CASES_PER_CHILD), left());
     result = {
       cases: result.cases + one.next - next,
@@ -76,8 +84,21 @@ async function child(options: FuzzOptions, from: number, to: number, leftMs: num
   const { target, seed } = options;
   // a child's own time is bounded, so that a hanging one is found
   const forMs = Math.min(leftMs, 300_000);
-  const orders: Orders = { target, seed, from, to, forMs, ...(options.input === undefined ? {} : { input: options.input }) };
-  const program = [process.execPath, '--unhandled-rejections=strict', '--disable-proto=throw', join(import.meta.dirname, 'child.ts'), JSON.stringify(orders)];
+  const orders: Orders = {
+    target,
+    seed,
+    from,
+    to,
+    forMs,
+    ...(options.input === undefined ? {} : { input: options.input }),
+  };
+  const program = [
+    process.execPath,
+    '--unhandled-rejections=strict',
+    '--disable-proto=throw',
+    join(import.meta.dirname, 'child.ts'),
+    JSON.stringify(orders),
+  ];
   if (targets[target].needsRoot) {
     mkdirSync(stageDirectory, { recursive: true });
     program.unshift('unshare', '--mount', '--propagation', 'private');
@@ -85,13 +106,35 @@ async function child(options: FuzzOptions, from: number, to: number, leftMs: num
   const ended = await run(program, { timeoutMs: forMs + GRACE_MS });
   const lines = ended.stdout.split('\n');
   const said = lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Said);
-  const failures = said.flatMap((one): Failure[] => (one.kind === 'failed' ? [{ number: one.number, reason: one.reason, file: keep(target, seed, one.number, Buffer.from(one.input, 'base64')) }] : []));
+  const failures = said.flatMap((one): Failure[] =>
+    one.kind === 'failed'
+      ? [
+          {
+            number: one.number,
+            reason: one.reason,
+            file: keep(target, seed, one.number, Buffer.from(one.input, 'base64')),
+          },
+        ]
+      : [],
+  );
   const done = said.find((one) => one.kind === 'done');
   if (done?.kind === 'done' && ended.code === 0) return { ...done, failures };
   const number = Number(lines.findLast((line) => /^[0-9]+$/u.test(line)) ?? from);
   const how = ended.signal === undefined ? `ended with code ${ended.code}` : `was ended by ${ended.signal}`;
-  const died: Failure = { number, reason: `the process ${how}: ${ended.stderr.slice(-3000)}`, file: undefined };
-  return { next: number + 1, accepted: 0, refused: 0, failures: [...failures, died], slowestMs: 0, slowest: number, peakMiB: 0 };
+  const died: Failure = {
+    number,
+    reason: `the process ${how}: ${ended.stderr.slice(-3000)}`,
+    file: undefined,
+  };
+  return {
+    next: number + 1,
+    accepted: 0,
+    refused: 0,
+    failures: [...failures, died],
+    slowestMs: 0,
+    slowest: number,
+    peakMiB: 0,
+  };
 }
 
 function keep(target: TargetName, seed: number, number: number, input: Buffer): string {

@@ -49,14 +49,16 @@ export const targetNames = ['unpack', 'manifest', 'reference', 'registry'] as co
 export type TargetName = (typeof targetNames)[number];
 
 /** Words of the engine's own errors: a Fault that carries them stands for a mistake of ours, whatever its kind. */
-export const MISTAKES = /is not a function|Cannot read properties|Maximum call stack|out of range|argument must be|is not iterable|Invalid array length|Invalid string length|is not defined|Cannot set properties/u;
+export const MISTAKES =
+  /is not a function|Cannot read properties|Maximum call stack|out of range|argument must be|is not iterable|Invalid array length|Invalid string length|is not defined|Cannot set properties/u;
 
 /** Passes when it is a Fault of one of these kinds in words of ours; throws the mistake otherwise. */
 export function expectRefusal(error: unknown, kinds: readonly FaultKind[]): Verdict {
   if (!(error instanceof FaultError)) throw error;
   const { kind, message } = error.fault;
   if (!kinds.includes(kind)) throw new Error(`a fault of the kind ${kind}: ${message}`, { cause: error });
-  if (MISTAKES.test(message)) throw new Error(`a mistake of ours in the form of a fault: ${message}`, { cause: error });
+  if (MISTAKES.test(message))
+    throw new Error(`a mistake of ours in the form of a fault: ${message}`, { cause: error });
   return 'refused';
 }
 

@@ -22,18 +22,31 @@ describe.each(charted)('machine $name', (one) => {
   });
 
   it('ends only in its final states', () => {
-    const finals = leavesOf(one.machine).filter((node) => node.type === 'final' && node.parent === one.machine.root).map(nameOf);
-    expect(pathsOf(places.filter(({ snapshot, path }) => (snapshot.status === 'done') !== finals.includes(path)))).toEqual([]);
+    const finals = leavesOf(one.machine)
+      .filter((node) => node.type === 'final' && node.parent === one.machine.root)
+      .map(nameOf);
+    expect(
+      pathsOf(places.filter(({ snapshot, path }) => (snapshot.status === 'done') !== finals.includes(path))),
+    ).toEqual([]);
   });
 
   it('gets into every state', () => {
-    expect(nodesOf(one.machine).map(nameOf).filter((name) => !exploration.visited.has(name))).toEqual([]);
+    expect(
+      nodesOf(one.machine)
+        .map(nameOf)
+        .filter((name) => !exploration.visited.has(name)),
+    ).toEqual([]);
   });
 
   it('takes every transition', () => {
     const never = leavesOf(one.machine).flatMap((leaf) =>
       cellsOf(one.machine, leaf).flatMap(({ event, candidates }) =>
-        candidates.filter((candidate) => !exploration.taken.has(candidate)).map((candidate) => `${nameOf(leaf)}: ${event} → ${candidate.target?.map((target) => target.id).join(' ') ?? 'stays'}`),
+        candidates
+          .filter((candidate) => !exploration.taken.has(candidate))
+          .map(
+            (candidate) =>
+              `${nameOf(leaf)}: ${event} → ${candidate.target?.map((target) => target.id).join(' ') ?? 'stays'}`,
+          ),
       ),
     );
     expect(never).toEqual([]);
@@ -46,18 +59,23 @@ describe.each(charted)('machine $name', (one) => {
 });
 
 // the root and the janitor have no state of rest: they serve until they are told to end
-describe.each(charted.filter(({ name }) => name !== 'root' && name !== 'janitor'))('machine $name, left to itself,', (one) => {
-  const exploration = explore(one);
-  const places = [...exploration.places.values()];
-  const pathsOf = (wrong: typeof places): readonly string[] => [...new Set(wrong.map((place) => place.path))];
+describe.each(charted.filter(({ name }) => name !== 'root' && name !== 'janitor'))(
+  'machine $name, left to itself,',
+  (one) => {
+    const exploration = explore(one);
+    const places = [...exploration.places.values()];
+    const pathsOf = (wrong: typeof places): readonly string[] => [
+      ...new Set(wrong.map((place) => place.path)),
+    ];
 
-  it('has no dead end: it comes to rest by itself when everything works', () => {
-    const good = canReach(exploration, isResting, whenAllWorks);
-    expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
-  });
+    it('has no dead end: it comes to rest by itself when everything works', () => {
+      const good = canReach(exploration, isResting, whenAllWorks);
+      expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
+    });
 
-  it('comes to rest even when everything fails, or keeps trying', () => {
-    const good = canReach(exploration, isResting, whenAllFails);
-    expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
-  });
-});
+    it('comes to rest even when everything fails, or keeps trying', () => {
+      const good = canReach(exploration, isResting, whenAllFails);
+      expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
+    });
+  },
+);

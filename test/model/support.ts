@@ -2,13 +2,19 @@
 import type { Exploration, Place, Step } from '../../scripts/support/charts/explore.ts';
 
 /** Where an actor may rest: nothing is under way, and nobody waits for it to go on by itself. */
-export const isResting = ({ snapshot }: Place): boolean => snapshot.status === 'done' || snapshot.hasTag('settled');
+export const isResting = ({ snapshot }: Place): boolean =>
+  snapshot.status === 'done' || snapshot.hasTag('settled');
 
 /** Keys of the places from which one that `isGoal` can be reached over steps that `counts`. */
-export function canReach(exploration: Exploration, isGoal: (place: Place) => boolean, counts: (step: Step) => boolean): ReadonlySet<string> {
+export function canReach(
+  exploration: Exploration,
+  isGoal: (place: Place) => boolean,
+  counts: (step: Step) => boolean,
+): ReadonlySet<string> {
   const before = new Map<string, string[]>();
   for (const place of exploration.places.values()) {
-    for (const step of place.steps.filter(counts)) before.set(step.to, [...(before.get(step.to) ?? []), place.key]);
+    for (const step of place.steps.filter(counts))
+      before.set(step.to, [...(before.get(step.to) ?? []), place.key]);
   }
   const reached = new Set([...exploration.places.values()].filter(isGoal).map((place) => place.key));
   const queue = [...reached];
@@ -29,7 +35,9 @@ export function afterCommand(exploration: Exploration, from: Place, type: string
   while (!isResting(place)) {
     if (seen.has(place.key)) throw new Error(`${place.path}: goes round for ever`);
     seen.add(place.key);
-    const next = place.steps.find((step) => step.kind === 'done' && step.to !== place.key) ?? place.steps.find((step) => step.kind === 'after');
+    const next =
+      place.steps.find((step) => step.kind === 'done' && step.to !== place.key) ??
+      place.steps.find((step) => step.kind === 'after');
     if (next === undefined) throw new Error(`${place.path}: does not go on although every effect works`);
     place = placeOf(exploration, next.to);
   }

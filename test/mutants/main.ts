@@ -22,19 +22,26 @@ async function checkUnchanged(copy: Copy, tests: readonly NamedTest[]): Promise<
   const unmatched = tests.filter(({ named }) => !passed.some((name) => new RegExp(named).test(name)));
   return [
     ...failed.map((name) => `fails with its guard in place: ${name}`),
-    ...unmatched.map(({ file, named }) => `no test ran and passed of ${file} -t '${named}'${trouble === '' ? '' : `: ${trouble.slice(0, 300)}`}`),
+    ...unmatched.map(
+      ({ file, named }) =>
+        `no test ran and passed of ${file} -t '${named}'${trouble === '' ? '' : `: ${trouble.slice(0, 300)}`}`,
+    ),
   ];
 }
 
 const said = ({ killed, seconds, ...rest }: Verdict): string =>
-  killed ? `killed, ${seconds.toFixed(1)} s` : `SURVIVED${'why' in rest && rest.why !== '' ? ` (${rest.why})` : ''}`;
+  killed
+    ? `killed, ${seconds.toFixed(1)} s`
+    : `SURVIVED${'why' in rest && rest.why !== '' ? ` (${rest.why})` : ''}`;
 
 /** Takes from the queue until it is empty. */
 async function work(copy: Copy, queue: Mutant[], tried: Tried[]): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
     const verdict = await tryMutant(copy, mutant);
     tried.push({ mutant, verdict });
-    console.log(`${mutant.row}  ${said(verdict).padEnd(16)} ${mutant.title}  [${mutant.test.file} -t '${mutant.test.named}']`);
+    console.log(
+      `${mutant.row}  ${said(verdict).padEnd(16)} ${mutant.title}  [${mutant.test.file} -t '${mutant.test.named}']`,
+    );
   }
 }
 
@@ -51,11 +58,19 @@ function table(tried: readonly Tried[]): string {
   const killed = tried.filter(({ verdict }) => verdict.killed);
   const rows = new Set(killed.map(({ mutant }) => mutant.row));
   return [
-    '`sudo npm run mutants`: each guard taken out in a copy, where the test of its row must fail.', '',
-    `**${killed.length} of ${tried.length} noticed**, ${rows.size} rows.`, '',
-    '| row | without its guard | noticed by | |', '|---|---|---|---|',
-    ...inOrder.map(({ mutant: { row, title, test }, verdict }) => `| ${row} | ${title} | ${test.file.slice('test/'.length)} \`${test.named.replaceAll('|', String.raw`\|`)}\` | ${said(verdict)} |`),
-    '', 'Not applicable:', '',
+    '`sudo npm run mutants`: each guard taken out in a copy, where the test of its row must fail.',
+    '',
+    `**${killed.length} of ${tried.length} noticed**, ${rows.size} rows.`,
+    '',
+    '| row | without its guard | noticed by | |',
+    '|---|---|---|---|',
+    ...inOrder.map(
+      ({ mutant: { row, title, test }, verdict }) =>
+        `| ${row} | ${title} | ${test.file.slice('test/'.length)} \`${test.named.replaceAll('|', String.raw`\|`)}\` | ${said(verdict)} |`,
+    ),
+    '',
+    'Not applicable:',
+    '',
     ...notApplicable.map(({ row, reason }) => `- ${row}: ${reason}`),
   ].join('\n');
 }
@@ -72,9 +87,17 @@ async function main(): Promise<void> {
     });
   }
   try {
-    const [onMachine, plain] = [all.filter(({ test }) => isOnTheMachine(test)), all.filter(({ test }) => !isOnTheMachine(test))];
+    const [onMachine, plain] = [
+      all.filter(({ test }) => isOnTheMachine(test)),
+      all.filter(({ test }) => !isOnTheMachine(test)),
+    ];
     const testsOf = (some: readonly Mutant[]): NamedTest[] => some.map(({ test }) => test);
-    const wrong = (await Promise.all([checkUnchanged(copies[0], testsOf(onMachine)), checkUnchanged(copies[1], testsOf(plain))])).flat();
+    const wrong = (
+      await Promise.all([
+        checkUnchanged(copies[0], testsOf(onMachine)),
+        checkUnchanged(copies[1], testsOf(plain)),
+      ])
+    ).flat();
     if (wrong.length > 0) {
       // a test that fails anyway notices nothing
       for (const line of wrong) console.log(line);
@@ -83,11 +106,17 @@ async function main(): Promise<void> {
     }
     const tried: Tried[] = [];
     const rest = [...plain];
-    await Promise.all([work(copies[0], [...onMachine], tried).then(() => work(copies[0], rest, tried)), work(copies[1], rest, tried)]);
+    await Promise.all([
+      work(copies[0], [...onMachine], tried).then(() => work(copies[0], rest, tried)),
+      work(copies[1], rest, tried),
+    ]);
     const alive = tried.filter(({ verdict }) => !verdict.killed);
-    console.log(`\n${tried.length - alive.length} of ${tried.length} killed, ${new Set(tried.map(({ mutant }) => mutant.row)).size} rows; ${notApplicable.length} not applicable`);
+    console.log(
+      `\n${tried.length - alive.length} of ${tried.length} killed, ${new Set(tried.map(({ mutant }) => mutant.row)).size} rows; ${notApplicable.length} not applicable`,
+    );
     for (const { row, reason } of notApplicable) console.log(`  ${row}: ${reason}`);
-    if (tried.length === mutants.length) writeFigures('mutants', 'Guards taken out, one by one (mutants)', table(tried));
+    if (tried.length === mutants.length)
+      writeFigures('mutants', 'Guards taken out, one by one (mutants)', table(tried));
     if (tried.length === 0 || alive.length > 0) process.exitCode = 1;
   } finally {
     await removeAll();

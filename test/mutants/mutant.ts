@@ -37,7 +37,10 @@ export function isOnTheMachine(test: NamedTest): boolean {
 /** The text without the guard. Throws unless it is there exactly once. */
 export function withoutGuard(text: string, { row, title, file, find, replace }: Mutant): string {
   const times = text.split(find).length - 1;
-  if (times !== 1) throw new Error(`${row}, ${title}: what it replaces is ${times} times in ${file}, not once; does the guard stand elsewhere now?`);
+  if (times !== 1)
+    throw new Error(
+      `${row}, ${title}: what it replaces is ${times} times in ${file}, not once; does the guard stand elsewhere now?`,
+    );
   if (find === replace) throw new Error(`${row}, ${title}: it changes nothing`);
   return text.replace(find, () => replace);
 }

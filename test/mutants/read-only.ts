@@ -5,7 +5,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 
 const [own = '', program = '', ...args] = process.argv.slice(2);
 /** The copy with its temporary files; instances, pins and sockets of tests; what they unpack and build once. */
-const writable = [own, '/run', process.env['TROUPE_CACHE'] ?? ''].filter((path) => path !== '' && existsSync(path));
+const writable = [own, '/run', process.env['TROUPE_CACHE'] ?? ''].filter(
+  (path) => path !== '' && existsSync(path),
+);
 
 const mount = (...options: string[]): void => void execFileSync('mount', options);
 

@@ -18,7 +18,25 @@ import { ofRuntime } from './rows/runtime.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofPrograms, ...ofImages, ...ofPulls, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris, ...ofNodeFiles, ...ofRooms, ...ofRuntime];
+export const mutants: readonly Mutant[] = [
+  ...ofRequests,
+  ...ofDocuments,
+  ...ofMachine,
+  ...ofPrograms,
+  ...ofImages,
+  ...ofPulls,
+  ...ofStreams,
+  ...ofCheckpoints,
+  ...ofPieces,
+  ...ofPods,
+  ...ofSecrets,
+  ...ofDoors,
+  ...ofOlderRows,
+  ...ofDebris,
+  ...ofNodeFiles,
+  ...ofRooms,
+  ...ofRuntime,
+];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -26,14 +44,31 @@ const numbered = (from: number, to: number): readonly string[] =>
 /** All rows of the security matrix, and those of others whose guard is one line. */
 export const mustHave: readonly string[] = [
   ...numbered(1, 84),
-  'F22', 'F89', 'F90', 'F95', 'S85', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95', 'S96', 'S97',
+  'F22',
+  'F89',
+  'F90',
+  'F95',
+  'S85',
+  'S86',
+  'S87',
+  'S88',
+  'S89',
+  'S90',
+  'S91',
+  'S92',
+  'S93',
+  'S94',
+  'S95',
+  'S96',
+  'S97',
 ];
 
 /** Rows whose guard is not in this tree. */
 export const notApplicable: readonly { readonly row: string; readonly reason: string }[] = [
   {
     row: 'S51',
-    reason: 'both flaws are fixed in the CNI plugins (0.8.6, 1.9.0), whose calls do not report their own version, so that no check at '
-      + 'the start could be taken out; the test sees what the plugins of the machine do',
+    reason:
+      'both flaws are fixed in the CNI plugins (0.8.6, 1.9.0), whose calls do not report their own version, so that no check at ' +
+      'the start could be taken out; the test sees what the plugins of the machine do',
   },
 ];

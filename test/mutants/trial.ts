@@ -60,7 +60,15 @@ interface JsonReport {
 /** What stands before a program that must not write to the machine's own files. */
 function guarded(directory: string): readonly string[] {
   if (process.getuid?.() !== 0) return [];
-  return ['unshare', '--mount', '--propagation', 'private', process.execPath, join(directory, 'test/mutants/read-only.ts'), directory];
+  return [
+    'unshare',
+    '--mount',
+    '--propagation',
+    'private',
+    process.execPath,
+    join(directory, 'test/mutants/read-only.ts'),
+    directory,
+  ];
 }
 
 /** Runs the tests of these files whose names match. */
@@ -70,22 +78,59 @@ export async function runTests({ directory }: Copy, tests: readonly NamedTest[])
   const startedAt = performance.now();
   const ended = await run(
     [
-      ...guarded(directory), process.execPath, join(directory, 'node_modules/vitest/vitest.mjs'), 'run',
+      ...guarded(directory),
+      process.execPath,
+      join(directory, 'node_modules/vitest/vitest.mjs'),
+      'run',
       ...new Set(tests.map(({ file }) => file)),
       ...[...new Set(tests.map(projectOf))].flatMap((project) => ['--project', project]),
-      '-t', tests.map(({ named }) => named).join('|'),
-      '--reporter=json', `--outputFile.json=${report}`,
+      '-t',
+      tests.map(({ named }) => named).join('|'),
+      '--reporter=json',
+      `--outputFile.json=${report}`,
       // no files in node_modules, which both copies share with the checkout
-      '--configLoader', 'runner', '--no-cache', '--fsModuleCachePath', join(directory, 'module-cache'),
+      '--configLoader',
+      'runner',
+      '--no-cache',
+      '--fsModuleCachePath',
+      join(directory, 'module-cache'),
     ],
-    { cwd: directory, env: { NODE_OPTIONS: undefined, NO_COLOR: '1', FORCE_COLOR: undefined, TROUPE_CACHE: cacheDirectory, TMPDIR: temporaryOf(directory), TROUPE_TEST_PATIENCE: PATIENCE }, timeoutMs: RUN_TIMEOUT_MS },
+    {
+      cwd: directory,
+      env: {
+        NODE_OPTIONS: undefined,
+        NO_COLOR: '1',
+        FORCE_COLOR: undefined,
+        TROUPE_CACHE: cacheDirectory,
+        TMPDIR: temporaryOf(directory),
+        TROUPE_TEST_PATIENCE: PATIENCE,
+      },
+      timeoutMs: RUN_TIMEOUT_MS,
+    },
   );
   const seconds = (performance.now() - startedAt) / 1000;
   const text = await readFile(report, 'utf8').catch(() => undefined);
-  if (text === undefined) return { passed: [], failed: [], trouble: `vitest ended with ${ended.code}: ${(ended.stderr || ended.stdout).slice(-1000).trim()}`, seconds };
+  if (text === undefined)
+    return {
+      passed: [],
+      failed: [],
+      trouble: `vitest ended with ${ended.code}: ${(ended.stderr || ended.stdout).slice(-1000).trim()}`,
+      seconds,
+    };
   const { testResults } = JSON.parse(text) as JsonReport;
-  const named = (status: string): string[] => testResults.flatMap((file) => file.assertionResults.filter((test) => test.status === status).map(({ fullName }) => fullName));
-  return { passed: named('passed'), failed: named('failed'), trouble: testResults.map(({ message }) => message).join('\n').trim(), seconds };
+  const named = (status: string): string[] =>
+    testResults.flatMap((file) =>
+      file.assertionResults.filter((test) => test.status === status).map(({ fullName }) => fullName),
+    );
+  return {
+    passed: named('passed'),
+    failed: named('failed'),
+    trouble: testResults
+      .map(({ message }) => message)
+      .join('\n')
+      .trim(),
+    seconds,
+  };
 }
 
 export type Verdict =

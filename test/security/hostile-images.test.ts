@@ -22,12 +22,16 @@ const canary = await mkdtemp(join(tmpdir(), 'troupe-canary-'));
 /** An image that links `/etc` and friends to the canary on the host, by a way that only resolves outside of the root. */
 const outside = `../../../../../../../../${canary.slice(1)}`;
 const link = (path: string): TarEntry => ({ type: 'symlink', path, target: outside });
-const without = (paths: readonly string[]) => (entry: TarEntry): boolean =>
-  !paths.some((path) => entry.path === path || entry.path.startsWith(`${path}/`));
+const without =
+  (paths: readonly string[]) =>
+  (entry: TarEntry): boolean =>
+    !paths.some((path) => entry.path === path || entry.path.startsWith(`${path}/`));
 
 function hostile(links: readonly string[], config: RunConfig = {}) {
   const entries = isRoot ? busyboxEntries(staticBusybox()) : [];
-  return imageOf({ Cmd: ['sleep', '600'], ...config }, [layerOf([...entries.filter(without(links)), ...links.map(link)])]);
+  return imageOf({ Cmd: ['sleep', '600'], ...config }, [
+    layerOf([...entries.filter(without(links)), ...links.map(link)]),
+  ]);
 }
 
 const images = new Map([
@@ -115,7 +119,11 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
   it('S38 a working directory among our descriptors is none', async () => {
     const { podSandboxId, containerId, refusal } = await run('evil/fd:1');
     if (containerId !== '') {
-      const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', 'ls -l /proc/1/fd'], timeout: 10n });
+      const { stdout } = await world.client.runtime.execSync({
+        containerId,
+        cmd: ['sh', '-c', 'ls -l /proc/1/fd'],
+        timeout: 10n,
+      });
       const targets = Buffer.from(stdout).toString().match(/-> .*/gu) ?? [];
       expect(targets.filter((target) => !/pipe:|\/dev\/null|socket:/u.test(target))).toEqual([]);
     } else expect(refusal).not.toBe('');
@@ -139,9 +147,13 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['env'], timeout: 10n });
     expect(Buffer.from(stdout).toString()).toContain('LD_PRELOAD=/evil.so');
     const { stdout: processes } = await promisify(execFile)('pgrep', ['-f', `conmon.*${containerId}`]);
-    const monitors = processes.trim().split('\n').filter((pid) => existsSync(`/proc/${pid}/environ`));
+    const monitors = processes
+      .trim()
+      .split('\n')
+      .filter((pid) => existsSync(`/proc/${pid}/environ`));
     expect(monitors.length).toBeGreaterThan(0);
-    for (const pid of monitors) expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/LD_PRELOAD|NODE_OPTIONS/u);
+    for (const pid of monitors)
+      expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).not.toMatch(/LD_PRELOAD|NODE_OPTIONS/u);
     await remove(podSandboxId);
   });
 
@@ -163,7 +175,11 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     expect(refusal).toBe('');
     const { stdout } = await world.client.runtime.execSync({
       containerId,
-      cmd: ['sh', '-c', 'cat /proc/self/status; echo x > /proc/sys/kernel/domainname; cat /proc/kcore | head -c 1 | wc -c; ls /sys/firmware | wc -l'],
+      cmd: [
+        'sh',
+        '-c',
+        'cat /proc/self/status; echo x > /proc/sys/kernel/domainname; cat /proc/kcore | head -c 1 | wc -c; ls /sys/firmware | wc -l',
+      ],
       timeout: 10n,
     });
     const text = Buffer.from(stdout).toString();
@@ -193,22 +209,42 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
 
   it('S01 S02 a sysctl that carries another, or belongs to the host, is refused and the host keeps its own', async () => {
     const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
-    for (const sysctls of [{ 'kernel.shm_rmid_forced': '1+kernel.core_pattern=x' }, { 'kernel.core_pattern': 'x' }, { 'vm.swappiness': '1' }]) {
-      await expect(run('test/busybox:1', {}, { linux: { sysctls, securityContext: { namespaceOptions: OWN_PIDS } } })).rejects.toThrow(/sysctl/u);
+    for (const sysctls of [
+      { 'kernel.shm_rmid_forced': '1+kernel.core_pattern=x' },
+      { 'kernel.core_pattern': 'x' },
+      { 'vm.swappiness': '1' },
+    ]) {
+      await expect(
+        run('test/busybox:1', {}, { linux: { sysctls, securityContext: { namespaceOptions: OWN_PIDS } } }),
+      ).rejects.toThrow(/sysctl/u);
     }
     expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before);
   });
 
   it('S05 S06 annotations of the pod never reach the runtime', async () => {
-    const annotations = { 'org.systemd.property.ExecStart': 'x', 'run.oci.hooks.stdout': '/tmp/x', 'module.wasm.image/variant': 'compat' };
-    const { podSandboxId, containerId } = await run('test/busybox:1', { annotations, command: ['sleep', '600'] });
-    const spec = JSON.parse(readFileSync(join(world.instance.state, 'containers', containerId, 'bundle/config.json'), 'utf8')) as { annotations: object };
+    const annotations = {
+      'org.systemd.property.ExecStart': 'x',
+      'run.oci.hooks.stdout': '/tmp/x',
+      'module.wasm.image/variant': 'compat',
+    };
+    const { podSandboxId, containerId } = await run('test/busybox:1', {
+      annotations,
+      command: ['sleep', '600'],
+    });
+    const spec = JSON.parse(
+      readFileSync(join(world.instance.state, 'containers', containerId, 'bundle/config.json'), 'utf8'),
+    ) as { annotations: object };
     expect(Object.keys(spec.annotations).filter((key) => key in annotations)).toEqual([]);
     await remove(podSandboxId);
   });
 
   it('S19 S69 another user can neither enter our directories nor connect', async () => {
-    for (const path of [join(world.instance.state, 'containers'), join(world.instance.state, 'exits'), join(world.instance.root, 'journal'), world.instance.socket]) {
+    for (const path of [
+      join(world.instance.state, 'containers'),
+      join(world.instance.state, 'exits'),
+      join(world.instance.root, 'journal'),
+      world.instance.socket,
+    ]) {
       expect([path, (await lstat(path)).mode & 0o077]).toEqual([path, 0]);
     }
   });

@@ -41,7 +41,10 @@ export class Chaos {
     while (!this.over) {
       await this.#world.sleep(this.#random.int(this.#pauseMs));
       // not waited for: calls overlap
-      if (this.#world.serving) void (this.#rare.chance(CHECKPOINTS) ? this.#checkpoint() : this.#one()).catch((thrown: unknown) => this.#judge(thrown));
+      if (this.#world.serving)
+        void (this.#rare.chance(CHECKPOINTS) ? this.#checkpoint() : this.#one()).catch((thrown: unknown) =>
+          this.#judge(thrown),
+        );
     }
   }
 
@@ -79,23 +82,30 @@ export class Chaos {
         if (container !== undefined) await this.#client.update(container, BigInt(2 + random.int(1000)));
         return;
       case 8:
-        if (container !== undefined) await (random.chance(0.5) ? this.#client.exec(container) : this.#client.reopenLog(container));
+        if (container !== undefined)
+          await (random.chance(0.5) ? this.#client.exec(container) : this.#client.reopenLog(container));
         return;
       case 9:
         if (sandbox === undefined) return;
         await (random.chance(0.5) ? this.#client.stopSandbox(sandbox) : this.#client.removeSandbox(sandbox));
         return;
       default:
-        await (this.#removesImages && random.chance(0.5) ? this.#client.removeImage(random.pick(REFERENCES)) : this.#client.pull(random.pick(REFERENCES)));
+        await (this.#removesImages && random.chance(0.5)
+          ? this.#client.removeImage(random.pick(REFERENCES))
+          : this.#client.pull(random.pick(REFERENCES)));
     }
   }
 
   /** Now and then twice at once, the second in more of a hurry; within a longer grace with new limits. */
   async #stop(id: ContainerId, graceMs: number): Promise<void> {
     const isHurried = this.#rare.chance(0.3);
-    const hurried = isHurried ? [this.#world.sleep(this.#rare.int(10)).then(() => this.#client.stop(id, this.#rare.int(graceMs + 1)))] : [];
+    const hurried = isHurried
+      ? [this.#world.sleep(this.#rare.int(10)).then(() => this.#client.stop(id, this.#rare.int(graceMs + 1)))]
+      : [];
     const shares = BigInt(2 + this.#calls);
-    const resized = [10, 3].filter(() => graceMs >= 100).map((part) => this.#world.sleep(graceMs / part).then(() => this.#client.update(id, shares)));
+    const resized = [10, 3]
+      .filter(() => graceMs >= 100)
+      .map((part) => this.#world.sleep(graceMs / part).then(() => this.#client.update(id, shares)));
     await Promise.all([this.#client.stop(id, graceMs), ...hurried, ...resized]);
   }
 
@@ -107,16 +117,30 @@ export class Chaos {
     const sandbox = this.#some('sandboxes', random) as SandboxId | undefined;
     const container = this.#some('containers', random) as ContainerId | undefined;
     // few of those that were never written: a client that asks for one is refused
-    const known = [...history.archives].filter(([path, { answer }]) => path.startsWith('/chaos/') && (answer === 'written' || random.chance(0.1))).map(([path]) => path);
-    const containers = new Map((sandbox === undefined ? [] : (troupe?.directory.containersOf(sandbox) ?? [])).map((view) => [view.spec.key.name, view.id]));
-    const from = random.chance(0.3) ? this.#checkpointImage() : known.length > 0 ? { archive: random.pick(known) } : undefined;
+    const known = [...history.archives]
+      .filter(
+        ([path, { answer }]) => path.startsWith('/chaos/') && (answer === 'written' || random.chance(0.1)),
+      )
+      .map(([path]) => path);
+    const containers = new Map(
+      (sandbox === undefined ? [] : (troupe?.directory.containersOf(sandbox) ?? [])).map((view) => [
+        view.spec.key.name,
+        view.id,
+      ]),
+    );
+    const from = random.chance(0.3)
+      ? this.#checkpointImage()
+      : known.length > 0
+        ? { archive: random.pick(known) }
+        : undefined;
     switch (random.int(7)) {
       case 0:
       case 1:
         if (container !== undefined) await this.#checkpoints.checkpoint(container, `/chaos/${fresh}.tar`);
         return;
       case 2:
-        if (sandbox !== undefined && containers.size > 0) await this.#checkpoints.checkpointPod(sandbox, `/chaos/${fresh}`, containers);
+        if (sandbox !== undefined && containers.size > 0)
+          await this.#checkpoints.checkpointPod(sandbox, `/chaos/${fresh}`, containers);
         return;
       case 3:
         if (known.length > 0) this.#checkpoints.forget(random.pick(known));
@@ -124,14 +148,20 @@ export class Chaos {
       case 4: {
         const key = { name: random.pick(NAMES), namespace: 'sim', uid: 'chaos', attempt: random.int(2) };
         if (known.length === 0) return;
-        const archived = known.slice(0, 2).map((archive, at) => ({ archive, wish: (id: SandboxId, imageId: ImageId) => containerSpec({ sandboxId: id, name: ['x', 'y'][at] ?? '', attempt: 0 }, SHAPE, imageId, fresh) }));
+        const archived = known.slice(0, 2).map((archive, at) => ({
+          archive,
+          wish: (id: SandboxId, imageId: ImageId) =>
+            containerSpec({ sandboxId: id, name: ['x', 'y'][at] ?? '', attempt: 0 }, SHAPE, imageId, fresh),
+        }));
         await this.#checkpoints.restorePod(sandboxSpec(key, SHAPE, fresh), archived);
         return;
       }
       default: {
         if (from === undefined || sandbox === undefined) return void (await this.#client.pull(CHECKPOINT));
         const key = { sandboxId: sandbox, name: random.pick(['x', 'y']), attempt: random.int(2) };
-        const id = await this.#checkpoints.createFrom(sandbox, from, (imageId) => containerSpec(key, SHAPE, imageId, fresh));
+        const id = await this.#checkpoints.createFrom(sandbox, from, (imageId) =>
+          containerSpec(key, SHAPE, imageId, fresh),
+        );
         if (random.chance(0.5)) await this.#client.start(id);
       }
     }
@@ -162,7 +192,8 @@ export class Chaos {
     const directory = this.#world.troupe?.directory;
     if (directory === undefined) return undefined;
     const mine = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos');
-    const views: readonly (SandboxView | ContainerView)[] = of === 'sandboxes' ? mine : mine.flatMap(({ id }) => directory.containersOf(id));
+    const views: readonly (SandboxView | ContainerView)[] =
+      of === 'sandboxes' ? mine : mine.flatMap(({ id }) => directory.containersOf(id));
     const moving = this.#rare.chance(0.3) ? views.filter(({ settled }) => !settled) : [];
     const among = moving.length > 0 ? moving : views;
     return among.length === 0 ? undefined : random.pick(among).id;

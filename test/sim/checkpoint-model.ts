@@ -70,10 +70,14 @@ export class Checkpoints {
 
   /** What is left of requests that came to no end: archives that have their names only with all of theirs stay, parts go. */
   undo(): void {
-    const isNamed = (archive: string): boolean => this.#archives.has(partialOf(archive)) && this.isPublished(archive);
-    const named = [...this.works.values()].filter(({ archive, together }) => isNamed(archive) && !together.every((one) => this.isPublished(one)));
+    const isNamed = (archive: string): boolean =>
+      this.#archives.has(partialOf(archive)) && this.isPublished(archive);
+    const named = [...this.works.values()].filter(
+      ({ archive, together }) => isNamed(archive) && !together.every((one) => this.isPublished(one)),
+    );
     for (const { archive } of named) this.name(archive, undefined);
-    for (const { archive } of this.works.values()) if (this.#archives.has(partialOf(archive))) this.name(partialOf(archive), undefined);
+    for (const { archive } of this.works.values())
+      if (this.#archives.has(partialOf(archive))) this.name(partialOf(archive), undefined);
     this.syncNames();
     this.works.clear();
   }

@@ -22,19 +22,30 @@ export interface CheckpointStage {
 }
 
 /** The steps of the life `epoch`. */
-export function stageOf(kernel: Kernel, outside: Outside, epoch: number, around: AroundStep): CheckpointStage {
+export function stageOf(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  around: AroundStep,
+): CheckpointStage {
   const { scheduler } = outside;
   const call = outside.life(epoch);
   return {
-    kernel, outside, epoch,
+    kernel,
+    outside,
+    epoch,
     step: (step, fx, parts) => around(`criu.${step}`, () => call(`criu.${step}`, fx, parts, () => undefined)),
     surely: (step, act) =>
-      around(`criu.${step}`, () => new Promise<void>((resolve) => {
-        scheduler.add(epoch, `criu.${step}`, () => {
-          act();
-          resolve();
-        });
-      })),
+      around(
+        `criu.${step}`,
+        () =>
+          new Promise<void>((resolve) => {
+            scheduler.add(epoch, `criu.${step}`, () => {
+              act();
+              resolve();
+            });
+          }),
+      ),
   };
 }
 
@@ -42,9 +53,16 @@ export function stageOf(kernel: Kernel, outside: Outside, epoch: number, around:
 export function archiveAt(kernel: Kernel, from: RestoreSource['from'], attempted: string): SimArchive {
   if ('archive' in from) {
     const found = kernel.checkpoints.archives.get(from.archive);
-    return found?.isWhole === true ? found : fail('invalidRequest', `${attempted}: read checkpoint ${from.archive}: there is none`, { subject: from.archive });
+    return found?.isWhole === true
+      ? found
+      : fail('invalidRequest', `${attempted}: read checkpoint ${from.archive}: there is none`, {
+          subject: from.archive,
+        });
   }
-  if (!kernel.layers.has(from.layer)) return fail('outside', `${attempted}: read checkpoint: layer ${from.layer} is not here`, { subject: from.layer });
+  if (!kernel.layers.has(from.layer))
+    return fail('outside', `${attempted}: read checkpoint: layer ${from.layer} is not here`, {
+      subject: from.layer,
+    });
   return { imageId: imageOf(REFERENCES[0] ?? '').id, files: 1, isWhole: true, isSynced: true };
 }
 

@@ -21,8 +21,20 @@ type Archives = Pick<CheckpointStage, 'described' | 'namesIn' | 'plant' | 'isSti
 /** What is seen of archives and restores, and what somebody else puts there. */
 function archivesOf({ checkpoints, frozen }: Kernel): Archives {
   return {
-    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: spec.imageId, ref: spec.imageId, layers: [] } }),
-    namesIn: (directory) => [...checkpoints.archives.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1)).toSorted(),
+    described: ({ id, handler, spec }, archive) => ({
+      id,
+      handler,
+      spec,
+      archive,
+      logPath: '',
+      createdAtNs: 1n,
+      image: { id: spec.imageId, ref: spec.imageId, layers: [] },
+    }),
+    namesIn: (directory) =>
+      [...checkpoints.archives.keys()]
+        .filter((path) => path.startsWith(`${directory}/`))
+        .map((path) => path.slice(directory.length + 1))
+        .toSorted(),
     plant: (path) => checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true }),
     isStill: ({ id }) => frozen.has(id),
     hasImages: ({ id }) => checkpoints.restores.get(id)?.hasImages === true,
@@ -79,7 +91,8 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
     whenHanging: (act) => void scheduler.after(WORLD, HANGING_MS, act),
     close: async () => {
       stage.heal();
-      for (const { id } of (await now.runtime.observe(fx)).containers) await now.runtime.destroy({ ...container(), id }, fx);
+      for (const { id } of (await now.runtime.observe(fx)).containers)
+        await now.runtime.destroy({ ...container(), id }, fx);
       refuseLeftovers(kernel);
     },
   };

@@ -2,7 +2,12 @@
  * Runtime and CRIU over the simulated kernel, as far as checkpoints and restores go. Each step of the driver is an effect of
  * its own, so that the world moves, and the daemon dies, between any two of them.
  */
-import type { CheckpointFacts, CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../src/actors/ports/checkpoint.ts';
+import type {
+  CheckpointFacts,
+  CheckpointedContainer,
+  CheckpointInput,
+  CheckpointPort,
+} from '../../src/actors/ports/checkpoint.ts';
 import type { EffectContext } from '../../src/actors/ports/effect.ts';
 import { Semaphore } from '../../src/base/bounded.ts';
 import { fail } from '../../src/base/fault.ts';
@@ -23,7 +28,12 @@ export interface CheckpointTwin extends CheckpointPort {
 const alone: AroundStep = (_step, work) => work();
 
 /** The port in the life `epoch`. */
-export function checkpointTwin(kernel: Kernel, outside: Outside, epoch: number, around: AroundStep = alone): CheckpointTwin {
+export function checkpointTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  around: AroundStep = alone,
+): CheckpointTwin {
   const stage = stageOf(kernel, outside, epoch, around);
   const { scheduler } = outside;
   const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
@@ -31,11 +41,18 @@ export function checkpointTwin(kernel: Kernel, outside: Outside, epoch: number, 
     open: async () => {
       const { works, restores } = kernel.checkpoints;
       if (works.size > 0) await stage.surely('undo', () => undoWorks(kernel));
-      if ([...restores.values()].some(({ isMarked }) => isMarked)) await stage.surely('undoRestores', () => undoRestores(kernel));
+      if ([...restores.values()].some(({ isMarked }) => isMarked))
+        await stage.surely('undoRestores', () => undoRestores(kernel));
     },
     checkpoint: async (input, fx) => {
       const endMs = scheduler.nowMs + fx.timeoutMs;
-      const left: EffectContext = { signal: fx.signal, note: fx.note, get timeoutMs() { return Math.max(1, endMs - scheduler.nowMs); } };
+      const left: EffectContext = {
+        signal: fx.signal,
+        note: fx.note,
+        get timeoutMs() {
+          return Math.max(1, endMs - scheduler.nowMs);
+        },
+      };
       await gate.with(() => checkpoint(stage, input, left), fx.signal);
     },
     describe: async ({ attempted, from }, fx) => {
@@ -53,16 +70,32 @@ async function checkpoint(stage: CheckpointStage, input: CheckpointInput, fx: Ef
   const { works } = stage.kernel.checkpoints;
   const drafts: CheckpointedContainer[] = [];
   try {
-    await stage.step('begin', fx, [() => demandEmpty(stage, input), ...containers.map((one) => () => begin(stage, input, one, drafts))]);
+    await stage.step('begin', fx, [
+      () => demandEmpty(stage, input),
+      ...containers.map((one) => () => begin(stage, input, one, drafts)),
+    ]);
     try {
-      await stage.step('freeze', fx, containers.map(({ id }) => () => {
-        if (!stage.kernel.freeze(id)) fail('outside', `${attempted}: runc pause: ${id} does not run`, { subject: id });
-      }));
-      await stage.step('read', fx, containers.map((one) => () => read(stage, one)));
+      await stage.step(
+        'freeze',
+        fx,
+        containers.map(({ id }) => () => {
+          if (!stage.kernel.freeze(id))
+            fail('outside', `${attempted}: runc pause: ${id} does not run`, { subject: id });
+        }),
+      );
+      await stage.step(
+        'read',
+        fx,
+        containers.map((one) => () => read(stage, one)),
+      );
     } finally {
       await stage.surely('thaw', () => containers.forEach(({ id }) => stage.kernel.thaw(id)));
     }
-    await stage.step('pack', fx, drafts.map((one) => () => pack(stage, one)));
+    await stage.step(
+      'pack',
+      fx,
+      drafts.map((one) => () => pack(stage, one)),
+    );
     await publish(stage, drafts, fx);
   } catch (thrown) {
     await stage.surely('drop', () => {
@@ -78,24 +111,34 @@ async function checkpoint(stage: CheckpointStage, input: CheckpointInput, fx: Ef
 function demandEmpty({ kernel }: CheckpointStage, { attempted, emptyDirectory }: CheckpointInput): void {
   if (emptyDirectory === undefined) return;
   const held = [...kernel.checkpoints.archives.keys()].some((path) => path.startsWith(`${emptyDirectory}/`));
-  if (held) fail('invalidRequest', `${attempted}: write to ${emptyDirectory}: it is not empty`, { subject: emptyDirectory });
+  if (held)
+    fail('invalidRequest', `${attempted}: write to ${emptyDirectory}: it is not empty`, {
+      subject: emptyDirectory,
+    });
 }
 
 /** The note, then the empty file. */
-function begin({ kernel, epoch }: CheckpointStage, { attempted, containers }: CheckpointInput, container: CheckpointedContainer, drafts: CheckpointedContainer[]): void {
+function begin(
+  { kernel, epoch }: CheckpointStage,
+  { attempted, containers }: CheckpointInput,
+  container: CheckpointedContainer,
+  drafts: CheckpointedContainer[],
+): void {
   const { id, archive, image } = container;
   const { checkpoints } = kernel;
   if (checkpoints.works.has(id)) kernel.wrongs.push(`two checkpoints of ${id} at once`);
   checkpoints.works.set(id, { archive, together: containers.map((one) => one.archive), epoch });
   for (const path of [archive, partialOf(archive)]) {
-    if (checkpoints.archives.has(path)) fail('conflict', `${attempted}: write ${path}: there is something of that name`, { subject: path });
+    if (checkpoints.archives.has(path))
+      fail('conflict', `${attempted}: write ${path}: there is something of that name`, { subject: path });
   }
   checkpoints.name(partialOf(archive), { imageId: image.id, files: 0, isWhole: false, isSynced: false });
   drafts.push(container);
 }
 
 function read({ kernel }: CheckpointStage, { id, archive }: CheckpointedContainer): void {
-  if (!kernel.frozen.has(id)) fail('outside', `checkpoint ${id}: runc checkpoint: it does not stand still`, { subject: id });
+  if (!kernel.frozen.has(id))
+    fail('outside', `checkpoint ${id}: runc checkpoint: it does not stand still`, { subject: id });
   const part = kernel.checkpoints.archives.get(partialOf(archive));
   if (part !== undefined) part.files = kernel.rootfs.get(id)?.files ?? 0;
 }
@@ -106,17 +149,31 @@ function pack({ kernel }: CheckpointStage, { archive }: CheckpointedContainer): 
 }
 
 /** All of them have their names before the first part goes: a later life tells by that whether it was all. */
-async function publish(stage: CheckpointStage, drafts: readonly CheckpointedContainer[], fx: EffectContext): Promise<void> {
+async function publish(
+  stage: CheckpointStage,
+  drafts: readonly CheckpointedContainer[],
+  fx: EffectContext,
+): Promise<void> {
   const { checkpoints } = stage.kernel;
-  const link = ({ archive }: CheckpointedContainer) => (): void => {
-    const part = checkpoints.archives.get(partialOf(archive));
-    if (part === undefined) return;
-    part.isSynced = true;
-    if (checkpoints.archives.has(archive)) fail('conflict', `write ${archive}: there is something of that name`, { subject: archive });
-    checkpoints.name(archive, part);
-  };
+  const link =
+    ({ archive }: CheckpointedContainer) =>
+    (): void => {
+      const part = checkpoints.archives.get(partialOf(archive));
+      if (part === undefined) return;
+      part.isSynced = true;
+      if (checkpoints.archives.has(archive))
+        fail('conflict', `write ${archive}: there is something of that name`, { subject: archive });
+      checkpoints.name(archive, part);
+    };
   await stage.step('publish', fx, drafts.map(link));
-  await stage.step('settle', fx, [...drafts.map(({ archive }) => () => checkpoints.name(partialOf(archive), undefined)), () => checkpoints.syncNames()]);
+  await stage.step('settle', fx, [
+    ...drafts.map(
+      ({ archive }) =>
+        () =>
+          checkpoints.name(partialOf(archive), undefined),
+    ),
+    () => checkpoints.syncNames(),
+  ]);
 }
 
 /** What a failed request leaves. */
@@ -146,4 +203,3 @@ function undoRestores(kernel: Kernel): void {
 function factsOf(archive: SimArchive): CheckpointFacts {
   return { digest: digestOf(archive), images: [archive.imageId], mounts: [], tty: false };
 }
-

@@ -25,17 +25,32 @@ export class CheckpointClient {
   }
 
   async checkpoint(id: ContainerId, archive: string): Promise<void> {
-    await this.#writes([id], [archive], 'CheckpointContainer', (troupe, call) => troupe.checkpointContainer({ id, archive }, 0, call));
+    await this.#writes([id], [archive], 'CheckpointContainer', (troupe, call) =>
+      troupe.checkpointContainer({ id, archive }, 0, call),
+    );
   }
 
   /** Archives in a directory of their own, by the containers' names. */
-  async checkpointPod(id: SandboxId, directory: string, containers: ReadonlyMap<string, ContainerId>): Promise<void> {
+  async checkpointPod(
+    id: SandboxId,
+    directory: string,
+    containers: ReadonlyMap<string, ContainerId>,
+  ): Promise<void> {
     const wanted = [...containers].map(([name, one]) => ({ id: one, archive: `${directory}/${name}.tar` }));
-    await this.#writes([...containers.values()], wanted.map(({ archive }) => archive), 'CheckpointPod', (troupe, call) =>
-      troupe.checkpointSandbox(id, { directory, wanted }, call));
+    await this.#writes(
+      [...containers.values()],
+      wanted.map(({ archive }) => archive),
+      'CheckpointPod',
+      (troupe, call) => troupe.checkpointSandbox(id, { directory, wanted }, call),
+    );
   }
 
-  async #writes(ids: readonly ContainerId[], archives: readonly string[], operation: string, work: (troupe: Troupe, call: Call) => Promise<void>): Promise<void> {
+  async #writes(
+    ids: readonly ContainerId[],
+    archives: readonly string[],
+    operation: string,
+    work: (troupe: Troupe, call: Call) => Promise<void>,
+  ): Promise<void> {
     const { history } = this.#world;
     const oks = ids.map((id) => history.begin('checkpoint', id));
     const answered = history.archive(archives);
@@ -54,7 +69,9 @@ export class CheckpointClient {
   async createFrom(sandboxId: SandboxId, from: RestoreSource['from'], wish: Wish): Promise<ContainerId> {
     const { history } = this.#world;
     const ok = history.begin('createIn', sandboxId);
-    const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) => createFrom(troupe, { sandboxId, from, wish }, call));
+    const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) =>
+      createFrom(troupe, { sandboxId, from, wish }, call),
+    );
     ok();
     history.created(id, sandboxId);
     return id;
@@ -67,10 +84,23 @@ export class CheckpointClient {
     const sandboxId = await this.#world.call('RestorePod', this.#deadlineMs(), async (troupe, call) => {
       const id = await troupe.runSandbox(spec, call);
       try {
-        for (const { archive, wish } of containers) made.push(await createFrom(troupe, { sandboxId: id, from: { archive }, wish: (imageId) => wish(id, imageId) }, call));
+        for (const { archive, wish } of containers)
+          made.push(
+            await createFrom(
+              troupe,
+              { sandboxId: id, from: { archive }, wish: (imageId) => wish(id, imageId) },
+              call,
+            ),
+          );
       } catch (thrown) {
         history.askedToRemoveSandbox(id);
-        await troupe.removeSandbox(id, { cause: call.cause, signal: new AbortController().signal, deadlineMonoMs: undefined }).catch(() => undefined);
+        await troupe
+          .removeSandbox(id, {
+            cause: call.cause,
+            signal: new AbortController().signal,
+            deadlineMonoMs: undefined,
+          })
+          .catch(() => undefined);
         throw thrown;
       }
       return id;

@@ -17,7 +17,9 @@ export class Client {
   }
 
   async run(spec: SandboxSpec): Promise<SandboxId> {
-    const id = await this.#world.call('RunPodSandbox', this.#deadlineMs(), (troupe, call) => troupe.runSandbox(spec, call));
+    const id = await this.#world.call('RunPodSandbox', this.#deadlineMs(), (troupe, call) =>
+      troupe.runSandbox(spec, call),
+    );
     this.#world.history.ran(id);
     return id;
   }
@@ -25,7 +27,9 @@ export class Client {
   async create(spec: ContainerSpec): Promise<ContainerId> {
     const { history } = this.#world;
     const ok = history.begin('createIn', spec.key.sandboxId);
-    const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) => troupe.createContainer(spec, call));
+    const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) =>
+      troupe.createContainer(spec, call),
+    );
     ok();
     history.created(id, spec.key.sandboxId);
     return id;
@@ -34,7 +38,9 @@ export class Client {
   async start(id: ContainerId): Promise<void> {
     const { history } = this.#world;
     const ok = history.begin('start', id);
-    await this.#world.call('StartContainer', this.#deadlineMs(), (troupe, call) => troupe.startContainer(id, call));
+    await this.#world.call('StartContainer', this.#deadlineMs(), (troupe, call) =>
+      troupe.startContainer(id, call),
+    );
     ok();
     if (history.containers.has(id)) history.started.add(id);
   }
@@ -42,7 +48,9 @@ export class Client {
   async stop(id: ContainerId, graceMs: number): Promise<void> {
     const { history } = this.#world;
     const ok = history.begin('stop', id);
-    await this.#world.call('StopContainer', this.#deadlineMs() + graceMs, (troupe, call) => troupe.stopContainer(id, graceMs, call));
+    await this.#world.call('StopContainer', this.#deadlineMs() + graceMs, (troupe, call) =>
+      troupe.stopContainer(id, graceMs, call),
+    );
     ok();
     if (history.containers.has(id)) history.stopped.add(id);
   }
@@ -50,7 +58,9 @@ export class Client {
   async remove(id: ContainerId): Promise<void> {
     const { history } = this.#world;
     history.askedToRemoveContainer(id);
-    await this.#world.call('RemoveContainer', this.#deadlineMs(), (troupe, call) => troupe.removeContainer(id, call));
+    await this.#world.call('RemoveContainer', this.#deadlineMs(), (troupe, call) =>
+      troupe.removeContainer(id, call),
+    );
     history.removed.add(id);
   }
 
@@ -61,7 +71,9 @@ export class Client {
     const ok = history.begin('update', id);
     const change = { ...NO_LIMITS, cpuShares, memoryLimitBytes: cpuShares * 1024n };
     try {
-      await this.#world.call('UpdateContainerResources', this.#deadlineMs(), (troupe, call) => troupe.updateContainer(id, change, call));
+      await this.#world.call('UpdateContainerResources', this.#deadlineMs(), (troupe, call) =>
+        troupe.updateContainer(id, change, call),
+      );
       ok();
       answered.ok();
     } finally {
@@ -71,20 +83,26 @@ export class Client {
 
   async exec(id: ContainerId): Promise<void> {
     const ok = this.#world.history.begin('exec', id);
-    await this.#world.call('ExecSync', this.#deadlineMs(), (troupe, call) => troupe.execSync(id, ['true'], 1000, call));
+    await this.#world.call('ExecSync', this.#deadlineMs(), (troupe, call) =>
+      troupe.execSync(id, ['true'], 1000, call),
+    );
     ok();
   }
 
   async reopenLog(id: ContainerId): Promise<void> {
     // a kubelet renames it first; whoever asks for one that is short has not
     this.#world.kernel.logs.rotateLong(id);
-    await this.#world.call('ReopenContainerLog', this.#deadlineMs(), (troupe, call) => troupe.reopenLog(id, call));
+    await this.#world.call('ReopenContainerLog', this.#deadlineMs(), (troupe, call) =>
+      troupe.reopenLog(id, call),
+    );
   }
 
   async stopSandbox(id: SandboxId): Promise<void> {
     const { history } = this.#world;
     const ok = history.begin('stop', id);
-    await this.#world.call('StopPodSandbox', this.#deadlineMs(), (troupe, call) => troupe.stopSandbox(id, call));
+    await this.#world.call('StopPodSandbox', this.#deadlineMs(), (troupe, call) =>
+      troupe.stopSandbox(id, call),
+    );
     ok();
     if (history.sandboxes.has(id)) history.stoppedSandboxes.add(id);
   }
@@ -92,7 +110,9 @@ export class Client {
   async removeSandbox(id: SandboxId): Promise<void> {
     const { history } = this.#world;
     history.askedToRemoveSandbox(id);
-    await this.#world.call('RemovePodSandbox', this.#deadlineMs(), (troupe, call) => troupe.removeSandbox(id, call));
+    await this.#world.call('RemovePodSandbox', this.#deadlineMs(), (troupe, call) =>
+      troupe.removeSandbox(id, call),
+    );
     history.removed.add(id);
   }
 
@@ -100,7 +120,9 @@ export class Client {
     const answered = this.#world.history.pull();
     let id: ImageId | undefined;
     try {
-      id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) => troupe.pullImage({ reference, auth: undefined, namespace: '' }, call));
+      id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) =>
+        troupe.pullImage({ reference, auth: undefined, namespace: '' }, call),
+      );
       return id;
     } finally {
       answered(id);
@@ -111,7 +133,9 @@ export class Client {
     const answered = this.#world.history.removal();
     let removed: string | undefined;
     try {
-      await this.#world.call('RemoveImage', this.#deadlineMs(), (troupe, call) => troupe.removeImage(reference, call));
+      await this.#world.call('RemoveImage', this.#deadlineMs(), (troupe, call) =>
+        troupe.removeImage(reference, call),
+      );
       removed = reference;
     } finally {
       answered(removed);

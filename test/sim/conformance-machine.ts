@@ -25,7 +25,11 @@ export function machine() {
     });
   const sandbox = (number: number) => ({
     id: number.toString(16).padStart(64, '0') as SandboxId,
-    spec: sandboxSpec({ name: `pod-${number}`, namespace: 'sim', uid: `${number}`, attempt: 0 }, { sharedPid: false, hostNetwork: false }, ''),
+    spec: sandboxSpec(
+      { name: `pod-${number}`, namespace: 'sim', uid: `${number}`, attempt: 0 },
+      { sharedPid: false, hostNetwork: false },
+      '',
+    ),
   });
   return { scheduler, kernel, outside, driven, sandbox };
 }

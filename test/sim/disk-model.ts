@@ -8,7 +8,9 @@ import type { Random } from './random.ts';
 
 const SECTOR = 512;
 
-type Write = { readonly kind: 'append'; readonly at: number; readonly bytes: Uint8Array } | { readonly kind: 'cut'; readonly length: number };
+type Write =
+  | { readonly kind: 'append'; readonly at: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'cut'; readonly length: number };
 type NameChange = { readonly name: string; readonly inode: Inode | undefined };
 
 class Inode {
@@ -147,7 +149,8 @@ export class DiskModel {
 
   losePower(random: Random): void {
     const names = new Map(this.#platterNames);
-    for (const operation of this.#dirtyNames) if (random.chance(0.5)) for (const change of operation) applyName(names, change);
+    for (const operation of this.#dirtyNames)
+      if (random.chance(0.5)) for (const change of operation) applyName(names, change);
     this.#names.clear();
     for (const [name, inode] of names) {
       const kept = keptOf(inode, random);

@@ -13,7 +13,12 @@ export function diskTwin(model: DiskModel, via: DiskVia): DiskPort {
       const copy = new Uint8Array(bytes);
       return via('append', () => model.append(inode, copy));
     },
-    sync: () => via('sync', () => model.sync(inode), () => model.failSync(inode)),
+    sync: () =>
+      via(
+        'sync',
+        () => model.sync(inode),
+        () => model.failSync(inode),
+      ),
     size: () => via('size', () => inode.cache.length),
     close: () => via('close', () => undefined),
   });

@@ -25,7 +25,8 @@ export class EventWatch {
   constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>, signal: AbortSignal) {
     this.#directory = directory;
     const stream = new EventFeed(directory, clock).open(QUEUE);
-    for (const view of [...directory.sandboxes(), ...directory.containers()]) if (view.listed) this.#told.set(view.id, stepOf(view));
+    for (const view of [...directory.sandboxes(), ...directory.containers()])
+      if (view.listed) this.#told.set(view.id, stepOf(view));
     const pump = async (): Promise<void> => {
       while (!signal.aborted) for (const event of await stream.take(signal)) this.#take(event);
     };
@@ -35,14 +36,17 @@ export class EventWatch {
   #take({ id, type, createdAtNs }: PodEvent): void {
     this.events += 1;
     const before = this.#told.get(id);
-    if (createdAtNs <= this.#lastNs) this.wrongs.push(`I11 event ${type} of ${id} has a time that does not rise`);
+    if (createdAtNs <= this.#lastNs)
+      this.wrongs.push(`I11 event ${type} of ${id} has a time that does not rise`);
     this.#lastNs = createdAtNs;
     if (this.#gone.has(id)) this.wrongs.push(`I11 event ${type} of ${id} after it was deleted`);
-    if (before === undefined ? type !== 'created' : RANK[type] <= RANK[before]) this.wrongs.push(`I11 event ${type} of ${id} after ${before ?? 'nothing'}`);
+    if (before === undefined ? type !== 'created' : RANK[type] <= RANK[before])
+      this.wrongs.push(`I11 event ${type} of ${id} after ${before ?? 'nothing'}`);
     this.#told.set(id, type);
     const view = this.#directory.container(id as never) ?? this.#directory.sandbox(id as never);
     const readable = view?.listed === true ? RANK[stepOf(view)] : RANK.deleted;
-    if (readable < RANK[type]) this.wrongs.push(`I11 event ${type} of ${id}, which can be read as ${view?.path ?? 'gone'}`);
+    if (readable < RANK[type])
+      this.wrongs.push(`I11 event ${type} of ${id}, which can be read as ${view?.path ?? 'gone'}`);
     if (type !== 'deleted') return;
     this.#gone.add(id);
     this.#told.delete(id);
@@ -56,7 +60,8 @@ export class EventWatch {
       if (!view.listed) continue;
       present.add(view.id);
       const told = this.#told.get(view.id);
-      if (told !== stepOf(view)) return `I11 ${view.address} is ${view.path}, its last event is ${told ?? 'none'}`;
+      if (told !== stepOf(view))
+        return `I11 ${view.address} is ${view.path}, its last event is ${told ?? 'none'}`;
     }
     for (const id of this.#told.keys()) if (!present.has(id)) return `I11 ${id} is gone, and no event told`;
     return undefined;

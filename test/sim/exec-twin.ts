@@ -10,7 +10,8 @@ type ExecInput = Parameters<RuntimePort['execSync']>[0];
 
 const KILLED = 137;
 
-const is = (argv: readonly string[], other: readonly string[]): boolean => argv.join('\0') === other.join('\0');
+const is = (argv: readonly string[], other: readonly string[]): boolean =>
+  argv.join('\0') === other.join('\0');
 
 /** `execSync` in the life `epoch`. */
 export function execTwin(kernel: Kernel, outside: Outside, epoch: number): RuntimePort['execSync'] {
@@ -18,9 +19,12 @@ export function execTwin(kernel: Kernel, outside: Outside, epoch: number): Runti
   return async (input, fx) => {
     const { id, argv, init } = input;
     const begin = (): void => {
-      if (argv.length === 0) fail('invalidRequest', `exec in container ${id}: cmd: must not be empty`, { subject: id });
-      if (!kernel.lives(init)) fail('wrongState', `exec in container ${id}: it does not run`, { subject: id });
-      if (is(argv, EXECS.absent)) fail('outside', `exec in container ${id}: runc exec: no such program`, { subject: id });
+      if (argv.length === 0)
+        fail('invalidRequest', `exec in container ${id}: cmd: must not be empty`, { subject: id });
+      if (!kernel.lives(init))
+        fail('wrongState', `exec in container ${id}: it does not run`, { subject: id });
+      if (is(argv, EXECS.absent))
+        fail('outside', `exec in container ${id}: runc exec: no such program`, { subject: id });
     };
     const result = await call('runtime.execSync', fx, [begin], () => resultOf(argv));
     return is(argv, EXECS.hangs) ? hang(kernel, outside, epoch, input, fx) : result;
@@ -34,7 +38,13 @@ function resultOf(argv: readonly string[], exitCode = is(argv, EXECS.five) ? 5 :
 }
 
 /** Until the bound, the abort, or the end of the container, which takes the process with it. */
-function hang(kernel: Kernel, { scheduler }: Outside, epoch: number, { id, argv, execTimeoutMs }: ExecInput, fx: EffectContext): Promise<ExecResult> {
+function hang(
+  kernel: Kernel,
+  { scheduler }: Outside,
+  epoch: number,
+  { id, argv, execTimeoutMs }: ExecInput,
+  fx: EffectContext,
+): Promise<ExecResult> {
   const boundMs = execTimeoutMs > 0 ? Math.min(execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
   return new Promise<ExecResult>((resolve, reject) => {
     const end = (act: () => void): void => {
@@ -43,7 +53,10 @@ function hang(kernel: Kernel, { scheduler }: Outside, epoch: number, { id, argv,
       fx.signal.removeEventListener('abort', onAbort);
       scheduler.add(epoch, 'runtime.execSync ends', act);
     };
-    const refuse = (kind: 'timedOut' | 'cancelled') => (): void => end(() => reject(new FaultError(fault(kind, `exec in container ${id}: it has not ended`, { subject: id }))));
+    const refuse = (kind: 'timedOut' | 'cancelled') => (): void =>
+      end(() =>
+        reject(new FaultError(fault(kind, `exec in container ${id}: it has not ended`, { subject: id }))),
+      );
     const onAbort = refuse('cancelled');
     const cancel = scheduler.after(epoch, boundMs, refuse('timedOut'));
     const forget = kernel.onInitEnd(id, () => end(() => resolve(resultOf(argv, KILLED))));

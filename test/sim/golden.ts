@@ -6,7 +6,9 @@ const PATH = join(import.meta.dirname, 'golden/crash-points.txt');
 
 /** The committed list. */
 export function readGolden(): readonly string[] {
-  return readFileSync(PATH, 'utf8').split('\n').filter((line) => line !== '');
+  return readFileSync(PATH, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '');
 }
 
 /** Replaces the list; a change of it wants a reason in the commit. */

@@ -73,7 +73,8 @@ export class History {
     this.#unwanted.add(id);
     this.sandboxes.delete(id);
     this.stoppedSandboxes.delete(id);
-    for (const [container, { sandboxId }] of this.containers) if (sandboxId === id) this.askedToRemoveContainer(container);
+    for (const [container, { sandboxId }] of this.containers)
+      if (sandboxId === id) this.askedToRemoveContainer(container);
   }
 
   /**
@@ -86,9 +87,17 @@ export class History {
     const unstarted = this.#endedUnstarted.has(id);
     if (operation === 'start') this.#startsAsked.add(id);
     return () => {
-      const wrong = (after: string): void => void this.wrongs.push(`I12 ${operation} of ${id} says ok and began after ${after} had said ok`);
+      const wrong = (after: string): void =>
+        void this.wrongs.push(`I12 ${operation} of ${id} says ok and began after ${after} had said ok`);
       if (removed && operation !== 'stop') wrong('its removal');
-      if (ended && (operation === 'update' || operation === 'exec' || operation === 'createIn' || operation === 'checkpoint')) wrong('its stop');
+      if (
+        ended &&
+        (operation === 'update' ||
+          operation === 'exec' ||
+          operation === 'createIn' ||
+          operation === 'checkpoint')
+      )
+        wrong('its stop');
       if (unstarted && operation === 'start') wrong('its stop before any start');
       if (operation !== 'stop') return;
       this.#ended.add(id);
@@ -104,7 +113,8 @@ export class History {
     this.#updates.set(id, { begun, open: before.open + 1 });
     return {
       ok: () => {
-        if (before.open === 0 && this.#updates.get(id)?.begun === begun && this.containers.has(id)) this.limits.set(id, shares);
+        if (before.open === 0 && this.#updates.get(id)?.begun === begun && this.containers.has(id))
+          this.limits.set(id, shares);
       },
       ended: () => {
         const now = this.#updates.get(id) ?? { begun, open: 1 };

@@ -16,14 +16,28 @@ export function hostTwin(kernel: Kernel, outside: Outside, epoch: number): HostP
   const done = (): void => undefined;
   return {
     makeSandboxFiles: ({ id }, fx) => call('host.makeSandboxFiles', fx, [() => kernel.files.add(id)], done),
-    removeSandboxFiles: ({ id }, fx) => call('host.removeSandboxFiles', fx, [() => kernel.files.delete(id)], done),
-    makeSandboxCgroup: ({ id }, fx) => call('host.makeSandboxCgroup', fx, [() => kernel.cgroups.add(id)], done),
-    removeSandboxCgroup: ({ id }, fx) => call('host.removeSandboxCgroup', fx, [() => kernel.cgroups.delete(id)], done),
+    removeSandboxFiles: ({ id }, fx) =>
+      call('host.removeSandboxFiles', fx, [() => kernel.files.delete(id)], done),
+    makeSandboxCgroup: ({ id }, fx) =>
+      call('host.makeSandboxCgroup', fx, [() => kernel.cgroups.add(id)], done),
+    removeSandboxCgroup: ({ id }, fx) =>
+      call('host.removeSandboxCgroup', fx, [() => kernel.cgroups.delete(id)], done),
     pinNamespaces: ({ id }, fx) =>
-      call('host.pinNamespaces', fx, NAMESPACES.map((name) => () => pinsOf(kernel, id).add(name)), done),
+      call(
+        'host.pinNamespaces',
+        fx,
+        NAMESPACES.map((name) => () => pinsOf(kernel, id).add(name)),
+        done,
+      ),
     unpinNamespaces: ({ id }, fx) =>
-      call('host.unpinNamespaces', fx, [() => pinsOf(kernel, id).delete('net'), () => kernel.pins.delete(id)], done),
-    observe: (fx) => call('host.observe', fx, [], () => ({ bootId: kernel.bootId, sandboxes: observed(kernel) })),
+      call(
+        'host.unpinNamespaces',
+        fx,
+        [() => pinsOf(kernel, id).delete('net'), () => kernel.pins.delete(id)],
+        done,
+      ),
+    observe: (fx) =>
+      call('host.observe', fx, [], () => ({ bootId: kernel.bootId, sandboxes: observed(kernel) })),
   };
 }
 
@@ -51,11 +65,14 @@ export function networkTwin(kernel: Kernel, outside: Outside, epoch: number): Ne
       let address = '';
       const keep = (): void => {
         if (kernel.kept.has(id)) kernel.wrongs.push(`ADD of ${id} without a DEL of what was begun before`);
-        if (!kernel.pins.get(id)?.has('net') && !kernel.broken.has(id)) kernel.wrongs.push(`ADD of ${id} without a network namespace`);
+        if (!kernel.pins.get(id)?.has('net') && !kernel.broken.has(id))
+          kernel.wrongs.push(`ADD of ${id} without a network namespace`);
         kernel.kept.add(id);
       };
       const lease = (): void => {
-        const free = Array.from({ length: ADDRESSES }, (_none, n) => `10.1.0.${n + 2}`).find((one) => !kernel.leases.has(one));
+        const free = Array.from({ length: ADDRESSES }, (_none, n) => `10.1.0.${n + 2}`).find(
+          (one) => !kernel.leases.has(one),
+        );
         if (free === undefined) return fail('outside', `CNI ADD ${id}: no address is free`);
         address = free;
         kernel.leases.set(address, id);

@@ -14,15 +14,21 @@ export function checkContainers(world: World, containers: readonly ContainerView
   const { kernel, scheduler, quietSinceMs, servingSinceMs, outside } = world;
   const broken = (detail: string): Broken => ({ invariant: 'I10', detail });
   const within = outside.made.hang > 0 ? HELD_UP_MS : SEEN_WITHIN_MS;
-  const isLate = (sinceMs: number): boolean => scheduler.nowMs - Math.max(sinceMs, quietSinceMs, servingSinceMs) > within;
+  const isLate = (sinceMs: number): boolean =>
+    scheduler.nowMs - Math.max(sinceMs, quietSinceMs, servingSinceMs) > within;
   for (const { id, criState, state, listed, init, exit, path } of containers) {
     if (!listed) continue;
     const lives = init !== undefined && kernel.lives(init);
-    if (criState === 'exited' && exit !== undefined && lives) return broken(`container ${id} is told as exited and its process ${init.pid} lives (${path})`);
+    if (criState === 'exited' && exit !== undefined && lives)
+      return broken(`container ${id} is told as exited and its process ${init.pid} lives (${path})`);
     const endedMs = kernel.endedMs.get(id) ?? 0;
-    if (criState === 'running' && !lives && isLate(endedMs)) return broken(`container ${id} is told as running; its process ended ${Math.round(scheduler.nowMs - endedMs)} ms ago (${path})`);
+    if (criState === 'running' && !lives && isLate(endedMs))
+      return broken(
+        `container ${id} is told as running; its process ended ${Math.round(scheduler.nowMs - endedMs)} ms ago (${path})`,
+      );
     const startedMs = kernel.startedMs.get(id);
-    if (state === 'created' && lives && startedMs !== undefined && isLate(startedMs)) return broken(`container ${id} is told as created and its program runs (${path})`);
+    if (state === 'created' && lives && startedMs !== undefined && isLate(startedMs))
+      return broken(`container ${id} is told as created and its program runs (${path})`);
   }
   return undefined;
 }

@@ -9,7 +9,8 @@ export function checkLogs({ logs, trueExits }: Kernel): Broken | undefined {
     if (log === undefined) continue;
     const lines = [...log.rotated.flat(), ...(log.current ?? [])];
     const wrong = lines.findIndex((line, at) => line !== at + 1);
-    if (wrong >= 0) return { invariant: 'I9', detail: `the log of ${id} has line ${lines[wrong]} in place ${wrong + 1}` };
+    if (wrong >= 0)
+      return { invariant: 'I9', detail: `the log of ${id} has line ${lines[wrong]} in place ${wrong + 1}` };
     if (trueExits.has(id) && !log.excused && lines.length < log.said) {
       return { invariant: 'I9', detail: `the log of ${id} ends with line ${lines.length} of ${log.said}` };
     }

@@ -79,7 +79,8 @@ export class Invariants {
     const fresh = views.filter(({ id }) => !this.#madeAtNs.has(id));
     for (const { id, createdAtNs } of fresh) {
       const later = views.find((other) => (this.#madeAtNs.get(other.id) ?? -1n) >= createdAtNs);
-      if (later !== undefined) return { invariant: 'I8', detail: `${id} was made after ${later.id} and is told as made before it` };
+      if (later !== undefined)
+        return { invariant: 'I8', detail: `${id} was made after ${later.id} and is told as made before it` };
     }
     for (const { id, createdAtNs } of fresh) this.#madeAtNs.set(id, createdAtNs);
     return undefined;
@@ -91,15 +92,22 @@ export class Invariants {
     const broken = (detail: string): Broken => ({ invariant: 'I1', detail });
     for (const { id, spec, ready } of sandboxes) {
       if (!ready || kernel.broken.has(id)) continue;
-      if (!kernel.files.has(id) || !kernel.cgroups.has(id)) return broken(`ready sandbox ${id} has no files or no cgroup`);
-      if (pinsOf(spec).some((pin) => kernel.pins.get(id)?.has(pin) !== true)) return broken(`ready sandbox ${id} has not all its namespaces`);
+      if (!kernel.files.has(id) || !kernel.cgroups.has(id))
+        return broken(`ready sandbox ${id} has no files or no cgroup`);
+      if (pinsOf(spec).some((pin) => kernel.pins.get(id)?.has(pin) !== true))
+        return broken(`ready sandbox ${id} has not all its namespaces`);
       const leases = [...kernel.leases.values()].filter((owner) => owner === id).length;
-      if (leases !== (spec.namespaces.network === 'pod' ? 1 : 0)) return broken(`ready sandbox ${id} has ${leases} leases`);
-      const pauses = [...kernel.processes.values()].filter((one) => one.kind === 'pause' && one.owner === id).length;
-      if (pauses !== (spec.namespaces.pid === 'pod' ? 1 : 0)) return broken(`ready sandbox ${id} has ${pauses} pause processes`);
+      if (leases !== (spec.namespaces.network === 'pod' ? 1 : 0))
+        return broken(`ready sandbox ${id} has ${leases} leases`);
+      const pauses = [...kernel.processes.values()].filter(
+        (one) => one.kind === 'pause' && one.owner === id,
+      ).length;
+      if (pauses !== (spec.namespaces.pid === 'pod' ? 1 : 0))
+        return broken(`ready sandbox ${id} has ${pauses} pause processes`);
     }
     for (const { id, state } of containers) {
-      if ((state === 'created' || state === 'running') && kernel.rootfs.get(id)?.mounted !== true) return broken(`container ${id} is ${state} and not mounted`);
+      if ((state === 'created' || state === 'running') && kernel.rootfs.get(id)?.mounted !== true)
+        return broken(`container ${id} is ${state} and not mounted`);
     }
     const seen = new Set<string>();
     for (const { kind, owner } of kernel.processes.values()) {
@@ -115,8 +123,12 @@ export class Invariants {
     const from = Math.max(quietSinceMs, servingSinceMs);
     for (const { id, ready, path } of sandboxes) {
       const since = kernel.broken.get(id);
-      if (since === undefined || !ready || scheduler.nowMs - Math.max(since, from) < NOTICED_WITHIN_MS) continue;
-      return { invariant: 'I10', detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is told as ready (${path})` };
+      if (since === undefined || !ready || scheduler.nowMs - Math.max(since, from) < NOTICED_WITHIN_MS)
+        continue;
+      return {
+        invariant: 'I10',
+        detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is told as ready (${path})`,
+      };
     }
     return undefined;
   }
@@ -125,13 +137,20 @@ export class Invariants {
   #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const { kernel } = this.#world;
     for (const { id, state, spec, updating } of containers) {
-      if ((state !== 'created' && state !== 'running') || updating.length > 0 || kernel.limitsUnsure.has(id)) continue;
+      if ((state !== 'created' && state !== 'running') || updating.length > 0 || kernel.limitsUnsure.has(id))
+        continue;
       if (ledger.containers.get(id)?.updating !== undefined) continue;
       const inForce = kernel.limits.get(id);
       // its process may have ended, or the machine been restarted, which is told soon
       if (inForce === undefined || kernel.processOf('init', id) === undefined) continue;
-      if (inForce.cpuShares !== spec.resources.cpuShares || inForce.memoryLimitBytes !== spec.resources.memoryLimitBytes) {
-        return { invariant: 'I10', detail: `container ${id} is told with cpu shares ${spec.resources.cpuShares}, memory ${spec.resources.memoryLimitBytes}; in force are ${inForce.cpuShares}, ${inForce.memoryLimitBytes}` };
+      if (
+        inForce.cpuShares !== spec.resources.cpuShares ||
+        inForce.memoryLimitBytes !== spec.resources.memoryLimitBytes
+      ) {
+        return {
+          invariant: 'I10',
+          detail: `container ${id} is told with cpu shares ${spec.resources.cpuShares}, memory ${spec.resources.memoryLimitBytes}; in force are ${inForce.cpuShares}, ${inForce.memoryLimitBytes}`,
+        };
       }
     }
     return undefined;
@@ -153,11 +172,17 @@ export class Invariants {
     const twice = owners.find((owner, at) => owners.indexOf(owner) !== at);
     if (twice !== undefined) return { invariant: 'I3', detail: `two leases of ${twice}` };
     const unkept = owners.find((owner) => !kernel.kept.has(owner));
-    return unkept === undefined ? undefined : { invariant: 'I3', detail: `lease of ${unkept}, whose configuration is not kept` };
+    return unkept === undefined
+      ? undefined
+      : { invariant: 'I3', detail: `lease of ${unkept}, whose configuration is not kept` };
   }
 
   /** I5: created → running → exited, ready → notReady, an id never comes back. */
-  #transitions(sandboxes: readonly SandboxView[], containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
+  #transitions(
+    sandboxes: readonly SandboxView[],
+    containers: readonly ContainerView[],
+    ledger: Ledger,
+  ): Broken | undefined {
     const broken = (detail: string): Broken => ({ invariant: 'I5', detail });
     for (const { id, criState, listed, path } of containers) {
       if (!listed) continue;
@@ -165,7 +190,8 @@ export class Invariants {
       if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
       // what the disk refused to record is told and not promised; it is owed and tried again
       const facts = ledger.containers.get(id);
-      const recorded = criState === 'created' || (criState === 'running' ? facts?.startedAtNs : facts?.exited) !== undefined;
+      const recorded =
+        criState === 'created' || (criState === 'running' ? facts?.startedAtNs : facts?.exited) !== undefined;
       if (recorded) this.#containerRank.set(id, RANK[criState]);
     }
     for (const { id, ready, listed, fault, path } of sandboxes) {
@@ -176,7 +202,8 @@ export class Invariants {
         const justNow = this.#readyIn.get(id) === this.#world.scheduler.epoch;
         this.#readyIn.delete(id);
         // with a fault: the disk refused the record, and the stop goes on (F21)
-        if (justNow && !stopping && fault === undefined) return broken(`sandbox ${id} is told as not ready before that is recorded (${path})`);
+        if (justNow && !stopping && fault === undefined)
+          return broken(`sandbox ${id} is told as not ready before that is recorded (${path})`);
       }
       if (listed && !ready && stopping) this.#notReady.add(id);
     }
@@ -184,7 +211,9 @@ export class Invariants {
     for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);
     this.#present = present;
     // what a life forgot while it died may come back from the journal; what a client was told is gone may not
-    for (const id of present) if (this.#world.history.removed.has(id)) return { invariant: 'I7', detail: `${id} was removed and is here` };
+    for (const id of present)
+      if (this.#world.history.removed.has(id))
+        return { invariant: 'I7', detail: `${id} was removed and is here` };
     return undefined;
   }
 
@@ -192,17 +221,36 @@ export class Invariants {
   #durability({ directory, findImage, images }: Troupe): Broken | undefined {
     const { history, kernel, ledger } = this.#world;
     const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
-    for (const id of history.sandboxes) if (directory.sandbox(id as never)?.listed !== true) return broken(`sandbox ${id} was handed out and is not here`);
-    for (const id of history.containers.keys()) if (directory.container(id as never)?.listed !== true) return broken(`container ${id} was handed out and is not here`);
+    for (const id of history.sandboxes)
+      if (directory.sandbox(id as never)?.listed !== true)
+        return broken(`sandbox ${id} was handed out and is not here`);
+    for (const id of history.containers.keys())
+      if (directory.container(id as never)?.listed !== true)
+        return broken(`container ${id} was handed out and is not here`);
     // where the disk refused the record and the process has ended meanwhile, a restart tells so once the monitor has written
-    const mayForget = (id: string): boolean => ledger?.containers.get(id as never)?.startedAtNs === undefined && kernel.processOf('init', id) === undefined;
-    for (const id of history.started) if (directory.container(id as never)?.criState === 'created' && !mayForget(id)) return broken(`container ${id} was started and is created`);
+    const mayForget = (id: string): boolean =>
+      ledger?.containers.get(id as never)?.startedAtNs === undefined &&
+      kernel.processOf('init', id) === undefined;
+    for (const id of history.started)
+      if (directory.container(id as never)?.criState === 'created' && !mayForget(id))
+        return broken(`container ${id} was started and is created`);
     // its process is gone; where the disk refused the record, a restart tells the end once it is recorded
-    for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited' && kernel.processOf('init', id) !== undefined) return broken(`container ${id} was stopped and has not exited`);
-    for (const id of history.stoppedSandboxes) if (directory.sandbox(id as never)?.ready === true) return broken(`sandbox ${id} was stopped and is ready`);
-    for (const [id, shares] of history.limits) if (directory.container(id as never)?.spec.resources.cpuShares !== shares) return broken(`container ${id} was updated to cpu shares ${shares} and has not got them`);
-    for (const id of history.images) if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
-    for (const reference of history.removedImages) if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
+    for (const id of history.stopped)
+      if (
+        directory.container(id as never)?.criState !== 'exited' &&
+        kernel.processOf('init', id) !== undefined
+      )
+        return broken(`container ${id} was stopped and has not exited`);
+    for (const id of history.stoppedSandboxes)
+      if (directory.sandbox(id as never)?.ready === true)
+        return broken(`sandbox ${id} was stopped and is ready`);
+    for (const [id, shares] of history.limits)
+      if (directory.container(id as never)?.spec.resources.cpuShares !== shares)
+        return broken(`container ${id} was updated to cpu shares ${shares} and has not got them`);
+    for (const id of history.images)
+      if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
+    for (const reference of history.removedImages)
+      if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
     return undefined;
   }
 
@@ -212,26 +260,38 @@ export class Invariants {
     for (const { id, spec, exit, startedAtNs, createdAtNs, owes, state, path } of containers) {
       if (exit === undefined) continue;
       const recorded = ledger.containers.get(id)?.exited !== undefined;
-      if (!recorded && !owes && state !== 'removing' && state !== 'recordingExit') return broken(`the exit of container ${id} is told and not recorded (${path})`);
+      if (!recorded && !owes && state !== 'removing' && state !== 'recordingExit')
+        return broken(`the exit of container ${id} is told and not recorded (${path})`);
       // a full or broken disk refused the record: told all the same (F21), and promised to nobody
       if (!recorded) continue;
       // a removal under way has deleted the exit file, and the disk refused the record before
       if (this.#world.history.isUnwanted(id, spec.key.sandboxId)) continue;
       const before = this.#exits.get(id) ?? exit.exitCode;
       this.#exits.set(id, exit.exitCode);
-      if (before !== exit.exitCode) return broken(`container ${id} had exit code ${before} and has ${exit.exitCode}`);
+      if (before !== exit.exitCode)
+        return broken(`container ${id} had exit code ${before} and has ${exit.exitCode}`);
       const truth = this.#world.kernel.trueExits.get(id);
       // a start that failed is told as such, whatever the kill that followed it left
       if (truth !== undefined && exit.reason !== 'StartError' && truth.exitCode !== exit.exitCode) {
-        return broken(`container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`);
+        return broken(
+          `container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`,
+        );
       }
       // OOMKilled iff the kernel counted it; an end that nobody witnessed says nothing
-      if (truth !== undefined && exit.reason !== 'StartError' && (truth.oomKilled !== exit.oomKilled || truth.oomKilled !== (exit.reason === 'OOMKilled'))) {
-        return broken(`container ${id} was ${truth.oomKilled ? '' : 'not '}killed for want of memory, told is ${exit.reason}`);
+      if (
+        truth !== undefined &&
+        exit.reason !== 'StartError' &&
+        (truth.oomKilled !== exit.oomKilled || truth.oomKilled !== (exit.reason === 'OOMKilled'))
+      ) {
+        return broken(
+          `container ${id} was ${truth.oomKilled ? '' : 'not '}killed for want of memory, told is ${exit.reason}`,
+        );
       }
       const started = startedAtNs ?? createdAtNs;
       if (started < createdAtNs || exit.finishedAtNs < started) {
-        return broken(`container ${id}: created ${createdAtNs}, started ${started}, finished ${exit.finishedAtNs}`);
+        return broken(
+          `container ${id}: created ${createdAtNs}, started ${started}, finished ${exit.finishedAtNs}`,
+        );
       }
     }
     return undefined;
@@ -240,18 +300,30 @@ export class Invariants {
   /** After everything was removed: nothing is left anywhere, and every actor is at rest (I2, I18). */
   checkEmpty(): Broken | undefined {
     const { troupe, ledger, kernel } = this.#world;
-    if (troupe === undefined || ledger === undefined) return { invariant: 'I18', detail: 'the daemon is not there' };
-    const [view] = [...troupe.directory.sandboxes(), ...troupe.directory.containers(), ...troupe.directory.pulls()];
-    if (view !== undefined) return { invariant: 'I18', detail: `${view.address} is still there: ${view.path} ${view.fault?.message ?? ''}` };
+    if (troupe === undefined || ledger === undefined)
+      return { invariant: 'I18', detail: 'the daemon is not there' };
+    const [view] = [
+      ...troupe.directory.sandboxes(),
+      ...troupe.directory.containers(),
+      ...troupe.directory.pulls(),
+    ];
+    if (view !== undefined)
+      return {
+        invariant: 'I18',
+        detail: `${view.address} is still there: ${view.path} ${view.fault?.message ?? ''}`,
+      };
     const [object] = kernel.objects();
     if (object !== undefined) return { invariant: 'I2', detail: `${object.kind} of ${object.owner} is left` };
-    if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size + ledger.fetching.size > 0) return { invariant: 'I2', detail: 'records are left' };
+    if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size + ledger.fetching.size > 0)
+      return { invariant: 'I2', detail: 'records are left' };
     const [ingest] = kernel.ingests.keys();
     if (ingest !== undefined) return { invariant: 'I15', detail: `bytes of the blob ${ingest} are left` };
     const checkpoint = leftOfCheckpoints(this.#world);
     if (checkpoint !== undefined) return checkpoint;
     const layers = [...kernel.layers, ...kernel.partials];
-    return layers.length === 0 ? undefined : { invariant: 'I2', detail: `layers are left: ${layers.join(' ')}` };
+    return layers.length === 0
+      ? undefined
+      : { invariant: 'I2', detail: `layers are left: ${layers.join(' ')}` };
   }
 }
 
@@ -277,8 +349,13 @@ function nameOf(key: object): string {
 }
 
 /** I6: no container without its sandbox. */
-function belonging(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+function belonging(
+  sandboxes: readonly SandboxView[],
+  containers: readonly ContainerView[],
+): Broken | undefined {
   const ids = new Set<string>(sandboxes.map((view) => view.id));
   const orphan = containers.find((view) => !ids.has(view.spec.key.sandboxId));
-  return orphan === undefined ? undefined : { invariant: 'I6', detail: `container ${orphan.id} (${orphan.path}) has no sandbox` };
+  return orphan === undefined
+    ? undefined
+    : { invariant: 'I6', detail: `container ${orphan.id} (${orphan.path}) has no sandbox` };
 }

@@ -188,7 +188,10 @@ export class Kernel {
 
   /** Its process runs and not even KILL would end it now. */
   isStuck(containerId: string): boolean {
-    return this.processOf('init', containerId) !== undefined && this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0);
+    return (
+      this.processOf('init', containerId) !== undefined &&
+      this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0)
+    );
   }
 
   /** It is held still; false when there is nothing to hold. */
@@ -226,10 +229,17 @@ export class Kernel {
   }
 
   /** Init ends; a monitor that lives writes the exit file in its own time and ends too. */
-  endInit(containerId: string, exitCode: number, how: { readonly oomKilled: boolean } = { oomKilled: false }): void {
+  endInit(
+    containerId: string,
+    exitCode: number,
+    how: { readonly oomKilled: boolean } = { oomKilled: false },
+  ): void {
     if (this.processOf('init', containerId) === undefined) return;
     if (this.frozen.has(containerId)) {
-      this.frozen.set(containerId, this.frozen.get(containerId) ?? (() => this.endInit(containerId, exitCode, how)));
+      this.frozen.set(
+        containerId,
+        this.frozen.get(containerId) ?? (() => this.endInit(containerId, exitCode, how)),
+      );
       return;
     }
     if (this.startedMs.has(containerId)) this.logs.say(containerId, this.program(containerId).lastLines ?? 1);
@@ -252,7 +262,8 @@ export class Kernel {
   breakSandbox(id: string, part: 'pause' | 'net' | 'ipc'): boolean {
     // a pod on the host's network has no use for the pin
     if (part === 'net' && !this.kept.has(id)) return false;
-    if (part === 'pause' ? this.processOf('pause', id) === undefined : this.pins.get(id)?.has(part) !== true) return false;
+    if (part === 'pause' ? this.processOf('pause', id) === undefined : this.pins.get(id)?.has(part) !== true)
+      return false;
     if (part === 'pause') this.kill('pause', id);
     else this.pins.get(id)?.delete(part);
     if (!this.broken.has(id)) this.broken.set(id, this.#scheduler.nowMs);
@@ -266,10 +277,21 @@ export class Kernel {
     this.frozen.clear();
     this.checkpoints.losePower(this.#random);
     this.logs.losePower((lines) => this.#random.int(lines + 1));
-    for (const { kind, owner } of this.processes.values()) if (kind === 'init') this.endedMs.set(owner, this.#scheduler.nowMs);
+    for (const { kind, owner } of this.processes.values())
+      if (kind === 'init') this.endedMs.set(owner, this.#scheduler.nowMs);
     this.#boots += 1;
     this.bootId = `boot-${this.#boots}`;
-    for (const volatile of [this.files, this.cgroups, this.pins, this.processes, this.bundles, this.runtimeStates, this.pauseBundles, this.limits]) volatile.clear();
+    for (const volatile of [
+      this.files,
+      this.cgroups,
+      this.pins,
+      this.processes,
+      this.bundles,
+      this.runtimeStates,
+      this.pauseBundles,
+      this.limits,
+    ])
+      volatile.clear();
     // an exit that only the exit file knew is lost with it
     for (const id of this.exitFiles.keys()) this.trueExits.delete(id);
     this.exitFiles.clear();
@@ -306,7 +328,14 @@ export function exitFact(exitCode: number, finishedAtNs: bigint, oomKilled = fal
 /** As the driver tells the end of a container whose monitor told nothing. */
 export function lossFact(finishedAtNs: bigint): ExitFact {
   const message = 'its monitor ended without telling the exit code';
-  return { exitCode: 255, finishedAtNs, oomKilled: false, reason: 'MonitorLost', message, observedBy: 'process' };
+  return {
+    exitCode: 255,
+    finishedAtNs,
+    oomKilled: false,
+    reason: 'MonitorLost',
+    message,
+    observedBy: 'process',
+  };
 }
 
 /** As the driver tells the end of a container that had no process. */

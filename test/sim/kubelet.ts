@@ -92,7 +92,8 @@ export class PodWorker {
       } catch (thrown) {
         const kind = kindOf(thrown);
         this.#world.history.note(`${this.plan.name}: ${String(thrown)}`);
-        if (kind === 'bug' || kind === 'invalidRequest') this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
+        if (kind === 'bug' || kind === 'invalidRequest')
+          this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
         if (kind === 'conflict') this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
         await this.#world.sleep(50 + this.#random.int(500));
       }
@@ -132,7 +133,12 @@ export class PodWorker {
 
   #nextKey(): SandboxKey {
     const attempts = this.#sandboxes().map((view) => view.spec.key.attempt);
-    return { name: this.plan.name, namespace: 'sim', uid: `uid-${this.plan.name}`, attempt: Math.max(-1, ...attempts) + 1 };
+    return {
+      name: this.plan.name,
+      namespace: 'sim',
+      uid: `uid-${this.plan.name}`,
+      attempt: Math.max(-1, ...attempts) + 1,
+    };
   }
 
   /** One step of one container's life; counts it once it has been seen running or ended. */
@@ -147,7 +153,8 @@ export class PodWorker {
     if (newest !== undefined && newest.spec.key.attempt >= count && newest.criState !== 'created') {
       // ran or runs: the next run follows when this one has ended
       this.#finished.set(name, count + 1);
-      if (newest.criState === 'running' && this.plan.checkpoints === 'container') await this.#checkpoint(newest);
+      if (newest.criState === 'running' && this.plan.checkpoints === 'container')
+        await this.#checkpoint(newest);
       if (newest.criState === 'running' && this.plan.resizes) await this.#resize(newest.id);
       if (newest.criState === 'running' && count + 1 < this.plan.runs) await this.#stop(newest.id);
       return;
@@ -158,14 +165,23 @@ export class PodWorker {
     }
     const key = { sandboxId, name, attempt: (newest?.spec.key.attempt ?? -1) + 1 };
     const from = await this.#sourceOf(name);
-    const imageId = await this.#imageId(from !== undefined && 'image' in from ? CHECKPOINTED : this.plan.image);
+    const imageId = await this.#imageId(
+      from !== undefined && 'image' in from ? CHECKPOINTED : this.plan.image,
+    );
     const spec = (of: ImageId): ContainerSpec => containerSpec(key, this.plan, of, this.#fresh());
-    const id = await this.#maybeTwice(() => (from === undefined ? this.#client.create(spec(imageId)) : this.#checkpoints.createFrom(sandboxId, from, spec)));
+    const id = await this.#maybeTwice(() =>
+      from === undefined
+        ? this.#client.create(spec(imageId))
+        : this.#checkpoints.createFrom(sandboxId, from, spec),
+    );
     await this.#maybeTwice(() => this.#client.start(id));
   }
 
   async #imageId(reference: string): Promise<ImageId> {
-    return this.#world.troupe?.findImage(reference)?.id ?? (await this.#maybeTwice(() => this.#client.pull(reference)));
+    return (
+      this.#world.troupe?.findImage(reference)?.id ??
+      (await this.#maybeTwice(() => this.#client.pull(reference)))
+    );
   }
 
   /** What the container's next run is made of, beside its image. */
@@ -191,22 +207,35 @@ export class PodWorker {
     const ids = new Map(running.map((view) => [view.spec.key.name, view.id]));
     const directory = `/archives/${this.#fresh()}`;
     this.#isMoved = true;
-    if (ids.size === 0 || !(await this.#checkpoints.checkpointPod(sandboxId, directory, ids).then(() => true, unlessRefused))) return;
+    if (
+      ids.size === 0 ||
+      !(await this.#checkpoints.checkpointPod(sandboxId, directory, ids).then(() => true, unlessRefused))
+    )
+      return;
     await this.#maybeTwice(() => this.#client.removeSandbox(sandboxId));
     await this.#imageId(this.plan.image);
     const containers = [...ids.keys()].map((name) => ({
       archive: `${directory}/${name}.tar`,
-      wish: (id: SandboxId, imageId: ImageId) => containerSpec({ sandboxId: id, name, attempt: 0 }, this.plan, imageId, this.#fresh()),
+      wish: (id: SandboxId, imageId: ImageId) =>
+        containerSpec({ sandboxId: id, name, attempt: 0 }, this.plan, imageId, this.#fresh()),
     }));
-    const restored = await this.#checkpoints.restorePod(sandboxSpec(this.#nextKey(), this.plan, this.#fresh()), containers);
-    for (const view of this.#containersOf(restored)) if (view.criState === 'created') await this.#maybeTwice(() => this.#client.start(view.id));
+    const restored = await this.#checkpoints.restorePod(
+      sandboxSpec(this.#nextKey(), this.plan, this.#fresh()),
+      containers,
+    );
+    for (const view of this.#containersOf(restored))
+      if (view.criState === 'created') await this.#maybeTwice(() => this.#client.start(view.id));
   }
 
   /** A resize and a probe; what has ended meanwhile refuses them, as is right. */
   async #resize(id: ContainerId): Promise<void> {
     this.#tries += 1;
     const shares = BigInt(2 + this.#tries);
-    for (const call of [() => this.#client.update(id, shares), () => this.#client.exec(id), () => this.#client.reopenLog(id)]) {
+    for (const call of [
+      () => this.#client.update(id, shares),
+      () => this.#client.exec(id),
+      () => this.#client.reopenLog(id),
+    ]) {
       await call().catch(unlessRefused);
     }
   }
@@ -221,9 +250,11 @@ export class PodWorker {
       }
       const { teardown } = this.plan;
       if (teardown === 'sandboxStopped') await this.#stopAndWait(id);
-      else if (teardown === 'tidy' || teardown === 'sandboxOnly') await this.#maybeTwice(() => this.#client.stopSandbox(id));
+      else if (teardown === 'tidy' || teardown === 'sandboxOnly')
+        await this.#maybeTwice(() => this.#client.stopSandbox(id));
       if (teardown === 'tidy' || teardown === 'removeOnly') {
-        for (const container of this.#containersOf(id)) await this.#maybeTwice(() => this.#client.remove(container.id));
+        for (const container of this.#containersOf(id))
+          await this.#maybeTwice(() => this.#client.remove(container.id));
       }
       await this.#maybeTwice(() => this.#client.removeSandbox(id));
     }
@@ -233,7 +264,9 @@ export class PodWorker {
 
   /** A kubelet that is satisfied with one try, and collects garbage later. */
   async #stopAndWait(id: SandboxId): Promise<void> {
-    await this.#client.stopSandbox(id).catch((thrown: unknown) => this.#world.history.note(`${this.plan.name}: ${String(thrown)}`));
+    await this.#client
+      .stopSandbox(id)
+      .catch((thrown: unknown) => this.#world.history.note(`${this.plan.name}: ${String(thrown)}`));
     await this.#world.sleep(WAIT_MS);
   }
 
@@ -241,7 +274,8 @@ export class PodWorker {
   async #stop(id: ContainerId): Promise<void> {
     const stopped = this.#maybeTwice(() => this.#client.stop(id, this.plan.graceMs));
     // neither is left without somebody who hears of its failure
-    for (const done of await Promise.allSettled([stopped, this.#rounds(id)])) if (done.status === 'rejected') throw done.reason;
+    for (const done of await Promise.allSettled([stopped, this.#rounds(id)]))
+      if (done.status === 'rejected') throw done.reason;
   }
 
   async #rounds(id: ContainerId): Promise<void> {
@@ -255,10 +289,19 @@ export class PodWorker {
 
   async #maybeTwice<T>(call: () => Promise<T>): Promise<T> {
     if (!this.#random.chance(this.#manners.duplicates)) return call();
-    const [first, second] = await Promise.allSettled([call(), this.#world.sleep(this.#random.int(40)).then(call)]);
+    const [first, second] = await Promise.allSettled([
+      call(),
+      this.#world.sleep(this.#random.int(40)).then(call),
+    ]);
     if (first.status === 'fulfilled') {
-      if (second.status === 'fulfilled' && typeof first.value === 'string' && first.value !== (second.value as unknown)) {
-        this.#world.history.wrongs.push(`I13 two calls with one name got ${first.value} and ${String(second.value)}`);
+      if (
+        second.status === 'fulfilled' &&
+        typeof first.value === 'string' &&
+        first.value !== (second.value as unknown)
+      ) {
+        this.#world.history.wrongs.push(
+          `I13 two calls with one name got ${first.value} and ${String(second.value)}`,
+        );
       }
       return first.value;
     }

@@ -31,7 +31,14 @@ export class Logs {
 
   /** A monitor begins: it appends to what is there. */
   open(id: string): void {
-    const log = this.#logs.get(id) ?? { said: 0, pipe: [], rotated: [], current: undefined, held: [], excused: false };
+    const log = this.#logs.get(id) ?? {
+      said: 0,
+      pipe: [],
+      rotated: [],
+      current: undefined,
+      held: [],
+      excused: false,
+    };
     log.current ??= [];
     log.held = log.current;
     this.#logs.set(id, log);

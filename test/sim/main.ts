@@ -39,10 +39,19 @@ async function seeds({ count, from, mode, write, withinS }: Many): Promise<boole
     const again = await runSeed(seed, { mode });
     if (again.hash === result.hash) continue;
     tally.failed += 1;
-    say(`seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`);
+    say(
+      `seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`,
+    );
   }
   for (const line of tally.lines()) say(line);
-  if (write) writeFigures(`simulation ${mode}`, `Simulation, ${mode}`, tally.table(`npm run sim -- --seeds ${count} --from ${from} --mode ${mode}${withinS === Infinity ? '' : ` --within ${withinS}`}`));
+  if (write)
+    writeFigures(
+      `simulation ${mode}`,
+      `Simulation, ${mode}`,
+      tally.table(
+        `npm run sim -- --seeds ${count} --from ${from} --mode ${mode}${withinS === Infinity ? '' : ` --within ${withinS}`}`,
+      ),
+    );
   return tally.failed === 0;
 }
 
@@ -63,17 +72,26 @@ interface Sweeping {
 /** Death before and after each effect. */
 async function sweepAll({ depth, golden, figures }: Sweeping): Promise<boolean> {
   const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1, whole: !golden });
-  for (const { point, pair, failure } of failures) say(`point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
+  for (const { point, pair, failure } of failures)
+    say(
+      `point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`,
+    );
   if (golden) writeGolden(known);
-  say(`crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`);
+  say(
+    `crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`,
+  );
   if (figures) {
-    writeFigures(depth === 1 ? 'sweep' : `sweep ${depth}`, `Simulation, sweep${depth === 1 ? '' : ' with a second death in the recovery'}`, [
-      `\`npm run sim -- --sweep${depth === 1 ? '' : ` --depth ${depth}`} --figures\``,
-      '',
-      '| crash points known | explored | survived | runs |',
-      '|---|---|---|---|',
-      `| ${known.size} | ${explored.size} | ${survived.size} | ${runs} |`,
-    ].join('\n'));
+    writeFigures(
+      depth === 1 ? 'sweep' : `sweep ${depth}`,
+      `Simulation, sweep${depth === 1 ? '' : ' with a second death in the recovery'}`,
+      [
+        `\`npm run sim -- --sweep${depth === 1 ? '' : ` --depth ${depth}`} --figures\``,
+        '',
+        '| crash points known | explored | survived | runs |',
+        '|---|---|---|---|',
+        `| ${known.size} | ${explored.size} | ${survived.size} | ${runs} |`,
+      ].join('\n'),
+    );
   }
   return known.size === explored.size && explored.size === survived.size;
 }
@@ -86,12 +104,19 @@ async function mutants(figures: boolean): Promise<boolean> {
   let all = true;
   for (const mutant of MUTANTS) {
     const { found, hunts, meanEvents, first } = await hunt(mutant, HUNTS);
-    say(`mutant ${mutant}: found ${found} of ${hunts}, mean events to find ${meanEvents}${first === undefined ? '' : `; such as ${lineOf(first)}`}`);
+    say(
+      `mutant ${mutant}: found ${found} of ${hunts}, mean events to find ${meanEvents}${first === undefined ? '' : `; such as ${lineOf(first)}`}`,
+    );
     rows.push(`| ${mutant} | ${found} of ${hunts} | ${meanEvents} | ${first?.invariant ?? ''} |`);
     all &&= found === hunts;
   }
   if (figures) {
-    const head = ['`npm run sim -- --mutants --figures`', '', '| planted bug | found | mean events to find it | found first by |', '|---|---|---|---|'];
+    const head = [
+      '`npm run sim -- --mutants --figures`',
+      '',
+      '| planted bug | found | mean events to find it | found first by |',
+      '|---|---|---|---|',
+    ];
     writeFigures('mutants of the simulation', 'Simulation, planted bugs', [...head, ...rows].join('\n'));
   }
   return all;
@@ -119,9 +144,17 @@ Exit status: 0 when nothing failed, 1 when something did, 2 for an option that i
 `;
 
 const OPTIONS = {
-  seeds: { type: 'string' }, from: { type: 'string' }, within: { type: 'string' }, seed: { type: 'string' }, mode: { type: 'string' },
-  sweep: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' }, mutants: { type: 'boolean' },
-  figures: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+  seeds: { type: 'string' },
+  from: { type: 'string' },
+  within: { type: 'string' },
+  seed: { type: 'string' },
+  mode: { type: 'string' },
+  sweep: { type: 'boolean' },
+  depth: { type: 'string' },
+  golden: { type: 'boolean' },
+  mutants: { type: 'boolean' },
+  figures: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
 } as const;
 
 type Chosen = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
@@ -131,10 +164,13 @@ function chosen(): Chosen {
   try {
     const { values } = parseArgs({ options: OPTIONS });
     for (const name of ['seeds', 'from', 'within', 'seed'] as const) {
-      if (values[name] !== undefined && !/^\d+$/u.test(values[name])) throw new Error(`--${name} ${values[name]}: not a whole number`);
+      if (values[name] !== undefined && !/^\d+$/u.test(values[name]))
+        throw new Error(`--${name} ${values[name]}: not a whole number`);
     }
-    if (values.mode !== undefined && values.mode !== 'random' && values.mode !== 'pct') throw new Error(`--mode ${values.mode}: neither random nor pct`);
-    if (values.depth !== undefined && values.depth !== '1' && values.depth !== '2') throw new Error(`--depth ${values.depth}: neither 1 nor 2`);
+    if (values.mode !== undefined && values.mode !== 'random' && values.mode !== 'pct')
+      throw new Error(`--mode ${values.mode}: neither random nor pct`);
+    if (values.depth !== undefined && values.depth !== '1' && values.depth !== '2')
+      throw new Error(`--depth ${values.depth}: neither 1 nor 2`);
     return values;
   } catch (error) {
     process.stderr.write(`sim: ${(error as Error).message}\n\n${USAGE}`);
@@ -145,11 +181,18 @@ function chosen(): Chosen {
 async function go(values: Chosen): Promise<boolean> {
   const mode = values.mode === 'pct' ? 'pct' : 'random';
   const { figures = false } = values;
-  if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, golden: values.golden === true, figures });
+  if (values.sweep === true)
+    return sweepAll({ depth: values.depth === '2' ? 2 : 1, golden: values.golden === true, figures });
   if (values.mutants === true) return mutants(figures);
   if (values.seed !== undefined) return one(Number(values.seed), mode);
   const count = Number(values.seeds ?? 200);
-  return seeds({ count, from: Number(values.from ?? 1), mode, write: figures || count >= LONG_RUN, withinS: Number(values.within ?? Infinity) });
+  return seeds({
+    count,
+    from: Number(values.from ?? 1),
+    mode,
+    write: figures || count >= LONG_RUN,
+    withinS: Number(values.within ?? Infinity),
+  });
 }
 
 const values = chosen();

@@ -44,7 +44,11 @@ it(`I17 after ${CYCLES} lives of pods there are as many actors and timers as bef
   };
   const held = async () => {
     const heap = await collected();
-    return { heap, actors: actors.filter((one) => one.deref() !== undefined).length, timers: race.world.scheduler.timers };
+    return {
+      heap,
+      actors: actors.filter((one) => one.deref() !== undefined).length,
+      timers: race.world.scheduler.timers,
+    };
   };
   for (let count = 0; count < WARM_UP; count += 1) await life();
   const before = await held();

@@ -109,15 +109,22 @@ export class Outside {
           return;
         }
         this.made[late ? 'late' : ending] += 1;
-        if (this.landsLate) for (const part of parts.slice(count)) scheduler.add(epoch, `${label} lands late`, () => quietly(part));
-        if (ending === 'hang' && fx !== undefined) this.#hang(epoch, label, fx, (reason) => {
-          tidy();
-          reject(reason);
-        });
+        if (this.landsLate)
+          for (const part of parts.slice(count))
+            scheduler.add(epoch, `${label} lands late`, () => quietly(part));
+        if (ending === 'hang' && fx !== undefined)
+          this.#hang(epoch, label, fx, (reason) => {
+            tidy();
+            reject(reason);
+          });
         else {
           tidy();
           const kind = ending === 'aborted' ? 'cancelled' : 'outside';
-          answered(() => reject(new FaultError(fault(kind, `${label}: made to fail after ${count} of ${parts.length} parts`))));
+          answered(() =>
+            reject(
+              new FaultError(fault(kind, `${label}: made to fail after ${count} of ${parts.length} parts`)),
+            ),
+          );
         }
       });
     });
@@ -136,7 +143,9 @@ export class Outside {
     const end = (kind: 'timedOut' | 'cancelled') => (): void => {
       cancel();
       fx.signal.removeEventListener('abort', onAbort);
-      scheduler.add(epoch, `${label} ends`, () => reject(new FaultError(fault(kind, `${label}: made to hang`))));
+      scheduler.add(epoch, `${label} ends`, () =>
+        reject(new FaultError(fault(kind, `${label}: made to hang`))),
+      );
     };
     const onAbort = end('cancelled');
     const cancel = scheduler.after(epoch, Math.min(fx.timeoutMs, STALL_MS), end('timedOut'));

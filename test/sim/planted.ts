@@ -23,13 +23,17 @@ export type Mutant = 'none' | (typeof MUTANTS)[number];
 /** The ports as a daemon with this fault uses them. */
 export function plantInPorts(mutant: Mutant, ports: Ports, world: World): Ports {
   const { journal } = ports;
-  const withAppend = (append: JournalPort['append']): Ports => ({ ...ports, journal: { ...journal, append } });
+  const withAppend = (append: JournalPort['append']): Ports => ({
+    ...ports,
+    journal: { ...journal, append },
+  });
   switch (mutant) {
     case 'delSkipped':
       return { ...ports, network: { ...ports.network, del: () => Promise.resolve() } };
     case 'exitFileDeletedEarly':
       return withAppend((records, options) => {
-        for (const record of records) if (record.type === 'container.exited') world.kernel.exitFiles.delete(record.id);
+        for (const record of records)
+          if (record.type === 'container.exited') world.kernel.exitFiles.delete(record.id);
         return journal.append(records, options);
       });
     case 'outcomeShownEarly':

@@ -20,7 +20,11 @@ const NO_SHARES = -1n;
 class OnOne {
   readonly #race: Race;
   readonly #id: ContainerId;
-  readonly #sent: { readonly call: Name; readonly shares: bigint; readonly sent: Sent<Partial<ContainerAnswer>> }[] = [];
+  readonly #sent: {
+    readonly call: Name;
+    readonly shares: bigint;
+    readonly sent: Sent<Partial<ContainerAnswer>>;
+  }[] = [];
   #graces = 0;
 
   constructor(race: Race, id: ContainerId) {
@@ -30,7 +34,10 @@ class OnOne {
 
   send(call: Name): Sent<unknown> {
     const shares = BigInt(this.#sent.length + 2);
-    const sent = call === 'end' ? this.#race.tell(() => this.#race.world.kernel.endInit(this.#id, 1)) : this.#race.send(() => this.#begin(call, shares));
+    const sent =
+      call === 'end'
+        ? this.#race.tell(() => this.#race.world.kernel.endInit(this.#id, 1))
+        : this.#race.send(() => this.#begin(call, shares));
     this.#sent.push({ call, shares, sent });
     return sent;
   }
@@ -61,7 +68,9 @@ class OnOne {
   }
 
   async #status(): Promise<Partial<ContainerAnswer>> {
-    const view = await this.#race.world.call('ContainerStatus', 1000, async (troupe) => troupe.directory.container(this.#id));
+    const view = await this.#race.world.call('ContainerStatus', 1000, async (troupe) =>
+      troupe.directory.container(this.#id),
+    );
     if (view?.listed !== true) return { outcome: 'notFound' };
     return { phase: view.criState, shares: view.spec.resources.cpuShares ?? NO_SHARES };
   }
@@ -81,9 +90,17 @@ class OnOne {
 }
 
 const shown = (history: readonly Operation<ContainerAnswer>[]): string =>
-  history.map(({ calledAt, answeredAt, answer }) => `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`).join('; ');
+  history
+    .map(
+      ({ calledAt, answeredAt, answer }) =>
+        `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`,
+    )
+    .join('; ');
 
-async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOne; readonly id: ContainerId; readonly end: () => Promise<void> }> {
+async function inPhase(
+  race: Race,
+  phase: Phase,
+): Promise<{ readonly calls: OnOne; readonly id: ContainerId; readonly end: () => Promise<void> }> {
   const sandboxId = await race.alone(() => race.run('pod'));
   const id = await race.alone(() => race.create(sandboxId, 'main'));
   if (phase !== 'created') await race.alone(() => race.client.start(id));
@@ -97,7 +114,10 @@ async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOn
     await race.answers();
     const history = calls.history();
     expect(history.at(-1)?.answer, shown(history)).toMatchObject({ call: 'status', outcome: 'notFound' });
-    expect(linearize(containerModel(phase, NO_SHARES), withItsStops(history)), `no order gives these answers: ${shown(history)}`).toBeDefined();
+    expect(
+      linearize(containerModel(phase, NO_SHARES), withItsStops(history)),
+      `no order gives these answers: ${shown(history)}`,
+    ).toBeDefined();
     await race.alone(() => race.client.removeSandbox(sandboxId));
   };
   return { calls, id, end };
@@ -107,26 +127,35 @@ async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOn
 async function atEachMoment(phase: Phase, first: Name, second: Name): Promise<number> {
   let moments = 0;
   for (let done = false; !done; moments += 1) {
-    await racing(`${first} and ${second} of one that is ${phase}, ${moments} steps apart`, 1, async (race) => {
-      const { calls, end } = await inPhase(race, phase);
-      const sent = calls.send(first);
-      for (let step = 0; step < moments; step += 1) await race.step();
-      done = sent.answeredAt !== undefined || (first === 'end' && calls.isTold());
-      calls.send(second);
-      await end();
-    });
+    await racing(
+      `${first} and ${second} of one that is ${phase}, ${moments} steps apart`,
+      1,
+      async (race) => {
+        const { calls, end } = await inPhase(race, phase);
+        const sent = calls.send(first);
+        for (let step = 0; step < moments; step += 1) await race.step();
+        done = sent.answeredAt !== undefined || (first === 'end' && calls.isTold());
+        calls.send(second);
+        await end();
+      },
+    );
   }
   return moments;
 }
 
 describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one container', () => {
-  const phases = PHASES.flatMap((phase) => NAMES.map((first) => [phase, first] as const)).filter(([phase, first]) => phase !== 'exited' || first !== 'end');
+  const phases = PHASES.flatMap((phase) => NAMES.map((first) => [phase, first] as const)).filter(
+    ([phase, first]) => phase !== 'exited' || first !== 'end',
+  );
 
-  it.each(phases)('all pairs: %s, %s is met by each call at each moment of its work, the final Remove as well; some order gives the answers', async (phase, first) => {
-    const moments = [];
-    for (const second of NAMES) moments.push(await atEachMoment(phase, first, second));
-    expect(Math.min(...moments)).toBeGreaterThan(2);
-  });
+  it.each(phases)(
+    'all pairs: %s, %s is met by each call at each moment of its work, the final Remove as well; some order gives the answers',
+    async (phase, first) => {
+      const moments = [];
+      for (const second of NAMES) moments.push(await atEachMoment(phase, first, second));
+      expect(Math.min(...moments)).toBeGreaterThan(2);
+    },
+  );
 
   it('a start that an update holds back, and a stop before it began: refused once the end is told, and not left waiting', async () => {
     await racing('update, start and stop', 1, async (race) => {
@@ -148,7 +177,10 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
       race.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: true });
       await race.alone(() => race.client.start(id));
       const stop = race.send(() => race.client.stop(id, 60_000));
-      await race.until(() => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace', 'it has its grace');
+      await race.until(
+        () => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace',
+        'it has its grace',
+      );
       for (const shares of [7n, 8n]) {
         const update = race.send(() => race.client.update(id, shares));
         await race.until(() => update.answeredAt !== undefined, 'the update has its answer');
@@ -162,21 +194,27 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
     });
   });
 
-  it.each(['stop', 'remove', 'end', 'update', 'status'] as const)('an update of one that has its grace is met by %s at each moment of its work; some order gives the answers', async (second) => {
-    for (let moments = 0, done = false; !done; moments += 1) {
-      await racing(`update within the grace and ${second}, ${moments} steps apart`, 1, async (race) => {
-        race.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: true });
-        const { calls, id, end } = await inPhase(race, 'running');
-        calls.send('stop');
-        await race.until(() => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace', 'it has its grace');
-        const update = calls.send('update');
-        for (let step = 0; step < moments; step += 1) await race.step();
-        done = update.answeredAt !== undefined;
-        calls.send(second);
-        await end();
-      });
-    }
-  });
+  it.each(['stop', 'remove', 'end', 'update', 'status'] as const)(
+    'an update of one that has its grace is met by %s at each moment of its work; some order gives the answers',
+    async (second) => {
+      for (let moments = 0, done = false; !done; moments += 1) {
+        await racing(`update within the grace and ${second}, ${moments} steps apart`, 1, async (race) => {
+          race.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: true });
+          const { calls, id, end } = await inPhase(race, 'running');
+          calls.send('stop');
+          await race.until(
+            () => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace',
+            'it has its grace',
+          );
+          const update = calls.send('update');
+          for (let step = 0; step < moments; step += 1) await race.step();
+          done = update.answeredAt !== undefined;
+          calls.send(second);
+          await end();
+        });
+      }
+    },
+  );
 
   it('all of them at once, some twice, in any order', async () => {
     for (let seed = 1; seed <= 100; seed += 1) {
@@ -197,9 +235,16 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
 
 describe('F72 a sandbox that is ended while it is being made, or while something is made in it', () => {
   /** The second call at each moment of the first; returns the answers to the first, one per moment. */
-  async function answersOf<T>(name: string, begin: (race: Race) => Promise<{ readonly first: () => Promise<T>; readonly second: () => Promise<unknown>; readonly end: (answer: Sent<T>) => Promise<void> }>): Promise<string[]> {
+  async function answersOf<T>(
+    name: string,
+    begin: (race: Race) => Promise<{
+      readonly first: () => Promise<T>;
+      readonly second: () => Promise<unknown>;
+      readonly end: (answer: Sent<T>) => Promise<void>;
+    }>,
+  ): Promise<string[]> {
     const answers: string[] = [];
-    for (let done = false; !done; ) {
+    for (let done = false; !done;) {
       await racing(`${name}, ${answers.length} steps apart`, 1, async (race) => {
         const { first, second, end } = await begin(race);
         const sent = race.send(first);
@@ -219,69 +264,88 @@ describe('F72 a sandbox that is ended while it is being made, or while something
   const ENDS = ['stopSandbox', 'removeSandbox'] as const;
   /** The one sandbox there is, listed or not. */
   const only = (race: Race): SandboxId | undefined => race.world.troupe?.directory.sandboxes()[0]?.id;
-  const livingOf = (race: Race): string[] => [...race.world.kernel.processes.values()].map(({ kind }) => kind);
+  const livingOf = (race: Race): string[] =>
+    [...race.world.kernel.processes.values()].map(({ kind }) => kind);
 
-  it.each(ENDS)('%s at each moment of RunPodSandbox: undone or told, never half of it; the name is free again', async (how) => {
-    const answers = await answersOf<SandboxId>(`RunPodSandbox and ${how}`, async (race) => ({
-      first: () => race.run('pod'),
-      second: async () => {
-        const id = only(race);
-        if (id !== undefined) await race.client[how](id);
-      },
-      end: async ({ value }) => {
-        const { directory } = race.world.troupe ?? expect.fail('no daemon');
-        if (value !== undefined && how === 'stopSandbox') {
-          // it was handed out: stopped, and there
-          expect(directory.sandbox(value)).toMatchObject({ ready: false, listed: true });
-          await race.alone(() => race.client.removeSandbox(value));
-        }
-        if (only(race) !== undefined) await race.alone(() => race.client.removeSandbox(only(race) ?? expect.fail('gone')));
-        expect(directory.sandboxes()).toEqual([]);
-        expect(race.world.kernel.objects()).toEqual([]);
-        const again = await race.alone(() => race.run('pod'));
-        expect(again).not.toBe(value);
-        await race.alone(() => race.client.removeSandbox(again));
-      },
-    }));
-    expect(answers).toContain('superseded');
-    expect(new Set(answers)).toEqual(new Set(['ok', 'superseded']));
-  });
-
-  it.each(ENDS)('%s at each moment of CreateContainer: refused or ended with it; nothing runs in the end, and no further one is made', async (how) => {
-    const answers = await answersOf<ContainerId>(`CreateContainer and ${how}`, async (race) => {
-      const sandboxId = await race.alone(() => race.run('pod'));
-      return {
-        first: () => race.create(sandboxId, 'main'),
-        second: () => race.client[how](sandboxId),
+  it.each(ENDS)(
+    '%s at each moment of RunPodSandbox: undone or told, never half of it; the name is free again',
+    async (how) => {
+      const answers = await answersOf<SandboxId>(`RunPodSandbox and ${how}`, async (race) => ({
+        first: () => race.run('pod'),
+        second: async () => {
+          const id = only(race);
+          if (id !== undefined) await race.client[how](id);
+        },
         end: async ({ value }) => {
-          expect(livingOf(race)).toEqual([]);
-          const refused = race.send(() => race.create(sandboxId, 'other'));
-          await race.answers();
-          expect(kindOf(refused.thrown)).toBe(how === 'stopSandbox' ? 'wrongState' : 'notFound');
-          if (value !== undefined && how === 'stopSandbox') expect(race.world.troupe?.directory.container(value)).toMatchObject({ criState: 'exited', listed: true });
-          await race.alone(() => race.client.removeSandbox(sandboxId));
+          const { directory } = race.world.troupe ?? expect.fail('no daemon');
+          if (value !== undefined && how === 'stopSandbox') {
+            // it was handed out: stopped, and there
+            expect(directory.sandbox(value)).toMatchObject({ ready: false, listed: true });
+            await race.alone(() => race.client.removeSandbox(value));
+          }
+          if (only(race) !== undefined)
+            await race.alone(() => race.client.removeSandbox(only(race) ?? expect.fail('gone')));
+          expect(directory.sandboxes()).toEqual([]);
           expect(race.world.kernel.objects()).toEqual([]);
+          const again = await race.alone(() => race.run('pod'));
+          expect(again).not.toBe(value);
+          await race.alone(() => race.client.removeSandbox(again));
         },
-      };
-    });
-    expect(answers).toContain('superseded');
-    expect([...new Set(answers)].filter((one) => !['ok', 'superseded', 'wrongState', 'notFound'].includes(one))).toEqual([]);
-  });
+      }));
+      expect(answers).toContain('superseded');
+      expect(new Set(answers)).toEqual(new Set(['ok', 'superseded']));
+    },
+  );
 
-  it.each(ENDS)('%s at each moment of StartContainer: started or refused; nothing runs in the end', async (how) => {
-    const answers = await answersOf<void>(`StartContainer and ${how}`, async (race) => {
-      const sandboxId = await race.alone(() => race.run('pod'));
-      const id = await race.alone(() => race.create(sandboxId, 'main'));
-      return {
-        first: () => race.client.start(id),
-        second: () => race.client[how](sandboxId),
-        end: async () => {
-          expect(livingOf(race)).toEqual([]);
-          await race.alone(() => race.client.removeSandbox(sandboxId));
-          expect(race.world.kernel.objects()).toEqual([]);
-        },
-      };
-    });
-    expect([...new Set(answers)].filter((one) => !['ok', 'wrongState', 'notFound'].includes(one))).toEqual([]);
-  });
+  it.each(ENDS)(
+    '%s at each moment of CreateContainer: refused or ended with it; nothing runs in the end, and no further one is made',
+    async (how) => {
+      const answers = await answersOf<ContainerId>(`CreateContainer and ${how}`, async (race) => {
+        const sandboxId = await race.alone(() => race.run('pod'));
+        return {
+          first: () => race.create(sandboxId, 'main'),
+          second: () => race.client[how](sandboxId),
+          end: async ({ value }) => {
+            expect(livingOf(race)).toEqual([]);
+            const refused = race.send(() => race.create(sandboxId, 'other'));
+            await race.answers();
+            expect(kindOf(refused.thrown)).toBe(how === 'stopSandbox' ? 'wrongState' : 'notFound');
+            if (value !== undefined && how === 'stopSandbox')
+              expect(race.world.troupe?.directory.container(value)).toMatchObject({
+                criState: 'exited',
+                listed: true,
+              });
+            await race.alone(() => race.client.removeSandbox(sandboxId));
+            expect(race.world.kernel.objects()).toEqual([]);
+          },
+        };
+      });
+      expect(answers).toContain('superseded');
+      expect(
+        [...new Set(answers)].filter((one) => !['ok', 'superseded', 'wrongState', 'notFound'].includes(one)),
+      ).toEqual([]);
+    },
+  );
+
+  it.each(ENDS)(
+    '%s at each moment of StartContainer: started or refused; nothing runs in the end',
+    async (how) => {
+      const answers = await answersOf<void>(`StartContainer and ${how}`, async (race) => {
+        const sandboxId = await race.alone(() => race.run('pod'));
+        const id = await race.alone(() => race.create(sandboxId, 'main'));
+        return {
+          first: () => race.client.start(id),
+          second: () => race.client[how](sandboxId),
+          end: async () => {
+            expect(livingOf(race)).toEqual([]);
+            await race.alone(() => race.client.removeSandbox(sandboxId));
+            expect(race.world.kernel.objects()).toEqual([]);
+          },
+        };
+      });
+      expect([...new Set(answers)].filter((one) => !['ok', 'wrongState', 'notFound'].includes(one))).toEqual(
+        [],
+      );
+    },
+  );
 });

@@ -53,7 +53,10 @@ export class Race {
       Object.assign(sent, what);
       this.#open.delete(sent);
     };
-    call().then((value) => answered({ value }), (thrown: unknown) => answered({ thrown }));
+    call().then(
+      (value) => answered({ value }),
+      (thrown: unknown) => answered({ thrown }),
+    );
     return sent;
   }
 
@@ -87,7 +90,8 @@ export class Race {
   async alone<T>(call: () => Promise<T>): Promise<T> {
     const sent = this.send(call);
     await this.answers();
-    if (sent.thrown !== undefined) throw new Error('a call with nothing beside it fails', { cause: sent.thrown });
+    if (sent.thrown !== undefined)
+      throw new Error('a call with nothing beside it fails', { cause: sent.thrown });
     return sent.value as T;
   }
 
@@ -110,7 +114,10 @@ export class Race {
   /** What is not empty, once all was removed. */
   async end(): Promise<void> {
     await this.alone(() => this.client.removeImage(IMAGE));
-    await this.until(() => this.#invariants.checkEmpty() === undefined, `the machine is empty: ${this.#invariants.checkEmpty()?.detail ?? ''}`);
+    await this.until(
+      () => this.#invariants.checkEmpty() === undefined,
+      `the machine is empty: ${this.#invariants.checkEmpty()?.detail ?? ''}`,
+    );
   }
 }
 
@@ -125,9 +132,14 @@ export async function racing(name: string, seed: number, act: (race: Race) => Pr
     await act(race);
     await race.end();
   };
-  const failure = await course().then(() => undefined, (thrown: unknown) => ({ thrown }));
+  const failure = await course().then(
+    () => undefined,
+    (thrown: unknown) => ({ thrown }),
+  );
   const [trapped] = takeTraps();
   if (failure === undefined && trapped === undefined) return;
   const why = failure === undefined ? trapped : String(failure.thrown);
-  throw new Error(`${name}, seed ${seed}: ${why}\n${race.world.scheduler.tail.slice(-40).join('\n')}`, { cause: failure?.thrown });
+  throw new Error(`${name}, seed ${seed}: ${why}\n${race.world.scheduler.tail.slice(-40).join('\n')}`, {
+    cause: failure?.thrown,
+  });
 }

@@ -10,10 +10,21 @@ export interface Around {
 
 const PORTS = ['journal', 'host', 'network', 'runtime', 'storage', 'images', 'checkpoints'] as const;
 /** Answer from memory, or only begin to watch: nothing that a crash could cut. */
-const NOT_EFFECTS: ReadonlySet<string> = new Set(['network.status', 'runtime.handlers', 'runtime.onExit', 'runtime.watch', 'runtime.isAlive', 'images.candidates', 'policy.scope']);
+const NOT_EFFECTS: ReadonlySet<string> = new Set([
+  'network.status',
+  'runtime.handlers',
+  'runtime.onExit',
+  'runtime.watch',
+  'runtime.isAlive',
+  'images.candidates',
+  'policy.scope',
+]);
 
 /** Effects of the janitor's rounds, which fall into any operation, and the operations that have them too. */
-const OF_JANITOR: Readonly<Record<string, readonly string[]>> = { 'host.observe': ['start'], 'storage.observe': ['start', 'RemoveImage'] };
+const OF_JANITOR: Readonly<Record<string, readonly string[]>> = {
+  'host.observe': ['start'],
+  'storage.observe': ['start', 'RemoveImage'],
+};
 
 /** `operation port.method`: what an effect is called among the crash points. */
 export function pairOf(operation: string, effect: string): string {

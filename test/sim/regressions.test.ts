@@ -21,30 +21,39 @@ function at(pair: string, when: 'before' | 'after', nth: number, act: Hook): Hoo
 }
 
 /** The first hook that has something to say. */
-const first = (...hooks: readonly Hook[]): Hook => (number, when, pair, world) => {
-  for (const hook of hooks) {
-    const said = hook(number, when, pair, world);
-    if (said !== undefined) return said;
-  }
-  return undefined;
-};
+const first =
+  (...hooks: readonly Hook[]): Hook =>
+  (number, when, pair, world) => {
+    for (const hook of hooks) {
+      const said = hook(number, when, pair, world);
+      if (said !== undefined) return said;
+    }
+    return undefined;
+  };
 
-const told = (failure: Failure | undefined): string => (failure === undefined ? '' : `${failure.invariant} ${failure.detail}`);
+const told = (failure: Failure | undefined): string =>
+  failure === undefined ? '' : `${failure.invariant} ${failure.detail}`;
 
 describe('bugs found by the simulation', () => {
   it('I5 a container whose exit is recorded is exited at once after a restart, whatever is left of it (seed 1)', async () => {
     let seen = false;
-    const { failure } = await runScenario(0, first(
-      at('StopContainer journal.append', 'after', 2, (_number, _when, _pair, world) => {
-        seen = true;
-        return die(world);
-      }),
-    ));
+    const { failure } = await runScenario(
+      0,
+      first(
+        at('StopContainer journal.append', 'after', 2, (_number, _when, _pair, world) => {
+          seen = true;
+          return die(world);
+        }),
+      ),
+    );
     expect([seen, told(failure)]).toStrictEqual([true, '']);
   });
 
   it('I5 a sandbox whose stop was not recorded before the crash was never told as not ready (seed 8)', async () => {
-    const { failure, world } = await runScenario(0, at('StopPodSandbox journal.append', 'before', 1, (_number, _when, _pair, now) => die(now)));
+    const { failure, world } = await runScenario(
+      0,
+      at('StopPodSandbox journal.append', 'before', 1, (_number, _when, _pair, now) => die(now)),
+    );
     expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
   });
 
@@ -57,7 +66,8 @@ describe('bugs found by the simulation', () => {
         world.sleep(25_000).then(() => {
           const [facts] = [...(world.ledger?.containers.values() ?? [])];
           recorded = facts?.exited !== undefined;
-        })),
+        }),
+      ),
     );
     const { failure } = await runScenario(0, hook);
     expect([recorded, told(failure)]).toStrictEqual([true, '']);
@@ -74,15 +84,21 @@ describe('bugs found by the simulation', () => {
 
   it('I2 layers whose removal failed with their image gone are deleted by the janitor (seed 103)', async () => {
     let refusals = 0;
-    const { failure } = await runScenario(0, at('RemoveImage storage.removeLayer', 'before', 1, () => {
-      refusals += 1;
-      return refused();
-    }));
+    const { failure } = await runScenario(
+      0,
+      at('RemoveImage storage.removeLayer', 'before', 1, () => {
+        refusals += 1;
+        return refused();
+      }),
+    );
     expect([refusals, told(failure)]).toStrictEqual([1, '']);
   });
 
-  it('I7 a slow append of the image\'s record is waited for: a record that lands later finds its layers (seed 288)', async () => {
-    const { failure, virtualMs } = await runScenario(0, at('PullImage journal.append', 'before', 1, (_number, _when, _pair, world) => world.sleep(120_000)));
+  it("I7 a slow append of the image's record is waited for: a record that lands later finds its layers (seed 288)", async () => {
+    const { failure, virtualMs } = await runScenario(
+      0,
+      at('PullImage journal.append', 'before', 1, (_number, _when, _pair, world) => world.sleep(120_000)),
+    );
     expect(told(failure)).toBe('');
     expect(virtualMs).toBeGreaterThan(120_000);
   });
@@ -94,7 +110,8 @@ describe('bugs found by the simulation', () => {
         const init = [...world.kernel.processes.values()].find((one) => one.kind === 'init');
         killed = init !== undefined;
         world.kernel.endInit((init?.owner ?? '') as ContainerId, 137);
-      }));
+      }),
+    );
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
     expect([killed, told(failure)]).toStrictEqual([true, '']);
   });
@@ -103,13 +120,23 @@ describe('bugs found by the simulation', () => {
     const ids: unknown[] = [];
     const again = async (world: World): Promise<void> => {
       const view = world.troupe?.directory.containers()[0];
-      if (view !== undefined) ids.push(await world.call('CreateContainer', 240_000, (troupe, call) => troupe.createContainer(view.spec, call)).catch(String));
+      if (view !== undefined)
+        ids.push(
+          await world
+            .call('CreateContainer', 240_000, (troupe, call) => troupe.createContainer(view.spec, call))
+            .catch(String),
+        );
     };
     const hook = at('CreateContainer runtime.create', 'after', 1, (_number, _when, _pair, world) =>
       world.sleep(110).then(() => {
-        for (const { kind, owner } of world.kernel.processes.values()) if (kind === 'init') world.kernel.endInit(owner, 137);
-        void world.sleep(40).then(() => again(world)).then(() => again(world));
-      }));
+        for (const { kind, owner } of world.kernel.processes.values())
+          if (kind === 'init') world.kernel.endInit(owner, 137);
+        void world
+          .sleep(40)
+          .then(() => again(world))
+          .then(() => again(world));
+      }),
+    );
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
     expect(told(failure)).toBe('');
     expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0]]);
@@ -136,33 +163,58 @@ describe('bugs found by the simulation', () => {
   });
 
   const bytes = Array.from({ length: LAYER_BYTES + 1 }, (_, byte) => byte);
-  it.each(bytes.flatMap((byte) => [[byte, 'lives on'], [byte, 'dies']] as const))('F07 F60 a registry that breaks off after %i bytes of a layer, and a daemon that %s: no byte is sent twice', async (byte, then) => {
-    const hook = first(
-      at('PullImage images.fetchLayer', 'before', 1, (_number, _when, _pair, world) => void (world.kernel.breaksOffAt = byte)),
-      at('PullImage images.fetchLayer', 'after', 1, (_number, _when, _pair, world) => (then === 'dies' ? die(world) : undefined)),
-    );
-    const { failure, world } = await runScenario(0, hook);
-    expect([world.crashes, told(failure), world.kernel.breaksOffAt]).toStrictEqual([then === 'dies' ? 1 : 0, '', undefined]);
-    // an image that was removed is fetched again, as a whole
-    expect([...world.kernel.served.values()].filter((sent) => sent % LAYER_BYTES !== 0)).toStrictEqual([]);
-  });
+  it.each(
+    bytes.flatMap(
+      (byte) =>
+        [
+          [byte, 'lives on'],
+          [byte, 'dies'],
+        ] as const,
+    ),
+  )(
+    'F07 F60 a registry that breaks off after %i bytes of a layer, and a daemon that %s: no byte is sent twice',
+    async (byte, then) => {
+      const hook = first(
+        at(
+          'PullImage images.fetchLayer',
+          'before',
+          1,
+          (_number, _when, _pair, world) => void (world.kernel.breaksOffAt = byte),
+        ),
+        at('PullImage images.fetchLayer', 'after', 1, (_number, _when, _pair, world) =>
+          then === 'dies' ? die(world) : undefined,
+        ),
+      );
+      const { failure, world } = await runScenario(0, hook);
+      expect([world.crashes, told(failure), world.kernel.breaksOffAt]).toStrictEqual([
+        then === 'dies' ? 1 : 0,
+        '',
+        undefined,
+      ]);
+      // an image that was removed is fetched again, as a whole
+      expect([...world.kernel.served.values()].filter((sent) => sent % LAYER_BYTES !== 0)).toStrictEqual([]);
+    },
+  );
 
   it.each([
     ['the pause process', 1, 'pause'],
     ['the network namespace', 0, 'net'],
     ['the IPC namespace', 0, 'ipc'],
-  ] as const)('F57 F85 I10 a ready sandbox that loses %s is not ready within 5 s; the next attempt runs', async (_what, scenario, part) => {
-    let ready: boolean | undefined;
-    const hook = at('StartContainer journal.append', 'after', 1, (_number, _when, _pair, world) => {
-      const [sandbox] = world.troupe?.directory.sandboxes() ?? [];
-      if (sandbox !== undefined) world.kernel.breakSandbox(sandbox.id, part);
-      return world.sleep(5000).then(() => {
-        ready = sandbox === undefined ? undefined : world.troupe?.directory.sandbox(sandbox.id)?.ready;
+  ] as const)(
+    'F57 F85 I10 a ready sandbox that loses %s is not ready within 5 s; the next attempt runs',
+    async (_what, scenario, part) => {
+      let ready: boolean | undefined;
+      const hook = at('StartContainer journal.append', 'after', 1, (_number, _when, _pair, world) => {
+        const [sandbox] = world.troupe?.directory.sandboxes() ?? [];
+        if (sandbox !== undefined) world.kernel.breakSandbox(sandbox.id, part);
+        return world.sleep(5000).then(() => {
+          ready = sandbox === undefined ? undefined : world.troupe?.directory.sandbox(sandbox.id)?.ready;
+        });
       });
-    });
-    const { failure } = await runScenario(scenario, hook);
-    expect([ready, told(failure)]).toStrictEqual([false, '']);
-  });
+      const { failure } = await runScenario(scenario, hook);
+      expect([ready, told(failure)]).toStrictEqual([false, '']);
+    },
+  );
 
   it('I15 the undo of a cut off checkpoint survives a power loss that follows it: no part comes back (seeds 1223, 20099, 20471)', async () => {
     const hook = first(
@@ -174,7 +226,9 @@ describe('bugs found by the simulation', () => {
   });
 
   it('I15 of a pod whose checkpoint is cut off by a power loss there are all archives or none', async () => {
-    const hook = at('CheckpointPod criu.publish', 'after', 1, (_number, _when, _pair, world) => die(world, true));
+    const hook = at('CheckpointPod criu.publish', 'after', 1, (_number, _when, _pair, world) =>
+      die(world, true),
+    );
     const { failure, world } = await runScenario(34, hook);
     expect([world.powerLosses, told(failure)]).toStrictEqual([1, '']);
   });
@@ -183,7 +237,11 @@ describe('bugs found by the simulation', () => {
     let images = -1;
     const hook = at('CreateContainer criu.import', 'before', 1, (_number, _when, _pair, world) => {
       world.history.images.clear();
-      const call = { cause: { requestId: 'other', origin: 'RemoveImage' }, signal: new AbortController().signal, deadlineMonoMs: undefined };
+      const call = {
+        cause: { requestId: 'other', origin: 'RemoveImage' },
+        signal: new AbortController().signal,
+        deadlineMonoMs: undefined,
+      };
       return world.troupe?.removeImage(CHECKPOINT, call).then(() => void (images = world.kernel.layers.size));
     });
     const { failure } = await runScenario(33, hook);
@@ -193,13 +251,16 @@ describe('bugs found by the simulation', () => {
   it.each([
     ['its root file system', 'storage.unmountRootfs'],
     ['its checkpoint', 'criu.dropImages'],
-  ])('I1 a restore that failed, killed after %s was gone and before its end was on record: it has ended (seeds 5652, 16560)', async (_what, step) => {
-    const hook = first(
-      at('StartContainer criu.unmark', 'before', 1, refused),
-      at('StartContainer journal.append', 'before', 1, refused),
-      at(`StartContainer ${step}`, 'after', 1, (_number, _when, _pair, world) => die(world)),
-    );
-    const { failure, world } = await runScenario(33, hook);
-    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
-  });
+  ])(
+    'I1 a restore that failed, killed after %s was gone and before its end was on record: it has ended (seeds 5652, 16560)',
+    async (_what, step) => {
+      const hook = first(
+        at('StartContainer criu.unmark', 'before', 1, refused),
+        at('StartContainer journal.append', 'before', 1, refused),
+        at(`StartContainer ${step}`, 'after', 1, (_number, _when, _pair, world) => die(world)),
+      );
+      const { failure, world } = await runScenario(33, hook);
+      expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+    },
+  );
 });

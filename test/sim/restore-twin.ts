@@ -16,21 +16,28 @@ export function restoreTwin(stage: CheckpointStage): Pick<CheckpointPort, 'impor
         () => void restores.set(id, { hasImages: false, isMarked: false }),
         () => {
           // its image was there when the container was begun (F08)
-          if ('layer' in restore.from && !kernel.layers.has(restore.from.layer)) kernel.wrongs.push(`layer ${restore.from.layer} deleted while ${id} is restored from it`);
-          if (digestOf(archiveAt(kernel, restore.from, attempted)) !== restore.digest) fail('invalidRequest', `${attempted}: read checkpoint: it is another one`, { subject: id });
+          if ('layer' in restore.from && !kernel.layers.has(restore.from.layer))
+            kernel.wrongs.push(`layer ${restore.from.layer} deleted while ${id} is restored from it`);
+          if (digestOf(archiveAt(kernel, restore.from, attempted)) !== restore.digest)
+            fail('invalidRequest', `${attempted}: read checkpoint: it is another one`, { subject: id });
           restores.set(id, { hasImages: true, isMarked: false });
         },
       ]);
       // its files are brought in by the same reader, from where it has put them
-      await stage.step('importFiles', fx, [() => {
-        const rootfs = kernel.rootfs.get(id);
-        if (rootfs?.mounted !== true) kernel.wrongs.push(`files for ${id} without a root file system`);
-        if (rootfs !== undefined) rootfs.files = archiveAt(kernel, restore.from, attempted).files;
-      }]);
+      await stage.step('importFiles', fx, [
+        () => {
+          const rootfs = kernel.rootfs.get(id);
+          if (rootfs?.mounted !== true) kernel.wrongs.push(`files for ${id} without a root file system`);
+          if (rootfs !== undefined) rootfs.files = archiveAt(kernel, restore.from, attempted).files;
+        },
+      ]);
     },
     restore: async ({ id, spec }, fx) => {
       const here = restores.get(id);
-      if (here?.hasImages !== true) return fail('notFound', `restore container ${id}: its checkpoint is not there any more`, { subject: id });
+      if (here?.hasImages !== true)
+        return fail('notFound', `restore container ${id}: its checkpoint is not there any more`, {
+          subject: id,
+        });
       let init: ProcessIdentity | undefined;
       try {
         await stage.step('mark', fx, [() => void (here.isMarked = true)]);
@@ -60,7 +67,8 @@ export function restoreTwin(stage: CheckpointStage): Pick<CheckpointPort, 'impor
 }
 
 function launch({ kernel }: CheckpointStage, id: ContainerId): void {
-  if (!kernel.bundles.has(id)) fail('notFound', `restore container ${id}: no bundle was written for it`, { subject: id });
+  if (!kernel.bundles.has(id))
+    fail('notFound', `restore container ${id}: no bundle was written for it`, { subject: id });
   if (kernel.processOf('monitor', id) !== undefined) kernel.wrongs.push(`a second monitor of ${id}`);
   kernel.spawn('monitor', id);
   kernel.logs.open(id);

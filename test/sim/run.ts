@@ -69,7 +69,8 @@ export async function run(options: RunOptions): Promise<RunResult> {
   }
   const [trapped] = takeTraps();
   if (trapped !== undefined) broken ??= { invariant: 'traps', detail: trapped };
-  if (unhandled[0] !== undefined) broken ??= { invariant: 'I18', detail: `unhandled rejection: ${unhandled[0]}` };
+  if (unhandled[0] !== undefined)
+    broken ??= { invariant: 'I18', detail: `unhandled rejection: ${unhandled[0]}` };
   const { steps, tail, nowMs, hash } = world.scheduler;
   const failure = broken === undefined ? undefined : { ...broken, seed: options.seed, step: steps, tail };
   return { failure, steps, virtualMs: nowMs, hash, world };
@@ -88,12 +89,25 @@ class Course {
     this.#invariants = new Invariants(world);
     const manners = options.manners ?? POLITE;
     for (const plan of options.pods) this.#begin(plan, manners);
-    this.#chaos = options.chaos === true ? new Chaos(world, randomStream(options.seed, 'chaos'), randomStream(options.seed, 'rare chaos'), manners.deadlineMs) : undefined;
+    this.#chaos =
+      options.chaos === true
+        ? new Chaos(
+            world,
+            randomStream(options.seed, 'chaos'),
+            randomStream(options.seed, 'rare chaos'),
+            manners.deadlineMs,
+          )
+        : undefined;
     void this.#chaos?.work();
   }
 
   #begin(plan: PodPlan, manners: Manners): PodWorker {
-    const worker = new PodWorker(this.#world, plan, randomStream(this.#options.seed, `worker ${plan.name}`), manners);
+    const worker = new PodWorker(
+      this.#world,
+      plan,
+      randomStream(this.#options.seed, `worker ${plan.name}`),
+      manners,
+    );
     this.#workers.push(worker);
     void worker.work();
     return worker;
@@ -112,7 +126,8 @@ class Course {
 
   /** One step and the cheap rows. */
   async #step(): Promise<Broken | undefined> {
-    if (!(await this.#world.scheduler.step())) return { invariant: 'I18', detail: 'nothing can happen any more' };
+    if (!(await this.#world.scheduler.step()))
+      return { invariant: 'I18', detail: 'nothing can happen any more' };
     return this.#invariants.check();
   }
 
@@ -131,7 +146,11 @@ class Course {
     const patientUntil = this.#options.waitsForUnclaimed === true ? scheduler.nowMs + UNCLAIMED_MS : 0;
     return (
       (await this.#until(() => scheduler.nowMs >= patientUntil, EMPTY_WITHIN_MS, 'time has passed')) ??
-      (await this.#until(() => this.#workers.every((worker) => worker.done), DONE_WITHIN_MS, 'the pods are done')) ??
+      (await this.#until(
+        () => this.#workers.every((worker) => worker.done),
+        DONE_WITHIN_MS,
+        'the pods are done',
+      )) ??
       (await this.#until(this.#cleaner(), EMPTY_WITHIN_MS, 'the machine is empty'))
     );
   }
@@ -167,7 +186,10 @@ class Course {
         clean()
           .catch((thrown: unknown) => world.history.note(`cleaner: ${String(thrown)}`))
           .then(() => world.sleep(1000))
-          .then(() => (busy = false), () => undefined);
+          .then(
+            () => (busy = false),
+            () => undefined,
+          );
       }
       return false;
     };

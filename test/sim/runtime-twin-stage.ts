@@ -75,7 +75,8 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
     memoryLimit: ({ id }) => kernel.limits.get(id)?.memoryLimitBytes,
     close: async () => {
       stage.heal();
-      for (const { id } of (await port.observe(FX)).containers) await port.destroy({ ...container('zero'), id }, FX);
+      for (const { id } of (await port.observe(FX)).containers)
+        await port.destroy({ ...container('zero'), id }, FX);
       await port.destroyPause(stage.pause, FX);
       refuseLeftovers(kernel);
     },
@@ -86,7 +87,8 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
 /** Throws when more than files and root file systems is there. */
 export function refuseLeftovers(kernel: Kernel): void {
   const left = kernel.objects().filter(({ kind }) => kind !== 'files' && kind !== 'rootfs');
-  if (left.length > 0) throw new Error(`left: ${left.map(({ kind, owner }) => `${kind} of ${owner}`).join(', ')}`);
+  if (left.length > 0)
+    throw new Error(`left: ${left.map(({ kind, owner }) => `${kind} of ${owner}`).join(', ')}`);
 }
 
 /** The wish for the n-th container. */
@@ -94,8 +96,18 @@ export function wishOf(pod: SandboxInput, n: number): Wish {
   const [image] = REFERENCES.map(imageOf);
   if (image === undefined) throw new Error('no image');
   return {
-    id: n.toString(16).padStart(64, '0') as ContainerId, handler: '', sandboxId: pod.id, sandbox: pod.spec, image: image.config, pidNamespaceOf: undefined,
-    spec: containerSpec({ sandboxId: pod.id, name: 'c', attempt: n }, { sharedPid: false, hostNetwork: false }, image.id, ''),
+    id: n.toString(16).padStart(64, '0') as ContainerId,
+    handler: '',
+    sandboxId: pod.id,
+    sandbox: pod.spec,
+    image: image.config,
+    pidNamespaceOf: undefined,
+    spec: containerSpec(
+      { sandboxId: pod.id, name: 'c', attempt: n },
+      { sharedPid: false, hostNetwork: false },
+      image.id,
+      '',
+    ),
     effective: { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   };
 }

@@ -19,7 +19,11 @@ type Listener = (id: ContainerId, exit: ExitFact) => void;
 export function runtimeTwin(kernel: Kernel, outside: Outside, epoch: number): RuntimePort {
   const witness = new Witness(kernel, outside, epoch);
   kernel.onExit = (id) => witness.tell(id as ContainerId);
-  return { ...ofContainers(kernel, outside, epoch, witness), ...ofPauses(kernel, outside, epoch), ...looks(kernel, outside, epoch, witness) };
+  return {
+    ...ofContainers(kernel, outside, epoch, witness),
+    ...ofPauses(kernel, outside, epoch),
+    ...looks(kernel, outside, epoch, witness),
+  };
 }
 
 /** Tells exits at least once, and often twice: by the exit file and by the end of the process. */
@@ -82,7 +86,19 @@ class Witness {
 
 type OfContainers = Pick<
   RuntimePort,
-  'writeBundle' | 'create' | 'start' | 'update' | 'kill' | 'killAll' | 'delete' | 'destroy' | 'readExit' | 'forgetExit' | 'reopenLog' | 'execSync' | 'watch'
+  | 'writeBundle'
+  | 'create'
+  | 'start'
+  | 'update'
+  | 'kill'
+  | 'killAll'
+  | 'delete'
+  | 'destroy'
+  | 'readExit'
+  | 'forgetExit'
+  | 'reopenLog'
+  | 'execSync'
+  | 'watch'
 >;
 
 function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): OfContainers {
@@ -91,7 +107,11 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
   return {
     writeBundle: ({ id, sandboxId, handler }, fx) =>
       call('runtime.writeBundle', fx, [() => writeBundle(kernel, id, sandboxId, handler)], () => ({
-        uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '',
+        uid: 0,
+        gid: 0,
+        supplementalGroups: [],
+        stopSignal: 'SIGTERM',
+        logPath: '',
       })),
     create: ({ id, spec }, fx) => {
       let init: ProcessIdentity | undefined;
@@ -117,10 +137,16 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
     },
     start: ({ id, handler }, fx) => call('runtime.start', fx, [() => start(kernel, id, handler)], done),
     update: (input, fx) => update(kernel, input, (parts) => call('runtime.update', fx, parts, done)),
-    kill: ({ id, init, signal }, fx) => call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
+    kill: ({ id, init, signal }, fx) =>
+      call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
     killAll: ({ id, spec, init }, fx) => {
       const isUnborn = init === undefined && spec.restore !== undefined;
-      return call('runtime.killAll', fx, [() => (isUnborn ? endUnborn(kernel, id, witness, outside) : void kernel.killHard(id))], done);
+      return call(
+        'runtime.killAll',
+        fx,
+        [() => (isUnborn ? endUnborn(kernel, id, witness, outside) : void kernel.killHard(id))],
+        done,
+      );
     },
     delete: ({ id }, fx) => call('runtime.delete', fx, [() => deleteState(kernel, id)], done),
     destroy: ({ id }, fx) => {
@@ -143,12 +169,15 @@ function refuse(kernel: Kernel, kind: 'notFound' | 'outside', message: string): 
 }
 
 function knows(handler: string): void {
-  if (!HANDLERS.includes(handler)) fail('notFound', `use runtime handler ${handler}: it is not configured`, { subject: handler });
+  if (!HANDLERS.includes(handler))
+    fail('notFound', `use runtime handler ${handler}: it is not configured`, { subject: handler });
 }
 
 /** Init alone is signalled, and only while it is that very process. */
 function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: string): void {
-  const number = signalNumber(signal) ?? fail('invalidRequest', `signal container ${id}: there is no signal ${signal}`, { subject: id });
+  const number =
+    signalNumber(signal) ??
+    fail('invalidRequest', `signal container ${id}: there is no signal ${signal}`, { subject: id });
   if (!kernel.lives(init)) return;
   if (number === 9) kernel.killHard(id);
   else kernel.terminate(id, init);
@@ -163,7 +192,8 @@ function endUnborn(kernel: Kernel, id: ContainerId, witness: Witness, { schedule
 
 /** The driver asks for it where the monitor has another file than the one at the path: it would put an empty one over it. */
 function reopenLog(kernel: Kernel, id: ContainerId): void {
-  if (kernel.processOf('monitor', id) === undefined) fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
+  if (kernel.processOf('monitor', id) === undefined)
+    fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
   if (!kernel.logs.isCurrent(id)) kernel.logs.reopen(id);
   // it goes on in the new one
   kernel.speak(id, kernel.program(id).lastLines ?? 1);
@@ -171,8 +201,10 @@ function reopenLog(kernel: Kernel, id: ContainerId): void {
 
 function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId, handler: string): void {
   knows(handler);
-  if (kernel.rootfs.get(id)?.mounted !== true) kernel.wrongs.push(`bundle of ${id} without a root file system`);
-  if (!kernel.files.has(sandboxId)) kernel.wrongs.push(`bundle of ${id} in sandbox ${sandboxId}, which has no files`);
+  if (kernel.rootfs.get(id)?.mounted !== true)
+    kernel.wrongs.push(`bundle of ${id} without a root file system`);
+  if (!kernel.files.has(sandboxId))
+    kernel.wrongs.push(`bundle of ${id} in sandbox ${sandboxId}, which has no files`);
   kernel.bundles.add(id);
 }
 
@@ -193,15 +225,18 @@ function update(
   let touched = false;
   const set = (change: (old: Resources) => Resources) => (): void => {
     const old = kernel.limits.get(id);
-    if (old === undefined || kernel.processOf('init', id) === undefined) return fail('outside', `runc update ${id}: it does not run`);
+    if (old === undefined || kernel.processOf('init', id) === undefined)
+      return fail('outside', `runc update ${id}: it does not run`);
     touched = true;
     kernel.limits.set(id, change(old));
   };
   const look = (): void => {
-    if (!kernel.bundles.has(id)) fail('notFound', `update container ${id}: it has no bundle`, { subject: id });
+    if (!kernel.bundles.has(id))
+      fail('notFound', `update container ${id}: it has no bundle`, { subject: id });
     const used = kernel.program(id).memoryBytes ?? 0n;
     const limit = resources.memoryLimitBytes ?? 0n;
-    if (limit > 0n && used > limit) fail('wrongState', `update container ${id}: it uses ${used} bytes of memory`, { subject: id });
+    if (limit > 0n && used > limit)
+      fail('wrongState', `update container ${id}: it uses ${used} bytes of memory`, { subject: id });
   };
   const result = call([
     look,
@@ -242,7 +277,11 @@ function isStuck(kernel: Kernel, id: ContainerId): boolean {
   return kernel.isStuck(id) && !kernel.killHard(id);
 }
 
-function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<RuntimePort, 'startPause' | 'destroyPause'> {
+function ofPauses(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+): Pick<RuntimePort, 'startPause' | 'destroyPause'> {
   const call = outside.life(epoch);
   return {
     startPause: ({ id }, fx) => {
@@ -255,29 +294,59 @@ function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<Runtime
         kernel.kill('pause', id);
         kernel.pauseBundles.delete(id);
       };
-      return call('runtime.startPause', fx, [() => kernel.pauseBundles.add(id), spawn], () => pause ?? fail('bug', 'no pause process'), tidy);
+      return call(
+        'runtime.startPause',
+        fx,
+        [() => kernel.pauseBundles.add(id), spawn],
+        () => pause ?? fail('bug', 'no pause process'),
+        tidy,
+      );
     },
     destroyPause: ({ id }, fx) =>
-      call('runtime.destroyPause', fx, [() => kernel.kill('pause', id), () => kernel.pauseBundles.delete(id)], () => undefined),
+      call(
+        'runtime.destroyPause',
+        fx,
+        [() => kernel.kill('pause', id), () => kernel.pauseBundles.delete(id)],
+        () => undefined,
+      ),
   };
 }
 
-function looks(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): Pick<RuntimePort, 'handlers' | 'onExit' | 'isAlive' | 'observe'> {
+function looks(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  witness: Witness,
+): Pick<RuntimePort, 'handlers' | 'onExit' | 'isAlive' | 'observe'> {
   return {
-    handlers: () => HANDLERS.map((name) => ({ name, ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true })),
+    handlers: () =>
+      HANDLERS.map((name) => ({
+        name,
+        ready: true,
+        reason: '',
+        recursiveReadOnlyMounts: true,
+        userNamespaces: true,
+      })),
     isAlive: (process) => kernel.lives(process),
     onExit: (listener) => witness.listen(listener),
     observe: (fx) =>
       outside.call(epoch, 'runtime.observe', fx, [], () => ({
         containers: containerIds(kernel).map((id) => factsOf(kernel, id)),
-        pauses: [...kernel.pauseBundles].map((id) => ({ id: id as SandboxId, process: kernel.processOf('pause', id)?.identity })),
+        pauses: [...kernel.pauseBundles].map((id) => ({
+          id: id as SandboxId,
+          process: kernel.processOf('pause', id)?.identity,
+        })),
       })),
   };
 }
 
 function containerIds(kernel: Kernel): ContainerId[] {
-  const monitors = [...kernel.processes.values()].filter((one) => one.kind !== 'pause').map((one) => one.owner);
-  return [...new Set([...kernel.bundles, ...kernel.runtimeStates.keys(), ...kernel.exitFiles.keys(), ...monitors])] as ContainerId[];
+  const monitors = [...kernel.processes.values()]
+    .filter((one) => one.kind !== 'pause')
+    .map((one) => one.owner);
+  return [
+    ...new Set([...kernel.bundles, ...kernel.runtimeStates.keys(), ...kernel.exitFiles.keys(), ...monitors]),
+  ] as ContainerId[];
 }
 
 function factsOf(kernel: Kernel, id: ContainerId): RuntimeFacts {

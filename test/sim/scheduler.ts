@@ -157,7 +157,9 @@ export class Scheduler {
   /** Lets one thing happen; false when nothing is left that could. */
   async step(): Promise<boolean> {
     const timer = this.#nextTimer();
-    const due = timer !== undefined && (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
+    const due =
+      timer !== undefined &&
+      (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
     const item = this.#items.length > 0 && !due ? this.#take() : undefined;
     if (item === undefined && timer === undefined) return false;
     this.steps += 1;
@@ -192,7 +194,8 @@ export class Scheduler {
 
   #takeFirst(ranks: Ranks): Item | undefined {
     let first: Item | undefined;
-    for (const item of this.#items) if (first === undefined || ranks.of(item.label) > ranks.of(first.label)) first = item;
+    for (const item of this.#items)
+      if (first === undefined || ranks.of(item.label) > ranks.of(first.label)) first = item;
     if (first === undefined) return undefined;
     ranks.passed(first.label, this.steps);
     this.#items.splice(this.#items.indexOf(first), 1);
@@ -202,7 +205,8 @@ export class Scheduler {
   #nextTimer(): Timer | undefined {
     let next: Timer | undefined;
     for (const timer of this.#timers) {
-      if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.tie < next.tie)) next = timer;
+      if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.tie < next.tie))
+        next = timer;
     }
     return next;
   }

@@ -17,7 +17,8 @@ describe('seeded worlds', () => {
       const result = await runSeed(seed, { inspect: tally.coverage.inspect });
       const { failure, hash } = result;
       tally.add(result);
-      if (failure !== undefined) failures.push(`seed=${seed} step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
+      if (failure !== undefined)
+        failures.push(`seed=${seed} step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
       if (seed % 100 === 0) expect([seed, (await runSeed(seed)).hash]).toStrictEqual([seed, hash]);
     }
     expect(failures).toStrictEqual([]);
@@ -31,7 +32,8 @@ describe('seeded worlds', () => {
     const failures: string[] = [];
     for (let seed = 1; seed <= PCT_SEEDS; seed += 1) {
       const { failure, hash } = await runSeed(seed, { mode: 'pct' });
-      if (failure !== undefined) failures.push(`seed=${seed} step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
+      if (failure !== undefined)
+        failures.push(`seed=${seed} step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
       if (seed === PCT_SEEDS) expect((await runSeed(seed, { mode: 'pct' })).hash).toBe(hash);
     }
     expect(failures).toStrictEqual([]);

@@ -47,7 +47,10 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   return {
     seed,
     mutant,
-    pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({ ...drawPod(random, n), ...drawCheckpoints(seed, n) })),
+    pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({
+      ...drawPod(random, n),
+      ...drawCheckpoints(seed, n),
+    })),
     manners: {
       duplicates: random.chance(0.5) ? 0.2 : 0,
       deadlineMs: () => (impatient && deadlines.chance(0.4) ? 5 + deadlines.int(200) : 240_000),
@@ -68,7 +71,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
 
 /** A swarm: each kind is on in some seeds only, with a rate of its own (reliability.md E2). */
 function drawTroubles(random: Random, mutant: Mutant): Troubles {
-  const sometimes = (chance: number, most: number): number => (random.chance(chance) ? random.next() * most : 0);
+  const sometimes = (chance: number, most: number): number =>
+    random.chance(chance) ? random.next() * most : 0;
   const drawn = {
     crash: sometimes(0.6, 0.02),
     power: sometimes(0.4, 0.008),
@@ -103,7 +107,9 @@ function drawPod(random: Random, n: number): PodPlan {
 /** Of few pods, so that most of what is covered stays the life of an ordinary one. */
 function drawCheckpoints(seed: number, n: number): Pick<PodPlan, 'checkpoints'> {
   const random = randomStream(seed, `checkpoints ${n}`);
-  return random.chance(0.2) ? { checkpoints: random.pick(['container', 'container', 'image', 'pod'] as const) } : {};
+  return random.chance(0.2)
+    ? { checkpoints: random.pick(['container', 'container', 'image', 'pod'] as const) }
+    : {};
 }
 
 function begin(world: World, seed: number, troubles: Troubles): void {
@@ -143,7 +149,9 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
   if (dice.chance(troubles.initDies)) {
     const all = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
     // an end before anybody was handed the id is rare by itself
-    const unclaimed = all.filter(({ owner }) => world.troupe?.directory.container(owner as ContainerId)?.claimed === false);
+    const unclaimed = all.filter(
+      ({ owner }) => world.troupe?.directory.container(owner as ContainerId)?.claimed === false,
+    );
     const inits = unclaimed.length > 0 ? unclaimed : all;
     if (inits.length > 0) {
       world.made.initKilled += 1;
@@ -175,5 +183,6 @@ function killMonitor(world: World, dice: Random): void {
 function breakOne(world: World, dice: Random): void {
   const pinned = [...world.kernel.pins.keys()];
   if (pinned.length === 0) return;
-  if (world.kernel.breakSandbox(dice.pick(pinned), dice.pick(['pause', 'net', 'ipc'] as const))) world.made.sandboxBroken += 1;
+  if (world.kernel.breakSandbox(dice.pick(pinned), dice.pick(['pause', 'net', 'ipc'] as const)))
+    world.made.sandboxBroken += 1;
 }

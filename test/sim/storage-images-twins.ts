@@ -11,7 +11,11 @@ import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
 /** Of so many trees: each as large as the other. */
-const usageOf = (trees: number): FilesystemUsage => ({ mountpoint: '/var/lib', usedBytes: BigInt(trees), inodesUsed: BigInt(trees) });
+const usageOf = (trees: number): FilesystemUsage => ({
+  mountpoint: '/var/lib',
+  usedBytes: BigInt(trees),
+  inodesUsed: BigInt(trees),
+});
 
 /** The store. A missing layer is the driver's refusal; a layer that is deleted below a user is a wrong. */
 export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): StoragePort {
@@ -22,23 +26,35 @@ export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): St
       const make = (): void => {
         if (kernel.rootfs.get(id)?.mounted === true) return;
         const missing = layers.find((layer) => !kernel.layers.has(layer));
-        if (missing !== undefined) fail('notFound', `root file system of ${id}: layer ${missing} is not here`, { subject: missing });
+        if (missing !== undefined)
+          fail('notFound', `root file system of ${id}: layer ${missing} is not here`, { subject: missing });
         // what the container wrote is there until the root file system is removed
         kernel.rootfs.set(id, { mounted: false, layers, files: kernel.rootfs.get(id)?.files ?? 0 });
       };
       return call('storage.mountRootfs', fx, [make, () => setMounted(kernel, id, true)], done);
     },
-    unmountRootfs: ({ id }, fx) => call('storage.unmountRootfs', fx, [() => setMounted(kernel, id, false)], done),
+    unmountRootfs: ({ id }, fx) =>
+      call('storage.unmountRootfs', fx, [() => setMounted(kernel, id, false)], done),
     removeRootfs: ({ id }, fx) =>
-      call('storage.removeRootfs', fx, [() => setMounted(kernel, id, false), () => kernel.rootfs.delete(id)], done),
-    removeLayer: ({ diffId }, fx) => call('storage.removeLayer', fx, [() => removeLayer(kernel, diffId)], done),
+      call(
+        'storage.removeRootfs',
+        fx,
+        [() => setMounted(kernel, id, false), () => kernel.rootfs.delete(id)],
+        done,
+      ),
+    removeLayer: ({ diffId }, fx) =>
+      call('storage.removeLayer', fx, [() => removeLayer(kernel, diffId)], done),
     removePartials: (fx) => call('storage.removePartials', fx, [() => kernel.partials.clear()], done),
     observe: (fx) =>
       call('storage.observe', fx, [], () => ({
         layers: [...kernel.layers] as Digest[],
         rootfs: [...kernel.rootfs].map(([id, { mounted }]) => ({ id: id as ContainerId, mounted })),
       })),
-    usage: (fx) => call('storage.usage', fx, [], () => ({ images: usageOf(kernel.layers.size), containers: usageOf(kernel.rootfs.size) })),
+    usage: (fx) =>
+      call('storage.usage', fx, [], () => ({
+        images: usageOf(kernel.layers.size),
+        containers: usageOf(kernel.rootfs.size),
+      })),
   };
 }
 
@@ -46,28 +62,42 @@ function setMounted(kernel: Kernel, id: string, mounted: boolean): void {
   const rootfs = kernel.rootfs.get(id);
   if (rootfs === undefined) return;
   // the kernel takes the name away and keeps the rest for the process; no right actor does so
-  if (!mounted && rootfs.mounted && kernel.processOf('init', id) !== undefined) kernel.wrongs.push(`unmount of ${id} while its process runs`);
+  if (!mounted && rootfs.mounted && kernel.processOf('init', id) !== undefined)
+    kernel.wrongs.push(`unmount of ${id} while its process runs`);
   rootfs.mounted = mounted;
 }
 
 function removeLayer(kernel: Kernel, diffId: string): void {
   for (const [id, rootfs] of kernel.rootfs) {
-    if (rootfs.layers.includes(diffId)) kernel.wrongs.push(`layer ${diffId} deleted while ${id} is made of it`);
+    if (rootfs.layers.includes(diffId))
+      kernel.wrongs.push(`layer ${diffId} deleted while ${id} is made of it`);
   }
   kernel.layers.delete(diffId);
 }
 
 const hex = (letter: string): string => letter.repeat(64);
 const CONFIG: ImageConfig = {
-  user: '', env: [], entrypoint: ['/bin/program'], cmd: [], workingDir: '', stopSignal: '', volumes: [], labels: {},
-  architecture: 'amd64', os: 'linux',
+  user: '',
+  env: [],
+  entrypoint: ['/bin/program'],
+  cmd: [],
+  workingDir: '',
+  stopSignal: '',
+  volumes: [],
+  labels: {},
+  architecture: 'amd64',
+  os: 'linux',
 };
 
 /** Bytes of each layer: enough to be broken off in. */
 export const LAYER_BYTES = 4;
 
 /** Reference to the letters of its layers: a base shared by all, one shared by two. */
-const REGISTRY: Readonly<Record<string, string>> = { 'sim/one:1': 'ab', 'sim/two:1': 'abc', 'sim/three:1': 'ad' };
+const REGISTRY: Readonly<Record<string, string>> = {
+  'sim/one:1': 'ab',
+  'sim/two:1': 'abc',
+  'sim/three:1': 'ad',
+};
 
 /** Images of programs. */
 export const REFERENCES: readonly string[] = Object.keys(REGISTRY);
@@ -82,7 +112,12 @@ export type Refuses = (what: 'manifests' | 'layers') => FaultKind | undefined;
 /** What the registry has under a reference, by tag or by digest. */
 export function imageOf(reference: string): ResolvedImage {
   const asked = parseReference(reference);
-  const found = [...REFERENCES, CHECKPOINT].map(imageAt).find(({ repoTag, repoDigest }) => (asked.digest === undefined ? repoTag : repoDigest) === formatReference(asked));
+  const found = [...REFERENCES, CHECKPOINT]
+    .map(imageAt)
+    .find(
+      ({ repoTag, repoDigest }) =>
+        (asked.digest === undefined ? repoTag : repoDigest) === formatReference(asked),
+    );
   if (found === undefined) return fail('notFound', `pull ${reference}: the registry has no such image`);
   return asked.digest === undefined ? found : { ...found, repoTag: '' };
 }
@@ -96,7 +131,10 @@ function imageAt(reference: string, at: number): ResolvedImage {
     repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 5))}`,
     manifestDigest: `sha256:${hex(String(at + 5))}` as Digest,
     layers: [...letters].map((letter) => ({
-      digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: LAYER_BYTES,
+      digest: `sha256:${hex(letter)}` as Digest,
+      diffId: `sha256:${hex(letter)}` as Digest,
+      mediaType: 'tar',
+      sizeBytes: LAYER_BYTES,
     })),
     config: CONFIG,
     configBytes: 1,
@@ -105,7 +143,11 @@ function imageAt(reference: string, at: number): ResolvedImage {
 }
 
 /** The signature policy: one for all namespaces. */
-export function policyTwin(outside: Outside, epoch: number, refuses: () => boolean = () => false): PolicyPort {
+export function policyTwin(
+  outside: Outside,
+  epoch: number,
+  refuses: () => boolean = () => false,
+): PolicyPort {
   const call = outside.life(epoch);
   const word = (id: ImageId) => (): void => {
     if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects it`);
@@ -126,7 +168,12 @@ interface Asking {
 }
 
 /** The parts of a layer's fetch: a fault, or the end of the call, comes after any of them. */
-function layerFetch(kernel: Kernel, layer: FetchParameters[0]['layer'], fx: FetchParameters[1], { attempted, ask }: Asking) {
+function layerFetch(
+  kernel: Kernel,
+  layer: FetchParameters[0]['layer'],
+  fx: FetchParameters[1],
+  { attempted, ask }: Asking,
+) {
   const isHere = (): boolean => kernel.layers.has(layer.diffId);
   const begin = (): void => {
     if (isHere()) return;
@@ -148,7 +195,8 @@ function layerFetch(kernel: Kernel, layer: FetchParameters[0]['layer'], fx: Fetc
   };
   const commit = (): void => {
     if (!isHere()) {
-      if (kernel.ingests.get(layer.digest) !== layer.sizeBytes) kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
+      if (kernel.ingests.get(layer.digest) !== layer.sizeBytes)
+        kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
       fx.onBytes(layer.sizeBytes);
     }
     kernel.layers.add(layer.diffId);
@@ -158,7 +206,12 @@ function layerFetch(kernel: Kernel, layer: FetchParameters[0]['layer'], fx: Fetc
 }
 
 /** The registry. */
-export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refuses: Refuses = () => undefined): ImagesPort {
+export function imagesTwin(
+  kernel: Kernel,
+  outside: Outside,
+  epoch: number,
+  refuses: Refuses = () => undefined,
+): ImagesPort {
   const call = outside.life(epoch);
   const ask = (what: 'manifests' | 'layers', attempted: string) => (): void => {
     const kind = refuses(what);
@@ -167,17 +220,28 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
   return {
     candidates: (reference) => [formatReference(parseReference(reference))],
     takeCredentials: () => Promise.resolve(undefined),
-    resolve: ({ reference }, fx) => call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
+    resolve: ({ reference }, fx) =>
+      call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
     fetchLayer: ({ reference, layer }, fx) => {
-      const { begin, receive, commit } = layerFetch(kernel, layer, fx, { attempted: `pull ${reference}: layer ${layer.digest}`, ask });
+      const { begin, receive, commit } = layerFetch(kernel, layer, fx, {
+        attempted: `pull ${reference}: layer ${layer.digest}`,
+        ask,
+      });
       const drop = (): void => void kernel.ingests.delete(layer.digest);
       // the last one finds that nothing is missing
       const bytes = Array.from({ length: layer.sizeBytes + 1 }, () => receive);
-      return call('images.fetchLayer', fx, [begin, ...bytes, commit, drop], () => layer.sizeBytes, () => kernel.partials.delete(layer.diffId));
+      return call(
+        'images.fetchLayer',
+        fx,
+        [begin, ...bytes, commit, drop],
+        () => layer.sizeBytes,
+        () => kernel.partials.delete(layer.diffId),
+      );
     },
     dropPartials: ({ keep }, fx) => {
       const drop = (): void => {
-        for (const digest of kernel.ingests.keys()) if (!keep.some((kept) => kept === digest)) kernel.ingests.delete(digest);
+        for (const digest of kernel.ingests.keys())
+          if (!keep.some((kept) => kept === digest)) kernel.ingests.delete(digest);
       };
       return call('images.dropPartials', fx, [drop], () => undefined);
     },

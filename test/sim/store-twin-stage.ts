@@ -8,7 +8,12 @@ import { machine } from './conformance-machine.ts';
 import { WORLD } from './scheduler.ts';
 import { imagesTwin, storageTwin } from './storage-images-twins.ts';
 
-const KINDS: Readonly<Record<Exclude<Refusal, 'silent'>, FaultKind>> = { absent: 'notFound', denied: 'denied', busy: 'outside', corrupt: 'outside' };
+const KINDS: Readonly<Record<Exclude<Refusal, 'silent'>, FaultKind>> = {
+  absent: 'notFound',
+  denied: 'denied',
+  busy: 'outside',
+  corrupt: 'outside',
+};
 /** Virtual milliseconds in which a call has begun to hang. */
 const HANGING_MS = 100;
 
@@ -19,7 +24,9 @@ export async function storeTwinStage(): Promise<StoreStage> {
   const open = (): { readonly storage: StoragePort; readonly images: ImagesPort } => {
     scheduler.nextEpoch();
     const { epoch } = scheduler;
-    const images = imagesTwin(kernel, outside, epoch, (what) => (refused?.what === what ? refused.kind : undefined));
+    const images = imagesTwin(kernel, outside, epoch, (what) =>
+      refused?.what === what ? refused.kind : undefined,
+    );
     return { storage: driven(storageTwin(kernel, outside, epoch)), images: driven(images) };
   };
   let now = open();

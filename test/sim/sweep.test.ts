@@ -13,8 +13,14 @@ const ROWS: readonly (readonly [string, readonly string[]])[] = [
   ['F06 death in RemoveContainer', ['RemoveContainer']],
   ['F07 death in PullImage, at the effects of its actor', ['PullImage']],
   ['F08 death in RemoveImage', ['RemoveImage']],
-  ['F09 death in UpdateContainerResources; in an exec and in a log that is opened anew', ['UpdateContainerResources', 'ExecSync', 'ReopenContainerLog']],
-  ['death in CheckpointContainer and CheckpointPod: nothing stays frozen, no part of an archive is left', ['CheckpointContainer', 'CheckpointPod']],
+  [
+    'F09 death in UpdateContainerResources; in an exec and in a log that is opened anew',
+    ['UpdateContainerResources', 'ExecSync', 'ReopenContainerLog'],
+  ],
+  [
+    'death in CheckpointContainer and CheckpointPod: nothing stays frozen, no part of an archive is left',
+    ['CheckpointContainer', 'CheckpointPod'],
+  ],
   ['death in RestorePod', ['RestorePod']],
   ['death while a container ends by itself, and at the start', ['idle', 'start']],
 ];
@@ -33,10 +39,14 @@ describe('crash sweep', () => {
   });
 
   it.each(ROWS)('%s: before and after each effect, by kill and by power loss', (_row, operations) => {
-    const of = (pairs: ReadonlySet<string>): string[] => [...pairs].filter((pair) => operations.includes(pair.split(' ', 1)[0] ?? ''));
+    const of = (pairs: ReadonlySet<string>): string[] =>
+      [...pairs].filter((pair) => operations.includes(pair.split(' ', 1)[0] ?? ''));
     const failures = result.failures
       .filter(({ pair }) => operations.includes(pair.split(' ', 1)[0] ?? ''))
-      .map(({ point, pair, failure }) => `${pair} ${JSON.stringify(point)} ${failure.invariant} ${failure.detail}`);
+      .map(
+        ({ point, pair, failure }) =>
+          `${pair} ${JSON.stringify(point)} ${failure.invariant} ${failure.detail}`,
+      );
     expect(failures).toStrictEqual([]);
     expect(of(result.survived).toSorted()).toStrictEqual(of(result.known).toSorted());
     expect(of(result.known).length).toBeGreaterThan(1);
@@ -44,7 +54,9 @@ describe('crash sweep', () => {
 
   it('F10 a second death at each effect of the recovery that follows', async () => {
     const { failures, runs } = await sweep({ depth: 2, every: 13, whole: false });
-    expect(failures.map(({ pair, point, failure }) => `${pair} ${JSON.stringify(point)} ${failure.detail}`)).toStrictEqual([]);
+    expect(
+      failures.map(({ pair, point, failure }) => `${pair} ${JSON.stringify(point)} ${failure.detail}`),
+    ).toStrictEqual([]);
     expect(runs).toBeGreaterThan(200);
   });
 });

@@ -45,13 +45,25 @@ export interface SweepResult {
   readonly explored: ReadonlySet<string>;
   readonly survived: ReadonlySet<string>;
   readonly runs: number;
-  readonly failures: readonly { readonly point: CrashPoint; readonly pair: string; readonly failure: Failure }[];
+  readonly failures: readonly {
+    readonly point: CrashPoint;
+    readonly pair: string;
+    readonly failure: Failure;
+  }[];
 }
 
 const SEED = 7;
 const PLAN: PodPlan = {
-  name: 'pod', containers: ['main'], image: 'sim/two:1', runs: 1, graceMs: 500, teardown: 'tidy', livesMs: 100, resizes: false,
-  sharedPid: false, hostNetwork: false,
+  name: 'pod',
+  containers: ['main'],
+  image: 'sim/two:1',
+  runs: 1,
+  graceMs: 500,
+  teardown: 'tidy',
+  livesMs: 100,
+  resizes: false,
+  sharedPid: false,
+  hostNetwork: false,
 };
 const OBEDIENT: Program = { livesMs: undefined, exitCode: 0, stubborn: false };
 
@@ -60,7 +72,10 @@ const SCENARIOS: readonly Scenario[] = [
   // a stop that is obeyed, a second attempt
   { plan: { ...PLAN, runs: 2 }, program: OBEDIENT },
   // shared PID namespace; programs that end by themselves; the sandbox's calls do all
-  { plan: { ...PLAN, sharedPid: true, containers: ['main', 'side'], teardown: 'sandboxOnly' }, program: { livesMs: 30, exitCode: 3, stubborn: false } },
+  {
+    plan: { ...PLAN, sharedPid: true, containers: ['main', 'side'], teardown: 'sandboxOnly' },
+    program: { livesMs: 30, exitCode: 3, stubborn: false },
+  },
   // removed while it runs
   { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT },
   // a stop that is not obeyed: KILL after the grace
@@ -77,25 +92,58 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: PLAN, program: OBEDIENT, refused: ['CreateContainer runtime.create'] },
   { plan: PLAN, program: OBEDIENT, refused: ['StartContainer runtime.start'] },
   { plan: PLAN, program: OBEDIENT, refused: ['PullImage images.fetchLayer'] },
-  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, refused: ['UpdateContainerResources runtime.update'] },
+  {
+    plan: { ...PLAN, resizes: true },
+    program: OBEDIENT,
+    refused: ['UpdateContainerResources runtime.update'],
+  },
   // an undo that fails is owed, and the janitor pays
-  { plan: { ...PLAN, sharedPid: true, livesMs: 12_000 }, program: OBEDIENT, refused: ['RunPodSandbox runtime.startPause', 'RunPodSandbox runtime.destroyPause'] },
-  { plan: { ...PLAN, livesMs: 12_000 }, program: OBEDIENT, refused: ['CreateContainer runtime.create', 'CreateContainer runtime.destroy'] },
-  { plan: { ...PLAN, teardown: 'sandboxStopped' }, program: OBEDIENT, refused: ['StopPodSandbox network.del'] },
-  { plan: { ...PLAN, teardown: 'sandboxRemoved' }, program: OBEDIENT, refused: ['RemovePodSandbox host.removeSandboxCgroup'] },
+  {
+    plan: { ...PLAN, sharedPid: true, livesMs: 12_000 },
+    program: OBEDIENT,
+    refused: ['RunPodSandbox runtime.startPause', 'RunPodSandbox runtime.destroyPause'],
+  },
+  {
+    plan: { ...PLAN, livesMs: 12_000 },
+    program: OBEDIENT,
+    refused: ['CreateContainer runtime.create', 'CreateContainer runtime.destroy'],
+  },
+  {
+    plan: { ...PLAN, teardown: 'sandboxStopped' },
+    program: OBEDIENT,
+    refused: ['StopPodSandbox network.del'],
+  },
+  {
+    plan: { ...PLAN, teardown: 'sandboxRemoved' },
+    program: OBEDIENT,
+    refused: ['RemovePodSandbox host.removeSandboxCgroup'],
+  },
   { plan: PLAN, program: OBEDIENT, refused: ['RemoveImage storage.removeLayer'] },
   { plan: PLAN, program: OBEDIENT, refused: ['StopContainer storage.unmountRootfs'] },
   // clients that give up: each effect happens while nobody waits for it
   { plan: { ...PLAN, resizes: true }, program: OBEDIENT, deadlineMs: 1, patientEach: 16 },
-  { plan: { ...PLAN, sharedPid: true, graceMs: 50, teardown: 'sandboxOnly' }, program: { ...OBEDIENT, stubborn: true }, deadlineMs: 1, patientEach: 16 },
+  {
+    plan: { ...PLAN, sharedPid: true, graceMs: 50, teardown: 'sandboxOnly' },
+    program: { ...OBEDIENT, stubborn: true },
+    deadlineMs: 1,
+    patientEach: 16,
+  },
   { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, deadlineMs: 2, patientEach: 16 },
   // what a second start does with each half state
   { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, dies: 'RunPodSandbox runtime.startPause' },
   { plan: PLAN, program: OBEDIENT, dies: 'CreateContainer runtime.create' },
   { plan: PLAN, program: OBEDIENT, dies: 'StartContainer runtime.start' },
   { plan: PLAN, program: OBEDIENT, dies: 'StopContainer runtime.kill' },
-  { plan: { ...PLAN, graceMs: 5000 }, program: { livesMs: 30, exitCode: 3, stubborn: false }, dies: 'StartContainer journal.append' },
-  { plan: { ...PLAN, sharedPid: true, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'StopPodSandbox journal.append' },
+  {
+    plan: { ...PLAN, graceMs: 5000 },
+    program: { livesMs: 30, exitCode: 3, stubborn: false },
+    dies: 'StartContainer journal.append',
+  },
+  {
+    plan: { ...PLAN, sharedPid: true, teardown: 'sandboxOnly' },
+    program: OBEDIENT,
+    dies: 'StopPodSandbox journal.append',
+  },
   { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, dies: 'RemoveContainer runtime.destroy' },
   { plan: { ...PLAN, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'RemovePodSandbox journal.append' },
   { plan: PLAN, program: OBEDIENT, dies: 'PullImage images.fetchLayer' },
@@ -105,12 +153,32 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, checkpoints: 'image', graceMs: 50 }, program: { ...OBEDIENT, stubborn: true } },
   { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT },
   // each of them fails at its last effect, or dies there
-  { plan: { ...PLAN, checkpoints: 'container', runs: 2 }, program: OBEDIENT, refused: ['CheckpointContainer criu.settle'] },
-  { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT, refused: ['RestorePod criu.importFiles'] },
-  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, refused: ['CreateContainer criu.importFiles'] },
+  {
+    plan: { ...PLAN, checkpoints: 'container', runs: 2 },
+    program: OBEDIENT,
+    refused: ['CheckpointContainer criu.settle'],
+  },
+  {
+    plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] },
+    program: OBEDIENT,
+    refused: ['RestorePod criu.importFiles'],
+  },
+  {
+    plan: { ...PLAN, checkpoints: 'image' },
+    program: OBEDIENT,
+    refused: ['CreateContainer criu.importFiles'],
+  },
   { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, refused: ['StartContainer criu.unmark'] },
-  { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT, dies: 'CheckpointPod criu.freeze' },
-  { plan: { ...PLAN, checkpoints: 'image', graceMs: 5000 }, program: { livesMs: 30, exitCode: 3, stubborn: false }, dies: 'StartContainer criu.restore' },
+  {
+    plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] },
+    program: OBEDIENT,
+    dies: 'CheckpointPod criu.freeze',
+  },
+  {
+    plan: { ...PLAN, checkpoints: 'image', graceMs: 5000 },
+    program: { livesMs: 30, exitCode: 3, stubborn: false },
+    dies: 'StartContainer criu.restore',
+  },
   // nobody waits for the restore, or for the create before it
   { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1, seed: 16 },
   // limits changed within the grace of a stop that is not obeyed
@@ -135,28 +203,38 @@ export async function record(): Promise<readonly (readonly string[])[]> {
         return undefined;
       }),
     );
-    if (failure !== undefined) throw new Error(`an uncrashed run fails: ${failure.invariant} ${failure.detail}`);
+    if (failure !== undefined)
+      throw new Error(`an uncrashed run fails: ${failure.invariant} ${failure.detail}`);
     all.push(pairs);
   }
   return all;
 }
 
 /** Called around each effect; `at` is its number in the run. What it returns is awaited; a rejection is the effect's. */
-export type Hook = (at: number, when: 'before' | 'after', pair: string, world: World) => Promise<void> | undefined;
+export type Hook = (
+  at: number,
+  when: 'before' | 'after',
+  pair: string,
+  world: World,
+) => Promise<void> | undefined;
 
 /** The scenario's own refusals and death, at the first effect of each pair. */
 function ownHook({ refused = [], dies }: Scenario): Hook {
   const left = new Set(refused);
   let alive = true;
   return (_at, when, pair, world) => {
-    if (when === 'before' && left.delete(pair)) return Promise.reject(new FaultError(fault('outside', `${pair}: refused by the scenario`)));
+    if (when === 'before' && left.delete(pair))
+      return Promise.reject(new FaultError(fault('outside', `${pair}: refused by the scenario`)));
     if (when !== 'after' || pair !== dies || !alive) return undefined;
     alive = false;
     return die(world);
   };
 }
 
-function mannersOf({ deadlineMs, patientEach = Infinity }: Scenario, given: Manners | undefined): Pick<RunOptions, 'manners'> {
+function mannersOf(
+  { deadlineMs, patientEach = Infinity }: Scenario,
+  given: Manners | undefined,
+): Pick<RunOptions, 'manners'> {
   if (given !== undefined) return { manners: given };
   if (deadlineMs === undefined) return {};
   let calls = 0;
@@ -195,7 +273,12 @@ function optionsOf(scenario: Scenario, given: Hook, manners?: Manners): RunOptio
           numbers.set(effect, [...(numbers.get(effect) ?? []), mine]);
           const said = hook(mine, 'before', pairOf(world.operation, effect), world);
           // one that is refused never ends
-          said?.catch(() => numbers.set(effect, (numbers.get(effect) ?? []).filter((one) => one !== mine)));
+          said?.catch(() =>
+            numbers.set(
+              effect,
+              (numbers.get(effect) ?? []).filter((one) => one !== mine),
+            ),
+          );
           return said;
         },
         after: (effect) => {
@@ -247,7 +330,9 @@ export interface SweepOptions {
 }
 
 /** All points. */
-export async function sweep({ depth, every, whole }: SweepOptions = { depth: 1, every: 1, whole: false }): Promise<SweepResult> {
+export async function sweep(
+  { depth, every, whole }: SweepOptions = { depth: 1, every: 1, whole: false },
+): Promise<SweepResult> {
   const recorded = await record();
   const known = new Set(recorded.flat());
   const explored = new Set<string>();
@@ -265,10 +350,17 @@ export async function sweep({ depth, every, whole }: SweepOptions = { depth: 1, 
     }
   }
   const fallen = new Set(failures.map(({ pair }) => pair));
-  return { known, explored, survived: new Set([...explored].filter((pair) => !fallen.has(pair))), runs, failures };
+  return {
+    known,
+    explored,
+    survived: new Set([...explored].filter((pair) => !fallen.has(pair))),
+    runs,
+    failures,
+  };
 }
 
-const repeats = (scenario: number, pair: string): boolean => scenario >= REPEATING_FROM || pair.includes(' disk.');
+const repeats = (scenario: number, pair: string): boolean =>
+  scenario >= REPEATING_FROM || pair.includes(' disk.');
 
 /** Deaths within the recovery that are tried: it has some ten effects in these scenarios. */
 const RECOVERY_EFFECTS = 10;
@@ -279,5 +371,11 @@ function pointsAt(scenario: number, at: number, depth: 1 | 2): CrashPoint[] {
     for (const power of [false, true]) points.push({ scenario, at, when, power, again: undefined });
   }
   if (depth === 1) return points;
-  return Array.from({ length: RECOVERY_EFFECTS }, (_none, again) => ({ scenario, at, when: 'after', power: false, again }));
+  return Array.from({ length: RECOVERY_EFFECTS }, (_none, again) => ({
+    scenario,
+    at,
+    when: 'after',
+    power: false,
+    again,
+  }));
 }

@@ -21,7 +21,8 @@ export class Tally {
     this.#steps += steps;
     this.#virtualMs += virtualMs;
     if (failure !== undefined) this.failed += 1;
-    for (const [kind, count] of Object.entries(world.faults)) this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count);
+    for (const [kind, count] of Object.entries(world.faults))
+      this.#faults.set(kind, (this.#faults.get(kind) ?? 0) + count);
   }
 
   /** Since the begin. */

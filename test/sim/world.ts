@@ -64,7 +64,16 @@ export class World {
   servingSinceMs = Infinity;
   quietSinceMs = Infinity;
   /** Faults that were made, beside those of the port calls. */
-  readonly made = { syncError: 0, diskFull: 0, initKilled: 0, monitorKilled: 0, sandboxBroken: 0, drained: 0, stuck: 0, clockSet: 0 };
+  readonly made = {
+    syncError: 0,
+    diskFull: 0,
+    initKilled: 0,
+    monitorKilled: 0,
+    sandboxBroken: 0,
+    drained: 0,
+    stuck: 0,
+    clockSet: 0,
+  };
   crashes = 0;
   powerLosses = 0;
   /** Operation that a client waits for, for the naming of effects; `start` until the first call of a life, then `idle` between calls. */
@@ -104,7 +113,13 @@ export class World {
   /** How often each kind of fault was made. */
   get faults(): Readonly<Record<string, number>> {
     const { crashes, powerLosses, scheduler } = this;
-    return { kill: crashes - powerLosses, powerLoss: powerLosses, ...this.outside.made, ...this.made, timerFirst: scheduler.hurried };
+    return {
+      kill: crashes - powerLosses,
+      powerLoss: powerLosses,
+      ...this.outside.made,
+      ...this.made,
+      timerFirst: scheduler.hurried,
+    };
   }
 
   /** Begins a life; one that fails to begin is begun again later. */
@@ -125,10 +140,19 @@ export class World {
       const fails = this.#diskTrouble.chance(this.diskErrorRate);
       if (fails && failed !== undefined) this.made.syncError += 1;
       const run = fails && failed !== undefined ? failed : effect;
-      return aroundEffect(around, `disk.${operation}`, () => this.outside.call(epoch, `disk.${operation}`, undefined, [], run));
+      return aroundEffect(around, `disk.${operation}`, () =>
+        this.outside.call(epoch, `disk.${operation}`, undefined, [], run),
+      );
     });
-    const opened = await openJournal<Ledger>({ disk, fold: ledgerFold, log: silentLog, clock: this.scheduler.clock(epoch) });
-    const checkpoints = checkpointTwin(this.kernel, this.outside, epoch, (step, work) => aroundEffect(around, step, work));
+    const opened = await openJournal<Ledger>({
+      disk,
+      fold: ledgerFold,
+      log: silentLog,
+      clock: this.scheduler.clock(epoch),
+    });
+    const checkpoints = checkpointTwin(this.kernel, this.outside, epoch, (step, work) =>
+      aroundEffect(around, step, work),
+    );
     await checkpoints.open();
     const ports: Ports = {
       clock: this.scheduler.clock(epoch),
@@ -143,11 +167,22 @@ export class World {
       nri: noPlugins,
       checkpoints,
       // readings change nothing, so their twin has nothing to tell
-      stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], writtenLately: () => undefined, written: async () => undefined },
+      stats: {
+        container: () => undefined,
+        details: () => fail('bug', 'no details in the simulation'),
+        sandbox: () => undefined,
+        interfaces: () => [],
+        writtenLately: () => undefined,
+        written: async () => undefined,
+      },
       log: silentLog,
     };
     const troupe = createTroupe({
-      ports: plantInPorts(this.mutant, this.#options.around === undefined ? ports : aroundEffects(ports, around), this),
+      ports: plantInPorts(
+        this.mutant,
+        this.#options.around === undefined ? ports : aroundEffects(ports, around),
+        this,
+      ),
       ledger: opened.state,
       ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
     });
@@ -198,7 +233,11 @@ export class World {
    * A call of a client. Rejects with `notReady` while nothing is served and with `cancelled` when the daemon dies
    * before the answer has arrived.
    */
-  call<T>(operation: string, deadlineMs: number, work: (troupe: Troupe, call: Call) => Promise<T>): Promise<T> {
+  call<T>(
+    operation: string,
+    deadlineMs: number,
+    work: (troupe: Troupe, call: Call) => Promise<T>,
+  ): Promise<T> {
     const { troupe, scheduler } = this;
     if (troupe === undefined || !this.serving) {
       return Promise.reject(new FaultError(fault('notReady', `${operation}: connection refused`)));
@@ -207,7 +246,10 @@ export class World {
     this.operation = operation;
     const controller = new AbortController();
     return new Promise<T>((resolve, reject) => {
-      const lose = (): void => scheduler.add(WORLD, `${operation} is lost`, () => reject(new FaultError(fault('cancelled', `${operation}: connection lost`))));
+      const lose = (): void =>
+        scheduler.add(WORLD, `${operation} is lost`, () =>
+          reject(new FaultError(fault('cancelled', `${operation}: connection lost`))),
+        );
       this.#lost.add(lose);
       const answer = (what: string, act: () => void): void =>
         scheduler.add(epoch, `${operation} ${what}`, () => {

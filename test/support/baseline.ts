@@ -55,8 +55,12 @@ async function processes(): Promise<string[]> {
     const state = /^State:\s+(\w)/m.exec(await readOr(`/proc/${pid}/status`))?.[1];
     if (state === undefined || (executable === '' && state !== 'Z')) continue;
     const name = (await readOr(`/proc/${pid}/comm`)).trim();
-    const cgroups = new Set(linesOf(await readOr(`/proc/${pid}/cgroup`)).map((line) => line.slice(line.lastIndexOf(':') + 1)));
-    found.push(`${name}${state === 'Z' ? ' (zombie)' : ''} [${commandLine.slice(0, 300)}] in ${[...cgroups].join(' ')}`);
+    const cgroups = new Set(
+      linesOf(await readOr(`/proc/${pid}/cgroup`)).map((line) => line.slice(line.lastIndexOf(':') + 1)),
+    );
+    found.push(
+      `${name}${state === 'Z' ? ' (zombie)' : ''} [${commandLine.slice(0, 300)}] in ${[...cgroups].join(' ')}`,
+    );
   }
   return found;
 }
@@ -79,7 +83,8 @@ async function packetRules(): Promise<string[]> {
   for (const tool of ['iptables-save', 'ip6tables-save']) {
     const { stdout } = await run([tool]).catch(() => ({ stdout: '' }));
     // Comments hold the time, chain heads their counters.
-    for (const line of linesOf(stdout)) if (!line.startsWith('#')) found.push(`${tool}: ${line.replace(/ \[\d+:\d+\]$/, '')}`);
+    for (const line of linesOf(stdout))
+      if (!line.startsWith('#')) found.push(`${tool}: ${line.replace(/ \[\d+:\d+\]$/, '')}`);
   }
   return found;
 }
@@ -102,7 +107,10 @@ async function networkFiles(): Promise<string[]> {
  *   instance's directories, its cgroup parent, its bridge and its subnet. Container processes are found by their cgroup.
  */
 export async function snapshotMachine(words?: readonly string[]): Promise<Machine> {
-  const holds = (all: readonly string[]) => (entry: string): boolean => all.some((word) => entry.includes(word));
+  const holds =
+    (all: readonly string[]) =>
+    (entry: string): boolean =>
+      all.some((word) => entry.includes(word));
   const ours = words === undefined ? (): boolean => true : holds(words);
   return {
     mounts: (await mounts()).filter(ours),

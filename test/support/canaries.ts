@@ -26,7 +26,11 @@ export function findInBytes(bytes: Uint8Array, canaries: readonly string[]): rea
 }
 
 /** As `path: canary` each, of everything below `directory`: names, targets of links, extended over mounts; none is left out without a line. */
-export async function findBelow(directory: string, canaries: readonly string[], skip: (path: string) => boolean = () => false): Promise<readonly string[]> {
+export async function findBelow(
+  directory: string,
+  canaries: readonly string[],
+  skip: (path: string) => boolean = () => false,
+): Promise<readonly string[]> {
   const found: string[] = [];
   const names = await readdir(directory).catch((thrown: unknown) => {
     if ((thrown as { code?: unknown }).code === 'ENOENT') return [];
@@ -39,7 +43,8 @@ export async function findBelow(directory: string, canaries: readonly string[], 
     say(findInBytes(Buffer.from(name), canaries));
     const stat = await lstat(path).catch(() => undefined);
     if (stat?.isDirectory() === true) found.push(...(await findBelow(path, canaries, skip)));
-    if (stat?.isSymbolicLink() === true) say(findInBytes(Buffer.from(await readlink(path).catch(() => '')), canaries));
+    if (stat?.isSymbolicLink() === true)
+      say(findInBytes(Buffer.from(await readlink(path).catch(() => '')), canaries));
     if (stat?.isFile() === true) say(await findInFile(path, canaries));
   }
   return found;
@@ -49,7 +54,9 @@ export async function findBelow(directory: string, canaries: readonly string[], 
 async function findInFile(path: string, canaries: readonly string[]): Promise<readonly string[]> {
   const overlap = 2 * Math.max(...canaries.map((one) => Buffer.byteLength(one)));
   // one that went away meanwhile holds nothing any more
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
+    () => undefined,
+  );
   if (file === undefined) return [];
   const found = new Set<string>();
   try {
@@ -79,7 +86,11 @@ function formsOf(one: string): readonly Buffer[] {
     const text = Buffer.concat([Buffer.alloc(before), raw]).toString('base64');
     return text.slice(Math.ceil((before * 8) / 6), Math.floor(((before + raw.length) * 8) / 6));
   });
-  const all = [...encoded, ...encoded.map((text) => text.replaceAll('+', '-').replaceAll('/', '_')), raw.toString('hex')];
+  const all = [
+    ...encoded,
+    ...encoded.map((text) => text.replaceAll('+', '-').replaceAll('/', '_')),
+    raw.toString('hex'),
+  ];
   const made = [raw, ...new Set(all)].map((form) => Buffer.from(form));
   forms.set(one, made);
   return made;

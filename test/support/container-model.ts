@@ -28,10 +28,13 @@ const overlap = (a: Call, b: Call): boolean => a.calledAt < b.answeredAt && b.ca
 function step(state: State, call: Call): State | undefined {
   const { answer } = call;
   const { phase } = state;
-  if (answer.outcome === 'notFound') return phase === 'gone' && answer.call !== 'stop' && answer.call !== 'remove' ? state : undefined;
+  if (answer.outcome === 'notFound')
+    return phase === 'gone' && answer.call !== 'stop' && answer.call !== 'remove' ? state : undefined;
   switch (answer.call) {
     case 'end':
-      return phase === 'created' || phase === 'running' ? { ...state, phase: 'exited', endedByItself: true } : state;
+      return phase === 'created' || phase === 'running'
+        ? { ...state, phase: 'exited', endedByItself: true }
+        : state;
     // success for one that has ended or is not there
     case 'stop':
       if (answer.outcome !== 'ok') return undefined;
@@ -41,12 +44,16 @@ function step(state: State, call: Call): State | undefined {
     case 'start':
       return started(state, call);
     case 'exec':
-      return answer.outcome === (phase === 'running' ? 'ok' : 'wrongState') && phase !== 'gone' ? state : undefined;
+      return answer.outcome === (phase === 'running' ? 'ok' : 'wrongState') && phase !== 'gone'
+        ? state
+        : undefined;
     case 'update':
       if (phase === 'gone' || answer.outcome !== (phase === 'exited' ? 'wrongState' : 'ok')) return undefined;
       return answer.outcome === 'ok' ? { ...state, shares: answer.shares } : state;
     case 'status':
-      return answer.outcome === 'ok' && answer.phase === phase && answer.shares === state.shares ? state : undefined;
+      return answer.outcome === 'ok' && answer.phase === phase && answer.shares === state.shares
+        ? state
+        : undefined;
   }
 }
 
@@ -59,7 +66,9 @@ function started(state: State, call: Call): State | undefined {
   }
   if (call.answer.outcome === 'wrongState') return phase === 'created' ? undefined : state;
   // F37: its process ended while it was being started, which is told as the start's failure
-  return call.answer.outcome === 'outside' && phase === 'exited' && state.endedByItself && start === undefined ? state : undefined;
+  return call.answer.outcome === 'outside' && phase === 'exited' && state.endedByItself && start === undefined
+    ? state
+    : undefined;
 }
 
 /** The model of a container that is in `phase` with these CPU shares. */
@@ -67,10 +76,17 @@ export function containerModel(phase: Phase, shares: bigint): Model<State, Conta
   return {
     initial: { phase, shares, start: undefined, endedByItself: false },
     step,
-    keyOf: (state) => Object.values({ ...state, start: state.start?.calledAt }).map(String).join(' '),
+    keyOf: (state) =>
+      Object.values({ ...state, start: state.start?.calledAt })
+        .map(String)
+        .join(' '),
   };
 }
 
 /** A removal of one that runs ends it first, and the two can be seen apart: it is a stop and the rest. */
 export const withItsStops = (history: readonly Call[]): readonly Call[] =>
-  history.flatMap((call) => (call.answer.call === 'remove' && call.answer.outcome === 'ok' ? [{ ...call, answer: { call: 'stop', outcome: 'ok' } }, call] : [call]));
+  history.flatMap((call) =>
+    call.answer.call === 'remove' && call.answer.outcome === 'ok'
+      ? [{ ...call, answer: { call: 'stop', outcome: 'ok' } }, call]
+      : [call],
+  );

@@ -30,7 +30,11 @@ export function makeDeadMount(at?: string, keepsWhatIsBelow = false): DeadMount 
   const fd = openSync('/dev/fuse', 'r+');
   try {
     const data = Buffer.from(`fd=${fd},rootmode=40000,user_id=0,group_id=0\0`);
-    must(callSync(libc.mount, Buffer.from('dead\0'), path, Buffer.from('fuse\0'), MS_NODEV | MS_NOSUID, data), 'mount', path);
+    must(
+      callSync(libc.mount, Buffer.from('dead\0'), path, Buffer.from('fuse\0'), MS_NODEV | MS_NOSUID, data),
+      'mount',
+      path,
+    );
   } catch (error) {
     closeSync(fd);
     throw error;

@@ -32,10 +32,24 @@ export function makeWide(directory: string, files: number): void {
 
 /** The same in a process of its own: a test that is connected to a daemon must not stand still so long. */
 export async function makeDeepAside(root: string, levels: number): Promise<void> {
-  await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), root, String(levels)]);
+  await runOrThrow([
+    process.execPath,
+    fileURLToPath(new URL('make-deep.ts', import.meta.url)),
+    root,
+    String(levels),
+  ]);
 }
 
 /** As `makeDeepAside`. */
 export async function makeWideAside(directory: string, files: number): Promise<void> {
-  await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), directory, String(files), 'wide'], { timeoutMs: PROGRAM_MS });
+  await runOrThrow(
+    [
+      process.execPath,
+      fileURLToPath(new URL('make-deep.ts', import.meta.url)),
+      directory,
+      String(files),
+      'wide',
+    ],
+    { timeoutMs: PROGRAM_MS },
+  );
 }

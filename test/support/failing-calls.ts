@@ -30,5 +30,7 @@ export function withFailing<N extends Name, T>(name: N, failure: Failure<ArgsOf<
 
 /** The last argument that is a name, as calls get it: bytes that end in NUL. */
 export function nameIn(argument: unknown): string {
-  return argument instanceof Uint8Array ? Buffer.from(argument).toString('latin1').replace(/\0$/u, '') : String(argument);
+  return argument instanceof Uint8Array
+    ? Buffer.from(argument).toString('latin1').replace(/\0$/u, '')
+    : String(argument);
 }

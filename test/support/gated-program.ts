@@ -1,6 +1,15 @@
 // A program that waits to be let go before it becomes another one: what a slow machine does to it, at a moment that a test chooses.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, closeSync, constants, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { parseStat } from '../../src/host/process-identity.ts';
@@ -20,9 +29,16 @@ export interface GatedProgram {
 
 /** Below `directory`; it becomes `program` with its own arguments, under the same pid. */
 export function gatedProgram(directory: string, program: string): GatedProgram {
-  const [path, gate, pidFile] = ['gated.sh', 'gate', 'gated.pid'].map((name) => join(directory, name)) as [string, string, string];
+  const [path, gate, pidFile] = ['gated.sh', 'gate', 'gated.pid'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
   execFileSync('mkfifo', [gate]);
-  writeFileSync(path, `#!/bin/sh\necho $$ > ${pidFile}.new\n/bin/mv ${pidFile}.new ${pidFile}\nread go < ${gate} || exit 1\nexec ${program} "$@"\n`);
+  writeFileSync(
+    path,
+    `#!/bin/sh\necho $$ > ${pidFile}.new\n/bin/mv ${pidFile}.new ${pidFile}\nread go < ${gate} || exit 1\nexec ${program} "$@"\n`,
+  );
   chmodSync(path, 0o755);
   // both ends: neither side waits for the other to open it
   const fd = openSync(gate, constants.O_RDWR);
@@ -39,6 +55,8 @@ export function gatedProgram(directory: string, program: string): GatedProgram {
 
 /** Whether there is such a process; a zombie has ended. */
 export function isRunning(pid: number): boolean {
-  const stat = existsSync(`/proc/${pid}/stat`) ? parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8')) : undefined;
+  const stat = existsSync(`/proc/${pid}/stat`)
+    ? parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'))
+    : undefined;
   return stat !== undefined && stat.state !== 'Z' && stat.state !== 'X';
 }

@@ -3,7 +3,12 @@ import { type NetConnectOpts, type Socket, connect } from 'node:net';
 
 /** RFC 9113, 3.4 and 4.1: the client's preface, an empty SETTINGS, its acknowledgement. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
-const frame = (type: number, flags: number, stream: number, payload: Uint8Array = new Uint8Array()): Buffer => {
+const frame = (
+  type: number,
+  flags: number,
+  stream: number,
+  payload: Uint8Array = new Uint8Array(),
+): Buffer => {
   const head = Buffer.alloc(9);
   head.writeUIntBE(payload.length, 0, 3);
   head[3] = type;
@@ -16,12 +21,22 @@ export const SETTINGS_ACK = frame(4, 1, 0);
 /** `:method: POST` of HPACK's static table, without END_HEADERS: CONTINUATION has to follow. */
 export const OPEN_HEADERS = frame(1, 0, 1, Buffer.from([0x83]));
 
-const literal = (name: string, value: string): Buffer => Buffer.concat([Buffer.from([0, name.length]), Buffer.from(name), Buffer.from([value.length]), Buffer.from(value)]);
+const literal = (name: string, value: string): Buffer =>
+  Buffer.concat([
+    Buffer.from([0, name.length]),
+    Buffer.from(name),
+    Buffer.from([value.length]),
+    Buffer.from(value),
+  ]);
 
 /** The headers of a call, and the first byte of its message's five-byte head; no END_STREAM. */
 export function halfCall(path: string): Buffer {
   const block = Buffer.concat([
-    Buffer.from([0x83, 0x86]), literal(':path', path), literal(':authority', 'localhost'), literal('content-type', 'application/grpc'), literal('te', 'trailers'),
+    Buffer.from([0x83, 0x86]),
+    literal(':path', path),
+    literal(':authority', 'localhost'),
+    literal('content-type', 'application/grpc'),
+    literal('te', 'trailers'),
   ]);
   return Buffer.concat([frame(1, 4, 1, block), frame(0, 0, 1, Buffer.from([0]))]);
 }
@@ -61,6 +76,7 @@ export async function silent(where: NetConnectOpts, bytes: Uint8Array = new Uint
   socket.on('error', () => undefined);
   socket.resume();
   await Promise.race([peer.cut, new Promise((resolve) => socket.once('connect', resolve))]);
-  if (bytes.length > 0) await Promise.race([peer.cut, new Promise((resolve) => socket.write(bytes, resolve))]);
+  if (bytes.length > 0)
+    await Promise.race([peer.cut, new Promise((resolve) => socket.write(bytes, resolve))]);
   return peer;
 }

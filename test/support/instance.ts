@@ -103,9 +103,12 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     '',
   ];
   if (options.tracing !== undefined) lines.push('[tracing]', `endpoint = "${options.tracing}"`, '');
-  if (options.runtimePath !== undefined) lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
-  for (const [name, path] of Object.entries(options.handlers ?? {})) lines.push(`[runtime.handlers.${name}]`, `path = "${path}"`, '');
-  if (options.config !== undefined) lines.push(typeof options.config === 'string' ? options.config : options.config(directory), '');
+  if (options.runtimePath !== undefined)
+    lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
+  for (const [name, path] of Object.entries(options.handlers ?? {}))
+    lines.push(`[runtime.handlers.${name}]`, `path = "${path}"`, '');
+  if (options.config !== undefined)
+    lines.push(typeof options.config === 'string' ? options.config : options.config(directory), '');
   return lines.join('\n');
 }
 
@@ -115,7 +118,10 @@ function subnetOf({ index }: Paths): string {
 }
 
 /** Bridge, addresses, whose leases lie in the directory, and host ports. */
-export function conflistText({ directory, bridge }: Pick<Paths, 'directory' | 'bridge'>, subnet: string): string {
+export function conflistText(
+  { directory, bridge }: Pick<Paths, 'directory' | 'bridge'>,
+  subnet: string,
+): string {
   return JSON.stringify({
     cniVersion: '1.0.0',
     name: bridge,
@@ -126,7 +132,12 @@ export function conflistText({ directory, bridge }: Pick<Paths, 'directory' | 'b
         isGateway: true,
         ipMasq: true,
         hairpinMode: true,
-        ipam: { type: 'host-local', dataDir: join(directory, 'leases'), ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
+        ipam: {
+          type: 'host-local',
+          dataDir: join(directory, 'leases'),
+          ranges: [[{ subnet }]],
+          routes: [{ dst: '0.0.0.0/0' }],
+        },
       },
       { type: 'portmap', capabilities: { portMappings: true } },
     ],
@@ -147,7 +158,8 @@ async function writeNetwork(paths: Paths, { beside, network }: InstanceOptions):
   const conflist = 'cni/10-test.conflist';
   await mkdir(join(directory, 'cni'));
   if (beside !== undefined) await copyFile(join(beside.directory, conflist), join(directory, conflist));
-  else if (network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths)));
+  else if (network !== 'host-only')
+    await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths)));
 }
 
 interface Made {
@@ -165,9 +177,19 @@ async function makePlaces(options: InstanceOptions): Promise<Made> {
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
-  const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${options.beside?.words[0] ?? tag}` };
+  const paths: Paths = {
+    index: made,
+    directory,
+    bridge: tag,
+    cgroupParent: `/${options.beside?.words[0] ?? tag}`,
+  };
   const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
-  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(stateParent, 'state'), socket: join(directory, 'cri.sock') };
+  const place = {
+    config: join(directory, 'troupe.toml'),
+    root: join(directory, 'root'),
+    state: join(stateParent, 'state'),
+    socket: join(directory, 'cri.sock'),
+  };
   made += 1;
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
@@ -177,7 +199,8 @@ async function makePlaces(options: InstanceOptions): Promise<Made> {
 
 /** Prepares an instance without starting it. Needs root. */
 export async function makeInstance(options: InstanceOptions): Promise<Instance> {
-  if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
+  if (!/^[a-z]{1,5}$/.test(options.name))
+    throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
   const { tag, directory, place } = await makePlaces(options);
   const endpoint = `unix://${place.socket}`;
   const logFile = join(directory, 'daemon.log');
@@ -202,9 +225,12 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
     argv,
-    kill: async () => { await daemon.end('SIGKILL'); },
+    kill: async () => {
+      await daemon.end('SIGKILL');
+    },
     log,
-    crictl: async (args, timeoutMs = PROGRAM_MS) => await run([...(await crictlWords(endpoint)), ...args], { timeoutMs }),
+    crictl: async (args, timeoutMs = PROGRAM_MS) =>
+      await run([...(await crictlWords(endpoint)), ...args], { timeoutMs }),
     remove,
   };
 }
@@ -214,25 +240,49 @@ async function crictlWords(endpoint: string): Promise<readonly [string, ...strin
   // Built where it is asked for: the demo runs on machines without Go.
   const program = await crictl();
   // No configuration of the machine's own crictl may play a part.
-  return [program, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s'];
+  return [
+    program,
+    '--config',
+    '/dev/null',
+    '--runtime-endpoint',
+    endpoint,
+    '--image-endpoint',
+    endpoint,
+    '--timeout',
+    '300s',
+  ];
 }
 
 /** Starts it and waits until it lists pods. */
-async function startDaemon(daemon: ReturnType<typeof daemonOf>, socket: string, log: () => Promise<string>): Promise<void> {
+async function startDaemon(
+  daemon: ReturnType<typeof daemonOf>,
+  socket: string,
+  log: () => Promise<string>,
+): Promise<void> {
   daemon.spawn();
   const deadline = performance.now() + EVENT_MS;
   for (;;) {
     if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
     const failure = await listFailure(socket);
     if (failure === undefined) return;
-    if (performance.now() > deadline) throw new Error(`troupe did not answer within ${EVENT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
+    if (performance.now() > deadline)
+      throw new Error(
+        `troupe did not answer within ${EVENT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`,
+      );
     await delay(LOOK_AGAIN_MS);
   }
 }
 
 /** The daemon's, behind what comes before it. */
-function commandLine(place: Readonly<Record<string, string>>, before: readonly [string, ...string[]] | undefined): Instance['argv'] {
-  const own: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
+function commandLine(
+  place: Readonly<Record<string, string>>,
+  before: readonly [string, ...string[]] | undefined,
+): Instance['argv'] {
+  const own: Instance['argv'] = [
+    join(checkout, 'bin/troupe'),
+    'serve',
+    ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value]),
+  ];
   return before === undefined ? own : [...before, ...own];
 }
 
@@ -254,7 +304,8 @@ async function listFailure(socket: string): Promise<string | undefined> {
 function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
   let child: ChildProcess | undefined;
   let ended: Promise<number> = Promise.resolve(0);
-  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
+  const isRunning = (): boolean =>
+    child !== undefined && child.exitCode === null && child.signalCode === null;
   return {
     isRunning,
     spawn: (): void => {

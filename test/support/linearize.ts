@@ -23,7 +23,10 @@ const PLACES_MAX = 200_000;
  * An order, or undefined when there is none. Depth first with a memory of the places that led nowhere (Lowe, 2017). What
  * changes nothing is taken as soon as it fits: that is never in the way of what comes later.
  */
-export function linearize<State, Answer>(model: Model<State, Answer>, history: readonly Operation<Answer>[]): readonly Operation<Answer>[] | undefined {
+export function linearize<State, Answer>(
+  model: Model<State, Answer>,
+  history: readonly Operation<Answer>[],
+): readonly Operation<Answer>[] | undefined {
   const byAnswer = history.toSorted((a, b) => a.answeredAt - b.answeredAt);
   const seen = new Set<string>();
   const search = (state: State, left: readonly Operation<Answer>[]): Operation<Answer>[] | undefined => {
@@ -31,16 +34,22 @@ export function linearize<State, Answer>(model: Model<State, Answer>, history: r
     if (first === undefined) return [];
     const place = `${model.keyOf(state)} ${left.map((one) => byAnswer.indexOf(one)).join(',')}`;
     if (seen.has(place)) return undefined;
-    if (seen.size >= PLACES_MAX) throw new Error(`no order of ${history.length} calls was found among ${PLACES_MAX} places`);
+    if (seen.size >= PLACES_MAX)
+      throw new Error(`no order of ${history.length} calls was found among ${PLACES_MAX} places`);
     seen.add(place);
     // whatever was called after the first answer comes after it
     const next = left.flatMap((operation) => {
       const after = operation.calledAt < first.answeredAt ? model.step(state, operation) : undefined;
-      return after === undefined ? [] : [{ operation, after, isIdle: model.keyOf(after) === model.keyOf(state) }];
+      return after === undefined
+        ? []
+        : [{ operation, after, isIdle: model.keyOf(after) === model.keyOf(state) }];
     });
     const idle = next.find(({ isIdle }) => isIdle);
     for (const { operation, after } of idle === undefined ? next : [idle]) {
-      const rest = search(after, left.filter((one) => one !== operation));
+      const rest = search(
+        after,
+        left.filter((one) => one !== operation),
+      );
       if (rest !== undefined) return [operation, ...rest];
     }
     return undefined;

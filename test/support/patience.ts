@@ -16,4 +16,5 @@ export const BUILD_MS = 3_600_000 * PATIENCE;
 export const STEP_MS = 2_700_000 * PATIENCE;
 
 /** What to say where such a limit ends a wait: it is a hang, or the machine needs more patience. */
-export const hangs = (what: string, afterMs: number): string => `${what} hangs: no end after ${afterMs / 1000} s (TROUPE_TEST_PATIENCE=2 doubles every such limit)`;
+export const hangs = (what: string, afterMs: number): string =>
+  `${what} hangs: no end after ${afterMs / 1000} s (TROUPE_TEST_PATIENCE=2 doubles every such limit)`;

@@ -86,7 +86,9 @@ export async function runOrThrow(argv: readonly string[], options: RunOptions = 
   const ended = await run(argv, options);
   if (ended.code !== 0) {
     const how = ended.signal === undefined ? `exit code ${ended.code}` : `signal ${ended.signal}`;
-    throw new Error(`${argv.join(' ')} ended with ${how}: ${(ended.stderr || ended.stdout).slice(-4000).trim()}`);
+    throw new Error(
+      `${argv.join(' ')} ended with ${how}: ${(ended.stderr || ended.stdout).slice(-4000).trim()}`,
+    );
   }
   return ended.stdout;
 }

@@ -8,7 +8,11 @@ import { parseDriverName } from '../../src/oci/storage/drivers/select.ts';
 import { vfsDriver } from '../../src/oci/storage/drivers/vfs.ts';
 
 /** The driver of that name, with the program that it needs; `onStarted` when one was started that serves a mount. */
-export function driverWith(name: string, program: string, onStarted: () => void = () => undefined): (host: DriverHost) => RootfsDriver {
+export function driverWith(
+  name: string,
+  program: string,
+  onStarted: () => void = () => undefined,
+): (host: DriverHost) => RootfsDriver {
   const overlay = { metacopy: false, isVolatile: true };
   switch (parseDriverName(name)) {
     case 'overlay':
@@ -20,6 +24,7 @@ export function driverWith(name: string, program: string, onStarted: () => void 
     case 'erofs':
       return (host) => erofsDriver(host, { ...overlay, program });
     case 'fuse-overlayfs':
-      return (host) => fuseOverlayDriver(host, { program, isVolatile: true, place: () => Promise.resolve(onStarted()) });
+      return (host) =>
+        fuseOverlayDriver(host, { program, isVolatile: true, place: () => Promise.resolve(onStarted()) });
   }
 }

@@ -1,5 +1,14 @@
 // The storage drivers that this machine can run, and why it can't run the others.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,7 +37,11 @@ export interface DriverTrial {
 const triplet = process.arch === 'x64' ? 'x86_64-linux-gnu' : 'aarch64-linux-gnu';
 
 /** A program of an unpacked Debian package as one that runs with that package's libraries. */
-export function unpackedProgram(tree: Parameters<typeof debianTree>[0], directory: string, ...places: readonly string[]): string {
+export function unpackedProgram(
+  tree: Parameters<typeof debianTree>[0],
+  directory: string,
+  ...places: readonly string[]
+): string {
   const root = debianTree(tree);
   const program = inTree(root, ...places);
   const libraries = [`usr/lib/${triplet}`, `lib/${triplet}`].map((place) => join(root, place)).join(':');
@@ -52,7 +65,8 @@ function lacksTree(name: Parameters<typeof debianTree>[0]): string | false {
   }
 }
 
-const kernelHas = (type: string): boolean => new RegExp(`\\t${type}$`, 'mu').test(readFileSync('/proc/filesystems', 'utf8'));
+const kernelHas = (type: string): boolean =>
+  new RegExp(`\\t${type}$`, 'mu').test(readFileSync('/proc/filesystems', 'utf8'));
 const notRoot = process.getuid?.() !== 0 && 'needs root';
 
 function ordinaryPlace(purpose: string): Place {
@@ -67,8 +81,11 @@ function ordinaryPlace(purpose: string): Place {
 }
 
 function unmountBelow(directory: string): void {
-  const points = readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '');
-  for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse()) execFileSync('umount', ['-l', point]);
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '');
+  for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse())
+    execFileSync('umount', ['-l', point]);
 }
 
 /** Bytes of the file that a btrfs lies in; sparse. */
@@ -79,7 +96,10 @@ function btrfsPlace(purpose: string): Place {
   const [image, place] = [join(path, 'image'), join(path, 'btrfs')];
   writeFileSync(image, '');
   truncateSync(image, BTRFS_BYTES);
-  execFileSync(unpackedProgram('btrfs-progs', join(path, 'bin'), 'sbin/mkfs.btrfs', 'usr/sbin/mkfs.btrfs'), ['-q', image]);
+  execFileSync(unpackedProgram('btrfs-progs', join(path, 'bin'), 'sbin/mkfs.btrfs', 'usr/sbin/mkfs.btrfs'), [
+    '-q',
+    image,
+  ]);
   mkdirSync(place);
   execFileSync('mount', ['-o', 'loop', image, place]);
   return { path: place, remove };
@@ -92,10 +112,17 @@ export function storageDrivers(): readonly DriverTrial[] {
   const noFuse = lacks(notRoot, !existsSync('/dev/fuse') && 'needs /dev/fuse', lacksTree('fuse-overlayfs'));
   const noErofs = lacks(notRoot, !kernelHas('erofs') && 'the kernel has no erofs', lacksTree('erofs-utils'));
   const noBtrfs = lacks(notRoot, !kernelHas('btrfs') && 'the kernel has no btrfs', lacksTree('btrfs-progs'));
-  const program = (whyNot: string, tree: Parameters<typeof debianTree>[0], name: string): string => (whyNot === '' ? unpackedProgram(tree, tools, `usr/bin/${name}`) : '');
+  const program = (whyNot: string, tree: Parameters<typeof debianTree>[0], name: string): string =>
+    whyNot === '' ? unpackedProgram(tree, tools, `usr/bin/${name}`) : '';
   const fuse = program(noFuse, 'fuse-overlayfs', 'fuse-overlayfs');
   const erofs = program(noErofs, 'erofs-utils', 'mkfs.erofs');
-  const trial = (name: DriverName, whyNot: string, program = '', place = ordinaryPlace): DriverTrial => ({ name, whyNot, program, make: driverWith(name, program), place });
+  const trial = (name: DriverName, whyNot: string, program = '', place = ordinaryPlace): DriverTrial => ({
+    name,
+    whyNot,
+    program,
+    make: driverWith(name, program),
+    place,
+  });
   return [
     trial('overlay', lacks(notRoot)),
     trial('vfs', lacks(notRoot)),

@@ -57,7 +57,10 @@ describe('arrows', () => {
   it('go only where they may', () => {
     const wrong = sources.flatMap((source) =>
       source.imports
-        .filter(({ file }) => file !== undefined && !(file.startsWith('src/') && mayImport(roomOf(source.file), roomOf(file))))
+        .filter(
+          ({ file }) =>
+            file !== undefined && !(file.startsWith('src/') && mayImport(roomOf(source.file), roomOf(file))),
+        )
         .map(({ specifier }) => `${source.file} imports ${specifier}`),
     );
     expect(wrong).toEqual([]);
@@ -75,7 +78,9 @@ describe('arrows', () => {
 
   it('name the file with its ending, in our own code', () => {
     const wrong = sources.flatMap((source) =>
-      source.imports.filter(({ file }) => file !== undefined && !file.endsWith('.ts')).map(({ specifier }) => `${source.file}: ${specifier}`),
+      source.imports
+        .filter(({ file }) => file !== undefined && !file.endsWith('.ts'))
+        .map(({ specifier }) => `${source.file}: ${specifier}`),
     );
     expect(wrong).toEqual([]);
   });

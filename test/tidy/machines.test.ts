@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { AnyStateMachine, StateNode } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { actionNames, childrenOf, effectOf, guardName, nameOf, nodesOf } from '../../scripts/support/charts/chart.ts';
+import {
+  actionNames,
+  childrenOf,
+  effectOf,
+  guardName,
+  nameOf,
+  nodesOf,
+} from '../../scripts/support/charts/chart.ts';
 import { drawnFiles } from '../../scripts/support/charts/files.ts';
 import { charted } from '../../scripts/support/charts/machines.ts';
 import { checkout, filesBelow, textOf } from './support/sources.ts';
@@ -45,37 +52,59 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
 
   it('has every effect, action, guard and delay that it names: xstate skips a missing action without a word', () => {
     const { actors, actions, guards, delays } = implementationsOf(machine);
-    const missing = all.flatMap((node) => [
-      ...node.invoke.map(effectOf).filter((name) => actors?.[name] === undefined),
-      ...[...actionNames(node.entry), ...actionNames(node.exit), ...transitionsOf(node).flatMap((one) => actionNames(one.actions))].filter((name) => actions?.[name] === undefined),
-      ...transitionsOf(node).map(guardName).filter((name) => name !== '' && guards?.[name] === undefined),
-      ...node.after.map((one) => String(one.delay)).filter((name) => delays?.[name] === undefined),
-    ].map((name) => `${nameOf(node)}: ${name}`));
+    const missing = all.flatMap((node) =>
+      [
+        ...node.invoke.map(effectOf).filter((name) => actors?.[name] === undefined),
+        ...[
+          ...actionNames(node.entry),
+          ...actionNames(node.exit),
+          ...transitionsOf(node).flatMap((one) => actionNames(one.actions)),
+        ].filter((name) => actions?.[name] === undefined),
+        ...transitionsOf(node)
+          .map(guardName)
+          .filter((name) => name !== '' && guards?.[name] === undefined),
+        ...node.after.map((one) => String(one.delay)).filter((name) => delays?.[name] === undefined),
+      ].map((name) => `${nameOf(node)}: ${name}`),
+    );
     expect(missing).toEqual([]);
   });
 
   it('uses every effect, action, guard and delay that it has', () => {
-    const used = new Set(all.flatMap((node) => [
-      ...node.invoke.map(effectOf), ...actionNames(node.entry), ...actionNames(node.exit),
-      ...transitionsOf(node).flatMap((one) => [...actionNames(one.actions), guardName(one)]),
-      ...node.after.map((one) => String(one.delay)),
-    ]));
+    const used = new Set(
+      all.flatMap((node) => [
+        ...node.invoke.map(effectOf),
+        ...actionNames(node.entry),
+        ...actionNames(node.exit),
+        ...transitionsOf(node).flatMap((one) => [...actionNames(one.actions), guardName(one)]),
+        ...node.after.map((one) => String(one.delay)),
+      ]),
+    );
     const has = Object.values(implementationsOf(machine)).flatMap((group) => Object.keys(group));
     expect(has.filter((name) => !used.has(name))).toEqual([]);
   });
 
   it('says what happens when an effect fails: an error that nobody takes ends the actor', () => {
-    const deaf = all.flatMap((node) => node.invoke.filter(({ id }) => !node.transitions.has(`xstate.error.actor.${id}`)).map((one) => `${nameOf(node)}: ${effectOf(one)}`));
+    const deaf = all.flatMap((node) =>
+      node.invoke
+        .filter(({ id }) => !node.transitions.has(`xstate.error.actor.${id}`))
+        .map((one) => `${nameOf(node)}: ${effectOf(one)}`),
+    );
     expect(deaf).toEqual([]);
   });
 
   it('has no timer in a settled state: each ending actor looks at all timers there are', () => {
-    expect(all.filter((node) => node.tags.includes('settled') && (node.after.length > 0 || node.invoke.length > 0)).map(nameOf)).toEqual([]);
+    expect(
+      all
+        .filter((node) => node.tags.includes('settled') && (node.after.length > 0 || node.invoke.length > 0))
+        .map(nameOf),
+    ).toEqual([]);
   });
 
   it('has no loop of `always`', () => {
-    const next = (node: StateNode): readonly StateNode[] => (node.always ?? []).flatMap((one) => (one.target ?? []) as readonly StateNode[]);
-    const loops = (node: StateNode, path: readonly StateNode[]): boolean => path.includes(node) || next(node).some((target) => loops(target, [...path, node]));
+    const next = (node: StateNode): readonly StateNode[] =>
+      (node.always ?? []).flatMap((one) => (one.target ?? []) as readonly StateNode[]);
+    const loops = (node: StateNode, path: readonly StateNode[]): boolean =>
+      path.includes(node) || next(node).some((target) => loops(target, [...path, node]));
     expect(all.filter((node) => loops(node, [])).map(nameOf)).toEqual([]);
   });
 });

@@ -6,7 +6,11 @@ import { withoutGuard } from '../mutants/mutant.ts';
 import { mustHave, mutants, notApplicable } from '../mutants/table.ts';
 import { checkout, textOf } from './support/sources.ts';
 
-const rows = new Set(textOf('test/rows.txt').split('\n').map((line) => line.split(' ', 1)[0]));
+const rows = new Set(
+  textOf('test/rows.txt')
+    .split('\n')
+    .map((line) => line.split(' ', 1)[0]),
+);
 
 describe('mutants', () => {
   it('every row that must have one has one, or a reason why it cannot', () => {
@@ -16,12 +20,20 @@ describe('mutants', () => {
     expect(mutants.filter(({ row }) => notApplicable.some((other) => other.row === row))).toEqual([]);
   });
 
-  it.each(mutants.map((mutant) => [`${mutant.row}, ${mutant.title}`, mutant] as const))('%s: can be made', (_title, mutant) => {
-    expect(withoutGuard(textOf(mutant.file), mutant)).not.toBe(textOf(mutant.file));
-  });
+  it.each(mutants.map((mutant) => [`${mutant.row}, ${mutant.title}`, mutant] as const))(
+    '%s: can be made',
+    (_title, mutant) => {
+      expect(withoutGuard(textOf(mutant.file), mutant)).not.toBe(textOf(mutant.file));
+    },
+  );
 
   it('tests are there, and name the row', () => {
-    const wrong = mutants.filter(({ row, test }) => !existsSync(join(checkout, test.file)) || !test.named.includes(row) || !textOf(test.file).includes(row));
+    const wrong = mutants.filter(
+      ({ row, test }) =>
+        !existsSync(join(checkout, test.file)) ||
+        !test.named.includes(row) ||
+        !textOf(test.file).includes(row),
+    );
     expect(wrong.map(({ row, title, test }) => `${row}, ${title}: ${test.file}`)).toEqual([]);
     for (const { test } of mutants) expect(() => new RegExp(test.named), test.named).not.toThrow();
   });

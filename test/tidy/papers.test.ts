@@ -7,26 +7,48 @@ import { defaultConfig, schema } from '../../src/daemon/config-schema.ts';
 import { applyFile } from '../../src/daemon/config.ts';
 import { checkout, filesBelow, sourcesBelow, textOf } from './support/sources.ts';
 
-const manifest = JSON.parse(textOf('package.json')) as Readonly<Record<'scripts' | 'dependencies' | 'devDependencies' | 'optionalDependencies', Readonly<Record<string, string>>>> & { readonly allowScripts: Readonly<Record<string, boolean>> };
+const manifest = JSON.parse(textOf('package.json')) as Readonly<
+  Record<
+    'scripts' | 'dependencies' | 'devDependencies' | 'optionalDependencies',
+    Readonly<Record<string, string>>
+  >
+> & { readonly allowScripts: Readonly<Record<string, boolean>> };
 interface Lockfile {
   readonly lockfileVersion: number;
   /** By path; the empty one is ours. */
-  readonly packages: Readonly<Record<string, { readonly version?: string; readonly integrity?: string; readonly hasInstallScript?: boolean }>>;
+  readonly packages: Readonly<
+    Record<
+      string,
+      { readonly version?: string; readonly integrity?: string; readonly hasInstallScript?: boolean }
+    >
+  >;
 }
 
-const pages = ['README.md', 'CHANGELOG.md', ...filesBelow('docs'), ...filesBelow('deploy')].filter((file) => existsSync(join(checkout, file)));
+const pages = ['README.md', 'CHANGELOG.md', ...filesBelow('docs'), ...filesBelow('deploy')].filter((file) =>
+  existsSync(join(checkout, file)),
+);
 
 describe('dependencies', () => {
-  const all = Object.keys({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies });
+  const all = Object.keys({
+    ...manifest.dependencies,
+    ...manifest.devDependencies,
+    ...manifest.optionalDependencies,
+  });
 
   it('each has its line in docs/dependencies.md, and no line is left over', () => {
-    const lines = [...textOf('docs/dependencies.md').matchAll(/^\| `([^`]+)` \|/gmu)].map((match) => match[1]);
+    const lines = [...textOf('docs/dependencies.md').matchAll(/^\| `([^`]+)` \|/gmu)].map(
+      (match) => match[1],
+    );
     expect(new Set(lines)).toEqual(new Set(all));
     expect(lines).toHaveLength(all.length);
   });
 
   it('are pinned exactly, the types of Node excepted', () => {
-    const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies }).filter(([, version]) => !/^\d/u.test(version));
+    const loose = Object.entries({
+      ...manifest.dependencies,
+      ...manifest.devDependencies,
+      ...manifest.optionalDependencies,
+    }).filter(([, version]) => !/^\d/u.test(version));
     expect(loose.map(([name]) => name)).toEqual(['@types/node']);
   });
 
@@ -34,21 +56,43 @@ describe('dependencies', () => {
     const { lockfileVersion, packages } = JSON.parse(textOf('package-lock.json')) as Lockfile;
     const installed = Object.entries(packages).filter(([path]) => path !== '');
     expect(lockfileVersion).toBe(3);
-    expect(installed.filter(([, { version, integrity }]) => version === undefined || integrity?.startsWith('sha512-') !== true)).toEqual([]);
-    const withScripts = installed.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([path]) => path.slice('node_modules/'.length));
+    expect(
+      installed.filter(
+        ([, { version, integrity }]) => version === undefined || integrity?.startsWith('sha512-') !== true,
+      ),
+    ).toEqual([]);
+    const withScripts = installed
+      .filter(([, { hasInstallScript }]) => hasInstallScript === true)
+      .map(([path]) => path.slice('node_modules/'.length));
     expect(withScripts.toSorted()).toEqual(Object.keys(manifest.allowScripts).toSorted());
     expect(Object.keys(manifest.dependencies).length).toBeLessThanOrEqual(10);
   });
 
   it('nothing is imported that is not named', () => {
-    const used = ['src', 'test', 'scripts'].flatMap(sourcesBelow).flatMap(({ imports }) => imports.filter(({ file, specifier }) => file === undefined && !specifier.startsWith('node:')));
-    const packages = new Set(used.map(({ specifier }) => specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/')));
+    const used = ['src', 'test', 'scripts']
+      .flatMap(sourcesBelow)
+      .flatMap(({ imports }) =>
+        imports.filter(({ file, specifier }) => file === undefined && !specifier.startsWith('node:')),
+      );
+    const packages = new Set(
+      used.map(({ specifier }) =>
+        specifier
+          .split('/')
+          .slice(0, specifier.startsWith('@') ? 2 : 1)
+          .join('/'),
+      ),
+    );
     expect([...packages].filter((name) => !all.includes(name))).toEqual([]);
   });
 });
 
 describe('commands', () => {
-  const told = pages.flatMap((file) => [...textOf(file).matchAll(/(?:`|sudo |^)npm (?:run )?([a-z][a-z0-9-]*)/gmu)].map((match) => ({ file, name: match[1] ?? '' })));
+  const told = pages.flatMap((file) =>
+    [...textOf(file).matchAll(/(?:`|sudo |^)npm (?:run )?([a-z][a-z0-9-]*)/gmu)].map((match) => ({
+      file,
+      name: match[1] ?? '',
+    })),
+  );
   // npm's own
   const OWN = ['install'];
 
@@ -58,18 +102,25 @@ describe('commands', () => {
   });
 
   it('run files that are there', () => {
-    const files = Object.entries(manifest.scripts).flatMap(([name, command]) => [...command.matchAll(/(?:^|\s)((?:bin|scripts|test|src)\/[\w./-]+)/gu)].map((match) => ({ name, file: match[1] ?? '' })));
+    const files = Object.entries(manifest.scripts).flatMap(([name, command]) =>
+      [...command.matchAll(/(?:^|\s)((?:bin|scripts|test|src)\/[\w./-]+)/gu)].map((match) => ({
+        name,
+        file: match[1] ?? '',
+      })),
+    );
     expect(files.filter(({ file }) => !existsSync(join(checkout, file)))).toEqual([]);
   });
 });
 
 it('links between the papers lead somewhere', () => {
-  const broken = pages.filter((file) => file.endsWith('.md')).flatMap((file) =>
-    [...textOf(file).matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/gu)]
-      .map((match) => join(file, '..', match[1] ?? ''))
-      .filter((target) => !existsSync(join(checkout, target)))
-      .map((target) => `${file}: ${target}`),
-  );
+  const broken = pages
+    .filter((file) => file.endsWith('.md'))
+    .flatMap((file) =>
+      [...textOf(file).matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/gu)]
+        .map((match) => join(file, '..', match[1] ?? ''))
+        .filter((target) => !existsSync(join(checkout, target)))
+        .map((target) => `${file}: ${target}`),
+    );
   expect(broken).toEqual([]);
 });
 
@@ -80,18 +131,31 @@ describe('configuration', () => {
       if (rule.is === 'table') return keysOf(rule.keys, `${at}.`);
       return rule.is === 'named' ? keysOf(rule.each, `${at}.<name>.`) : [at];
     });
-  const rows = new Map([...textOf('docs/configuration.md').matchAll(/^\| `([^`]+)` \| ([^|]*) \|/gmu)].map((match) => [match[1] ?? '', match[2] ?? '']));
+  const rows = new Map(
+    [...textOf('docs/configuration.md').matchAll(/^\| `([^`]+)` \| ([^|]*) \|/gmu)].map((match) => [
+      match[1] ?? '',
+      match[2] ?? '',
+    ]),
+  );
 
   it('every key stands in docs/configuration.md, in order, and no other', () => {
     expect([...rows.keys()]).toEqual(keysOf(schema, ''));
   });
 
   it('so does its default', () => {
-    const valueOf = (path: string): unknown => path.split('.').reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>>)[key], defaultConfig);
+    const valueOf = (path: string): unknown =>
+      path
+        .split('.')
+        .reduce<unknown>((at, key) => (at as Readonly<Record<string, unknown>>)[key], defaultConfig);
     const plain = [...rows].filter(([key]) => !key.includes('<'));
     const wrong = plain.filter(([key, cell]) => {
       const value = valueOf(key);
-      const expected = Array.isArray(value) && value.length > 0 ? value.map((one) => `\`${String(one)}\``).join(', ') : value === '' || Array.isArray(value) ? 'empty' : `\`${String(value)}\``;
+      const expected =
+        Array.isArray(value) && value.length > 0
+          ? value.map((one) => `\`${String(one)}\``).join(', ')
+          : value === '' || Array.isArray(value)
+            ? 'empty'
+            : `\`${String(value)}\``;
       return cell.trim() !== expected;
     });
     expect(wrong).toEqual([]);
@@ -99,7 +163,9 @@ describe('configuration', () => {
 
   describe('deploy/troupe.toml', () => {
     const uncommented = textOf('deploy/troupe.toml').replaceAll(/^#(?=[a-z[])/gmu, '');
-    const emptied = JSON.parse(JSON.stringify(defaultConfig), (_key, value: unknown) => (typeof value === 'string' ? 'unset' : value)) as typeof defaultConfig;
+    const emptied = JSON.parse(JSON.stringify(defaultConfig), (_key, value: unknown) =>
+      typeof value === 'string' ? 'unset' : value,
+    ) as typeof defaultConfig;
 
     it('as it stands changes nothing', () => {
       expect(applyFile(defaultConfig, textOf('deploy/troupe.toml'), 'troupe.toml')).toEqual(defaultConfig);
@@ -112,10 +178,22 @@ describe('configuration', () => {
 });
 
 describe('nothing is told of', () => {
-  const files = [...pages, ...['src', 'test', 'scripts', 'proto', 'bin'].flatMap(filesBelow), 'package.json', 'package-lock.json', '.oxlintrc.json'];
+  const files = [
+    ...pages,
+    ...['src', 'test', 'scripts', 'proto', 'bin'].flatMap(filesBelow),
+    'package.json',
+    'package-lock.json',
+    '.oxlintrc.json',
+  ];
   // in pieces, since this file is looked at, too
   const WORDS: readonly (readonly [string, RegExp])[] = [
-    ['hosts of package registries', new RegExp(['registry\\.np', 'mjs|proxy\\.go', 'lang|sum\\.go', 'lang|pypi\\.', 'org|deb\\.de', 'bian'].join(''), 'u')],
+    [
+      'hosts of package registries',
+      new RegExp(
+        ['registry\\.np', 'mjs|proxy\\.go', 'lang|sum\\.go', 'lang|pypi\\.', 'org|deb\\.de', 'bian'].join(''),
+        'u',
+      ),
+    ],
     ['paths of one machine', new RegExp(['(^|[\\s"\'`=:(])/wo', 'rk/'].join(''), 'mu')],
   ];
 

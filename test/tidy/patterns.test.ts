@@ -4,11 +4,32 @@ import { ambiguity } from './support/patterns.ts';
 import { sourcesBelow, walk } from './support/sources.ts';
 
 describe('S63 regular expressions', () => {
-  it.each(['(a+)+b', '(?:[a-z]*[0-9]*)*x', '(?:a|b+)*c', '^(?:\\.?[A-Za-z0-9_-]+)+$', '(x{2,})*', '(?<name>\\w+\\s?)*$', '((ab)*a?)+', '(?:a*a)*', '(?:[a-z]+[a-z0-9])+'])('%s is seen as one that takes for ever', (pattern) => {
+  it.each([
+    '(a+)+b',
+    '(?:[a-z]*[0-9]*)*x',
+    '(?:a|b+)*c',
+    '^(?:\\.?[A-Za-z0-9_-]+)+$',
+    '(x{2,})*',
+    '(?<name>\\w+\\s?)*$',
+    '((ab)*a?)+',
+    '(?:a*a)*',
+    '(?:[a-z]+[a-z0-9])+',
+  ])('%s is seen as one that takes for ever', (pattern) => {
     expect(ambiguity(pattern, 'u')).toBeDefined();
   });
 
-  it.each(['a+b*', '(?:\\.[a-z]+)*', '^[a-z]+(?:[ \\t][a-z]+)*$', '(?:ab){3}', '(?:-[0-9]+)?', '(?=a+)b', '[)(]+', '(?:a+){1,2}', '(?:[^/]+/)*', '(?:(?:_|-+)[a-z]+)*'])('%s is seen as harmless', (pattern) => {
+  it.each([
+    'a+b*',
+    '(?:\\.[a-z]+)*',
+    '^[a-z]+(?:[ \\t][a-z]+)*$',
+    '(?:ab){3}',
+    '(?:-[0-9]+)?',
+    '(?=a+)b',
+    '[)(]+',
+    '(?:a+){1,2}',
+    '(?:[^/]+/)*',
+    '(?:(?:_|-+)[a-z]+)*',
+  ])('%s is seen as harmless', (pattern) => {
     expect(ambiguity(pattern, 'u')).toBeUndefined();
   });
 
@@ -17,7 +38,10 @@ describe('S63 regular expressions', () => {
     const found: string[] = [];
     for (const source of sourcesBelow('src')) {
       walk(source.program, (node) => {
-        const regex = node.type === 'Literal' ? (node['regex'] as { readonly pattern: string; readonly flags: string } | undefined) : undefined;
+        const regex =
+          node.type === 'Literal'
+            ? (node['regex'] as { readonly pattern: string; readonly flags: string } | undefined)
+            : undefined;
         if (regex === undefined) return;
         count += 1;
         const why = ambiguity(regex.pattern, regex.flags);

@@ -32,7 +32,11 @@ function isBuffer(type: Node | undefined): boolean {
 /** `Buffer[]`, `readonly Uint8Array[]`, `Array<Buffer>`, `Set<Buffer>` and the like. */
 function isManyBuffers(node: Node): boolean {
   if (node.type === 'TSArrayType') return isBuffer(nodeAt(node, 'elementType'));
-  if (node.type !== 'TSTypeReference' || !['Array', 'ReadonlyArray', 'Set', 'Fifo'].includes(dotted(nodeAt(node, 'typeName')))) return false;
+  if (
+    node.type !== 'TSTypeReference' ||
+    !['Array', 'ReadonlyArray', 'Set', 'Fifo'].includes(dotted(nodeAt(node, 'typeName')))
+  )
+    return false;
   const [first] = (nodeAt(node, 'typeArguments')?.['params'] ?? []) as readonly Node[];
   return isBuffer(first);
 }
@@ -51,10 +55,14 @@ function joinsText(node: Node): boolean {
   const right = nodeAt(node, 'right');
   if (right?.type !== 'CallExpression') return false;
   const callee = nodeAt(right, 'callee');
-  return callee?.type === 'MemberExpression' && ['toString', 'decode'].includes(dotted(nodeAt(callee, 'property')));
+  return (
+    callee?.type === 'MemberExpression' && ['toString', 'decode'].includes(dotted(nodeAt(callee, 'property')))
+  );
 }
 
-const outsideBase: readonly Source[] = sourcesBelow('src').filter(({ file }) => !file.startsWith('src/base/'));
+const outsideBase: readonly Source[] = sourcesBelow('src').filter(
+  ({ file }) => !file.startsWith('src/base/'),
+);
 const notAllowed = outsideBase.filter(({ file }) => ALLOWED[file] === undefined);
 
 describe('S85 pieces', () => {
@@ -74,12 +82,20 @@ describe('S85 pieces', () => {
 
   it('pipes are read by SocketReader: a socket of Node keeps an object for each read while it is paused', () => {
     const own = ['src/host/socket-reader.ts', 'src/host/descriptors.ts', 'src/nri/directory.ts'];
-    const made = (node: Node): boolean => node.type === 'NewExpression' && dotted(nodeAt(node, 'callee')) === 'Socket';
-    expect(places(outsideBase.filter(({ file }) => !own.includes(file)), made)).toEqual([]);
+    const made = (node: Node): boolean =>
+      node.type === 'NewExpression' && dotted(nodeAt(node, 'callee')) === 'Socket';
+    expect(
+      places(
+        outsideBase.filter(({ file }) => !own.includes(file)),
+        made,
+      ),
+    ).toEqual([]);
   });
 
   it('each file that is allowed still needs it', () => {
-    const needed = outsideBase.filter((source) => places([source], (node) => isManyBuffers(node) || joinsMany(node)).length > 0).map(({ file }) => file);
+    const needed = outsideBase
+      .filter((source) => places([source], (node) => isManyBuffers(node) || joinsMany(node)).length > 0)
+      .map(({ file }) => file);
     expect(Object.keys(ALLOWED).filter((file) => !needed.includes(file))).toEqual([]);
   });
 });

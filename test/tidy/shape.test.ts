@@ -14,7 +14,9 @@ const TABLES = new Set(['src/base/limits.ts', 'src/host/ffi-constants.ts']);
 
 describe('files', () => {
   it('have names in kebab-case, with a dot before what they are', () => {
-    const files = ['src', 'test', 'scripts', 'docs'].flatMap(filesBelow).filter((file) => !file.startsWith('src/gen/') && /\.(ts|js|cjs|md)$/u.test(file));
+    const files = ['src', 'test', 'scripts', 'docs']
+      .flatMap(filesBelow)
+      .filter((file) => !file.startsWith('src/gen/') && /\.(ts|js|cjs|md)$/u.test(file));
     const plain = /^([a-z0-9]+(-[a-z0-9]+)*\.)+(ts|js|cjs|md)$/u;
     const directories = /^([a-z0-9]+(-[a-z0-9]+)*)$/u;
     const wrong = files.filter((file) => {
@@ -35,7 +37,8 @@ describe('files', () => {
   });
 });
 
-const isFunction = (node: Node): boolean => ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'].includes(node.type);
+const isFunction = (node: Node): boolean =>
+  ['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'].includes(node.type);
 
 /** describe() and the like are given a list of tests, not a function in the sense of the rule. */
 function isListOfTests(around: readonly Node[]): boolean {
@@ -82,7 +85,10 @@ describe('bounds', () => {
   });
 
   it('are used: a bound that bounds nothing misleads', () => {
-    const used = sourcesBelow('src').filter(({ file }) => file !== 'src/base/limits.ts').map(({ text }) => text).join('\n');
+    const used = sourcesBelow('src')
+      .filter(({ file }) => file !== 'src/base/limits.ts')
+      .map(({ text }) => text)
+      .join('\n');
     const names = [...textOf('src/base/limits.ts').matchAll(/^ {2}(\w+):/gmu)].map((match) => match[1] ?? '');
     expect(names.filter((name) => !new RegExp(`\\b${name}\\b`, 'u').test(used))).toEqual([]);
   });

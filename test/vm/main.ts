@@ -17,14 +17,25 @@ import { hostParts, modulesDisk, packCheckout, rootDisk } from './parts.ts';
 /** Both boots with all tests: an emulator is ten to twenty times slower than the machine, and the machine may be busy. */
 const GUEST_TIMEOUT_MS = 3 * 60 * 60_000;
 
-const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false }, only: { type: 'string' } } });
+const { values: options } = parseArgs({
+  options: { keep: { type: 'boolean', default: false }, only: { type: 'string' } },
+});
 
 /** Why there can be no guest here. */
 async function hindrance(): Promise<string | undefined> {
-  if (process.getuid?.() !== 0) return 'building the guest makes device files and changes roots, so it needs root: sudo npm run test:vm';
+  if (process.getuid?.() !== 0)
+    return 'building the guest makes device files and changes roots, so it needs root: sudo npm run test:vm';
   if (process.arch !== 'x64') return `the guest is x86-64, and this machine is ${process.arch}`;
-  for (const [program, owner] of [['mke2fs', 'e2fsprogs'], ['perl', 'perl'], ['apt-get', 'apt'], ['chroot', 'coreutils']]) {
-    const found = await run(['which', program ?? '']).then(({ code }) => code === 0, () => false);
+  for (const [program, owner] of [
+    ['mke2fs', 'e2fsprogs'],
+    ['perl', 'perl'],
+    ['apt-get', 'apt'],
+    ['chroot', 'coreutils'],
+  ]) {
+    const found = await run(['which', program ?? '']).then(
+      ({ code }) => code === 0,
+      () => false,
+    );
     if (!found) return `there is no ${program} (Debian's ${owner}) on this machine`;
   }
   return undefined;
@@ -36,7 +47,11 @@ async function results(directory: string): Promise<StepResult[]> {
   await mkdir(target);
   await runOrThrow(['tar', '--extract', '--file', resultsDisk(directory), '-C', target]);
   const reports = (await readdir(target)).filter((name) => name.endsWith('.json')).sort();
-  return await Promise.all(reports.map(async (name) => countPart(JSON.parse(await readFile(join(target, name), 'utf8')) as PartReport)));
+  return await Promise.all(
+    reports.map(async (name) =>
+      countPart(JSON.parse(await readFile(join(target, name), 'utf8')) as PartReport),
+    ),
+  );
 }
 
 /** A row per part; its tests by name stand on the terminal. */
@@ -62,13 +77,18 @@ async function main(): Promise<void> {
     const [host, root, modules] = [await hostParts(), await rootDisk(), await modulesDisk()];
     await packCheckout(checkoutTar);
     await runGuest({
-      parts: host, directory, checkoutTar, rootDisk: root, modulesDisk: modules,
+      parts: host,
+      directory,
+      checkoutTar,
+      rootDisk: root,
+      modulesDisk: modules,
       timeoutMs: GUEST_TIMEOUT_MS,
       only: options.only,
       onOutput: (text) => process.stdout.write(text.replaceAll('\r', '')),
     });
     const parts = await results(directory);
-    if (options.only === undefined) writeFigures('vm', 'Guest with systemd, cgroup v2 and AppArmor (`npm run test:vm`)', figures(parts));
+    if (options.only === undefined)
+      writeFigures('vm', 'Guest with systemd, cgroup v2 and AppArmor (`npm run test:vm`)', figures(parts));
     summarize(parts);
   } finally {
     if (options.keep) console.error(`kept for a look: ${directory} (${consoleLog(directory)})`);

@@ -27,8 +27,19 @@ export const rootPartition = `PARTUUID=${DISK_SIGNATURE.toString(16).padStart(8,
 
 /** What the guest's Debian has beside the minimum. */
 const GUEST_PACKAGES = [
-  'systemd-sysv', 'udev', 'dbus', 'apparmor', 'kmod', 'procps', 'iproute2', 'iptables', 'ca-certificates',
-  'runc', 'crun', 'conmon', 'containernetworking-plugins',
+  'systemd-sysv',
+  'udev',
+  'dbus',
+  'apparmor',
+  'kmod',
+  'procps',
+  'iproute2',
+  'iptables',
+  'ca-certificates',
+  'runc',
+  'crun',
+  'conmon',
+  'containernetworking-plugins',
 ];
 
 export interface HostParts {
@@ -39,18 +50,37 @@ export interface HostParts {
 }
 
 /** Runs Debian's mmdebstrap, which scripts/setup.js has unpacked. */
-async function debianTree(target: string, variant: 'extract' | 'minbase', packages: readonly string[]): Promise<void> {
+async function debianTree(
+  target: string,
+  variant: 'extract' | 'minbase',
+  packages: readonly string[],
+): Promise<void> {
   const unpacked = join(cacheDirectory, 'debian/mmdebstrap/usr/bin');
   process.stderr.write(`making a ${RELEASE} tree with ${packages.join(' ')} (once)\n`);
   await runOrThrow(
-    ['nice', '-n', '15', 'perl', join(unpacked, 'mmdebstrap'), '--mode=root', `--variant=${variant}`, `--include=${packages.join(',')}`, '--quiet', RELEASE, target],
+    [
+      'nice',
+      '-n',
+      '15',
+      'perl',
+      join(unpacked, 'mmdebstrap'),
+      '--mode=root',
+      `--variant=${variant}`,
+      `--include=${packages.join(',')}`,
+      '--quiet',
+      RELEASE,
+      target,
+    ],
     // it calls a program of its own by name
     { timeoutMs: BUILD_TIMEOUT_MS, env: { PATH: `${process.env['PATH'] ?? ''}:${unpacked}` } },
   );
 }
 
 const hostTree = async (): Promise<string> =>
-  await cached(`vm/host-${RELEASE}-${RECIPE}`, async (work) => await debianTree(work, 'extract', ['qemu-system-x86', 'linux-image-cloud-amd64']));
+  await cached(
+    `vm/host-${RELEASE}-${RECIPE}`,
+    async (work) => await debianTree(work, 'extract', ['qemu-system-x86', 'linux-image-cloud-amd64']),
+  );
 
 /** QEMU and kernel, unpacked and not installed: QEMU runs with the loader and the libraries of its own tree. */
 export async function hostParts(): Promise<HostParts> {
@@ -60,7 +90,13 @@ export async function hostParts(): Promise<HostParts> {
   if (kernel === undefined) throw new Error(`there is no kernel in ${tree}/boot`);
   const data = ['usr/share/qemu', 'usr/share/seabios'].flatMap((place) => ['-L', join(tree, place)]);
   return {
-    qemu: [join(tree, 'usr/lib64/ld-linux-x86-64.so.2'), '--library-path', libraries, join(tree, 'usr/bin/qemu-system-x86_64'), ...data],
+    qemu: [
+      join(tree, 'usr/lib64/ld-linux-x86-64.so.2'),
+      '--library-path',
+      libraries,
+      join(tree, 'usr/bin/qemu-system-x86_64'),
+      ...data,
+    ],
     env: { QEMU_MODULE_DIR: join(libraries, 'qemu') },
     kernel: join(tree, 'boot', kernel),
   };
@@ -69,7 +105,12 @@ export async function hostParts(): Promise<HostParts> {
 /** The guest's root disk. QEMU writes its changes elsewhere, so that each run begins with the same. */
 export async function rootDisk(): Promise<string> {
   const recipe = createHash('sha256');
-  for (const part of [String(RECIPE), GUEST_PACKAGES.join(), ...Object.values(guestFiles).map(({ text }) => text)]) recipe.update(part);
+  for (const part of [
+    String(RECIPE),
+    GUEST_PACKAGES.join(),
+    ...Object.values(guestFiles).map(({ text }) => text),
+  ])
+    recipe.update(part);
   const directory = await cached(`vm/root-${RELEASE}-${recipe.digest('hex').slice(0, 12)}`, async (work) => {
     const tree = await mkdtemp(join(tmpdir(), 'troupe-vm-root-'));
     try {
@@ -129,14 +170,23 @@ const guestFiles: Readonly<Record<string, { readonly text: string; readonly mode
 };
 
 /** Units that only cost time in an emulator. */
-const MASKED = ['systemd-timesyncd.service', 'apt-daily.timer', 'apt-daily-upgrade.timer', 'systemd-pcrphase.service', 'getty.target', 'serial-getty@ttyS0.service'];
+const MASKED = [
+  'systemd-timesyncd.service',
+  'apt-daily.timer',
+  'apt-daily-upgrade.timer',
+  'systemd-pcrphase.service',
+  'getty.target',
+  'serial-getty@ttyS0.service',
+];
 
 async function furnish(tree: string): Promise<void> {
   await cp(join(await hostTree(), 'usr/lib/modules'), join(tree, 'usr/lib/modules'), { recursive: true });
-  for (const release of await readdir(join(tree, 'usr/lib/modules'))) await runOrThrow(['chroot', tree, 'depmod', release]);
+  for (const release of await readdir(join(tree, 'usr/lib/modules')))
+    await runOrThrow(['chroot', tree, 'depmod', release]);
   // of programs that are not there; reading them takes an emulator half a minute
   const profiles = join(tree, 'etc/apparmor.d');
-  for (const entry of await readdir(profiles, { withFileTypes: true })) if (entry.isFile()) await rm(join(profiles, entry.name));
+  for (const entry of await readdir(profiles, { withFileTypes: true }))
+    if (entry.isFile()) await rm(join(profiles, entry.name));
   for (const [path, { text, mode }] of Object.entries(guestFiles)) {
     await mkdir(join(tree, path, '..'), { recursive: true });
     await rm(join(tree, path), { force: true });
@@ -161,9 +211,34 @@ async function makeRootDisk(tree: string, image: string): Promise<void> {
   await makeExt4(tree, image, ROOT_MIB - PARTITION_MIB, [`offset=${PARTITION_MIB * MIB}`]);
 }
 
-async function makeExt4(tree: string, image: string, sizeMib: number, extended: readonly string[] = []): Promise<void> {
+async function makeExt4(
+  tree: string,
+  image: string,
+  sizeMib: number,
+  extended: readonly string[] = [],
+): Promise<void> {
   const options = ['root_owner=0:0', 'lazy_itable_init=1', ...extended].join(',');
-  await runOrThrow(['nice', '-n', '15', 'mke2fs', '-q', '-F', '-t', 'ext4', '-b', '4096', '-d', tree, '-E', options, image, `${sizeMib}m`], { timeoutMs: BUILD_TIMEOUT_MS });
+  await runOrThrow(
+    [
+      'nice',
+      '-n',
+      '15',
+      'mke2fs',
+      '-q',
+      '-F',
+      '-t',
+      'ext4',
+      '-b',
+      '4096',
+      '-d',
+      tree,
+      '-E',
+      options,
+      image,
+      `${sizeMib}m`,
+    ],
+    { timeoutMs: BUILD_TIMEOUT_MS },
+  );
 }
 
 /** One Linux partition; enough for the kernel, which names partitions by the signature. */
@@ -179,24 +254,45 @@ export function masterBootRecord(firstSector: number, sectors: number): Buffer {
 
 /** The npm packages as a disk: they change with the lockfile only, and unpacking them takes an emulator a minute. */
 export async function modulesDisk(): Promise<string> {
-  const lock = createHash('sha256').update(readFileSync(join(checkout, 'package-lock.json'))).digest('hex').slice(0, 12);
+  const lock = createHash('sha256')
+    .update(readFileSync(join(checkout, 'package-lock.json')))
+    .digest('hex')
+    .slice(0, 12);
   const directory = await cached(`vm/modules-${lock}`, async (work) => {
     const tree = join(checkout, 'node_modules');
-    const used = Number((await runOrThrow(['du', '--summarize', '--dereference-args', '--block-size=1M', tree])).split('\t')[0]);
+    const used = Number(
+      (await runOrThrow(['du', '--summarize', '--dereference-args', '--block-size=1M', tree])).split('\t')[0],
+    );
     await makeExt4(tree, join(work, 'modules.img'), used + 256);
   });
   return join(directory, 'modules.img');
 }
 
 /** Directories of the cache that tests in the guest use, so that nothing is built there. */
-const CARRIED = ['tools/crictl', 'tools/runc', 'tools/critest', 'debian/busybox', 'debian/busybox-static', 'debian/docker-registry', 'debian/nginx', 'images'];
+const CARRIED = [
+  'tools/crictl',
+  'tools/runc',
+  'tools/critest',
+  'debian/busybox',
+  'debian/busybox-static',
+  'debian/docker-registry',
+  'debian/nginx',
+  'images',
+];
 
 /** The checkout as it is now (`troupe/`) and built tools (`cache/`), in one tar that QEMU shows as a disk. */
 export async function packCheckout(target: string): Promise<void> {
   const tar = ['nice', '-n', '15', 'tar', '--file', target];
   const options = { timeoutMs: BUILD_TIMEOUT_MS };
   const left = ['node_modules', '.cache'].map((name) => `--exclude=./${name}`);
-  await runOrThrow([...tar, '--create', '--exclude-vcs', ...left, '--transform', 's,^\\.,troupe,S', '-C', checkout, '.'], options);
+  await runOrThrow(
+    [...tar, '--create', '--exclude-vcs', ...left, '--transform', 's,^\\.,troupe,S', '-C', checkout, '.'],
+    options,
+  );
   const carried = CARRIED.filter((name) => existsSync(join(cacheDirectory, name)));
-  if (carried.length > 0) await runOrThrow([...tar, '--append', '--transform', 's,^,cache/,S', '-C', cacheDirectory, ...carried], options);
+  if (carried.length > 0)
+    await runOrThrow(
+      [...tar, '--append', '--transform', 's,^,cache/,S', '-C', cacheDirectory, ...carried],
+      options,
+    );
 }

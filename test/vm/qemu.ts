@@ -31,8 +31,10 @@ export const resultsDisk = (directory: string): string => join(directory, 'resul
 
 /** A disk that the guest finds by its serial number. */
 const disk = (serial: string, file: string, more: string): string[] => [
-  '-drive', `file=${file},if=none,id=${serial},format=raw,${more}`,
-  '-device', `nvme,drive=${serial},serial=${serial}`,
+  '-drive',
+  `file=${file},if=none,id=${serial},format=raw,${more}`,
+  '-device',
+  `nvme,drive=${serial},serial=${serial}`,
 ];
 
 /**
@@ -42,18 +44,34 @@ const disk = (serial: string, file: string, more: string): string[] => [
 export function qemuArguments(run: GuestRun): string[] {
   const { parts, directory } = run;
   return [
-    '-no-user-config', '-nodefaults', '-display', 'none', '-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max,la57=off',
+    '-no-user-config',
+    '-nodefaults',
+    '-display',
+    'none',
+    '-machine',
+    'q35',
+    '-accel',
+    'tcg,thread=multi',
+    '-cpu',
+    'max,la57=off',
     // one CPU: on a busy machine a second one's timers are found at fault while it boots, and its tasks hang
-    '-smp', '1', '-m', String(MEMORY_MIB),
-    '-kernel', parts.kernel,
-    '-append', `root=${rootPartition} rootwait rw console=ttyS0 quiet panic=-1 no_timer_check apparmor=1 security=apparmor systemd.show_status=error${run.only === undefined ? '' : ` troupe.only=${run.only}`}`,
+    '-smp',
+    '1',
+    '-m',
+    String(MEMORY_MIB),
+    '-kernel',
+    parts.kernel,
+    '-append',
+    `root=${rootPartition} rootwait rw console=ttyS0 quiet panic=-1 no_timer_check apparmor=1 security=apparmor systemd.show_status=error${run.only === undefined ? '' : ` troupe.only=${run.only}`}`,
     ...disk('root', run.rootDisk, 'snapshot=on'),
     // vite writes a file into it
     ...disk('modules', run.modulesDisk, 'snapshot=on'),
     ...disk('checkout', run.checkoutTar, 'readonly=on'),
     ...disk('results', resultsDisk(directory), 'cache=unsafe'),
-    '-serial', `file:${consoleLog(directory)}`,
-    '-serial', 'stdio',
+    '-serial',
+    `file:${consoleLog(directory)}`,
+    '-serial',
+    'stdio',
   ];
 }
 
@@ -65,7 +83,10 @@ export async function runGuest(run: GuestRun): Promise<void> {
   const argv = ['nice', '-n', '15', ...run.parts.qemu, ...qemuArguments(run)];
   const [program = '', ...args] = argv;
   // what it writes for snapshot=on goes with it
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...run.parts.env, PATH: process.env['PATH'], TMPDIR: run.directory } });
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...run.parts.env, PATH: process.env['PATH'], TMPDIR: run.directory },
+  });
   const kill = (): void => void child.kill('SIGKILL');
   process.once('exit', kill);
   let complaint = '';
@@ -86,6 +107,8 @@ export async function runGuest(run: GuestRun): Promise<void> {
   process.off('exit', kill);
   if (!isLate && code === 0) return;
   const log = (await runOrThrow(['tail', '--lines=40', consoleLog(run.directory)])).trim();
-  const how = isLate ? `did not power off within ${run.timeoutMs / 1000} s` : `ended with ${code}: ${complaint}`;
+  const how = isLate
+    ? `did not power off within ${run.timeoutMs / 1000} s`
+    : `ended with ${code}: ${complaint}`;
   throw new Error(`the guest ${how}; the end of its console:\n${log}`);
 }

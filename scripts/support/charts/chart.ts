@@ -9,7 +9,8 @@ export interface Cell {
 }
 
 /** The name that an invocation has in the machine's `actors`. */
-export const effectOf = ({ src }: { readonly src: unknown }): string => (typeof src === 'string' ? src : '(unnamed)');
+export const effectOf = ({ src }: { readonly src: unknown }): string =>
+  typeof src === 'string' ? src : '(unnamed)';
 
 export const nameOf = (node: StateNode): string => node.path.join('.');
 
@@ -17,7 +18,8 @@ export const childrenOf = (node: StateNode): readonly StateNode[] => Object.valu
 
 /** All nodes below the root, in the order of the config. */
 export function nodesOf(machine: AnyStateMachine): readonly StateNode[] {
-  const below = (node: StateNode): readonly StateNode[] => childrenOf(node).flatMap((child) => [child, ...below(child)]);
+  const below = (node: StateNode): readonly StateNode[] =>
+    childrenOf(node).flatMap((child) => [child, ...below(child)]);
   return below(machine.root);
 }
 
@@ -58,11 +60,14 @@ export function cellsOf(machine: AnyStateMachine, leaf: StateNode): readonly Cel
   for (const node of outward(leaf)) {
     if (node.always !== undefined) types.add('');
     // a state's end comes when the last of its inner states is final: told in that row
-    for (const type of node.transitions.keys()) if (leaf.type === 'final' || !type.startsWith(STATE_DONE)) types.add(type);
+    for (const type of node.transitions.keys())
+      if (leaf.type === 'final' || !type.startsWith(STATE_DONE)) types.add(type);
   }
   return [...types].map((type) => ({
     event: eventName(machine, type),
-    candidates: outward(leaf).flatMap((node) => (type === '' ? (node.always ?? []) : (node.transitions.get(type) ?? []))),
+    candidates: outward(leaf).flatMap((node) =>
+      type === '' ? (node.always ?? []) : (node.transitions.get(type) ?? []),
+    ),
   }));
 }
 
@@ -90,16 +95,23 @@ function withInitial(node: StateNode): readonly StateNode[] {
 
 /** The leaves where a transition ends, by name; undefined when it goes nowhere. */
 export function endsIn(transition: AnyTransitionDefinition): readonly string[] | undefined {
-  return transition.target?.flatMap((target) => withInitial(target as StateNode)).filter((node) => childrenOf(node).length === 0).map(nameOf);
+  return transition.target
+    ?.flatMap((target) => withInitial(target as StateNode))
+    .filter((node) => childrenOf(node).length === 0)
+    .map(nameOf);
 }
 
 /** Effects that a transition starts, as far as the config alone can say (guarded `always` may lead on). */
 export function startedBy(transition: AnyTransitionDefinition): readonly string[] {
   if (transition.target === undefined) return [];
-  const kept = transition.reenter ? outward(transition.source as StateNode).slice(1) : outward(transition.source as StateNode);
+  const kept = transition.reenter
+    ? outward(transition.source as StateNode).slice(1)
+    : outward(transition.source as StateNode);
   const entered = transition.target.flatMap((target) => {
     const inside = withInitial(target as StateNode);
-    const around = outward(target as StateNode).slice(1).filter((node) => !kept.includes(node));
+    const around = outward(target as StateNode)
+      .slice(1)
+      .filter((node) => !kept.includes(node));
     return [...around, ...inside];
   });
   return entered.flatMap((node) => node.invoke.map((one) => effectOf(one)));

@@ -40,7 +40,10 @@ function eventsAt(charted: Charted, snapshot: AnyMachineSnapshot): readonly Omit
     for (const { id, src } of node.invoke) {
       const name = effectOf({ src });
       // its own children end only by a crash, which is in the config where it is foreseen
-      events.push({ event: { type: `xstate.done.actor.${id}`, output: charted.outputs[name] } as EventObject, kind: 'done' });
+      events.push({
+        event: { type: `xstate.done.actor.${id}`, output: charted.outputs[name] } as EventObject,
+        kind: 'done',
+      });
       for (const kind of charted.faults?.[name] ?? (['outside'] as const)) {
         const error = new FaultError(fault(kind, `${name}: refused`));
         events.push({ event: { type: `xstate.error.actor.${id}`, error } as EventObject, kind: 'error' });
@@ -51,14 +54,18 @@ function eventsAt(charted: Charted, snapshot: AnyMachineSnapshot): readonly Omit
   return events;
 }
 
-const nodesOf = (snapshot: AnyMachineSnapshot): readonly StateNode[] => snapshot._nodes as readonly StateNode[];
+const nodesOf = (snapshot: AnyMachineSnapshot): readonly StateNode[] =>
+  snapshot._nodes as readonly StateNode[];
 
 /** State and what of the context can matter; of a fault only whether there is one. */
 function keyOf(charted: Charted, snapshot: AnyMachineSnapshot): string {
   const path = statePath(snapshot.value);
   const context = Object.entries(snapshot.context as Record<string, unknown>)
     .filter(([name]) => !charted.ignored.includes(name) && charted.onlyIn?.[name]?.test(path) !== false)
-    .map(([name, value]) => [name, /fault$/iu.test(name) ? value !== undefined : counted(charted, name, value)]);
+    .map(([name, value]) => [
+      name,
+      /fault$/iu.test(name) ? value !== undefined : counted(charted, name, value),
+    ]);
   return `${snapshot.status} ${path} ${encodePlain(context)}`;
 }
 
@@ -70,7 +77,11 @@ function counted({ counted: lists }: Charted, name: string, value: unknown): unk
 type Microsteps = readonly (readonly [AnyMachineSnapshot, unknown])[];
 
 /** The transitions that have no event of their own are seen by where they led. */
-function markInner(taken: Set<AnyTransitionDefinition>, before: AnyMachineSnapshot, after: AnyMachineSnapshot): void {
+function markInner(
+  taken: Set<AnyTransitionDefinition>,
+  before: AnyMachineSnapshot,
+  after: AnyMachineSnapshot,
+): void {
   for (const transition of getNextTransitions(before)) {
     if (transition.eventType !== '' && !transition.eventType.startsWith('xstate.done.state.')) continue;
     const active = new Set(nodesOf(after));
@@ -104,7 +115,11 @@ function exploreAll(charted: Charted): Exploration {
   const places = new Map<string, Place>();
   const queue: AnyMachineSnapshot[] = [];
 
-  const follow = (microsteps: Microsteps, from: AnyMachineSnapshot | undefined, event?: EventObject): string => {
+  const follow = (
+    microsteps: Microsteps,
+    from: AnyMachineSnapshot | undefined,
+    event?: EventObject,
+  ): string => {
     let before = from;
     for (const [at, [snapshot]] of microsteps.entries()) {
       if (before !== undefined && (at > 0 || from === undefined)) markInner(taken, before, snapshot);
@@ -116,25 +131,37 @@ function exploreAll(charted: Charted): Exploration {
     const last = isError ? next(machine, from, event)[0] : (before as AnyMachineSnapshot);
     const key = keyOf(charted, last);
     if (!places.has(key)) {
-      if (places.size >= PLACES_MAX) throw new Error(`${charted.name}: more than ${PLACES_MAX} states; the last is ${key}`);
+      if (places.size >= PLACES_MAX)
+        throw new Error(`${charted.name}: more than ${PLACES_MAX} states; the last is ${key}`);
       places.set(key, { key, snapshot: last, path: statePath(last.value), steps: [] });
       queue.push(last);
     }
     return key;
   };
 
-  const initial = charted.inputs.map((input) => follow(getInitialMicrosteps(machine, input) as Microsteps, undefined));
+  const initial = charted.inputs.map((input) =>
+    follow(getInitialMicrosteps(machine, input) as Microsteps, undefined),
+  );
   for (let at = 0; at < queue.length; at += 1) {
     const snapshot = queue[at] as AnyMachineSnapshot;
     const key = keyOf(charted, snapshot);
     const steps: Step[] = [];
     if (snapshot.status === 'active') {
       for (const { event, kind } of eventsAt(charted, snapshot)) {
-        const transitions = machine.getTransitionData(snapshot as never, event) as readonly AnyTransitionDefinition[];
+        const transitions = machine.getTransitionData(
+          snapshot as never,
+          event,
+        ) as readonly AnyTransitionDefinition[];
         for (const transition of transitions) taken.add(transition);
         // nothing happens at what no transition takes, an error excepted
         const isIgnored = transitions.length === 0 && kind !== 'error';
-        steps.push({ event, kind, to: isIgnored ? key : follow(getMicrosteps(machine, snapshot, event) as Microsteps, snapshot, event) });
+        steps.push({
+          event,
+          kind,
+          to: isIgnored
+            ? key
+            : follow(getMicrosteps(machine, snapshot, event) as Microsteps, snapshot, event),
+        });
       }
     }
     places.set(key, { ...(places.get(key) as Place), steps });

@@ -7,14 +7,16 @@ import { matrixText } from './matrix.ts';
 import { mermaidText } from './mermaid.ts';
 import { rowsPage } from './rows-page.ts';
 
-const textOfCheckout = (file: string): string => readFileSync(join(import.meta.dirname, '../../..', file), 'utf8');
+const textOfCheckout = (file: string): string =>
+  readFileSync(join(import.meta.dirname, '../../..', file), 'utf8');
 
 const ARCHITECTURE = 'docs/architecture.md';
 
 /** File, from the checkout → its text as it should be, given the text that it has. */
 export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
   const files = new Map<string, (old: string) => string>();
-  for (const one of charted) files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
+  for (const one of charted)
+    files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
   files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
   return files;
@@ -22,19 +24,27 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
 
 /** Replaces what stands between `<!-- chart NAME -->` and `<!-- end -->` by the picture of that machine. */
 export function withPictures(text: string): string {
-  return text.replace(/(<!-- chart ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/gu, (_all, begin: string, name: string, end: string) => {
-    const one = charted.find((other) => other.name === name);
-    if (one === undefined) throw new Error(`${ARCHITECTURE}: no machine is called ${name}`);
-    return `${begin}\`\`\`mermaid\n${mermaidText(one.machine)}\n\`\`\`\n${end}`;
-  });
+  return text.replace(
+    /(<!-- chart ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/gu,
+    (_all, begin: string, name: string, end: string) => {
+      const one = charted.find((other) => other.name === name);
+      if (one === undefined) throw new Error(`${ARCHITECTURE}: no machine is called ${name}`);
+      return `${begin}\`\`\`mermaid\n${mermaidText(one.machine)}\n\`\`\`\n${end}`;
+    },
+  );
 }
 
 /** Replaces what stands between `<!-- table FILE -->` and `<!-- end -->` by the tables in the comment at that file's head. */
 function withTables(text: string): string {
-  return text.replace(/(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu, (_all, begin: string, file: string, end: string) => {
-    const [head = ''] = textOfCheckout(file).split('*/', 1);
-    const lines = head.split('\n').map((line) => line.replace(/^ \* ?/u, ''));
-    const rows = lines.filter((line, at) => line.startsWith('|') || (line === '' && lines[at - 1]?.startsWith('|') === true));
-    return `${begin}${rows.join('\n').trim()}\n${end}`;
-  });
+  return text.replace(
+    /(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu,
+    (_all, begin: string, file: string, end: string) => {
+      const [head = ''] = textOfCheckout(file).split('*/', 1);
+      const lines = head.split('\n').map((line) => line.replace(/^ \* ?/u, ''));
+      const rows = lines.filter(
+        (line, at) => line.startsWith('|') || (line === '' && lines[at - 1]?.startsWith('|') === true),
+      );
+      return `${begin}${rows.join('\n').trim()}\n${end}`;
+    },
+  );
 }

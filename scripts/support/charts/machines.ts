@@ -36,11 +36,21 @@ export interface Charted {
 }
 
 const PROCESS = { pid: 7, startTicks: 70n, bootId: 'boot' };
-const EXIT = { exitCode: 0, finishedAtNs: 9n, oomKilled: false, reason: 'Completed', message: '', observedBy: 'exitFile' };
+const EXIT = {
+  exitCode: 0,
+  finishedAtNs: 9n,
+  oomKilled: false,
+  reason: 'Completed',
+  message: '',
+  observedBy: 'exitFile',
+};
 
 const LIMITS = { memoryLimitBytes: 64n, hugepageLimits: [], unified: {}, cpusetCpus: '', cpusetMems: '' };
 /** As the spec says it, which is not looked at as a whole: `isRestored` tells the states of such a life from others. */
-const RESTORED = { spec: { resources: LIMITS, restore: { from: { archive: '/c.tar' }, digest: '' } }, isRestored: true };
+const RESTORED = {
+  spec: { resources: LIMITS, restore: { from: { archive: '/c.tar' }, digest: '' } },
+  isRestored: true,
+};
 const UPDATE = { opId: 'u', change: { ...LIMITS, memoryLimitBytes: 32n } };
 
 // Effects close over ports and activity and touch neither before they run, and nothing here runs one.
@@ -58,12 +68,28 @@ const container: Charted = {
     { entry: 'created', begun: ['rootfs', 'runtime'], init: PROCESS, interrupted: UPDATE },
     { entry: 'running', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, interrupted: UPDATE },
     { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700 },
-    { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700, interrupted: UPDATE },
+    {
+      entry: 'stopping',
+      begun: ['rootfs', 'runtime'],
+      init: PROCESS,
+      startedAtNs: 5n,
+      graceMs: 700,
+      interrupted: UPDATE,
+    },
     { entry: 'ended', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'exited', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'new', begun: [], ...RESTORED },
     { entry: 'created', begun: ['rootfs', 'runtime'], ...RESTORED },
-  ].map((part) => ({ id: 'c', spec: { resources: LIMITS }, handler: 'runc', image: { layers: [] }, graceMs: 0, claimed: part.entry !== 'new', createdAtNs: 1n, ...part })),
+  ].map((part) => ({
+    id: 'c',
+    spec: { resources: LIMITS },
+    handler: 'runc',
+    image: { layers: [] },
+    graceMs: 0,
+    claimed: part.entry !== 'new',
+    createdAtNs: 1n,
+    ...part,
+  })),
   commands: [
     { type: 'container.claim' },
     { type: 'container.start', nowNs: 3n },
@@ -76,9 +102,31 @@ const container: Charted = {
     { type: 'container.exited', exit: EXIT },
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
-  outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n }, restore: { startedAtNs: 5n, init: PROCESS } },
-  ignored: ['entry', 'committed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
-  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u, updates: /^(recovering|created|starting|running|updating|stopping\.(signalling|waiting))/u, isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u },
+  outputs: {
+    writeBundle: { stopSignal: 'SIGTERM' },
+    create: PROCESS,
+    start: { startedAtNs: 5n },
+    restore: { startedAtNs: 5n, init: PROCESS },
+  },
+  ignored: [
+    'entry',
+    'committed',
+    'releaseFault',
+    'effective',
+    'init',
+    'askedAtMonoMs',
+    'graceMs',
+    'making',
+    'spec',
+    'updated',
+    'interrupted',
+  ],
+  onlyIn: {
+    killAtMonoMs: /^(starting|running|updating|stopping)/u,
+    killingMs: /^stopping/u,
+    updates: /^(recovering|created|starting|running|updating|stopping\.(signalling|waiting))/u,
+    isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u,
+  },
   counted: { updates: 2 },
 };
 
@@ -93,7 +141,13 @@ const sandbox: Charted = {
   file: 'src/actors/sandbox/sandbox.machine.ts',
   machine: sandboxMachine(sandboxEffects(nothing, nothing, nothing)),
   inputs: specs.flatMap((spec) => {
-    const all = ['files', 'cgroup', 'namespaces', ...(spec.namespaces.network === 'pod' ? ['network'] : []), ...(spec.namespaces.pid === 'pod' ? ['pause'] : [])];
+    const all = [
+      'files',
+      'cgroup',
+      'namespaces',
+      ...(spec.namespaces.network === 'pod' ? ['network'] : []),
+      ...(spec.namespaces.pid === 'pod' ? ['pause'] : []),
+    ];
     return [
       { entry: 'new', begun: [] },
       { entry: 'intent', begun: all },

@@ -2,7 +2,17 @@
 // (test/golden/machines): a change of behaviour is a diff of it.
 import type { AnyMachineSnapshot, AnyTransitionDefinition, StateNode } from 'xstate';
 import type { Cell } from './chart.ts';
-import { actionNames, cellsOf, effectOf, endsIn, guardName, leavesOf, nameOf, outward, startedBy } from './chart.ts';
+import {
+  actionNames,
+  cellsOf,
+  effectOf,
+  endsIn,
+  guardName,
+  leavesOf,
+  nameOf,
+  outward,
+  startedBy,
+} from './chart.ts';
 import type { Exploration } from './explore.ts';
 import type { Charted } from './machines.ts';
 
@@ -27,7 +37,10 @@ function cellText({ event, candidates }: Cell, exploration: Exploration): readon
   // what stands behind a candidate without a guard is never asked
   const last = candidates.findIndex((candidate) => candidate.guard === undefined);
   const asked = last < 0 ? candidates : candidates.slice(0, last + 1);
-  return asked.map((candidate, at) => `  ${(at === 0 ? event : '').padEnd(EVENT_COLUMN)}${candidateText(candidate, exploration.taken)}`);
+  return asked.map(
+    (candidate, at) =>
+      `  ${(at === 0 ? event : '').padEnd(EVENT_COLUMN)}${candidateText(candidate, exploration.taken)}`,
+  );
 }
 
 /** Actions of entry and exit, effects under way and tags, of the state and those around it. */
@@ -35,8 +48,12 @@ function headText(leaf: StateNode): readonly string[] {
   const around = outward(leaf);
   const tags = around.flatMap((node) => node.tags);
   const effects = around.flatMap((node) => node.invoke.map((one) => effectOf(one)));
-  const entry = around.toReversed().flatMap((node) => actionNames(node.entry).map((name) => `${name} (${nameOf(node) || 'root'})`));
-  const exit = around.flatMap((node) => actionNames(node.exit).map((name) => `${name} (${nameOf(node) || 'root'})`));
+  const entry = around
+    .toReversed()
+    .flatMap((node) => actionNames(node.entry).map((name) => `${name} (${nameOf(node) || 'root'})`));
+  const exit = around.flatMap((node) =>
+    actionNames(node.exit).map((name) => `${name} (${nameOf(node) || 'root'})`),
+  );
   return [
     ...(leaf.type === 'final' ? ['  final'] : []),
     ...(tags.length === 0 ? [] : [`  tags: ${tags.join(', ')}`]),
@@ -50,7 +67,9 @@ function rowText(charted: Charted, leaf: StateNode, exploration: Exploration): r
   const isEnd = leaf.type === 'final' && outward(leaf).length === 2;
   const cells = isEnd ? [] : cellsOf(charted.machine, leaf);
   const handled = new Set(cells.map((cell) => cell.event));
-  const ignored = [...new Set(charted.commands.map((command) => command.type))].filter((type) => !handled.has(type));
+  const ignored = [...new Set(charted.commands.map((command) => command.type))].filter(
+    (type) => !handled.has(type),
+  );
   return [
     nameOf(leaf),
     ...headText(leaf),
@@ -63,7 +82,9 @@ function rowText(charted: Charted, leaf: StateNode, exploration: Exploration): r
 function beginnings(charted: Charted, exploration: Exploration): readonly string[] {
   const lines = charted.inputs.map((input, at) => {
     const place = exploration.places.get(exploration.initial[at] ?? '');
-    const decisive = ['entry', 'begun', 'spec'].filter((name) => name in input && (name === 'entry' || !charted.ignored.includes(name)));
+    const decisive = ['entry', 'begun', 'spec'].filter(
+      (name) => name in input && (name === 'entry' || !charted.ignored.includes(name)),
+    );
     const told = decisive.map((name) => `${name} ${JSON.stringify(input[name])}`);
     if ('interrupted' in input) told.push('interrupted');
     return `  ${[...told, ''].join('  ')}→ ${place?.path ?? ''}`;
@@ -72,8 +93,11 @@ function beginnings(charted: Charted, exploration: Exploration): readonly string
 }
 
 function finalStates(exploration: Exploration): readonly string[] {
-  const settled = (snapshot: AnyMachineSnapshot): boolean => snapshot.status === 'done' || snapshot.hasTag('settled');
-  const paths = [...exploration.places.values()].filter((place) => settled(place.snapshot)).map((place) => place.path);
+  const settled = (snapshot: AnyMachineSnapshot): boolean =>
+    snapshot.status === 'done' || snapshot.hasTag('settled');
+  const paths = [...exploration.places.values()]
+    .filter((place) => settled(place.snapshot))
+    .map((place) => place.path);
   return [`rests in ${[...new Set(paths)].toSorted().join(', ') || 'no state'}`];
 }
 

@@ -20,14 +20,17 @@ interface Edge {
 }
 
 /** The ancestors of a node, itself included, that are children of `frame`. */
-const within = (node: StateNode, frame: StateNode): StateNode | undefined => outward(node).find((one) => one.parent === frame);
+const within = (node: StateNode, frame: StateNode): StateNode | undefined =>
+  outward(node).find((one) => one.parent === frame);
 
 /** Arrows between children of `frame`; what leads out of it belongs to the frame around. */
 function edgesIn(machine: AnyStateMachine, frame: StateNode): readonly Edge[] {
   return nodesOf(machine).flatMap((node) => {
     const from = within(node, frame);
     if (from === undefined) return [];
-    const own = [...node.transitions].flatMap(([type, list]) => list.map((transition) => ({ type, transition })));
+    const own = [...node.transitions].flatMap(([type, list]) =>
+      list.map((transition) => ({ type, transition })),
+    );
     const always = (node.always ?? []).map((transition) => ({ type: '', transition }));
     return [...always, ...own].flatMap(({ type, transition }) =>
       (transition.target ?? []).flatMap((target) => {
@@ -45,7 +48,9 @@ function edgeLines(machine: AnyStateMachine, frame: StateNode, indent: string): 
     const arrow = `${idOf(from)} --> ${idOf(to)}`;
     labels.set(arrow, (labels.get(arrow) ?? new Set<string>()).add(label));
   }
-  return [...labels].map(([arrow, set]) => `${indent}${arrow} : ${[...set].join(' · ').replaceAll(':', ' ')}`);
+  return [...labels].map(
+    ([arrow, set]) => `${indent}${arrow} : ${[...set].join(' · ').replaceAll(':', ' ')}`,
+  );
 }
 
 function nodeLines(machine: AnyStateMachine, node: StateNode, indent: string): readonly string[] {
@@ -54,7 +59,10 @@ function nodeLines(machine: AnyStateMachine, node: StateNode, indent: string): r
   const label = [node.key, ...(effects.length === 0 ? [] : [`(${effects.join(', ')})`])].join(' ');
   if (children.length === 0) return [`${indent}state "${label}" as ${idOf(node)}`];
   const inner = `${indent}  `;
-  const regions = node.type === 'parallel' ? children.map((child) => frameLines(machine, child, inner)) : [frameLines(machine, node, inner)];
+  const regions =
+    node.type === 'parallel'
+      ? children.map((child) => frameLines(machine, child, inner))
+      : [frameLines(machine, node, inner)];
   const body = regions.flatMap((lines, at) => (at === 0 ? lines : [`${inner}--`, ...lines]));
   return [`${indent}state "${node.key}" as ${idOf(node)} {`, ...body, `${indent}}`];
 }
@@ -63,9 +71,18 @@ function nodeLines(machine: AnyStateMachine, node: StateNode, indent: string): r
 function frameLines(machine: AnyStateMachine, frame: StateNode, indent: string): readonly string[] {
   const children = childrenOf(frame);
   const isCompound = frame.type === 'compound';
-  const first = isCompound ? frame.initial.target.map((target) => `${indent}[*] --> ${idOf(target as StateNode)}`) : [];
-  const last = children.filter((child) => child.type === 'final').map((child) => `${indent}${idOf(child)} --> [*]`);
-  return [...children.flatMap((child) => nodeLines(machine, child, indent)), ...first, ...edgeLines(machine, frame, indent), ...last];
+  const first = isCompound
+    ? frame.initial.target.map((target) => `${indent}[*] --> ${idOf(target as StateNode)}`)
+    : [];
+  const last = children
+    .filter((child) => child.type === 'final')
+    .map((child) => `${indent}${idOf(child)} --> [*]`);
+  return [
+    ...children.flatMap((child) => nodeLines(machine, child, indent)),
+    ...first,
+    ...edgeLines(machine, frame, indent),
+    ...last,
+  ];
 }
 
 /** The diagram as mermaid source. */

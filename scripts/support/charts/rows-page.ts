@@ -17,7 +17,9 @@ guard behind each S row and expects its test to fail.
 export function rowsPage(rows: string): string {
   const lines = rows.split('\n').filter((line) => /^[FIS]\d/u.test(line));
   const sections = KINDS.map(([letter, title, what]) => {
-    const table = lines.filter((line) => line.startsWith(letter)).map((line) => `| ${line.replace(' ', ' | ').replaceAll('<', '&lt;')} |`);
+    const table = lines
+      .filter((line) => line.startsWith(letter))
+      .map((line) => `| ${line.replace(' ', ' | ').replaceAll('<', '&lt;')} |`);
     return `\n## ${title}\n\n${what}\n\n| code | stands for |\n|---|---|\n${table.join('\n')}\n`;
   });
   return HEAD + sections.join('');

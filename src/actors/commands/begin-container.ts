@@ -22,12 +22,21 @@ export function beginContainer(
   { cause }: Call,
 ): ContainerId {
   const image = stage.ledger.images.get(spec.imageId);
-  if (image === undefined) fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
+  if (image === undefined)
+    fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
   const source = spec.restore?.from;
   // from here on its layer is held
-  if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image)) fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, { subject: source.image });
+  if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image))
+    fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, {
+      subject: source.image,
+    });
   const isArtifact = image.layers.some(({ file }) => file !== undefined);
-  if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
+  if (isArtifact)
+    fail(
+      'invalidRequest',
+      `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact, whose files can be mounted and not be run`,
+      { subject: spec.imageId },
+    );
   const others = stage.directory.containers();
   if (others.length >= actorLimits.actorsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
@@ -37,7 +46,12 @@ export function beginContainer(
     id,
     spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
     handler: handlerOf(sandbox.spec),
-    image: { id: image.id, ref: imageRef(stage, image, nameOf(spec, image.id)), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
+    image: {
+      id: image.id,
+      ref: imageRef(stage, image, nameOf(spec, image.id)),
+      layers: diffIds(image),
+      ...volumesOf(stage, spec, attempted),
+    },
     createdAtNs: creationNs(stage.ports.clock, others),
     entry: 'new',
     making: {
@@ -66,7 +80,9 @@ function volumesOf(stage: ContainerStage, spec: ContainerSpec, attempted: string
   const ids = new Set(spec.mounts.flatMap(({ image }) => image?.id ?? []));
   if (ids.size === 0) return {};
   const volumes = [...ids].map((id) => {
-    const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}, which it mounts, is not here`, { subject: id });
+    const image =
+      stage.ledger.images.get(id) ??
+      fail('notFound', `${attempted}: image ${id}, which it mounts, is not here`, { subject: id });
     return { id, layers: diffIds(image) };
   });
   return { volumes };
@@ -74,7 +90,11 @@ function volumesOf(stage: ContainerStage, spec: ContainerSpec, attempted: string
 
 /** Of the name that the pod has for it, where that brought a manifest; else of the first that came. */
 function imageRef({ ports }: ContainerStage, image: ImageRecord, name: string): string {
-  return sourceNamed(image, name, (reference) => ports.images.candidates(reference))?.repoDigest ?? image.repoDigests[0] ?? image.id;
+  return (
+    sourceNamed(image, name, (reference) => ports.images.candidates(reference))?.repoDigest ??
+    image.repoDigests[0] ??
+    image.id
+  );
 }
 
 /** The pause process for pid mode `pod`, the target's init for `target`; it must run in the same sandbox. */
@@ -87,14 +107,24 @@ function pidNamespaceOf(
   const { pid, targetId } = spec.security.namespaces;
   if (pid === 'pod') {
     if (sandbox.pause !== undefined) return sandbox.pause;
-    return fail('invalidRequest', `${attempted}: namespace_options.pid is POD, but the sandbox does not share its PID namespace`);
+    return fail(
+      'invalidRequest',
+      `${attempted}: namespace_options.pid is POD, but the sandbox does not share its PID namespace`,
+    );
   }
   if (pid !== 'target') return undefined;
   const target = targetId === undefined ? undefined : stage.directory.container(targetId);
   if (target === undefined || target.spec.key.sandboxId !== sandbox.id) {
-    return fail('invalidRequest', `${attempted}: namespace_options.target_id names no container of this sandbox`);
+    return fail(
+      'invalidRequest',
+      `${attempted}: namespace_options.target_id names no container of this sandbox`,
+    );
   }
-  if (!['running', 'updating'].includes(target.state) || target.criState !== 'running' || target.init === undefined) {
+  if (
+    !['running', 'updating'].includes(target.state) ||
+    target.criState !== 'running' ||
+    target.init === undefined
+  ) {
     return fail('wrongState', `${attempted}: target container ${target.id} is ${target.path}, not running`);
   }
   return target.init;

@@ -19,12 +19,16 @@ export interface ContainerStage extends Asker {
 /** The sandbox, when containers may be made and started in it. Throws `notFound` and `wrongState`. */
 export function readySandbox(stage: ContainerStage, id: SandboxId, attempted: string): SandboxView {
   const sandbox = stage.directory.sandbox(id);
-  if (sandbox === undefined || !sandbox.listed) fail('notFound', `${attempted}: no such sandbox`, { subject: id });
-  if (!sandbox.ready) fail('wrongState', `${attempted}: the sandbox is ${sandbox.path}, not ready`, { subject: id });
+  if (sandbox === undefined || !sandbox.listed)
+    fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+  if (!sandbox.ready)
+    fail('wrongState', `${attempted}: the sandbox is ${sandbox.path}, not ready`, { subject: id });
   return sandbox;
 }
 
 /** The container, quarantined ones included. Throws `notFound`. */
 export function existingContainer(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
-  return stage.directory.container(id) ?? fail('notFound', `${attempted}: no such container`, { subject: id });
+  return (
+    stage.directory.container(id) ?? fail('notFound', `${attempted}: no such container`, { subject: id })
+  );
 }

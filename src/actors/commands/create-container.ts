@@ -23,21 +23,34 @@ function containerName({ name, attempt, sandboxId }: ContainerKey): string {
  * Creates a container, or joins the one of this name that is on its way, or gives
  * the id again while it was not started. Rejects with `conflict` once it was.
  */
-export async function createContainer(stage: ContainerStage, spec: ContainerSpec, call: Call): Promise<ContainerId> {
+export async function createContainer(
+  stage: ContainerStage,
+  spec: ContainerSpec,
+  call: Call,
+): Promise<ContainerId> {
   const attempted = `CreateContainer ${containerName(spec.key)}`;
   // before the name is looked up: nothing may be waited for between that and the actor's start
-  await admitImages(stage, spec, readySandbox(stage, spec.key.sandboxId, attempted).spec.key.namespace, attempted, call);
+  await admitImages(
+    stage,
+    spec,
+    readySandbox(stage, spec.key.sandboxId, attempted).spec.key.namespace,
+    attempted,
+    call,
+  );
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
     const sandbox = readySandbox(stage, spec.key.sandboxId, attempted);
     const existing = stage.directory
       .containersByName(spec.key)
-      .find((view) => view.spec.key.attempt === spec.key.attempt && (view.state !== 'owing' || view.committed));
+      .find(
+        (view) => view.spec.key.attempt === spec.key.attempt && (view.state !== 'owing' || view.committed),
+      );
     if (existing === undefined) {
       supersede(stage, spec.key);
       return handOut(stage, beginContainer(stage, spec, sandbox, attempted, call), attempted, call);
     }
     // who updates a container was handed its id
-    if (existing.state === 'updating' && existing.criState === 'created') return claim(stage, existing.id, call);
+    if (existing.state === 'updating' && existing.criState === 'created')
+      return claim(stage, existing.id, call);
     if (existing.state === 'created' && (existing.claimed || sameContainerWish(existing.spec, spec))) {
       return claim(stage, existing.id, call);
     }
@@ -46,7 +59,8 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
       await untilGone(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;
     }
-    if (hasEndedUnstarted(existing) && sameContainerWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
+    if (hasEndedUnstarted(existing) && sameContainerWish(existing.spec, spec))
+      return handOut(stage, existing.id, attempted, call);
     if (existing.state === 'unwinding' || existing.state === 'removing') {
       await untilGone(stage, existing, attempted, call, undefined);
       continue;
@@ -59,7 +73,10 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
       subject: existing.id,
     });
   }
-  return fail('exhausted', `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`);
+  return fail(
+    'exhausted',
+    `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`,
+  );
 }
 
 /** A higher attempt supersedes a lower one that nobody was handed (F70). */
@@ -75,16 +92,34 @@ function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId 
   return id;
 }
 
-async function handOut(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<ContainerId> {
+async function handOut(
+  stage: ContainerStage,
+  id: ContainerId,
+  attempted: string,
+  call: Call,
+): Promise<ContainerId> {
   await ask(stage, call, {
     address: containerAddress(id),
     attempted: `${attempted}: container ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: forCall(view?.fault ?? fault('superseded', 'it was removed meanwhile'), `${attempted}: container ${id}`, id) };
+      if (gone)
+        return {
+          fault: forCall(
+            view?.fault ?? fault('superseded', 'it was removed meanwhile'),
+            `${attempted}: container ${id}`,
+            id,
+          ),
+        };
       if (view?.kind !== 'container' || !view.settled) return undefined;
       // one that ended before its start was created all the same; its status says how it ended (F37)
       if (view.state !== 'owing') return { ok: true };
-      return { fault: forCall(view.fault ?? fault('outside', `it is ${view.path}`), `${attempted}: container ${id}`, id) };
+      return {
+        fault: forCall(
+          view.fault ?? fault('outside', `it is ${view.path}`),
+          `${attempted}: container ${id}`,
+          id,
+        ),
+      };
     },
     // at once: a higher attempt that comes now must not undo what this call hands out (I7)
     onOk: () => void claim(stage, id, call),
@@ -104,6 +139,12 @@ function untilGone(
     attempted: `${attempted}: waiting for container ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
     // one that somebody was handed meanwhile takes no notice of the command
-    answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'exited' || (command !== undefined && now?.claimed === true) ? { ok: true } : undefined),
+    answer: (now, gone) =>
+      gone ||
+      now?.state === 'owing' ||
+      now?.state === 'exited' ||
+      (command !== undefined && now?.claimed === true)
+        ? { ok: true }
+        : undefined,
   });
 }

@@ -20,12 +20,18 @@ export function giveUpMaking(stage: ContainerStage, view: ContainerView, attempt
 function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: string): void {
   const { activity, clock, directory } = stage;
   // the runtime's call, and what plugins are asked before it; a record under way is never cut off
-  const held = activity.of(view.address).find(({ effect }) => effect === 'start' || effect === 'restore' || effect === 'nri');
+  const held = activity
+    .of(view.address)
+    .find(({ effect }) => effect === 'start' || effect === 'restore' || effect === 'nri');
   const sinceMonoMs = held?.sinceMonoMs ?? clock.monoMs();
-  clock.setTimeout(() => {
-    if (directory.container(view.id)?.state !== 'starting') return;
-    if (held !== undefined && activity.of(view.address).includes(held)) activity.abort(view.address, `${attempted} came while it was being started`);
-    // it may be at the next of them by now
-    else giveUpStart(stage, view, attempted);
-  }, Math.max(0, sinceMonoMs + actorLimits.startGivenUpMs - clock.monoMs()));
+  clock.setTimeout(
+    () => {
+      if (directory.container(view.id)?.state !== 'starting') return;
+      if (held !== undefined && activity.of(view.address).includes(held))
+        activity.abort(view.address, `${attempted} came while it was being started`);
+      // it may be at the next of them by now
+      else giveUpStart(stage, view, attempted);
+    },
+    Math.max(0, sinceMonoMs + actorLimits.startGivenUpMs - clock.monoMs()),
+  );
 }

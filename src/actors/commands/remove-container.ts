@@ -26,7 +26,12 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
       if (gone) return { ok: true };
       if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'owing')) return undefined;
       const why = now.fault;
-      return { fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`) };
+      return {
+        fault: fault(
+          why?.kind ?? 'outside',
+          `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`,
+        ),
+      };
     },
   });
 }

@@ -15,7 +15,12 @@ import { existingContainer } from './container-stage.ts';
  * Updates of one container follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
  * the disk's: where that refuses the record of their end, they are in force and told all the same.
  */
-export async function setLimits(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+export async function setLimits(
+  stage: ContainerStage,
+  id: ContainerId,
+  change: Resources,
+  call: Call,
+): Promise<void> {
   const attempted = `UpdateContainerResources ${id}`;
   const view = updatable(stage, id);
   const opId = stage.ports.random.id();
@@ -25,12 +30,19 @@ export async function setLimits(stage: ContainerStage, id: ContainerId, change: 
     attempted,
     command: updateCommand,
     answer: (now, gone): Outcome<true> | undefined => {
-      if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
+      if (now?.kind !== 'container' || gone)
+        return { fault: fault('notFound', `${attempted}: the container was removed`) };
       const outcome = now.updated.find((one) => one.opId === opId);
       if (outcome !== undefined) return outcomeOf(outcome.fault, attempted);
-      if (!now.updatable) return { fault: fault('wrongState', `${attempted}: the container is ${now.path}`, { subject: id }) };
+      if (!now.updatable)
+        return { fault: fault('wrongState', `${attempted}: the container is ${now.path}`, { subject: id }) };
       if (now.updating.includes(opId)) return undefined;
-      return { fault: fault('outside', `${attempted}: interrupted in state ${now.path}`, { subject: id, retryable: true }) };
+      return {
+        fault: fault('outside', `${attempted}: interrupted in state ${now.path}`, {
+          subject: id,
+          retryable: true,
+        }),
+      };
     },
   });
 }
@@ -41,9 +53,12 @@ export function updatable(stage: ContainerStage, id: ContainerId): ContainerView
   const view = existingContainer(stage, id, attempted);
   if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
   // no runtime knows it before its start
-  if (view.state === 'created' && view.init === undefined) fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
+  if (view.state === 'created' && view.init === undefined)
+    fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
   if (view.updatable) return view;
-  return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
+  return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, {
+    subject: view.id,
+  });
 }
 
 function outcomeOf(why: Fault | undefined, attempted: string): Outcome<true> {

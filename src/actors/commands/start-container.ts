@@ -28,13 +28,26 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
     ...(isWaiting ? { command: startCommand } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
       // whatever came of it since: it was started, which others may have seen
-      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
-      if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
+      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.criState !== 'created')
+        return { ok: true };
+      if (now?.kind !== 'container' || gone)
+        return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (now.state === 'exited' && now.startFault !== undefined) {
-        return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };
+        return {
+          fault: forCall(
+            { ...now.startFault, message: `${attempted}: ${now.startFault.message}` },
+            attempted,
+            id,
+          ),
+        };
       }
       // it ended while an update of its limits held the start back
-      if (now.criState === 'exited') return { fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, { subject: id }) };
+      if (now.criState === 'exited')
+        return {
+          fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, {
+            subject: id,
+          }),
+        };
       return undefined;
     },
   });

@@ -11,7 +11,12 @@ import { giveUpMaking } from './give-up-making.ts';
  * Ends a container: stop signal, KILL after `graceMs`. A later call with a shorter grace shortens the first.
  * Succeeds when it has ended or is unknown.
  */
-export async function stopContainer(stage: ContainerStage, id: ContainerId, graceMs: number, call: Call): Promise<void> {
+export async function stopContainer(
+  stage: ContainerStage,
+  id: ContainerId,
+  graceMs: number,
+  call: Call,
+): Promise<void> {
   const view = stage.directory.container(id);
   if (view === undefined) return;
   if (view.state === 'quarantined') {
@@ -33,7 +38,8 @@ export async function stopContainer(stage: ContainerStage, id: ContainerId, grac
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
-      if (now?.state === 'owing') return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
+      if (now?.state === 'owing')
+        return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
       return undefined;
     },
   });

@@ -8,7 +8,15 @@ import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } fro
 export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;
 export type ContainerStep = (typeof CONTAINER_STEPS)[number];
 
-export type ContainerEntry = 'new' | 'intent' | 'created' | 'running' | 'stopping' | 'ended' | 'unreleased' | 'exited';
+export type ContainerEntry =
+  | 'new'
+  | 'intent'
+  | 'created'
+  | 'running'
+  | 'stopping'
+  | 'ended'
+  | 'unreleased'
+  | 'exited';
 
 /** Needed only to build the container; a recovered one is built already. */
 export interface Making {
@@ -92,7 +100,12 @@ export interface ContainerContext extends ContainerInput {
 export type ContainerEvent =
   | { readonly type: 'container.claim' }
   | { readonly type: 'container.start'; readonly nowNs: bigint }
-  | { readonly type: 'container.stop'; readonly graceMs: number; readonly nowMonoMs: number; readonly nowNs: bigint }
+  | {
+      readonly type: 'container.stop';
+      readonly graceMs: number;
+      readonly nowMonoMs: number;
+      readonly nowNs: bigint;
+    }
   | { readonly type: 'container.remove'; readonly nowMonoMs: number }
   | { readonly type: 'container.update'; readonly update: Update }
   | { readonly type: 'container.abandon' }

@@ -48,38 +48,56 @@ export function containerEffects(ports: Ports, activity: Activity) {
       'recordIntent',
       limits.journalMs,
       ({ id, spec, image, createdAtNs }) =>
-        journal.append([{ type: 'container.intent', id, spec: recordedSpec(spec), image, createdAtNs }], { sync: true }),
+        journal.append([{ type: 'container.intent', id, spec: recordedSpec(spec), image, createdAtNs }], {
+          sync: true,
+        }),
     ),
-    mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
-      storage.mountRootfs({ id: input.id, sandboxId: input.spec.key.sandboxId, layers: input.image.layers, volumes: input.image.volumes, mountLabel: input.spec.selinuxLabels?.mount, ...userNamespaceOf(input.spec) }, fx),
-    ),
-    importCheckpoint: effectLogic<ContainerEffectInput, void>(activity, 'importCheckpoint', checkpointLimits.checkpointMs, (input, fx) =>
-      checkpoints.import({ ...input, restore: sourceOf(input) }, fx),
-    ),
-    writeBundle: effectLogic<ContainerEffectInput & { readonly making: Making | undefined }, EffectiveContainer>(
+    mountRootfs: effectLogic<ContainerEffectInput, void>(
       activity,
-      'writeBundle',
+      'mountRootfs',
       limits.rootfsMs,
-      (input, fx) => writeBundle(ports, input, fx),
+      (input, fx) =>
+        storage.mountRootfs(
+          {
+            id: input.id,
+            sandboxId: input.spec.key.sandboxId,
+            layers: input.image.layers,
+            volumes: input.image.volumes,
+            mountLabel: input.spec.selinuxLabels?.mount,
+            ...userNamespaceOf(input.spec),
+          },
+          fx,
+        ),
     ),
-    create: effectLogic<ContainerEffectInput & { readonly effective: EffectiveContainer | undefined }, ProcessIdentity>(
+    importCheckpoint: effectLogic<ContainerEffectInput, void>(
       activity,
-      'create',
-      limits.runtimeCreateMs,
-      async (input, fx) => {
-        const { effective } = input;
-        assert(effective !== undefined, 'create before the bundle');
-        const init = await runtime.create({ ...input, effective }, fx);
-        runtime.watch({ ...input, init });
-        return init;
-      },
+      'importCheckpoint',
+      checkpointLimits.checkpointMs,
+      (input, fx) => checkpoints.import({ ...input, restore: sourceOf(input) }, fx),
     ),
+    writeBundle: effectLogic<
+      ContainerEffectInput & { readonly making: Making | undefined },
+      EffectiveContainer
+    >(activity, 'writeBundle', limits.rootfsMs, (input, fx) => writeBundle(ports, input, fx)),
+    create: effectLogic<
+      ContainerEffectInput & { readonly effective: EffectiveContainer | undefined },
+      ProcessIdentity
+    >(activity, 'create', limits.runtimeCreateMs, async (input, fx) => {
+      const { effective } = input;
+      assert(effective !== undefined, 'create before the bundle');
+      const init = await runtime.create({ ...input, effective }, fx);
+      runtime.watch({ ...input, init });
+      return init;
+    }),
     recordCreated: effectLogic<WithInit & { readonly effective: EffectiveContainer | undefined }, void>(
       activity,
       'recordCreated',
       limits.journalMs,
       ({ id, spec, init, effective }) => {
-        assert(effective !== undefined && (init !== undefined || spec.restore !== undefined), 'commit before create');
+        assert(
+          effective !== undefined && (init !== undefined || spec.restore !== undefined),
+          'commit before create',
+        );
         return journal.append([{ type: 'container.created', id, init, effective }], { sync: true });
       },
       news.after('PostCreateContainer'),
@@ -95,7 +113,10 @@ export function containerEffects(ports: Ports, activity: Activity) {
       },
       news.asked('StartContainer'),
     ),
-    restore: effectLogic<ContainerEffectInput & { readonly effective: EffectiveContainer | undefined }, Restored>(
+    restore: effectLogic<
+      ContainerEffectInput & { readonly effective: EffectiveContainer | undefined },
+      Restored
+    >(
       activity,
       'restore',
       checkpointLimits.checkpointMs,
@@ -115,43 +136,67 @@ export function containerEffects(ports: Ports, activity: Activity) {
       limits.journalMs,
       ({ id, spec, init, startedAtNs }) => {
         assert(startedAtNs !== undefined, 'record of a start without its time');
-        return journal.append([{ type: 'container.started', id, startedAtNs, ...(spec.restore === undefined ? {} : { init }) }], { sync: true });
+        return journal.append(
+          [{ type: 'container.started', id, startedAtNs, ...(spec.restore === undefined ? {} : { init }) }],
+          { sync: true },
+        );
       },
       news.after('PostStartContainer'),
     ),
-    terminate: effectLogic<
-      WithInit & { readonly signal: string; readonly graceLeftMs: number },
-      void
-    >(activity, 'terminate', limits.runtimeEndMs, async (input, fx) => {
-      const { init } = input;
-      assert(init !== undefined, 'stop without a process');
-      const graceMs = Math.round(input.graceLeftMs);
-      const killAtNs = clock.nowNs() + BigInt(graceMs) * 1_000_000n;
-      const killAtMonoMs = Math.round(clock.monoMs()) + graceMs;
-      // so that a crash within the grace neither forgets the stop nor restarts the grace (F04); not synced: a
-      // lost one costs nothing but the client's retry
-      await journal.append([{ type: 'container.stopping', id: input.id, killAtNs, killAtMonoMs }], { sync: false });
-      await runtime.kill({ ...input, init, signal: input.signal }, fx);
-    }),
-    recordUpdating: effectLogic<UpdateInput, void>(activity, 'recordUpdating', limits.journalMs, ({ id, opId, resources }) =>
-      journal.append([{ type: 'container.updating', id, opId, resources }], { sync: true }),
+    terminate: effectLogic<WithInit & { readonly signal: string; readonly graceLeftMs: number }, void>(
+      activity,
+      'terminate',
+      limits.runtimeEndMs,
+      async (input, fx) => {
+        const { init } = input;
+        assert(init !== undefined, 'stop without a process');
+        const graceMs = Math.round(input.graceLeftMs);
+        const killAtNs = clock.nowNs() + BigInt(graceMs) * 1_000_000n;
+        const killAtMonoMs = Math.round(clock.monoMs()) + graceMs;
+        // so that a crash within the grace neither forgets the stop nor restarts the grace (F04); not synced: a
+        // lost one costs nothing but the client's retry
+        await journal.append([{ type: 'container.stopping', id: input.id, killAtNs, killAtMonoMs }], {
+          sync: false,
+        });
+        await runtime.kill({ ...input, init, signal: input.signal }, fx);
+      },
     ),
-    update: effectLogic<UpdateInput, void>(activity, 'update', limits.runtimeUpdateMs, (input, fx) => runtime.update(input, fx)),
-    recordUpdated: effectLogic<UpdateInput, void>(activity, 'recordUpdated', limits.journalMs, ({ id, resources }) =>
-      journal.append([{ type: 'container.updated', id, resources }], { sync: true }),
+    recordUpdating: effectLogic<UpdateInput, void>(
+      activity,
+      'recordUpdating',
+      limits.journalMs,
+      ({ id, opId, resources }) =>
+        journal.append([{ type: 'container.updating', id, opId, resources }], { sync: true }),
+    ),
+    update: effectLogic<UpdateInput, void>(activity, 'update', limits.runtimeUpdateMs, (input, fx) =>
+      runtime.update(input, fx),
+    ),
+    recordUpdated: effectLogic<UpdateInput, void>(
+      activity,
+      'recordUpdated',
+      limits.journalMs,
+      ({ id, resources }) => journal.append([{ type: 'container.updated', id, resources }], { sync: true }),
     ),
     killAll: effectLogic<WithInit, void>(activity, 'killAll', limits.runtimeEndMs, (input, fx) =>
       runtime.killAll(input, fx),
     ),
     recordExit: effectLogic<
-      ContainerEffectInput & { readonly exit: ExitFact | undefined; readonly startedAtNs: bigint | undefined },
+      ContainerEffectInput & {
+        readonly exit: ExitFact | undefined;
+        readonly startedAtNs: bigint | undefined;
+      },
       void
     >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs }) => {
       assert(exit !== undefined, 'record of an exit without its fact');
-      return journal.append([{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs }], { sync: true });
+      return journal.append([{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs }], {
+        sync: true,
+      });
     }),
-    forgetExit: effectLogic<ContainerEffectInput, void>(activity, 'forgetExit', limits.runtimeEndMs, (input, fx) =>
-      runtime.forgetExit(input, fx),
+    forgetExit: effectLogic<ContainerEffectInput, void>(
+      activity,
+      'forgetExit',
+      limits.runtimeEndMs,
+      (input, fx) => runtime.forgetExit(input, fx),
     ),
     deleteRuntime: effectLogic<ContainerEffectInput & { readonly exit: ExitFact | undefined }, void>(
       activity,
@@ -161,8 +206,11 @@ export function containerEffects(ports: Ports, activity: Activity) {
       // however it ended
       news.before('StopContainer'),
     ),
-    unmountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'unmountRootfs', limits.rootfsMs, (input, fx) =>
-      storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
+    unmountRootfs: effectLogic<ContainerEffectInput, void>(
+      activity,
+      'unmountRootfs',
+      limits.rootfsMs,
+      (input, fx) => storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
     ),
     undo: effectLogic<ContainerEffectInput & UndoWish, void>(
       activity,
@@ -210,11 +258,7 @@ function writeBundle(
 }
 
 /** The undo of each step, idempotent. */
-function undoStep(
-  ports: Ports,
-  input: ContainerEffectInput & UndoWish,
-  fx: EffectContext,
-): Promise<void> {
+function undoStep(ports: Ports, input: ContainerEffectInput & UndoWish, fx: EffectContext): Promise<void> {
   const { step } = input;
   assert(step !== undefined, 'undo of no step');
   switch (step) {

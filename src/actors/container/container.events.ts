@@ -27,5 +27,12 @@ export function exitOf(context: ContainerContext, event: ContainerEvent): ExitFa
 
 /** Exit of a container whose start failed, whatever the kill left (containerd answers 128 and StartError as well). */
 function startError({ message }: Fault, { finishedAtNs }: ExitFact): ExitFact {
-  return { exitCode: 128, finishedAtNs, oomKilled: false, reason: 'StartError', message, observedBy: 'start' };
+  return {
+    exitCode: 128,
+    finishedAtNs,
+    oomKilled: false,
+    reason: 'StartError',
+    message,
+    observedBy: 'start',
+  };
 }

@@ -34,7 +34,8 @@ export const containerGuards = {
     (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
   /** Asked for while an update was at work. */
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
-  restoreIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n && context.spec.restore !== undefined,
+  restoreIsAsked: ({ context }: Args): boolean =>
+    context.startAskedAtNs > 0n && context.spec.restore !== undefined,
   hasStarted: ({ context }: Args): boolean => context.startedAtNs !== undefined,
   hasUpdate: ({ context }: Args): boolean => context.updates.length > 0,
   isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,

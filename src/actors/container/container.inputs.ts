@@ -13,14 +13,24 @@ export const self = ({ context }: Has) => ({
   spec: context.spec,
   image: context.image,
 });
-export const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
+export const withCreation = ({ context }: Has) => ({
+  ...self({ context }),
+  createdAtNs: context.createdAtNs,
+});
 export const withMaking = ({ context }: Has) => ({ ...self({ context }), making: context.making });
 export const withEffective = ({ context }: Has) => ({ ...self({ context }), effective: context.effective });
 export const withInit = ({ context }: Has) => ({ ...self({ context }), init: context.init });
 export const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective: context.effective });
-export const withStart = ({ context }: Has) => ({ ...withInit({ context }), startedAtNs: context.startedAtNs });
+export const withStart = ({ context }: Has) => ({
+  ...withInit({ context }),
+  startedAtNs: context.startedAtNs,
+});
 export const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
-export const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun), ended: context.init !== undefined && context.exit !== undefined });
+export const withUndo = ({ context }: Has) => ({
+  ...self({ context }),
+  step: nextContainerUndo(context.begun),
+  ended: context.init !== undefined && context.exit !== undefined,
+});
 export const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });
 export const withUpdateBack = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...back(context) });
 export const withSignal = ({ context }: Has) => ({

@@ -43,7 +43,18 @@ import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
 import { errorOf, exitOf, outputOf, startOf } from './container.events.ts';
 import { containerGuards } from './container.guards.ts';
-import { self, withCommit, withCreation, withEffective, withExit, withInit, withMaking, withSignal, withStart, withUndo } from './container.inputs.ts';
+import {
+  self,
+  withCommit,
+  withCreation,
+  withEffective,
+  withExit,
+  withInit,
+  withMaking,
+  withSignal,
+  withStart,
+  withUndo,
+} from './container.inputs.ts';
 import { leftWhenLate, recordWithPatience, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, targetOf } from './container.updates.ts';
 
@@ -68,7 +79,9 @@ export function containerMachine(effects: ContainerEffects) {
       noteWithdrawn: assign({ committed: false }),
       beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),
       // a checkpoint and the bundle are both undone with it
-      beginRuntime: assign({ begun: ({ context }) => [...context.begun.filter((step) => step !== 'runtime'), 'runtime' as const] }),
+      beginRuntime: assign({
+        begun: ({ context }) => [...context.begun.filter((step) => step !== 'runtime'), 'runtime' as const],
+      }),
       dropUndone: assign({
         begun: ({ context }) => context.begun.filter((step) => step !== nextContainerUndo(context.begun)),
       }),
@@ -82,24 +95,41 @@ export function containerMachine(effects: ContainerEffects) {
       noteUnwanted: assign({
         fault: ({ context }) =>
           context.fault ??
-          fault('cancelled', `container ${context.id}: stopped, removed or replaced while it was being created`),
+          fault(
+            'cancelled',
+            `container ${context.id}: stopped, removed or replaced while it was being created`,
+          ),
       }),
-      keepEffective: assign({ effective: ({ event }) => outputOf<NonNullable<ContainerContext['effective']>>(event) }),
+      keepEffective: assign({
+        effective: ({ event }) => outputOf<NonNullable<ContainerContext['effective']>>(event),
+      }),
       keepInit: assign({ init: ({ event }) => outputOf<NonNullable<ContainerContext['init']>>(event) }),
-      keepRestored: assign(({ context, event }) => ({ init: outputOf<Pick<ContainerContext, 'init'>>(event)?.init, startedAtNs: startOf(context, event) })),
+      keepRestored: assign(({ context, event }) => ({
+        init: outputOf<Pick<ContainerContext, 'init'>>(event)?.init,
+        startedAtNs: startOf(context, event),
+      })),
       keepStart: assign({ startedAtNs: ({ context, event }) => startOf(context, event) }),
-      keepStartAsk: assign({ startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n) }),
+      keepStartAsk: assign({
+        startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n),
+      }),
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
       // two clocks tell them: the exit file's is the kernel's coarse one (I8); and either may have been set back (F78)
-      orderTimes: assign({ exit: ({ context: { exit, createdAtNs, startedAtNs } }) => exit && endedAfter(exit, createdAtNs, startedAtNs) }),
+      orderTimes: assign({
+        exit: ({ context: { exit, createdAtNs, startedAtNs } }) =>
+          exit && endedAfter(exit, createdAtNs, startedAtNs),
+      }),
       keepGrace: assign({
         askedAtMonoMs: ({ event }) => ('nowMonoMs' in event ? event.nowMonoMs : 0),
         killAtMonoMs: ({ event }) =>
           event.type === 'container.stop' ? event.nowMonoMs + Math.max(0, event.graceMs) : 0,
       }),
-      queueUpdate: assign(({ context, event }) => (event.type === 'container.update' ? queue(context, event.update) : {})),
+      queueUpdate: assign(({ context, event }) =>
+        event.type === 'container.update' ? queue(context, event.update) : {},
+      ),
       keepResources: assign({ spec: ({ context }) => ({ ...context.spec, resources: targetOf(context) }) }),
-      noteUpdateFault: assign({ updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)) }),
+      noteUpdateFault: assign({
+        updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)),
+      }),
       clearUpdateFault: assign({ updateFault: undefined }),
       leaveUpdate: assign(({ context }) => leaveHead(context)),
       noteLate: assign({ recordIsLate: true }),
@@ -344,7 +374,9 @@ export function containerMachine(effects: ContainerEffects) {
           waiting: {
             tags: ['updatable'],
             // an update at work is left: it was for a process that is about to be killed, or has ended meanwhile
-            after: { grace: [{ guard: 'exitIsKnown', target: '#container.finishing' }, { target: 'killing' }] },
+            after: {
+              grace: [{ guard: 'exitIsKnown', target: '#container.finishing' }, { target: 'killing' }],
+            },
             on: {
               // an update at work begins anew
               'container.stop': { guard: 'isSooner', target: 'waiting', reenter: true, actions: 'keepGrace' },
@@ -373,7 +405,12 @@ export function containerMachine(effects: ContainerEffects) {
             invoke: { src: 'killAll', input: withInit, onDone: 'killed', onError: 'killed' },
           },
           killed: {
-            after: { killAgain: [{ guard: 'isUnkillable', target: 'unkillable' }, { target: 'killing', actions: 'countKill' }] },
+            after: {
+              killAgain: [
+                { guard: 'isUnkillable', target: 'unkillable' },
+                { target: 'killing', actions: 'countKill' },
+              ],
+            },
           },
           // told by this name in messages and views; KILL is repeated until the kernel lets the process go (F45)
           unkillable: {

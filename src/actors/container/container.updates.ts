@@ -21,7 +21,9 @@ export function claim({ claimed, effective, spec }: ContainerContext): Partial<C
 /** All limits as the update at work wants them. */
 export function targetOf(context: ContainerContext): Resources {
   const [update] = context.updates;
-  return update === undefined ? context.spec.resources : mergeResources(context.spec.resources, update.change);
+  return update === undefined
+    ? context.spec.resources
+    : mergeResources(context.spec.resources, update.change);
 }
 
 /** The context with one more update in line, or with the outcome that there are too many. */
@@ -41,7 +43,10 @@ export function endHead(context: ContainerContext): Partial<ContainerContext> {
 
 /** The update at work is left with its record under way: whoever asked must not hear that it is set. */
 export function leaveHead({ id, updateFault }: ContainerContext): Partial<ContainerContext> {
-  return { updateFault: updateFault ?? fault('wrongState', `container ${id} was stopped while its limits were being recorded`) };
+  return {
+    updateFault:
+      updateFault ?? fault('wrongState', `container ${id} was stopped while its limits were being recorded`),
+  };
 }
 
 function kept(context: ContainerContext, outcome: UpdateOutcome): readonly UpdateOutcome[] {

@@ -24,35 +24,62 @@ export interface PullEffectInput extends Owned {
 /** The effects of a pull. */
 export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook, progress: PullProgress) {
   return {
-    resolve: effectLogic<PullEffectInput, ResolvedImage>(activity, 'resolve', actorLimits.resolveMs, (input, fx) =>
-      ports.images.resolve({ reference: input.reference, auth: input.auth }, fx),
+    resolve: effectLogic<PullEffectInput, ResolvedImage>(
+      activity,
+      'resolve',
+      actorLimits.resolveMs,
+      (input, fx) => ports.images.resolve({ reference: input.reference, auth: input.auth }, fx),
     ),
-    admit: effectLogic<PullEffectInput, void>(activity, 'admit', actorLimits.admitMs, async ({ namespace, auth, resolved }, fx) => {
-      assert(resolved !== undefined, 'policy for an image that was not resolved');
-      await ports.policy.admit({ namespace, auth, image: resolved }, fx);
-    }),
-    fetchLayers: effectLogic<PullEffectInput, number>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
-      fetchLayers({ ports, layers, progress }, input, fx),
+    admit: effectLogic<PullEffectInput, void>(
+      activity,
+      'admit',
+      actorLimits.admitMs,
+      async ({ namespace, auth, resolved }, fx) => {
+        assert(resolved !== undefined, 'policy for an image that was not resolved');
+        await ports.policy.admit({ namespace, auth, image: resolved }, fx);
+      },
     ),
-    recordPresent: effectLogic<PullEffectInput, void>(activity, 'recordPresent', actorLimits.journalMs, async (input) => {
-      const { resolved, layerBytes } = input;
-      assert(resolved !== undefined, 'commit of an image that was not resolved');
-      const image = recordOf(resolved, layerBytes, ports.clock.nowNs());
-      await ports.journal.append([{ type: 'image.present', image }], { sync: true });
-      layers.release(input.owner);
-    }),
-    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async ({ owner, namespace, resolved }, fx) => {
-      const isItsEnd = layers.endsFetching(owner);
-      layers.release(owner);
-      if (resolved === undefined) return;
-      if (isItsEnd) await ports.journal.append([{ type: 'image.givenUp', ...fetchedBy(namespace, resolved) }], { sync: true });
-      const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
-      const results = await Promise.allSettled([
-        layers.collect(resolved.layers.map((layer) => layer.diffId), fx),
-        ports.images.dropPartials({ keep: kept }, fx),
-      ]);
-      for (const result of results) if (result.status === 'rejected') throw result.reason;
-    }),
+    fetchLayers: effectLogic<PullEffectInput, number>(
+      activity,
+      'fetchLayers',
+      actorLimits.fetchLayerMs,
+      (input, fx) => fetchLayers({ ports, layers, progress }, input, fx),
+    ),
+    recordPresent: effectLogic<PullEffectInput, void>(
+      activity,
+      'recordPresent',
+      actorLimits.journalMs,
+      async (input) => {
+        const { resolved, layerBytes } = input;
+        assert(resolved !== undefined, 'commit of an image that was not resolved');
+        const image = recordOf(resolved, layerBytes, ports.clock.nowNs());
+        await ports.journal.append([{ type: 'image.present', image }], { sync: true });
+        layers.release(input.owner);
+      },
+    ),
+    discard: effectLogic<PullEffectInput, void>(
+      activity,
+      'discard',
+      actorLimits.removeRootfsMs,
+      async ({ owner, namespace, resolved }, fx) => {
+        const isItsEnd = layers.endsFetching(owner);
+        layers.release(owner);
+        if (resolved === undefined) return;
+        if (isItsEnd)
+          await ports.journal.append([{ type: 'image.givenUp', ...fetchedBy(namespace, resolved) }], {
+            sync: true,
+          });
+        const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
+        const results = await Promise.allSettled([
+          layers.collect(
+            resolved.layers.map((layer) => layer.diffId),
+            fx,
+          ),
+          ports.images.dropPartials({ keep: kept }, fx),
+        ]);
+        for (const result of results) if (result.status === 'rejected') throw result.reason;
+      },
+    ),
   };
 }
 
@@ -73,13 +100,20 @@ function recordOf(resolved: ResolvedImage, layerBytes: number, pulledAtNs: bigin
 }
 
 /** What the record of a pull is found by. */
-function fetchedBy(namespace: string, { id, repoDigest }: ResolvedImage): Pick<ImageFetching, 'id' | 'source' | 'namespace'> {
+function fetchedBy(
+  namespace: string,
+  { id, repoDigest }: ResolvedImage,
+): Pick<ImageFetching, 'id' | 'source' | 'namespace'> {
   return { id, source: repoDigest, ...(namespace === '' ? {} : { namespace }) };
 }
 
 /** All layers, a few at once; gives their bytes as they were received. One that fails ends the others, and its fault names the layer. */
 async function fetchLayers(
-  { ports, layers, progress }: { readonly ports: Ports; readonly layers: LayerBook; readonly progress: PullProgress },
+  {
+    ports,
+    layers,
+    progress,
+  }: { readonly ports: Ports; readonly layers: LayerBook; readonly progress: PullProgress },
   input: PullEffectInput,
   fx: EffectContext,
 ): Promise<number> {
@@ -108,7 +142,13 @@ async function fetchLayers(
           await layers.settled(layer.diffId);
           signal.throwIfAborted();
           const bytes = await ports.images.fetchLayer(
-            { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, namespace: input.namespace, layer },
+            {
+              reference: input.reference,
+              repoDigest: resolved.repoDigest,
+              auth: input.auth,
+              namespace: input.namespace,
+              layer,
+            },
             {
               signal,
               timeoutMs: fx.timeoutMs,
@@ -137,15 +177,25 @@ async function fetchLayers(
 }
 
 /** Says now and then, to the log and to whoever asks what it waits on, how far the pull is. */
-function teller(ports: Ports, progress: PullProgress, { owner, reference }: PullEffectInput, fx: EffectContext): () => void {
+function teller(
+  ports: Ports,
+  progress: PullProgress,
+  { owner, reference }: PullEffectInput,
+  fx: EffectContext,
+): () => void {
   let toldAtMs = ports.clock.monoMs();
   return () => {
     const now = ports.clock.monoMs();
     if (now - toldAtMs < actorLimits.pullToldMs) return;
     toldAtMs = now;
     const { downloadedBytes, sizeBytes, bytesPerSecond } = progress.sum(owner);
-    fx.note({ on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} a second` });
-    ports.log.info({ actor: owner, reference, downloadedBytes, sizeBytes, bytesPerSecond }, 'a pull is under way');
+    fx.note({
+      on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} a second`,
+    });
+    ports.log.info(
+      { actor: owner, reference, downloadedBytes, sizeBytes, bytesPerSecond },
+      'a pull is under way',
+    );
   };
 }
 

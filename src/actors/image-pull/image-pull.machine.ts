@@ -46,7 +46,9 @@ export function imagePullMachine(effects: PullEffects) {
     },
     actors: effects,
     actions: {
-      keepResolved: assign({ resolved: ({ event }) => ('output' in event ? (event.output as ResolvedImage) : undefined) }),
+      keepResolved: assign({
+        resolved: ({ event }) => ('output' in event ? (event.output as ResolvedImage) : undefined),
+      }),
       keepBytes: assign({ layerBytes: ({ event }) => ('output' in event ? (event.output as number) : 0) }),
       noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined) }),
       noteAbandoned: assign({

@@ -58,7 +58,8 @@ export class PullProgress {
     if (layer === undefined) return;
     const mark = { atMs: this.#clock.monoMs(), bytes: downloadedBytes };
     // what an earlier pull had left is there in a moment, and says nothing of the network; fewer bytes are a new start
-    if (layer.newer === undefined || downloadedBytes < layer.downloadedBytes) layer.older = layer.newer = mark;
+    if (layer.newer === undefined || downloadedBytes < layer.downloadedBytes)
+      layer.older = layer.newer = mark;
     else if (mark.atMs - layer.newer.atMs >= actorLimits.rateSpanMs) {
       layer.older = layer.newer;
       layer.newer = mark;
@@ -77,7 +78,10 @@ export class PullProgress {
     return [...(this.#pulls.get(pull)?.values() ?? [])].map((layer) => {
       const { digest, sizeBytes, downloadedBytes, present } = layer;
       const bytesPerSecond = rateOf(layer, now);
-      const remainingMs = present || bytesPerSecond === 0 ? undefined : Math.round(((sizeBytes - downloadedBytes) / bytesPerSecond) * 1000);
+      const remainingMs =
+        present || bytesPerSecond === 0
+          ? undefined
+          : Math.round(((sizeBytes - downloadedBytes) / bytesPerSecond) * 1000);
       return { digest, sizeBytes, downloadedBytes, bytesPerSecond, remainingMs, present };
     });
   }

@@ -18,15 +18,28 @@ interface AdmissionStage {
  * Rejects with `denied` when the policy of the pod's namespace refuses the container's image, or one that it mounts. The
  * pull's own check is not enough: it may have been made for another namespace, or before the policy was changed.
  */
-export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, namespace: string, attempted: string, call: Call): Promise<void> {
+export async function admitImages(
+  stage: AdmissionStage,
+  spec: ContainerSpec,
+  namespace: string,
+  attempted: string,
+  call: Call,
+): Promise<void> {
   const { imageId } = spec;
-  const wanted = new Map<ImageId, string>(spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])));
+  const wanted = new Map<ImageId, string>(
+    spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])),
+  );
   // a checkpoint stands in its image's place, and that image has no name but the checkpoint's word
   if (spec.restore === undefined) wanted.set(imageId, nameOf(spec, imageId));
   else wanted.set(imageId, '');
-  if (spec.restore !== undefined && 'image' in spec.restore.from) wanted.set(spec.restore.from.image, nameOf(spec, spec.restore.from.image));
+  if (spec.restore !== undefined && 'image' in spec.restore.from)
+    wanted.set(spec.restore.from.image, nameOf(spec, spec.restore.from.image));
   for (const [id, reference] of wanted) {
-    const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, { subject: id });
+    const image =
+      stage.ledger.images.get(id) ??
+      fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, {
+        subject: id,
+      });
     try {
       await stage.activity.run(`image/${id}`, 'admitAgain', actorLimits.admitMs, call.signal, (fx) =>
         stage.ports.policy.admitAgain({ namespace, reference, image }, fx),

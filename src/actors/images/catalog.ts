@@ -13,7 +13,11 @@ const PREFIX_DIGITS = 5;
  * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `candidates` gives the
  * full forms of a reference, as a pull tries them, and may throw for text that is none; then only ids are tried.
  */
-export function findImage<I extends Names>(images: Iterable<I>, name: string, candidates: Candidates): I | undefined {
+export function findImage<I extends Names>(
+  images: Iterable<I>,
+  name: string,
+  candidates: Candidates,
+): I | undefined {
   const all = [...images];
   const byId = imageById(all, name);
   if (byId !== undefined) return byId;
@@ -28,10 +32,17 @@ export function findImage<I extends Names>(images: Iterable<I>, name: string, ca
  * The manifest that a reference means among those that brought the image. Undefined for an id, which is of all of them,
  * and for a reference that brought none of them.
  */
-export function sourceNamed({ sources = [] }: Pick<ImageRecord, 'sources'>, name: string, candidates: Candidates): ImageSource | undefined {
+export function sourceNamed(
+  { sources = [] }: Pick<ImageRecord, 'sources'>,
+  name: string,
+  candidates: Candidates,
+): ImageSource | undefined {
   if (isIdText(name)) return undefined;
   for (const reference of candidatesOf(name, candidates)) {
-    const named = sources.find(({ repoTags, repoDigest }) => repoTags.includes(reference) || hasDigest({ repoDigests: [repoDigest] }, reference));
+    const named = sources.find(
+      ({ repoTags, repoDigest }) =>
+        repoTags.includes(reference) || hasDigest({ repoDigests: [repoDigest] }, reference),
+    );
     if (named !== undefined) return named;
   }
   return undefined;

@@ -60,13 +60,16 @@ export async function pullImage(
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
-  const keyWith = (used: PullWish['auth']): string => encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
+  const keyWith = (used: PullWish['auth']): string =>
+    encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
   // what was left for one pull is used up once it is taken: a call that is refused takes nothing
   if (brought === undefined && !stage.pulls.has(keyWith(undefined))) demandRoom(stage, attempted, namespace);
   // before the key is made: who has other credentials must not join
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
   const key = keyWith(auth);
-  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
+  const waiters =
+    stage.pulls.get(key) ??
+    begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
     waiters.count -= 1;
@@ -96,9 +99,16 @@ export async function pullImage(
   );
 }
 
-async function leftCredentials({ ports, activity }: ImageStage, reference: string, namespace: string, call: Call): Promise<RegistryAuth | undefined> {
+async function leftCredentials(
+  { ports, activity }: ImageStage,
+  reference: string,
+  namespace: string,
+  call: Call,
+): Promise<RegistryAuth | undefined> {
   if (namespace === '') return undefined;
-  return activity.run('images', 'credentials', actorLimits.hostMs, call.signal, (fx) => ports.images.takeCredentials({ reference, namespace }, fx));
+  return activity.run('images', 'credentials', actorLimits.hostMs, call.signal, (fx) =>
+    ports.images.takeCredentials({ reference, namespace }, fx),
+  );
 }
 
 interface Wish extends Omit<PullInput, 'owner'> {
@@ -113,7 +123,11 @@ function demandRoom(stage: ImageStage, attempted: string, namespace: string): vo
   }
   const ofNamespace = [...stage.pulls.values()].filter((pull) => pull.namespace === namespace).length;
   if (ofNamespace >= actorLimits.pullsPerNamespace) {
-    fail('exhausted', `${attempted}: ${ofNamespace} pulls are under way for the namespace ${JSON.stringify(namespace)}`, { retryable: true });
+    fail(
+      'exhausted',
+      `${attempted}: ${ofNamespace} pulls are under way for the namespace ${JSON.stringify(namespace)}`,
+      { retryable: true },
+    );
   }
 }
 
@@ -141,10 +155,16 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   const attempted = `RemoveImage ${name}`;
   const coming = directory.pulls().filter(({ state, imageId, reference, repoDigest }) => {
     const image = { id: imageId as ImageId, repoTags: [reference], repoDigests: [repoDigest] };
-    return state === 'committing' && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined;
+    return (
+      state === 'committing' && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined
+    );
   });
   const waits = coming.map(({ address }) =>
-    ask<true>(stage, call, { address, attempted: `${attempted}: waiting for its pull`, answer: (_view, gone) => (gone ? { ok: true } : undefined) }),
+    ask<true>(stage, call, {
+      address,
+      attempted: `${attempted}: waiting for its pull`,
+      answer: (_view, gone) => (gone ? { ok: true } : undefined),
+    }),
   );
   await Promise.all(waits);
 }
@@ -162,8 +182,14 @@ function refuseUnknown({ ports }: ImageStage, name: string): void {
 
 /** A container shows its files: they would stay on the disk, and nobody could tell whose they are (CRI-O refuses it, too). */
 function refuseMounted({ directory }: ImageStage, id: ImageId): void {
-  const user = directory.containers().find(({ image, criState }) => criState !== 'exited' && image.volumes?.some((volume) => volume.id === id) === true);
-  if (user !== undefined) fail('wrongState', `RemoveImage ${id}: container ${user.id} has it mounted as a volume`, { subject: id });
+  const user = directory
+    .containers()
+    .find(
+      ({ image, criState }) =>
+        criState !== 'exited' && image.volumes?.some((volume) => volume.id === id) === true,
+    );
+  if (user !== undefined)
+    fail('wrongState', `RemoveImage ${id}: container ${user.id} has it mounted as a volume`, { subject: id });
 }
 
 /**
@@ -172,7 +198,9 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);
-  const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.candidates(reference));
+  const image = findImage(stage.ledger.images.values(), name, (reference) =>
+    stage.ports.images.candidates(reference),
+  );
   if (image === undefined) {
     refuseUnknown(stage, name);
     return;

@@ -24,7 +24,12 @@ export interface Kept {
   readonly others: readonly KeptLayer[];
 }
 
-export function keepersOf(images: readonly ImageRecord[], containers: readonly ContainerView[], pulls: readonly PullView[], unfinished: readonly ImageFetching[]): Kept {
+export function keepersOf(
+  images: readonly ImageRecord[],
+  containers: readonly ContainerView[],
+  pulls: readonly PullView[],
+  unfinished: readonly ImageFetching[],
+): Kept {
   const ofImage = new Map<string, string[]>();
   const ofLayer = new Map<Digest, string[]>();
   const imageLayers = new Set(images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)));
@@ -35,7 +40,8 @@ export function keepersOf(images: readonly ImageRecord[], containers: readonly C
       for (const diffId of layers) add(ofLayer, diffId, address);
     }
   }
-  for (const { id, layers } of unfinished) for (const { diffId } of layers) add(ofLayer, diffId, `unfinished/${id}`);
+  for (const { id, layers } of unfinished)
+    for (const { diffId } of layers) add(ofLayer, diffId, `unfinished/${id}`);
   for (const { address, imageId } of pulls) add(ofImage, imageId, address);
   const layer = (diffId: Digest): KeptLayer => ({ diffId, keepers: ofLayer.get(diffId) ?? [] });
   return {

@@ -55,7 +55,8 @@ export class LayerBook {
     for (const image of this.#ledger.images.values()) {
       if (image.layers.some((one) => one.diffId === layer)) return false;
     }
-    for (const { layers } of this.#ledger.fetching.values()) if (layers.some((one) => one.diffId === layer)) return false;
+    for (const { layers } of this.#ledger.fetching.values())
+      if (layers.some((one) => one.diffId === layer)) return false;
     return true;
   }
 

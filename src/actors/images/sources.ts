@@ -14,19 +14,29 @@ type EarlierConfig = ImageConfig & { readonly checkpointOf?: string };
  */
 export function ownFacts(image: ImageRecord): ImageRecord {
   const { checkpointOf, ...config } = image.config as EarlierConfig;
-  return { ...image, config, layers: image.layers.map(ownLayer), sources: image.sources ?? sourcesOfEarlier(image, checkpointOf) };
+  return {
+    ...image,
+    config,
+    layers: image.layers.map(ownLayer),
+    sources: image.sources ?? sourcesOfEarlier(image, checkpointOf),
+  };
 }
 
 function ownLayer({ diffId, file }: ImageLayer): ImageLayer {
   return { diffId, ...(file === undefined ? {} : { file }) };
 }
 
-function sourcesOfEarlier({ repoTags, repoDigests }: ImageRecord, checkpointOf: string | undefined): readonly ImageSource[] {
+function sourcesOfEarlier(
+  { repoTags, repoDigests }: ImageRecord,
+  checkpointOf: string | undefined,
+): readonly ImageSource[] {
   const isOnly = repoDigests.length === 1;
   return repoDigests.map((repoDigest) => ({
     repoDigest,
     // of a repository with several digests nobody knows which one the tag meant
-    repoTags: repoTags.filter((tag) => isOnly || repoDigests.filter((one) => isOf(tag, one)).length === 1 && isOf(tag, repoDigest)),
+    repoTags: repoTags.filter(
+      (tag) => isOnly || (repoDigests.filter((one) => isOf(tag, one)).length === 1 && isOf(tag, repoDigest)),
+    ),
     ...(isOnly && checkpointOf !== undefined ? { checkpointOf } : {}),
   }));
 }
@@ -41,7 +51,8 @@ export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): I
   if (old === undefined) return fresh;
   const before = withoutTags(old, new Set(fresh.repoTags)).sources ?? [];
   const coming = fresh.sources ?? [];
-  const isNew = ({ repoDigest }: ImageSource): boolean => !before.some((source) => source.repoDigest === repoDigest);
+  const isNew = ({ repoDigest }: ImageSource): boolean =>
+    !before.some((source) => source.repoDigest === repoDigest);
   const merged = {
     ...fresh,
     repoTags: union(old.repoTags, fresh.repoTags),
@@ -72,12 +83,17 @@ function bounded(names: readonly string[], kept: readonly string[]): readonly st
 function boundedNames(image: ImageRecord, fresh: ImageRecord): ImageRecord {
   const { repoDigests, sources = [], repoTags } = image;
   if (repoDigests.length <= imageLimits.names && repoTags.length <= imageLimits.names) return image;
-  const [digests, tags] = [new Set(bounded(repoDigests, fresh.repoDigests)), new Set(bounded(repoTags, fresh.repoTags))];
+  const [digests, tags] = [
+    new Set(bounded(repoDigests, fresh.repoDigests)),
+    new Set(bounded(repoTags, fresh.repoTags)),
+  ];
   return {
     ...image,
     repoTags: [...tags],
     repoDigests: [...digests],
-    sources: sources.filter(({ repoDigest }) => digests.has(repoDigest)).map((source) => ({ ...source, repoTags: source.repoTags.filter((tag) => tags.has(tag)) })),
+    sources: sources
+      .filter(({ repoDigest }) => digests.has(repoDigest))
+      .map((source) => ({ ...source, repoTags: source.repoTags.filter((tag) => tags.has(tag)) })),
   };
 }
 
@@ -93,7 +109,11 @@ function mergedSource(old: ImageSource, coming: readonly ImageSource[]): ImageSo
 /** The image without these tags, which mean another one now. */
 export function withoutTags(image: ImageRecord, taken: ReadonlySet<string>): ImageRecord {
   const left = (tags: readonly string[]): readonly string[] => tags.filter((tag) => !taken.has(tag));
-  return { ...image, repoTags: left(image.repoTags), sources: (image.sources ?? []).map((source) => ({ ...source, repoTags: left(source.repoTags) })) };
+  return {
+    ...image,
+    repoTags: left(image.repoTags),
+    sources: (image.sources ?? []).map((source) => ({ ...source, repoTags: left(source.repoTags) })),
+  };
 }
 
 function union(old: readonly string[], added: readonly string[]): readonly string[] {

@@ -26,16 +26,28 @@ async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   const { directory, layers, interrupted, ports } = sweeping;
   const now = ports.clock.monoMs();
   const pulled = new Set<string>(directory.pulls().map(({ imageId }) => imageId));
-  const waiting = new Map(layers.unfinished().filter(({ id }) => !pulled.has(id)).map((one) => [fetchingKey(one), one]));
+  const waiting = new Map(
+    layers
+      .unfinished()
+      .filter(({ id }) => !pulled.has(id))
+      .map((one) => [fetchingKey(one), one]),
+  );
   for (const key of interrupted.keys()) if (!waiting.has(key)) interrupted.delete(key);
   for (const key of waiting.keys()) if (!interrupted.has(key)) interrupted.set(key, now);
   const isOld = (key: string): boolean => now - (interrupted.get(key) ?? now) >= actorLimits.interruptedMs;
   // a map keeps the order in which they came
-  const recent = [...interrupted.keys()].filter((key) => !isOld(key)).flatMap((key) => sharedOf(key, waiting.get(key)));
+  const recent = [...interrupted.keys()]
+    .filter((key) => !isOld(key))
+    .flatMap((key) => sharedOf(key, waiting.get(key)));
   const tooMany = new Set(overShare(recent, actorLimits.interruptedMax));
-  const over = [...interrupted.keys()].filter((key) => isOld(key) || tooMany.has(key)).flatMap((key) => waiting.get(key) ?? []);
+  const over = [...interrupted.keys()]
+    .filter((key) => isOld(key) || tooMany.has(key))
+    .flatMap((key) => waiting.get(key) ?? []);
   if (over.length === 0) return;
-  const ends = over.map(({ type: _type, layers: _layers, ...which }) => ({ type: 'image.givenUp' as const, ...which }));
+  const ends = over.map(({ type: _type, layers: _layers, ...which }) => ({
+    type: 'image.givenUp' as const,
+    ...which,
+  }));
   await ports.journal.append(ends, { sync: true });
   sweeping.layersChanged = true;
 }
@@ -55,7 +67,8 @@ async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void
     // of those that were here before the look: one that comes meanwhile has layers that the look has not seen
     const images = sweeping.layers.images();
     const { layers, imagesUnknown } = await sweeping.ports.storage.observe(fx);
-    if (imagesUnknown === true) fail('timedOut', 'look for layers that nobody uses: the disk of the images does not answer');
+    if (imagesUnknown === true)
+      fail('timedOut', 'look for layers that nobody uses: the disk of the images does not answer');
     await forgetBroken(sweeping.ports, stillThere(sweeping, images), layers);
     await sweeping.layers.collect(layers, fx);
     const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));

@@ -28,7 +28,11 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
   retryOwed(sweeping.directory);
   undoUnclaimed(sweeping);
   // neither must wait for the other's mending
-  const results = await Promise.allSettled([stopBroken(sweeping, fx), sweepImages(sweeping, fx), retryDebris(sweeping, fx)]);
+  const results = await Promise.allSettled([
+    stopBroken(sweeping, fx),
+    sweepImages(sweeping, fx),
+    retryDebris(sweeping, fx),
+  ]);
   const failed = results.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
 }
@@ -55,13 +59,16 @@ function retryOwed(directory: Directory): void {
 function undoUnclaimed(sweeping: Sweeping): void {
   const { directory, unclaimed, ports } = sweeping;
   const now = ports.clock.monoMs();
-  const waiting = directory.containers().filter((view) => !view.claimed && view.settled && view.state !== 'owing');
+  const waiting = directory
+    .containers()
+    .filter((view) => !view.claimed && view.settled && view.state !== 'owing');
   const addresses = new Set(waiting.map((view) => view.address));
   for (const address of unclaimed.keys()) if (!addresses.has(address)) unclaimed.delete(address);
   for (const view of waiting) {
     const since = unclaimed.get(view.address) ?? now;
     unclaimed.set(view.address, since);
-    if (now - since >= actorLimits.unclaimedMs) directory.ref(view.address)?.send({ type: 'container.abandon' });
+    if (now - since >= actorLimits.unclaimedMs)
+      directory.ref(view.address)?.send({ type: 'container.abandon' });
   }
 }
 
@@ -88,5 +95,7 @@ function lossOf({ id, spec, pause }: SandboxView, facts: HostFacts, { runtime }:
   const seen = facts.sandboxes.find((one) => one.id === id);
   const lost = pinsOf(spec).filter((pin) => seen?.pins.includes(pin) !== true);
   if (lost.length > 0) return `its namespaces are not pinned any more: ${lost.join(', ')}`;
-  return pause === undefined || runtime.isAlive(pause) ? undefined : `its pause process ${pause.pid} has ended`;
+  return pause === undefined || runtime.isAlive(pause)
+    ? undefined
+    : `its pause process ${pause.pid} has ended`;
 }

@@ -58,7 +58,10 @@ export interface CheckpointPort {
    * In the place of create and start: launches the monitor, which has the runtime restore the processes. They run when
    * it settles; after a rejection none is there, nor the images.
    */
-  restore(input: ContainerInput & { readonly effective: EffectiveContainer }, fx: EffectContext): Promise<ProcessIdentity>;
+  restore(
+    input: ContainerInput & { readonly effective: EffectiveContainer },
+    fx: EffectContext,
+  ): Promise<ProcessIdentity>;
 }
 
 const OFF = 'checkpoints are off: the configuration names no CRIU (runtime.criu)';

@@ -40,7 +40,10 @@ export interface ImagesPort {
    * Credentials that were left on the node for one pull of this reference in this Kubernetes namespace; they are taken
    * away with the asking. Undefined for none, and where none are configured.
    */
-  takeCredentials(input: { readonly reference: string; readonly namespace: string }, fx: EffectContext): Promise<RegistryAuth | undefined>;
+  takeCredentials(
+    input: { readonly reference: string; readonly namespace: string },
+    fx: EffectContext,
+  ): Promise<RegistryAuth | undefined>;
   /** Manifest, platform choice, config: every byte verified. The first of the reference's candidates that a registry has. */
   resolve(
     input: { readonly reference: string; readonly auth: RegistryAuth | undefined },

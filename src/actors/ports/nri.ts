@@ -76,7 +76,11 @@ export interface NriPort {
   /** `exit` where it is not on record yet. */
   tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext, exit?: ExitFact): Promise<void>;
   /** The pod's own limits change: what the kubelet said of overhead and of all containers together. May be refused. */
-  updatePod(id: SandboxId, wanted: { readonly overhead: Resources; readonly resources: Resources }, fx: EffectContext): Promise<void>;
+  updatePod(
+    id: SandboxId,
+    wanted: { readonly overhead: Resources; readonly resources: Resources },
+    fx: EffectContext,
+  ): Promise<void>;
   /**
    * A client wants these limits: what plugins make of the wish. Other containers that they change were changed when
    * it settles. May be refused.

@@ -14,7 +14,11 @@ export interface PolicyPort {
    * an image that the policy refuses, and for a policy that can't be read; `outside` when signatures can't be fetched.
    */
   admit(
-    input: { readonly namespace: string; readonly auth: RegistryAuth | undefined; readonly image: ResolvedImage },
+    input: {
+      readonly namespace: string;
+      readonly auth: RegistryAuth | undefined;
+      readonly image: ResolvedImage;
+    },
     fx: EffectContext,
   ): Promise<void>;
   /**

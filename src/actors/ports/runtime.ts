@@ -86,20 +86,32 @@ export interface RuntimePort {
   /** Resolves the user in the root file system, generates the OCI spec and writes the bundle. */
   writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
   /** Launches the monitor, which runs the runtime's create; the process exists and waits for start afterwards. */
-  create(input: ContainerInput & { readonly effective: EffectiveContainer }, fx: EffectContext): Promise<ProcessIdentity>;
+  create(
+    input: ContainerInput & { readonly effective: EffectiveContainer },
+    fx: EffectContext,
+  ): Promise<ProcessIdentity>;
   start(input: ContainerInput, fx: EffectContext): Promise<void>;
   /**
    * Sets the cgroup's limits to `resources`; what is unset there and set in `from` goes back to no limit.
    * Rejects with `wrongState` before it changes anything when the container uses more memory than its new limit.
    */
-  update(input: ContainerInput & { readonly resources: Resources; readonly from: Resources }, fx: EffectContext): Promise<void>;
+  update(
+    input: ContainerInput & { readonly resources: Resources; readonly from: Resources },
+    fx: EffectContext,
+  ): Promise<void>;
   /** One signal to init; succeeds when it is gone already. */
-  kill(input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }, fx: EffectContext): Promise<void>;
+  kill(
+    input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity },
+    fx: EffectContext,
+  ): Promise<void>;
   /**
    * SIGKILL to everything in the container's cgroup; returns when signalled, not when gone. Of one that has no process
    * (it was not restored yet, or that failed) whatever works for it is ended, and its exit is told.
    */
-  killAll(input: ContainerInput & { readonly init: ProcessIdentity | undefined }, fx: EffectContext): Promise<void>;
+  killAll(
+    input: ContainerInput & { readonly init: ProcessIdentity | undefined },
+    fx: EffectContext,
+  ): Promise<void>;
   /** The runtime's state of an ended container; succeeds when there is none. */
   delete(input: ContainerInput, fx: EffectContext): Promise<void>;
   /**
@@ -140,5 +152,7 @@ export interface RuntimePort {
   /** Kills it and removes all that `startPause` may have left. Idempotent. */
   destroyPause(input: PauseInput, fx: EffectContext): Promise<void>;
   /** Containers of which anything is there, and sandboxes of which a pause process or its leftovers are. */
-  observe(fx: EffectContext): Promise<{ readonly containers: readonly RuntimeFacts[]; readonly pauses: readonly PauseFacts[] }>;
+  observe(
+    fx: EffectContext,
+  ): Promise<{ readonly containers: readonly RuntimeFacts[]; readonly pauses: readonly PauseFacts[] }>;
 }

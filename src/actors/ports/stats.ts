@@ -85,7 +85,11 @@ export interface UsageDetails {
   readonly ownMajorPageFaults: bigint | undefined;
   /** Processes that the kernel killed for want of memory. */
   readonly oomKills: bigint | undefined;
-  readonly hugepages: readonly { readonly pageSize: string; readonly usedBytes: bigint; readonly peakBytes: bigint | undefined }[];
+  readonly hugepages: readonly {
+    readonly pageSize: string;
+    readonly usedBytes: bigint;
+    readonly peakBytes: bigint | undefined;
+  }[];
   readonly devices: readonly DeviceUsage[];
   readonly processes: bigint | undefined;
   readonly threads: bigint | undefined;
@@ -112,16 +116,26 @@ export interface StatsPort {
    * Of the container's own cgroup, at once, or by its guest's word; undefined when it is gone. A reading younger than a
    * second is given again.
    */
-  container(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec }): Usage | undefined | Promise<Usage | undefined>;
+  container(input: {
+    readonly id: ContainerId;
+    readonly sandbox: SandboxSpec;
+  }): Usage | undefined | Promise<Usage | undefined>;
   /** Of a container that runs; `pid` is its first process, where it is known. One after the other, with room between them. */
-  details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): Promise<UsageDetails>;
+  details(input: {
+    readonly id: ContainerId;
+    readonly sandbox: SandboxSpec;
+    readonly pid: number | undefined;
+  }): Promise<UsageDetails>;
   /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
   /**
    * Interfaces of the pod's network namespace, loopback left out; empty when it is gone. At once by a process that is in
    * it; without one by the pinned namespace itself.
    */
-  interfaces(input: { readonly id: SandboxId; readonly pid: number | undefined }): readonly InterfaceUsage[] | Promise<readonly InterfaceUsage[]>;
+  interfaces(input: {
+    readonly id: SandboxId;
+    readonly pid: number | undefined;
+  }): readonly InterfaceUsage[] | Promise<readonly InterfaceUsage[]>;
   /** What was counted lately; a new count is begun where that grows old. Undefined when it has to be counted. */
   writtenLately(id: ContainerId): WrittenUsage | undefined;
   /** What a container wrote into its root file system; undefined when there is none. */

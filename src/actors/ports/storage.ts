@@ -47,5 +47,7 @@ export interface StoragePort {
    */
   removePartials(fx: EffectContext): Promise<void>;
   observe(fx: EffectContext): Promise<StorageFacts>;
-  usage(fx: EffectContext): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
+  usage(
+    fx: EffectContext,
+  ): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
 }

@@ -49,7 +49,11 @@ export interface StreamsPort {
    * the client. A program that can't be started rejects with `outside`; when the call is aborted or a stream of the
    * client breaks, the process is killed with all that it started before this rejects.
    */
-  exec(input: StreamExecInput, client: ClientStreams, fx: EffectContext): Promise<{ readonly exitCode: number }>;
+  exec(
+    input: StreamExecInput,
+    client: ClientStreams,
+    fx: EffectContext,
+  ): Promise<{ readonly exitCode: number }>;
   /**
    * Output from now on, and stdin, of the container's own process, until it ends, the client has had enough
    * (its stdin ends without a terminal, or it is aborted), or the client is too slow (`exhausted`).

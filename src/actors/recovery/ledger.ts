@@ -55,7 +55,13 @@ export function emptyLedger(): Ledger {
 }
 
 /** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
-export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords, withoutSecrets, mayUseReserve };
+export const ledgerFold: JournalFold<Ledger> = {
+  empty: emptyLedger,
+  apply: applyRecord,
+  records: ledgerRecords,
+  withoutSecrets,
+  mayUseReserve,
+};
 
 function applyRecord(ledger: Ledger, read: JournalRecord): void {
   const record = withoutSecrets(read);
@@ -71,7 +77,13 @@ function applySandbox(ledger: Ledger, record: JournalRecord): void {
   };
   switch (record.type) {
     case 'sandbox.intent':
-      ledger.sandboxes.set(record.id, { intent: record, ready: undefined, stopping: false, stopped: false, owed: [] });
+      ledger.sandboxes.set(record.id, {
+        intent: record,
+        ready: undefined,
+        stopping: false,
+        stopped: false,
+        owed: [],
+      });
       break;
     case 'sandbox.ready':
       change(record.id, { ready: record });
@@ -111,7 +123,10 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
       change(record.id, { created: record, resources: record.effective.limits });
       break;
     case 'container.started':
-      change(record.id, { startedAtNs: record.startedAtNs, ...withInit(ledger.containers.get(record.id)?.created, record) });
+      change(record.id, {
+        startedAtNs: record.startedAtNs,
+        ...withInit(ledger.containers.get(record.id)?.created, record),
+      });
       break;
     case 'container.stopping':
       change(record.id, { stopping: record });
@@ -134,14 +149,18 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
 }
 
 /** One that was restored has its process since its start. */
-function withInit(created: ContainerCreated | undefined, { init }: ContainerStarted): Pick<ContainerFacts, 'created'> | undefined {
+function withInit(
+  created: ContainerCreated | undefined,
+  { init }: ContainerStarted,
+): Pick<ContainerFacts, 'created'> | undefined {
   return created === undefined || init === undefined ? undefined : { created: { ...created, init } };
 }
 
 /** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
 function applyImage(ledger: Ledger, record: JournalRecord): void {
   if (record.type === 'image.fetching') ledger.fetching.set(fetchingKey(record), record);
-  if (record.type === 'image.givenUp' && record.source !== undefined) ledger.fetching.delete(fetchingKey(record));
+  if (record.type === 'image.givenUp' && record.source !== undefined)
+    ledger.fetching.delete(fetchingKey(record));
   else if (record.type === 'image.givenUp' || record.type === 'image.removed') endFetching(ledger, record.id);
   if (record.type === 'image.removed') ledger.images.delete(record.id);
   if (record.type !== 'image.present') return;
@@ -159,7 +178,11 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
  * A pull by what it fetches and for whom: two manifests of one image have blobs of their own, and one's end is not the
  * other's (S86); nor does one namespace's end, or its share, decide over what another has fetched (S90).
  */
-export function fetchingKey({ id, source, namespace = '' }: Pick<ImageFetching, 'id' | 'source' | 'namespace'>): string {
+export function fetchingKey({
+  id,
+  source,
+  namespace = '',
+}: Pick<ImageFetching, 'id' | 'source' | 'namespace'>): string {
   return `${id} ${source ?? ''} ${namespace}`;
 }
 
@@ -185,7 +208,8 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     if (facts.startedAtNs !== undefined) {
       records.push({ type: 'container.started', id, startedAtNs: facts.startedAtNs });
     }
-    if (facts.resources !== undefined) records.push({ type: 'container.updated', id, resources: facts.resources });
+    if (facts.resources !== undefined)
+      records.push({ type: 'container.updated', id, resources: facts.resources });
     if (facts.updating !== undefined) records.push(facts.updating);
     if (facts.stopping !== undefined) records.push(facts.stopping);
     if (facts.exited !== undefined) records.push(facts.exited);

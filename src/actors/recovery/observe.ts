@@ -29,13 +29,19 @@ export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectConte
 
 /** What keeps the attachments can't be read: pods go on with the network that they were recorded with (F89). */
 function unknownNetworks({ log }: Ports, { sandboxes }: Ledger, thrown: unknown): readonly SandboxId[] {
-  log.error({ fault: toFault(thrown) }, 'list network attachments: failed; pods are taken to have the network that is on record');
+  log.error(
+    { fault: toFault(thrown) },
+    'list network attachments: failed; pods are taken to have the network that is on record',
+  );
   return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);
 }
 
 /** A pause process whose files can't be read is asked of the kernel by its record: its pod must not end for a file (F89). */
 function askedOfKernel({ runtime }: Ports, ledger: Ledger, facts: PauseFacts): PauseFacts {
-  const pause = facts.isUnreadable === true && facts.process === undefined ? ledger.sandboxes.get(facts.id)?.ready?.pause : undefined;
+  const pause =
+    facts.isUnreadable === true && facts.process === undefined
+      ? ledger.sandboxes.get(facts.id)?.ready?.pause
+      : undefined;
   return pause !== undefined && runtime.isAlive(pause) ? { ...facts, process: pause } : facts;
 }
 

@@ -119,7 +119,10 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
     effective: facts.created?.effective,
     claimed: facts.created !== undefined,
     graceMs: graceLeft(facts, world),
-    interrupted: facts.updating === undefined ? undefined : { opId: facts.updating.opId, change: facts.updating.resources },
+    interrupted:
+      facts.updating === undefined
+        ? undefined
+        : { opId: facts.updating.opId, change: facts.updating.resources },
     ...begins,
   };
 }
@@ -135,15 +138,24 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   }
   if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
   if (created.init === undefined && seen?.process !== 'running') return unrestored(facts, seen, world);
-  if (created.init !== undefined && created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
+  if (created.init !== undefined && created.init.bootId !== world.host.bootId)
+    return ended(facts, lost(world, 'the machine was restarted'));
   if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
   if (seen?.process !== 'running' && world.alive.has(facts.intent.id)) {
-    return { entry: startedAtNs === undefined ? 'created' : runningOrStopping(facts), startedAtNs, exit: undefined };
+    return {
+      entry: startedAtNs === undefined ? 'created' : runningOrStopping(facts),
+      startedAtNs,
+      exit: undefined,
+    };
   }
   if (seen?.process === 'running') {
     const entry = runningOrStopping(facts);
     // killed between the runtime's start and its record: the time of the record is lost, it ran before now
-    return { entry, startedAtNs: startedAtNs ?? latest(world.nowNs, facts.intent.createdAtNs), exit: undefined };
+    return {
+      entry,
+      startedAtNs: startedAtNs ?? latest(world.nowNs, facts.intent.createdAtNs),
+      exit: undefined,
+    };
   }
   if (seen?.monitorAlive === true) {
     return { entry: startedAtNs === undefined ? 'created' : 'running', startedAtNs, exit: undefined };
@@ -156,7 +168,8 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
  * the rest of it goes while the record is written. Its bundle goes with the boot, too.
  */
 function unrestored(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
-  const because = (what: string): Beginning => ended(facts, lost(world, `${what} was gone when troupe started, and it had not been restored`));
+  const because = (what: string): Beginning =>
+    ended(facts, lost(world, `${what} was gone when troupe started, and it had not been restored`));
   if (seen?.leftovers !== true) return because('its bundle');
   if (!isMounted(facts, world)) return because('its root file system');
   // restored, and ended since: its monitor is about to tell
@@ -173,7 +186,11 @@ function runningOrStopping({ stopping }: ContainerFacts): 'running' | 'stopping'
 }
 
 function ended(facts: ContainerFacts, exit: ExitFact): Beginning {
-  return { entry: 'ended', startedAtNs: facts.startedAtNs ?? latest(exit.finishedAtNs, facts.intent.createdAtNs), exit };
+  return {
+    entry: 'ended',
+    startedAtNs: facts.startedAtNs ?? latest(exit.finishedAtNs, facts.intent.createdAtNs),
+    exit,
+  };
 }
 
 function lost(world: World, why: string): ExitFact {
@@ -191,5 +208,8 @@ function lost(world: World, why: string): ExitFact {
 function graceLeft({ stopping }: ContainerFacts, world: World): number {
   if (stopping === undefined) return 0;
   const { killAtNs, killAtMonoMs } = stopping;
-  return Math.max(0, killAtMonoMs === undefined ? Number((killAtNs - world.nowNs) / MS) : killAtMonoMs - world.nowMonoMs);
+  return Math.max(
+    0,
+    killAtMonoMs === undefined ? Number((killAtNs - world.nowNs) / MS) : killAtMonoMs - world.nowMonoMs,
+  );
 }

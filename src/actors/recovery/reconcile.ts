@@ -43,7 +43,8 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
   tellStrangers(ports, ledger, world);
   // nothing of these is needed to serve: the janitor's rounds do both again
   await orLater(ports, 'forget images that have lost a layer', async () => {
-    if (world.storage.imagesUnknown !== true) await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
+    if (world.storage.imagesUnknown !== true)
+      await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
   });
   await orLater(ports, 'delete what earlier runs left', () => ports.storage.removePartials(fx));
 }
@@ -72,13 +73,17 @@ function tellStrangers(ports: Ports, ledger: Ledger, world: World): void {
   const containers = [...world.containers.keys()].filter((id) => !ledger.containers.has(id));
   const sandboxes = world.host.sandboxes.map((seen) => seen.id).filter((id) => !ledger.sandboxes.has(id));
   if (containers.length + sandboxes.length === 0) return;
-  ports.log.warn({ containers, sandboxes }, 'found things below our roots that no record knows; left as they are');
+  ports.log.warn(
+    { containers, sandboxes },
+    'found things below our roots that no record knows; left as they are',
+  );
 }
 
 /** Settles when no actor is between states any more; the caller bounds it. */
 export async function settleAll(stage: RecoveryStage, fx: EffectContext): Promise<void> {
   const { directory, clock } = stage;
-  const busy = (): boolean => [...directory.sandboxes(), ...directory.containers()].some((view) => !view.settled);
+  const busy = (): boolean =>
+    [...directory.sandboxes(), ...directory.containers()].some((view) => !view.settled);
   await new Promise<void>((resolve) => {
     const done = (): void => {
       unlisten();
@@ -93,4 +98,3 @@ export async function settleAll(stage: RecoveryStage, fx: EffectContext): Promis
     if (!busy()) done();
   });
 }
-

@@ -6,7 +6,12 @@ import type { ContainerView, SandboxView } from '../views.ts';
 import { endedAfter } from '../times.ts';
 
 /** Undoes a sandbox; with `remove` its record goes too. Gives what it is afterwards; the first failure is thrown. */
-export async function sweepSandbox(ports: Ports, view: SandboxView, remove: boolean, fx: EffectContext): Promise<SandboxView> {
+export async function sweepSandbox(
+  ports: Ports,
+  view: SandboxView,
+  remove: boolean,
+  fx: EffectContext,
+): Promise<SandboxView> {
   const input = { id: view.id, spec: view.spec };
   // first: a disk that refuses the record must not keep a process alive (F21, F25); a start finds it ended whatever it reads
   await ports.runtime.destroyPause({ id: view.id, sandbox: view.spec }, fx);
@@ -30,12 +35,18 @@ export async function sweepContainer(
 ): Promise<ContainerView> {
   const input = { id: view.id, handler: view.handler, spec: view.spec };
   await ports.runtime.killAll({ ...input, init: view.init }, fx);
-  const exit = view.exit ?? (await ports.runtime.readExit(input, fx)) ?? endedAfter(unheard(ports), view.createdAtNs, view.startedAtNs);
+  const exit =
+    view.exit ??
+    (await ports.runtime.readExit(input, fx)) ??
+    endedAfter(unheard(ports), view.createdAtNs, view.startedAtNs);
   const ended = { ...view, criState: 'exited' as const, exit };
   if (!remove) {
     // a machine would record it; the next start finds it ended and releases what it had
     if (view.exit === undefined) {
-      await ports.journal.append([{ type: 'container.exited', id: view.id, exit, startedAtNs: view.startedAtNs }], { sync: true });
+      await ports.journal.append(
+        [{ type: 'container.exited', id: view.id, exit, startedAtNs: view.startedAtNs }],
+        { sync: true },
+      );
     }
     return ended;
   }

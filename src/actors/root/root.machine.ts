@@ -38,10 +38,19 @@ const CRASHED = 'xstate.error.actor.';
 export function rootMachine(effects: RootEffects) {
   return setup({
     types: { context: {} as RootContext, events: {} as { readonly type: 'root.drain' } },
-    actors: { recover: effects.recover, settleAll: effects.settleAll, janitor: effects.janitor,
-      sandboxes: effects.sandboxes, containers: effects.containers, pulls: effects.pulls },
+    actors: {
+      recover: effects.recover,
+      settleAll: effects.settleAll,
+      janitor: effects.janitor,
+      sandboxes: effects.sandboxes,
+      containers: effects.containers,
+      pulls: effects.pulls,
+    },
     actions: {
-      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined, event.type.slice(CRASHED.length)) }),
+      noteFault: assign({
+        fault: ({ event }) =>
+          toFault('error' in event ? event.error : undefined, event.type.slice(CRASHED.length)),
+      }),
       noteDraining: assign({ draining: true }),
     },
     guards: { isDraining: ({ context }) => context.draining },
@@ -50,8 +59,18 @@ export function rootMachine(effects: RootEffects) {
     context: { fault: undefined, draining: false },
     // supervisors live as long as the root: they are invoked outside of its states
     invoke: [
-      { src: 'sandboxes', id: 'sandboxes', systemId: 'sandboxes', onError: { target: '.failed', actions: 'noteFault' } },
-      { src: 'containers', id: 'containers', systemId: 'containers', onError: { target: '.failed', actions: 'noteFault' } },
+      {
+        src: 'sandboxes',
+        id: 'sandboxes',
+        systemId: 'sandboxes',
+        onError: { target: '.failed', actions: 'noteFault' },
+      },
+      {
+        src: 'containers',
+        id: 'containers',
+        systemId: 'containers',
+        onError: { target: '.failed', actions: 'noteFault' },
+      },
       { src: 'pulls', id: 'pulls', systemId: 'pulls', onError: { target: '.failed', actions: 'noteFault' } },
     ],
     initial: 'recovering',
@@ -67,7 +86,12 @@ export function rootMachine(effects: RootEffects) {
         on: { 'root.drain': 'draining' },
       },
       serving: {
-        invoke: { src: 'janitor', id: 'janitor', systemId: 'janitor', onError: { target: 'failed', actions: 'noteFault' } },
+        invoke: {
+          src: 'janitor',
+          id: 'janitor',
+          systemId: 'janitor',
+          onError: { target: 'failed', actions: 'noteFault' },
+        },
         on: { 'root.drain': 'draining' },
       },
       failed: {

@@ -67,7 +67,14 @@ export function sandboxAddress(id: SandboxId): string {
 /** The first context. */
 export function sandboxContext(input: SandboxInput): SandboxContext {
   const committed = input.entry !== 'new' && input.entry !== 'intent';
-  return { ...input, owner: sandboxAddress(input.id), removal: false, unwanted: false, committed, fault: undefined };
+  return {
+    ...input,
+    owner: sandboxAddress(input.id),
+    removal: false,
+    unwanted: false,
+    committed,
+    fault: undefined,
+  };
 }
 
 /** Steps that this sandbox needs, in order. A pause process only where a PID namespace is shared or the handler needs one. */
@@ -86,5 +93,7 @@ export function handlerOf(spec: SandboxSpec): string {
 
 /** The next step to undo, last begun first; with `stopOnly` only those that Stop undoes. */
 export function nextUndo(begun: readonly SandboxStep[], stopOnly: boolean): SandboxStep | undefined {
-  return SANDBOX_STEPS.toReversed().find((step) => begun.includes(step) && (!stopOnly || STOP_STEPS.has(step)));
+  return SANDBOX_STEPS.toReversed().find(
+    (step) => begun.includes(step) && (!stopOnly || STOP_STEPS.has(step)),
+  );
 }

@@ -36,11 +36,21 @@ const CONTAINERS_MS = actorLimits.runtimeEndMs * 4 + actorLimits.removeRootfsMs;
 /** The effects of a sandbox, each one call of a port. */
 export function sandboxEffects(ports: Ports, activity: Activity, containers: ContainersOf) {
   const news = podNews(ports, activity);
-  const record = (name: string, of: (input: SandboxEffectInput) => JournalRecord, around?: Around<SandboxEffectInput>) =>
-    effectLogic<SandboxEffectInput, void>(activity, name, RECORD_MS, (input, fx) => {
-      fx.note({ on: 'journal sync' });
-      return ports.journal.append([of(input)], { sync: true });
-    }, around);
+  const record = (
+    name: string,
+    of: (input: SandboxEffectInput) => JournalRecord,
+    around?: Around<SandboxEffectInput>,
+  ) =>
+    effectLogic<SandboxEffectInput, void>(
+      activity,
+      name,
+      RECORD_MS,
+      (input, fx) => {
+        fx.note({ on: 'journal sync' });
+        return ports.journal.append([of(input)], { sync: true });
+      },
+      around,
+    );
   return {
     recordIntent: effectLogic<SandboxEffectInput & { readonly createdAtNs: bigint }, void>(
       activity,
@@ -52,11 +62,17 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
     makeFiles: effectLogic<SandboxEffectInput, void>(activity, 'makeFiles', actorLimits.hostMs, (input, fx) =>
       ports.host.makeSandboxFiles(input, fx),
     ),
-    makeCgroup: effectLogic<SandboxEffectInput, void>(activity, 'makeCgroup', actorLimits.hostMs, (input, fx) =>
-      ports.host.makeSandboxCgroup(input, fx),
+    makeCgroup: effectLogic<SandboxEffectInput, void>(
+      activity,
+      'makeCgroup',
+      actorLimits.hostMs,
+      (input, fx) => ports.host.makeSandboxCgroup(input, fx),
     ),
-    pinNamespaces: effectLogic<SandboxEffectInput, void>(activity, 'pinNamespaces', actorLimits.hostMs, (input, fx) =>
-      ports.host.pinNamespaces(input, fx),
+    pinNamespaces: effectLogic<SandboxEffectInput, void>(
+      activity,
+      'pinNamespaces',
+      actorLimits.hostMs,
+      (input, fx) => ports.host.pinNamespaces(input, fx),
     ),
     addNetwork: effectLogic<SandboxEffectInput, { readonly ips: readonly string[] }>(
       activity,
@@ -77,7 +93,8 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       activity,
       'recordReady',
       RECORD_MS,
-      ({ id, ips, pause }) => ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
+      ({ id, ips, pause }) =>
+        ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
       news.asked('RunPodSandbox'),
     ),
     recordStopping: record('recordStopping', ({ id }) => ({ type: 'sandbox.stopping', id })),
@@ -94,13 +111,20 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       RECORD_MS,
       ({ id, owed }) => ports.journal.append([{ type: 'sandbox.stopped', id, owed }], { sync: true }),
     ),
-    removeContainers: effectLogic<SandboxEffectInput, void>(activity, 'removeContainers', CONTAINERS_MS, ({ id }, fx) =>
-      containers.removeAll(id, fx),
+    removeContainers: effectLogic<SandboxEffectInput, void>(
+      activity,
+      'removeContainers',
+      CONTAINERS_MS,
+      ({ id }, fx) => containers.removeAll(id, fx),
     ),
     undo: effectLogic<UndoInput, void>(activity, 'undo', actorLimits.networkDelMs, (input, fx) =>
       undoStep(ports, input, fx),
     ),
-    recordRemoved: record('recordRemoved', ({ id }) => ({ type: 'sandbox.removed', id }), news.before('RemovePodSandbox')),
+    recordRemoved: record(
+      'recordRemoved',
+      ({ id }) => ({ type: 'sandbox.removed', id }),
+      news.before('RemovePodSandbox'),
+    ),
   };
 }
 

@@ -37,8 +37,14 @@ const self = ({ context }: Has) => ({ owner: context.owner, id: context.id, spec
 const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
 const withResult = ({ context }: Has) => ({ ...self({ context }), ips: context.ips, pause: context.pause });
 const withOwed = ({ context }: Has) => ({ ...self({ context }), owed: context.begun });
-const stopUndo = ({ context }: Has): UndoInput => ({ ...self({ context }), step: nextUndo(context.begun, true) });
-const anyUndo = ({ context }: Has): UndoInput => ({ ...self({ context }), step: nextUndo(context.begun, false) });
+const stopUndo = ({ context }: Has): UndoInput => ({
+  ...self({ context }),
+  step: nextUndo(context.begun, true),
+});
+const anyUndo = ({ context }: Has): UndoInput => ({
+  ...self({ context }),
+  step: nextUndo(context.begun, false),
+});
 
 /** The sandbox's machine over its effects. */
 export function sandboxMachine(effects: SandboxEffects) {
@@ -67,11 +73,18 @@ export function sandboxMachine(effects: SandboxEffects) {
       noteUnwanted: assign({
         fault: ({ context }) =>
           context.fault ??
-          fault('cancelled', `sandbox ${context.id}: stopped, removed or replaced while it was being started`),
+          fault(
+            'cancelled',
+            `sandbox ${context.id}: stopped, removed or replaced while it was being started`,
+          ),
       }),
-      keepIps: assign({ ips: ({ context, event }) => outputOf<{ ips: readonly string[] }>(event)?.ips ?? context.ips }),
+      keepIps: assign({
+        ips: ({ context, event }) => outputOf<{ ips: readonly string[] }>(event)?.ips ?? context.ips,
+      }),
       keepPause: assign({ pause: ({ event }) => outputOf<NonNullable<SandboxContext['pause']>>(event) }),
-      dropStopUndone: assign({ begun: ({ context }) => without(context.begun, nextUndo(context.begun, true)) }),
+      dropStopUndone: assign({
+        begun: ({ context }) => without(context.begun, nextUndo(context.begun, true)),
+      }),
       dropUndone: assign({ begun: ({ context }) => without(context.begun, nextUndo(context.begun, false)) }),
     },
   }).createMachine({

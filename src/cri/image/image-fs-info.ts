@@ -4,10 +4,16 @@ import { filesystemUsage } from '../present/image.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ImageFsInfo: both lists always, since the kubelet reads the first entry of each. */
-export function imageFsInfo({ troupe, clock }: Pick<ServiceOptions, 'troupe' | 'clock'>): RpcHandler<typeof ImageService.method.imageFsInfo> {
+export function imageFsInfo({
+  troupe,
+  clock,
+}: Pick<ServiceOptions, 'troupe' | 'clock'>): RpcHandler<typeof ImageService.method.imageFsInfo> {
   return async (_request, context) => {
     const { images, containers } = await troupe.imageUsage(context);
     const nowNs = clock.nowNs();
-    return { imageFilesystems: [filesystemUsage(images, nowNs)], containerFilesystems: [filesystemUsage(containers, nowNs)] };
+    return {
+      imageFilesystems: [filesystemUsage(images, nowNs)],
+      containerFilesystems: [filesystemUsage(containers, nowNs)],
+    };
   };
 }

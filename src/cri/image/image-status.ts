@@ -7,9 +7,13 @@ import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
 /** ImageStatus: an image that is not here is an empty answer, no error. */
-export function imageStatus({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.imageStatus> {
+export function imageStatus({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.imageStatus> {
   return async ({ image, verbose }) => {
-    const found = troupe.findImage(translated('ImageStatus', () => imageName('image', image, troupe.handlers())));
+    const found = troupe.findImage(
+      translated('ImageStatus', () => imageName('image', image, troupe.handlers())),
+    );
     if (found === undefined) return {};
     return { image: imageMessage(found, troupe.isPinned(found)), info: verbose ? imageInfo(found) : {} };
   };

@@ -7,12 +7,19 @@ import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
 /** ListImages: all, or the one that the filter names. */
-export function listImages({ troupe }: Pick<ServiceOptions, 'troupe'>, list: ImageList): RpcHandler<typeof ImageService.method.listImages> {
+export function listImages(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  list: ImageList,
+): RpcHandler<typeof ImageService.method.listImages> {
   return async ({ filter }) => list.answer(imagesListed(troupe, 'ListImages', filter));
 }
 
 /** The images that a list shows, now. */
-export function imagesListed(troupe: ServiceOptions['troupe'], rpc: string, filter: ImageFilter | undefined): readonly ImageRecord[] {
+export function imagesListed(
+  troupe: ServiceOptions['troupe'],
+  rpc: string,
+  filter: ImageFilter | undefined,
+): readonly ImageRecord[] {
   const wanted = filter?.image;
   if (wanted === undefined || wanted.image === '') return troupe.images();
   const found = troupe.findImage(translated(rpc, () => imageName('filter.image', wanted, troupe.handlers())));

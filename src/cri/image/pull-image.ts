@@ -7,12 +7,18 @@ import { line, translated } from '../validate/check.ts';
 import { imageName, registryAuth } from '../validate/image.ts';
 
 /** PullImage: the id of the image, the same text everywhere. Credentials of the request win over configured ones. */
-export function pullImage({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.pullImage> {
+export function pullImage({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.pullImage> {
   return async ({ image, auth, sandboxConfig }, context) => {
     const [reference, credentials, namespace] = translated('PullImage', () => [
       imageName('image', image, troupe.handlers()),
       registryAuth('auth', auth),
-      line('sandbox_config.metadata.namespace', sandboxConfig?.metadata?.namespace ?? '', requestLimits.nameBytes),
+      line(
+        'sandbox_config.metadata.namespace',
+        sandboxConfig?.metadata?.namespace ?? '',
+        requestLimits.nameBytes,
+      ),
     ]);
     try {
       return { imageRef: await troupe.pullImage({ reference, auth: credentials, namespace }, context) };

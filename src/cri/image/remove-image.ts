@@ -5,9 +5,14 @@ import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
 /** RemoveImage: with all its names; success when it is not here. An empty name is refused: it must never mean "any". */
-export function removeImage({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.removeImage> {
+export function removeImage({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.removeImage> {
   return async ({ image }, context) => {
-    await troupe.removeImage(translated('RemoveImage', () => imageName('image', image, troupe.handlers())), context);
+    await troupe.removeImage(
+      translated('RemoveImage', () => imageName('image', image, troupe.handlers())),
+      context,
+    );
     return {};
   };
 }

@@ -6,9 +6,13 @@ import type { ServiceOptions } from '../service-options.ts';
 import { imagesListed } from './list-images.ts';
 
 /** StreamImages: what ListImages answers, in parts; of one moment all the same. */
-export function streamImages({ troupe }: Pick<ServiceOptions, 'troupe'>, list: ImageList): StreamRpcHandler<typeof ImageService.method.streamImages> {
+export function streamImages(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  list: ImageList,
+): StreamRpcHandler<typeof ImageService.method.streamImages> {
   return async ({ filter }, _context, write) => {
     const images = imagesListed(troupe, 'StreamImages', filter);
-    for (const batch of list.batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+    for (const batch of list.batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes))
+      await write(batch);
   };
 }

@@ -7,7 +7,11 @@ import type { ExitFact } from '../../actors/ports/journal.ts';
 import type { ImageRecord, Mount, Resources } from '../../actors/ports/specs.ts';
 import type { ContainerView } from '../../actors/views.ts';
 import type { ImageId } from '../../base/ids.ts';
-import type { ContainerStatusSchema, LinuxContainerResourcesSchema, MountSchema } from '../../gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerStatusSchema,
+  LinuxContainerResourcesSchema,
+  MountSchema,
+} from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerSchema, ContainerState, MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
 import { signalNumber } from '../validate/signals.ts';
 import { ListBytes } from './list-bytes.ts';
@@ -33,7 +37,10 @@ const UNKNOWN_EXIT_CODE = 255;
 
 /** What ListContainers answers, encoded. */
 export const containerList = new ListBytes<ContainerView>((view) =>
-  toBinary(ContainerSchema, create(ContainerSchema, { ...shared(view), podSandboxId: view.spec.key.sandboxId })),
+  toBinary(
+    ContainerSchema,
+    create(ContainerSchema, { ...shared(view), podSandboxId: view.spec.key.sandboxId }),
+  ),
 );
 
 export function containerState(view: ContainerView): ContainerState {
@@ -61,7 +68,10 @@ function shared(view: ContainerView) {
  * name of the image that ends as the pod's does (short names), else the first of the repository that it was made of, and of all of them
  * as containerd: others may have pulled the image under names of their own (S86).
  */
-function imageName({ spec: { imageRequested, imageUserSpecified: wished }, image: { id, ref } }: ContainerView, imageOf: ImageOf): string {
+function imageName(
+  { spec: { imageRequested, imageUserSpecified: wished }, image: { id, ref } }: ContainerView,
+  imageOf: ImageOf,
+): string {
   if (!isId(imageRequested, id)) return imageRequested;
   const image = imageOf(id);
   const names = [...(image?.repoTags ?? []), ...(image?.repoDigests ?? [])];
@@ -75,7 +85,10 @@ function imageName({ spec: { imageRequested, imageUserSpecified: wished }, image
   );
 }
 
-export function containerStatus(view: ContainerView, imageOf: ImageOf): MessageInitShape<typeof ContainerStatusSchema> {
+export function containerStatus(
+  view: ContainerView,
+  imageOf: ImageOf,
+): MessageInitShape<typeof ContainerStatusSchema> {
   const { spec, effective } = view;
   const exit = exitOf(view);
   // what was asked for is echoed as it was (SIGCLD is SIGCHLD to the kernel); else the one that will be sent
@@ -97,7 +110,9 @@ export function containerStatus(view: ContainerView, imageOf: ImageOf): MessageI
 }
 
 /** An ended container without its exit fact has still ended at some time, with a code that says nothing. */
-function exitOf(view: ContainerView): Pick<ExitFact, 'exitCode' | 'finishedAtNs' | 'reason' | 'message'> | undefined {
+function exitOf(
+  view: ContainerView,
+): Pick<ExitFact, 'exitCode' | 'finishedAtNs' | 'reason' | 'message'> | undefined {
   if (view.criState !== 'exited') return undefined;
   return (
     view.exit ?? {
@@ -114,14 +129,33 @@ function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['eff
 }
 
 function mountOf(mount: Mount, imageOf: ImageOf): MessageInitShape<typeof MountSchema> {
-  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings, options, image } = mount;
+  const {
+    containerPath,
+    hostPath,
+    readonly,
+    recursiveReadOnly,
+    propagation,
+    selinuxRelabel,
+    idMappings,
+    options,
+    image,
+  } = mount;
   return {
-    containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel,
+    containerPath,
+    hostPath,
+    readonly,
+    recursiveReadOnly,
+    selinuxRelabel,
     propagation: PROPAGATION[propagation],
     ...(options === undefined ? {} : { mountOptions: [...options] }),
     // the id, exactly as Image.id has it: by it the kubelet's collection of images knows that this one is in use; image_ref is of
     // the kind that ContainerStatus.image_ref is
-    ...(image === undefined ? {} : { image: { image: image.id, imageRef: imageOf(image.id)?.repoDigests[0] ?? image.id }, imageSubPath: image.subPath }),
+    ...(image === undefined
+      ? {}
+      : {
+          image: { image: image.id, imageRef: imageOf(image.id)?.repoDigests[0] ?? image.id },
+          imageSubPath: image.subPath,
+        }),
     ...(idMappings === undefined ? {} : { uidMappings: [idMappings.uids], gidMappings: [idMappings.gids] }),
   };
 }
@@ -136,7 +170,10 @@ function resourcesOf(resources: Resources): MessageInitShape<typeof LinuxContain
     oomScoreAdj: BigInt(resources.oomScoreAdj),
     cpusetCpus: resources.cpusetCpus,
     cpusetMems: resources.cpusetMems,
-    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
+    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({
+      pageSize,
+      limit: limitBytes,
+    })),
     unified: resources.unified,
   };
 }

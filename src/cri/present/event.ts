@@ -13,7 +13,10 @@ const TYPE = {
   deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
 } as const;
 
-export function podEvent(event: PodEvent, imageOf: ImageOf): MessageInitShape<typeof ContainerEventResponseSchema> {
+export function podEvent(
+  event: PodEvent,
+  imageOf: ImageOf,
+): MessageInitShape<typeof ContainerEventResponseSchema> {
   const { id, type, createdAtNs, sandbox, containers } = event;
   return {
     containerId: id,

@@ -15,7 +15,13 @@ const STDERR_TAG = 0x12;
 /** The result is used up: its outputs are moved to where the message is sent from. */
 export function execSyncMessage({ exitCode, stdout, stderr }: ExecResult): MovedMessage {
   const tail = toBinary(ExecSyncResponseSchema, create(ExecSyncResponseSchema, { exitCode }));
-  return new MovedMessage([headOf(STDOUT_TAG, lengthOf(stdout)), stdout, headOf(STDERR_TAG, lengthOf(stderr)), stderr, tail]);
+  return new MovedMessage([
+    headOf(STDOUT_TAG, lengthOf(stdout)),
+    stdout,
+    headOf(STDERR_TAG, lengthOf(stderr)),
+    stderr,
+    tail,
+  ]);
 }
 
 /** What stands before an output; nothing for an empty one, which proto3 leaves out. */

@@ -12,7 +12,9 @@ export type ImageList = ListBytes<ImageRecord>;
 
 /** Which images are pinned must not change while it lives. */
 export function imageList(isPinned: (image: ImageRecord) => boolean): ImageList {
-  return new ListBytes((image) => toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))));
+  return new ListBytes((image) =>
+    toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))),
+  );
 }
 
 export function imageMessage(image: ImageRecord, pinned: boolean): MessageInitShape<typeof ImageSchema> {
@@ -37,7 +39,10 @@ function userOf(user: string): { uid: { value: bigint } } | { username: string }
   return /^[0-9]+$/u.test(name) ? { uid: { value: BigInt(name) } } : { username: name };
 }
 
-export function filesystemUsage(usage: FilesystemUsage, nowNs: bigint): MessageInitShape<typeof FilesystemUsageSchema> {
+export function filesystemUsage(
+  usage: FilesystemUsage,
+  nowNs: bigint,
+): MessageInitShape<typeof FilesystemUsageSchema> {
   return {
     timestamp: nowNs,
     fsId: { mountpoint: usage.mountpoint },

@@ -10,7 +10,11 @@ import { encodePlain } from '../../base/codec.ts';
 type Info = Record<string, string>;
 
 /** `runtimeSpec` is JSON; undefined where there is none. */
-export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describe'>, runtimeSpec: string | undefined): Info {
+export function sandboxInfo(
+  view: SandboxView,
+  activity: Pick<Activity, 'describe'>,
+  runtimeSpec: string | undefined,
+): Info {
   return {
     info: withSpec(runtimeSpec, {
       pid: view.pause?.pid ?? 0,
@@ -21,13 +25,22 @@ export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describ
 }
 
 /** As of a sandbox. */
-export function containerInfo(view: ContainerView, activity: Pick<Activity, 'describe'>, runtimeSpec: string | undefined): Info {
+export function containerInfo(
+  view: ContainerView,
+  activity: Pick<Activity, 'describe'>,
+  runtimeSpec: string | undefined,
+): Info {
   return {
     info: withSpec(runtimeSpec, {
       sandboxID: view.spec.key.sandboxId,
       pid: view.criState === 'exited' ? 0 : (view.init?.pid ?? 0),
       privileged: view.spec.security.privileged,
-      troupe: { ...where(view, activity), handler: view.handler, exit: exitOf(view), startFault: view.startFault?.message },
+      troupe: {
+        ...where(view, activity),
+        handler: view.handler,
+        exit: exitOf(view),
+        startFault: view.startFault?.message,
+      },
     }),
   };
 }
@@ -63,7 +76,12 @@ function withSpec(runtimeSpec: string | undefined, rest: object): string {
 
 /** Where the actor is and what it waits on: the answer to "why does this pod hang". */
 function where(view: SandboxView | ContainerView, activity: Pick<Activity, 'describe'>): object {
-  return { state: view.path, waitingOn: activity.describe(view.address), fault: view.fault?.message, owes: view.owes };
+  return {
+    state: view.path,
+    waitingOn: activity.describe(view.address),
+    fault: view.fault?.message,
+    owes: view.owes,
+  };
 }
 
 function exitOf({ exit }: ContainerView): object | undefined {

@@ -14,8 +14,16 @@ export interface MetricDescription {
   readonly labels: readonly string[];
 }
 
-const counter = (help: string, ...labels: readonly string[]): MetricDescription => ({ help, type: MetricType.COUNTER, labels });
-const gauge = (help: string, ...labels: readonly string[]): MetricDescription => ({ help, type: MetricType.GAUGE, labels });
+const counter = (help: string, ...labels: readonly string[]): MetricDescription => ({
+  help,
+  type: MetricType.COUNTER,
+  labels,
+});
+const gauge = (help: string, ...labels: readonly string[]): MetricDescription => ({
+  help,
+  type: MetricType.GAUGE,
+  labels,
+});
 
 /** By name. Times are whole seconds, since a metric's value is an integer. */
 export const METRICS = {
@@ -25,7 +33,9 @@ export const METRICS = {
   container_cpu_system_seconds_total: counter('CPU time used in the kernel, in seconds.'),
   container_cpu_usage_seconds_total: counter('CPU time used, in seconds.', 'cpu'),
   container_cpu_cfs_periods_total: counter('Enforcement periods that have passed.'),
-  container_cpu_cfs_throttled_periods_total: counter('Enforcement periods in which the container was throttled.'),
+  container_cpu_cfs_throttled_periods_total: counter(
+    'Enforcement periods in which the container was throttled.',
+  ),
   container_cpu_cfs_throttled_seconds_total: counter('How long the container was throttled, in seconds.'),
 
   container_fs_inodes_free: gauge('Free inodes of the file system.'),
@@ -37,7 +47,13 @@ export const METRICS = {
   container_fs_reads_total: counter('Reads completed.', 'device'),
   container_fs_writes_bytes_total: counter('Bytes written.', 'device'),
   container_fs_writes_total: counter('Writes completed.', 'device'),
-  container_blkio_device_usage_total: counter('Bytes by device and operation.', 'device', 'major', 'minor', 'operation'),
+  container_blkio_device_usage_total: counter(
+    'Bytes by device and operation.',
+    'device',
+    'major',
+    'minor',
+    'operation',
+  ),
 
   container_hugetlb_usage_bytes: gauge('Huge pages in use, in bytes.', 'pagesize'),
   container_hugetlb_max_usage_bytes: gauge('Most huge pages that were in use at once, in bytes.', 'pagesize'),
@@ -81,8 +97,12 @@ export const METRICS = {
 
   container_pressure_cpu_stalled_seconds_total: counter('How long all tasks waited for a CPU, in seconds.'),
   container_pressure_cpu_waiting_seconds_total: counter('How long some task waited for a CPU, in seconds.'),
-  container_pressure_memory_stalled_seconds_total: counter('How long all tasks waited for memory, in seconds.'),
-  container_pressure_memory_waiting_seconds_total: counter('How long some task waited for memory, in seconds.'),
+  container_pressure_memory_stalled_seconds_total: counter(
+    'How long all tasks waited for memory, in seconds.',
+  ),
+  container_pressure_memory_waiting_seconds_total: counter(
+    'How long some task waited for memory, in seconds.',
+  ),
   container_pressure_io_stalled_seconds_total: counter('How long all tasks waited for I/O, in seconds.'),
   container_pressure_io_waiting_seconds_total: counter('How long some task waited for I/O, in seconds.'),
 } as const satisfies Record<string, MetricDescription>;
@@ -91,5 +111,9 @@ export type MetricName = keyof typeof METRICS;
 
 /** What ListMetricDescriptors answers. */
 export function metricDescriptors(): { name: string; help: string; labelKeys: string[] }[] {
-  return Object.entries<MetricDescription>(METRICS).map(([name, { help, labels }]) => ({ name, help, labelKeys: [...BASE_LABELS, ...labels] }));
+  return Object.entries<MetricDescription>(METRICS).map(([name, { help, labels }]) => ({
+    name,
+    help,
+    labelKeys: [...BASE_LABELS, ...labels],
+  }));
 }

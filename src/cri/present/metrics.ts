@@ -1,8 +1,18 @@
 /** Usage → metrics. Pure. What the machine does not tell is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { InterfaceUsage, Pressure, Usage, UsageDetails, WrittenUsage } from '../../actors/ports/stats.ts';
+import type {
+  InterfaceUsage,
+  Pressure,
+  Usage,
+  UsageDetails,
+  WrittenUsage,
+} from '../../actors/ports/stats.ts';
 import type { ContainerView, SandboxView } from '../../actors/views.ts';
-import type { ContainerMetricsSchema, MetricSchema, PodSandboxMetricsSchema } from '../../gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerMetricsSchema,
+  MetricSchema,
+  PodSandboxMetricsSchema,
+} from '../../gen/runtime/v1/api_pb.ts';
 import { METRICS } from './metric-descriptors.ts';
 import type { MetricName } from './metric-descriptors.ts';
 
@@ -28,7 +38,12 @@ type Value = readonly [name: MetricName, value: bigint | undefined, ...labels: r
 const POD = 'POD';
 
 /** All metrics of one pod and of its containers that run. */
-export function sandboxMetrics({ view, atNs, interfaces, containers }: SandboxReading): MessageInitShape<typeof PodSandboxMetricsSchema> {
+export function sandboxMetrics({
+  view,
+  atNs,
+  interfaces,
+  containers,
+}: SandboxReading): MessageInitShape<typeof PodSandboxMetricsSchema> {
   const base = [view.id, view.id, '', view.spec.key.namespace, view.spec.key.name, POD];
   return {
     podSandboxId: view.id,
@@ -37,19 +52,43 @@ export function sandboxMetrics({ view, atNs, interfaces, containers }: SandboxRe
   };
 }
 
-function containerMetrics(sandbox: SandboxView, reading: ContainerReading): MessageInitShape<typeof ContainerMetricsSchema> {
+function containerMetrics(
+  sandbox: SandboxView,
+  reading: ContainerReading,
+): MessageInitShape<typeof ContainerMetricsSchema> {
   const { view, usage } = reading;
   const image = view.spec.imageUserSpecified === '' ? view.spec.imageRequested : view.spec.imageUserSpecified;
-  const base = [view.id, view.id, image, sandbox.spec.key.namespace, sandbox.spec.key.name, view.spec.key.name];
+  const base = [
+    view.id,
+    view.id,
+    image,
+    sandbox.spec.key.namespace,
+    sandbox.spec.key.name,
+    view.spec.key.name,
+  ];
   return { containerId: view.id, metrics: metrics(base, usage.atNs, containerValues(reading)) };
 }
 
 /** CRI's Int64Value; as the bound of present/stats.ts. */
 const I64_MAX = 2n ** 63n - 1n;
 
-function metrics(base: readonly string[], timestamp: bigint, values: readonly Value[]): MessageInitShape<typeof MetricSchema>[] {
+function metrics(
+  base: readonly string[],
+  timestamp: bigint,
+  values: readonly Value[],
+): MessageInitShape<typeof MetricSchema>[] {
   return values.flatMap(([name, value, ...labels]) =>
-    value === undefined ? [] : [{ name, timestamp, metricType: METRICS[name].type, labelValues: [...base, ...labels], value: { value: value > I64_MAX ? I64_MAX : value } }],
+    value === undefined
+      ? []
+      : [
+          {
+            name,
+            timestamp,
+            metricType: METRICS[name].type,
+            labelValues: [...base, ...labels],
+            value: { value: value > I64_MAX ? I64_MAX : value },
+          },
+        ],
   );
 }
 
@@ -92,7 +131,12 @@ function memoryValues(usage: Usage, details: UsageDetails): readonly Value[] {
     ['container_memory_working_set_bytes', usage.workingSetBytes],
     ['container_memory_failures_total', details.ownPageFaults ?? usage.pageFaults, 'pgfault', 'container'],
     ['container_memory_failures_total', usage.pageFaults, 'pgfault', 'hierarchy'],
-    ['container_memory_failures_total', details.ownMajorPageFaults ?? usage.majorPageFaults, 'pgmajfault', 'container'],
+    [
+      'container_memory_failures_total',
+      details.ownMajorPageFaults ?? usage.majorPageFaults,
+      'pgmajfault',
+      'container',
+    ],
     ['container_memory_failures_total', usage.majorPageFaults, 'pgmajfault', 'hierarchy'],
     ['container_oom_events_total', details.oomKills],
     ...details.hugepages.flatMap(({ pageSize, usedBytes, peakBytes }): readonly Value[] => [
@@ -108,14 +152,16 @@ function diskValues({ devices }: UsageDetails, written: WrittenUsage | undefined
     ['container_fs_inodes_total', written?.capacity.inodes],
     ['container_fs_limit_bytes', written?.capacity.bytes],
     ['container_fs_usage_bytes', written?.usedBytes],
-    ...devices.flatMap(({ device, major, minor, readBytes, writtenBytes, reads, writes }): readonly Value[] => [
-      ['container_fs_reads_bytes_total', readBytes, device],
-      ['container_fs_reads_total', reads, device],
-      ['container_fs_writes_bytes_total', writtenBytes, device],
-      ['container_fs_writes_total', writes, device],
-      ['container_blkio_device_usage_total', readBytes, device, `${major}`, `${minor}`, 'read'],
-      ['container_blkio_device_usage_total', writtenBytes, device, `${major}`, `${minor}`, 'write'],
-    ]),
+    ...devices.flatMap(
+      ({ device, major, minor, readBytes, writtenBytes, reads, writes }): readonly Value[] => [
+        ['container_fs_reads_bytes_total', readBytes, device],
+        ['container_fs_reads_total', reads, device],
+        ['container_fs_writes_bytes_total', writtenBytes, device],
+        ['container_fs_writes_total', writes, device],
+        ['container_blkio_device_usage_total', readBytes, device, `${major}`, `${minor}`, 'read'],
+        ['container_blkio_device_usage_total', writtenBytes, device, `${major}`, `${minor}`, 'write'],
+      ],
+    ),
   ];
 }
 
@@ -138,7 +184,10 @@ function specValues({ spec: { resources }, startedAtNs }: ContainerView): readon
     // no quota is no series, since 0 would read as none of the CPU
     ['container_spec_cpu_quota', limit(resources.cpuQuota) || undefined],
     ['container_spec_memory_limit_bytes', limit(resources.memoryLimitBytes)],
-    ['container_spec_memory_reservation_limit_bytes', /^\d{1,18}$/u.test(reservation) ? BigInt(reservation) : 0n],
+    [
+      'container_spec_memory_reservation_limit_bytes',
+      /^\d{1,18}$/u.test(reservation) ? BigInt(reservation) : 0n,
+    ],
     ['container_spec_memory_swap_limit_bytes', limit(resources.memorySwapLimitBytes)],
     ['container_start_time_seconds', seconds(startedAtNs)],
   ];

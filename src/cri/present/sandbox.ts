@@ -16,7 +16,10 @@ const MODE = {
 
 /** What ListPodSandbox answers, encoded. */
 export const sandboxList = new ListBytes<SandboxView>((view) =>
-  toBinary(PodSandboxSchema, create(PodSandboxSchema, { ...shared(view), runtimeHandler: view.spec.handler })),
+  toBinary(
+    PodSandboxSchema,
+    create(PodSandboxSchema, { ...shared(view), runtimeHandler: view.spec.handler }),
+  ),
 );
 
 /** Ready only when a new container could be made in it. */
@@ -56,6 +59,12 @@ function namespaceOptions(namespaces: Namespaces): MessageInitShape<typeof Names
     targetId: namespaces.targetId ?? '',
     ...(namespaces.user === undefined
       ? {}
-      : { usernsOptions: { mode: NamespaceMode.POD, uids: [namespaces.user.uids], gids: [namespaces.user.gids] } }),
+      : {
+          usernsOptions: {
+            mode: NamespaceMode.POD,
+            uids: [namespaces.user.uids],
+            gids: [namespaces.user.gids],
+          },
+        }),
   };
 }

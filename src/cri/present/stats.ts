@@ -1,10 +1,20 @@
 /** Usage → CRI messages. Pure. Every part carries its time; what the machine does not tell is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import type { InterfaceUsage, Pressure, PressureLine, Usage, WrittenUsage } from '../../actors/ports/stats.ts';
+import type {
+  InterfaceUsage,
+  Pressure,
+  PressureLine,
+  Usage,
+  WrittenUsage,
+} from '../../actors/ports/stats.ts';
 import type { ContainerView, SandboxView } from '../../actors/views.ts';
 import { ContainerAttributesSchema } from '../../gen/runtime/v1/api_pb.ts';
-import type { ContainerAttributes, ContainerStatsSchema, PodSandboxStatsSchema } from '../../gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerAttributes,
+  ContainerStatsSchema,
+  PodSandboxStatsSchema,
+} from '../../gen/runtime/v1/api_pb.ts';
 
 export interface ContainerParts {
   readonly view: ContainerView;
@@ -17,13 +27,24 @@ const attributes = new WeakMap<ContainerView, ContainerAttributes>();
 
 function attributesOf(view: ContainerView): ContainerAttributes {
   const { key, labels, annotations } = view.spec;
-  const made = attributes.get(view) ?? create(ContainerAttributesSchema, { id: view.id, metadata: { name: key.name, attempt: key.attempt }, labels, annotations });
+  const made =
+    attributes.get(view) ??
+    create(ContainerAttributesSchema, {
+      id: view.id,
+      metadata: { name: key.name, attempt: key.attempt },
+      labels,
+      annotations,
+    });
   attributes.set(view, made);
   return made;
 }
 
 /** One container's statistics. */
-export function containerStats({ view, usage, written }: ContainerParts): MessageInitShape<typeof ContainerStatsSchema> {
+export function containerStats({
+  view,
+  usage,
+  written,
+}: ContainerParts): MessageInitShape<typeof ContainerStatsSchema> {
   return {
     attributes: attributesOf(view),
     ...shared(usage),
@@ -51,7 +72,12 @@ export interface SandboxParts {
 const DEFAULT_INTERFACE = 'eth0';
 
 /** One pod's statistics with its containers'. */
-export function sandboxStats({ view, usage, interfaces, containers }: SandboxParts): MessageInitShape<typeof PodSandboxStatsSchema> {
+export function sandboxStats({
+  view,
+  usage,
+  interfaces,
+  containers,
+}: SandboxParts): MessageInitShape<typeof PodSandboxStatsSchema> {
   const { key, labels, annotations } = view.spec;
   const main = interfaces.find(({ name }) => name === DEFAULT_INTERFACE) ?? interfaces[0];
   return {
@@ -101,15 +127,22 @@ function shared(usage: Usage) {
   };
 }
 
-function wrapped<K extends string>(name: K, value: bigint | undefined): Partial<Record<K, { value: bigint }>> {
-  return value === undefined ? {} : ({ [name]: { value: value > U64_MAX ? U64_MAX : value } } as Record<K, { value: bigint }>);
+function wrapped<K extends string>(
+  name: K,
+  value: bigint | undefined,
+): Partial<Record<K, { value: bigint }>> {
+  return value === undefined
+    ? {}
+    : ({ [name]: { value: value > U64_MAX ? U64_MAX : value } } as Record<K, { value: bigint }>);
 }
 
 /** CRI's UInt64Value. A sum or a rate of what a guest says may be larger, and would end the answer about all containers. */
 const U64_MAX = 2n ** 64n - 1n;
 
 function psi(pressure: Pressure | undefined) {
-  return pressure === undefined ? {} : { psi: { Some: psiLine(pressure.some), Full: psiLine(pressure.full) } };
+  return pressure === undefined
+    ? {}
+    : { psi: { Some: psiLine(pressure.some), Full: psiLine(pressure.full) } };
 }
 
 /** CRI's total is in nanoseconds as cAdvisor has it, the kernel's in microseconds. */
@@ -118,7 +151,12 @@ function psiLine({ avg10, avg60, avg300, totalUs }: PressureLine) {
 }
 
 function writableLayer({ usedBytes, inodesUsed, mountpoint, atNs }: WrittenUsage) {
-  return { timestamp: atNs, fsId: { mountpoint }, usedBytes: { value: usedBytes }, inodesUsed: { value: inodesUsed } };
+  return {
+    timestamp: atNs,
+    fsId: { mountpoint },
+    usedBytes: { value: usedBytes },
+    inodesUsed: { value: inodesUsed },
+  };
 }
 
 function networkInterface({ name, rxBytes, rxErrors, txBytes, txErrors }: InterfaceUsage) {

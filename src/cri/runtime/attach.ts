@@ -9,13 +9,18 @@ import { refuse } from '../validate/check.ts';
 import { wantedStreams } from '../validate/streams.ts';
 
 /** Attach: a URL at which a client gets the streams of the container's own process, from now on. */
-export function attach({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer): RpcHandler<typeof RuntimeService.method.attach> {
+export function attach(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  urls: UrlIssuer,
+): RpcHandler<typeof RuntimeService.method.attach> {
   return async (request) => {
     const wanted = wantedStreams('Attach', request);
     const view = listedContainer(troupe.directory, 'Attach', request.containerId);
     const { id, path, spec } = view;
-    if (!isAlive(view)) fail('wrongState', `Attach ${id}: the container is ${path}, not running`, { subject: id });
-    if (wanted.tty !== spec.tty) refuse('Attach: tty', `container ${id} ${spec.tty ? 'has a' : 'has no'} terminal`);
+    if (!isAlive(view))
+      fail('wrongState', `Attach ${id}: the container is ${path}, not running`, { subject: id });
+    if (wanted.tty !== spec.tty)
+      refuse('Attach: tty', `container ${id} ${spec.tty ? 'has a' : 'has no'} terminal`);
     return { url: await urls.urlFor({ kind: 'attach', id, ...wanted }) };
   };
 }

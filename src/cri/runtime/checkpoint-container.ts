@@ -10,7 +10,9 @@ import { seconds } from '../validate/seconds.ts';
  * CheckpointContainer: memory, files and log of a running container, which runs on, as an archive at `location`. The
  * kubelet takes Unimplemented for a runtime that can't.
  */
-export function checkpointContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointContainer> {
+export function checkpointContainer({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointContainer> {
   return async ({ containerId, location, timeout }, context) => {
     const archive = absolutePath('CheckpointContainer: location', location);
     if (archive.endsWith('/')) refuse('CheckpointContainer: location', 'names a directory');

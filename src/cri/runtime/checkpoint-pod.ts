@@ -11,7 +11,9 @@ const RPC = 'CheckpointPod';
  * CheckpointPod: an archive `<name>.tar` of each of the chosen containers in the caller's directory, all of one moment, or
  * none. There are no options.
  */
-export function checkpointPod({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointPod> {
+export function checkpointPod({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointPod> {
   return async ({ podSandboxId, outputPath, containerIds, options }, context) => {
     const { id } = listedSandbox(troupe.directory, RPC, podSandboxId);
     const directory = absolutePath(`${RPC}: output_path`, outputPath);

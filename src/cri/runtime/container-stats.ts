@@ -7,11 +7,16 @@ import { containerStats as present } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ContainerStats: NotFound for an unknown container and for one that has ended, as there is nothing to read. */
-export function containerStats({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.containerStats> {
+export function containerStats({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.containerStats> {
   return async ({ containerId }, call) => {
     const view = listedContainer(troupe.directory, 'ContainerStats', containerId);
     const parts = await gatherContainer({ troupe }, view, call);
-    if (parts === undefined) fail('notFound', `ContainerStats ${view.id}: the container is ${view.path} and uses nothing`, { subject: view.id });
+    if (parts === undefined)
+      fail('notFound', `ContainerStats ${view.id}: the container is ${view.path} and uses nothing`, {
+        subject: view.id,
+      });
     return { stats: present(parts) };
   };
 }

@@ -6,12 +6,18 @@ import { containerInfo } from '../present/info.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ContainerStatus: NotFound for an unknown id, and for one that nobody was handed. */
-export function containerStatus({ troupe, specs }: Pick<ServiceOptions, 'troupe' | 'specs'>): RpcHandler<typeof RuntimeService.method.containerStatus> {
+export function containerStatus({
+  troupe,
+  specs,
+}: Pick<ServiceOptions, 'troupe' | 'specs'>): RpcHandler<typeof RuntimeService.method.containerStatus> {
   return async ({ containerId, verbose }) => {
     const { id } = listedContainer(troupe.directory, 'ContainerStatus', containerId);
     const spec = verbose ? await specs?.container(id) : undefined;
     // after the wait: all of the answer is of one moment
     const view = listedContainer(troupe.directory, 'ContainerStatus', id);
-    return { status: present(view, (image) => troupe.findImage(image)), info: verbose ? containerInfo(view, troupe.activity, spec) : {} };
+    return {
+      status: present(view, (image) => troupe.findImage(image)),
+      info: verbose ? containerInfo(view, troupe.activity, spec) : {},
+    };
   };
 }

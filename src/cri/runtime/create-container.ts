@@ -10,7 +10,9 @@ const RPC = 'CreateContainer';
  * CreateContainer: everything but the process's start; the same name joins the one on its way. `sandbox_config` is a
  * copy of what RunPodSandbox was given, for runtimes that forget it; the sandbox's own record counts.
  */
-export function createContainer(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.createContainer> {
+export function createContainer(
+  options: ServiceOptions,
+): RpcHandler<typeof RuntimeService.method.createContainer> {
   return async ({ podSandboxId, config }, context) => {
     const { id } = listedSandbox(options.troupe.directory, RPC, podSandboxId);
     return { containerId: await makeContainer(options, { rpc: RPC, sandboxId: id, config }, context) };

@@ -12,7 +12,9 @@ import { seconds } from '../validate/seconds.ts';
  * ExecSync: output and exit code of a command, which is no error when it is not 0. When `timeout` seconds have passed
  * the command is killed and the call ends with DeadlineExceeded, by which the kubelet fails a probe.
  */
-export function execSync({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.execSync> {
+export function execSync({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.execSync> {
   return async ({ containerId, cmd, timeout }, context) => {
     const argv = words('ExecSync: cmd', cmd);
     if ((argv[0] ?? '') === '') refuse('ExecSync: cmd', 'names no command');

@@ -10,14 +10,18 @@ import { words } from '../validate/container.ts';
 import { wantedStreams } from '../validate/streams.ts';
 
 /** Exec: a URL at which a client gets the streams of a new process. The process is started when it comes. */
-export function exec({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer): RpcHandler<typeof RuntimeService.method.exec> {
+export function exec(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  urls: UrlIssuer,
+): RpcHandler<typeof RuntimeService.method.exec> {
   return async (request) => {
     const wanted = wantedStreams('Exec', request);
     const argv = words('Exec: cmd', request.cmd);
     if ((argv[0] ?? '') === '') refuse('Exec: cmd', 'names no command');
     const view = listedContainer(troupe.directory, 'Exec', request.containerId);
     const { id, path } = view;
-    if (!isAlive(view)) fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
+    if (!isAlive(view))
+      fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
     return { url: await urls.urlFor({ kind: 'exec', id, argv: [...argv], ...wanted }) };
   };
 }

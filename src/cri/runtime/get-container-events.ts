@@ -8,11 +8,16 @@ import { podEvent } from '../present/event.ts';
  * GetContainerEvents: every change from now on, until the client goes or the server ends. A client that does not keep
  * up is told `exhausted`: it has lost some, and has to list anew (F86).
  */
-export function getContainerEvents({ troupe }: { readonly troupe: Pick<Troupe, 'findImage'> }, feed: EventFeed): StreamRpcHandler<typeof RuntimeService.method.getContainerEvents> {
+export function getContainerEvents(
+  { troupe }: { readonly troupe: Pick<Troupe, 'findImage'> },
+  feed: EventFeed,
+): StreamRpcHandler<typeof RuntimeService.method.getContainerEvents> {
   return async (_request, { signal }, write) => {
     const stream = feed.open();
     try {
-      for (;;) for (const event of await stream.take(signal)) await write(podEvent(event, (id) => troupe.findImage(id)));
+      for (;;)
+        for (const event of await stream.take(signal))
+          await write(podEvent(event, (id) => troupe.findImage(id)));
     } finally {
       stream.close();
     }

@@ -18,16 +18,23 @@ export function listContainerStats(
 }
 
 /** Those that pass the filter, whether they run or not. */
-export function containersMeasured({ directory }: Troupe, rpc: string, filter: ContainerStatsFilter | undefined): readonly ContainerView[] {
+export function containersMeasured(
+  { directory }: Troupe,
+  rpc: string,
+  filter: ContainerStatsFilter | undefined,
+): readonly ContainerView[] {
   const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
   const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
-  const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  const sandbox =
+    podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
   const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
-  return directory.containers().filter(
-    (view) =>
-      view.listed &&
-      (id === '' || view === wanted) &&
-      (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
-      hasLabels(view.spec.labels),
-  );
+  return directory
+    .containers()
+    .filter(
+      (view) =>
+        view.listed &&
+        (id === '' || view === wanted) &&
+        (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
+        hasLabels(view.spec.labels),
+    );
 }

@@ -15,7 +15,9 @@ const STATES = {
 } as const;
 
 /** ListContainers: what is listed and passes every part of the filter; an unknown id gives an empty list. */
-export function listContainers({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainers> {
+export function listContainers({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainers> {
   return async ({ filter }) => containerList.answer(containersListed(troupe, 'ListContainers', filter));
 }
 
@@ -37,7 +39,8 @@ function select(
 ): readonly ContainerView[] {
   if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
   const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
-  const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  const sandbox =
+    podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
   const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
   return views.filter(
     (view) =>

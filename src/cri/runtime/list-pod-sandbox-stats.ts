@@ -13,15 +13,25 @@ export function listPodSandboxStats(
 ): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
   return async ({ filter }, call) => {
     const views = sandboxesMeasured(options.troupe, 'ListPodSandboxStats', filter);
-    const parts = await eachThatAnswers(views.map((view) => ({ subject: view.id, answer: gatherSandbox(options, view, call) })), call, options);
+    const parts = await eachThatAnswers(
+      views.map((view) => ({ subject: view.id, answer: gatherSandbox(options, view, call) })),
+      call,
+      options,
+    );
     return { stats: parts.map(sandboxStats) };
   };
 }
 
 /** The ready ones that pass the filter. */
-export function sandboxesMeasured({ directory }: Troupe, rpc: string, filter: PodSandboxStatsFilter | undefined): readonly SandboxView[] {
+export function sandboxesMeasured(
+  { directory }: Troupe,
+  rpc: string,
+  filter: PodSandboxStatsFilter | undefined,
+): readonly SandboxView[] {
   const { id = '', labelSelector = {} } = filter ?? {};
   const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
   const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
-  return directory.sandboxes().filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels));
+  return directory
+    .sandboxes()
+    .filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels));
 }

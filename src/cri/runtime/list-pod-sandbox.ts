@@ -7,10 +7,15 @@ import { sandboxList, sandboxState } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { word } from '../validate/check.ts';
 
-const STATES = { [PodSandboxState.SANDBOX_READY]: 'ready', [PodSandboxState.SANDBOX_NOTREADY]: 'notReady' } as const;
+const STATES = {
+  [PodSandboxState.SANDBOX_READY]: 'ready',
+  [PodSandboxState.SANDBOX_NOTREADY]: 'notReady',
+} as const;
 
 /** ListPodSandbox: what is listed and passes every part of the filter; an unknown id gives an empty list. */
-export function listPodSandbox({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandbox> {
+export function listPodSandbox({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandbox> {
   return async ({ filter }) => sandboxList.answer(sandboxesListed(troupe, 'ListPodSandbox', filter));
 }
 

@@ -6,7 +6,9 @@ import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** PodSandboxStats: NotFound for an unknown sandbox. */
-export function podSandboxStats(options: Pick<ServiceOptions, 'troupe' | 'unread'>): RpcHandler<typeof RuntimeService.method.podSandboxStats> {
+export function podSandboxStats(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): RpcHandler<typeof RuntimeService.method.podSandboxStats> {
   return async ({ podSandboxId }, call) => {
     const view = listedSandbox(options.troupe.directory, 'PodSandboxStats', podSandboxId);
     return { stats: sandboxStats(await gatherSandbox(options, view, call)) };

@@ -20,9 +20,16 @@ export function podSandboxStatus(
     const spec = verbose ? await specs?.sandbox(id) : undefined;
     // after the wait: all of the answer is of one moment
     const view = listedSandbox(troupe.directory, 'PodSandboxStatus', id);
-    const answer = { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity, spec) : {} };
+    const answer = {
+      status: sandboxStatus(view),
+      info: verbose ? sandboxInfo(view, troupe.activity, spec) : {},
+    };
     if (!feed.isWatched) return answer;
     const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
-    return { ...answer, containersStatuses: containers.map((one) => containerStatus(one, (id) => troupe.findImage(id))), timestamp: feed.stampNs() };
+    return {
+      ...answer,
+      containersStatuses: containers.map((one) => containerStatus(one, (id) => troupe.findImage(id))),
+      timestamp: feed.stampNs(),
+    };
   };
 }

@@ -4,7 +4,9 @@ import { findContainer } from '../lookup.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** RemoveContainer: success for an unknown id. */
-export function removeContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.removeContainer> {
+export function removeContainer({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.removeContainer> {
   return async ({ containerId }, context) => {
     const container = findContainer(troupe.directory, 'RemoveContainer', containerId);
     if (container !== undefined) await troupe.removeContainer(container.id, context);

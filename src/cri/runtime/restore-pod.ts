@@ -19,12 +19,17 @@ export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeSe
   const { troupe } = options;
   return async ({ checkpointPath, config, runtimeHandler, options: more, containerConfigs }, context) => {
     const wanted = wantedOf(checkpointPath, more, containerConfigs);
-    const userNamespaces = troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
+    const userNamespaces =
+      troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
     const spec = translated(RPC, () => sandboxSpec(config, runtimeHandler, { ...options, userNamespaces }));
     const podSandboxId = await troupe.runSandbox(spec, context);
     try {
       const restoredContainers: { name: string; containerId: ContainerId }[] = [];
-      for (const { name, ...own } of wanted) restoredContainers.push({ name, containerId: await makeContainer(options, { rpc: RPC, sandboxId: podSandboxId, ...own }, context) });
+      for (const { name, ...own } of wanted)
+        restoredContainers.push({
+          name,
+          containerId: await makeContainer(options, { rpc: RPC, sandboxId: podSandboxId, ...own }, context),
+        });
       return { podSandboxId, restoredContainers };
     } catch (error) {
       return takeBack(options, podSandboxId, error, context);
@@ -38,7 +43,11 @@ interface Wanted {
   readonly archive: string;
 }
 
-function wantedOf(checkpointPath: string, more: Readonly<Record<string, string>>, configs: readonly ContainerConfig[]): readonly Wanted[] {
+function wantedOf(
+  checkpointPath: string,
+  more: Readonly<Record<string, string>>,
+  configs: readonly ContainerConfig[],
+): readonly Wanted[] {
   const directory = absolutePath(`${RPC}: checkpoint_path`, checkpointPath);
   noOptions(RPC, more);
   return eachArchive(`${RPC}: container_configs`, configs, (field, config) => {
@@ -48,12 +57,25 @@ function wantedOf(checkpointPath: string, more: Readonly<Record<string, string>>
 }
 
 /** Whoever called may be gone by now; each step of a removal has its own bound. Throws what was thrown. */
-async function takeBack({ troupe }: ServiceOptions, id: SandboxId, thrown: unknown, { cause }: Pick<Call, 'cause'>): Promise<never> {
+async function takeBack(
+  { troupe }: ServiceOptions,
+  id: SandboxId,
+  thrown: unknown,
+  { cause }: Pick<Call, 'cause'>,
+): Promise<never> {
   try {
-    await troupe.removeSandbox(id, { cause, signal: new AbortController().signal, deadlineMonoMs: undefined });
+    await troupe.removeSandbox(id, {
+      cause,
+      signal: new AbortController().signal,
+      deadlineMonoMs: undefined,
+    });
   } catch (error) {
     const why = toFault(thrown);
-    throw new FaultError({ ...why, message: `${why.message}; the pod ${id} stays: ${toFault(error).message}`, cause: why });
+    throw new FaultError({
+      ...why,
+      message: `${why.message}; the pod ${id} stays: ${toFault(error).message}`,
+      cause: why,
+    });
   }
   throw thrown;
 }

@@ -5,10 +5,15 @@ import { translated } from '../validate/check.ts';
 import { sandboxSpec } from '../validate/sandbox.ts';
 
 /** RunPodSandbox: answers once the sandbox is ready; the same name joins the one on its way. */
-export function runPodSandbox(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.runPodSandbox> {
+export function runPodSandbox(
+  options: ServiceOptions,
+): RpcHandler<typeof RuntimeService.method.runPodSandbox> {
   return async ({ config, runtimeHandler }, context) => {
-    const userNamespaces = options.troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
-    const spec = translated('RunPodSandbox', () => sandboxSpec(config, runtimeHandler, { ...options, userNamespaces }));
+    const userNamespaces =
+      options.troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
+    const spec = translated('RunPodSandbox', () =>
+      sandboxSpec(config, runtimeHandler, { ...options, userNamespaces }),
+    );
     return { podSandboxId: await options.troupe.runSandbox(spec, context) };
   };
 }

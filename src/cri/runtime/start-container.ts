@@ -4,7 +4,9 @@ import { knownContainer } from '../lookup.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** StartContainer. */
-export function startContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.startContainer> {
+export function startContainer({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.startContainer> {
   return async ({ containerId }, context) => {
     await troupe.startContainer(knownContainer(troupe.directory, 'StartContainer', containerId).id, context);
     return {};

@@ -12,7 +12,10 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
   return async ({ verbose }) => ({
     status: {
       conditions: [
-        runtimeCondition(options), networkCondition(options), ...configConditions(options), ...journalConditions(options),
+        runtimeCondition(options),
+        networkCondition(options),
+        ...configConditions(options),
+        ...journalConditions(options),
         ...degradedConditions(options),
       ],
     },
@@ -21,12 +24,25 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
       features: { recursiveReadOnlyMounts, userNamespaces },
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
-    info: verbose ? { config: encodePlain(configView()), handlers: encodePlain(troupe.handlers().map(handlerInfo)), nri: encodePlain(troupe.nriPlugins()) } : {},
+    info: verbose
+      ? {
+          config: encodePlain(configView()),
+          handlers: encodePlain(troupe.handlers().map(handlerInfo)),
+          nri: encodePlain(troupe.nriPlugins()),
+        }
+      : {},
   });
 }
 
 /** Why a handler can't be used: the message of RuntimeHandler has no place for it. */
-function handlerInfo({ name, target = name, ready, reason, recursiveReadOnlyMounts, userNamespaces }: HandlerStatus) {
+function handlerInfo({
+  name,
+  target = name,
+  ready,
+  reason,
+  recursiveReadOnlyMounts,
+  userNamespaces,
+}: HandlerStatus) {
   return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
 }
 
@@ -35,7 +51,8 @@ function runtimeCondition({ troupe }: Options) {
   const standard = troupe.handlers().find(({ name }) => name === '');
   const handlerReason = standard === undefined ? 'there is no default runtime handler' : standard.reason;
   const isHandlerReady = standard?.ready ?? false;
-  const notReady = troupe.notReadyReason() ?? troupe.writeRefusal() ?? (isHandlerReady ? undefined : handlerReason);
+  const notReady =
+    troupe.notReadyReason() ?? troupe.writeRefusal() ?? (isHandlerReady ? undefined : handlerReason);
   return condition('RuntimeReady', notReady === undefined, 'RuntimeNotReady', notReady ?? '');
 }
 
@@ -47,7 +64,9 @@ function networkCondition({ troupe }: Options) {
 /** Beside the two that a kubelet asks for, and only while there is something to tell: what runs is not what the files say (F32). */
 function configConditions({ configRefusal }: Options) {
   const refusal = configRefusal();
-  return refusal === undefined ? [] : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
+  return refusal === undefined
+    ? []
+    : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
 }
 
 /** What is listed may not be all that runs (F18). No reason to take no pods: what is known works. */

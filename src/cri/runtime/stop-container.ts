@@ -6,7 +6,9 @@ import type { ServiceOptions } from '../service-options.ts';
 import { seconds } from '../validate/seconds.ts';
 
 /** StopContainer: stop signal, `timeout` seconds of grace, KILL. Success for an unknown id. */
-export function stopContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopContainer> {
+export function stopContainer({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopContainer> {
   return async ({ containerId, timeout }, context) => {
     const graceMs = seconds('StopContainer: timeout', timeout, actorLimits.graceMaxMs);
     const container = findContainer(troupe.directory, 'StopContainer', containerId);

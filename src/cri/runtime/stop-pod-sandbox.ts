@@ -4,7 +4,9 @@ import { findSandbox } from '../lookup.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** StopPodSandbox: success for an unknown id. */
-export function stopPodSandbox({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopPodSandbox> {
+export function stopPodSandbox({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopPodSandbox> {
   return async ({ podSandboxId }, context) => {
     const sandbox = findSandbox(troupe.directory, 'StopPodSandbox', podSandboxId);
     if (sandbox !== undefined) await troupe.stopSandbox(sandbox.id, context);

@@ -11,6 +11,8 @@ export function streamContainerStats(
 ): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {
   return async ({ filter }, call, write) => {
     const views = containersMeasured(options.troupe, 'StreamContainerStats', filter);
-    await gatherInBatches(options, views, call, (parts) => write({ containerStats: parts.map(containerStats) }));
+    await gatherInBatches(options, views, call, (parts) =>
+      write({ containerStats: parts.map(containerStats) }),
+    );
   };
 }

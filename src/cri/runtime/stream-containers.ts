@@ -6,9 +6,12 @@ import type { ServiceOptions } from '../service-options.ts';
 import { containersListed } from './list-containers.ts';
 
 /** StreamContainers: what ListContainers answers, in parts; of one moment all the same. */
-export function streamContainers({ troupe }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainers> {
+export function streamContainers({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainers> {
   return async ({ filter }, _context, write) => {
     const views = containersListed(troupe, 'StreamContainers', filter);
-    for (const batch of containerList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+    for (const batch of containerList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes))
+      await write(batch);
   };
 }

@@ -10,7 +10,11 @@ export function streamPodSandboxMetrics(
 ): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {
   return async (_request, call, write) => {
     for (const view of options.troupe.directory.sandboxes().filter((one) => one.ready)) {
-      const reading = await ifItAnswers({ subject: view.id, answer: gatherMetrics(options, view, call) }, call, options);
+      const reading = await ifItAnswers(
+        { subject: view.id, answer: gatherMetrics(options, view, call) },
+        call,
+        options,
+      );
       if (reading !== undefined) await write({ podSandboxMetrics: [sandboxMetrics(reading)] });
     }
   };

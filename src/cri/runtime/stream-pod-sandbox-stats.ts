@@ -11,7 +11,11 @@ export function streamPodSandboxStats(
 ): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {
   return async ({ filter }, call, write) => {
     for (const view of sandboxesMeasured(options.troupe, 'StreamPodSandboxStats', filter)) {
-      const parts = await ifItAnswers({ subject: view.id, answer: gatherSandbox(options, view, call) }, call, options);
+      const parts = await ifItAnswers(
+        { subject: view.id, answer: gatherSandbox(options, view, call) },
+        call,
+        options,
+      );
       if (parts !== undefined) await write({ podSandboxStats: [sandboxStats(parts)] });
     }
   };

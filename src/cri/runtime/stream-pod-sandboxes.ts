@@ -6,9 +6,12 @@ import type { ServiceOptions } from '../service-options.ts';
 import { sandboxesListed } from './list-pod-sandbox.ts';
 
 /** StreamPodSandboxes: what ListPodSandbox answers, in parts; of one moment all the same. */
-export function streamPodSandboxes({ troupe }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxes> {
+export function streamPodSandboxes({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxes> {
   return async ({ filter }, _context, write) => {
     const views = sandboxesListed(troupe, 'StreamPodSandboxes', filter);
-    for (const batch of sandboxList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+    for (const batch of sandboxList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes))
+      await write(batch);
   };
 }

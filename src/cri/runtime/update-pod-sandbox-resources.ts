@@ -17,7 +17,10 @@ export function updatePodSandboxResources({
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.updatePodSandboxResources> {
   return async ({ podSandboxId, overhead, resources }, context) => {
     const { id } = listedSandbox(troupe.directory, RPC, podSandboxId);
-    const wanted = translated(RPC, () => ({ overhead: resourcesChange('overhead', overhead), resources: resourcesChange('resources', resources) }));
+    const wanted = translated(RPC, () => ({
+      overhead: resourcesChange('overhead', overhead),
+      resources: resourcesChange('resources', resources),
+    }));
     await troupe.updateSandbox(id, wanted, context);
     return {};
   };

@@ -3,7 +3,14 @@ import type { RpcHandler } from '../edge.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** Version: names and versions. `0.1.0` is what the kubelet's own version of this message has always been. */
-export function version(options: Pick<ServiceOptions, 'version'>): RpcHandler<typeof RuntimeService.method.version> {
-  const answer = { version: '0.1.0', runtimeName: 'troupe', runtimeVersion: options.version, runtimeApiVersion: 'v1' };
+export function version(
+  options: Pick<ServiceOptions, 'version'>,
+): RpcHandler<typeof RuntimeService.method.version> {
+  const answer = {
+    version: '0.1.0',
+    runtimeName: 'troupe',
+    runtimeVersion: options.version,
+    runtimeApiVersion: 'v1',
+  };
   return async () => answer;
 }

@@ -35,7 +35,14 @@ function messageOf(fault: Fault): string {
 function statusObject(end: CommandEnd): object {
   if (end.kind === 'failed') {
     const message = messageOf(end.fault);
-    return { metadata: {}, status: 'Failure', message, reason: 'InternalError', details: { causes: [{ message }] }, code: 500 };
+    return {
+      metadata: {},
+      status: 'Failure',
+      message,
+      reason: 'InternalError',
+      details: { causes: [{ message }] },
+      code: 500,
+    };
   }
   if (end.kind === 'detached' || end.exitCode === 0) return { metadata: {}, status: 'Success' };
   return {

@@ -13,12 +13,19 @@ export interface Refusal {
 
 export type Protocol =
   | { readonly over: 'spdy'; readonly name: string; readonly version: CommandVersion }
-  | { readonly over: 'websocket'; readonly name: string; readonly version: CommandVersion; readonly isBase64: boolean }
+  | {
+      readonly over: 'websocket';
+      readonly name: string;
+      readonly version: CommandVersion;
+      readonly isBase64: boolean;
+    }
   /** SPDY inside WebSocket messages. */
   | { readonly over: 'tunnel'; readonly name: string };
 
 /** Kind and token of `/exec/<token>`; undefined for any other path. */
-export function parsePath(url: string): { readonly kind: string; readonly token: string; readonly query: URLSearchParams } | undefined {
+export function parsePath(
+  url: string,
+): { readonly kind: string; readonly token: string; readonly query: URLSearchParams } | undefined {
   const match = /^\/(exec|attach|portforward)\/([0-9a-f]{1,64})(?:\?(.*))?$/u.exec(url);
   if (match === null) return undefined;
   return { kind: match[1] ?? '', token: match[2] ?? '', query: new URLSearchParams(match[3] ?? '') };
@@ -32,14 +39,26 @@ export function parsePath(url: string): { readonly kind: string; readonly token:
  * an Origin must be the Host itself or be allowed by the configuration.
  * @param port ours; undefined when the connection has just gone
  */
-export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly string[], port: number | undefined): Refusal | undefined {
+export function refuseHost(
+  headers: IncomingHttpHeaders,
+  allowedHosts: readonly string[],
+  port: number | undefined,
+): Refusal | undefined {
   const host = hostName(headers.host ?? '');
   const isKnown = host !== '' && (isIP(host) !== 0 || host === 'localhost' || allowedHosts.includes(host));
-  if (!isKnown) return { status: 403, text: 'the Host of the request is not one of this node: streaming.allowed_hosts can name more' };
+  if (!isKnown)
+    return {
+      status: 403,
+      text: 'the Host of the request is not one of this node: streaming.allowed_hosts can name more',
+    };
   if (headers.origin === undefined || isKubelets(headers.host ?? '', port)) return undefined;
   const origin = originHost(headers.origin);
-  if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name)) return undefined;
-  return { status: 403, text: 'the Origin of the request is not allowed: streaming.allowed_hosts can name more' };
+  if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name))
+    return undefined;
+  return {
+    status: 403,
+    text: 'the Origin of the request is not allowed: streaming.allowed_hosts can name more',
+  };
 }
 
 /** Without the port, and without the brackets of IPv6, in small letters; empty when it is no host. */
@@ -68,13 +87,14 @@ const SPDY_COMMAND: Readonly<Record<string, CommandVersion>> = {
 const SPDY_FORWARD = 'portforward.k8s.io';
 const TUNNEL = 'SPDY/3.1+portforward.k8s.io';
 
-const WS_COMMAND: Readonly<Record<string, { readonly version: CommandVersion; readonly isBase64: boolean }>> = {
-  'v5.channel.k8s.io': { version: 5, isBase64: false },
-  'v4.channel.k8s.io': { version: 4, isBase64: false },
-  'v4.base64.channel.k8s.io': { version: 4, isBase64: true },
-  'channel.k8s.io': { version: 1, isBase64: false },
-  'base64.channel.k8s.io': { version: 1, isBase64: true },
-};
+const WS_COMMAND: Readonly<Record<string, { readonly version: CommandVersion; readonly isBase64: boolean }>> =
+  {
+    'v5.channel.k8s.io': { version: 5, isBase64: false },
+    'v4.channel.k8s.io': { version: 4, isBase64: false },
+    'v4.base64.channel.k8s.io': { version: 4, isBase64: true },
+    'channel.k8s.io': { version: 1, isBase64: false },
+    'base64.channel.k8s.io': { version: 1, isBase64: true },
+  };
 /** Channels per port came with version 4 of the remote command protocol and are named after it. */
 const WS_FORWARD: ReadonlySet<string> = new Set(['v4.channel.k8s.io', 'v4.base64.channel.k8s.io']);
 
@@ -88,7 +108,10 @@ export function negotiate(headers: IncomingHttpHeaders, kind: StreamRequest['kin
 
 function listOf(header: string | string[] | undefined): string[] {
   const text = Array.isArray(header) ? header.join(',') : (header ?? '');
-  return text.split(',').map((word) => word.trim()).filter((word) => word !== '');
+  return text
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
 }
 
 function negotiateSpdy(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
@@ -107,9 +130,14 @@ function negotiateSpdy(headers: IncomingHttpHeaders, kind: StreamRequest['kind']
 
 function negotiateWebSocket(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
   if (headers['sec-websocket-version'] !== '13') {
-    return { status: 426, text: 'version 13 of the WebSocket protocol is spoken here', headers: { 'Sec-WebSocket-Version': '13' } };
+    return {
+      status: 426,
+      text: 'version 13 of the WebSocket protocol is spoken here',
+      headers: { 'Sec-WebSocket-Version': '13' },
+    };
   }
-  if (!/^[A-Za-z0-9+/]{22}==$/u.test(headers['sec-websocket-key'] ?? '')) return { status: 400, text: 'no Sec-WebSocket-Key' };
+  if (!/^[A-Za-z0-9+/]{22}==$/u.test(headers['sec-websocket-key'] ?? ''))
+    return { status: 400, text: 'no Sec-WebSocket-Key' };
   const offered = listOf(headers['sec-websocket-protocol']);
   // a page's `new WebSocket(url)` names none (S68)
   if (offered.length === 0) return { status: 400, text: 'name a Sec-WebSocket-Protocol' };

@@ -92,10 +92,16 @@ export class InboundRoom {
   /** Of a session of this container or pod. `cut` ends the session at once: too much waits, and of none more than of this one. */
   share(target: string, namespace: string, cut: () => void): InboundShare {
     const session: Waiting = { size: 0, target, namespace, isCut: false, cut };
-    const parts = (): readonly (Part | undefined)[] => [this.#targets.get(target), this.#namespaces.get(namespace), this.#all];
+    const parts = (): readonly (Part | undefined)[] => [
+      this.#targets.get(target),
+      this.#namespaces.get(namespace),
+      this.#all,
+    ];
     return {
       get most() {
-        return parts().some((part) => part?.isTight) ? streamLimits.inboundTightBytes : streamLimits.inboundBytes;
+        return parts().some((part) => part?.isTight)
+          ? streamLimits.inboundTightBytes
+          : streamLimits.inboundBytes;
       },
       add: (bytes) => {
         if (session.isCut) return;
@@ -135,13 +141,15 @@ export class InboundRoom {
 
   #largestNamespace(): string {
     let largest = '';
-    for (const namespace of this.#waiting.keys()) if (this.#sizeOf(namespace) > this.#sizeOf(largest)) largest = namespace;
+    for (const namespace of this.#waiting.keys())
+      if (this.#sizeOf(namespace) > this.#sizeOf(largest)) largest = namespace;
     return largest;
   }
 
   #cutLargest(namespace: string): void {
     let largest: Waiting | undefined;
-    for (const session of this.#waiting.get(namespace) ?? []) if (session.size > (largest?.size ?? 0)) largest = session;
+    for (const session of this.#waiting.get(namespace) ?? [])
+      if (session.size > (largest?.size ?? 0)) largest = session;
     assert(largest !== undefined, 'input waits of no session');
     // what comes back of it until its end counts no more
     this.#count(largest, -largest.size);

@@ -61,7 +61,8 @@ export async function startStreaming(options: StreamingOptions): Promise<Streami
   const keeper = options.tls === undefined ? undefined : new TlsKeeper(options.tls, options.log);
   // a connection's whole time until its upgrade is bounded below: Node's bounds begin anew after the TLS handshake
   const limits = { headersTimeout: 0, requestTimeout: 0 };
-  const http = keeper === undefined ? createServer(limits) : createTlsServer({ ...limits, ...(await keeper.options()) });
+  const http =
+    keeper === undefined ? createServer(limits) : createTlsServer({ ...limits, ...(await keeper.options()) });
   const server = new Streaming(options, http, keeper);
   await server.listen();
   return server;
@@ -95,7 +96,8 @@ class Streaming implements StreamingServer {
     this.#tls = tls;
     this.#tokens = new TokenTable(options.clock, options.random);
     this.#halfOpen = new HalfOpen<Socket>({
-      clock: options.clock, most: halfOpenLimits.connections,
+      clock: options.clock,
+      most: halfOpenLimits.connections,
       cut: (socket) => socket.destroy(),
       report: (count) => options.log.warn({ count }, 'connections for streams cut: no whole request came'),
     });
@@ -110,18 +112,25 @@ class Streaming implements StreamingServer {
         this.#halfOpen.end(socket);
       });
     });
-    http.on('request', (request: IncomingMessage, response: ServerResponse) => this.#refusePlain(request, response));
-    http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#upgrade(request, socket, head));
+    http.on('request', (request: IncomingMessage, response: ServerResponse) =>
+      this.#refusePlain(request, response),
+    );
+    http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) =>
+      this.#upgrade(request, socket, head),
+    );
   }
 
   listen(): Promise<void> {
     const { address, port } = this.#options;
     return new Promise((resolve, reject) => {
-      const refused = (error: Error): void => reject(new FaultError(fault('outside', `listen for streams on ${address}: ${error.message}`)));
+      const refused = (error: Error): void =>
+        reject(new FaultError(fault('outside', `listen for streams on ${address}: ${error.message}`)));
       this.#http.once('error', refused);
       this.#http.listen(port, address, () => {
         this.#http.off('error', refused);
-        this.#http.on('error', (error) => this.#options.log.error({ error: error.message }, 'streaming server'));
+        this.#http.on('error', (error) =>
+          this.#options.log.error({ error: error.message }, 'streaming server'),
+        );
         resolve();
       });
     });
@@ -137,7 +146,8 @@ class Streaming implements StreamingServer {
   }
 
   async urlFor(request: StreamRequest): Promise<string> {
-    if (this.#closing !== undefined) fail('notReady', `make a URL to stream with ${request.id}: troupe is stopping`);
+    if (this.#closing !== undefined)
+      fail('notReady', `make a URL to stream with ${request.id}: troupe is stopping`);
     if (this.#tls !== undefined) await this.#tls.refresh(this.#http as TlsServer);
     const { address } = this.#options;
     const host = address.includes(':') ? `[${address}]` : address;
@@ -146,7 +156,10 @@ class Streaming implements StreamingServer {
 
   #refusePlain(request: IncomingMessage, response: ServerResponse): void {
     const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
-    const { status, text } = refusal ?? { status: parsePath(request.url ?? '') === undefined ? 404 : 400, text: 'upgrade to SPDY/3.1 or websocket' };
+    const { status, text } = refusal ?? {
+      status: parsePath(request.url ?? '') === undefined ? 404 : 400,
+      text: 'upgrade to SPDY/3.1 or websocket',
+    };
     response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', Connection: 'close' });
     response.end(`${text}\n`);
   }
@@ -158,11 +171,13 @@ class Streaming implements StreamingServer {
       this.#noteRefused(request, refusal);
       return refuse(socket, refusal);
     }
-    if (request.method !== 'GET' && request.method !== 'POST') return refuse(socket, { status: 405, text: 'GET or POST' });
+    if (request.method !== 'GET' && request.method !== 'POST')
+      return refuse(socket, { status: 405, text: 'GET or POST' });
     const path = parsePath(request.url ?? '');
     const wanted = path === undefined ? undefined : this.#tokens.take(path.kind, path.token);
     // the same answer for all that is unknown: it tells nothing of what there was
-    if (path === undefined || wanted === undefined) return refuse(socket, { status: 404, text: 'no such stream' });
+    if (path === undefined || wanted === undefined)
+      return refuse(socket, { status: 404, text: 'no such stream' });
     const protocol = negotiate(request.headers, wanted.kind);
     if ('status' in protocol) return refuse(socket, protocol);
     const opened = { target: wanted.id, namespace: this.#namespaceOf(wanted), bytes: requestBytes(wanted) };
@@ -174,10 +189,18 @@ class Streaming implements StreamingServer {
       }
     }
     const place = this.#closing === undefined ? this.#room.take(opened) : undefined;
-    if (place === undefined) return refuse(socket, { status: 429, text: 'too many streams are open', headers: { 'Retry-After': '60' } });
+    if (place === undefined)
+      return refuse(socket, {
+        status: 429,
+        text: 'too many streams are open',
+        headers: { 'Retry-After': '60' },
+      });
     this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
-    countIn(socket, this.#inbound.share(wanted.id, opened.namespace, () => this.#cut(wanted, socket)));
+    countIn(
+      socket,
+      this.#inbound.share(wanted.id, opened.namespace, () => this.#cut(wanted, socket)),
+    );
     const claim = (): (() => void) => this.#slots.take(wanted.id, opened.namespace);
     this.#begin(wanted, place, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
   }
@@ -190,7 +213,9 @@ class Streaming implements StreamingServer {
     const { clock, log } = this.#options;
     this.#refused += 1;
     if (clock.monoMs() < this.#refusedUntilMs) return;
-    const [host, origin] = [headers.host, headers.origin].map((said = '') => printable(said.slice(0, streamLimits.refusalChars)));
+    const [host, origin] = [headers.host, headers.origin].map((said = '') =>
+      printable(said.slice(0, streamLimits.refusalChars)),
+    );
     log.warn({ host, origin, count: this.#refused }, `stream refused: ${text}`);
     this.#refused = 0;
     this.#refusedUntilMs = clock.monoMs() + streamLimits.refusalLogMs;
@@ -199,7 +224,8 @@ class Streaming implements StreamingServer {
   /** Of TLS there is no public way to the TCP connection below; the two have the same peer, and no other has. */
   #noteUpgraded(socket: Socket): void {
     const { remoteAddress, remotePort } = socket;
-    const isBelow = (one: Socket): boolean => one.remotePort === remotePort && one.remoteAddress === remoteAddress;
+    const isBelow = (one: Socket): boolean =>
+      one.remotePort === remotePort && one.remoteAddress === remoteAddress;
     const accepted = this.#sockets.has(socket) ? socket : [...this.#sockets].find(isBelow);
     if (accepted !== undefined) this.#halfOpen.end(accepted);
   }
@@ -242,7 +268,11 @@ class Streaming implements StreamingServer {
       const now = moved();
       if (now !== before) [before, sinceMs] = [now, clock.monoMs()];
       if (clock.monoMs() - sinceMs >= streamLimits.idleMs) {
-        controller.abort(new FaultError(fault('timedOut', `nothing was sent or received for ${streamLimits.idleMs / 60_000} minutes`)));
+        controller.abort(
+          new FaultError(
+            fault('timedOut', `nothing was sent or received for ${streamLimits.idleMs / 60_000} minutes`),
+          ),
+        );
       } else timer = clock.setTimeout(look, streamLimits.idleLookMs);
     };
     timer = clock.setTimeout(look, streamLimits.idleLookMs);
@@ -259,7 +289,8 @@ class Streaming implements StreamingServer {
       this.#http.close(() => resolve());
     });
     const sessions = [...this.#sessions];
-    for (const { controller } of sessions) controller.abort(new FaultError(fault('notReady', 'troupe is stopping')));
+    for (const { controller } of sessions)
+      controller.abort(new FaultError(fault('notReady', 'troupe is stopping')));
     await new Promise<void>((resolve) => {
       const timer = clock.setTimeout(resolve, streamLimits.closeMs);
       void Promise.all(sessions.map(({ done }) => done)).then(() => {
@@ -275,7 +306,10 @@ class Streaming implements StreamingServer {
 
 /** Ports of the query, as `port=80&port=443` or `port=80,443`; undefined when one is none. */
 function queryPortsOf(query: URLSearchParams): readonly number[] | undefined {
-  const ports = query.getAll('port').flatMap((text) => text.split(',')).map(parsePort);
+  const ports = query
+    .getAll('port')
+    .flatMap((text) => text.split(','))
+    .map(parsePort);
   return ports.every((port) => port !== undefined) ? ports : undefined;
 }
 
@@ -286,7 +320,11 @@ function switching(request: IncomingMessage, protocol: Protocol): string {
     if (protocol.name !== '') lines.push(`X-Stream-Protocol-Version: ${protocol.name}`);
   } else {
     const key = request.headers['sec-websocket-key'] ?? '';
-    lines.push('Upgrade: websocket', `Sec-WebSocket-Accept: ${acceptKey(key)}`, `Sec-WebSocket-Protocol: ${protocol.name}`);
+    lines.push(
+      'Upgrade: websocket',
+      `Sec-WebSocket-Accept: ${acceptKey(key)}`,
+      `Sec-WebSocket-Protocol: ${protocol.name}`,
+    );
   }
   return `${lines.join('\r\n')}\r\n\r\n`;
 }

@@ -45,7 +45,10 @@ export class SessionRoom {
   }
 
   #hasRoom({ target, namespace, bytes }: OpenSession): boolean {
-    const { sessions: ofNamespace, bytes: bytesOfNamespace } = this.#byNamespace.get(namespace) ?? { sessions: 0, bytes: 0 };
+    const { sessions: ofNamespace, bytes: bytesOfNamespace } = this.#byNamespace.get(namespace) ?? {
+      sessions: 0,
+      bytes: 0,
+    };
     return (
       this.#sessions < streamLimits.sessions &&
       (this.#byTarget.get(target) ?? 0) < streamLimits.sessionsPerTarget &&

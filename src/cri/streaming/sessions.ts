@@ -72,11 +72,17 @@ async function serveCommand(
   const client = { transport: upgraded.transport, head: upgraded.head, wanted: request, clock, onGone };
   let channels: CommandChannels;
   if (protocol.over === 'spdy') channels = await spdyCommand({ ...client, version: protocol.version });
-  else if (protocol.over === 'websocket') channels = await wsCommand({ ...client, version: protocol.version, isBase64: protocol.isBase64 });
+  else if (protocol.over === 'websocket')
+    channels = await wsCommand({ ...client, version: protocol.version, isBase64: protocol.isBase64 });
   else return fail('bug', `serve ${request.kind}: in protocol ${protocol.name}`);
   // what an exec runs must not outlive the container, however slowly it is read
   const isReading = (): boolean => request.kind === 'attach' && upgraded.transport.writableLength > 0;
-  const end = await runCommand(options, request, { streams: channels.streams, isReading, onArgvRead: () => upgraded.onArgvRead() }, controller);
+  const end = await runCommand(
+    options,
+    request,
+    { streams: channels.streams, isReading, onArgvRead: () => upgraded.onArgvRead() },
+    controller,
+  );
   options.log.debug({ kind: request.kind, id: request.id, end }, 'a stream has ended');
   await channels.finish(end);
 }
@@ -84,7 +90,11 @@ async function serveCommand(
 async function runCommand(
   { directory, activity, streams, clock }: SessionOptions,
   request: CommandRequest,
-  { streams: client, isReading, onArgvRead }: { readonly streams: ClientStreams; isReading(): boolean; onArgvRead(): void },
+  {
+    streams: client,
+    isReading,
+    onArgvRead,
+  }: { readonly streams: ClientStreams; isReading(): boolean; onArgvRead(): void },
   controller: AbortController,
 ): Promise<CommandEnd> {
   let stopWatching = (): void => undefined;
@@ -92,15 +102,25 @@ async function runCommand(
     const view = runningContainer(directory, request);
     const { id, handler, spec, init } = view;
     stopWatching = endWithContainer({ directory, clock }, view, controller, isReading);
-    return await activity.run(view.address, request.kind, actorLimits.graceMaxMs, controller.signal, async (fx): Promise<CommandEnd> => {
-      if (request.kind === 'attach') {
-        await streams.attach({ id, handler, spec }, client, fx);
-        return { kind: 'detached' };
-      }
-      const { argv, tty } = request;
-      const { exitCode } = await streams.exec({ id, handler, spec, init, argv, tty, onArgvRead }, client, fx);
-      return { kind: 'exited', exitCode };
-    });
+    return await activity.run(
+      view.address,
+      request.kind,
+      actorLimits.graceMaxMs,
+      controller.signal,
+      async (fx): Promise<CommandEnd> => {
+        if (request.kind === 'attach') {
+          await streams.attach({ id, handler, spec }, client, fx);
+          return { kind: 'detached' };
+        }
+        const { argv, tty } = request;
+        const { exitCode } = await streams.exec(
+          { id, handler, spec, init, argv, tty, onArgvRead },
+          client,
+          fx,
+        );
+        return { kind: 'exited', exitCode };
+      },
+    );
   } catch (error) {
     return { kind: 'failed', fault: toFault(error) };
   } finally {
@@ -114,7 +134,8 @@ type Running = ContainerView & { readonly init: NonNullable<ContainerView['init'
 /** It may have ended since the RPC. */
 function runningContainer(directory: SessionOptions['directory'], { kind, id }: CommandRequest): Running {
   const view = directory.container(id);
-  if (view === undefined || !view.listed) return fail('notFound', `${kind} ${id}: no such container`, { subject: id });
+  if (view === undefined || !view.listed)
+    return fail('notFound', `${kind} ${id}: no such container`, { subject: id });
   const { init } = view;
   if (!isAlive(view) || init === undefined) {
     return fail('wrongState', `${kind} ${id}: the container is ${view.path}, not running`, { subject: id });
@@ -161,7 +182,10 @@ async function serveForward(
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
   const view = directory.sandbox(request.id);
-  const stopWatching = view === undefined ? (): void => undefined : endWithSandbox(directory, view.address, request.id, controller);
+  const stopWatching =
+    view === undefined
+      ? (): void => undefined
+      : endWithSandbox(directory, view.address, request.id, controller);
   const onGone = (why: Fault): void => controller.abort(new FaultError(why));
   const dial = (port: number): Promise<PortConnection> => dialFor(options, request, port, signal);
   const session = openForward(request, upgraded, { clock, dial, onGone });
@@ -170,18 +194,30 @@ async function serveForward(
   await session.close();
 }
 
-function endWithSandbox(directory: SessionOptions['directory'], address: string, id: string, controller: AbortController): () => void {
+function endWithSandbox(
+  directory: SessionOptions['directory'],
+  address: string,
+  id: string,
+  controller: AbortController,
+): () => void {
   return directory.listen(address, (now, gone) => {
     if (!gone && now.kind === 'sandbox' && now.ready) return;
     controller.abort(new FaultError(fault('cancelled', `sandbox ${id} has ended`, { subject: id })));
   });
 }
 
-function dialFor({ directory, activity, streams }: SessionOptions, { id }: ForwardRequest, port: number, signal: AbortSignal): Promise<PortConnection> {
+function dialFor(
+  { directory, activity, streams }: SessionOptions,
+  { id }: ForwardRequest,
+  port: number,
+  signal: AbortSignal,
+): Promise<PortConnection> {
   const view = directory.sandbox(id);
   const attempted = `forward port ${port} of sandbox ${id}`;
-  if (view === undefined || !view.listed) return fail('notFound', `${attempted}: no such sandbox`, { subject: id });
-  if (!view.ready) return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
+  if (view === undefined || !view.listed)
+    return fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+  if (!view.ready)
+    return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
   const { network } = view.spec.namespaces;
   return activity.run(view.address, 'portForward', 3 * streamLimits.dialMs, signal, async (fx) => {
     const connection = await streams.dial({ sandboxId: id, network, port }, fx);
@@ -217,7 +253,11 @@ interface ForwardParts {
   onGone(why: Fault): void;
 }
 
-function openForward(request: ForwardRequest, upgraded: Upgraded, parts: ForwardParts): { close(): Promise<void> } {
+function openForward(
+  request: ForwardRequest,
+  upgraded: Upgraded,
+  parts: ForwardParts,
+): { close(): Promise<void> } {
   const { transport, head, protocol, claim } = upgraded;
   const { ports } = request;
   if (protocol.over === 'spdy') return spdyForward({ transport, head, ports, claim, ...parts });
@@ -226,5 +266,12 @@ function openForward(request: ForwardRequest, upgraded: Upgraded, parts: Forward
     return spdyForward({ transport: inner, head: Buffer.alloc(0), ports, claim, ...parts });
   }
   const wanted = ports.length > 0 ? ports : upgraded.queryPorts;
-  return wsForward({ transport, head, isBase64: protocol.isBase64, ports: wanted, ...parts, dial: claiming(parts.dial, claim) });
+  return wsForward({
+    transport,
+    head,
+    isBase64: protocol.isBase64,
+    ports: wanted,
+    ...parts,
+    dial: claiming(parts.dial, claim),
+  });
 }

@@ -53,7 +53,9 @@ export async function spdyCommand(client: CommandClient): Promise<CommandChannel
   });
   const timer = clock.setTimeout(() => {
     const missing = roles.filter((role) => !found.has(role)).join(', ');
-    reject(new FaultError(fault('timedOut', `wait for the client's streams: not opened in time: ${missing}`)));
+    reject(
+      new FaultError(fault('timedOut', `wait for the client's streams: not opened in time: ${missing}`)),
+    );
   }, streamLimits.setupMs);
   try {
     await complete;
@@ -66,7 +68,12 @@ export async function spdyCommand(client: CommandClient): Promise<CommandChannel
   return channels(session, found, version, clock);
 }
 
-function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, version: CommandVersion, clock: ClockPort): CommandChannels {
+function channels(
+  session: SpdySession,
+  found: ReadonlyMap<string, SpdyStream>,
+  version: CommandVersion,
+  clock: ClockPort,
+): CommandChannels {
   const resizes = new Resizes();
   const resize = found.get('resize');
   if (resize !== undefined) void readSizes(resize, resizes);
@@ -86,7 +93,8 @@ function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, 
       for (const output of outputs) output?.end();
       const bytes = statusBytes(end, version);
       const isPatient = end.kind !== 'failed';
-      if (bytes.length > 0) await upTo(clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, error.write(bytes));
+      if (bytes.length > 0)
+        await upTo(clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, error.write(bytes));
       error.end();
       await session.close(isPatient);
     },

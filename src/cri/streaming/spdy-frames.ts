@@ -8,7 +8,12 @@ import { streamLimits } from '../../base/limits.ts';
 
 export type SpdyFrame =
   | { readonly kind: 'data'; readonly streamId: number; readonly bytes: Uint8Array; readonly fin: boolean }
-  | { readonly kind: 'synStream'; readonly streamId: number; readonly fin: boolean; readonly block: Uint8Array }
+  | {
+      readonly kind: 'synStream';
+      readonly streamId: number;
+      readonly fin: boolean;
+      readonly block: Uint8Array;
+    }
   /** SYN_REPLY and HEADERS: of no use to a server, but the compression's state runs through all header blocks. */
   | { readonly kind: 'headers'; readonly streamId: number; readonly fin: boolean; readonly block: Uint8Array }
   | { readonly kind: 'reset'; readonly streamId: number; readonly status: number }
@@ -20,7 +25,16 @@ export type SpdyFrame =
 const VERSION = 3;
 const HEAD_BYTES = 8;
 const FLAG_FIN = 0x01;
-const TYPE = { synStream: 1, synReply: 2, reset: 3, settings: 4, ping: 6, goAway: 7, headers: 8, windowUpdate: 9 } as const;
+const TYPE = {
+  synStream: 1,
+  synReply: 2,
+  reset: 3,
+  settings: 4,
+  ping: 6,
+  goAway: 7,
+  headers: 8,
+  windowUpdate: 9,
+} as const;
 /** SETTINGS_INITIAL_WINDOW_SIZE. */
 const INITIAL_WINDOW = 7;
 const ID_MASK = 0x7fffffff;
@@ -80,7 +94,11 @@ export class SpdyParser {
       if (((first >>> 16) & 0x7fff) !== VERSION) broken(`version ${(first >>> 16) & 0x7fff}`);
       if (length > streamLimits.spdyControlBytes) broken(`a control frame of ${length} bytes`);
       if (this.#bytes.size < HEAD_BYTES + length) return undefined;
-      const frame = control(first & 0xffff, flags, bufferOf(this.#bytes.take(HEAD_BYTES + length)).subarray(HEAD_BYTES));
+      const frame = control(
+        first & 0xffff,
+        flags,
+        bufferOf(this.#bytes.take(HEAD_BYTES + length)).subarray(HEAD_BYTES),
+      );
       if (frame !== undefined) return frame;
     }
   }
@@ -136,7 +154,8 @@ function initialWindow(body: Buffer, word: (at: number) => number): number | und
   const count = word(0);
   if (body.length !== 4 + count * 8) broken(`SETTINGS of ${body.length} bytes with ${count} entries`);
   let found: number | undefined;
-  for (let at = 4; at < body.length; at += 8) if ((word(at) & 0xffffff) === INITIAL_WINDOW) found = word(at + 4) & ID_MASK;
+  for (let at = 4; at < body.length; at += 8)
+    if ((word(at) & 0xffffff) === INITIAL_WINDOW) found = word(at + 4) & ID_MASK;
   return found;
 }
 
@@ -161,7 +180,11 @@ export function dataHead(streamId: number, length: number, fin: boolean): Buffer
 
 /** A new stream, for clients. */
 export function synStreamFrame(streamId: number, block: Uint8Array, fin: boolean): Buffer {
-  return controlFrame(TYPE.synStream, fin ? FLAG_FIN : 0, Buffer.concat([words(streamId, 0), Buffer.alloc(2), block]));
+  return controlFrame(
+    TYPE.synStream,
+    fin ? FLAG_FIN : 0,
+    Buffer.concat([words(streamId, 0), Buffer.alloc(2), block]),
+  );
 }
 
 export function synReplyFrame(streamId: number, block: Uint8Array): Buffer {

@@ -25,7 +25,8 @@ export function parseHeaders(block: Buffer): SpdyHeaders {
     return block.toString('utf8', at - length, at);
   };
   const count = word();
-  if (count > streamLimits.spdyHeaderNames) broken(`${count} names, more than ${streamLimits.spdyHeaderNames}`);
+  if (count > streamLimits.spdyHeaderNames)
+    broken(`${count} names, more than ${streamLimits.spdyHeaderNames}`);
   for (let index = 0; index < count; index += 1) {
     const name = text().toLowerCase();
     if (name === '' || headers.has(name)) broken('a name is empty or there twice');
@@ -106,7 +107,12 @@ export class HeaderCodec {
   );
   // a small window: the dictionary fits in, and a session has some ten blocks
   readonly #deflate = new Codec(
-    createDeflate({ dictionary: SPDY_DICTIONARY, flush: constants.Z_SYNC_FLUSH, windowBits: 11, memLevel: 1 }),
+    createDeflate({
+      dictionary: SPDY_DICTIONARY,
+      flush: constants.Z_SYNC_FLUSH,
+      windowBits: 11,
+      memLevel: 1,
+    }),
     streamLimits.spdyHeaderBytes,
   );
 

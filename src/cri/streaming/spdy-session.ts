@@ -10,7 +10,15 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { RESET, SpdyParser, goAwayFrame, pingFrame, resetFrame, synReplyFrame, windowUpdateFrame } from './spdy-frames.ts';
+import {
+  RESET,
+  SpdyParser,
+  goAwayFrame,
+  pingFrame,
+  resetFrame,
+  synReplyFrame,
+  windowUpdateFrame,
+} from './spdy-frames.ts';
 import type { SpdyFrame } from './spdy-frames.ts';
 import { HeaderCodec } from './spdy-headers.ts';
 import { SpdyStream, Window } from './spdy-stream.ts';
@@ -97,7 +105,9 @@ export class SpdySession {
       case 'headers':
         return this.#headers(frame);
       case 'reset':
-        return this.#streams.get(frame.streamId)?.wasReset(new FaultError(fault('cancelled', 'the client has reset the stream')));
+        return this.#streams
+          .get(frame.streamId)
+          ?.wasReset(new FaultError(fault('cancelled', 'the client has reset the stream')));
       case 'ping':
         // odd ones are the client's own; even ones answer the probes of the intake
         if (frame.id % 2 === 1) this.#channel.outbox.send(pingFrame(frame.id));
@@ -114,7 +124,8 @@ export class SpdySession {
   #data(streamId: number, bytes: Uint8Array, fin: boolean): void {
     const stream = this.#streams.get(streamId);
     if (stream !== undefined) return stream.came(bytes, fin);
-    if (streamId > this.#lastStreamId) fail('invalidRequest', `read a SPDY frame: data for stream ${streamId}, which was not opened`);
+    if (streamId > this.#lastStreamId)
+      fail('invalidRequest', `read a SPDY frame: data for stream ${streamId}, which was not opened`);
     // of a stream that has ended meanwhile
     if (bytes.length > 0) this.#channel.outbox.send(windowUpdateFrame(0, bytes.length));
   }
@@ -124,7 +135,8 @@ export class SpdySession {
     if (frame.kind === 'settings') {
       if (frame.initialWindow === undefined) return;
       this.#windowChanges += 1;
-      if (this.#windowChanges > streamLimits.spdyWindowChanges) fail('invalidRequest', 'read SPDY settings: the initial window changed too often');
+      if (this.#windowChanges > streamLimits.spdyWindowChanges)
+        fail('invalidRequest', 'read SPDY settings: the initial window changed too often');
       const more = frame.initialWindow - this.#initialWindow;
       this.#initialWindow = frame.initialWindow;
       window.isEnforced = true;
@@ -157,7 +169,8 @@ export class SpdySession {
       return;
     }
     const stream = new SpdyStream(streamId, headers, this.#channel);
-    if (this.#initialWindow !== streamLimits.spdyWindowBytes) stream.grow(this.#initialWindow - streamLimits.spdyWindowBytes);
+    if (this.#initialWindow !== streamLimits.spdyWindowBytes)
+      stream.grow(this.#initialWindow - streamLimits.spdyWindowBytes);
     this.#streams.set(streamId, stream);
     this.#channel.outbox.send(synReplyFrame(streamId, await this.#codec.encode(new Map())));
     if (frame.fin) stream.came(Buffer.alloc(0), true);

@@ -74,7 +74,10 @@ export class SpdyStream implements ByteSink {
     if (this.#unannounced < streamLimits.spdyWindowBytes / 2) return;
     const isOpen = !this.#isReset && !this.source.ended;
     // in one write: two cost a client's bulk data a quarter of the time
-    outbox.send(...(isOpen ? [windowUpdateFrame(this.id, this.#unannounced)] : []), windowUpdateFrame(0, this.#unannounced));
+    outbox.send(
+      ...(isOpen ? [windowUpdateFrame(this.id, this.#unannounced)] : []),
+      windowUpdateFrame(0, this.#unannounced),
+    );
     this.#unannounced = 0;
   }
 
@@ -92,7 +95,7 @@ export class SpdyStream implements ByteSink {
 
   async write(bytes: Uint8Array): Promise<void> {
     const { outbox } = this.#channel;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const part = bytes.subarray(at, at + (await this.#take(bytes.length - at)));
       at += part.length;
       await outbox.write(dataHead(this.id, part.length, false), part);
@@ -180,5 +183,10 @@ export class SpdyStream implements ByteSink {
 /** A stream may have 64 KiB of headers, and a session thousands of streams: what means nothing here is not kept. */
 function headersOfUse(headers: SpdyHeaders): SpdyHeaders {
   const kept = ['streamtype', 'port', 'requestid'].map((name) => [name, headers.get(name)] as const);
-  return new Map(kept.filter((one): one is readonly [string, string] => one[1] !== undefined && one[1].length <= streamLimits.spdyHeaderChars));
+  return new Map(
+    kept.filter(
+      (one): one is readonly [string, string] =>
+        one[1] !== undefined && one[1].length <= streamLimits.spdyHeaderChars,
+    ),
+  );
 }

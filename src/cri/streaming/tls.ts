@@ -31,10 +31,21 @@ export class TlsKeeper {
   }
 
   /** The options of `https.createServer`. Rejects when a file can't be read. */
-  async options(): Promise<Pems & { readonly minVersion: 'TLSv1.2'; readonly requestCert: boolean; readonly rejectUnauthorized: boolean }> {
+  async options(): Promise<
+    Pems & {
+      readonly minVersion: 'TLSv1.2';
+      readonly requestCert: boolean;
+      readonly rejectUnauthorized: boolean;
+    }
+  > {
     this.#seen = await this.#look();
     const withClients = this.#files.clientCa !== '';
-    return { ...(await this.#read()), minVersion: 'TLSv1.2', requestCert: withClients, rejectUnauthorized: withClients };
+    return {
+      ...(await this.#read()),
+      minVersion: 'TLSv1.2',
+      requestCert: withClients,
+      rejectUnauthorized: withClients,
+    };
   }
 
   /** Takes new files for connections to come; what can't be used leaves the old ones in force. Never rejects. */
@@ -47,7 +58,10 @@ export class TlsKeeper {
       this.#seen = now;
       this.#log.info({ cert: this.#files.cert }, 'streaming: new certificate taken');
     } catch (error) {
-      this.#log.warn({ cert: this.#files.cert, fault: toFault(error) }, 'streaming: the changed certificate can not be used');
+      this.#log.warn(
+        { cert: this.#files.cert, fault: toFault(error) },
+        'streaming: the changed certificate can not be used',
+      );
     }
   }
 
@@ -73,7 +87,8 @@ async function readPem(path: string): Promise<Buffer> {
   try {
     const found = await file.stat();
     const { pemBytes } = streamLimits;
-    if (!found.isFile() || found.size > pemBytes) fail('outside', `read ${path}: not a regular file of at most ${pemBytes} bytes`, { subject: path });
+    if (!found.isFile() || found.size > pemBytes)
+      fail('outside', `read ${path}: not a regular file of at most ${pemBytes} bytes`, { subject: path });
     const { buffer, bytesRead } = await file.read(Buffer.alloc(pemBytes), 0, pemBytes, 0);
     return buffer.subarray(0, bytesRead);
   } finally {

@@ -51,15 +51,26 @@ export class TokenTable {
     const { count, bytes: waiting } = this.#byNamespace.get(namespace) ?? { count: 0, bytes: 0 };
     const { tokens, tokenRequestBytes, tokensPerNamespace, tokenRequestBytesPerNamespace } = streamLimits;
     if (this.#entries.size >= tokens || this.#bytes + bytes > tokenRequestBytes) {
-      this.#refuse(request, `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`);
+      this.#refuse(
+        request,
+        `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`,
+      );
     }
     if (count >= tokensPerNamespace || waiting + bytes > tokenRequestBytesPerNamespace) {
-      this.#refuse(request, `${count} URLs of its namespace with requests of ${waiting} bytes wait to be used`);
+      this.#refuse(
+        request,
+        `${count} URLs of its namespace with requests of ${waiting} bytes wait to be used`,
+      );
     }
     this.#bytes += bytes;
     this.#byNamespace.set(namespace, { count: count + 1, bytes: waiting + bytes });
     const token = this.#random.token(streamLimits.tokenBytes);
-    this.#entries.set(digest(token), { request, namespace, bytes, untilMs: this.#clock.monoMs() + streamLimits.tokenMs });
+    this.#entries.set(digest(token), {
+      request,
+      namespace,
+      bytes,
+      untilMs: this.#clock.monoMs() + streamLimits.tokenMs,
+    });
     return token;
   }
 

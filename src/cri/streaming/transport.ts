@@ -48,7 +48,8 @@ export class Outbox {
 
   /** Hands all that waits to the transport, which is about to be ended. */
   flush(): void {
-    for (let bytes = this.#waiting.shift(); bytes !== undefined; bytes = this.#waiting.shift()) this.#write([bytes]);
+    for (let bytes = this.#waiting.shift(); bytes !== undefined; bytes = this.#waiting.shift())
+      this.#write([bytes]);
   }
 
   #put(parts: readonly Uint8Array[]): boolean {
@@ -67,7 +68,8 @@ export class Outbox {
     if (bytes === 0) return;
     this.#isWriting = true;
     transport.cork();
-    for (const [at, part] of parts.entries()) transport.write(part, at === parts.length - 1 ? () => this.#wrote(bytes) : undefined);
+    for (const [at, part] of parts.entries())
+      transport.write(part, at === parts.length - 1 ? () => this.#wrote(bytes) : undefined);
     transport.uncork();
   }
 
@@ -99,7 +101,8 @@ function sizeOf(parts: readonly Uint8Array[]): number {
  */
 export function readNoFurther(transport: Duplex): void {
   const state: unknown = Reflect.get(transport, '_readableState');
-  if (typeof state === 'object' && state !== null) Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);
+  if (typeof state === 'object' && state !== null)
+    Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);
 }
 
 /** Bytes of probes so far, which are ours and not the session's. */

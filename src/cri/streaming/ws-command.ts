@@ -32,7 +32,10 @@ export interface WsCommandClient {
 }
 
 /** Channel and bytes of a message; undefined for one that names no channel or is no base64. */
-export function parseMessage(bytes: Buffer, isBase64: boolean): { readonly channel: number; readonly data: Buffer } | undefined {
+export function parseMessage(
+  bytes: Buffer,
+  isBase64: boolean,
+): { readonly channel: number; readonly data: Buffer } | undefined {
   const [first] = bytes;
   if (first === undefined) return undefined;
   if (!isBase64) return { channel: first, data: bytes.subarray(1) };
@@ -42,7 +45,9 @@ export function parseMessage(bytes: Buffer, isBase64: boolean): { readonly chann
 }
 
 /** Reads a connection's messages, whole or in pieces: each piece with the channel that its message began with. */
-export function channelReader(isBase64: boolean): (bytes: Buffer, isContinued: boolean) => ReturnType<typeof parseMessage> {
+export function channelReader(
+  isBase64: boolean,
+): (bytes: Buffer, isContinued: boolean) => ReturnType<typeof parseMessage> {
   let channel: number | undefined;
   return (bytes, isContinued) => {
     if (isContinued) return channel === undefined ? undefined : { channel, data: bytes };
@@ -57,7 +62,9 @@ export function channelSink(connection: WsConnection, channel: number, isBase64:
   const mark = Buffer.from(isBase64 ? String(channel) : [channel]);
   return {
     write: (bytes) =>
-      isBase64 ? connection.write(true, mark, Buffer.from(Buffer.from(bytes).toString('base64'))) : connection.write(false, mark, bytes),
+      isBase64
+        ? connection.write(true, mark, Buffer.from(Buffer.from(bytes).toString('base64')))
+        : connection.write(false, mark, bytes),
     // there is no half-close in this direction: the close of the connection ends all channels
     end: () => undefined,
   };
@@ -93,11 +100,17 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
   // tells clients that wait for a first message that the session stands
   await (stdout ?? stderr ?? status).write(Buffer.alloc(0)).catch(() => undefined);
   return {
-    streams: { stdin, stdout, stderr, onResize: (listener) => resizes.onResize(pacedSizes(client.clock, listener)) },
+    streams: {
+      stdin,
+      stdout,
+      stderr,
+      onResize: (listener) => resizes.onResize(pacedSizes(client.clock, listener)),
+    },
     async finish(end): Promise<void> {
       const bytes = statusBytes(end, version);
       const isPatient = end.kind !== 'failed';
-      if (bytes.length > 0) await upTo(client.clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, status.write(bytes));
+      if (bytes.length > 0)
+        await upTo(client.clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, status.write(bytes));
       await connection.close(CLOSE.normal, '', isPatient);
     },
   };

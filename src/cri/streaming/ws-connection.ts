@@ -47,7 +47,11 @@ export class WsConnection {
     this.share = shareOf(transport);
     this.#clock = clock;
     this.#outbox = new Outbox(transport);
-    this.intake = new Intake(transport, clock, () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)));
+    this.intake = new Intake(
+      transport,
+      clock,
+      () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)),
+    );
     this.#head = head;
     readNoFurther(transport);
     transport.on('error', () => undefined);
@@ -77,7 +81,8 @@ export class WsConnection {
   #message(message: WsMessage): void {
     if (this.#isClosed) return;
     if (message.kind === 'message') this.#events?.onMessage(message.bytes, message.isContinued === true);
-    else if (message.kind === 'ping') this.#outbox.send(frameHead(OPCODE.pong, message.bytes.length), message.bytes);
+    else if (message.kind === 'ping')
+      this.#outbox.send(frameHead(OPCODE.pong, message.bytes.length), message.bytes);
     else if (message.kind === 'close') {
       void this.close(message.code === 1005 ? CLOSE.normal : message.code, '');
       this.#closed(fault('cancelled', 'the client has closed the connection'));

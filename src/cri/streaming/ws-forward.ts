@@ -35,7 +35,8 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
   connection.listen({
     onMessage(bytes, isContinued): void {
       const message = read(bytes, isContinued);
-      const source = message === undefined || message.channel % 2 === 1 ? undefined : sources[message.channel / 2];
+      const source =
+        message === undefined || message.channel % 2 === 1 ? undefined : sources[message.channel / 2];
       if (message === undefined || source === undefined) return;
       connection.intake.came(message.data.length);
       source.push(message.data);
@@ -48,7 +49,10 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
     },
   });
   const all = client.ports.map(async (port, index) => {
-    const [sink, error] = [channelSink(connection, 2 * index, isBase64), channelSink(connection, 2 * index + 1, isBase64)];
+    const [sink, error] = [
+      channelSink(connection, 2 * index, isBase64),
+      channelSink(connection, 2 * index + 1, isBase64),
+    ];
     const mark = Buffer.from([port & 0xff, port >>> 8]);
     await Promise.all([sink.write(mark), error.write(mark)]);
     const source = sources[index] ?? new ByteQueue();

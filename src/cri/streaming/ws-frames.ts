@@ -10,7 +10,12 @@ export const CLOSE = { normal: 1000, protocolError: 1002, tooBig: 1009, internal
 
 export type WsMessage =
   /** A whole message, whatever number of frames it came in; from a parser that hands pieces on, a piece. */
-  | { readonly kind: 'message'; readonly isText: boolean; readonly bytes: Buffer; /** Not the first piece of its message. */ readonly isContinued?: true }
+  | {
+      readonly kind: 'message';
+      readonly isText: boolean;
+      readonly bytes: Buffer;
+      /** Not the first piece of its message. */ readonly isContinued?: true;
+    }
   | { readonly kind: 'ping'; readonly bytes: Buffer }
   | { readonly kind: 'pong' }
   | { readonly kind: 'close'; readonly code: number };
@@ -101,9 +106,11 @@ export class WsParser {
     const short = second & 0x7f;
     const extra = short === 127 ? 8 : short === 126 ? 2 : 0;
     const headBytes = 2 + extra + 4;
-    if (opcode >= OPCODE.close && (short > CONTROL_BYTES || !fin)) broken('a control frame is too long or in parts');
+    if (opcode >= OPCODE.close && (short > CONTROL_BYTES || !fin))
+      broken('a control frame is too long or in parts');
     if (bytes.length < headBytes) return undefined;
-    const payloadBytes = extra === 0 ? short : extra === 2 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+    const payloadBytes =
+      extra === 0 ? short : extra === 2 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
     const before = opcode === OPCODE.continuation ? (this.#message?.size ?? 0) : 0;
     const most = this.#inPieces ? streamLimits.webSocketStreamedBytes : streamLimits.webSocketMessageBytes;
     if (before + payloadBytes > most) fail('exhausted', `read a WebSocket message: more than ${most} bytes`);
@@ -123,7 +130,12 @@ export class WsParser {
     if (opcode === OPCODE.continuation) return this.#message ?? broken('a continuation of nothing');
     if (opcode !== OPCODE.text && opcode !== OPCODE.binary) broken(`opcode ${opcode}`);
     if (this.#message !== undefined) broken('a message begins inside another');
-    const begun: Begun = { isText: opcode === OPCODE.text, parts: new ByteBlocks('read a WebSocket message', streamLimits.webSocketMessageBytes), size: 0, hasBegun: false };
+    const begun: Begun = {
+      isText: opcode === OPCODE.text,
+      parts: new ByteBlocks('read a WebSocket message', streamLimits.webSocketMessageBytes),
+      size: 0,
+      hasBegun: false,
+    };
     this.#message = begun;
     return begun;
   }

@@ -14,7 +14,9 @@ export function translated<T>(rpc: string, translate: () => T): T {
   try {
     return translate();
   } catch (thrown) {
-    throw thrown instanceof FaultError && thrown.fault.kind !== 'outside' ? new FaultError(toFault(thrown, rpc)) : thrown;
+    throw thrown instanceof FaultError && thrown.fault.kind !== 'outside'
+      ? new FaultError(toFault(thrown, rpc))
+      : thrown;
   }
 }
 
@@ -66,7 +68,10 @@ export function path(field: string, value: string): string {
   text(field, value, requestLimits.pathBytes);
   for (const part of value.split('/')) {
     if (part === '..') refuse(field, `${quoted(value)} contains ..`);
-    if (part.length > requestLimits.pathComponentBytes || utf8Bytes(part) > requestLimits.pathComponentBytes) {
+    if (
+      part.length > requestLimits.pathComponentBytes ||
+      utf8Bytes(part) > requestLimits.pathComponentBytes
+    ) {
       refuse(field, `a component is longer than ${requestLimits.pathComponentBytes} bytes`);
     }
   }
@@ -107,7 +112,8 @@ export function word<W extends string>(field: string, value: number, words: Read
  */
 export function stringMap(field: string, map: { readonly [key: string]: string }): StringMap {
   const entries = Object.entries(map);
-  if (entries.length > requestLimits.mapEntries) refuse(field, `${entries.length} entries, more than ${requestLimits.mapEntries}`);
+  if (entries.length > requestLimits.mapEntries)
+    refuse(field, `${entries.length} entries, more than ${requestLimits.mapEntries}`);
   const copy = Object.create(null) as Record<string, string>;
   let bytes = 0;
   for (const [key, value] of entries) {
@@ -116,6 +122,7 @@ export function stringMap(field: string, map: { readonly [key: string]: string }
     bytes += utf8Bytes(key) + utf8Bytes(value);
     copy[key] = value;
   }
-  if (bytes > requestLimits.mapBytes) refuse(field, `${bytes} bytes together, more than ${requestLimits.mapBytes}`);
+  if (bytes > requestLimits.mapBytes)
+    refuse(field, `${bytes} bytes together, more than ${requestLimits.mapBytes}`);
   return copy;
 }

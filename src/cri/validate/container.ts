@@ -1,10 +1,32 @@
 /** ContainerConfig → ContainerSpec. Pure: the sandbox and the image are looked up by the caller. */
-import type { ContainerSecurity, ContainerSpec, EnvVar, Namespaces, SandboxSpec } from '../../actors/ports/specs.ts';
+import type {
+  ContainerSecurity,
+  ContainerSpec,
+  EnvVar,
+  Namespaces,
+  SandboxSpec,
+} from '../../actors/ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { requestLimits } from '../../base/limits.ts';
-import type { ContainerConfig, KeyValue, LinuxContainerSecurityContext } from '../../gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerConfig,
+  KeyValue,
+  LinuxContainerSecurityContext,
+} from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
-import { absolutePath, each, line, path, quoted, refuse, required, stringMap, text, unset, utf8Bytes } from './check.ts';
+import {
+  absolutePath,
+  each,
+  line,
+  path,
+  quoted,
+  refuse,
+  required,
+  stringMap,
+  text,
+  unset,
+  utf8Bytes,
+} from './check.ts';
 import { cdiDevices } from './cdi.ts';
 import { devices, mounts } from './mounts.ts';
 import { containerNamespaces } from './namespaces.ts';
@@ -28,7 +50,10 @@ export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
 }
 
 /** What CreateContainer asks for. Throws `invalidRequest` with the field's name. */
-export function containerSpec(config: ContainerConfig | undefined, around: ContainerSurroundings): ContainerSpec {
+export function containerSpec(
+  config: ContainerConfig | undefined,
+  around: ContainerSurroundings,
+): ContainerSpec {
   if (config === undefined) return refuse('config', 'is missing');
   unset('config.windows', config.windows === undefined, 'Windows is');
   const { metadata, linux } = config;
@@ -36,11 +61,23 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
   const parsed = {
     key: {
       sandboxId: around.sandboxId,
-      name: line('config.metadata.name', required('config.metadata.name', metadata.name), requestLimits.nameBytes),
+      name: line(
+        'config.metadata.name',
+        required('config.metadata.name', metadata.name),
+        requestLimits.nameBytes,
+      ),
       attempt: metadata.attempt,
     },
-    imageRequested: line('config.image.image', required('config.image.image', config.image?.image ?? ''), requestLimits.imageBytes),
-    imageUserSpecified: line('config.image.user_specified_image', config.image?.userSpecifiedImage ?? '', requestLimits.imageBytes),
+    imageRequested: line(
+      'config.image.image',
+      required('config.image.image', config.image?.image ?? ''),
+      requestLimits.imageBytes,
+    ),
+    imageUserSpecified: line(
+      'config.image.user_specified_image',
+      config.image?.userSpecifiedImage ?? '',
+      requestLimits.imageBytes,
+    ),
     command: words('config.command', config.command),
     args: words('config.args', config.args),
     workingDir: config.workingDir === '' ? '' : absolutePath('config.working_dir', config.workingDir),
@@ -63,8 +100,15 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
   return { ...parsed, imageId: around.findImage(parsed.imageRequested) };
 }
 
-function label(context: LinuxContainerSecurityContext | undefined, { selinuxEnabled }: HostPolicy): Pick<ContainerSpec, 'selinux'> {
-  const selinux = selinuxOptions('config.linux.security_context.selinux_options', context?.selinuxOptions, selinuxEnabled);
+function label(
+  context: LinuxContainerSecurityContext | undefined,
+  { selinuxEnabled }: HostPolicy,
+): Pick<ContainerSpec, 'selinux'> {
+  const selinux = selinuxOptions(
+    'config.linux.security_context.selinux_options',
+    context?.selinuxOptions,
+    selinuxEnabled,
+  );
   return selinux === undefined ? {} : { selinux };
 }
 
@@ -85,7 +129,9 @@ export function words(field: string, items: readonly string[]): readonly string[
     },
     requestLimits.arguments,
   );
-  return bytes > requestLimits.argumentsBytes ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`) : checked;
+  return bytes > requestLimits.argumentsBytes
+    ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`)
+    : checked;
 }
 
 function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
@@ -102,13 +148,19 @@ function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
     },
     requestLimits.arguments,
   );
-  return bytes > requestLimits.argumentsBytes ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`) : checked;
+  return bytes > requestLimits.argumentsBytes
+    ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`)
+    : checked;
 }
 
 /** The value is never repeated in a message: it may be a secret. */
 function variableValue(field: string, name: string, bytes: Uint8Array): string {
   const room = requestLimits.argumentBytes - utf8Bytes(name) - 1;
-  const tooLong = (): never => refuse(field, `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`);
+  const tooLong = (): never =>
+    refuse(
+      field,
+      `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`,
+    );
   if (bytes.length > room) tooLong();
   const value = textOfBytes(bytes);
   // a byte that had to be replaced takes three
@@ -128,9 +180,14 @@ function logPath(field: string, value: string): string {
   return last === '' || last === '.' ? refuse(field, `${quoted(value)} names a directory`) : value;
 }
 
-function security(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): ContainerSecurity {
+function security(
+  field: string,
+  context: LinuxContainerSecurityContext | undefined,
+  around: ContainerSurroundings,
+): ContainerSecurity {
   const privileged = context?.privileged ?? false;
-  if (privileged && !around.sandbox.privileged) refuse(`${field}.privileged`, 'is set, but the sandbox is not privileged');
+  if (privileged && !around.sandbox.privileged)
+    refuse(`${field}.privileged`, 'is set, but the sandbox is not privileged');
   return {
     privileged,
     capabilities: capabilities(`${field}.capabilities`, context?.capabilities, around),
@@ -145,8 +202,14 @@ function security(field: string, context: LinuxContainerSecurityContext | undefi
     readonlyRootfs: context?.readonlyRootfs ?? false,
     noNewPrivs: context?.noNewPrivs ?? false,
     // an empty list of a stated context is procMount Unmasked; with no context at all nobody asked for that
-    maskedPaths: context === undefined ? around.defaultMaskedPaths : hidden(`${field}.masked_paths`, context.maskedPaths),
-    readonlyPaths: context === undefined ? around.defaultReadonlyPaths : hidden(`${field}.readonly_paths`, context.readonlyPaths),
+    maskedPaths:
+      context === undefined
+        ? around.defaultMaskedPaths
+        : hidden(`${field}.masked_paths`, context.maskedPaths),
+    readonlyPaths:
+      context === undefined
+        ? around.defaultReadonlyPaths
+        : hidden(`${field}.readonly_paths`, context.readonlyPaths),
     seccomp: seccompChoice(field, context?.seccomp, context?.seccompProfilePath ?? ''),
     apparmorProfile: apparmorProfile(field, context?.apparmor, context?.apparmorProfile ?? '', around),
   };
@@ -156,6 +219,10 @@ function hidden(field: string, paths: readonly string[]): readonly string[] {
   return each(field, paths, absolutePath, requestLimits.hiddenPaths);
 }
 
-function namespaces(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): Namespaces {
+function namespaces(
+  field: string,
+  context: LinuxContainerSecurityContext | undefined,
+  around: ContainerSurroundings,
+): Namespaces {
   return containerNamespaces(field, context?.namespaceOptions, around.sandbox.namespaces, around.findTarget);
 }

@@ -8,8 +8,16 @@ import { line, quoted, refuse, required, text } from './check.ts';
  * The name in an ImageSpec. `runtime_handler` must be one of `handlers`: images are the same for all of ours, but an
  * unknown handler is a mistake that the pod would only show later. `image_ref` and annotations ask for nothing.
  */
-export function imageName(field: string, image: ImageSpec | undefined, handlers: readonly { readonly name: string }[]): string {
-  const name = line(`${field}.image`, required(`${field}.image`, image?.image ?? ''), requestLimits.imageBytes);
+export function imageName(
+  field: string,
+  image: ImageSpec | undefined,
+  handlers: readonly { readonly name: string }[],
+): string {
+  const name = line(
+    `${field}.image`,
+    required(`${field}.image`, image?.image ?? ''),
+    requestLimits.imageBytes,
+  );
   const handler = image?.runtimeHandler ?? '';
   if (handler !== '' && !handlers.some((known) => known.name === handler)) {
     refuse(`${field}.runtime_handler`, `${quoted(handler)} is not configured`);
@@ -20,7 +28,8 @@ export function imageName(field: string, image: ImageSpec | undefined, handlers:
 /** Undefined when nothing is stated: an anonymous pull. No message repeats a value. */
 export function registryAuth(field: string, auth: AuthConfig | undefined): RegistryAuth | undefined {
   if (auth === undefined) return undefined;
-  const part = (name: string, value: string): string => text(`${field}.${name}`, value, requestLimits.credentialBytes);
+  const part = (name: string, value: string): string =>
+    text(`${field}.${name}`, value, requestLimits.credentialBytes);
   const parsed: RegistryAuth = {
     username: part('username', auth.username),
     password: part('password', auth.password),

@@ -27,12 +27,18 @@ const PROPAGATION = {
 
 /** Bind mounts of host paths, and of images. */
 export function mounts(field: string, asked: readonly MountMessage[], policy: MountPolicy): readonly Mount[] {
-  return each(field, asked, (at, mount) => (mount.image === undefined || mount.image.image === '' ? bindMount(at, mount, policy) : imageMount(at, mount, policy)));
+  return each(field, asked, (at, mount) =>
+    mount.image === undefined || mount.image.image === ''
+      ? bindMount(at, mount, policy)
+      : imageMount(at, mount, policy),
+  );
 }
 
 function placeOf(field: string, mount: MountMessage): string {
   const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
-  return /^\/[/.]*$/u.test(containerPath) ? refuse(`${field}.container_path`, 'is the root directory') : containerPath;
+  return /^\/[/.]*$/u.test(containerPath)
+    ? refuse(`${field}.container_path`, 'is the root directory')
+    : containerPath;
 }
 
 /**
@@ -43,7 +49,8 @@ function imageMount(field: string, mount: MountMessage, policy: MountPolicy): Mo
   unset(`${field}.host_path`, mount.hostPath === '', 'a host path beside an image is');
   const containerPath = placeOf(field, mount);
   if (!mount.readonly) refuse(`${field}.readonly`, 'is not set, but an image cannot be written to');
-  if (word(`${field}.propagation`, mount.propagation, PROPAGATION) !== 'private') refuse(`${field}.propagation`, 'is not PROPAGATION_PRIVATE: nothing is mounted below an image');
+  if (word(`${field}.propagation`, mount.propagation, PROPAGATION) !== 'private')
+    refuse(`${field}.propagation`, 'is not PROPAGATION_PRIVATE: nothing is mounted below an image');
   return {
     containerPath,
     hostPath: '',
@@ -52,7 +59,10 @@ function imageMount(field: string, mount: MountMessage, policy: MountPolicy): Mo
     propagation: 'private',
     selinuxRelabel: false,
     ...options(`${field}.mount_options`, mount.mountOptions),
-    image: { subPath: subPath(`${field}.image_sub_path`, mount.imageSubPath), id: imageOf(`${field}.image`, mount, policy) },
+    image: {
+      subPath: subPath(`${field}.image_sub_path`, mount.imageSubPath),
+      id: imageOf(`${field}.image`, mount, policy),
+    },
   };
 }
 
@@ -93,10 +103,19 @@ function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mou
 }
 
 /** Volumes of pods with a user namespace, which the kubelet maps; a mount without keeps its owners. */
-function mapped(field: string, { uidMappings, gidMappings }: MountMessage, policy: MountPolicy): Pick<Mount, 'idMappings'> {
+function mapped(
+  field: string,
+  { uidMappings, gidMappings }: MountMessage,
+  policy: MountPolicy,
+): Pick<Mount, 'idMappings'> {
   const idMappings = mountMappings(field, uidMappings, gidMappings);
   if (idMappings === undefined) return {};
-  return policy.userNamespaces ? { idMappings } : refuse(`${field}.uidMappings`, 'an id-mapped mount is more than the runtime handler or the kernel can do');
+  return policy.userNamespaces
+    ? { idMappings }
+    : refuse(
+        `${field}.uidMappings`,
+        'an id-mapped mount is more than the runtime handler or the kernel can do',
+      );
 }
 
 const OPTIONS: readonly string[] = ['noexec', 'nodev', 'nosuid'] satisfies readonly MountOption[];
@@ -104,7 +123,9 @@ const OPTIONS: readonly string[] = ['noexec', 'nodev', 'nosuid'] satisfies reado
 /** Those of the contract and no other: an option such as `exec` or `rbind` would undo what the rest of the mount says. */
 function options(field: string, asked: readonly string[]): Pick<Mount, 'options'> {
   const known = (option: string): option is MountOption => OPTIONS.includes(option);
-  const checked = each(field, asked, (at, option) => (known(option) ? option : refuse(at, `${quoted(option)} is none of ${OPTIONS.join(', ')}`)));
+  const checked = each(field, asked, (at, option) =>
+    known(option) ? option : refuse(at, `${quoted(option)} is none of ${OPTIONS.join(', ')}`),
+  );
   return checked.length === 0 ? {} : { options: [...new Set(checked)].toSorted() };
 }
 
@@ -117,7 +138,11 @@ function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void 
 }
 
 /** Devices of the host. */
-export function devices(field: string, asked: readonly DeviceMessage[], { user }: Namespaces): readonly Device[] {
+export function devices(
+  field: string,
+  asked: readonly DeviceMessage[],
+  { user }: Namespaces,
+): readonly Device[] {
   return each(field, asked, (at, device) => {
     const { containerPath, hostPath } = device;
     // nodes can't be made in a user namespace: runtimes bind the one that the host has at the same path (runc)

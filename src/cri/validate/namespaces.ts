@@ -20,13 +20,20 @@ export interface UsernsPolicy {
 }
 
 /** POD for all where nothing is said: the contract's zero value. */
-export function sandboxNamespaces(field: string, options: NamespaceOption | undefined, policy: UsernsPolicy): Namespaces {
+export function sandboxNamespaces(
+  field: string,
+  options: NamespaceOption | undefined,
+  policy: UsernsPolicy,
+): Namespaces {
   if (options === undefined) return { network: 'pod', pid: 'pod', ipc: 'pod', targetId: undefined };
   const namespaces = parse(field, options);
   if (namespaces.pid === 'target') refuse(`${field}.pid`, 'TARGET is for containers');
   unset(`${field}.target_id`, options.targetId === '', 'a target of a sandbox is');
   if (namespaces.user !== undefined && !policy.userNamespaces) {
-    refuse(`${field}.userns_options`, 'a user namespace is more than the runtime handler, the kernel or its file system can do');
+    refuse(
+      `${field}.userns_options`,
+      'a user namespace is more than the runtime handler, the kernel or its file system can do',
+    );
   }
   return { ...namespaces, targetId: undefined };
 }
@@ -45,7 +52,10 @@ export function containerNamespaces(
   const namespaces = parse(field, options);
   for (const name of ['network', 'ipc'] as const) {
     if (namespaces[name] !== sandbox[name]) {
-      refuse(`${field}.${name}`, `${namespaces[name].toUpperCase()}, but the sandbox has ${sandbox[name].toUpperCase()}`);
+      refuse(
+        `${field}.${name}`,
+        `${namespaces[name].toUpperCase()}, but the sandbox has ${sandbox[name].toUpperCase()}`,
+      );
     }
   }
   if (!sameMappings(namespaces.user, sandbox.user)) {

@@ -28,20 +28,28 @@ function server(field: string, value: string): string {
   text(field, value, requestLimits.dnsBytes);
   const [address = '', zone] = value.split('%', 2);
   const isZone = zone === undefined || /^[A-Za-z0-9_.-]{1,15}$/u.test(zone);
-  return isIpAddress(address) && isZone && value.split('%').length <= 2 ? value : refuse(field, `${quoted(value)} is no IP address`);
+  return isIpAddress(address) && isZone && value.split('%').length <= 2
+    ? value
+    : refuse(field, `${quoted(value)} is no IP address`);
 }
 
 /** One word of a line in resolv.conf: what a blank or a line break lets in would be a word or line of its own. */
 function resolverWord(field: string, value: string): string {
   text(field, required(field, value), requestLimits.dnsBytes);
-  return /^[\u0021-\u007e]+$/u.test(value) ? value : refuse(field, `${quoted(value)} is not one word of printable ASCII`);
+  return /^[\u0021-\u007e]+$/u.test(value)
+    ? value
+    : refuse(field, `${quoted(value)} is not one word of printable ASCII`);
 }
 
 /**
  * Those with a host port; on the host's network none, since there is nothing to map. Two containers that state the same
  * mapping state it once; one host port that leads to two places is refused: only one of them would ever be reached.
  */
-export function portMappings(field: string, mappings: readonly PortMessage[], namespaces: Namespaces): readonly PortMapping[] {
+export function portMappings(
+  field: string,
+  mappings: readonly PortMessage[],
+  namespaces: Namespaces,
+): readonly PortMapping[] {
   const taken = new Map<string, PortMapping>();
   each(field, mappings, (at, message) => {
     const mapping = portMapping(at, message);

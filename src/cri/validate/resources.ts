@@ -17,7 +17,10 @@ export function resourcesChange(field: string, asked: LinuxContainerResources | 
   // memory and swap together are compared with the memory limit that will be, which may be the one that is
   const swapAlone = asked?.memoryLimitInBytes === 0n && asked.memorySwapLimitInBytes > 0n;
   if (!swapAlone) return resources(field, asked);
-  return { ...resources(field, { ...asked, memorySwapLimitInBytes: 0n }), memorySwapLimitBytes: asked.memorySwapLimitInBytes };
+  return {
+    ...resources(field, { ...asked, memorySwapLimitInBytes: 0n }),
+    memorySwapLimitBytes: asked.memorySwapLimitInBytes,
+  };
 }
 
 /** Values stay bigint up to 2⁶³−1 (S62). */
@@ -28,7 +31,11 @@ export function resources(field: string, asked: LinuxContainerResources | undefi
     cpuQuota: quota(`${field}.cpu_quota`, asked.cpuQuota),
     cpuShares: positive(`${field}.cpu_shares`, asked.cpuShares),
     memoryLimitBytes: positive(`${field}.memory_limit_in_bytes`, asked.memoryLimitInBytes),
-    memorySwapLimitBytes: swap(`${field}.memory_swap_limit_in_bytes`, asked.memorySwapLimitInBytes, asked.memoryLimitInBytes),
+    memorySwapLimitBytes: swap(
+      `${field}.memory_swap_limit_in_bytes`,
+      asked.memorySwapLimitInBytes,
+      asked.memoryLimitInBytes,
+    ),
     oomScoreAdj: intIn(`${field}.oom_score_adj`, asked.oomScoreAdj, -OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MAX),
     cpusetCpus: set(`${field}.cpuset_cpus`, asked.cpusetCpus),
     cpusetMems: set(`${field}.cpuset_mems`, asked.cpusetMems),
@@ -52,13 +59,15 @@ function period(field: string, value: bigint): bigint | undefined {
 /** -1 is the kernel's word for no limit; every negative number means it in CRI. */
 function quota(field: string, value: bigint): bigint | undefined {
   if (value < 0n) return -1n;
-  if (value !== 0n && value < QUOTA_LEAST_US) refuse(field, `${value} is below ${QUOTA_LEAST_US} microseconds`);
+  if (value !== 0n && value < QUOTA_LEAST_US)
+    refuse(field, `${value} is below ${QUOTA_LEAST_US} microseconds`);
   return value === 0n ? undefined : value;
 }
 
 function swap(field: string, value: bigint, memory: bigint): bigint | undefined {
   if (value < -1n) refuse(field, `${value} is negative`);
-  if (value > 0n && value < memory) refuse(field, `${value} is less than memory_limit_in_bytes, which it includes`);
+  if (value > 0n && value < memory)
+    refuse(field, `${value} is less than memory_limit_in_bytes, which it includes`);
   if (value > 0n && memory === 0n) refuse(field, `${value} without a memory_limit_in_bytes`);
   return value === 0n ? undefined : value;
 }
@@ -73,7 +82,8 @@ function set(field: string, value: string): string {
 function hugepages(field: string, limits: readonly HugepageLimit[]): Resources['hugepageLimits'] {
   const sizes = new Set<string>();
   return each(field, limits, (at, { pageSize, limit }) => {
-    if (!/^[1-9][0-9]{0,9}(?:KB|MB|GB)$/u.test(pageSize)) refuse(`${at}.page_size`, `${quoted(pageSize)} is no size such as 2MB`);
+    if (!/^[1-9][0-9]{0,9}(?:KB|MB|GB)$/u.test(pageSize))
+      refuse(`${at}.page_size`, `${quoted(pageSize)} is no size such as 2MB`);
     if (sizes.has(pageSize)) refuse(`${at}.page_size`, `${pageSize} comes twice`);
     sizes.add(pageSize);
     return { pageSize, limitBytes: limit };
@@ -83,11 +93,13 @@ function hugepages(field: string, limits: readonly HugepageLimit[]): Resources['
 /** A key becomes a file name in the cgroup. In order of the keys: a retry must be the same wish. */
 function unified(field: string, map: { readonly [key: string]: string }): StringMap {
   const keys = Object.keys(map).toSorted();
-  if (keys.length > specLimits.unifiedKeys) refuse(field, `${keys.length} entries, more than ${specLimits.unifiedKeys}`);
+  if (keys.length > specLimits.unifiedKeys)
+    refuse(field, `${keys.length} entries, more than ${specLimits.unifiedKeys}`);
   const sorted = Object.create(null) as Record<string, string>;
   for (const key of keys) {
     const at = `${field}[${quoted(key)}]`;
-    if (!/^[a-z0-9_]{1,64}\.[A-Za-z0-9_.-]{1,64}$/u.test(key) || key.includes('..')) refuse(at, "is not a controller's file");
+    if (!/^[a-z0-9_]{1,64}\.[A-Za-z0-9_.-]{1,64}$/u.test(key) || key.includes('..'))
+      refuse(at, "is not a controller's file");
     sorted[key] = line(at, map[key] ?? '');
   }
   return stringMap(field, sorted);

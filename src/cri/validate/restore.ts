@@ -7,8 +7,20 @@ import { each, quoted, refuse } from './check.ts';
 
 /** What every container gets from its runtime, of ours and of the peers: the new one gets its own. */
 const OWN: ReadonlySet<string> = new Set([
-  '/proc', '/dev', '/dev/pts', '/dev/mqueue', '/dev/shm', '/sys', '/sys/fs/cgroup', '/etc/resolv.conf', '/etc/hostname', '/etc/hosts',
-  '/etc/passwd', '/etc/group', '/run/secrets', '/run/.containerenv',
+  '/proc',
+  '/dev',
+  '/dev/pts',
+  '/dev/mqueue',
+  '/dev/shm',
+  '/sys',
+  '/sys/fs/cgroup',
+  '/etc/resolv.conf',
+  '/etc/hostname',
+  '/etc/hosts',
+  '/etc/passwd',
+  '/etc/group',
+  '/run/secrets',
+  '/run/.containerenv',
 ]);
 /** Missing places that a message names. */
 const NAMED = 5;
@@ -17,15 +29,30 @@ const NAMED = 5;
  * The wish with its checkpoint. The request brings every mount, and what the checkpoint had mounted is only held against it:
  * nothing of the host is mounted because an archive says so (S08).
  */
-export function restored(spec: ContainerSpec, sandbox: SandboxSpec, from: RestoreSource['from'], facts: CheckpointFacts): ContainerSpec {
+export function restored(
+  spec: ContainerSpec,
+  sandbox: SandboxSpec,
+  from: RestoreSource['from'],
+  facts: CheckpointFacts,
+): ContainerSpec {
   const asked = new Set(spec.mounts.map(({ containerPath }) => withoutSlash(containerPath)));
   const missing = facts.mounts.filter((place) => !OWN.has(place) && !asked.has(place));
   if (missing.length > 0) {
     const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : '';
-    refuse('config.mounts', `the checkpoint had mounts at ${missing.slice(0, NAMED).map(quoted).join(', ')}${more}, which the request must bring`);
+    refuse(
+      'config.mounts',
+      `the checkpoint had mounts at ${missing.slice(0, NAMED).map(quoted).join(', ')}${more}, which the request must bring`,
+    );
   }
-  if (spec.tty !== facts.tty) refuse('config.tty', `is ${spec.tty}, and the checkpoint is of a container ${facts.tty ? 'with' : 'without'} a terminal`);
-  if (sandbox.namespaces.user !== undefined) fail('unsupported', 'config.image: a checkpoint is not restored in a pod with a user namespace', { subject: 'config.image' });
+  if (spec.tty !== facts.tty)
+    refuse(
+      'config.tty',
+      `is ${spec.tty}, and the checkpoint is of a container ${facts.tty ? 'with' : 'without'} a terminal`,
+    );
+  if (sandbox.namespaces.user !== undefined)
+    fail('unsupported', 'config.image: a checkpoint is not restored in a pod with a user namespace', {
+      subject: 'config.image',
+    });
   return { ...spec, restore: { from, digest: facts.digest } };
 }
 
@@ -34,11 +61,17 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 
 /** The archive of a container in the directory of its pod's checkpoint. */
 export function archiveOf(field: string, directory: string, name: string): string {
-  return NAME.test(name) ? `${directory}/${name}.tar` : refuse(field, `the name ${quoted(name)} can't be that of a file`);
+  return NAME.test(name)
+    ? `${directory}/${name}.tar`
+    : refuse(field, `the name ${quoted(name)} can't be that of a file`);
 }
 
 /** The containers of a pod's checkpoint that a call names, each with its archive: one at least, none twice. */
-export function eachArchive<T, R extends { readonly archive: string }>(field: string, items: readonly T[], check: (field: string, item: T) => R): readonly R[] {
+export function eachArchive<T, R extends { readonly archive: string }>(
+  field: string,
+  items: readonly T[],
+  check: (field: string, item: T) => R,
+): readonly R[] {
   const wanted = each(field, items, check, checkpointLimits.containers);
   if (wanted.length === 0) refuse(field, 'names none');
   if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length) refuse(field, 'names one twice');

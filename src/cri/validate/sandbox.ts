@@ -1,7 +1,11 @@
 /** PodSandboxConfig → SandboxSpec. Pure. */
 import type { SandboxKey, SandboxSpec } from '../../actors/ports/specs.ts';
 import { requestLimits } from '../../base/limits.ts';
-import type { LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata } from '../../gen/runtime/v1/api_pb.ts';
+import type {
+  LinuxPodSandboxConfig,
+  PodSandboxConfig,
+  PodSandboxMetadata,
+} from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
 import { absolutePath, line, path, quoted, refuse, required, stringMap, unset } from './check.ts';
 import { sandboxNamespaces } from './namespaces.ts';
@@ -13,7 +17,11 @@ import { selinuxOptions } from './selinux.ts';
 import { sysctls } from './sysctls.ts';
 
 /** What RunPodSandbox asks for. Throws `invalidRequest` with the field's name. */
-export function sandboxSpec(config: PodSandboxConfig | undefined, handler: string, policy: HostPolicy & UsernsPolicy): SandboxSpec {
+export function sandboxSpec(
+  config: PodSandboxConfig | undefined,
+  handler: string,
+  policy: HostPolicy & UsernsPolicy,
+): SandboxSpec {
   if (config === undefined) return refuse('config', 'is missing');
   unset('config.windows', config.windows === undefined, 'Windows is');
   const { linux } = config;
@@ -72,7 +80,9 @@ function name(field: string, value: string): string {
 /** It stands in /etc/hostname and in a line of /etc/hosts. */
 function hostname(field: string, value: string): string {
   line(field, value, requestLimits.hostnameBytes);
-  return value === '' || /^[A-Za-z0-9_.-]+$/u.test(value) ? value : refuse(field, `${quoted(value)} is no host name`);
+  return value === '' || /^[A-Za-z0-9_.-]+$/u.test(value)
+    ? value
+    : refuse(field, `${quoted(value)} is no host name`);
 }
 
 function cleanPath(field: string, value: string): string {
@@ -85,25 +95,32 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   path(field, line(field, value, requestLimits.pathBytes));
   const parts = value.split('/');
   while (parts.at(-1) === '') parts.pop();
-  if (parts.length > requestLimits.cgroupComponents) refuse(field, `${parts.length} components, more than ${requestLimits.cgroupComponents}`);
+  if (parts.length > requestLimits.cgroupComponents)
+    refuse(field, `${parts.length} components, more than ${requestLimits.cgroupComponents}`);
   const trimmed = parts.join('/');
   const isSlice = trimmed.endsWith('.slice');
   if (policy.cgroupDriver === 'systemd') {
     if (!isSlice) refuse(field, `${quoted(value)} is no slice, but the cgroup driver is systemd`);
     // systemd.slice(5): a dash separates levels
-    if (!/^(?:-|[^-]+(?:-[^-]+)*)\.slice$/u.test(parts.at(-1) ?? '')) refuse(field, `${quoted(value)} is no slice: a dash can stand neither first, nor last, nor twice`);
+    if (!/^(?:-|[^-]+(?:-[^-]+)*)\.slice$/u.test(parts.at(-1) ?? ''))
+      refuse(field, `${quoted(value)} is no slice: a dash can stand neither first, nor last, nor twice`);
     return trimmed;
   }
   if (isSlice) refuse(field, `${quoted(value)} is a systemd slice, but the cgroup driver is cgroupfs`);
   if (!value.startsWith('/')) refuse(field, `${quoted(value)} is not absolute`);
-  if (parts.slice(1).some((part) => part === '' || part === '.')) refuse(field, `${quoted(value)} has an empty component or a dot`);
+  if (parts.slice(1).some((part) => part === '' || part === '.'))
+    refuse(field, `${quoted(value)} has an empty component or a dot`);
   return trimmed;
 }
 
 /** For runtimes that size a virtual machine by them, and for plugins; the pod's own cgroup is the kubelet's. */
 function podResources(linux: LinuxPodSandboxConfig | undefined): Pick<SandboxSpec, 'resources' | 'overhead'> {
   return {
-    ...(linux?.resources === undefined ? {} : { resources: resources('config.linux.resources', linux.resources) }),
-    ...(linux?.overhead === undefined ? {} : { overhead: resources('config.linux.overhead', linux.overhead) }),
+    ...(linux?.resources === undefined
+      ? {}
+      : { resources: resources('config.linux.resources', linux.resources) }),
+    ...(linux?.overhead === undefined
+      ? {}
+      : { overhead: resources('config.linux.overhead', linux.overhead) }),
   };
 }

@@ -2,7 +2,10 @@
 import type { Capabilities, SeccompChoice, UserChoice } from '../../actors/ports/specs.ts';
 import { imageLimits, requestLimits } from '../../base/limits.ts';
 import type { Capability, Int64Value, SecurityProfile } from '../../gen/runtime/v1/api_pb.ts';
-import { SecurityProfile_ProfileType as ProfileType, SupplementalGroupsPolicy } from '../../gen/runtime/v1/api_pb.ts';
+import {
+  SecurityProfile_ProfileType as ProfileType,
+  SupplementalGroupsPolicy,
+} from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
 import { absolutePath, each, intIn, line, quoted, refuse, required, word } from './check.ts';
 
@@ -14,14 +17,18 @@ interface UserFields {
   readonly supplementalGroupsPolicy: number;
 }
 
-const POLICY = { [SupplementalGroupsPolicy.Merge]: 'merge', [SupplementalGroupsPolicy.Strict]: 'strict' } as const;
+const POLICY = {
+  [SupplementalGroupsPolicy.Merge]: 'merge',
+  [SupplementalGroupsPolicy.Strict]: 'strict',
+} as const;
 
 /** Whom to run as. Numbers end at 2³¹−1 as in Kubernetes: above it some tools wrap round to 0 (S25). */
 export function userChoice(field: string, asked: UserFields): UserChoice {
   const runAsUsername = userName(`${field}.run_as_username`, asked.runAsUsername);
   const runAsUser = optionalId(`${field}.run_as_user`, asked.runAsUser);
   const runAsGroup = optionalId(`${field}.run_as_group`, asked.runAsGroup);
-  if (runAsUser !== undefined && runAsUsername !== '') refuse(`${field}.run_as_username`, 'is set together with run_as_user');
+  if (runAsUser !== undefined && runAsUsername !== '')
+    refuse(`${field}.run_as_username`, 'is set together with run_as_user');
   if (runAsGroup !== undefined && runAsUser === undefined && runAsUsername === '') {
     refuse(`${field}.run_as_group`, 'is set, but neither run_as_user nor run_as_username is');
   }
@@ -29,8 +36,17 @@ export function userChoice(field: string, asked: UserFields): UserChoice {
     runAsUser,
     runAsUsername,
     runAsGroup,
-    supplementalGroups: each(`${field}.supplemental_groups`, asked.supplementalGroups, id, requestLimits.groups),
-    supplementalGroupsPolicy: word(`${field}.supplemental_groups_policy`, asked.supplementalGroupsPolicy, POLICY),
+    supplementalGroups: each(
+      `${field}.supplemental_groups`,
+      asked.supplementalGroups,
+      id,
+      requestLimits.groups,
+    ),
+    supplementalGroupsPolicy: word(
+      `${field}.supplemental_groups_policy`,
+      asked.supplementalGroupsPolicy,
+      POLICY,
+    ),
   };
 }
 
@@ -46,7 +62,8 @@ function id(field: string, value: bigint): number {
 function userName(field: string, name: string): string {
   line(field, name, requestLimits.nameBytes);
   if (/^[0-9]+$/u.test(name)) refuse(field, `${quoted(name)} is a number, which belongs into run_as_user`);
-  if (name !== '' && !/^[A-Za-z_][A-Za-z0-9_.@\\-]*\$?$/u.test(name)) refuse(field, `${quoted(name)} is not a user name`);
+  if (name !== '' && !/^[A-Za-z_][A-Za-z0-9_.@\\-]*\$?$/u.test(name))
+    refuse(field, `${quoted(name)} is not a user name`);
   return name;
 }
 
@@ -57,7 +74,11 @@ const TYPES = {
 } as const;
 
 /** The new field wins over the old one. Nothing said is unconfined: both peers and critest have it so. */
-export function seccompChoice(field: string, profile: SecurityProfile | undefined, old: string): SeccompChoice {
+export function seccompChoice(
+  field: string,
+  profile: SecurityProfile | undefined,
+  old: string,
+): SeccompChoice {
   if (profile === undefined) return oldSeccomp(`${field}.seccomp_profile_path`, old);
   const type = word(`${field}.seccomp.profile_type`, profile.profileType, TYPES);
   const ref = `${field}.seccomp.localhost_ref`;
@@ -79,10 +100,22 @@ function oldSeccomp(field: string, old: string): SeccompChoice {
  * profile, which is none on a host without AppArmor; a named one is refused there (all of it as both peers have it).
  * Whether the profile is loaded is looked up when the container is made.
  */
-export function apparmorProfile(field: string, profile: SecurityProfile | undefined, old: string, policy: HostPolicy): string {
-  const choice = profile === undefined ? oldApparmor(`${field}.apparmor_profile`, old) : newApparmor(`${field}.apparmor`, profile);
+export function apparmorProfile(
+  field: string,
+  profile: SecurityProfile | undefined,
+  old: string,
+  policy: HostPolicy,
+): string {
+  const choice =
+    profile === undefined
+      ? oldApparmor(`${field}.apparmor_profile`, old)
+      : newApparmor(`${field}.apparmor`, profile);
   if (choice.type !== 'localhost') return choice.type === 'unconfined' ? '' : policy.apparmorDefault;
-  if (!policy.apparmorEnabled) refuse(choice.field, `profile ${quoted(choice.name)} cannot be enforced: AppArmor is not enabled on this node`);
+  if (!policy.apparmorEnabled)
+    refuse(
+      choice.field,
+      `profile ${quoted(choice.name)} cannot be enforced: AppArmor is not enabled on this node`,
+    );
   return choice.name;
 }
 
@@ -102,7 +135,9 @@ function newApparmor(field: string, { profileType, localhostRef }: SecurityProfi
 function oldApparmor(field: string, old: string): ApparmorChoice {
   if (old === '' || old === 'runtime/default') return { type: 'runtimeDefault' };
   if (old === 'unconfined') return { type: 'unconfined' };
-  return old.startsWith('localhost/') ? localApparmor(field, old) : refuse(field, `${quoted(old)} is no AppArmor profile`);
+  return old.startsWith('localhost/')
+    ? localApparmor(field, old)
+    : refuse(field, `${quoted(old)} is no AppArmor profile`);
 }
 
 /** The prefix of the old field is taken off the new one, too, since both peers do so. */
@@ -115,7 +150,9 @@ function localApparmor(field: string, value: string): ApparmorChoice {
 export function capabilities(field: string, asked: Capability | undefined, policy: HostPolicy): Capabilities {
   const known = (at: string, name: string): string => {
     const canonical = capability(at, name);
-    return canonical === 'ALL' || policy.capabilityNames.includes(canonical) ? canonical : refuse(at, `${quoted(name)} is no capability`);
+    return canonical === 'ALL' || policy.capabilityNames.includes(canonical)
+      ? canonical
+      : refuse(at, `${quoted(name)} is no capability`);
   };
   return {
     add: each(`${field}.add_capabilities`, asked?.addCapabilities ?? [], known),

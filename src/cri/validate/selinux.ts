@@ -7,13 +7,18 @@ import { line, quoted, refuse } from './check.ts';
 const PART_BYTES = 255;
 const NAME = /^[A-Za-z0-9_.-]*$/u;
 /** A sensitivity or a range of two, each with categories (`s0-s0:c0.c1023`); names that a translation daemon knows are not labels. */
-const LEVEL = /^(?:s\d{1,4}(?:-s\d{1,4})?(?::c\d{1,4}(?:[.,]c\d{1,4})*(?:-s\d{1,4}:c\d{1,4}(?:[.,]c\d{1,4})*)?)?)?$/u;
+const LEVEL =
+  /^(?:s\d{1,4}(?:-s\d{1,4})?(?::c\d{1,4}(?:[.,]c\d{1,4})*(?:-s\d{1,4}:c\d{1,4}(?:[.,]c\d{1,4})*)?)?)?$/u;
 
 /**
  * What a label shall have of the request; undefined for nothing. On a machine without SELinux it is checked all the
  * same and asks for nothing, as with both peers: pods are written for whole clusters.
  */
-export function selinuxOptions(field: string, options: SELinuxOption | undefined, isEnabled: boolean): SelinuxOptions | undefined {
+export function selinuxOptions(
+  field: string,
+  options: SELinuxOption | undefined,
+  isEnabled: boolean,
+): SelinuxOptions | undefined {
   if (options === undefined) return undefined;
   const { user, role, type, level } = options;
   for (const [name, value] of Object.entries({ user, role, type })) {

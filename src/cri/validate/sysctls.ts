@@ -14,9 +14,14 @@ const NUMBER = /^-?[0-9]{1,20}$/u;
 const NET_WORD = /^[A-Za-z0-9_.:,-]+$/u;
 
 /** In order of their names: the map comes in a new order each time, and a retry must be the same wish. */
-export function sysctls(field: string, map: { readonly [name: string]: string }, namespaces: Namespaces): readonly Sysctl[] {
+export function sysctls(
+  field: string,
+  map: { readonly [name: string]: string },
+  namespaces: Namespaces,
+): readonly Sysctl[] {
   const entries = Object.entries(map);
-  if (entries.length > requestLimits.listEntries) refuse(field, `${entries.length} entries, more than ${requestLimits.listEntries}`);
+  if (entries.length > requestLimits.listEntries)
+    refuse(field, `${entries.length} entries, more than ${requestLimits.listEntries}`);
   return entries
     .map(([name, value]) => sysctl(`${field}[${quoted(name)}]`, name, value, namespaces))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -30,7 +35,8 @@ function sysctl(field: string, name: string, value: string, namespaces: Namespac
   if (name.startsWith('net.') || name === DOMAIN) {
     // a pod on the host's network has the host's UTS namespace as well
     if (namespaces.network === 'node') refuse(field, 'would change the host, since the network is NODE');
-    const isValue = name === DOMAIN ? DOMAIN_VALUE.test(value) : words(value).every((word) => NET_WORD.test(word));
+    const isValue =
+      name === DOMAIN ? DOMAIN_VALUE.test(value) : words(value).every((word) => NET_WORD.test(word));
     return isValue ? { name, value } : refuse(field, `${quoted(value)} is no value for it`);
   }
   if (!IPC.test(name)) refuse(field, 'is not held by a namespace of the pod, it would change the host');

@@ -19,7 +19,7 @@ export function textOfBytes(bytes: Uint8Array): string {
 function replaced(bytes: Uint8Array): string {
   let text = '';
   let from = 0;
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const length = characterBytes(bytes, at);
     if (length > 0) {
       at += length;

@@ -15,13 +15,20 @@ export function userNamespace(field: string, options: UserNamespace | undefined)
     // the kubelet states NODE for pods without a user namespace
     return uids.length + gids.length === 0 ? undefined : refuse(field, 'has mappings, but the mode is NODE');
   }
-  if (mode !== NamespaceMode.POD) refuse(`${field}.mode`, `${mode} is no mode of user namespaces, which are POD or NODE`);
+  if (mode !== NamespaceMode.POD)
+    refuse(`${field}.mode`, `${mode} is no mode of user namespaces, which are POD or NODE`);
   return idMappings(field, uids, gids);
 }
 
 /** Of a mount; undefined when it has none. */
-export function mountMappings(field: string, uids: readonly IDMapping[], gids: readonly IDMapping[]): IdMappings | undefined {
-  return uids.length + gids.length === 0 ? undefined : idMappings(field, uids, gids, { uids: 'uidMappings', gids: 'gidMappings' });
+export function mountMappings(
+  field: string,
+  uids: readonly IDMapping[],
+  gids: readonly IDMapping[],
+): IdMappings | undefined {
+  return uids.length + gids.length === 0
+    ? undefined
+    : idMappings(field, uids, gids, { uids: 'uidMappings', gids: 'gidMappings' });
 }
 
 function idMappings(
@@ -30,9 +37,15 @@ function idMappings(
   gids: readonly IDMapping[],
   names: { readonly uids: string; readonly gids: string } = { uids: 'uids', gids: 'gids' },
 ): IdMappings {
-  const mappings = { uids: onlyMapping(`${field}.${names.uids}`, uids), gids: onlyMapping(`${field}.${names.gids}`, gids) };
+  const mappings = {
+    uids: onlyMapping(`${field}.${names.uids}`, uids),
+    gids: onlyMapping(`${field}.${names.gids}`, gids),
+  };
   if (mappings.uids.length !== mappings.gids.length) {
-    refuse(`${field}.${names.gids}`, `maps ${mappings.gids.length} ids, but ${names.uids} ${mappings.uids.length}`);
+    refuse(
+      `${field}.${names.gids}`,
+      `maps ${mappings.gids.length} ids, but ${names.uids} ${mappings.uids.length}`,
+    );
   }
   return mappings;
 }
@@ -40,11 +53,13 @@ function idMappings(
 /** One range, as the kubelet gives it: with several, files of the host would need to be shown with gaps. */
 function onlyMapping(field: string, asked: readonly IDMapping[]): IdMapping {
   const [mapping, ...others] = asked;
-  if (mapping === undefined || others.length > 0) return refuse(field, `${asked.length} mappings, exactly one is supported`);
+  if (mapping === undefined || others.length > 0)
+    return refuse(field, `${asked.length} mappings, exactly one is supported`);
   const { containerId, hostId, length } = mapping;
   if (containerId !== 0) refuse(`${field}[0]`, 'does not map id 0 of the container');
   if (length === 0) refuse(`${field}[0].length`, 'is 0');
-  if (hostId + length > IDS) refuse(`${field}[0].length`, `${length} ids from ${hostId} on are more than there are`);
+  if (hostId + length > IDS)
+    refuse(`${field}[0].length`, `${length} ids from ${hostId} on are more than there are`);
   return { containerId, hostId, length };
 }
 

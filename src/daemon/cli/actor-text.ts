@@ -20,7 +20,8 @@ export function toneOf(actor: Actor): Tone {
 export function summary(actor: Actor, nowNs: bigint): string {
   const waits = actor.waits.map((wait) => waitLine(wait, nowNs));
   if (waits.length > 0) return waits.join(', ');
-  if (actor.debts.length > 0) return `owes ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
+  if (actor.debts.length > 0)
+    return `owes ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
   if (actor.fault !== '') return actor.fault;
   if (actor.hasExited) return `exit code ${actor.exitCode}`;
   return actor.settled ? '' : 'its next step';
@@ -64,11 +65,15 @@ function stepText(from: string, to: string): string {
   if (a === undefined || b === undefined || a.around !== b.around || a.states.length !== b.states.length) {
     return `${from === '' ? 'new' : brief(from)} → ${brief(to)}`;
   }
-  const steps = a.states.flatMap((state, at) => (state === b.states[at] ? [] : [`${state} → ${b.states[at] ?? ''}`]));
+  const steps = a.states.flatMap((state, at) =>
+    state === b.states[at] ? [] : [`${state} → ${b.states[at] ?? ''}`],
+  );
   return `${a.around}: ${steps.join(', ')}`;
 }
 
-function sideBySide(path: string): { readonly around: string; readonly states: readonly string[] } | undefined {
+function sideBySide(
+  path: string,
+): { readonly around: string; readonly states: readonly string[] } | undefined {
   const parts = /^([^{}]+)\.\{([^{}]*)\}$/u.exec(path);
   return parts === null ? undefined : { around: parts[1] ?? '', states: (parts[2] ?? '').split(',') };
 }

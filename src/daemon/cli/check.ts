@@ -60,7 +60,10 @@ async function stageOf(command: Command): Promise<Stage> {
   try {
     await (await lockIfThere(config.root))?.release();
   } catch (thrown) {
-    throw new CommandError(EXIT.unreachable, `troupe check: no daemon answers at ${command.socket}, but one runs: ${toFault(thrown).message}`);
+    throw new CommandError(
+      EXIT.unreachable,
+      `troupe check: no daemon answers at ${command.socket}, but one runs: ${toFault(thrown).message}`,
+    );
   }
   return { command, config, isRunning: false };
 }
@@ -78,7 +81,9 @@ async function once({ command, config, isRunning }: Stage): Promise<Judged> {
 
 async function liveOf({ client }: Command): Promise<NonNullable<Evidence['live']>> {
   const { actors } = await client.list({});
-  const known = actors.filter(({ kind }) => kind !== 'pull').map(({ id, state, settled: isSettled }) => [id, { state, settled: isSettled }] as const);
+  const known = actors
+    .filter(({ kind }) => kind !== 'pull')
+    .map(({ id, state, settled: isSettled }) => [id, { state, settled: isSettled }] as const);
   return { actors: new Map(known), pulls: actors.length - known.length };
 }
 
@@ -88,7 +93,11 @@ async function settled(stage: Stage): Promise<Judged> {
   let judged = await once(stage);
   if (!stage.isRunning || line.flags.has('now')) return judged;
   const deadline = clock.monoMs() + cliLimits.convergeMs;
-  for (let waitMs: number = cliLimits.lookAgainMs; judged.findings.length > 0 && clock.monoMs() < deadline; waitMs *= 2) {
+  for (
+    let waitMs: number = cliLimits.lookAgainMs;
+    judged.findings.length > 0 && clock.monoMs() < deadline;
+    waitMs *= 2
+  ) {
     await pause(clock, Math.min(waitMs, cliLimits.lookAgainMostMs));
     const again = await once(stage);
     const before = new Set(judged.findings.map(keyOf));
@@ -101,24 +110,36 @@ async function settled(stage: Stage): Promise<Judged> {
  * What may be taken away. Where a damaged journal may have lost records, what runs without one may be a pod that
  * serves, and its namespaces, network and cgroup bear other ids than its processes: then nothing is touched (F18).
  */
-function repairable({ look, findings }: Judged): { readonly leaks: readonly Leak[]; readonly refusal: string } {
+function repairable({ look, findings }: Judged): {
+  readonly leaks: readonly Leak[];
+  readonly refusal: string;
+} {
   const { records, machine, place } = look;
   if (records.end === 'none') {
-    fail('wrongState', `repair: there is no journal in ${place.layout.root}, so nothing tells whose things these are; troupe wipe removes all`);
+    fail(
+      'wrongState',
+      `repair: there is no journal in ${place.layout.root}, so nothing tells whose things these are; troupe wipe removes all`,
+    );
   }
   const leaks = findings.flatMap(({ leak }) => leak ?? []);
   const lost = records.end === 'damaged' || records.damagedKept.length > 0;
   const strangers = new Set(leaks.flatMap((leak) => (leak.kind === 'process' ? [leak.process.id] : [])));
   if (!lost || strangers.size === 0) return { leaks, refusal: '' };
   const kept = records.damagedKept.map((name) => join(place.layout.root, 'journal', name)).join(', ');
-  const names = machine.processes.filter(({ id, role }) => strangers.has(id) && role !== 'monitor').map(({ pid, name }) => `${pid} (${name})`);
+  const names = machine.processes
+    .filter(({ id, role }) => strangers.has(id) && role !== 'monitor')
+    .map(({ pid, name }) => `${pid} (${name})`);
   return {
     leaks: [],
     refusal: `nothing is taken away: a damaged journal may have lost the records of what runs: ${names.join(', ')}. End it, or delete ${kept} if it is not wanted`,
   };
 }
 
-function report({ command, config, isRunning }: Stage, { look, findings }: Judged, taken: readonly Taken[]): number {
+function report(
+  { command, config, isRunning }: Stage,
+  { look, findings }: Judged,
+  taken: readonly Taken[],
+): number {
   const { screen, json } = command;
   const { unread } = look.machine;
   const recordsOf = (id: string): readonly string[] => look.records.histories.get(id) ?? [];
@@ -131,22 +152,34 @@ function report({ command, config, isRunning }: Stage, { look, findings }: Judge
       state: config.state,
       lookedAt: LOOKED_AT,
       notLookedAt: NOT_LOOKED_AT,
-      findings: findings.map(({ leak, ...finding }) => ({ ...finding, repairable: leak !== undefined, records: recordsOf(finding.id) })),
+      findings: findings.map(({ leak, ...finding }) => ({
+        ...finding,
+        repairable: leak !== undefined,
+        records: recordsOf(finding.id),
+      })),
       unread,
       damagedJournals: look.records.damagedKept,
       repaired: taken.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
     });
   } else {
     for (const { leak, problem } of taken) {
-      screen.line(problem === '' ? `removed  ${nameOfLeak(leak)}` : screen.tone('bad', `stays    ${nameOfLeak(leak)}: ${problem}`));
+      screen.line(
+        problem === ''
+          ? `removed  ${nameOfLeak(leak)}`
+          : screen.tone('bad', `stays    ${nameOfLeak(leak)}: ${problem}`),
+      );
     }
     for (const finding of findings) {
       screen.line(`${screen.tone('bad', finding.invariant.padEnd(4))} ${finding.object}: ${finding.message}`);
       const records = recordsOf(finding.id);
-      if (records.length > 0) screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
+      if (records.length > 0)
+        screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
     }
     for (const { path, problem } of unread) screen.line(screen.tone('bad', `${path}: ${problem}`));
-    for (const name of look.records.damagedKept) screen.line(`note: ${join(look.place.layout.root, 'journal', name)} was kept: facts were lost at an earlier start`);
+    for (const name of look.records.damagedKept)
+      screen.line(
+        `note: ${join(look.place.layout.root, 'journal', name)} was kept: facts were lost at an earlier start`,
+      );
     screen.line(summary(findings, isRunning, look));
   }
   return findings.length === 0 && problems.length === 0 && unread.length === 0 ? EXIT.ok : EXIT.failed;

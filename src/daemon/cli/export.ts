@@ -20,17 +20,30 @@ export async function exportImage({ line, screen, config, json, signal }: Comman
   const registries = await registriesOf(settings);
   const { ledger } = await readRecords(settings.root);
   const names = (text: string): readonly string[] => candidates(text, registries).map(formatReference);
-  const image = findImage(ledger.images.values(), wanted, names) ?? fail('notFound', `export ${wanted}: there is no such image; pull it first`);
-  const name = image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
+  const image =
+    findImage(ledger.images.values(), wanted, names) ??
+    fail('notFound', `export ${wanted}: there is no such image; pull it first`);
+  const name =
+    image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
   const written = await writeTarget({ image, name, target, stores: storesOf(settings), signal });
   const { config: copy, manifest, diffIds } = written;
-  if (json) writeJson(screen, { image: image.id, reference: name, target: `${target.transport}:${target.path}`, id: copy.digest, manifestDigest: manifest.digest, diffIds });
+  if (json)
+    writeJson(screen, {
+      image: image.id,
+      reference: name,
+      target: `${target.transport}:${target.path}`,
+      id: copy.digest,
+      manifestDigest: manifest.digest,
+      diffIds,
+    });
   else screen.line(copy.digest);
   return EXIT.ok;
 }
 
 function storesOf({ root, storage }: Config): readonly StorePaths[] {
-  return [storage.image_store === '' ? root : storage.image_store, ...storage.additional_stores].map((one) => storePaths(one));
+  return [storage.image_store === '' ? root : storage.image_store, ...storage.additional_stores].map((one) =>
+    storePaths(one),
+  );
 }
 
 function isAmong(wanted: string, tag: string, names: (text: string) => readonly string[]): boolean {

@@ -20,7 +20,15 @@ export type Leak =
   | { readonly kind: 'pins'; readonly path: string }
   | { readonly kind: 'files'; readonly path: string };
 
-export const LEAK_ORDER: readonly Leak['kind'][] = ['process', 'cgroup', 'attachment', 'rules', 'mount', 'pins', 'files'];
+export const LEAK_ORDER: readonly Leak['kind'][] = [
+  'process',
+  'cgroup',
+  'attachment',
+  'rules',
+  'mount',
+  'pins',
+  'files',
+];
 
 export interface Finding {
   readonly invariant: Invariant;

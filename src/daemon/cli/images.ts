@@ -13,21 +13,49 @@ const HEX_AT = 'sha256:'.length;
 export async function images(command: Command): Promise<number> {
   const answer = await command.client.images({});
   if (command.json) writeJson(command.screen, plainOf(answer));
-  else for (const text of imageLines(answer, command.clock.nowNs(), command.screen, command.line.flags.has('layers'))) command.screen.line(text);
+  else
+    for (const text of imageLines(
+      answer,
+      command.clock.nowNs(),
+      command.screen,
+      command.line.flags.has('layers'),
+    ))
+      command.screen.line(text);
   return EXIT.ok;
 }
 
 /** The lines of the table; with `layers` each image's below it, lowest first. */
-export function imageLines(answer: ImagesResponse, nowNs: bigint, screen: Screen, layers: boolean): readonly string[] {
+export function imageLines(
+  answer: ImagesResponse,
+  nowNs: bigint,
+  screen: Screen,
+  layers: boolean,
+): readonly string[] {
   if (answer.images.length === 0 && answer.otherLayers.length === 0) return ['no images'];
   const rows = answer.images.flatMap((image) => [
-    [nameOf(image), shortDigest(image.id), bytes(Number(image.sizeBytes)), age(nowNs - image.pulledNs), whyImage(image)],
+    [
+      nameOf(image),
+      shortDigest(image.id),
+      bytes(Number(image.sizeBytes)),
+      age(nowNs - image.pulledNs),
+      whyImage(image),
+    ],
     ...(layers ? image.layers.map((layer) => layerRow(layer, image)) : []),
   ]);
   const others = answer.otherLayers.map((layer) => layerRow(layer, undefined));
-  const columns = [{ title: 'IMAGE', least: 20 }, { title: 'ID' }, { title: 'SIZE' }, { title: 'PULLED' }, { title: 'KEPT BY', least: 10 }];
-  return table(columns, [...rows, ...(others.length === 0 ? [] : [['of images that are not here', '', '', '', ''], ...others])], screen.columns, (row, _column, text) =>
-    row < 0 ? screen.tone('dim', text) : text);
+  const columns = [
+    { title: 'IMAGE', least: 20 },
+    { title: 'ID' },
+    { title: 'SIZE' },
+    { title: 'PULLED' },
+    { title: 'KEPT BY', least: 10 },
+  ];
+  return table(
+    columns,
+    [...rows, ...(others.length === 0 ? [] : [['of images that are not here', '', '', '', ''], ...others])],
+    screen.columns,
+    (row, _column, text) => (row < 0 ? screen.tone('dim', text) : text),
+  );
 }
 
 function layerRow({ diffId, keepers }: ImageLayer, image: Image | undefined): readonly string[] {
@@ -59,12 +87,17 @@ function shortDigest(digest: string): string {
  */
 export async function gc(command: Command): Promise<number> {
   const { screen, client, line, json } = command;
-  const found = (await client.images({})).images.filter(({ pinned, keepers }) => !pinned && keepers.length === 0);
+  const found = (await client.images({})).images.filter(
+    ({ pinned, keepers }) => !pinned && keepers.length === 0,
+  );
   const isTrial = line.flags.has('dry-run');
   if (!isTrial && found.length > 0) await removeAll(command, found);
   if (json) writeJson(screen, { dryRun: isTrial, removed: found.map((image) => plainOf(image)) });
   else {
-    for (const image of found) screen.line(`${isTrial ? 'would remove' : 'removed'} ${nameOf(image)} (${shortDigest(image.id)}, ${bytes(Number(image.sizeBytes))})`);
+    for (const image of found)
+      screen.line(
+        `${isTrial ? 'would remove' : 'removed'} ${nameOf(image)} (${shortDigest(image.id)}, ${bytes(Number(image.sizeBytes))})`,
+      );
     if (found.length === 0) screen.line('no image that nothing uses');
   }
   return EXIT.ok;

@@ -6,7 +6,14 @@ import { mkdir, stat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { codeOf } from '../../host/errno.ts';
-import { chosen, openSource, parseSource, type ImageSource, type Location, type OfferedImage } from '../../oci/archive/image-source.ts';
+import {
+  chosen,
+  openSource,
+  parseSource,
+  type ImageSource,
+  type Location,
+  type OfferedImage,
+} from '../../oci/archive/image-source.ts';
 import { serveImage } from '../../oci/archive/serve-image.ts';
 import { importsDirectory, importSocketPath, offeredImport } from '../../oci/distribution/local-imports.ts';
 import { formatReference, parseReference } from '../../oci/image/reference.ts';
@@ -39,31 +46,51 @@ export async function importImages(command: Command): Promise<number> {
 }
 
 /** What is taken under which name: by `--name` one image, else each under all the names that the source gives it. */
-function named(source: ImageSource, location: Location, name: string): readonly (readonly [string, OfferedImage])[] {
+function named(
+  source: ImageSource,
+  location: Location,
+  name: string,
+): readonly (readonly [string, OfferedImage])[] {
   const images = chosen(source, location);
   const where = `import ${location.transport}:${location.path}`;
   if (name !== '') {
     const [image, ...others] = images;
-    if (image === undefined || others.length > 0) fail('invalidRequest', `${where}: ${images.length} images, and one name for them; say which with ${location.transport}:PATH:WHICH`);
+    if (image === undefined || others.length > 0)
+      fail(
+        'invalidRequest',
+        `${where}: ${images.length} images, and one name for them; say which with ${location.transport}:PATH:WHICH`,
+      );
     const reference = parseReference(name);
-    if (reference.digest !== undefined) fail('invalidRequest', `${where}: --name ${name} has a digest; the image brings its own`);
+    if (reference.digest !== undefined)
+      fail('invalidRequest', `${where}: --name ${name} has a digest; the image brings its own`);
     return [[formatReference(reference), image]];
   }
   const pairs = images.flatMap((image) => image.names.map((one) => [one, image] as const));
-  if (pairs.length === 0) fail('invalidRequest', `${where}: no image in it has a full name; say one with --name`);
+  if (pairs.length === 0)
+    fail('invalidRequest', `${where}: no image in it has a full name; say one with --name`);
   return pairs;
 }
 
-async function take(command: Command, source: ImageSource, image: OfferedImage, reference: string): Promise<string> {
+async function take(
+  command: Command,
+  source: ImageSource,
+  image: OfferedImage,
+  reference: string,
+): Promise<string> {
   const state = await stateOf(command);
   const parsed = parseReference(reference);
   await makeImports(state);
-  if ((await offeredImport(state, parsed)) !== undefined) fail('conflict', `import ${reference}: another import of this name is under way`);
+  if ((await offeredImport(state, parsed)) !== undefined)
+    fail('conflict', `import ${reference}: another import of this name is under way`);
   const served = await serveImage(importSocketPath(state, parsed), source, image);
   try {
     const id = await pullShown(command, reference);
     // a pull that was under way already is joined, and has asked the registry
-    if (!served.wasAsked()) fail('conflict', `import ${reference}: a pull of this name was under way, which was waited for; try again`);
+    if (!served.wasAsked())
+      fail(
+        'conflict',
+        `import ${reference}: a pull of this name was under way, which was waited for; try again`,
+      );
     return id;
   } finally {
     await served.close();
@@ -74,7 +101,9 @@ async function take(command: Command, source: ImageSource, image: OfferedImage, 
 async function stateOf({ client }: Command): Promise<string> {
   const { configJson } = await client.status({});
   const state = jsonObject(configJson)?.['state'];
-  return typeof state === 'string' ? state : fail('bug', 'import: the daemon does not say where its state directory is');
+  return typeof state === 'string'
+    ? state
+    : fail('bug', 'import: the daemon does not say where its state directory is');
 }
 
 /** Nobody but root may offer images. */
@@ -85,6 +114,7 @@ async function makeImports(state: string): Promise<void> {
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
     const { mode, uid } = await stat(directory);
-    if ((mode & 0o077) !== 0 || uid !== process.getuid?.()) fail('denied', `import: others than root may write in ${directory}`);
+    if ((mode & 0o077) !== 0 || uid !== process.getuid?.())
+      fail('denied', `import: others than root may write in ${directory}`);
   }
 }

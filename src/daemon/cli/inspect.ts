@@ -15,9 +15,15 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
   const registries = await registriesOf(settings);
   const client = registryClient(settings, () => registries, clock, realRandom());
   const ended = new AbortController();
-  const timer = clock.setTimeout(() => ended.abort(new Error(`no answer within ${cliLimits.inspectMs} ms`)), cliLimits.inspectMs);
+  const timer = clock.setTimeout(
+    () => ended.abort(new Error(`no answer within ${cliLimits.inspectMs} ms`)),
+    cliLimits.inspectMs,
+  );
   try {
-    const found = await client.resolve({ reference, auth: undefined, platform: await machinePlatform() }, AbortSignal.any([signal, ended.signal]));
+    const found = await client.resolve(
+      { reference, auth: undefined, platform: await machinePlatform() },
+      AbortSignal.any([signal, ended.signal]),
+    );
     writeJson(screen, {
       reference: formatReference(found.reference),
       digest: found.manifestDigest,
@@ -26,7 +32,10 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
       sizeBytes: found.manifest.layers.reduce((sum, { size }) => sum + size, found.manifest.config.size),
       manifest: found.manifest,
       // an artifact has none
-      config: found.files === undefined ? (JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown) : null,
+      config:
+        found.files === undefined
+          ? (JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown)
+          : null,
       ...(found.files === undefined ? {} : { files: found.files }),
     });
     return EXIT.ok;

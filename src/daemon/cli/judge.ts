@@ -46,7 +46,9 @@ function finding(invariant: Invariant, object: string, id: string, message: stri
 
 function damagedJournal({ records }: Evidence): readonly Finding[] {
   if (records.end !== 'damaged') return [];
-  return [finding('I5', 'journal', '', 'the journal is damaged: what was recorded after the damage is not known')];
+  return [
+    finding('I5', 'journal', '', 'the journal is damaged: what was recorded after the damage is not known'),
+  ];
 }
 
 /** True when the daemon runs and this actor has come to rest in one of these states. */
@@ -65,15 +67,20 @@ function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
     if (!rests(evidence, id, ['ready']) || facts.stopping) return [];
     const missing: string[] = [];
     if (spec.namespaces.network === 'pod') {
-      for (const kind of ['net', 'uts']) if (!machine.pins.has(`${id}/${kind}`)) missing.push(`its ${kind} namespace is not pinned`);
+      for (const kind of ['net', 'uts'])
+        if (!machine.pins.has(`${id}/${kind}`)) missing.push(`its ${kind} namespace is not pinned`);
       if (!machine.attachments.includes(id)) missing.push('nothing is kept for its CNI DEL');
     }
-    if (spec.namespaces.ipc === 'pod' && !machine.pins.has(`${id}/ipc`)) missing.push('its ipc namespace is not pinned');
-    if (spec.namespaces.user !== undefined && !machine.pins.has(`${id}/user`)) missing.push('its user namespace is not pinned');
-    if (hasSandboxCgroup(spec.cgroupParent) && !cgroups.has(sandboxCgroup(spec.cgroupParent, id))) missing.push('its cgroup is gone');
+    if (spec.namespaces.ipc === 'pod' && !machine.pins.has(`${id}/ipc`))
+      missing.push('its ipc namespace is not pinned');
+    if (spec.namespaces.user !== undefined && !machine.pins.has(`${id}/user`))
+      missing.push('its user namespace is not pinned');
+    if (hasSandboxCgroup(spec.cgroupParent) && !cgroups.has(sandboxCgroup(spec.cgroupParent, id)))
+      missing.push('its cgroup is gone');
     if (!entries.has(`sandbox files ${id}`)) missing.push('its files are gone');
     const pause = facts.ready?.pause;
-    if (pause !== undefined && !isAlive(machine, pause)) missing.push(`its pause process ${pause.pid} is gone`);
+    if (pause !== undefined && !isAlive(machine, pause))
+      missing.push(`its pause process ${pause.pid} is gone`);
     return missing.map((what) => finding('I1', nameOf(facts), id, what));
   });
 }
@@ -82,7 +89,10 @@ function nameOf({ intent }: SandboxFacts): string {
   return `pod ${intent.spec.key.namespace}/${intent.spec.key.name}`;
 }
 
-function isAlive(machine: Machine, who: { readonly pid: number; readonly startTicks: bigint; readonly bootId: string }): boolean {
+function isAlive(
+  machine: Machine,
+  who: { readonly pid: number; readonly startTicks: bigint; readonly bootId: string },
+): boolean {
   return who.bootId === machine.bootId && machine.startTicks.get(who.pid) === Number(who.startTicks);
 }
 
@@ -104,7 +114,9 @@ function ofLiveContainer({ machine }: Evidence, facts: ContainerFacts): readonly
   const init = facts.created?.init;
   const monitors = machine.processes.filter((process) => process.id === id && process.role === 'monitor');
   if (init === undefined || !isAlive(machine, init)) {
-    found.push(finding('I10', object, id, `it is said to live, but its process ${init?.pid ?? 'on record'} does not`));
+    found.push(
+      finding('I10', object, id, `it is said to live, but its process ${init?.pid ?? 'on record'} does not`),
+    );
   }
   if (monitors.length !== 1) found.push(finding('I1', object, id, `it has ${monitors.length} monitors`));
   const mounts = rootfsMounts(machine, id);
@@ -116,17 +128,28 @@ function ofEndedContainer({ machine, records }: Evidence, facts: ContainerFacts)
   const { id, spec } = facts.intent;
   const object = `container ${spec.key.name}`;
   const found: Finding[] = [];
-  if (rootfsMounts(machine, id) > 0) found.push(finding('I1', object, id, 'it has ended, its root file system is still mounted'));
-  if (machine.mounts.some((mount) => mount.path.includes(`/containers/${id}/volumes/`))) found.push(finding('I1', object, id, 'it has ended, an image that it had as a volume is still mounted'));
+  if (rootfsMounts(machine, id) > 0)
+    found.push(finding('I1', object, id, 'it has ended, its root file system is still mounted'));
+  if (machine.mounts.some((mount) => mount.path.includes(`/containers/${id}/volumes/`)))
+    found.push(finding('I1', object, id, 'it has ended, an image that it had as a volume is still mounted'));
   const parent = records.ledger.sandboxes.get(spec.key.sandboxId)?.intent.spec.cgroupParent ?? '';
   const cgroup = machine.cgroups.some(({ path }) => containerCgroup(parent, id).startsWith(path));
   const left = machine.processes.filter((process) => process.id === id);
-  for (const { pid, name } of left) found.push(finding('I10', `process ${pid}`, id, `${object} has ended, its process ${pid} (${name}) lives${cgroup ? ' in its cgroup' : ''}`));
+  for (const { pid, name } of left)
+    found.push(
+      finding(
+        'I10',
+        `process ${pid}`,
+        id,
+        `${object} has ended, its process ${pid} (${name}) lives${cgroup ? ' in its cgroup' : ''}`,
+      ),
+    );
   return found;
 }
 
 function rootfsMounts(machine: Machine, id: string): number {
-  return machine.mounts.filter((mount) => mount.id === id && mount.path.endsWith(`/containers/${id}/rootfs`)).length;
+  return machine.mounts.filter((mount) => mount.id === id && mount.path.endsWith(`/containers/${id}/rootfs`))
+    .length;
 }
 
 /** I2: what bears our mark belongs to a record. */
@@ -138,21 +161,43 @@ function leaks({ machine, records, live }: Evidence): readonly Finding[] {
   const nobody = 'belongs to no record';
   const entryLeak = (entry: Machine['entries'][number]): Leak | undefined => {
     if (entry.id === undefined) return undefined;
-    return entry.kind === 'namespace pins' ? { kind: 'pins', path: entry.path } : { kind: 'files', path: entry.path };
+    return entry.kind === 'namespace pins'
+      ? { kind: 'pins', path: entry.path }
+      : { kind: 'files', path: entry.path };
   };
   return [
     ...machine.processes
       .filter(({ id }) => !isOwned(id))
-      .map((process) => finding('I2', `process ${process.pid}`, process.id, `${process.role} ${process.name}${of(process.id)} ${nobody}`, { kind: 'process', process })),
+      .map((process) =>
+        finding(
+          'I2',
+          `process ${process.pid}`,
+          process.id,
+          `${process.role} ${process.name}${of(process.id)} ${nobody}`,
+          { kind: 'process', process },
+        ),
+      ),
     ...machine.cgroups
       .filter(({ id }) => !isOwned(id))
-      .map((cgroup) => finding('I2', `cgroup ${cgroup.path}`, cgroup.id, `the cgroup ${nobody}`, { kind: 'cgroup', cgroup })),
+      .map((cgroup) =>
+        finding('I2', `cgroup ${cgroup.path}`, cgroup.id, `the cgroup ${nobody}`, { kind: 'cgroup', cgroup }),
+      ),
     ...machine.mounts
       .filter(({ id, isLayer }) => isLayer !== true && !isOwned(id))
-      .map(({ path, id }) => finding('I2', `mount ${path}`, id ?? '', `the mount ${nobody}`, id === undefined ? undefined : { kind: 'mount', path })),
+      .map(({ path, id }) =>
+        finding(
+          'I2',
+          `mount ${path}`,
+          id ?? '',
+          `the mount ${nobody}`,
+          id === undefined ? undefined : { kind: 'mount', path },
+        ),
+      ),
     ...machine.entries
       .filter(({ id }) => !isOwned(id))
-      .map((entry) => finding('I2', entry.path, entry.id ?? '', `this ${entry.kind} ${nobody}`, entryLeak(entry))),
+      .map((entry) =>
+        finding('I2', entry.path, entry.id ?? '', `this ${entry.kind} ${nobody}`, entryLeak(entry)),
+      ),
   ];
 }
 
@@ -162,17 +207,36 @@ function network(evidence: Evidence): readonly Finding[] {
   const { sandboxes } = records.ledger;
   const found: Finding[] = [];
   for (const id of machine.attachments) {
-    if (!sandboxes.has(id)) found.push(finding('I3', `attachment ${id}`, id, 'a CNI DEL is owed for a sandbox without a record', { kind: 'attachment', id }));
+    if (!sandboxes.has(id))
+      found.push(
+        finding('I3', `attachment ${id}`, id, 'a CNI DEL is owed for a sandbox without a record', {
+          kind: 'attachment',
+          id,
+        }),
+      );
   }
   for (const { path, id, isOwn } of machine.leases) {
     if (id !== undefined && sandboxes.has(id)) continue;
     const whose = isOwn ? '' : ' here; of another runtime, if one uses this network';
-    found.push(finding('I3', `lease ${path}`, id ?? '', `the address is leased to a sandbox without a record${whose}`, isOwn ? { kind: 'files', path } : undefined));
+    found.push(
+      finding(
+        'I3',
+        `lease ${path}`,
+        id ?? '',
+        `the address is leased to a sandbox without a record${whose}`,
+        isOwn ? { kind: 'files', path } : undefined,
+      ),
+    );
   }
   for (const rule of machine.rules) {
     if (sandboxes.has(rule.id)) continue;
     const object = `IPv${rule.family} rules of ${rule.network}`;
-    found.push(finding('I3', object, rule.id, `rules name sandbox ${rule.id}, which has no record`, { kind: 'rules', rule }));
+    found.push(
+      finding('I3', object, rule.id, `rules name sandbox ${rule.id}, which has no record`, {
+        kind: 'rules',
+        rule,
+      }),
+    );
   }
   return [...found, ...addresses(evidence)];
 }
@@ -187,10 +251,19 @@ function addresses(evidence: Evidence): readonly Finding[] {
     if (facts.ready === undefined || facts.stopping || spec.namespaces.network !== 'pod') continue;
     for (const ip of facts.ready.ips) {
       const other = holders.get(ip);
-      if (other !== undefined) found.push(finding('I3', `address ${ip}`, id, `${nameOf(facts)} and sandbox ${other} both have it`));
+      if (other !== undefined)
+        found.push(finding('I3', `address ${ip}`, id, `${nameOf(facts)} and sandbox ${other} both have it`));
       holders.set(ip, id);
       const lease = leased.get(ip);
-      if (lease !== undefined && lease.id !== id) found.push(finding('I3', `address ${ip}`, id, `${nameOf(facts)} has it, but ${lease.path} leases it to ${lease.id ?? 'nobody'}`));
+      if (lease !== undefined && lease.id !== id)
+        found.push(
+          finding(
+            'I3',
+            `address ${ip}`,
+            id,
+            `${nameOf(facts)} has it, but ${lease.path} leases it to ${lease.id ?? 'nobody'}`,
+          ),
+        );
     }
   }
   return found;
@@ -211,8 +284,10 @@ function names({ records }: Evidence): readonly Finding[] {
   }
   for (const { intent, created, exited } of records.ledger.containers.values()) {
     const { sandboxId, name, attempt } = intent.spec.key;
-    if (created !== undefined && exited === undefined) claim(`container ${name} #${attempt} of ${sandboxId}`, intent.id);
-    if (!records.ledger.sandboxes.has(sandboxId)) found.push(finding('I6', `container ${name}`, intent.id, `its sandbox ${sandboxId} has no record`));
+    if (created !== undefined && exited === undefined)
+      claim(`container ${name} #${attempt} of ${sandboxId}`, intent.id);
+    if (!records.ledger.sandboxes.has(sandboxId))
+      found.push(finding('I6', `container ${name}`, intent.id, `its sandbox ${sandboxId} has no record`));
   }
   return found;
 }
@@ -223,11 +298,15 @@ function orders(evidence: Evidence): readonly Finding[] {
     const { intent, created, startedAtNs, exited } = facts;
     const object = `container ${intent.spec.key.name}`;
     const found: Finding[] = [];
-    if (startedAtNs !== undefined && created === undefined) found.push(finding('I5', object, intent.id, 'it was started, but never created'));
-    if (exited !== undefined && rests(evidence, intent.id, ['created', 'running'])) found.push(finding('I5', object, intent.id, 'it has ended on record and is said to live'));
-    if (startedAtNs !== undefined && startedAtNs < intent.createdAtNs) found.push(finding('I8', object, intent.id, 'it was started before it was created'));
+    if (startedAtNs !== undefined && created === undefined)
+      found.push(finding('I5', object, intent.id, 'it was started, but never created'));
+    if (exited !== undefined && rests(evidence, intent.id, ['created', 'running']))
+      found.push(finding('I5', object, intent.id, 'it has ended on record and is said to live'));
+    if (startedAtNs !== undefined && startedAtNs < intent.createdAtNs)
+      found.push(finding('I8', object, intent.id, 'it was started before it was created'));
     const begun = startedAtNs ?? intent.createdAtNs;
-    if (exited !== undefined && exited.exit.finishedAtNs < begun) found.push(finding('I8', object, intent.id, 'it ended before it began'));
+    if (exited !== undefined && exited.exit.finishedAtNs < begun)
+      found.push(finding('I8', object, intent.id, 'it ended before it began'));
     return found;
   });
 }
@@ -240,24 +319,40 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
   for (const image of records.ledger.images.values()) {
     for (const { diffId } of image.layers) {
       used.add(diffId);
-      if (!whole.has(diffId)) found.push(finding('I14', `image ${image.repoTags[0] ?? image.id}`, image.id, `its layer ${diffId} is not there in whole; a pull brings it back`));
+      if (!whole.has(diffId))
+        found.push(
+          finding(
+            'I14',
+            `image ${image.repoTags[0] ?? image.id}`,
+            image.id,
+            `its layer ${diffId} is not there in whole; a pull brings it back`,
+          ),
+        );
     }
   }
-  for (const { intent } of records.ledger.containers.values()) for (const diffId of intent.image.layers) used.add(diffId);
+  for (const { intent } of records.ledger.containers.values())
+    for (const diffId of intent.image.layers) used.add(diffId);
   // kept for a while for the client of a pull that was interrupted
-  for (const { layers } of records.ledger.fetching.values()) for (const { diffId } of layers) used.add(diffId);
+  for (const { layers } of records.ledger.fetching.values())
+    for (const { diffId } of layers) used.add(diffId);
   // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start clears
   if (live === undefined || live.pulls > 0) return found;
   // nothing of it is taken away: the daemon knows these layers and may be about to use one
   for (const { diffId, isForeign } of machine.layers) {
-    if (isForeign !== true && !used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
+    if (isForeign !== true && !used.has(diffId))
+      found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
   }
-  for (const path of machine.partials) found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on'));
-  const wanted = new Set([...records.ledger.fetching.values()].flatMap(({ layers }) => layers.map(({ digest }) => digest)));
+  for (const path of machine.partials)
+    found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on'));
+  const wanted = new Set(
+    [...records.ledger.fetching.values()].flatMap(({ layers }) => layers.map(({ digest }) => digest)),
+  );
   for (const path of machine.ingests) {
     const digest = ingestedDigest(basename(path));
-    if (digest === undefined || !wanted.has(digest)) found.push(finding('I15', path, '', 'bytes of a layer that no pull waits for'));
+    if (digest === undefined || !wanted.has(digest))
+      found.push(finding('I15', path, '', 'bytes of a layer that no pull waits for'));
   }
-  for (const path of machine.trash) found.push(finding('I15', path, '', 'deleted, but its files are still there'));
+  for (const path of machine.trash)
+    found.push(finding('I15', path, '', 'deleted, but its files are still there'));
   return found;
 }

@@ -60,7 +60,10 @@ export function ownLeaseDirectory(config: Config): string {
 }
 
 /** Everything of this instance's networks: those of its attachments, the configured one, its own. */
-export async function seenNetworks(place: NetworkPlace, toolDirs: readonly string[] = TOOL_DIRS): Promise<SeenNetworks> {
+export async function seenNetworks(
+  place: NetworkPlace,
+  toolDirs: readonly string[] = TOOL_DIRS,
+): Promise<SeenNetworks> {
   const { config } = place;
   const kept = attachmentDirectory(config);
   const cache = new AttachmentCache(kept);
@@ -77,24 +80,33 @@ export async function seenNetworks(place: NetworkPlace, toolDirs: readonly strin
   const attachments = await orUnread(kept, () => cache.list(), []);
   const networks = new Map<string, Network>();
   const loaded = await loadConfDir(config.network.config_dir);
-  if (loaded.problem !== '') unread.push({ path: config.network.config_dir, problem: `not read: ${loaded.problem}` });
+  if (loaded.problem !== '')
+    unread.push({ path: config.network.config_dir, problem: `not read: ${loaded.problem}` });
   const configured = chooseNetwork(loaded, config.network.name);
   if (configured !== undefined) networks.set(configured.name, configured);
   for (const id of attachments) {
     const attachment = await orUnread(join(kept, `${id}.json`), () => cache.read(id), undefined);
-    if (attachment !== undefined && attachment !== 'damaged') networks.set(attachment.network.name, attachment.network);
+    if (attachment !== undefined && attachment !== 'damaged')
+      networks.set(attachment.network.name, attachment.network);
   }
   const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
   const own = ownLeaseDirectory(config);
-  for (const name of await orUnread(own, () => namesIfDirectory(own), [])) leaseDirectories.add(join(own, name));
+  for (const name of await orUnread(own, () => namesIfDirectory(own), []))
+    leaseDirectories.add(join(own, name));
   const names = new Set([...networks.keys(), config.network.default_bridge]);
   const [leases, rules] = await Promise.all([
-    Promise.all([...leaseDirectories].map((directory) => orUnread(directory, () => leasesIn(directory, own, orUnread), []))),
-    Promise.all(([4, 6] as const).map(async (family) => {
-      const tool = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', toolDirs);
-      // plugins search the same directories: where there is no tool, there are no rules
-      return tool === undefined ? [] : orUnread(tool, () => rulesOf(tool, family, names, place.clock), []);
-    })),
+    Promise.all(
+      [...leaseDirectories].map((directory) =>
+        orUnread(directory, () => leasesIn(directory, own, orUnread), []),
+      ),
+    ),
+    Promise.all(
+      ([4, 6] as const).map(async (family) => {
+        const tool = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', toolDirs);
+        // plugins search the same directories: where there is no tool, there are no rules
+        return tool === undefined ? [] : orUnread(tool, () => rulesOf(tool, family, names, place.clock), []);
+      }),
+    ),
   ]);
   return { unread, attachments, leases: leases.flat(), rules: rules.flat() };
 }
@@ -120,7 +132,12 @@ async function leasesIn(directory: string, own: string, orUnread: OrUnread): Pro
     const bounds = { usualBytes: cliLimits.leaseBytes, bytesMax: cliLimits.leaseBytes };
     const text = await orUnread(path, () => readSmallFile(path, bounds), undefined);
     const [first = ''] = (text ?? '').split('\n', 1);
-    leases.push({ path, ip: basename(path), id: parseSandboxId(first.trim()), isOwn: path.startsWith(`${own}/`) });
+    leases.push({
+      path,
+      ip: basename(path),
+      id: parseSandboxId(first.trim()),
+      isOwn: path.startsWith(`${own}/`),
+    });
   }
   return leases;
 }
@@ -141,17 +158,24 @@ export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<stri
 }
 
 /** What the tools say where the kernel has no such table, and so no rules: of both flavours (iptables, libiptc.c and nft.c). */
-const NO_TABLE = /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument/u;
+const NO_TABLE =
+  /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument/u;
 
 /** Throws `outside` where the rules can't be read whole, and `timedOut`: what was not read is not known to be gone. */
-async function rulesOf(tool: string, family: 4 | 6, networks: ReadonlySet<string>, clock: ClockPort): Promise<Rule[]> {
+async function rulesOf(
+  tool: string,
+  family: 4 | 6,
+  networks: ReadonlySet<string>,
+  clock: ClockPort,
+): Promise<Rule[]> {
   const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({
     argv: [tool, '-t', 'nat'],
     timeoutMs: cliLimits.toolMs,
     outputBytesMax: cliLimits.toolBytes,
     clock,
   });
-  if (timedOut) fail('timedOut', `timed out after ${cliLimits.toolMs} ms waiting for ${tool}`, { subject: tool });
+  if (timedOut)
+    fail('timedOut', `timed out after ${cliLimits.toolMs} ms waiting for ${tool}`, { subject: tool });
   const said = decode(stderr);
   if (exitCode !== 0 && NO_TABLE.test(said)) return [];
   if (exitCode !== 0) fail('outside', `${tool}: exit code ${exitCode}: ${quote(said)}`, { subject: tool });

@@ -127,7 +127,13 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     layers,
     partials: (await namesIfDirectory(partial)).map((name) => join(partial, name)),
     ingests: (await namesIfDirectory(ingest)).map((name) => join(ingest, name)),
-    trash: (await Promise.all([...new Set([trash, containersTrash])].map(async (path) => (await namesIfDirectory(path)).map((name) => join(path, name))))).flat(),
+    trash: (
+      await Promise.all(
+        [...new Set([trash, containersTrash])].map(async (path) =>
+          (await namesIfDirectory(path)).map((name) => join(path, name)),
+        ),
+      )
+    ).flat(),
   };
 }
 
@@ -136,7 +142,11 @@ export function idIn(text: string): Id | undefined {
   return parseSandboxId(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/u.exec(text)?.[0] ?? '');
 }
 
-async function seenProcesses(place: Place, stats: readonly ProcessStat[], cgroups: readonly SeenCgroup[]): Promise<SeenProcess[]> {
+async function seenProcesses(
+  place: Place,
+  stats: readonly ProcessStat[],
+  cgroups: readonly SeenCgroup[],
+): Promise<SeenProcess[]> {
   const ticks = new Map(stats.map(({ pid, startTicks }) => [pid, startTicks]));
   const found = new Map<number, SeenProcess>();
   const rootPrefix = `--root=${place.layout.runtimesDir}/`;
@@ -144,8 +154,11 @@ async function seenProcesses(place: Place, stats: readonly ProcessStat[], cgroup
   for (const { pid, startTicks } of stats) {
     const argv = commandLine(pid);
     // a whole word of its argv is a state root of this instance, or its socket for shims; who else writes it there is refused
-    const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims) ? argv.map(wholeId).find((word) => word !== undefined) : undefined;
-    if (id !== undefined && isOfHost(pid)) found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
+    const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims)
+      ? argv.map(wholeId).find((word) => word !== undefined)
+      : undefined;
+    if (id !== undefined && isOfHost(pid))
+      found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
   }
   for (const { path, id } of cgroups) {
     for (const pid of await listProcesses(place.cgroups, path)) {
@@ -169,7 +182,10 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 /** The forms of src/host/layout.ts: those of the cgroupfs driver, and scopes. */
 const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
 
-async function seenCgroups({ cgroups, cgroupParents }: Place, others: ReadonlySet<Id>): Promise<SeenCgroup[]> {
+async function seenCgroups(
+  { cgroups, cgroupParents }: Place,
+  others: ReadonlySet<Id>,
+): Promise<SeenCgroup[]> {
   const found = new Map<string, SeenCgroup>();
   for (const parent of new Set(cgroupParents)) {
     for (const directory of cgroupDirectories(cgroups, parent)) {
@@ -193,7 +209,8 @@ async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
   const [own, others] = [new Set<Id>(), new Set<Id>()];
   for (const { mountPoint } of await readMountInfo()) {
     const id = idIn(mountPoint);
-    if (id !== undefined) (ours.some((directory) => mountPoint.startsWith(`${directory}/`)) ? own : others).add(id);
+    if (id !== undefined)
+      (ours.some((directory) => mountPoint.startsWith(`${directory}/`)) ? own : others).add(id);
   }
   // seen twice where the administrator has mounted our directories at another place as well
   return new Set([...others].filter((id) => !own.has(id)));
@@ -210,15 +227,21 @@ async function seenMounts(place: Place): Promise<SeenMount[]> {
   const [ours, pins, layers] = await Promise.all([directoriesOf(place), real(layout.pinsDir), real(chains)]);
   // the directories themselves may be mounts of the administrator's; the pin root is always one
   return (await readMountInfo()).flatMap(({ mountPoint }) => {
-    const isBelow = ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);
+    const isBelow =
+      ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);
     if (!isBelow || mountPoint === pins) return [];
-    return mountPoint.startsWith(`${layers}/`) ? [{ path: mountPoint, id: undefined, isLayer: true as const }] : [{ path: mountPoint, id: idIn(mountPoint) }];
+    return mountPoint.startsWith(`${layers}/`)
+      ? [{ path: mountPoint, id: undefined, isLayer: true as const }]
+      : [{ path: mountPoint, id: idIn(mountPoint) }];
   });
 }
 
 /** The layer store of the configuration. */
 export function placesOfStore({ config, layout }: Pick<Place, 'config' | 'layout'>): StorePaths {
-  return storePaths(config.storage.image_store === '' ? layout.root : config.storage.image_store, layout.root);
+  return storePaths(
+    config.storage.image_store === '' ? layout.root : config.storage.image_store,
+    layout.root,
+  );
 }
 
 async function real(path: string): Promise<string> {
@@ -238,7 +261,8 @@ async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
   ];
   const found: SeenEntry[] = [];
   for (const [directory, kind] of places) {
-    for (const name of await namesIfDirectory(directory)) found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
+    for (const name of await namesIfDirectory(directory))
+      found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
   }
   return found;
 }
@@ -255,7 +279,9 @@ async function seenPins(layout: Layout): Promise<ReadonlySet<string>> {
 
 async function seenLayers(place: Place): Promise<SeenLayer[]> {
   const own = await layersIn(placesOfStore(place));
-  const others = await Promise.all(place.config.storage.additional_stores.map((root) => layersIn(storePaths(root))));
+  const others = await Promise.all(
+    place.config.storage.additional_stores.map((root) => layersIn(storePaths(root))),
+  );
   return [...own, ...others.flat().map((layer) => ({ ...layer, isForeign: true as const }))];
 }
 
@@ -265,7 +291,11 @@ async function layersIn(paths: StorePaths): Promise<SeenLayer[]> {
     const diffId = parseDigest(`sha256:${name}`);
     if (diffId === undefined) continue;
     const path = layerDir(paths, diffId);
-    layers.push({ diffId, path, isWhole: (await readLayerRecord(path, diffId, (call) => call())) !== undefined });
+    layers.push({
+      diffId,
+      path,
+      isWhole: (await readLayerRecord(path, diffId, (call) => call())) !== undefined,
+    });
   }
   return layers;
 }

@@ -20,7 +20,9 @@ export interface Look {
  */
 export async function lookAround(config: Config, clock: ClockPort): Promise<Look> {
   const before = await readRecords(config.root);
-  const parents = [...before.ledger.sandboxes.values()].map(({ intent }) => cgroupParentOf(intent.spec.cgroupParent));
+  const parents = [...before.ledger.sandboxes.values()].map(({ intent }) =>
+    cgroupParentOf(intent.spec.cgroupParent),
+  );
   const place: Place = {
     config,
     clock,

@@ -10,8 +10,11 @@ import { age, shortId, table } from './text.ts';
 
 export async function ps(command: Command): Promise<number> {
   const answer = await command.client.list({});
-  if (command.json) writeJson(command.screen, { ...asObject(plainOf(answer)), tree: treeOf(answer.actors).map(plainNode) });
-  else for (const text of psLines(answer.actors, command.clock.nowNs(), command.screen)) command.screen.line(text);
+  if (command.json)
+    writeJson(command.screen, { ...asObject(plainOf(answer)), tree: treeOf(answer.actors).map(plainNode) });
+  else
+    for (const text of psLines(answer.actors, command.clock.nowNs(), command.screen))
+      command.screen.line(text);
   return EXIT.ok;
 }
 
@@ -25,9 +28,15 @@ export function treeOf(actors: readonly Actor[]): readonly Node[] {
   const sandboxes = actors.filter(({ kind }) => kind === 'sandbox');
   const containers = actors.filter(({ kind }) => kind === 'container');
   const known = new Set(sandboxes.map(({ id }) => id));
-  const alone = [...containers.filter(({ sandboxId }) => !known.has(sandboxId)), ...actors.filter(({ kind }) => kind === 'pull')];
+  const alone = [
+    ...containers.filter(({ sandboxId }) => !known.has(sandboxId)),
+    ...actors.filter(({ kind }) => kind === 'pull'),
+  ];
   return [
-    ...sandboxes.map((actor) => ({ actor, below: containers.filter(({ sandboxId }) => sandboxId === actor.id) })),
+    ...sandboxes.map((actor) => ({
+      actor,
+      below: containers.filter(({ sandboxId }) => sandboxId === actor.id),
+    })),
     ...alone.map((actor) => ({ actor, below: [] })),
   ];
 }
@@ -54,7 +63,13 @@ export function psLines(actors: readonly Actor[], nowNs: bigint, screen: Screen)
     actor.sinceNs === 0n ? '' : age(nowNs - actor.sinceNs),
     summary(actor, nowNs),
   ]);
-  const columns = [{ title: 'POD', least: 16 }, { title: 'ID' }, { title: 'STATE', least: 14 }, { title: 'FOR' }, { title: 'WAITS ON', least: 10 }];
+  const columns = [
+    { title: 'POD', least: 16 },
+    { title: 'ID' },
+    { title: 'STATE', least: 14 },
+    { title: 'FOR' },
+    { title: 'WAITS ON', least: 10 },
+  ];
   return table(columns, rows, screen.columns, (row, column, text) => {
     const actor = shown[row]?.actor;
     if (actor === undefined) return screen.tone('dim', text);

@@ -37,22 +37,39 @@ export async function pullShown(command: Command, reference: string): Promise<st
   }
   const { imageRef } = await answer;
   // the last look was a little before the end
-  show(command, layers.map((layer) => ({ ...layer, present: true })), shown);
+  show(
+    command,
+    layers.map((layer) => ({ ...layer, present: true })),
+    shown,
+  );
   return imageRef;
 }
 
 /** The pull that this call began, or the one that it joined: its full name ends with what was asked for. */
 function mine(actors: readonly Actor[], reference: string, before: ReadonlySet<string>): Actor | undefined {
-  const named = actors.filter(({ name }) => name === reference || name.endsWith(`/${reference}`) || name.endsWith(`/${reference}:latest`) || name === `${reference}:latest`);
+  const named = actors.filter(
+    ({ name }) =>
+      name === reference ||
+      name.endsWith(`/${reference}`) ||
+      name.endsWith(`/${reference}:latest`) ||
+      name === `${reference}:latest`,
+  );
   return named.find(({ address }) => !before.has(address)) ?? named[0];
 }
 
-async function follow({ client, clock }: Command, ended: AbortSignal, look: (actors: readonly Actor[]) => void): Promise<void> {
+async function follow(
+  { client, clock }: Command,
+  ended: AbortSignal,
+  look: (actors: readonly Actor[]) => void,
+): Promise<void> {
   while (!ended.aborted) {
     // the answer of the pull itself tells what is wrong
     const list = await client.list({ kind: 'pull' }).catch(() => undefined);
     look(list?.actors ?? []);
-    await Promise.race([pause(clock, cliLimits.progressMs), new Promise((resolve) => ended.addEventListener('abort', resolve, { once: true }))]);
+    await Promise.race([
+      pause(clock, cliLimits.progressMs),
+      new Promise((resolve) => ended.addEventListener('abort', resolve, { once: true })),
+    ]);
   }
 }
 
@@ -73,13 +90,18 @@ const HEX_AT = 'sha256:'.length;
 const MS_NS = 1_000_000n;
 
 /** One line: the layer, how much of it is here, how fast it comes and when it will be, and a bar as wide as what is left of the line. */
-export function bar({ digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer, columns: number): string {
+export function bar(
+  { digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer,
+  columns: number,
+): string {
   const size = Number(sizeBytes);
   const share = present ? 1 : size === 0 ? 0 : Math.min(1, Number(downloadedBytes) / size);
   const head = shortId(digest.slice(HEX_AT));
   const rate = bytesPerSecond === 0n ? '' : `, ${bytes(Number(bytesPerSecond))}/s`;
   const left = remainingMs === undefined ? '' : `, ${age(remainingMs * MS_NS)} left`;
-  const tail = present ? `${bytes(size)} done` : `${bytes(Number(downloadedBytes))} of ${bytes(size)}${rate}${left}`;
+  const tail = present
+    ? `${bytes(size)} done`
+    : `${bytes(Number(downloadedBytes))} of ${bytes(size)}${rate}${left}`;
   const room = columns - head.length - tail.length - ' [] '.length;
   if (room < 1) return `${head} ${tail}`;
   const filled = Math.floor(room * share);

@@ -28,8 +28,12 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
   for (let read = 0; read < cliLimits.journalReads; read += 1) {
     const names = await namesOf(directory);
     const damagedKept = names.filter((name) => name.endsWith('.damaged'));
-    const [newest] = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
-    if (newest === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
+    const [newest] = names
+      .flatMap((name) => NAME.exec(name)?.[1] ?? [])
+      .map(Number)
+      .toSorted((a, b) => b - a);
+    if (newest === undefined)
+      return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
     try {
       const { records, end } = parse(await readRegularFile(join(directory, `journal.${newest}`), bytesMax));
       return { ...folded(records), end, damagedKept };
@@ -38,7 +42,10 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
       if (codeOf(thrown) !== 'ENOENT') throw thrown;
     }
   }
-  return fail('outside', `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`);
+  return fail(
+    'outside',
+    `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`,
+  );
 }
 
 function folded(records: readonly JournalRecord[]): Pick<Records, 'ledger' | 'histories'> {

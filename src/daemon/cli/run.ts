@@ -17,7 +17,12 @@ import { watch } from './watch.ts';
 import { log, why } from './why.ts';
 
 const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promise<number> | number>>> = {
-  ps, why, log, watch, status, config,
+  ps,
+  why,
+  log,
+  watch,
+  status,
+  config,
   // with half of the daemon behind them; the others are to answer at once
   check: async (command) => (await import('./check.ts')).check(command),
   images: async (command) => (await import('./images.ts')).images(command),
@@ -39,10 +44,16 @@ const EXIT_OF: Readonly<Record<CallProblem, number>> = {
 };
 
 /** Runs one command to its end; what goes wrong is one line on stderr. */
-export async function runCommand(line: CommandLine, screen: Screen, defaultFile: string, signal: AbortSignal): Promise<number> {
+export async function runCommand(
+  line: CommandLine,
+  screen: Screen,
+  defaultFile: string,
+  signal: AbortSignal,
+): Promise<number> {
   const run = COMMANDS[line.command];
   if (line.command === 'version') return version({ screen, json: line.flags.has('json') });
-  if (run === undefined) throw new CommandError(EXIT.usage, `troupe ${line.command}: not a command of this kind`);
+  if (run === undefined)
+    throw new CommandError(EXIT.usage, `troupe ${line.command}: not a command of this kind`);
   let socket = '';
   try {
     const json = line.flags.has('json');

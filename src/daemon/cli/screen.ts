@@ -62,7 +62,9 @@ function coloured(text: string, mark: string): string {
   let line = escaped(text);
   if (!line.includes(mark)) return line;
   for (const [tone, [on, off]] of Object.entries(CODES)) {
-    line = line.replaceAll(`<${mark}${tone}>`, `\u001b[${on}m`).replaceAll(`<${mark}/${tone}>`, `\u001b[${off}m`);
+    line = line
+      .replaceAll(`<${mark}${tone}>`, `\u001b[${on}m`)
+      .replaceAll(`<${mark}/${tone}>`, `\u001b[${off}m`);
   }
   return line;
 }

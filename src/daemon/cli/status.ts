@@ -28,15 +28,30 @@ export async function status(command: Command): Promise<number> {
 export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): readonly string[] {
   const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
   const yes = (isReady: boolean, reason: string): string =>
-    isReady ? screen.tone('good', 'ready') : screen.tone('bad', `not ready: ${reason === '' ? 'no reason given' : reason}`);
+    isReady
+      ? screen.tone('good', 'ready')
+      : screen.tone('bad', `not ready: ${reason === '' ? 'no reason given' : reason}`);
   return [
-    entry('troupe', `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`),
+    entry(
+      'troupe',
+      `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`,
+    ),
     entry('runtime', yes(answer.notReadyReason === '', answer.notReadyReason)),
     ...(answer.lostFacts === '' ? [] : [entry('journal', screen.tone('bad', answer.lostFacts))]),
-    ...answer.conditions.map(({ type, message }) => entry('degraded', screen.tone('bad', `${type} is false: ${message}`))),
+    ...answer.conditions.map(({ type, message }) =>
+      entry('degraded', screen.tone('bad', `${type} is false: ${message}`)),
+    ),
     entry('network', yes(answer.networkReady, answer.networkMessage)),
-    ...answer.handlers.map((handler) => entry('handler', `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`)),
-    entry('alive', `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`),
+    ...answer.handlers.map((handler) =>
+      entry(
+        'handler',
+        `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`,
+      ),
+    ),
+    entry(
+      'alive',
+      `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`,
+    ),
     entry('storage', storageOf(answer.configJson)),
     entry('socket', answer.socket),
   ];
@@ -47,7 +62,8 @@ function storageOf(configJson: string): string {
   const { root, storage } = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Partial<Config>;
   if (storage === undefined) return '';
   const images = storage.image_store === '' ? '' : `, images at ${storage.image_store}`;
-  const others = storage.additional_stores.length === 0 ? '' : `, reads ${storage.additional_stores.join(', ')}`;
+  const others =
+    storage.additional_stores.length === 0 ? '' : `, reads ${storage.additional_stores.join(', ')}`;
   return `${storage.driver} at ${root}${images}${others}`;
 }
 

@@ -71,23 +71,36 @@ async function takeOne(place: Place, leak: Leak): Promise<void> {
   }
 }
 
-async function endProcess({ clock }: Place, { pid, startTicks }: { readonly pid: number; readonly startTicks: number }): Promise<void> {
+async function endProcess(
+  { clock }: Place,
+  { pid, startTicks }: { readonly pid: number; readonly startTicks: number },
+): Promise<void> {
   const left = await killTree({ pid, startTicks }, clock);
-  if (left.length > 0) fail('timedOut', `end process ${pid}: killed, but these do not end: ${left.map((one) => one.pid).join(', ')}`);
+  if (left.length > 0)
+    fail(
+      'timedOut',
+      `end process ${pid}: killed, but these do not end: ${left.map((one) => one.pid).join(', ')}`,
+    );
 }
 
 async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void> {
   const left = await killCgroup(cgroups, path, { clock, timeoutMs: cliLimits.killMs });
-  if (left.length > 0) fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
+  if (left.length > 0)
+    fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
   await removeCgroup(cgroups, path);
 }
 
 /** CNI DEL with what was kept of ADD; also after the namespace is gone. */
 async function detach(place: Place, id: SandboxId): Promise<void> {
   const run = toolOf(place);
-  const attachments = new Attachments(run, new AttachmentCache(attachmentDirectory(place.config)), new Firewall(run));
+  const attachments = new Attachments(
+    run,
+    new AttachmentCache(attachmentDirectory(place.config)),
+    new Firewall(run),
+  );
   const netns = netnsPlace(place);
-  const damaged = (): never => fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
+  const damaged = (): never =>
+    fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
   await attachments.del(id, await netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
   await netns.hide(id);
 }
@@ -112,7 +125,8 @@ async function dropRules(place: Place, { family, id, network }: Rule): Promise<v
   const prefix = family === 4 ? 'ip' : 'ip6';
   const run = async (name: string, args: readonly string[], stdin: string): Promise<ToolResult> => {
     const path = await findExecutable(`${prefix}${name}`, TOOL_DIRS);
-    if (path === undefined) return fail('outside', `remove rules of sandbox ${id}: no ${prefix}${name} in ${TOOL_DIRS.join(', ')}`);
+    if (path === undefined)
+      return fail('outside', `remove rules of sandbox ${id}: no ${prefix}${name} in ${TOOL_DIRS.join(', ')}`);
     const result = await toolOf(place)({
       argv: [path, ...args],
       env: { PATH: TOOL_DIRS.join(':') },
@@ -121,11 +135,15 @@ async function dropRules(place: Place, { family, id, network }: Rule): Promise<v
       outputBytesMax: cliLimits.toolBytes,
     });
     if (result.exitCode === 0) return result;
-    return fail('outside', `remove rules of sandbox ${id}: ${path}: exit code ${result.exitCode}: ${decode(result.stderr)}`);
+    return fail(
+      'outside',
+      `remove rules of sandbox ${id}: ${path}: exit code ${result.exitCode}: ${decode(result.stderr)}`,
+    );
   };
   const saved = decode((await run('tables-save', ['-t', 'nat'], '')).stdout);
   for (const chain of [chainName(network, id), chainName(network, id, 'DN-')]) {
-    if (saved.includes(`\n:${chain} `)) await run('tables-restore', ['-w', '--noflush'], removal(jumpsTo(saved, chain), chain));
+    if (saved.includes(`\n:${chain} `))
+      await run('tables-restore', ['-w', '--noflush'], removal(jumpsTo(saved, chain), chain));
   }
 }
 
@@ -146,7 +164,9 @@ export async function removeFiles(path: string): Promise<void> {
   const parent = await realpath(dirname(path)).catch(onlyAbsent);
   if (parent === undefined) return;
   const place = join(parent, basename(path));
-  const below = (await readMountInfo()).find(({ mountPoint }) => mountPoint === place || mountPoint.startsWith(`${place}/`));
+  const below = (await readMountInfo()).find(
+    ({ mountPoint }) => mountPoint === place || mountPoint.startsWith(`${place}/`),
+  );
   if (below !== undefined) fail('outside', `remove ${path}: ${below.mountPoint} is mounted`);
   const steps = removePathInSteps(place, { isTrash: false });
   for (let step = steps.next(); ; step = steps.next()) {

@@ -73,7 +73,9 @@ export function table(
   width: number,
   style: (row: number, column: number, text: string) => string = (_row, _column, text) => text,
 ): readonly string[] {
-  const widths = columns.map(({ title }, at) => rows.reduce((most, row) => Math.max(most, printableLength(row[at])), title.length));
+  const widths = columns.map(({ title }, at) =>
+    rows.reduce((most, row) => Math.max(most, printableLength(row[at])), title.length),
+  );
   shrink(widths, columns, width - GAP * (columns.length - 1));
   const line = (cells: readonly string[], row: number): string =>
     cells
@@ -84,7 +86,13 @@ export function table(
       })
       .join('')
       .trimEnd();
-  return [line(columns.map(({ title }) => title), -1), ...rows.map((row, at) => line(row, at))];
+  return [
+    line(
+      columns.map(({ title }) => title),
+      -1,
+    ),
+    ...rows.map((row, at) => line(row, at)),
+  ];
 }
 
 /** Spaces at the beginning are a tree's and are kept. */

@@ -17,7 +17,8 @@ interface Place {
 
 export async function watch(command: Command): Promise<number> {
   const after = command.line.options['after'];
-  if (after !== undefined && !/^\d{1,18}$/u.test(after)) throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: a number is wanted`);
+  if (after !== undefined && !/^\d{1,18}$/u.test(after))
+    throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: a number is wanted`);
   const place: Place = { seq: BigInt(after ?? 0), startedNs: 0n };
   let tries = 0;
   while (!command.signal.aborted) {
@@ -44,7 +45,9 @@ async function follow(command: Command, place: Place, reached: () => void): Prom
   const { client, signal } = command;
   const { startedNs, pid } = await client.status({}, { signal });
   if (place.startedNs !== 0n && startedNs !== place.startedNs) {
-    command.screen.note(`troupe watch: the daemon was started anew (pid ${pid}); its changes are counted from the start`);
+    command.screen.note(
+      `troupe watch: the daemon was started anew (pid ${pid}); its changes are counted from the start`,
+    );
     place.seq = 1n;
   }
   place.startedNs = startedNs;

@@ -19,8 +19,11 @@ export async function why(command: Command): Promise<number> {
 export async function log(command: Command): Promise<number> {
   const answer = await command.client.explain({ query: command.line.words[0] ?? '' });
   const { screen } = command;
-  if (command.json) writeJson(screen, { address: answer.actor?.address ?? '', history: plainOf(answer.history) });
-  else for (const change of answer.history) screen.line(fit(`${dateAndTime(change.atNs)}  ${changeText(change)}`, screen.columns));
+  if (command.json)
+    writeJson(screen, { address: answer.actor?.address ?? '', history: plainOf(answer.history) });
+  else
+    for (const change of answer.history)
+      screen.line(fit(`${dateAndTime(change.atNs)}  ${changeText(change)}`, screen.columns));
   return EXIT.ok;
 }
 
@@ -43,15 +46,19 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
     const text = fit(value, screen.columns - 12);
     return `  ${name.padEnd(10)}${tone === undefined ? text : screen.tone(tone, text)}`;
   };
-  const since = actor.sinceNs === 0n ? '' : ` for ${age(nowNs - actor.sinceNs)}, since ${timeOfDay(actor.sinceNs)}`;
+  const since =
+    actor.sinceNs === 0n ? '' : ` for ${age(nowNs - actor.sinceNs)}, since ${timeOfDay(actor.sinceNs)}`;
   const lines = [entry('state', `${actor.state}${since}`, toneOf(actor)), entry('id', actor.id)];
-  if (actor.removedNs !== 0n) lines.push(entry('removed', `${age(nowNs - actor.removedNs)} ago, at ${timeOfDay(actor.removedNs)}`));
+  if (actor.removedNs !== 0n)
+    lines.push(entry('removed', `${age(nowNs - actor.removedNs)} ago, at ${timeOfDay(actor.removedNs)}`));
   else if (actor.settled && actor.waits.length === 0) lines.push(entry('waits', 'on nothing: it is settled'));
   if (actor.pid !== 0n) lines.push(entry('pid', String(actor.pid)));
   if (actor.hasExited) lines.push(entry('exit code', String(actor.exitCode)));
-  if (actor.debts.length > 0) lines.push(entry('owes', `${actor.debts.join(', ')}: still to be undone, tried again`, 'bad'));
+  if (actor.debts.length > 0)
+    lines.push(entry('owes', `${actor.debts.join(', ')}: still to be undone, tried again`, 'bad'));
   if (actor.fault !== '') lines.push(...wrap('fault', actor.fault, screen));
-  if (!actor.listed && actor.removedNs === 0n && actor.kind !== 'pull') lines.push(entry('listed', 'no: clients do not see it'));
+  if (!actor.listed && actor.removedNs === 0n && actor.kind !== 'pull')
+    lines.push(entry('listed', 'no: clients do not see it'));
   return lines;
 }
 
@@ -59,7 +66,7 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
 function wrap(name: string, text: string, screen: Screen): readonly string[] {
   const width = screen.columns - 12;
   const lines: string[] = [];
-  for (let rest = fit(text, Number.MAX_SAFE_INTEGER); rest !== ''; ) {
+  for (let rest = fit(text, Number.MAX_SAFE_INTEGER); rest !== '';) {
     const space = rest.length <= width ? rest.length : rest.lastIndexOf(' ', width);
     const cut = space <= 0 ? width : space;
     lines.push(rest.slice(0, cut));
@@ -79,14 +86,17 @@ function waitLines(wait: Wait, nowNs: bigint, screen: Screen): readonly string[]
   if (wait.argv.length > 0) lines.push(`            ${fit(wait.argv.map(shown).join(' '), columns - 12)}`);
   lines.push(...stackLines(wait.kernelStack, screen));
   // the last one is where it hangs: those above it wait on it
-  for (const { pid, name, state } of wait.below) lines.push(`            └─ ${fit(`pid ${pid} ${name}, ${processStateWord(state)}`, columns - 15)}`);
+  for (const { pid, name, state } of wait.below)
+    lines.push(`            └─ ${fit(`pid ${pid} ${name}, ${processStateWord(state)}`, columns - 15)}`);
   lines.push(...stackLines(wait.below.at(-1)?.kernelStack ?? '', screen));
   return lines;
 }
 
 function stackLines(stack: string, screen: Screen): readonly string[] {
   const frames = stack.split('\n').filter((frame) => frame !== '');
-  return frames.slice(0, cliLimits.stackLines).map((frame) => screen.tone('dim', `            ${fit(frame, screen.columns - 12)}`));
+  return frames
+    .slice(0, cliLimits.stackLines)
+    .map((frame) => screen.tone('dim', `            ${fit(frame, screen.columns - 12)}`));
 }
 
 /** A word that a shell would read as it stands. */
@@ -113,7 +123,12 @@ function fitTone(screen: Screen, text: string): string {
   return `  ${lead}${fit(text.slice(lead.length), screen.columns - 2 - lead.length)}`;
 }
 
-function relatedLines(actor: Actor, related: readonly Actor[], nowNs: bigint, screen: Screen): readonly string[] {
+function relatedLines(
+  actor: Actor,
+  related: readonly Actor[],
+  nowNs: bigint,
+  screen: Screen,
+): readonly string[] {
   if (related.length === 0) return [];
   const shownOnes = related.slice(0, cliLimits.relatedShown);
   const more = related.length - shownOnes.length;

@@ -27,11 +27,44 @@ import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { Taken } from './take-away.ts';
 
 /** What a daemon makes in its root; other names there are not ours. */
-const OF_ROOT = ['journal', 'layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver', 'containers', 'cni', 'logs', 'pause-rootfs', 'userns-program', 'stand-ins', 'checkpoints', 'signatures', 'restores'];
+const OF_ROOT = [
+  'journal',
+  'layers',
+  'chains',
+  'partial',
+  'trash',
+  'ingest',
+  'storage-driver',
+  'containers',
+  'cni',
+  'logs',
+  'pause-rootfs',
+  'userns-program',
+  'stand-ins',
+  'checkpoints',
+  'signatures',
+  'restores',
+];
 /** Of these, what lies in the root of the images where that is another one. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
 /** The same in its state directory. */
-const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'helpers.json', 'introspection.token', 'network.proven', 'helpers.json.new', 'introspection.token.new', 'network.proven.new'];
+const OF_STATE = [
+  'containers',
+  'exits',
+  'sandboxes',
+  'ns',
+  'runtimes',
+  'handlers',
+  'shims',
+  'imports',
+  'key-rings',
+  'helpers.json',
+  'introspection.token',
+  'network.proven',
+  'helpers.json.new',
+  'introspection.token.new',
+  'network.proven.new',
+];
 /** Containers named in a refusal. */
 const NAMED = 5;
 
@@ -41,7 +74,12 @@ export async function wipe(command: Command): Promise<number> {
   const lock = await lockIfThere(config.root);
   try {
     // what a daemon that was killed has left at work could make anew what has been taken away
-    await succeedIfAny({ file: createLayout(config).helpersFile, clock: command.clock, random: realRandom(), log: silentLog });
+    await succeedIfAny({
+      file: createLayout(config).helpersFile,
+      clock: command.clock,
+      random: realRandom(),
+      log: silentLog,
+    });
     const look = await lookAround(config, command.clock);
     if (!command.line.flags.has('force')) refusePods(look);
     // of a daemon that was killed: it could mount what has been taken off
@@ -54,7 +92,9 @@ export async function wipe(command: Command): Promise<number> {
     taken.push(...(await takeAway(look.place, rules)));
     // after the rest is gone: a command that found nothing since it could not read has not succeeded
     const unread = new Map([...look.machine.unread, ...rest.unread].map((one) => [one.path, one]));
-    taken.push(...[...unread.values()].map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })));
+    taken.push(
+      ...[...unread.values()].map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })),
+    );
     const files = await removeContents(look.place, taken, command.line.flags.has('force'));
     return report(command, taken, files);
   } finally {
@@ -77,7 +117,8 @@ function refusePods({ machine, records }: Look): void {
   if (ids.length === 0) return;
   const names = ids.slice(0, NAMED).map((id) => {
     const { sandboxes, containers } = records.ledger;
-    const key = [...containers.values(), ...sandboxes.values()].find(({ intent }) => intent.id === id)?.intent.spec.key;
+    const key = [...containers.values(), ...sandboxes.values()].find(({ intent }) => intent.id === id)?.intent
+      .spec.key;
     return key === undefined ? id : `${key.name} (${id.slice(0, 13)})`;
   });
   const more = ids.length > NAMED ? ` and ${ids.length - NAMED} more` : '';
@@ -90,22 +131,32 @@ function everything(machine: Machine): readonly Leak[] {
     ...machine.cgroups.map((cgroup): Leak => ({ kind: 'cgroup', cgroup })),
     ...machine.attachments.map((id): Leak => ({ kind: 'attachment', id })),
     ...machine.mounts.map(({ path }): Leak => ({ kind: 'mount', path })),
-    ...machine.entries.flatMap(({ kind, path }): readonly Leak[] => (kind === 'namespace pins' ? [{ kind: 'pins', path }] : [])),
+    ...machine.entries.flatMap(({ kind, path }): readonly Leak[] =>
+      kind === 'namespace pins' ? [{ kind: 'pins', path }] : [],
+    ),
   ];
 }
 
 /** The directories themselves stay: they may be mounts, or made by somebody else with a mode of their own. */
-async function removeContents(place: Place, taken: readonly Taken[], isForced: boolean): Promise<readonly Taken[]> {
+async function removeContents(
+  place: Place,
+  taken: readonly Taken[],
+  isForced: boolean,
+): Promise<readonly Taken[]> {
   const { layout, config, cgroups } = place;
   const { root: images } = placesOfStore(place);
   // of files only those that could not be read are in there
-  const owesNetwork = taken.some(({ leak, problem }) => (leak.kind === 'attachment' || leak.kind === 'files') && problem !== '');
+  const owesNetwork = taken.some(
+    ({ leak, problem }) => (leak.kind === 'attachment' || leak.kind === 'files') && problem !== '',
+  );
   const kept = (name: string): boolean => name === 'cni' && owesNetwork && !isForced;
   const paths = [
     ...OF_STATE.map((name) => join(layout.state, name)),
     ...(images === layout.root ? [] : OF_IMAGES.map((name) => join(images, name))),
     // the journal last: until then a wipe that was cut off can be told from a fresh root
-    ...OF_ROOT.filter((name) => !kept(name)).toReversed().map((name) => join(layout.root, name)),
+    ...OF_ROOT.filter((name) => !kept(name))
+      .toReversed()
+      .map((name) => join(layout.root, name)),
   ];
   const done: Taken[] = [];
   const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
@@ -117,12 +168,22 @@ async function removeContents(place: Place, taken: readonly Taken[], isForced: b
     }
   };
   if ((await namesIfDirectory(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
-  const there = new Set((await Promise.all([layout.root, layout.state, images].map(async (directory) => (await namesIfDirectory(directory)).map((name) => join(directory, name))))).flat());
+  const there = new Set(
+    (
+      await Promise.all(
+        [layout.root, layout.state, images].map(async (directory) =>
+          (await namesIfDirectory(directory)).map((name) => join(directory, name)),
+        ),
+      )
+    ).flat(),
+  );
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
-  for (const socket of [config.socket, introspectionSocket(config)]) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
+  for (const socket of [config.socket, introspectionSocket(config)])
+    if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
   // busy where somebody else's are below it: then it is not ours alone
   if (isSlice(config.cgroup.parent)) return done;
-  for (const directory of cgroupDirectories(cgroups, config.cgroup.parent)) await rmdir(directory).catch(() => undefined);
+  for (const directory of cgroupDirectories(cgroups, config.cgroup.parent))
+    await rmdir(directory).catch(() => undefined);
   return done;
 }
 
@@ -140,11 +201,15 @@ function report({ screen, json }: Command, taken: readonly Taken[], files: reado
     });
   } else {
     const counts = new Map<string, number>();
-    for (const { leak, problem } of taken) if (problem === '') counts.set(leak.kind, (counts.get(leak.kind) ?? 0) + 1);
+    for (const { leak, problem } of taken)
+      if (problem === '') counts.set(leak.kind, (counts.get(leak.kind) ?? 0) + 1);
     for (const [kind, count] of counts) screen.line(`removed ${count} × ${kind}`);
-    const names = files.filter(({ problem }) => problem === '').map(({ leak }) => (leak.kind === 'files' ? `${basename(leak.path)}` : ''));
+    const names = files
+      .filter(({ problem }) => problem === '')
+      .map(({ leak }) => (leak.kind === 'files' ? `${basename(leak.path)}` : ''));
     if (names.length > 0) screen.line(`removed ${names.join(', ')}`);
-    for (const { leak, problem } of problems) screen.line(screen.tone('bad', `stays: ${nameOfLeak(leak)}: ${problem}`));
+    for (const { leak, problem } of problems)
+      screen.line(screen.tone('bad', `stays: ${nameOfLeak(leak)}: ${problem}`));
     if (all.length === 0) screen.line('nothing was there');
   }
   return problems.length === 0 ? EXIT.ok : EXIT.failed;

@@ -54,7 +54,11 @@ export const imagesRule: Rule = {
   keys: {
     registries_conf: { is: 'optionalPath' },
     registries_conf_dir: { is: 'optionalPath' },
-    pinned: { is: 'words', form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u, must: 'be a list of names, of beginnings followed by *, or of parts between two *' },
+    pinned: {
+      is: 'words',
+      form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u,
+      must: 'be a list of names, of beginnings followed by *, or of parts between two *',
+    },
     auth_files: { is: 'paths' },
     namespaced_auth_dir: { is: 'optionalPath' },
     certs_dirs: { is: 'paths' },

@@ -10,7 +10,11 @@ export interface IntrospectionSettings {
   readonly metrics: string;
 }
 
-export const introspectionDefaults: IntrospectionSettings = { socket: '', http_address: '', metrics: 'token' };
+export const introspectionDefaults: IntrospectionSettings = {
+  socket: '',
+  http_address: '',
+  metrics: 'token',
+};
 
 export const introspectionRule: Rule = {
   is: 'table',

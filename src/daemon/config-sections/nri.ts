@@ -53,7 +53,11 @@ export const nriRule: Rule = {
         reject_custom_seccomp_adjustment: { is: 'yesOrNo' },
         reject_namespace_adjustment: { is: 'yesOrNo' },
         reject_sysctl_adjustment: { is: 'yesOrNo' },
-        required_plugins: { is: 'words', form: /^[A-Za-z0-9_.+-]+$/u, must: 'be a list of names of plugins, without index' },
+        required_plugins: {
+          is: 'words',
+          form: /^[A-Za-z0-9_.+-]+$/u,
+          must: 'be a list of names of plugins, without index',
+        },
         tolerate_missing_plugins_annotation: { is: 'text' },
       },
     },

@@ -67,11 +67,19 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   type: { is: 'oneOf', values: ['oci', 'vm'] },
   root: { is: 'optionalPath' },
   // whole words: what follows an option as a word of its own could be read as the verb
-  options: { is: 'words', form: /^--?[A-Za-z][^\0]*$/u, must: 'be a list of options such as "--debug" or "--platform=kvm"' },
+  options: {
+    is: 'words',
+    form: /^--?[A-Za-z][^\0]*$/u,
+    must: 'be a list of options such as "--debug" or "--platform=kvm"',
+  },
   monitor: { is: 'text' },
   no_pivot: { is: 'yesOrNo' },
   config_path: { is: 'optionalPath' },
-  allowed_annotations: { is: 'words', form: /^[^*\0]*\*?$/u, must: 'be a list of annotations, or of their beginnings followed by *' },
+  allowed_annotations: {
+    is: 'words',
+    form: /^[^*\0]*\*?$/u,
+    must: 'be a list of annotations, or of their beginnings followed by *',
+  },
   default_annotations: { is: 'texts' },
   privileged_without_host_devices: { is: 'yesOrNo' },
   seccomp_profile: { is: 'optionalPath' },
@@ -84,7 +92,9 @@ export const runtimeRule: Rule = {
     monitor: { is: 'text' },
     handlers: { is: 'named', each: handlerRules, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
     rlimits: {
-      is: 'named', each: { soft: { is: 'limit' }, hard: { is: 'limit' } }, isWhole: true,
+      is: 'named',
+      each: { soft: { is: 'limit' }, hard: { is: 'limit' } },
+      isWhole: true,
       name: /^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/u,
     },
     cdi_dirs: { is: 'paths' },

@@ -21,8 +21,14 @@ export interface StorageSettings {
 }
 
 export const storageDefaults: StorageSettings = {
-  driver: 'overlay', image_store: '', additional_stores: [], overlay_metacopy: false, overlay_volatile: true, container_size: 'unlimited',
-  mount_program: 'fuse-overlayfs', erofs_program: 'mkfs.erofs',
+  driver: 'overlay',
+  image_store: '',
+  additional_stores: [],
+  overlay_metacopy: false,
+  overlay_volatile: true,
+  container_size: 'unlimited',
+  mount_program: 'fuse-overlayfs',
+  erofs_program: 'mkfs.erofs',
 };
 
 export const storageRule: Rule = {

@@ -15,7 +15,14 @@ export interface StreamingSettings {
   readonly allowed_hosts: readonly string[];
 }
 
-export const streamingDefaults: StreamingSettings = { address: '127.0.0.1', port: 0, tls_cert: '', tls_key: '', tls_client_ca: '', allowed_hosts: [] };
+export const streamingDefaults: StreamingSettings = {
+  address: '127.0.0.1',
+  port: 0,
+  tls_cert: '',
+  tls_key: '',
+  tls_client_ca: '',
+  allowed_hosts: [],
+};
 
 export const streamingRule: Rule = {
   is: 'table',

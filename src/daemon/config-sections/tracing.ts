@@ -10,5 +10,11 @@ export const tracingDefaults: TracingSettings = { endpoint: '' };
 
 export const tracingRule: Rule = {
   is: 'table',
-  keys: { endpoint: { is: 'optionalForm', form: /^https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?$/u, must: 'be an http or https address without credentials and query' } },
+  keys: {
+    endpoint: {
+      is: 'optionalForm',
+      form: /^https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?$/u,
+      must: 'be an http or https address without credentials and query',
+    },
+  },
 };

@@ -19,17 +19,25 @@ export class ApiError extends Error {
  * tab. A storage belongs to one origin with its port; a cookie would go to every server on this host.
  */
 export function takeToken() {
-  const given = new URLSearchParams(location.hash.slice(1)).get('token') ?? new URLSearchParams(location.search).get('token');
+  const given =
+    new URLSearchParams(location.hash.slice(1)).get('token') ??
+    new URLSearchParams(location.search).get('token');
   if (given === null) return;
   sessionStorage.setItem(KEPT, given);
   history.replaceState(null, '', location.pathname);
 }
 
 function request(method, type, body, signal) {
-  const headers = { 'content-type': type, 'connect-protocol-version': '1', authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ''}` };
-  return fetch(`${SERVICE}${method}`, { method: 'POST', headers, body, signal, cache: 'no-store' }).catch((error) => {
-    throw new ApiError('unreachable', error.message);
-  });
+  const headers = {
+    'content-type': type,
+    'connect-protocol-version': '1',
+    authorization: `Bearer ${sessionStorage.getItem(KEPT) ?? ''}`,
+  };
+  return fetch(`${SERVICE}${method}`, { method: 'POST', headers, body, signal, cache: 'no-store' }).catch(
+    (error) => {
+      throw new ApiError('unreachable', error.message);
+    },
+  );
 }
 
 /** One call. Throws ApiError. */
@@ -52,7 +60,12 @@ async function errorOf(answer) {
 
 /** Every change after this number, until the stream ends. Throws ApiError. */
 export async function* watch(afterSeq, signal) {
-  const answer = await request('Watch', 'application/connect+json', envelope({ afterSeq: String(afterSeq) }), signal);
+  const answer = await request(
+    'Watch',
+    'application/connect+json',
+    envelope({ afterSeq: String(afterSeq) }),
+    signal,
+  );
   if (!answer.ok) throw await errorOf(answer);
   for await (const { flags, message } of envelopes(answer.body)) {
     if ((flags & END_OF_STREAM) === 0) yield message;

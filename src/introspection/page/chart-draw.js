@@ -15,7 +15,20 @@ export class ChartPicture {
     const { width, height } = layout;
     const routes = layout.routes.map((route) => this.#route(route));
     const boxes = layout.boxes.map((box) => this.#box(box));
-    this.element = s('svg', { class: 'drawing', viewBox: `0 0 ${width} ${height}`, width, height, role: 'img', 'aria-label': `Statechart of ${chart.id}` }, arrowHeads(), boxes, routes);
+    this.element = s(
+      'svg',
+      {
+        class: 'drawing',
+        viewBox: `0 0 ${width} ${height}`,
+        width,
+        height,
+        role: 'img',
+        'aria-label': `Statechart of ${chart.id}`,
+      },
+      arrowHeads(),
+      boxes,
+      routes,
+    );
   }
 
   /** Lights these states (paths, outermost first) and the arrows that leave them. */
@@ -48,15 +61,35 @@ export class ChartPicture {
   #box({ path, label, effects, type, initial, inner, x, y, width, height }) {
     const isEnd = type === 'final';
     const middle = x + width / 2;
-    const title = s('text', inner ? { x: x + 10, y: y + 15, class: 'title' } : { x: middle, y: y + (effects.length > 0 ? 18 : height / 2 + 4), 'text-anchor': 'middle' }, label);
-    const work = inner || effects.length === 0 ? undefined : s('text', { x: middle, y: y + 33, 'text-anchor': 'middle', class: 'effect' }, effects.join(' '));
+    const title = s(
+      'text',
+      inner
+        ? { x: x + 10, y: y + 15, class: 'title' }
+        : { x: middle, y: y + (effects.length > 0 ? 18 : height / 2 + 4), 'text-anchor': 'middle' },
+      label,
+    );
+    const work =
+      inner || effects.length === 0
+        ? undefined
+        : s('text', { x: middle, y: y + 33, 'text-anchor': 'middle', class: 'effect' }, effects.join(' '));
     const group = s(
       'g',
       { class: `box ${inner ? 'inner' : 'leaf'} ${type}`, 'data-path': path },
       s('title', {}, effects.length === 0 ? path : `${path}: ${effects.join(', ')}`),
       s('rect', { x, y, width, height, rx: isEnd ? height / 2 : 7 }),
-      isEnd ? s('rect', { x: x + 3, y: y + 3, width: width - 6, height: height - 6, rx: height / 2 - 3, class: 'end' }) : undefined,
-      initial ? s('circle', { cx: x, cy: y + (inner ? TITLE_MIDDLE : height / 2), r: 3.5, class: 'initial' }) : undefined,
+      isEnd
+        ? s('rect', {
+            x: x + 3,
+            y: y + 3,
+            width: width - 6,
+            height: height - 6,
+            rx: height / 2 - 3,
+            class: 'end',
+          })
+        : undefined,
+      initial
+        ? s('circle', { cx: x, cy: y + (inner ? TITLE_MIDDLE : height / 2), r: 3.5, class: 'initial' })
+        : undefined,
       title,
       work,
     );
@@ -79,11 +112,26 @@ function keyOf(edge) {
 
 /** Arrows that leave one of these states, innermost first; those that only note something stay where they are. */
 export function waysOut(chart, active) {
-  return [...active].reverse().flatMap((path) => (chart.arrows ?? []).filter((arrow) => arrow.from === path && arrow.to !== path));
+  return [...active]
+    .reverse()
+    .flatMap((path) => (chart.arrows ?? []).filter((arrow) => arrow.from === path && arrow.to !== path));
 }
 
 function arrowHeads() {
-  const head = (id) => s('marker', { id, viewBox: '0 0 8 8', refX: 7, refY: 4, markerWidth: 6.5, markerHeight: 6.5, orient: 'auto-start-reverse' }, s('path', { d: 'M0 0.5 L8 4 L0 7.5 z' }));
+  const head = (id) =>
+    s(
+      'marker',
+      {
+        id,
+        viewBox: '0 0 8 8',
+        refX: 7,
+        refY: 4,
+        markerWidth: 6.5,
+        markerHeight: 6.5,
+        orient: 'auto-start-reverse',
+      },
+      s('path', { d: 'M0 0.5 L8 4 L0 7.5 z' }),
+    );
   return s('defs', {}, head('head'), head('head-way'));
 }
 

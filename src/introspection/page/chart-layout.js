@@ -24,7 +24,11 @@ const GAP = 13;
 export function layoutChart(chart) {
   const nodes = treeOf(chart);
   const edges = liftedEdges(chart);
-  const root = { path: '', type: 'compound', children: [...nodes.values()].filter((node) => node.parent === '') };
+  const root = {
+    path: '',
+    type: 'compound',
+    children: [...nodes.values()].filter((node) => node.parent === ''),
+  };
   const placed = placeChildren(root, nodes, edges, true);
   const boxes = [];
   const routes = [];
@@ -36,7 +40,15 @@ function treeOf(chart) {
   const nodes = new Map();
   for (const state of chart.states ?? []) {
     const parent = state.parent ?? '';
-    const node = { path: state.path, parent, label: state.path.slice(parent === '' ? 0 : parent.length + 1), type: state.type, initial: state.initial === true, effects: state.effects ?? [], children: [] };
+    const node = {
+      path: state.path,
+      parent,
+      label: state.path.slice(parent === '' ? 0 : parent.length + 1),
+      type: state.type,
+      initial: state.initial === true,
+      effects: state.effects ?? [],
+      children: [],
+    };
     nodes.set(state.path, node);
     nodes.get(parent)?.children.push(node);
   }
@@ -63,7 +75,11 @@ export function lift(from, to) {
   let shared = 0;
   while (shared < one.length && shared < other.length && one[shared] === other[shared]) shared += 1;
   if (shared === one.length || shared === other.length) return undefined;
-  return { parent: one.slice(0, shared).join('.'), from: one.slice(0, shared + 1).join('.'), to: other.slice(0, shared + 1).join('.') };
+  return {
+    parent: one.slice(0, shared).join('.'),
+    from: one.slice(0, shared + 1).join('.'),
+    to: other.slice(0, shared + 1).join('.'),
+  };
 }
 
 function place(node, nodes, edges, isDown) {
@@ -73,7 +89,12 @@ function place(node, nodes, edges, isDown) {
     return { node, width, height: effects === '' ? LEAF_HEIGHT : LEAF_HEIGHT_EFFECT, inner: undefined };
   }
   const inner = placeChildren(node, nodes, edges, isDown);
-  return { node, inner, width: Math.max(inner.width, node.label.length * LETTER + 8) + 2 * PADDING, height: inner.height + TITLE + PADDING };
+  return {
+    node,
+    inner,
+    width: Math.max(inner.width, node.label.length * LETTER + 8) + 2 * PADDING,
+    height: inner.height + TITLE + PADDING,
+  };
 }
 
 function placeChildren(node, nodes, edges, isDown) {
@@ -96,16 +117,29 @@ function stacked(children) {
 
 /** Works along `main` (down, or right) and `cross`; turned at the end. */
 function layered(children, edges, isDown) {
-  const boxes = children.map((child) => ({ child, path: child.node.path, main: 0, cross: 0, long: isDown ? child.height : child.width, wide: isDown ? child.width : child.height }));
+  const boxes = children.map((child) => ({
+    child,
+    path: child.node.path,
+    main: 0,
+    cross: 0,
+    long: isDown ? child.height : child.width,
+    wide: isDown ? child.width : child.height,
+  }));
   const byPath = new Map(boxes.map((box) => [box.path, box]));
-  const known = edges.filter((edge) => byPath.has(edge.from) && byPath.has(edge.to)).map((edge) => ({ from: byPath.get(edge.from), to: byPath.get(edge.to) }));
+  const known = edges
+    .filter((edge) => byPath.has(edge.from) && byPath.has(edge.to))
+    .map((edge) => ({ from: byPath.get(edge.from), to: byPath.get(edge.to) }));
   rank(boxes, known);
   if (isDown) narrow(boxes);
   const layers = ordered(boxes, known);
   const lines = linesOf(layers, known);
   const size = position(layers, lines);
   const gutters = guttersOf(known, size);
-  const routes = known.map((edge) => ({ from: edge.from.path, to: edge.to.path, points: route(edge, lines, gutters).map(([main, cross]) => turn(main, cross + gutters.left, isDown)) }));
+  const routes = known.map((edge) => ({
+    from: edge.from.path,
+    to: edge.to.path,
+    points: route(edge, lines, gutters).map(([main, cross]) => turn(main, cross + gutters.left, isDown)),
+  }));
   const items = boxes.map((box) => {
     const [x, y] = turn(box.main, box.cross + gutters.left, isDown);
     return { child: box.child, x, y };
@@ -136,7 +170,8 @@ function rank(boxes, edges) {
   for (const box of boxes) box.rank = 0;
   // each round settles one more layer
   for (let round = 0; round < boxes.length; round += 1) {
-    for (const [box, targets] of after) for (const target of targets) target.rank = Math.max(target.rank, box.rank + 1);
+    for (const [box, targets] of after)
+      for (const target of targets) target.rank = Math.max(target.rank, box.rank + 1);
   }
 }
 
@@ -161,7 +196,9 @@ function ordered(boxes, edges) {
   for (const box of boxes) (layers[box.rank] ??= []).push(box);
   for (const [at, layer] of layers.entries()) {
     const place = (box) => {
-      const before = edges.filter((edge) => edge.to === box && edge.from.rank < at).map((edge) => edge.from.place);
+      const before = edges
+        .filter((edge) => edge.to === box && edge.from.rank < at)
+        .map((edge) => edge.from.place);
       return before.length === 0 ? 0.5 : before.reduce((sum, one) => sum + one, 0) / before.length;
     };
     const places = new Map(layer.map((box) => [box, place(box)]));
@@ -178,14 +215,19 @@ const isNext = (edge) => edge.to.rank === edge.from.rank + 1;
 /** Which lines run in the gap before each layer: ways out of the layer above first, then the ways into this one. */
 function linesOf(layers, edges) {
   const gaps = Array.from({ length: layers.length + 1 }, () => []);
-  for (const layer of layers) for (const box of layer) if (edges.some((edge) => edge.from === box && !isNext(edge))) gaps[box.rank + 1].push({ out: box });
-  for (const layer of layers) for (const box of layer) if (edges.some((edge) => edge.to === box)) gaps[box.rank].push({ into: box });
+  for (const layer of layers)
+    for (const box of layer)
+      if (edges.some((edge) => edge.from === box && !isNext(edge))) gaps[box.rank + 1].push({ out: box });
+  for (const layer of layers)
+    for (const box of layer) if (edges.some((edge) => edge.to === box)) gaps[box.rank].push({ into: box });
   return gaps;
 }
 
 /** Gives boxes and lines their places; answers the size. */
 function position(layers, gaps) {
-  const widths = layers.map((layer) => layer.reduce((sum, box) => sum + box.wide, 0) + APART * (layer.length - 1));
+  const widths = layers.map(
+    (layer) => layer.reduce((sum, box) => sum + box.wide, 0) + APART * (layer.length - 1),
+  );
   const cross = Math.max(...widths);
   let main = 0;
   const gap = (at) => {
@@ -229,7 +271,9 @@ function guttersOf(edges, size) {
     // short ones lie nearer to the boxes
     lanes.sort((one, other) => one.span[1] - one.span[0] - (other.span[1] - other.span[0]));
     for (const lane of lanes) {
-      let at = ends.findIndex((taken) => taken.every(([from, to]) => lane.span[0] > to || lane.span[1] < from));
+      let at = ends.findIndex((taken) =>
+        taken.every(([from, to]) => lane.span[0] > to || lane.span[1] < from),
+      );
       if (at < 0) at = ends.push([]) - 1;
       ends[at].push(lane.span);
       lane.cross = side === 'right' ? size.cross + GAP + at * LINES_APART : -GAP - at * LINES_APART;
@@ -243,18 +287,37 @@ function route(edge, gaps, gutters) {
   const { from, to } = edge;
   const into = gaps[to.rank].find((line) => line.into === to).main;
   const start = [from.main + from.long, from.middle];
-  const end = [[into, to.middle], [to.main, to.middle]];
+  const end = [
+    [into, to.middle],
+    [to.main, to.middle],
+  ];
   if (isNext(edge)) return [start, [into, from.middle], ...end];
   const out = gaps[from.rank + 1].find((line) => line.out === from).main;
-  const { cross } = (to.rank > from.rank ? gutters.lanes.right : gutters.lanes.left).find((lane) => lane.to === to);
+  const { cross } = (to.rank > from.rank ? gutters.lanes.right : gutters.lanes.left).find(
+    (lane) => lane.to === to,
+  );
   return [start, [out, from.middle], [out, cross], [into, cross], ...end];
 }
 
 function flatten(placed, dx, dy, boxes, routes) {
   for (const { child, x, y } of placed.items) {
     const { node, width, height, inner } = child;
-    boxes.push({ path: node.path, label: node.label, effects: node.effects, type: node.type, initial: node.initial, inner: inner !== undefined, x: dx + x, y: dy + y, width, height, labelSize: LABEL });
-    if (inner !== undefined) flatten(inner, dx + x + (width - inner.width) / 2, dy + y + TITLE, boxes, routes);
+    boxes.push({
+      path: node.path,
+      label: node.label,
+      effects: node.effects,
+      type: node.type,
+      initial: node.initial,
+      inner: inner !== undefined,
+      x: dx + x,
+      y: dy + y,
+      width,
+      height,
+      labelSize: LABEL,
+    });
+    if (inner !== undefined)
+      flatten(inner, dx + x + (width - inner.width) / 2, dy + y + TITLE, boxes, routes);
   }
-  for (const { from, to, points } of placed.routes) routes.push({ from, to, points: points.map(([x, y]) => [dx + x, dy + y]) });
+  for (const { from, to, points } of placed.routes)
+    routes.push({ from, to, points: points.map(([x, y]) => [dx + x, dy + y]) });
 }

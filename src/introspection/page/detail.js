@@ -1,7 +1,17 @@
 /** The chosen actor: where it is, since when, on what it waits, what happened before. */
 import { ChartPicture, waysOut } from './chart-draw.js';
 import { h, setText } from './dom.js';
-import { activeStates, bytesText, clockText, eventText, msOf, processStateText, shortId, spanText, tickText } from './format.js';
+import {
+  activeStates,
+  bytesText,
+  clockText,
+  eventText,
+  msOf,
+  processStateText,
+  shortId,
+  spanText,
+  tickText,
+} from './format.js';
 import { SLOW_MS, toneOf } from './model.js';
 
 export class Detail {
@@ -34,7 +44,11 @@ export class Detail {
   /** Shows an answer of Explain. A part is built anew only when what it shows has changed. */
   show({ actor, history = [], related = [] }) {
     if (actor.address !== this.#address) this.#begin(actor.address);
-    this.#part('head', [actor.address, actor.name, actor.state, actor.sinceNs, actor.removedNs, toneOf(actor, Date.now())], () => headOf(actor));
+    this.#part(
+      'head',
+      [actor.address, actor.name, actor.state, actor.sinceNs, actor.removedNs, toneOf(actor, Date.now())],
+      () => headOf(actor),
+    );
     this.#part('trouble', [actor.fault, actor.debts], () => troubleOf(actor));
     // what is open stays open when the kernel's stack changes
     const isOpen = this.#parts.get('waits').section.querySelector('details')?.open;
@@ -42,15 +56,24 @@ export class Detail {
     this.#part('layers', actor.layers ?? [], () => layersOf(actor));
     this.#showChart(actor, history);
     this.#part('facts', factsOf(actor), () => factList(factsOf(actor), this.#choose));
-    this.#part('related', related.map((one) => [one.address, one.name, one.state, one.settled]), () => relatedOf(related, this.#choose));
-    this.#part('history', history.map((change) => change.seq), () => historyOf(history));
+    this.#part(
+      'related',
+      related.map((one) => [one.address, one.name, one.state, one.settled]),
+      () => relatedOf(related, this.#choose),
+    );
+    this.#part(
+      'history',
+      history.map((change) => change.seq),
+      () => historyOf(history),
+    );
     this.tick();
   }
 
   /** What grows and shrinks with time. */
   tick() {
     const now = Date.now();
-    for (const element of this.#element.querySelectorAll('[data-since]')) setText(element, tickText(now - Number(element.dataset.since)));
+    for (const element of this.#element.querySelectorAll('[data-since]'))
+      setText(element, tickText(now - Number(element.dataset.since)));
     for (const element of this.#element.querySelectorAll('[data-deadline]')) {
       const left = Number(element.dataset.deadline) - now;
       setText(element, left > 0 ? `${tickText(left)} left` : 'deadline passed');
@@ -90,7 +113,14 @@ export class Detail {
     this.#part('chart', [actor.chart], () => {
       if (chart === undefined) return undefined;
       this.#picture = new ChartPicture(chart);
-      return [h('div', { class: 'frame', tabindex: 0, role: 'group', 'aria-label': 'Statechart' }, this.#picture.element), h('div', { class: 'ways' })];
+      return [
+        h(
+          'div',
+          { class: 'frame', tabindex: 0, role: 'group', 'aria-label': 'Statechart' },
+          this.#picture.element,
+        ),
+        h('div', { class: 'ways' }),
+      ];
     });
     if (chart === undefined) return;
     const last = actor.removedNs === undefined ? actor.state : (history.at(-1)?.to ?? actor.state);
@@ -98,7 +128,10 @@ export class Detail {
     if (lit === this.#lit) return;
     this.#lit = lit;
     const active = activeStates(last);
-    this.#picture.light(active, history.flatMap((change) => activeStates(change.to ?? '')));
+    this.#picture.light(
+      active,
+      history.flatMap((change) => activeStates(change.to ?? '')),
+    );
     const { section } = this.#parts.get('chart');
     this.#picture.reveal(section.querySelector('.frame'));
     section.querySelector('.ways').replaceChildren(...waysList(chart, active));
@@ -108,11 +141,31 @@ export class Detail {
 function headOf(actor) {
   const tone = actor.removedNs === undefined ? toneOf(actor, Date.now()) : 'quiet';
   const since = msOf(actor.removedNs ?? actor.sinceNs);
-  const where = actor.kind === 'pull' ? 'image pull' : `${actor.kind === 'sandbox' ? 'pod' : actor.kind}${actor.namespace === undefined ? '' : ` in ${actor.namespace}`}`;
+  const where =
+    actor.kind === 'pull'
+      ? 'image pull'
+      : `${actor.kind === 'sandbox' ? 'pod' : actor.kind}${actor.namespace === undefined ? '' : ` in ${actor.namespace}`}`;
   return [
     h('p', { class: 'kind' }, where),
     h('h2', {}, actor.name ?? actor.address),
-    h('p', { class: 'now' }, h('span', { class: 'pill', 'data-tone': tone }, actor.removedNs === undefined ? actor.state : 'removed'), since === 0 ? undefined : h('span', { class: 'since' }, actor.removedNs === undefined ? 'for ' : '', h('time', { 'data-since': since }), actor.removedNs === undefined ? '' : ' ago')),
+    h(
+      'p',
+      { class: 'now' },
+      h(
+        'span',
+        { class: 'pill', 'data-tone': tone },
+        actor.removedNs === undefined ? actor.state : 'removed',
+      ),
+      since === 0
+        ? undefined
+        : h(
+            'span',
+            { class: 'since' },
+            actor.removedNs === undefined ? 'for ' : '',
+            h('time', { 'data-since': since }),
+            actor.removedNs === undefined ? '' : ' ago',
+          ),
+    ),
   ];
 }
 
@@ -121,7 +174,9 @@ function troubleOf(actor) {
   if ((actor.fault ?? '') === '' && debts.length === 0) return undefined;
   return [
     (actor.fault ?? '') === '' ? undefined : h('p', { class: 'fault' }, actor.fault),
-    debts.length === 0 ? undefined : h('p', { class: 'debts' }, h('b', {}, 'Still to be undone: '), debts.join(', ')),
+    debts.length === 0
+      ? undefined
+      : h('p', { class: 'debts' }, h('b', {}, 'Still to be undone: '), debts.join(', ')),
   ].filter((line) => line !== undefined);
 }
 
@@ -129,10 +184,20 @@ function troubleOf(actor) {
 function layersOf(actor) {
   const layers = actor.layers ?? [];
   if (layers.length === 0) return undefined;
-  return [h('h3', {}, 'Layers'), ...layers.map((layer) => h('p', { class: 'bound layer' }, ...layerLine(layer)))];
+  return [
+    h('h3', {}, 'Layers'),
+    ...layers.map((layer) => h('p', { class: 'bound layer' }, ...layerLine(layer))),
+  ];
 }
 
-function layerLine({ digest, sizeBytes = '0', downloadedBytes = '0', present = false, bytesPerSecond = '0', remainingMs }) {
+function layerLine({
+  digest,
+  sizeBytes = '0',
+  downloadedBytes = '0',
+  present = false,
+  bytesPerSecond = '0',
+  remainingMs,
+}) {
   const [size, here] = [Number(sizeBytes), Number(downloadedBytes)];
   const share = present ? 1 : size === 0 ? 0 : Math.min(1, here / size);
   const rate = Number(bytesPerSecond) === 0 ? '' : `, ${bytesText(Number(bytesPerSecond))}/s`;
@@ -140,7 +205,11 @@ function layerLine({ digest, sizeBytes = '0', downloadedBytes = '0', present = f
   return [
     h('span', {}, shortId(digest.slice('sha256:'.length))),
     h('progress', { max: 1, value: share, 'aria-label': 'share of the layer that is here' }),
-    h('span', {}, present ? `${bytesText(size)} done` : `${bytesText(here)} of ${bytesText(size)}${rate}${left}`),
+    h(
+      'span',
+      {},
+      present ? `${bytesText(size)} done` : `${bytesText(here)} of ${bytesText(size)}${rate}${left}`,
+    ),
   ];
 }
 
@@ -154,15 +223,48 @@ function waitCard(wait, isOpen) {
   const [from, to] = [msOf(wait.sinceNs), msOf(wait.deadlineNs)];
   const pid = wait.pid === undefined || wait.pid === '0' ? undefined : wait.pid;
   const letter = wait.processState ?? '';
-  const process = pid === undefined ? undefined : h('p', { class: 'process' }, 'pid ', h('b', {}, pid), letter === '' ? '' : `, ${processStateText(letter)} (${letter})`);
+  const process =
+    pid === undefined
+      ? undefined
+      : h(
+          'p',
+          { class: 'process' },
+          'pid ',
+          h('b', {}, pid),
+          letter === '' ? '' : `, ${processStateText(letter)} (${letter})`,
+        );
   return h(
     'div',
     { class: 'wait-card' },
-    h('p', { class: 'what' }, h('b', {}, (wait.on ?? '') === '' ? wait.effect : wait.on), h('span', {}, wait.effect)),
-    h('p', { class: 'bound' }, h('span', {}, 'since ', h('time', { 'data-since': from })), h('progress', { max: 1, value: 0, 'data-from': from, 'data-to': to, 'aria-label': 'share of the time until it is given up' }), h('span', { 'data-deadline': to })),
+    h(
+      'p',
+      { class: 'what' },
+      h('b', {}, (wait.on ?? '') === '' ? wait.effect : wait.on),
+      h('span', {}, wait.effect),
+    ),
+    h(
+      'p',
+      { class: 'bound' },
+      h('span', {}, 'since ', h('time', { 'data-since': from })),
+      h('progress', {
+        max: 1,
+        value: 0,
+        'data-from': from,
+        'data-to': to,
+        'aria-label': 'share of the time until it is given up',
+      }),
+      h('span', { 'data-deadline': to }),
+    ),
     process,
     (wait.argv ?? []).length === 0 ? undefined : h('pre', { class: 'argv' }, wait.argv.join(' ')),
-    (wait.kernelStack ?? '') === '' ? undefined : h('details', { open: isOpen ?? letter === 'D' }, h('summary', {}, 'kernel stack'), h('pre', {}, wait.kernelStack)),
+    (wait.kernelStack ?? '') === ''
+      ? undefined
+      : h(
+          'details',
+          { open: isOpen ?? letter === 'D' },
+          h('summary', {}, 'kernel stack'),
+          h('pre', {}, wait.kernelStack),
+        ),
   );
 }
 
@@ -170,7 +272,9 @@ function waysList(chart, active) {
   const ways = waysOut(chart, active);
   if (ways.length === 0) return [h('p', {}, 'No way leads out of here.')];
   const byTarget = Map.groupBy(ways, (way) => way.to);
-  const items = [...byTarget].map(([to, arrows]) => h('li', {}, h('b', {}, to), h('span', {}, [...new Set(arrows.map(whenText))].join(', '))));
+  const items = [...byTarget].map(([to, arrows]) =>
+    h('li', {}, h('b', {}, to), h('span', {}, [...new Set(arrows.map(whenText))].join(', '))),
+  );
   return [h('h3', {}, 'Ways out'), h('ul', {}, items)];
 }
 
@@ -180,17 +284,31 @@ function whenText({ on, guard }) {
 
 function factsOf(actor) {
   const rows = [['id', actor.id ?? '']];
-  if (actor.sandboxId !== undefined) rows.push(['pod', shortId(actor.sandboxId), `sandbox/${actor.sandboxId}`]);
+  if (actor.sandboxId !== undefined)
+    rows.push(['pod', shortId(actor.sandboxId), `sandbox/${actor.sandboxId}`]);
   if (actor.pid !== undefined && actor.pid !== '0') rows.push(['pid', actor.pid]);
   if (actor.hasExited === true) rows.push(['exit code', String(actor.exitCode ?? 0)]);
   if (actor.kind !== 'pull') rows.push(['attempt', String(actor.attempt ?? 0)]);
   if ((actor.createdNs ?? '0') !== '0') rows.push(['created', clockText(msOf(actor.createdNs))]);
-  if (actor.kind !== 'pull') rows.push(['for clients', actor.listed === true ? 'listed' : actor.claimed === true ? 'id handed out, not listed' : 'not listed']);
+  if (actor.kind !== 'pull')
+    rows.push([
+      'for clients',
+      actor.listed === true ? 'listed' : actor.claimed === true ? 'id handed out, not listed' : 'not listed',
+    ]);
   return rows;
 }
 
 function factList(rows, choose) {
-  return [h('dl', {}, rows.flatMap(([name, value, address]) => [h('dt', {}, name), h('dd', {}, address === undefined ? value : link(value, address, choose))]))];
+  return [
+    h(
+      'dl',
+      {},
+      rows.flatMap(([name, value, address]) => [
+        h('dt', {}, name),
+        h('dd', {}, address === undefined ? value : link(value, address, choose)),
+      ]),
+    ),
+  ];
 }
 
 function link(text, address, choose) {
@@ -202,7 +320,14 @@ function link(text, address, choose) {
 function relatedOf(related, choose) {
   if (related.length === 0) return undefined;
   const now = Date.now();
-  const items = related.map((actor) => h('li', {}, link(actor.name ?? shortId(actor.id), actor.address, choose), h('span', { class: 'pill', 'data-tone': toneOf(actor, now) }, actor.state)));
+  const items = related.map((actor) =>
+    h(
+      'li',
+      {},
+      link(actor.name ?? shortId(actor.id), actor.address, choose),
+      h('span', { class: 'pill', 'data-tone': toneOf(actor, now) }, actor.state),
+    ),
+  );
   return [h('h3', {}, related[0].kind === 'container' ? 'Containers' : 'Pod'), h('ul', {}, items)];
 }
 
@@ -216,8 +341,14 @@ function historyOf(history) {
       { class: change.settled === true ? 'settled' : 'between' },
       h('time', {}, clockText(from)),
       h('b', {}, change.to),
-      next === undefined ? h('span', { class: 'lasted now' }, 'now') : h('span', { class: 'lasted' }, spanText(msOf(next.atNs) - from)),
-      h('span', { class: 'why' }, [eventText(change.on ?? ''), change.cause ?? ''].filter((text) => text !== '').join(' · ')),
+      next === undefined
+        ? h('span', { class: 'lasted now' }, 'now')
+        : h('span', { class: 'lasted' }, spanText(msOf(next.atNs) - from)),
+      h(
+        'span',
+        { class: 'why' },
+        [eventText(change.on ?? ''), change.cause ?? ''].filter((text) => text !== '').join(' · '),
+      ),
     );
   });
   return [h('h3', {}, 'What happened'), h('ol', {}, entries.toReversed())];

@@ -50,7 +50,16 @@ export function shortId(id) {
 
 /** What the letters of proc(5) mean. */
 export function processStateText(letter) {
-  const words = { R: 'running', S: 'sleeping', D: 'in uninterruptible sleep', T: 'stopped', t: 'being traced', Z: 'a zombie', X: 'dead', I: 'idle' };
+  const words = {
+    R: 'running',
+    S: 'sleeping',
+    D: 'in uninterruptible sleep',
+    T: 'stopped',
+    t: 'being traced',
+    Z: 'a zombie',
+    X: 'dead',
+    I: 'idle',
+  };
   return words[letter] ?? '';
 }
 
@@ -80,7 +89,8 @@ export function activeStates(text) {
       path = path === '' ? word : `${path}.${word}`;
       add(path);
     }
-    if (brace >= 0) for (const part of partsOf(rest.slice(brace + 1, rest.lastIndexOf('}')))) walk(part, path);
+    if (brace >= 0)
+      for (const part of partsOf(rest.slice(brace + 1, rest.lastIndexOf('}')))) walk(part, path);
   };
   walk(text, '');
   return found;

@@ -40,7 +40,11 @@ export class List {
 
   draw() {
     const first = Math.max(0, Math.floor(this.#box.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
-    const count = Math.min(MOST_ROWS, Math.ceil(this.#box.clientHeight / ROW_HEIGHT) + 2 * SPARE_ROWS, Math.max(0, this.#rows.length - first));
+    const count = Math.min(
+      MOST_ROWS,
+      Math.ceil(this.#box.clientHeight / ROW_HEIGHT) + 2 * SPARE_ROWS,
+      Math.max(0, this.#rows.length - first),
+    );
     while (this.#pool.length < count) this.#pool.push(this.#newRow());
     this.#pool.forEach((row, at) => this.#show(row, at < count ? first + at : -1));
     const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
@@ -50,8 +54,21 @@ export class List {
   }
 
   #newRow() {
-    const parts = { name: h('b'), where: h('i'), age: h('time'), state: h('span', { class: 'state' }), wait: h('span', { class: 'wait' }) };
-    const element = h('div', { class: 'row', role: 'treeitem' }, h('span', { class: 'dot' }), h('span', { class: 'who' }, parts.name, parts.where), parts.age, h('span', { class: 'how' }, parts.state, parts.wait));
+    const parts = {
+      name: h('b'),
+      where: h('i'),
+      age: h('time'),
+      state: h('span', { class: 'state' }),
+      wait: h('span', { class: 'wait' }),
+    };
+    const element = h(
+      'div',
+      { class: 'row', role: 'treeitem' },
+      h('span', { class: 'dot' }),
+      h('span', { class: 'who' }, parts.name, parts.where),
+      parts.age,
+      h('span', { class: 'how' }, parts.state, parts.wait),
+    );
     const row = { element, ...parts, address: '', isMoving: false };
     element.addEventListener('click', () => this.#choose(row.address));
     this.#canvas.append(element);
@@ -88,9 +105,17 @@ export class List {
 
   #key(event) {
     const page = Math.max(1, Math.floor(this.#box.clientHeight / ROW_HEIGHT) - 1);
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     const step = steps[event.key];
-    if (step === undefined || event.ctrlKey || event.altKey || event.metaKey || this.#rows.length === 0) return;
+    if (step === undefined || event.ctrlKey || event.altKey || event.metaKey || this.#rows.length === 0)
+      return;
     event.preventDefault();
     const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
     const next = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + step));
@@ -105,7 +130,8 @@ export class List {
     if (at < 0) return;
     const top = at * ROW_HEIGHT;
     if (top < this.#box.scrollTop) this.#box.scrollTop = top;
-    else if (top + ROW_HEIGHT > this.#box.scrollTop + this.#box.clientHeight) this.#box.scrollTop = top + ROW_HEIGHT - this.#box.clientHeight;
+    else if (top + ROW_HEIGHT > this.#box.scrollTop + this.#box.clientHeight)
+      this.#box.scrollTop = top + ROW_HEIGHT - this.#box.clientHeight;
   }
 }
 

@@ -90,7 +90,10 @@ function sayFacts() {
   if (facts === undefined) return;
   const ready = facts.notReadyReason ?? '';
   const counts = `${countText(model.count('sandbox'), 'pod')} · ${countText(model.count('container'), 'container')}`;
-  say(`${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`, ready === '' ? 'good' : 'slow');
+  say(
+    `${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`,
+    ready === '' ? 'good' : 'slow',
+  );
 }
 
 async function refresh() {
@@ -120,7 +123,8 @@ async function askUnsure() {
   const addresses = [...unsure];
   unsure.clear();
   const worker = async () => {
-    for (let address = addresses.pop(); address !== undefined; address = addresses.pop()) await askOne(address);
+    for (let address = addresses.pop(); address !== undefined; address = addresses.pop())
+      await askOne(address);
   };
   await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker));
   isAsking = false;
@@ -146,10 +150,15 @@ async function explain() {
     if (asked === chosen) detail.show(answer);
     model.put(answer.actor);
     draw();
-    explainAt = Date.now() + (answer.actor.settled === true && (answer.actor.waits ?? []).length === 0 ? EXPLAIN_AT_REST_MS : EXPLAIN_MS);
+    explainAt =
+      Date.now() +
+      (answer.actor.settled === true && (answer.actor.waits ?? []).length === 0
+        ? EXPLAIN_AT_REST_MS
+        : EXPLAIN_MS);
   } catch (error) {
     explainAt = Date.now() + EXPLAIN_AT_REST_MS;
-    if (error instanceof ApiError && error.code === 'not_found') detail.say('It was removed, and that is more than ten minutes ago.');
+    if (error instanceof ApiError && error.code === 'not_found')
+      detail.say('It was removed, and that is more than ten minutes ago.');
     else failed(error);
   }
   isExplaining = false;
@@ -159,7 +168,11 @@ async function explain() {
 function failed(error) {
   if (!(error instanceof ApiError)) throw error;
   facts = undefined;
-  if (error.code === 'unauthorized') say('the token is missing or wrong: open the address that troupe printed, or add #token=… from introspection.token', 'bad');
+  if (error.code === 'unauthorized')
+    say(
+      'the token is missing or wrong: open the address that troupe printed, or add #token=… from introspection.token',
+      'bad',
+    );
   else say(`troupe does not answer (${error.message}); trying again`, 'bad');
 }
 
@@ -230,7 +243,8 @@ document.getElementById('modes').addEventListener('click', (event) => {
   const mode = event.target.dataset?.mode;
   if (mode === undefined) return;
   filter.mode = mode;
-  for (const button of event.currentTarget.querySelectorAll('button')) button.setAttribute('aria-pressed', String(button.dataset.mode === mode));
+  for (const button of event.currentTarget.querySelectorAll('button'))
+    button.setAttribute('aria-pressed', String(button.dataset.mode === mode));
   draw(true);
 });
 document.getElementById('list').addEventListener('keydown', (event) => {

@@ -22,7 +22,13 @@ export class Model {
     if (seq > this.seq) this.seq = seq;
     const actor = this.actors.get(change.address);
     if (actor === undefined) return;
-    this.actors.set(change.address, { ...actor, state: change.to, sinceNs: change.atNs, settled: change.settled === true, waits: [] });
+    this.actors.set(change.address, {
+      ...actor,
+      state: change.to,
+      sinceNs: change.atNs,
+      settled: change.settled === true,
+      waits: [],
+    });
   }
 
   /** Takes one actor as Explain told it; one that was removed goes. */
@@ -49,14 +55,21 @@ export class Model {
 /** How an actor is, in one word: bad, slow, moving, good or quiet. */
 export function toneOf(actor, nowMs) {
   if (isTrouble(actor)) return 'bad';
-  const slow = (actor.waits ?? []).some((wait) => nowMs - Number(BigInt(wait.sinceNs ?? 0) / 1_000_000n) > SLOW_MS);
+  const slow = (actor.waits ?? []).some(
+    (wait) => nowMs - Number(BigInt(wait.sinceNs ?? 0) / 1_000_000n) > SLOW_MS,
+  );
   if (slow) return 'slow';
   if (actor.settled !== true) return 'moving';
   return actor.state === 'running' || actor.state === 'ready' || actor.state === 'present' ? 'good' : 'quiet';
 }
 
 export function isTrouble(actor) {
-  return (actor.debts ?? []).length > 0 || actor.state === 'quarantined' || actor.state === 'owing' || (actor.fault ?? '') !== '';
+  return (
+    (actor.debts ?? []).length > 0 ||
+    actor.state === 'quarantined' ||
+    actor.state === 'owing' ||
+    (actor.fault ?? '') !== ''
+  );
 }
 
 const MODES = {
@@ -69,7 +82,10 @@ const MODES = {
 export function rowsOf(model, filter) {
   const wanted = matcher(filter);
   const all = [...model.actors.values()].sort(byName);
-  const containers = Map.groupBy(all.filter((actor) => actor.kind === 'container'), (actor) => actor.sandboxId ?? '');
+  const containers = Map.groupBy(
+    all.filter((actor) => actor.kind === 'container'),
+    (actor) => actor.sandboxId ?? '',
+  );
   const rows = [];
   const put = (actor, depth) => rows.push({ actor, depth });
   for (const actor of all) if (actor.kind === 'pull' && wanted(actor)) put(actor, 0);
@@ -88,18 +104,35 @@ export function rowsOf(model, filter) {
 }
 
 function matcher({ text, mode }) {
-  const words = text.toLowerCase().split(/\s+/).filter((word) => word !== '');
+  const words = text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '');
   const inMode = MODES[mode] ?? MODES.all;
   return (actor) => {
     if (!inMode(actor)) return false;
     if (words.length === 0) return true;
-    const hay = [actor.name, actor.namespace, actor.id, actor.address, actor.state, ...(actor.waits ?? []).map((wait) => wait.on)].join(' ').toLowerCase();
+    const hay = [
+      actor.name,
+      actor.namespace,
+      actor.id,
+      actor.address,
+      actor.state,
+      ...(actor.waits ?? []).map((wait) => wait.on),
+    ]
+      .join(' ')
+      .toLowerCase();
     return words.every((word) => hay.includes(word));
   };
 }
 
 function byName(one, other) {
-  return compare(one.namespace ?? '', other.namespace ?? '') || compare(one.name ?? '', other.name ?? '') || (one.attempt ?? 0) - (other.attempt ?? 0) || compare(one.address, other.address);
+  return (
+    compare(one.namespace ?? '', other.namespace ?? '') ||
+    compare(one.name ?? '', other.name ?? '') ||
+    (one.attempt ?? 0) - (other.attempt ?? 0) ||
+    compare(one.address, other.address)
+  );
 }
 
 function compare(one, other) {

@@ -42,15 +42,27 @@ export interface ExportOptions {
 }
 
 const TYPES = {
-  oci: { config: mediaTypes.ociConfig, manifest: mediaTypes.ociManifest, plain: 'application/vnd.oci.image.layer.v1.tar', gzip: 'application/vnd.oci.image.layer.v1.tar+gzip' },
-  docker: { config: mediaTypes.dockerConfig, manifest: mediaTypes.dockerManifest, plain: 'application/vnd.docker.image.rootfs.diff.tar', gzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip' },
+  oci: {
+    config: mediaTypes.ociConfig,
+    manifest: mediaTypes.ociManifest,
+    plain: 'application/vnd.oci.image.layer.v1.tar',
+    gzip: 'application/vnd.oci.image.layer.v1.tar+gzip',
+  },
+  docker: {
+    config: mediaTypes.dockerConfig,
+    manifest: mediaTypes.dockerManifest,
+    plain: 'application/vnd.docker.image.rootfs.diff.tar',
+    gzip: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  },
 } as const;
 
 /** Writes config, manifest and layers. Throws `unsupported` for an artifact, `notFound` when a layer is not here whole. */
 export async function exportImage(image: ImageRecord, options: ExportOptions): Promise<ExportedImage> {
   const types = TYPES[options.flavour];
   if (image.layers.some(({ file }) => file !== undefined)) {
-    fail('unsupported', `export ${image.id}: it is an artifact, whose manifest is not kept`, { subject: image.id });
+    fail('unsupported', `export ${image.id}: it is an artifact, whose manifest is not kept`, {
+      subject: image.id,
+    });
   }
   const layers: Part[] = [];
   const diffIds: Digest[] = [];
@@ -60,7 +72,11 @@ export async function exportImage(image: ImageRecord, options: ExportOptions): P
     diffIds.push(own);
   }
   const config = await writeDocument(configOf(image, diffIds), types.config, options);
-  const manifest = await writeDocument({ schemaVersion: 2, mediaType: types.manifest, config, layers }, types.manifest, options);
+  const manifest = await writeDocument(
+    { schemaVersion: 2, mediaType: types.manifest, config, layers },
+    types.manifest,
+    options,
+  );
   return { config, manifest, layers, diffIds };
 }
 
@@ -80,7 +96,11 @@ function configOf({ config }: ImageRecord, diffIds: readonly Digest[]): object {
   return { architecture, os, config: run, rootfs: { type: 'layers', diff_ids: diffIds } };
 }
 
-async function writeDocument(value: object, mediaType: string, { directory, nameOf }: ExportOptions): Promise<Part> {
+async function writeDocument(
+  value: object,
+  mediaType: string,
+  { directory, nameOf }: ExportOptions,
+): Promise<Part> {
   const bytes = Buffer.from(JSON.stringify(value));
   const digest = digestOf(createHash('sha256').update(bytes).digest('hex'));
   await writeFile(join(directory, nameOf(digest)), bytes);
@@ -93,7 +113,10 @@ interface WrittenLayer {
   readonly size: number;
 }
 
-async function writeLayer(diffId: Digest, { stores, directory, nameOf, compress, signal }: ExportOptions): Promise<WrittenLayer> {
+async function writeLayer(
+  diffId: Digest,
+  { stores, directory, nameOf, compress, signal }: ExportOptions,
+): Promise<WrittenLayer> {
   const found = await whole(stores, diffId);
   const root = openOwnDirectory(layerDiff(found.paths, diffId));
   const partial = join(directory, 'layer.partial');
@@ -107,7 +130,9 @@ async function writeLayer(diffId: Digest, { stores, directory, nameOf, compress,
       },
     });
     const file = createWriteStream(partial, { flags: 'wx' });
-    await (compress ? pipeline(tar, createGzip(), blob, file, { signal }) : pipeline(tar, blob, file, { signal }));
+    await (compress
+      ? pipeline(tar, createGzip(), blob, file, { signal })
+      : pipeline(tar, blob, file, { signal }));
   } finally {
     closeSync(root);
   }
@@ -119,7 +144,10 @@ async function writeLayer(diffId: Digest, { stores, directory, nameOf, compress,
   return { digest, diffId: digestOf(inner.digest('hex')), size };
 }
 
-function* tapped(pieces: Iterable<Buffer>, hash: ReturnType<typeof createHash>): Generator<Buffer, void, void> {
+function* tapped(
+  pieces: Iterable<Buffer>,
+  hash: ReturnType<typeof createHash>,
+): Generator<Buffer, void, void> {
   for (const piece of pieces) {
     hash.update(piece);
     yield piece;
@@ -127,15 +155,25 @@ function* tapped(pieces: Iterable<Buffer>, hash: ReturnType<typeof createHash>):
 }
 
 /** The layer in the first store that has it; throws when none has it whole. */
-async function whole(stores: ExportOptions['stores'], diffId: Digest): Promise<{ readonly paths: Pick<StorePaths, 'layers'>; readonly record: LayerRecord }> {
+async function whole(
+  stores: ExportOptions['stores'],
+  diffId: Digest,
+): Promise<{ readonly paths: Pick<StorePaths, 'layers'>; readonly record: LayerRecord }> {
   const attempted = `export layer ${diffId}`;
   for (const paths of stores) {
     const record = await readLayerRecord(layerDir(paths, diffId), diffId, (call) => call());
     if (record === undefined) continue;
-    if (record.imageBytes !== undefined) fail('unsupported', `${attempted}: the storage driver erofs keeps it as a file system, which is not read`, { subject: diffId });
+    if (record.imageBytes !== undefined)
+      fail(
+        'unsupported',
+        `${attempted}: the storage driver erofs keeps it as a file system, which is not read`,
+        { subject: diffId },
+      );
     return { paths, record };
   }
-  return fail('notFound', `${attempted}: it is not here, or not whole; pull the image again`, { subject: diffId });
+  return fail('notFound', `${attempted}: it is not here, or not whole; pull the image again`, {
+    subject: diffId,
+  });
 }
 
 function digestOf(hex: string): Digest {

@@ -51,12 +51,18 @@ export async function parseSource(text: string): Promise<Location> {
   const found = parseLocation(text);
   if (found !== undefined) return found;
   const path = resolve(text);
-  const stats = await stat(path).catch(() => fail('notFound', `import ${text}: there is nothing of this name`));
+  const stats = await stat(path).catch(() =>
+    fail('notFound', `import ${text}: there is nothing of this name`),
+  );
   const files = stats.isDirectory() ? directoryFiles(path) : await tarFiles(path);
   const isOci = (await files.find('oci-layout')) !== undefined;
   const hasManifest = (await files.find('manifest.json')) !== undefined;
   await files.close();
-  if (!isOci && !hasManifest) fail('invalidRequest', `import ${text}: neither an OCI layout nor an archive of Docker's nor a dir: of skopeo's`);
+  if (!isOci && !hasManifest)
+    fail(
+      'invalidRequest',
+      `import ${text}: neither an OCI layout nor an archive of Docker's nor a dir: of skopeo's`,
+    );
   if (stats.isDirectory()) return { transport: isOci ? 'oci' : 'dir', path, choice: '' };
   return { transport: isOci ? 'oci-archive' : 'docker-archive', path, choice: '' };
 }
@@ -68,7 +74,11 @@ export function parseLocation(text: string): Location | undefined {
   const colon = transport === 'dir' ? -1 : rest.indexOf(':');
   const path = colon < 0 ? rest : rest.slice(0, colon);
   if (path === '') fail('invalidRequest', `${text}: names no path`);
-  return { transport: transport as Transport, path: resolve(path), choice: colon < 0 ? '' : rest.slice(colon + 1) };
+  return {
+    transport: transport as Transport,
+    path: resolve(path),
+    choice: colon < 0 ? '' : rest.slice(colon + 1),
+  };
 }
 
 /** The source, open. Throws `outside` for one that is not what it should be. */
@@ -90,10 +100,16 @@ export function chosen(source: ImageSource, { path, choice }: Location): readonl
   const found = source.images.filter(({ choices }) => choices.some((one) => wanted.has(one)));
   if (found.length > 0) return found;
   const there = source.images.flatMap(({ choices }) => choices);
-  return fail('notFound', `import ${path}: no image ${choice}; there are ${there.length === 0 ? 'none with a name' : there.slice(0, archiveLimits.named).join(', ')}`);
+  return fail(
+    'notFound',
+    `import ${path}: no image ${choice}; there are ${there.length === 0 ? 'none with a name' : there.slice(0, archiveLimits.named).join(', ')}`,
+  );
 }
 
-async function document(files: SourceFiles, name: string): Promise<{ readonly bytes: Uint8Array; readonly what: string }> {
+async function document(
+  files: SourceFiles,
+  name: string,
+): Promise<{ readonly bytes: Uint8Array; readonly what: string }> {
   const what = `${files.place}: ${name}`;
   const file = await files.find(name);
   if (file === undefined) return fail('outside', `${what} is missing`);
@@ -109,7 +125,8 @@ const FULL_NAME = 'io.containerd.image.name';
 async function ociSource(files: SourceFiles): Promise<ImageSource> {
   const marker = await document(files, 'oci-layout');
   const version = parseDocument(marker.bytes, marker.what).text('imageLayoutVersion', '');
-  if (!version.startsWith('1.')) fail('unsupported', `${marker.what}: imageLayoutVersion is ${JSON.stringify(version)}, not 1.x`);
+  if (!version.startsWith('1.'))
+    fail('unsupported', `${marker.what}: imageLayoutVersion is ${JSON.stringify(version)}, not 1.x`);
   const index = await document(files, 'index.json');
   const entries = parseDocument(index.bytes, index.what).objects('manifests', archiveLimits.images);
   const images: OfferedImage[] = [];
@@ -161,7 +178,11 @@ async function dockerSource(files: SourceFiles): Promise<ImageSource> {
   for (const fields of objectsOf(bytes, what)) {
     const tags = fields.texts('RepoTags').flatMap(fullName);
     const config = await document(files, fields.text('Config', ''));
-    const configPart = { mediaType: mediaTypes.dockerConfig, digest: digestOfBytes(config.bytes), size: config.bytes.byteLength };
+    const configPart = {
+      mediaType: mediaTypes.dockerConfig,
+      digest: digestOfBytes(config.bytes),
+      size: config.bytes.byteLength,
+    };
     blobs.set(configPart.digest, memoryFile(config.bytes));
     const parts: Part[] = [];
     for (const path of fields.texts('Layers')) {
@@ -169,8 +190,18 @@ async function dockerSource(files: SourceFiles): Promise<ImageSource> {
       layers.set(path, part);
       parts.push(part);
     }
-    const manifest = { schemaVersion: 2, mediaType: mediaTypes.dockerManifest, config: configPart, layers: parts };
-    images.push({ names: tags, choices: tags, bytes: Buffer.from(JSON.stringify(manifest)), mediaType: mediaTypes.dockerManifest });
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: mediaTypes.dockerManifest,
+      config: configPart,
+      layers: parts,
+    };
+    images.push({
+      names: tags,
+      choices: tags,
+      bytes: Buffer.from(JSON.stringify(manifest)),
+      mediaType: mediaTypes.dockerManifest,
+    });
   }
   if (images.length === 0) fail('outside', `${what}: names no image`);
   return { images, blob: async (digest) => blobs.get(digest), close: () => files.close() };
@@ -194,8 +225,13 @@ function objectsOf(bytes: Uint8Array, what: string): readonly Fields[] {
   try {
     const list = parseStrictJson(bytes);
     if (!Array.isArray(list)) return fail('outside', `${what}: is not a list`);
-    if (list.length > archiveLimits.images) fail('exhausted', `${what}: ${list.length} images, more than the ${archiveLimits.images} allowed`);
-    return list.map((item: unknown, at) => (item instanceof Map ? new Fields(what, `[${at}]`, item as JsonObject) : fail('outside', `${what}: [${at}] is not an object`)));
+    if (list.length > archiveLimits.images)
+      fail('exhausted', `${what}: ${list.length} images, more than the ${archiveLimits.images} allowed`);
+    return list.map((item: unknown, at) =>
+      item instanceof Map
+        ? new Fields(what, `[${at}]`, item as JsonObject)
+        : fail('outside', `${what}: [${at}] is not an object`),
+    );
   } catch (error) {
     if (error instanceof JsonError) fail('outside', `${what}: not acceptable JSON: ${error.message}`);
     throw error;
@@ -203,5 +239,8 @@ function objectsOf(bytes: Uint8Array, what: string): readonly Fields[] {
 }
 
 function digestOfBytes(bytes: Uint8Array): Digest {
-  return parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+  return (
+    parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) ??
+    fail('bug', 'a sha256 that is no digest')
+  );
 }

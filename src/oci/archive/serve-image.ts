@@ -19,12 +19,17 @@ export interface ServedImage {
 const PATH = /^\/v2\/.+\/(?<kind>manifests|blobs)\/(?<what>[^/]+)$/u;
 
 /** Listens before it returns. The directory must be its owner's alone. */
-export async function serveImage(socketPath: string, source: ImageSource, image: OfferedImage): Promise<ServedImage> {
+export async function serveImage(
+  socketPath: string,
+  source: ImageSource,
+  image: OfferedImage,
+): Promise<ServedImage> {
   let wasAsked = false;
   const server: Server = createServer((request, response) => {
     const { kind, what = '' } = PATH.exec(request.url ?? '')?.groups ?? {};
     wasAsked ||= kind === 'manifests';
-    const answer = kind === 'manifests' ? manifest(source, image, what, response) : blob(source, what, request, response);
+    const answer =
+      kind === 'manifests' ? manifest(source, image, what, response) : blob(source, what, request, response);
     answer.catch(() => {
       // a reader that has gone, or a file that can't be read: the end of the connection tells the peer
       response.destroy();
@@ -46,22 +51,37 @@ export async function serveImage(socketPath: string, source: ImageSource, image:
   };
 }
 
-async function manifest(source: ImageSource, image: OfferedImage, what: string, response: ServerResponse): Promise<void> {
+async function manifest(
+  source: ImageSource,
+  image: OfferedImage,
+  what: string,
+  response: ServerResponse,
+): Promise<void> {
   const digest = parseDigest(what);
-  const found = digest === undefined ? image.bytes : await (await source.blob(digest))?.whole(imageLimits.documentBytes);
+  const found =
+    digest === undefined ? image.bytes : await (await source.blob(digest))?.whole(imageLimits.documentBytes);
   if (found === undefined) return missing(response, 'MANIFEST_UNKNOWN', what);
   // of those that an index names only the index knows the type
   const type = digest === undefined && image.mediaType !== '' ? image.mediaType : 'application/json';
   response.writeHead(200, { 'content-type': type, 'content-length': found.byteLength }).end(found);
 }
 
-async function blob(source: ImageSource, what: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function blob(
+  source: ImageSource,
+  what: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const digest = parseDigest(what);
   const file = digest === undefined ? undefined : await source.blob(digest);
   if (file === undefined) return missing(response, 'BLOB_UNKNOWN', what);
   const from = Number(/^bytes=([0-9]{1,15})-$/u.exec(request.headers.range ?? '')?.[1] ?? 0);
-  const head = { 'content-type': 'application/octet-stream', 'content-length': Math.max(0, file.size - from) };
-  if (from > 0 && from < file.size) response.writeHead(206, { ...head, 'content-range': `bytes ${from}-${file.size - 1}/${file.size}` });
+  const head = {
+    'content-type': 'application/octet-stream',
+    'content-length': Math.max(0, file.size - from),
+  };
+  if (from > 0 && from < file.size)
+    response.writeHead(206, { ...head, 'content-range': `bytes ${from}-${file.size - 1}/${file.size}` });
   else response.writeHead(200, { ...head, 'content-length': file.size });
   await pipeline(file.pieces(from < file.size ? from : 0), response);
 }

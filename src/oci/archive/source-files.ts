@@ -88,7 +88,8 @@ function part(path: string, offset: number, size: number): SourceFile {
     size,
     pieces,
     whole: async (maxBytes) => {
-      if (size > maxBytes) fail('outside', `read ${path}: a document of ${size} bytes, more than the ${maxBytes} allowed`);
+      if (size > maxBytes)
+        fail('outside', `read ${path}: a document of ${size} bytes, more than the ${maxBytes} allowed`);
       const kept = new ByteBlocks(`read ${path}`, maxBytes);
       for await (const piece of pieces()) kept.append(piece);
       return kept.takeAll();

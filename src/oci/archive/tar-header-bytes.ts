@@ -12,7 +12,13 @@ export interface WrittenEntry extends Omit<TarEntry, 'sparse'> {
 }
 
 const FLAGS: Readonly<Record<TarEntry['type'], string>> = {
-  file: '0', hardLink: '1', symlink: '2', character: '3', block: '4', directory: '5', fifo: '6',
+  file: '0',
+  hardLink: '1',
+  symlink: '2',
+  character: '3',
+  block: '4',
+  directory: '5',
+  fifo: '6',
 };
 const NAME_BYTES = 100;
 const MOST_7 = 0o7777777;
@@ -25,10 +31,22 @@ export function headerOf(entry: WrittenEntry): Buffer {
   const stored = storedBytes(entry, map);
   const records = paxRecords(entry, stored);
   const name = map === undefined ? entry.name : `GNUSparseFile.0/${entry.name.split('/').at(-1) ?? ''}`;
-  const parts = [block({ ...entry, name: fitting(name), linkName: fitting(entry.linkName) }, FLAGS[entry.type], stored)];
+  const parts = [
+    block({ ...entry, name: fitting(name), linkName: fitting(entry.linkName) }, FLAGS[entry.type], stored),
+  ];
   if (records.length > 0) {
     const body = Buffer.concat(records);
-    const head = { ...entry, name: fitting(`PaxHeaders.0/${entry.name.split('/').findLast((part) => part !== '') ?? ''}`), linkName: '', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n, deviceMajor: 0, deviceMinor: 0 };
+    const head = {
+      ...entry,
+      name: fitting(`PaxHeaders.0/${entry.name.split('/').findLast((part) => part !== '') ?? ''}`),
+      linkName: '',
+      mode: 0o644,
+      uid: 0,
+      gid: 0,
+      mtimeNs: 0n,
+      deviceMajor: 0,
+      deviceMinor: 0,
+    };
     parts.unshift(block(head, 'x', body.length), padded(body));
   }
   return map === undefined ? Buffer.concat(parts) : Buffer.concat([...parts, map]);
@@ -72,7 +90,8 @@ function paxRecords(entry: WrittenEntry, stored: number): Buffer[] {
   if (entry.uid > MOST_7) text('uid', String(entry.uid));
   if (entry.gid > MOST_7) text('gid', String(entry.gid));
   if (stored > MOST_11) text('size', String(stored));
-  if (entry.mtimeNs < 0n || entry.mtimeNs % SECOND !== 0n || entry.mtimeNs / SECOND > BigInt(MOST_11)) text('mtime', secondsOf(entry.mtimeNs));
+  if (entry.mtimeNs < 0n || entry.mtimeNs % SECOND !== 0n || entry.mtimeNs / SECOND > BigInt(MOST_11))
+    text('mtime', secondsOf(entry.mtimeNs));
   for (const { name, value } of entry.xattrs) records.set(`SCHILY.xattr.${name}`, value);
   return [...records].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => record(key, value));
 }
@@ -87,7 +106,9 @@ function record(key: ByteString, value: Buffer): Buffer {
 
 function secondsOf(ns: bigint): string {
   const whole = ns < 0n ? -ns : ns;
-  const fraction = String(whole % SECOND).padStart(9, '0').replace(/0+$/u, '');
+  const fraction = String(whole % SECOND)
+    .padStart(9, '0')
+    .replace(/0+$/u, '');
   return `${ns < 0n ? '-' : ''}${whole / SECOND}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
@@ -103,7 +124,8 @@ function fitting(name: ByteString): ByteString {
 function block(entry: WrittenEntry, flag: string, size: number): Buffer {
   const bytes = Buffer.alloc(TAR_BLOCK);
   const put = (text: string, at: number): void => void bytes.write(text, at, 'latin1');
-  const octal = (value: number, at: number, digits: number): void => put(value.toString(8).padStart(digits, '0'), at);
+  const octal = (value: number, at: number, digits: number): void =>
+    put(value.toString(8).padStart(digits, '0'), at);
   const seconds = entry.mtimeNs / SECOND;
   put(entry.name, 0);
   octal(entry.mode, 100, 7);
@@ -117,7 +139,11 @@ function block(entry: WrittenEntry, flag: string, size: number): Buffer {
   put('ustar\0' + '00', 257);
   octal(entry.deviceMajor, 329, 7);
   octal(entry.deviceMinor, 337, 7);
-  octal(bytes.reduce((sum, byte) => sum + byte, 0), 148, 6);
+  octal(
+    bytes.reduce((sum, byte) => sum + byte, 0),
+    148,
+    6,
+  );
   bytes[154] = 0;
   return bytes;
 }

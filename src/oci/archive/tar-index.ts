@@ -2,7 +2,15 @@
 import type { FileHandle } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { archiveLimits, unpackLimits } from '../../base/limits.ts';
-import { isZeroBlock, parseHeader, refuseTar, shown, TAR_BLOCK, textField, type ByteString } from '../image/tar-header.ts';
+import {
+  isZeroBlock,
+  parseHeader,
+  refuseTar,
+  shown,
+  TAR_BLOCK,
+  textField,
+  type ByteString,
+} from '../image/tar-header.ts';
 import { paxNumber, parsePax } from '../image/tar-pax.ts';
 import { plainPath, splitPath, type LayerPath } from '../image/unpack-path.ts';
 
@@ -47,7 +55,8 @@ export async function indexTar(file: FileHandle, what: string): Promise<TarIndex
   let at = 0;
   let meta: Meta = { path: undefined, link: undefined, size: undefined };
   for (let headers = 0; at + TAR_BLOCK <= end; headers += 1) {
-    if (headers >= archiveLimits.entries) fail('exhausted', `read ${what}: more than ${archiveLimits.entries} entries`);
+    if (headers >= archiveLimits.entries)
+      fail('exhausted', `read ${what}: more than ${archiveLimits.entries} entries`);
     const block = await read(file, at, TAR_BLOCK, what);
     if (isZeroBlock(block)) break;
     if (headers === 0) refuseCompressed(block, what);
@@ -74,8 +83,10 @@ export async function indexTar(file: FileHandle, what: string): Promise<TarIndex
 function refuseCompressed(block: Buffer, what: string): void {
   const isGzip = block.readUInt16BE(0) === 0x1f8b;
   const isZstd = block.readUInt32LE(0) === 0xfd2fb528;
-  const isOther = block.subarray(0, 3).toString('latin1') === 'BZh' || block.subarray(1, 5).toString('latin1') === '7zXZ';
-  if (isGzip || isZstd || isOther) fail('outside', `read ${what}: the archive is compressed as a whole; decompress it first`);
+  const isOther =
+    block.subarray(0, 3).toString('latin1') === 'BZh' || block.subarray(1, 5).toString('latin1') === '7zXZ';
+  if (isGzip || isZstd || isOther)
+    fail('outside', `read ${what}: the archive is compressed as a whole; decompress it first`);
 }
 
 function isFile(flag: string): boolean {
@@ -90,7 +101,11 @@ function entryOf(flag: string, path: LayerPath, place: Place, link: ByteString):
 
 /** Where a symlink leads, by its text. Out of the archive is to nothing. */
 function besides(path: LayerPath, link: ByteString): LayerPath {
-  const parts = link.startsWith('/') ? [] : splitPath(path).parent.split('/').filter((part) => part !== '');
+  const parts = link.startsWith('/')
+    ? []
+    : splitPath(path)
+        .parent.split('/')
+        .filter((part) => part !== '');
   for (const part of link.split('/')) {
     if (part === '..') parts.pop();
     else if (part !== '' && part !== '.') parts.push(part);

@@ -26,13 +26,20 @@ export interface Export {
 /** `transport:path[:choice]`; a bare path is an archive where it ends with `.tar`, else a layout. */
 export function parseTarget(text: string): Location {
   if (text === '') fail('invalidRequest', 'export: the target is empty');
-  return parseLocation(text) ?? { transport: text.endsWith('.tar') ? 'oci-archive' : 'oci', path: resolve(text), choice: '' };
+  return (
+    parseLocation(text) ?? {
+      transport: text.endsWith('.tar') ? 'oci-archive' : 'oci',
+      path: resolve(text),
+      choice: '',
+    }
+  );
 }
 
 /** Writes it. Throws `conflict` when the target exists, `exhausted` when the disk is full. */
 export async function writeTarget(wanted: Export): Promise<ExportedImage> {
   const { path, transport } = wanted.target;
-  if (await isThere(path)) fail('conflict', `export to ${path}: there is something of that name, which is not replaced`);
+  if (await isThere(path))
+    fail('conflict', `export to ${path}: there is something of that name, which is not replaced`);
   const stage = await mkdtemp(join(dirname(path), '.troupe-export-'));
   try {
     const written = await WRITERS[transport](wanted, stage);
@@ -48,41 +55,90 @@ export async function writeTarget(wanted: Export): Promise<ExportedImage> {
 
 type Writer = (wanted: Export, stage: string) => Promise<ExportedImage>;
 
-const WRITERS: Readonly<Record<Transport, Writer>> = { oci: writeLayout, 'oci-archive': writeLayout, 'docker-archive': writeDocker, dir: writeDir };
+const WRITERS: Readonly<Record<Transport, Writer>> = {
+  oci: writeLayout,
+  'oci-archive': writeLayout,
+  'docker-archive': writeDocker,
+  dir: writeDir,
+};
 
 /** OCI image layout 1.0.0. The short name is the tag, the long one is what containerd and Docker read. */
-async function writeLayout({ image, name, target, stores, signal }: Export, stage: string): Promise<ExportedImage> {
+async function writeLayout(
+  { image, name, target, stores, signal }: Export,
+  stage: string,
+): Promise<ExportedImage> {
   const directory = join(stage, 'blobs', 'sha256');
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  const written = await exportImage(image, { stores, directory, nameOf: hexOf, compress: true, flavour: 'oci', signal });
+  const written = await exportImage(image, {
+    stores,
+    directory,
+    nameOf: hexOf,
+    compress: true,
+    flavour: 'oci',
+    signal,
+  });
   const short = target.choice !== '' ? target.choice : tagOf(name);
   const annotations = {
     ...(name === '' ? {} : { 'io.containerd.image.name': name }),
     ...(short === '' ? {} : { 'org.opencontainers.image.ref.name': short }),
   };
   const { architecture, os } = image.config;
-  const entry = { ...written.manifest, platform: { architecture, os }, ...(Object.keys(annotations).length === 0 ? {} : { annotations }) };
+  const entry = {
+    ...written.manifest,
+    platform: { architecture, os },
+    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
+  };
   await writeFile(join(stage, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-  await writeFile(join(stage, 'index.json'), JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.oci.image.index.v1+json', manifests: [entry] }));
+  await writeFile(
+    join(stage, 'index.json'),
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [entry],
+    }),
+  );
   return written;
 }
 
 /** As `docker save` has it. */
-async function writeDocker({ image, name, target, stores, signal }: Export, stage: string): Promise<ExportedImage> {
+async function writeDocker(
+  { image, name, target, stores, signal }: Export,
+  stage: string,
+): Promise<ExportedImage> {
   const fileOf = (digest: Digest): string => `${hexOf(digest)}.tar`;
-  const written = await exportImage(image, { stores, directory: stage, nameOf: fileOf, compress: false, flavour: 'docker', signal });
+  const written = await exportImage(image, {
+    stores,
+    directory: stage,
+    nameOf: fileOf,
+    compress: false,
+    flavour: 'docker',
+    signal,
+  });
   const config = `${hexOf(written.config.digest)}.json`;
   await rename(join(stage, fileOf(written.config.digest)), join(stage, config));
   await rm(join(stage, fileOf(written.manifest.digest)));
   const tag = target.choice !== '' ? target.choice : name;
-  const document = [{ Config: config, RepoTags: tag === '' ? null : [tag], Layers: written.layers.map(({ digest }) => fileOf(digest)) }];
+  const document = [
+    {
+      Config: config,
+      RepoTags: tag === '' ? null : [tag],
+      Layers: written.layers.map(({ digest }) => fileOf(digest)),
+    },
+  ];
   await writeFile(join(stage, 'manifest.json'), JSON.stringify(document));
   return written;
 }
 
 /** skopeo's `dir:`. */
 async function writeDir({ image, stores, signal }: Export, stage: string): Promise<ExportedImage> {
-  const written = await exportImage(image, { stores, directory: stage, nameOf: hexOf, compress: true, flavour: 'oci', signal });
+  const written = await exportImage(image, {
+    stores,
+    directory: stage,
+    nameOf: hexOf,
+    compress: true,
+    flavour: 'oci',
+    signal,
+  });
   await rename(join(stage, hexOf(written.manifest.digest)), join(stage, 'manifest.json'));
   await writeFile(join(stage, 'version'), 'Directory Transport Version: 1.1\n');
   return written;
@@ -110,10 +166,20 @@ async function pack(stage: string, path: string, signal: AbortSignal): Promise<v
   }
 }
 
-const NOBODY = { linkName: '', uid: 0, gid: 0, mtimeNs: 0n, deviceMajor: 0, deviceMinor: 0, xattrs: [] } as const;
+const NOBODY = {
+  linkName: '',
+  uid: 0,
+  gid: 0,
+  mtimeNs: 0n,
+  deviceMajor: 0,
+  deviceMinor: 0,
+  xattrs: [],
+} as const;
 
 async function* packed(stage: string, prefix: string): AsyncGenerator<Buffer, void, void> {
-  for (const entry of (await readdir(join(stage, prefix), { withFileTypes: true })).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+  for (const entry of (await readdir(join(stage, prefix), { withFileTypes: true })).toSorted((a, b) =>
+    a.name < b.name ? -1 : 1,
+  )) {
     const name = `${prefix}${entry.name}`;
     if (entry.isDirectory()) {
       yield headerOf({ ...NOBODY, type: 'directory', name: `${name}/`, mode: 0o755, size: 0 });

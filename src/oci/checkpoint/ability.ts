@@ -32,14 +32,19 @@ export class Ability {
 
   /** Throws `unsupported` that names what lacks. */
   async demand(handler: Handler, attempted: string): Promise<void> {
-    const lacks = (what: string): never => fail('unsupported', `${attempted}: ${what}`, { subject: handler.name });
-    if (handler.kind === 'vm') lacks(`runtime handler ${handler.name} runs virtual machines, whose inside CRIU can't read`);
+    const lacks = (what: string): never =>
+      fail('unsupported', `${attempted}: ${what}`, { subject: handler.name });
+    if (handler.kind === 'vm')
+      lacks(`runtime handler ${handler.name} runs virtual machines, whose inside CRIU can't read`);
     if ('missing' in this.#criu) return lacks(this.#criu.missing);
     const check = await this.#ask(this.#criu.path, 'check');
-    if (check !== undefined) lacks(`CRIU does not work on this machine: ${this.#criu.path} check: ${check.problem}`);
+    if (check !== undefined)
+      lacks(`CRIU does not work on this machine: ${this.#criu.path} check: ${check.problem}`);
     if (this.#works.has(handler.path)) return;
     const features = await this.#run([handler.path, 'features']);
-    const can = features.ok ? saysYes(features.text) : (await this.#run([handler.path, 'checkpoint', '--help'])).ok;
+    const can = features.ok
+      ? saysYes(features.text)
+      : (await this.#run([handler.path, 'checkpoint', '--help'])).ok;
     if (!can) lacks(`${handler.path} was built without checkpoints`);
     this.#works.add(handler.path);
   }
@@ -53,17 +58,34 @@ export class Ability {
     return undefined;
   }
 
-  async #run(argv: readonly string[]): Promise<{ readonly ok: boolean; readonly text: string; readonly problem: string }> {
-    const result = await runTool({ argv, env: { PATH: this.path }, timeoutMs: checkpointLimits.probeMs, clock: this.#clock });
-    const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) || 'it said nothing';
-    const how = result.timedOut ? `no end within ${checkpointLimits.probeMs} ms` : `exit code ${result.exitCode ?? -1}`;
-    return { ok: result.exitCode === 0 && !result.timedOut, text: Buffer.from(result.stdout).toString('utf8'), problem: `${how}: ${said}` };
+  async #run(
+    argv: readonly string[],
+  ): Promise<{ readonly ok: boolean; readonly text: string; readonly problem: string }> {
+    const result = await runTool({
+      argv,
+      env: { PATH: this.path },
+      timeoutMs: checkpointLimits.probeMs,
+      clock: this.#clock,
+    });
+    const said =
+      printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) ||
+      'it said nothing';
+    const how = result.timedOut
+      ? `no end within ${checkpointLimits.probeMs} ms`
+      : `exit code ${result.exitCode ?? -1}`;
+    return {
+      ok: result.exitCode === 0 && !result.timedOut,
+      text: Buffer.from(result.stdout).toString('utf8'),
+      problem: `${how}: ${said}`,
+    };
   }
 }
 
 function saysYes(features: string): boolean {
   try {
-    const { annotations } = JSON.parse(features) as { readonly annotations?: Readonly<Record<string, unknown>> };
+    const { annotations } = JSON.parse(features) as {
+      readonly annotations?: Readonly<Record<string, unknown>>;
+    };
     return annotations?.[ANNOTATION] === 'true';
   } catch {
     return false;

@@ -42,7 +42,11 @@ export function openArchive(place: Place): Promise<FileHandle> {
       const code = codeOf(error) ?? '';
       if (code === 'EEXIST') return taken(attempted, partialOf(archive));
       if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(code)) {
-        return fail('invalidRequest', `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'its name is too long' : `there is no directory ${dirname(archive)}`}`, { subject: archive });
+        return fail(
+          'invalidRequest',
+          `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'its name is too long' : `there is no directory ${dirname(archive)}`}`,
+          { subject: archive },
+        );
       }
       throw error;
     }
@@ -77,15 +81,23 @@ export function settleArchive(place: Place): Promise<void> {
 }
 
 /** Throws `invalidRequest` when there is no such directory or something is in it. */
-export function demandEmpty(directory: string, { attempted, ...place }: Omit<Place, 'archive'>): Promise<void> {
+export function demandEmpty(
+  directory: string,
+  { attempted, ...place }: Omit<Place, 'archive'>,
+): Promise<void> {
   return onPlace({ ...place, attempted, archive: `${directory}/*` }, 'write', async () => {
     let names: readonly string[];
     try {
       names = await readdir(directory);
     } catch (error) {
-      return fail('invalidRequest', `${attempted}: write to ${directory}: it can't be read: ${codeOf(error) ?? 'unknown error'}`, { subject: directory });
+      return fail(
+        'invalidRequest',
+        `${attempted}: write to ${directory}: it can't be read: ${codeOf(error) ?? 'unknown error'}`,
+        { subject: directory },
+      );
     }
-    if (names.length > 0) fail('invalidRequest', `${attempted}: write to ${directory}: it is not empty`, { subject: directory });
+    if (names.length > 0)
+      fail('invalidRequest', `${attempted}: write to ${directory}: it is not empty`, { subject: directory });
   });
 }
 
@@ -108,8 +120,13 @@ export function dropArchive(place: Place, hasName: boolean): Promise<void> {
  * What a daemon that was killed has left of a request: `begun` are those of its archives that it had taken a note of. Their
  * parts go, and before them the archives, unless all of the request have their names. Idempotent: also of an undo that was cut off.
  */
-export async function undoArchives(begun: readonly string[], together: readonly string[], place: Omit<Place, 'archive'>): Promise<void> {
-  const on = <T>(archive: string, work: () => Promise<T>): Promise<T> => onPlace({ ...place, archive }, 'undo the archive', work);
+export async function undoArchives(
+  begun: readonly string[],
+  together: readonly string[],
+  place: Omit<Place, 'archive'>,
+): Promise<void> {
+  const on = <T>(archive: string, work: () => Promise<T>): Promise<T> =>
+    onPlace({ ...place, archive }, 'undo the archive', work);
   const named: string[] = [];
   let isWhole = true;
   for (const archive of together) {
@@ -117,7 +134,8 @@ export async function undoArchives(begun: readonly string[], together: readonly 
     if (state === 'named') named.push(archive);
     else if (state !== 'settled') isWhole = false;
   }
-  for (const archive of named) if (!isWhole && begun.includes(archive)) await on(archive, () => removePlain(archive));
+  for (const archive of named)
+    if (!isWhole && begun.includes(archive)) await on(archive, () => removePlain(archive));
   for (const archive of begun) await on(archive, () => removePart(archive));
 }
 
@@ -159,10 +177,27 @@ async function removePlain(path: string): Promise<void> {
   if ((await plainAt(path)) !== undefined) await unlink(path);
 }
 
-async function onPlace<T>({ archive, attempted, clock, fx }: Place, what: string, work: () => Promise<T>): Promise<T> {
-  return onUserPath({ path: dirname(archive), attempted: `${attempted}: ${what} ${archive}`, mounts: await readMountInfo(), clock, fx }, work);
+async function onPlace<T>(
+  { archive, attempted, clock, fx }: Place,
+  what: string,
+  work: () => Promise<T>,
+): Promise<T> {
+  return onUserPath(
+    {
+      path: dirname(archive),
+      attempted: `${attempted}: ${what} ${archive}`,
+      mounts: await readMountInfo(),
+      clock,
+      fx,
+    },
+    work,
+  );
 }
 
 function taken(attempted: string, path: string): never {
-  return fail('conflict', `${attempted}: write ${path}: there is something of that name, which is not replaced`, { subject: path });
+  return fail(
+    'conflict',
+    `${attempted}: write ${path}: there is something of that name, which is not replaced`,
+    { subject: path },
+  );
 }

@@ -57,7 +57,11 @@ export interface SpecMount {
 /** The mounts in the text of a config.json of ours. */
 export function specMounts(text: string): readonly SpecMount[] {
   const document = JSON.parse(text) as { readonly mounts?: readonly Partial<SpecMount>[] };
-  return (document.mounts ?? []).map(({ type = '', source = '', destination = '' }) => ({ type, source, destination }));
+  return (document.mounts ?? []).map(({ type = '', source = '', destination = '' }) => ({
+    type,
+    source,
+    destination,
+  }));
 }
 
 /** One bind mount as bind.mounts lists it; sources are the host's, told for people only: a restore takes the request's mounts. */

@@ -5,7 +5,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../actors/ports/checkpoint.ts';
+import type {
+  CheckpointedContainer,
+  CheckpointInput,
+  CheckpointPort,
+} from '../../actors/ports/checkpoint.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import { Semaphore } from '../../base/bounded.ts';
 import { toFault } from '../../base/fault.ts';
@@ -13,7 +17,15 @@ import type { ContainerId } from '../../base/ids.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
-import { closeArchive, demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchives } from './archive.ts';
+import {
+  closeArchive,
+  demandEmpty,
+  dropArchive,
+  nameArchive,
+  openArchive,
+  settleArchive,
+  undoArchives,
+} from './archive.ts';
 import type { Place } from './archive.ts';
 import { FILES } from './documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
@@ -59,7 +71,11 @@ interface Draft {
 export function createCheckpointDriver({ criu, restores, ...options }: CheckpointOptions): CheckpointDriver {
   const { layout, clock, toolPath } = options.parts;
   const ability = new Ability(criu, toolPath, clock);
-  const stage: Stage = { reader: { ...options, layout, clock, toolPath: ability.path }, ability, directory: layout.checkpointsDir };
+  const stage: Stage = {
+    reader: { ...options, layout, clock, toolPath: ability.path },
+    ability,
+    directory: layout.checkpointsDir,
+  };
   const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
   return {
     open: async () => {
@@ -71,22 +87,38 @@ export function createCheckpointDriver({ criu, restores, ...options }: Checkpoin
       const endMonoMs = clock.monoMs() + fx.timeoutMs;
       fx.note({ on: 'another checkpoint' });
       // the bound is that of the whole, and each step gets what is left of it
-      const left: EffectContext = { signal: fx.signal, note: (waiting) => fx.note(waiting), get timeoutMs() { return Math.max(1, Math.ceil(endMonoMs - clock.monoMs())); } };
+      const left: EffectContext = {
+        signal: fx.signal,
+        note: (waiting) => fx.note(waiting),
+        get timeoutMs() {
+          return Math.max(1, Math.ceil(endMonoMs - clock.monoMs()));
+        },
+      };
       await gate.with(() => checkpoint(stage, input, left), fx.signal);
     },
   };
 }
 
-async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory }: CheckpointInput, fx: EffectContext): Promise<void> {
+async function checkpoint(
+  stage: Stage,
+  { attempted, containers, emptyDirectory }: CheckpointInput,
+  fx: EffectContext,
+): Promise<void> {
   const { reader, ability, directory } = stage;
   const { table } = reader.parts;
-  for (const handler of new Set(containers.map(({ handler: name }) => name))) await ability.demand(table.resolve(handler), attempted);
+  for (const handler of new Set(containers.map(({ handler: name }) => name)))
+    await ability.demand(table.resolve(handler), attempted);
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
   const together = containers.map(({ archive }) => archive);
   const drafts: Draft[] = [];
   try {
-    for (const container of containers) drafts.push(await begin(stage, container, { attempted, together }, fx));
-    await readAll(reader, drafts.map(({ job }) => job), fx);
+    for (const container of containers)
+      drafts.push(await begin(stage, container, { attempted, together }, fx));
+    await readAll(
+      reader,
+      drafts.map(({ job }) => job),
+      fx,
+    );
     for (const draft of drafts) await pack(reader, draft, fx);
     for (const draft of drafts) {
       await nameArchive(draft.place, draft.file);
@@ -97,13 +129,26 @@ async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory 
     for (const { place, hasName } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, hasName);
     throw error;
   } finally {
-    await Promise.all(drafts.map(({ place, file }) => closeArchive({ ...place, fx: unbounded(fx) }, file).catch((error: unknown) =>
-      reader.parts.log.warn({ archive: place.archive, fault: toFault(error) }, 'close the archive of a checkpoint'))));
+    await Promise.all(
+      drafts.map(({ place, file }) =>
+        closeArchive({ ...place, fx: unbounded(fx) }, file).catch((error: unknown) =>
+          reader.parts.log.warn(
+            { archive: place.archive, fault: toFault(error) },
+            'close the archive of a checkpoint',
+          ),
+        ),
+      ),
+    );
     for (const { id } of containers) await dropWork(directory, id);
   }
 }
 
-async function begin({ reader, directory }: Stage, container: CheckpointedContainer, { attempted, together }: Request, fx: EffectContext): Promise<Draft> {
+async function begin(
+  { reader, directory }: Stage,
+  container: CheckpointedContainer,
+  { attempted, together }: Request,
+  fx: EffectContext,
+): Promise<Draft> {
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
   const place: Place = { archive, attempted, clock: reader.clock, fx };
@@ -125,8 +170,17 @@ async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext):
     for (const job of jobs) await read(reader, job, fx);
   } finally {
     for (const { container } of touched) heldStill.delete(container.id);
-    const thawed = await Promise.allSettled(touched.map(({ container, handler, attempted }) => thaw(reader, { id: container.id, handler, attempted }, fx.note)));
-    for (const one of thawed) if (one.status === 'rejected') reader.parts.log.error({ fault: toFault(one.reason) }, 'a container was not let go after its checkpoint');
+    const thawed = await Promise.allSettled(
+      touched.map(({ container, handler, attempted }) =>
+        thaw(reader, { id: container.id, handler, attempted }, fx.note),
+      ),
+    );
+    for (const one of thawed)
+      if (one.status === 'rejected')
+        reader.parts.log.error(
+          { fault: toFault(one.reason) },
+          'a container was not let go after its checkpoint',
+        );
   }
 }
 
@@ -168,24 +222,47 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
   const { log, table } = reader.parts;
   try {
     const notes = await begun(directory, (name, error) =>
-      log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'));
+      log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'),
+    );
     const archives = new Set(notes.map(({ archive }) => archive));
-    const failed = ({ id, archive }: Note, error: unknown): void => log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+    const failed = ({ id, archive }: Note, error: unknown): void =>
+      log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
     const thawed: Note[] = [];
-    for (const note of notes) await undoOne(reader, table, note.id, note.handler).then(() => thawed.push(note), (error: unknown) => failed(note, error));
+    for (const note of notes)
+      await undoOne(reader, table, note.id, note.handler).then(
+        () => thawed.push(note),
+        (error: unknown) => failed(note, error),
+      );
     // no container stays frozen, and no archive stays, for one on a file system that does not answer
-    await Promise.all(thawed.map(async (note) => {
-      const { id, together } = note;
-      const place = { attempted: `undo the checkpoint of container ${id}`, clock: reader.clock, fx: unbounded({ note: () => undefined }) };
-      await undoArchives(together.filter((one) => archives.has(one)), together, place).then(() => dropWork(directory, id)).catch((error: unknown) => failed(note, error));
-    }));
+    await Promise.all(
+      thawed.map(async (note) => {
+        const { id, together } = note;
+        const place = {
+          attempted: `undo the checkpoint of container ${id}`,
+          clock: reader.clock,
+          fx: unbounded({ note: () => undefined }),
+        };
+        await undoArchives(
+          together.filter((one) => archives.has(one)),
+          together,
+          place,
+        )
+          .then(() => dropWork(directory, id))
+          .catch((error: unknown) => failed(note, error));
+      }),
+    );
   } catch (error) {
     log.error({ fault: toFault(error) }, 'checkpoints that were cut off could not be looked for');
   }
 }
 
 /** A handler that is not known any more has no container that could be let go. */
-async function undoOne(reader: Reader, table: Reader['parts']['table'], id: ContainerId, name: string): Promise<void> {
+async function undoOne(
+  reader: Reader,
+  table: Reader['parts']['table'],
+  id: ContainerId,
+  name: string,
+): Promise<void> {
   const handler = table.known().find((one) => one.name === name);
   if (handler === undefined) return;
   // its runtime, a helper, has ended (src/host/helpers.ts): nothing stops the container again

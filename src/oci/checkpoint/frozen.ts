@@ -43,9 +43,14 @@ export interface Job {
 type Target = Pick<Job, 'handler' | 'attempted'> & { readonly id: ContainerId };
 
 /** Stops all its processes where they are. */
-export async function freeze(reader: Reader, { container, handler, attempted }: Job, fx: EffectContext): Promise<void> {
+export async function freeze(
+  reader: Reader,
+  { container, handler, attempted }: Job,
+  fx: EffectContext,
+): Promise<void> {
   const answer = await call(reader, { id: container.id, handler, attempted }, ['pause'], fx);
-  if (!answer.ok) fail('outside', `${attempted}: ${handler.name} pause: ${answer.problem}`, { subject: container.id });
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${handler.name} pause: ${answer.problem}`, { subject: container.id });
 }
 
 /**
@@ -54,15 +59,24 @@ export async function freeze(reader: Reader, { container, handler, attempted }: 
  */
 export async function thaw(reader: Reader, target: Target, note: EffectContext['note']): Promise<void> {
   const { id, handler, attempted } = target;
-  const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
+  const fx: EffectContext = {
+    signal: new AbortController().signal,
+    timeoutMs: checkpointLimits.resumeMs,
+    note,
+  };
   const answer = await call(reader, target, ['resume'], fx);
   if (answer.ok || !(await isPaused(reader, target))) return;
-  fail('outside', `${attempted}: container ${id} stays frozen: ${handler.name} resume: ${answer.problem}`, { subject: id });
+  fail('outside', `${attempted}: container ${id} stays frozen: ${handler.name} resume: ${answer.problem}`, {
+    subject: id,
+  });
 }
 
 async function isPaused({ clock, toolPath }: Reader, { id, handler }: Target): Promise<boolean> {
   const result = await runTool({
-    argv: [handler.path, ...ownGlobals(handler), 'state', id], env: { PATH: toolPath }, timeoutMs: checkpointLimits.probeMs, clock,
+    argv: [handler.path, ...ownGlobals(handler), 'state', id],
+    env: { PATH: toolPath },
+    timeoutMs: checkpointLimits.probeMs,
+    clock,
   });
   if (result.exitCode !== 0) return false;
   const { status } = JSON.parse(Buffer.from(result.stdout).toString('utf8')) as { readonly status?: unknown };
@@ -74,21 +88,52 @@ export async function read(reader: Reader, job: Job, fx: EffectContext): Promise
   const { container, handler, attempted, work } = job;
   const images = ['--image-path', join(work, FILES.images), '--work-path', work];
   // as CRI-O: locks of files belong to the processes; what is left running is what the kubelet expects
-  const answer = await call(reader, { id: container.id, handler, attempted }, ['checkpoint', ...images, '--file-locks', '--leave-running'], fx);
-  if (!answer.ok) fail('outside', `${attempted}: ${handler.name} checkpoint: ${answer.problem}`, { subject: container.id });
+  const answer = await call(
+    reader,
+    { id: container.id, handler, attempted },
+    ['checkpoint', ...images, '--file-locks', '--leave-running'],
+    fx,
+  );
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${handler.name} checkpoint: ${answer.problem}`, { subject: container.id });
   fx.note({ on: 'the list of changed files' });
   const config = await readFile(reader.layout.configJson(container.id), 'utf8');
   const mounts = specMounts(config);
   const lowers = container.image.layers.map(reader.layerOf).toReversed();
-  const { changed, deleted } = await rootfsChanges(reader.upperOf(container.id), lowers, mounts.map(({ destination }) => destination));
-  await packChanges({ ...toolCall(reader, attempted, fx), from: reader.upperOf(container.id), names: changed, list: join(work, 'changed'), to: join(work, FILES.rootfs) });
+  const { changed, deleted } = await rootfsChanges(
+    reader.upperOf(container.id),
+    lowers,
+    mounts.map(({ destination }) => destination),
+  );
+  await packChanges({
+    ...toolCall(reader, attempted, fx),
+    from: reader.upperOf(container.id),
+    names: changed,
+    list: join(work, 'changed'),
+    to: join(work, FILES.rootfs),
+  });
   await writeFile(join(work, FILES.spec), config, { mode: 0o600 });
-  await writeFile(join(work, FILES.config), configDump(container, handler.name, reader.clock.nowNs()), { mode: 0o600 });
-  await writeFile(join(work, FILES.bindMounts), JSON.stringify(bindMounts(reader.layout.rootfs(container.id), mounts)), { mode: 0o600 });
-  if (deleted.length > 0) await writeFile(join(work, FILES.deleted), JSON.stringify(deleted.map((path) => `/${path.toString('utf8')}`)), { mode: 0o600 });
+  await writeFile(join(work, FILES.config), configDump(container, handler.name, reader.clock.nowNs()), {
+    mode: 0o600,
+  });
+  await writeFile(
+    join(work, FILES.bindMounts),
+    JSON.stringify(bindMounts(reader.layout.rootfs(container.id), mounts)),
+    { mode: 0o600 },
+  );
+  if (deleted.length > 0)
+    await writeFile(
+      join(work, FILES.deleted),
+      JSON.stringify(deleted.map((path) => `/${path.toString('utf8')}`)),
+      { mode: 0o600 },
+    );
 }
 
-export function toolCall({ clock, toolPath }: Reader, attempted: string, fx: EffectContext): { clock: ClockPort; toolPath: string; attempted: string; fx: EffectContext } {
+export function toolCall(
+  { clock, toolPath }: Reader,
+  attempted: string,
+  fx: EffectContext,
+): { clock: ClockPort; toolPath: string; attempted: string; fx: EffectContext } {
   return { clock, toolPath, attempted, fx };
 }
 
@@ -99,10 +144,12 @@ export function toolCall({ clock, toolPath }: Reader, attempted: string, fx: Eff
 function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly object[] {
   const root = openSync(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
   try {
-    return mounts.filter(({ type }) => type === 'bind').flatMap((mount) => {
-      const facts = placeOf(root, mount.destination.replace(/^\/+/u, ''));
-      return facts === undefined ? [] : [bindMount(mount, facts.isDirectory(), facts.mode)];
-    });
+    return mounts
+      .filter(({ type }) => type === 'bind')
+      .flatMap((mount) => {
+        const facts = placeOf(root, mount.destination.replace(/^\/+/u, ''));
+        return facts === undefined ? [] : [bindMount(mount, facts.isDirectory(), facts.mode)];
+      });
   } finally {
     closeSync(root);
   }
@@ -124,7 +171,15 @@ function placeOf(root: number, path: string): Stats | undefined {
   }
 }
 
-function call({ parts, toolPath }: Reader, { id, handler, attempted }: Target, words: readonly string[], fx: EffectContext): Promise<RuntimeAnswer> {
+function call(
+  { parts, toolPath }: Reader,
+  { id, handler, attempted }: Target,
+  words: readonly string[],
+  fx: EffectContext,
+): Promise<RuntimeAnswer> {
   const argv = [handler.path, ...ownGlobals(handler), ...words, id];
-  return runRuntime({ ...parts, toolPath }, { argv, attempted, stage: `${handler.name} ${words[0] ?? ''}`, subject: id, fx });
+  return runRuntime(
+    { ...parts, toolPath },
+    { argv, attempted, stage: `${handler.name} ${words[0] ?? ''}`, subject: id, fx },
+  );
 }

@@ -40,7 +40,8 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
   const { layout, table, clock, log, moves } = parts;
   return {
     describe: async ({ attempted, handler, from }, fx) => {
-      if (!stage.allowed) fail('unsupported', `${attempted}: restoring is off in the configuration (runtime.restore)`);
+      if (!stage.allowed)
+        fail('unsupported', `${attempted}: restoring is off in the configuration (runtime.restore)`);
       await ability.demand(table.resolve(handler), attempted);
       return describeArchive({ kind: 'describe', place: placeOf(stage, from) }, { attempted, clock, fx });
     },
@@ -48,21 +49,34 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
       const into = layout.restoreDir(id);
       await rm(into, { recursive: true, force: true });
       await mkdir(into, { recursive: true, mode: 0o700 });
-      await importArchive({ kind: 'import', place: placeOf(stage, from), digest, into, rootfs: layout.rootfs(id) }, { attempted: `restore container ${id}`, clock, fx });
+      await importArchive(
+        { kind: 'import', place: placeOf(stage, from), digest, into, rootfs: layout.rootfs(id) },
+        { attempted: `restore container ${id}`, clock, fx },
+      );
     },
     restore: async (input, fx) => {
       const directory = layout.restoreDir(input.id);
       const images = join(directory, FILES.images);
-      if (!(await exists(images))) fail('notFound', `restore container ${input.id}: its checkpoint is not there any more`, { subject: input.id });
+      if (!(await exists(images)))
+        fail('notFound', `restore container ${input.id}: its checkpoint is not there any more`, {
+          subject: input.id,
+        });
       await ability.demand(table.resolve(input.handler), `restore container ${input.id}`);
       await writeFile(join(directory, MARK), '', { mode: 0o600 });
       try {
-        const init = await moves.during((ready) => create(parts, input, fx, ready, { images, toolPath: ability.path }));
+        const init = await moves.during((ready) =>
+          create(parts, input, fx, ready, { images, toolPath: ability.path }),
+        );
         await unmark(parts, input);
         return init;
       } finally {
         // what is left goes with the container; of no use any more, and as large as its memory
-        await drop(directory, images).catch((error: unknown) => log.warn({ id: input.id, fault: toFault(error) }, 'the images of a restored container were not removed'));
+        await drop(directory, images).catch((error: unknown) =>
+          log.warn(
+            { id: input.id, fault: toFault(error) },
+            'the images of a restored container were not removed',
+          ),
+        );
       }
     },
   };

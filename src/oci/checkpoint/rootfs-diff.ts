@@ -56,14 +56,28 @@ const ALL: Required<DiffOptions> = {
  * left out. Rejects with `exhausted` when there are too many to be listed.
  */
 export async function rootfsChanges(
-  upper: string, lowers: readonly string[], mounts: readonly string[], options: DiffOptions = {},
+  upper: string,
+  lowers: readonly string[],
+  mounts: readonly string[],
+  options: DiffOptions = {},
 ): Promise<RootfsChanges> {
   const leftOut = new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, '')));
-  const search: Search = { ...ALL, ...options, upper, lowers, layers: new Map(), mounts: leftOut, changed: [], deleted: [], bytes: 0 };
+  const search: Search = {
+    ...ALL,
+    ...options,
+    upper,
+    lowers,
+    layers: new Map(),
+    mounts: leftOut,
+    changed: [],
+    deleted: [],
+    bytes: 0,
+  };
   // a list instead of recursion: a container may nest directories as deep as it likes
   const open: Buffer[] = [Buffer.alloc(0)];
   try {
-    for (let directory = open.pop(); directory !== undefined; directory = open.pop()) open.push(...(await look(search, directory)));
+    for (let directory = open.pop(); directory !== undefined; directory = open.pop())
+      open.push(...(await look(search, directory)));
   } finally {
     for (const fd of search.layers.values()) closeSync(fd);
   }
@@ -125,7 +139,12 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
 }
 
 /** An image may have a link, to a directory of the host, where the container has made a directory: none is followed (S54). */
-async function noteBelow({ entries }: Search, layer: number, directory: Buffer, note: (name: string) => void): Promise<void> {
+async function noteBelow(
+  { entries }: Search,
+  layer: number,
+  directory: Buffer,
+  note: (name: string) => void,
+): Promise<void> {
   const fd = await openBelow(layer, directory);
   try {
     for await (const { name } of entries(`/proc/self/fd/${fd}`)) note(name.toString('latin1'));
@@ -137,7 +156,14 @@ async function noteBelow({ entries }: Search, layer: number, directory: Buffer, 
 async function layerOf({ layers }: Search, lower: string): Promise<number> {
   const known = layers.get(lower);
   if (known !== undefined) return known;
-  const opened = await callInPool(POOL_KEY, libc.openat, AT_FDCWD, lower, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  const opened = await callInPool(
+    POOL_KEY,
+    libc.openat,
+    AT_FDCWD,
+    lower,
+    O_PATH | O_DIRECTORY | O_CLOEXEC,
+    0,
+  );
   const fd = must(opened, 'open directory', lower);
   layers.set(lower, fd);
   return fd;
@@ -150,7 +176,8 @@ async function openBelow(layer: number, directory: Buffer): Promise<number> {
   for (let attempt = 1; ; attempt += 1) {
     const opened = await callInPool(POOL_KEY, libc.openat2, layer, name, how, how.length);
     // something was renamed or mounted meanwhile, anywhere (openat2(2))
-    const mayRetry = opened.result === -1 && errnoName(opened.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
+    const mayRetry =
+      opened.result === -1 && errnoName(opened.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return must(opened, 'open directory', directory.toString());
   }
 }
@@ -158,7 +185,11 @@ async function openBelow(layer: number, directory: Buffer): Promise<number> {
 function refuseMany({ changed, deleted, upper, bytes, bounds }: Search, more = 0): void {
   const { changedFiles, changedBytes } = bounds;
   if (changed.length + deleted.length + more <= changedFiles && bytes <= changedBytes) return;
-  fail('exhausted', `list what was changed in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`, { subject: upper });
+  fail(
+    'exhausted',
+    `list what was changed in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`,
+    { subject: upper },
+  );
 }
 
 function join(directory: Buffer, name: Buffer): Buffer {

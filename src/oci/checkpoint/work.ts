@@ -43,7 +43,10 @@ export function dropWork(directory: string, id: ContainerId): Promise<void> {
  * What daemons before this one began; directories without a whole note were not begun, and go. One that can't be read or
  * removed is reported to `onUnreadable` and keeps none of the others from being undone: their containers are frozen.
  */
-export async function begun(directory: string, onUnreadable: (name: string, error: unknown) => void): Promise<readonly Note[]> {
+export async function begun(
+  directory: string,
+  onUnreadable: (name: string, error: unknown) => void,
+): Promise<readonly Note[]> {
   const notes: Note[] = [];
   for (const name of await namesOf(directory)) {
     try {
@@ -59,12 +62,20 @@ export async function begun(directory: string, onUnreadable: (name: string, erro
 
 async function readNote(path: string): Promise<Note | undefined> {
   try {
-    const text = await readSmallFile(path, { usualBytes: checkpointLimits.noteUsualBytes, bytesMax: checkpointLimits.noteBytes });
+    const text = await readSmallFile(path, {
+      usualBytes: checkpointLimits.noteUsualBytes,
+      bytesMax: checkpointLimits.noteBytes,
+    });
     if (text === undefined) return undefined;
-    const { version, id, handler, archive, together } = JSON.parse(text) as Partial<Record<keyof Note, unknown>>;
+    const { version, id, handler, archive, together } = JSON.parse(text) as Partial<
+      Record<keyof Note, unknown>
+    >;
     const known = typeof id === 'string' ? parseContainerId(id) : undefined;
-    if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string') return undefined;
-    const archives = Array.isArray(together) ? together.filter((one): one is string => typeof one === 'string') : [archive];
+    if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string')
+      return undefined;
+    const archives = Array.isArray(together)
+      ? together.filter((one): one is string => typeof one === 'string')
+      : [archive];
     return { version, id: known, handler, archive, together: archives };
   } catch (error) {
     if (isAbsent(error) || error instanceof SyntaxError) return undefined;

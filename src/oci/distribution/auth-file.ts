@@ -64,7 +64,11 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
  * The entry of the longest path that holds the repository wins, then a helper of the host, then the store: whoever wrote
  * a repository down meant it before whoever named a program for the whole host.
  */
-export function findIn({ entries, helpers, store }: AuthFile, host: string, repository: string): Found | undefined {
+export function findIn(
+  { entries, helpers, store }: AuthFile,
+  host: string,
+  repository: string,
+): Found | undefined {
   const own = parseHost(host) ?? host;
   const parts = [own, ...repository.split('/')];
   for (let length = parts.length; length > 0; length -= 1) {
@@ -84,14 +88,23 @@ export function parseHelperReply(bytes: Uint8Array): RegistryAuth | undefined {
     if (typeof username !== 'string' || typeof secret !== 'string') return undefined;
     if (secret === '') return username === '' ? NONE : undefined;
     // the name that marks a refresh token
-    return username === '<token>' ? { ...NONE, identityToken: secret } : { ...NONE, username, password: secret };
+    return username === '<token>'
+      ? { ...NONE, identityToken: secret }
+      : { ...NONE, username, password: secret };
   } catch (error) {
     if (error instanceof JsonError) return undefined;
     throw error;
   }
 }
 
-const NONE: RegistryAuth = { username: '', password: '', auth: '', identityToken: '', registryToken: '', serverAddress: '' };
+const NONE: RegistryAuth = {
+  username: '',
+  password: '',
+  auth: '',
+  identityToken: '',
+  registryToken: '',
+  serverAddress: '',
+};
 
 function isEmpty(auth: RegistryAuth): boolean {
   return Object.values(auth).every((value) => value === '');
@@ -112,9 +125,15 @@ function objectOf(value: Json | undefined, what: string): JsonObject {
 
 function members(top: JsonObject, name: string, file: string): JsonObject {
   const value = top.get(name);
-  const found = value === undefined || value === null ? new Map<string, Json>() : objectOf(value, `read ${file}: ${name}`);
+  const found =
+    value === undefined || value === null
+      ? new Map<string, Json>()
+      : objectOf(value, `read ${file}: ${name}`);
   if (found.size > distributionLimits.authEntries) {
-    fail('invalidRequest', `read ${file}: ${found.size} entries in ${name}, more than the ${distributionLimits.authEntries} allowed`);
+    fail(
+      'invalidRequest',
+      `read ${file}: ${found.size} entries in ${name}, more than the ${distributionLimits.authEntries} allowed`,
+    );
   }
   return found;
 }
@@ -124,17 +143,29 @@ function entryOf(value: JsonObject, what: string): RegistryAuth {
     const found = value.get(name) ?? '';
     return typeof found === 'string' ? found : fail('invalidRequest', `${what}: ${name} is no text`);
   };
-  return { ...NONE, username: text('username'), password: text('password'), auth: text('auth'), identityToken: text('identitytoken'), registryToken: text('registrytoken') };
+  return {
+    ...NONE,
+    username: text('username'),
+    password: text('password'),
+    auth: text('auth'),
+    identityToken: text('identitytoken'),
+    registryToken: text('registrytoken'),
+  };
 }
 
 function helperName(value: Json, file: string): string {
-  return typeof value === 'string' && HELPER.test(value) ? value : fail('invalidRequest', `read ${file}: a credential helper's name is not one`);
+  return typeof value === 'string' && HELPER.test(value)
+    ? value
+    : fail('invalidRequest', `read ${file}: a credential helper's name is not one`);
 }
 
 /** `https://index.docker.io/v1/`, `r.example:5000` and `r.example/team` alike; undefined for what is no place of images. */
 function placeOf(key: string): string | undefined {
   const isUrl = /^https?:\/\//iu.test(key);
-  const [first = '', ...path] = key.replace(/^https?:\/\//iu, '').split('/').filter((part) => part !== '');
+  const [first = '', ...path] = key
+    .replace(/^https?:\/\//iu, '')
+    .split('/')
+    .filter((part) => part !== '');
   const host = parseHost(first);
   if (host === undefined) return undefined;
   // a URL is Docker's older form, whose path says the version of the interface

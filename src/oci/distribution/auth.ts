@@ -27,11 +27,17 @@ const VISIBLE = /^[\x21-\x7e]+$/u;
  * reference where that is empty. A name with its password wins, then an identity token, `auth`, a registry token.
  * @throws FaultError `invalidRequest` that names the field, never its value
  */
-export function ownedCredentials(auth: RegistryAuth | undefined, referenceHost: string): OwnedCredentials | undefined {
+export function ownedCredentials(
+  auth: RegistryAuth | undefined,
+  referenceHost: string,
+): OwnedCredentials | undefined {
   if (auth === undefined) return undefined;
   for (const [field, value] of Object.entries(auth) as readonly [string, string][]) {
     if (value.length > distributionLimits.tokenChars) {
-      fail('invalidRequest', `pull image: auth.${field} is longer than ${distributionLimits.tokenChars} characters`);
+      fail(
+        'invalidRequest',
+        `pull image: auth.${field} is longer than ${distributionLimits.tokenChars} characters`,
+      );
     }
   }
   const credentials = credentialsOf(auth);
@@ -46,15 +52,19 @@ export function ownedCredentials(auth: RegistryAuth | undefined, referenceHost: 
  */
 function credentialsOf(auth: RegistryAuth): Credentials | undefined {
   const isNameOnly = auth.username !== '' && auth.password === '' && auth.identityToken !== '';
-  if (!isNameOnly && (auth.username !== '' || auth.password !== '')) return basic(auth.username, auth.password, 'auth.username');
-  if (auth.identityToken !== '') return { kind: 'identity', token: visible(auth.identityToken, 'auth.identity_token') };
+  if (!isNameOnly && (auth.username !== '' || auth.password !== ''))
+    return basic(auth.username, auth.password, 'auth.username');
+  if (auth.identityToken !== '')
+    return { kind: 'identity', token: visible(auth.identityToken, 'auth.identity_token') };
   if (auth.auth !== '') return decodeAuth(auth.auth);
-  if (auth.registryToken !== '') return { kind: 'bearer', token: visible(auth.registryToken, 'auth.registry_token') };
+  if (auth.registryToken !== '')
+    return { kind: 'bearer', token: visible(auth.registryToken, 'auth.registry_token') };
   return undefined;
 }
 
 function decodeAuth(text: string): Credentials {
-  const refuse = (): never => fail('invalidRequest', 'pull image: auth.auth is not base64 of username:password');
+  const refuse = (): never =>
+    fail('invalidRequest', 'pull image: auth.auth is not base64 of username:password');
   if (!/^[A-Za-z0-9+/_=-]+$/u.test(text)) refuse();
   // Docker pads its files with NUL bytes now and then; the peers cut them off as well
   const bytes = Buffer.from(text, 'base64');

@@ -51,7 +51,11 @@ class SinkFailure extends Error {}
  * Returns when the sink has exactly the bytes that the descriptor names.
  * @throws FaultError that names the blob and the hosts
  */
-export async function fetchBlob(sessions: readonly Session[], options: BlobOptions, clock: ClockPort): Promise<void> {
+export async function fetchBlob(
+  sessions: readonly Session[],
+  options: BlobOptions,
+  clock: ClockPort,
+): Promise<void> {
   const download = new Download(options, clock);
   const faults: Fault[] = [];
   for (const session of sessions) {
@@ -136,7 +140,10 @@ class Download {
       const isLast = fruitless >= session.attempts || attempt >= distributionLimits.blobAttempts;
       if (outcome instanceof TransportError) {
         if (isLast || !mayRecover(outcome)) {
-          unavailable(attempted, `${outcome.message} (${this.#bytes} of ${this.#options.descriptor.size} bytes were there)`);
+          unavailable(
+            attempted,
+            `${outcome.message} (${this.#bytes} of ${this.#options.descriptor.size} bytes were there)`,
+          );
         }
         await backOff(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);
       } else {
@@ -204,7 +211,10 @@ class Download {
       if (this.#bytes < descriptor.size || this.isSpoilt) response.body.discard();
     }
     if (this.#bytes < descriptor.size) {
-      throw new TransportError('body', `${response.host}: the body ended after ${this.#bytes} of ${descriptor.size} bytes`);
+      throw new TransportError(
+        'body',
+        `${response.host}: the body ended after ${this.#bytes} of ${descriptor.size} bytes`,
+      );
     }
   }
 
@@ -223,11 +233,17 @@ class Download {
     if (etag !== undefined) this.#etags.set(response.host, etag);
     if (response.status === 206) {
       const range = /^bytes ([0-9]+)-[0-9]+\/(\*|[0-9]+)$/u.exec(response.headers['content-range'] ?? '');
-      if (from === 0 || range === null || Number(range[1]) !== from || (range[2] !== '*' && Number(range[2]) !== size)) {
+      if (
+        from === 0 ||
+        range === null ||
+        Number(range[1]) !== from ||
+        (range[2] !== '*' && Number(range[2]) !== size)
+      ) {
         throw new WrongRange(`answers with another range than the one asked for (from ${from} of ${size})`);
       }
       // it has other content now than when it sent what is here
-      if (known !== undefined && etag !== undefined && known !== etag) throw this.#spoilt('sent two parts of different content');
+      if (known !== undefined && etag !== undefined && known !== etag)
+        throw this.#spoilt('sent two parts of different content');
       return;
     }
     const stated = response.headers['content-length'];

@@ -82,7 +82,12 @@ export class Body {
     }
     const kept = new ByteBlocks('read a document', maxBytes);
     const timer = this.#clock.setTimeout(() => {
-      this.#message.destroy(new TransportError('body', `${this.#host}: the answer took longer than ${this.#timeouts.documentMs} ms`));
+      this.#message.destroy(
+        new TransportError(
+          'body',
+          `${this.#host}: the answer took longer than ${this.#timeouts.documentMs} ms`,
+        ),
+      );
     }, this.#timeouts.documentMs);
     try {
       for await (const piece of this.pieces()) {
@@ -97,13 +102,19 @@ export class Body {
 
   /** In each `stallMs`. */
   get #leastBytes(): number {
-    return Math.max(distributionLimits.progressBytes, Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000));
+    return Math.max(
+      distributionLimits.progressBytes,
+      Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000),
+    );
   }
 
   async #within<T>(ms: number, work: Promise<T>): Promise<T> {
     const timer = this.#clock.setTimeout(() => {
       this.#message.destroy(
-        new TransportError('body', `${this.#host}: fewer than ${this.#leastBytes} bytes in ${this.#timeouts.stallMs} ms`),
+        new TransportError(
+          'body',
+          `${this.#host}: fewer than ${this.#leastBytes} bytes in ${this.#timeouts.stallMs} ms`,
+        ),
       );
     }, ms);
     try {

@@ -107,7 +107,11 @@ export class RegistryClient {
   }
 
   /** Endpoints and credentials of a reference, without asking a registry. Throws `invalidRequest`, `denied` (blocked). */
-  async open(reference: ImageReference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<PullHandle> {
+  async open(
+    reference: ImageReference,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+  ): Promise<PullHandle> {
     const socketPath = await this.#options.importSocket?.(reference);
     if (socketPath !== undefined) return new PullHandle(reference, [this.#importing(reference, socketPath)]);
     const conf = this.#options.registries();
@@ -119,7 +123,10 @@ export class RegistryClient {
         new Session({
           endpoint,
           // the request's for the host that they are for; every other one, a mirror mostly, gets what the node has for it
-          credentials: owned !== undefined && belongTo(owned, endpoint) ? owned.credentials : await this.#kept(endpoint, signal),
+          credentials:
+            owned !== undefined && belongTo(owned, endpoint)
+              ? owned.credentials
+              : await this.#kept(endpoint, signal),
           insecureHosts: hosts,
           transport: this.#transport,
           clock: this.#options.clock,
@@ -135,7 +142,15 @@ export class RegistryClient {
     const { clock, random } = this.#options;
     const endpoint = { host, repository, insecure: true, mirror: false };
     const transport = new Transport({ clock, timeouts: this.#timeouts, socketPath });
-    return new Session({ endpoint, scheme: 'http', credentials: undefined, insecureHosts: new Set(), transport, clock, random });
+    return new Session({
+      endpoint,
+      scheme: 'http',
+      credentials: undefined,
+      insecureHosts: new Set(),
+      transport,
+      clock,
+      random,
+    });
   }
 
   /** The node's own for this endpoint; a mirror's may differ from the registry's. */
@@ -176,18 +191,31 @@ export class RegistryClient {
     await fetchBlob(handle.sessions(), { ...options, attempted }, this.#options.clock);
   }
 
-  async #resolveAt(session: Session, handle: PullHandle, platform: Platform, signal: AbortSignal): Promise<Resolved> {
+  async #resolveAt(
+    session: Session,
+    handle: PullHandle,
+    platform: Platform,
+    signal: AbortSignal,
+  ): Promise<Resolved> {
     const { reference } = handle;
     const pull = `pull ${formatReference(reference)}`;
     const chosen = await new ManifestWalk(session, pull, platform, signal).from(reference);
     const form = await imageForm({
-      session, pull, signal,
+      session,
+      pull,
+      signal,
       digest: chosen.digest,
       manifest: chosen.manifest,
       wanted: chosen.isGuess ? platform : undefined,
       clock: this.#options.clock,
     });
-    return { ...form, handle: handle.startingAt(session), reference, manifestDigest: chosen.topDigest, platformManifestDigest: chosen.digest };
+    return {
+      ...form,
+      handle: handle.startingAt(session),
+      reference,
+      manifestDigest: chosen.topDigest,
+      platformManifestDigest: chosen.digest,
+    };
   }
 }
 
@@ -222,8 +250,13 @@ class ManifestWalk {
       if (document.kind !== 'index') return { topDigest: top.digest, digest, manifest: document, isGuess };
       const entry = choosePlatform(document.entries, this.#platform);
       if (entry === undefined) {
-        const offered = document.entries.map(({ platform }) => (platform === undefined ? '?' : formatPlatform(platform)));
-        return fail('notFound', `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`);
+        const offered = document.entries.map(({ platform }) =>
+          platform === undefined ? '?' : formatPlatform(platform),
+        );
+        return fail(
+          'notFound',
+          `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`,
+        );
       }
       // an index within an index may say what the outer one leaves open
       isGuess = entry.platform === undefined;
@@ -252,7 +285,10 @@ class ManifestWalk {
       fail('outside', `${attempted}: ${host} states another digest than that of what it sent, ${digest}`);
     }
     if (descriptor !== undefined && bytes.byteLength !== descriptor.size) {
-      fail('outside', `${attempted}: ${host} sent ${bytes.byteLength} bytes, the index says ${descriptor.size}`);
+      fail(
+        'outside',
+        `${attempted}: ${host} sent ${bytes.byteLength} bytes, the index says ${descriptor.size}`,
+      );
     }
     const contentType = headers['content-type'] ?? '';
     const document = parseManifest(bytes, contentType, attempted);
@@ -266,10 +302,13 @@ class ManifestWalk {
     const session = this.#session;
     const headers = { accept: acceptedManifestTypes.join(', ') };
     try {
-      return await session.ask({ path: `manifests/${tagOrDigest}`, headers, signal: this.#signal, attempted }, async (response) => {
-        if (response.status !== 200) await session.refuse(response, attempted);
-        return { bytes: await response.body.whole(imageLimits.documentBytes), headers: response.headers };
-      });
+      return await session.ask(
+        { path: `manifests/${tagOrDigest}`, headers, signal: this.#signal, attempted },
+        async (response) => {
+          if (response.status !== 200) await session.refuse(response, attempted);
+          return { bytes: await response.body.whole(imageLimits.documentBytes), headers: response.headers };
+        },
+      );
     } catch (error) {
       if (error instanceof TransportError) unavailable(attempted, error.message);
       throw error;

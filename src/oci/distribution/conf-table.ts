@@ -79,8 +79,11 @@ export class Table {
     const value = this.#members.get(key);
     if (value === undefined) return undefined;
     if (!Array.isArray(value)) this.refuse(key, 'is not a list');
-    if (value.length > distributionLimits.mirrors) this.refuse(key, `has more than ${distributionLimits.mirrors} entries`);
-    return value.map((item: unknown) => (typeof item === 'string' ? item : this.refuse(key, 'is not a list of strings')));
+    if (value.length > distributionLimits.mirrors)
+      this.refuse(key, `has more than ${distributionLimits.mirrors} entries`);
+    return value.map((item: unknown) =>
+      typeof item === 'string' ? item : this.refuse(key, 'is not a list of strings'),
+    );
   }
 
   table(key: string): Table | undefined {
@@ -98,7 +101,8 @@ export class Table {
   }
 
   #child(path: TomlPath, key: string, value: unknown): Table {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) this.refuse(key, 'is not a table');
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      this.refuse(key, 'is not a table');
     return new Table(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
   }
 }

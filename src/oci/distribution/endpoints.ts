@@ -31,7 +31,8 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
   const raw = parseRawReference(text);
   if (raw.host !== undefined) return [completeReference(raw, DEFAULT_HOST)];
   // a lost alias or search list would lead to another image
-  if (conf.shortNameRefusal !== undefined) fail('denied', `resolve image ${text}: a short name, and ${conf.shortNameRefusal}`);
+  if (conf.shortNameRefusal !== undefined)
+    fail('denied', `resolve image ${text}: a short name, and ${conf.shortNameRefusal}`);
   const alias = conf.aliases.get(raw.path) ?? '';
   if (alias !== '') {
     const target = parseRawReference(alias);
@@ -43,7 +44,10 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
   }
   // the kubelet can't be asked which one it means, so "enforcing" leaves only an error (containers-registries.conf(5))
   if (hosts.length > 1 && conf.shortNameMode === 'enforcing') {
-    fail('invalidRequest', `resolve image ${text}: a short name, ${hosts.length} search registries, and short-name-mode is enforcing`);
+    fail(
+      'invalidRequest',
+      `resolve image ${text}: a short name, ${hosts.length} search registries, and short-name-mode is enforcing`,
+    );
   }
   return hosts.map((host) => completeReference(raw, parseHost(host) ?? host));
 }
@@ -61,8 +65,11 @@ export function endpointsOf(reference: ImageReference, conf: RegistriesConf): re
   const mirrors = rule.mirrors
     .filter((mirror) => servesThis(mirror, reference))
     .map((mirror) => endpointAt(rewrite(reference, rule, mirror.location), mirror.insecure, true));
-  if (!rule.blocked) return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];
-  return mirrors.length > 0 ? mirrors : fail('denied', `pull ${formatReference(reference)}: registries.conf blocks ${rule.prefix}`);
+  if (!rule.blocked)
+    return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];
+  return mirrors.length > 0
+    ? mirrors
+    : fail('denied', `pull ${formatReference(reference)}: registries.conf blocks ${rule.prefix}`);
 }
 
 /** Every `host[:port]` that the operator calls insecure: a redirect to any other host stays on verified TLS. */
@@ -121,7 +128,8 @@ function rewrite(reference: ImageReference, rule: RegistryRule, location: string
 
 function endpointAt(place: string, insecure: boolean, mirror: boolean): Endpoint {
   const slash = place.indexOf('/');
-  if (slash < 0) fail('invalidRequest', `resolve ${place}: registries.conf leads to a host without a repository`);
+  if (slash < 0)
+    fail('invalidRequest', `resolve ${place}: registries.conf leads to a host without a repository`);
   const host = place.slice(0, slash);
   return Object.freeze({
     host: host === DEFAULT_HOST ? DOCKER_HUB : host,
@@ -130,4 +138,3 @@ function endpointAt(place: string, insecure: boolean, mirror: boolean): Endpoint
     mirror,
   });
 }
-

@@ -69,13 +69,16 @@ export class HostCertificates {
 
   async #context(host: string, place: string, names: readonly string[]): Promise<SecureContext> {
     const texts = await textsIn(place, names);
-    const hash = createHash('sha256').update(JSON.stringify([...texts])).digest('hex');
+    const hash = createHash('sha256')
+      .update(JSON.stringify([...texts]))
+      .digest('hex');
     const kept = this.#contexts.get(host);
     if (kept?.hash === hash) return kept.context;
     const context = contextOf(place, texts, getCACertificates('default'));
     this.#contexts.delete(host);
     this.#contexts.set(host, { hash, context });
-    if (this.#contexts.size > distributionLimits.certificateHosts) this.#contexts.delete(this.#contexts.keys().next().value ?? host);
+    if (this.#contexts.size > distributionLimits.certificateHosts)
+      this.#contexts.delete(this.#contexts.keys().next().value ?? host);
     return context;
   }
 }
@@ -91,7 +94,10 @@ function certificatesOf(names: readonly string[]): readonly string[] {
 
 async function textsIn(place: string, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
   if (names.length > distributionLimits.certificateFiles) {
-    fail('invalidRequest', `read ${place}: ${names.length} files, more than the ${distributionLimits.certificateFiles} allowed`);
+    fail(
+      'invalidRequest',
+      `read ${place}: ${names.length} files, more than the ${distributionLimits.certificateFiles} allowed`,
+    );
   }
   const texts = new Map<string, string>();
   for (const name of names) {
@@ -101,12 +107,19 @@ async function textsIn(place: string, names: readonly string[]): Promise<Readonl
   return texts;
 }
 
-function contextOf(place: string, texts: ReadonlyMap<string, string>, authorities: readonly string[]): SecureContext {
-  const ending = (suffix: string): readonly string[] => [...texts].filter(([name]) => name.endsWith(suffix)).map(([, text]) => text);
+function contextOf(
+  place: string,
+  texts: ReadonlyMap<string, string>,
+  authorities: readonly string[],
+): SecureContext {
+  const ending = (suffix: string): readonly string[] =>
+    [...texts].filter(([name]) => name.endsWith(suffix)).map(([, text]) => text);
   const own = [...texts].flatMap(([name, cert]) => {
     if (!name.endsWith('.cert')) return [];
     const key = texts.get(name.replace(/cert$/u, 'key'));
-    return key === undefined ? fail('invalidRequest', `read ${join(place, name)}: there is no key beside it`) : [{ cert, key }];
+    return key === undefined
+      ? fail('invalidRequest', `read ${join(place, name)}: there is no key beside it`)
+      : [{ cert, key }];
   });
   try {
     return createSecureContext({

@@ -9,8 +9,21 @@ import { parseDigest, parseImageId, type Digest, type ImageId } from '../../base
 import { imageLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { fileLayerId } from '../image/artifact.ts';
-import { checkLayerCount, emptyImageConfig, parseImageConfig, type ParsedImageConfig } from '../image/image-config.ts';
-import { compressionOf, mediaTypes, type ArtifactManifest, type Descriptor, type ImageManifest, type LayerDescriptor, type Manifest } from '../image/manifest.ts';
+import {
+  checkLayerCount,
+  emptyImageConfig,
+  parseImageConfig,
+  type ParsedImageConfig,
+} from '../image/image-config.ts';
+import {
+  compressionOf,
+  mediaTypes,
+  type ArtifactManifest,
+  type Descriptor,
+  type ImageManifest,
+  type LayerDescriptor,
+  type Manifest,
+} from '../image/manifest.ts';
 import { formatPlatform, type Platform } from '../image/platform.ts';
 import { schema1Config, type Schema1Manifest } from '../image/schema1.ts';
 import { fetchBlob } from './blob.ts';
@@ -68,24 +81,49 @@ async function schema1Form(input: FormInput, legacy: Schema1Manifest): Promise<I
     layers.push(layer);
   }
   const attempted = `${pull}: config of a manifest of schema 1`;
-  const configBytes = schema1Config(legacy, layers.map(({ diffId }) => diffId), attempted);
-  const config = { mediaType: mediaTypes.dockerConfig, digest: sha256(configBytes), size: configBytes.byteLength };
-  const manifest: ImageManifest = { kind: 'manifest', mediaType: legacy.mediaType, config, layers, annotations: {} };
+  const configBytes = schema1Config(
+    legacy,
+    layers.map(({ diffId }) => diffId),
+    attempted,
+  );
+  const config = {
+    mediaType: mediaTypes.dockerConfig,
+    digest: sha256(configBytes),
+    size: configBytes.byteLength,
+  };
+  const manifest: ImageManifest = {
+    kind: 'manifest',
+    mediaType: legacy.mediaType,
+    config,
+    layers,
+    annotations: {},
+  };
   return withConfig(input, manifest, configBytes, attempted);
 }
 
-function withConfig(input: FormInput, manifest: ImageManifest, configBytes: Uint8Array, attempted: string): ImageForm {
+function withConfig(
+  input: FormInput,
+  manifest: ImageManifest,
+  configBytes: Uint8Array,
+  attempted: string,
+): ImageForm {
   const config = parseImageConfig(configBytes, attempted);
   checkLayerCount(config, manifest.layers.length, attempted);
   checkPlatform(config, input.wanted, attempted);
-  const imageId = parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is no image id`);
+  const imageId =
+    parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is no image id`);
   return { manifest, configBytes, config, imageId, files: undefined };
 }
 
 /** Its id is the manifest's digest: many artifacts share one empty config. */
 function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
   const { mediaType, config, files, annotations } = artifact;
-  const layers = files.map((file): LayerDescriptor => ({ mediaType: file.mediaType, digest: file.digest, size: file.size, compression: 'none' }));
+  const layers = files.map((file): LayerDescriptor => ({
+    mediaType: file.mediaType,
+    digest: file.digest,
+    size: file.size,
+    compression: 'none',
+  }));
   return {
     manifest: { kind: 'manifest', mediaType, config, layers, annotations },
     configBytes: new Uint8Array(),
@@ -95,7 +133,11 @@ function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
   };
 }
 
-async function smallBlob({ session, signal, clock }: FormInput, descriptor: Descriptor, attempted: string): Promise<Uint8Array> {
+async function smallBlob(
+  { session, signal, clock }: FormInput,
+  descriptor: Descriptor,
+  attempted: string,
+): Promise<Uint8Array> {
   const kept = new ByteBlocks(attempted, imageLimits.documentBytes);
   const sink = { write: (piece: Uint8Array): void => kept.appendCopy(piece) };
   await fetchBlob([session], { descriptor, sink, signal, attempted }, clock);
@@ -116,7 +158,12 @@ export function sha256(bytes: Uint8Array): Digest {
  */
 function checkPlatform(config: ParsedImageConfig, wanted: Platform | undefined, attempted: string): void {
   const offered = { os: config.os, architecture: config.architecture, variant: '' };
-  if (config.os !== '' && config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os}, not linux`);
-  if (wanted === undefined || (config.os === wanted.os && config.architecture === wanted.architecture)) return;
-  fail('outside', `${attempted}: it is for ${formatPlatform(offered) || 'an unstated machine'}, and the index does not say for which; this is ${formatPlatform(wanted)}`);
+  if (config.os !== '' && config.os !== 'linux')
+    fail('unsupported', `${attempted}: it is for ${config.os}, not linux`);
+  if (wanted === undefined || (config.os === wanted.os && config.architecture === wanted.architecture))
+    return;
+  fail(
+    'outside',
+    `${attempted}: it is for ${formatPlatform(offered) || 'an unstated machine'}, and the index does not say for which; this is ${formatPlatform(wanted)}`,
+  );
 }

@@ -89,7 +89,10 @@ export class Ingests {
         return await Ingest.open({ path: join(directory, name), directory, size, log, release, facts });
       }
     } catch (error) {
-      log.warn({ digest, reason: toFault(error).message }, 'what is downloaded of a layer can not be kept for another try');
+      log.warn(
+        { digest, reason: toFault(error).message },
+        'what is downloaded of a layer can not be kept for another try',
+      );
     }
     release();
     return undefined;
@@ -131,18 +134,26 @@ export class Ingests {
 
   /** What is kept must neither crowd out the layers that it is for, nor what others keep, nor grow without an end. */
   async #hasRoom(name: string, { size, namespace }: Incoming): Promise<boolean> {
-    const { mostBytes = ingestLimits.mostBytes, bytesPerNamespace = ingestLimits.bytesPerNamespace } = this.#options;
+    const { mostBytes = ingestLimits.mostBytes, bytesPerNamespace = ingestLimits.bytesPerNamespace } =
+      this.#options;
     const onDisk = await this.#sizes();
     // those that are being written with the size that they will have
-    const sizes = new Map([...onDisk, ...[...this.#active].map(([other, incoming]) => [other, incoming.size] as const)]);
+    const sizes = new Map([
+      ...onDisk,
+      ...[...this.#active].map(([other, incoming]) => [other, incoming.size] as const),
+    ]);
     const others = [...sizes].filter(([other]) => other !== name);
     const bytesOf = (files: typeof others): number => files.reduce((sum, [, bytes]) => sum + bytes, 0);
     if (others.length >= ingestLimits.files || bytesOf(others) + size > mostBytes) return false;
-    const shared = namespace === undefined ? [] : others.filter(([other]) => this.#namespaceOf(other) === namespace);
+    const shared =
+      namespace === undefined ? [] : others.filter(([other]) => this.#namespaceOf(other) === namespace);
     if (shared.length >= ingestLimits.filesPerNamespace) return false;
     if (namespace !== undefined && bytesOf(shared) + size > bytesPerNamespace) return false;
     const { bavail, bsize, blocks } = await this.#facts();
-    return bavail * bsize - leastFreeBytes(blocks * bsize) >= (size - (onDisk.get(name) ?? 0)) * ingestLimits.roomFactor;
+    return (
+      bavail * bsize - leastFreeBytes(blocks * bsize) >=
+      (size - (onDisk.get(name) ?? 0)) * ingestLimits.roomFactor
+    );
   }
 
   #facts(): Promise<FilesystemFacts> {
@@ -162,7 +173,8 @@ export class Ingests {
       const { size } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0 }));
       sizes.set(name, size);
     }
-    for (const name of this.#namespaces.keys()) if (!sizes.has(name) && !this.#active.has(name)) this.#namespaces.delete(name);
+    for (const name of this.#namespaces.keys())
+      if (!sizes.has(name) && !this.#active.has(name)) this.#namespaces.delete(name);
     return sizes;
   }
 }
@@ -175,7 +187,9 @@ function nameOf({ digest, size, source }: Incoming): string {
 
 /** Of the blob whose beginning a file of this name holds; undefined for other names. */
 export function ingestedDigest(name: string): Digest | undefined {
-  return /^[0-9a-f]{64}(?:\.[0-9a-f]{24})?$/u.test(name) ? parseDigest(`sha256:${name.slice(0, 64)}`) : undefined;
+  return /^[0-9a-f]{64}(?:\.[0-9a-f]{24})?$/u.test(name)
+    ? parseDigest(`sha256:${name.slice(0, 64)}`)
+    : undefined;
 }
 
 interface IngestPlace {
@@ -230,7 +244,7 @@ export class Ingest {
   /** What an earlier download has left, in order. */
   async *kept(): AsyncGenerator<Uint8Array, void, void> {
     const end = this.#bytes;
-    for (let at = 0; at < end; ) {
+    for (let at = 0; at < end;) {
       const buffer = Buffer.allocUnsafe(Math.min(ingestLimits.readBytes, end - at));
       const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, at);
       if (bytesRead === 0) return;
@@ -278,8 +292,11 @@ export class Ingest {
     this.#roomBytes -= bytes.length;
     if (this.#roomBytes < 0) await this.#demandRoom();
     // a full disk takes a part: the rest is tried once more, which then says why
-    for (let done = 0; done < bytes.length; ) {
-      done += await inPool(this.#place.directory, async () => (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten);
+    for (let done = 0; done < bytes.length;) {
+      done += await inPool(
+        this.#place.directory,
+        async () => (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten,
+      );
     }
   }
 
@@ -293,6 +310,9 @@ export class Ingest {
   #give(error: unknown): void {
     this.#isBroken = true;
     this.#pending.clear();
-    this.#place.log.warn({ path: this.#place.path, reason: toFault(error).message }, 'what is downloaded of a layer is not kept any more');
+    this.#place.log.warn(
+      { path: this.#place.path, reason: toFault(error).message },
+      'what is downloaded of a layer is not kept any more',
+    );
   }
 }

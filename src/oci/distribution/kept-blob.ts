@@ -12,7 +12,13 @@ type Fetch = (options: Wanted & Pick<BlobOptions, 'sink' | 'partial'>) => Promis
  * it ends; the caller drops that once the layer is there.
  * @param kept sees what an earlier download has left; `sink` what comes now
  */
-export async function fetchKept(ingests: Ingests, fetch: Fetch, { source = '', namespace, ...wanted }: From, kept: BlobSink, sink: BlobSink): Promise<void> {
+export async function fetchKept(
+  ingests: Ingests,
+  fetch: Fetch,
+  { source = '', namespace, ...wanted }: From,
+  kept: BlobSink,
+  sink: BlobSink,
+): Promise<void> {
   const { digest, size } = wanted.descriptor;
   const ingest = await ingests.open({ digest, size, source, namespace });
   if (ingest === undefined) return fetch({ ...wanted, sink });
@@ -24,7 +30,11 @@ export async function fetchKept(ingests: Ingests, fetch: Fetch, { source = '', n
   }
 }
 
-async function replay(ingest: Ingest, sink: BlobSink, signal: AbortSignal): Promise<{ readonly bytes: number; readonly hash: Hash }> {
+async function replay(
+  ingest: Ingest,
+  sink: BlobSink,
+  signal: AbortSignal,
+): Promise<{ readonly bytes: number; readonly hash: Hash }> {
   const hash = createHash('sha256');
   let bytes = 0;
   for await (const piece of ingest.kept()) {

@@ -30,13 +30,24 @@ const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
  * @param mostBytes that it may unpack to
  * @throws FaultError that names the layer: `outside` for content that has another digest or does not unpack
  */
-export async function measureLayer(session: Session, blob: Digest, mostBytes: number, signal: AbortSignal, pull: string): Promise<MeasuredLayer> {
+export async function measureLayer(
+  session: Session,
+  blob: Digest,
+  mostBytes: number,
+  signal: AbortSignal,
+  pull: string,
+): Promise<MeasuredLayer> {
   const attempted = `${pull}: layer ${blob}`;
   try {
     return await session.ask({ path: `blobs/${blob}`, headers: {}, signal, attempted }, async (response) => {
       if (response.status !== 200) await session.refuse(response, attempted);
       try {
-        return await measure(response.body.pieces(), blob, new Inner(attempted, mostBytes), `${attempted}: ${response.host}`);
+        return await measure(
+          response.body.pieces(),
+          blob,
+          new Inner(attempted, mostBytes),
+          `${attempted}: ${response.host}`,
+        );
       } catch (error) {
         response.body.discard();
         throw error;
@@ -48,20 +59,32 @@ export async function measureLayer(session: Session, blob: Digest, mostBytes: nu
   }
 }
 
-async function measure(pieces: AsyncIterable<Uint8Array>, blob: Digest, inner: Inner, attempted: string): Promise<MeasuredLayer> {
+async function measure(
+  pieces: AsyncIterable<Uint8Array>,
+  blob: Digest,
+  inner: Inner,
+  attempted: string,
+): Promise<MeasuredLayer> {
   const whole = createHash('sha256');
   let size = 0;
   try {
     for await (const piece of pieces) {
       size += piece.byteLength;
-      if (size > imageLimits.layerBytes) fail('exhausted', `${attempted}: more than ${imageLimits.layerBytes} bytes`, { retryable: false });
+      if (size > imageLimits.layerBytes)
+        fail('exhausted', `${attempted}: more than ${imageLimits.layerBytes} bytes`, { retryable: false });
       whole.update(piece);
       await inner.write(piece);
     }
     const digest = `sha256:${whole.digest('hex')}`;
     if (digest !== blob) fail('outside', `${attempted} sent content with the digest ${digest}`);
     const diffId = await inner.end();
-    return { mediaType: inner.isGzip ? GZIP_LAYER : PLAIN_LAYER, digest: blob, size, diffId, tarBytes: inner.bytes };
+    return {
+      mediaType: inner.isGzip ? GZIP_LAYER : PLAIN_LAYER,
+      digest: blob,
+      size,
+      diffId,
+      tarBytes: inner.bytes,
+    };
   } finally {
     inner.destroy();
   }
@@ -142,7 +165,13 @@ class Inner {
   }
 
   #check(): void {
-    if (this.#bytes > this.#mostBytes) fail('exhausted', `${this.#attempted}: the layers of a manifest of schema 1 unpack to more than ${imageLimits.legacyBytes} bytes`, { retryable: false });
-    if (this.#failure !== undefined) fail('outside', `${this.#attempted}: decompress: ${this.#failure.message}`);
+    if (this.#bytes > this.#mostBytes)
+      fail(
+        'exhausted',
+        `${this.#attempted}: the layers of a manifest of schema 1 unpack to more than ${imageLimits.legacyBytes} bytes`,
+        { retryable: false },
+      );
+    if (this.#failure !== undefined)
+      fail('outside', `${this.#attempted}: decompress: ${this.#failure.message}`);
   }
 }

@@ -63,7 +63,8 @@ export class LiveRegistries {
     const marks = await marksOf(paths);
     if (marks !== this.#marks) {
       const conf = await loadRegistries(paths);
-      if (paths === this.#paths && this.#put(conf, marks)) this.#log.info({ ...paths }, 'registries.conf has changed and was read again');
+      if (paths === this.#paths && this.#put(conf, marks))
+        this.#log.info({ ...paths }, 'registries.conf has changed and was read again');
     }
     this.#arm();
   }
@@ -77,7 +78,11 @@ export class LiveRegistries {
     this.#problems = conf.problems;
     if (isBad && this.#isUsable) {
       const reason = reasonOf(conf.problems);
-      if (reason !== before) this.#log.error({ reason }, 'registries.conf has changed and can not be used; the one before stays in effect');
+      if (reason !== before)
+        this.#log.error(
+          { reason },
+          'registries.conf has changed and can not be used; the one before stays in effect',
+        );
       return false;
     }
     this.#conf = conf;
@@ -93,7 +98,8 @@ export class LiveRegistries {
 
   #arm(): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    if (!this.#isClosed) this.#timer = this.#clock.setTimeout(() => void this.look(), distributionLimits.confLookMs);
+    if (!this.#isClosed)
+      this.#timer = this.#clock.setTimeout(() => void this.look(), distributionLimits.confLookMs);
   }
 }
 
@@ -103,11 +109,22 @@ function reasonOf(problems: ReadonlyMap<string, string>): string {
 
 async function marksOf({ file, directory }: RegistriesPaths): Promise<string> {
   const names = directory === '' ? [] : await namesOf(directory).catch(() => []);
-  const files = [file, ...names.filter((name) => name.endsWith('.conf')).toSorted().map((name) => join(directory, name))];
-  const marks = files.filter((path) => path !== '').slice(0, distributionLimits.confFiles + 1).map(async (path) => {
-    const seen = await missingAs(stat(path, { bigint: true }), undefined).catch((thrown: unknown) => `${path} ${codeOf(thrown) ?? ''}`);
-    if (typeof seen === 'string') return seen;
-    return seen === undefined ? '' : `${path} ${seen.ino} ${seen.size} ${seen.ctimeNs}`;
-  });
+  const files = [
+    file,
+    ...names
+      .filter((name) => name.endsWith('.conf'))
+      .toSorted()
+      .map((name) => join(directory, name)),
+  ];
+  const marks = files
+    .filter((path) => path !== '')
+    .slice(0, distributionLimits.confFiles + 1)
+    .map(async (path) => {
+      const seen = await missingAs(stat(path, { bigint: true }), undefined).catch(
+        (thrown: unknown) => `${path} ${codeOf(thrown) ?? ''}`,
+      );
+      if (typeof seen === 'string') return seen;
+      return seen === undefined ? '' : `${path} ${seen.ino} ${seen.size} ${seen.ctimeNs}`;
+    });
   return (await Promise.all(marks)).join('\n');
 }

@@ -17,7 +17,10 @@ import { readCapped } from './read-capped.ts';
  * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none. Never
  * rejects: what can't be read is in `problems`, and refuses the pulls that it may be about (F95).
  */
-export async function loadRegistries(paths: { readonly file: string; readonly directory: string }): Promise<RegistriesConf> {
+export async function loadRegistries(paths: {
+  readonly file: string;
+  readonly directory: string;
+}): Promise<RegistriesConf> {
   const parsed: RegistriesConf[] = [emptyRegistriesConf];
   if (paths.file !== '') parsed.push(await loadFile(paths.file));
   const names = paths.directory === '' ? [] : await namesIn(paths.directory);
@@ -38,8 +41,12 @@ async function loadFile(file: string): Promise<RegistriesConf> {
 /** Sorted; a text when the directory can't be used. */
 async function namesIn(directory: string): Promise<readonly string[] | string> {
   try {
-    const confs = (await missingAs(readdir(directory), [])).filter((name) => name.endsWith('.conf')).toSorted();
-    return confs.length > distributionLimits.confFiles ? `${confs.length} files, more than the ${distributionLimits.confFiles} allowed` : confs;
+    const confs = (await missingAs(readdir(directory), []))
+      .filter((name) => name.endsWith('.conf'))
+      .toSorted();
+    return confs.length > distributionLimits.confFiles
+      ? `${confs.length} files, more than the ${distributionLimits.confFiles} allowed`
+      : confs;
   } catch (error) {
     return `it can't be listed (${codeOf(error) ?? String(error)})`;
   }

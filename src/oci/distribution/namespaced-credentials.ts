@@ -28,7 +28,10 @@ export interface NamespacedOptions {
 
 /** What the first reference with a file has in it; the file is gone then. Throws `invalidRequest` for one that can't be read. */
 export async function takeNamespaced(
-  { directory, node }: NamespacedOptions, references: readonly ImageReference[], namespace: string, signal: AbortSignal,
+  { directory, node }: NamespacedOptions,
+  references: readonly ImageReference[],
+  namespace: string,
+  signal: AbortSignal,
 ): Promise<RegistryAuth | undefined> {
   if (directory === '' || !NAMESPACE.test(namespace)) return undefined;
   for (const reference of references) {
@@ -48,9 +51,17 @@ export function namespacedFile(namespace: string, reference: ImageReference): st
 
 /** The file's bytes, once: of two that ask at the same time one gets them. What is no file of a bounded size stays, and is refused. */
 async function taken(file: string): Promise<Buffer | undefined> {
-  const refuse = (): never => fail('invalidRequest', `read ${file}: not a regular file of at most ${distributionLimits.confBytes} bytes`, { subject: file });
+  const refuse = (): never =>
+    fail(
+      'invalidRequest',
+      `read ${file}: not a regular file of at most ${distributionLimits.confBytes} bytes`,
+      { subject: file },
+    );
   try {
-    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
+    const handle = await open(
+      file,
+      constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY,
+    );
     try {
       const stats = await handle.stat();
       const { size } = stats;

@@ -43,7 +43,10 @@ export class NodeCredentials {
     const found = new Map<string, string>();
     for (const file of this.#options.files()) {
       const content = await readAuthFile(file);
-      const reasons = typeof content === 'object' ? [...content.problems, ...(await this.#missingHelpers(content))] : [content ?? ''];
+      const reasons =
+        typeof content === 'object'
+          ? [...content.problems, ...(await this.#missingHelpers(content))]
+          : [content ?? ''];
       const [first = '', ...others] = reasons;
       if (first !== '') found.set(file, others.length === 0 ? first : `${first}; and ${others.length} more`);
     }
@@ -51,8 +54,14 @@ export class NodeCredentials {
   }
 
   async #missingHelpers({ helpers, store }: AuthFile): Promise<readonly string[]> {
-    const names = new Set([...helpers.values(), store].filter((name) => name !== '').slice(0, distributionLimits.confProblems));
-    const looked = [...names].map((name) => this.#programOf(name).then((program) => (program === undefined ? [`credential helper docker-credential-${name}: not found`] : [])));
+    const names = new Set(
+      [...helpers.values(), store].filter((name) => name !== '').slice(0, distributionLimits.confProblems),
+    );
+    const looked = [...names].map((name) =>
+      this.#programOf(name).then((program) =>
+        program === undefined ? [`credential helper docker-credential-${name}: not found`] : [],
+      ),
+    );
     return (await Promise.all(looked)).flat();
   }
 
@@ -66,7 +75,11 @@ export class NodeCredentials {
   }
 
   /** What a file says of a repository, its helpers asked. */
-  async inFile(file: AuthFile, { host, repository }: Pick<Endpoint, 'host' | 'repository'>, signal: AbortSignal): Promise<RegistryAuth | undefined> {
+  async inFile(
+    file: AuthFile,
+    { host, repository }: Pick<Endpoint, 'host' | 'repository'>,
+    signal: AbortSignal,
+  ): Promise<RegistryAuth | undefined> {
     const found = findIn(file, host, repository);
     if (found === undefined) return undefined;
     return 'auth' in found ? found.auth : this.#ask(found.helper, found.server, signal);
@@ -89,8 +102,15 @@ export class NodeCredentials {
     const said = Buffer.concat([stdout, stderr]).toString('utf8');
     // the helpers' own words for "none here", with exit code 1; stdout may hold a secret and goes into no message
     if (exitCode !== 0 && /credentials not found/iu.test(said)) return undefined;
-    if (exitCode !== 0) fail('outside', `${attempted}: it ended with ${exitCode ?? 'a signal'}: ${Buffer.from(stderr).toString('utf8').trim().slice(0, distributionLimits.errorChars)}`);
-    return parseHelperReply(stdout) ?? fail('outside', `${attempted}: its answer is ${truncated ? 'too long' : 'none'}`);
+    if (exitCode !== 0)
+      fail(
+        'outside',
+        `${attempted}: it ended with ${exitCode ?? 'a signal'}: ${Buffer.from(stderr).toString('utf8').trim().slice(0, distributionLimits.errorChars)}`,
+      );
+    return (
+      parseHelperReply(stdout) ??
+      fail('outside', `${attempted}: its answer is ${truncated ? 'too long' : 'none'}`)
+    );
   }
 }
 

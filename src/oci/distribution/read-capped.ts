@@ -9,10 +9,12 @@ import { codeOf, isAbsent } from '../../host/errno.ts';
  * and for what is not a regular file: a FIFO would hold a thread of the pool for ever, a device may never end (F95).
  */
 export async function readCapped(file: string, bytesMax: number): Promise<Buffer | undefined> {
-  const refuse = (reason: string): never => fail('invalidRequest', `read ${file}: ${reason}`, { subject: file });
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `read ${file}: ${reason}`, { subject: file });
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
-    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown) ?? String(thrown)})`));
+    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown) ?? String(thrown)})`),
+  );
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat();

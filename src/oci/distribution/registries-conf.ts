@@ -67,7 +67,8 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
     const conf = readTop(new Table(text, file, [], parse(text), problems));
     return problems.length === 0 ? conf : { ...conf, problems: new Map([[file, joined(problems)]]) };
   } catch (error) {
-    if (error instanceof TomlError) return refusedFile(file, `line ${error.line}: ${error.message.split('\n', 1)[0] ?? ''}`);
+    if (error instanceof TomlError)
+      return refusedFile(file, `line ${error.line}: ${error.message.split('\n', 1)[0] ?? ''}`);
     if (error instanceof FaultError) return refusedFile(file, error.fault.message);
     throw error;
   }
@@ -81,7 +82,11 @@ export function refusedFile(file: string, reason: string): RegistriesConf {
 
 /** Whether pulls that the file may allow are refused because a part of it was not understood. */
 export function hasRefusals({ refusal, shortNameRefusal, rules }: RegistriesConf): boolean {
-  return refusal !== undefined || shortNameRefusal !== undefined || rules.some((rule) => rule.refusal !== undefined);
+  return (
+    refusal !== undefined ||
+    shortNameRefusal !== undefined ||
+    rules.some((rule) => rule.refusal !== undefined)
+  );
 }
 
 /** The first problem with its line, and how many more there are. */
@@ -109,7 +114,11 @@ export function mergeRegistriesConf(files: readonly RegistriesConf[]): Registrie
   const refusal = files.find((file) => file.refusal !== undefined)?.refusal;
   const shortNameRefusal = files.find((file) => file.shortNameRefusal !== undefined)?.shortNameRefusal;
   return Object.freeze({
-    searchRegistries, shortNameMode, rules: Object.freeze([...rules.values()]), aliases, problems,
+    searchRegistries,
+    shortNameMode,
+    rules: Object.freeze([...rules.values()]),
+    aliases,
+    problems,
     ...(refusal === undefined ? {} : { refusal }),
     ...(shortNameRefusal === undefined ? {} : { shortNameRefusal }),
   });
@@ -136,16 +145,24 @@ function readTop(top: Table): RegistriesConf {
 
 /** Credentials come from `images.auth_files`; of the helpers that the key may name only that one is meant. */
 function checkHelpers(top: Table): void {
-  const others = (top.texts('credential-helpers') ?? []).filter((helper) => helper !== 'containers-auth.json');
-  if (others.length > 0) top.refuse('credential-helpers', `${others.join(', ')}: only "containers-auth.json" is supported`);
+  const others = (top.texts('credential-helpers') ?? []).filter(
+    (helper) => helper !== 'containers-auth.json',
+  );
+  if (others.length > 0)
+    top.refuse('credential-helpers', `${others.join(', ')}: only "containers-auth.json" is supported`);
 }
 
 function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | 'shortNameMode' | 'aliases'> {
   const searchRegistries = top.texts('unqualified-search-registries');
   for (const host of searchRegistries ?? []) {
-    if (parseHost(host) === undefined) top.refuse('unqualified-search-registries', `${host} is not host[:port]`);
+    if (parseHost(host) === undefined)
+      top.refuse('unqualified-search-registries', `${host} is not host[:port]`);
   }
-  return { searchRegistries, shortNameMode: top.word('short-name-mode', MODES) as ShortNameMode | undefined, aliases: readAliases(top) };
+  return {
+    searchRegistries,
+    shortNameMode: top.word('short-name-mode', MODES) as ShortNameMode | undefined,
+    aliases: readAliases(top),
+  };
 }
 
 /** One rule for each prefix. Of two tables of one prefix nobody knows which one counts, so its pulls are refused. */
@@ -164,7 +181,14 @@ function readRules(top: Table): readonly RegistryRule[] {
 
 function refusedRule(prefix: string, refusal: string): RegistryRule {
   const location = prefix.startsWith('*.') ? '' : prefix;
-  return Object.freeze({ prefix, location, insecure: false, blocked: true, mirrors: Object.freeze([]), refusal });
+  return Object.freeze({
+    prefix,
+    location,
+    insecure: false,
+    blocked: true,
+    mirrors: Object.freeze([]),
+    refusal,
+  });
 }
 
 function readAliases(top: Table): ReadonlyMap<string, string> {
@@ -173,7 +197,8 @@ function readAliases(top: Table): ReadonlyMap<string, string> {
   for (const name of table?.names() ?? []) {
     const target = table?.text(name) ?? '';
     if (!isName(name, false)) table?.refuse(name, 'is not a short name without tag and digest');
-    if (target !== '' && !isName(target, true)) table?.refuse(name, 'does not lead to host/name without tag and digest');
+    if (target !== '' && !isName(target, true))
+      table?.refuse(name, 'does not lead to host/name without tag and digest');
     aliases.set(name, target);
   }
   return aliases;
@@ -187,8 +212,13 @@ function readPrefix(table: Table): string {
   const prefix = stated === '' ? location : stated;
   if (prefix === '') table.refuse('registry', 'has neither prefix nor location');
   const isWildcard = prefix.startsWith('*.');
-  if (isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)) {
-    table.refuse(table.has('prefix') ? 'prefix' : 'location', `${prefix} is neither host[:port][/path] nor *.domain`);
+  if (
+    isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)
+  ) {
+    table.refuse(
+      table.has('prefix') ? 'prefix' : 'location',
+      `${prefix} is neither host[:port][/path] nor *.domain`,
+    );
   }
   return canonicalPlace(prefix);
 }
@@ -197,10 +227,14 @@ function readRule(table: Table, prefix: string): RegistryRule {
   table.ignoreOthers(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
   const location = placeIn(table, 'location');
   const isWildcard = prefix.startsWith('*.');
-  if (location === '' && !isWildcard && !isPlace(prefix, false)) table.refuse('location', 'is missing beside a prefix with a tag or digest');
-  if (location !== '' && !isPlace(location, false)) table.refuse('location', `${location} is not host[:port][/path]`);
+  if (location === '' && !isWildcard && !isPlace(prefix, false))
+    table.refuse('location', 'is missing beside a prefix with a tag or digest');
+  if (location !== '' && !isPlace(location, false))
+    table.refuse('location', `${location} is not host[:port][/path]`);
   const byDigestOnly = table.flag('mirror-by-digest-only');
-  const mirrors = table.tables('mirror', distributionLimits.mirrors).map((mirror) => readMirror(mirror, byDigestOnly));
+  const mirrors = table
+    .tables('mirror', distributionLimits.mirrors)
+    .map((mirror) => readMirror(mirror, byDigestOnly));
   return Object.freeze({
     prefix,
     location: location === '' && !isWildcard ? prefix : canonicalPlace(location),
@@ -213,7 +247,8 @@ function readRule(table: Table, prefix: string): RegistryRule {
 function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
   table.ignoreOthers(['location', 'insecure', 'pull-from-mirror']);
   const location = placeIn(table, 'location');
-  if (!isPlace(location, false)) table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
+  if (!isPlace(location, false))
+    table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
   const pullFrom = table.word('pull-from-mirror', PULL_FROM);
   if (pullFrom !== undefined && byDigestOnly) {
     table.refuse('pull-from-mirror', 'cannot stand beside mirror-by-digest-only of the registry');

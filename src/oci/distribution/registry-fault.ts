@@ -29,7 +29,9 @@ export async function faultOfStatus(
   hint = '',
 ): Promise<never> {
   // struck out before anything is cut or changed, since only a whole secret is found
-  const said = printable(redact(await wordsOf(response))).slice(0, distributionLimits.errorChars).toWellFormed();
+  const said = printable(redact(await wordsOf(response)))
+    .slice(0, distributionLimits.errorChars)
+    .toWellFormed();
   const reason = `${response.host} answered ${response.status}${said === '' ? '' : ` (${said})`}`;
   if (isTransient(response.status)) return unavailable(attempted, reason);
   const kind = kindOf(response.status);
@@ -48,7 +50,9 @@ async function wordsOf(response: HttpResponse): Promise<string> {
     const errors: unknown = reply instanceof Map ? reply.get('errors') : undefined;
     const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
     if (!(first instanceof Map)) return '';
-    const words = ['code', 'message'].map((name): unknown => first.get(name)).filter((word) => typeof word === 'string');
+    const words = ['code', 'message']
+      .map((name): unknown => first.get(name))
+      .filter((word) => typeof word === 'string');
     return words.join(': ');
   } catch (error) {
     // what a registry says about its refusal is a courtesy; the status stands without it

@@ -39,7 +39,12 @@ export function waitMs(attempt: number, askedMs: number | undefined, random: Ran
 }
 
 /** Waits between two attempts; rejects as soon as the signal is aborted. */
-export async function backOff(clock: ClockPort, ms: number, signal: AbortSignal, attempted: string): Promise<void> {
+export async function backOff(
+  clock: ClockPort,
+  ms: number,
+  signal: AbortSignal,
+  attempted: string,
+): Promise<void> {
   await pause(clock, ms, signal).catch(() => {
     throw cancelled(signal, attempted);
   });

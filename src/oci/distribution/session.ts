@@ -160,7 +160,10 @@ export class Session {
     if (credentials?.kind === 'basic' && challenges.some((challenge) => challenge.scheme === 'basic')) {
       return basicHeader(credentials.username, credentials.password);
     }
-    const reason = credentials === undefined ? 'wants credentials, and there are none for it' : 'does not accept the credentials';
+    const reason =
+      credentials === undefined
+        ? 'wants credentials, and there are none for it'
+        : 'does not accept the credentials';
     return fail('denied', `${ask.attempted}: ${host} ${reason}`);
   }
 
@@ -193,8 +196,10 @@ export class Session {
       fail('denied', `${ask.attempted}: ${this.endpoint.host} names a token service that ${reason}`);
     if (!URL.canParse(text)) return refuse('is no URL');
     const realm = new URL(text);
-    if (realm.protocol !== 'https:' && realm.protocol !== 'http:') refuse(`is not asked by ${realm.protocol}`);
-    if (realm.protocol === 'http:' && this.#scheme !== 'http') refuse('speaks plain http, though the registry speaks https');
+    if (realm.protocol !== 'https:' && realm.protocol !== 'http:')
+      refuse(`is not asked by ${realm.protocol}`);
+    if (realm.protocol === 'http:' && this.#scheme !== 'http')
+      refuse('speaks plain http, though the registry speaks https');
     return realm;
   }
 
@@ -211,7 +216,12 @@ export class Session {
     url.hash = '';
     const common = { policy: this.#policy, signal: ask.signal, attempted: ask.attempted, url };
     if (credentials?.kind === 'identity') {
-      const form = new URLSearchParams({ grant_type: 'refresh_token', scope, client_id: 'troupe', refresh_token: credentials.token });
+      const form = new URLSearchParams({
+        grant_type: 'refresh_token',
+        scope,
+        client_id: 'troupe',
+        refresh_token: credentials.token,
+      });
       if (service !== undefined) form.set('service', service);
       const headers = { 'content-type': 'application/x-www-form-urlencoded' };
       return { ...common, method: 'POST', headers, authorization: undefined, body: form.toString() };
@@ -233,7 +243,12 @@ export class Session {
   #mayDanceAt(realm: URL): boolean {
     const own = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/`);
     if (realm.origin === own.origin) return true;
-    return own.protocol === 'https:' && !this.#policy.isInsecure(own.host) && realm.protocol === 'https:' && !this.#policy.isInsecure(realm.host);
+    return (
+      own.protocol === 'https:' &&
+      !this.#policy.isInsecure(own.host) &&
+      realm.protocol === 'https:' &&
+      !this.#policy.isInsecure(realm.host)
+    );
   }
 }
 

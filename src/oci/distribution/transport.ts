@@ -103,11 +103,14 @@ export class Transport {
     let { url, authorization } = request;
     for (let hop = 0; hop <= distributionLimits.redirects; hop += 1) {
       const insecure = this.#checkUrl(url, request.policy);
-      const secureContext = url.protocol === 'https:' ? await this.#options.certificates?.(url.host) : undefined;
-      const message = await this.#once(url, { insecure, authorization, secureContext }, request).catch((error: unknown) => {
-        const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
-        throw isLater ? new TransportError('redirect', error.message) : error;
-      });
+      const secureContext =
+        url.protocol === 'https:' ? await this.#options.certificates?.(url.host) : undefined;
+      const message = await this.#once(url, { insecure, authorization, secureContext }, request).catch(
+        (error: unknown) => {
+          const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
+          throw isLater ? new TransportError('redirect', error.message) : error;
+        },
+      );
       const location = message.headers.location;
       if (request.method !== 'GET' || location === undefined || !REDIRECTS.has(message.statusCode ?? 0)) {
         return {
@@ -116,7 +119,14 @@ export class Transport {
           challenges: message.headersDistinct['www-authenticate'] ?? [],
           isForeign: url.origin !== request.url.origin,
           host: url.host,
-          body: new Body(message, url.host, this.#options.clock, this.#options.timeouts, request.signal, request.attempted),
+          body: new Body(
+            message,
+            url.host,
+            this.#options.clock,
+            this.#options.timeouts,
+            request.signal,
+            request.attempted,
+          ),
         };
       }
       message.destroy();
@@ -134,7 +144,10 @@ export class Transport {
       throw new TransportError('policy', `the scheme ${url.protocol} is not fetched`);
     }
     if (url.protocol === 'http:' && !insecure) {
-      throw new TransportError('policy', `${url.host} is not configured as insecure, so plain http is not spoken to it`);
+      throw new TransportError(
+        'policy',
+        `${url.host} is not configured as insecure, so plain http is not spoken to it`,
+      );
     }
     if (url.username !== '' || url.password !== '') {
       throw new TransportError('policy', `${url.host}: a URL with credentials in it is not fetched`);
@@ -300,5 +313,8 @@ function guardedLookup(lookup: typeof dnsLookup): LookupFunction {
 }
 
 function localAddress(host: string, address: string): TransportError {
-  return new TransportError('policy', `${host}: ${address} is an address of this machine or its link, which a registry may not send us to`);
+  return new TransportError(
+    'policy',
+    `${host}: ${address} is an address of this machine or its link, which a registry may not send us to`,
+  );
 }

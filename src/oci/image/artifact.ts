@@ -14,14 +14,23 @@ const TITLES = ['org.opencontainers.image.title', 'org.cnai.model.filepath'];
 const WHITEOUT = '.wh.';
 
 /** The path of a blob's file below the mount: plain, relative. Refuses a title that leads elsewhere, with `refuse`. */
-export function pathOfBlob(annotations: StringMap, digest: Digest, refuse: (reason: string) => never): string {
+export function pathOfBlob(
+  annotations: StringMap,
+  digest: Digest,
+  refuse: (reason: string) => never,
+): string {
   const title = TITLES.map((name) => annotations[name] ?? '').find((text) => text !== '') ?? '';
   if (title === '') return `sha256-${hexOf(digest)}`;
   const parts = title.split('/');
-  const isPlain = parts.every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= unpackLimits.nameBytes);
-  if (!isPlain || Buffer.byteLength(title) > imageLimits.pathBytes) refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which is no plain relative path`);
+  const isPlain = parts.every(
+    (part) =>
+      part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= unpackLimits.nameBytes,
+  );
+  if (!isPlain || Buffer.byteLength(title) > imageLimits.pathBytes)
+    refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which is no plain relative path`);
   // a layer can't hold such a name: it would hide another
-  if (parts.some((part) => part.startsWith(WHITEOUT))) refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which layers give another meaning`);
+  if (parts.some((part) => part.startsWith(WHITEOUT)))
+    refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which layers give another meaning`);
   return title;
 }
 

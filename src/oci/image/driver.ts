@@ -23,7 +23,11 @@ export interface ImagesDriverOptions {
   readonly clock: ClockPort;
   readonly platform: Platform;
   /** Credentials left for one pull in a namespace; left out where there never are any. */
-  readonly takeCredentials?: (references: readonly ImageReference[], namespace: string, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
+  readonly takeCredentials?: (
+    references: readonly ImageReference[],
+    namespace: string,
+    signal: AbortSignal,
+  ) => Promise<RegistryAuth | undefined>;
   /** Hears of each piece of a layer that was downloaded, in bytes. */
   readonly onDownloaded?: (bytes: number) => void;
 }
@@ -53,15 +57,27 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
       withSignal(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
         fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
         // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
-        const handle = handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
+        const handle =
+          handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
         const party = { host: handle.reference.host, namespace, credential: credentialOf(auth) };
         try {
           const { blobBytes, tarBytes } = await store.ensure(
-            { party, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
+            {
+              party,
+              diffId: layer.diffId,
+              blobDigest: layer.digest,
+              ...(layer.file === undefined ? {} : { file: layer.file }),
+            },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) =>
-              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal, source: party.host, namespace }, sink, counted(sink, options.onDownloaded)),
+              fetchKept(
+                ingests,
+                (how) => client.fetchBlob(handle, how),
+                { descriptor, signal: downloadSignal, source: party.host, namespace },
+                sink,
+                counted(sink, options.onDownloaded),
+              ),
           );
           // in the store, whoever brought it there; before that a death would have cost what was downloaded
           await ingests.drop({ ...descriptor, source: party.host });
@@ -93,16 +109,27 @@ function named(error: unknown, reference: string, layer: Layer): FaultError {
   const isNamed = error instanceof FaultError && error.message.startsWith('pull ');
   const why = isNamed ? error.fault : toFault(error, `pull ${reference}: layer ${layer.digest}`);
   if (why.kind !== 'notFound' || !isNondistributable(layer.mediaType)) return new FaultError(why);
-  return new FaultError({ ...why, message: `${why.message}; it is a layer that registries need not have (${layer.mediaType}), and other places are not asked` });
+  return new FaultError({
+    ...why,
+    message: `${why.message}; it is a layer that registries need not have (${layer.mediaType}), and other places are not asked`,
+  });
 }
 
 /** What the rest of troupe knows of an image; throws when layers and diff-ids do not pair up. */
 function imageOf(resolved: Resolved): ResolvedImage {
   const { reference, manifest, config, files } = resolved;
   const layers = manifest.layers.map((descriptor, at): Layer => {
-    const diffId = config.diffIds[at] ?? fail('outside', `pull ${formatReference(reference)}: layer ${descriptor.digest} has no diff-id`);
+    const diffId =
+      config.diffIds[at] ??
+      fail('outside', `pull ${formatReference(reference)}: layer ${descriptor.digest} has no diff-id`);
     const file = files?.[at];
-    return { digest: descriptor.digest, diffId, mediaType: descriptor.mediaType, sizeBytes: descriptor.size, ...(file === undefined ? {} : { file }) };
+    return {
+      digest: descriptor.digest,
+      diffId,
+      mediaType: descriptor.mediaType,
+      sizeBytes: descriptor.size,
+      ...(file === undefined ? {} : { file }),
+    };
   });
   // a name with a digest is a name of that content and never gives the tag beside it a new meaning
   const repoTag = reference.digest === undefined ? formatReference(reference) : '';
@@ -119,7 +146,10 @@ function imageOf(resolved: Resolved): ResolvedImage {
 }
 
 /** By which the peers and their tools tell an image that is a checkpoint: the container's name (checkpointctl, lib/metadata.go; CRI-O). */
-const CHECKPOINT_NAMES = ['org.criu.checkpoint.container.name', 'io.kubernetes.cri-o.annotations.checkpoint.name'];
+const CHECKPOINT_NAMES = [
+  'org.criu.checkpoint.container.name',
+  'io.kubernetes.cri-o.annotations.checkpoint.name',
+];
 
 function checkpointOf(annotations: StringMap): Pick<ImageSource, 'checkpointOf'> {
   const name = CHECKPOINT_NAMES.map((key) => annotations[key]).find((value) => value !== undefined);

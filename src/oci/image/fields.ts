@@ -64,7 +64,8 @@ export class Fields {
   /** Refuses members that are not among `names`. */
   refuseOthers(names: readonly string[]): void {
     const other = [...this.#members.keys()].find((key) => !names.includes(key));
-    if (other !== undefined) this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is no field that is known');
+    if (other !== undefined)
+      this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is no field that is known');
   }
 
   /** An integer from `least` to `most`; undefined when absent. */
@@ -72,7 +73,8 @@ export class Fields {
     const value = this.#get(name);
     if (value === undefined) return undefined;
     if (typeof value !== 'bigint') this.refuse(name, 'is not an integer');
-    if (value < BigInt(least) || value > BigInt(most)) this.refuse(name, `is ${value}, not within ${least} and ${most}`);
+    if (value < BigInt(least) || value > BigInt(most))
+      this.refuse(name, `is ${value}, not within ${least} and ${most}`);
     return Number(value);
   }
 
@@ -80,7 +82,8 @@ export class Fields {
   integers(name: string, least: number, most: number): readonly number[] {
     return this.#list(name, imageLimits.configEntries).map((item, index) => {
       if (typeof item !== 'bigint') this.refuse(`${name}[${index}]`, 'is not an integer');
-      if (item < BigInt(least) || item > BigInt(most)) this.refuse(`${name}[${index}]`, `is ${item}, not within ${least} and ${most}`);
+      if (item < BigInt(least) || item > BigInt(most))
+        this.refuse(`${name}[${index}]`, `is ${item}, not within ${least} and ${most}`);
       return Number(item);
     });
   }
@@ -105,7 +108,8 @@ export class Fields {
     return this.#list(name, imageLimits.configEntries).map((item, index) => {
       const text = this.#checkedText(`${name}[${index}]`, item, imageLimits.configEntryBytes);
       bytes += Buffer.byteLength(text);
-      if (bytes > imageLimits.configListBytes) this.refuse(name, `has more than ${imageLimits.configListBytes} bytes`);
+      if (bytes > imageLimits.configListBytes)
+        this.refuse(name, `has more than ${imageLimits.configListBytes} bytes`);
       return text;
     });
   }
@@ -116,9 +120,11 @@ export class Fields {
     let bytes = 0;
     for (const [key, value] of this.#map(name)) {
       // no argument of any program, so that only all of them together are bounded: buildpacks keep a label of 200 KiB
-      const text = value === null ? '' : this.#checkedText(`${name}.${key}`, value, imageLimits.configListBytes);
+      const text =
+        value === null ? '' : this.#checkedText(`${name}.${key}`, value, imageLimits.configListBytes);
       bytes += Buffer.byteLength(key) + Buffer.byteLength(text);
-      if (bytes > imageLimits.configListBytes) this.refuse(name, `has more than ${imageLimits.configListBytes} bytes`);
+      if (bytes > imageLimits.configListBytes)
+        this.refuse(name, `has more than ${imageLimits.configListBytes} bytes`);
       out[key] = text;
     }
     return Object.freeze(out);

@@ -7,7 +7,9 @@ const ESCAPED = /[<>&\u2028\u2029]/gu;
 /** The text without spaces; members in the order of the Map. */
 export function goJson(value: Json): string {
   if (value instanceof Map) {
-    const members = [...(value as ReadonlyMap<string, Json>)].map(([key, member]) => `${quoted(key)}:${goJson(member)}`);
+    const members = [...(value as ReadonlyMap<string, Json>)].map(
+      ([key, member]) => `${quoted(key)}:${goJson(member)}`,
+    );
     return `{${members.join(',')}}`;
   }
   if (Array.isArray(value)) return `[${(value as readonly Json[]).map(goJson).join(',')}]`;
@@ -16,5 +18,8 @@ export function goJson(value: Json): string {
 }
 
 function quoted(text: string): string {
-  return JSON.stringify(text).replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(text).replace(
+    ESCAPED,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -49,7 +49,8 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageCo
   const top: Fields = parseDocument(bytes, what);
   top.refuseLookalikes(TOP_KEYS);
   // an artifact's id is the digest of its manifest, so that a config which is one, too, would be two images with one id
-  if (top.has('schemaVersion')) top.refuse('schemaVersion', 'stands in a config: the document is two things at once');
+  if (top.has('schemaVersion'))
+    top.refuse('schemaVersion', 'stands in a config: the document is two things at once');
   const rootfs = top.object('rootfs');
   if (rootfs === undefined) top.refuse('rootfs', 'is missing');
   // the one there is; of a file that does not say it the peers think no other
@@ -78,8 +79,18 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageCo
 /** The config of a thing that has none, whose layers have these ids: an artifact's. Nothing can be run of it. */
 export function emptyImageConfig(diffIds: readonly Digest[]): ParsedImageConfig {
   return Object.freeze({
-    os: '', architecture: '', variant: '', created: '', user: '', workingDir: '', stopSignal: '',
-    env: [], entrypoint: [], cmd: [], volumes: [], exposedPorts: [],
+    os: '',
+    architecture: '',
+    variant: '',
+    created: '',
+    user: '',
+    workingDir: '',
+    stopSignal: '',
+    env: [],
+    entrypoint: [],
+    cmd: [],
+    volumes: [],
+    exposedPorts: [],
     labels: Object.freeze(Object.create(null) as Record<string, string>),
     diffIds: Object.freeze(diffIds),
   });
@@ -87,7 +98,8 @@ export function emptyImageConfig(diffIds: readonly Digest[]): ParsedImageConfig 
 
 function readUser(run: Fields): string {
   const text = run.text('User', '', 256);
-  if (parseImageUser(text) === undefined) run.refuse('User', `is ${JSON.stringify(text)}, not a user and group`);
+  if (parseImageUser(text) === undefined)
+    run.refuse('User', `is ${JSON.stringify(text)}, not a user and group`);
   return text;
 }
 
@@ -133,7 +145,8 @@ function readWorkingDir(run: Fields): string {
 /** The form only: whether the kernel knows the signal is decided where it is sent. */
 function readStopSignal(run: Fields): string {
   const text = run.text('StopSignal', '', 32);
-  if (text !== '' && !/^[A-Za-z0-9]+(?:[+-][0-9]+)?$/u.test(text)) run.refuse('StopSignal', 'is not a signal');
+  if (text !== '' && !/^[A-Za-z0-9]+(?:[+-][0-9]+)?$/u.test(text))
+    run.refuse('StopSignal', 'is not a signal');
   return text;
 }
 
@@ -145,7 +158,8 @@ function readVolumes(run: Fields): readonly string[] {
       if (part === '..') parts.pop();
       else if (part !== '' && part !== '.') parts.push(part);
     }
-    if (parts.length === 0) run.refuse('Volumes', `names ${JSON.stringify(path)}, which is the root directory`);
+    if (parts.length === 0)
+      run.refuse('Volumes', `names ${JSON.stringify(path)}, which is the root directory`);
     return `/${parts.join('/')}`;
   });
   return [...new Set(cleaned)].toSorted();

@@ -117,7 +117,13 @@ export function isNondistributable(mediaType: string): boolean {
 const FILES: number = imageLimits.layers;
 
 /** Content types of servers that don't know what they serve (a plain web server, an object store: `binary/` is S3's). */
-const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'binary/octet-stream', 'text/plain']);
+const SAYS_NOTHING = new Set([
+  '',
+  'application/json',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/plain',
+]);
 
 /**
  * Types that Docker 1.10 wrote for the config of an image (distribution/distribution issue 1621). Such images are on
@@ -125,7 +131,17 @@ const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream'
  */
 const OLD_CONFIGS = new Set(['application/octet-stream', 'application/json', 'text/html']);
 
-const KNOWN_KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'history', 'signatures', 'artifactType'];
+const KNOWN_KEYS = [
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'fsLayers',
+  'history',
+  'signatures',
+  'artifactType',
+];
 const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
 
 /** How a layer of this media type is compressed, or undefined for a type that is not unpacked. */
@@ -147,24 +163,30 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
   if (version === 1) return parseSchema1(fields, stated, what);
   if (version !== 2) fields.refuse('schemaVersion', `is ${version}, not 2`);
   const mediaType = agreedMediaType(fields, stated);
-  return KIND_OF.get(mediaType) === 'index' ? readIndex(fields, mediaType) : readManifest(fields, mediaType, what);
+  return KIND_OF.get(mediaType) === 'index'
+    ? readIndex(fields, mediaType)
+    : readManifest(fields, mediaType, what);
 }
 
 function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
   const own = fields.text('mediaType', '');
   if (own !== '' && !isSchema1Type(own)) fields.refuse('mediaType', `is ${own} in a manifest of schema 1`);
-  if (!isSchema1Type(stated) && !SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
+  if (!isSchema1Type(stated) && !SAYS_NOTHING.has(stated))
+    fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
   return readSchema1(fields, what);
 }
 
 function agreedMediaType(fields: Fields, stated: string): string {
   const own = fields.text('mediaType', '');
-  if (own !== '' && !KIND_OF.has(own)) fields.refuse('mediaType', `is ${own}, neither a manifest nor an index`);
+  if (own !== '' && !KIND_OF.has(own))
+    fields.refuse('mediaType', `is ${own}, neither a manifest nor an index`);
   if (KIND_OF.has(stated)) {
-    if (own !== '' && own !== stated) fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
+    if (own !== '' && own !== stated)
+      fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
     return stated;
   }
-  if (!SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated}, not that of a manifest or an index of version 2`);
+  if (!SAYS_NOTHING.has(stated))
+    fields.refuse('content type', `is ${stated}, not that of a manifest or an index of version 2`);
   if (own !== '') return own;
   // OCI makes the field optional; then the fields present decide, and both sets at once are refused below
   return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
@@ -197,7 +219,8 @@ function readIndexEntry(fields: Fields): IndexEntry {
 
 function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest | ArtifactManifest {
   for (const foreign of ['manifests', 'fsLayers']) {
-    if (fields.has(foreign)) fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
+    if (fields.has(foreign))
+      fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
   }
   const configFields = fields.object('config');
   if (configFields === undefined) fields.refuse('config', 'is missing');
@@ -215,23 +238,40 @@ function isImageConfig(type: string, manifestType: string): boolean {
   return manifestType === mediaTypes.dockerManifest && OLD_CONFIGS.has(type.toLowerCase());
 }
 
-function readArtifact(fields: Fields, head: Pick<ArtifactManifest, 'mediaType' | 'config'>, what: string): ArtifactManifest {
+function readArtifact(
+  fields: Fields,
+  head: Pick<ArtifactManifest, 'mediaType' | 'config'>,
+  what: string,
+): ArtifactManifest {
   const stated = fields.objects('layers', FILES).map((blob): ArtifactFile => {
     const descriptor = readDescriptor(blob, imageLimits.layerBytes);
     refuseEncrypted(descriptor, what);
-    return Object.freeze({ ...descriptor, path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) => blob.refuse('annotations', reason)) });
+    return Object.freeze({
+      ...descriptor,
+      path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) =>
+        blob.refuse('annotations', reason),
+      ),
+    });
   });
   if (stated.length === 0) fields.refuse('layers', 'names no file of the artifact');
   // one blob named several times without a title, as in cosign's signatures, is one file
   const files = [...new Map(stated.map((file) => [`${file.digest} ${file.path}`, file])).values()];
   const paths = new Set(files.map(({ path }) => path));
   if (paths.size < files.length) fields.refuse('layers', 'gives two files of the artifact the same path');
-  return Object.freeze({ kind: 'artifact', ...head, files: Object.freeze(files), annotations: fields.textMap('annotations') });
+  return Object.freeze({
+    kind: 'artifact',
+    ...head,
+    files: Object.freeze(files),
+    annotations: fields.textMap('annotations'),
+  });
 }
 
 function refuseEncrypted({ digest, mediaType }: Descriptor, what: string): void {
   if (!mediaType.endsWith('+encrypted')) return;
-  fail('unsupported', `${what}: layer ${digest} is encrypted (${mediaType}); encrypted images are not supported`);
+  fail(
+    'unsupported',
+    `${what}: layer ${digest} is encrypted (${mediaType}); encrypted images are not supported`,
+  );
 }
 
 function readLayer(fields: Fields, what: string): LayerDescriptor {
@@ -239,7 +279,10 @@ function readLayer(fields: Fields, what: string): LayerDescriptor {
   const compression = LAYERS.get(descriptor.mediaType);
   if (compression !== undefined) return Object.freeze({ ...descriptor, compression });
   refuseEncrypted(descriptor, what);
-  return fail('unsupported', `${what}: layer ${descriptor.digest} has the media type ${descriptor.mediaType}, which is not a file system layer`);
+  return fail(
+    'unsupported',
+    `${what}: layer ${descriptor.digest} has the media type ${descriptor.mediaType}, which is not a file system layer`,
+  );
 }
 
 /**

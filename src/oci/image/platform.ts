@@ -36,7 +36,10 @@ const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
 ]);
 
 /** In the words of the spec. */
-export function usualNames({ os, architecture }: Pick<Platform, 'os' | 'architecture'>): Pick<Platform, 'os' | 'architecture'> {
+export function usualNames({
+  os,
+  architecture,
+}: Pick<Platform, 'os' | 'architecture'>): Pick<Platform, 'os' | 'architecture'> {
   const lower = architecture.toLowerCase();
   return { os: os.toLowerCase(), architecture: OTHER_NAMES.get(lower) ?? lower };
 }
@@ -114,7 +117,8 @@ export function choosePlatform(entries: readonly IndexEntry[], wanted: Platform)
   let bestRank = Number.POSITIVE_INFINITY;
   for (const entry of entries) {
     if (!entry.isKnown) continue;
-    const rank = entry.platform === undefined ? Number.MAX_SAFE_INTEGER : platformRank(entry.platform, wanted);
+    const rank =
+      entry.platform === undefined ? Number.MAX_SAFE_INTEGER : platformRank(entry.platform, wanted);
     if (rank !== undefined && rank < bestRank) {
       best = entry;
       bestRank = rank;

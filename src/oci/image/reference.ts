@@ -44,7 +44,8 @@ export function parseRawReference(text: string): RawReference {
   const refuse = (reason: string): never =>
     fail('invalidRequest', `parse image reference ${JSON.stringify(text.slice(0, 300))}: ${reason}`);
   if (text === '') refuse('it is empty');
-  if (text.length > imageLimits.referenceChars) refuse(`it is longer than ${imageLimits.referenceChars} characters`);
+  if (text.length > imageLimits.referenceChars)
+    refuse(`it is longer than ${imageLimits.referenceChars} characters`);
 
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : parseDigest(text.slice(at + 1));
@@ -54,7 +55,8 @@ export function parseRawReference(text: string): RawReference {
   const colon = named.indexOf(':', named.lastIndexOf('/') + 1);
   // a colon in the only component is a tag's: `localhost:5000` alone names the image localhost
   const tag = colon < 0 ? undefined : named.slice(colon + 1);
-  if (tag !== undefined && !TAG.test(tag)) refuse('the tag is not a letter, digit or _ and then up to 127 of these, . and -');
+  if (tag !== undefined && !TAG.test(tag))
+    refuse('the tag is not a letter, digit or _ and then up to 127 of these, . and -');
   const name = colon < 0 ? named : named.slice(0, colon);
   if (name.length > imageLimits.referenceNameChars) {
     refuse(`the name is longer than ${imageLimits.referenceNameChars} characters`);
@@ -63,10 +65,14 @@ export function parseRawReference(text: string): RawReference {
   const slash = name.indexOf('/');
   const first = slash < 0 ? '' : name.slice(0, slash);
   const hasHost = slash >= 0 && looksLikeHost(first);
-  const host = hasHost ? (parseHost(first) ?? refuse(`${JSON.stringify(first)} is not a host with an optional port`)) : undefined;
+  const host = hasHost
+    ? (parseHost(first) ?? refuse(`${JSON.stringify(first)} is not a host with an optional port`))
+    : undefined;
   const path = hasHost ? name.slice(slash + 1) : name;
   if (!path.split('/').every((part) => PATH_PART.test(part))) {
-    refuse('the path is not made of lower-case letters, digits and single separators (. _ __ -) between slashes');
+    refuse(
+      'the path is not made of lower-case letters, digits and single separators (. _ __ -) between slashes',
+    );
   }
   // an id, with `sha256:` or without, would otherwise be asked of Docker Hub
   const isId = host === undefined && (BARE_HEX.test(path) || (path === 'sha256' && BARE_HEX.test(tag ?? '')));
@@ -87,7 +93,10 @@ export function completeReference(raw: RawReference, host: string): ImageReferen
   // with the defaults too: records, lists and answers hold the whole name, and each of them must be one that is taken again
   if (effective.length + 1 + repository.length > imageLimits.referenceNameChars) {
     const name = JSON.stringify(`${effective}/${repository}`.slice(0, 300));
-    fail('invalidRequest', `parse image reference ${name}: the name is longer than ${imageLimits.referenceNameChars} characters`);
+    fail(
+      'invalidRequest',
+      `parse image reference ${name}: the name is longer than ${imageLimits.referenceNameChars} characters`,
+    );
   }
   return Object.freeze({ host: effective, repository, tag, digest: raw.digest } as ImageReference);
 }
@@ -124,7 +133,8 @@ export function parseHost(text: string): string | undefined {
   if (port !== undefined && Number(port) > 65_535) return undefined;
   const lower = name.toLowerCase();
   // a URL takes a name that ends in a number for an IPv4 address (`0x7f.1` is 127.0.0.1) and refuses what it can't decode
-  if (!isV6 && (!URL.canParse(`https://${lower}/`) || new URL(`https://${lower}/`).hostname !== lower)) return undefined;
+  if (!isV6 && (!URL.canParse(`https://${lower}/`) || new URL(`https://${lower}/`).hostname !== lower))
+    return undefined;
   if (port !== undefined) return `${lower}:${port}`;
   return lower === 'index.docker.io' || lower === 'registry-1.docker.io' ? DEFAULT_HOST : lower;
 }

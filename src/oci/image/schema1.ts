@@ -54,10 +54,13 @@ export function isSchema1Type(mediaType: string): boolean {
  */
 export function signedPayload(bytes: Uint8Array, what: string): Uint8Array {
   // a look at the bytes first: of thousands of documents one is of this kind
-  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(`"${SIGNATURES}"`)) return bytes;
+  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(`"${SIGNATURES}"`))
+    return bytes;
   const fields = parseDocument(bytes, what);
   if (!fields.has(SIGNATURES) || fields.size('schemaVersion', Number.MAX_SAFE_INTEGER) !== 1) return bytes;
-  const claims = fields.objects(SIGNATURES, imageLimits.signatures).map((signature) => claimOf(signature, what));
+  const claims = fields
+    .objects(SIGNATURES, imageLimits.signatures)
+    .map((signature) => claimOf(signature, what));
   const [first, ...others] = claims;
   if (first === undefined) return fields.refuse(SIGNATURES, 'is empty');
   if (others.some(({ length, tail }) => length !== first.length || !tail.equals(first.tail))) {
@@ -73,7 +76,10 @@ function claimOf(signature: Fields, what: string): { readonly length: number; re
   if (header === undefined || header.text('alg', '') === '') signature.refuse('header', 'names no algorithm');
   if (decoded(signature, 'signature').length === 0) signature.refuse('signature', 'is empty');
   const claim = parseDocument(decoded(signature, 'protected'), `${what}: ${SIGNATURES}, protected`);
-  return { length: claim.size('formatLength', imageLimits.documentBytes), tail: decoded(claim, 'formatTail') };
+  return {
+    length: claim.size('formatLength', imageLimits.documentBytes),
+    tail: decoded(claim, 'formatTail'),
+  };
 }
 
 function decoded(fields: Fields, name: string): Buffer {
@@ -85,11 +91,15 @@ function decoded(fields: Fields, name: string): Buffer {
 /** @param fields the payload, whose `schemaVersion` was read */
 export function readSchema1(fields: Fields, what: string): Schema1Manifest {
   for (const foreign of ['config', 'layers', 'manifests', SIGNATURES]) {
-    if (fields.has(foreign)) fields.refuse(foreign, 'stands in a manifest of schema 1: the document is two things at once');
+    if (fields.has(foreign))
+      fields.refuse(foreign, 'stands in a manifest of schema 1: the document is two things at once');
   }
   const blobs = fields.objects('fsLayers', imageLimits.layers).map((layer) => layer.digest('blobSum'));
-  const steps = fields.objects('history', imageLimits.layers).map((entry, at) => readStep(entry, `${what}: history[${at}].v1Compatibility`));
-  if (blobs.length !== steps.length) fields.refuse('fsLayers', `names ${blobs.length} layers, history ${steps.length}`);
+  const steps = fields
+    .objects('history', imageLimits.layers)
+    .map((entry, at) => readStep(entry, `${what}: history[${at}].v1Compatibility`));
+  if (blobs.length !== steps.length)
+    fields.refuse('fsLayers', `names ${blobs.length} layers, history ${steps.length}`);
   if (blobs.length === 0) fields.refuse('fsLayers', 'names no layer');
   const kept = withoutRepeats(fields, steps, blobs).toReversed();
   const holding = kept.filter(({ step }) => !step.isEmpty);
@@ -141,23 +151,43 @@ function withoutRepeats(fields: Fields, steps: readonly Step[], blobs: readonly 
     if (seen.has(step.id)) fields.refuse(`history[${at}]`, 'has the id of another entry');
     seen.add(step.id);
     const below = laid[at + 1]?.step.id ?? '';
-    if (step.parent !== below) fields.refuse(`history[${at}]`, below === '' ? 'is the last and has a parent' : 'does not name the next one as its parent');
+    if (step.parent !== below)
+      fields.refuse(
+        `history[${at}]`,
+        below === '' ? 'is the last and has a parent' : 'does not name the next one as its parent',
+      );
   }
   return laid;
 }
 
 /** Members of the topmost text that belong to a layer and not to an image. */
-const OF_LAYERS = new Set(['id', 'parent', 'parent_id', 'layer_id', 'throwaway', 'Size', 'rootfs', 'history']);
+const OF_LAYERS = new Set([
+  'id',
+  'parent',
+  'parent_id',
+  'layer_id',
+  'throwaway',
+  'Size',
+  'rootfs',
+  'history',
+]);
 
 /**
  * The image config. Its digest is the image's id, so every byte counts: members sorted, written as Go writes JSON, and
  * history with the members and in the order that the containers tools have.
  * @param diffIds of `blobs`, as many and in their order
  */
-export function schema1Config(manifest: Schema1Manifest, diffIds: readonly Digest[], what: string): Uint8Array {
+export function schema1Config(
+  manifest: Schema1Manifest,
+  diffIds: readonly Digest[],
+  what: string,
+): Uint8Array {
   const top = manifest.steps.at(-1)?.document ?? fail('bug', `${what}: a manifest of no steps`);
   const members = new Map([...top].filter(([key]) => !OF_LAYERS.has(key)));
-  const rootfs: JsonObject = new Map<string, Json>([['type', 'layers'], ['diff_ids', diffIds]]);
+  const rootfs: JsonObject = new Map<string, Json>([
+    ['type', 'layers'],
+    ['diff_ids', diffIds],
+  ]);
   members.set('rootfs', rootfs);
   members.set('history', manifest.steps.map(historyOf));
   const sorted = new Map([...members].toSorted(([a], [b]) => (a < b ? -1 : 1)));
@@ -169,7 +199,10 @@ function historyOf({ document, isEmpty }: Step): JsonObject {
   const command: unknown = run instanceof Map ? run.get('Cmd') : undefined;
   const texts: readonly (readonly [string, string])[] = [
     ['author', textOf(document.get('author'))],
-    ['created_by', Array.isArray(command) ? command.filter((part) => typeof part === 'string').join(' ') : ''],
+    [
+      'created_by',
+      Array.isArray(command) ? command.filter((part) => typeof part === 'string').join(' ') : '',
+    ],
     ['comment', textOf(document.get('comment'))],
   ];
   return new Map<string, Json>([

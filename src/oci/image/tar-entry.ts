@@ -67,14 +67,19 @@ const MAX_MAJOR = 2 ** 12 - 1;
 const MAX_MINOR = 2 ** 20 - 1;
 
 /** Puts header and records together; `oldMap` is the map of an old GNU header. Every number is checked. */
-export function describe(raw: RawHeader, meta: Meta, oldMap: { pieces: SparsePiece[]; realSize: number } | undefined): Described {
+export function describe(
+  raw: RawHeader,
+  meta: Meta,
+  oldMap: { pieces: SparsePiece[]; realSize: number } | undefined,
+): Described {
   const pax = new Map<ByteString, PaxRecord>();
   // an empty value takes the record back (POSIX pax), but an xattr may be empty; the last one of a key counts
   for (const record of meta.pax) {
     if (record.value.length === 0 && !record.key.startsWith(XATTR)) pax.delete(record.key);
     else pax.set(record.key, record);
   }
-  const sparse = oldMap === undefined ? paxSparse(meta.pax, pax) : { ...oldMap, name: undefined, mapInData: false };
+  const sparse =
+    oldMap === undefined ? paxSparse(meta.pax, pax) : { ...oldMap, name: undefined, mapInData: false };
   const name = sparse?.name ?? pathOf(pax, 'path') ?? meta.longName ?? raw.name;
   const type = typeOf(raw.flag, name);
   const isFile = type === 'file';
@@ -86,7 +91,11 @@ export function describe(raw: RawHeader, meta: Meta, oldMap: { pieces: SparsePie
   const storedBytes = isFile ? stored : 0;
   const size = isFile ? (sparse?.realSize ?? stored) : 0;
   if (size > unpackLimits.fileBytes || size < 0) {
-    fail('exhausted', `read tar: ${shown(name)} says it has ${size} bytes, more than ${unpackLimits.fileBytes}`, { retryable: false });
+    fail(
+      'exhausted',
+      `read tar: ${shown(name)} says it has ${size} bytes, more than ${unpackLimits.fileBytes}`,
+      { retryable: false },
+    );
   }
   const entry: TarEntry = {
     type,
@@ -128,11 +137,16 @@ function pathOf(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): ByteStrin
 }
 
 function idOf(value: number, name: ByteString, what: string): number {
-  if (value < 0 || value > HIGHEST_ID) refuseTar(`${shown(name)} has the ${what} ${value}, which no file can have`);
+  if (value < 0 || value > HIGHEST_ID)
+    refuseTar(`${shown(name)} has the ${what} ${value}, which no file can have`);
   return value;
 }
 
-function deviceOf(raw: RawHeader, type: EntryType, name: ByteString): { deviceMajor: number; deviceMinor: number } {
+function deviceOf(
+  raw: RawHeader,
+  type: EntryType,
+  name: ByteString,
+): { deviceMajor: number; deviceMinor: number } {
   if (type !== 'character' && type !== 'block') return { deviceMajor: 0, deviceMinor: 0 };
   const { deviceMajor, deviceMinor } = raw;
   if (deviceMajor < 0 || deviceMajor > MAX_MAJOR || deviceMinor < 0 || deviceMinor > MAX_MINOR) {
@@ -145,7 +159,8 @@ function xattrsOf(pax: ReadonlyMap<ByteString, PaxRecord>, name: ByteString): Ta
   const xattrs: { name: ByteString; value: Buffer }[] = [];
   for (const [key, record] of pax) {
     if (!key.startsWith(XATTR)) continue;
-    if (record.value.length > unpackLimits.xattrBytes) refuseTar(`${shown(name)} has an xattr of ${record.value.length} bytes`);
+    if (record.value.length > unpackLimits.xattrBytes)
+      refuseTar(`${shown(name)} has an xattr of ${record.value.length} bytes`);
     // a copy: the record's bytes are a view of a buffer that the next header may be read into
     xattrs.push({ name: key.slice(XATTR.length), value: Buffer.from(record.value) });
   }
@@ -159,12 +174,16 @@ interface PaxSparse {
   readonly mapInData: boolean;
 }
 
-function paxSparse(records: readonly PaxRecord[], pax: ReadonlyMap<ByteString, PaxRecord>): PaxSparse | undefined {
+function paxSparse(
+  records: readonly PaxRecord[],
+  pax: ReadonlyMap<ByteString, PaxRecord>,
+): PaxSparse | undefined {
   const name = pathOf(pax, 'GNU.sparse.name');
   const major = number(pax, 'GNU.sparse.major');
   const minor = number(pax, 'GNU.sparse.minor');
   const realSize = number(pax, 'GNU.sparse.realsize') ?? number(pax, 'GNU.sparse.size');
-  if (major !== undefined && (major > 1 || (major === 1 && minor !== 0))) refuseTar(`a sparse file has the unknown version ${major}`);
+  if (major !== undefined && (major > 1 || (major === 1 && minor !== 0)))
+    refuseTar(`a sparse file has the unknown version ${major}`);
   const map = pax.get('GNU.sparse.map');
   const isSparse = major === 1 || map !== undefined || pax.has('GNU.sparse.numblocks');
   if (!isSparse) return undefined;

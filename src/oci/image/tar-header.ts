@@ -27,7 +27,9 @@ export interface RawHeader {
 
 /** A byte string as text for messages. */
 export function shown(name: ByteString): string {
-  return JSON.stringify(Buffer.from(name.length > 256 ? `${name.slice(0, 256)}…` : name, 'latin1').toString('utf8'));
+  return JSON.stringify(
+    Buffer.from(name.length > 256 ? `${name.slice(0, 256)}…` : name, 'latin1').toString('utf8'),
+  );
 }
 
 /** Throws the Fault of an archive that is not what it should be: the same bytes fail the same way again. */

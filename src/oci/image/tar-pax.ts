@@ -17,7 +17,8 @@ export function parsePax(body: Buffer): PaxRecord[] {
     if (space < 0 || space === at || space - at > 8) refuseTar('a PAX record has no length');
     const digits = body.toString('latin1', at, space);
     const end = at + (/^[1-9][0-9]*$/u.test(digits) ? Number(digits) : 0);
-    if (end <= space + 1 || end > body.length || body[end - 1] !== 0x0a) refuseTar('a PAX record has a wrong length');
+    if (end <= space + 1 || end > body.length || body[end - 1] !== 0x0a)
+      refuseTar('a PAX record has a wrong length');
     const equals = body.indexOf(0x3d, space + 1);
     if (equals < 0 || equals >= end - 1 || equals === space + 1) refuseTar('a PAX record has no key');
     const key = body.toString('latin1', space + 1, equals);

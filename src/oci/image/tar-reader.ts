@@ -63,13 +63,19 @@ export class TarReader {
   end(): void {
     // an archive may end without its two zero blocks: the diff-id says that it is whole
     const between = this.#mode === 'header' && this.#filled === 0 && this.#isClean();
-    if (this.#mode !== 'ended' && !between && !(this.#mode === 'skip' && this.#described === undefined && this.#isClean())) {
+    if (
+      this.#mode !== 'ended' &&
+      !between &&
+      !(this.#mode === 'skip' && this.#described === undefined && this.#isClean())
+    ) {
       refuseTar('the archive is cut short');
     }
   }
 
   #isClean(): boolean {
-    return this.#meta.pax.length === 0 && this.#meta.longName === undefined && this.#meta.longLink === undefined;
+    return (
+      this.#meta.pax.length === 0 && this.#meta.longName === undefined && this.#meta.longLink === undefined
+    );
   }
 
   #collect(chunk: Uint8Array, at: number): number {
@@ -112,7 +118,9 @@ export class TarReader {
     }
     this.#entries += 1;
     if (this.#entries > this.#maxEntries) {
-      fail('exhausted', `read tar: the archive has more than ${this.#maxEntries} entries`, { retryable: false });
+      fail('exhausted', `read tar: the archive has more than ${this.#maxEntries} entries`, {
+        retryable: false,
+      });
     }
     const raw = parseHeader(block);
     // a global header (git archive writes one) says nothing about files; the peers skip it as well
@@ -136,7 +144,9 @@ export class TarReader {
 
   #startMeta(raw: RawHeader): void {
     if (raw.size < 0 || raw.size > unpackLimits.metaBytes) {
-      refuseTar(`a header of type ${JSON.stringify(raw.flag)} has ${raw.size} bytes, more than ${unpackLimits.metaBytes}`);
+      refuseTar(
+        `a header of type ${JSON.stringify(raw.flag)} has ${raw.size} bytes, more than ${unpackLimits.metaBytes}`,
+      );
     }
     this.#metaFlag = raw.flag;
     this.#padding = paddingOf(raw.size);
@@ -198,7 +208,11 @@ export class TarReader {
       checkSparse(pieces, described.entry.size, this.#left);
       this.#pieceSum += pieces.length;
       if (this.#pieceSum > unpackLimits.layerSparsePieces) {
-        fail('exhausted', `read tar: its sparse files have more than ${unpackLimits.layerSparsePieces} pieces`, { retryable: false });
+        fail(
+          'exhausted',
+          `read tar: its sparse files have more than ${unpackLimits.layerSparsePieces} pieces`,
+          { retryable: false },
+        );
       }
     }
     this.#described = described;

@@ -113,7 +113,8 @@ export class SparseLines {
 
   #number(value: number): void {
     if (this.#count === undefined) {
-      if (value > unpackLimits.sparsePieces) refuseTar(`a sparse map has more than ${unpackLimits.sparsePieces} pieces`);
+      if (value > unpackLimits.sparsePieces)
+        refuseTar(`a sparse map has more than ${unpackLimits.sparsePieces} pieces`);
       this.#count = value;
     } else if (this.#offset === undefined) {
       this.#offset = value;

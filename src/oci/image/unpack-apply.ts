@@ -81,7 +81,10 @@ export class LayerApplier implements TarSink {
   begin(entry: TarEntry): void {
     this.#entries += 1;
     this.#attempt(entry, () => {
-      this.#space?.take(entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes), 1);
+      this.#space?.take(
+        entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes),
+        1,
+      );
       this.#place(entry, placeOf(entry.name));
     });
   }
@@ -93,7 +96,8 @@ export class LayerApplier implements TarSink {
     this.#attempt(file.entry, () => {
       this.#space?.take(Math.max(bytes.length, storageLimits.entryBytes), 0);
       let done = 0;
-      while (done < bytes.length) done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
+      while (done < bytes.length)
+        done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
     });
   }
 
@@ -132,7 +136,12 @@ export class LayerApplier implements TarSink {
     }
     this.#directoryTimes.clear();
     if (this.#root.implied > 0) this.#size.giveUp();
-    return { entries: this.#entries, rootOpaque: this.#rootOpaque, xattrsDropped: this.#xattrsDropped, size: this.#size.total };
+    return {
+      entries: this.#entries,
+      rootOpaque: this.#rootOpaque,
+      xattrsDropped: this.#xattrsDropped,
+      size: this.#size.total,
+    };
   }
 
   close(): void {
@@ -229,7 +238,12 @@ export class LayerApplier implements TarSink {
       if (stats !== undefined) this.#remove(fd, name);
       mkdirAt(fd, name, 0o700);
       // the lower directory was hidden by this layer: nothing of it may shine through the new one
-      if ((stats !== undefined && isWhiteout(stats)) || this.#whiteouts.has(path) || this.#root.isOpaque(path)) this.#root.makeOpaque(path, fd, name);
+      if (
+        (stats !== undefined && isWhiteout(stats)) ||
+        this.#whiteouts.has(path) ||
+        this.#root.isOpaque(path)
+      )
+        this.#root.makeOpaque(path, fd, name);
     }
     this.#directoryAttributes(entry, path, fd, name);
   }
@@ -336,7 +350,12 @@ function joined(parent: LayerPath, name: ByteString): LayerPath {
  * rootlesscontainers). With `override_stat` an image would choose what a file is after it was checked.
  */
 const FOREIGN_PREFIXES: readonly string[] = [
-  'user.overlay.', 'user.fuseoverlayfs.', 'user.containers.', 'user.virtfs.', 'user.virtiofs.', 'user.virtiofsd.',
+  'user.overlay.',
+  'user.fuseoverlayfs.',
+  'user.containers.',
+  'user.virtfs.',
+  'user.virtiofs.',
+  'user.virtiofsd.',
 ];
 const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
 
@@ -346,6 +365,11 @@ const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
  * security.* only capabilities (labels and IMA hashes are the host's policy).
  */
 export function isAllowedXattr(name: ByteString): boolean {
-  if (name.startsWith('user.')) return !FOREIGN_NAMES.includes(name) && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
-  return name === 'security.capability' || name === 'system.posix_acl_access' || name === 'system.posix_acl_default';
+  if (name.startsWith('user.'))
+    return !FOREIGN_NAMES.includes(name) && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
+  return (
+    name === 'security.capability' ||
+    name === 'system.posix_acl_access' ||
+    name === 'system.posix_acl_default'
+  );
 }

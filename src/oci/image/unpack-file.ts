@@ -27,7 +27,9 @@ export class FileStream {
   async write(chunk: Uint8Array): Promise<void> {
     this.#open();
     if (this.#bytes + chunk.length > this.#limits.layerBytes) {
-      fail('exhausted', `write ${this.#path}: it has more than ${this.#limits.layerBytes} bytes`, { retryable: false });
+      fail('exhausted', `write ${this.#path}: it has more than ${this.#limits.layerBytes} bytes`, {
+        retryable: false,
+      });
     }
     this.#hash.update(chunk);
     this.#sink.data(chunk, this.#bytes);
@@ -38,7 +40,8 @@ export class FileStream {
   async end(): Promise<StreamResult> {
     this.#open();
     this.#sink.finish();
-    const blob = parseDigest(`sha256:${this.#hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+    const blob =
+      parseDigest(`sha256:${this.#hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
     return { diffId: fileLayerId(this.#path, blob), tarBytes: this.#bytes };
   }
 

@@ -27,12 +27,14 @@ const OPAQUE = '.wh..wh..opq';
  */
 export function plainPath(name: ByteString): LayerPath {
   if (name.includes('\0')) refuseTar(`the name ${shown(name)} holds a NUL byte`);
-  if (name.length > unpackLimits.pathBytes) refuseTar(`the name ${shown(name)} has more than ${unpackLimits.pathBytes} bytes`);
+  if (name.length > unpackLimits.pathBytes)
+    refuseTar(`the name ${shown(name)} has more than ${unpackLimits.pathBytes} bytes`);
   const parts: ByteString[] = [];
   for (const part of name.split('/')) {
     if (part === '' || part === '.') continue;
     if (part === '..') refuseTar(`the name ${shown(name)} holds ..`);
-    if (part.length > unpackLimits.nameBytes) refuseTar(`a part of ${shown(name)} has more than ${unpackLimits.nameBytes} bytes`);
+    if (part.length > unpackLimits.nameBytes)
+      refuseTar(`a part of ${shown(name)} has more than ${unpackLimits.nameBytes} bytes`);
     parts.push(part);
   }
   return parts.join('/');
@@ -41,7 +43,9 @@ export function plainPath(name: ByteString): LayerPath {
 /** Parent and last component; the parent of a name in the root is empty. */
 export function splitPath(path: LayerPath): { readonly parent: LayerPath; readonly name: ByteString } {
   const slash = path.lastIndexOf('/');
-  return slash < 0 ? { parent: '', name: path } : { parent: path.slice(0, slash), name: path.slice(slash + 1) };
+  return slash < 0
+    ? { parent: '', name: path }
+    : { parent: path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
 /** Tells where an entry with this name goes; throws on names that mean nothing good. */
@@ -64,6 +68,7 @@ export function placeOf(entryName: ByteString): Place {
 
 function hiddenName(name: ByteString, entryName: ByteString): ByteString {
   const hidden = name.slice(WHITEOUT.length);
-  if (hidden === '' || hidden === '.' || hidden === '..') refuseTar(`the whiteout ${shown(entryName)} names nothing that can be hidden`);
+  if (hidden === '' || hidden === '.' || hidden === '..')
+    refuseTar(`the whiteout ${shown(entryName)} names nothing that can be hidden`);
   return hidden;
 }

@@ -6,7 +6,18 @@ import { codeOf } from '../../host/errno.ts';
 import type { ByteString } from './tar-header.ts';
 import { refuseTar, shown } from './tar-header.ts';
 import type { LayerPath } from './unpack-path.ts';
-import { chmodAt, chownAt, isWhiteout, mkdirAt, openDirectoryAt, openInRoot, readLinkAt, setXattrAt, statAt, unlinkAt } from './unpack-sys.ts';
+import {
+  chmodAt,
+  chownAt,
+  isWhiteout,
+  mkdirAt,
+  openDirectoryAt,
+  openInRoot,
+  readLinkAt,
+  setXattrAt,
+  statAt,
+  unlinkAt,
+} from './unpack-sys.ts';
 
 /** overlayfs: lower directories of this name are not merged in (Documentation/filesystems/overlayfs.rst). */
 export const OPAQUE_XATTR = 'trusted.overlay.opaque';
@@ -61,7 +72,8 @@ export class LayerRoot {
     } catch (error) {
       const code = codeOf(error);
       // a symlink on the way may lead to a name that no file can have
-      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG') return undefined;
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG')
+        return undefined;
       throw error;
     }
   }
@@ -92,7 +104,11 @@ export class LayerRoot {
   keepPath(path: LayerPath): void {
     this.#keptChars += path.length;
     if (this.#keptChars > unpackLimits.directoryChars) {
-      fail('exhausted', `the paths of directories and whiteouts have more than ${unpackLimits.directoryChars} bytes`, { retryable: false });
+      fail(
+        'exhausted',
+        `the paths of directories and whiteouts have more than ${unpackLimits.directoryChars} bytes`,
+        { retryable: false },
+      );
     }
   }
 
@@ -146,11 +162,14 @@ export class LayerRoot {
     const stats = statAt(fd, name);
     if (stats?.isDirectory() === true) return openDirectoryAt(fd, name);
     if (stats?.isSymbolicLink() === true) return this.#linked(fd, parent, name, follows);
-    if (stats !== undefined && !isWhiteout(stats)) refuseTar(`${shown(name)} is used as a directory and is none`);
+    if (stats !== undefined && !isWhiteout(stats))
+      refuseTar(`${shown(name)} is used as a directory and is none`);
     // one entry can imply 2000 directories: they count as entries do
     this.#implied += 1;
     if (this.#implied > unpackLimits.entries) {
-      fail('exhausted', `it implies more than ${unpackLimits.entries} directories that no entry describes`, { retryable: false });
+      fail('exhausted', `it implies more than ${unpackLimits.entries} directories that no entry describes`, {
+        retryable: false,
+      });
     }
     if (stats !== undefined) unlinkAt(fd, name);
     mkdirAt(fd, name, IMPLIED_MODE);
@@ -183,5 +202,7 @@ function targetBelow(parent: LayerPath, target: ByteString): LayerPath {
     if (part === '..') parts.pop();
     else if (part !== '' && part !== '.') parts.push(part);
   }
-  return parts.length === 0 ? refuseTar(`a symlink to ${shown(target)} is used as a directory`) : parts.join('/');
+  return parts.length === 0
+    ? refuseTar(`a symlink to ${shown(target)} is used as a directory`)
+    : parts.join('/');
 }

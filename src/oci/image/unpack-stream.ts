@@ -75,7 +75,8 @@ export class LayerStream {
     }
     // Node leaves out zeros behind a member and whatever comes with them in one write, and fails at them in another: the
     // same blob would be good or bad by the size of the network's packets. Go's reader, the peers', takes no such bytes.
-    if (this.#gunzip !== undefined && this.#gunzip.bytesWritten !== this.#blobBytes) refuseTar('something that is no gzip member stands behind one');
+    if (this.#gunzip !== undefined && this.#gunzip.bytesWritten !== this.#blobBytes)
+      refuseTar('something that is no gzip member stands behind one');
     this.#tar.end();
     return { diffId: `sha256:${this.#hash.digest('hex')}`, tarBytes: this.#bytes };
   }
@@ -94,7 +95,9 @@ export class LayerStream {
     } else if (compression === 'zstd') {
       this.#frames = new ZstdFrames();
       const params = { [constants.ZSTD_d_windowLogMax]: unpackLimits.zstdWindowLog };
-      this.#inflate = this.#listen(createZstdDecompress({ chunkSize: unpackLimits.inflateChunkBytes, params }));
+      this.#inflate = this.#listen(
+        createZstdDecompress({ chunkSize: unpackLimits.inflateChunkBytes, params }),
+      );
     }
     await this.#feed(head);
   }
@@ -119,7 +122,11 @@ export class LayerStream {
   #drain(inflate: Transform): void {
     // a throw in here would end the thread
     try {
-      for (let piece = inflate.read() as Buffer | null; piece !== null && this.#error === undefined; piece = inflate.read() as Buffer | null) {
+      for (
+        let piece = inflate.read() as Buffer | null;
+        piece !== null && this.#error === undefined;
+        piece = inflate.read() as Buffer | null
+      ) {
         this.#consume(piece);
       }
     } catch (error) {

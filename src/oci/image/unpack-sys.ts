@@ -4,7 +4,15 @@
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_WRONLY } from '../../host/ffi-constants.ts';
+import {
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+} from '../../host/ffi-constants.ts';
 import * as at from '../../host/files-at.ts';
 import type { ByteString } from './tar-header.ts';
 
@@ -127,8 +135,10 @@ export function isWhiteout(stats: Stats): boolean {
 
 /** Entries of an open directory, unsorted. */
 export function listDirectory(fd: number): { readonly name: ByteString; readonly isDirectory: boolean }[] {
-  return readdirSync(Buffer.from(`/proc/self/fd/${fd}`), { withFileTypes: true, encoding: 'buffer' }).map((entry) => ({
-    name: entry.name.toString('latin1'),
-    isDirectory: entry.isDirectory(),
-  }));
+  return readdirSync(Buffer.from(`/proc/self/fd/${fd}`), { withFileTypes: true, encoding: 'buffer' }).map(
+    (entry) => ({
+      name: entry.name.toString('latin1'),
+      isDirectory: entry.isDirectory(),
+    }),
+  );
 }

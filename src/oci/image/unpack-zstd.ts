@@ -96,7 +96,9 @@ export class ZstdFrames {
     // empty ones of nine bytes are as many writes to the decoder as large ones
     this.#frames += 1;
     if (this.#frames > unpackLimits.zstdFrames) {
-      fail('exhausted', `decompress: the zstd stream has more than ${unpackLimits.zstdFrames} frames`, { retryable: false });
+      fail('exhausted', `decompress: the zstd stream has more than ${unpackLimits.zstdFrames} frames`, {
+        retryable: false,
+      });
     }
     if (magic === MAGIC) this.#want('descriptor', 1);
     else if ((magic & SKIPPABLE_MASK) >>> 0 === SKIPPABLE) this.#want('skipSize', 4);

@@ -16,14 +16,23 @@ export async function parseYaml(bytes: Uint8Array, what: string): Promise<Fields
   } catch {
     return fail('outside', `${what}: not UTF-8`);
   }
-  const document = parse(text, { intAsBigInt: true, uniqueKeys: true, schema: 'core', logLevel: 'silent', prettyErrors: true });
+  const document = parse(text, {
+    intAsBigInt: true,
+    uniqueKeys: true,
+    schema: 'core',
+    logLevel: 'silent',
+    prettyErrors: true,
+  });
   const [problem] = document.errors;
   if (problem !== undefined) fail('outside', `${what}: not acceptable YAML: ${reasonIn(problem.message)}`);
   let value: unknown;
   try {
     value = document.toJS({ mapAsMap: true, maxAliasCount: nodeFileLimits.yamlAliases });
   } catch (error) {
-    return fail('outside', `${what}: not acceptable YAML: ${reasonIn(error instanceof Error ? error.message : String(error))}`);
+    return fail(
+      'outside',
+      `${what}: not acceptable YAML: ${reasonIn(error instanceof Error ? error.message : String(error))}`,
+    );
   }
   if (value === null) return new Fields(what, '', new Map());
   if (!(value instanceof Map)) return fail('outside', `${what}: the document is not an object`);

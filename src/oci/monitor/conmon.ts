@@ -58,7 +58,13 @@ export function createArgv(command: CreateCommand): string[] {
     command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,
     ...(command.logBytesMax === undefined ? [] : ['--log-size-max', String(command.logBytesMax)]),
     ...(command.noPivot === true ? ['--no-pivot'] : []),
-    ...(command.restore === undefined ? [] : ['--restore', command.restore.images, ...command.restore.options.flatMap((option) => ['--runtime-opt', option])]),
+    ...(command.restore === undefined
+      ? []
+      : [
+          '--restore',
+          command.restore.images,
+          ...command.restore.options.flatMap((option) => ['--runtime-opt', option]),
+        ]),
     ...(command.tty ? ['-t'] : []),
     ...(command.stdin ? ['-i'] : []),
     ...(command.stdin && !command.stdinOnce ? ['--leave-stdin-open'] : []),

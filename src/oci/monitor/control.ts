@@ -44,10 +44,13 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
       const files = openFiles(monitor.pid);
       if (files.length === 0) fail('wrongState', `${attempted}: its monitor has ended`, { subject: id });
       // the new file is made beside the log and renamed over it; the directory may be reached through links
-      return files.some((file) => basename(file.path) === basename(logPath) && !before.has(keyOf(file))) ? true : undefined;
+      return files.some((file) => basename(file.path) === basename(logPath) && !before.has(keyOf(file)))
+        ? true
+        : undefined;
     },
   );
-  if (reopened === undefined) fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
+  if (reopened === undefined)
+    fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
 }
 
 /**
@@ -59,7 +62,9 @@ export async function writesTo(monitor: ProcessIdentity, logPath: string): Promi
     const inode = String((await lstat(logPath, { bigint: true })).ino);
     // the link follows a rename and tells a deletion: a file of that name and number is the one at the path, and where the kernel
     // tells no number the name has to do
-    return openFiles(monitor.pid).some((file) => (file.inode === inode || file.inode === '') && basename(file.path) === basename(logPath));
+    return openFiles(monitor.pid).some(
+      (file) => (file.inode === inode || file.inode === '') && basename(file.path) === basename(logPath),
+    );
   } catch (error) {
     if (isAbsent(error)) return false;
     throw error;
@@ -67,7 +72,11 @@ export async function writesTo(monitor: ProcessIdentity, logPath: string): Promi
 }
 
 /** Tells the monitor the size of its container's terminal; one without a terminal takes no notice. */
-export async function resizeTerminal(fifo: string, id: string, size: { readonly rows: number; readonly columns: number }): Promise<void> {
+export async function resizeTerminal(
+  fifo: string,
+  id: string,
+  size: { readonly rows: number; readonly columns: number },
+): Promise<void> {
   await writeFifo(fifo, `1 ${size.rows} ${size.columns}\n`, `resize the terminal of container ${id}`, id);
 }
 
@@ -85,7 +94,9 @@ async function writeFifo(path: string, text: string, attempted: string, id: stri
   } catch (error) {
     // no reader, no FIFO any more, or the reader went between the two calls
     const isDeaf = ['ENXIO', 'ENOENT', 'EPIPE'].includes(codeOf(error) ?? '');
-    throw isDeaf ? new FaultError(fault('wrongState', `${attempted}: its monitor does not listen`, { subject: id })) : error;
+    throw isDeaf
+      ? new FaultError(fault('wrongState', `${attempted}: its monitor does not listen`, { subject: id }))
+      : error;
   } finally {
     await fifo?.close();
   }

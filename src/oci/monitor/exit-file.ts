@@ -40,7 +40,10 @@ export async function readExitFile(path: string, clock: ClockPort): Promise<Exit
   if (latest === undefined) return undefined;
   const exitCode = parseExitCode(latest.text);
   if (exitCode !== undefined) return { exitCode, finishedAtNs: latest.mtimeNs, problem: '' };
-  const problem = latest.text === '' ? 'the exit file is empty' : `the exit file holds ${JSON.stringify(latest.text.slice(0, 32))}`;
+  const problem =
+    latest.text === ''
+      ? 'the exit file is empty'
+      : `the exit file holds ${JSON.stringify(latest.text.slice(0, 32))}`;
   return { exitCode: UNKNOWN_EXIT_CODE, finishedAtNs: latest.mtimeNs, problem };
 }
 
@@ -49,7 +52,10 @@ async function readOnce(path: string): Promise<{ text: string; mtimeNs: bigint }
     // a link or a FIFO put there by hand must neither lead elsewhere nor block
     const file = await readOwnFile(path, monitorLimits.exitFileBytes);
     if (file === undefined) return undefined;
-    return { text: file.stat.isFile() ? file.bytes.toString('latin1') : 'no regular file', mtimeNs: file.stat.mtimeNs };
+    return {
+      text: file.stat.isFile() ? file.bytes.toString('latin1') : 'no regular file',
+      mtimeNs: file.stat.mtimeNs,
+    };
   } catch (error) {
     if (codeOf(error) === 'ELOOP') return { text: 'a symbolic link', mtimeNs: 0n };
     throw error;

@@ -151,6 +151,7 @@ function letGo(fd: number, argv: readonly string[]): void {
     writeSync(fd, 'x');
   } catch (error) {
     // it has ended already; its sync pipe tells so with its end
-    if (codeOf(error) !== 'EPIPE') fail('outside', `start ${argv[0] ?? ''}: write to its start pipe: ${codeOf(error)}`);
+    if (codeOf(error) !== 'EPIPE')
+      fail('outside', `start ${argv[0] ?? ''}: write to its start pipe: ${codeOf(error)}`);
   }
 }

@@ -14,7 +14,10 @@ import { nextTurn } from '../../host/wait.ts';
 
 /** The number in a pid file; undefined when there is no file or no pid above 1 in it. */
 export async function readPidFile(path: string): Promise<number | undefined> {
-  const text = await readSmallFile(path, { usualBytes: monitorLimits.pidFileBytes, bytesMax: monitorLimits.pidFileBytes });
+  const text = await readSmallFile(path, {
+    usualBytes: monitorLimits.pidFileBytes,
+    bytesMax: monitorLimits.pidFileBytes,
+  });
   return text === undefined ? undefined : parsePid(text);
 }
 
@@ -95,7 +98,9 @@ export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set
   const found: ProcessIdentity[] = [];
   const zombies = new Set<number>();
   let isWhole = true;
-  const pids = list('/proc').filter((name) => /^\d+$/u.test(name)).map(Number);
+  const pids = list('/proc')
+    .filter((name) => /^\d+$/u.test(name))
+    .map(Number);
   for (const [index, pid] of pids.entries()) {
     if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
     const identity = identityIfMarked(pid, marks);
@@ -128,7 +133,8 @@ export function openFiles(pid: number): readonly OpenFile[] {
   for (const fd of list(`/proc/${pid}/fd`).slice(0, monitorLimits.monitorFds)) {
     try {
       const path = readlinkSync(`/proc/${pid}/fd/${fd}`);
-      if (path.startsWith('/')) files.push({ path, inode: inodeIn(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1')) });
+      if (path.startsWith('/'))
+        files.push({ path, inode: inodeIn(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1')) });
     } catch (error) {
       if (!isProcessGone(error)) throw error;
     }

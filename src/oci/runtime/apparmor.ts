@@ -51,7 +51,10 @@ export interface Apparmor {
  * Throws `invalidRequest` when the container asks for a profile that the kernel has not: the runtime would start it to
  * see it fail. The default one is loaded again when somebody has unloaded it.
  */
-export async function checkProfile(apparmor: Apparmor | undefined, { apparmorProfile: name, privileged }: ContainerSecurity): Promise<void> {
+export async function checkProfile(
+  apparmor: Apparmor | undefined,
+  { apparmorProfile: name, privileged }: ContainerSecurity,
+): Promise<void> {
   if (name === '' || privileged) return;
   if (apparmor === undefined) refuse(name, 'AppArmor is not enabled on this node');
   if (await apparmor.isLoaded(name)) return;
@@ -60,5 +63,7 @@ export async function checkProfile(apparmor: Apparmor | undefined, { apparmorPro
 }
 
 function refuse(name: string, reason: string): never {
-  return fail('invalidRequest', `use AppArmor profile ${name}: ${reason}`, { subject: 'linux.security_context.apparmor' });
+  return fail('invalidRequest', `use AppArmor profile ${name}: ${reason}`, {
+    subject: 'linux.security_context.apparmor',
+  });
 }

@@ -24,18 +24,32 @@ interface Container {
   readonly onPath: OnPath;
 }
 
-async function cdiEdits(names: readonly string[], { node, sandbox, user, onPath }: Container): Promise<readonly Edits[]> {
+async function cdiEdits(
+  names: readonly string[],
+  { node, sandbox, user, onPath }: Container,
+): Promise<readonly Edits[]> {
   const found = await node.cdi.find(names, onPath);
-  return Promise.all(found.map((edits) => resolveEdits(edits, { user, mappings: sandbox.namespaces.user, onPath })));
+  return Promise.all(
+    found.map((edits) => resolveEdits(edits, { user, mappings: sandbox.namespaces.user, onPath })),
+  );
 }
 
 /** The document with further CDI devices, which plugins ask for. Throws for what can't be had. */
-export async function withCdiDevices(document: OciSpec, names: readonly string[], container: Container): Promise<OciSpec> {
+export async function withCdiDevices(
+  document: OciSpec,
+  names: readonly string[],
+  container: Container,
+): Promise<OciSpec> {
   return (await cdiEdits(names, container)).reduce(applyEdits, document);
 }
 
 /** A function that puts them in. Throws for what can't be had before anything is made for the container. */
-export async function nodeEdits(node: NodeEdits, input: BundleInput, user: ResolvedUser, onPath: OnPath): Promise<(document: OciSpec) => Promise<OciSpec>> {
+export async function nodeEdits(
+  node: NodeEdits,
+  input: BundleInput,
+  user: ResolvedUser,
+  onPath: OnPath,
+): Promise<(document: OciSpec) => Promise<OciSpec>> {
   const { spec, sandbox } = input;
   const cdi = await cdiEdits(spec.cdiDevices ?? [], { node, sandbox, user, onPath });
   return async (document) => {

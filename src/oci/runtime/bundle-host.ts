@@ -49,11 +49,16 @@ export async function probeSpecHost({ rlimits: wishes, log }: ProbeWishes): Prom
 }
 
 function kernelArch(arch: string): KernelArch {
-  return arch === 'x64' || arch === 'arm64' ? arch : fail('unsupported', `run on ${arch}: only x64 and arm64 are known`, { subject: arch });
+  return arch === 'x64' || arch === 'arm64'
+    ? arch
+    : fail('unsupported', `run on ${arch}: only x64 and arm64 are known`, { subject: arch });
 }
 
 function fieldOf(status: string, name: string): string {
-  return new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'mu').exec(status)?.[1] ?? fail('outside', `read ${name} of /proc/self/status: not there`, { subject: name });
+  return (
+    new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'mu').exec(status)?.[1] ??
+    fail('outside', `read ${name} of /proc/self/status: not there`, { subject: name })
+  );
 }
 
 /** The hard limit in /proc/PID/limits; `unlimited` is the kernel's highest, fs.nr_open's default. */
@@ -64,7 +69,8 @@ export function hardOpenFiles(limits: string): number {
 
 /** The mount of a v1 controller. */
 function v1Mount(controller: string, mounts: readonly MountInfo[]): string | undefined {
-  return mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions.includes(controller))?.mountPoint;
+  return mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions.includes(controller))
+    ?.mountPoint;
 }
 
 async function hasMemoryAndSwap(mounts: readonly MountInfo[]): Promise<boolean> {
@@ -80,7 +86,10 @@ async function hasHugetlb(version: 1 | 2, mounts: readonly MountInfo[]): Promise
 
 /** In the form of the cgroup files: `hugepages-2048kB` is 2MB, `hugepages-1048576kB` 1GB, `hugepages-64kB` 64KB. */
 async function pageSizes(): Promise<readonly string[]> {
-  return (await namesOf(HUGEPAGES)).map(pageSizeOf).filter((size) => size !== undefined).sort();
+  return (await namesOf(HUGEPAGES))
+    .map(pageSizeOf)
+    .filter((size) => size !== undefined)
+    .sort();
 }
 
 /** The kernel's short form of a directory name in /sys/kernel/mm/hugepages (mm/hugetlb_cgroup.c, mem_fmt). */

@@ -13,13 +13,17 @@ const FREE_TYPE = 'spc_t';
 export async function checkLabels(labels: SelinuxLabels | undefined): Promise<void> {
   for (const label of labels === undefined ? [] : [labels.process, labels.mount]) {
     if (await isValidLabel(label)) continue;
-    fail('invalidRequest', `use SELinux label ${label}: the policy of this machine has no such label`, { subject: 'linux.security_context.selinux_options' });
+    fail('invalidRequest', `use SELinux label ${label}: the policy of this machine has no such label`, {
+      subject: 'linux.security_context.selinux_options',
+    });
   }
 }
 
 /** What labels a volume for this container; undefined where nothing is to be labelled. */
 export function relabelOf(
-  { selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>, mounts: readonly MountInfo[], fx: EffectContext,
+  { selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>,
+  mounts: readonly MountInfo[],
+  fx: EffectContext,
 ): ((path: string) => Promise<void>) | undefined {
   if (labels === undefined || labels.process.split(':')[2] === FREE_TYPE) return undefined;
   return (path) => relabel(path, labels.mount, fx.signal, mountOver(path, mounts)?.mountPoint ?? '/');

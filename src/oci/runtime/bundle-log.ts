@@ -13,21 +13,31 @@ export function effectiveLogPath(logDirectory: string, logPath: string): string 
   check(logDirectory, 'log_directory');
   check(logPath, 'log_path');
   if (!posix.isAbsolute(logDirectory)) {
-    fail('invalidRequest', `log to directory ${logDirectory}: it is not absolute`, { subject: 'log_directory' });
+    fail('invalidRequest', `log to directory ${logDirectory}: it is not absolute`, {
+      subject: 'log_directory',
+    });
   }
   if (posix.isAbsolute(logPath) || logPath.endsWith('/')) {
-    fail('invalidRequest', `log to ${logPath}: it must be a file's name relative to log_directory`, { subject: 'log_path' });
+    fail('invalidRequest', `log to ${logPath}: it must be a file's name relative to log_directory`, {
+      subject: 'log_path',
+    });
   }
   const path = posix.join(logDirectory, logPath);
   if (Buffer.byteLength(path) >= specLimits.pathBytes) {
-    fail('invalidRequest', `log to a path of ${Buffer.byteLength(path)} bytes: at most ${specLimits.pathBytes - 1}`, { subject: 'log_path' });
+    fail(
+      'invalidRequest',
+      `log to a path of ${Buffer.byteLength(path)} bytes: at most ${specLimits.pathBytes - 1}`,
+      { subject: 'log_path' },
+    );
   }
   return path;
 }
 
 function check(path: string, field: string): void {
   if (path.includes('\0') || path.split('/').some((part) => part === '..' || part === '.')) {
-    fail('invalidRequest', `log to ${JSON.stringify(path)}: it must not contain NUL, . or ..`, { subject: field });
+    fail('invalidRequest', `log to ${JSON.stringify(path)}: it must not contain NUL, . or ..`, {
+      subject: field,
+    });
   }
 }
 
@@ -47,7 +57,9 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
       if (codeOf(error) !== 'EEXIST') throw error;
     });
     if (!(await lstat(at)).isDirectory()) {
-      fail('invalidRequest', `log to ${path}: ${at} is not a directory but a link or a file`, { subject: 'log_path' });
+      fail('invalidRequest', `log to ${path}: ${at} is not a directory but a link or a file`, {
+        subject: 'log_path',
+      });
     }
   }
   const found = await missingAs(lstat(posix.join(at, name ?? '')), undefined);
@@ -64,7 +76,11 @@ const LOG_MODE = 0o640;
 
 /** Makes the log, empty, for the monitor to append to; what is there already stays as it is. */
 export async function makeLog(path: string): Promise<void> {
-  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, LOG_MODE).catch((error: unknown) => {
+  const file = await open(
+    path,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+    LOG_MODE,
+  ).catch((error: unknown) => {
     if (codeOf(error) === 'EEXIST') return undefined;
     throw error;
   });

@@ -17,7 +17,14 @@ import { containerPath, sourceName } from './spec/mounts.ts';
  * Missing sources that are files wherever they exist: a directory made in their place would break the host (CRI-O's
  * absent_mount_sources_to_reject has the same first entry).
  */
-const NEVER_MADE: ReadonlySet<string> = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf', '/etc/passwd', '/etc/group', '/etc/shadow']);
+const NEVER_MADE: ReadonlySet<string> = new Set([
+  '/etc/hostname',
+  '/etc/hosts',
+  '/etc/resolv.conf',
+  '/etc/passwd',
+  '/etc/group',
+  '/etc/shadow',
+]);
 
 /** Runs a call on a host path with a bound, by the mount point that the path lies on. */
 export type OnPath = <T>(path: string, attempted: string, work: () => Promise<T>) => Promise<T>;
@@ -25,17 +32,26 @@ export type OnPath = <T>(path: string, attempted: string, work: () => Promise<T>
 /** What can be said of the mounts without touching the disk. Throws `invalidRequest` with the field's name. */
 export function checkMounts(mounts: readonly Mount[]): void {
   if (mounts.length > specLimits.mounts) {
-    fail('invalidRequest', `use ${mounts.length} mounts: at most ${specLimits.mounts} are allowed`, { subject: 'mounts' });
+    fail('invalidRequest', `use ${mounts.length} mounts: at most ${specLimits.mounts} are allowed`, {
+      subject: 'mounts',
+    });
   }
   for (const mount of mounts) {
     containerPath(mount);
     const { hostPath, image } = mount;
     if (image !== undefined) continue;
-    const isUsable = posix.isAbsolute(hostPath) && !hostPath.includes('\0') && Buffer.byteLength(hostPath) < specLimits.pathBytes;
+    const isUsable =
+      posix.isAbsolute(hostPath) &&
+      !hostPath.includes('\0') &&
+      Buffer.byteLength(hostPath) < specLimits.pathBytes;
     if (!isUsable) {
-      fail('invalidRequest', `mount ${JSON.stringify(hostPath)} at ${mount.containerPath}: the source is not an absolute path`, {
-        subject: 'mounts.host_path',
-      });
+      fail(
+        'invalidRequest',
+        `mount ${JSON.stringify(hostPath)} at ${mount.containerPath}: the source is not an absolute path`,
+        {
+          subject: 'mounts.host_path',
+        },
+      );
     }
   }
 }
@@ -52,7 +68,10 @@ export interface MountPlace {
 }
 
 /** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
-export async function resolveMounts(mounts: readonly Mount[], place: MountPlace): Promise<readonly ResolvedMount[]> {
+export async function resolveMounts(
+  mounts: readonly Mount[],
+  place: MountPlace,
+): Promise<readonly ResolvedMount[]> {
   const { onPath, mountInfo } = place;
   const resolved: ResolvedMount[] = [];
   for (const mount of mounts) {
@@ -75,10 +94,19 @@ function isAbove(path: string, below: string): boolean {
 }
 
 /** All of the image, or what lies at the sub-path in it: links of the image are followed within it and never out (S45). */
-async function inImage({ id, subPath }: ImageVolume, { imageVolume }: MountPlace, attempted: string): Promise<string> {
+async function inImage(
+  { id, subPath }: ImageVolume,
+  { imageVolume }: MountPlace,
+  attempted: string,
+): Promise<string> {
   const root = imageVolume(id);
   if (subPath === '') return root;
-  return (await resolveInRoot(root, subPath)) ?? fail('invalidRequest', `${attempted}: image_sub_path ${subPath} is not in the image`, { subject: 'mounts.image' });
+  return (
+    (await resolveInRoot(root, subPath)) ??
+    fail('invalidRequest', `${attempted}: image_sub_path ${subPath} is not in the image`, {
+      subject: 'mounts.image',
+    })
+  );
 }
 
 async function sourceOf(hostPath: string, attempted: string): Promise<string> {
@@ -88,9 +116,13 @@ async function sourceOf(hostPath: string, attempted: string): Promise<string> {
     if (codeOf(error) !== 'ENOENT') return refuse(attempted, error);
   }
   if (NEVER_MADE.has(posix.normalize(hostPath))) {
-    fail('invalidRequest', `${attempted}: the source is not there, and a directory in its place would break the host`, {
-      subject: 'mounts.host_path',
-    });
+    fail(
+      'invalidRequest',
+      `${attempted}: the source is not there, and a directory in its place would break the host`,
+      {
+        subject: 'mounts.host_path',
+      },
+    );
   }
   try {
     await makeDirectories(hostPath, 0o755);
@@ -104,25 +136,40 @@ async function sourceOf(hostPath: string, attempted: string): Promise<string> {
 function refuse(attempted: string, error: unknown): never {
   const code = codeOf(error);
   if (code !== undefined && ['ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EEXIST', 'ENOENT'].includes(code)) {
-    fail('invalidRequest', `${attempted}: the source cannot be used: ${code}`, { subject: 'mounts.host_path' });
+    fail('invalidRequest', `${attempted}: the source cannot be used: ${code}`, {
+      subject: 'mounts.host_path',
+    });
   }
   throw error;
 }
 
 /** Propagation that the source's mount cannot give would be lost in silence (mount_namespaces(7)). */
-function checkPropagation(mount: Mount, source: string, mountInfo: readonly MountInfo[], attempted: string): void {
+function checkPropagation(
+  mount: Mount,
+  source: string,
+  mountInfo: readonly MountInfo[],
+  attempted: string,
+): void {
   if (mount.propagation === 'private') return;
   const over = mountOver(source, mountInfo);
   const isShared = over?.sharedGroup !== undefined;
   const isSlave = over?.masterGroup !== undefined;
   if (mount.propagation === 'bidirectional' && !isShared) {
-    fail('invalidRequest', `${attempted} with bidirectional propagation: ${over?.mountPoint ?? source} is not a shared mount`, {
-      subject: 'mounts.propagation',
-    });
+    fail(
+      'invalidRequest',
+      `${attempted} with bidirectional propagation: ${over?.mountPoint ?? source} is not a shared mount`,
+      {
+        subject: 'mounts.propagation',
+      },
+    );
   }
   if (mount.propagation === 'hostToContainer' && !isShared && !isSlave) {
-    fail('invalidRequest', `${attempted} with propagation from the host: ${over?.mountPoint ?? source} is neither shared nor slave`, {
-      subject: 'mounts.propagation',
-    });
+    fail(
+      'invalidRequest',
+      `${attempted} with propagation from the host: ${over?.mountPoint ?? source} is neither shared nor slave`,
+      {
+        subject: 'mounts.propagation',
+      },
+    );
   }
 }

@@ -22,10 +22,15 @@ const OURS = ['/dev', '/proc', '/sys'];
  * Throws `invalidRequest` for a source of another kind than what the image has at the place; runtimes say so in words
  * of the kernel. A place that the image does not have is made by the runtime, and one in another mount is not looked at.
  */
-export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount[], onPath: OnPath): Promise<void> {
+export async function checkPlaces(
+  rootfs: string,
+  mounts: readonly ResolvedMount[],
+  onPath: OnPath,
+): Promise<void> {
   await checkOurs(rootfs);
   const places = mounts.map(({ mount }) => containerPath(mount));
-  const isCovered = (place: string): boolean => [...OURS, ...places].some((other) => place.startsWith(`${other}/`));
+  const isCovered = (place: string): boolean =>
+    [...OURS, ...places].some((other) => place.startsWith(`${other}/`));
   await Promise.all(
     mounts.map(async ({ mount, source }, at) => {
       const place = places[at] ?? '';
@@ -36,7 +41,9 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
       const given = await onPath(source, attempted, async () => (await stat(source)).isDirectory());
       if (given === found) return;
       const [is, on] = given ? ['a directory', 'a file'] : ['no directory', 'a directory'];
-      fail('invalidRequest', `${attempted}: the source is ${is}, but the image has ${on} there`, { subject: 'mounts.container_path' });
+      fail('invalidRequest', `${attempted}: the source is ${is}, but the image has ${on} there`, {
+        subject: 'mounts.container_path',
+      });
     }),
   );
 }
@@ -48,7 +55,10 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
 async function checkOurs(rootfs: string): Promise<void> {
   for (const place of OURS) {
     const found = await missingAs(lstat(posix.join(rootfs, place)), undefined);
-    if (found !== undefined && !found.isDirectory()) fail('invalidRequest', `mount ${place}: the image has a link or a file in its place`, { subject: 'image' });
+    if (found !== undefined && !found.isDirectory())
+      fail('invalidRequest', `mount ${place}: the image has a link or a file in its place`, {
+        subject: 'image',
+      });
   }
 }
 
@@ -56,24 +66,45 @@ async function checkOurs(rootfs: string): Promise<void> {
  * An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20).
  * Where the request mounts something it is the runtime's to make the place: that may be a file.
  */
-export async function makeVolumes(rootfs: string, volumes: readonly string[], mounts: readonly ResolvedMount[], owner: Owner | undefined): Promise<void> {
+export async function makeVolumes(
+  rootfs: string,
+  volumes: readonly string[],
+  mounts: readonly ResolvedMount[],
+  owner: Owner | undefined,
+): Promise<void> {
   const taken = new Set(mounts.map(({ mount }) => containerPath(mount)));
   for (const volume of volumes) {
     if (taken.has(posix.join('/', volume, '.'))) continue;
-    await makeInImage(rootfs, volume, owner, { attempted: `make volume ${volume} of the image`, subject: 'image' });
+    await makeInImage(rootfs, volume, owner, {
+      attempted: `make volume ${volume} of the image`,
+      subject: 'image',
+    });
   }
 }
 
 /** The working directory, within the root whatever links the image has (S55): the runtime would make it only after the mounts. */
-export async function makeWorkingDirectory(rootfs: string, cwd: string, owner: Owner | undefined): Promise<void> {
+export async function makeWorkingDirectory(
+  rootfs: string,
+  cwd: string,
+  owner: Owner | undefined,
+): Promise<void> {
   await makeInImage(rootfs, cwd, owner, { attempted: `use working_dir ${cwd}`, subject: 'working_dir' });
 }
 
-async function makeInImage(rootfs: string, path: string, owner: Owner | undefined, { attempted, subject }: { readonly attempted: string; readonly subject: string }): Promise<void> {
+async function makeInImage(
+  rootfs: string,
+  path: string,
+  owner: Owner | undefined,
+  { attempted, subject }: { readonly attempted: string; readonly subject: string },
+): Promise<void> {
   await mkdirInRoot(rootfs, path, 0o755, owner).catch((error: unknown) => {
     const code = codeOf(error);
     if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
-    fail('invalidRequest', `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a link that leads to itself'} in its place`, { subject });
+    fail(
+      'invalidRequest',
+      `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a link that leads to itself'} in its place`,
+      { subject },
+    );
   });
 }
 

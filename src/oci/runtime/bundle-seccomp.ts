@@ -15,21 +15,45 @@ interface HostOption {
 
 /** The profile in a file: the request's own, or the one that RuntimeDefault stands for with this handler. */
 export async function localSeccomp(
-  options: HostOption, input: BundleInput, handler: SpecHandler, onPath: OnPath,
+  options: HostOption,
+  input: BundleInput,
+  handler: SpecHandler,
+  onPath: OnPath,
 ): Promise<OciSeccomp | undefined> {
   const { seccomp, privileged, capabilities } = input.spec.security;
-  const path = seccomp.type === 'localhost' ? seccomp.path : seccomp.type === 'runtimeDefault' ? (handler.seccompProfile ?? '') : '';
+  const path =
+    seccomp.type === 'localhost'
+      ? seccomp.path
+      : seccomp.type === 'runtimeDefault'
+        ? (handler.seccompProfile ?? '')
+        : '';
   if (privileged || (path === '' && seccomp.type !== 'localhost')) return undefined;
   const { bounding } = resolveCapabilities(capabilities, options.host.boundingCapabilities, privileged);
   return readSeccomp(options, path, bounding, onPath);
 }
 
 /** Throws `invalidRequest` for a file that is not there or is not a profile. */
-export async function readSeccomp({ host }: HostOption, path: string, capabilities: readonly string[], onPath: OnPath): Promise<OciSeccomp> {
+export async function readSeccomp(
+  { host }: HostOption,
+  path: string,
+  capabilities: readonly string[],
+  onPath: OnPath,
+): Promise<OciSeccomp> {
   if (!path.startsWith('/') || path.includes('\0')) {
-    fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, { subject: 'seccomp.localhost_ref' });
+    fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, {
+      subject: 'seccomp.localhost_ref',
+    });
   }
-  const bytes = await onPath(path, `read seccomp profile ${path}`, () => readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }));
-  if (bytes === undefined) fail('invalidRequest', `read seccomp profile ${path}: it is not there`, { subject: 'seccomp.localhost_ref' });
-  return parseSeccompProfile(bytes, path, { arch: host.arch, kernelRelease: host.kernelRelease, capabilities });
+  const bytes = await onPath(path, `read seccomp profile ${path}`, () =>
+    readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }),
+  );
+  if (bytes === undefined)
+    fail('invalidRequest', `read seccomp profile ${path}: it is not there`, {
+      subject: 'seccomp.localhost_ref',
+    });
+  return parseSeccompProfile(bytes, path, {
+    arch: host.arch,
+    kernelRelease: host.kernelRelease,
+    capabilities,
+  });
 }

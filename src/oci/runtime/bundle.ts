@@ -52,7 +52,11 @@ export type AdjustDocument = (
   document: OciSpec,
   limitsOf: (limits: Resources) => OciLimits,
   fx: EffectContext,
-) => Promise<{ readonly document: OciSpec; readonly limits: Resources | undefined; readonly cdiDevices: readonly string[] }>;
+) => Promise<{
+  readonly document: OciSpec;
+  readonly limits: Resources | undefined;
+  readonly cdiDevices: readonly string[];
+}>;
 
 export interface BundleWriterOptions {
   readonly layout: Layout;
@@ -89,7 +93,11 @@ export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
   };
 }
 
-async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
+async function writeBundle(
+  options: BundleWriterOptions,
+  input: BundleInput,
+  fx: EffectContext,
+): Promise<EffectiveContainer> {
   const { layout } = options;
   // nodes get their names from DHCP and cloud-init, which may come after us
   const host = { ...options.host, hostname: hostname() };
@@ -128,19 +136,36 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
   // the whole path: what is mounted below the directory may hang as well
-  if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath).then(() => makeLog(logPath)));
+  if (logPath !== '')
+    await onPath(logPath, `log to ${logPath}`, () =>
+      prepareLog(logDirectory, logPath).then(() => makeLog(logPath)),
+    );
   await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
   await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
   // as CRI-O and Docker have it: mount(8), df(1) and their kin of old look there
   await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
-  for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
+  for (const condition of resourceConditions(spec.resources, host))
+    options.log.warn({ container: input.id }, condition);
   return effective(user, stopSignal, logPath, limits);
 }
 
 /** What the document is made of before anything is looked up: sources of mounts are the request's own paths. */
-function requested({ id, sandboxId, spec, sandbox, image }: BundleInput): Pick<SpecInput, 'id' | 'sandboxId' | 'spec' | 'sandbox' | 'image' | 'mounts'> {
-  return { id, sandboxId, spec, sandbox, image, mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })) };
+function requested({
+  id,
+  sandboxId,
+  spec,
+  sandbox,
+  image,
+}: BundleInput): Pick<SpecInput, 'id' | 'sandboxId' | 'spec' | 'sandbox' | 'image' | 'mounts'> {
+  return {
+    id,
+    sandboxId,
+    spec,
+    sandbox,
+    image,
+    mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
+  };
 }
 
 /** How host paths are reached. */
@@ -150,23 +175,47 @@ interface HostPaths {
 }
 
 function devicesOf(
-  options: BundleWriterOptions, { spec }: BundleInput, handler: SpecHandler, { onPath, mountInfo }: HostPaths,
+  options: BundleWriterOptions,
+  { spec }: BundleInput,
+  handler: SpecHandler,
+  { onPath, mountInfo }: HostPaths,
 ): ReturnType<typeof resolveDevices> {
   const { privileged, user } = spec.security;
   return resolveDevices(spec.devices, privileged && handler.privilegedWithoutHostDevices !== true, {
-    onPath, remote: remoteMounts(mountInfo), owner: deviceOwner(options, user),
+    onPath,
+    remote: remoteMounts(mountInfo),
+    owner: deviceOwner(options, user),
   });
 }
 
-function mountSources(layout: Layout, { id, spec }: BundleInput, fx: EffectContext, { onPath, mountInfo }: HostPaths): ReturnType<typeof resolveMounts> {
+function mountSources(
+  layout: Layout,
+  { id, spec }: BundleInput,
+  fx: EffectContext,
+  { onPath, mountInfo }: HostPaths,
+): ReturnType<typeof resolveMounts> {
   return resolveMounts(spec.mounts, {
-    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, mountInfo, fx),
+    onPath,
+    mountInfo,
+    ours: layout.rootfsesDir,
+    relabel: relabelOf(spec, mountInfo, fx),
     imageVolume: (image) => layout.imageVolume(id, image),
   });
 }
 
-function effective(user: ResolvedUser, stopSignal: string, logPath: string, limits: Resources | undefined): EffectiveContainer {
-  const container = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+function effective(
+  user: ResolvedUser,
+  stopSignal: string,
+  logPath: string,
+  limits: Resources | undefined,
+): EffectiveContainer {
+  const container = {
+    uid: user.uid,
+    gid: user.gid,
+    supplementalGroups: user.additionalGids,
+    stopSignal,
+    logPath,
+  };
   return limits === undefined ? container : { ...container, limits };
 }
 
@@ -178,8 +227,17 @@ async function adjusted(
   fx: EffectContext,
 ): Promise<{ readonly document: OciSpec; readonly limits: Resources | undefined }> {
   if (adjust === undefined) return { document: planned, limits: undefined };
-  const { document, limits, cdiDevices } = await adjust(input, planned, (wanted) => limitsOf(wanted, host), fx);
-  return { document: cdiDevices.length === 0 ? document : await withCdiDevices(document, cdiDevices, { ...input, node }), limits };
+  const { document, limits, cdiDevices } = await adjust(
+    input,
+    planned,
+    (wanted) => limitsOf(wanted, host),
+    fx,
+  );
+  return {
+    document:
+      cdiDevices.length === 0 ? document : await withCdiDevices(document, cdiDevices, { ...input, node }),
+    limits,
+  };
 }
 
 async function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): Promise<SpecPaths> {
@@ -204,7 +262,9 @@ function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): Spe
 }
 
 /** The pod's root by the host's numbers; undefined where it is the host's own. */
-function rootOf({ namespaces: { user } }: SandboxSpec): { readonly uid: number; readonly gid: number } | undefined {
+function rootOf({
+  namespaces: { user },
+}: SandboxSpec): { readonly uid: number; readonly gid: number } | undefined {
   return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
 }
 
@@ -212,9 +272,12 @@ function rootOf({ namespaces: { user } }: SandboxSpec): { readonly uid: number; 
 function pidNamespacePath(process: ProcessIdentity | undefined): string | undefined {
   if (process === undefined) return undefined;
   const isThere =
-    process.bootId === bootId() && processExists({ pid: process.pid, startTicks: Number(process.startTicks) });
+    process.bootId === bootId() &&
+    processExists({ pid: process.pid, startTicks: Number(process.startTicks) });
   if (!isThere) {
-    fail('wrongState', `join the PID namespace of process ${process.pid}: it has ended`, { subject: String(process.pid) });
+    fail('wrongState', `join the PID namespace of process ${process.pid}: it has ended`, {
+      subject: String(process.pid),
+    });
   }
   return `/proc/${process.pid}/ns/pid`;
 }
@@ -224,17 +287,27 @@ function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
   if (spec.stopSignal !== '') {
     const asked = signalNumber(spec.stopSignal);
     const name = asked === undefined ? undefined : signalName(asked);
-    return name ?? fail('invalidRequest', `use stop signal ${spec.stopSignal}: no such signal`, { subject: 'stop_signal' });
+    return (
+      name ??
+      fail('invalidRequest', `use stop signal ${spec.stopSignal}: no such signal`, { subject: 'stop_signal' })
+    );
   }
   if (image.stopSignal === '') return 'SIGTERM';
   const number = signalNumber(image.stopSignal);
   const name = number === undefined ? undefined : signalName(number);
-  if (name === undefined) log.warn({ container: id, stopSignal: image.stopSignal }, "the image's stop signal is unknown, SIGTERM is used");
+  if (name === undefined)
+    log.warn(
+      { container: id, stopSignal: image.stopSignal },
+      "the image's stop signal is unknown, SIGTERM is used",
+    );
   return name ?? 'SIGTERM';
 }
 
 /** Both peers' setting of the same name: a device for a process that is not root, which could not open the host's. */
-function deviceOwner({ ownDevices }: BundleWriterOptions, { runAsUser: uid, runAsGroup: gid }: UserChoice): DevicePlace['owner'] {
+function deviceOwner(
+  { ownDevices }: BundleWriterOptions,
+  { runAsUser: uid, runAsGroup: gid }: UserChoice,
+): DevicePlace['owner'] {
   if (ownDevices !== true) return {};
   return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
@@ -257,14 +330,27 @@ async function writeConfig(parentDir: string, bundleDir: string, document: OciSp
   await writeWhole(join(bundleDir, 'config.json'), encodeSpec(document), 0o600);
 }
 
-async function writePauseBundle(options: BundleWriterOptions, input: PauseInput, fx: EffectContext): Promise<void> {
+async function writePauseBundle(
+  options: BundleWriterOptions,
+  input: PauseInput,
+  fx: EffectContext,
+): Promise<void> {
   const { layout, host } = options;
   fx.note({ on: 'the bundle of the pause process' });
   const handler = options.handlerFeatures(input.sandbox.runtime?.name ?? input.sandbox.handler);
   const { seccomp, privileged } = input.sandbox;
   const isOwn = seccomp.type === 'localhost' && !privileged;
-  const profile = isOwn ? await readSeccomp(options, seccomp.path, [], pathCaller(options.clock, fx, await readMountInfo())) : undefined;
-  const document = pauseSpec({ ...input, host, handler, seccomp: profile, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
+  const profile = isOwn
+    ? await readSeccomp(options, seccomp.path, [], pathCaller(options.clock, fx, await readMountInfo()))
+    : undefined;
+  const document = pauseSpec({
+    ...input,
+    host,
+    handler,
+    seccomp: profile,
+    rootfs: layout.pauseRootfs,
+    pins: pinsOf(layout, input.id, input.sandbox),
+  });
   await makePauseRootfs(layout, host);
   await labelPause(layout.pauseRootfs, input.sandbox.selinuxLabels);
   await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);

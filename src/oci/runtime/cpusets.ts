@@ -23,7 +23,9 @@ export function refuseBeyond(field: string, asked: string, there: string): void 
   const present = rangesOf(there);
   for (const [from, to] of rangesOf(asked)) {
     if (from <= to && present.some(([first, last]) => from >= first && to <= last)) continue;
-    fail('invalidRequest', `use ${field} ${asked}: this machine has ${there.trim()}`, { subject: `linux.resources.${field}` });
+    fail('invalidRequest', `use ${field} ${asked}: this machine has ${there.trim()}`, {
+      subject: `linux.resources.${field}`,
+    });
   }
 }
 

@@ -7,7 +7,16 @@ import { fail, toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
-import { cgroupExists, createCgroup, findCgroup, listProcesses, moveProcess, oomKills, removeCgroup, withCgroup } from '../../host/cgroups.ts';
+import {
+  cgroupExists,
+  createCgroup,
+  findCgroup,
+  listProcesses,
+  moveProcess,
+  oomKills,
+  removeCgroup,
+  withCgroup,
+} from '../../host/cgroups.ts';
 import { codeOf, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { writeOwnFile } from '../../host/own-files.ts';
@@ -39,7 +48,10 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
 
 /** A pod below a slice outlives the removal of systemd's tools: then its containers can't be made, the rest goes on. */
 function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
-  return systemd ?? fail('unsupported', `start scope ${cgroup}: there is no busctl on this machine`, { subject: cgroup });
+  return (
+    systemd ??
+    fail('unsupported', `start scope ${cgroup}: there is no busctl on this machine`, { subject: cgroup })
+  );
 }
 
 /**
@@ -51,7 +63,9 @@ function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
  */
 const monitorHierarchies = (cgroups: CgroupLayout): CgroupLayout => ({
   ...cgroups,
-  hierarchies: cgroups.hierarchies.filter(({ version, controllers }) => version === 2 || !controllers.includes('memory')),
+  hierarchies: cgroups.hierarchies.filter(
+    ({ version, controllers }) => version === 2 || !controllers.includes('memory'),
+  ),
 });
 
 /** Why the kernel does not let it in; undefined also when the monitor has ended: its sync pipe tells why. */
@@ -69,7 +83,10 @@ async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Err
  * The cgroup of a container by our note of it, or where somebody has deleted that (F29) by its name among all cgroups; undefined
  * when there is none.
  */
-export async function cgroupOf({ cgroups, layout, log }: DriverParts, id: ContainerId): Promise<string | undefined> {
+export async function cgroupOf(
+  { cgroups, layout, log }: DriverParts,
+  id: ContainerId,
+): Promise<string | undefined> {
   const note = await readNote(layout, id);
   if (note !== undefined) return note.cgroup;
   const found = await findCgroup(cgroups, new Set([`troupe-${id}`, `troupe-${id}.scope`]));
@@ -92,18 +109,30 @@ export async function signalCgroup(parts: DriverParts, path: string): Promise<vo
 }
 
 /** Kills until the cgroup has no live member (F46). Throws `timedOut` with the pids that don't end (F45). */
-export async function emptyCgroup(parts: DriverParts, id: Id, path: string, timeoutMs: number): Promise<void> {
+export async function emptyCgroup(
+  parts: DriverParts,
+  id: Id,
+  path: string,
+  timeoutMs: number,
+): Promise<void> {
   const bound = { clock: parts.clock, timeoutMs: Math.min(timeoutMs, driverLimits.killMs) };
   const left = await killCgroup(parts.cgroups, path, bound);
-  refuseSurvivors(id, left.filter((pid) => liveIdentity(pid) !== undefined));
+  refuseSurvivors(
+    id,
+    left.filter((pid) => liveIdentity(pid) !== undefined),
+  );
 }
 
 /** Throws `timedOut` when there are any. */
 export function refuseSurvivors(id: Id, pids: readonly number[]): void {
   if (pids.length === 0) return;
-  fail('timedOut', `end the processes of container ${id}: killed, but these do not end: ${pids.slice(0, 10).join(', ')}`, {
-    subject: id,
-  });
+  fail(
+    'timedOut',
+    `end the processes of container ${id}: killed, but these do not end: ${pids.slice(0, 10).join(', ')}`,
+    {
+      subject: id,
+    },
+  );
 }
 
 /**
@@ -139,7 +168,10 @@ export async function noteOomKills(parts: DriverParts, id: ContainerId, init: Ho
     if (kills === 0 || isEnding(init) || (await oomKillsNoted(layout, id)) > 0) return;
     await writeOwnFile(oomNote(layout, id), String(kills), 0o600);
   } catch (error) {
-    log.debug({ id, reason: toFault(error).message }, 'the OOM kills of a container before its end could not be noted');
+    log.debug(
+      { id, reason: toFault(error).message },
+      'the OOM kills of a container before its end could not be noted',
+    );
   }
 }
 
@@ -150,7 +182,10 @@ export async function fatalOomKills(parts: DriverParts, id: ContainerId, path: s
 }
 
 async function oomKillsNoted(layout: Layout, id: ContainerId): Promise<number> {
-  const text = await readSmallFile(oomNote(layout, id), { usualBytes: driverLimits.oomNoteBytes, bytesMax: driverLimits.oomNoteBytes });
+  const text = await readSmallFile(oomNote(layout, id), {
+    usualBytes: driverLimits.oomNoteBytes,
+    bytesMax: driverLimits.oomNoteBytes,
+  });
   return text !== undefined && /^[0-9]+$/u.test(text) ? Number(text) : 0;
 }
 
@@ -205,14 +240,20 @@ export interface ExecLeaf {
 export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string): ExecLeaf | undefined {
   const path = join(parent, name);
   const isUnified = cgroups.version === 2;
-  const mountPoint = cgroups.hierarchies.find((one) => (isUnified ? one.version === 2 : one.controllers.includes('freezer')))?.mountPoint;
+  const mountPoint = cgroups.hierarchies.find((one) =>
+    isUnified ? one.version === 2 : one.controllers.includes('freezer'),
+  )?.mountPoint;
   if (mountPoint === undefined) return undefined;
   const option = isUnified ? `--cgroup=${name}` : `--cgroup=freezer:${name}`;
   return { path, parent, directory: join(mountPoint, path), option };
 }
 
 /** Makes it; undefined where there is no hierarchy for it or the container has no cgroup. */
-export async function makeExecLeaf(parts: DriverParts, parent: string, name: string): Promise<ExecLeaf | undefined> {
+export async function makeExecLeaf(
+  parts: DriverParts,
+  parent: string,
+  name: string,
+): Promise<ExecLeaf | undefined> {
   const leaf = execLeafAt(parts.cgroups, parent, name);
   if (leaf === undefined) return undefined;
   try {

@@ -26,7 +26,11 @@ import { globalArgs, lastError } from './runc.ts';
 import { ownStdio } from './stdio-owner.ts';
 
 /** Notes what undo needs, then has the bundle written. */
-export async function writeBundle(parts: DriverParts, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
+export async function writeBundle(
+  parts: DriverParts,
+  input: BundleInput,
+  fx: EffectContext,
+): Promise<EffectiveContainer> {
   const handler = parts.table.resolve(input.handler);
   await writeNote(parts.layout, input.id, noteOf(input, handler.name));
   return parts.bundles.writeBundle(input, fx);
@@ -56,7 +60,8 @@ export async function create(
   const verb = restore === undefined ? 'create' : 'restore';
   const attempted = `${verb} container ${input.id}`;
   const note = await readNote(layout, input.id);
-  if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
+  if (note === undefined)
+    fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
   const argv = monitorArgv(parts, handler, input, restore);
   const on = `${handler.name} ${verb}`;
@@ -96,11 +101,18 @@ export async function create(
  */
 function checkJoined({ joins }: ContainerNote, attempted: string): void {
   if (joins === undefined || processExists(joins)) return;
-  fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: it has ended`, { subject: String(joins.pid) });
+  fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: it has ended`, {
+    subject: String(joins.pid),
+  });
 }
 
 /** Who works on it: the process that was started, and after it has put itself into the background the one that goes on. */
-function noteMonitor({ layout, log }: DriverParts, id: ContainerInput['id'], { child }: Launched, note: (pid: number) => void): void {
+function noteMonitor(
+  { layout, log }: DriverParts,
+  id: ContainerInput['id'],
+  { child }: Launched,
+  note: (pid: number) => void,
+): void {
   note(child.pid);
   const look = async (): Promise<void> => {
     await child.exited;
@@ -108,7 +120,9 @@ function noteMonitor({ layout, log }: DriverParts, id: ContainerInput['id'], { c
     const pid = await readPidFile(layout.monitorPidFile(id));
     if (pid !== undefined) note(pid);
   };
-  look().catch((error: unknown) => log.debug({ id, reason: toFault(error).message }, 'the monitor could not be named'));
+  look().catch((error: unknown) =>
+    log.debug({ id, reason: toFault(error).message }, 'the monitor could not be named'),
+  );
 }
 
 function monitorArgv(
@@ -139,8 +153,16 @@ function monitorArgv(
 }
 
 /** As the dump was asked for; and the request's labels in the place of those that the archive tells. */
-function restoreOptions({ selinuxLabels, security: { apparmorProfile } }: ContainerInput['spec']): readonly string[] {
-  if (selinuxLabels !== undefined) return ['--file-locks', `--lsm-profile=selinux:${selinuxLabels.process}`, `--lsm-mount-context=${selinuxLabels.mount}`];
+function restoreOptions({
+  selinuxLabels,
+  security: { apparmorProfile },
+}: ContainerInput['spec']): readonly string[] {
+  if (selinuxLabels !== undefined)
+    return [
+      '--file-locks',
+      `--lsm-profile=selinux:${selinuxLabels.process}`,
+      `--lsm-mount-context=${selinuxLabels.mount}`,
+    ];
   return ['--file-locks', ...(apparmorProfile === '' ? [] : [`--lsm-profile=apparmor:${apparmorProfile}`])];
 }
 
@@ -162,21 +184,34 @@ async function hearInit(parts: DriverParts, hearing: Hearing): Promise<HostIdent
   const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
   const subject = { subject: input.id };
   if (answer === 'cancelled') fail('cancelled', `${stage}: the result is no longer wanted`, subject);
-  if (answer === 'timedOut') fail('timedOut', `${stage}: the monitor has not reported within ${fx.timeoutMs} ms`, subject);
+  if (answer === 'timedOut')
+    fail('timedOut', `${stage}: the monitor has not reported within ${fx.timeoutMs} ms`, subject);
   const tail = async (): Promise<string> => {
     const said = lastError(await readTail(runtimeLog(parts, input), monitorLimits.logTailBytes));
     return said || launched.complaint.text() || 'it said nothing';
   };
-  if (answer === 'ended') return fail('outside', `${stage}: the monitor ended without a report: ${await tail()}`, subject);
+  if (answer === 'ended')
+    return fail('outside', `${stage}: the monitor ended without a report: ${await tail()}`, subject);
   const report = parseCreateReport(answer.line);
   if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, subject);
-  if (report.kind === 'garbage') return fail('outside', `${stage}: the monitor's report can't be used: ${report.reason}`, subject);
+  if (report.kind === 'garbage')
+    return fail('outside', `${stage}: the monitor's report can't be used: ${report.reason}`, subject);
   const identity = liveIdentity(report.value);
-  if (identity === undefined) return fail('outside', `${stage}: its process ${report.value} has ended at once: ${await tail()}`, subject);
-  const state = (await readRuntimeState(handler.root, input.id)) ?? (await learnState(parts, handler, input.id, fx));
+  if (identity === undefined)
+    return fail(
+      'outside',
+      `${stage}: its process ${report.value} has ended at once: ${await tail()}`,
+      subject,
+    );
+  const state =
+    (await readRuntimeState(handler.root, input.id)) ?? (await learnState(parts, handler, input.id, fx));
   // a pid that the runtime itself does not know is never signalled (F36)
   if (state === undefined || state.pid !== identity.pid || state.startTicks !== identity.startTicks) {
-    return fail('outside', `${stage}: the monitor reports process ${report.value}, which the runtime does not know`, subject);
+    return fail(
+      'outside',
+      `${stage}: the monitor reports process ${report.value}, which the runtime does not know`,
+      subject,
+    );
   }
   return identity;
 }

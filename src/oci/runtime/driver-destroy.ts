@@ -21,7 +21,11 @@ import type { Handler } from './handlers.ts';
 import { deleteArgv, forceDeleteArgv, saysNoContainer } from './runc.ts';
 
 /** The runtime's state of an ended container. No process is started when there is none. */
-export async function deleteState(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+export async function deleteState(
+  parts: DriverParts,
+  input: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
   const handler = parts.table.resolve(input.handler);
   const attempted = `delete container ${input.id}`;
   if (!(await hasRuntimeState(handler.root, input.id))) return;
@@ -58,7 +62,10 @@ async function runIfThere(parts: DriverParts, run: RuntimeRun): Promise<RuntimeA
     return await runRuntime(parts, run);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
-    parts.log.warn({ id: run.subject, program: run.argv[0] }, `${run.stage}: the program is gone; its state is removed without it`);
+    parts.log.warn(
+      { id: run.subject, program: run.argv[0] },
+      `${run.stage}: the program is gone; its state is removed without it`,
+    );
     return 'noProgram';
   }
 }
@@ -119,9 +126,14 @@ export async function purgeState(
 /** Deletes a directory of ours; refuses when something is mounted below it, whose content would be deleted with it. */
 export async function removeTree(path: string, id: string): Promise<void> {
   if (!(await exists(path))) return;
-  const below = (await readMountInfo()).find((mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`));
+  const below = (await readMountInfo()).find(
+    (mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`),
+  );
   if (below !== undefined) {
-    fail('outside', `remove directory ${path}: ${below.mountPoint} is mounted`, { subject: id, retryable: true });
+    fail('outside', `remove directory ${path}: ${below.mountPoint} is mounted`, {
+      subject: id,
+      retryable: true,
+    });
   }
   await removeDirectory(path);
 }

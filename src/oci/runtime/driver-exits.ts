@@ -142,7 +142,11 @@ export class Exits {
   }
 
   /** Until the first of these has ended; undefined for one that has, also with the boot that it belonged to. */
-  #watchEach(watched: Watched, init: ProcessIdentity, identities: readonly (HostIdentity | undefined)[]): void {
+  #watchEach(
+    watched: Watched,
+    init: ProcessIdentity,
+    identities: readonly (HostIdentity | undefined)[],
+  ): void {
     const { input, watches } = watched;
     const onEnd = (): void => {
       if (this.#watched.get(input.id) !== watched) return;
@@ -151,7 +155,8 @@ export class Exits {
       this.#background(this.#onProcessEnd(input, init));
     };
     if (this.#watched.get(input.id) !== watched) return;
-    for (const identity of identities) if (identity !== undefined) watches.push(watchProcess(identity, onEnd));
+    for (const identity of identities)
+      if (identity !== undefined) watches.push(watchProcess(identity, onEnd));
     if (identities.includes(undefined)) onEnd();
   }
 
@@ -167,13 +172,21 @@ export class Exits {
       return;
     }
     const reason = fileOrLoss === 'lost' ? 'MonitorLost' : 'Unknown';
-    log.warn({ id: input.id, reason }, 'a container ended without an exit file; what is left of it is killed');
+    log.warn(
+      { id: input.id, reason },
+      'a container ended without an exit file; what is left of it is killed',
+    );
     const host = toHostIdentity(init);
     if (host !== undefined) killProcess(host, 9);
-    await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id)).catch((thrown: unknown) => {
-      // a monitor that hangs in its log's file system, say: what is left is a matter of the container's removal
-      log.warn({ id: input.id, fault: toFault(thrown) }, 'not all of a container without an exit file could be killed');
-    });
+    await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id)).catch(
+      (thrown: unknown) => {
+        // a monitor that hangs in its log's file system, say: what is left is a matter of the container's removal
+        log.warn(
+          { id: input.id, fault: toFault(thrown) },
+          'not all of a container without an exit file could be killed',
+        );
+      },
+    );
     // between the look and the kill the monitor may have told the truth after all
     if ((await this.#tell(input.id)) || this.#ending.get(input.id) !== input) return;
     this.#ending.delete(input.id);
@@ -189,7 +202,10 @@ export class Exits {
       finishedAtNs: clock.nowNs(),
       oomKilled: false,
       reason,
-      message: reason === 'MonitorLost' ? 'its monitor ended without telling the exit code' : 'its monitor has not told the exit code',
+      message:
+        reason === 'MonitorLost'
+          ? 'its monitor ended without telling the exit code'
+          : 'its monitor has not told the exit code',
       observedBy: 'process',
     });
   }
@@ -229,7 +245,10 @@ export class Exits {
       const cgroup = await cgroupOf(this.#parts, id);
       if (cgroup !== undefined) await signalCgroup(this.#parts, cgroup);
     } catch (error) {
-      this.#parts.log.warn({ id, fault: toFault(error) }, "what has outlived a container's first process could not be killed");
+      this.#parts.log.warn(
+        { id, fault: toFault(error) },
+        "what has outlived a container's first process could not be killed",
+      );
     }
   }
 
@@ -294,7 +313,10 @@ export class Exits {
 
   #background(work: Promise<unknown>): void {
     work.catch((error: unknown) => {
-      this.#parts.log.error({ fault: toFault(error) }, 'watching exits failed; the next scan sees what was missed');
+      this.#parts.log.error(
+        { fault: toFault(error) },
+        'watching exits failed; the next scan sees what was missed',
+      );
       this.#rescanLater();
     });
   }

@@ -11,7 +11,14 @@ import { killTree } from '../../host/process-kill.ts';
 import { poll, within } from '../../host/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { scanFor } from '../monitor/monitor-process.ts';
-import { cgroupOf, emptyCgroup, noteOomKills, refuseSurvivors, signalCgroup, thawContainer } from './driver-cgroup.ts';
+import {
+  cgroupOf,
+  emptyCgroup,
+  noteOomKills,
+  refuseSurvivors,
+  signalCgroup,
+  thawContainer,
+} from './driver-cgroup.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { exists } from './driver-state.ts';
@@ -27,16 +34,29 @@ const SIGKILL = 9;
  * as PID 1 whose default action the kernel ignores) and is lost on crun's. So it waits for the execve, bounded: a
  * process that was restored from a checkpoint has made none.
  */
-export async function kill(parts: DriverParts, input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }, fx: EffectContext): Promise<void> {
+export async function kill(
+  parts: DriverParts,
+  input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity },
+  fx: EffectContext,
+): Promise<void> {
   const attempted = `signal container ${input.id}`;
   const number = signalNumber(input.signal);
   if (number === undefined) {
-    fail('invalidRequest', `${attempted}: there is no signal ${JSON.stringify(input.signal)}`, { subject: input.id });
+    fail('invalidRequest', `${attempted}: there is no signal ${JSON.stringify(input.signal)}`, {
+      subject: input.id,
+    });
   }
   const init = toHostIdentity(input.init);
   if (init === undefined) return;
   if (number !== SIGKILL) {
-    const bound = { clock: parts.clock, timeoutMs: driverLimits.execveMs, signal: fx.signal, firstMs: driverLimits.execveLookFirstMs, lastMs: driverLimits.execveLookLastMs, attempted };
+    const bound = {
+      clock: parts.clock,
+      timeoutMs: driverLimits.execveMs,
+      signal: fx.signal,
+      firstMs: driverLimits.execveLookFirstMs,
+      lastMs: driverLimits.execveLookLastMs,
+      attempted,
+    };
     await poll(bound, () => (isForkedOnly(init) ? undefined : true));
   } else {
     await notedSoon(parts, input.id, init);
@@ -60,7 +80,14 @@ export async function endUnborn(parts: DriverParts, input: ContainerInput): Prom
   const { layout, table, clock } = parts;
   await killWorkers(parts, table.resolve(input.handler), input.id, await cgroupOf(parts, input.id));
   if (await exists(layout.exitFile(input.id))) return undefined;
-  return { exitCode: KILLED_EXIT_CODE, finishedAtNs: clock.nowNs(), oomKilled: false, reason: 'Error', message: 'it was ended before it was restored', observedBy: 'process' };
+  return {
+    exitCode: KILLED_EXIT_CODE,
+    finishedAtNs: clock.nowNs(),
+    oomKilled: false,
+    reason: 'Error',
+    message: 'it was ended before it was restored',
+    observedBy: 'process',
+  };
 }
 
 /** SIGKILL to init and to everything in the container's cgroup. */
@@ -96,15 +123,23 @@ export async function killWorkers(
     // a monitor forks twice at its start, and who forks and ends while /proc is read is seen neither as the old nor as the new one
     if (scan.found.length > 0) emptyScans = 0;
     else if (scan.isWhole) emptyScans += 1;
-    for (const survivors of await Promise.all(scan.found.map((worker) => killTree(worker, parts.clock)))) left.push(...survivors);
+    for (const survivors of await Promise.all(scan.found.map((worker) => killTree(worker, parts.clock))))
+      left.push(...survivors);
     if (left.length > 0) break;
   }
-  refuseSurvivors(id, left.filter(processExists).map((survivor) => survivor.pid));
+  refuseSurvivors(
+    id,
+    left.filter(processExists).map((survivor) => survivor.pid),
+  );
   if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, driverLimits.killMs);
 }
 
 /** SIGKILL to one process and the wait for its end. */
-export async function endProcess(parts: DriverParts, id: ContainerId | SandboxId, identity: HostIdentity): Promise<void> {
+export async function endProcess(
+  parts: DriverParts,
+  id: ContainerId | SandboxId,
+  identity: HostIdentity,
+): Promise<void> {
   killProcess(identity, SIGKILL);
   const gone = await poll(
     {

@@ -6,10 +6,24 @@ import type { DriverParts } from './driver-parts.ts';
 /** The steps of a container or a sandbox that differ by kind. */
 export type KindSteps = Pick<
   RuntimePort,
-  'create' | 'start' | 'update' | 'kill' | 'killAll' | 'delete' | 'destroy' | 'watch' | 'execSync' | 'startPause' | 'destroyPause'
+  | 'create'
+  | 'start'
+  | 'update'
+  | 'kill'
+  | 'killAll'
+  | 'delete'
+  | 'destroy'
+  | 'watch'
+  | 'execSync'
+  | 'startPause'
+  | 'destroyPause'
 >;
 
-export function stepsByKind(parts: Pick<DriverParts, 'table' | 'conditions'>, oci: KindSteps, vm: KindSteps): KindSteps {
+export function stepsByKind(
+  parts: Pick<DriverParts, 'table' | 'conditions'>,
+  oci: KindSteps,
+  vm: KindSteps,
+): KindSteps {
   const { table } = parts;
   const by = (handler: string): KindSteps => (table.resolve(handler).kind === 'vm' ? vm : oci);
   const ofSandbox = ({ sandbox }: PauseInput): KindSteps => by(sandbox.runtime?.name ?? sandbox.handler);

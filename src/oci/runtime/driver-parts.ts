@@ -103,7 +103,9 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
     onSpawn: (pid) => fx.note({ on: run.stage, argv, pid }),
   });
   if (result.timedOut) {
-    fail('timedOut', `${run.attempted}: ${run.stage}: killed, it had not ended within ${fx.timeoutMs} ms`, { subject: run.subject });
+    fail('timedOut', `${run.attempted}: ${run.stage}: killed, it had not ended within ${fx.timeoutMs} ms`, {
+      subject: run.subject,
+    });
   }
   if (result.exitCode === 0) return { ok: true, problem: '' };
   const stderr = Buffer.from(result.stderr).toString('utf8');
@@ -121,7 +123,9 @@ export function toPortIdentity(identity: HostIdentity): ProcessIdentity {
 
 /** The host's form; undefined for a process of an earlier boot, which is gone for certain. */
 export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefined {
-  return identity.bootId === thisBoot ? { pid: identity.pid, startTicks: Number(identity.startTicks) } : undefined;
+  return identity.bootId === thisBoot
+    ? { pid: identity.pid, startTicks: Number(identity.startTicks) }
+    : undefined;
 }
 
 /** True while that very process runs. */

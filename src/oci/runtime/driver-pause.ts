@@ -19,7 +19,14 @@ import { purgeState, removeTree } from './driver-destroy.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
 import { toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
-import { awaitsStart, dropRuntimeState, exists, hasRuntimeState, readRuntimeState, readTail } from './driver-state.ts';
+import {
+  awaitsStart,
+  dropRuntimeState,
+  exists,
+  hasRuntimeState,
+  readRuntimeState,
+  readTail,
+} from './driver-state.ts';
 import { PAUSE_SUFFIX } from './handlers.ts';
 import { learnState, readNotedState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
@@ -32,7 +39,11 @@ export function pauseHandler(parts: DriverParts, sandbox: SandboxSpec): Handler 
 }
 
 /** Makes and starts it; one that runs already is kept. A failure leaves nothing. */
-export async function startPause(parts: DriverParts, input: PauseInput, fx: EffectContext): Promise<ProcessIdentity> {
+export async function startPause(
+  parts: DriverParts,
+  input: PauseInput,
+  fx: EffectContext,
+): Promise<ProcessIdentity> {
   const { layout } = parts;
   const { id } = input;
   const handler = pauseHandler(parts, input.sandbox);
@@ -42,13 +53,29 @@ export async function startPause(parts: DriverParts, input: PauseInput, fx: Effe
   try {
     await mkdir(handler.root, { recursive: true, mode: 0o700 });
     await parts.bundles.writePauseBundle(input, fx);
-    const call = { path: handler.path, globals: globalArgs(handler.root, logOf(parts, id), handler.options), id };
-    const toCreate = { ...call, globals: [...call.globals, ...driverArgs(pauseCgroup(input.sandbox.cgroupParent, id))] };
-    await runQuietly(parts, { argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id), noPivotArgs(handler)), verb: 'create', handler, id, fx });
+    const call = {
+      path: handler.path,
+      globals: globalArgs(handler.root, logOf(parts, id), handler.options),
+      id,
+    };
+    const toCreate = {
+      ...call,
+      globals: [...call.globals, ...driverArgs(pauseCgroup(input.sandbox.cgroupParent, id))],
+    };
+    await runQuietly(parts, {
+      argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id), noPivotArgs(handler)),
+      verb: 'create',
+      handler,
+      id,
+      fx,
+    });
     await runQuietly(parts, { argv: startArgv(call), verb: 'start', handler, id, fx });
     if ((await readRuntimeState(handler.root, id)) === undefined) await learnState(parts, handler, id, fx);
     const started = await runningPause(handler, id);
-    return started ?? fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id });
+    return (
+      started ??
+      fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id })
+    );
   } catch (error) {
     await destroyPause(parts, input, fx);
     throw error;
@@ -65,7 +92,8 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
   fx.note({ on: 'the end of the pause process' });
   const state = await readRuntimeState(handler.root, id);
   // without whole state, or before start, a call of the runtime may be under way that a crash cut us off from
-  if (state === undefined || (await awaitsStart(handler.root, id))) await killWorkers(parts, handler, id, undefined);
+  if (state === undefined || (await awaitsStart(handler.root, id)))
+    await killWorkers(parts, handler, id, undefined);
   const init = (await readRuntimeState(handler.root, id)) ?? state;
   if (init !== undefined && processExists(init)) {
     fx.note({ on: 'the end of the pause process', pid: init.pid });
@@ -110,7 +138,10 @@ async function runQuietly(parts: DriverParts, run: QuietRun): Promise<void> {
     const release = holdZombie(child.pid);
     await killTree(child.identity, clock);
     release();
-    const reason = status === 'timedOut' ? `killed, it had not ended within ${fx.timeoutMs} ms` : 'the result is no longer wanted';
+    const reason =
+      status === 'timedOut'
+        ? `killed, it had not ended within ${fx.timeoutMs} ms`
+        : 'the result is no longer wanted';
     return fail(status, `${stage}: ${reason}`, { subject: id });
   }
   if (status.exitCode === 0) return undefined;

@@ -53,7 +53,10 @@ export async function writeNote(layout: Layout, id: ContainerId, note: Container
 
 /** The note, or undefined when there is none or it is not whole. */
 export async function readNote(layout: Layout, id: ContainerId): Promise<ContainerNote | undefined> {
-  const text = await readSmallFile(notePath(layout, id), { usualBytes: driverLimits.recordUsualBytes, bytesMax: driverLimits.recordBytes });
+  const text = await readSmallFile(notePath(layout, id), {
+    usualBytes: driverLimits.recordUsualBytes,
+    bytesMax: driverLimits.recordBytes,
+  });
   return text === undefined ? undefined : parseNote(text);
 }
 
@@ -68,17 +71,28 @@ export function parseNote(text: string): ContainerNote | undefined {
   if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;
   if (!isCgroup(cgroup) || !isCgroup(monitors)) return undefined;
   const joins = identityIn(note.joins);
-  return { version: 1, sandboxId, handler, cgroup, monitorCgroup: monitors, ...(joins === undefined ? {} : { joins }) };
+  return {
+    version: 1,
+    sandboxId,
+    handler,
+    cgroup,
+    monitorCgroup: monitors,
+    ...(joins === undefined ? {} : { joins }),
+  };
 }
 
 function identityIn(value: unknown): HostIdentity | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { pid, startTicks } = value as Partial<Record<keyof HostIdentity, unknown>>;
-  return Number.isSafeInteger(pid) && Number.isSafeInteger(startTicks) ? { pid: Number(pid), startTicks: Number(startTicks) } : undefined;
+  return Number.isSafeInteger(pid) && Number.isSafeInteger(startTicks)
+    ? { pid: Number(pid), startTicks: Number(startTicks) }
+    : undefined;
 }
 
 /** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */
 function isCgroup(value: unknown): value is string {
   if (typeof value !== 'string' || value.split('/').includes('..')) return false;
-  return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}\.scope\/(?:container|monitor)|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
+  return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}\.scope\/(?:container|monitor)|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(
+    value,
+  );
 }

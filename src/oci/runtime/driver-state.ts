@@ -15,7 +15,10 @@ import type { RuntimeState } from './runc.ts';
 /** Init by the runtime's own file, or by what it has told us; undefined when there is no state or it can't be trusted. */
 export async function readRuntimeState(root: string, id: string): Promise<RuntimeState | undefined> {
   for (const name of STATE_FILES) {
-    const text = await readSmallFile(join(root, id, name), { usualBytes: driverLimits.stateFileUsualBytes, bytesMax: driverLimits.stateFileBytes });
+    const text = await readSmallFile(join(root, id, name), {
+      usualBytes: driverLimits.stateFileUsualBytes,
+      bytesMax: driverLimits.stateFileBytes,
+    });
     const state = text === undefined ? undefined : parseState(name, text, id);
     if (state !== undefined) return state;
   }

@@ -29,7 +29,8 @@ export async function update(
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
   const argv = updateArgv({ path: handler.path, globals: ownGlobals(handler), id });
   const stage = `${handler.name} update`;
-  const run = async (document: string): ReturnType<typeof runRuntime> => await runRuntime(parts, { argv, attempted, stage, subject: id, stdin: document, fx });
+  const run = async (document: string): ReturnType<typeof runRuntime> =>
+    await runRuntime(parts, { argv, attempted, stage, subject: id, stdin: document, fx });
   let answer = await run(stdin);
   if (!answer.ok && liftsQuota(resources, from) && answer.problem.includes(QUOTA.file)) {
     await writeControl(parts.cgroups, note.cgroup, QUOTA, '-1');
@@ -44,10 +45,17 @@ export async function update(
  * of a size, as at the creation: what is reserved has a limit of its own since Linux 5.7 (hugetlb.rst). Sizes that
  * this machine does not limit have no file, and no limit then either.
  */
-export async function limitHugepages(cgroups: CgroupLayout, cgroup: string, { hugepageLimits }: Pick<Resources, 'hugepageLimits'>, from: Pick<Resources, 'hugepageLimits'>): Promise<void> {
+export async function limitHugepages(
+  cgroups: CgroupLayout,
+  cgroup: string,
+  { hugepageLimits }: Pick<Resources, 'hugepageLimits'>,
+  from: Pick<Resources, 'hugepageLimits'>,
+): Promise<void> {
   if (!cgroups.controllers.includes('hugetlb')) return;
   const [word, noLimit] = cgroups.version === 2 ? ['max', 'max'] : ['limit_in_bytes', '-1'];
-  const before = new Map(from.hugepageLimits.map(({ pageSize, limitBytes }) => [pageSize, String(limitBytes)]));
+  const before = new Map(
+    from.hugepageLimits.map(({ pageSize, limitBytes }) => [pageSize, String(limitBytes)]),
+  );
   const wanted = new Map([...before.keys()].map((pageSize) => [pageSize, noLimit]));
   for (const { pageSize, limitBytes } of hugepageLimits) wanted.set(pageSize, String(limitBytes));
   for (const [pageSize, limit] of wanted) {
@@ -81,11 +89,20 @@ export async function refuseTooSmall(
   if (limit === undefined || limit <= 0n) return;
   const { cgroups } = parts;
   const isUnified = cgroups.version === 2;
-  const usage = await readControl(cgroups, cgroup, 'memory', isUnified ? 'memory.current' : 'memory.usage_in_bytes');
+  const usage = await readControl(
+    cgroups,
+    cgroup,
+    'memory',
+    isUnified ? 'memory.current' : 'memory.usage_in_bytes',
+  );
   const stat = await readControl(cgroups, cgroup, 'memory', 'memory.stat');
   const used = workingSetBytes(usage ?? '', stat ?? '', isUnified ? 'inactive_file' : 'total_inactive_file');
   if (used <= limit) return;
-  fail('wrongState', `${call.attempted}: it uses ${used} bytes of memory, more than the new limit of ${limit}`, { subject: call.subject });
+  fail(
+    'wrongState',
+    `${call.attempted}: it uses ${used} bytes of memory, more than the new limit of ${limit}`,
+    { subject: call.subject },
+  );
 }
 
 /** Memory that can't be had back at once: the usage without the page cache's inactive part, as the kubelet counts it. */

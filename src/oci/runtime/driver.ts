@@ -74,7 +74,9 @@ export interface RuntimeDriver extends RuntimePort {
 /** The driver. Throws `invalidRequest` when the default handler is not among the handlers. */
 export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDriver {
   const { layout } = options;
-  const table = new HandlerTable(options.handlers, options.defaultHandler, (name) => layout.runtimeRoot(name));
+  const table = new HandlerTable(options.handlers, options.defaultHandler, (name) =>
+    layout.runtimeRoot(name),
+  );
   const moves = new CheapMoves(options.cgroups, options.clock);
   const parts: DriverParts = { ...options, table, moves, heldStill: new Set() };
   const exits = new Exits(parts);
@@ -126,7 +128,10 @@ function processSteps(parts: DriverParts, exits: Exits): KindSteps {
     start: (input, fx) => start(parts, input, fx),
     update: (input, fx) => update(parts, input, fx),
     kill: (input, fx) => kill(parts, input, fx),
-    killAll: (input) => (input.init === undefined && input.spec.restore !== undefined ? endRestore(parts, exits, input) : killAll(parts, input)),
+    killAll: (input) =>
+      input.init === undefined && input.spec.restore !== undefined
+        ? endRestore(parts, exits, input)
+        : killAll(parts, input),
     delete: (input, fx) => deleteState(parts, input, fx),
     destroy: (input, fx) => {
       // its end is no news any more
@@ -151,13 +156,21 @@ function openEach(parts: DriverParts, { probes, exits, shims, closing }: Opened)
   return Promise.all([
     orWithout(parts, 'probes of runtime handlers', () => probes.open()),
     orWithout(parts, 'watch of exits', () => exits.open()),
-    orWithout(parts, 'execs of an earlier run', async () => void endOrphanExecs(parts, await findOrphanExecs(parts), closing)),
+    orWithout(
+      parts,
+      'execs of an earlier run',
+      async () => void endOrphanExecs(parts, await findOrphanExecs(parts), closing),
+    ),
     orWithout(parts, 'shims of an earlier run', () => shims.open(closing)),
   ]);
 }
 
 /** What is left behind must not end the start; each has a later try of its own, or none is needed. */
-async function orWithout({ conditions, log }: DriverParts, part: string, work: () => Promise<void>): Promise<void> {
+async function orWithout(
+  { conditions, log }: DriverParts,
+  part: string,
+  work: () => Promise<void>,
+): Promise<void> {
   try {
     await work();
     conditions?.clear('PartsStarted', part);
@@ -178,7 +191,9 @@ async function recallHandlers(parts: DriverParts): Promise<void> {
 
 /** For a later start. */
 function keepHandlers(parts: DriverParts): Promise<void> {
-  return orWithout(parts, 'record of handlers', () => writeHandlerRecords(parts.layout.handlersDir, parts.table.all()));
+  return orWithout(parts, 'record of handlers', () =>
+    writeHandlerRecords(parts.layout.handlersDir, parts.table.all()),
+  );
 }
 
 /** No file will tell the end of what never ran. */
@@ -202,7 +217,8 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   const { id } = input;
   const marks = marksOf(parts.table.resolve(input.handler), id);
   const monitor = await monitorIdentity(layout.monitorPidFile(id), marks);
-  if (monitor === undefined) return fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
+  if (monitor === undefined)
+    return fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
   const logPath = logPathOf(commandLine(monitor.pid));
   if (logPath === '') return undefined;
   const attempted = `reopen log of container ${id} at ${logPath}`;
@@ -221,7 +237,14 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   if (before === 'opened') return undefined;
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
   // also when nobody waits any more: the next call must see what has become of this one
-  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs }).catch(async (thrown: unknown) => {
+  return reopenMonitorLog({
+    id,
+    fifo: layout.controlFifo(id),
+    monitor,
+    logPath,
+    clock,
+    timeoutMs: fx.timeoutMs,
+  }).catch(async (thrown: unknown) => {
     // the kubelet would put the old one back in its place, over the container's last words
     const hasEnded = thrown instanceof FaultError && thrown.fault.kind === 'wrongState' && before === 'none';
     if (!hasEnded || !(await onLog(() => settleNewLog(logPath)))) throw thrown;

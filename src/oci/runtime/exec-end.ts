@@ -26,7 +26,11 @@ export interface ExecKill {
 }
 
 /** Kills the runtime's exec, the process with its tree and session, and its cgroup; returns when they are gone. */
-export async function killExec(parts: DriverParts, { child, orphan }: BegunExec, { id, leaf, pid: known, emptyMs }: ExecKill): Promise<void> {
+export async function killExec(
+  parts: DriverParts,
+  { child, orphan }: BegunExec,
+  { id, leaf, pid: known, emptyMs }: ExecKill,
+): Promise<void> {
   const releases = [holdZombie(child.pid)];
   try {
     const left = await killTree(child.identity, parts.clock);
@@ -36,7 +40,8 @@ export async function killExec(parts: DriverParts, { child, orphan }: BegunExec,
     const process = pid === undefined ? undefined : processIdentity(pid);
     if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
     if (leaf !== undefined) await emptyCgroup(parts, id, leaf.path, emptyMs);
-    if (left.length > 0) parts.log.warn({ id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
+    if (left.length > 0)
+      parts.log.warn({ id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
   } finally {
     for (const release of releases) release();
   }

@@ -30,7 +30,10 @@ export type ExecWish = ContainerInput & {
  * Looks whether it can be done, and makes its directory; the text is that of the bundle's config.json. Throws `invalidRequest`
  * for an argv that is none, `wrongState` when the container does not run, `notFound` when it has no bundle.
  */
-export async function beginExec(parts: DriverParts, { id, handler: name, argv, init }: ExecWish): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
+export async function beginExec(
+  parts: DriverParts,
+  { id, handler: name, argv, init }: ExecWish,
+): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
   const handler = parts.table.resolve(name);
   checkArgv(argv, id);
   if (!isAlive(init)) fail('wrongState', `exec in container ${id}: it does not run`, { subject: id });
@@ -59,7 +62,12 @@ export function pidIn(path: string): number | undefined {
 }
 
 /** The exec's own cgroup below its container's; undefined where the runtime can't be told one. */
-export async function execLeafOf(parts: DriverParts, handler: Handler, id: ContainerId, name: string): Promise<ExecLeaf | undefined> {
+export async function execLeafOf(
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId,
+  name: string,
+): Promise<ExecLeaf | undefined> {
   if (!parts.table.canExecInCgroup(handler.name)) return undefined;
   const note = await readNote(parts.layout, id);
   return note === undefined ? undefined : makeExecLeaf(parts, note.cgroup, name);

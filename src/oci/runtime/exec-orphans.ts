@@ -11,7 +11,13 @@ import { processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { readPidFile } from '../monitor/monitor-process.ts';
-import { dissolveExecLeaf, emptyCgroup, execLeafAt, ownCgroupName, refuseSurvivors } from './driver-cgroup.ts';
+import {
+  dissolveExecLeaf,
+  emptyCgroup,
+  execLeafAt,
+  ownCgroupName,
+  refuseSurvivors,
+} from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
@@ -34,14 +40,22 @@ export interface OrphanExec {
  * (src/host/helpers.ts).
  */
 export async function findOrphanExecs(parts: DriverParts): Promise<OrphanExec[]> {
-  const ids = (await namesIn(parts.layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
+  const ids = (await namesIn(parts.layout.containersDir))
+    .map(parseContainerId)
+    .filter((id) => id !== undefined);
   const found: OrphanExec[][] = [];
   for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
-    found.push(...(await Promise.all(ids.slice(at, at + driverLimits.observedAtOnce).map((id) => orphansOf(parts, id)))));
+    found.push(
+      ...(await Promise.all(
+        ids.slice(at, at + driverLimits.observedAtOnce).map((id) => orphansOf(parts, id)),
+      )),
+    );
   }
   // those that do not end keep their places for a while: one of each container comes first
   const most = found.reduce((count, some) => Math.max(count, some.length), 0);
-  return Array.from({ length: most }, (_none, nth) => found.flatMap((some) => some.slice(nth, nth + 1))).flat();
+  return Array.from({ length: most }, (_none, nth) =>
+    found.flatMap((some) => some.slice(nth, nth + 1)),
+  ).flat();
 }
 
 async function orphansOf(parts: DriverParts, id: ContainerId): Promise<OrphanExec[]> {
@@ -54,7 +68,12 @@ async function orphansOf(parts: DriverParts, id: ContainerId): Promise<OrphanExe
     for (const name of names) {
       const directory = join(own, name);
       const process = note === undefined ? undefined : await processOf(directory, note);
-      orphans.push({ id, directory, process, leaf: note === undefined ? undefined : execLeafAt(parts.cgroups, note.cgroup, name) });
+      orphans.push({
+        id,
+        directory,
+        process,
+        leaf: note === undefined ? undefined : execLeafAt(parts.cgroups, note.cgroup, name),
+      });
     }
     return orphans;
   } catch (error) {
@@ -67,7 +86,11 @@ async function orphansOf(parts: DriverParts, id: ContainerId): Promise<OrphanExe
  * Kills what they have left running: each may be in uninterruptible sleep (F45), so the start does not wait for this. One that does
  * not end is left for the next start. Never rejects.
  */
-export function endOrphanExecs(parts: DriverParts, orphans: readonly OrphanExec[], closing: AbortSignal): Promise<void> {
+export function endOrphanExecs(
+  parts: DriverParts,
+  orphans: readonly OrphanExec[],
+  closing: AbortSignal,
+): Promise<void> {
   return endEach(orphans, closing, async (orphan) => {
     try {
       await endOrphan(parts, orphan);
@@ -78,7 +101,11 @@ export function endOrphanExecs(parts: DriverParts, orphans: readonly OrphanExec[
 }
 
 /** Ends them, some at a time, and begins no further one once `closing` aborts. `end` must not reject. */
-export async function endEach<T>(orphans: readonly T[], closing: AbortSignal, end: (orphan: T) => Promise<void>): Promise<void> {
+export async function endEach<T>(
+  orphans: readonly T[],
+  closing: AbortSignal,
+  end: (orphan: T) => Promise<void>,
+): Promise<void> {
   const queue = orphans.values();
   // they share the queue: each takes the next one when it is done with the last
   const work = async (): Promise<void> => {
@@ -96,7 +123,10 @@ async function endOrphan(parts: DriverParts, { id, directory, process, leaf }: O
     await emptyCgroup(parts, id, leaf.path, driverLimits.killMs);
     await dissolveExecLeaf(parts, leaf);
   }
-  refuseSurvivors(id, left.filter(processExists).map(({ pid }) => pid));
+  refuseSurvivors(
+    id,
+    left.filter(processExists).map(({ pid }) => pid),
+  );
   await rm(directory, { recursive: true, force: true });
 }
 
@@ -104,7 +134,11 @@ async function endOrphan(parts: DriverParts, { id, directory, process, leaf }: O
 async function processOf(directory: string, note: ContainerNote): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(execPidFile(directory));
   const identity = pid === undefined ? undefined : processIdentity(pid);
-  return identity !== undefined && isInCgroup(identity.pid, ownCgroupName(note.cgroup)) && processExists(identity) ? identity : undefined;
+  return identity !== undefined &&
+    isInCgroup(identity.pid, ownCgroupName(note.cgroup)) &&
+    processExists(identity)
+    ? identity
+    : undefined;
 }
 
 /** Whether the process is in a cgroup with this directory in its path, in any hierarchy. */

@@ -63,7 +63,12 @@ export class CappedOutput {
  * The process has ended: waits for what it wrote, in line for `room` too, which `wait` bounds. Background children may hold
  * the pipes for ever: what they write from here on is nobody's.
  */
-export async function drained(outputs: readonly CappedOutput[], room: OutputRoom, clock: ClockPort, wait: (room: Promise<void>) => Promise<unknown>): Promise<void> {
+export async function drained(
+  outputs: readonly CappedOutput[],
+  room: OutputRoom,
+  clock: ClockPort,
+  wait: (room: Promise<void>) => Promise<unknown>,
+): Promise<void> {
   const all = Promise.all(outputs.map((output) => output.ended));
   const drain = () => within({ clock, timeoutMs: driverLimits.execDrainMs }, all);
   let met = await drain();

@@ -5,12 +5,14 @@ import { readSmallFile } from '../../host/small-file.ts';
 
 /** Throws `invalidRequest` for an argv that execve could not take; a NUL would cut it short silently. */
 export function checkArgv(argv: readonly string[], id: string): void {
-  const refuse = (reason: string): never => fail('invalidRequest', `exec in container ${id}: cmd: ${reason}`, { subject: id });
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `exec in container ${id}: cmd: ${reason}`, { subject: id });
   if (argv.length === 0 || argv[0] === '') refuse('must not be empty');
   if (argv.length > driverLimits.execArguments) refuse(`more than ${driverLimits.execArguments} arguments`);
   if (argv.some((word) => word.includes('\0'))) refuse('must not hold a NUL byte');
   const bytes = argv.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
-  if (bytes > driverLimits.execArgumentBytes) refuse(`more than ${driverLimits.execArgumentBytes} bytes of arguments`);
+  if (bytes > driverLimits.execArgumentBytes)
+    refuse(`more than ${driverLimits.execArgumentBytes} bytes of arguments`);
 }
 
 /** Whether the process gets a terminal, and how large that is from the start. */
@@ -20,7 +22,12 @@ export interface ExecTerminal {
 }
 
 /** The text of the process file for `argv`, made from the text of a bundle's config.json. Throws `outside` when that can't be used. */
-export function execProcess(configText: string, argv: readonly string[], id: string, terminal: ExecTerminal = {}): string {
+export function execProcess(
+  configText: string,
+  argv: readonly string[],
+  id: string,
+  terminal: ExecTerminal = {},
+): string {
   const process = memberOf(parseExact(configText), 'process');
   if (typeof process !== 'object' || process === null || Array.isArray(process)) {
     return fail('outside', `exec in container ${id}: its config.json holds no process`, { subject: id });
@@ -45,7 +52,8 @@ function withTerm(env: unknown): readonly unknown[] {
 export async function readConfig(path: string, id: string): Promise<string> {
   const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
   const text = await readSmallFile(path, { usualBytes, bytesMax });
-  if (text === undefined) return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
+  if (text === undefined)
+    return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
   if (text === '') fail('outside', `read ${path}: empty, or larger than ${bytesMax} bytes`, { subject: id });
   return text;
 }
@@ -58,7 +66,10 @@ function memberOf(value: unknown, key: string): unknown {
 type ExactReviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 // both in V8 since 11.4; TypeScript's library has neither yet
-const exactJson = JSON as typeof JSON & { parse(text: string, reviver: ExactReviver): unknown; rawJSON(text: string): object };
+const exactJson = JSON as typeof JSON & {
+  parse(text: string, reviver: ExactReviver): unknown;
+  rawJSON(text: string): object;
+};
 
 /** Numbers above 2^53, such as RLIM_INFINITY, keep their digits: Go refuses the rounded ones for uint64. */
 function parseExact(text: string): unknown {

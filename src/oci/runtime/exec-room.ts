@@ -86,7 +86,12 @@ export class OutputRooms {
     let best: Tenant | undefined;
     for (const one of this.#tenants.values()) {
       if (one.waiting.size === 0 || one.held >= driverLimits.execRoomsPerNamespace) continue;
-      if (best === undefined || one.held < best.held || (one.held === best.held && one.lastGrant < best.lastGrant)) best = one;
+      if (
+        best === undefined ||
+        one.held < best.held ||
+        (one.held === best.held && one.lastGrant < best.lastGrant)
+      )
+        best = one;
     }
     return best;
   }

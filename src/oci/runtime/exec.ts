@@ -49,7 +49,12 @@ export function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext
   return withOutputRoom(input, fx, (room, bounded) => execInRoom(parts, input, room, bounded));
 }
 
-async function execInRoom(parts: DriverParts, input: ExecInput, room: OutputRoom, fx: EffectContext): Promise<ExecResult> {
+async function execInRoom(
+  parts: DriverParts,
+  input: ExecInput,
+  room: OutputRoom,
+  fx: EffectContext,
+): Promise<ExecResult> {
   const { handler, config, directory } = await beginExec(parts, input);
   let leaf: ExecLeaf | undefined;
   try {
@@ -58,7 +63,16 @@ async function execInRoom(parts: DriverParts, input: ExecInput, room: OutputRoom
       execLeafOf(parts, handler, input.id, basename(directory)),
       writeFile(execProcessFile(directory), process, { mode: 0o600 }),
     ]);
-    return await new Exec({ parts, handler, input, room, fx, directory, leaf, pipeOwner: stdioOwner(config) }).toEnd();
+    return await new Exec({
+      parts,
+      handler,
+      input,
+      room,
+      fx,
+      directory,
+      leaf,
+      pipeOwner: stdioOwner(config),
+    }).toEnd();
   } finally {
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await removeDirectory(directory);
@@ -103,14 +117,25 @@ class Exec {
     try {
       await this.#begun(started);
       process = started.orphan.take(started.child.identity);
-      if (process === undefined) return this.#fail('the runtime has ended without telling which process it started');
+      if (process === undefined)
+        return this.#fail('the runtime has ended without telling which process it started');
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#bounded(process.exited);
       hasEnded = true;
       await drained([started.stdout, started.stderr], room, parts.clock, (granted) => this.#bounded(granted));
-      return { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.take(), stderr: started.stderr.take() };
+      return {
+        exitCode: exitCodeOf(status, (reason) => this.#fail(reason)),
+        stdout: started.stdout.take(),
+        stderr: started.stderr.take(),
+      };
     } finally {
-      if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: driverLimits.killMs });
+      if (!hasEnded)
+        await killExec(parts, started, {
+          id: input.id,
+          leaf,
+          pid: process?.pid,
+          emptyMs: driverLimits.killMs,
+        });
       started.orphan.forget();
       started.stdout.close();
       started.stderr.close();
@@ -127,7 +152,14 @@ class Exec {
     fx.note({ on: `${handler.name} exec`, argv });
     const orphan = expectOrphan(() => pidIn(pidFile));
     try {
-      const child = await spawnProcess({ argv, env: { PATH: parts.toolPath }, cwd: directory, stdout: 'pipe', stderr: 'pipe', pipeOwner });
+      const child = await spawnProcess({
+        argv,
+        env: { PATH: parts.toolPath },
+        cwd: directory,
+        stdout: 'pipe',
+        stderr: 'pipe',
+        pipeOwner,
+      });
       fx.note({ on: `${handler.name} exec`, argv, pid: child.pid });
       return {
         child,
@@ -152,14 +184,19 @@ class Exec {
     const timeoutMs = Math.max(0, this.#deadlineMs - parts.clock.monoMs());
     const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
     const attempted = `exec in container ${input.id}`;
-    if (met === 'cancelled') return fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: input.id });
+    if (met === 'cancelled')
+      return fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: input.id });
     if (met !== 'timedOut') return met;
-    return fail('timedOut', `${attempted}: the command has not ended within ${this.#limitMs} ms`, { subject: input.id });
+    return fail('timedOut', `${attempted}: the command has not ended within ${this.#limitMs} ms`, {
+      subject: input.id,
+    });
   }
 
   #fail(reason: string): never {
     const { input, handler } = this.#run;
-    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
+    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, {
+      subject: input.id,
+    });
   }
 
   /** The runtime's reason, from its log or from the stderr that it shares with the process. */

@@ -27,7 +27,10 @@ function notePath(root: string, id: string): string {
 
 /** The note, or undefined when there is none or it is not whole. */
 export async function readNotedState(root: string, id: string): Promise<NotedState | undefined> {
-  const text = await readSmallFile(notePath(root, id), { usualBytes: driverLimits.recordUsualBytes, bytesMax: driverLimits.recordBytes });
+  const text = await readSmallFile(notePath(root, id), {
+    usualBytes: driverLimits.recordUsualBytes,
+    bytesMax: driverLimits.recordBytes,
+  });
   return text === undefined ? undefined : parseNotedState(text);
 }
 
@@ -54,7 +57,10 @@ async function writeNote(root: string, id: string, state: NotedState): Promise<v
 
 /** Asks the runtime for init and notes it; undefined when it knows no live process under the id. */
 export async function learnState(
-  parts: DriverParts, handler: Handler, id: ContainerId | SandboxId, fx: EffectContext,
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId | SandboxId,
+  fx: EffectContext,
 ): Promise<RuntimeState | undefined> {
   const argv = stateArgv({ path: handler.path, globals: ownGlobals(handler), id });
   fx.note({ on: `${handler.name} state`, argv });
@@ -69,7 +75,8 @@ export async function learnState(
   const told = result.exitCode === 0 ? jsonObject(Buffer.from(result.stdout).toString('utf8')) : undefined;
   if (told?.['id'] !== id || !isPid(told['pid'])) return undefined;
   const identity = liveIdentity(told['pid']);
-  if (identity !== undefined) await writeNote(handler.root, id, { ...identity, started: told['status'] === 'running' });
+  if (identity !== undefined)
+    await writeNote(handler.root, id, { ...identity, started: told['status'] === 'running' });
   return identity;
 }
 

@@ -39,7 +39,14 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
     const help = await ask(handler, options, 'exec', '--help');
     // the words of runc's help; crun has an option of that name with another meaning
     const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
-    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup, ...standIn, flaws: knownFlaws(version.text) };
+    return {
+      ready: true,
+      reason: '',
+      ...parseFeatures(features.exitCode === 0 ? features.text : ''),
+      execCgroup,
+      ...standIn,
+      flaws: knownFlaws(version.text),
+    };
   } catch (error) {
     return no(toFault(error).message);
   }
@@ -49,21 +56,34 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
 async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promise<string> {
   const path = await writeStandIn(options.standInDir, handler.name, handler.path);
   const answer = await ask({ ...handler, path }, options, '--version');
-  if (answer.exitCode !== 0) fail('outside', `crun refuses this machine's mixed cgroups, and ${path} can't hide version 2: ${answer.problem}`);
+  if (answer.exitCode !== 0)
+    fail(
+      'outside',
+      `crun refuses this machine's mixed cgroups, and ${path} can't hide version 2: ${answer.problem}`,
+    );
   return path;
 }
 
-async function ask(handler: HandlerConfig, options: ProbeOptions, ...words: string[]): Promise<{ exitCode: number; text: string; problem: string }> {
+async function ask(
+  handler: HandlerConfig,
+  options: ProbeOptions,
+  ...words: string[]
+): Promise<{ exitCode: number; text: string; problem: string }> {
   const result = await runTool({
     argv: [handler.path, ...words],
     env: { PATH: options.toolPath },
     timeoutMs: driverLimits.probeMs,
     clock: options.clock,
   });
-  if (result.timedOut) fail('timedOut', `probe ${handler.path} ${words.join(' ')}: no end within ${driverLimits.probeMs} ms`);
+  if (result.timedOut)
+    fail('timedOut', `probe ${handler.path} ${words.join(' ')}: no end within ${driverLimits.probeMs} ms`);
   const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
   const exitCode = result.exitCode ?? -1;
-  return { exitCode, text: Buffer.from(result.stdout).toString('utf8'), problem: `exit code ${exitCode}: ${said}` };
+  return {
+    exitCode,
+    text: Buffer.from(result.stdout).toString('utf8'),
+    problem: `exit code ${exitCode}: ${said}`,
+  };
 }
 
 /**

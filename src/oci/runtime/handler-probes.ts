@@ -18,7 +18,11 @@ export class HandlerProbes {
   /** Afterwards each handler's result stands in the table. Never rejects. */
   async open(): Promise<void> {
     const { table, layout, clock } = this.#parts;
-    const recalled = await Promise.all(table.all().map(async (handler) => ({ handler, result: await recallProbe(layout.handlersDir, handler) })));
+    const recalled = await Promise.all(
+      table
+        .all()
+        .map(async (handler) => ({ handler, result: await recallProbe(layout.handlersDir, handler) })),
+    );
     for (const { handler, result } of recalled) if (result !== undefined) table.set(handler.name, result);
     if (recalled.some(({ result }) => result === undefined)) await this.probe();
     // what a program needs beside its own file may have changed
@@ -38,10 +42,16 @@ export class HandlerProbes {
   async #probeOne(handler: Handler, userNamespaces: Promise<boolean>): Promise<void> {
     const { table, layout, log } = this.#parts;
     const mark = await programMark(handler);
-    const { flaws = [], ...found } = await probeHandler(handler, { ...this.#parts, standInDir: layout.standInsDir });
+    const { flaws = [], ...found } = await probeHandler(handler, {
+      ...this.#parts,
+      standInDir: layout.standInsDir,
+    });
     const result = { ...found, userNamespaces: found.userNamespaces && (await userNamespaces) };
     if (flaws.length > 0) {
-      log.warn({ handler: handler.name, path: handler.path, flaws }, 'a runtime has flaws by its version through which containers get out, unless its distribution has mended them under the old number');
+      log.warn(
+        { handler: handler.name, path: handler.path, flaws },
+        'a runtime has flaws by its version through which containers get out, unless its distribution has mended them under the old number',
+      );
     }
     table.set(handler.name, result);
     if (mark === undefined) return;

@@ -12,7 +12,10 @@ import { namesIn } from './driver-state.ts';
 import type { HandlerConfig } from './handlers.ts';
 
 /** Whole or not at all, each; not synced, as it is gone with its pods after a reboot. */
-export async function writeHandlerRecords(directory: string, handlers: readonly HandlerConfig[]): Promise<void> {
+export async function writeHandlerRecords(
+  directory: string,
+  handlers: readonly HandlerConfig[],
+): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const { name, path, kind, root, options, monitorPath, configPath } of handlers) {
     const record = { version: 1, name, path, kind, root, options, monitorPath, configPath };
@@ -22,10 +25,15 @@ export async function writeHandlerRecords(directory: string, handlers: readonly 
 
 /** Those that can be read; what is damaged is as if it were not there. */
 export async function readHandlerRecords(directory: string): Promise<readonly HandlerConfig[]> {
-  const files = (await namesIn(directory)).filter((name) => name.endsWith('.json')).slice(0, driverLimits.handlerRecords);
+  const files = (await namesIn(directory))
+    .filter((name) => name.endsWith('.json'))
+    .slice(0, driverLimits.handlerRecords);
   const found: HandlerConfig[] = [];
   for (const file of files) {
-    const text = await readSmallFile(join(directory, file), { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes });
+    const text = await readSmallFile(join(directory, file), {
+      usualBytes: driverLimits.recordBytes,
+      bytesMax: driverLimits.recordBytes,
+    });
     const record = parseHandlerRecord(text ?? '');
     if (record !== undefined && file === `${record.name}.json`) found.push(record);
   }
@@ -37,10 +45,23 @@ export function parseHandlerRecord(text: string): HandlerConfig | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const value = jsonObject(text);
   if (value === undefined) return undefined;
-  const { version, name, path, kind, root, options, monitorPath, configPath }: Partial<Record<keyof HandlerConfig | 'version', unknown>> = value;
-  if (version !== 1 || typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name)) return undefined;
+  const {
+    version,
+    name,
+    path,
+    kind,
+    root,
+    options,
+    monitorPath,
+    configPath,
+  }: Partial<Record<keyof HandlerConfig | 'version', unknown>> = value;
+  if (version !== 1 || typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name))
+    return undefined;
   if (!isPath(path) || (kind !== 'oci' && kind !== 'vm')) return undefined;
-  const words = Array.isArray(options) && options.every((word): word is string => typeof word === 'string') ? options : undefined;
+  const words =
+    Array.isArray(options) && options.every((word): word is string => typeof word === 'string')
+      ? options
+      : undefined;
   return {
     name,
     path,

@@ -78,11 +78,15 @@ export class HandlerTable {
   replace(configs: readonly HandlerConfig[], defaultName: string): void {
     for (const { name } of configs) {
       if (name === '' || name.endsWith(PAUSE_SUFFIX)) {
-        fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: not a name for one`, { subject: name });
+        fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: not a name for one`, {
+          subject: name,
+        });
       }
     }
     if (!configs.some(({ name }) => name === defaultName)) {
-      fail('invalidRequest', `use runtime handler ${defaultName} as the default: it is not configured`, { subject: defaultName });
+      fail('invalidRequest', `use runtime handler ${defaultName} as the default: it is not configured`, {
+        subject: defaultName,
+      });
     }
     const handlers = configs.map((config) => this.#located(config));
     for (const handler of handlers) this.#refuseChange(handler);
@@ -90,7 +94,8 @@ export class HandlerTable {
     for (const { name } of handlers) this.#retired.delete(name);
     this.#handlers = handlers;
     this.#defaultName = defaultName;
-    for (const name of [...this.#results.keys()]) if (!handlers.some((handler) => handler.name === name)) this.#results.delete(name);
+    for (const name of [...this.#results.keys()])
+      if (!handlers.some((handler) => handler.name === name)) this.#results.delete(name);
   }
 
   /** One of an earlier configuration, unless it is in this one, too. */
@@ -108,14 +113,19 @@ export class HandlerTable {
     const old = this.#handlers.find((handler) => handler.name === name) ?? this.#retired.get(name);
     if (old === undefined || (old.kind === kind && old.root === root)) return;
     const what = old.kind === kind ? 'root' : 'type';
-    fail('invalidRequest', `use runtime handler ${name} with another ${what}: its pods need the old one; take another name for it`, { subject: name });
+    fail(
+      'invalidRequest',
+      `use runtime handler ${name} with another ${what}: its pods need the old one; take another name for it`,
+      { subject: name },
+    );
   }
 
   /** The handler of that name, empty for the default one; also one that is no longer configured. Throws `notFound`. */
   resolve(name: string): Handler {
     const wanted = name === '' ? this.#defaultName : name;
     const found = this.#handlers.find((handler) => handler.name === wanted) ?? this.#retired.get(wanted);
-    if (found === undefined) return fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
+    if (found === undefined)
+      return fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
     return { ...found, path: this.#results.get(found.name)?.standIn ?? found.path };
   }
 

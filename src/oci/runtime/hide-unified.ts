@@ -22,7 +22,8 @@ export async function hybridControllers(): Promise<string> {
  */
 export async function writeStandIn(directory: string, name: string, program: string): Promise<string> {
   const attempted = `hide ${UNIFIED} from ${program}`;
-  if (process.arch !== 'x64') fail('unsupported', `${attempted}: done on x86-64 only, this is ${process.arch}`, { subject: program });
+  if (process.arch !== 'x64')
+    fail('unsupported', `${attempted}: done on x86-64 only, this is ${process.arch}`, { subject: program });
   const mounts = await readMountInfo();
   const unified = mounts.findLast((mount) => mount.mountPoint === UNIFIED);
   const parent = mounts.find((mount) => mount.id === unified?.parentId);

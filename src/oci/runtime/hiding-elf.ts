@@ -20,7 +20,10 @@ export interface Hiding {
 }
 
 /** Bytes, an instruction that ends with the distance to a place, or such a place. */
-type Part = readonly number[] | { readonly bytes: readonly number[]; readonly to: string } | { readonly place: string };
+type Part =
+  | readonly number[]
+  | { readonly bytes: readonly number[]; readonly to: string }
+  | { readonly place: string };
 
 const DISTANCE_BYTES = 4;
 
@@ -68,8 +71,17 @@ const CODE: readonly Part[] = [
 /** The executable's bytes, some 500. */
 export function hidingElf({ program, unified, parent }: Hiding): Uint8Array {
   const complaint = `troupe: can't hide ${unified}, or can't run ${program} then\n`;
-  const words = [['parent', `${parent}\0`], ['unified', `${unified}\0`], ['program', `${program}\0`], ['complaint', complaint], ['end', '']] as const;
-  const parts: readonly Part[] = [...CODE, ...words.flatMap(([place, text]): Part[] => [{ place }, [...Buffer.from(text, 'utf8')]])];
+  const words = [
+    ['parent', `${parent}\0`],
+    ['unified', `${unified}\0`],
+    ['program', `${program}\0`],
+    ['complaint', complaint],
+    ['end', ''],
+  ] as const;
+  const parts: readonly Part[] = [
+    ...CODE,
+    ...words.flatMap(([place, text]): Part[] => [{ place }, [...Buffer.from(text, 'utf8')]]),
+  ];
   return staticElf('x64', assembled(parts));
 }
 

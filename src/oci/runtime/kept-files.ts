@@ -47,9 +47,18 @@ export class KeptFiles<T> {
 }
 
 /** Paths of what is in the directory and has one of the endings, sorted; none when there is no such directory. */
-export async function filesIn(directory: string, endings: readonly string[], onPath: OnPath): Promise<readonly string[]> {
-  const entries = await onPath(directory, `list ${directory}`, () => missingAs(readdir(directory, { withFileTypes: true }), []));
-  const files = entries.filter((entry) => !entry.isDirectory() && endings.some((ending) => entry.name.endsWith(ending)));
-  if (files.length > nodeFileLimits.files) fail('exhausted', `list ${directory}: more than ${nodeFileLimits.files} files`, { subject: directory });
+export async function filesIn(
+  directory: string,
+  endings: readonly string[],
+  onPath: OnPath,
+): Promise<readonly string[]> {
+  const entries = await onPath(directory, `list ${directory}`, () =>
+    missingAs(readdir(directory, { withFileTypes: true }), []),
+  );
+  const files = entries.filter(
+    (entry) => !entry.isDirectory() && endings.some((ending) => entry.name.endsWith(ending)),
+  );
+  if (files.length > nodeFileLimits.files)
+    fail('exhausted', `list ${directory}: more than ${nodeFileLimits.files} files`, { subject: directory });
   return files.map(({ name }) => join(directory, name)).toSorted();
 }

@@ -41,7 +41,9 @@ export async function observe(
   }
   const looks: Looks = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
   const containers = await inBatches([...ids], fx, (id) => factsOrNone(parts, looks, id));
-  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseOrNone(parts, pauseRoots, id));
+  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) =>
+    pauseOrNone(parts, pauseRoots, id),
+  );
   return { containers, pauses };
 }
 
@@ -63,7 +65,15 @@ async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): P
     return facts;
   } catch (error) {
     reportUnreadable(parts, 'container', id, error);
-    return { id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false };
+    return {
+      id,
+      process: 'gone',
+      init: undefined,
+      monitorAlive: false,
+      exitFile: undefined,
+      leftovers: true,
+      checkpoint: false,
+    };
   }
 }
 
@@ -79,7 +89,11 @@ async function pauseOrNone(parts: DriverParts, roots: readonly string[], id: San
   }
 }
 
-async function factsOf(parts: DriverParts, { readExit, roots, restores }: Looks, id: ContainerId): Promise<RuntimeFacts> {
+async function factsOf(
+  parts: DriverParts,
+  { readExit, roots, restores }: Looks,
+  id: ContainerId,
+): Promise<RuntimeFacts> {
   const { layout } = parts;
   const root = await rootWith(roots, id);
   const state = root === undefined ? undefined : await readRuntimeState(root, id);
@@ -131,12 +145,17 @@ async function pauseIds(parts: DriverParts, roots: readonly string[]): Promise<r
 async function pauseFactsOf(roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
   const root = await rootWith(roots, id);
   const state = root === undefined ? undefined : await readRuntimeState(root, id);
-  const isRunning = root !== undefined && state !== undefined && processExists(state) && !(await awaitsStart(root, id));
+  const isRunning =
+    root !== undefined && state !== undefined && processExists(state) && !(await awaitsStart(root, id));
   return { id, process: isRunning ? toPortIdentity(state) : undefined };
 }
 
 /** A few at once: each is some ten small reads, which wait for libuv's pool and not for a disk. */
-async function inBatches<I, O>(items: readonly I[], fx: EffectContext, work: (item: I) => Promise<O>): Promise<O[]> {
+async function inBatches<I, O>(
+  items: readonly I[],
+  fx: EffectContext,
+  work: (item: I) => Promise<O>,
+): Promise<O[]> {
   const results: O[] = [];
   for (let at = 0; at < items.length; at += driverLimits.observedAtOnce) {
     if (fx.signal.aborted) fail('cancelled', 'observe containers: the result is no longer wanted');

@@ -19,16 +19,46 @@ const SIGACTION = [1n, 0n, 0n, 0n];
 
 /** Intel SDM volume 2; numbers from arch/x86/entry/syscalls/syscall_64.tbl. */
 const X64_CODE = [
-  0xb8, 0x0d, 0x00, 0x00, 0x00, // mov  eax, 13          rt_sigaction
-  0xbf, 0x11, 0x00, 0x00, 0x00, // mov  edi, 17          SIGCHLD
-  0x48, 0x8d, 0x35, 0x17, 0x00, 0x00, 0x00, // lea  rsi, [rip+23]   the sigaction
-  0x31, 0xd2, //                   xor  edx, edx         no old one
-  0x41, 0xba, 0x08, 0x00, 0x00, 0x00, // mov  r10d, 8          bytes of a signal mask
-  0x0f, 0x05, //                   syscall
-  0xb8, 0x22, 0x00, 0x00, 0x00, // mov  eax, 34          pause
-  0x0f, 0x05, //                   syscall
-  0xeb, 0xf7, //                   jmp  -9               to the mov before
-  0x90, 0x90, 0x90, 0x90, //       nop                   fills up to a multiple of 8
+  0xb8,
+  0x0d,
+  0x00,
+  0x00,
+  0x00, // mov  eax, 13          rt_sigaction
+  0xbf,
+  0x11,
+  0x00,
+  0x00,
+  0x00, // mov  edi, 17          SIGCHLD
+  0x48,
+  0x8d,
+  0x35,
+  0x17,
+  0x00,
+  0x00,
+  0x00, // lea  rsi, [rip+23]   the sigaction
+  0x31,
+  0xd2, //                   xor  edx, edx         no old one
+  0x41,
+  0xba,
+  0x08,
+  0x00,
+  0x00,
+  0x00, // mov  r10d, 8          bytes of a signal mask
+  0x0f,
+  0x05, //                   syscall
+  0xb8,
+  0x22,
+  0x00,
+  0x00,
+  0x00, // mov  eax, 34          pause
+  0x0f,
+  0x05, //                   syscall
+  0xeb,
+  0xf7, //                   jmp  -9               to the mov before
+  0x90,
+  0x90,
+  0x90,
+  0x90, //       nop                   fills up to a multiple of 8
 ];
 
 /** A64 instructions, 32-bit words (Arm ARM C6); numbers from include/uapi/asm-generic/unistd.h. There is no pause here. */

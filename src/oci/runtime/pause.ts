@@ -60,7 +60,12 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
     mounts: [
       // runc closes inherited descriptors by way of /proc/self/fd before it executes the program
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
-      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'] },
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'],
+      },
     ],
     annotations: pauseAnnotations(input),
     linux: {
@@ -110,8 +115,17 @@ function pauseAnnotations({ id, sandbox, handler }: PauseSpecInput): Readonly<Re
 function sizeAnnotations(resources: Resources | undefined): Readonly<Record<string, string>> {
   if (resources === undefined) return {};
   const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes } = resources;
-  const said = { 'cpu-period': cpuPeriod, 'cpu-quota': cpuQuota, 'cpu-shares': cpuShares, memory: memoryLimitBytes };
-  return Object.fromEntries(Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`io.kubernetes.cri.sandbox-${name}`, String(value)]])));
+  const said = {
+    'cpu-period': cpuPeriod,
+    'cpu-quota': cpuQuota,
+    'cpu-shares': cpuShares,
+    memory: memoryLimitBytes,
+  };
+  return Object.fromEntries(
+    Object.entries(said).flatMap(([name, value]) =>
+      value === undefined ? [] : [[`io.kubernetes.cri.sandbox-${name}`, String(value)]],
+    ),
+  );
 }
 
 /** Makes the root file system that all pause containers share, if it is not there or not as it should be. */

@@ -22,7 +22,12 @@ export async function programMark({ name, path, kind }: Handler): Promise<string
 }
 
 /** Keeps what a probe of the program found, when it works: a failure is looked into anew each time. */
-export async function keepProbe(directory: string, { name }: Handler, mark: string, result: ProbeResult): Promise<void> {
+export async function keepProbe(
+  directory: string,
+  { name }: Handler,
+  mark: string,
+  result: ProbeResult,
+): Promise<void> {
   if (!result.ready) return;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeWhole(join(directory, `${name}.probe`), JSON.stringify({ version: 1, mark, result }), 0o600);
@@ -51,7 +56,14 @@ export function parseProbe(text: string, mark: string): ProbeResult | undefined 
   if (ready !== true || typeof recursiveReadOnlyMounts !== 'boolean') return undefined;
   if (typeof userNamespaces !== 'boolean' || typeof execCgroup !== 'boolean') return undefined;
   if (standIn !== undefined && typeof standIn !== 'string') return undefined;
-  return { ready, reason: '', recursiveReadOnlyMounts, userNamespaces, execCgroup, ...(standIn === undefined ? {} : { standIn }) };
+  return {
+    ready,
+    reason: '',
+    recursiveReadOnlyMounts,
+    userNamespaces,
+    execCgroup,
+    ...(standIn === undefined ? {} : { standIn }),
+  };
 }
 
 function fieldsOf(value: unknown): Partial<Record<string, unknown>> {

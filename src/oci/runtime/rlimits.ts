@@ -42,16 +42,28 @@ export interface GivenRlimits {
  * (`canRaise`) a child gets no more than that, and a runtime that is told to set more would start no container at all
  * (features.md H1). Throws `invalidRequest` for a soft limit above its hard one, and for an unknown name.
  */
-export function rlimitsFor(wishes: Readonly<Record<string, RlimitWish>>, inherited: string, canRaise: boolean): GivenRlimits {
+export function rlimitsFor(
+  wishes: Readonly<Record<string, RlimitWish>>,
+  inherited: string,
+  canRaise: boolean,
+): GivenRlimits {
   const conditions: string[] = [];
   const rlimits = Object.entries(wishes)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, wish]): OciRlimit => {
       const [soft, hard] = [bound(wish.soft), bound(wish.hard)];
-      if (soft > hard) fail('invalidRequest', `use runtime.rlimits.${name}: soft is above hard`, { subject: name });
+      if (soft > hard)
+        fail('invalidRequest', `use runtime.rlimits.${name}: soft is above hard`, { subject: name });
       const most = canRaise ? INFINITY : inheritedHard(name, inherited);
-      if (hard > most) conditions.push(`runtime.rlimits.${name}: hard limit lowered to ${most}, which is ours: no CAP_SYS_RESOURCE on this node`);
-      return { type: `RLIMIT_${name.toUpperCase()}`, soft: soft < most ? soft : most, hard: hard < most ? hard : most };
+      if (hard > most)
+        conditions.push(
+          `runtime.rlimits.${name}: hard limit lowered to ${most}, which is ours: no CAP_SYS_RESOURCE on this node`,
+        );
+      return {
+        type: `RLIMIT_${name.toUpperCase()}`,
+        soft: soft < most ? soft : most,
+        hard: hard < most ? hard : most,
+      };
     });
   return { rlimits, conditions };
 }
@@ -61,7 +73,8 @@ function bound(value: number | 'unlimited'): bigint {
 }
 
 function inheritedHard(name: string, limits: string): bigint {
-  const label = LABELS[name] ?? fail('invalidRequest', `use runtime.rlimits.${name}: no such limit`, { subject: name });
+  const label =
+    LABELS[name] ?? fail('invalidRequest', `use runtime.rlimits.${name}: no such limit`, { subject: name });
   const line = limits.split('\n').find((one) => one.startsWith(`${label} `)) ?? '';
   const hard = line.slice(label.length).trim().split(/\s+/u)[1] ?? 'unlimited';
   return hard === 'unlimited' ? INFINITY : BigInt(hard);

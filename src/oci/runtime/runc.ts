@@ -65,8 +65,23 @@ export function forceDeleteArgv(call: RuntimeCall): string[] {
 }
 
 /** Detached create without a monitor: the process keeps the stdio that the runtime was given. */
-export function createArgv(call: RuntimeCall, bundleDir: string, pidFile: string, options: readonly string[] = []): string[] {
-  return [call.path, ...call.globals, 'create', '--bundle', bundleDir, '--pid-file', pidFile, ...options, call.id];
+export function createArgv(
+  call: RuntimeCall,
+  bundleDir: string,
+  pidFile: string,
+  options: readonly string[] = [],
+): string[] {
+  return [
+    call.path,
+    ...call.globals,
+    'create',
+    '--bundle',
+    bundleDir,
+    '--pid-file',
+    pidFile,
+    ...options,
+    call.id,
+  ];
 }
 
 export interface ExecFiles {
@@ -83,7 +98,16 @@ export interface ExecFiles {
  * pipe. The process keeps the stdio that the runtime was given, and goes to the reaper of the runtime's orphans.
  */
 export function execArgv(call: RuntimeCall, { processFile, pidFile, options }: ExecFiles): string[] {
-  return [call.path, ...call.globals, 'exec', '--detach', `--process=${processFile}`, `--pid-file=${pidFile}`, ...options, call.id];
+  return [
+    call.path,
+    ...call.globals,
+    'exec',
+    '--detach',
+    `--process=${processFile}`,
+    `--pid-file=${pidFile}`,
+    ...options,
+    call.id,
+  ];
 }
 
 /** What the runtime's own state file says about init. A pid from it counts only with the start time (F36, F43). */

@@ -18,13 +18,19 @@ export interface ShownSpecs {
 }
 
 /** OCI's words for them (runtime-spec, config-linux.md, "Namespaces"), in the order of its table. */
-const NAMESPACES: readonly (readonly [type: string, pin: PinKind])[] = [['network', 'net'], ['ipc', 'ipc'], ['uts', 'uts'], ['user', 'user']];
+const NAMESPACES: readonly (readonly [type: string, pin: PinKind])[] = [
+  ['network', 'net'],
+  ['ipc', 'ipc'],
+  ['uts', 'uts'],
+  ['user', 'user'],
+];
 
 /** The reader below one layout. */
 export function shownSpecs(layout: Layout): ShownSpecs {
   return {
     container: (id) => readShown(layout.configJson(id)),
-    sandbox: async (id) => (await readShown(join(layout.pauseBundleDir(id), 'config.json'))) ?? pinnedSpec(layout, id),
+    sandbox: async (id) =>
+      (await readShown(join(layout.pauseBundleDir(id), 'config.json'))) ?? pinnedSpec(layout, id),
   };
 }
 
@@ -34,11 +40,16 @@ async function pinnedSpec(layout: Layout, id: SandboxId): Promise<string | undef
     const path = layout.pin(id, pin);
     if ((await statOwn(path)) !== undefined) namespaces.push({ type, path });
   }
-  return namespaces.length === 0 ? undefined : JSON.stringify({ ociVersion: OCI_VERSION, linux: { namespaces } });
+  return namespaces.length === 0
+    ? undefined
+    : JSON.stringify({ ociVersion: OCI_VERSION, linux: { namespaces } });
 }
 
 async function readShown(path: string): Promise<string | undefined> {
-  const text = await readSmallFile(path, { usualBytes: driverLimits.stateFileUsualBytes, bytesMax: driverLimits.stateFileBytes });
+  const text = await readSmallFile(path, {
+    usualBytes: driverLimits.stateFileUsualBytes,
+    bytesMax: driverLimits.stateFileBytes,
+  });
   return text === undefined ? undefined : withoutEnvironment(text);
 }
 

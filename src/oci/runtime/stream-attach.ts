@@ -45,7 +45,10 @@ export class Attachments {
     const hub = await this.#hub(input, fx.signal);
     const listener = hub.listen();
     try {
-      await new Attachment({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(hub, listener);
+      await new Attachment({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(
+        hub,
+        listener,
+      );
     } finally {
       listener.leave();
       client.stdin?.cancel();
@@ -74,7 +77,12 @@ export class Attachments {
     }
     const opening = connectMonitor(this.#parts, id, signal).then((fd) => {
       const name = `the attach socket of container ${id}`;
-      return new Hub(input, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), this.#parts.clock, this.#room);
+      return new Hub(
+        input,
+        new PolledDescriptor(fd, name, streamLimits.attachPacketBytes),
+        this.#parts.clock,
+        this.#room,
+      );
     });
     this.#hubs.set(id, opening);
     const forget = (): void => {
@@ -114,7 +122,10 @@ class Attachment {
     const { stdout, stderr, stdin } = this.#client;
     const { signal } = this.#fx;
     const pumps: OutputPump[] = [];
-    for (const [queue, sink] of [[listener.stdout, stdout], [listener.stderr, stderr]] as const) {
+    for (const [queue, sink] of [
+      [listener.stdout, stdout],
+      [listener.stderr, stderr],
+    ] as const) {
       if (sink === undefined) queue.cancel();
       else pumps.push(new OutputPump(queue, sink, clock, true));
     }
@@ -123,8 +134,14 @@ class Attachment {
     const ends: Promise<unknown>[] = [finished, listener.dropped];
     if (stdin !== undefined) ends.push(this.#copyStdin(hub, stdin).then(() => drain(pumps, clock, signal)));
     const met = await within({ clock, timeoutMs: this.#fx.timeoutMs, signal }, Promise.race(ends));
-    if (met === 'cancelled') fail('cancelled', `attach to container ${this.#input.id}: ${reasonOf(signal)}`, { subject: this.#input.id });
-    if (met === 'timedOut') fail('timedOut', `attach to container ${this.#input.id}: open for too long`, { subject: this.#input.id });
+    if (met === 'cancelled')
+      fail('cancelled', `attach to container ${this.#input.id}: ${reasonOf(signal)}`, {
+        subject: this.#input.id,
+      });
+    if (met === 'timedOut')
+      fail('timedOut', `attach to container ${this.#input.id}: open for too long`, {
+        subject: this.#input.id,
+      });
   }
 
   /** Settles when the client has ended its stdin and that is its end: with a terminal or stdin_once it stays for the output. */

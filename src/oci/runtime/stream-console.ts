@@ -31,7 +31,9 @@ import { within } from '../../host/wait.ts';
 export function unixAddress(path: string): Buffer {
   const bytes = Buffer.from(path, 'utf8');
   if (bytes.length > edgeLimits.socketPathBytes) {
-    fail('unsupported', `use socket ${path}: its path has more than ${edgeLimits.socketPathBytes} bytes`, { subject: path });
+    fail('unsupported', `use socket ${path}: its path has more than ${edgeLimits.socketPathBytes} bytes`, {
+      subject: path,
+    });
   }
   const address = Buffer.alloc(2 + bytes.length + 1);
   address.writeUInt16LE(AF_UNIX, 0);
@@ -68,7 +70,11 @@ export class ConsoleSocket {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, name);
     const address = unixAddress(path);
-    const fd = must(callSync(libc.socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'make socket', path);
+    const fd = must(
+      callSync(libc.socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+      'make socket',
+      path,
+    );
     try {
       must(callSync(libc.bind, fd, address, address.length), 'bind socket', path);
       must(callSync(libc.listen, fd, 1), 'listen on socket', path);
@@ -156,14 +162,19 @@ function receiveDescriptors(connection: number): { readonly fds: readonly number
   if (result < 0) return { fds: [], errno };
   const fds: number[] = [];
   const received = Number(message.readBigUInt64LE(40));
-  const isRights = received >= 16 && control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
+  const isRights =
+    received >= 16 && control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
   const end = isRights ? Math.min(Number(control.readBigUInt64LE(0)), received) : 0;
   for (let at = 16; at + 4 <= end; at += 4) fds.push(control.readInt32LE(at));
   return { fds, errno: 0 };
 }
 
 /** The client's size, where it tells one soon: it is set before the process begins. */
-export async function firstSize(clock: ClockPort, client: ClientStreams, { signal }: EffectContext): Promise<TerminalSize | undefined> {
+export async function firstSize(
+  clock: ClockPort,
+  client: ClientStreams,
+  { signal }: EffectContext,
+): Promise<TerminalSize | undefined> {
   const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
   const met = await within({ clock, timeoutMs: streamLimits.firstSizeMs, signal }, told);
   return met === 'timedOut' || met === 'cancelled' ? undefined : met;

@@ -23,13 +23,17 @@ export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver)
   });
   const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
   const attachments = new Attachments(parts, {
-    resize: (input, size) => (isShims(input) ? shims.resize(input, size) : resizeTerminal(parts.layout.controlFifo(input.id), input.id, size)),
+    resize: (input, size) =>
+      isShims(input)
+        ? shims.resize(input, size)
+        : resizeTerminal(parts.layout.controlFifo(input.id), input.id, size),
     stdinEnded: (input) => {
       if (isShims(input)) shims.closeStdin(input);
     },
   });
   return {
-    exec: (input, client, fx) => (isShims(input) ? shims.execStream(input, client, fx) : streamExec(parts, input, client, fx)),
+    exec: (input, client, fx) =>
+      isShims(input) ? shims.execStream(input, client, fx) : streamExec(parts, input, client, fx),
     attach: (input, client, fx) => attachments.attach(input, client, fx),
     dial: ({ sandboxId, network, port }, fx) => {
       const netns = network === 'node' ? undefined : parts.layout.pin(sandboxId, 'net');

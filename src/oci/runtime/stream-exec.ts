@@ -50,11 +50,25 @@ export async function streamExec(
   let console: ConsoleSocket | undefined;
   try {
     const size = input.tty ? await firstSize(parts.clock, client, fx) : undefined;
-    await writeFile(execProcessFile(directory), execProcess(config, input.argv, input.id, { wanted: input.tty, size }), { mode: 0o600 });
+    await writeFile(
+      execProcessFile(directory),
+      execProcess(config, input.argv, input.id, { wanted: input.tty, size }),
+      { mode: 0o600 },
+    );
     input.onArgvRead?.();
     leaf = await execLeafOf(parts, handler, input.id, basename(directory));
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
-    const run = { parts, handler, input, client, fx, directory, leaf, console, pipeOwner: stdioOwner(config) };
+    const run = {
+      parts,
+      handler,
+      input,
+      client,
+      fx,
+      directory,
+      leaf,
+      console,
+      pipeOwner: stdioOwner(config),
+    };
     return { exitCode: await new StreamedExec(run).toEnd() };
   } finally {
     await console?.close();
@@ -111,7 +125,8 @@ class StreamedExec {
       const { exitCode } = await this.#within(started.child.exited, startBoundMs);
       if (exitCode !== 0) this.#fail(await this.#complaint());
       process = started.orphan.take(started.child.identity);
-      if (process === undefined) return this.#fail('the runtime has ended without telling which process it started');
+      if (process === undefined)
+        return this.#fail('the runtime has ended without telling which process it started');
       if (terminal !== undefined) await this.#within(terminal, startBoundMs);
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#within(process.exited, fx.timeoutMs);
@@ -119,7 +134,13 @@ class StreamedExec {
       await drain(this.#pumps, parts.clock, fx.signal);
       return exitCodeOf(status, (reason) => this.#fail(reason));
     } finally {
-      if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: streamLimits.closeMs });
+      if (!hasEnded)
+        await killExec(parts, started, {
+          id: input.id,
+          leaf,
+          pid: process?.pid,
+          emptyMs: streamLimits.closeMs,
+        });
       this.#close(started);
     }
   }
@@ -139,7 +160,8 @@ class StreamedExec {
     const stdin = input.tty || client.stdin === undefined ? undefined : makePipe();
     const orphan = expectOrphan(() => pidIn(pidFile));
     try {
-      if (stdin !== undefined && pipeOwner !== undefined) fchownSync(stdin.read, pipeOwner.uid, pipeOwner.gid);
+      if (stdin !== undefined && pipeOwner !== undefined)
+        fchownSync(stdin.read, pipeOwner.uid, pipeOwner.gid);
       const child = await spawnProcess({
         argv,
         env: { PATH: parts.toolPath },
@@ -165,7 +187,8 @@ class StreamedExec {
     const { client, parts } = this.#run;
     for (const name of ['stdout', 'stderr'] as const) {
       const [pipe, sink] = [child[name], client[name]];
-      if (pipe !== undefined) this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock, true));
+      if (pipe !== undefined)
+        this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock, true));
     }
     if (stdinFd === undefined) return undefined;
     const stdin = writeEnd(stdinFd);
@@ -197,14 +220,18 @@ class StreamedExec {
     const { parts, input, fx } = this.#run;
     const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
     const attempted = `exec in container ${input.id}`;
-    if (met === 'cancelled') return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
-    if (met === 'timedOut') return fail('timedOut', `${attempted}: not done within ${timeoutMs} ms`, { subject: input.id });
+    if (met === 'cancelled')
+      return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
+    if (met === 'timedOut')
+      return fail('timedOut', `${attempted}: not done within ${timeoutMs} ms`, { subject: input.id });
     return met;
   }
 
   #fail(reason: string): never {
     const { input, handler } = this.#run;
-    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
+    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, {
+      subject: input.id,
+    });
   }
 
   async #complaint(): Promise<string> {

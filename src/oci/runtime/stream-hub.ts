@@ -6,7 +6,15 @@ import type { ContainerId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { KernelError, errnoName, must } from '../../host/errno.ts';
-import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET } from '../../host/ffi-constants.ts';
+import {
+  AF_UNIX,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+} from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import type { PolledDescriptor } from '../../host/polled-descriptor.ts';
 import { pause } from '../../host/wait.ts';
@@ -30,7 +38,12 @@ export class Hub {
   #isStdinOver = false;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor({ id, spec }: Pick<ContainerInput, 'id' | 'spec'>, socket: PolledDescriptor, clock: ClockPort, room: AttachRoom) {
+  constructor(
+    { id, spec }: Pick<ContainerInput, 'id' | 'spec'>,
+    socket: PolledDescriptor,
+    clock: ClockPort,
+    room: AttachRoom,
+  ) {
     this.#id = id;
     this.#room = room;
     this.#socket = socket;
@@ -106,14 +119,22 @@ export class Hub {
  * A connection to the monitor's socket. It is named through a descriptor of its directory: the whole path has more
  * bytes than fit into an address. Throws `wrongState` when no monitor listens.
  */
-export async function connectMonitor(parts: DriverParts, id: ContainerId, signal: AbortSignal): Promise<number> {
+export async function connectMonitor(
+  parts: DriverParts,
+  id: ContainerId,
+  signal: AbortSignal,
+): Promise<number> {
   const attempted = `attach to container ${id}`;
   const directory = openSync(parts.layout.bundleDir(id), O_PATH | O_DIRECTORY | O_CLOEXEC);
   let fd: number | undefined;
   try {
     const address = unixAddress(`/proc/self/fd/${directory}/attach`);
     for (let attempt = 0; attempt < streamLimits.attachAttempts; attempt += 1) {
-      fd ??= must(callSync(libc.socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'make a socket to', id);
+      fd ??= must(
+        callSync(libc.socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+        'make a socket to',
+        id,
+      );
       const { result, errno } = callSync(libc.connect, fd, address, address.length);
       if (result === 0) {
         const connected = fd;
@@ -121,7 +142,8 @@ export async function connectMonitor(parts: DriverParts, id: ContainerId, signal
         return connected;
       }
       const code = errnoName(errno);
-      if (code === 'ENOENT' || code === 'ECONNREFUSED') fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
+      if (code === 'ENOENT' || code === 'ECONNREFUSED')
+        fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
       if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(attempted, errno, id);
       await pause(parts.clock, streamLimits.attachAttemptMs, signal);
     }

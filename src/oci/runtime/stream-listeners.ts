@@ -35,7 +35,8 @@ export class AttachRoom {
     this.#bytes += bytes;
     while (this.#bytes > streamLimits.attachAllBytes) {
       let slowest: Listener | undefined;
-      for (const one of this.#listeners) if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
+      for (const one of this.#listeners)
+        if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
       if (slowest === undefined) return;
       slowest.drop(`${streamLimits.attachAllBytes} bytes wait for clients like it`);
     }

@@ -85,7 +85,11 @@ export class OutputPump {
  * for only as long as it writes, and not for ever. A client that reads slowly, or not at all for a while (`| less`), is waited
  * for as long as its session lasts: the end of a large output would be missing without a word.
  */
-export async function drain(pumps: readonly OutputPump[], clock: ClockPort, signal: AbortSignal): Promise<void> {
+export async function drain(
+  pumps: readonly OutputPump[],
+  clock: ClockPort,
+  signal: AbortSignal,
+): Promise<void> {
   const startedAtMs = clock.monoMs();
   // a race with one promise for all looks would leave a waiter behind for each of them
   let hasEnded = false;

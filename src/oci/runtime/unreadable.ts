@@ -5,12 +5,21 @@ import type { DriverParts } from './driver-parts.ts';
 export type Unreadable = 'container' | 'pause process';
 
 /** With the id, of the container or of the pause process's sandbox, the condition's subject. */
-export function reportUnreadable({ conditions, log }: Pick<DriverParts, 'conditions' | 'log'>, what: Unreadable, id: string, error: unknown): void {
+export function reportUnreadable(
+  { conditions, log }: Pick<DriverParts, 'conditions' | 'log'>,
+  what: Unreadable,
+  id: string,
+  error: unknown,
+): void {
   const reason = `read its files: ${toFault(error).message}`;
   if (conditions === undefined) log.error({ id, reason }, `files of a ${what} can not be read`);
   else conditions.report({ type: 'DebrisRemoved', subject: `${what} ${id}`, reason });
 }
 
-export function clearUnreadable({ conditions }: Pick<DriverParts, 'conditions'>, what: Unreadable, id: string): void {
+export function clearUnreadable(
+  { conditions }: Pick<DriverParts, 'conditions'>,
+  what: Unreadable,
+  id: string,
+): void {
   conditions?.clear('DebrisRemoved', `${what} ${id}`);
 }

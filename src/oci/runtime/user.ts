@@ -12,7 +12,11 @@ import type { ResolvedUser } from './spec/input.ts';
 import { isPlainHome } from './spec/process.ts';
 
 /** Reads a regular file as it is inside a root; undefined when there is none (src/host/files.ts). */
-export type ReadFileInRoot = (root: string, path: string, options: { bytesMax: number }) => Promise<Uint8Array | undefined>;
+export type ReadFileInRoot = (
+  root: string,
+  path: string,
+  options: { bytesMax: number },
+) => Promise<Uint8Array | undefined>;
 
 /** The image's user data base; an empty text where the image has none. */
 export interface UserFiles {
@@ -35,12 +39,17 @@ export async function resolveUserIn(
   read: ReadFileInRoot,
 ): Promise<ResolvedUser> {
   const options = { bytesMax: specLimits.passwdBytes };
-  const [passwd, group] = await Promise.all([read(rootfs, '/etc/passwd', options), read(rootfs, '/etc/group', options)]);
+  const [passwd, group] = await Promise.all([
+    read(rootfs, '/etc/passwd', options),
+    read(rootfs, '/etc/group', options),
+  ]);
   return resolveUser(choice, imageUser, { passwd: textOf(passwd), group: textOf(group) });
 }
 
 function textOf(bytes: Uint8Array | undefined): string {
-  return bytes === undefined ? '' : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  return bytes === undefined
+    ? ''
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
 /**
@@ -52,15 +61,24 @@ export function resolveUser(choice: UserChoice, imageUser: string, files: UserFi
   const asked = askedUser(choice, imageUser);
   const entry = findUser(asked.user ?? 0, files.passwd);
   const uid = typeof asked.user === 'string' ? known(entry, asked.user).uid : (asked.user ?? 0);
-  const gid = choice.runAsGroup === undefined ? groupOf(asked, entry, files.group) : id(choice.runAsGroup, 'run_as_group');
+  const gid =
+    choice.runAsGroup === undefined
+      ? groupOf(asked, entry, files.group)
+      : id(choice.runAsGroup, 'run_as_group');
   const wished = choice.supplementalGroups.map((group) => id(group, 'supplemental_groups'));
   const ofImage =
-    choice.supplementalGroupsPolicy === 'merge' && entry !== undefined ? memberships(entry.name, files.group) : [];
+    choice.supplementalGroupsPolicy === 'merge' && entry !== undefined
+      ? memberships(entry.name, files.group)
+      : [];
   const others = [...new Set([...ofImage, ...wished])].filter((group) => group !== gid).sort((a, b) => a - b);
   if (others.length >= specLimits.groups) {
-    fail('invalidRequest', `resolve user ${uid}: in ${others.length + 1} groups, the kernel takes ${specLimits.groups}`, {
-      subject: 'supplemental_groups',
-    });
+    fail(
+      'invalidRequest',
+      `resolve user ${uid}: in ${others.length + 1} groups, the kernel takes ${specLimits.groups}`,
+      {
+        subject: 'supplemental_groups',
+      },
+    );
   }
   return { uid, gid, additionalGids: [gid, ...others], home: homeOf(entry, uid) };
 }
@@ -69,7 +87,9 @@ function askedUser(choice: UserChoice, imageUser: string): ImageUser {
   if (choice.runAsUsername !== '') return parsed(choice.runAsUsername, 'run_as_username');
   if (choice.runAsUser !== undefined) return { user: id(choice.runAsUser, 'run_as_user'), group: undefined };
   if (choice.runAsGroup !== undefined) {
-    fail('invalidRequest', `run as group ${choice.runAsGroup}: no user is given with it`, { subject: 'run_as_group' });
+    fail('invalidRequest', `run as group ${choice.runAsGroup}: no user is given with it`, {
+      subject: 'run_as_group',
+    });
   }
   return parsed(imageUser, "the image's USER");
 }
@@ -78,19 +98,27 @@ function parsed(text: string, field: string): ImageUser {
   const user = text.length > specLimits.nameChars * 2 ? undefined : parseImageUser(text);
   return (
     user ??
-    fail('invalidRequest', `run as ${JSON.stringify(text.slice(0, specLimits.nameChars))}: not a user with or without a group`, {
-      subject: field,
-    })
+    fail(
+      'invalidRequest',
+      `run as ${JSON.stringify(text.slice(0, specLimits.nameChars))}: not a user with or without a group`,
+      {
+        subject: field,
+      },
+    )
   );
 }
 
 function id(value: number, field: string): number {
   if (Number.isInteger(value) && value >= 0 && value <= imageLimits.highestUserId) return value;
-  return fail('invalidRequest', `use ${value} as ${field}: not in 0 to ${imageLimits.highestUserId}`, { subject: field });
+  return fail('invalidRequest', `use ${value} as ${field}: not in 0 to ${imageLimits.highestUserId}`, {
+    subject: field,
+  });
 }
 
 function known(entry: PasswdEntry | undefined, name: string): PasswdEntry {
-  return entry ?? fail('invalidRequest', `run as user ${name}: not in the image's /etc/passwd`, { subject: name });
+  return (
+    entry ?? fail('invalidRequest', `run as user ${name}: not in the image's /etc/passwd`, { subject: name })
+  );
 }
 
 function groupOf(asked: ImageUser, entry: PasswdEntry | undefined, groups: string): number {
@@ -101,13 +129,17 @@ function groupOf(asked: ImageUser, entry: PasswdEntry | undefined, groups: strin
     const gid = number(fields[2]);
     if (gid !== undefined) return gid;
   }
-  return fail('invalidRequest', `run as group ${asked.group}: not in the image's /etc/group`, { subject: asked.group });
+  return fail('invalidRequest', `run as group ${asked.group}: not in the image's /etc/group`, {
+    subject: asked.group,
+  });
 }
 
 function homeOf(entry: PasswdEntry | undefined, uid: number): string {
   const home = entry?.home ?? '';
   if (!isPlainHome(home)) {
-    fail('invalidRequest', `run as user ${uid}: its home in the image's /etc/passwd has control characters`, { subject: 'HOME' });
+    fail('invalidRequest', `run as user ${uid}: its home in the image's /etc/passwd has control characters`, {
+      subject: 'HOME',
+    });
   }
   return home.startsWith('/') ? home : '/';
 }
@@ -122,7 +154,11 @@ function findUser(user: number | string, passwd: string): PasswdEntry | undefine
     if (uid === undefined || gid === undefined) {
       if (typeof user !== 'string') continue;
       // a later line of the same name must not decide: getpwnam would have stopped here
-      return fail('invalidRequest', `run as user ${user}: its entry in the image's /etc/passwd has no valid numbers`, { subject: user });
+      return fail(
+        'invalidRequest',
+        `run as user ${user}: its entry in the image's /etc/passwd has no valid numbers`,
+        { subject: user },
+      );
     }
     if (typeof user === 'number' && uid !== user) continue;
     return { name, uid, gid, home: home ?? '' };
@@ -146,7 +182,7 @@ function memberships(name: string, groups: string): readonly number[] {
 function isMember(name: string, members: string): boolean {
   // one with a comma is no member of any list, and would be compared beyond each of them
   if (name.includes(',')) return false;
-  for (let from = 0; ; ) {
+  for (let from = 0; ;) {
     const comma = members.indexOf(',', from);
     const end = comma < 0 ? members.length : comma;
     if (end - from === name.length && members.startsWith(name, from)) return true;
@@ -167,7 +203,11 @@ function* lines(text: string): Generator<readonly string[]> {
   let from = 0;
   for (let count = 1; from < text.length; count += 1) {
     if (count > specLimits.passwdLines) {
-      fail('invalidRequest', `resolve user: /etc/passwd or /etc/group of the image has more than ${specLimits.passwdLines} lines`, { subject: 'image' });
+      fail(
+        'invalidRequest',
+        `resolve user: /etc/passwd or /etc/group of the image has more than ${specLimits.passwdLines} lines`,
+        { subject: 'image' },
+      );
     }
     const at = text.indexOf('\n', from);
     const end = at < 0 ? text.length : at;
@@ -182,9 +222,13 @@ function* lines(text: string): Generator<readonly string[]> {
  */
 export function pauseUser(choice: UserChoice, mappings?: IdMappings): ResolvedUser {
   if (choice.runAsUsername !== '') {
-    fail('unsupported', `run the pause process as ${choice.runAsUsername}: it has no passwd, only numbers can be used`, {
-      subject: 'run_as_username',
-    });
+    fail(
+      'unsupported',
+      `run the pause process as ${choice.runAsUsername}: it has no passwd, only numbers can be used`,
+      {
+        subject: 'run_as_username',
+      },
+    );
   }
   if (choice.runAsUser === undefined && choice.runAsGroup === undefined) {
     const uid = Math.min(65_535, (mappings?.uids.length ?? 65_536) - 1);

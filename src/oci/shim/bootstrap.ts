@@ -26,9 +26,12 @@ export interface ShimCommand {
 export function shimArgv(command: ShimCommand, action: 'start' | 'delete', bundle?: string): string[] {
   return [
     command.program,
-    '-namespace', command.namespace,
-    '-id', command.id,
-    '-address', command.events,
+    '-namespace',
+    command.namespace,
+    '-id',
+    command.id,
+    '-address',
+    command.events,
     ...(bundle === undefined ? [] : ['-bundle', bundle]),
     action,
   ];
@@ -47,7 +50,11 @@ export function shimEnv(command: ShimCommand, toolPath: string): Readonly<Record
 }
 
 /** The standard input of `start`. `socketDir`: undefined for the shim's own choice. */
-export function bootstrapParams(command: ShimCommand, version: string, socketDir: string | undefined): Uint8Array {
+export function bootstrapParams(
+  command: ShimCommand,
+  version: string,
+  socketDir: string | undefined,
+): Uint8Array {
   return encodeMessage(BootstrapParamsSchema, {
     instanceId: command.id,
     namespace: command.namespace,
@@ -64,25 +71,36 @@ export function bootstrapParams(command: ShimCommand, version: string, socketDir
  */
 export function parseBootstrap(output: Uint8Array): ShimAddress {
   const text = Buffer.from(output).toString('utf8').trim();
-  if (text === '' || output.length > shimLimits.startOutputBytes) fail('outside', `it has printed ${output.length} bytes in the place of its address`);
+  if (text === '' || output.length > shimLimits.startOutputBytes)
+    fail('outside', `it has printed ${output.length} bytes in the place of its address`);
   const { version, address, protocol } = /^(?:unix:|\/|@)/u.test(text)
     ? { version: 2, address: text, protocol: 'ttrpc' }
     : text.startsWith('{')
       ? parseJson(text)
       : decodeMessage(BootstrapResultSchema, output);
-  if (protocol !== 'ttrpc' && protocol !== '') fail('unsupported', `it speaks ${printable(protocol)}, and we speak ttrpc only`);
-  if (version !== 2 && version !== 3) fail('unsupported', `it serves version ${version} of the Task service, and we speak 2 and 3`);
+  if (protocol !== 'ttrpc' && protocol !== '')
+    fail('unsupported', `it speaks ${printable(protocol)}, and we speak ttrpc only`);
+  if (version !== 2 && version !== 3)
+    fail('unsupported', `it serves version ${version} of the Task service, and we speak 2 and 3`);
   return { path: socketPath(address), api: version };
 }
 
-function parseJson(text: string): { readonly version: number; readonly address: string; readonly protocol: string } {
+function parseJson(text: string): {
+  readonly version: number;
+  readonly address: string;
+  readonly protocol: string;
+} {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     return fail('outside', 'it has printed broken JSON in the place of its address');
   }
-  const { version, address, protocol } = value as { readonly version?: unknown; readonly address?: unknown; readonly protocol?: unknown };
+  const { version, address, protocol } = value as {
+    readonly version?: unknown;
+    readonly address?: unknown;
+    readonly protocol?: unknown;
+  };
   return {
     version: typeof version === 'number' ? version : 0,
     address: typeof address === 'string' ? address : '',
@@ -94,7 +112,10 @@ function parseJson(text: string): { readonly version: number; readonly address: 
 function socketPath(address: string): string {
   const path = address.startsWith('unix://') ? address.slice('unix://'.length) : address;
   if (path.length > shimLimits.socketPathChars || path.includes('\0') || !/^[/@]/u.test(path)) {
-    fail('unsupported', `it answers at ${JSON.stringify(address.slice(0, shimLimits.socketPathChars))}, which is no Unix socket`);
+    fail(
+      'unsupported',
+      `it answers at ${JSON.stringify(address.slice(0, shimLimits.socketPathChars))}, which is no Unix socket`,
+    );
   }
   return path.startsWith('@') ? `\0${path.slice(1)}` : path;
 }

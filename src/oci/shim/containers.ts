@@ -54,17 +54,30 @@ export async function createTask(
     await startKeeper(parts, { input, handler, note, program: await stdioProgram() }, fx);
     fx.note({ on: `${handler.name} create` });
     const bundle = layout.bundleDir(id);
-    const { pid } = await shim.call(Task.method.create, { id, bundle, terminal: spec.tty, ...stdio, ...taskOptions(handler) }, bound(fx));
+    const { pid } = await shim.call(
+      Task.method.create,
+      { id, bundle, terminal: spec.tty, ...stdio, ...taskOptions(handler) },
+      bound(fx),
+    );
     const identity = liveIdentity(pid);
-    return identity === undefined ? fail('outside', `${attempted}: its process ${pid} has ended at once`, { subject: id }) : toPortIdentity(identity);
+    return identity === undefined
+      ? fail('outside', `${attempted}: its process ${pid} has ended at once`, { subject: id })
+      : toPortIdentity(identity);
   } catch (error) {
-    await removeTask(shim, id, fx).catch((thrown: unknown) => parts.log.warn({ id, fault: toFault(thrown) }, 'a task that failed could not be deleted'));
+    await removeTask(shim, id, fx).catch((thrown: unknown) =>
+      parts.log.warn({ id, fault: toFault(thrown) }, 'a task that failed could not be deleted'),
+    );
     await killWorkers(parts, handler, id, note.cgroup);
     throw error;
   }
 }
 
-export async function startTask({ parts, shims }: ShimParts, handler: Handler, { id }: ContainerInput, fx: EffectContext): Promise<void> {
+export async function startTask(
+  { parts, shims }: ShimParts,
+  handler: Handler,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
   const attempted = `start container ${id}`;
   const { sandboxId } = await noteOf(parts, id, attempted);
   const shim = await shims.need(sandboxId, attempted);
@@ -74,24 +87,39 @@ export async function startTask({ parts, shims }: ShimParts, handler: Handler, {
 
 /** One signal to its first process; nothing happens when that has ended. */
 export async function killTask(
-  { parts, shims }: ShimParts, { id, signal }: ContainerInput & { readonly signal: string }, fx: EffectContext,
+  { parts, shims }: ShimParts,
+  { id, signal }: ContainerInput & { readonly signal: string },
+  fx: EffectContext,
 ): Promise<void> {
   const number = signalNumber(signal);
-  if (number === undefined) fail('invalidRequest', `signal container ${id}: there is no signal ${JSON.stringify(signal)}`, { subject: id });
+  if (number === undefined)
+    fail('invalidRequest', `signal container ${id}: there is no signal ${JSON.stringify(signal)}`, {
+      subject: id,
+    });
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
   await shim?.callIfThere(Task.method.kill, { id, signal: number, all: false }, soon(fx));
 }
 
 /** SIGKILL to all of its processes; what a dead shim has left of them ends with its watch. */
-export async function killTaskAll({ parts, shims }: ShimParts, { id }: ContainerInput, fx: EffectContext): Promise<void> {
+export async function killTaskAll(
+  { parts, shims }: ShimParts,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
   const note = await readNote(parts.layout, id);
   if (note === undefined) return;
-  await shims.orKill(note.sandboxId, (shim) => shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)));
+  await shims.orKill(note.sandboxId, (shim) =>
+    shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)),
+  );
 }
 
 /** Deletes an ended task: its exit code is on record. */
-export async function deleteTask({ parts, shims }: ShimParts, { id }: ContainerInput, fx: EffectContext): Promise<void> {
+export async function deleteTask(
+  { parts, shims }: ShimParts,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
   await shim?.callIfThere(Task.method.delete, { id }, bound(fx));
@@ -109,15 +137,25 @@ export async function updateTask(
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
   const shim = await shims.need(note.sandboxId, attempted);
   fx.note({ on: `${handler.name} update` });
-  await shim.call(Task.method.update, { id, resources: { typeUrl: RESOURCES_TYPE, value: Buffer.from(document, 'utf8') } }, bound(fx));
+  await shim.call(
+    Task.method.update,
+    { id, resources: { typeUrl: RESOURCES_TYPE, value: Buffer.from(document, 'utf8') } },
+    bound(fx),
+  );
 }
 
 /** As `RuntimePort.destroy`. */
-export async function destroyTask({ parts, shims }: ShimParts, handler: Handler, { id }: DestroyInput, fx: EffectContext): Promise<void> {
+export async function destroyTask(
+  { parts, shims }: ShimParts,
+  handler: Handler,
+  { id }: DestroyInput,
+  fx: EffectContext,
+): Promise<void> {
   const { layout } = parts;
   const note = await readNote(layout, id);
   fx.note({ on: 'the end of the processes' });
-  const isRemoved = note === undefined ? undefined : await shims.orKill(note.sandboxId, (shim) => removeTask(shim, id, fx));
+  const isRemoved =
+    note === undefined ? undefined : await shims.orKill(note.sandboxId, (shim) => removeTask(shim, id, fx));
   if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
   await killWorkers(parts, handler, id, undefined);
   if (note !== undefined) {
@@ -140,7 +178,10 @@ async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promi
 }
 
 async function noteOf(parts: DriverParts, id: ContainerId, attempted: string): Promise<ContainerNote> {
-  return (await readNote(parts.layout, id)) ?? fail('notFound', `${attempted}: no bundle was written for it`, { subject: id });
+  return (
+    (await readNote(parts.layout, id)) ??
+    fail('notFound', `${attempted}: no bundle was written for it`, { subject: id })
+  );
 }
 
 /** For what is quick where the shim is well, and goes on also when its result is no longer wanted. */

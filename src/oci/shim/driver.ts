@@ -18,7 +18,15 @@ import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';
 import { namesIn } from '../runtime/driver-state.ts';
 import { endEach } from '../runtime/exec-orphans.ts';
-import { createTask, deleteTask, destroyTask, killTask, killTaskAll, startTask, updateTask } from './containers.ts';
+import {
+  createTask,
+  deleteTask,
+  destroyTask,
+  killTask,
+  killTaskAll,
+  startTask,
+  updateTask,
+} from './containers.ts';
 import type { ShimParts } from './containers.ts';
 import { ShimEvents } from './events.ts';
 import { endOrphanTaskExecs, findOrphanTaskExecs } from './exec.ts';
@@ -41,7 +49,11 @@ export interface ShimDriver extends KindSteps {
   open(closing: AbortSignal): Promise<void>;
   /** Completes what files told. */
   observe(observed: Observed): Promise<Observed>;
-  execStream(input: StreamExecInput, client: ClientStreams, fx: EffectContext): Promise<{ readonly exitCode: number }>;
+  execStream(
+    input: StreamExecInput,
+    client: ClientStreams,
+    fx: EffectContext,
+  ): Promise<{ readonly exitCode: number }>;
   /** By the shim's word; undefined when the container has ended. */
   usage(id: ContainerId): Promise<GuestUsage | undefined>;
   resize(input: ContainerInput, size: TerminalSize): Promise<void>;
@@ -94,7 +106,8 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
       return startSandboxTask(parts, shims, sandboxHandler(parts, input), input, fx);
     },
     destroyPause: (input, fx) => destroySandboxTask(parts, shims, sandboxHandler(parts, input), input, fx),
-    observe: (observed) => withShims({ parts, shims, exits: shimExits, readExit: (id) => exits.read(id) }, observed),
+    observe: (observed) =>
+      withShims({ parts, shims, exits: shimExits, readExit: (id) => exits.read(id) }, observed),
     execStream: (input, client, fx) => execStreamTask(shim, input, client, fx),
     usage: (id) => taskUsage(shim, id),
     resize: async ({ id }, { columns, rows }) => {
@@ -106,7 +119,12 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
         const found = await shimOf(shim, id);
         await found?.callIfThere(Task.method.closeIO, { id, stdin: true }, aside);
       };
-      close().catch((thrown: unknown) => parts.log.warn({ id, fault: toFault(thrown) }, "the end of a container's stdin was not told to its shim"));
+      close().catch((thrown: unknown) =>
+        parts.log.warn(
+          { id, fault: toFault(thrown) },
+          "the end of a container's stdin was not told to its shim",
+        ),
+      );
     },
     close: () => {
       shimExits.close();
@@ -129,15 +147,25 @@ async function shimOf({ parts, shims }: ShimParts, id: ContainerId) {
 async function open(shim: ShimParts, events: ShimEvents, closing: AbortSignal): Promise<void> {
   const { layout, log, table } = shim.parts;
   if (!table.known().some(({ kind }) => kind === 'vm')) return;
-  const failed = (fields: { readonly id?: ContainerId }) => (thrown: unknown): void =>
-    log.warn({ ...fields, fault: toFault(thrown) }, 'the shims of an earlier daemon could not be taken over in whole');
+  const failed =
+    (fields: { readonly id?: ContainerId }) =>
+    (thrown: unknown): void =>
+      log.warn(
+        { ...fields, fault: toFault(thrown) },
+        'the shims of an earlier daemon could not be taken over in whole',
+      );
   await events.open().catch(failed({}));
   const ids = (await namesIn(layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
   const found: OrphanTaskExecs[] = [];
   for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
-    const some = ids.slice(at, at + driverLimits.observedAtOnce).map((id) => findOrphanTaskExecs(shim, id).catch(failed({ id })));
-    for (const one of await Promise.all(some)) if (one !== undefined && one.execIds.length > 0) found.push(one);
+    const some = ids
+      .slice(at, at + driverLimits.observedAtOnce)
+      .map((id) => findOrphanTaskExecs(shim, id).catch(failed({ id })));
+    for (const one of await Promise.all(some))
+      if (one !== undefined && one.execIds.length > 0) found.push(one);
   }
   // in the background: a shim that does not answer keeps neither the start nor most of the others waiting
-  void endEach(found, closing, (orphans) => endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id })));
+  void endEach(found, closing, (orphans) =>
+    endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id })),
+  );
 }

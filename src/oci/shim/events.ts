@@ -58,7 +58,9 @@ export class ShimEvents {
       server.once('error', reject);
       server.listen({ path }, resolve);
     });
-    server.on('error', (error) => this.#parts.log.warn({ fault: toFault(error) }, 'the socket for events of shims'));
+    server.on('error', (error) =>
+      this.#parts.log.warn({ fault: toFault(error) }, 'the socket for events of shims'),
+    );
     this.#server = server;
   }
 
@@ -94,7 +96,10 @@ export class ShimEvents {
     const id = parseContainerId(decodeMessage(TaskOOMSchema, event.value).containerId);
     if (id === undefined || this.#known.has(id)) return;
     if (!(await this.#isOf(shim, id))) {
-      log.debug({ id, pid: shim }, 'an oom kill reported by a process that is not the shim of its pod is left out');
+      log.debug(
+        { id, pid: shim },
+        'an oom kill reported by a process that is not the shim of its pod is left out',
+      );
       return;
     }
     // by another report meanwhile

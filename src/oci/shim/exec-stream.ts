@@ -13,7 +13,10 @@ import type { StdioPaths } from './stdio.ts';
 
 /** As `StreamsPort.exec`. */
 export async function execStreamTask(
-  shim: ShimParts, input: StreamExecInput, client: ClientStreams, fx: EffectContext,
+  shim: ShimParts,
+  input: StreamExecInput,
+  client: ClientStreams,
+  fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
   const { clock } = shim.parts;
   const size = input.tty ? await firstSize(clock, client, fx) : undefined;
@@ -23,7 +26,11 @@ export async function execStreamTask(
     {
       input,
       terminal: { wanted: input.tty, size },
-      wish: { stdin: client.stdin !== undefined, stdout: input.tty || client.stdout !== undefined, stderr: !input.tty && client.stderr !== undefined },
+      wish: {
+        stdin: client.stdin !== undefined,
+        stdout: input.tty || client.stdout !== undefined,
+        stderr: !input.tty && client.stderr !== undefined,
+      },
       limitMs: fx.timeoutMs,
       open: (stdio, exec) => streams.open(stdio, exec, input.tty),
       drained: () => drain(streams.pumps, clock, fx.signal),
@@ -49,7 +56,10 @@ class ClientEnds {
 
   open({ stdin, stdout, stderr }: StdioPaths, exec: RunningExec, tty: boolean): void {
     const { parts } = this.#shim;
-    for (const [path, sink] of [[stdout, this.#client.stdout], [stderr, this.#client.stderr]] as const) {
+    for (const [path, sink] of [
+      [stdout, this.#client.stdout],
+      [stderr, this.#client.stderr],
+    ] as const) {
       if (path === '') continue;
       const reader = readFifo(path);
       this.#opened.push(reader);

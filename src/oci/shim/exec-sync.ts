@@ -16,7 +16,12 @@ export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContex
   return withOutputRoom(input, fx, (room, bounded) => toEnd(shim, input, room, bounded));
 }
 
-async function toEnd(shim: ShimParts, input: ExecInput, room: OutputRoom, fx: EffectContext): Promise<ExecResult> {
+async function toEnd(
+  shim: ShimParts,
+  input: ExecInput,
+  room: OutputRoom,
+  fx: EffectContext,
+): Promise<ExecResult> {
   const { clock } = shim.parts;
   const outputs: CappedOutput[] = [];
   const limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
@@ -28,9 +33,13 @@ async function toEnd(shim: ShimParts, input: ExecInput, room: OutputRoom, fx: Ef
       wish: { stdin: false, stdout: true, stderr: true },
       limitMs,
       open: ({ stdout, stderr }) => {
-        for (const path of [stdout, stderr]) outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, room));
+        for (const path of [stdout, stderr])
+          outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, room));
       },
-      drained: () => drained(outputs, room, clock, (granted) => within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted)),
+      drained: () =>
+        drained(outputs, room, clock, (granted) =>
+          within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted),
+        ),
       close: () => {
         for (const output of outputs) output.close();
       },

@@ -51,15 +51,22 @@ export interface RunningExec {
 }
 
 /** Runs it to its end and gives its exit code. On a failure, a timeout or an abort it is killed before this rejects. */
-export async function runExec({ parts, shims }: ShimParts, request: ExecRequest, fx: EffectContext): Promise<number> {
+export async function runExec(
+  { parts, shims }: ShimParts,
+  request: ExecRequest,
+  fx: EffectContext,
+): Promise<number> {
   const { layout } = parts;
   const { id, argv, init } = request.input;
   const attempted = `exec in container ${id}`;
   checkArgv(argv, id);
   const note = await readNote(layout, id);
-  if (note === undefined || !isAlive(init)) return fail('wrongState', `${attempted}: it does not run`, { subject: id });
+  if (note === undefined || !isAlive(init))
+    return fail('wrongState', `${attempted}: it does not run`, { subject: id });
   const shim = await shims.need(note.sandboxId, attempted);
-  const process = { text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal) };
+  const process = {
+    text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal),
+  };
   const directory = await mkdtemp(join(layout.containerDir(id), PREFIX));
   try {
     return await new TaskExec({ parts, shim, note, request, process, directory, fx }).toEnd();
@@ -98,7 +105,13 @@ class TaskExec implements RunningExec {
     const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process.text, 'utf8') };
     process.text = '';
     request.input.onArgvRead?.();
-    await this.#bounded(shim.call(Task.method.exec, { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec }, {}));
+    await this.#bounded(
+      shim.call(
+        Task.method.exec,
+        { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec },
+        {},
+      ),
+    );
   }
 
   async toEnd(): Promise<number> {
@@ -112,7 +125,9 @@ class TaskExec implements RunningExec {
       const { pid } = await this.#bounded(shim.call(Task.method.start, this.#target, {}));
       this.#pid = pid;
       fx.note({ on: 'the exec process', pid });
-      const { exitStatus } = await this.#bounded(shim.call(Task.method.wait, this.#target, { signal: fx.signal }));
+      const { exitStatus } = await this.#bounded(
+        shim.call(Task.method.wait, this.#target, { signal: fx.signal }),
+      );
       hasEnded = true;
       await request.drained();
       return exitStatus;
@@ -122,18 +137,33 @@ class TaskExec implements RunningExec {
   }
 
   resize({ columns, rows }: TerminalSize): Promise<void> {
-    return this.#aside(this.#run.shim.callIfThere(Task.method.resizePty, { ...this.#target, width: columns, height: rows }, { timeoutMs: shimLimits.callMs }));
+    return this.#aside(
+      this.#run.shim.callIfThere(
+        Task.method.resizePty,
+        { ...this.#target, width: columns, height: rows },
+        { timeoutMs: shimLimits.callMs },
+      ),
+    );
   }
 
   closeStdin(): void {
-    void this.#aside(this.#run.shim.callIfThere(Task.method.closeIO, { ...this.#target, stdin: true }, { timeoutMs: shimLimits.callMs }));
+    void this.#aside(
+      this.#run.shim.callIfThere(
+        Task.method.closeIO,
+        { ...this.#target, stdin: true },
+        { timeoutMs: shimLimits.callMs },
+      ),
+    );
   }
 
   async #aside(call: Promise<unknown>): Promise<void> {
     try {
       await call;
     } catch (thrown) {
-      this.#run.parts.log.debug({ id: this.#target.id, fault: toFault(thrown) }, 'a shim refused a word about an exec');
+      this.#run.parts.log.debug(
+        { id: this.#target.id, fault: toFault(thrown) },
+        'a shim refused a word about an exec',
+      );
     }
   }
 
@@ -144,8 +174,13 @@ class TaskExec implements RunningExec {
     if (met !== 'timedOut' && met !== 'cancelled') return met;
     promise.catch(() => undefined);
     const { id } = this.#target;
-    if (met === 'cancelled') return fail('cancelled', `exec in container ${id}: the result is no longer wanted`, { subject: id });
-    return fail('timedOut', `exec in container ${id}: the command has not ended within ${request.limitMs} ms`, { subject: id });
+    if (met === 'cancelled')
+      return fail('cancelled', `exec in container ${id}: the result is no longer wanted`, { subject: id });
+    return fail(
+      'timedOut',
+      `exec in container ${id}: the command has not ended within ${request.limitMs} ms`,
+      { subject: id },
+    );
   }
 
   async #remove(hasEnded: boolean): Promise<void> {
@@ -153,7 +188,10 @@ class TaskExec implements RunningExec {
     try {
       if (!hasEnded) {
         // a shim kills only the process itself: what it started is found where the machine can see it
-        const tree = this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup)) ? processIdentity(this.#pid) : undefined;
+        const tree =
+          this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup))
+            ? processIdentity(this.#pid)
+            : undefined;
         if (tree !== undefined) await killTree(tree, parts.clock);
       }
       await endExec(shim, this.#target, hasEnded);
@@ -164,7 +202,11 @@ class TaskExec implements RunningExec {
 }
 
 /** Takes an exec away; one that has not ended is killed first. */
-async function endExec(shim: Shim, target: { readonly id: ContainerId; readonly execId: string }, hasEnded: boolean): Promise<void> {
+async function endExec(
+  shim: Shim,
+  target: { readonly id: ContainerId; readonly execId: string },
+  hasEnded: boolean,
+): Promise<void> {
   const call = { timeoutMs: shimLimits.callMs };
   if (!hasEnded) {
     await shim.callIfThere(Task.method.kill, { ...target, signal: SIGKILL, all: false }, call);
@@ -185,7 +227,10 @@ export async function findOrphanTaskExecs({ parts }: ShimParts, id: ContainerId)
   return { id, execIds: names.filter((name) => name.startsWith(PREFIX)).slice(0, monitorLimits.dirEntries) };
 }
 
-export async function endOrphanTaskExecs({ parts, shims }: ShimParts, { id, execIds }: OrphanTaskExecs): Promise<void> {
+export async function endOrphanTaskExecs(
+  { parts, shims }: ShimParts,
+  { id, execIds }: OrphanTaskExecs,
+): Promise<void> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
   for (const execId of execIds) {

@@ -31,7 +31,8 @@ type Timestamp = { readonly seconds: bigint; readonly nanos: number } | undefine
 
 /** `now` where the shim gave no time, one from before its container was made, or one to come: 64 bits of it fit nowhere. */
 export function shimExit(exitStatus: number, at: Timestamp, nowNs: bigint): ShimExit {
-  const saidNs = at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
+  const saidNs =
+    at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
   const atNs = saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs;
   return { exitCode: exitStatus > 255 ? UNKNOWN_EXIT_CODE : exitStatus, atNs };
 }
@@ -54,7 +55,11 @@ export class ShimExits {
     const controller = new AbortController();
     this.#watched.set(id, controller);
     this.#untilEnd(id, handler, controller.signal).catch((thrown: unknown) => {
-      if (!controller.signal.aborted) this.#parts.log.error({ id, fault: toFault(thrown) }, "the end of a shim's container could not be told");
+      if (!controller.signal.aborted)
+        this.#parts.log.error(
+          { id, fault: toFault(thrown) },
+          "the end of a shim's container could not be told",
+        );
       this.unwatch(id);
     });
   }
@@ -89,12 +94,18 @@ export class ShimExits {
     }
   }
 
-  async #wait(id: ContainerId, sandboxId: SandboxId, signal: AbortSignal): Promise<ShimExit | 'lost' | 'again'> {
+  async #wait(
+    id: ContainerId,
+    sandboxId: SandboxId,
+    signal: AbortSignal,
+  ): Promise<ShimExit | 'lost' | 'again'> {
     try {
       const shim = await this.#shims.find(sandboxId);
       if (shim === undefined) return 'lost';
       const answer = await shim.callIfThere(Task.method.wait, { id }, { signal });
-      return answer === undefined ? 'lost' : shimExit(answer.exitStatus, answer.exitedAt, this.#parts.clock.nowNs());
+      return answer === undefined
+        ? 'lost'
+        : shimExit(answer.exitStatus, answer.exitedAt, this.#parts.clock.nowNs());
     } catch (thrown) {
       if (thrown instanceof FaultError && thrown.fault.kind === 'notReady') return 'again';
       this.#parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer Wait; it is asked again');
@@ -109,11 +120,17 @@ export class ShimExits {
       await this.tell(id, exit);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
-      log.warn({ id, fault: toFault(thrown) }, "the exit file of a shim's container could not be written; its end is told without");
+      log.warn(
+        { id, fault: toFault(thrown) },
+        "the exit file of a shim's container could not be written; its end is told without",
+      );
       const cgroup = (await readNote(layout, id).catch(() => undefined))?.cgroup;
       const kills = cgroup === undefined ? 0 : await fatalOomKills(this.#parts, id, cgroup).catch(() => 0);
       signal.throwIfAborted();
-      this.#exits.report(id, { ...exitFactOf({ exitCode: exit.exitCode, finishedAtNs: exit.atNs, problem: '' }, kills), observedBy: 'process' });
+      this.#exits.report(id, {
+        ...exitFactOf({ exitCode: exit.exitCode, finishedAtNs: exit.atNs, problem: '' }, kills),
+        observedBy: 'process',
+      });
     }
   }
 
@@ -134,7 +151,10 @@ export class ShimExits {
   /** The shim has ended without telling, or has forgotten the container: what is left of it is killed. */
   async #lose(id: ContainerId, sandboxId: SandboxId, handler: Handler, signal: AbortSignal): Promise<void> {
     const { layout, log, clock } = this.#parts;
-    log.warn({ id, sandbox: sandboxId }, 'the shim of a container has ended without telling its exit; what is left of it is killed');
+    log.warn(
+      { id, sandbox: sandboxId },
+      'the shim of a container has ended without telling its exit; what is left of it is killed',
+    );
     await deleteDead(this.#parts, handler, id, layout.bundleDir(id));
     const note = await readNote(layout, id);
     if (note !== undefined) await emptyCgroup(this.#parts, id, note.cgroup, driverLimits.killMs);

@@ -47,7 +47,11 @@ export async function linkBundle(bundleDir: string, id: ContainerId | SandboxId)
 
 /** Starts the shim of a pod; its bundle is written. Throws `outside` with what it said. */
 export async function startShim(
-  parts: DriverParts, handler: Handler, id: SandboxId, bundleDir: string, fx: EffectContext,
+  parts: DriverParts,
+  handler: Handler,
+  id: SandboxId,
+  bundleDir: string,
+  fx: EffectContext,
 ): Promise<ShimAddress> {
   const { layout, clock, toolPath } = parts;
   const command = shimCommand(layout, handler, id);
@@ -70,8 +74,12 @@ export async function startShim(
     clock,
     onSpawn: (pid) => fx.note({ on: stage, argv, pid }),
   });
-  if (result.timedOut) fail('timedOut', `${attempted}: killed, it had not ended within ${fx.timeoutMs} ms`, { subject: id });
-  if (result.exitCode !== 0) fail('outside', `${attempted}: exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}`, { subject: id });
+  if (result.timedOut)
+    fail('timedOut', `${attempted}: killed, it had not ended within ${fx.timeoutMs} ms`, { subject: id });
+  if (result.exitCode !== 0)
+    fail('outside', `${attempted}: exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}`, {
+      subject: id,
+    });
   try {
     return parseBootstrap(result.stdout);
   } catch (thrown) {
@@ -81,7 +89,10 @@ export async function startShim(
 
 /** What a dead shim has left of a container or sandbox; the exit code that it tells, undefined where it can't. Never rejects. */
 export async function deleteDead(
-  parts: DriverParts, handler: Handler, id: ContainerId | SandboxId, bundleDir: string,
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId | SandboxId,
+  bundleDir: string,
 ): Promise<number | undefined> {
   const { layout, clock, toolPath, log } = parts;
   if (!(await exists(join(bundleDir, 'config.json')))) return undefined;
@@ -96,7 +107,10 @@ export async function deleteDead(
       clock,
     });
     if (result.exitCode === 0) return decodeMessage(DeleteResponseSchema, result.stdout).exitStatus;
-    log.warn({ id, problem: `exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}` }, `${handler.name} delete failed`);
+    log.warn(
+      { id, problem: `exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}` },
+      `${handler.name} delete failed`,
+    );
   } catch (thrown) {
     log.warn({ id, fault: toFault(thrown) }, `${handler.name} delete could not be run`);
   }
@@ -104,5 +118,7 @@ export async function deleteDead(
 }
 
 function saidBy(stderr: Uint8Array): string {
-  return printable(Buffer.from(stderr).toString('utf8').slice(-monitorLimits.quotedChars)) || 'it said nothing';
+  return (
+    printable(Buffer.from(stderr).toString('utf8').slice(-monitorLimits.quotedChars)) || 'it said nothing'
+  );
 }

@@ -36,7 +36,10 @@ export async function withShims(observe: ObserveShims, { containers, pauses }: O
 }
 
 /** One that can't be asked keeps none of the others from being seen (F89). */
-function asFilesSay<T extends { readonly id: string }>({ parts }: ObserveShims, facts: T): (thrown: unknown) => T {
+function asFilesSay<T extends { readonly id: string }>(
+  { parts }: ObserveShims,
+  facts: T,
+): (thrown: unknown) => T {
   return (thrown) => {
     parts.log.warn({ id: facts.id, fault: toFault(thrown) }, 'observe in its shim: failed');
     return facts;
@@ -46,11 +49,19 @@ function asFilesSay<T extends { readonly id: string }>({ parts }: ObserveShims, 
 async function pauseOf({ parts, shims }: ObserveShims, facts: PauseFacts): Promise<PauseFacts> {
   const process = facts.process ?? (await runningTask(parts, facts.id));
   // its log is read again, also in a pod without containers
-  if (process !== undefined) await shims.find(facts.id).catch((thrown: unknown) => parts.log.warn({ sandbox: facts.id, fault: toFault(thrown) }, 'a shim does not answer'));
+  if (process !== undefined)
+    await shims
+      .find(facts.id)
+      .catch((thrown: unknown) =>
+        parts.log.warn({ sandbox: facts.id, fault: toFault(thrown) }, 'a shim does not answer'),
+      );
   return { ...facts, process };
 }
 
-async function containerOf({ parts, shims, exits, readExit }: ObserveShims, facts: RuntimeFacts): Promise<RuntimeFacts> {
+async function containerOf(
+  { parts, shims, exits, readExit }: ObserveShims,
+  facts: RuntimeFacts,
+): Promise<RuntimeFacts> {
   const { id } = facts;
   const note = await readNote(parts.layout, id);
   if (note === undefined || facts.exitFile !== undefined) return facts;
@@ -65,12 +76,18 @@ async function containerOf({ parts, shims, exits, readExit }: ObserveShims, fact
     return { ...facts, monitorAlive: true, exitFile: await readExit(id) };
   } catch (thrown) {
     // one that does not answer now has lost nothing yet: its watch asks again
-    parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer; its container is taken for as it was');
+    parts.log.warn(
+      { id, fault: toFault(thrown) },
+      'a shim does not answer; its container is taken for as it was',
+    );
     return { ...facts, monitorAlive: true };
   }
 }
 
 function processOf({ status, pid }: StateResponse): Pick<RuntimeFacts, 'process' | 'init'> {
   const identity = liveIdentity(pid);
-  return { process: status === Status.CREATED ? 'created' : 'running', init: identity === undefined ? undefined : toPortIdentity(identity) };
+  return {
+    process: status === Status.CREATED ? 'created' : 'running',
+    init: identity === undefined ? undefined : toPortIdentity(identity),
+  };
 }

@@ -35,7 +35,10 @@ export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<v
 
 /** The record, or undefined when there is none or it is not whole. */
 export async function readShimRecord(layout: Layout, id: SandboxId): Promise<ShimRecord | undefined> {
-  const text = await readSmallFile(recordPath(layout, id), { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes });
+  const text = await readSmallFile(recordPath(layout, id), {
+    usualBytes: driverLimits.recordBytes,
+    bytesMax: driverLimits.recordBytes,
+  });
   return text === undefined ? undefined : parseShimRecord(text);
 }
 
@@ -47,8 +50,10 @@ export function parseShimRecord(text: string): ShimRecord | undefined {
   const record: Partial<Record<keyof ShimRecord, unknown>> = value;
   const { version, handler, path, api } = record;
   const shim = identityIn(record.shim);
-  if (version !== 1 || typeof handler !== 'string' || shim === undefined || (api !== 2 && api !== 3)) return undefined;
-  if (typeof path !== 'string' || path.length > shimLimits.socketPathChars || !/^[/\0]/u.test(path)) return undefined;
+  if (version !== 1 || typeof handler !== 'string' || shim === undefined || (api !== 2 && api !== 3))
+    return undefined;
+  if (typeof path !== 'string' || path.length > shimLimits.socketPathChars || !/^[/\0]/u.test(path))
+    return undefined;
   return { version: 1, handler, path, api, shim, task: identityIn(record.task) };
 }
 

@@ -34,14 +34,25 @@ import type { Shims } from './shims.ts';
 const SIGKILL = 9;
 
 /** Names the shim's own configuration file, where one is configured. */
-export function taskOptions(handler: Handler): { readonly options?: { readonly typeUrl: string; readonly value: Uint8Array } } {
+export function taskOptions(handler: Handler): {
+  readonly options?: { readonly typeUrl: string; readonly value: Uint8Array };
+} {
   if (handler.configPath === undefined) return {};
-  return { options: { typeUrl: OptionsSchema.typeName, value: encodeMessage(OptionsSchema, { configPath: handler.configPath }) } };
+  return {
+    options: {
+      typeUrl: OptionsSchema.typeName,
+      value: encodeMessage(OptionsSchema, { configPath: handler.configPath }),
+    },
+  };
 }
 
 /** Starts shim and sandbox; one that runs already is kept. A failure leaves nothing. */
 export async function startSandboxTask(
-  parts: DriverParts, shims: Shims, handler: Handler, input: PauseInput, fx: EffectContext,
+  parts: DriverParts,
+  shims: Shims,
+  handler: Handler,
+  input: PauseInput,
+  fx: EffectContext,
 ): Promise<ProcessIdentity> {
   const { layout } = parts;
   const { id } = input;
@@ -58,10 +69,20 @@ export async function startSandboxTask(
     const shim = await shims.connect(id, address);
     const { shimPid } = await shim.call(Task.method.connect, { id }, bound(fx));
     const identity = shimProcess(parts, id, shimPid);
-    const record: ShimRecord = { version: 1, handler: handler.name, ...address, shim: identity, task: undefined };
+    const record: ShimRecord = {
+      version: 1,
+      handler: handler.name,
+      ...address,
+      shim: identity,
+      task: undefined,
+    };
     await writeShimRecord(layout, id, record);
     // monitors of a pod live in this place; a pod has more than one under cgroupfs, and a scope each under systemd
-    await admitMonitor(parts, monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId), identity.pid);
+    await admitMonitor(
+      parts,
+      monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId),
+      identity.pid,
+    );
     const task = await createAndStart(shim, handler, id, bundleDir, fx);
     await writeShimRecord(layout, id, { ...record, task });
     return toPortIdentity(task);
@@ -71,19 +92,36 @@ export async function startSandboxTask(
   }
 }
 
-async function createAndStart(shim: Shim, handler: Handler, id: SandboxId, bundleDir: string, fx: EffectContext): Promise<HostIdentity> {
+async function createAndStart(
+  shim: Shim,
+  handler: Handler,
+  id: SandboxId,
+  bundleDir: string,
+  fx: EffectContext,
+): Promise<HostIdentity> {
   fx.note({ on: `${handler.name}: creation of the sandbox` });
-  const { pid } = await shim.call(Task.method.create, { id, bundle: bundleDir, ...taskOptions(handler) }, bound(fx));
+  const { pid } = await shim.call(
+    Task.method.create,
+    { id, bundle: bundleDir, ...taskOptions(handler) },
+    bound(fx),
+  );
   fx.note({ on: `${handler.name}: start of the sandbox`, pid });
   const started = await shim.call(Task.method.start, { id }, bound(fx));
-  return liveIdentity(started.pid || pid) ?? fail('outside', `start sandbox ${id}: its process ${pid} has ended at once`, { subject: id });
+  return (
+    liveIdentity(started.pid || pid) ??
+    fail('outside', `start sandbox ${id}: its process ${pid} has ended at once`, { subject: id })
+  );
 }
 
 /** The process that the shim names must be one of ours: it will be killed some day. */
 function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdentity {
   const identity = liveIdentity(pid);
   if (identity === undefined || !isShimOf(parts, id, pid)) {
-    return fail('outside', `start sandbox ${id}: its shim calls itself process ${pid}, which is no shim of it`, { subject: id });
+    return fail(
+      'outside',
+      `start sandbox ${id}: its shim calls itself process ${pid}, which is no shim of it`,
+      { subject: id },
+    );
   }
   return identity;
 }
@@ -99,15 +137,23 @@ function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal
 }
 
 /** The sandbox's process, if it and its shim run. */
-export async function runningTask({ layout }: DriverParts, id: SandboxId): Promise<ProcessIdentity | undefined> {
+export async function runningTask(
+  { layout }: DriverParts,
+  id: SandboxId,
+): Promise<ProcessIdentity | undefined> {
   const record = await readShimRecord(layout, id);
-  if (record?.task === undefined || !processExists(record.shim) || !processExists(record.task)) return undefined;
+  if (record?.task === undefined || !processExists(record.shim) || !processExists(record.task))
+    return undefined;
   return toPortIdentity(record.task);
 }
 
 /** Ends sandbox and shim and removes what is left of both, from whatever state a start or a crash left. Idempotent. */
 export async function destroySandboxTask(
-  parts: DriverParts, shims: Shims, handler: Handler, input: PauseInput, fx: EffectContext,
+  parts: DriverParts,
+  shims: Shims,
+  handler: Handler,
+  input: PauseInput,
+  fx: EffectContext,
 ): Promise<void> {
   const { layout } = parts;
   const { id } = input;
@@ -130,7 +176,13 @@ export async function destroySandboxTask(
 }
 
 /** True when the shim has ended by itself, with all that it had. */
-async function endPolitely(parts: DriverParts, shims: Shims, id: SandboxId, record: ShimRecord, fx: EffectContext): Promise<boolean> {
+async function endPolitely(
+  parts: DriverParts,
+  shims: Shims,
+  id: SandboxId,
+  record: ShimRecord,
+  fx: EffectContext,
+): Promise<boolean> {
   const call = { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs), signal: fx.signal };
   try {
     const shim = await shims.find(id);
@@ -140,8 +192,15 @@ async function endPolitely(parts: DriverParts, shims: Shims, id: SandboxId, reco
     await shim.callIfThere(Task.method.delete, { id }, call);
     // it may end before it has answered
     await shim.callIfThere(Task.method.shutdown, { id, now: true }, call).catch(() => undefined);
-    const wait = { clock: parts.clock, timeoutMs: shimLimits.endMs, firstMs: shimLimits.flushLookMs, lastMs: shimLimits.retryLastMs };
-    const gone = await poll({ ...wait, attempted: `end the shim of sandbox ${id}` }, () => (processExists(record.shim) ? undefined : true));
+    const wait = {
+      clock: parts.clock,
+      timeoutMs: shimLimits.endMs,
+      firstMs: shimLimits.flushLookMs,
+      lastMs: shimLimits.retryLastMs,
+    };
+    const gone = await poll({ ...wait, attempted: `end the shim of sandbox ${id}` }, () =>
+      processExists(record.shim) ? undefined : true,
+    );
     return gone === true;
   } catch (thrown) {
     parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not end by itself and is killed');

@@ -17,7 +17,11 @@ export function makeLogFifo(path: string): void {
  * through here: read from time to time, and of each read some lines, however many there are. Opened for writing, too, so that
  * the shim's end of it may come and go. Gives what ends it.
  */
-export function followLog(path: string, id: string, { log, clock }: { readonly log: Log; readonly clock: ClockPort }): () => void {
+export function followLog(
+  path: string,
+  id: string,
+  { log, clock }: { readonly log: Log; readonly clock: ClockPort },
+): () => void {
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW);
@@ -34,7 +38,8 @@ export function followLog(path: string, id: string, { log, clock }: { readonly l
   let timer: TimerHandle | undefined;
   reader.start((bytes) => {
     const lines = [...cutter.push(bytes)].filter((line) => line !== '');
-    for (const line of lines.slice(0, shimLimits.logLinesPerRead)) log.debug({ sandbox: id, line: printable(line) }, 'shim');
+    for (const line of lines.slice(0, shimLimits.logLinesPerRead))
+      log.debug({ sandbox: id, line: printable(line) }, 'shim');
     const dropped = lines.length - shimLimits.logLinesPerRead;
     if (dropped > 0) log.debug({ sandbox: id, dropped }, 'shim: lines dropped');
     reader.pause();

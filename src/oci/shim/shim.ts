@@ -29,10 +29,18 @@ export class Shim {
   }
 
   /** Rejects with the system's error when nobody listens there. */
-  static async connect(id: SandboxId, { path, api }: ShimAddress, { clock, namespace, onClose }: ShimOptions): Promise<Shim> {
+  static async connect(
+    id: SandboxId,
+    { path, api }: ShimAddress,
+    { clock, namespace, onClose }: ShimOptions,
+  ): Promise<Shim> {
     const socket = await connectUnix(path, { clock, timeoutMs: shimLimits.connectMs });
     const metadata = { [NAMESPACE_HEADER]: namespace };
-    return new Shim(id, new TtrpcClient(socket, { clock, peer: `shim of sandbox ${id}`, metadata, onClose }), api);
+    return new Shim(
+      id,
+      new TtrpcClient(socket, { clock, peer: `shim of sandbox ${id}`, metadata, onClose }),
+      api,
+    );
   }
 
   get isClosed(): boolean {
@@ -41,7 +49,9 @@ export class Shim {
 
   /** As `TtrpcClient.call`; what the shim answers in place of a result is `outside`, or `timedOut`. */
   readonly call: TtrpcClient['call'] = (method, message, call) =>
-    this.#client.call(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => this.#refused(message, thrown));
+    this.#client
+      .call(method, message, { ...call, ...this.#service })
+      .catch((thrown: unknown) => this.#refused(message, thrown));
 
   /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
   readonly callIfThere: TtrpcClient['callIfThere'] = (method, message, call) =>

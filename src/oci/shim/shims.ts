@@ -38,7 +38,10 @@ export class Shims {
 
   /** As `find`; throws `wrongState` when it has ended. */
   async need(id: SandboxId, attempted: string): Promise<Shim> {
-    return (await this.find(id)) ?? fail('wrongState', `${attempted}: the shim of sandbox ${id} has ended`, { subject: id });
+    return (
+      (await this.find(id)) ??
+      fail('wrongState', `${attempted}: the shim of sandbox ${id} has ended`, { subject: id })
+    );
   }
 
   /**
@@ -53,7 +56,10 @@ export class Shims {
       const { kind, message } = toFault(thrown);
       if (kind !== 'timedOut' && kind !== 'notReady') throw thrown;
       const record = await readShimRecord(this.#parts.layout, id);
-      this.#parts.log.warn({ sandbox: id, reason: message }, 'a shim does not answer and is killed with its pod');
+      this.#parts.log.warn(
+        { sandbox: id, reason: message },
+        'a shim does not answer and is killed with its pod',
+      );
       if (record !== undefined) await killTree(record.shim, this.#parts.clock);
       this.#forget(id);
       return undefined;
@@ -71,13 +77,24 @@ export class Shims {
       const onClose = (): void => {
         if (this.#connected.get(id)?.shim.isClosed === true) this.#forget(id);
       };
-      const shim = await Shim.connect(id, { path, api }, { clock, namespace: shimNamespace(layout), onClose });
+      const shim = await Shim.connect(
+        id,
+        { path, api },
+        { clock, namespace: shimNamespace(layout), onClose },
+      );
       this.#forget(id);
-      this.#connected.set(id, { shim, endLog: followLog(join(layout.pauseBundleDir(id), 'log'), id, { log, clock }) });
+      this.#connected.set(id, {
+        shim,
+        endLog: followLog(join(layout.pauseBundleDir(id), 'log'), id, { log, clock }),
+      });
       return shim;
     } catch (thrown) {
       const kind = codeOf(thrown) === undefined ? toFault(thrown).kind : 'notReady';
-      throw new FaultError({ ...toFault(thrown, `connect to the shim of sandbox ${id}`), kind, retryable: true });
+      throw new FaultError({
+        ...toFault(thrown, `connect to the shim of sandbox ${id}`),
+        kind,
+        retryable: true,
+      });
     }
   }
 

@@ -10,7 +10,10 @@ import { readNote } from '../runtime/driver-record.ts';
 import type { ShimParts } from './containers.ts';
 
 /** Undefined when the container has ended, or for figures of a kind that we don't know. */
-export async function taskUsage({ parts, shims }: ShimParts, id: ContainerId): Promise<GuestUsage | undefined> {
+export async function taskUsage(
+  { parts, shims }: ShimParts,
+  id: ContainerId,
+): Promise<GuestUsage | undefined> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
   const answer = await shim?.callIfThere(Task.method.stats, { id }, { timeoutMs: shimLimits.callMs });
@@ -18,13 +21,26 @@ export async function taskUsage({ parts, shims }: ShimParts, id: ContainerId): P
 }
 
 /** The figures in a Stats answer, by the name of its type; without those that no machine can have. Pure. */
-export function usageIn({ typeUrl, value }: { readonly typeUrl: string; readonly value: Uint8Array }): GuestUsage | undefined {
+export function usageIn({
+  typeUrl,
+  value,
+}: {
+  readonly typeUrl: string;
+  readonly value: Uint8Array;
+}): GuestUsage | undefined {
   const isV1 = typeUrl.endsWith(MetricsV1.typeName);
   if (!isV1 && !typeUrl.endsWith(MetricsV2.typeName)) return undefined;
   const { processes, ...figures } = isV1 ? usageV1(value) : usageV2(value);
   // a guest says what it likes: a figure beyond 64 bits, or a sum of such, would end the answer about all containers
-  const believed = Object.entries(figures).filter(([, figure]) => typeof figure !== 'bigint' || figure < MOST);
-  return { ...none, ...nothing, ...Object.fromEntries(believed), processes: processes < MOST ? processes : 0n };
+  const believed = Object.entries(figures).filter(
+    ([, figure]) => typeof figure !== 'bigint' || figure < MOST,
+  );
+  return {
+    ...none,
+    ...nothing,
+    ...Object.fromEntries(believed),
+    processes: processes < MOST ? processes : 0n,
+  };
 }
 
 /** Bytes, faults or nanoseconds: 2⁶⁰ ns are 36 years of CPU time, more than machines of many processors reach. */
@@ -63,16 +79,31 @@ function usageV2(value: Uint8Array): GuestUsage {
 }
 
 const none = {
-  cpuNs: undefined, memoryBytes: undefined, workingSetBytes: undefined, availableBytes: undefined, rssBytes: undefined,
-  pageFaults: undefined, majorPageFaults: undefined, swapBytes: undefined,
+  cpuNs: undefined,
+  memoryBytes: undefined,
+  workingSetBytes: undefined,
+  availableBytes: undefined,
+  rssBytes: undefined,
+  pageFaults: undefined,
+  majorPageFaults: undefined,
+  swapBytes: undefined,
 };
-const nothing = { swapAvailableBytes: undefined, cpuPressure: undefined, memoryPressure: undefined, ioPressure: undefined };
+const nothing = {
+  swapAvailableBytes: undefined,
+  cpuPressure: undefined,
+  memoryPressure: undefined,
+  ioPressure: undefined,
+};
 
 /** As the kubelet counts: usage without what the kernel can drop at once. */
 function working(used: bigint | undefined, inactive: bigint | undefined, limit: bigint | undefined) {
   const set = used === undefined ? undefined : positive(used - (inactive ?? 0n));
   const isLimited = limit !== undefined && limit > 0n && limit < NO_LIMIT;
-  return { memoryBytes: used, workingSetBytes: set, availableBytes: isLimited && set !== undefined ? positive(limit - set) : undefined };
+  return {
+    memoryBytes: used,
+    workingSetBytes: set,
+    availableBytes: isLimited && set !== undefined ? positive(limit - set) : undefined,
+  };
 }
 
 /** Version 1 counts memory and swap together. */

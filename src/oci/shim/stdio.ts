@@ -43,7 +43,11 @@ export async function makeStdio(directory: string, wish: StdioWish): Promise<Std
     makeFifo(path);
     return path;
   };
-  return { stdin: fifo('in', wish.stdin), stdout: fifo('out', wish.stdout), stderr: fifo('err', wish.stderr) };
+  return {
+    stdin: fifo('in', wish.stdin),
+    stdout: fifo('out', wish.stdout),
+    stderr: fifo('err', wish.stderr),
+  };
 }
 
 /** Where a container's own are: the program that conmon runs looks for them there. */
@@ -60,7 +64,11 @@ export interface KeeperRequest {
 }
 
 /** Starts the monitor, which opens the FIFOs and waits for the shim to do so. Throws `outside` with what it said. */
-export async function startKeeper(parts: DriverParts, { input, handler, note, program }: KeeperRequest, fx: EffectContext): Promise<void> {
+export async function startKeeper(
+  parts: DriverParts,
+  { input, handler, note, program }: KeeperRequest,
+  fx: EffectContext,
+): Promise<void> {
   const { layout, clock } = parts;
   const { id, spec, effective } = input;
   const attempted = `create container ${id}: monitor of its streams`;
@@ -93,10 +101,13 @@ export async function startKeeper(parts: DriverParts, { input, handler, note, pr
   });
   try {
     const answer = await launched.sync.next({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
-    if (answer === 'cancelled') fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: id });
-    if (answer === 'timedOut') fail('timedOut', `${attempted}: it has not reported within ${fx.timeoutMs} ms`, { subject: id });
+    if (answer === 'cancelled')
+      fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: id });
+    if (answer === 'timedOut')
+      fail('timedOut', `${attempted}: it has not reported within ${fx.timeoutMs} ms`, { subject: id });
     const report = answer === 'ended' ? undefined : parseCreateReport(answer.line);
-    if (report?.kind !== 'value') fail('outside', `${attempted}: ${launched.complaint.text() || 'it did not start'}`, { subject: id });
+    if (report?.kind !== 'value')
+      fail('outside', `${attempted}: ${launched.complaint.text() || 'it did not start'}`, { subject: id });
   } finally {
     launched.sync.close();
     launched.complaint.close();
@@ -107,7 +118,17 @@ export async function startKeeper(parts: DriverParts, { input, handler, note, pr
 export async function untilFlushed(parts: DriverParts, handler: Handler, id: ContainerId): Promise<void> {
   const { layout, clock } = parts;
   const lookMs = shimLimits.flushLookMs;
-  await poll({ clock, timeoutMs: shimLimits.flushMs, firstMs: lookMs, lastMs: lookMs, attempted: `wait for the log of container ${id}` }, async () =>
-    (await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id))) === undefined ? true : undefined,
+  await poll(
+    {
+      clock,
+      timeoutMs: shimLimits.flushMs,
+      firstMs: lookMs,
+      lastMs: lookMs,
+      attempted: `wait for the log of container ${id}`,
+    },
+    async () =>
+      (await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id))) === undefined
+        ? true
+        : undefined,
   );
 }

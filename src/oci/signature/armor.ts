@@ -1,15 +1,20 @@
 /** ASCII armor of OpenPGP (RFC 9580, 6): gpgv reads key rings in binary form only. Pure. */
 import { decodeBase64 } from './base64.ts';
 
-const BLOCK = /^-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n((?:[A-Za-z]+: [^\n]*\n)*)\r?\n([A-Za-z0-9+/=\r\n]*?)(?:\r?\n=[A-Za-z0-9+/]{4})?\r?\n-----END PGP PUBLIC KEY BLOCK-----/gmu;
+const BLOCK =
+  /^-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n((?:[A-Za-z]+: [^\n]*\n)*)\r?\n([A-Za-z0-9+/=\r\n]*?)(?:\r?\n=[A-Za-z0-9+/]{4})?\r?\n-----END PGP PUBLIC KEY BLOCK-----/gmu;
 
 /** A key ring as gpgv reads it: binary as it is, all armored blocks of a text joined; undefined when there is none or one is damaged. */
 export function keyRing(bytes: Uint8Array): Uint8Array | undefined {
   // the first byte of a packet has its high bit set (RFC 9580, 4.2); a keybox begins with a length
   if ((bytes[0] ?? 0) >= 0x80 || isKeybox(bytes)) return bytes;
-  const blocks = [...Buffer.from(bytes).toString('latin1').matchAll(BLOCK)].map(([, , body = '']) => decodeBase64(body));
+  const blocks = [...Buffer.from(bytes).toString('latin1').matchAll(BLOCK)].map(([, , body = '']) =>
+    decodeBase64(body),
+  );
   const whole = blocks.filter((block) => block !== undefined);
-  return whole.length > 0 && whole.length === blocks.length ? new Uint8Array(Buffer.concat(whole)) : undefined;
+  return whole.length > 0 && whole.length === blocks.length
+    ? new Uint8Array(Buffer.concat(whole))
+    : undefined;
 }
 
 /** GnuPG's own format since 2.1. */

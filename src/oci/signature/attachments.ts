@@ -32,11 +32,22 @@ interface Entry {
  * often carry images only.
  * @throws FaultError as RegistryClient.resolve does when an endpoint can't be asked, and none has it
  */
-export async function fetchAttachments(handle: PullHandle, digest: Digest, attempted: string, signal: AbortSignal, clock: ClockPort): Promise<readonly Signature[]> {
+export async function fetchAttachments(
+  handle: PullHandle,
+  digest: Digest,
+  attempted: string,
+  signal: AbortSignal,
+  clock: ClockPort,
+): Promise<readonly Signature[]> {
   const faults: Fault[] = [];
   for (const session of handle.sessions()) {
     try {
-      const entries = await manifestAt(session, digest.replace(':', '-'), `${attempted}: signatures of ${digest}`, signal);
+      const entries = await manifestAt(
+        session,
+        digest.replace(':', '-'),
+        `${attempted}: signatures of ${digest}`,
+        signal,
+      );
       if (entries !== undefined) return await payloads(session, entries, attempted, signal, clock);
     } catch (error) {
       if (!(error instanceof FaultError) || signal.aborted) throw error;
@@ -49,8 +60,18 @@ export async function fetchAttachments(handle: PullHandle, digest: Digest, attem
 }
 
 /** Undefined where there is no such tag. */
-async function manifestAt(session: Session, name: string, attempted: string, signal: AbortSignal): Promise<readonly Entry[] | undefined> {
-  const ask = { path: `manifests/${name}.sig`, headers: { accept: `${mediaTypes.ociManifest}, ${mediaTypes.dockerManifest}` }, signal, attempted };
+async function manifestAt(
+  session: Session,
+  name: string,
+  attempted: string,
+  signal: AbortSignal,
+): Promise<readonly Entry[] | undefined> {
+  const ask = {
+    path: `manifests/${name}.sig`,
+    headers: { accept: `${mediaTypes.ociManifest}, ${mediaTypes.dockerManifest}` },
+    signal,
+    attempted,
+  };
   try {
     const bytes = await session.ask(ask, async (response) => {
       if (response.status === 404) {
@@ -75,23 +96,48 @@ export function entriesIn(manifest: Uint8Array, what: string): readonly Entry[] 
     if (mediaType !== SIGNATURE_TYPE) return [];
     const annotations = layer.textMap('annotations');
     const part = (name: keyof typeof annotation): string => annotations[annotation[name]] ?? '';
-    return [{
-      descriptor: { mediaType, digest: layer.digest('digest'), size: layer.size('size', signatureLimits.signatureBytes) },
-      parts: { signature: part('signature'), certificate: part('certificate'), chain: part('chain'), bundle: part('bundle') },
-    }];
+    return [
+      {
+        descriptor: {
+          mediaType,
+          digest: layer.digest('digest'),
+          size: layer.size('size', signatureLimits.signatureBytes),
+        },
+        parts: {
+          signature: part('signature'),
+          certificate: part('certificate'),
+          chain: part('chain'),
+          bundle: part('bundle'),
+        },
+      },
+    ];
   });
 }
 
-async function payloads(session: Session, entries: readonly Entry[], attempted: string, signal: AbortSignal, clock: ClockPort): Promise<readonly Signature[]> {
+async function payloads(
+  session: Session,
+  entries: readonly Entry[],
+  attempted: string,
+  signal: AbortSignal,
+  clock: ClockPort,
+): Promise<readonly Signature[]> {
   const bytes = entries.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
-  if (bytes > signatureLimits.allBytes) fail('outside', `${attempted}: its signatures have ${bytes} bytes, more than the ${signatureLimits.allBytes} allowed`);
+  if (bytes > signatureLimits.allBytes)
+    fail(
+      'outside',
+      `${attempted}: its signatures have ${bytes} bytes, more than the ${signatureLimits.allBytes} allowed`,
+    );
   // several signatures are mostly of one payload
   const fetched = new Map<Digest, Uint8Array>();
   for (const { descriptor } of entries) {
     if (fetched.has(descriptor.digest)) continue;
     const kept = new ByteBlocks(attempted, signatureLimits.allBytes);
     const sink = { write: (piece: Uint8Array): void => kept.appendCopy(piece) };
-    await fetchBlob([session], { descriptor, sink, signal, attempted: `${attempted}: signature ${descriptor.digest}` }, clock);
+    await fetchBlob(
+      [session],
+      { descriptor, sink, signal, attempted: `${attempted}: signature ${descriptor.digest}` },
+      clock,
+    );
     fetched.set(descriptor.digest, kept.takeAll());
   }
   return entries.flatMap(({ descriptor, parts }) => {

@@ -20,7 +20,13 @@ const oid = {
   fulcioIssuerV2: '2b0601040183bf300108',
 } as const;
 
-const UNDERSTOOD: ReadonlySet<string> = new Set([oid.keyUsage, oid.subjectAltName, oid.basicConstraints, oid.certificatePolicies, oid.extendedKeyUsage]);
+const UNDERSTOOD: ReadonlySet<string> = new Set([
+  oid.keyUsage,
+  oid.subjectAltName,
+  oid.basicConstraints,
+  oid.certificatePolicies,
+  oid.extendedKeyUsage,
+]);
 
 const CODE_SIGNING = '1.3.6.1.5.5.7.3.3';
 const ANY_USE = '2.5.29.37.0';
@@ -38,7 +44,8 @@ export interface Chain {
 export function chainRefusal({ leaf, intermediates, roots, atMs }: Chain): string | undefined {
   const own = refusalOf(leaf, atMs);
   if (own !== undefined) return `its certificate ${own}`;
-  if (!leadsToRoot({ leaf, intermediates, roots, atMs })) return 'its certificate is not vouched for by an authority of the policy';
+  if (!leadsToRoot({ leaf, intermediates, roots, atMs }))
+    return 'its certificate is not vouched for by an authority of the policy';
   return undefined;
 }
 
@@ -60,7 +67,12 @@ function leadsToRoot({ leaf, intermediates, roots, atMs }: Chain): boolean {
   return false;
 }
 
-function vouchesFor(authority: X509Certificate, certificate: X509Certificate, below: number, atMs: number): boolean {
+function vouchesFor(
+  authority: X509Certificate,
+  certificate: X509Certificate,
+  below: number,
+  atMs: number,
+): boolean {
   if (!authority.ca || !certificate.checkIssued(authority)) return false;
   if (refusalOf(authority, atMs) !== undefined) return false;
   const constraints = extensionsOf(authority.raw)?.find((one) => one.oid === oid.basicConstraints);
@@ -79,10 +91,14 @@ function refusalOf(certificate: X509Certificate, atMs: number): string | undefin
   }
   const extensions = extensionsOf(certificate.raw);
   if (extensions === undefined) return 'is malformed';
-  const unknown = extensions.find((one) => one.oid === oid.nameConstraints || (one.critical && !UNDERSTOOD.has(one.oid)));
+  const unknown = extensions.find(
+    (one) => one.oid === oid.nameConstraints || (one.critical && !UNDERSTOOD.has(one.oid)),
+  );
   if (unknown !== undefined) return `has a restriction that is not understood (${unknown.oid})`;
   const uses = usesOf(certificate);
-  return uses === undefined || uses.includes(CODE_SIGNING) || uses.includes(ANY_USE) ? undefined : 'is not one for code signing';
+  return uses === undefined || uses.includes(CODE_SIGNING) || uses.includes(ANY_USE)
+    ? undefined
+    : 'is not one for code signing';
 }
 
 /** Extended key usage, which Node calls keyUsage; undefined where nothing is restricted. */
@@ -94,7 +110,9 @@ function usesOf(certificate: X509Certificate): readonly string[] | undefined {
 /** Why the certificate does not carry this e-mail address; undefined when it does. */
 export function emailRefusal(certificate: X509Certificate, email: string): string | undefined {
   const names = find(certificate, oid.subjectAltName);
-  return names !== undefined && (emailsIn(names.value) ?? []).includes(email) ? undefined : `its certificate is not for ${email}`;
+  return names !== undefined && (emailsIn(names.value) ?? []).includes(email)
+    ? undefined
+    : `its certificate is not for ${email}`;
 }
 
 /** Why the certificate was not given out on the word of this OIDC issuer; undefined when it was. */
@@ -107,7 +125,9 @@ export function issuerRefusal(certificate: X509Certificate, issuer: string): str
   ];
   if (stated.length === 0) return 'its certificate names no OIDC issuer';
   // two that differ are somebody's trick
-  return stated.every((one) => one === issuer) ? undefined : `its certificate is of the OIDC issuer ${JSON.stringify(stated[0]?.slice(0, 200))}`;
+  return stated.every((one) => one === issuer)
+    ? undefined
+    : `its certificate is of the OIDC issuer ${JSON.stringify(stated[0]?.slice(0, 200))}`;
 }
 
 function find(certificate: X509Certificate, wanted: string): Extension | undefined {

@@ -42,13 +42,20 @@ function extension({ tag, value }: Item): Extension | undefined {
   const [oid, second, third] = parts;
   const critical = second?.tag === BOOLEAN ? second : undefined;
   const octets = critical === undefined ? second : third;
-  if (oid?.tag !== OID || octets?.tag !== OCTETS || parts.length !== (critical === undefined ? 2 : 3)) return undefined;
-  return { oid: Buffer.from(oid.value).toString('hex'), critical: critical !== undefined && critical.value[0] !== 0, value: octets.value };
+  if (oid?.tag !== OID || octets?.tag !== OCTETS || parts.length !== (critical === undefined ? 2 : 3))
+    return undefined;
+  return {
+    oid: Buffer.from(oid.value).toString('hex'),
+    critical: critical !== undefined && critical.value[0] !== 0,
+    value: octets.value,
+  };
 }
 
 /** The e-mail addresses of a subjectAltName, as they stand; undefined when malformed. */
 export function emailsIn(subjectAltName: Uint8Array): readonly string[] | undefined {
-  return sequenceIn(subjectAltName)?.filter(({ tag }) => tag === RFC822_NAME).map(({ value }) => Buffer.from(value).toString('latin1'));
+  return sequenceIn(subjectAltName)
+    ?.filter(({ tag }) => tag === RFC822_NAME)
+    .map(({ value }) => Buffer.from(value).toString('latin1'));
 }
 
 /** The one UTF8String that the bytes are; undefined otherwise. */
@@ -79,7 +86,7 @@ function sequenceIn(bytes: Uint8Array): readonly Item[] | undefined {
 /** All items of the bytes, one after the other. */
 function itemsIn(bytes: Uint8Array): readonly Item[] | undefined {
   const items: Item[] = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const item = itemAt(bytes, at);
     if (item === undefined) return undefined;
     items.push(item);

@@ -9,7 +9,13 @@ import { signatureLimits } from '../../base/limits.ts';
 import type { RegistryClient } from '../distribution/client.ts';
 import type { Transport } from '../distribution/transport.ts';
 import type { Platform } from '../image/platform.ts';
-import { formatReference, parseReference, repositoryOf, withDigest, type ImageReference } from '../image/reference.ts';
+import {
+  formatReference,
+  parseReference,
+  repositoryOf,
+  withDigest,
+  type ImageReference,
+} from '../image/reference.ts';
 import { withSignal } from '../storage/within.ts';
 import { fetchAttachments } from './attachments.ts';
 import type { Gpgv } from './gpgv.ts';
@@ -50,13 +56,20 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
       const attempted = `verify ${formatReference(reference)}`;
       return withSignal(clock, fx, attempted, async (signal) => {
         fx.note({ on: `signature policy for ${formatReference(reference)}` });
-        const requirements = await usable(attempted, async () => requirementsFor(await files.of(namespace), reference));
+        const requirements = await usable(attempted, async () =>
+          requirementsFor(await files.of(namespace), reference),
+        );
         if (isAccepted(requirements, attempted)) return;
         const top = digestOf(image.repoDigest);
         const digests = [...new Set([image.manifestDigest, ...(top === undefined ? [] : [top])])];
         const place = { at: withDigest(reference, image.manifestDigest), digests, auth };
-        const evidence = { digests, signatures: await new Search(options, attempted, signal).find(requirements, reference, place) };
-        const refusal = await usable(attempted, () => refusalOf(requirements, { reference, digests }, evidence.signatures, toolsOf(options, signal)));
+        const evidence = {
+          digests,
+          signatures: await new Search(options, attempted, signal).find(requirements, reference, place),
+        };
+        const refusal = await usable(attempted, () =>
+          refusalOf(requirements, { reference, digests }, evidence.signatures, toolsOf(options, signal)),
+        );
         if (refusal !== undefined) refuse(attempted, refusal);
         await keep(options, { id: image.id, repository: repositoryOf(reference), namespace }, evidence);
       });
@@ -72,23 +85,36 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
           const requirements = requirementsFor(policy, name);
           const decided = decidedBy(requirements);
           if (decided === 'accepted') return;
-          const refusal = decided === 'undecided' ? await refusedAgain(options, { name, requirements, image, namespace, attempted, signal }) : decided.refusal;
+          const refusal =
+            decided === 'undecided'
+              ? await refusedAgain(options, { name, requirements, image, namespace, attempted, signal })
+              : decided.refusal;
           if (refusal === undefined) return;
           reasons.push(refusal);
         }
         if (names.length > 0) refuse(attempted, reasons.join('; '));
         // an image without a name is nobody's: only the default can speak of it
-        if (!isAccepted(policy.default, attempted)) refuse(attempted, 'it has no name that a signature could be for');
+        if (!isAccepted(policy.default, attempted))
+          refuse(attempted, 'it has no name that a signature could be for');
       });
     },
   };
 }
 
 /** Names that speak for the image: the one that the pod named, or each that it has; a short name by where the image is from. */
-function namesOf(client: RegistryClient, reference: string, { repoTags, repoDigests }: ImageRecord): readonly ImageReference[] {
+function namesOf(
+  client: RegistryClient,
+  reference: string,
+  { repoTags, repoDigests }: ImageRecord,
+): readonly ImageReference[] {
   const own = [...repoTags, ...repoDigests].map(parseReference);
   // an id, as crictl names what PullImage gave it, is no name
-  if (reference === '' || parseImageId(reference) !== undefined || parseImageId(`sha256:${reference}`) !== undefined) return own;
+  if (
+    reference === '' ||
+    parseImageId(reference) !== undefined ||
+    parseImageId(`sha256:${reference}`) !== undefined
+  )
+    return own;
   const meant = client.candidates(reference);
   const here = meant.filter((one) => own.some((name) => repositoryOf(name) === repositoryOf(one)));
   return (here.length > 0 ? here : meant).slice(0, 1);
@@ -117,7 +143,8 @@ async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise
     return undefined;
   }
   const known = manifestsOf(image, name);
-  if (known.length === 0) return `it was not pulled from ${repositoryOf(name)}, so no signature of that repository can be looked for`;
+  if (known.length === 0)
+    return `it was not pulled from ${repositoryOf(name)}, so no signature of that repository can be looked for`;
   const reasons: (string | FaultError)[] = [];
   for (const manifest of known) {
     const refusal = await refusedNow(options, again, manifest).catch((error: unknown) => {
@@ -134,25 +161,46 @@ async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise
 }
 
 /** The image's manifests in the repository of the name, the name's own first: others may have pulled the others (S86). */
-function manifestsOf({ repoDigests, sources = [] }: ImageRecord, name: ImageReference): readonly ImageReference[] {
+function manifestsOf(
+  { repoDigests, sources = [] }: ImageRecord,
+  name: ImageReference,
+): readonly ImageReference[] {
   const asked = formatReference(name);
   const own = sources.filter(({ repoTags }) => repoTags.includes(asked)).map(({ repoDigest }) => repoDigest);
   const all = [...new Set([asked, ...own, ...repoDigests.toReversed()])].map(parseReference);
-  return all.filter((one) => one.digest !== undefined && repositoryOf(one) === repositoryOf(name)).slice(0, signatureLimits.manifests);
+  return all
+    .filter((one) => one.digest !== undefined && repositoryOf(one) === repositoryOf(name))
+    .slice(0, signatureLimits.manifests);
 }
 
-function judge(options: PolicyDriverOptions, { name, requirements, attempted, signal }: Again, { digests, signatures }: Evidence): Promise<string | undefined> {
-  return usable(attempted, () => refusalOf(requirements, { reference: name, digests }, signatures, toolsOf(options, signal)));
+function judge(
+  options: PolicyDriverOptions,
+  { name, requirements, attempted, signal }: Again,
+  { digests, signatures }: Evidence,
+): Promise<string | undefined> {
+  return usable(attempted, () =>
+    refusalOf(requirements, { reference: name, digests }, signatures, toolsOf(options, signal)),
+  );
 }
 
 /** By what the registry has now of one manifest. */
-async function refusedNow(options: PolicyDriverOptions, again: Again, known: ImageReference): Promise<string | undefined> {
+async function refusedNow(
+  options: PolicyDriverOptions,
+  again: Again,
+  known: ImageReference,
+): Promise<string | undefined> {
   const { name, requirements, image, attempted, signal } = again;
-  const { imageId, manifestDigest, platformManifestDigest } = await options.client.resolve({ reference: formatReference(known), auth: undefined, platform: options.platform }, signal);
+  const { imageId, manifestDigest, platformManifestDigest } = await options.client.resolve(
+    { reference: formatReference(known), auth: undefined, platform: options.platform },
+    signal,
+  );
   if (imageId !== image.id) return `${formatReference(known)} is another image for this machine`;
   const digests = [...new Set([platformManifestDigest, manifestDigest])];
   const place = { at: known, digests, auth: undefined };
-  const fresh = { digests, signatures: await new Search(options, attempted, signal).find(requirements, name, place) };
+  const fresh = {
+    digests,
+    signatures: await new Search(options, attempted, signal).find(requirements, name, place),
+  };
   const refusal = await judge(options, again, fresh);
   if (refusal === undefined) await keep(options, keptFor(again), fresh);
   return refusal;
@@ -177,9 +225,16 @@ class Search {
     this.#signal = signal;
   }
 
-  async find(requirements: readonly Requirement[], reference: ImageReference, { at, digests, auth }: Place): Promise<readonly Signature[]> {
+  async find(
+    requirements: readonly Requirement[],
+    reference: ImageReference,
+    { at, digests, auth }: Place,
+  ): Promise<readonly Signature[]> {
     const { places, client, transport, isInsecure, clock } = this.#options;
-    const { lookaside, attachments } = placesOf(await usable(this.#attempted, () => loadRegistriesD(places)), reference);
+    const { lookaside, attachments } = placesOf(
+      await usable(this.#attempted, () => loadRegistriesD(places)),
+      reference,
+    );
     const found: Signature[] = [];
     if (requirements.some(({ type }) => type === 'signedBy')) {
       for (const digest of digests) {
@@ -189,7 +244,8 @@ class Search {
     }
     if (attachments && requirements.some(({ type }) => type === 'sigstoreSigned')) {
       const handle = await client.open(at, auth, this.#signal);
-      for (const digest of digests) found.push(...(await fetchAttachments(handle, digest, this.#attempted, this.#signal, clock)));
+      for (const digest of digests)
+        found.push(...(await fetchAttachments(handle, digest, this.#attempted, this.#signal, clock)));
     }
     return found;
   }
@@ -220,7 +276,8 @@ async function usable<T>(attempted: string, work: () => Promise<T>): Promise<T> 
   try {
     return await work();
   } catch (error) {
-    if (error instanceof FaultError && error.fault.kind === 'invalidRequest') refuse(attempted, error.fault.message);
+    if (error instanceof FaultError && error.fault.kind === 'invalidRequest')
+      refuse(attempted, error.fault.message);
     throw error;
   }
 }

@@ -40,7 +40,11 @@ export class Gpgv {
   }
 
   async #open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
-    const rings = keys.map((bytes) => keyRing(bytes) ?? fail('invalidRequest', 'read the keys of the signature policy: one is no OpenPGP public key'));
+    const rings = keys.map(
+      (bytes) =>
+        keyRing(bytes) ??
+        fail('invalidRequest', 'read the keys of the signature policy: one is no OpenPGP public key'),
+    );
     const { random, directory } = this.#options;
     const home = join(directory, random.token(8));
     await mkdir(home, { recursive: true, mode: 0o700 });
@@ -53,16 +57,29 @@ export class Gpgv {
     }
   }
 
-  async #run(message: Uint8Array, home: string, rings: readonly string[], signal: AbortSignal): Promise<Opened> {
+  async #run(
+    message: Uint8Array,
+    home: string,
+    rings: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Opened> {
     const { findProgram, runTool, clock } = this.#options;
     const program = await findProgram();
     const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({
       argv: [
-        program, '--homedir', home, '--quiet',
+        program,
+        '--homedir',
+        home,
+        '--quiet',
         // its words for people would stand among the status lines
-        '--log-file', '/dev/null', '--status-fd', '2',
+        '--log-file',
+        '/dev/null',
+        '--status-fd',
+        '2',
         ...rings.flatMap((ring) => ['--keyring', ring]),
-        '--output', '-', '-',
+        '--output',
+        '-',
+        '-',
       ],
       stdin: message,
       timeoutMs: signatureLimits.gpgvMs,
@@ -70,9 +87,15 @@ export class Gpgv {
       signal,
       clock,
     });
-    if (timedOut) fail('timedOut', `verify an OpenPGP signature: ${program} did not end within ${signatureLimits.gpgvMs} ms`);
+    if (timedOut)
+      fail(
+        'timedOut',
+        `verify an OpenPGP signature: ${program} did not end within ${signatureLimits.gpgvMs} ms`,
+      );
     if (truncated) return { refusal: `what it signs is longer than ${signatureLimits.signatureBytes} bytes` };
-    const refusal = refusalIn(Buffer.from(stderr).toString('latin1')) ?? (exitCode === 0 ? undefined : `gpgv ended with ${exitCode ?? 'a signal'}`);
+    const refusal =
+      refusalIn(Buffer.from(stderr).toString('latin1')) ??
+      (exitCode === 0 ? undefined : `gpgv ended with ${exitCode ?? 'a signal'}`);
     return refusal === undefined ? { payload: stdout } : { refusal };
   }
 }

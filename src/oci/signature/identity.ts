@@ -1,7 +1,15 @@
 /** For which image a signature was made: `signedIdentity` of containers-policy.json(5). Pure. */
 import { FaultError } from '../../base/fault.ts';
 import type { Fields } from '../image/fields.ts';
-import { completeReference, DEFAULT_HOST, formatReference, parseRawReference, parseReference, repositoryOf, type ImageReference } from '../image/reference.ts';
+import {
+  completeReference,
+  DEFAULT_HOST,
+  formatReference,
+  parseRawReference,
+  parseReference,
+  repositoryOf,
+  type ImageReference,
+} from '../image/reference.ts';
 
 export type SignedIdentity =
   | { readonly type: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
@@ -23,7 +31,10 @@ export function parseSignedIdentity(requirement: Fields): SignedIdentity {
     case 'exactReference': {
       fields.refuseOthers(['type', 'dockerReference']);
       const reference = parseSigned(fields.text('dockerReference', ''));
-      return { type, reference: reference ?? fields.refuse('dockerReference', 'is no reference with tag or digest') };
+      return {
+        type,
+        reference: reference ?? fields.refuse('dockerReference', 'is no reference with tag or digest'),
+      };
     }
     case 'exactRepository': {
       fields.refuseOthers(['type', 'dockerRepository']);
@@ -32,7 +43,11 @@ export function parseSignedIdentity(requirement: Fields): SignedIdentity {
     }
     case 'remapIdentity':
       fields.refuseOthers(['type', 'prefix', 'signedPrefix']);
-      return { type, prefix: namespaceIn(fields, 'prefix'), signedPrefix: namespaceIn(fields, 'signedPrefix') };
+      return {
+        type,
+        prefix: namespaceIn(fields, 'prefix'),
+        signedPrefix: namespaceIn(fields, 'signedPrefix'),
+      };
     default:
       return fields.refuse('type', `is ${JSON.stringify(type)}, which is no identity that is known`);
   }
@@ -70,7 +85,10 @@ function same(signed: ImageReference | undefined, asked: ImageReference): boolea
 }
 
 /** The reference with the prefix replaced, or as it is where it has another; undefined when the result is none. */
-function remapped({ prefix, signedPrefix }: { readonly prefix: string; readonly signedPrefix: string }, asked: ImageReference): ImageReference | undefined {
+function remapped(
+  { prefix, signedPrefix }: { readonly prefix: string; readonly signedPrefix: string },
+  asked: ImageReference,
+): ImageReference | undefined {
   const name = repositoryOf(asked);
   if (name !== prefix && !name.startsWith(`${prefix}/`)) return asked;
   return parseSigned(signedPrefix + formatReference(asked).slice(prefix.length));
@@ -102,6 +120,7 @@ function taken<T>(parse: () => T): T | undefined {
 function namespaceIn(fields: Fields, name: string): string {
   const text = fields.text(name, '');
   const raw = taken(() => parseRawReference(`${text}/image`));
-  if (raw?.host === undefined || `${raw.host}/${raw.path}` !== `${text}/image`) fields.refuse(name, 'is no host or repository in its normal form');
+  if (raw?.host === undefined || `${raw.host}/${raw.path}` !== `${text}/image`)
+    fields.refuse(name, 'is no host or repository in its normal form');
   return text;
 }

@@ -54,7 +54,9 @@ export class KeptSignatures {
   async of(wanted: KeptFor): Promise<Evidence | undefined> {
     const own = fileOf(wanted);
     const other = (await this.#known()).anothers(own);
-    const found = [await this.#read(own), other === undefined ? undefined : await this.#read(other)].filter((one) => one !== undefined);
+    const found = [await this.#read(own), other === undefined ? undefined : await this.#read(other)].filter(
+      (one) => one !== undefined,
+    );
     const [first, second] = found;
     return first === undefined ? this.#read(earlierFileOf(wanted.id)) : merged(first, second);
   }
@@ -89,7 +91,8 @@ export class KeptSignatures {
       const index = await this.#known();
       const own = fileOf(wanted);
       const other = index.anothers(own) ?? earlierFileOf(wanted.id);
-      if (!index.has(own)) await link(join(this.#directory, other), join(this.#directory, own)).catch(onlyAbsentOrThere);
+      if (!index.has(own))
+        await link(join(this.#directory, other), join(this.#directory, own)).catch(onlyAbsentOrThere);
       await this.#mark(index, own, nowMs);
       await this.#clearUp(index);
     });
@@ -103,7 +106,10 @@ export class KeptSignatures {
 
   async #mark(index: KeptIndex, name: string, nowMs: number): Promise<void> {
     const at = nowMs / 1000;
-    const isThere = await missingAs(utimes(join(this.#directory, name), at, at).then(() => true), false);
+    const isThere = await missingAs(
+      utimes(join(this.#directory, name), at, at).then(() => true),
+      false,
+    );
     if (isThere) index.set(name, nowMs);
     else index.delete(name);
   }
@@ -148,7 +154,9 @@ export class KeptSignatures {
     const path = join(this.#directory, name);
     const removeTree = (): Promise<void> => rm(path, { recursive: true, force: true });
     const round = this.#left.round();
-    await round.attempt(path, () => (isDirectory ? this.#discard(path).catch(removeTree) : rm(path, { force: true })));
+    await round.attempt(path, () =>
+      isDirectory ? this.#discard(path).catch(removeTree) : rm(path, { force: true }),
+    );
   }
 
   async #clearUp(index: KeptIndex): Promise<void> {
@@ -167,18 +175,25 @@ function onlyAbsentOrThere(thrown: unknown): undefined {
 
 function merged(fresh: Evidence, old: Evidence = { digests: [], signatures: [] }): Evidence {
   const digests = [...new Set([...fresh.digests, ...old.digests])];
-  const seen = new Map([...fresh.signatures, ...old.signatures].map((one) => [JSON.stringify(plain(one)), one]));
+  const seen = new Map(
+    [...fresh.signatures, ...old.signatures].map((one) => [JSON.stringify(plain(one)), one]),
+  );
   let bytes = 0;
   const signatures = [...seen.values()].filter((one) => {
     const fits = bytes + sizeOf(one) <= signatureLimits.keptBytes;
     if (fits) bytes += sizeOf(one);
     return fits;
   });
-  return { digests: digests.slice(0, signatureLimits.signatures), signatures: signatures.slice(0, signatureLimits.signatures) };
+  return {
+    digests: digests.slice(0, signatureLimits.signatures),
+    signatures: signatures.slice(0, signatureLimits.signatures),
+  };
 }
 
 function sizeOf(one: Signature): number {
-  return one.kind === 'simple' ? one.message.byteLength : one.payload.byteLength + JSON.stringify(one.parts).length;
+  return one.kind === 'simple'
+    ? one.message.byteLength
+    : one.payload.byteLength + JSON.stringify(one.parts).length;
 }
 
 function base64(bytes: Uint8Array): string {
@@ -186,7 +201,9 @@ function base64(bytes: Uint8Array): string {
 }
 
 function plain(one: Signature): object {
-  return one.kind === 'simple' ? { kind: one.kind, message: base64(one.message) } : { kind: one.kind, payload: base64(one.payload), ...one.parts };
+  return one.kind === 'simple'
+    ? { kind: one.kind, message: base64(one.message) }
+    : { kind: one.kind, payload: base64(one.payload), ...one.parts };
 }
 
 function encode({ digests, signatures }: Evidence): string {
@@ -199,12 +216,19 @@ function evidenceIn(fields: Fields): Evidence {
     signatures: fields.objects('signatures', signatureLimits.signatures).map((one): Signature => {
       if (one.text('kind', '') === 'simple') return { kind: 'simple', message: bytesIn(one, 'message') };
       const text = (name: string): string => one.text(name, '');
-      const parts = { signature: text('signature'), certificate: text('certificate'), chain: text('chain'), bundle: text('bundle') };
+      const parts = {
+        signature: text('signature'),
+        certificate: text('certificate'),
+        chain: text('chain'),
+        bundle: text('bundle'),
+      };
       return { kind: 'sigstore', payload: bytesIn(one, 'payload'), parts };
     }),
   };
 }
 
 function bytesIn(fields: Fields, name: string): Uint8Array {
-  return decodeBase64(fields.text(name, '', imageLimits.documentBytes)) ?? fields.refuse(name, 'is not base64');
+  return (
+    decodeBase64(fields.text(name, '', imageLimits.documentBytes)) ?? fields.refuse(name, 'is not base64')
+  );
 }

@@ -10,7 +10,10 @@ export async function bytesOf(source: KeySource): Promise<readonly Uint8Array[]>
   if ('datas' in source) return source.datas;
   const found: Uint8Array[] = [];
   for (const path of source.paths) {
-    found.push((await readCapped(path, signatureLimits.keyBytes)) ?? fail('invalidRequest', `read ${path}, which the signature policy names: there is no such file`));
+    found.push(
+      (await readCapped(path, signatureLimits.keyBytes)) ??
+        fail('invalidRequest', `read ${path}, which the signature policy names: there is no such file`),
+    );
   }
   return found;
 }
@@ -24,12 +27,18 @@ export async function publicKeysOf(source: KeySource): Promise<readonly KeyObjec
   return (await bytesOf(source)).map((bytes) => {
     const [block, second] = pemBlocks(Buffer.from(bytes).toString('latin1'));
     if (block === undefined || second !== undefined || !/^(?:RSA )?PUBLIC KEY$/u.test(block.label)) {
-      return fail('invalidRequest', 'read the keys of the signature policy: one is not a single public key in PEM');
+      return fail(
+        'invalidRequest',
+        'read the keys of the signature policy: one is not a single public key in PEM',
+      );
     }
     try {
       return checkedKey(createPublicKey(block.text));
     } catch (error) {
-      return fail('invalidRequest', `read the keys of the signature policy: ${error instanceof Error ? error.message : String(error)}`);
+      return fail(
+        'invalidRequest',
+        `read the keys of the signature policy: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   });
 }
@@ -41,14 +50,24 @@ export function checkedKey(key: KeyObject): KeyObject {
     type === 'ed25519' ||
     (type === 'ec' && CURVES.includes(details?.namedCurve ?? '')) ||
     (type === 'rsa' && (details?.modulusLength ?? 0) >= RSA_BITS);
-  if (!isGood) throw new Error(`a key of type ${type ?? 'none'} ${details?.namedCurve ?? details?.modulusLength ?? ''} is not accepted`);
+  if (!isGood)
+    throw new Error(
+      `a key of type ${type ?? 'none'} ${details?.namedCurve ?? details?.modulusLength ?? ''} is not accepted`,
+    );
   return key;
 }
 
 /** Certificates in PEM. Throws `invalidRequest` for none, and for what is no certificate. */
 export async function certificatesOf(source: KeySource): Promise<readonly X509Certificate[]> {
-  const found = (await bytesOf(source)).flatMap((bytes) => parseCertificates(Buffer.from(bytes).toString('latin1')) ?? []);
-  return found.length > 0 ? found : fail('invalidRequest', 'read the certificates of the signature policy: there is none, or too many, or one is damaged');
+  const found = (await bytesOf(source)).flatMap(
+    (bytes) => parseCertificates(Buffer.from(bytes).toString('latin1')) ?? [],
+  );
+  return found.length > 0
+    ? found
+    : fail(
+        'invalidRequest',
+        'read the certificates of the signature policy: there is none, or too many, or one is damaged',
+      );
 }
 
 /** All certificates of a text, undefined when one is damaged or there are too many; other blocks are none. */

@@ -34,10 +34,20 @@ export async function fetchLookaside(
     const name = `${directory}/signature-${index}`;
     const message = base.startsWith('file:')
       ? await readCapped(join(fileURLToPath(base), name), signatureLimits.signatureBytes)
-      : await fetched(new URL(`${base.replace(/\/+$/u, '')}/${name}`), transport, isInsecure, attempted, signal);
+      : await fetched(
+          new URL(`${base.replace(/\/+$/u, '')}/${name}`),
+          transport,
+          isInsecure,
+          attempted,
+          signal,
+        );
     if (message === undefined) break;
     bytes += message.byteLength;
-    if (bytes > signatureLimits.allBytes) fail('outside', `${attempted}: its signatures have more than the ${signatureLimits.allBytes} bytes allowed`);
+    if (bytes > signatureLimits.allBytes)
+      fail(
+        'outside',
+        `${attempted}: its signatures have more than the ${signatureLimits.allBytes} bytes allowed`,
+      );
     found.push({ kind: 'simple', message });
   }
   return found;
@@ -45,7 +55,11 @@ export async function fetchLookaside(
 
 /** Undefined for 404. No credentials: the store is public to the nodes, as with the peers. */
 async function fetched(
-  url: URL, transport: Pick<Transport, 'send'>, isInsecure: (host: string) => boolean, attempted: string, signal: AbortSignal,
+  url: URL,
+  transport: Pick<Transport, 'send'>,
+  isInsecure: (host: string) => boolean,
+  attempted: string,
+  signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   const named = `${attempted}: ${url.host}${url.pathname.slice(-distributionLimits.errorChars)}`;
   const policy = {
@@ -54,11 +68,21 @@ async function fetched(
     mayBeLocal: (other: URL) => hostnameOf(other) === hostnameOf(url),
   };
   try {
-    const response = await transport.send({ method: 'GET', url, headers: {}, authorization: undefined, policy, signal, attempted: named });
+    const response = await transport.send({
+      method: 'GET',
+      url,
+      headers: {},
+      authorization: undefined,
+      policy,
+      signal,
+      attempted: named,
+    });
     if (response.status === 200) return await response.body.whole(signatureLimits.signatureBytes);
     response.body.discard();
     // some stores answer so where a directory can't be listed: not 404 is not "no signature"
-    return response.status === 404 ? undefined : unavailable(named, `${response.host} answered ${response.status}`);
+    return response.status === 404
+      ? undefined
+      : unavailable(named, `${response.host} answered ${response.status}`);
   } catch (error) {
     if (error instanceof TransportError) unavailable(named, error.message);
     throw error;

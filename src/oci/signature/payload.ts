@@ -15,7 +15,11 @@ export const payloadTypes = {
 } as const;
 
 /** Call it for bytes only whose signature was verified. Throws FaultError `outside` for anything that is not exactly such a document. */
-export function parsePayload(bytes: Uint8Array, type: (typeof payloadTypes)[keyof typeof payloadTypes], what: string): Payload {
+export function parsePayload(
+  bytes: Uint8Array,
+  type: (typeof payloadTypes)[keyof typeof payloadTypes],
+  what: string,
+): Payload {
   const top = parseDocument(bytes, `${what}: its payload`);
   top.refuseOthers(['critical', 'optional']);
   const critical = top.object('critical');
@@ -23,12 +27,16 @@ export function parsePayload(bytes: Uint8Array, type: (typeof payloadTypes)[keyo
   // a member that is not known must be understood by the verifier, and so refuses it
   critical.refuseOthers(['type', 'image', 'identity']);
   const found = critical.text('type', '');
-  if (found !== type) critical.refuse('type', `is ${JSON.stringify(found.slice(0, 100))}, not ${JSON.stringify(type)}`);
+  if (found !== type)
+    critical.refuse('type', `is ${JSON.stringify(found.slice(0, 100))}, not ${JSON.stringify(type)}`);
   const image = critical.object('image') ?? critical.refuse('image', 'is missing');
   image.refuseOthers(['docker-manifest-digest']);
   const identity = critical.object('identity') ?? critical.refuse('identity', 'is missing');
   identity.refuseOthers(['docker-reference']);
   // informative only, but of the right shape: nobody signs a document that is not meant so
   top.object('optional');
-  return { manifestDigest: image.digest('docker-manifest-digest'), dockerReference: identity.text('docker-reference', '') };
+  return {
+    manifestDigest: image.digest('docker-manifest-digest'),
+    dockerReference: identity.text('docker-reference', ''),
+  };
 }

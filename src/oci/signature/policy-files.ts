@@ -34,7 +34,10 @@ export class PolicyFiles {
   /** Throws `invalidRequest` for a policy that can't be used, with its file and the reason. */
   async of(namespace: string): Promise<Policy> {
     const { file, directory } = this.#places;
-    const own = directory === '' || namespace === '' ? undefined : await this.#read(join(directory, `${checked(namespace)}.json`));
+    const own =
+      directory === '' || namespace === ''
+        ? undefined
+        : await this.#read(join(directory, `${checked(namespace)}.json`));
     if (own !== undefined) return own;
     const node = file === '' ? undefined : await this.#read(file);
     return node ?? acceptAnything;
@@ -44,11 +47,17 @@ export class PolicyFiles {
   async problems(): Promise<ReadonlyMap<string, string>> {
     const { file, directory } = this.#places;
     const found = new Map<string, string>();
-    const names = directory === '' ? [] : await namesOf(directory).catch((error: unknown) => {
-      found.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
-      return [];
-    });
-    const own = names.filter((name) => name.endsWith('.json')).slice(0, signatureLimits.confFiles).map((name) => join(directory, name));
+    const names =
+      directory === ''
+        ? []
+        : await namesOf(directory).catch((error: unknown) => {
+            found.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+            return [];
+          });
+    const own = names
+      .filter((name) => name.endsWith('.json'))
+      .slice(0, signatureLimits.confFiles)
+      .map((name) => join(directory, name));
     for (const path of [...(file === '' ? [] : [file]), ...own]) {
       await this.#read(path).catch((error: unknown) => found.set(path, toFault(error).message));
     }
@@ -74,5 +83,10 @@ export class PolicyFiles {
 }
 
 function checked(namespace: string): string {
-  return NAMESPACE.test(namespace) ? namespace : fail('invalidRequest', `read the signature policy of namespace ${JSON.stringify(namespace)}: it is no name of a namespace`);
+  return NAMESPACE.test(namespace)
+    ? namespace
+    : fail(
+        'invalidRequest',
+        `read the signature policy of namespace ${JSON.stringify(namespace)}: it is no name of a namespace`,
+      );
 }

@@ -113,7 +113,9 @@ function signedBy(fields: Fields): Requirement {
   fields.refuseOthers(['type', 'keyType', 'keyPath', 'keyPaths', 'keyData', 'signedIdentity']);
   const keyType = fields.text('keyType', '');
   if (!KEY_TYPES.includes(keyType)) fields.refuse('keyType', `is none of ${KEY_TYPES.join(', ')}`);
-  const keys = oneOf(fields, 'key', ['Path', 'Paths', 'Data']) ?? fields.refuse('keyPath', 'is missing, and so are keyPaths and keyData');
+  const keys =
+    oneOf(fields, 'key', ['Path', 'Paths', 'Data']) ??
+    fields.refuse('keyPath', 'is missing, and so are keyPaths and keyData');
   const identity = parseSignedIdentity(fields);
   // the format names four and no tool verifies the others: such a requirement can't be met, as with the peers
   if (keyType !== 'GPGKeys') return { type: 'reject', reason: `keyType ${keyType} can't be verified` };
@@ -122,16 +124,29 @@ function signedBy(fields: Fields): Requirement {
 
 function sigstoreSigned(fields: Fields): Requirement {
   fields.refuseOthers([
-    'type', 'keyPath', 'keyPaths', 'keyData', 'keyDatas', 'fulcio', 'pki', 'signedIdentity',
-    'rekorPublicKeyPath', 'rekorPublicKeyPaths', 'rekorPublicKeyData', 'rekorPublicKeyDatas',
+    'type',
+    'keyPath',
+    'keyPaths',
+    'keyData',
+    'keyDatas',
+    'fulcio',
+    'pki',
+    'signedIdentity',
+    'rekorPublicKeyPath',
+    'rekorPublicKeyPaths',
+    'rekorPublicKeyData',
+    'rekorPublicKeyDatas',
   ]);
   const keys = oneOf(fields, 'key', ['Path', 'Paths', 'Data', 'Datas']);
   const fulcio = fulcioOf(fields.object('fulcio'));
   const pki = pkiOf(fields.object('pki'));
   const rekorKeys = oneOf(fields, 'rekorPublicKey', ['Path', 'Paths', 'Data', 'Datas']);
-  if ([keys, fulcio, pki].filter((one) => one !== undefined).length !== 1) fields.refuse('keyPath', 'and keyPaths, keyData, keyDatas, fulcio and pki: exactly one has to be there');
-  if (fulcio !== undefined && rekorKeys === undefined) fields.refuse('rekorPublicKeyPath', 'is missing: fulcio needs the time that Rekor has signed');
-  if (pki !== undefined && rekorKeys !== undefined) fields.refuse('pki', 'can not stand beside a key of Rekor');
+  if ([keys, fulcio, pki].filter((one) => one !== undefined).length !== 1)
+    fields.refuse('keyPath', 'and keyPaths, keyData, keyDatas, fulcio and pki: exactly one has to be there');
+  if (fulcio !== undefined && rekorKeys === undefined)
+    fields.refuse('rekorPublicKeyPath', 'is missing: fulcio needs the time that Rekor has signed');
+  if (pki !== undefined && rekorKeys !== undefined)
+    fields.refuse('pki', 'can not stand beside a key of Rekor');
   return { type: 'sigstoreSigned', keys, fulcio, pki, rekorKeys, identity: parseSignedIdentity(fields) };
 }
 
@@ -147,14 +162,24 @@ function fulcioOf(fields: Fields | undefined): Fulcio | undefined {
 
 function pkiOf(fields: Fields | undefined): Pki | undefined {
   if (fields === undefined) return undefined;
-  fields.refuseOthers(['caRootsPath', 'caRootsData', 'caIntermediatesPath', 'caIntermediatesData', 'subjectEmail', 'subjectHostname']);
+  fields.refuseOthers([
+    'caRootsPath',
+    'caRootsData',
+    'caIntermediatesPath',
+    'caIntermediatesData',
+    'subjectEmail',
+    'subjectHostname',
+  ]);
   const pki: Pki = {
-    roots: oneOf(fields, 'caRoots', ['Path', 'Data']) ?? fields.refuse('caRootsPath', 'is missing, and so is caRootsData'),
+    roots:
+      oneOf(fields, 'caRoots', ['Path', 'Data']) ??
+      fields.refuse('caRootsPath', 'is missing, and so is caRootsData'),
     intermediates: oneOf(fields, 'caIntermediates', ['Path', 'Data']),
     subjectEmail: fields.has('subjectEmail') ? filled(fields, 'subjectEmail') : '',
     subjectHostname: fields.has('subjectHostname') ? filled(fields, 'subjectHostname') : '',
   };
-  if (pki.subjectEmail === '' && pki.subjectHostname === '') fields.refuse('subjectEmail', 'is missing, and so is subjectHostname');
+  if (pki.subjectEmail === '' && pki.subjectHostname === '')
+    fields.refuse('subjectEmail', 'is missing, and so is subjectHostname');
   return pki;
 }
 
@@ -174,11 +199,13 @@ function oneOf(fields: Fields, stem: string, endings: readonly Ending[]): KeySou
   if (second !== undefined) fields.refuse(stem + second, `stands beside ${stem}${first}: only one may`);
   const name = stem + first;
   const texts = first === 'Paths' || first === 'Datas' ? fields.texts(name) : [filled(fields, name)];
-  if (texts.length === 0 || texts.length > signatureLimits.keyFiles) fields.refuse(name, `has ${texts.length} entries, not 1 to ${signatureLimits.keyFiles}`);
+  if (texts.length === 0 || texts.length > signatureLimits.keyFiles)
+    fields.refuse(name, `has ${texts.length} entries, not 1 to ${signatureLimits.keyFiles}`);
   if (first === 'Path' || first === 'Paths') {
     const relative = texts.find((path) => !path.startsWith('/'));
     // a daemon's own directory is nobody's business
-    if (relative !== undefined) fields.refuse(name, `holds ${JSON.stringify(relative)}, which is no absolute path`);
+    if (relative !== undefined)
+      fields.refuse(name, `holds ${JSON.stringify(relative)}, which is no absolute path`);
     return { paths: texts };
   }
   return { datas: texts.map((text) => decodeBase64(text) ?? fields.refuse(name, 'is not base64')) };

@@ -37,7 +37,10 @@ const DEFAULT_LOOKASIDE = 'file:///var/lib/containers/sigstore';
 
 /** Where signatures of this image may lie; each of the two settings comes from the most specific entry that has it. */
 export function placesOf(conf: RegistriesD, reference: ImageReference): SignaturePlaces {
-  const entries = [...scopesOf(reference).flatMap((scope) => conf.namespaces.get(scope) ?? []), ...(conf.fallback === undefined ? [] : [conf.fallback])];
+  const entries = [
+    ...scopesOf(reference).flatMap((scope) => conf.namespaces.get(scope) ?? []),
+    ...(conf.fallback === undefined ? [] : [conf.fallback]),
+  ];
   return {
     lookaside: entries.find(({ lookaside }) => lookaside !== '')?.lookaside ?? DEFAULT_LOOKASIDE,
     attachments: entries.find(({ attachments }) => attachments !== undefined)?.attachments ?? false,
@@ -51,12 +54,16 @@ export function placesOf(conf: RegistriesD, reference: ImageReference): Signatur
  */
 export async function loadRegistriesD(directory: string): Promise<LoadedRegistriesD> {
   const problems = new Map<string, string>();
-  const names = directory === '' ? [] : await namesOf(directory).catch((error: unknown) => {
-    problems.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
-    return [];
-  });
+  const names =
+    directory === ''
+      ? []
+      : await namesOf(directory).catch((error: unknown) => {
+          problems.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+          return [];
+        });
   const files = names.filter((name) => name.endsWith('.yaml')).toSorted();
-  if (files.length > signatureLimits.confFiles) problems.set(directory, `${files.length} files, of which the first ${signatureLimits.confFiles} count`);
+  if (files.length > signatureLimits.confFiles)
+    problems.set(directory, `${files.length} files, of which the first ${signatureLimits.confFiles} count`);
   let fallback: Entry | undefined;
   const namespaces = new Map<string, Entry>();
   for (const name of files.slice(0, signatureLimits.confFiles)) {
@@ -65,10 +72,12 @@ export async function loadRegistriesD(directory: string): Promise<LoadedRegistri
       const bytes = await readCapped(path, signatureLimits.confBytes);
       if (bytes === undefined) continue;
       const found = await parseRegistriesD(bytes, path);
-      if (fallback !== undefined && found.fallback !== undefined) problems.set(path, 'default-docker stands in another file as well');
+      if (fallback !== undefined && found.fallback !== undefined)
+        problems.set(path, 'default-docker stands in another file as well');
       fallback ??= found.fallback;
       for (const [namespace, entry] of found.namespaces) {
-        if (namespaces.has(namespace)) problems.set(path, `docker.${namespace} stands in another file as well`);
+        if (namespaces.has(namespace))
+          problems.set(path, `docker.${namespace} stands in another file as well`);
         else namespaces.set(namespace, entry);
       }
     } catch (error) {
@@ -86,11 +95,17 @@ export async function parseRegistriesD(bytes: Uint8Array, path: string): Promise
     const top = await parseYaml(bytes, what);
     const docker = top.object('docker');
     const fallback = top.object('default-docker');
-    const namespaces = docker === undefined ? [] : top.keys('docker').flatMap((name) => {
-      const entry = docker.object(name);
-      return entry === undefined ? [] : [[name, entryOf(entry)] as const];
-    });
-    return { fallback: fallback === undefined ? undefined : entryOf(fallback), namespaces: new Map(namespaces) };
+    const namespaces =
+      docker === undefined
+        ? []
+        : top.keys('docker').flatMap((name) => {
+            const entry = docker.object(name);
+            return entry === undefined ? [] : [[name, entryOf(entry)] as const];
+          });
+    return {
+      fallback: fallback === undefined ? undefined : entryOf(fallback),
+      namespaces: new Map(namespaces),
+    };
   } catch (error) {
     if (!(error instanceof FaultError)) throw error;
     return fail('invalidRequest', error.fault.message);
@@ -101,10 +116,14 @@ function entryOf(fields: Fields): Entry {
   // the older name of the same
   const name = fields.text('lookaside', '') === '' ? 'sigstore' : 'lookaside';
   const lookaside = fields.text(name, '');
-  if (lookaside !== '' && !/^(?:https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?|file:\/\/\/[^\s?#]*)$/u.test(lookaside)) {
+  if (
+    lookaside !== '' &&
+    !/^(?:https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?|file:\/\/\/[^\s?#]*)$/u.test(lookaside)
+  ) {
     fields.refuse(name, 'is no http, https or file URL without credentials, query and fragment');
   }
   // a host or a port that no URL can have, such as `http://r.example:99999`, would fail each pull as a bug of ours
-  if (lookaside !== '' && !URL.canParse(lookaside)) fields.refuse(name, 'has a host or a port that no URL can have');
+  if (lookaside !== '' && !URL.canParse(lookaside))
+    fields.refuse(name, 'has a host or a port that no URL can have');
   return { lookaside, attachments: fields.flag('use-sigstore-attachments') };
 }

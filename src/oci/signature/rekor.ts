@@ -20,21 +20,36 @@ export interface Logged {
  * When the signature was logged, ms since 1970.
  * @throws FaultError `outside` with the reason when the bundle is not the log's word for just this signature
  */
-export function loggedAtMs({ bundle, signer, signature, payload }: Logged, rekorKeys: readonly KeyObject[]): number {
+export function loggedAtMs(
+  { bundle, signer, signature, payload }: Logged,
+  rekorKeys: readonly KeyObject[],
+): number {
   const top = parseDocument(Buffer.from(bundle), 'its bundle of Rekor');
   top.refuseOthers(['SignedEntryTimestamp', 'Payload']);
   const entry = top.object('Payload') ?? top.refuse('Payload', 'is missing');
   entry.refuseOthers(['body', 'integratedTime', 'logIndex', 'logID']);
   const body = entry.text('body', '');
   const integratedTime = numberIn(entry, 'integratedTime');
-  const fields = { body, integratedTime, logID: entry.text('logID', ''), logIndex: numberIn(entry, 'logIndex') };
+  const fields = {
+    body,
+    integratedTime,
+    logID: entry.text('logID', ''),
+    logIndex: numberIn(entry, 'logIndex'),
+  };
   // RFC 8785: names in order, no spaces, and texts and small integers just as ECMAScript writes them
   const canonical = Buffer.from(JSON.stringify(fields));
   const timestamp = bytesIn(top, 'SignedEntryTimestamp');
-  if (!rekorKeys.some((key) => key.asymmetricKeyType === 'ec' && verify('sha256', canonical, key, timestamp))) {
+  if (
+    !rekorKeys.some((key) => key.asymmetricKeyType === 'ec' && verify('sha256', canonical, key, timestamp))
+  ) {
     top.refuse('SignedEntryTimestamp', 'was not made with a key of Rekor that the policy names');
   }
-  checkRecord(parseDocument(bytesIn(entry, 'body'), 'its entry in Rekor'), { bundle, signer, signature, payload });
+  checkRecord(parseDocument(bytesIn(entry, 'body'), 'its entry in Rekor'), {
+    bundle,
+    signer,
+    signature,
+    payload,
+  });
   return integratedTime * 1000;
 }
 
@@ -45,12 +60,15 @@ function checkRecord(record: Fields, { signer, signature, payload }: Logged): vo
   const spec = record.object('spec') ?? record.refuse('spec', 'is missing');
   const signed = spec.object('signature') ?? spec.refuse('signature', 'is missing');
   const key = signed.object('publicKey') ?? signed.refuse('publicKey', 'is missing');
-  if (!isSameBlock(Buffer.from(bytesIn(key, 'content')).toString('latin1'), signer)) key.refuse('content', "is not the signer's key or certificate");
-  if (!Buffer.from(signature).equals(bytesIn(signed, 'content'))) signed.refuse('content', 'is another signature');
+  if (!isSameBlock(Buffer.from(bytesIn(key, 'content')).toString('latin1'), signer))
+    key.refuse('content', "is not the signer's key or certificate");
+  if (!Buffer.from(signature).equals(bytesIn(signed, 'content')))
+    signed.refuse('content', 'is another signature');
   const data = spec.object('data') ?? spec.refuse('data', 'is missing');
   const hash = data.object('hash') ?? data.refuse('hash', 'is missing');
   if (hash.text('algorithm', '') !== 'sha256') hash.refuse('algorithm', 'is not sha256');
-  if (hash.text('value', '').toLowerCase() !== createHash('sha256').update(payload).digest('hex')) hash.refuse('value', 'is that of another payload');
+  if (hash.text('value', '').toLowerCase() !== createHash('sha256').update(payload).digest('hex'))
+    hash.refuse('value', 'is that of another payload');
 }
 
 /** Both are one PEM block of the same content: labels and line lengths differ between tools. */

@@ -13,15 +13,31 @@ type Sigstore = Extract<Signature, { kind: 'sigstore' }>;
 
 /** What a requirement trusts, read from its files. */
 export type Trust =
-  | { readonly by: 'keys'; readonly keys: readonly KeyObject[]; readonly rekorKeys: readonly KeyObject[] | undefined }
-  | { readonly by: 'fulcio'; readonly fulcio: Fulcio; readonly roots: readonly X509Certificate[]; readonly rekorKeys: readonly KeyObject[] }
-  | { readonly by: 'pki'; readonly pki: Pki; readonly roots: readonly X509Certificate[]; readonly intermediates: readonly X509Certificate[] };
+  | {
+      readonly by: 'keys';
+      readonly keys: readonly KeyObject[];
+      readonly rekorKeys: readonly KeyObject[] | undefined;
+    }
+  | {
+      readonly by: 'fulcio';
+      readonly fulcio: Fulcio;
+      readonly roots: readonly X509Certificate[];
+      readonly rekorKeys: readonly KeyObject[];
+    }
+  | {
+      readonly by: 'pki';
+      readonly pki: Pki;
+      readonly roots: readonly X509Certificate[];
+      readonly intermediates: readonly X509Certificate[];
+    };
 
 /** Throws `invalidRequest` for material that can't be used: a policy that is half there must not look like a refusal. */
 export async function trustOf({ keys, fulcio, pki, rekorKeys }: SigstoreSigned): Promise<Trust> {
   const rekor = rekorKeys === undefined ? undefined : await publicKeysOf(rekorKeys);
-  if (rekor?.some((key) => key.asymmetricKeyType !== 'ec') === true) fail('invalidRequest', 'read the keys of Rekor that the signature policy names: one is not ECDSA');
-  if (fulcio !== undefined) return { by: 'fulcio', fulcio, roots: await certificatesOf(fulcio.ca), rekorKeys: rekor ?? [] };
+  if (rekor?.some((key) => key.asymmetricKeyType !== 'ec') === true)
+    fail('invalidRequest', 'read the keys of Rekor that the signature policy names: one is not ECDSA');
+  if (fulcio !== undefined)
+    return { by: 'fulcio', fulcio, roots: await certificatesOf(fulcio.ca), rekorKeys: rekor ?? [] };
   if (pki !== undefined) {
     const intermediates = pki.intermediates === undefined ? [] : await certificatesOf(pki.intermediates);
     return { by: 'pki', pki, roots: await certificatesOf(pki.roots), intermediates };
@@ -39,7 +55,8 @@ export function openSigstore(signature: Sigstore, trust: Trust, nowMs: number): 
   const bytes = decodeBase64(parts.signature);
   if (bytes === undefined || bytes.length === 0) return refuse('it has no signature');
   const keys = signersOf(signature, bytes, trust, nowMs);
-  if (!keys.some((key) => isSigned(payload, key, bytes))) refuse('it was not made with a key that the policy trusts, or for another payload');
+  if (!keys.some((key) => isSigned(payload, key, bytes)))
+    refuse('it was not made with a key that the policy trusts, or for another payload');
   return payload;
 }
 
@@ -49,7 +66,12 @@ function isSigned(payload: Uint8Array, key: KeyObject, signature: Uint8Array): b
 }
 
 /** The keys that may have signed. */
-function signersOf({ payload, parts }: Sigstore, signature: Uint8Array, trust: Trust, nowMs: number): readonly KeyObject[] {
+function signersOf(
+  { payload, parts }: Sigstore,
+  signature: Uint8Array,
+  trust: Trust,
+  nowMs: number,
+): readonly KeyObject[] {
   if (trust.by === 'keys') {
     const { keys, rekorKeys } = trust;
     if (rekorKeys === undefined) return keys;
@@ -61,7 +83,10 @@ function signersOf({ payload, parts }: Sigstore, signature: Uint8Array, trust: T
     const { fulcio, roots, rekorKeys } = trust;
     if (parts.bundle === '') refuse('it has no bundle of Rekor');
     // the certificate lives for minutes: it had to be valid when the log saw it
-    const atMs = loggedAtMs({ bundle: parts.bundle, signer: parts.certificate, signature, payload }, rekorKeys);
+    const atMs = loggedAtMs(
+      { bundle: parts.bundle, signer: parts.certificate, signature, payload },
+      rekorKeys,
+    );
     refuseIf(chainRefusal({ leaf, intermediates: strangers, roots, atMs }));
     refuseIf(issuerRefusal(leaf, fulcio.oidcIssuer));
     refuseIf(emailRefusal(leaf, fulcio.subjectEmail));
@@ -71,12 +96,17 @@ function signersOf({ payload, parts }: Sigstore, signature: Uint8Array, trust: T
   refuseIf(chainRefusal({ leaf, intermediates: [...intermediates, ...strangers], roots, atMs: nowMs }));
   if (pki.subjectEmail !== '') refuseIf(emailRefusal(leaf, pki.subjectEmail));
   // the common name is no host (RFC 9525)
-  if (pki.subjectHostname !== '' && leaf.checkHost(pki.subjectHostname, { subject: 'never' }) === undefined) refuse(`its certificate is not for ${pki.subjectHostname}`);
+  if (pki.subjectHostname !== '' && leaf.checkHost(pki.subjectHostname, { subject: 'never' }) === undefined)
+    refuse(`its certificate is not for ${pki.subjectHostname}`);
   return [keyOf(leaf)];
 }
 
 /** The one of the keys that the log's entry is about: an entry names one. */
-function loggedKey(keys: readonly KeyObject[], entry: Omit<Logged, 'signer'>, rekorKeys: readonly KeyObject[]): readonly KeyObject[] {
+function loggedKey(
+  keys: readonly KeyObject[],
+  entry: Omit<Logged, 'signer'>,
+  rekorKeys: readonly KeyObject[],
+): readonly KeyObject[] {
   if (entry.bundle === '') refuse('it has no bundle of Rekor');
   let last: FaultError | undefined;
   for (const key of keys) {
@@ -109,7 +139,8 @@ function intermediatesOf(chain: string): readonly X509Certificate[] {
   if (chain === '') return [];
   const certificates = parseCertificates(chain);
   // more authorities than a way may have are there to be tried, not to be found
-  if (certificates === undefined || certificates.length > signatureLimits.chain + 1) return refuse('its chain of certificates is damaged or too long');
+  if (certificates === undefined || certificates.length > signatureLimits.chain + 1)
+    return refuse('its chain of certificates is damaged or too long');
   return certificates.slice(0, -1);
 }
 

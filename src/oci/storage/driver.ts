@@ -35,7 +35,12 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   const containers = new KeyedMutex('root file system', storageLimits.layerWaiting);
   const usage = new ContainerUsage(options);
 
-  const onContainer = (id: ContainerId, what: string, fx: EffectContext, work: () => Promise<void>): Promise<void> => {
+  const onContainer = (
+    id: ContainerId,
+    what: string,
+    fx: EffectContext,
+    work: () => Promise<void>,
+  ): Promise<void> => {
     const attempted = `${what} root file system of container ${id}`;
     fx.note({ on: `${what} root file system` });
     return within(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
@@ -44,7 +49,10 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   };
 
   return {
-    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: cgroupOf(options, input) })),
+    mountRootfs: (input, fx) =>
+      onContainer(input.id, 'mount', fx, () =>
+        mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: cgroupOf(options, input) }),
+      ),
     unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
     removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
     removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
@@ -64,14 +72,24 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   };
 }
 
-function cgroupOf({ helperCgroup }: StorageDriverOptions, { id, sandboxId }: RootfsInput): string | undefined {
+function cgroupOf(
+  { helperCgroup }: StorageDriverOptions,
+  { id, sandboxId }: RootfsInput,
+): string | undefined {
   return sandboxId === undefined ? undefined : helperCgroup?.(sandboxId, id);
 }
 
-function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: RootfsInput): RootfsOwners | undefined {
+function ownersOf(
+  { usernsPin }: StorageDriverOptions,
+  { id, userNamespace }: RootfsInput,
+): RootfsOwners | undefined {
   if (userNamespace === undefined) return undefined;
   const { sandboxId, mappings } = userNamespace;
-  const pin = usernsPin?.(sandboxId) ?? fail('bug', `mount root file system of container ${id}: nobody said where user namespaces are pinned`, { subject: id });
+  const pin =
+    usernsPin?.(sandboxId) ??
+    fail('bug', `mount root file system of container ${id}: nobody said where user namespaces are pinned`, {
+      subject: id,
+    });
   return { pin, mappings };
 }
 
@@ -79,20 +97,31 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
   const { containers } = store.paths;
   // nothing of an earlier daemon makes a mount after this look
   await store.takeOver().catch((error: unknown) => {
-    store.log.error({ fault: toFault(error) }, 'end programs that an earlier daemon was starting for root file systems: failed');
+    store.log.error(
+      { fault: toFault(error) },
+      'end programs that an earlier daemon was starting for root file systems: failed',
+    );
   });
   const [own, others, entries, mounts] = await Promise.all([
-    answered(store, 'looking for layers', () => store.look()), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
+    answered(store, 'looking for layers', () => store.look()),
+    store.listOthers(),
+    store.onContainers(() => namesIn(containers)),
+    readMountInfo(),
   ]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
   // the kernel tells real paths, the store's own may lead through a link
   const root = entries.length === 0 ? containers : await store.onContainers(() => realpath(containers));
   const rootfs = entries.flatMap((entry) => {
     const id = parseContainerId(entry);
-    return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
+    return id === undefined
+      ? []
+      : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
   });
   if (own === undefined) return { layers: others, imagesUnknown: true, rootfs };
-  return { layers: [...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others])], rootfs };
+  return {
+    layers: [...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others])],
+    rootfs,
+  };
 }
 
 /**
@@ -103,7 +132,12 @@ async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T
   const { root, containersRoot } = store.paths;
   if (root === containersRoot) return ask();
   try {
-    return await within(store.clock, { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs }, `${what} in ${root}`, ask);
+    return await within(
+      store.clock,
+      { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs },
+      `${what} in ${root}`,
+      ask,
+    );
   } catch (error) {
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
     store.log.error({ fault: error.fault }, 'the disk of the images does not answer');
@@ -142,7 +176,8 @@ class ContainerUsage {
   }
 
   now(): Promise<FilesystemUsage> {
-    if (this.#last !== undefined && this.#clock.monoMs() - this.#last.at < this.#ageMs) return Promise.resolve(this.#last.usage);
+    if (this.#last !== undefined && this.#clock.monoMs() - this.#last.at < this.#ageMs)
+      return Promise.resolve(this.#last.usage);
     this.#counting ??= this.#count().finally(() => {
       this.#counting = undefined;
     });
@@ -158,13 +193,22 @@ class ContainerUsage {
     const at = this.#clock.monoMs();
     const { driver, paths } = this.#store;
     const { containersRoot, containers } = paths;
-    const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap((name) => parseContainerId(name) ?? []);
+    const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap(
+      (name) => parseContainerId(name) ?? [],
+    );
     // mounted root file systems are other devices and are not entered; nor are a driver's own trees that look like such
-    const trees = ids.flatMap((id) => [join(containers, id), ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? [])]);
+    const trees = ids.flatMap((id) => [
+      join(containers, id),
+      ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),
+    ]);
     const sizes = trees.length === 0 ? [] : await this.#store.measure(trees);
     this.#figures.keepOnly(new Set(trees));
     const size = sumOf(sizes.map((measured, tree) => this.#figures.settle(trees[tree] ?? '', measured)));
-    const usage = { mountpoint: containersRoot, usedBytes: BigInt(size.usedBytes), inodesUsed: BigInt(size.inodes) };
+    const usage = {
+      mountpoint: containersRoot,
+      usedBytes: BigInt(size.usedBytes),
+      inodesUsed: BigInt(size.inodes),
+    };
     this.#last = { at, usage };
     return usage;
   }

@@ -15,7 +15,11 @@ export interface Passenger {
 }
 
 /** `arrived` says that nothing more is waited for from outside: what follows is ours, and no longer counts as slow. */
-export type Work = (signal: AbortSignal, onBytes: (bytes: number) => void, arrived: () => void) => Promise<void>;
+export type Work = (
+  signal: AbortSignal,
+  onBytes: (bytes: number) => void,
+  arrived: () => void,
+) => Promise<void>;
 
 /** What is wanted, and for whom from where: callers with one party are sure to want the same work. */
 export interface Wish {
@@ -51,7 +55,7 @@ export class Flights {
    */
   async join(wish: Wish, passenger: Passenger, work: Work): Promise<void> {
     const slow = new Set<Flight>();
-    for (let joins = 0; ; ) {
+    for (let joins = 0; ;) {
       const other = this.#joinable(wish, slow);
       if (other === undefined) return this.#board(this.#begin(wish, work), passenger);
       try {
@@ -75,7 +79,10 @@ export class Flights {
   #joinable({ key, party }: Wish, slow: ReadonlySet<Flight>): Flight | undefined {
     const flights = [...(this.#running.get(key) ?? [])];
     const others = flights.filter((flight) => !slow.has(flight) && !flight.controller.signal.aborted);
-    return flights.find((flight) => flight.party === party) ?? others.toSorted((one, other) => other.bytes - one.bytes)[0];
+    return (
+      flights.find((flight) => flight.party === party) ??
+      others.toSorted((one, other) => other.bytes - one.bytes)[0]
+    );
   }
 
   #begin({ key, party, source }: Wish, work: Work): Flight {
@@ -101,7 +108,18 @@ export class Flights {
     );
     const done = Promise.race([ended, promise]);
     done.catch(() => undefined);
-    const flight: Flight = { key, party, source, passengers, controller, ended, done, landed: resolve, bytes: 0, hasArrived: false };
+    const flight: Flight = {
+      key,
+      party,
+      source,
+      passengers,
+      controller,
+      ended,
+      done,
+      landed: resolve,
+      bytes: 0,
+      hasArrived: false,
+    };
     const flights = this.#running.get(key) ?? new Set();
     this.#running.set(key, flights.add(flight));
     return flight;
@@ -117,7 +135,9 @@ export class Flights {
   #landOthers(key: string): void {
     for (const flight of this.#running.get(key) ?? []) {
       flight.landed();
-      flight.controller.abort(new FaultError(fault('cancelled', 'work shared by several callers: others have done it')));
+      flight.controller.abort(
+        new FaultError(fault('cancelled', 'work shared by several callers: others have done it')),
+      );
     }
   }
 
@@ -129,7 +149,9 @@ export class Flights {
     } finally {
       flight.passengers.delete(passenger);
       if (flight.passengers.size === 0) {
-        flight.controller.abort(new FaultError(fault('cancelled', 'work shared by several callers: nobody wants it any more')));
+        flight.controller.abort(
+          new FaultError(fault('cancelled', 'work shared by several callers: nobody wants it any more')),
+        );
         // the last one to leave waits until all is cleaned up; the error is its own abort reason, or the work's
         await flight.ended.catch(() => undefined);
       }
@@ -141,7 +163,8 @@ export class Flights {
    * caller's own source it may be as slow as it likes while anything comes: a second download would halve a slow line.
    */
   async #boardWhileItMoves(flight: Flight, { source }: Wish, passenger: Passenger): Promise<'done' | 'slow'> {
-    const leastBytes = flight.source === source ? 1 : (storageLimits.joinedBytesPerSecond * storageLimits.joinedLookMs) / 1000;
+    const leastBytes =
+      flight.source === source ? 1 : (storageLimits.joinedBytesPerSecond * storageLimits.joinedLookMs) / 1000;
     let isSlow = false;
     const { promise, resolve } = Promise.withResolvers<void>();
     let timer: TimerHandle | undefined;

@@ -31,7 +31,11 @@ export interface IntakeOptions {
  * Downloads and unpacks; the layer is there whole and durable when this settles, or nothing of it is. Where a worker ends with
  * this and other layers in hand, it is done once more in a worker of its own: another layer may have been why (S90).
  */
-export async function takeLayer(options: IntakeOptions, download: Download, signal: AbortSignal): Promise<LayerRecord> {
+export async function takeLayer(
+  options: IntakeOptions,
+  download: Download,
+  signal: AbortSignal,
+): Promise<LayerRecord> {
   const { pool } = options;
   const intake = new Intake(options, (job) => pool.start(job));
   try {
@@ -42,7 +46,12 @@ export async function takeLayer(options: IntakeOptions, download: Download, sign
   return pool.apart((start) => takeBy(new Intake(options, start), options, download, signal), signal);
 }
 
-async function takeBy(intake: Intake, options: IntakeOptions, download: Download, signal: AbortSignal): Promise<LayerRecord> {
+async function takeBy(
+  intake: Intake,
+  options: IntakeOptions,
+  download: Download,
+  signal: AbortSignal,
+): Promise<LayerRecord> {
   const cancel = (): void => {
     intake.cancel();
   };
@@ -101,7 +110,8 @@ class Intake implements LayerSink {
   async complete(): Promise<LayerRecord> {
     this.#running.end();
     const result = await this.#running.result;
-    if (result.kind !== 'unpack') fail('bug', `unpack layer ${this.#job.diffId}: the worker answered ${result.kind}`);
+    if (result.kind !== 'unpack')
+      fail('bug', `unpack layer ${this.#job.diffId}: the worker answered ${result.kind}`);
     this.isComplete = true;
     this.#options.onEnd(this.#job, true);
     return result.record;

@@ -87,7 +87,13 @@ export function rootfsPaths(paths: Pick<StorePaths, 'containers'>, id: Container
   const dir = join(paths.containers, id);
   const below = (name: string): string => join(dir, name);
   return {
-    dir, upper: below('upper'), work: below('work'), empty: below('empty'), rootfs: below('rootfs'), lower: below('lower'),
-    volumes: below('volumes'), trees: below('trees'),
+    dir,
+    upper: below('upper'),
+    work: below('work'),
+    empty: below('empty'),
+    rootfs: below('rootfs'),
+    lower: below('lower'),
+    volumes: below('volumes'),
+    trees: below('trees'),
   };
 }

@@ -30,9 +30,14 @@ export interface LayerRecord {
 }
 
 /** Puts another record in its place, synced; succeeds when the layer has none. */
-export async function rewriteLayerRecord(dir: string, diffId: Digest, change: (record: LayerRecord) => LayerRecord): Promise<void> {
+export async function rewriteLayerRecord(
+  dir: string,
+  diffId: Digest,
+  change: (record: LayerRecord) => LayerRecord,
+): Promise<void> {
   const record = await readLayerRecord(dir, diffId, (call) => call());
-  if (record !== undefined) await writeAtomic(join(dir, RECORD), Buffer.from(encodeLayerRecord(change(record))), RECORD_MODE);
+  if (record !== undefined)
+    await writeAtomic(join(dir, RECORD), Buffer.from(encodeLayerRecord(change(record))), RECORD_MODE);
 }
 
 const RECORD_MODE = 0o600;
@@ -56,7 +61,15 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   const { blobBytes, imageBytes } = fields;
   if (imageBytes !== undefined && !isCount(imageBytes)) return undefined;
   return {
-    version: 1, diffId, blobDigest, tarBytes, entries, usedBytes, inodes, rootOpaque: fields['rootOpaque'], xattrsDropped,
+    version: 1,
+    diffId,
+    blobDigest,
+    tarBytes,
+    entries,
+    usedBytes,
+    inodes,
+    rootOpaque: fields['rootOpaque'],
+    xattrsDropped,
     ...(isCount(blobBytes) ? { blobBytes } : {}),
     ...(imageBytes === undefined ? {} : { imageBytes }),
   };
@@ -66,10 +79,17 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
  * The record of the layer in `dir`, or undefined when the layer is not there whole: without a record, without its
  * files, or with an image of another size (F27, F28). Each call to the disk goes through `gate`.
  */
-export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(call: () => Promise<T>) => Promise<T>): Promise<LayerRecord | undefined> {
+export async function readLayerRecord(
+  dir: string,
+  diffId: Digest,
+  gate: <T>(call: () => Promise<T>) => Promise<T>,
+): Promise<LayerRecord | undefined> {
   try {
     const bounds = { usualBytes: storageLimits.recordUsualBytes, bytesMax: storageLimits.recordBytes };
-    const [text, hasTree] = await Promise.all([gate(() => readSmallFile(join(dir, RECORD), bounds)), gate(() => isTree(join(dir, DIFF)))]);
+    const [text, hasTree] = await Promise.all([
+      gate(() => readSmallFile(join(dir, RECORD), bounds)),
+      gate(() => isTree(join(dir, DIFF))),
+    ]);
     const record = text === undefined ? undefined : parseLayerRecord(text, diffId);
     if (hasTree || record?.imageBytes === undefined) return hasTree ? record : undefined;
     const image = await gate(() => lstat(join(dir, IMAGE)));

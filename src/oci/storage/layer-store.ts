@@ -67,28 +67,52 @@ export class LayerStore {
     this.#options = options;
     this.paths = storePaths(options.root, options.containersRoot);
     this.#flights = new Flights(options.clock);
-    const { transfers = storageLimits.transfers, transfersPerSource = storageLimits.transfersPerSource } = options;
-    this.#transfers = new Transfers({ clock: options.clock, slots: transfers, slotsPerHost: transfersPerSource });
+    const { transfers = storageLimits.transfers, transfersPerSource = storageLimits.transfersPerSource } =
+      options;
+    this.#transfers = new Transfers({
+      clock: options.clock,
+      slots: transfers,
+      slotsPerHost: transfersPerSource,
+    });
     this.#others = new OtherStores(options.additionalRoots ?? [], options);
     const { paths, clock, log } = this;
     const newName = (): string => options.random.token(NAME_BYTES);
     const conditions = options.conditions ?? new Conditions(log);
     this.conditions = conditions;
     const onMoved = options.onMoved ?? ((moved): void => conditions.report(moved));
-    const disks = new StoreDisks({ paths, clock, log, conditions, onMoved, newName, workerIdleMs: options.workerIdleMs, workerPool: options.workerPool });
+    const disks = new StoreDisks({
+      paths,
+      clock,
+      log,
+      conditions,
+      onMoved,
+      newName,
+      workerIdleMs: options.workerIdleMs,
+      workerPool: options.workerPool,
+    });
     this.#disks = disks;
     this.directories = disks.directories;
     const sweep = {
-      store: this, conditions,
+      store: this,
+      conditions,
       isActive: (partial: string) => this.#active.has(partial),
       setAside: (diffId: Digest) => this.#setAsideUnlessWhole(diffId),
     };
-    this.#imagesSweep = new DiskSweep({ ...sweep, disks: disks.isOne ? 'both' : 'images' }, disks.images.trash);
-    this.#containersSweep = disks.isOne ? undefined : new DiskSweep({ ...sweep, disks: 'containers' }, disks.containers.trash);
-    const make = options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
+    this.#imagesSweep = new DiskSweep(
+      { ...sweep, disks: disks.isOne ? 'both' : 'images' },
+      disks.images.trash,
+    );
+    this.#containersSweep = disks.isOne
+      ? undefined
+      : new DiskSweep({ ...sweep, disks: 'containers' }, disks.containers.trash);
+    const make =
+      options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
     this.driver = make({
-      paths, clock, log,
-      flatten: async (request) => void (await disks.containers.pool.start({ kind: 'flatten', ...request }).result),
+      paths,
+      clock,
+      log,
+      flatten: async (request) =>
+        void (await disks.containers.pool.start({ kind: 'flatten', ...request }).result),
       discard: (path) => this.discard(path),
       newName,
     });
@@ -145,7 +169,12 @@ export class LayerStore {
   async treeOf(diffId: Digest): Promise<string | undefined> {
     const found = await this.find(diffId);
     if (found === undefined) return undefined;
-    const layer: StoredLayer = { diffId, dir: layerDir(found.paths, diffId), layers: found.paths.layers, isOwn: found.isOwn };
+    const layer: StoredLayer = {
+      diffId,
+      dir: layerDir(found.paths, diffId),
+      layers: found.paths.layers,
+      isOwn: found.isOwn,
+    };
     return (await this.driver.treeOf?.(layer)) ?? layerDiff(found.paths, diffId);
   }
 
@@ -162,7 +191,13 @@ export class LayerStore {
     const wish = { key: layer.diffId, party: JSON.stringify(party), source: party.host };
     await this.#flights.join(wish, passenger, (...flight) => this.#take(layer, download, ...flight));
     const come = await this.find(layer.diffId);
-    return come?.record ?? fail('outside', `take in layer ${layer.diffId}: it was removed again`, { subject: layer.diffId, retryable: true });
+    return (
+      come?.record ??
+      fail('outside', `take in layer ${layer.diffId}: it was removed again`, {
+        subject: layer.diffId,
+        retryable: true,
+      })
+    );
   }
 
   /** Deletes the layer; its name is gone when this settles, its files a little later. */
@@ -183,7 +218,10 @@ export class LayerStore {
   readonly list = async (): Promise<readonly LayerRecord[]> => (await this.look()).records;
 
   /** The same, and the layers of which the disk does not say whether they are (EIO): nobody may take them for gone. */
-  async look(): Promise<{ readonly records: readonly LayerRecord[]; readonly unreadable: readonly Digest[] }> {
+  async look(): Promise<{
+    readonly records: readonly LayerRecord[];
+    readonly unreadable: readonly Digest[];
+  }> {
     const records: LayerRecord[] = [];
     const unreadable: Digest[] = [];
     await this.eachLayer(async (diffId) => {
@@ -216,7 +254,8 @@ export class LayerStore {
   /** A layer directory without a good record goes to the trash. */
   async #setAsideUnlessWhole(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
-      if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#disks.images.trash.fresh()));
+      if ((await this.record(diffId)) === undefined)
+        await this.onImages(() => rename(layerDir(this.paths, diffId), this.#disks.images.trash.fresh()));
     });
   }
 
@@ -250,7 +289,13 @@ export class LayerStore {
     return { diffId, dir: layerDir(this.paths, diffId), layers: this.paths.layers, isOwn: true };
   }
 
-  async #take({ party = NOBODY, ...layer }: WantedLayer, download: Download, signal: AbortSignal, onBytes: (bytes: number) => void, arrived: () => void): Promise<void> {
+  async #take(
+    { party = NOBODY, ...layer }: WantedLayer,
+    download: Download,
+    signal: AbortSignal,
+    onBytes: (bytes: number) => void,
+    arrived: () => void,
+  ): Promise<void> {
     const { diffId } = layer;
     await this.prepare();
     await this.#transfers.with(
@@ -304,7 +349,10 @@ export class LayerStore {
       onEnd: (job, isClean) => {
         this.#active.delete(job.partial);
         if (isClean) return;
-        options.log.warn({ diffId: job.diffId, partial: job.partial }, 'a layer that was given up is left half unpacked');
+        options.log.warn(
+          { diffId: job.diffId, partial: job.partial },
+          'a layer that was given up is left half unpacked',
+        );
         this.#disks.images.trash.later(join(this.paths.partial, job.partial));
       },
     };
@@ -312,7 +360,9 @@ export class LayerStore {
 
   /** Names of layers, a few at once. */
   async eachLayer(work: (diffId: Digest) => Promise<void>): Promise<void> {
-    const diffIds = (await this.onImages(() => namesIn(this.paths.layers))).flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
+    const diffIds = (await this.onImages(() => namesIn(this.paths.layers))).flatMap(
+      (name) => parseDigest(`sha256:${name}`) ?? [],
+    );
     for (let at = 0; at < diffIds.length; at += storageLimits.parallelReads) {
       await Promise.all(diffIds.slice(at, at + storageLimits.parallelReads).map(work));
     }

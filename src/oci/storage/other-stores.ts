@@ -28,7 +28,14 @@ export class OtherStores {
   readonly #isUsable: (root: string) => boolean;
 
   /** `isUsable`: of a root, asked each time; one that is not is left out. */
-  constructor(roots: readonly string[], { clock, log, isUsable = () => true }: { readonly clock: ClockPort; readonly log: Log; readonly isUsable?: (root: string) => boolean }) {
+  constructor(
+    roots: readonly string[],
+    {
+      clock,
+      log,
+      isUsable = () => true,
+    }: { readonly clock: ClockPort; readonly log: Log; readonly isUsable?: (root: string) => boolean },
+  ) {
     this.#isUsable = isUsable;
     this.#stores = roots.map((root) => storePaths(root));
     this.#clock = clock;
@@ -38,7 +45,9 @@ export class OtherStores {
   /** The layer in the first store that has it whole. A store that does not answer in time has nothing. */
   async find(diffId: Digest): Promise<FoundLayer | undefined> {
     for (const paths of this.#stores) {
-      const record = await this.#asked(paths, undefined, (gate) => readLayerRecord(layerDir(paths, diffId), diffId, gate));
+      const record = await this.#asked(paths, undefined, (gate) =>
+        readLayerRecord(layerDir(paths, diffId), diffId, gate),
+      );
       if (record !== undefined) return { record, paths, isOwn: false };
     }
     return undefined;
@@ -49,8 +58,14 @@ export class OtherStores {
     const found = new Set<Digest>();
     for (const paths of this.#stores) {
       const listed = await this.#asked(paths, [], async (gate) => {
-        const diffIds = (await gate(() => namesIn(paths.layers))).flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
-        const whole = await Promise.all(diffIds.map(async (diffId) => ((await readLayerRecord(layerDir(paths, diffId), diffId, gate)) === undefined ? [] : [diffId])));
+        const diffIds = (await gate(() => namesIn(paths.layers))).flatMap(
+          (name) => parseDigest(`sha256:${name}`) ?? [],
+        );
+        const whole = await Promise.all(
+          diffIds.map(async (diffId) =>
+            (await readLayerRecord(layerDir(paths, diffId), diffId, gate)) === undefined ? [] : [diffId],
+          ),
+        );
         return whole.flat();
       });
       for (const diffId of listed) found.add(diffId);
@@ -58,13 +73,22 @@ export class OtherStores {
     return [...found];
   }
 
-  async #asked<T>(paths: StorePaths, nothing: T, ask: (gate: <R>(call: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+  async #asked<T>(
+    paths: StorePaths,
+    nothing: T,
+    ask: (gate: <R>(call: () => Promise<R>) => Promise<R>) => Promise<T>,
+  ): Promise<T> {
     if (!this.#isUsable(paths.root)) return nothing;
     const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
     try {
-      return await within(this.#clock, bound, `read image store ${paths.root}`, () => ask((call) => inPool(paths.root, call)));
+      return await within(this.#clock, bound, `read image store ${paths.root}`, () =>
+        ask((call) => inPool(paths.root, call)),
+      );
     } catch (error) {
-      this.#log.warn({ store: paths.root, fault: toFault(error) }, 'an additional image store can not be read; it counts as empty');
+      this.#log.warn(
+        { store: paths.root, fault: toFault(error) },
+        'an additional image store can not be read; it counts as empty',
+      );
       return nothing;
     }
   }

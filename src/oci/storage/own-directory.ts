@@ -10,10 +10,15 @@ export function openOwnDirectory(path: string): number {
 }
 
 /** The directory that a path of ours is in, and its name there; undefined when that directory is not there. The caller closes it. */
-export function openOwnParent(path: string): { readonly parent: number; readonly name: ByteString } | undefined {
+export function openOwnParent(
+  path: string,
+): { readonly parent: number; readonly name: ByteString } | undefined {
   const slash = path.lastIndexOf('/');
   try {
-    return { parent: openSync(path.slice(0, slash), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), name: Buffer.from(path.slice(slash + 1)).toString('latin1') };
+    return {
+      parent: openSync(path.slice(0, slash), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+      name: Buffer.from(path.slice(slash + 1)).toString('latin1'),
+    };
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -28,7 +28,11 @@ export interface RootfsPlace {
 }
 
 /** Mounts it; succeeds when it is mounted already. With `owners`, the image's files belong to their ids on the host. */
-export async function mountRootfs(store: LayerStore, input: RootfsInput, place: RootfsPlace = {}): Promise<void> {
+export async function mountRootfs(
+  store: LayerStore,
+  input: RootfsInput,
+  place: RootfsPlace = {},
+): Promise<void> {
   await store.prepare();
   await store.takeOver();
   const paths = rootfsPaths(store.paths, input.id);
@@ -36,7 +40,13 @@ export async function mountRootfs(store: LayerStore, input: RootfsInput, place: 
   // its root is nobody on the host and must pass, here and through its own directory below (S19)
   if (owners !== undefined) await store.onContainers(() => chmod(store.paths.containers, PASSABLE_MODE));
   const request = (layers: readonly StoredLayer[], attempted: string): RootRequest => ({
-    id: input.id, paths, layers, label: input.mountLabel, owners, cgroup: place.cgroup, attempted,
+    id: input.id,
+    paths,
+    layers,
+    label: input.mountLabel,
+    owners,
+    cgroup: place.cgroup,
+    attempted,
   });
   if (!(await isMounted(store, paths.rootfs))) {
     const attempted = `mount root file system of container ${input.id}`;
@@ -48,7 +58,11 @@ export async function mountRootfs(store: LayerStore, input: RootfsInput, place: 
 }
 
 /** An image as volume: its layers, read-only, and nothing in it runs or is a device (Kubernetes' documentation of image volumes). */
-async function mountVolume(store: LayerStore, volume: VolumeUse, request: (layers: readonly StoredLayer[], attempted: string) => RootRequest): Promise<void> {
+async function mountVolume(
+  store: LayerStore,
+  volume: VolumeUse,
+  request: (layers: readonly StoredLayer[], attempted: string) => RootRequest,
+): Promise<void> {
   const attempted = `mount image ${volume.id} as a volume`;
   const { paths } = request([], attempted);
   const name = volume.id.slice('sha256:'.length);
@@ -77,16 +91,24 @@ async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefi
  * overlayfs refuses the same directory twice, and what the lower one shows the higher one shows as well. Below a layer
  * that hides everything there is nothing to be seen.
  */
-async function layersOf(store: LayerStore, layers: readonly Digest[], attempted: string): Promise<StoredLayer[]> {
+async function layersOf(
+  store: LayerStore,
+  layers: readonly Digest[],
+  attempted: string,
+): Promise<StoredLayer[]> {
   const wanted = [...new Set(layers.toReversed())];
   if (wanted.length > storageLimits.lowers) {
-    fail('unsupported', `${attempted}: ${wanted.length} layers, the kernel stacks at most ${storageLimits.lowers}`);
+    fail(
+      'unsupported',
+      `${attempted}: ${wanted.length} layers, the kernel stacks at most ${storageLimits.lowers}`,
+    );
   }
   const found = await Promise.all(wanted.map((diffId) => store.find(diffId)));
   const stored: StoredLayer[] = [];
   for (const [at, diffId] of wanted.entries()) {
     const layer = found[at];
-    if (layer === undefined) fail('notFound', `${attempted}: layer ${diffId} is not in the store`, { subject: diffId });
+    if (layer === undefined)
+      fail('notFound', `${attempted}: layer ${diffId} is not in the store`, { subject: diffId });
     const { paths, isOwn, record } = layer;
     stored.push({ diffId, dir: layerDir(paths, diffId), layers: paths.layers, isOwn });
     // a missing layer below would still be an image that is not whole, but nothing of it is used
@@ -99,7 +121,8 @@ async function layersOf(store: LayerStore, layers: readonly Digest[], attempted:
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   await store.takeOver();
   const paths = rootfsPaths(store.paths, id);
-  for (const name of await store.onContainers(() => namesIn(paths.volumes))) await unmountAll(join(paths.volumes, name));
+  for (const name of await store.onContainers(() => namesIn(paths.volumes)))
+    await unmountAll(join(paths.volumes, name));
   // before anything below is deleted: these are the layers (and read-only, should it ever be forgotten)
   await dropPlaced(paths.lower);
   await unmountAll(paths.rootfs);
@@ -110,7 +133,9 @@ async function unmountAll(path: string): Promise<void> {
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
     if (!(await unmountOnce(path))) return;
   }
-  fail('outside', `unmount ${path}: more than ${storageLimits.stackedMounts} mounts lie on it`, { subject: path });
+  fail('outside', `unmount ${path}: more than ${storageLimits.stackedMounts} mounts lie on it`, {
+    subject: path,
+  });
 }
 
 async function unmountOnce(path: string): Promise<boolean> {
@@ -128,12 +153,15 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
   const { driver } = store;
   await unmountRootfs(store, id);
   const paths = rootfsPaths(store.paths, id);
-  if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir)))) await driver.removing(paths, id);
+  if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir))))
+    await driver.removing(paths, id);
   await store.discard(paths.dir);
 }
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {
   const { driver } = store;
   // the kernel's overlay is another device; a bind may be none, and a mount of a program that died can't be asked
-  return store.onContainers(() => (driver.name === 'overlay' || driver.name === 'erofs' ? isOtherDevice(path) : isMountPoint(path)));
+  return store.onContainers(() =>
+    driver.name === 'overlay' || driver.name === 'erofs' ? isOtherDevice(path) : isMountPoint(path),
+  );
 }

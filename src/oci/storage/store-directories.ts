@@ -16,7 +16,12 @@ export interface StoreDirectories {
 }
 
 /** What lies in the place of one and is no directory is moved aside and reported: nothing could be stored until somebody did that. */
-export function storeDirectories(paths: StorePaths, onImages: Gate, onContainers: Gate, onMoved: (moved: Degradation) => void): StoreDirectories {
+export function storeDirectories(
+  paths: StorePaths,
+  onImages: Gate,
+  onContainers: Gate,
+  onMoved: (moved: Degradation) => void,
+): StoreDirectories {
   const { root, layers, chains, partial, trash, containersRoot, containers, containersTrash } = paths;
   return {
     ofImages: once(() => makeBelow(onImages, root, [layers, chains, partial, trash], onMoved)),
@@ -24,7 +29,12 @@ export function storeDirectories(paths: StorePaths, onImages: Gate, onContainers
   };
 }
 
-async function makeBelow(gate: Gate, root: string, directories: readonly string[], onMoved: (moved: Degradation) => void): Promise<void> {
+async function makeBelow(
+  gate: Gate,
+  root: string,
+  directories: readonly string[],
+  onMoved: (moved: Degradation) => void,
+): Promise<void> {
   await gate(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
   for (const path of directories) {
     await gate(async () => {

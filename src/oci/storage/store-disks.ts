@@ -47,12 +47,24 @@ export class StoreDisks {
   constructor({ paths, clock, log, conditions, onMoved, newName, workerIdleMs, workerPool }: DisksOptions) {
     this.#paths = paths;
     const newDisk = (directory: string, gate: Trash['gate']): Disk => {
-      const pool = new WorkerPool({ clock, ...workerPool, ...(workerIdleMs === undefined ? {} : { idleMs: workerIdleMs }) });
+      const pool = new WorkerPool({
+        clock,
+        ...workerPool,
+        ...(workerIdleMs === undefined ? {} : { idleMs: workerIdleMs }),
+      });
       return { pool, trash: new Trash({ directory, pool, gate, clock, log, conditions, newName }) };
     };
     this.images = newDisk(paths.trash, (call) => this.onImages(call));
-    this.containers = paths.containersRoot === paths.root ? this.images : newDisk(paths.containersTrash, (call) => this.onContainers(call));
-    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call), onMoved);
+    this.containers =
+      paths.containersRoot === paths.root
+        ? this.images
+        : newDisk(paths.containersTrash, (call) => this.onContainers(call));
+    this.directories = storeDirectories(
+      paths,
+      (call) => this.onImages(call),
+      (call) => this.onContainers(call),
+      onMoved,
+    );
   }
 
   get isOne(): boolean {
@@ -87,8 +99,11 @@ export class StoreDisks {
   /** Disk use of each tree, all of them of images or all of containers, counted in a worker. */
   async measure(paths: readonly string[]): Promise<readonly Measured[]> {
     const isContainers = paths.every((path) => path.startsWith(this.#paths.containers));
-    const result = await (isContainers ? this.containers : this.images).pool.start({ kind: 'measure', paths }).result;
-    return result.kind === 'measure' ? result.sizes : fail('bug', `measure trees: the worker answered ${result.kind}`);
+    const result = await (isContainers ? this.containers : this.images).pool.start({ kind: 'measure', paths })
+      .result;
+    return result.kind === 'measure'
+      ? result.sizes
+      : fail('bug', `measure trees: the worker answered ${result.kind}`);
   }
 
   /** Worker threads that are there now. */

@@ -59,7 +59,10 @@ export class DiskSweep {
   }
 
   async #run(): Promise<void> {
-    const { store: { paths, directories }, disks } = this.#options;
+    const {
+      store: { paths, directories },
+      disks,
+    } = this.#options;
     const round = this.#left.round();
     if (disks !== 'containers') await round.attempt(paths.root, () => directories.ofImages());
     if (disks !== 'images') await this.#takeOver(round);
@@ -89,14 +92,20 @@ export class DiskSweep {
   }
 
   /** Entries by their bytes: what is not UTF-8 has no other name. */
-  async #setAsideEach(round: DebrisRound, directory: string, isDebris: (name: string) => boolean): Promise<void> {
+  async #setAsideEach(
+    round: DebrisRound,
+    directory: string,
+    isDebris: (name: string) => boolean,
+  ): Promise<void> {
     const trash = this.#trash;
     await round.attempt(directory, async () => {
       const names = await trash.gate(() => missingAs(readdir(directory, { encoding: 'buffer' }), []));
       for (const name of names.slice(0, storageLimits.dirEntries)) {
         if (!isDebris(name.toString())) continue;
         const path = Buffer.concat([Buffer.from(`${directory}/`), name]);
-        await round.attempt(join(directory, name.toString()), () => trash.gate(() => rename(path, trash.fresh())));
+        await round.attempt(join(directory, name.toString()), () =>
+          trash.gate(() => rename(path, trash.fresh())),
+        );
       }
     });
   }

@@ -95,7 +95,9 @@ export class Transfers {
   #turn(party: Party, signal: AbortSignal): Promise<Running> {
     signal.throwIfAborted();
     if (this.#line.length >= storageLimits.transfersWaiting) {
-      fail('exhausted', `layer transfers: ${storageLimits.transfersWaiting} wait already`, { retryable: true });
+      fail('exhausted', `layer transfers: ${storageLimits.transfersWaiting} wait already`, {
+        retryable: true,
+      });
     }
     return new Promise((grant, refuse) => {
       const leave = (): void => {
@@ -121,7 +123,15 @@ export class Transfers {
       const { party, grant } = next;
       const served = next;
       this.#line = this.#line.filter((other) => other !== served);
-      const running: Running = { party, controller: new AbortController(), bytes: 0, sinceMs: this.#options.clock.monoMs(), oursMs: 0, oursSinceMs: undefined, isSlow: false };
+      const running: Running = {
+        party,
+        controller: new AbortController(),
+        bytes: 0,
+        sinceMs: this.#options.clock.monoMs(),
+        oursMs: 0,
+        oursSinceMs: undefined,
+        isSlow: false,
+      };
       this.#running.add(running);
       grant(running);
     }
@@ -133,12 +143,20 @@ export class Transfers {
     const { slots, slotsPerHost } = this.#options;
     const held = [...this.#running].filter(({ isSlow }) => !isSlow);
     if (held.length >= slots) return undefined;
-    const of = (all: readonly Running[], key: keyof Party, party: Party): number => all.filter((one) => one.party[key] === party[key]).length;
+    const of = (all: readonly Running[], key: keyof Party, party: Party): number =>
+      all.filter((one) => one.party[key] === party[key]).length;
     const all = [...this.#running];
-    const own = ({ host, namespace }: Party): number => all.filter(({ party }) => party.host === host && party.namespace === namespace).length;
+    const own = ({ host, namespace }: Party): number =>
+      all.filter(({ party }) => party.host === host && party.namespace === namespace).length;
     // of the own ones those, too, that gave their turn away: to others, since on a slow line more of them are slower still
-    const may = this.#line.filter(({ party }) => of(held, 'host', party) < slotsPerHost && own(party) < slotsPerHost);
-    const weigh = ({ party }: Waiter): readonly number[] => [of(all, 'namespace', party), of(all, 'host', party), of(all, 'credential', party)];
+    const may = this.#line.filter(
+      ({ party }) => of(held, 'host', party) < slotsPerHost && own(party) < slotsPerHost,
+    );
+    const weigh = ({ party }: Waiter): readonly number[] => [
+      of(all, 'namespace', party),
+      of(all, 'host', party),
+      of(all, 'credential', party),
+    ];
     const weighed = may.map((waiter) => ({ waiter, weight: weigh(waiter) }));
     // a stable sort: the order of coming decides between equals
     return weighed.toSorted((one, other) => compare(one.weight, other.weight))[0]?.waiter;
@@ -173,7 +191,12 @@ export class Transfers {
     // a half of the span: less says nothing of the registry
     if (waitedMs * 2 < storageLimits.transferLookMs) return undefined;
     const isSlow = running.bytes * 1000 < storageLimits.transferBytesPerSecond * waitedMs;
-    Object.assign(running, { bytes: 0, sinceMs: now, oursMs: 0, oursSinceMs: running.oursSinceMs === undefined ? undefined : now });
+    Object.assign(running, {
+      bytes: 0,
+      sinceMs: now,
+      oursMs: 0,
+      oursSinceMs: running.oursSinceMs === undefined ? undefined : now,
+    });
     return { running, isSlow };
   }
 
@@ -186,11 +209,19 @@ export class Transfers {
    * ended for the own ones. What came of it is kept, and its client asks again.
    */
   #endOne(): void {
-    const ofNamespace = (namespace: string): number => [...this.#running].filter(({ party }) => party.namespace === namespace).length;
-    const most = this.#slow().toSorted((one, other) => ofNamespace(other.party.namespace) - ofNamespace(one.party.namespace))[0];
+    const ofNamespace = (namespace: string): number =>
+      [...this.#running].filter(({ party }) => party.namespace === namespace).length;
+    const most = this.#slow().toSorted(
+      (one, other) => ofNamespace(other.party.namespace) - ofNamespace(one.party.namespace),
+    )[0];
     if (most === undefined) return;
     const { host, namespace } = most.party;
-    if (!this.#line.some(({ party }) => party.namespace !== namespace && ofNamespace(party.namespace) < ofNamespace(namespace))) return;
+    if (
+      !this.#line.some(
+        ({ party }) => party.namespace !== namespace && ofNamespace(party.namespace) < ofNamespace(namespace),
+      )
+    )
+      return;
     const reason = `${host}: fewer than ${storageLimits.transferBytesPerSecond} bytes a second while layers of others wait`;
     most.controller.abort(new FaultError(fault('outside', reason, { retryable: true })));
   }

@@ -75,7 +75,8 @@ export class Trash {
 
   /** Settles when the deletions that are under way are done. */
   async settled(): Promise<void> {
-    while (this.#background.size > 0 || this.#emptying !== undefined) await Promise.all([...this.#background, this.#emptying]);
+    while (this.#background.size > 0 || this.#emptying !== undefined)
+      await Promise.all([...this.#background, this.#emptying]);
   }
 
   /** Ends what is under way; the rest stays for the next start. */
@@ -107,7 +108,8 @@ export class Trash {
       // a mount on something in it: the worker sees those that lie on a name of its own, this also those of dead programs
       const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
       const { kept, problem } = await this.#emptyOnce();
-      for (const { name, failures, failed } of kept) round.failed(join(directory, name), reasonOf(failures, failed));
+      for (const { name, failures, failed } of kept)
+        round.failed(join(directory, name), reasonOf(failures, failed));
       if (problem !== undefined) fail('outside', problem, { subject: directory });
       if (unmounted.status === 'rejected') throw unmounted.reason;
     });
@@ -118,9 +120,14 @@ export class Trash {
     const { clock, log } = this.#options;
     const startMs = clock.monoMs();
     const result = await this.#run({ kind: 'empty', directory: this.directory });
-    if (result.kind !== 'empty') return fail('bug', `empty ${this.directory}: the worker answered ${result.kind}`);
+    if (result.kind !== 'empty')
+      return fail('bug', `empty ${this.directory}: the worker answered ${result.kind}`);
     const { entries, freedBytes } = result;
-    if (entries > 0) log.info({ directory: this.directory, entries, freedBytes, ms: Math.round(clock.monoMs() - startMs) }, 'trash emptied');
+    if (entries > 0)
+      log.info(
+        { directory: this.directory, entries, freedBytes, ms: Math.round(clock.monoMs() - startMs) },
+        'trash emptied',
+      );
     return result;
   }
 

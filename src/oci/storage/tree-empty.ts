@@ -12,7 +12,11 @@ export interface Emptied {
   readonly entries: number;
   readonly freedBytes: number;
   /** What could not be deleted and why: as many as conditions name. Names are printable. */
-  readonly kept: readonly { readonly name: string; readonly failures: readonly string[]; readonly failed: number }[];
+  readonly kept: readonly {
+    readonly name: string;
+    readonly failures: readonly string[];
+    readonly failed: number;
+  }[];
   /** Why the directory itself could not be read to its end; undefined when it could. */
   readonly problem: string | undefined;
 }
@@ -44,7 +48,8 @@ function* emptyEach(fd: number): Generator<void, Emptied> {
       const removal = yield* removeTree(fd, name, { isTrash: true });
       entries += removal.entries;
       freedBytes += removal.freedBytes;
-      if (removal.failed > 0 && kept.length < conditionLimits.subjects) kept.push({ name: printable(name), failures: removal.failures, failed: removal.failed });
+      if (removal.failed > 0 && kept.length < conditionLimits.subjects)
+        kept.push({ name: printable(name), failures: removal.failures, failed: removal.failed });
     }
   }
 }

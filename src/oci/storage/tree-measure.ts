@@ -40,7 +40,10 @@ const VANISHED: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 
  * each tree at its share of what the ones before it left, and those that need more at what is left of all. Yields after
  * each `treeStep` entries.
  */
-export function* measureEach(paths: readonly string[], maxEntries: number): Generator<void, readonly Measured[]> {
+export function* measureEach(
+  paths: readonly string[],
+  maxEntries: number,
+): Generator<void, readonly Measured[]> {
   const sizes: Counted[] = [];
   let left = maxEntries;
   for (const [at, path] of paths.entries()) {
@@ -125,7 +128,11 @@ class Measuring extends TreeWalk<CountedLevel> {
 
   protected override leave(level: CountedLevel): void {
     const above = this.stack.at(-2);
-    if (above !== undefined && above.fd < 0 && !this.attempt(above, '', () => this.#reopen(above, level.fd))) {
+    if (
+      above !== undefined &&
+      above.fd < 0 &&
+      !this.attempt(above, '', () => this.#reopen(above, level.fd))
+    ) {
       this.#leaveBranch();
       return;
     }

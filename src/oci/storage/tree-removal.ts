@@ -7,7 +7,13 @@
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../../base/limits.ts';
-import { isMountedOn, openSubdirectory, seekDirectory, statEntry, unprotect } from '../../host/directory-entries.ts';
+import {
+  isMountedOn,
+  openSubdirectory,
+  seekDirectory,
+  statEntry,
+  unprotect,
+} from '../../host/directory-entries.ts';
 import type { BatchEntry, EntryStats, Identity } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
 import { MNT_DETACH, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, UMOUNT_NOFOLLOW } from '../../host/ffi-constants.ts';
@@ -50,7 +56,11 @@ interface Doomed extends Level {
 }
 
 /** Deletes the entry `name` of the open directory `parent` with all below it. Yields after each `treeStep` entries; never throws. */
-export function* removeTree(parent: number, name: ByteString, options: RemovalOptions): Generator<void, Removal> {
+export function* removeTree(
+  parent: number,
+  name: ByteString,
+  options: RemovalOptions,
+): Generator<void, Removal> {
   const removing = new Removing(parent, name, options);
   yield* removing.steps();
   return removing.result();
@@ -81,7 +91,12 @@ class Removing extends TreeWalk<Doomed> {
   }
 
   result(): Removal {
-    const counts = { entries: this.#entries, freedBytes: this.#freedBytes, failures: this.#failures, failed: this.#failed };
+    const counts = {
+      entries: this.#entries,
+      freedBytes: this.#freedBytes,
+      failures: this.#failures,
+      failed: this.#failed,
+    };
     return this.#failed === 0 ? counts : { ...counts, error: this.#error };
   }
 
@@ -101,7 +116,9 @@ class Removing extends TreeWalk<Doomed> {
 
   /** What somebody has moved meanwhile, out of the tree as it may be, is not deleted there. */
   protected override resumed(): void {
-    const moved = this.stack.findIndex((level, depth) => !isIn(level, depth === 0 ? this.#place : this.stack[depth - 1]));
+    const moved = this.stack.findIndex(
+      (level, depth) => !isIn(level, depth === 0 ? this.#place : this.stack[depth - 1]),
+    );
     if (moved < 0) return;
     const above = this.stack[moved - 1];
     const [level, ...deeper] = this.stack.splice(moved);
@@ -154,13 +171,21 @@ class Removing extends TreeWalk<Doomed> {
       // a disk's error (EIO, ESTALE) must not keep the descriptor of each directory
       if (stats === undefined) closeSync(fd);
     }
-    if (stats !== undefined) this.stack.push({ ...levelOf(fd, stats), name, usedBytes: stats.usedBytes, isKept: false, readings: 1 });
+    if (stats !== undefined)
+      this.stack.push({
+        ...levelOf(fd, stats),
+        name,
+        usedBytes: stats.usedBytes,
+        isKept: false,
+        readings: 1,
+      });
   }
 
   /** A directory that has got entries since it was read is read again, so often and no more. */
   #removeEmpty(parent: number, level: Doomed): void {
     try {
-      const remove = (): unknown => this.#withoutMounts(parent, level.name, () => rmdirAt(parent, level.name));
+      const remove = (): unknown =>
+        this.#withoutMounts(parent, level.name, () => rmdirAt(parent, level.name));
       this.#permitted(parent, level.name, level.fd, remove);
     } catch (error) {
       if (codeOf(error) !== 'ENOTEMPTY' || level.readings >= storageLimits.treeReadings) throw error;
@@ -174,7 +199,9 @@ class Removing extends TreeWalk<Doomed> {
   }
 
   #removeFile(parent: number, name: ByteString, stats: EntryStats): void {
-    this.#permitted(parent, name, undefined, () => this.#withoutMounts(parent, name, () => unlinkAt(parent, name)));
+    this.#permitted(parent, name, undefined, () =>
+      this.#withoutMounts(parent, name, () => unlinkAt(parent, name)),
+    );
     this.#entries += 1;
     if (stats.links <= 1) this.#freedBytes += stats.usedBytes;
   }
@@ -187,7 +214,9 @@ class Removing extends TreeWalk<Doomed> {
       this.#moved += 1;
       const fresh = movedName(this.#moved);
       try {
-        this.#permitted(from, name, undefined, () => renameNewAt(from, Buffer.from(name, 'latin1'), top.fd, fresh));
+        this.#permitted(from, name, undefined, () =>
+          renameNewAt(from, Buffer.from(name, 'latin1'), top.fd, fresh),
+        );
         return;
       } catch (error) {
         if (codeOf(error) === 'ENOENT') return;
@@ -236,7 +265,8 @@ class Removing extends TreeWalk<Doomed> {
     this.#failed += 1;
     this.#error ??= error;
     const reason = error instanceof Error ? error.message : String(error);
-    if (this.#failures.length < storageLimits.failuresKept) this.#failures.push(`${this.#pathOf(name)}: ${reason}`);
+    if (this.#failures.length < storageLimits.failuresKept)
+      this.#failures.push(`${this.#pathOf(name)}: ${reason}`);
   }
 
   /** Below the tree; the last few names of a deep one. */

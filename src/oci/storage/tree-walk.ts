@@ -35,7 +35,7 @@ export abstract class TreeWalk<L extends Level> {
   protected readonly stack: L[] = [];
 
   /** To the end; yields after each `treeStep` entries and readings. Closes what is open, also when it is given up. */
-  * steps(): Generator<void, void> {
+  *steps(): Generator<void, void> {
     try {
       for (let steps = 1; this.#step(); steps += 1) {
         if (steps % storageLimits.treeStep !== 0) continue;

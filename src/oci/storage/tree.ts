@@ -27,7 +27,10 @@ export function removePath(path: string): void {
 }
 
 /** The same in steps, of a path in the trash unless the options say otherwise; failures are in the result. */
-export function* removePathInSteps(path: string, options: RemovalOptions = { isTrash: true }): Generator<void, Removal> {
+export function* removePathInSteps(
+  path: string,
+  options: RemovalOptions = { isTrash: true },
+): Generator<void, Removal> {
   const found = openOwnParent(path);
   if (found === undefined) return { entries: 0, freedBytes: 0, failures: [], failed: 0 };
   try {
@@ -49,6 +52,9 @@ export function finished<T>(steps: Generator<void, T>): T {
  * Sums up the tree below each of `paths`, the directories themselves included. Entries that vanish meanwhile are left
  * out, other file systems are not entered. At once: of trees of ours, or where nobody else waits for this thread.
  */
-export function measureTrees(paths: readonly string[], maxEntries: number = storageLimits.measuredEntries): TreeSize {
+export function measureTrees(
+  paths: readonly string[],
+  maxEntries: number = storageLimits.measuredEntries,
+): TreeSize {
   return sumOf(finished(measureEach(paths, maxEntries)));
 }

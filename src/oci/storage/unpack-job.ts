@@ -1,5 +1,16 @@
 /** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
-import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, statfsSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  statSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { must } from '../../host/errno.ts';
@@ -52,7 +63,10 @@ export class LayerUnpack {
       throw error;
     }
     this.#applier = new LayerApplier(this.#rootFd, space);
-    this.#stream = job.file === undefined ? new LayerStream(this.#applier, job) : new FileStream(this.#applier, job.file, job);
+    this.#stream =
+      job.file === undefined
+        ? new LayerStream(this.#applier, job)
+        : new FileStream(this.#applier, job.file, job);
   }
 
   async write(bytes: Uint8Array): Promise<void> {
@@ -65,7 +79,8 @@ export class LayerUnpack {
     return this.#named(async () => {
       const { diffId, tarBytes } = await this.#stream.end();
       // what was written is thrown away: a diff-id says what a layer is, and this is not it (F67, S60)
-      if (diffId !== this.#job.diffId) fail('outside', `the tar has the digest ${diffId}, not the diff-id of the image's config`);
+      if (diffId !== this.#job.diffId)
+        fail('outside', `the tar has the digest ${diffId}, not the diff-id of the image's config`);
       const { size, ...applied } = this.#applier.complete();
       this.#applier.close();
       const record: LayerRecord = {
@@ -96,7 +111,11 @@ export class LayerUnpack {
       return { usedBytes: measured.usedBytes + blksize, inodes: measured.inodes + 1 };
     }
     const own = [fstatSync(this.#rootFd), statSync(this.#dir)];
-    return { usedBytes: own.reduce((sum, { blocks }) => sum + blocks * STAT_BLOCK_BYTES, written.usedBytes) + blksize, inodes: written.inodes + own.length + 1 };
+    return {
+      usedBytes:
+        own.reduce((sum, { blocks }) => sum + blocks * STAT_BLOCK_BYTES, written.usedBytes) + blksize,
+      inodes: written.inodes + own.length + 1,
+    };
   }
 
   #publish(record: LayerRecord): void {
@@ -137,7 +156,10 @@ export class LayerUnpack {
       return await work();
     } catch (error) {
       const isFull = toFault(error).kind === 'exhausted' && hasNoInodes(this.#paths.root);
-      const named = toFault(error, `unpack layer ${this.#job.diffId}${isFull ? ': the disk has no inode left' : ''}`);
+      const named = toFault(
+        error,
+        `unpack layer ${this.#job.diffId}${isFull ? ': the disk has no inode left' : ''}`,
+      );
       throw new FaultError({ ...named, subject: this.#job.diffId });
     }
   }

@@ -27,17 +27,24 @@ export class WholeFigures {
     if (isWhole) {
       this.#last.delete(subject);
       this.#last.set(subject, { usedBytes, inodes });
-      if (this.#last.size > storageLimits.countsKept) this.#last.delete(this.#last.keys().next().value ?? subject);
+      if (this.#last.size > storageLimits.countsKept)
+        this.#last.delete(this.#last.keys().next().value ?? subject);
       this.#whole(subject);
       return { usedBytes, inodes };
     }
     if (!this.#partial.has(subject) && this.#partial.size < storageLimits.countsKept) {
       this.#partial.add(subject);
-      this.#log.warn({ subject, atLeastBytes: usedBytes, atLeastInodes: inodes, lastWhole: last }, 'measure usage: too large or changing too fast, the figure is a lower bound');
+      this.#log.warn(
+        { subject, atLeastBytes: usedBytes, atLeastInodes: inodes, lastWhole: last },
+        'measure usage: too large or changing too fast, the figure is a lower bound',
+      );
       const reason = `at least ${usedBytes} bytes in ${inodes} files: too large or changing too fast to be counted whole`;
       this.#conditions?.report({ type: 'UsageCounted', subject: shownName(subject), reason });
     }
-    return { usedBytes: Math.max(usedBytes, last?.usedBytes ?? 0), inodes: Math.max(inodes, last?.inodes ?? 0) };
+    return {
+      usedBytes: Math.max(usedBytes, last?.usedBytes ?? 0),
+      inodes: Math.max(inodes, last?.inodes ?? 0),
+    };
   }
 
   /** Only these are still there. */

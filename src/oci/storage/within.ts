@@ -26,7 +26,10 @@ export async function withSignal<T>(
   const ended = new AbortController();
   const cancelled = (): void => {
     const { reason } = fx.signal;
-    const known = reason instanceof FaultError ? reason : new FaultError(fault('cancelled', `${attempted}: no longer wanted`));
+    const known =
+      reason instanceof FaultError
+        ? reason
+        : new FaultError(fault('cancelled', `${attempted}: no longer wanted`));
     ended.abort(known);
   };
   if (fx.signal.aborted) cancelled();

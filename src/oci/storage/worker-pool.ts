@@ -40,8 +40,16 @@ export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #slots = new Set<Slot>();
   /** Unpackings last as long as their registry likes: nothing else waits for their places. */
-  readonly #unpacksApart = new Semaphore('unpackings in a worker of their own', storageLimits.unpacksApart, storageLimits.apartWaiting);
-  readonly #othersApart = new Semaphore('work in a worker of its own', storageLimits.othersApart, storageLimits.apartWaiting);
+  readonly #unpacksApart = new Semaphore(
+    'unpackings in a worker of their own',
+    storageLimits.unpacksApart,
+    storageLimits.apartWaiting,
+  );
+  readonly #othersApart = new Semaphore(
+    'work in a worker of its own',
+    storageLimits.othersApart,
+    storageLimits.apartWaiting,
+  );
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -77,13 +85,22 @@ export class WorkerPool {
     const { clock } = this.#options;
     const late = new AbortController();
     const timer = clock.setTimeout(() => {
-      late.abort(new FaultError(fault('exhausted', `${WAITED}: timed out after ${storageLimits.apartWaitMs / 1000}s`, { retryable: true })));
+      late.abort(
+        new FaultError(
+          fault('exhausted', `${WAITED}: timed out after ${storageLimits.apartWaitMs / 1000}s`, {
+            retryable: true,
+          }),
+        ),
+      );
     }, storageLimits.apartWaitMs);
     try {
-      return await places.with(() => {
-        clock.clearTimeout(timer);
-        return work();
-      }, AbortSignal.any([signal, late.signal]));
+      return await places.with(
+        () => {
+          clock.clearTimeout(timer);
+          return work();
+        },
+        AbortSignal.any([signal, late.signal]),
+      );
     } finally {
       clock.clearTimeout(timer);
     }
@@ -144,18 +161,27 @@ export class WorkerPool {
     const shared = [...this.#slots].filter(({ isApart }) => !isApart);
     for (const slot of shared) if (best === undefined || slot.jobs.size < best.jobs.size) best = slot;
     // a second thread (12 MB) only where the first has work
-    if (best !== undefined && (best.jobs.size === 0 || shared.length >= (this.#options.workers ?? storageLimits.workers))) return best;
+    if (
+      best !== undefined &&
+      (best.jobs.size === 0 || shared.length >= (this.#options.workers ?? storageLimits.workers))
+    )
+      return best;
     return this.#spawn(false);
   }
 
   #spawn(isApart: boolean): Slot {
     // beside this file, or in a bundle beside that
-    const url = this.#options.program ?? new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+    const url =
+      this.#options.program ??
+      new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
     const worker = new Worker(url, {
       name: 'storage',
       // its descriptors are libc's, of which Node would warn at each one that is closed
       trackUnmanagedFds: false,
-      resourceLimits: { maxOldGenerationSizeMb: storageLimits.workerHeapMb, maxYoungGenerationSizeMb: storageLimits.workerYoungMb },
+      resourceLimits: {
+        maxOldGenerationSizeMb: storageLimits.workerHeapMb,
+        maxYoungGenerationSizeMb: storageLimits.workerYoungMb,
+      },
     });
     const slot: Slot = { worker, jobs: new Set(), isApart, idle: undefined };
     worker.on('error', (error: Error & { code?: string }) => {
@@ -273,7 +299,7 @@ export class RunningJob {
    */
   async write(bytes: Uint8Array): Promise<void> {
     noteMoved(bytes.length);
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       while (this.#inFlight >= storageLimits.windowBytes && !this.#isOver) {
         if (this.#wake !== undefined) fail('bug', 'write to a storage worker: a write waits already');
         await new Promise<void>((resolve) => {

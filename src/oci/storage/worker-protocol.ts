@@ -51,7 +51,9 @@ export type RemovalReport = Omit<Removal, 'error'>;
 export type Job = UnpackJob | RemoveJob | EmptyJob | MeasureJob | FlattenJob;
 
 /** Main thread to worker, on its own port; `port` is the job's channel. */
-export type ToWorker = { readonly type: 'job'; readonly job: Job; readonly port: MessagePort } | { readonly type: 'exit' };
+export type ToWorker =
+  | { readonly type: 'job'; readonly job: Job; readonly port: MessagePort }
+  | { readonly type: 'exit' };
 
 /** Main thread to a job. */
 export type ToJob =

@@ -71,7 +71,10 @@ class UnpackSession {
     this.#line = this.#line.then(async () => {
       if (this.#isOver) return;
       try {
-        if (this.#isCancelled) fail('cancelled', `unpack layer ${this.#job.diffId}: no longer wanted`, { subject: this.#job.diffId });
+        if (this.#isCancelled)
+          fail('cancelled', `unpack layer ${this.#job.diffId}: no longer wanted`, {
+            subject: this.#job.diffId,
+          });
         await step();
       } catch (error) {
         this.#failed(error);
@@ -80,7 +83,10 @@ class UnpackSession {
   }
 
   #failed(error: unknown): void {
-    let reason = toFault(error, error instanceof Error && 'fault' in error ? '' : `unpack layer ${this.#job.diffId}`);
+    let reason = toFault(
+      error,
+      error instanceof Error && 'fault' in error ? '' : `unpack layer ${this.#job.diffId}`,
+    );
     try {
       this.#unpack?.abandon();
     } catch (second) {
@@ -119,7 +125,10 @@ async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
       }
       if (isCancelled) fail('cancelled', `${job.kind} ${subjectOf(job)}: no longer wanted`);
       // half of the time at most; a call that has waited for the disk has rested already
-      await pause(clock, job.kind === 'measure' ? 0 : Math.min(storageLimits.sliceMs, clock.monoMs() - begunMs));
+      await pause(
+        clock,
+        job.kind === 'measure' ? 0 : Math.min(storageLimits.sliceMs, clock.monoMs() - begunMs),
+      );
     }
   } catch (error) {
     answer(port, { type: 'failed', fault: toFault(error, `${job.kind} ${subjectOf(job)}`) });
@@ -139,7 +148,8 @@ function sliceOf(steps: Generator<void, JobResult>, begunMs: number): JobResult 
 }
 
 function* stepsOf(job: StepJob): Generator<void, JobResult> {
-  if (job.kind === 'measure') return { kind: 'measure', sizes: yield* measureEach(job.paths, storageLimits.measuredEntries) };
+  if (job.kind === 'measure')
+    return { kind: 'measure', sizes: yield* measureEach(job.paths, storageLimits.measuredEntries) };
   if (job.kind === 'empty') return { kind: 'empty', ...(yield* emptyDirectory(job.directory)) };
   const { error: _error, ...removal } = yield* removePathInSteps(job.path);
   return { kind: 'remove', removal };
@@ -178,5 +188,6 @@ function serve(main: MessagePort): void {
   });
 }
 
-if (parentPort === null) throw new Error(fault('bug', 'storage worker: not started as a worker thread').message);
+if (parentPort === null)
+  throw new Error(fault('bug', 'storage worker: not started as a worker thread').message);
 serve(parentPort);

@@ -45,7 +45,8 @@ export class Written {
   /** At most `storageLimits.measureAgeMs` old. Callers for the same container share one count. */
   async written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
     const last = this.#last.get(id);
-    if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs) return last.usage;
+    if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs)
+      return last.usage;
     return within(this.#clock, fx, `measure what container ${id} wrote`, () => this.#counted(id));
   }
 
@@ -69,7 +70,10 @@ export class Written {
     const atMonoMs = this.#clock.monoMs();
     try {
       const [measured] = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
-      const size = this.#figures.settle(id, measured ?? fail('bug', `measure what container ${id} wrote: no answer`));
+      const size = this.#figures.settle(
+        id,
+        measured ?? fail('bug', `measure what container ${id} wrote: no answer`),
+      );
       const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
       const usage = {
         usedBytes: BigInt(size.usedBytes),

@@ -37,7 +37,10 @@ conf_dir = "${cniDirectory}"
 `,
     );
     const shim = await shimOfContainerd();
-    return { argv: [await containerd(), '--config', config], env: { PATH: `${dirname(shim)}:${process.env['PATH'] ?? ''}` } };
+    return {
+      argv: [await containerd(), '--config', config],
+      env: { PATH: `${dirname(shim)}:${process.env['PATH'] ?? ''}` },
+    };
   },
 };
 
@@ -88,6 +91,17 @@ plugin_dirs = ["${cniPluginDirectory()}"]
 enable_nri = false
 `,
     );
-    return { argv: [await crio(), '--config', at('crio.conf'), '--config-dir', at('hooks'), '--registries-conf', at('registries.conf')], env: { CONTAINERS_STORAGE_CONF: at('storage.conf') } };
+    return {
+      argv: [
+        await crio(),
+        '--config',
+        at('crio.conf'),
+        '--config-dir',
+        at('hooks'),
+        '--registries-conf',
+        at('registries.conf'),
+      ],
+      env: { CONTAINERS_STORAGE_CONF: at('storage.conf') },
+    };
   },
 };

@@ -64,7 +64,9 @@ function daemonOf(name: string, { argv: [program, ...args], env }: Command, { di
       closeSync(log);
       await untilListed(socket, async () => {
         const isLost = child?.exitCode !== null || performance.now() - startedAt > START_TIMEOUT_MS;
-        return isLost ? `${name} does not answer:\n${(await readFile(logFile, 'utf8')).slice(-4000)}` : undefined;
+        return isLost
+          ? `${name} does not answer:\n${(await readFile(logFile, 'utf8')).slice(-4000)}`
+          : undefined;
       });
       return performance.now() - startedAt;
     },
@@ -78,14 +80,28 @@ function daemonOf(name: string, { argv: [program, ...args], env }: Command, { di
 }
 
 /** Starts it and waits until it answers. Needs root. */
-export async function startPeer(kind: PeerKind, index: number, { registry, runtimePath }: Pick<Place, 'registry' | 'runtimePath'>): Promise<Peer> {
+export async function startPeer(
+  kind: PeerKind,
+  index: number,
+  { registry, runtimePath }: Pick<Place, 'registry' | 'runtimePath'>,
+): Promise<Peer> {
   const tag = `trpe${index}${process.pid}`;
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
   const state = await makeMemory(directory, tag);
-  const place: Place = { directory, registry, runtimePath, state, socket: join(directory, 'cri.sock'), cniDirectory: join(directory, 'cni') };
+  const place: Place = {
+    directory,
+    registry,
+    runtimePath,
+    state,
+    socket: join(directory, 'cri.sock'),
+    cniDirectory: join(directory, 'cni'),
+  };
   const logs = join(directory, 'logs');
   for (const path of [place.cniDirectory, logs]) await mkdir(path);
-  await writeFile(join(place.cniDirectory, '10-test.conflist'), conflistText({ directory, bridge: tag }, `10.${200 + index}.${process.pid % 250}.0/24`));
+  await writeFile(
+    join(place.cniDirectory, '10-test.conflist'),
+    conflistText({ directory, bridge: tag }, `10.${200 + index}.${process.pid % 250}.0/24`),
+  );
   const daemon = daemonOf(kind.name, await kind.prepare(place), place);
   const close = async (): Promise<void> => {
     client.close();

@@ -31,16 +31,26 @@ type Table = Map<string, Map<string, number[]>>;
 export async function peersBench(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
-    options: { rounds: { type: 'string', default: '15' }, groups: { type: 'string', default: '4' }, pods: { type: 'string', default: '50' } },
+    options: {
+      rounds: { type: 'string', default: '15' },
+      groups: { type: 'string', default: '4' },
+      pods: { type: 'string', default: '50' },
+    },
   });
   const runtimePath = await runc14();
   const pause = imageOf({ Entrypoint: ['/bin/sleep', '1000000'] }, [busyboxLayer(staticBusybox())]);
-  const registry = await startTinyRegistry(new Map([['pause:1', pause], ['test/busybox:1', busyboxImage(staticBusybox())]]));
+  const registry = await startTinyRegistry(
+    new Map([
+      ['pause:1', pause],
+      ['test/busybox:1', busyboxImage(staticBusybox())],
+    ]),
+  );
   const closing: (() => Promise<void>)[] = [() => registry.stop()];
   const close = async (): Promise<void> => {
     for (const one of closing.splice(0).toReversed()) await one();
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
     const sides = [await ourSide(runtimePath, closing)];
     for (const [index, kind] of [containerdKind, crioKind].entries()) {
@@ -53,7 +63,10 @@ export async function peersBench(args: readonly string[]): Promise<void> {
     const table: Table = new Map();
     await lives(table, sides, { rounds: Number(values.rounds), groups: Number(values.groups) });
     await crowded(table, sides, Number(values.pods));
-    const text = tableText(table, sides.map(({ name }) => name));
+    const text = tableText(
+      table,
+      sides.map(({ name }) => name),
+    );
     console.log(`\n${text}`);
     writeFigures('bench peers', 'Bench: beside containerd and CRI-O', text);
   } finally {
@@ -74,15 +87,31 @@ async function ourSide(runtimePath: string, closing: (() => Promise<void>)[]): P
     await started;
     return took;
   };
-  return { name: 'troupe', client, logs, imageName, image: await world.pull(), pid: () => instance.pid(), tag: instance.words[0] ?? '', startAnew };
+  return {
+    name: 'troupe',
+    client,
+    logs,
+    imageName,
+    image: await world.pull(),
+    pid: () => instance.pid(),
+    tag: instance.words[0] ?? '',
+    startAnew,
+  };
 }
 
 /** Pods' lives, alone and ten at once, with a network of their own and without; and exec. */
-async function lives(table: Table, sides: readonly Side[], { rounds, groups }: { readonly rounds: number; readonly groups: number }): Promise<void> {
+async function lives(
+  table: Table,
+  sides: readonly Side[],
+  { rounds, groups }: { readonly rounds: number; readonly groups: number },
+): Promise<void> {
   for (const network of ['pod', 'host'] as const) {
     const where = network === 'pod' ? 'CNI' : 'host network';
     for (const side of sides) for (let warm = 0; warm < WARM_UP; warm += 1) await life(side, network, 1);
-    for (const [width, count, how] of [[1, rounds, 'alone'], [GROUP, groups, `${GROUP} at once`]] as const) {
+    for (const [width, count, how] of [
+      [1, rounds, 'alone'],
+      [GROUP, groups, `${GROUP} at once`],
+    ] as const) {
       console.log(`${where}, ${how}`);
       await inTurn(sides, count, async (side) => {
         const { starts, stops } = await life(side, network, width);
@@ -101,14 +130,22 @@ async function lives(table: Table, sides: readonly Side[], { rounds, groups }: {
   for (const pod of pods.values()) await pod.stop();
 }
 
-async function life(side: Side, network: 'pod' | 'host', width: number): Promise<{ readonly starts: number[]; readonly stops: number[] }> {
+async function life(
+  side: Side,
+  network: 'pod' | 'host',
+  width: number,
+): Promise<{ readonly starts: number[]; readonly stops: number[] }> {
   const pods = await Promise.all(Array.from({ length: width }, () => startPod(side, side.image, network)));
   const ends = await Promise.all(pods.map((pod) => pod.stop()));
   return { starts: pods.map(({ startParts }) => total(startParts)), stops: ends.map(total) };
 }
 
 /** Each round begins with another one. */
-async function inTurn(sides: readonly Side[], rounds: number, turn: (side: Side) => Promise<void>): Promise<void> {
+async function inTurn(
+  sides: readonly Side[],
+  rounds: number,
+  turn: (side: Side) => Promise<void>,
+): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     for (let at = 0; at < sides.length; at += 1) {
       const side = sides[(round + at) % sides.length];
@@ -122,16 +159,44 @@ async function crowded(table: Table, sides: readonly Side[], count: number): Pro
   for (const side of sides) {
     console.log(`${count} pods of ${side.name}`);
     const pods: DaemonPod[] = [];
-    while (pods.length < count) pods.push(...(await Promise.all(Array.from({ length: GROUP }, () => startPod(side, side.image, 'host')))));
+    while (pods.length < count)
+      pods.push(
+        ...(await Promise.all(Array.from({ length: GROUP }, () => startPod(side, side.image, 'host')))),
+      );
     const { runtime } = side.client;
-    note(table, `ListContainers of ${count}, ms`, side, await latencies(CALLS, () => runtime.listContainers({})));
-    note(table, `ListPodSandbox of ${count}, ms`, side, await latencies(CALLS, () => runtime.listPodSandbox({})));
-    note(table, 'ContainerStatus, ms', side, await latencies(CALLS, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })));
-    note(table, `ListContainerStats of ${count}, ms`, side, await latencies(GROUP, () => runtime.listContainerStats({})));
+    note(
+      table,
+      `ListContainers of ${count}, ms`,
+      side,
+      await latencies(CALLS, () => runtime.listContainers({})),
+    );
+    note(
+      table,
+      `ListPodSandbox of ${count}, ms`,
+      side,
+      await latencies(CALLS, () => runtime.listPodSandbox({})),
+    );
+    note(
+      table,
+      'ContainerStatus, ms',
+      side,
+      await latencies(CALLS, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })),
+    );
+    note(
+      table,
+      `ListContainerStats of ${count}, ms`,
+      side,
+      await latencies(GROUP, () => runtime.listContainerStats({})),
+    );
     note(table, `memory of the daemon with ${count} pods, PSS, MiB`, side, [memoryOf(side.pid()).pss]);
     note(table, `memory of its helpers with ${count} pods, PSS, MiB`, side, [helpersPss(side)]);
-    note(table, `from kill -9 and a start to the lists of ${count} pods, ms`, side, [await side.startAnew(), await side.startAnew(), await side.startAnew()]);
-    for (let done = 0; done < pods.length; done += GROUP) await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
+    note(table, `from kill -9 and a start to the lists of ${count} pods, ms`, side, [
+      await side.startAnew(),
+      await side.startAnew(),
+      await side.startAnew(),
+    ]);
+    for (let done = 0; done < pods.length; done += GROUP)
+      await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
   }
 }
 
@@ -142,7 +207,8 @@ function helpersPss({ tag, pid }: Side): number {
     if (!/^\d+$/u.test(name) || Number(name) === pid()) continue;
     try {
       const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      const isPause = command.includes('sleep 1000000') && readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(tag);
+      const isPause =
+        command.includes('sleep 1000000') && readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(tag);
       if (command.includes(tag) || isPause) sum += memoryOf(Number(name)).pss;
     } catch {
       // it ended meanwhile
@@ -158,13 +224,16 @@ function note(table: Table, row: string, { name }: Side, values: readonly number
 }
 
 function tableText(table: Table, names: readonly string[]): string {
-  const cell = (values: readonly number[]): string => (values.length > 1 ? `${ms(median(values))} (${ms(quantile(values, 0.99))})` : ms(values[0] ?? Number.NaN));
+  const cell = (values: readonly number[]): string =>
+    values.length > 1 ? `${ms(median(values))} (${ms(quantile(values, 0.99))})` : ms(values[0] ?? Number.NaN);
   return [
     'The same client, image, runc 1.4, CNI chain and kind of directories (state in a tmpfs), each round in turn: containerd 2.4.2 with',
     'its shim and a pause process for each pod, CRI-O 1.36.3 with conmon and pinned namespaces. Median, and p99 in brackets.',
     '',
     `| what | ${names.join(' | ')} |`,
     `|---|${names.map(() => '---').join('|')}|`,
-    ...[...table].map(([row, cells]) => `| ${row} | ${names.map((name) => cell(cells.get(name) ?? [])).join(' | ')} |`),
+    ...[...table].map(
+      ([row, cells]) => `| ${row} | ${names.map((name) => cell(cells.get(name) ?? [])).join(' | ')} |`,
+    ),
   ].join('\n');
 }

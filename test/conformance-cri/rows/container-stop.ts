@@ -7,9 +7,12 @@ import type { ContainerConfig } from '../stage.ts';
 import { linesOf, type Trial } from '../trial.ts';
 
 /** Ends with 40 + something for each signal that it is sent. */
-const trapping = (signal: string | number, code: number): string => `trap 'exit ${code}' ${signal}; echo up; while :; do sleep 1000 & wait $!; done`;
+const trapping = (signal: string | number, code: number): string =>
+  `trap 'exit ${code}' ${signal}; echo up; while :; do sleep 1000 & wait $!; done`;
 const IGNORING = 'trap "" TERM; echo up; while :; do sleep 1; done';
-const sharedPid = { linux: { securityContext: { namespaceOptions: { pid: 0, network: 2 } } } } satisfies ContainerConfig;
+const sharedPid = {
+  linux: { securityContext: { namespaceOptions: { pid: 0, network: 2 } } },
+} satisfies ContainerConfig;
 
 async function stopCode(t: Trial, containerId: string, timeout: bigint): Promise<number> {
   await t.runtime.stopContainer({ containerId, timeout });
@@ -27,8 +30,16 @@ async function msOf(work: Promise<unknown>): Promise<number> {
 
 /** CRI's name, the shell's name or number. */
 const SIGNALS: readonly (readonly [keyof typeof Signal, string | number])[] = [
-  ['SIGTERM', 'TERM'], ['SIGINT', 'INT'], ['SIGHUP', 'HUP'], ['SIGQUIT', 'QUIT'], ['SIGUSR1', 'USR1'], ['SIGUSR2', 'USR2'], ['SIGWINCH', 'WINCH'],
-  ['SIGRTMIN', 34], ['SIGRTMINPLUS3', 37], ['SIGRTMAX', 64],
+  ['SIGTERM', 'TERM'],
+  ['SIGINT', 'INT'],
+  ['SIGHUP', 'HUP'],
+  ['SIGQUIT', 'QUIT'],
+  ['SIGUSR1', 'USR1'],
+  ['SIGUSR2', 'USR2'],
+  ['SIGWINCH', 'WINCH'],
+  ['SIGRTMIN', 34],
+  ['SIGRTMINPLUS3', 37],
+  ['SIGRTMAX', 64],
 ];
 
 export const containerStop: Group = {
@@ -47,13 +58,18 @@ export const containerStop: Group = {
       same((await t.status(id)).stopSignal, Signal.SIGTERM);
       same(await stopCode(t, id, 30n), 42);
     }),
-    row('stop_signal', 'not said: the image\'s STOPSIGNAL, and told so', async (t) => {
-      const { id } = await t.up(trapping('USR1', 43), { image: { image: await t.stage.imageId('conf/full:1') } });
+    row('stop_signal', "not said: the image's STOPSIGNAL, and told so", async (t) => {
+      const { id } = await t.up(trapping('USR1', 43), {
+        image: { image: await t.stage.imageId('conf/full:1') },
+      });
       same((await t.status(id)).stopSignal, Signal.SIGUSR1);
       same(await stopCode(t, id, 30n), 43);
     }),
-    row('stop_signal', 'the config\'s comes before the image\'s', async (t) => {
-      const { id } = await t.up(trapping('INT', 44), { image: { image: await t.stage.imageId('conf/full:1') }, stopSignal: Signal.SIGINT });
+    row('stop_signal', "the config's comes before the image's", async (t) => {
+      const { id } = await t.up(trapping('INT', 44), {
+        image: { image: await t.stage.imageId('conf/full:1') },
+        stopSignal: Signal.SIGINT,
+      });
       same(await stopCode(t, id, 30n), 44);
     }),
     row('stop_signal', 'SIGCLD, another name of SIGCHLD, is echoed as it came', async (t) => {
@@ -63,18 +79,36 @@ export const containerStop: Group = {
       const { id } = await t.up(trapping('TERM', 45));
       same(await stopCode(t, id, 0n), 137);
     }),
-    row('timeout', 'a process that ignores TERM is killed after the grace, and not by the deadline (K)', async (t) => {
-      const { id } = await t.up(IGNORING);
-      let code = 0;
-      const ms = await msOf(stopCode(t, id, 1n).then((seen) => { code = seen; }));
-      same(code, 137);
-      holds(ms >= 900 && ms < 30_000, `${ms} ms`);
-    }),
+    row(
+      'timeout',
+      'a process that ignores TERM is killed after the grace, and not by the deadline (K)',
+      async (t) => {
+        const { id } = await t.up(IGNORING);
+        let code = 0;
+        const ms = await msOf(
+          stopCode(t, id, 1n).then((seen) => {
+            code = seen;
+          }),
+        );
+        same(code, 137);
+        holds(ms >= 900 && ms < 30_000, `${ms} ms`);
+      },
+    ),
     row('timeout', 'the grace is given: a process that needs half of it ends by itself', async (t) => {
-      const { id } = await t.up("trap 'sleep 0.5; exit 46' TERM; echo up; while :; do sleep 1000 & wait $!; done");
+      const { id } = await t.up(
+        "trap 'sleep 0.5; exit 46' TERM; echo up; while :; do sleep 1000 & wait $!; done",
+      );
       same(await stopCode(t, id, 30n), 46);
     }),
-    row('timeout', 'negative is InvalidArgument', async (t) => await refused(t.runtime.stopContainer({ containerId: await t.create(), timeout: -1n }), 'INVALID_ARGUMENT')),
+    row(
+      'timeout',
+      'negative is InvalidArgument',
+      async (t) =>
+        await refused(
+          t.runtime.stopContainer({ containerId: await t.create(), timeout: -1n }),
+          'INVALID_ARGUMENT',
+        ),
+    ),
     row('timeout', 'the greatest int64 is no overflow: the container still ends by its signal', async (t) => {
       const { id } = await t.up(trapping('TERM', 47));
       same(await stopCode(t, id, 2n ** 62n), 47);
@@ -82,15 +116,24 @@ export const containerStop: Group = {
     row('joins', 'a second call with a shorter timeout shortens the first', async (t) => {
       const { id } = await t.up(IGNORING);
       const first = t.runtime.stopContainer({ containerId: id, timeout: 100n });
-      await eventually('the first call is at work', async () => ((await t.runtime.listContainers({ filter: { id } })).containers.length === 1 ? true : undefined));
+      await eventually('the first call is at work', async () =>
+        (await t.runtime.listContainers({ filter: { id } })).containers.length === 1 ? true : undefined,
+      );
       const ms = await msOf(t.runtime.stopContainer({ containerId: id, timeout: 0n }));
       await first;
       holds(ms < 50_000, `${ms} ms`);
       same((await t.status(id)).exitCode, 137);
     }),
     row('joins', 'five equal calls at once are all success, one signal is sent', async (t) => {
-      const { id, log } = await t.up("trap 'echo got' TERM; trap 'exit 48' USR1; echo up; while :; do sleep 1000 & wait $!; done");
-      await Promise.all(Array.from({ length: 5 }, async () => await t.runtime.stopContainer({ containerId: id, timeout: 1n })));
+      const { id, log } = await t.up(
+        "trap 'echo got' TERM; trap 'exit 48' USR1; echo up; while :; do sleep 1000 & wait $!; done",
+      );
+      await Promise.all(
+        Array.from(
+          { length: 5 },
+          async () => await t.runtime.stopContainer({ containerId: id, timeout: 1n }),
+        ),
+      );
       same(linesOf(log).filter(({ text }) => text === 'got').length, 1);
     }),
     row('joins', 'a client that cancels and comes again: the stop has gone on', async (t) => {
@@ -100,7 +143,10 @@ export const containerStop: Group = {
     }),
     row('joins', 'a deadline that passes tells where the stop stands, and it goes on', async (t) => {
       const { id } = await t.up(IGNORING);
-      await refused(t.runtime.stopContainer({ containerId: id, timeout: 2n }, { deadlineMs: 300 }), 'DEADLINE_EXCEEDED');
+      await refused(
+        t.runtime.stopContainer({ containerId: id, timeout: 2n }, { deadlineMs: 300 }),
+        'DEADLINE_EXCEEDED',
+      );
       same((await t.ended(id)).exitCode, 137);
     }),
     row('states', 'of a CREATED container, which then is EXITED', async (t) => {
@@ -124,27 +170,45 @@ export const containerStop: Group = {
       same(await stopCode(t, id, 30n), 50);
     }),
     row('processes', 'children of a session of their own are killed, too', async (t) => {
-      const { id } = await t.up("(setsid sh -c 'trap \"\" TERM; sleep 1000001' &) ; echo up; while :; do sleep 1; done");
+      const { id } = await t.up(
+        '(setsid sh -c \'trap "" TERM; sleep 1000001\' &) ; echo up; while :; do sleep 1; done',
+      );
       const inner = await childPids(t, id, '1000001');
       await t.runtime.stopContainer({ containerId: id, timeout: 0n });
       same(inner.filter(isAlive), []);
     }),
-    row('processes', 'with a shared PID namespace, double-forked children are killed with their container (K)', async (t) => {
-      const pod = await t.stage.shared('sharedpid');
-      const { id } = await t.up("(setsid sh -c 'trap \"\" TERM; sleep 1000002' & ) ; echo up; while :; do sleep 1; done", sharedPid, pod);
-      const inner = await childPids(t, id, '1000002');
-      holds(inner.length > 0, 'the child was not found');
-      await t.runtime.stopContainer({ containerId: id, timeout: 0n });
-      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
-    }),
-    row('processes', 'with a shared PID namespace, the children of a container that ended by itself are killed', async (t) => {
-      const pod = await t.stage.shared('sharedpid');
-      const { id } = await t.up("trap 'exit 0' USR1; (setsid sleep 1000003 &) ; echo up; while :; do sleep 1000 & wait $!; done", { ...sharedPid, stopSignal: Signal.SIGUSR1 }, pod);
-      const inner = await childPids(t, id, '1000003');
-      holds(inner.length > 0, 'the child was not found');
-      await t.runtime.stopContainer({ containerId: id, timeout: 20n });
-      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
-    }),
+    row(
+      'processes',
+      'with a shared PID namespace, double-forked children are killed with their container (K)',
+      async (t) => {
+        const pod = await t.stage.shared('sharedpid');
+        const { id } = await t.up(
+          '(setsid sh -c \'trap "" TERM; sleep 1000002\' & ) ; echo up; while :; do sleep 1; done',
+          sharedPid,
+          pod,
+        );
+        const inner = await childPids(t, id, '1000002');
+        holds(inner.length > 0, 'the child was not found');
+        await t.runtime.stopContainer({ containerId: id, timeout: 0n });
+        await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
+      },
+    ),
+    row(
+      'processes',
+      'with a shared PID namespace, the children of a container that ended by itself are killed',
+      async (t) => {
+        const pod = await t.stage.shared('sharedpid');
+        const { id } = await t.up(
+          "trap 'exit 0' USR1; (setsid sleep 1000003 &) ; echo up; while :; do sleep 1000 & wait $!; done",
+          { ...sharedPid, stopSignal: Signal.SIGUSR1 },
+          pod,
+        );
+        const inner = await childPids(t, id, '1000003');
+        holds(inner.length > 0, 'the child was not found');
+        await t.runtime.stopContainer({ containerId: id, timeout: 20n });
+        await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
+      },
+    ),
     row('processes', 'other containers of the pod go on', async (t) => {
       const pod = await t.stage.shared('sharedpid');
       const [one, two] = await Promise.all([t.start(sharedPid, pod), t.start(sharedPid, pod)]);
@@ -159,7 +223,9 @@ export const containerStop: Group = {
       same([137, 51].includes(code), true);
     }),
     row('log', 'what a container says while it ends is in its log', async (t) => {
-      const { id, log } = await t.up("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1000 & wait $!; done");
+      const { id, log } = await t.up(
+        "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 1000 & wait $!; done",
+      );
       await t.runtime.stopContainer({ containerId: id, timeout: 30n });
       same(linesOf(log).at(-1)?.text, 'bye');
     }),

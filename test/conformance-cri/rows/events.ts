@@ -1,10 +1,19 @@
 // GetContainerEvents: order, completeness, what an event carries.
-import { ContainerEventType, type ContainerEventResponse, ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerEventType,
+  type ContainerEventResponse,
+  ContainerState,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { eventually, holds, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
 import type { Trial } from '../trial.ts';
 
-const [CREATED, STARTED, STOPPED, DELETED] = [ContainerEventType.CONTAINER_CREATED_EVENT, ContainerEventType.CONTAINER_STARTED_EVENT, ContainerEventType.CONTAINER_STOPPED_EVENT, ContainerEventType.CONTAINER_DELETED_EVENT];
+const [CREATED, STARTED, STOPPED, DELETED] = [
+  ContainerEventType.CONTAINER_CREATED_EVENT,
+  ContainerEventType.CONTAINER_STARTED_EVENT,
+  ContainerEventType.CONTAINER_STOPPED_EVENT,
+  ContainerEventType.CONTAINER_DELETED_EVENT,
+];
 
 interface Watch {
   /** Of one object, in the order in which they came. */
@@ -22,10 +31,17 @@ async function watch(t: Trial): Promise<Watch> {
   t.after(async () => stream.cancel());
   await stream.opened;
   const of: Watch['of'] = (id) => events.filter(({ containerId }) => containerId === id);
-  return { of, until: async (id, type) => await eventually(`event ${type} of ${id}`, () => of(id).find((event) => event.containerEventType === type)) };
+  return {
+    of,
+    until: async (id, type) =>
+      await eventually(`event ${type} of ${id}`, () =>
+        of(id).find((event) => event.containerEventType === type),
+      ),
+  };
 }
 
-const types = (events: readonly ContainerEventResponse[]): ContainerEventType[] => events.map(({ containerEventType }) => containerEventType);
+const types = (events: readonly ContainerEventResponse[]): ContainerEventType[] =>
+  events.map(({ containerEventType }) => containerEventType);
 
 export const events: Group = {
   title: 'Events',
@@ -45,20 +61,28 @@ export const events: Group = {
       await seen.until(id, DELETED);
       same(types(seen.of(id)), [CREATED, STARTED, STOPPED, DELETED]);
     }),
-    row('order', 'created_at of a pod\'s events does not go back', async (t) => {
+    row('order', "created_at of a pod's events does not go back", async (t) => {
       const seen = await watch(t);
       const { id } = await t.run({ command: ['true'] });
       await t.runtime.removeContainer({ containerId: id });
       await seen.until(id, DELETED);
       const times = seen.of(id).map(({ createdAt }) => createdAt);
-      same(times.every((time, at) => at === 0 || time >= (times[at - 1] ?? 0n)), true);
+      same(
+        times.every((time, at) => at === 0 || time >= (times[at - 1] ?? 0n)),
+        true,
+      );
     }),
-    row('content', 'an event carries the pod\'s status and the container\'s own (K)', async (t) => {
+    row('content', "an event carries the pod's status and the container's own (K)", async (t) => {
       const seen = await watch(t);
       const id = await t.start();
       const event = await seen.until(id, STARTED);
       same(event.podSandboxStatus?.id, (await t.plain()).id);
-      holds(event.containersStatuses.some((one) => one.id === id && one.state === ContainerState.CONTAINER_RUNNING), 'not its own');
+      holds(
+        event.containersStatuses.some(
+          (one) => one.id === id && one.state === ContainerState.CONTAINER_RUNNING,
+        ),
+        'not its own',
+      );
     }),
     row('content', 'the stop carries the exit code', async (t) => {
       const seen = await watch(t);
@@ -68,9 +92,14 @@ export const events: Group = {
     }),
     row('no loss', '30 containers that end at once: a stop for each', async (t) => {
       const seen = await watch(t);
-      const ids = await Promise.all(Array.from({ length: 30 }, async () => (await t.run({ command: ['true'] })).id));
+      const ids = await Promise.all(
+        Array.from({ length: 30 }, async () => (await t.run({ command: ['true'] })).id),
+      );
       for (const id of ids) await seen.until(id, STOPPED);
-      same(ids.filter((id) => types(seen.of(id)).join() !== [CREATED, STARTED, STOPPED].join()), []);
+      same(
+        ids.filter((id) => types(seen.of(id)).join() !== [CREATED, STARTED, STOPPED].join()),
+        [],
+      );
     }),
     row('many', 'two clients see the same', async (t) => {
       const [one, two] = await Promise.all([watch(t), watch(t)]);
@@ -84,12 +113,15 @@ export const events: Group = {
       await seen.until(id, STOPPED);
       same((await t.status(id)).state, ContainerState.CONTAINER_EXITED);
     }),
-    row('PodSandboxStatus', 'has the containers\' statuses and a time while a client listens', async (t) => {
+    row('PodSandboxStatus', "has the containers' statuses and a time while a client listens", async (t) => {
       await watch(t);
       const pod = await t.pod();
       const id = await t.start({}, pod);
       const { containersStatuses, timestamp } = await t.runtime.podSandboxStatus({ podSandboxId: pod.id });
-      same(containersStatuses.map((one) => one.id), [id]);
+      same(
+        containersStatuses.map((one) => one.id),
+        [id],
+      );
       holds(timestamp > 0n, 'no time');
     }),
   ],

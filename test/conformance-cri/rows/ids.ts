@@ -16,25 +16,59 @@ const streams = { stdin: false, stdout: true, stderr: true, tty: false };
 
 const ofContainer: readonly WithId[] = [
   { rpc: 'StartContainer', call: (t, containerId) => t.runtime.startContainer({ containerId }) },
-  { rpc: 'StopContainer', call: (t, containerId) => t.runtime.stopContainer({ containerId, timeout: 1n }), isIdempotent: true },
-  { rpc: 'RemoveContainer', call: (t, containerId) => t.runtime.removeContainer({ containerId }), isIdempotent: true },
+  {
+    rpc: 'StopContainer',
+    call: (t, containerId) => t.runtime.stopContainer({ containerId, timeout: 1n }),
+    isIdempotent: true,
+  },
+  {
+    rpc: 'RemoveContainer',
+    call: (t, containerId) => t.runtime.removeContainer({ containerId }),
+    isIdempotent: true,
+  },
   { rpc: 'ContainerStatus', call: (t, containerId) => t.runtime.containerStatus({ containerId }) },
-  { rpc: 'UpdateContainerResources', call: (t, containerId) => t.runtime.updateContainerResources({ containerId, linux: { cpuShares: 100n } }) },
+  {
+    rpc: 'UpdateContainerResources',
+    call: (t, containerId) => t.runtime.updateContainerResources({ containerId, linux: { cpuShares: 100n } }),
+  },
   { rpc: 'ReopenContainerLog', call: (t, containerId) => t.runtime.reopenContainerLog({ containerId }) },
-  { rpc: 'ExecSync', call: (t, containerId) => t.runtime.execSync({ containerId, cmd: ['true'], timeout: 5n }) },
+  {
+    rpc: 'ExecSync',
+    call: (t, containerId) => t.runtime.execSync({ containerId, cmd: ['true'], timeout: 5n }),
+  },
   { rpc: 'Exec', call: (t, containerId) => t.runtime.exec({ containerId, cmd: ['true'], ...streams }) },
   { rpc: 'Attach', call: (t, containerId) => t.runtime.attach({ containerId, ...streams }) },
   { rpc: 'ContainerStats', call: (t, containerId) => t.runtime.containerStats({ containerId }) },
 ];
 
 const ofSandbox: readonly WithId[] = [
-  { rpc: 'StopPodSandbox', call: (t, podSandboxId) => t.runtime.stopPodSandbox({ podSandboxId }), isIdempotent: true },
-  { rpc: 'RemovePodSandbox', call: (t, podSandboxId) => t.runtime.removePodSandbox({ podSandboxId }), isIdempotent: true },
+  {
+    rpc: 'StopPodSandbox',
+    call: (t, podSandboxId) => t.runtime.stopPodSandbox({ podSandboxId }),
+    isIdempotent: true,
+  },
+  {
+    rpc: 'RemovePodSandbox',
+    call: (t, podSandboxId) => t.runtime.removePodSandbox({ podSandboxId }),
+    isIdempotent: true,
+  },
   { rpc: 'PodSandboxStatus', call: (t, podSandboxId) => t.runtime.podSandboxStatus({ podSandboxId }) },
-  { rpc: 'CreateContainer', call: async (t, podSandboxId) => t.runtime.createContainer({ podSandboxId, config: await t.container(), sandboxConfig: (await t.plain()).config }) },
+  {
+    rpc: 'CreateContainer',
+    call: async (t, podSandboxId) =>
+      t.runtime.createContainer({
+        podSandboxId,
+        config: await t.container(),
+        sandboxConfig: (await t.plain()).config,
+      }),
+  },
   { rpc: 'PortForward', call: (t, podSandboxId) => t.runtime.portForward({ podSandboxId, port: [80] }) },
   { rpc: 'PodSandboxStats', call: (t, podSandboxId) => t.runtime.podSandboxStats({ podSandboxId }) },
-  { rpc: 'UpdatePodSandboxResources', call: (t, podSandboxId) => t.runtime.updatePodSandboxResources({ podSandboxId, resources: { cpuShares: 100n } }) },
+  {
+    rpc: 'UpdatePodSandboxResources',
+    call: (t, podSandboxId) =>
+      t.runtime.updatePodSandboxResources({ podSandboxId, resources: { cpuShares: 100n } }),
+  },
 ];
 
 type Kind = 'container' | 'sandbox';
@@ -56,7 +90,10 @@ async function ambiguous(trial: Trial, kind: Kind): Promise<string> {
 }
 
 async function idsBeginning(trial: Trial, kind: Kind, prefix: string): Promise<string[]> {
-  const all = kind === 'container' ? (await trial.runtime.listContainers({})).containers : (await trial.runtime.listPodSandbox({})).items;
+  const all =
+    kind === 'container'
+      ? (await trial.runtime.listContainers({})).containers
+      : (await trial.runtime.listPodSandbox({})).items;
   return all.map(({ id }) => id).filter((id) => id.startsWith(prefix));
 }
 
@@ -67,7 +104,11 @@ function idRows(rpcs: readonly WithId[]): Row[] {
       else await refused(call(t, 'f'.repeat(64)), 'NOT_FOUND');
     }),
     row(rpc, 'an empty id is InvalidArgument', async (t) => await refused(call(t, ''), 'INVALID_ARGUMENT')),
-    row(rpc, 'an id with control characters is InvalidArgument', async (t) => await refused(call(t, 'abc\n\u0000/../x'), 'INVALID_ARGUMENT')),
+    row(
+      rpc,
+      'an id with control characters is InvalidArgument',
+      async (t) => await refused(call(t, 'abc\n\u0000/../x'), 'INVALID_ARGUMENT'),
+    ),
     row(rpc, 'an id of 5000 characters is a plain refusal', async (t) => {
       await refused(call(t, 'a'.repeat(5000)), 'INVALID_ARGUMENT');
     }),
@@ -76,37 +117,49 @@ function idRows(rpcs: readonly WithId[]): Row[] {
 
 /** One fixture for all RPCs: making ids until two are alike costs a few pods. */
 const ambiguity: Row[] = (['container', 'sandbox'] as const).map((kind) =>
-  row(kind === 'container' ? 'container_id' : 'pod_sandbox_id', 'a prefix of several ids is InvalidArgument in every RPC, and all of them are still there', async (t) => {
-    const prefix = await ambiguous(t, kind);
-    for (const { call } of kind === 'container' ? ofContainer : ofSandbox) await refused(call(t, prefix), 'INVALID_ARGUMENT');
-    same((await idsBeginning(t, kind, prefix)).length >= 2, true);
-  }),
+  row(
+    kind === 'container' ? 'container_id' : 'pod_sandbox_id',
+    'a prefix of several ids is InvalidArgument in every RPC, and all of them are still there',
+    async (t) => {
+      const prefix = await ambiguous(t, kind);
+      for (const { call } of kind === 'container' ? ofContainer : ofSandbox)
+        await refused(call(t, prefix), 'INVALID_ARGUMENT');
+      same((await idsBeginning(t, kind, prefix)).length >= 2, true);
+    },
+  ),
 );
 
 /** What had the id is gone: as if it had never been. */
 const removed: Row[] = (['container', 'sandbox'] as const).map((kind) =>
-  row(kind === 'container' ? 'container_id' : 'pod_sandbox_id', 'of one that was removed: Stop and Remove succeed, again and again; every other RPC answers NotFound', async (t) => {
-    const id = kind === 'container' ? await t.start() : (await t.pod()).id;
-    if (kind === 'container') await t.runtime.removeContainer({ containerId: id });
-    else {
-      await t.runtime.stopPodSandbox({ podSandboxId: id });
-      await t.runtime.removePodSandbox({ podSandboxId: id });
-    }
-    for (const { call, isIdempotent = false } of kind === 'container' ? ofContainer : ofSandbox) {
-      for (let times = 0; times < 2; times += 1) {
-        if (isIdempotent) await call(t, id);
-        else await refused(call(t, id), 'NOT_FOUND');
+  row(
+    kind === 'container' ? 'container_id' : 'pod_sandbox_id',
+    'of one that was removed: Stop and Remove succeed, again and again; every other RPC answers NotFound',
+    async (t) => {
+      const id = kind === 'container' ? await t.start() : (await t.pod()).id;
+      if (kind === 'container') await t.runtime.removeContainer({ containerId: id });
+      else {
+        await t.runtime.stopPodSandbox({ podSandboxId: id });
+        await t.runtime.removePodSandbox({ podSandboxId: id });
       }
-    }
-    same(await idsBeginning(t, kind, id), []);
-  }),
+      for (const { call, isIdempotent = false } of kind === 'container' ? ofContainer : ofSandbox) {
+        for (let times = 0; times < 2; times += 1) {
+          if (isIdempotent) await call(t, id);
+          else await refused(call(t, id), 'NOT_FOUND');
+        }
+      }
+      same(await idsBeginning(t, kind, id), []);
+    },
+  ),
 );
 
 const prefixCalls: readonly (readonly [rpc: string, call: Call])[] = [
   ['ContainerStatus', (t, containerId) => t.runtime.containerStatus({ containerId })],
   ['ExecSync', (t, containerId) => t.runtime.execSync({ containerId, cmd: ['true'], timeout: 5n })],
   ['ContainerStats', (t, containerId) => t.runtime.containerStats({ containerId })],
-  ['UpdateContainerResources', (t, containerId) => t.runtime.updateContainerResources({ containerId, linux: { cpuShares: 100n } })],
+  [
+    'UpdateContainerResources',
+    (t, containerId) => t.runtime.updateContainerResources({ containerId, linux: { cpuShares: 100n } }),
+  ],
   ['StopContainer', (t, containerId) => t.runtime.stopContainer({ containerId, timeout: 0n })],
   ['RemoveContainer', (t, containerId) => t.runtime.removeContainer({ containerId })],
 ];

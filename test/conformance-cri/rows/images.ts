@@ -5,9 +5,12 @@ import { eventually, holds, matches, refusalOf, refused, same } from '../expect.
 import { type Group, row } from '../row.ts';
 import type { Trial } from '../trial.ts';
 
-const status = async ({ image }: Trial, name: string): Promise<Image | undefined> => (await image.imageStatus({ image: { image: name } })).image;
-const remove = async ({ image }: Trial, name: string): Promise<void> => void (await image.removeImage({ image: { image: name } }));
-const pull = async ({ image }: Trial, name: string): Promise<string> => (await image.pullImage({ image: { image: name } })).imageRef;
+const status = async ({ image }: Trial, name: string): Promise<Image | undefined> =>
+  (await image.imageStatus({ image: { image: name } })).image;
+const remove = async ({ image }: Trial, name: string): Promise<void> =>
+  void (await image.removeImage({ image: { image: name } }));
+const pull = async ({ image }: Trial, name: string): Promise<string> =>
+  (await image.pullImage({ image: { image: name } })).imageRef;
 
 /** Pulled for this row, and gone with it. */
 async function pulled(t: Trial, nameAndTag: string): Promise<{ readonly name: string; readonly id: string }> {
@@ -23,11 +26,20 @@ async function found(t: Trial, name: string): Promise<Image> {
 }
 
 const idsListed = async ({ image }: Trial, name?: string): Promise<string[]> =>
-  (await image.listImages(name === undefined ? {} : { filter: { image: { image: name } } })).images.map(({ id }) => id);
+  (await image.listImages(name === undefined ? {} : { filter: { image: { image: name } } })).images.map(
+    ({ id }) => id,
+  );
 
 /** Names that no registry can have. */
 const ILL_FORMED: readonly (readonly [string, string])[] = [
-  ['empty', ''], ['with a line break', 'a\nb'], ['with a NUL', 'a\0b'], ['with blanks', 'a b'], ['in capitals', 'UPPER/Case'], ['a bad digest', 'x@sha256:zz'], ['of 5000 characters', 'a'.repeat(5000)], ['with ..', '../../etc/passwd'],
+  ['empty', ''],
+  ['with a line break', 'a\nb'],
+  ['with a NUL', 'a\0b'],
+  ['with blanks', 'a b'],
+  ['in capitals', 'UPPER/Case'],
+  ['a bad digest', 'x@sha256:zz'],
+  ['of 5000 characters', 'a'.repeat(5000)],
+  ['with ..', '../../etc/passwd'],
 ];
 
 export const images: Group = {
@@ -62,7 +74,10 @@ export const images: Group = {
       const name = t.stage.ref('conf/cancel:1');
       t.after(async () => await remove(t, name));
       const gone = new AbortController();
-      const first = t.image.pullImage({ image: { image: name } }, { signal: gone.signal }).then(() => {}, () => {});
+      const first = t.image.pullImage({ image: { image: name } }, { signal: gone.signal }).then(
+        () => {},
+        () => {},
+      );
       const second = pull(t, name);
       setImmediate(() => gone.abort());
       matches(await second, /\S/u);
@@ -75,14 +90,25 @@ export const images: Group = {
       const id = await pull(t, name);
       same(await idsListed(t, name), [id]);
     }),
-    row('PullImage', 'a tag that the registry has not is NotFound', async (t) => await refused(pull(t, t.stage.ref('conf/again:no-such-tag')), 'NOT_FOUND')),
-    row('PullImage', 'a repository that the registry has not is NotFound', async (t) => await refused(pull(t, t.stage.ref('conf/no-such-image:1')), 'NOT_FOUND')),
-    row('PullImage', 'a registry that nobody serves: the kubelet\'s word RegistryUnavailable', async (t) => {
+    row(
+      'PullImage',
+      'a tag that the registry has not is NotFound',
+      async (t) => await refused(pull(t, t.stage.ref('conf/again:no-such-tag')), 'NOT_FOUND'),
+    ),
+    row(
+      'PullImage',
+      'a repository that the registry has not is NotFound',
+      async (t) => await refused(pull(t, t.stage.ref('conf/no-such-image:1')), 'NOT_FOUND'),
+    ),
+    row('PullImage', "a registry that nobody serves: the kubelet's word RegistryUnavailable", async (t) => {
       const { details } = await refusalOf(pull(t, '127.0.0.1:1/conf/again:1'));
       matches(details, /^RegistryUnavailable: /u);
     }),
     row('PullImage', 'a refusal never repeats a password', async (t) => {
-      const call = t.image.pullImage({ image: { image: t.stage.ref('conf/no-such-image:1') }, auth: { username: 'user', password: 'very-secret-word' } });
+      const call = t.image.pullImage({
+        image: { image: t.stage.ref('conf/no-such-image:1') },
+        auth: { username: 'user', password: 'very-secret-word' },
+      });
       const { details } = await refusalOf(call);
       holds(!details.includes('very-secret-word'), details);
     }),
@@ -96,8 +122,20 @@ export const images: Group = {
       t.after(async () => await remove(t, name));
       await t.image.pullImage({ image: { image: name }, auth: {} });
     }),
-    ...ILL_FORMED.map(([what, name]) => row('PullImage', `a name ${what} is InvalidArgument`, async (t) => await refused(pull(t, name), 'INVALID_ARGUMENT'))),
-    ...ILL_FORMED.slice(0, 3).map(([what, name]) => row('ImageStatus', `a name ${what} is InvalidArgument`, async (t) => await refused(status(t, name), 'INVALID_ARGUMENT'))),
+    ...ILL_FORMED.map(([what, name]) =>
+      row(
+        'PullImage',
+        `a name ${what} is InvalidArgument`,
+        async (t) => await refused(pull(t, name), 'INVALID_ARGUMENT'),
+      ),
+    ),
+    ...ILL_FORMED.slice(0, 3).map(([what, name]) =>
+      row(
+        'ImageStatus',
+        `a name ${what} is InvalidArgument`,
+        async (t) => await refused(status(t, name), 'INVALID_ARGUMENT'),
+      ),
+    ),
     ...ILL_FORMED.slice(0, 3).map(([what, name]) =>
       row('RemoveImage', `a name ${what} is InvalidArgument, and removes nothing (K)`, async (t) => {
         const before = (await idsListed(t)).length;
@@ -105,23 +143,30 @@ export const images: Group = {
         same((await idsListed(t)).length, before);
       }),
     ),
-    row('ImageStatus', 'absent: no error, no image', async (t) => same(await status(t, t.stage.ref('conf/never-pulled:1')), undefined)),
+    row('ImageStatus', 'absent: no error, no image', async (t) =>
+      same(await status(t, t.stage.ref('conf/never-pulled:1')), undefined),
+    ),
     row('ImageStatus', 'by tag, digest, id, id without sha256: and short id: one image', async (t) => {
       const { name, id } = await pulled(t, 'conf/again:1');
       const digest = (await found(t, name)).repoDigests[0] ?? '';
       const hex = id.replace(/^sha256:/u, '');
-      for (const word of [name, digest, id, hex, hex.slice(0, 12)]) same((await status(t, word))?.id, id, word);
+      for (const word of [name, digest, id, hex, hex.slice(0, 12)])
+        same((await status(t, word))?.id, id, word);
     }),
     row('ImageStatus', 'tag and digest together: the digest decides', async (t) => {
       const { name, id } = await pulled(t, 'conf/again:1');
       const digest = ((await found(t, name)).repoDigests[0] ?? '').split('@')[1] ?? '';
       same((await status(t, `${name}@${digest}`))?.id, id);
     }),
-    row('ImageStatus', 'short names are docker.io/library/NAME:latest: absent, no error', async (t) => same(await status(t, 'no-such-short-name'), undefined)),
+    row('ImageStatus', 'short names are docker.io/library/NAME:latest: absent, no error', async (t) =>
+      same(await status(t, 'no-such-short-name'), undefined),
+    ),
     row('ImageStatus.info', 'only when verbose is asked for', async (t) => {
       const { name } = await pulled(t, 'conf/again:1');
       same(Object.keys((await t.image.imageStatus({ image: { image: name } })).info), []);
-      JSON.parse((await t.image.imageStatus({ image: { image: name }, verbose: true })).info['info'] ?? 'missing');
+      JSON.parse(
+        (await t.image.imageStatus({ image: { image: name }, verbose: true })).info['info'] ?? 'missing',
+      );
     }),
     row('Image', 'repo_tags, repo_digests, size', async (t) => {
       const { name } = await pulled(t, 'conf/again:1');
@@ -142,7 +187,9 @@ export const images: Group = {
       const { uid, username } = await found(t, (await pulled(t, 'conf/again:1')).name);
       same([uid?.value, username], [0n, '']);
     }),
-    row('Image.pinned', 'an ordinary image is not', async (t) => same((await found(t, (await pulled(t, 'conf/again:1')).name)).pinned, false)),
+    row('Image.pinned', 'an ordinary image is not', async (t) =>
+      same((await found(t, (await pulled(t, 'conf/again:1')).name)).pinned, false),
+    ),
     row('tags', 'two tags of one image are one image with both', async (t) => {
       const [a, b] = [await pulled(t, 'conf/twin:a'), await pulled(t, 'conf/twin:b')];
       same(a.id, b.id);
@@ -160,11 +207,19 @@ export const images: Group = {
       const digest = (await found(t, name)).repoDigests[0] ?? '';
       for (const word of [name, digest, id]) same(await idsListed(t, word), [id], word);
     }),
-    row('ListImages', 'a filter that fits none: an empty list (K)', async (t) => same(await idsListed(t, t.stage.ref('conf/never-pulled:1')), [])),
+    row('ListImages', 'a filter that fits none: an empty list (K)', async (t) =>
+      same(await idsListed(t, t.stage.ref('conf/never-pulled:1')), []),
+    ),
     row('ListImages', 'an empty filter is none', async (t) => {
       const { id } = await pulled(t, 'conf/again:1');
-      holds((await t.image.listImages({ filter: {} })).images.some((one) => one.id === id), 'not there');
-      holds((await t.image.listImages({ filter: { image: {} } })).images.some((one) => one.id === id), 'not there');
+      holds(
+        (await t.image.listImages({ filter: {} })).images.some((one) => one.id === id),
+        'not there',
+      );
+      holds(
+        (await t.image.listImages({ filter: { image: {} } })).images.some((one) => one.id === id),
+        'not there',
+      );
     }),
     row('ListImages', 'says of an image what ImageStatus says', async (t) => {
       const { name } = await pulled(t, 'conf/again:1');
@@ -179,7 +234,10 @@ export const images: Group = {
     row('RemoveImage', 'by tag: gone from status and list at once', async (t) => {
       const { name, id } = await pulled(t, 'conf/gone:1');
       await remove(t, name);
-      same([await status(t, name), await status(t, id), await idsListed(t, name)], [undefined, undefined, []]);
+      same(
+        [await status(t, name), await status(t, id), await idsListed(t, name)],
+        [undefined, undefined, []],
+      );
     }),
     row('RemoveImage', 'by id', async (t) => {
       const { name, id } = await pulled(t, 'conf/gone:1');
@@ -187,7 +245,11 @@ export const images: Group = {
       same(await status(t, name), undefined);
     }),
     row('RemoveImage', 'by one tag removes all tags of the image, in every repository (K)', async (t) => {
-      const names = [(await pulled(t, 'conf/twin:a')).name, (await pulled(t, 'conf/twin:b')).name, (await pulled(t, 'conf/elsewhere:a')).name];
+      const names = [
+        (await pulled(t, 'conf/twin:a')).name,
+        (await pulled(t, 'conf/twin:b')).name,
+        (await pulled(t, 'conf/elsewhere:a')).name,
+      ];
       await remove(t, names[0] ?? '');
       for (const name of names) same(await status(t, name), undefined, name);
     }),
@@ -216,16 +278,24 @@ export const images: Group = {
     row('CreateContainer', 'by tag, digest and id', async (t) => {
       const { name, id } = await pulled(t, 'conf/used:1');
       const digest = (await found(t, name)).repoDigests[0] ?? '';
-      for (const word of [name, digest, id]) same(await t.output('cat /which', { image: { image: word } }), 'used');
+      for (const word of [name, digest, id])
+        same(await t.output('cat /which', { image: { image: word } }), 'used');
     }),
-    row('ImageFsInfo', 'both lists, with a mountpoint that exists, bytes, inodes and a time (K)', async (t) => {
-      await t.stage.busybox;
-      const { imageFilesystems, containerFilesystems } = await t.image.imageFsInfo({});
-      for (const usage of [imageFilesystems[0], containerFilesystems[0]]) {
-        holds(usage !== undefined && existsSync(usage.fsId?.mountpoint ?? ''), 'no mountpoint');
-        holds((usage?.timestamp ?? 0n) > 0n && usage?.usedBytes !== undefined && usage.inodesUsed !== undefined, 'a part is missing');
-      }
-    }),
+    row(
+      'ImageFsInfo',
+      'both lists, with a mountpoint that exists, bytes, inodes and a time (K)',
+      async (t) => {
+        await t.stage.busybox;
+        const { imageFilesystems, containerFilesystems } = await t.image.imageFsInfo({});
+        for (const usage of [imageFilesystems[0], containerFilesystems[0]]) {
+          holds(usage !== undefined && existsSync(usage.fsId?.mountpoint ?? ''), 'no mountpoint');
+          holds(
+            (usage?.timestamp ?? 0n) > 0n && usage?.usedBytes !== undefined && usage.inodesUsed !== undefined,
+            'a part is missing',
+          );
+        }
+      },
+    ),
     row('ImageFsInfo', 'counts what images hold, not only metadata (K)', async (t) => {
       const size = (await found(t, await t.stage.busybox)).size;
       const used = await eventually('as much as the image has', async () => {

@@ -11,14 +11,21 @@ import { sh, type Trial } from '../trial.ts';
 type Mount = Extract<NonNullable<ContainerConfig['mounts']>[number], { readonly $typeName?: never }>;
 
 /** A host directory with the file `word`, mounted at /mnt. */
-async function mounted(t: Trial, change: Mount = {}): Promise<{ readonly dir: string; readonly config: ContainerConfig }> {
+async function mounted(
+  t: Trial,
+  change: Mount = {},
+): Promise<{ readonly dir: string; readonly config: ContainerConfig }> {
   const dir = await t.directory();
   writeFileSync(join(dir, 'word'), 'from the host\n');
   return { dir, config: { mounts: [{ containerPath: '/mnt', hostPath: dir, ...change }] } };
 }
 
 /** The same with a tmpfs of the host's below it, whose propagation is stated. */
-async function withMount(t: Trial, propagation: 'shared' | 'private', change: Mount = {}): Promise<{ readonly dir: string; readonly config: ContainerConfig }> {
+async function withMount(
+  t: Trial,
+  propagation: 'shared' | 'private',
+  change: Mount = {},
+): Promise<{ readonly dir: string; readonly config: ContainerConfig }> {
   const made = await mounted(t, change);
   await hostMount(['--bind', made.dir, made.dir]);
   t.after(async () => await hostMount(['--umount', made.dir]));
@@ -28,10 +35,15 @@ async function withMount(t: Trial, propagation: 'shared' | 'private', change: Mo
 
 const links = async ({ stage }: Trial) => ({ image: { image: await stage.imageId('conf/links:1') } });
 const image = async (t: Trial, change: Mount = {}): Promise<ContainerConfig> => ({
-  mounts: [{ containerPath: '/vol', readonly: true, image: { image: t.stage.ref('conf/links:1') }, ...change }],
+  mounts: [
+    { containerPath: '/vol', readonly: true, image: { image: t.stage.ref('conf/links:1') }, ...change },
+  ],
 });
 
-const hasRro = async (t: Trial): Promise<boolean> => (await t.runtime.status({})).runtimeHandlers.some(({ name, features }) => name === t.stage.handler && features?.recursiveReadOnlyMounts === true);
+const hasRro = async (t: Trial): Promise<boolean> =>
+  (await t.runtime.status({})).runtimeHandlers.some(
+    ({ name, features }) => name === t.stage.handler && features?.recursiveReadOnlyMounts === true,
+  );
 
 export const mounts: Group = {
   title: 'Mounts and devices',
@@ -44,46 +56,91 @@ export const mounts: Group = {
     }),
     row('mounts', 'a file is there', async (t) => {
       const { dir } = await mounted(t);
-      same(await t.output('cat /etc/word', { mounts: [{ containerPath: '/etc/word', hostPath: join(dir, 'word') }] }), 'from the host');
+      same(
+        await t.output('cat /etc/word', {
+          mounts: [{ containerPath: '/etc/word', hostPath: join(dir, 'word') }],
+        }),
+        'from the host',
+      );
     }),
     row('mounts', 'readonly: reading goes, writing does not', async (t) => {
       const { config } = await mounted(t, { readonly: true });
-      same(await t.output('cat /mnt/word; touch /mnt/x 2>/dev/null || echo refused', config), 'from the host\nrefused');
+      same(
+        await t.output('cat /mnt/word; touch /mnt/x 2>/dev/null || echo refused', config),
+        'from the host\nrefused',
+      );
     }),
     row('mounts', 'one below another, stated in the wrong order', async (t) => {
       const [one, two] = [(await mounted(t)).dir, (await mounted(t)).dir];
       mkdirSync(join(one, 'sub'));
       writeFileSync(join(two, 'inner'), 'inner\n');
-      same(await t.output('cat /a/word /a/sub/inner', { mounts: [{ containerPath: '/a/sub', hostPath: two }, { containerPath: '/a', hostPath: one }] }), 'from the host\ninner');
+      same(
+        await t.output('cat /a/word /a/sub/inner', {
+          mounts: [
+            { containerPath: '/a/sub', hostPath: two },
+            { containerPath: '/a', hostPath: one },
+          ],
+        }),
+        'from the host\ninner',
+      );
     }),
     row('mounts.host_path', 'missing on the host: it is made as a directory', async (t) => {
       const missing = join(await t.directory(), 'a/b');
-      same(await t.output('ls -A /mnt; touch /mnt/x', { mounts: [{ containerPath: '/mnt', hostPath: missing }] }), '');
+      same(
+        await t.output('ls -A /mnt; touch /mnt/x', {
+          mounts: [{ containerPath: '/mnt', hostPath: missing }],
+        }),
+        '',
+      );
       holds(existsSync(join(missing, 'x')), 'not made');
     }),
     row('mounts.host_path', 'a symbolic link of the host is followed', async (t) => {
       const { dir } = await mounted(t);
       symlinkSync(dir, `${dir}-link`);
-      same(await t.output('cat /mnt/word', { mounts: [{ containerPath: '/mnt', hostPath: `${dir}-link` }] }), 'from the host');
+      same(
+        await t.output('cat /mnt/word', { mounts: [{ containerPath: '/mnt', hostPath: `${dir}-link` }] }),
+        'from the host',
+      );
     }),
     row('mounts.container_path', 'through a link of the image stays in the container (S07)', async (t) => {
       const { dir } = await mounted(t);
-      await t.run({ ...(await links(t)), ...sh('cat /jump/in/word'), mounts: [{ containerPath: '/jump/in', hostPath: dir }] }).catch(() => undefined);
+      await t
+        .run({
+          ...(await links(t)),
+          ...sh('cat /jump/in/word'),
+          mounts: [{ containerPath: '/jump/in', hostPath: dir }],
+        })
+        .catch(() => undefined);
       holds(!existsSync(OUTSIDE), `${OUTSIDE} was made on the host`);
     }),
-    row('mounts.container_path', 'at an absolute link of the image stays in the container (S20)', async (t) => {
-      const { dir } = await mounted(t);
-      await t.run({ ...(await links(t)), ...sh('true'), mounts: [{ containerPath: '/absolute', hostPath: dir }] }).catch(() => undefined);
-      holds(!existsSync(OUTSIDE), `${OUTSIDE} was made on the host`);
-    }),
+    row(
+      'mounts.container_path',
+      'at an absolute link of the image stays in the container (S20)',
+      async (t) => {
+        const { dir } = await mounted(t);
+        await t
+          .run({
+            ...(await links(t)),
+            ...sh('true'),
+            mounts: [{ containerPath: '/absolute', hostPath: dir }],
+          })
+          .catch(() => undefined);
+        holds(!existsSync(OUTSIDE), `${OUTSIDE} was made on the host`);
+      },
+    ),
     row('working_dir', 'through a link of the image is made in the container (S07)', async (t) => {
-      await t.run({ image: { image: await t.stage.imageId('conf/linkdir:1') }, ...sh('true') }).catch(() => undefined);
+      await t
+        .run({ image: { image: await t.stage.imageId('conf/linkdir:1') }, ...sh('true') })
+        .catch(() => undefined);
       holds(!existsSync(OUTSIDE), `${OUTSIDE} was made on the host`);
     }),
     row('ContainerStatus.mounts', 'tells each mount as it was asked for', async (t) => {
       const { dir, config } = await mounted(t, { readonly: true });
       const [mount] = (await t.status(await t.create(config))).mounts;
-      same([mount?.containerPath, mount?.hostPath, mount?.readonly, mount?.propagation], ['/mnt', dir, true, 0]);
+      same(
+        [mount?.containerPath, mount?.hostPath, mount?.readonly, mount?.propagation],
+        ['/mnt', dir, true, 0],
+      );
     }),
     row('propagation', 'PRIVATE: a mount that the host makes later is not seen', async (t) => {
       const { dir, config } = await withMount(t, 'shared');
@@ -119,7 +176,9 @@ export const mounts: Group = {
       mkdirSync(join(dir, 'below'));
       await hostMount(['-t', 'tmpfs', 'row', join(dir, 'below')]);
       t.after(async () => await hostMount(['--umount', join(dir, 'below')]));
-      const config = { mounts: [{ containerPath: '/mnt', hostPath: dir, readonly: true, recursiveReadOnly: true }] };
+      const config = {
+        mounts: [{ containerPath: '/mnt', hostPath: dir, readonly: true, recursiveReadOnly: true }],
+      };
       same(await t.output('touch /mnt/below/x 2>/dev/null || echo refused', config), 'refused');
     }),
     row('recursive_read_only', 'is told by ContainerStatus', async (t) => {
@@ -129,7 +188,11 @@ export const mounts: Group = {
     }),
     row('recursive_read_only', 'where the handler cannot do it: refused', async (t) => {
       if (await hasRro(t)) t.skip('the handler has recursive read-only mounts');
-      await t.createRefused((await mounted(t, { readonly: true, recursiveReadOnly: true })).config, ['UNKNOWN', 'INVALID_ARGUMENT'], /RROUnsupported/u);
+      await t.createRefused(
+        (await mounted(t, { readonly: true, recursiveReadOnly: true })).config,
+        ['UNKNOWN', 'INVALID_ARGUMENT'],
+        /RROUnsupported/u,
+      );
     }),
     row('mount_options', 'noexec: a program there does not run', async (t) => {
       const { dir, config } = await mounted(t, { mountOptions: ['noexec'] });
@@ -142,7 +205,10 @@ export const mounts: Group = {
     }),
     row('mounts.image', 'an image as a directory, read-only', async (t) => {
       await t.stage.imageId('conf/links:1');
-      same(await t.output('cat /vol/content/file; touch /vol/x 2>/dev/null || echo refused', await image(t)), 'in the imagerefused');
+      same(
+        await t.output('cat /vol/content/file; touch /vol/x 2>/dev/null || echo refused', await image(t)),
+        'in the imagerefused',
+      );
     }),
     row('mounts.image_sub_path', 'a directory of the image', async (t) => {
       await t.stage.imageId('conf/links:1');
@@ -150,19 +216,30 @@ export const mounts: Group = {
     }),
     row('mounts.image_sub_path', 'missing: refused by name', async (t) => {
       await t.stage.imageId('conf/links:1');
-      const begin = async (): Promise<void> => void (await t.start(await image(t, { imageSubPath: 'no/such' })));
-      await refused(begin(), ['UNKNOWN', 'NOT_FOUND', 'INVALID_ARGUMENT', 'FAILED_PRECONDITION'], /no\/such/u);
+      const begin = async (): Promise<void> =>
+        void (await t.start(await image(t, { imageSubPath: 'no/such' })));
+      await refused(
+        begin(),
+        ['UNKNOWN', 'NOT_FOUND', 'INVALID_ARGUMENT', 'FAILED_PRECONDITION'],
+        /no\/such/u,
+      );
     }),
     row('mounts.image_sub_path', 'with .. is refused', async (t) => {
       await t.stage.imageId('conf/links:1');
       await t.createRefused(await image(t, { imageSubPath: '../etc' }), ['INVALID_ARGUMENT', 'UNKNOWN']);
     }),
-    row('mounts.image_sub_path', 'a link that leads out of the image shows nothing of the host (S45)', async (t) => {
-      await t.stage.imageId('conf/links:1');
-      const secret = readFileSync('/etc/machine-id', 'utf8').trim();
-      const ran = await t.run({ ...(await image(t, { imageSubPath: 'content/out' })), ...sh('cat /vol/machine-id') }).catch(() => undefined);
-      holds(secret === '' || !(ran?.stdout ?? '').includes(secret), 'the host\'s /etc is there');
-    }),
+    row(
+      'mounts.image_sub_path',
+      'a link that leads out of the image shows nothing of the host (S45)',
+      async (t) => {
+        await t.stage.imageId('conf/links:1');
+        const secret = readFileSync('/etc/machine-id', 'utf8').trim();
+        const ran = await t
+          .run({ ...(await image(t, { imageSubPath: 'content/out' })), ...sh('cat /vol/machine-id') })
+          .catch(() => undefined);
+        holds(secret === '' || !(ran?.stdout ?? '').includes(secret), "the host's /etc is there");
+      },
+    ),
     row('mounts.image', 'readonly false is refused', async (t) => {
       await t.stage.imageId('conf/links:1');
       await t.createRefused(await image(t, { readonly: false }), ['INVALID_ARGUMENT', 'UNKNOWN']);
@@ -175,24 +252,53 @@ export const mounts: Group = {
       // not one of those that runtimes allow to every container, as runc does /dev/net/tun
       if (!existsSync('/dev/loop-control')) t.skip('no /dev/loop-control here');
       const devices = [{ containerPath: '/dev/mine', hostPath: '/dev/loop-control', permissions: 'r' }];
-      same(await t.output('(: < /dev/mine) && echo read; (: > /dev/mine) 2>/dev/null || echo refused; test -e /dev/kmsg || echo none', { devices }), 'read\nrefused\nnone');
+      same(
+        await t.output(
+          '(: < /dev/mine) && echo read; (: > /dev/mine) 2>/dev/null || echo refused; test -e /dev/kmsg || echo none',
+          { devices },
+        ),
+        'read\nrefused\nnone',
+      );
     }),
     row('devices', 'a directory of devices: each of them', async (t) => {
       if (!existsSync('/dev/net/tun')) t.skip('no /dev/net here');
-      same(await t.output('test -c /dev/nets/tun && echo there', { devices: [{ containerPath: '/dev/nets', hostPath: '/dev/net', permissions: 'rwm' }] }), 'there');
+      same(
+        await t.output('test -c /dev/nets/tun && echo there', {
+          devices: [{ containerPath: '/dev/nets', hostPath: '/dev/net', permissions: 'rwm' }],
+        }),
+        'there',
+      );
     }),
-    row('/sys', 'is read-only', async (t) => matches(await t.output('grep " /sys " /proc/self/mountinfo'), / \/sys ro,/u)),
-    row('/sys/fs/cgroup', 'is read-only', async (t) => matches(await t.output('grep " /sys/fs/cgroup" /proc/self/mountinfo'), / \/sys\/fs\/cgroup\S* ro,/u)),
+    row('/sys', 'is read-only', async (t) =>
+      matches(await t.output('grep " /sys " /proc/self/mountinfo'), / \/sys ro,/u),
+    ),
+    row('/sys/fs/cgroup', 'is read-only', async (t) =>
+      matches(await t.output('grep " /sys/fs/cgroup" /proc/self/mountinfo'), / \/sys\/fs\/cgroup\S* ro,/u),
+    ),
     row('/etc/resolv.conf', 'a mount of the config takes its place', async (t) => {
       const { dir } = await mounted(t);
-      same(await t.output('cat /etc/resolv.conf', { mounts: [{ containerPath: '/etc/resolv.conf', hostPath: join(dir, 'word') }] }), 'from the host');
+      same(
+        await t.output('cat /etc/resolv.conf', {
+          mounts: [{ containerPath: '/etc/resolv.conf', hostPath: join(dir, 'word') }],
+        }),
+        'from the host',
+      );
     }),
-    row('/etc/hosts', 'is the host\'s on the host network, where the config mounts none', async (t) => same(await t.output('cat /etc/hosts'), readFileSync('/etc/hosts', 'utf8').trimEnd())),
-    row('/etc/hosts', 'is the kubelet\'s: a mount of the config is there', async (t) => {
+    row('/etc/hosts', "is the host's on the host network, where the config mounts none", async (t) =>
+      same(await t.output('cat /etc/hosts'), readFileSync('/etc/hosts', 'utf8').trimEnd()),
+    ),
+    row('/etc/hosts', "is the kubelet's: a mount of the config is there", async (t) => {
       const { dir } = await mounted(t);
-      same(await t.output('cat /etc/hosts', { mounts: [{ containerPath: '/etc/hosts', hostPath: join(dir, 'word') }] }), 'from the host');
+      same(
+        await t.output('cat /etc/hosts', {
+          mounts: [{ containerPath: '/etc/hosts', hostPath: join(dir, 'word') }],
+        }),
+        'from the host',
+      );
     }),
-    row('/etc/mtab', 'is a link to /proc/mounts', async (t) => same(await t.output('readlink /etc/mtab'), '/proc/mounts')),
+    row('/etc/mtab', 'is a link to /proc/mounts', async (t) =>
+      same(await t.output('readlink /etc/mtab'), '/proc/mounts'),
+    ),
     row('mounts', 'when the container goes, its source and files stay', async (t) => {
       const { dir, config } = await mounted(t);
       const { id: containerId } = await t.run({ ...config, ...sh('true') });

@@ -9,12 +9,25 @@ import type { Trial } from '../trial.ts';
 
 const networked: SandboxConfig = { linux: sandboxLinux({ pid: 1, network: 0 }) };
 
-const statusOf = async ({ runtime }: Trial, podSandboxId: string) => (await runtime.podSandboxStatus({ podSandboxId })).status;
-const listed = async ({ runtime }: Trial, id: string) => (await runtime.listPodSandbox({ filter: { id } })).items.length;
+const statusOf = async ({ runtime }: Trial, podSandboxId: string) =>
+  (await runtime.podSandboxStatus({ podSandboxId })).status;
+const listed = async ({ runtime }: Trial, id: string) =>
+  (await runtime.listPodSandbox({ filter: { id } })).items.length;
 
-async function run(t: Trial, config: SandboxConfig, deadlineMs?: number, signal?: AbortSignal): Promise<string> {
-  const options = { ...(deadlineMs === undefined ? {} : { deadlineMs }), ...(signal === undefined ? {} : { signal }) };
-  const { podSandboxId } = await t.runtime.runPodSandbox({ config, runtimeHandler: t.stage.handler }, options);
+async function run(
+  t: Trial,
+  config: SandboxConfig,
+  deadlineMs?: number,
+  signal?: AbortSignal,
+): Promise<string> {
+  const options = {
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    ...(signal === undefined ? {} : { signal }),
+  };
+  const { podSandboxId } = await t.runtime.runPodSandbox(
+    { config, runtimeHandler: t.stage.handler },
+    options,
+  );
   t.keepPod({ id: podSandboxId, config, logs: '' });
   return podSandboxId;
 }
@@ -23,7 +36,9 @@ export const sandboxLife: Group = {
   title: 'Pod: life, repeats, joins',
   perHandler: false,
   rows: [
-    row('RunPodSandbox', 'answers when the pod is READY', async (t) => same((await statusOf(t, (await t.pod()).id))?.state, PodSandboxState.SANDBOX_READY)),
+    row('RunPodSandbox', 'answers when the pod is READY', async (t) =>
+      same((await statusOf(t, (await t.pod()).id))?.state, PodSandboxState.SANDBOX_READY),
+    ),
     row('RunPodSandbox', 'two equal calls at once give one pod', async (t) => {
       const config = t.stage.sandbox('join', networked);
       const [one, two] = await Promise.all([run(t, config), run(t, config)]);
@@ -32,14 +47,20 @@ export const sandboxLife: Group = {
     row('RunPodSandbox', 'five equal calls at once give one pod', async (t) => {
       const config = t.stage.sandbox('join');
       same(new Set(await Promise.all(Array.from({ length: 5 }, async () => await run(t, config)))).size, 1);
-      same((await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } })).items.length, 1);
+      same(
+        (await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } })).items.length,
+        1,
+      );
     }),
     row('RunPodSandbox', 'a client that gives up at once and asks again gets one pod', async (t) => {
       const config = t.stage.sandbox('again', networked);
       await refused(run(t, config, 10), ['DEADLINE_EXCEEDED', 'CANCELLED']);
       const id = await run(t, config);
       const { items } = await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } });
-      same(items.map((item) => item.id), [id]);
+      same(
+        items.map((item) => item.id),
+        [id],
+      );
     }),
     row('RunPodSandbox', 'a client that cancels and asks again gets one pod', async (t) => {
       const config = t.stage.sandbox('cancel', networked);
@@ -49,23 +70,33 @@ export const sandboxLife: Group = {
       await refused(first, 'CANCELLED');
       const id = await run(t, config);
       const { items } = await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } });
-      same(items.map((item) => item.id), [id]);
+      same(
+        items.map((item) => item.id),
+        [id],
+      );
     }),
     row('RunPodSandbox', 'the name of a READY pod gives its id again', async (t) => {
       const { id, config } = await t.pod();
       same(await run(t, config), id);
     }),
-    row('RunPodSandbox', 'the name of a stopped pod is AlreadyExists: a stopped one is never used again', async (t) => {
-      const { id, config } = await t.pod();
-      await t.runtime.stopPodSandbox({ podSandboxId: id });
-      await refused(run(t, config), 'ALREADY_EXISTS');
-    }),
+    row(
+      'RunPodSandbox',
+      'the name of a stopped pod is AlreadyExists: a stopped one is never used again',
+      async (t) => {
+        const { id, config } = await t.pod();
+        await t.runtime.stopPodSandbox({ podSandboxId: id });
+        await refused(run(t, config), 'ALREADY_EXISTS');
+      },
+    ),
     row('metadata.attempt', 'the next attempt is another pod beside the stopped one', async (t) => {
       const { id, config } = await t.pod();
       await t.runtime.stopPodSandbox({ podSandboxId: id });
       const next = await run(t, { ...config, metadata: { ...config.metadata, attempt: 1 } });
       holds(next !== id, 'the same id');
-      same((await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } })).items.length, 2);
+      same(
+        (await t.runtime.listPodSandbox({ filter: { labelSelector: { ...config.labels } } })).items.length,
+        2,
+      );
     }),
     row('RemovePodSandbox', 'frees the name', async (t) => {
       const { id, config } = await t.pod();
@@ -90,7 +121,9 @@ export const sandboxLife: Group = {
     }),
     row('StopPodSandbox', 'five at once are all success', async (t) => {
       const { id: podSandboxId } = await t.pod(networked);
-      await Promise.all(Array.from({ length: 5 }, async () => await t.runtime.stopPodSandbox({ podSandboxId })));
+      await Promise.all(
+        Array.from({ length: 5 }, async () => await t.runtime.stopPodSandbox({ podSandboxId })),
+      );
     }),
     row('StopPodSandbox', 'kills the containers, which are EXITED when it answers', async (t) => {
       const pod = await t.pod();
@@ -143,13 +176,18 @@ export const sandboxLife: Group = {
     }),
     row('RemovePodSandbox', 'five at once are all success', async (t) => {
       const { id: podSandboxId } = await t.pod(networked);
-      await Promise.all(Array.from({ length: 5 }, async () => await t.runtime.removePodSandbox({ podSandboxId })));
+      await Promise.all(
+        Array.from({ length: 5 }, async () => await t.runtime.removePodSandbox({ podSandboxId })),
+      );
       same(await listed(t, podSandboxId), 0);
     }),
     row('RemovePodSandbox', 'at once with StopPodSandbox: both are success', async (t) => {
       const pod = await t.pod(networked);
       await t.start({ linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod);
-      await Promise.all([t.runtime.stopPodSandbox({ podSandboxId: pod.id }), t.runtime.removePodSandbox({ podSandboxId: pod.id })]);
+      await Promise.all([
+        t.runtime.stopPodSandbox({ podSandboxId: pod.id }),
+        t.runtime.removePodSandbox({ podSandboxId: pod.id }),
+      ]);
       same(await listed(t, pod.id), 0);
     }),
     row('RemovePodSandbox', 'its log directory keeps the logs, which the kubelet owns', async (t) => {
@@ -159,13 +197,15 @@ export const sandboxLife: Group = {
       await t.stage.removePod(pod.id);
       same(readdirSync(pod.logs), before);
     }),
-    row('RemovePodSandbox', 'leaves no process in the pod\'s network namespace, which goes', async (t) => {
+    row('RemovePodSandbox', "leaves no process in the pod's network namespace, which goes", async (t) => {
       const pod = await t.pod(networked);
       const id = await t.start({ linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod);
       const namespace = namespaceOf(await t.pid(id), 'net');
       await t.stage.removePod(pod.id);
       const inode = Number(/\[(\d+)\]/u.exec(namespace)?.[1]);
-      await eventually('the namespace is pinned nowhere', () => (readFileSync('/proc/self/mountinfo', 'utf8').includes(`net:[${inode}]`) ? undefined : true));
+      await eventually('the namespace is pinned nowhere', () =>
+        readFileSync('/proc/self/mountinfo', 'utf8').includes(`net:[${inode}]`) ? undefined : true,
+      );
     }),
     row('pods', 'ten at once, made and removed, are all there and then all gone', async (t) => {
       const configs = Array.from({ length: 10 }, () => t.stage.sandbox('ten'));

@@ -12,9 +12,29 @@ describePods('churn', () => {
   afterAll(async () => await world.close());
 
   test('F01–F06: 8 pods while the daemon is killed every 2 s: all removed, nothing left, no AlreadyExists, no exit code or log line lost, troupe check clean', async () => {
-    const { tally, failedPods, listed, leftovers, kills, check } = await churn(world, { pods: 8, atOnce: 4, killEveryMs: 2_000, holdMs: 1_000, callMs: 20_000 });
-    expect({ failedPods, listed, leftovers, alreadyExists: tally.alreadyExists, wrongExitCodes: tally.wrongExitCodes, wrongLogs: tally.wrongLogs, check }).toEqual({
-      failedPods: [], listed: 0, leftovers: [], alreadyExists: [], wrongExitCodes: [], wrongLogs: [], check: '',
+    const { tally, failedPods, listed, leftovers, kills, check } = await churn(world, {
+      pods: 8,
+      atOnce: 4,
+      killEveryMs: 2_000,
+      holdMs: 1_000,
+      callMs: 20_000,
+    });
+    expect({
+      failedPods,
+      listed,
+      leftovers,
+      alreadyExists: tally.alreadyExists,
+      wrongExitCodes: tally.wrongExitCodes,
+      wrongLogs: tally.wrongLogs,
+      check,
+    }).toEqual({
+      failedPods: [],
+      listed: 0,
+      leftovers: [],
+      alreadyExists: [],
+      wrongExitCodes: [],
+      wrongLogs: [],
+      check: '',
     });
     expect(tally.removed).toBe(8);
     expect(kills).toBeGreaterThan(0);

@@ -50,14 +50,27 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
       next += 1;
       // From nothing to twice the mean, so that a kill meets pods in every stage of their lives.
       const holdMs = (options.holdMs * ((index * 7) % 11)) / 5;
-      const life = { client, tally, image, logs, holdMs, callMs: options.callMs, name: `churn-${index}`, exitCode: 1 + (index % 100) };
-      await podLife(life).catch((error: unknown) => failedPods.push(error instanceof Error ? error.message : String(error)));
+      const life = {
+        client,
+        tally,
+        image,
+        logs,
+        holdMs,
+        callMs: options.callMs,
+        name: `churn-${index}`,
+        exitCode: 1 + (index % 100),
+      };
+      await podLife(life).catch((error: unknown) =>
+        failedPods.push(error instanceof Error ? error.message : String(error)),
+      );
     }
   };
   await Promise.all(Array.from({ length: options.atOnce }, worker));
   over.abort();
   await killer;
-  const listed = (await client.runtime.listPodSandbox({})).items.length + (await client.runtime.listContainers({})).containers.length;
+  const listed =
+    (await client.runtime.listPodSandbox({})).items.length +
+    (await client.runtime.listContainers({})).containers.length;
   const check = await troupeCheck(world);
   const seconds = (performance.now() - startedAt) / 1000;
   const leftovers = await world.leftovers();
@@ -71,7 +84,12 @@ async function troupeCheck({ instance }: World): Promise<string> {
   return code === 0 ? '' : `troupe check ended with ${code}: ${stdout}${stderr}`;
 }
 
-async function killAgainAndAgain({ instance }: World, everyMs: number, signal: AbortSignal, backAfterMs: number[]): Promise<void> {
+async function killAgainAndAgain(
+  { instance }: World,
+  everyMs: number,
+  signal: AbortSignal,
+  backAfterMs: number[],
+): Promise<void> {
   for (;;) {
     await delay(everyMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) return;
@@ -84,7 +102,13 @@ async function killAgainAndAgain({ instance }: World, everyMs: number, signal: A
 
 /** Whether all is as it must be. */
 export const isClean = ({ tally, failedPods, listed, leftovers, check }: ChurnResult): boolean =>
-  failedPods.length + listed + leftovers.length + tally.alreadyExists.length + tally.wrongExitCodes.length + tally.wrongLogs.length === 0 && check === '';
+  failedPods.length +
+    listed +
+    leftovers.length +
+    tally.alreadyExists.length +
+    tally.wrongExitCodes.length +
+    tally.wrongLogs.length ===
+    0 && check === '';
 
 /** Markdown. */
 export function churnText(options: ChurnOptions, result: ChurnResult): string {
@@ -95,16 +119,34 @@ export function churnText(options: ChurnOptions, result: ChurnResult): string {
     ['SIGKILLs of the daemon', `${kills}, every ${options.killEveryMs / 1000} s`],
     ['from start to the first answer, median', `${median(backAfterMs).toFixed(0)} ms`],
     ['calls', `${tally.calls}, each with ${options.callMs / 1000} s`],
-    ['calls that failed and were tried again', [...tally.failures].map(([key, count]) => `${key} ${count}`).join(', ') || 'none'],
+    [
+      'calls that failed and were tried again',
+      [...tally.failures].map(([key, count]) => `${key} ${count}`).join(', ') || 'none',
+    ],
     ['calls answered AlreadyExists', tally.alreadyExists.length],
     ['exit codes lost or wrong', tally.wrongExitCodes.length],
     ['logs with lines lost or doubled', tally.wrongLogs.length],
-    ['longest from the first try of a call to its success', `${(tally.longest.ms / 1000).toFixed(1)} s, ${tally.longest.of}`],
+    [
+      'longest from the first try of a call to its success',
+      `${(tally.longest.ms / 1000).toFixed(1)} s, ${tally.longest.of}`,
+    ],
     ['troupe check', check === '' ? 'clean' : 'NOT clean'],
     ['pods and containers still listed', listed],
     ['left on the machine', leftovers.length],
     ['seconds', seconds.toFixed(0)],
   ];
-  const details = [...failedPods, ...tally.alreadyExists, ...tally.wrongExitCodes, ...tally.wrongLogs, ...leftovers, ...(check === '' ? [] : [check])];
-  return ['| what | result |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`), ...(details.length > 0 ? ['', ...details.map((line) => `- ${line}`)] : [])].join('\n');
+  const details = [
+    ...failedPods,
+    ...tally.alreadyExists,
+    ...tally.wrongExitCodes,
+    ...tally.wrongLogs,
+    ...leftovers,
+    ...(check === '' ? [] : [check]),
+  ];
+  return [
+    '| what | result |',
+    '|---|---|',
+    ...rows.map(([name, value]) => `| ${name} | ${value} |`),
+    ...(details.length > 0 ? ['', ...details.map((line) => `- ${line}`)] : []),
+  ].join('\n');
 }

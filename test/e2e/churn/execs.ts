@@ -61,10 +61,19 @@ export async function manyExecs(world: World, { perSecond, seconds }: ExecOption
 }
 
 /** Its first process is a shell, which reaps the children that the execs leave. */
-async function reapingPod({ client: { runtime }, logs, pull }: World): Promise<{ readonly containerId: string; readonly stop: () => Promise<void> }> {
+async function reapingPod({
+  client: { runtime },
+  logs,
+  pull,
+}: World): Promise<{ readonly containerId: string; readonly stop: () => Promise<void> }> {
   const sandbox = sandboxConfig({ name: 'execs', logDirectory: `${logs}/execs`, hostNetwork: true });
   const { podSandboxId } = await runtime.runPodSandbox({ config: sandbox });
-  const config = containerConfig({ name: 'main', image: await pull(), command: ['sh', '-c', 'while :; do sleep 1; done'], hostNetwork: true });
+  const config = containerConfig({
+    name: 'main',
+    image: await pull(),
+    command: ['sh', '-c', 'while :; do sleep 1; done'],
+    hostNetwork: true,
+  });
   const { containerId } = await runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox });
   await runtime.startContainer({ containerId });
   const stop = async (): Promise<void> => {
@@ -78,7 +87,8 @@ async function reapingPod({ client: { runtime }, logs, pull }: World): Promise<{
 export function growth({ before, after, wrong }: ExecResult): string[] {
   const found = [...wrong];
   if (after.processes > before.processes) found.push(`${after.processes - before.processes} processes more`);
-  if (after.descriptors > before.descriptors) found.push(`${after.descriptors - before.descriptors} descriptors more`);
+  if (after.descriptors > before.descriptors)
+    found.push(`${after.descriptors - before.descriptors} descriptors more`);
   if (after.rss > before.rss + GROWTH_MIB) found.push(`${after.rss - before.rss} MiB more`);
   return found;
 }
@@ -107,7 +117,12 @@ interface Tally {
 }
 
 /** Begins one at each tick, as probes do, but never more than a second's worth at once. */
-async function load(world: World, containerId: string, { perSecond, seconds }: ExecOptions, tally: Tally): Promise<void> {
+async function load(
+  world: World,
+  containerId: string,
+  { perSecond, seconds }: ExecOptions,
+  tally: Tally,
+): Promise<void> {
   const open = new Set<Promise<void>>();
   const endAt = performance.now() + seconds * 1000;
   const startedAt = performance.now();
@@ -127,8 +142,13 @@ async function probe(world: World, containerId: string, index: number, tally: Ta
   const cmd = hangs ? ['sleep', '3600'] : forks ? ['sh', '-c', 'sleep 2 & echo up'] : ['echo', 'up'];
   const beganAt = performance.now();
   try {
-    const { stdout, exitCode } = await world.client.runtime.execSync({ containerId, cmd, timeout: hangs ? 1n : 60n });
-    if (hangs || exitCode !== 0 || Buffer.from(stdout).toString() !== 'up\n') note(tally, `${cmd.join(' ')} ended with ${exitCode}`);
+    const { stdout, exitCode } = await world.client.runtime.execSync({
+      containerId,
+      cmd,
+      timeout: hangs ? 1n : 60n,
+    });
+    if (hangs || exitCode !== 0 || Buffer.from(stdout).toString() !== 'up\n')
+      note(tally, `${cmd.join(' ')} ended with ${exitCode}`);
     if (!hangs && !forks) tally.latencies.push(performance.now() - beganAt);
   } catch (error) {
     const { code, details } = error as { readonly code: number; readonly details: string };
@@ -147,7 +167,12 @@ async function settled(world: World, containerId: string, before: Held | undefin
   let last = await held(world, containerId);
   let calm = 0;
   for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
-    if (before === undefined ? calm * LOOK_MS >= 4000 : last.processes <= before.processes && last.descriptors <= before.descriptors) break;
+    if (
+      before === undefined
+        ? calm * LOOK_MS >= 4000
+        : last.processes <= before.processes && last.descriptors <= before.descriptors
+    )
+      break;
     await delay(LOOK_MS);
     const now = await held(world, containerId);
     calm = now.processes === last.processes && now.descriptors === last.descriptors ? calm + 1 : 0;
@@ -160,13 +185,20 @@ async function settled(world: World, containerId: string, before: Held | undefin
 async function held(world: World, containerId: string): Promise<Held> {
   const pid = world.instance.pid();
   const names = (await readdir('/proc')).filter((name) => /^\d+$/u.test(name));
-  const read = (name: string, file: string): Promise<string> => readFile(`/proc/${name}/${file}`, 'latin1').catch(() => '');
+  const read = (name: string, file: string): Promise<string> =>
+    readFile(`/proc/${name}/${file}`, 'latin1').catch(() => '');
   const ours = await Promise.all(
     names.map(async (name) => {
       const [stat, cgroup] = await Promise.all([read(name, 'stat'), read(name, 'cgroup')]);
-      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(pid) || cgroup.includes(containerId);
+      return (
+        stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(pid) || cgroup.includes(containerId)
+      );
     }),
   );
   const [fds, status] = await Promise.all([readdir(`/proc/${pid}/fd`), read(String(pid), 'status')]);
-  return { processes: ours.filter(Boolean).length, descriptors: fds.length, rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI) };
+  return {
+    processes: ours.filter(Boolean).length,
+    descriptors: fds.length,
+    rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI),
+  };
 }

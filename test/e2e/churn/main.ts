@@ -39,8 +39,12 @@ async function main(): Promise<void> {
     holdMs: Number(values.hold) * 1000,
     callMs: Number(values.deadline) * 1000,
   };
-  const world = await makeWorld({ name: 'churn', ...(values.runtime === undefined ? {} : { runtimePath: values.runtime }) });
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  const world = await makeWorld({
+    name: 'churn',
+    ...(values.runtime === undefined ? {} : { runtimePath: values.runtime }),
+  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
     if (values.streams !== undefined) return await leaveStreams(world, Number(values.streams));
     if (values.execs !== undefined) return await loadExecs(world, Number(values.execs));

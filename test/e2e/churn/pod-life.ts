@@ -74,7 +74,10 @@ async function insist(options: LifeOptions, method: string, call: Call): Promise
       const error = thrown as ServiceError;
       if (typeof error.code !== 'number') throw thrown;
       tally.failed(method, error);
-      if (attempt === TRIES - 1) throw new Error(`${method} of ${options.name} failed ${TRIES} times: ${error.details}`, { cause: thrown });
+      if (attempt === TRIES - 1)
+        throw new Error(`${method} of ${options.name} failed ${TRIES} times: ${error.details}`, {
+          cause: thrown,
+        });
       await delay(TRY_AGAIN_MS);
     }
   }
@@ -87,7 +90,10 @@ export async function podLife(options: LifeOptions): Promise<void> {
   const podSandboxId = await runSandbox(options, logDirectory);
   const counting = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; done; exit ${options.exitCode}`;
   const brief = await runContainer(options, podSandboxId, { name: 'brief', command: ['sh', '-c', counting] });
-  const lasting = await runContainer(options, podSandboxId, { name: 'lasting', command: untilTermed(TERMED) });
+  const lasting = await runContainer(options, podSandboxId, {
+    name: 'lasting',
+    command: untilTermed(TERMED),
+  });
   await delay(options.holdMs);
   await endContainer(options, brief, { name: 'brief', exitCode: options.exitCode, isStopped: false });
   checkLog(options, logOf(options, 'brief'));
@@ -95,16 +101,30 @@ export async function podLife(options: LifeOptions): Promise<void> {
   await untilHolds(logOf(options, 'lasting'), 'up');
   await endContainer(options, lasting, { name: 'lasting', exitCode: TERMED, isStopped: true });
   const { runtime } = options.client;
-  await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
-  await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
+  await insist(
+    options,
+    'StopPodSandbox',
+    async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })),
+  );
+  await insist(
+    options,
+    'RemovePodSandbox',
+    async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: options.callMs })),
+  );
   options.tally.removed += 1;
 }
 
 /** Each line once, in order: the format of CRI logs is `time stream tag text`. */
 function checkLog({ tally, name }: LifeOptions, path: string): void {
-  const texts = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '').map((line) => line.split(' ').slice(3).join(' '));
+  const texts = readFileSync(path, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => line.split(' ').slice(3).join(' '));
   const expected = Array.from({ length: LINES }, (_value, index) => `line ${index + 1}`);
-  if (texts.join() !== expected.join()) tally.wrongLogs.push(`${name}: ${texts.length} lines of ${LINES}: ${texts.slice(0, 3).join(', ')} … ${texts.slice(-3).join(', ')}`);
+  if (texts.join() !== expected.join())
+    tally.wrongLogs.push(
+      `${name}: ${texts.length} lines of ${LINES}: ${texts.slice(0, 3).join(', ')} … ${texts.slice(-3).join(', ')}`,
+    );
 }
 
 /** A ready sandbox of the pod that a lost answer left is used again, as the kubelet does. */
@@ -113,7 +133,9 @@ async function runSandbox(options: LifeOptions, logDirectory: string): Promise<s
   let id = '';
   await insist(options, 'RunPodSandbox', async (attempt) => {
     if (attempt > 0) {
-      const { items } = await runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.uid': `uid-${options.name}` } } });
+      const { items } = await runtime.listPodSandbox({
+        filter: { labelSelector: { 'io.kubernetes.pod.uid': `uid-${options.name}` } },
+      });
       const ready = items.find((item) => item.state === PodSandboxState.SANDBOX_READY);
       if (ready !== undefined) {
         id = ready.id;
@@ -126,7 +148,11 @@ async function runSandbox(options: LifeOptions, logDirectory: string): Promise<s
   return id;
 }
 
-async function runContainer(options: LifeOptions, podSandboxId: string, wish: Pick<ContainerWish, 'name' | 'command'>): Promise<string> {
+async function runContainer(
+  options: LifeOptions,
+  podSandboxId: string,
+  wish: Pick<ContainerWish, 'name' | 'command'>,
+): Promise<string> {
   const { runtime } = options.client;
   const logDirectory = join(options.logs, options.name);
   let id = '';
@@ -135,9 +161,19 @@ async function runContainer(options: LifeOptions, podSandboxId: string, wish: Pi
     // A kubelet's files have random names; numbered they are as different, and a failure can be followed.
     const terminationLog = join(logDirectory, `${wish.name}-termination-${attempt}`);
     writeFileSync(terminationLog, '');
-    const config = containerConfig({ ...wish, image: options.image, terminationLog, annotations: { try: String(attempt) } });
+    const config = containerConfig({
+      ...wish,
+      image: options.image,
+      terminationLog,
+      annotations: { try: String(attempt) },
+    });
     const pod = sandboxConfig({ name: options.name, logDirectory, annotations: { try: String(attempt) } });
-    id = (await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod }, { deadlineMs: options.callMs })).containerId;
+    id = (
+      await runtime.createContainer(
+        { podSandboxId, config, sandboxConfig: pod },
+        { deadlineMs: options.callMs },
+      )
+    ).containerId;
   });
   await insist(options, 'StartContainer', async (attempt) => {
     // The answer may have been lost with the daemon; a started container is not started again.
@@ -161,21 +197,45 @@ interface Ending {
   readonly isStopped: boolean;
 }
 
-const logOf = ({ logs, name }: LifeOptions, container: string): string => join(logs, name, container, '0.log');
+const logOf = ({ logs, name }: LifeOptions, container: string): string =>
+  join(logs, name, container, '0.log');
 
 /** Waits for its end or stops it, compares the exit code, removes it. */
-async function endContainer(options: LifeOptions, containerId: string, { name, exitCode: expected, isStopped }: Ending): Promise<void> {
+async function endContainer(
+  options: LifeOptions,
+  containerId: string,
+  { name, exitCode: expected, isStopped }: Ending,
+): Promise<void> {
   const { runtime } = options.client;
-  if (isStopped) await insist(options, 'StopContainer', async () => void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: options.callMs })));
+  if (isStopped)
+    await insist(
+      options,
+      'StopContainer',
+      async () =>
+        void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: options.callMs })),
+    );
   let seen: ContainerStatus | undefined;
   await insist(options, 'ContainerStatus', async () => {
     do seen = await statusOf(options, containerId);
     while (seen.state !== ContainerState.CONTAINER_EXITED && !isStopped && (await delay(TRY_AGAIN_MS, true)));
   });
-  const isExpected = seen?.state === ContainerState.CONTAINER_EXITED && seen.exitCode === expected && seen.finishedAt >= seen.startedAt && seen.startedAt > 0n;
+  const isExpected =
+    seen?.state === ContainerState.CONTAINER_EXITED &&
+    seen.exitCode === expected &&
+    seen.finishedAt >= seen.startedAt &&
+    seen.startedAt > 0n;
   if (!isExpected) {
-    const shown = seen === undefined ? 'nothing' : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
-    options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}; its log: ${readFileSync(logOf(options, name), 'utf8').slice(-LOG_CHARS)}`);
+    const shown =
+      seen === undefined
+        ? 'nothing'
+        : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
+    options.tally.wrongExitCodes.push(
+      `${options.name} ${containerId}: expected ${expected}, seen ${shown}; its log: ${readFileSync(logOf(options, name), 'utf8').slice(-LOG_CHARS)}`,
+    );
   }
-  await insist(options, 'RemoveContainer', async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: options.callMs })));
+  await insist(
+    options,
+    'RemoveContainer',
+    async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: options.callMs })),
+  );
 }

@@ -13,7 +13,9 @@ import { makeWorld } from '../support/world.ts';
 import { buildPrograms, type ControlPlane, startControlPlane } from './control-plane.ts';
 import { scenarios } from './scenarios.ts';
 
-const { values: options } = parseArgs({ options: { only: { type: 'string' }, keep: { type: 'boolean', default: false } } });
+const { values: options } = parseArgs({
+  options: { only: { type: 'string' }, keep: { type: 'boolean', default: false } },
+});
 
 async function main(): Promise<void> {
   const programs = await buildPrograms();
@@ -28,15 +30,24 @@ async function main(): Promise<void> {
     await plane?.stop();
     await world.close();
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void close().finally(() => process.exit(130)));
   const rows: Row[] = [];
   try {
-    plane = await startControlPlane(programs, join(world.instance.directory, 'control-plane'), world.instance.socket);
+    plane = await startControlPlane(
+      programs,
+      join(world.instance.directory, 'control-plane'),
+      world.instance.socket,
+    );
     kubelet = await startKubelet(kubeletProgram, world, plane.node);
     const cluster = { plane, world };
     const [ready, ...rest] = scenarios;
-    const chosen = rest.filter(({ title }) => title.includes(options.only ?? '') || title === 'a pod' || title.startsWith('everything'));
-    for (const { title, play } of ready === undefined ? chosen : [ready, ...chosen]) await playPart(rows, title, async () => await play(cluster));
+    const chosen = rest.filter(
+      ({ title }) =>
+        title.includes(options.only ?? '') || title === 'a pod' || title.startsWith('everything'),
+    );
+    for (const { title, play } of ready === undefined ? chosen : [ready, ...chosen])
+      await playPart(rows, title, async () => await play(cluster));
     await playPart(rows, 'the machine is as before', async () => {
       await kubelet?.stop();
       await plane?.stop();

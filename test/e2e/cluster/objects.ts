@@ -3,7 +3,8 @@
 type Json = { readonly [key: string]: unknown };
 
 /** Serves its own name at / and a line for each life of the container at /lives; its shell answers TERM at once. */
-const SERVER = 'mkdir /www; hostname > /www/index.html; echo life >> /kept/lives; ln -s /kept/lives /www/lives; trap "exit 0" TERM; httpd -f -p 8080 -h /www & wait $!';
+const SERVER =
+  'mkdir /www; hostname > /www/index.html; echo life >> /kept/lives; ln -s /kept/lives /www/lives; trap "exit 0" TERM; httpd -f -p 8080 -h /www & wait $!';
 
 export interface PodWish {
   readonly name: string;
@@ -20,49 +21,78 @@ function serving({ name, image, version = '1' }: PodWish): Json {
     metadata: { labels: { app: name } },
     spec: {
       terminationGracePeriodSeconds: 5,
-      containers: [{
-        name: 'main',
-        image,
-        command: ['sh', '-c', SERVER],
-        env: [{ name: 'VERSION', value: version }],
-        ports: [{ containerPort: 8080 }],
-        volumeMounts: [{ name: 'kept', mountPath: '/kept' }],
-        readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 },
-        resources: { requests: { cpu: '1m', memory: '8Mi' }, limits: { memory: '64Mi' } },
-      }],
+      containers: [
+        {
+          name: 'main',
+          image,
+          command: ['sh', '-c', SERVER],
+          env: [{ name: 'VERSION', value: version }],
+          ports: [{ containerPort: 8080 }],
+          volumeMounts: [{ name: 'kept', mountPath: '/kept' }],
+          readinessProbe: { httpGet: { path: '/', port: 8080 }, periodSeconds: 1 },
+          resources: { requests: { cpu: '1m', memory: '8Mi' }, limits: { memory: '64Mi' } },
+        },
+      ],
       volumes: [{ name: 'kept', emptyDir: {} }],
     },
   };
 }
 
 export const deployment = (wish: PodWish, replicas: number): Json => ({
-  apiVersion: 'apps/v1', kind: 'Deployment', metadata: metadata(wish.name),
-  spec: { replicas, selector: selector(wish.name), template: serving(wish), strategy: { rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } } },
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: metadata(wish.name),
+  spec: {
+    replicas,
+    selector: selector(wish.name),
+    template: serving(wish),
+    strategy: { rollingUpdate: { maxSurge: '25%', maxUnavailable: '25%' } },
+  },
 });
 
 export const daemonSet = (wish: PodWish): Json => ({
-  apiVersion: 'apps/v1', kind: 'DaemonSet', metadata: metadata(wish.name), spec: { selector: selector(wish.name), template: serving(wish) },
+  apiVersion: 'apps/v1',
+  kind: 'DaemonSet',
+  metadata: metadata(wish.name),
+  spec: { selector: selector(wish.name), template: serving(wish) },
 });
 
 export const pod = (wish: PodWish, more: Json = {}): Json => {
   const { metadata: labels, spec } = serving(wish) as { readonly metadata: Json; readonly spec: Json };
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { ...labels, name: wish.name }, spec: { ...spec, ...more } };
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { ...labels, name: wish.name },
+    spec: { ...spec, ...more },
+  };
 };
 
 /** Each index writes a line and ends; one fails the first time. */
 export const job = ({ name, image }: PodWish, completions: number): Json => ({
-  apiVersion: 'batch/v1', kind: 'Job', metadata: metadata(name),
+  apiVersion: 'batch/v1',
+  kind: 'Job',
+  metadata: metadata(name),
   spec: {
-    completions, parallelism: completions, completionMode: 'Indexed', backoffLimitPerIndex: 3,
+    completions,
+    parallelism: completions,
+    completionMode: 'Indexed',
+    backoffLimitPerIndex: 3,
     template: {
       metadata: { labels: { app: name } },
       spec: {
         restartPolicy: 'OnFailure',
-        containers: [{
-          name: 'main', image,
-          command: ['sh', '-c', 'echo "index $JOB_COMPLETION_INDEX"; [ "$JOB_COMPLETION_INDEX" != 1 ] || [ -e /kept/before ] || { touch /kept/before; exit 3; }'],
-          volumeMounts: [{ name: 'kept', mountPath: '/kept' }],
-        }],
+        containers: [
+          {
+            name: 'main',
+            image,
+            command: [
+              'sh',
+              '-c',
+              'echo "index $JOB_COMPLETION_INDEX"; [ "$JOB_COMPLETION_INDEX" != 1 ] || [ -e /kept/before ] || { touch /kept/before; exit 3; }',
+            ],
+            volumeMounts: [{ name: 'kept', mountPath: '/kept' }],
+          },
+        ],
         volumes: [{ name: 'kept', emptyDir: {} }],
       },
     },
@@ -76,14 +106,32 @@ export const job = ({ name, image }: PodWish, completions: number): Json => ({
 export function metricsApi(address: string, port: number): readonly Json[] {
   const [name, namespace, group, version] = ['metrics-server', 'kube-system', 'metrics.k8s.io', 'v1beta1'];
   return [
-    { apiVersion: 'v1', kind: 'Service', metadata: { name, namespace }, spec: { ports: [{ name: 'https', port: 443, targetPort: port }] } },
     {
-      apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name, namespace, labels: { 'kubernetes.io/service-name': name } },
-      addressType: 'IPv4', ports: [{ name: 'https', port }], endpoints: [{ addresses: [address], conditions: { ready: true } }],
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace },
+      spec: { ports: [{ name: 'https', port: 443, targetPort: port }] },
     },
     {
-      apiVersion: 'apiregistration.k8s.io/v1', kind: 'APIService', metadata: { name: `${version}.${group}` },
-      spec: { service: { name, namespace, port: 443 }, group, version, insecureSkipTLSVerify: true, groupPriorityMinimum: 100, versionPriority: 100 },
+      apiVersion: 'discovery.k8s.io/v1',
+      kind: 'EndpointSlice',
+      metadata: { name, namespace, labels: { 'kubernetes.io/service-name': name } },
+      addressType: 'IPv4',
+      ports: [{ name: 'https', port }],
+      endpoints: [{ addresses: [address], conditions: { ready: true } }],
+    },
+    {
+      apiVersion: 'apiregistration.k8s.io/v1',
+      kind: 'APIService',
+      metadata: { name: `${version}.${group}` },
+      spec: {
+        service: { name, namespace, port: 443 },
+        group,
+        version,
+        insecureSkipTLSVerify: true,
+        groupPriorityMinimum: 100,
+        versionPriority: 100,
+      },
     },
   ];
 }

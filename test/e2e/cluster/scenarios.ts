@@ -34,24 +34,45 @@ export interface Scenario {
   readonly play: (cluster: Cluster) => Promise<string | undefined>;
 }
 
-const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => untilFound({ what, withinMs: WAIT_MS }, look);
+const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> =>
+  untilFound({ what, withinMs: WAIT_MS }, look);
 
-const apply = async ({ plane }: Cluster, object: object): Promise<void> => void (await plane.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(object) }));
+const apply = async ({ plane }: Cluster, object: object): Promise<void> =>
+  void (await plane.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(object) }));
 
-const rolled = async ({ plane }: Cluster, kind: string): Promise<void> => void (await plane.kubectl(['rollout', 'status', kind, WAIT], { timeoutMs: WAIT_MS }));
+const rolled = async ({ plane }: Cluster, kind: string): Promise<void> =>
+  void (await plane.kubectl(['rollout', 'status', kind, WAIT], { timeoutMs: WAIT_MS }));
 
 /** Versions of the pods of an app that are there, by their environment. */
 async function versions({ plane }: Cluster, app: string): Promise<string[]> {
-  const text = await plane.kubectl(['get', 'pods', '-l', `app=${app}`, '-o', 'jsonpath={range .items[*]}{.spec.containers[0].env[0].value}{"\\n"}{end}']);
+  const text = await plane.kubectl([
+    'get',
+    'pods',
+    '-l',
+    `app=${app}`,
+    '-o',
+    'jsonpath={range .items[*]}{.spec.containers[0].env[0].value}{"\\n"}{end}',
+  ]);
   return text.split('\n').filter((line) => line !== '');
 }
 
 async function nodeReady({ plane }: Cluster): Promise<string> {
-  await until('the node', async () => (await plane.kubectl(['get', 'nodes', '-o', 'name'])).includes('localhost'));
+  await until('the node', async () =>
+    (await plane.kubectl(['get', 'nodes', '-o', 'name'])).includes('localhost'),
+  );
   await plane.kubectl(['wait', '--for=condition=Ready', 'node/localhost', WAIT], { timeoutMs: WAIT_MS });
   // no pod is admitted without it; the controller manager makes it some time after its start
-  await until('the default service account', async () => (await plane.tryKubectl(['get', 'serviceaccount', 'default'])).code === 0);
-  const runtime = await plane.kubectl(['get', 'node', 'localhost', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}']);
+  await until(
+    'the default service account',
+    async () => (await plane.tryKubectl(['get', 'serviceaccount', 'default'])).code === 0,
+  );
+  const runtime = await plane.kubectl([
+    'get',
+    'node',
+    'localhost',
+    '-o',
+    'jsonpath={.status.nodeInfo.containerRuntimeVersion}',
+  ]);
   if (!runtime.startsWith('troupe://')) throw new Error(`the node's runtime is ${runtime}`);
   return runtime;
 }
@@ -95,8 +116,16 @@ async function rollUnderKills(cluster: Cluster): Promise<string> {
     await killing;
   }
   // Not the kubelet's count: a kill between CreateContainer and StartContainer costs an attempt, but no life.
-  const addresses = await cluster.plane.kubectl(['get', 'pods', '-l', 'app=web', '-o', 'jsonpath={range .items[*]}{.status.podIP}{" "}{end}']);
-  for (const address of addresses.trim().split(' ')) same(`lives of ${address}`, await (await fetch(`http://${address}:8080/lives`)).text(), 'life\n');
+  const addresses = await cluster.plane.kubectl([
+    'get',
+    'pods',
+    '-l',
+    'app=web',
+    '-o',
+    'jsonpath={range .items[*]}{.status.podIP}{" "}{end}',
+  ]);
+  for (const address of addresses.trim().split(' '))
+    same(`lives of ${address}`, await (await fetch(`http://${address}:8080/lives`)).text(), 'life\n');
   return `${kills} kills`;
 }
 
@@ -104,7 +133,11 @@ async function jobEnds(cluster: Cluster): Promise<string> {
   await apply(cluster, job(wish(cluster, 'sum'), COMPLETIONS));
   await cluster.plane.kubectl(['wait', '--for=condition=Complete', 'job/sum', WAIT], { timeoutMs: WAIT_MS });
   const logs = await cluster.plane.kubectl(['logs', '-l', 'app=sum', '--tail=1']);
-  same('lines', logs.trim().split('\n').toSorted().join(), Array.from({ length: COMPLETIONS }, (_none, index) => `index ${index}`).join());
+  same(
+    'lines',
+    logs.trim().split('\n').toSorted().join(),
+    Array.from({ length: COMPLETIONS }, (_none, index) => `index ${index}`).join(),
+  );
   return `${COMPLETIONS} indexes, one after a failure`;
 }
 
@@ -122,28 +155,53 @@ async function onePod(cluster: Cluster): Promise<undefined> {
 }
 
 async function exec({ plane }: Cluster): Promise<undefined> {
-  same('stdout', await plane.kubectl(['exec', 'tool', '--', 'sh', '-c', 'echo out; echo $VERSION']), 'out\n1\n');
-  same('what stdin gave', await plane.kubectl(['exec', '-i', 'tool', '--', 'wc', '-c'], { stdin: 'x'.repeat(100_000) }), '100000\n');
+  same(
+    'stdout',
+    await plane.kubectl(['exec', 'tool', '--', 'sh', '-c', 'echo out; echo $VERSION']),
+    'out\n1\n',
+  );
+  same(
+    'what stdin gave',
+    await plane.kubectl(['exec', '-i', 'tool', '--', 'wc', '-c'], { stdin: 'x'.repeat(100_000) }),
+    '100000\n',
+  );
   same('exit code', (await plane.tryKubectl(['exec', 'tool', '--', 'sh', '-c', 'exit 42'])).code, 42);
   return undefined;
 }
 
 /** What a kubectl that stays says, and its end. */
-function staying({ plane }: Cluster, args: readonly string[]): { readonly child: ChildProcess; readonly text: () => string } {
-  const child = spawn(plane.kubectlProgram, ['--kubeconfig', plane.admin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+function staying(
+  { plane }: Cluster,
+  args: readonly string[],
+): { readonly child: ChildProcess; readonly text: () => string } {
+  const child = spawn(plane.kubectlProgram, ['--kubeconfig', plane.admin, ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   return { child, text: () => text };
 }
 
 async function logsFollow(cluster: Cluster): Promise<undefined> {
-  await apply(cluster, pod(wish(cluster, 'counter'), {
-    restartPolicy: 'Never',
-    containers: [{ name: 'main', image: cluster.world.imageName, command: ['sh', '-c', 'for i in $(seq 1 50); do echo "line $i"; usleep 100000; done'] }],
-  }));
+  await apply(
+    cluster,
+    pod(wish(cluster, 'counter'), {
+      restartPolicy: 'Never',
+      containers: [
+        {
+          name: 'main',
+          image: cluster.world.imageName,
+          command: ['sh', '-c', 'for i in $(seq 1 50); do echo "line $i"; usleep 100000; done'],
+        },
+      ],
+    }),
+  );
   await until('a container', async () => (await cluster.plane.tryKubectl(['logs', 'counter'])).code === 0);
   const { child, text } = staying(cluster, ['logs', '-f', 'counter']);
-  await new Promise<void>((resolve) => { child.once('close', () => resolve()); });
+  await new Promise<void>((resolve) => {
+    child.once('close', () => resolve());
+  });
   same('lines', text(), Array.from({ length: 50 }, (_none, index) => `line ${index + 1}\n`).join(''));
   return undefined;
 }
@@ -154,7 +212,9 @@ async function portForward(cluster: Cluster): Promise<undefined> {
   try {
     await until('the forwarding', async () => text().includes('Forwarding from 127.0.0.1'));
     same('page', await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'tool\n');
-    const pages = await Promise.all(Array.from({ length: 20 }, async () => await (await fetch(`http://127.0.0.1:${port}/`)).text()));
+    const pages = await Promise.all(
+      Array.from({ length: 20 }, async () => await (await fetch(`http://127.0.0.1:${port}/`)).text()),
+    );
     same('pages at once', new Set(pages).size, 1);
   } finally {
     await endServer(child);
@@ -164,7 +224,10 @@ async function portForward(cluster: Cluster): Promise<undefined> {
 
 async function copy(cluster: Cluster): Promise<string> {
   const { plane, world } = cluster;
-  const [there, back] = [join(world.instance.directory, 'copied'), join(world.instance.directory, 'copied-back')];
+  const [there, back] = [
+    join(world.instance.directory, 'copied'),
+    join(world.instance.directory, 'copied-back'),
+  ];
   const bytes = randomBytes(COPIED_BYTES);
   await writeFile(there, bytes);
   await plane.kubectl(['cp', there, 'tool:/tmp/copied']);
@@ -175,13 +238,38 @@ async function copy(cluster: Cluster): Promise<string> {
 }
 
 async function attach(cluster: Cluster): Promise<undefined> {
-  const said = await cluster.plane.kubectl(['run', 'typed', '-i', '--rm', '--restart=Never', `--image=${cluster.world.imageName}`, '--', 'sh', '-c', 'cat; echo over'], { stdin: 'typed in\n', timeoutMs: WAIT_MS });
+  const said = await cluster.plane.kubectl(
+    [
+      'run',
+      'typed',
+      '-i',
+      '--rm',
+      '--restart=Never',
+      `--image=${cluster.world.imageName}`,
+      '--',
+      'sh',
+      '-c',
+      'cat; echo over',
+    ],
+    { stdin: 'typed in\n', timeoutMs: WAIT_MS },
+  );
   if (!said.includes('typed in') || !said.includes('over')) throw new Error(`attach said ${said}`);
   return undefined;
 }
 
 async function debugContainer(cluster: Cluster): Promise<undefined> {
-  await cluster.plane.kubectl(['debug', 'tool', `--image=${cluster.world.imageName}`, '--target=main', '-c', 'look', '--', 'sh', '-c', 'ps']);
+  await cluster.plane.kubectl([
+    'debug',
+    'tool',
+    `--image=${cluster.world.imageName}`,
+    '--target=main',
+    '-c',
+    'look',
+    '--',
+    'sh',
+    '-c',
+    'ps',
+  ]);
   const text = await until('what the ephemeral container says', async () => {
     const { stdout } = await cluster.plane.tryKubectl(['logs', 'tool', '-c', 'look']);
     return stdout.includes('httpd') ? stdout : undefined;
@@ -191,20 +279,44 @@ async function debugContainer(cluster: Cluster): Promise<undefined> {
 }
 
 async function resize({ plane }: Cluster): Promise<string> {
-  const change = { spec: { containers: [{ name: 'main', resources: { requests: { memory: '8Mi' }, limits: { memory: '96Mi' } } }] } };
+  const change = {
+    spec: {
+      containers: [{ name: 'main', resources: { requests: { memory: '8Mi' }, limits: { memory: '96Mi' } } }],
+    },
+  };
   await plane.kubectl(['patch', 'pod', 'tool', '--subresource', 'resize', '-p', JSON.stringify(change)]);
   const limit = await until('the new limit in the status', async () => {
-    const text = await plane.kubectl(['get', 'pod', 'tool', '-o', 'jsonpath={.status.containerStatuses[0].resources.limits.memory}']);
+    const text = await plane.kubectl([
+      'get',
+      'pod',
+      'tool',
+      '-o',
+      'jsonpath={.status.containerStatuses[0].resources.limits.memory}',
+    ]);
     return text === '96Mi' ? text : undefined;
   });
-  same('restarts', await plane.kubectl(['get', 'pod', 'tool', '-o', 'jsonpath={.status.containerStatuses[0].restartCount}']), '0');
+  same(
+    'restarts',
+    await plane.kubectl(['get', 'pod', 'tool', '-o', 'jsonpath={.status.containerStatuses[0].restartCount}']),
+    '0',
+  );
   return limit;
 }
 
 /** Through a metrics server, which asks the kubelet, which asks us: of a pod that holds a known amount of memory. */
 async function top(cluster: Cluster): Promise<string> {
-  const command = ['sh', '-c', `{ head -c ${HELD_MIB * 1024 * 1024} /dev/zero; exec sleep 3600; } | tail -c ${HELD_MIB * 1024 * 1024}`];
-  await apply(cluster, pod(wish(cluster, 'holder'), { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', image: cluster.world.imageName, command }] }));
+  const command = [
+    'sh',
+    '-c',
+    `{ head -c ${HELD_MIB * 1024 * 1024} /dev/zero; exec sleep 3600; } | tail -c ${HELD_MIB * 1024 * 1024}`,
+  ];
+  await apply(
+    cluster,
+    pod(wish(cluster, 'holder'), {
+      terminationGracePeriodSeconds: 1,
+      containers: [{ name: 'main', image: cluster.world.imageName, command }],
+    }),
+  );
   return await until('the pod in kubectl top', async () => {
     const line = (await cluster.plane.kubectl(['top', 'pod', 'holder', '--no-headers'])).trim();
     const held = Number(/^holder +\d+m +(\d+)Mi$/u.exec(line)?.[1]);
@@ -220,11 +332,17 @@ async function kubeadmDryRun({ plane, world }: Cluster): Promise<undefined> {
   const config = join(home, 'config.yaml');
   const text = await readFile(join(checkout, 'deploy/kubeadm.yaml'), 'utf8');
   await writeFile(config, text.replace('unix:///run/troupe/troupe.sock', world.instance.endpoint));
-  const said = await runOrThrow([plane.kubeadmProgram, 'init', '--dry-run', '--config', config, '--ignore-preflight-errors', 'all'], {
-    env: { KUBEADM_INIT_DRYRUN_DIR: home },
-  });
-  const about = said.split('\n').filter((line) => /WARNING (?:CRI|ContainerRuntimeVersion)|unknown field/u.test(line));
-  if (about.length > 0 || !said.includes('initialized successfully')) throw new Error(`kubeadm said ${about.join('; ') || said.slice(-500)}`);
+  const said = await runOrThrow(
+    [plane.kubeadmProgram, 'init', '--dry-run', '--config', config, '--ignore-preflight-errors', 'all'],
+    {
+      env: { KUBEADM_INIT_DRYRUN_DIR: home },
+    },
+  );
+  const about = said
+    .split('\n')
+    .filter((line) => /WARNING (?:CRI|ContainerRuntimeVersion)|unknown field/u.test(line));
+  if (about.length > 0 || !said.includes('initialized successfully'))
+    throw new Error(`kubeadm said ${about.join('; ') || said.slice(-500)}`);
   return undefined;
 }
 

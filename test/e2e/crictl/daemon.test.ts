@@ -20,7 +20,11 @@ async function listenersOf(pid: number): Promise<string[]> {
 }
 
 /** A registry that wants a password. When it is given one, it looks at the command lines of the whole machine. */
-async function watchfulRegistry(): Promise<{ readonly address: string; readonly seen: { authorization: string; commandLines: string }[]; readonly close: () => void }> {
+async function watchfulRegistry(): Promise<{
+  readonly address: string;
+  readonly seen: { authorization: string; commandLines: string }[];
+  readonly close: () => void;
+}> {
   const seen: { authorization: string; commandLines: string }[] = [];
   const server = createHttpServer((request, response) => {
     const { authorization } = request.headers;
@@ -28,10 +32,16 @@ async function watchfulRegistry(): Promise<{ readonly address: string; readonly 
       const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
       seen.push({ authorization, commandLines: pids.map(commandLineOf).join('\n') });
     }
-    response.writeHead(authorization === undefined ? 401 : 404, { 'www-authenticate': 'Basic realm="test"' }).end();
+    response
+      .writeHead(authorization === undefined ? 401 : 404, { 'www-authenticate': 'Basic realm="test"' })
+      .end();
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen, close: () => void server.close() };
+  return {
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    seen,
+    close: () => void server.close(),
+  };
 }
 
 function commandLineOf(pid: string): string {
@@ -44,7 +54,14 @@ function commandLineOf(pid: string): string {
 
 /** Status of the network condition. */
 interface Info {
-  readonly status: { readonly conditions: readonly { readonly type: string; readonly status: boolean; readonly reason: string; readonly message: string }[] };
+  readonly status: {
+    readonly conditions: readonly {
+      readonly type: string;
+      readonly status: boolean;
+      readonly reason: string;
+      readonly message: string;
+    }[];
+  };
 }
 
 describePods('the daemon', () => {
@@ -53,7 +70,10 @@ describePods('the daemon', () => {
   let watchful: Awaited<ReturnType<typeof watchfulRegistry>>;
   beforeAll(async () => {
     watchful = await watchfulRegistry();
-    world = await makeWorld({ name: 'one', shortNames: () => `[[registry]]\nlocation = "${watchful.address}"\ninsecure = true\n` });
+    world = await makeWorld({
+      name: 'one',
+      shortNames: () => `[[registry]]\nlocation = "${watchful.address}"\ninsecure = true\n`,
+    });
     crictl = new Crictl(world);
     await world.pull();
   });
@@ -63,8 +83,10 @@ describePods('the daemon', () => {
   });
 
   /** A start that must fail: with another configuration, state or socket than the running one's. */
-  const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: EVENT_MS });
-  const networkReady = async () => (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
+  const startBeside = async (...args: readonly string[]): Promise<Ended> =>
+    await run([...world.instance.argv, ...args], { timeoutMs: EVENT_MS });
+  const networkReady = async () =>
+    (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
 
   test('S69: its socket is only for root', () => {
     expect(statSync(world.instance.socket).mode & 0o7777).toBe(0o600);
@@ -72,7 +94,12 @@ describePods('the daemon', () => {
 
   test('F83: a second one on the same root ends, names the pid of the first and touches nothing', async () => {
     const files = readdirSync(world.instance.root).toSorted();
-    const ended = await startBeside('--state', join(world.instance.directory, 'state2'), '--socket', join(world.instance.directory, 'cri2.sock'));
+    const ended = await startBeside(
+      '--state',
+      join(world.instance.directory, 'state2'),
+      '--socket',
+      join(world.instance.directory, 'cri2.sock'),
+    );
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain(`process ${world.instance.pid()} holds it`);
     expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
@@ -80,7 +107,12 @@ describePods('the daemon', () => {
   });
 
   test('F82: a second one on the same socket ends and leaves it to the first', async () => {
-    const ended = await startBeside('--root', join(world.instance.directory, 'root2'), '--state', join(world.instance.directory, 'state2'));
+    const ended = await startBeside(
+      '--root',
+      join(world.instance.directory, 'root2'),
+      '--state',
+      join(world.instance.directory, 'state2'),
+    );
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain(`listen on ${world.instance.socket}`);
     expect(await crictl.ok('version')).toContain('troupe');
@@ -114,15 +146,34 @@ describePods('the daemon', () => {
     server.close();
   });
 
-  test.each(['environ', 'maps', 'mem', 'auxv', 'fd/0', 'cwd/', 'root/'])('S84: who is not root cannot read /proc/PID/%s of it', async (file) => {
-    const path = `/proc/${world.instance.pid()}/${file}`;
-    const nobody = await run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'dd', `if=${path}`, 'of=/dev/null', 'bs=1', 'count=1']);
-    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('Permission denied') as string]);
-  });
+  test.each(['environ', 'maps', 'mem', 'auxv', 'fd/0', 'cwd/', 'root/'])(
+    'S84: who is not root cannot read /proc/PID/%s of it',
+    async (file) => {
+      const path = `/proc/${world.instance.pid()}/${file}`;
+      const nobody = await run([
+        'setpriv',
+        '--reuid=65534',
+        '--regid=65534',
+        '--clear-groups',
+        'dd',
+        `if=${path}`,
+        'of=/dev/null',
+        'bs=1',
+        'count=1',
+      ]);
+      expect([nobody.code, nobody.stderr]).toEqual([
+        1,
+        expect.stringContaining('Permission denied') as string,
+      ]);
+    },
+  );
 
   test('S84: a password on its way to a registry stands in no command line of the machine', async () => {
     const [username, password] = ['somebody', 'canary-of-the-command-lines'];
-    const pulled = world.client.image.pullImage({ image: { image: `${watchful.address}/private/app:1` }, auth: { username, password } });
+    const pulled = world.client.image.pullImage({
+      image: { image: `${watchful.address}/private/app:1` },
+      auth: { username, password },
+    });
     await expect(pulled).rejects.toThrow(/private\/app/);
     const secret = Buffer.from(`${username}:${password}`).toString('base64');
     expect(watchful.seen.map(({ authorization }) => authorization)).toContain(`Basic ${secret}`);
@@ -132,18 +183,25 @@ describePods('the daemon', () => {
   });
 
   const wrongConfigs: readonly (readonly [string, string, RegExp])[] = [
-    ['an unknown key', '[log]\nlevel = "info"\n\n[runtime]\nspeed = 3\n', /line 5: runtime\.speed: no such key/],
+    [
+      'an unknown key',
+      '[log]\nlevel = "info"\n\n[runtime]\nspeed = 3\n',
+      /line 5: runtime\.speed: no such key/,
+    ],
     ['an unknown table', '[turbo]\nmode = "on"\n', /line 1: turbo: no such key/],
     ['a wrong value', '[log]\nlevel = "loud"\n', /line 2: log\.level: must be one of/],
     ['what is no TOML', '[log\n', /line 1/],
   ];
-  test.each(wrongConfigs)('a configuration with %s is refused with its line, before anything is touched', async (_name, text, expected) => {
-    const file = join(world.instance.directory, 'wrong.toml');
-    await writeFile(file, text);
-    const ended = await startBeside('--config', file);
-    expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(expected) as string });
-    expect(ended.stderr).toContain(file);
-  });
+  test.each(wrongConfigs)(
+    'a configuration with %s is refused with its line, before anything is touched',
+    async (_name, text, expected) => {
+      const file = join(world.instance.directory, 'wrong.toml');
+      await writeFile(file, text);
+      const ended = await startBeside('--config', file);
+      expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(expected) as string });
+      expect(ended.stderr).toContain(file);
+    },
+  );
 
   test('a broken CNI directory makes NetworkReady false with the reason, pods on the host network go on, and it mends itself', async () => {
     const conflist = join(world.instance.directory, 'cni/10-test.conflist');
@@ -161,7 +219,10 @@ describePods('the daemon', () => {
     expect(condition.message).toContain('10-test.conflist');
     const refused = await crictl.runPod('offline').catch((error: unknown) => String(error));
     expect(refused).toMatch(/Unavailable.*10-test\.conflist/s);
-    const host = await crictl.runPod('onhost', { hostname: '', linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } } });
+    const host = await crictl.runPod('onhost', {
+      hostname: '',
+      linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } },
+    });
     await crictl.ok('rmp', '--force', host.id);
     await replace(good.replace('"bridge"', '"no-such-plugin"'));
     await until(async () => (await networkReady())?.message.includes('no-such-plugin'));
@@ -170,7 +231,7 @@ describePods('the daemon', () => {
     await crictl.ok('rmp', '--force', (await crictl.runPod('online')).id);
   });
 
-  test('two instances side by side: same names, neither sees or ends the other\'s', async () => {
+  test("two instances side by side: same names, neither sees or ends the other's", async () => {
     const other = await makeWorld({ name: 'two' });
     try {
       const beside = new Crictl(other);

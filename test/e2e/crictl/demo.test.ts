@@ -12,7 +12,7 @@ import { describePods } from '../support/crictl.ts';
 const WORDS = ['trdemo'] as const;
 
 describePods('the demo', () => {
-  test('twice in a row: a pod\'s whole life with its transitions, and the same mounts, namespaces, cgroups, processes and links afterwards', async () => {
+  test("twice in a row: a pod's whole life with its transitions, and the same mounts, namespaces, cgroups, processes and links afterwards", async () => {
     // as on a fresh machine: of all that the tests build or unpack it has what `npm run demo` itself sees to (no Go, no crictl)
     const cache = await mkdtemp(join(tmpdir(), 'troupe-demo-cache-'));
     onTestFinished(async () => await rm(cache, { recursive: true }));
@@ -20,13 +20,26 @@ describePods('the demo', () => {
     await symlink(join(cacheDirectory, 'debian/busybox-static'), join(cache, 'debian/busybox-static'));
     const before = await snapshotMachine(WORDS);
     for (let round = 0; round < 2; round += 1) {
-      const ended = await run([process.execPath, join(checkout, 'scripts/demo.ts')], { env: { TROUPE_CACHE: cache } });
+      const ended = await run([process.execPath, join(checkout, 'scripts/demo.ts')], {
+        env: { TROUPE_CACHE: cache },
+      });
       expect(ended.stderr).toBe('');
       expect(ended.code).toBe(0);
-      for (const shown of ['provisioning', '→ ready', '→ running', 'hello from demo', 'exec sees pid 1: sh', 'exit code 0, reason Completed', 'bye', 'the machine is as it was']) {
+      for (const shown of [
+        'provisioning',
+        '→ ready',
+        '→ running',
+        'hello from demo',
+        'exec sees pid 1: sh',
+        'exit code 0, reason Completed',
+        'bye',
+        'the machine is as it was',
+      ]) {
         expect(ended.stdout).toContain(shown);
       }
-      expect(await differencesWhenSettled(before, 5_000, WORDS, (line) => line.includes('(zombie)'))).toEqual([]);
+      expect(await differencesWhenSettled(before, 5_000, WORDS, (line) => line.includes('(zombie)'))).toEqual(
+        [],
+      );
     }
     expect(await readdir(cache)).toEqual(['debian']);
   });

@@ -30,13 +30,24 @@ describePods('the doors of the daemon', () => {
     const { socket, state } = world.instance;
     const head = Buffer.from('GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n');
     const version = '/runtime.v1.RuntimeService/Version';
-    const http: NetConnectOpts[] = [{ port: ports[0], host: '127.0.0.1' }, { port: ports[1], host: '127.0.0.1' }, { path: join(state, 'introspection.sock') }];
+    const http: NetConnectOpts[] = [
+      { port: ports[0], host: '127.0.0.1' },
+      { port: ports[1], host: '127.0.0.1' },
+      { path: join(state, 'introspection.sock') },
+    ];
     const doors: (readonly [NetConnectOpts, Uint8Array])[] = [
-      ...[[], [PREFACE], [PREFACE, SETTINGS, SETTINGS_ACK, OPEN_HEADERS], [PREFACE, SETTINGS, SETTINGS_ACK, halfCall(version)]].map((parts) => [{ path: socket }, Buffer.concat(parts)] as const),
+      ...[
+        [],
+        [PREFACE],
+        [PREFACE, SETTINGS, SETTINGS_ACK, OPEN_HEADERS],
+        [PREFACE, SETTINGS, SETTINGS_ACK, halfCall(version)],
+      ].map((parts) => [{ path: socket }, Buffer.concat(parts)] as const),
       ...http.flatMap((where) => [[where, new Uint8Array()] as const, [where, head] as const]),
     ];
     const since = performance.now();
-    const peers = await Promise.all(doors.flatMap(([where, bytes]) => Array.from({ length: 8 }, () => silent(where, bytes))));
+    const peers = await Promise.all(
+      doors.flatMap(([where, bytes]) => Array.from({ length: 8 }, () => silent(where, bytes))),
+    );
     expect(await crictl.ok('version')).toContain('troupe');
     expect(peers.filter(({ isCut }) => isCut)).toEqual([]);
     await Promise.all(peers.map(({ cut }) => cut));

@@ -12,8 +12,15 @@ import { makeWorld, type World } from '../support/world.ts';
 
 /** crictl's command and the operation that it is. */
 const operations = new Map([
-  ['pull', 'PullImage'], ['runp', 'RunPodSandbox'], ['create', 'CreateContainer'], ['start', 'StartContainer'],
-  ['stop', 'StopContainer'], ['rm', 'RemoveContainer'], ['stopp', 'StopPodSandbox'], ['rmp', 'RemovePodSandbox'], ['rmi', 'RemoveImage'],
+  ['pull', 'PullImage'],
+  ['runp', 'RunPodSandbox'],
+  ['create', 'CreateContainer'],
+  ['start', 'StartContainer'],
+  ['stop', 'StopContainer'],
+  ['rm', 'RemoveContainer'],
+  ['stopp', 'StopPodSandbox'],
+  ['rmp', 'RemovePodSandbox'],
+  ['rmi', 'RemoveImage'],
 ]);
 
 /** The recording daemon's process. */
@@ -25,7 +32,9 @@ class Recording {
   }
 
   static async start({ argv }: World['instance']): Promise<Recording> {
-    const values = ['config', 'root', 'state', 'socket'].map((name) => argv[argv.indexOf(`--${name}`) + 1] ?? '');
+    const values = ['config', 'root', 'state', 'socket'].map(
+      (name) => argv[argv.indexOf(`--${name}`) + 1] ?? '',
+    );
     const child = fork(join(import.meta.dirname, '../support/recording-daemon.ts'), values, {
       env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
       execArgv: [],
@@ -53,7 +62,9 @@ async function answerOf(child: ChildProcess): Promise<Answer> {
     throw new Error(`the recording daemon ended with ${String(code)}`);
   });
   try {
-    const [answer] = (await Promise.race([once(child, 'message', { signal: given.signal }), ended])) as [Answer];
+    const [answer] = (await Promise.race([once(child, 'message', { signal: given.signal }), ended])) as [
+      Answer,
+    ];
     return answer;
   } finally {
     ended.catch(() => undefined);
@@ -96,9 +107,18 @@ describePods('crash points of the real daemon', () => {
   });
 
   const runPod = async (name: string, pid: number) =>
-    await during('RunPodSandbox', async () =>
-      await crictl.runPod(name, { linux: { security_context: { namespace_options: { network: 0, pid, ipc: 0 } } } }));
-  const create = async (pod: { readonly id: string; readonly file: string }, name: string, command: readonly string[]): Promise<string> =>
+    await during(
+      'RunPodSandbox',
+      async () =>
+        await crictl.runPod(name, {
+          linux: { security_context: { namespace_options: { network: 0, pid, ipc: 0 } } },
+        }),
+    );
+  const create = async (
+    pod: { readonly id: string; readonly file: string },
+    name: string,
+    command: readonly string[],
+  ): Promise<string> =>
     await call('create', pod.id, await crictl.file(containerJson(name, world.imageName, command)), pod.file);
 
   test('a pod of its own PID namespace and one that shares it, stopped in each way, over a restart: nothing that the simulation has not swept', async () => {

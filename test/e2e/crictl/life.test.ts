@@ -16,12 +16,18 @@ describePods('a pod with two containers', () => {
   afterAll(async () => await world.close());
 
   test('Version, Status and RuntimeConfig answer before there is anything', async () => {
-    expect(await crictl.ok('version')).toMatch(/RuntimeName: +troupe\nRuntimeVersion: +\d+\.\d+\.\d+\nRuntimeApiVersion: +v1/);
-    const { status } = await crictl.json<{ status: { conditions: { type: string; status: boolean }[] } }>('info');
-    expect(status.conditions).toEqual(expect.arrayContaining([
-      expect.objectContaining({ type: 'RuntimeReady', status: true }),
-      expect.objectContaining({ type: 'NetworkReady', status: true }),
-    ]));
+    expect(await crictl.ok('version')).toMatch(
+      /RuntimeName: +troupe\nRuntimeVersion: +\d+\.\d+\.\d+\nRuntimeApiVersion: +v1/,
+    );
+    const { status } = await crictl.json<{ status: { conditions: { type: string; status: boolean }[] } }>(
+      'info',
+    );
+    expect(status.conditions).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ type: 'RuntimeReady', status: true }),
+        expect.objectContaining({ type: 'NetworkReady', status: true }),
+      ]),
+    );
     expect(await crictl.ok('runtime-config')).toContain('CGROUPFS');
   });
 
@@ -30,13 +36,26 @@ describePods('a pod with two containers', () => {
     await crictl.ok('pull', imageName);
     expect(await crictl.ok('images')).toContain(imageName.replace(/:1$/, ''));
     const pod = await crictl.runPod('two', { labels: { app: 'demo' } });
-    const { status } = await crictl.json<{ status: { state: string; network: { ip: string } } }>('inspectp', pod.id);
-    expect(status).toMatchObject({ state: 'SANDBOX_READY', network: { ip: expect.stringMatching(/^10\./) as string } });
+    const { status } = await crictl.json<{ status: { state: string; network: { ip: string } } }>(
+      'inspectp',
+      pod.id,
+    );
+    expect(status).toMatchObject({
+      state: 'SANDBOX_READY',
+      network: { ip: expect.stringMatching(/^10\./) as string },
+    });
 
-    const server = await crictl.runContainer(pod, containerJson('server', imageName, untilTermed(7), {
-      envs: [{ key: 'WHO', value: Buffer.from('crictl').toString('base64') }], annotations: { note: 'kept' },
-    }));
-    const job = await crictl.runContainer(pod, containerJson('job', imageName, ['sh', '-c', 'echo to stdout; echo to stderr >&2; exit 3']));
+    const server = await crictl.runContainer(
+      pod,
+      containerJson('server', imageName, untilTermed(7), {
+        envs: [{ key: 'WHO', value: Buffer.from('crictl').toString('base64') }],
+        annotations: { note: 'kept' },
+      }),
+    );
+    const job = await crictl.runContainer(
+      pod,
+      containerJson('job', imageName, ['sh', '-c', 'echo to stdout; echo to stderr >&2; exit 3']),
+    );
     await untilHolds(join(pod.logs, 'server.log'), 'up');
     await untilHolds(join(pod.logs, 'job.log'), 'to stderr');
     const ended = await crictl.container(job).then(async function look(seen): Promise<typeof seen> {
@@ -45,7 +64,9 @@ describePods('a pod with two containers', () => {
     expect(ended.status).toMatchObject({ exitCode: 3, reason: 'Error', logPath: join(pod.logs, 'job.log') });
     expect(Date.parse(ended.status.finishedAt)).toBeGreaterThanOrEqual(Date.parse(ended.status.startedAt));
     expect(await crictl.ok('logs', job)).toBe('to stdout');
-    expect(await readFile(join(pod.logs, 'job.log'), 'utf8')).toMatch(/^\S+ stdout F to stdout\n\S+ stderr F to stderr\n$/m);
+    expect(await readFile(join(pod.logs, 'job.log'), 'utf8')).toMatch(
+      /^\S+ stdout F to stdout\n\S+ stderr F to stderr\n$/m,
+    );
 
     await seesWhatRuns(crictl, pod.id, { server, job });
 
@@ -55,7 +76,9 @@ describePods('a pod with two containers', () => {
     await crictl.ok('rm', '--keep-logs', server, job);
     expect(await crictl.ok('ps', '-aq')).toBe('');
     await crictl.ok('stopp', pod.id);
-    expect((await crictl.json<{ status: { state: string } }>('inspectp', pod.id)).status.state).toBe('SANDBOX_NOTREADY');
+    expect((await crictl.json<{ status: { state: string } }>('inspectp', pod.id)).status.state).toBe(
+      'SANDBOX_NOTREADY',
+    );
     await crictl.ok('rmp', pod.id);
     expect(await crictl.ok('pods', '-q')).toBe('');
     // The log directory is the client's.
@@ -71,7 +94,14 @@ describePods('a pod with two containers', () => {
 
   test('a log is written anew after it was moved away and reopened, no line is lost', async () => {
     const pod = await crictl.runPod('log');
-    const id = await crictl.runContainer(pod, containerJson('c', world.imageName, ['sh', '-c', 'echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo two; sleep 3600']));
+    const id = await crictl.runContainer(
+      pod,
+      containerJson('c', world.imageName, [
+        'sh',
+        '-c',
+        'echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo two; sleep 3600',
+      ]),
+    );
     const log = join(pod.logs, 'c.log');
     await untilHolds(log, 'one');
     await rename(log, `${log}.1`);
@@ -94,12 +124,20 @@ describePods('a pod with two containers', () => {
 });
 
 /** Lists and execs while the server runs and the job has ended. */
-async function seesWhatRuns(crictl: Crictl, podId: string, { server, job }: Readonly<Record<'server' | 'job', string>>): Promise<void> {
+async function seesWhatRuns(
+  crictl: Crictl,
+  podId: string,
+  { server, job }: Readonly<Record<'server' | 'job', string>>,
+): Promise<void> {
   expect((await crictl.container(server)).status.state).toBe('CONTAINER_RUNNING');
   expect((await crictl.ok('ps', '-q', '--no-trunc')).split('\n')).toEqual([server]);
-  expect((await crictl.ok('ps', '-aq', '--no-trunc')).split('\n').toSorted()).toEqual([server, job].toSorted());
+  expect((await crictl.ok('ps', '-aq', '--no-trunc')).split('\n').toSorted()).toEqual(
+    [server, job].toSorted(),
+  );
   expect(await crictl.ok('pods', '-q', '--no-trunc', '--label', 'app=demo')).toBe(podId);
   expect(await crictl.ok('exec', '--sync', server, 'sh', '-c', 'hostname; cat /proc/1/comm')).toBe('two\nsh');
-  expect(await crictl.fails('exec', '--sync', server, 'sh', '-c', 'echo why >&2; exit 9')).toMatch(/exit code 9|9: why/);
+  expect(await crictl.fails('exec', '--sync', server, 'sh', '-c', 'echo why >&2; exit 9')).toMatch(
+    /exit code 9|9: why/,
+  );
   expect(await crictl.fails('exec', '--sync', job, 'true')).toMatch(/exited/);
 }

@@ -11,7 +11,12 @@ const layer = (text: string) => layerOf([{ type: 'file', path: 'file', mode: 0o6
 /** An image of two layers of which the second's blob is something else than its digest says. */
 function lying(change: (bytes: Buffer) => Buffer): Image {
   const image = imageOf({}, [layer('good'), layer('promised '.repeat(1000))]);
-  return { ...image, layers: image.layers.map((one, index) => (index === 0 ? one : { ...one, blob: { ...one.blob, bytes: change(one.blob.bytes) } })) };
+  return {
+    ...image,
+    layers: image.layers.map((one, index) =>
+      index === 0 ? one : { ...one, blob: { ...one.blob, bytes: change(one.blob.bytes) } },
+    ),
+  };
 }
 
 const flipped = (bytes: Buffer): Buffer => {
@@ -27,7 +32,10 @@ function wrongDiffId(): Image {
 }
 
 /** Every file below a directory. */
-const filesBelow = (path: string): string[] => readdirSync(path, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+const filesBelow = (path: string): string[] =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 
 describePods('a registry that lies', () => {
   const lies = new Map([

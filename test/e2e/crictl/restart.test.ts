@@ -8,10 +8,15 @@ import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 /** Ends with this code as soon as the file is there. */
-const untilTold = (exitCode: number): string[] => ['sh', '-c', `echo up; while [ ! -e /told/${exitCode} ]; do sleep 0.02; done; exit ${exitCode}`];
+const untilTold = (exitCode: number): string[] => [
+  'sh',
+  '-c',
+  `echo up; while [ ! -e /told/${exitCode} ]; do sleep 0.02; done; exit ${exitCode}`,
+];
 
 /** Field 22 of /proc/pid/stat: with the pid it names one process. */
-const startOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19] ?? '';
+const startOf = (pid: number): string =>
+  readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[19] ?? '';
 
 describePods('a daemon that ends', () => {
   let world: World;
@@ -23,13 +28,23 @@ describePods('a daemon that ends', () => {
   });
   afterAll(async () => await world.close());
 
-  const mounts = (): object => ({ mounts: [{ container_path: '/told', host_path: world.logs, readonly: true }] });
+  const mounts = (): object => ({
+    mounts: [{ container_path: '/told', host_path: world.logs, readonly: true }],
+  });
 
   test('SIGKILL: running containers are untouched, exits meanwhile are known with their codes, logs have no gap', async () => {
     const pod = await crictl.runPod('killed');
     const lasting = await crictl.runContainer(pod, containerJson('lasting', world.imageName, untilTermed(7)));
-    const ending = await crictl.runContainer(pod, containerJson('ending', world.imageName, untilTold(42), mounts() as { mounts: object[] }));
-    const created = await crictl.ok('create', pod.id, await crictl.file(containerJson('created', world.imageName, untilTermed(0))), pod.file);
+    const ending = await crictl.runContainer(
+      pod,
+      containerJson('ending', world.imageName, untilTold(42), mounts() as { mounts: object[] }),
+    );
+    const created = await crictl.ok(
+      'create',
+      pod.id,
+      await crictl.file(containerJson('created', world.imageName, untilTermed(0))),
+      pod.file,
+    );
     await untilHolds(join(pod.logs, 'lasting.log'), 'up');
     await untilHolds(join(pod.logs, 'ending.log'), 'up');
     const before = await crictl.container(lasting);
@@ -47,13 +62,19 @@ describePods('a daemon that ends', () => {
     expect(after.status).toEqual(before.status);
     expect(after.info.pid).toBe(pid);
     expect(startOf(pid)).toBe(started);
-    expect((await crictl.container(ending)).status).toMatchObject({ state: 'CONTAINER_EXITED', exitCode: 42 });
+    expect((await crictl.container(ending)).status).toMatchObject({
+      state: 'CONTAINER_EXITED',
+      exitCode: 42,
+    });
     expect((await crictl.container(created)).status.state).toBe('CONTAINER_CREATED');
     expect((await crictl.json<{ status: object }>('inspectp', pod.id)).status).toEqual(podBefore);
     expect(await crictl.ok('exec', '--sync', lasting, 'echo', 'still')).toBe('still');
     await crictl.ok('start', created);
     await crictl.ok('stop', '--timeout', '10', lasting);
-    expect((await crictl.container(lasting)).status).toMatchObject({ state: 'CONTAINER_EXITED', exitCode: 7 });
+    expect((await crictl.container(lasting)).status).toMatchObject({
+      state: 'CONTAINER_EXITED',
+      exitCode: 7,
+    });
     await crictl.ok('rmp', '--force', pod.id);
   });
 
@@ -83,7 +104,14 @@ describePods('a daemon that ends', () => {
 
   test('F04: killed within the grace of a Stop, the end arrives and a repeated Stop is answered', async () => {
     const pod = await crictl.runPod('stopping');
-    const id = await crictl.runContainer(pod, containerJson('deaf', world.imageName, ['sh', '-c', 'trap "echo heard" TERM; echo up; while :; do sleep 0.05; done']));
+    const id = await crictl.runContainer(
+      pod,
+      containerJson('deaf', world.imageName, [
+        'sh',
+        '-c',
+        'trap "echo heard" TERM; echo up; while :; do sleep 0.05; done',
+      ]),
+    );
     const log = join(pod.logs, 'deaf.log');
     await untilHolds(log, 'up');
     const stop = world.client.runtime.stopContainer({ containerId: id, timeout: 2n }).catch(() => undefined);

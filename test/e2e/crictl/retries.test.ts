@@ -23,12 +23,24 @@ describePods('calls that come twice', () => {
   });
 
   const pod = (name: string, tryNumber = 0, attempt = 0) =>
-    sandboxConfig({ name, logDirectory: join(world.logs, name), attempt, annotations: { try: String(tryNumber) } });
+    sandboxConfig({
+      name,
+      logDirectory: join(world.logs, name),
+      attempt,
+      annotations: { try: String(tryNumber) },
+    });
   /** Like a kubelet's: each try has another termination log and another annotation. */
   const container = (wish: Partial<ContainerWish>, tryNumber = 0) => {
     const terminationLog = join(world.instance.directory, `termination-${tryNumber}`);
     writeFileSync(terminationLog, '');
-    return containerConfig({ name: 'c', image, command: untilTermed(0), terminationLog, annotations: { try: String(tryNumber) }, ...wish });
+    return containerConfig({
+      name: 'c',
+      image,
+      command: untilTermed(0),
+      terminationLog,
+      annotations: { try: String(tryNumber) },
+      ...wish,
+    });
   };
 
   test('F69: ten equal RunPodSandbox and CreateContainer at once give one id each, one namespace, one lease', async () => {
@@ -38,14 +50,25 @@ describePods('calls that come twice', () => {
     const ids = new Set(pods.map(({ podSandboxId }) => podSandboxId));
     expect(ids.size).toBe(1);
     const [podSandboxId = ''] = ids;
-    const made = await Promise.all(ten.map((index) =>
-      runtime.createContainer({ podSandboxId, config: container({}, index), sandboxConfig: pod('dup', index) })));
+    const made = await Promise.all(
+      ten.map((index) =>
+        runtime.createContainer({
+          podSandboxId,
+          config: container({}, index),
+          sandboxConfig: pod('dup', index),
+        }),
+      ),
+    );
     expect(new Set(made.map(({ containerId }) => containerId)).size).toBe(1);
     expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([podSandboxId]);
     expect((await runtime.listContainers({})).containers).toHaveLength(1);
     expect(readdirSync(join(world.instance.state, 'ns'))).toEqual([podSandboxId]);
     const leases = join(world.instance.directory, 'leases');
-    expect(readdirSync(leases).flatMap((network) => readdirSync(join(leases, network))).filter((name) => /^\d/.test(name))).toHaveLength(1);
+    expect(
+      readdirSync(leases)
+        .flatMap((network) => readdirSync(join(leases, network)))
+        .filter((name) => /^\d/.test(name)),
+    ).toHaveLength(1);
     await runtime.removePodSandbox({ podSandboxId });
   });
 
@@ -53,17 +76,35 @@ describePods('calls that come twice', () => {
     const { runtime } = world.client;
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod('late') });
     slow.close();
-    const late = runtime.createContainer({ podSandboxId, config: container({}, 1), sandboxConfig: pod('late', 1) }, { deadlineMs: 1_500 });
-    const error = await late.then(() => undefined, (thrown: { code: number; details: string }) => thrown);
+    const late = runtime.createContainer(
+      { podSandboxId, config: container({}, 1), sandboxConfig: pod('late', 1) },
+      { deadlineMs: 1_500 },
+    );
+    const error = await late.then(
+      () => undefined,
+      (thrown: { code: number; details: string }) => thrown,
+    );
     expect(error).toMatchObject({ code: codes.DEADLINE_EXCEEDED });
-    const again = runtime.createContainer({ podSandboxId, config: container({}, 2), sandboxConfig: pod('late', 2) });
+    const again = runtime.createContainer({
+      podSandboxId,
+      config: container({}, 2),
+      sandboxConfig: pod('late', 2),
+    });
     await slow.open();
     const { containerId } = await again;
-    const { containerId: same } = await runtime.createContainer({ podSandboxId, config: container({}, 3), sandboxConfig: pod('late', 3) });
+    const { containerId: same } = await runtime.createContainer({
+      podSandboxId,
+      config: container({}, 3),
+      sandboxConfig: pod('late', 3),
+    });
     expect(same).toBe(containerId);
     expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toEqual([containerId]);
     // The client's own clock may be the one that fires first; the daemon's answer then stands in its log.
-    const told = await until(async () => (await world.instance.log()).split('\n').find((line) => line.includes('"origin":"CreateContainer"') && line.includes('deadlineExceeded')));
+    const told = await until(async () =>
+      (await world.instance.log())
+        .split('\n')
+        .find((line) => line.includes('"origin":"CreateContainer"') && line.includes('deadlineExceeded')),
+    );
     expect(told).toMatch(/provisioning\.process.*runc create/);
     await runtime.removePodSandbox({ podSandboxId });
   });
@@ -72,9 +113,18 @@ describePods('calls that come twice', () => {
     const { runtime } = world.client;
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod('other') });
     slow.close();
-    const first = runtime.createContainer({ podSandboxId, config: container({}), sandboxConfig: pod('other') }).then(() => 'made', (thrown: { details: string }) => thrown.details);
+    const first = runtime
+      .createContainer({ podSandboxId, config: container({}), sandboxConfig: pod('other') })
+      .then(
+        () => 'made',
+        (thrown: { details: string }) => thrown.details,
+      );
     await until(async () => await slow.isWaiting());
-    const second = runtime.createContainer({ podSandboxId, config: container({ command: ['sleep', '1000'] }), sandboxConfig: pod('other') });
+    const second = runtime.createContainer({
+      podSandboxId,
+      config: container({ command: ['sleep', '1000'] }),
+      sandboxConfig: pod('other'),
+    });
     await slow.open();
     const { containerId } = await second;
     expect(await first).not.toBe('made');

@@ -3,7 +3,11 @@
 import { readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ContainerConfigSchema, LinuxContainerSecurityContextSchema, SecurityProfile_ProfileType } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerConfigSchema,
+  LinuxContainerSecurityContextSchema,
+  SecurityProfile_ProfileType,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { describePods, until } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -40,11 +44,21 @@ const WANTED = {
 
 function settingsOf(pid: number): typeof WANTED {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const line = (name: string): string => (new RegExp(String.raw`^${name}:\s*(.*)$`, 'mu').exec(status)?.[1] ?? 'missing').trim().replaceAll(/\s+/gu, ' ');
-  const mounts = new Map(readFileSync(`/proc/${pid}/mountinfo`, 'utf8').split('\n').map((text) => {
-    const [, , , , point = '', options = ''] = text.split(' ');
-    return [point, { type: text.split(' - ')[1]?.split(' ')[0] ?? '', access: options.split(',')[0] ?? '' }] as const;
-  }));
+  const line = (name: string): string =>
+    (new RegExp(String.raw`^${name}:\s*(.*)$`, 'mu').exec(status)?.[1] ?? 'missing')
+      .trim()
+      .replaceAll(/\s+/gu, ' ');
+  const mounts = new Map(
+    readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
+      .split('\n')
+      .map((text) => {
+        const [, , , , point = '', options = ''] = text.split(' ');
+        return [
+          point,
+          { type: text.split(' - ')[1]?.split(' ')[0] ?? '', access: options.split(',')[0] ?? '' },
+        ] as const;
+      }),
+  );
   const shown = (point: string): string => `${mounts.get(point)?.type} ${mounts.get(point)?.access}`;
   return {
     uid: line('Uid'),
@@ -65,7 +79,8 @@ describePods('I21 the security settings of a container', () => {
   let world: World;
   let podSandboxId: string;
   let image: string;
-  const sandbox = () => sandboxConfig({ name: 'same', logDirectory: `${world.logs}/same`, hostNetwork: true });
+  const sandbox = () =>
+    sandboxConfig({ name: 'same', logDirectory: `${world.logs}/same`, hostNetwork: true });
   beforeAll(async () => {
     world = await makeWorld({ name: 'same', network: 'host-only', logLevel: 'info' });
     image = await world.pull();
@@ -74,9 +89,23 @@ describePods('I21 the security settings of a container', () => {
   afterAll(async () => await world.close());
 
   async function made(attempt: number, signal?: AbortSignal): Promise<string> {
-    const config = create(ContainerConfigSchema, containerConfig({ name: 'main', attempt, image, command: untilTermed(0), hostNetwork: true }));
-    config.linux = { ...config.linux, securityContext: create(LinuxContainerSecurityContextSchema, { ...security, namespaceOptions: config.linux?.securityContext?.namespaceOptions }) } as typeof config.linux;
-    return (await world.client.runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox() }, signal === undefined ? {} : { signal })).containerId;
+    const config = create(
+      ContainerConfigSchema,
+      containerConfig({ name: 'main', attempt, image, command: untilTermed(0), hostNetwork: true }),
+    );
+    config.linux = {
+      ...config.linux,
+      securityContext: create(LinuxContainerSecurityContextSchema, {
+        ...security,
+        namespaceOptions: config.linux?.securityContext?.namespaceOptions,
+      }),
+    } as typeof config.linux;
+    return (
+      await world.client.runtime.createContainer(
+        { podSandboxId, config, sandboxConfig: sandbox() },
+        signal === undefined ? {} : { signal },
+      )
+    ).containerId;
   }
 
   async function started(containerId: string): Promise<number> {

@@ -39,13 +39,18 @@ async function runSuite(instance: Instance): Promise<Spec[]> {
   const report = join(instance.directory, 'report.json');
   const argv = [
     await critest(imageByDigest.manifest.digest),
-    '-runtime-endpoint', instance.endpoint,
-    '-image-endpoint', instance.endpoint,
+    '-runtime-endpoint',
+    instance.endpoint,
+    '-image-endpoint',
+    instance.endpoint,
     // The machine's own crictl.yaml must play no part.
-    '-config', join(instance.directory, 'no-crictl.yaml'),
+    '-config',
+    join(instance.directory, 'no-crictl.yaml'),
     '-ginkgo.no-color',
-    '-ginkgo.timeout', `${SUITE_TIMEOUT_MS / 1000}s`,
-    '-ginkgo.json-report', report,
+    '-ginkgo.timeout',
+    `${SUITE_TIMEOUT_MS / 1000}s`,
+    '-ginkgo.json-report',
+    report,
   ];
   const focus = options.focus ?? (options.websocket ? STREAMS : undefined);
   if (focus !== undefined) argv.push('-ginkgo.focus', focus);
@@ -67,7 +72,8 @@ async function runSuite(instance: Instance): Promise<Spec[]> {
 
 function print(specs: readonly Spec[]): void {
   for (const state of ['skipped', 'failed'] as const) {
-    for (const spec of specs.filter((one) => one.state === state)) console.log(`${state.toUpperCase()}: ${spec.name}\n    ${spec.reason}`);
+    for (const spec of specs.filter((one) => one.state === state))
+      console.log(`${state.toUpperCase()}: ${spec.name}\n    ${spec.reason}`);
   }
   console.log(`\ncritest: ${totals(specs)}`);
 }
@@ -95,22 +101,30 @@ async function validate(instance: Instance, runtime: string): Promise<void> {
   if (options.report !== undefined) await writeFile(options.report, JSON.stringify(specs));
   for (const line of left) console.log(`left on the machine: ${line}`);
   if (options.focus === undefined && options.skip === undefined) {
-    const remarks = [left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`];
+    const remarks = [
+      left.length === 0
+        ? 'Nothing was left on the machine.'
+        : `${left.length} things were left on the machine.`,
+    ];
     // a block of its own for each runtime and version
     const how = options.websocket ? `${runtime}, streams over WebSocket` : runtime;
     writeFigures(`critest ${how}`, `critest v1.36.0, ${how}`, figuresOf(specs, seconds, remarks));
   }
-  if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0) process.exitCode = 1;
+  if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0)
+    process.exitCode = 1;
 }
 
 /** Such as `runc version 1.4.3`. */
-const versionOf = async (runtimePath: string): Promise<string> => (await runOrThrow([runtimePath, '--version'])).split('\n')[0]?.trim() ?? '';
+const versionOf = async (runtimePath: string): Promise<string> =>
+  (await runOrThrow([runtimePath, '--version'])).split('\n')[0]?.trim() ?? '';
 
 async function main(): Promise<void> {
   const runtimePath = options.runtime ?? (await runc14());
   const images = await critestImages();
   const registryRoot = await mkdtemp(join(tmpdir(), 'troupe-critest-registry-'));
-  const undo: (() => Promise<void>)[] = [async () => await rm(registryRoot, { recursive: true, force: true })];
+  const undo: (() => Promise<void>)[] = [
+    async () => await rm(registryRoot, { recursive: true, force: true }),
+  ];
   const cleanUp = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
@@ -123,7 +137,11 @@ async function main(): Promise<void> {
     const registry = await startRegistry({ root: registryRoot });
     undo.push(registry.stop);
     await pushImages(registry.address, images);
-    const instance = await makeInstance({ name: 'ctest', registriesConf: critestRegistriesConf(registry.address), runtimePath });
+    const instance = await makeInstance({
+      name: 'ctest',
+      registriesConf: critestRegistriesConf(registry.address),
+      runtimePath,
+    });
     undo.push(async () => {
       if (!options.keep) return await instance.remove();
       console.log(`kept for a look: ${instance.directory}`);

@@ -35,7 +35,9 @@ export function specsOf(report: string): Spec[] {
   const suites = JSON.parse(report) as readonly { readonly SpecReports: readonly GinkgoSpec[] | null }[];
   const specs: Spec[] = [];
   for (const spec of suites.flatMap((suite) => suite.SpecReports ?? [])) {
-    const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText || spec.LeafNodeType].join(' ').replaceAll('[k8s.io] ', '');
+    const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText || spec.LeafNodeType]
+      .join(' ')
+      .replaceAll('[k8s.io] ', '');
     const reason = oneLine(spec.Failure?.Message ?? '');
     const isSpec = spec.LeafNodeType === 'It';
     const isLeftOut = spec.State === 'skipped' && reason === '';
@@ -47,7 +49,8 @@ export function specsOf(report: string): Spec[] {
   return specs;
 }
 
-const countOf = (specs: readonly Spec[], state: Spec['state']): number => specs.filter((spec) => spec.state === state).length;
+const countOf = (specs: readonly Spec[], state: Spec['state']): number =>
+  specs.filter((spec) => spec.state === state).length;
 
 /** `N passed, N failed, N skipped of N`. */
 export const totals = (specs: readonly Spec[]): string =>
@@ -63,5 +66,9 @@ export function figuresOf(specs: readonly Spec[], seconds: number, remarks: read
     .sort((a, b) => a.state.localeCompare(b.state) || a.name.localeCompare(b.name))
     .map((spec) => `| ${spec.state} | ${cell(spec.name)} | ${cell(spec.reason)} |`);
   const table = rows.length === 0 ? [] : ['', '| state | spec | reason |', '|---|---|---|', ...rows];
-  return [`**${totals(specs)}** in ${seconds.toFixed(0)} s (the 5 benchmarks apart).`, ...remarks, ...table].join('\n');
+  return [
+    `**${totals(specs)}** in ${seconds.toFixed(0)} s (the 5 benchmarks apart).`,
+    ...remarks,
+    ...table,
+  ].join('\n');
 }

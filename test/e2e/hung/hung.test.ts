@@ -62,15 +62,28 @@ describeHung('helpers that hang', () => {
     dead.push(mount);
     return mount.path;
   };
-  const pod = (name: string, more: Partial<SandboxConfig> = {}): SandboxConfig => ({ ...sandboxConfig({ name, logDirectory: join(world.logs, name) }), ...more }) as SandboxConfig;
-  const container = (more: Wish = {}, name = 'c'): ContainerConfig => ({ ...containerConfig({ name, image, command: untilTermed(0) }), ...more }) as ContainerConfig;
+  const pod = (name: string, more: Partial<SandboxConfig> = {}): SandboxConfig =>
+    ({ ...sandboxConfig({ name, logDirectory: join(world.logs, name) }), ...more }) as SandboxConfig;
+  const container = (more: Wish = {}, name = 'c'): ContainerConfig =>
+    ({ ...containerConfig({ name, image, command: untilTermed(0) }), ...more }) as ContainerConfig;
   const explain = async (query: string): Promise<Actor | undefined> =>
-    (await introspectionClient(join(world.instance.state, 'introspection.sock'), EVENT_MS).explain({ query })).actor;
+    (await introspectionClient(join(world.instance.state, 'introspection.sock'), EVENT_MS).explain({ query }))
+      .actor;
   /** A pod that runs, and the call that is to hang: its container's creation. */
-  const creating = async (config: SandboxConfig, wish: ContainerConfig, runtimeHandler = ''): Promise<Hanging> => {
+  const creating = async (
+    config: SandboxConfig,
+    wish: ContainerConfig,
+    runtimeHandler = '',
+  ): Promise<Hanging> => {
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler });
     const name = config.metadata?.name ?? '';
-    return { name, id: podSandboxId, call: insist((options) => world.client.runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options)) };
+    return {
+      name,
+      id: podSandboxId,
+      call: insist((options) =>
+        world.client.runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config }, options),
+      ),
+    };
   };
   const running = (config: SandboxConfig): Hanging => ({
     name: config.metadata?.name ?? '',
@@ -96,19 +109,44 @@ describeHung('helpers that hang', () => {
       await creating(pod('on-volume'), volume(join(deadMount(), 'data'))),
       await creating(pod('on-root'), volume(deadMount())),
       await creating(pod('on-link'), volume(join(link, 'a/b'))),
-      await creating(pod('on-device'), container({ devices: [{ hostPath: join(deadMount(), 'disk'), containerPath: '/dev/disk', permissions: 'r' }] })),
-      await creating(pod('on-profile'), container({
-        linux: { securityContext: { seccomp: { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: join(deadMount(), 'profile.json') } } },
-      })),
+      await creating(
+        pod('on-device'),
+        container({
+          devices: [{ hostPath: join(deadMount(), 'disk'), containerPath: '/dev/disk', permissions: 'r' }],
+        }),
+      ),
+      await creating(
+        pod('on-profile'),
+        container({
+          linux: {
+            securityContext: {
+              seccomp: {
+                profileType: SecurityProfile_ProfileType.Localhost,
+                localhostRef: join(deadMount(), 'profile.json'),
+              },
+            },
+          },
+        }),
+      ),
     ];
     mkdirSync(logs, { recursive: true });
     const withLog = pod('on-log');
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config: withLog });
     // it dies when the sandbox is up already
     deadMount(join(logs, 'c'));
-    const call = insist((options) => world.client.runtime.createContainer({ podSandboxId, config: container(), sandboxConfig: withLog }, options));
+    const call = insist((options) =>
+      world.client.runtime.createContainer(
+        { podSandboxId, config: container(), sandboxConfig: withLog },
+        options,
+      ),
+    );
     runtime.hangIn('create');
-    return [...pods, { name: 'on-log', id: podSandboxId, call }, await creating(pod('on-runtime'), container(), 'hanging'), running(pod(PLUGIN_HANGS_FOR))];
+    return [
+      ...pods,
+      { name: 'on-log', id: podSandboxId, call },
+      await creating(pod('on-runtime'), container(), 'hanging'),
+      running(pod(PLUGIN_HANGS_FOR)),
+    ];
   }
 
   test('F33 F50: a further pod starts, lists and status answer; each hanging one says what it waits on, and goes when told, with all it had', async () => {
@@ -119,28 +157,48 @@ describeHung('helpers that hang', () => {
 
     const config = pod('ninth');
     const { podSandboxId } = await client.runPodSandbox({ config });
-    const { containerId } = await client.createContainer({ podSandboxId, config: container(), sandboxConfig: config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: container(),
+      sandboxConfig: config,
+    });
     await client.startContainer({ containerId });
     expect((await client.execSync({ containerId, cmd: ['true'] })).exitCode).toBe(0);
     expect((await client.listContainers({})).containers.map(({ id }) => id)).toEqual([containerId]);
-    expect((await client.listPodSandbox({})).items.map(({ id }) => id).sort()).toEqual([...hanging.flatMap(({ id }) => (id === '' ? [] : [id])), podSandboxId].sort());
+    expect((await client.listPodSandbox({})).items.map(({ id }) => id).sort()).toEqual(
+      [...hanging.flatMap(({ id }) => (id === '' ? [] : [id])), podSandboxId].sort(),
+    );
     expect((await client.status({})).status?.conditions.every(({ status }) => status)).toBe(true);
     expect(hanging.filter(({ call }) => call.successes > 0).map(({ name }) => name)).toEqual([]);
 
     // the daemon tells state and mount, also where the client's own clock was the faster one
     const log = await world.instance.log();
-    const told = (what: RegExp): boolean => log.split('\n').some((line) => line.includes('deadline passed in state') && what.test(line));
-    for (const { path } of dead) expect([path, told(new RegExp(`deadline passed in state \\S+, waiting on [^"]*the fuse file system at ${path}\\b`, 'u'))]).toEqual([path, true]);
+    const told = (what: RegExp): boolean =>
+      log.split('\n').some((line) => line.includes('deadline passed in state') && what.test(line));
+    for (const { path } of dead)
+      expect([
+        path,
+        told(
+          new RegExp(
+            `deadline passed in state \\S+, waiting on [^"]*the fuse file system at ${path}\\b`,
+            'u',
+          ),
+        ),
+      ]).toEqual([path, true]);
     expect(told(/provisioning\.process, waiting on hanging create \(pid \d+\)/u)).toBe(true);
     expect(told(/network\.adding\}, waiting on CNI ADD bridge \(pid \d+\)/u)).toBe(true);
 
     // the daemon that nobody waits on may not stop the pods' end either
-    const ids = await Promise.all(hanging.map(async ({ name, id }) => (id === '' ? ((await explain(name))?.id ?? '') : id)));
+    const ids = await Promise.all(
+      hanging.map(async ({ name, id }) => (id === '' ? ((await explain(name))?.id ?? '') : id)),
+    );
     await Promise.all(hanging.map(({ call }) => call.stop()));
-    await Promise.all(ids.map(async (id) => {
-      await client.stopPodSandbox({ podSandboxId: id });
-      await client.removePodSandbox({ podSandboxId: id });
-    }));
+    await Promise.all(
+      ids.map(async (id) => {
+        await client.stopPodSandbox({ podSandboxId: id });
+        await client.removePodSandbox({ podSandboxId: id });
+      }),
+    );
     expect((await client.listPodSandbox({})).items.map(({ id }) => id)).toEqual([podSandboxId]);
     await until(() => Promise.resolve(helpers().length === 0));
     runtime.mend('create');
@@ -149,21 +207,48 @@ describeHung('helpers that hang', () => {
   });
 
   test.each([
-    ['start', async (id: string) => await world.client.runtime.startContainer({ containerId: id }, { deadlineMs: 1000 })],
-    ['exec', async (id: string) => await world.client.runtime.execSync({ containerId: id, cmd: ['true'], timeout: 1n })],
-    ['update', async (id: string) => await world.client.runtime.updateContainerResources({ containerId: id, linux: { memoryLimitInBytes: 1n << 28n } }, { deadlineMs: 1000 })],
-    ['delete', async (id: string) => await world.client.runtime.removeContainer({ containerId: id }, { deadlineMs: 1000 })],
+    [
+      'start',
+      async (id: string) =>
+        await world.client.runtime.startContainer({ containerId: id }, { deadlineMs: 1000 }),
+    ],
+    [
+      'exec',
+      async (id: string) =>
+        await world.client.runtime.execSync({ containerId: id, cmd: ['true'], timeout: 1n }),
+    ],
+    [
+      'update',
+      async (id: string) =>
+        await world.client.runtime.updateContainerResources(
+          { containerId: id, linux: { memoryLimitInBytes: 1n << 28n } },
+          { deadlineMs: 1000 },
+        ),
+    ],
+    [
+      'delete',
+      async (id: string) =>
+        await world.client.runtime.removeContainer({ containerId: id }, { deadlineMs: 1000 }),
+    ],
   ])('F34: a runtime that hangs in %s holds up no other pod, and its own goes', async (verb, call) => {
     const client = world.client.runtime;
     const config = pod(`in-${verb}`);
     const { podSandboxId } = await client.runPodSandbox({ config, runtimeHandler: 'hanging' });
-    const { containerId } = await client.createContainer({ podSandboxId, config: container(), sandboxConfig: config });
+    const { containerId } = await client.createContainer({
+      podSandboxId,
+      config: container(),
+      sandboxConfig: config,
+    });
     if (verb !== 'start') await client.startContainer({ containerId });
     runtime.hangIn(verb);
     await expect(call(containerId)).rejects.toMatchObject({ code: 4 });
     const other = pod(`beside-${verb}`);
     const beside = await client.runPodSandbox({ config: other });
-    const { containerId: runs } = await client.createContainer({ podSandboxId: beside.podSandboxId, config: container(), sandboxConfig: other });
+    const { containerId: runs } = await client.createContainer({
+      podSandboxId: beside.podSandboxId,
+      config: container(),
+      sandboxConfig: other,
+    });
     await client.startContainer({ containerId: runs });
     expect((await client.listContainers({})).containers.map(({ id }) => id)).toContain(runs);
     await client.removePodSandbox({ podSandboxId: beside.podSandboxId });
@@ -182,16 +267,30 @@ describeHung('helpers that hang', () => {
     const fifo = join(world.instance.directory, 'fifo');
     execFileSync('mkfifo', [fifo]);
     const { containerId } = await client.createContainer({
-      podSandboxId, sandboxConfig: config,
-      config: container({ mounts: [{ hostPath: fifo, containerPath: '/fifo' }], command: ['sh', '-c', '[ -p /fifo ] && exec sleep 1000'] }),
+      podSandboxId,
+      sandboxConfig: config,
+      config: container({
+        mounts: [{ hostPath: fifo, containerPath: '/fifo' }],
+        command: ['sh', '-c', '[ -p /fifo ] && exec sleep 1000'],
+      }),
     });
     await client.startContainer({ containerId });
     const create = async (name: string, more: Wish) =>
       await client.createContainer({ podSandboxId, sandboxConfig: config, config: container(more, name) });
     execFileSync('mkfifo', [join(world.logs, 'fifo/log')]);
-    await expect(create('log', { logPath: 'log' })).rejects.toMatchObject({ code: 3, details: expect.stringContaining('not a regular file') as string });
-    const linux = { securityContext: { seccomp: { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: fifo } } };
-    await expect(create('profile', { linux })).rejects.toMatchObject({ code: 3, details: expect.stringContaining('not a regular file') as string });
+    await expect(create('log', { logPath: 'log' })).rejects.toMatchObject({
+      code: 3,
+      details: expect.stringContaining('not a regular file') as string,
+    });
+    const linux = {
+      securityContext: {
+        seccomp: { profileType: SecurityProfile_ProfileType.Localhost, localhostRef: fifo },
+      },
+    };
+    await expect(create('profile', { linux })).rejects.toMatchObject({
+      code: 3,
+      details: expect.stringContaining('not a regular file') as string,
+    });
     expect((await client.containerStatus({ containerId })).status?.exitCode).toBe(0);
     await client.removePodSandbox({ podSandboxId });
   });

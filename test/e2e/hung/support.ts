@@ -1,5 +1,14 @@
 // What hangs: a runtime and a CNI plugin by script, and a client that insists as a kubelet does.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';
@@ -38,14 +47,24 @@ export class HangingRuntime {
 
 /** Puts a plugin before the real bridge, which hangs for one pod's ADD. Takes effect with the next start of the daemon. */
 export function hangPlugin(instance: Instance): void {
-  const real = defaultConfig.network.plugin_dirs.map((directory) => join(directory, 'bridge')).find((path) => existsSync(path));
+  const real = defaultConfig.network.plugin_dirs
+    .map((directory) => join(directory, 'bridge'))
+    .find((path) => existsSync(path));
   if (real === undefined) throw new Error('no CNI plugin bridge on this machine');
   const plugins = join(instance.directory, 'plugins');
   mkdirSync(plugins);
-  writeProgram(join(plugins, 'bridge'), `case "$CNI_COMMAND $CNI_ARGS" in ADD*K8S_POD_NAME=${PLUGIN_HANGS_FOR}*) exec sleep ${SLEEP};; esac; exec ${real} "$@"`);
-  const directories = [plugins, ...defaultConfig.network.plugin_dirs].map((directory) => JSON.stringify(directory)).join(', ');
+  writeProgram(
+    join(plugins, 'bridge'),
+    `case "$CNI_COMMAND $CNI_ARGS" in ADD*K8S_POD_NAME=${PLUGIN_HANGS_FOR}*) exec sleep ${SLEEP};; esac; exec ${real} "$@"`,
+  );
+  const directories = [plugins, ...defaultConfig.network.plugin_dirs]
+    .map((directory) => JSON.stringify(directory))
+    .join(', ');
   mkdirSync(join(instance.directory, 'troupe.toml.d'));
-  writeFileSync(join(instance.directory, 'troupe.toml.d/10-plugins.toml'), `[network]\nplugin_dirs = [${directories}]\n`);
+  writeFileSync(
+    join(instance.directory, 'troupe.toml.d/10-plugins.toml'),
+    `[network]\nplugin_dirs = [${directories}]\n`,
+  );
 }
 
 function writeProgram(path: string, script: string): void {
@@ -55,16 +74,20 @@ function writeProgram(path: string, script: string): void {
 
 /** Processes that hang: the scripts', and those that ask file systems of this test. */
 export function helpers(): { readonly pid: number; readonly words: readonly string[] }[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).flatMap((pid) => {
-    const words = commandLine(pid);
-    const asks = words[0] === '/usr/bin/stat' && /troupe-dead-|trhung/u.test(words.at(-1) ?? '');
-    return (words[0] === 'sleep' && words[1] === SLEEP) || asks ? [{ pid: Number(pid), words }] : [];
-  });
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/u.test(name))
+    .flatMap((pid) => {
+      const words = commandLine(pid);
+      const asks = words[0] === '/usr/bin/stat' && /troupe-dead-|trhung/u.test(words.at(-1) ?? '');
+      return (words[0] === 'sleep' && words[1] === SLEEP) || asks ? [{ pid: Number(pid), words }] : [];
+    });
 }
 
 function commandLine(pid: string): string[] {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter((word) => word !== '');
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8')
+      .split('\0')
+      .filter((word) => word !== '');
   } catch {
     return [];
   }

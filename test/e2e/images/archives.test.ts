@@ -26,7 +26,9 @@ describePods('troupe import, export', () => {
   beforeAll(async () => {
     work = await mkdtemp(join(tmpdir(), 'troupe-archives-'));
     tools = new ContainersTools(join(work, 'tools'));
-    const second = imageOf({ Env: ['WORD=second'] }, [layerOf([{ type: 'file', path: 'file', mode: 0o644, content: 'second' }])]);
+    const second = imageOf({ Env: ['WORD=second'] }, [
+      layerOf([{ type: 'file', path: 'file', mode: 0o644, content: 'second' }]),
+    ]);
     world = await makeWorld({ name: 'arch', images: new Map([['test/second:1', second]]) });
   });
   afterAll(async () => {
@@ -34,7 +36,17 @@ describePods('troupe import, export', () => {
     if (work !== undefined) await rm(work, { recursive: true, force: true });
   });
 
-  const troupe = (...args: string[]): ReturnType<typeof run> => run([program, ...args, '--config', optionOf('--config'), '--root', world.instance.root, '--state', world.instance.state]);
+  const troupe = (...args: string[]): ReturnType<typeof run> =>
+    run([
+      program,
+      ...args,
+      '--config',
+      optionOf('--config'),
+      '--root',
+      world.instance.root,
+      '--state',
+      world.instance.state,
+    ]);
   const optionOf = (name: string): string => world.instance.argv[world.instance.argv.indexOf(name) + 1] ?? '';
   const good = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await troupe(...args);
@@ -42,9 +54,11 @@ describePods('troupe import, export', () => {
     return stdout.trim();
   };
   const copy = (from: string, to: string, ...more: string[]): Promise<void> => tools.copy(from, to, ...more);
-  const tags = async (): Promise<string[]> => (await world.client.image.listImages({})).images.flatMap(({ repoTags }) => repoTags).toSorted();
+  const tags = async (): Promise<string[]> =>
+    (await world.client.image.listImages({})).images.flatMap(({ repoTags }) => repoTags).toSorted();
   const forget = async (): Promise<void> => {
-    for (const { id } of (await world.client.image.listImages({})).images) await world.client.image.removeImage({ image: { image: id } });
+    for (const { id } of (await world.client.image.listImages({})).images)
+      await world.client.image.removeImage({ image: { image: id } });
   };
   const configDigest = async (from: string): Promise<string> => {
     return (JSON.parse(await tools.inspect('--raw', from)) as { config: { digest: string } }).config.digest;
@@ -55,7 +69,11 @@ describePods('troupe import, export', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name, logDirectory: join(world.logs, name) });
     const podSandboxId = (await runtime.runPodSandbox({ config })).podSandboxId;
-    const { containerId } = await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: containerConfig({ name: 'app', image: imageRef, command: ['/bin/sleep', '1000'] }) });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: containerConfig({ name: 'app', image: imageRef, command: ['/bin/sleep', '1000'] }),
+    });
     await runtime.startContainer({ containerId });
     const { stdout } = await runtime.execSync({ containerId, cmd: ['/bin/echo', 'hello'], timeout: 30n });
     expect(Buffer.from(stdout).toString()).toBe('hello\n');
@@ -75,7 +93,9 @@ describePods('troupe import, export', () => {
     await copy(`docker://${world.imageName}`, target, ...options);
     const id = await good('import', target, '--name', 'example.org/imported:1');
     const listed = (await world.client.image.listImages({})).images;
-    expect(listed.map(({ id: one, repoTags }) => [one, repoTags])).toEqual([[id, ['example.org/imported:1']]]);
+    expect(listed.map(({ id: one, repoTags }) => [one, repoTags])).toEqual([
+      [id, ['example.org/imported:1']],
+    ]);
     expect(id).toBe(await configDigest(target));
     await runs(id, `from-${path.replaceAll('.', '-')}`);
     // what is found by looking at the path is the same
@@ -90,7 +110,9 @@ describePods('troupe import, export', () => {
     const one = await good('import', `docker-archive:${target}`);
     await good('import', `oci:${join(work, 'layout')}`, '--name', 'example.org/two:2');
     expect(await tags()).toEqual(['example.org/one:1', 'example.org/two:2']);
-    expect((await world.client.image.imageStatus({ image: { image: 'example.org/one:1' } })).image?.id).toBe(one);
+    expect((await world.client.image.imageStatus({ image: { image: 'example.org/one:1' } })).image?.id).toBe(
+      one,
+    );
   });
 
   it.each([
@@ -106,14 +128,20 @@ describePods('troupe import, export', () => {
     const id = await good('export', world.imageName, target);
     const there = join(work, `copied-${path}`);
     await copy(target, `dir:${there}`);
-    const manifest = JSON.parse(await readFile(join(there, 'manifest.json'), 'utf8')) as { config: { digest: string } };
+    const manifest = JSON.parse(await readFile(join(there, 'manifest.json'), 'utf8')) as {
+      config: { digest: string };
+    };
     expect(manifest.config.digest).toBe(id);
     await forget();
     expect(await good('import', target, '--name', 'example.org/back:1')).toBe(id);
     await runs(id, `back-${path.replaceAll('.', '-')}`);
     // the second time everything is as it was the first time
-    expect(await good('export', 'example.org/back:1', `dir:${join(work, `second-${path}`)}`)).toBe(await configDigest(`dir:${join(work, `second-${path}`)}`));
-    const again = JSON.parse(await good('export', 'example.org/back:1', `oci:${join(work, `third-${path}`)}`, '--json')) as { diffIds: string[] };
+    expect(await good('export', 'example.org/back:1', `dir:${join(work, `second-${path}`)}`)).toBe(
+      await configDigest(`dir:${join(work, `second-${path}`)}`),
+    );
+    const again = JSON.parse(
+      await good('export', 'example.org/back:1', `oci:${join(work, `third-${path}`)}`, '--json'),
+    ) as { diffIds: string[] };
     const config = JSON.parse(await tools.inspect('--config', target)) as { rootfs: { diff_ids: string[] } };
     expect(again.diffIds).toEqual(config.rootfs.diff_ids);
   });
@@ -125,12 +153,30 @@ describePods('troupe import, export', () => {
       const { code, stderr } = await troupe(...args);
       return [code, stderr];
     };
-    expect(await said('import', join(work, 'nothing'), '--name', 'a/b:1')).toEqual([3, expect.stringContaining('nothing of this name') as string]);
-    expect(await said('import', world.logs, '--name', 'a/b:1')).toEqual([2, expect.stringContaining('neither an OCI layout') as string]);
-    expect(await said('import', `oci:${join(work, 'layout')}`)).toEqual([2, expect.stringContaining('--name') as string]);
-    expect(await said('import', `oci:${join(work, 'layout')}:other`, '--name', 'a/b:1')).toEqual([3, expect.stringContaining('no image other; there are v1') as string]);
-    expect(await said('export', 'example.org/none:1', join(work, 'never'))).toEqual([3, expect.stringContaining('no such image') as string]);
-    expect(await said('export', world.imageName, world.logs)).toEqual([1, expect.stringContaining('not replaced') as string]);
+    expect(await said('import', join(work, 'nothing'), '--name', 'a/b:1')).toEqual([
+      3,
+      expect.stringContaining('nothing of this name') as string,
+    ]);
+    expect(await said('import', world.logs, '--name', 'a/b:1')).toEqual([
+      2,
+      expect.stringContaining('neither an OCI layout') as string,
+    ]);
+    expect(await said('import', `oci:${join(work, 'layout')}`)).toEqual([
+      2,
+      expect.stringContaining('--name') as string,
+    ]);
+    expect(await said('import', `oci:${join(work, 'layout')}:other`, '--name', 'a/b:1')).toEqual([
+      3,
+      expect.stringContaining('no image other; there are v1') as string,
+    ]);
+    expect(await said('export', 'example.org/none:1', join(work, 'never'))).toEqual([
+      3,
+      expect.stringContaining('no such image') as string,
+    ]);
+    expect(await said('export', world.imageName, world.logs)).toEqual([
+      1,
+      expect.stringContaining('not replaced') as string,
+    ]);
     expect(existsSync(join(work, 'never'))).toBe(false);
     expect((await readdir(work)).filter((name) => name.startsWith('.troupe-export'))).toEqual([]);
   });
@@ -140,7 +186,9 @@ describePods('troupe import, export', () => {
     const layout = join(work, 'spoilt');
     await copy(`docker://${world.registry}/test/second:1`, `oci:${layout}:v1`);
     const blobs = join(layout, 'blobs/sha256');
-    const sizes = await Promise.all((await readdir(blobs)).map(async (name) => ({ name, text: await readFile(join(blobs, name)) })));
+    const sizes = await Promise.all(
+      (await readdir(blobs)).map(async (name) => ({ name, text: await readFile(join(blobs, name)) })),
+    );
     const layer = sizes.find(({ text }) => text.readUInt16BE(0) === 0x1f8b) ?? expect.fail('no layer');
     layer.text[layer.text.length - 1] = (layer.text.at(-1) ?? 0) ^ 1;
     await writeFile(join(blobs, layer.name), layer.text);

@@ -32,7 +32,23 @@ STOPSIGNAL SIGINT
 ENTRYPOINT ["/bin/sh", "-c"]
 CMD ["cat file old/new hard; ls /data /data/old; id -u; id -g; pwd; echo $WORD; echo over"]
 `;
-const SAID = ['built', 'new', 'new', '/data:', 'file', 'hard', 'old', '', '/data/old:', 'new', '4321', '4322', '/data', 'by buildah', 'over'];
+const SAID = [
+  'built',
+  'new',
+  'new',
+  '/data:',
+  'file',
+  'hard',
+  'old',
+  '',
+  '/data/old:',
+  'new',
+  '4321',
+  '4322',
+  '/data',
+  'by buildah',
+  'over',
+];
 
 describePods('images of others', () => {
   if (missing !== undefined) return it.skip(missing);
@@ -48,10 +64,21 @@ describePods('images of others', () => {
     await cp(staticBusybox(), join(work, 'context/busybox'));
     await writeFile(join(work, 'context/Dockerfile'), DOCKERFILE);
     // a layer for each step, as Docker has it; chroot, since this machine may be a container itself
-    await tools.buildah('bud', '--layers=true', '--isolation', 'chroot', '-t', 'localhost/app:1', join(work, 'context'));
+    await tools.buildah(
+      'bud',
+      '--layers=true',
+      '--isolation',
+      'chroot',
+      '-t',
+      'localhost/app:1',
+      join(work, 'context'),
+    );
     world = await makeWorld({
       name: 'built',
-      images: new Map([['model/one:1', artifact({ 'weights.bin': 'numbers\n' })], ['model/many:1', artifact({ 'a.txt': 'A\n', 'conf/b.txt': 'B\n' })]]),
+      images: new Map([
+        ['model/one:1', artifact({ 'weights.bin': 'numbers\n' })],
+        ['model/many:1', artifact({ 'a.txt': 'A\n', 'conf/b.txt': 'B\n' })],
+      ]),
       shortNames: () => `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
     });
   });
@@ -67,31 +94,69 @@ describePods('images of others', () => {
     const config = sandboxConfig({ name, logDirectory: join(world.logs, name) });
     const podSandboxId = (await runtime.runPodSandbox({ config })).podSandboxId;
     try {
-      const { containerId } = await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: more });
+      const { containerId } = await runtime.createContainer({
+        podSandboxId,
+        sandboxConfig: config,
+        config: more,
+      });
       await runtime.startContainer({ containerId });
       const log = await untilHolds(join(world.logs, name, 'app/0.log'), ' F over');
-      return log.trimEnd().split('\n').map((line) => line.split(' ').slice(3).join(' '));
+      return log
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.split(' ').slice(3).join(' '));
     } finally {
       await runtime.removePodSandbox({ podSandboxId });
     }
   }
 
-  it.each([['oci'], ['v2s2']])('built by Buildah from a Dockerfile, pushed as %s: pulled and run', async (format) => {
-    const name = `${registry.address}/team/app:${format}`;
-    await tools.buildah('push', '--tls-verify=false', '--format', format, 'localhost/app:1', `docker://${name}`);
-    const { imageRef } = await world.client.image.pullImage({ image: { image: name } });
-    const { image, info } = await world.client.image.imageStatus({ image: { image: imageRef }, verbose: true });
-    expect(image).toMatchObject({ username: 'app', repoTags: [name] });
-    expect(info['info']).toContain('"org.example.label":"value"');
-    expect(await output(`buildah-${format}`, { ...containerConfig({ name: 'app', image: imageRef, command: [] }) })).toEqual(SAID);
-    await world.client.image.removeImage({ image: { image: imageRef } });
-  });
+  it.each([['oci'], ['v2s2']])(
+    'built by Buildah from a Dockerfile, pushed as %s: pulled and run',
+    async (format) => {
+      const name = `${registry.address}/team/app:${format}`;
+      await tools.buildah(
+        'push',
+        '--tls-verify=false',
+        '--format',
+        format,
+        'localhost/app:1',
+        `docker://${name}`,
+      );
+      const { imageRef } = await world.client.image.pullImage({ image: { image: name } });
+      const { image, info } = await world.client.image.imageStatus({
+        image: { image: imageRef },
+        verbose: true,
+      });
+      expect(image).toMatchObject({ username: 'app', repoTags: [name] });
+      expect(info['info']).toContain('"org.example.label":"value"');
+      expect(
+        await output(`buildah-${format}`, {
+          ...containerConfig({ name: 'app', image: imageRef, command: [] }),
+        }),
+      ).toEqual(SAID);
+      await world.client.image.removeImage({ image: { image: imageRef } });
+    },
+  );
 
   it('saved as Docker saves them: taken in and run', async () => {
-    await tools.buildah('push', 'localhost/app:1', `docker-archive:${join(work, 'saved.tar')}:example.org/app:2`);
-    const { code, stderr } = await run([join(checkout, 'bin/troupe'), 'import', join(work, 'saved.tar'), '--state', world.instance.state]);
+    await tools.buildah(
+      'push',
+      'localhost/app:1',
+      `docker-archive:${join(work, 'saved.tar')}:example.org/app:2`,
+    );
+    const { code, stderr } = await run([
+      join(checkout, 'bin/troupe'),
+      'import',
+      join(work, 'saved.tar'),
+      '--state',
+      world.instance.state,
+    ]);
     expect([code, stderr.replaceAll(/^\w+ \[=+\] .* done\n/gmu, '')]).toEqual([0, '']);
-    expect(await output('docker', { ...containerConfig({ name: 'app', image: 'example.org/app:2', command: [] }) })).toEqual(SAID);
+    expect(
+      await output('docker', {
+        ...containerConfig({ name: 'app', image: 'example.org/app:2', command: [] }),
+      }),
+    ).toEqual(SAID);
     await world.client.image.removeImage({ image: { image: 'example.org/app:2' } });
   });
 
@@ -99,20 +164,43 @@ describePods('images of others', () => {
     const { image, runtime } = world.client;
     const busybox = await world.pull();
     const [one, many] = [`${world.registry}/model/one:1`, `${world.registry}/model/many:1`];
-    const ids = await Promise.all([one, many].map(async (name) => (await image.pullImage({ image: { image: name } })).imageRef));
+    const ids = await Promise.all(
+      [one, many].map(async (name) => (await image.pullImage({ image: { image: name } })).imageRef),
+    );
     const listed = (await image.listImages({})).images.filter(({ id }) => ids.includes(id));
     expect(listed.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual([many, one].toSorted());
     expect(listed.every(({ size }) => size > 0n)).toBe(true);
     expect((await image.imageStatus({ image: { image: one } })).image?.id).toBe(ids[0]);
 
-    const mount = (containerPath: string, name: string) => ({ containerPath, image: { image: name }, readonly: true });
-    const config = containerConfig({ name: 'app', image: busybox, command: ['sh', '-c', 'cat /one/weights.bin; cd /many; cat a.txt conf/b.txt; find . -type f | sort; touch x 2>/dev/null || echo read-only; echo over'] });
-    const said = await output('artifacts', { ...config, mounts: [mount('/one', one), mount('/many', many)] } as ContainerConfig);
+    const mount = (containerPath: string, name: string) => ({
+      containerPath,
+      image: { image: name },
+      readonly: true,
+    });
+    const config = containerConfig({
+      name: 'app',
+      image: busybox,
+      command: [
+        'sh',
+        '-c',
+        'cat /one/weights.bin; cd /many; cat a.txt conf/b.txt; find . -type f | sort; touch x 2>/dev/null || echo read-only; echo over',
+      ],
+    });
+    const said = await output('artifacts', {
+      ...config,
+      mounts: [mount('/one', one), mount('/many', many)],
+    } as ContainerConfig);
     expect(said).toEqual(['numbers', 'A', 'B', './a.txt', './conf/b.txt', 'read-only', 'over']);
 
     const sandbox = sandboxConfig({ name: 'as-program', logDirectory: join(world.logs, 'as-program') });
     const podSandboxId = (await runtime.runPodSandbox({ config: sandbox })).podSandboxId;
-    await expect(runtime.createContainer({ podSandboxId, sandboxConfig: sandbox, config: containerConfig({ name: 'app', image: one, command: ['/weights.bin'] }) })).rejects.toThrow(/is an artifact/u);
+    await expect(
+      runtime.createContainer({
+        podSandboxId,
+        sandboxConfig: sandbox,
+        config: containerConfig({ name: 'app', image: one, command: ['/weights.bin'] }),
+      }),
+    ).rejects.toThrow(/is an artifact/u);
     await runtime.removePodSandbox({ podSandboxId });
 
     for (const name of [one, many]) await image.removeImage({ image: { image: name } });
@@ -122,12 +210,28 @@ describePods('images of others', () => {
 
 /** An artifact of these files, as ORAS pushes one. */
 function artifact(files: Readonly<Record<string, string>>): Image {
-  const blobOf = (mediaType: string, text: string): Blob => ({ mediaType, bytes: Buffer.from(text), digest: `sha256:${createHash('sha256').update(text).digest('hex')}` });
+  const blobOf = (mediaType: string, text: string): Blob => ({
+    mediaType,
+    bytes: Buffer.from(text),
+    digest: `sha256:${createHash('sha256').update(text).digest('hex')}`,
+  });
   const part = ({ mediaType, digest, bytes }: Blob): object => ({ mediaType, digest, size: bytes.length });
   const config = blobOf('application/vnd.oci.empty.v1+json', '{}');
   const blobs = Object.values(files).map((text) => blobOf('application/octet-stream', text));
-  const layers = Object.keys(files).map((title, at) => ({ ...part(blobs[at] ?? config), annotations: { 'org.opencontainers.image.title': title } }));
+  const layers = Object.keys(files).map((title, at) => ({
+    ...part(blobs[at] ?? config),
+    annotations: { 'org.opencontainers.image.title': title },
+  }));
   const mediaType = 'application/vnd.oci.image.manifest.v1+json';
-  const manifest = blobOf(mediaType, JSON.stringify({ schemaVersion: 2, mediaType, artifactType: 'application/vnd.example.model', config: part(config), layers }));
+  const manifest = blobOf(
+    mediaType,
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType,
+      artifactType: 'application/vnd.example.model',
+      config: part(config),
+      layers,
+    }),
+  );
   return { manifest, config, layers: blobs.map((blob) => ({ blob, diffId: blob.digest })) };
 }

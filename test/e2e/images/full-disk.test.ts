@@ -28,17 +28,34 @@ describePods('pulls on a store in trouble', () => {
   beforeEach(async () => {
     registry = await FakeRegistry.start();
     reference = (name) => `${registry.host}/${name}:v`;
-    const small = await layerOf([{ name: 'small', mode: 0o755, content: readFileSync(staticBusybox()) }], 'gzip');
+    const small = await layerOf(
+      [{ name: 'small', mode: 0o755, content: readFileSync(staticBusybox()) }],
+      'gzip',
+    );
     const other = await layerOf([{ name: 'other', content: Buffer.alloc(MIB, 'o') }], 'gzip');
     const large = await layerOf([{ name: 'large', content: Buffer.alloc(32 * MIB, 'l') }], 'none');
-    const many = await layerOf(Array.from({ length: 2000 }, (_, at) => ({ name: `many${at}`, content: '' })), 'gzip');
+    const many = await layerOf(
+      Array.from({ length: 2000 }, (_, at) => ({ name: `many${at}`, content: '' })),
+      'gzip',
+    );
     registry.push('small', 'v', imageOf([small]));
     registry.push('other', 'v', imageOf([other]));
     registry.push('large', 'v', imageOf([small, large]));
     registry.push('many', 'v', imageOf([many]));
-    instance = await makeInstance({ name: 'full', network: 'host-only', registriesConf: insecure(registry.host) });
+    instance = await makeInstance({
+      name: 'full',
+      network: 'host-only',
+      registriesConf: insecure(registry.host),
+    });
     await mkdir(instance.root, { mode: 0o700 });
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `mode=700,size=${STORE.size},nr_inodes=${STORE.inodes}`, instance.words[0] ?? '', instance.root]);
+    execFileSync('mount', [
+      '-t',
+      'tmpfs',
+      '-o',
+      `mode=700,size=${STORE.size},nr_inodes=${STORE.inodes}`,
+      instance.words[0] ?? '',
+      instance.root,
+    ]);
     await instance.start();
     client = criClient(instance.socket);
   });
@@ -48,8 +65,10 @@ describePods('pulls on a store in trouble', () => {
     await registry?.close();
   });
 
-  const pull = async (name: string): Promise<string> => (await client.image.pullImage({ image: { image: reference(name) } })).imageRef;
-  const isHere = async (name: string): Promise<boolean> => (await client.image.imageStatus({ image: { image: reference(name) } })).image !== undefined;
+  const pull = async (name: string): Promise<string> =>
+    (await client.image.pullImage({ image: { image: reference(name) } })).imageRef;
+  const isHere = async (name: string): Promise<boolean> =>
+    (await client.image.imageStatus({ image: { image: reference(name) } })).image !== undefined;
   const below = (name: string): Promise<string[]> => readdir(join(instance.root, name)).catch(() => []);
   /** What pulls leave while they work. */
   const underWay = async (): Promise<string[]> => [...(await below('partial')), ...(await below('ingest'))];
@@ -57,36 +76,61 @@ describePods('pulls on a store in trouble', () => {
   test.each([
     ['F22 a full disk', 'large', /no space left/iu],
     ['F24 a disk without inodes', 'many', /no inode left.*no space left/iu],
-  ])('%s: exhausted and why, nothing of it stays, other images do, and there is room again', async (_row, name, reason) => {
-    await pull('small');
-    const error = await pull(name).then(() => new Error('it was pulled'), (thrown: Error) => thrown);
-    expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: expect.stringMatching(reason) as string });
-    expect([await isHere('small'), await isHere(name), await underWay(), (await below('layers')).length]).toEqual([true, false, [], 1]);
-    const { imageFilesystems } = await client.image.imageFsInfo({});
-    expect(Number(imageFilesystems[0]?.usedBytes?.value ?? 0n)).toBeGreaterThan(MIB);
-    await client.image.removeImage({ image: { image: reference('small') } });
-    expect(await pull('small')).toMatch(/^sha256:/u);
-  });
+  ])(
+    '%s: exhausted and why, nothing of it stays, other images do, and there is room again',
+    async (_row, name, reason) => {
+      await pull('small');
+      const error = await pull(name).then(
+        () => new Error('it was pulled'),
+        (thrown: Error) => thrown,
+      );
+      expect(error).toMatchObject({
+        code: status.RESOURCE_EXHAUSTED,
+        details: expect.stringMatching(reason) as string,
+      });
+      expect([
+        await isHere('small'),
+        await isHere(name),
+        await underWay(),
+        (await below('layers')).length,
+      ]).toEqual([true, false, [], 1]);
+      const { imageFilesystems } = await client.image.imageFsInfo({});
+      expect(Number(imageFilesystems[0]?.usedBytes?.value ?? 0n)).toBeGreaterThan(MIB);
+      await client.image.removeImage({ image: { image: reference('small') } });
+      expect(await pull('small')).toMatch(/^sha256:/u);
+    },
+  );
 
   test('F25 a store that became read-only: a pull says so, lists go on, and it heals', async () => {
     await pull('small');
     const place = join(instance.root, 'partial');
     execFileSync('mount', ['--bind', place, place]);
     execFileSync('mount', ['-o', 'remount,bind,ro', place]);
-    await expect(pull('other')).rejects.toMatchObject({ code: status.FAILED_PRECONDITION, details: expect.stringContaining('read-only') as string });
+    await expect(pull('other')).rejects.toMatchObject({
+      code: status.FAILED_PRECONDITION,
+      details: expect.stringContaining('read-only') as string,
+    });
     expect([await isHere('small'), (await client.image.listImages({})).images.length]).toEqual([true, 1]);
     execFileSync('umount', [place]);
     await pull('other');
   });
 
   test('F25 a root that became read-only: the node is not ready and says why, lists and stops go on, and it heals', async () => {
-    const config = sandboxConfig({ name: 'web', logDirectory: join(instance.directory, 'logs'), hostNetwork: true });
+    const config = sandboxConfig({
+      name: 'web',
+      logDirectory: join(instance.directory, 'logs'),
+      hostNetwork: true,
+    });
     const { podSandboxId } = await client.runtime.runPodSandbox({ config });
-    const condition = async () => (await client.runtime.status({})).status?.conditions.find(({ type }) => type === 'RuntimeReady');
+    const condition = async () =>
+      (await client.runtime.status({})).status?.conditions.find(({ type }) => type === 'RuntimeReady');
     expect(await condition()).toMatchObject({ status: true });
     execFileSync('mount', ['--bind', instance.root, instance.root]);
     execFileSync('mount', ['-o', 'remount,bind,ro', instance.root]);
-    await expect.poll(condition).toMatchObject({ status: false, message: `${instance.root} cannot be written: its file system is read-only` });
+    await expect.poll(condition).toMatchObject({
+      status: false,
+      message: `${instance.root} cannot be written: its file system is read-only`,
+    });
     expect((await client.runtime.listPodSandbox({})).items).toHaveLength(1);
     await client.runtime.stopPodSandbox({ podSandboxId });
     execFileSync('umount', [instance.root]);
@@ -111,18 +155,30 @@ describePods('pulls on a store in trouble', () => {
   test.each([
     ['F27 a layer that is gone', (layer: string) => rm(layer, { recursive: true })],
     ['F28 a layer whose record is cut short', (layer: string) => truncate(join(layer, 'layer.json'), 20)],
-  ])('%s: CreateContainer names it, the image is not present any more, a pull repairs it', async (_row, damage) => {
-    const image = await pull('small');
-    const config = sandboxConfig({ name: 'web', logDirectory: join(instance.directory, 'logs'), hostNetwork: true });
-    const { podSandboxId } = await client.runtime.runPodSandbox({ config });
-    const create = () => client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: containerConfig({ name: 'app', image, command: ['/small'], hostNetwork: true }) });
-    const [hex = ''] = await below('layers');
-    await damage(join(instance.root, 'layers', hex));
-    await expect(create()).rejects.toMatchObject({ details: expect.stringContaining(hex) as string });
-    await expect.poll(() => isHere('small')).toBe(false);
-    expect(await pull('small')).toBe(image);
-    const { containerId } = await create();
-    await client.runtime.removeContainer({ containerId });
-    await client.runtime.removePodSandbox({ podSandboxId });
-  });
+  ])(
+    '%s: CreateContainer names it, the image is not present any more, a pull repairs it',
+    async (_row, damage) => {
+      const image = await pull('small');
+      const config = sandboxConfig({
+        name: 'web',
+        logDirectory: join(instance.directory, 'logs'),
+        hostNetwork: true,
+      });
+      const { podSandboxId } = await client.runtime.runPodSandbox({ config });
+      const create = () =>
+        client.runtime.createContainer({
+          podSandboxId,
+          sandboxConfig: config,
+          config: containerConfig({ name: 'app', image, command: ['/small'], hostNetwork: true }),
+        });
+      const [hex = ''] = await below('layers');
+      await damage(join(instance.root, 'layers', hex));
+      await expect(create()).rejects.toMatchObject({ details: expect.stringContaining(hex) as string });
+      await expect.poll(() => isHere('small')).toBe(false);
+      expect(await pull('small')).toBe(image);
+      const { containerId } = await create();
+      await client.runtime.removeContainer({ containerId });
+      await client.runtime.removePodSandbox({ podSandboxId });
+    },
+  );
 });

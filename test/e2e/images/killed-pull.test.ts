@@ -21,7 +21,14 @@ const SEED = 20261120;
 const DEATHS = { byBytes: 15, byEnd: 5 };
 const MOST_BYTES = 1.5 * MIB;
 const PIECE_BYTES = 32 * 1024;
-const SIZES = [[0.2, 'gzip'], [5, 'gzip'], [6, 'none'], [8, 'zstd'], [12, 'none'], [16, 'gzip']] as const;
+const SIZES = [
+  [0.2, 'gzip'],
+  [5, 'gzip'],
+  [6, 'none'],
+  [8, 'zstd'],
+  [12, 'none'],
+  [16, 'gzip'],
+] as const;
 
 /** Sends layers piece by piece until the daemon is to die. */
 class Course {
@@ -38,7 +45,9 @@ class Course {
     this.registry = registry;
     this.#blobs = new Map(layers.map((layer) => [layer.digest, layer]));
     for (const { digest } of layers) {
-      registry.on(new RegExp(`/blobs/${digest}$`, 'u'), (request, response) => this.#send(digest, request, response));
+      registry.on(new RegExp(`/blobs/${digest}$`, 'u'), (request, response) =>
+        this.#send(digest, request, response),
+      );
     }
   }
 
@@ -56,7 +65,8 @@ class Course {
     const bytes = this.#blobs.get(digest)?.bytes ?? expect.fail('a blob that is no layer');
     const from = Number(/^bytes=([0-9]+)-$/u.exec(request.headers.range ?? '')?.[1] ?? '0');
     this.asked.push([digest, from]);
-    const range = from === 0 ? {} : { 'content-range': `bytes ${from}-${bytes.byteLength - 1}/${bytes.byteLength}` };
+    const range =
+      from === 0 ? {} : { 'content-range': `bytes ${from}-${bytes.byteLength - 1}/${bytes.byteLength}` };
     response.writeHead(from === 0 ? 200 : 206, { 'content-length': bytes.byteLength - from, ...range });
     const next = (at: number): void => {
       if (response.destroyed) return;
@@ -91,22 +101,33 @@ describePods('a daemon that is killed while it pulls', () => {
       layers.push(layer);
     }
     registry.push('big', 'v', imageOf(layers));
-    instance = await makeInstance({ name: 'kill', network: 'host-only', registriesConf: insecure(registry.host) });
+    instance = await makeInstance({
+      name: 'kill',
+      network: 'host-only',
+      registriesConf: insecure(registry.host),
+    });
   });
   afterAll(async () => {
     await instance?.remove();
     await registry?.close();
   });
 
-  const names = (directory: string): Promise<string[]> => readdir(join(instance.root, directory)).catch(() => []);
+  const names = (directory: string): Promise<string[]> =>
+    readdir(join(instance.root, directory)).catch(() => []);
   const hexOf = (digest: string): string => digest.slice('sha256:'.length);
 
   /** What a death has left: digests of blobs whose layers are whole, and how much there is of the others. */
-  async function left(): Promise<{ readonly whole: ReadonlySet<string>; readonly partial: ReadonlyMap<string, number> }> {
+  async function left(): Promise<{
+    readonly whole: ReadonlySet<string>;
+    readonly partial: ReadonlyMap<string, number>;
+  }> {
     const there = new Set(await names('layers'));
-    const whole = new Set(layers.filter(({ diffId }) => there.has(hexOf(diffId))).map(({ digest }) => digest));
+    const whole = new Set(
+      layers.filter(({ diffId }) => there.has(hexOf(diffId))).map(({ digest }) => digest),
+    );
     const partial = new Map<string, number>();
-    for (const name of await names('ingest')) partial.set(`sha256:${name}`, (await stat(join(instance.root, 'ingest', name))).size);
+    for (const name of await names('ingest'))
+      partial.set(`sha256:${name}`, (await stat(join(instance.root, 'ingest', name))).size);
     return { whole, partial };
   }
 
@@ -132,12 +153,18 @@ describePods('a daemon that is killed while it pulls', () => {
   test('F07 I15 twenty deaths: each life asks for what is missing and no more, all is verified, nothing is left', async () => {
     const random = randomStream(SEED, 'kill');
     const course = new Course(registry, layers);
-    const points = [...Array.from({ length: DEATHS.byBytes }, () => random.int(MOST_BYTES)), ...Array.from({ length: DEATHS.byEnd }, () => 'end' as const)];
+    const points = [
+      ...Array.from({ length: DEATHS.byBytes }, () => random.int(MOST_BYTES)),
+      ...Array.from({ length: DEATHS.byEnd }, () => 'end' as const),
+    ];
     for (const [life, point] of points.entries()) {
       const before = await left();
       const death = course.live(point);
       await instance.start();
-      const pulled = pull().then(() => 'pulled', () => 'died');
+      const pulled = pull().then(
+        () => 'pulled',
+        () => 'died',
+      );
       await Promise.race([death, pulled]);
       await instance.kill();
       expect(await pulled, `life ${life}`).toBe('died');
@@ -149,7 +176,9 @@ describePods('a daemon that is killed while it pulls', () => {
     const id = await pull();
     judge(course, before, points.length);
     const total = layers.reduce((sum, { bytes }) => sum + bytes.byteLength, 0);
-    process.stdout.write(`killed pull: ${points.length} deaths, ${(course.sent / MIB).toFixed(1)} MiB sent of ${(total / MIB).toFixed(1)} MiB\n`);
+    process.stdout.write(
+      `killed pull: ${points.length} deaths, ${(course.sent / MIB).toFixed(1)} MiB sent of ${(total / MIB).toFixed(1)} MiB\n`,
+    );
 
     expect(await names('ingest')).toEqual([]);
     expect((await names('layers')).toSorted()).toEqual(layers.map(({ diffId }) => hexOf(diffId)).toSorted());
@@ -158,7 +187,11 @@ describePods('a daemon that is killed while it pulls', () => {
       expect(createHash('sha256').update(file).digest('hex')).toBe(contents.get(diffId));
     }
     const checked = await run([join(checkout, 'bin/troupe'), 'check', '--state', instance.state]);
-    expect([checked.code, checked.stderr, checked.stdout]).toEqual([0, '', expect.stringMatching(/^clean: .* 1 images/u)]);
+    expect([checked.code, checked.stderr, checked.stdout]).toEqual([
+      0,
+      '',
+      expect.stringMatching(/^clean: .* 1 images/u),
+    ]);
     const client = criClient(instance.socket);
     await client.image.removeImage({ image: { image: id } });
     client.close();

@@ -9,7 +9,8 @@ import { describePods } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 
-const small = (text: string): Image => imageOf({ Env: [`WORD=${text}`] }, [layerOf([{ type: 'file', path: 'file', mode: 0o644, content: text }])]);
+const small = (text: string): Image =>
+  imageOf({ Env: [`WORD=${text}`] }, [layerOf([{ type: 'file', path: 'file', mode: 0o644, content: text }])]);
 
 describePods('names of images', () => {
   let work: string;
@@ -19,7 +20,10 @@ describePods('names of images', () => {
   beforeAll(async () => {
     work = await mkdtemp(join(tmpdir(), 'troupe-lifecycle-'));
     registry = await startRegistry({ root: join(work, 'registry') });
-    world = await makeWorld({ name: 'life', shortNames: () => `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n` });
+    world = await makeWorld({
+      name: 'life',
+      shortNames: () => `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+    });
   });
   afterAll(async () => {
     await world?.close();
@@ -27,11 +31,19 @@ describePods('names of images', () => {
     if (work !== undefined) await rm(work, { recursive: true, force: true });
   });
 
-  const pull = async (name: string): Promise<string> => (await world.client.image.pullImage({ image: { image: name } })).imageRef;
-  const remove = (name: string): Promise<unknown> => world.client.image.removeImage({ image: { image: name } });
-  const idOf = async (name: string): Promise<string | undefined> => (await world.client.image.imageStatus({ image: { image: name } })).image?.id;
+  const pull = async (name: string): Promise<string> =>
+    (await world.client.image.pullImage({ image: { image: name } })).imageRef;
+  const remove = (name: string): Promise<unknown> =>
+    world.client.image.removeImage({ image: { image: name } });
+  const idOf = async (name: string): Promise<string | undefined> =>
+    (await world.client.image.imageStatus({ image: { image: name } })).image?.id;
   const listed = async (): Promise<Record<string, readonly string[]>> =>
-    Object.fromEntries((await world.client.image.listImages({})).images.map(({ id, repoTags, repoDigests }) => [id, [...repoTags, ...repoDigests]]));
+    Object.fromEntries(
+      (await world.client.image.listImages({})).images.map(({ id, repoTags, repoDigests }) => [
+        id,
+        [...repoTags, ...repoDigests],
+      ]),
+    );
 
   it('a tag that moves: the image before it keeps its digest, and each is removed by its own names', async () => {
     const repository = `${registry.address}/team/moves`;
@@ -39,9 +51,16 @@ describePods('names of images', () => {
     const before = await pull(`${repository}:v`);
     await pushImage(registry.address, 'team/moves:v', second);
     const after = await pull(`${repository}:v`);
-    const [old, fresh] = [`${repository}@${first.manifest.digest}`, `${repository}@${second.manifest.digest}`];
+    const [old, fresh] = [
+      `${repository}@${first.manifest.digest}`,
+      `${repository}@${second.manifest.digest}`,
+    ];
     expect(await listed()).toEqual({ [before]: [old], [after]: [`${repository}:v`, fresh] });
-    expect([await idOf(`${repository}:v`), await idOf(old), await idOf(fresh)]).toEqual([after, before, after]);
+    expect([await idOf(`${repository}:v`), await idOf(old), await idOf(fresh)]).toEqual([
+      after,
+      before,
+      after,
+    ]);
 
     await remove(`${repository}:v`);
     expect(await listed()).toEqual({ [before]: [old] });
@@ -71,7 +90,10 @@ describePods('names of images', () => {
     ['another of its tags', (repository: string) => `${repository}:two`],
     ['a tag in another repository', () => `${registry.address}/other/named:three`],
     ['its digest', (repository: string) => `${repository}@${first.manifest.digest}`],
-    ['tag and digest, of which the digest counts', (repository: string) => `${repository}:none@${first.manifest.digest}`],
+    [
+      'tag and digest, of which the digest counts',
+      (repository: string) => `${repository}:none@${first.manifest.digest}`,
+    ],
     ['its id', () => first.config.digest],
     ['its id without sha256:', () => first.config.digest.slice('sha256:'.length)],
     ['the beginning of its id', () => first.config.digest.slice('sha256:'.length, 'sha256:'.length + 12)],

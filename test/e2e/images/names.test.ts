@@ -6,9 +6,18 @@ import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 
 describe.each([
-  ['an alias', 'box:1', (registry: string) => `short-name-mode = "permissive"\n[aliases]\n"box" = "${registry}/test/busybox"\n`],
+  [
+    'an alias',
+    'box:1',
+    (registry: string) => `short-name-mode = "permissive"\n[aliases]\n"box" = "${registry}/test/busybox"\n`,
+  ],
   // nothing listens at the first: what counts is where it was found
-  ['the second of two search registries', 'test/busybox:1', (registry: string) => `unqualified-search-registries = ["127.0.0.1:1", "${registry}"]\nshort-name-mode = "permissive"\n`],
+  [
+    'the second of two search registries',
+    'test/busybox:1',
+    (registry: string) =>
+      `unqualified-search-registries = ["127.0.0.1:1", "${registry}"]\nshort-name-mode = "permissive"\n`,
+  ],
 ])('a short name by %s', (_how, name, shortNames) => {
   let world: World;
   beforeAll(async () => {
@@ -22,13 +31,22 @@ describe.each([
     const { image, runtime } = world.client;
     const spec = { image: name };
     const { imageRef } = await image.pullImage({ image: spec });
-    expect((await image.imageStatus({ image: spec })).image).toMatchObject({ id: imageRef, repoTags: [world.imageName] });
-    expect((await image.listImages({ filter: { image: spec } })).images.map(({ id }) => id)).toEqual([imageRef]);
+    expect((await image.imageStatus({ image: spec })).image).toMatchObject({
+      id: imageRef,
+      repoTags: [world.imageName],
+    });
+    expect((await image.listImages({ filter: { image: spec } })).images.map(({ id }) => id)).toEqual([
+      imageRef,
+    ]);
 
     const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web') });
     const podSandboxId = (await runtime.runPodSandbox({ config })).podSandboxId;
     const wish = containerConfig({ name: 'app', image: name, command: untilTermed(0) });
-    const { containerId } = await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: wish,
+    });
     expect((await runtime.containerStatus({ containerId })).status?.imageId).toBe(imageRef);
     await runtime.removePodSandbox({ podSandboxId });
 

@@ -23,7 +23,9 @@ describePods('private images', () => {
   let closed: DockerRegistry;
   let world: World;
   let credentials: string;
-  const image = imageOf({ Env: ['WORD=private'] }, [layerOf([{ type: 'file', path: 'file', mode: 0o644, content: 'private' }])]);
+  const image = imageOf({ Env: ['WORD=private'] }, [
+    layerOf([{ type: 'file', path: 'file', mode: 0o644, content: 'private' }]),
+  ]);
   beforeAll(async () => {
     work = await mkdtemp(join(tmpdir(), 'troupe-private-'));
     credentials = join(work, 'credentials');
@@ -32,11 +34,18 @@ describePods('private images', () => {
     const storage = join(work, 'storage');
     open = await startRegistry({ root: join(work, 'open'), storage });
     await pushImage(open.address, 'team/app:1', image);
-    closed = await startRegistry({ root: join(work, 'closed'), storage, sections: { auth: { htpasswd: { realm: 'test', path: join(work, 'htpasswd') } } } });
+    closed = await startRegistry({
+      root: join(work, 'closed'),
+      storage,
+      sections: { auth: { htpasswd: { realm: 'test', path: join(work, 'htpasswd') } } },
+    });
     world = await makeWorld({
       name: 'priv',
       shortNames: () => `[[registry]]\nlocation = "${closed.address}"\ninsecure = true\n`,
-      imageSettings: () => [`namespaced_auth_dir = "${credentials}"`, `signature_policy = "${join(work, 'policy.json')}"`],
+      imageSettings: () => [
+        `namespaced_auth_dir = "${credentials}"`,
+        `signature_policy = "${join(work, 'policy.json')}"`,
+      ],
     });
   });
   afterAll(async () => {
@@ -47,11 +56,21 @@ describePods('private images', () => {
 
   const name = (): string => `${closed.address}/team/app:1`;
   const leave = (namespace: string): Promise<void> =>
-    writeFile(join(credentials, namespacedFile(namespace, parseReference(name()))), JSON.stringify({ auths: { [closed.address]: { auth: Buffer.from('user:secret').toString('base64') } } }));
+    writeFile(
+      join(credentials, namespacedFile(namespace, parseReference(name()))),
+      JSON.stringify({
+        auths: { [closed.address]: { auth: Buffer.from('user:secret').toString('base64') } },
+      }),
+    );
   const pull = async (namespace: string): Promise<string> => {
     const config = sandboxConfig({ name: 'pod', logDirectory: '' });
     const sandbox = { ...config, metadata: { ...config.metadata, namespace } };
-    return (await world.client.image.pullImage({ image: { image: name() }, sandboxConfig: sandbox as typeof config })).imageRef;
+    return (
+      await world.client.image.pullImage({
+        image: { image: name() },
+        sandboxConfig: sandbox as typeof config,
+      })
+    ).imageRef;
   };
 
   it('credentials of a namespace serve one pull there, and nobody else, who may pull at the same time', async () => {
@@ -69,10 +88,24 @@ describePods('private images', () => {
     const archive = join(work, 'app.tar');
     await leave('team');
     await pull('team');
-    const options = ['--config', world.instance.argv[world.instance.argv.indexOf('--config') + 1] ?? '', '--root', world.instance.root, '--state', world.instance.state];
-    const troupe = (...args: string[]): ReturnType<typeof run> => run([join(checkout, 'bin/troupe'), ...args, ...options]);
+    const options = [
+      '--config',
+      world.instance.argv[world.instance.argv.indexOf('--config') + 1] ?? '',
+      '--root',
+      world.instance.root,
+      '--state',
+      world.instance.state,
+    ];
+    const troupe = (...args: string[]): ReturnType<typeof run> =>
+      run([join(checkout, 'bin/troupe'), ...args, ...options]);
     expect((await troupe('export', name(), archive)).code).toBe(0);
-    await writeFile(join(work, 'policy.json'), JSON.stringify({ default: [{ type: 'insecureAcceptAnything' }], transports: { docker: { 'forbidden.example': [{ type: 'reject' }] } } }));
+    await writeFile(
+      join(work, 'policy.json'),
+      JSON.stringify({
+        default: [{ type: 'insecureAcceptAnything' }],
+        transports: { docker: { 'forbidden.example': [{ type: 'reject' }] } },
+      }),
+    );
     const { code, stderr } = await troupe('import', archive, '--name', 'forbidden.example/app:1');
     expect([code, stderr]).toEqual([1, expect.stringContaining('SignatureValidationFailed') as string]);
     expect((await troupe('import', archive, '--name', 'allowed.example/app:1')).code).toBe(0);

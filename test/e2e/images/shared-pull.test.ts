@@ -38,13 +38,21 @@ describePods('pulls that share', () => {
   beforeAll(async () => {
     [registry, mirror] = [await FakeRegistry.start(), await FakeRegistry.start()];
     base = await layerOf([{ name: 'base', content: Buffer.alloc(MIB, 'base') }], 'none');
-    big = await layerOf([{ name: 'big', content: Buffer.alloc(ingestLimits.leastBytes + MIB, 'big') }], 'none');
+    big = await layerOf(
+      [{ name: 'big', content: Buffer.alloc(ingestLimits.leastBytes + MIB, 'big') }],
+      'none',
+    );
     for (let at = 0; at < IMAGES; at += 1) {
-      registry.push(`shared/${at}`, 'v', imageOf([base, await layerOf([{ name: `own${at}`, content: String(at) }], 'gzip')]));
+      registry.push(
+        `shared/${at}`,
+        'v',
+        imageOf([base, await layerOf([{ name: `own${at}`, content: String(at) }], 'gzip')]),
+      );
     }
     for (const one of [registry, mirror]) one.push('big', 'v', imageOf([base, big]));
     instance = await makeInstance({
-      name: 'share', network: 'host-only',
+      name: 'share',
+      network: 'host-only',
       registriesConf: insecure(registry.host) + moved('mirrored.example', registry.host, mirror.host),
       imageSettings: () => ['signature_policy = ""', `progress_timeout_ms = ${PROGRESS_TIMEOUT_MS}`],
     });
@@ -57,7 +65,8 @@ describePods('pulls that share', () => {
     for (const one of [registry, mirror]) await one?.close();
   });
   beforeEach(async () => {
-    for (const { id } of (await client.image.listImages({})).images) await client.image.removeImage({ image: { image: id } });
+    for (const { id } of (await client.image.listImages({})).images)
+      await client.image.removeImage({ image: { image: id } });
     for (const one of [registry, mirror]) one.seen.length = 0;
   });
 
@@ -70,7 +79,9 @@ describePods('pulls that share', () => {
   });
 
   test('F65 images that share a layer bring it once', async () => {
-    const ids = await Promise.all(Array.from({ length: IMAGES }, (_, at) => pull(`${registry.host}/shared/${at}:v`)));
+    const ids = await Promise.all(
+      Array.from({ length: IMAGES }, (_, at) => pull(`${registry.host}/shared/${at}:v`)),
+    );
     expect(new Set(ids).size).toBe(IMAGES);
     expect(asked(registry, base)).toEqual([undefined]);
   });
@@ -78,16 +89,28 @@ describePods('pulls that share', () => {
   test('F65 one who leaves takes nobody along, the last one ends the download; the next has only the rest to fetch', async () => {
     const half = ingestLimits.batchBytes * 4;
     const served = Promise.withResolvers<http.ServerResponse>();
-    registry.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (_request, response) => {
-      response.writeHead(200, { 'content-length': big.bytes.byteLength });
-      response.write(big.bytes.subarray(0, half), () => served.resolve(response));
-      let at = half;
-      // a little now and then, so that it is no stall
-      const timer = setInterval(() => response.write(big.bytes.subarray(at, (at += 2 * distributionLimits.progressBytes))), 100);
-      response.once('close', () => clearInterval(timer));
-    }, 1);
+    registry.on(
+      new RegExp(`/blobs/${big.digest}$`, 'u'),
+      (_request, response) => {
+        response.writeHead(200, { 'content-length': big.bytes.byteLength });
+        response.write(big.bytes.subarray(0, half), () => served.resolve(response));
+        let at = half;
+        // a little now and then, so that it is no stall
+        const timer = setInterval(
+          () => response.write(big.bytes.subarray(at, (at += 2 * distributionLimits.progressBytes))),
+          100,
+        );
+        response.once('close', () => clearInterval(timer));
+      },
+      1,
+    );
     const callers = [new AbortController(), new AbortController()] as const;
-    const [one, two] = callers.map(({ signal }) => pull(`${registry.host}/big:v`, signal).then(() => 'pulled', () => 'left'));
+    const [one, two] = callers.map(({ signal }) =>
+      pull(`${registry.host}/big:v`, signal).then(
+        () => 'pulled',
+        () => 'left',
+      ),
+    );
     const response = await served.promise;
     const closed = new Promise<string>((resolve) => response.once('close', () => resolve('closed')));
     callers[0].abort();
@@ -100,7 +123,9 @@ describePods('pulls that share', () => {
   });
 
   test('F60 F66 a mirror that stalls is left for the registry, which is asked for the rest', async () => {
-    mirror.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (...exchange) => stall(big.bytes, 3 * MIB, () => undefined)(...exchange));
+    mirror.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (...exchange) =>
+      stall(big.bytes, 3 * MIB, () => undefined)(...exchange),
+    );
     await pull('mirrored.example/big:v');
     expect(asked(mirror, big).length).toBe(distributionLimits.mirrorAttempts);
     expect(asked(registry, big)).toEqual([expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
@@ -109,7 +134,10 @@ describePods('pulls that share', () => {
 
   test('a registries.conf that is written anew counts without a signal', async () => {
     await expect(pull(`${NOWHERE}/big:v`)).rejects.toThrow('RegistryUnavailable');
-    await writeFile(join(instance.directory, 'registries.conf'), insecure(registry.host) + moved(NOWHERE, registry.host));
+    await writeFile(
+      join(instance.directory, 'registries.conf'),
+      insecure(registry.host) + moved(NOWHERE, registry.host),
+    );
     const names = async (): Promise<readonly string[]> => {
       await pull(`${NOWHERE}/big:v`).catch(() => '');
       return (await client.image.listImages({})).images.flatMap(({ repoTags }) => repoTags);

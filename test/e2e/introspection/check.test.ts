@@ -28,7 +28,9 @@ beforeAll(async () => {
   const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web') });
   pod = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
   const wish = containerConfig({ name: 'app', image, command: untilTermed(3) });
-  container = (await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })).containerId;
+  container = (
+    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })
+  ).containerId;
   await world.client.runtime.startContainer({ containerId: container });
 });
 
@@ -45,7 +47,8 @@ interface Report {
   readonly repaired: readonly { readonly object: string; readonly problem: string }[];
 }
 
-const troupe = (...args: string[]) => run([join(checkout, 'bin/troupe'), ...args, ...world.instance.argv.slice(2)]);
+const troupe = (...args: string[]) =>
+  run([join(checkout, 'bin/troupe'), ...args, ...world.instance.argv.slice(2)]);
 
 async function check(...flags: string[]): Promise<Report & { readonly code: number }> {
   const { stdout, stderr, code } = await troupe('check', '--json', ...flags);
@@ -58,14 +61,22 @@ async function plantLeaks(): Promise<readonly string[]> {
   const { state, root, words } = world.instance;
   const [tag = ''] = words;
   const shm = join(state, 'sandboxes', LOST, 'shm');
-  const places = [join(state, 'containers', LOST), join(state, 'runtimes/runc', LOST), join(root, 'containers', LOST), join(state, 'ns', LOST), shm];
+  const places = [
+    join(state, 'containers', LOST),
+    join(state, 'runtimes/runc', LOST),
+    join(root, 'containers', LOST),
+    join(state, 'ns', LOST),
+    shm,
+  ];
   for (const place of places) await mkdir(place, { recursive: true });
   const chain = await plantNetwork(tag);
   await writeFile(join(state, 'exits', LOST), '0');
   await mkdir(join(root, 'cni/leases/troupe0'), { recursive: true });
   await writeFile(join(root, 'cni/leases/troupe0/10.62.0.9'), `${LOST}\neth0`);
   expect((await run(['mount', '-t', 'tmpfs', tag, shm])).code).toBe(0);
-  const parents = (await readdir('/sys/fs/cgroup')).map((hierarchy) => join('/sys/fs/cgroup', hierarchy, tag)).filter(existsSync);
+  const parents = (await readdir('/sys/fs/cgroup'))
+    .map((hierarchy) => join('/sys/fs/cgroup', hierarchy, tag))
+    .filter(existsSync);
   const cgroups = existsSync(join('/sys/fs/cgroup', tag)) ? [join('/sys/fs/cgroup', tag)] : parents;
   const child = spawn('sleep', ['3600'], { stdio: 'ignore' });
   stray.push(child);
@@ -77,7 +88,9 @@ async function plantLeaks(): Promise<readonly string[]> {
     `I2 process ${child.pid}`,
     `I2 cgroup /${tag}/troupe-${LOST}`,
     `I2 mount ${shm}`,
-    ...['containers', 'exits', 'ns', 'runtimes/runc', 'sandboxes'].map((name) => `I2 ${join(state, name, LOST)}`),
+    ...['containers', 'exits', 'ns', 'runtimes/runc', 'sandboxes'].map(
+      (name) => `I2 ${join(state, name, LOST)}`,
+    ),
     `I2 ${join(root, 'containers', LOST)}`,
     `I3 lease ${join(root, 'cni/leases/troupe0/10.62.0.9')}`,
   ];
@@ -91,13 +104,17 @@ async function plantNetwork(network: string): Promise<readonly string[]> {
   await writeFile(lease, `${LOST}\r\neth0`);
   const chain = chainName(network, LOST);
   const comment = ['-m', 'comment', '--comment', `name: "${network}" id: "${LOST}"`];
-  for (const args of [['-N', chain], ['-A', 'POSTROUTING', '-s', '10.0.0.250', ...comment, '-j', chain]]) {
+  for (const args of [
+    ['-N', chain],
+    ['-A', 'POSTROUTING', '-s', '10.0.0.250', ...comment, '-j', chain],
+  ]) {
     expect(await run(['iptables', '-w', '-t', 'nat', ...args])).toMatchObject({ code: 0 });
   }
   return [`I3 attachment ${LOST}`, `I3 lease ${lease}`, `I3 IPv4 rules of ${network}`];
 }
 
-const told = (report: Report): string[] => report.findings.map(({ invariant, object }) => `${invariant} ${object}`).toSorted();
+const told = (report: Report): string[] =>
+  report.findings.map(({ invariant, object }) => `${invariant} ${object}`).toSorted();
 
 async function appRuns(): Promise<void> {
   const { status } = await world.client.runtime.containerStatus({ containerId: container });
@@ -116,9 +133,13 @@ describe('with the daemon running', () => {
     expect(found).toMatchObject({ clean: false, code: 1 });
     expect(found.findings.every(({ id }) => id === LOST)).toBe(true);
     // the lease in a directory that another runtime may share goes with the DEL that is owed, not by our hand
-    expect(found.findings.filter(({ repairable }) => !repairable).map(({ object }) => object)).toEqual([expect.stringMatching(/10\.0\.0\.250$/u)]);
+    expect(found.findings.filter(({ repairable }) => !repairable).map(({ object }) => object)).toEqual([
+      expect.stringMatching(/10\.0\.0\.250$/u),
+    ]);
     const text = await troupe('check', '--now');
-    expect(text.stdout).toContain(`${planted.length} findings, ${planted.length - 1} that --repair takes away`);
+    expect(text.stdout).toContain(
+      `${planted.length} findings, ${planted.length - 1} that --repair takes away`,
+    );
     const repaired = await check('--now', '--repair');
     expect(repaired).toMatchObject({ clean: true, code: 0 });
     expect(repaired.repaired.filter(({ problem }) => problem !== '')).toEqual([]);
@@ -177,20 +198,36 @@ describe('after a journal was damaged', () => {
     const config = sandboxConfig({ name: 'lost', logDirectory: join(world.logs, 'lost') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
     const wish = containerConfig({ name: 'alive', image, command: untilTermed(3) });
-    const { containerId } = await world.client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+    const { containerId } = await world.client.runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: wish,
+    });
     await world.client.runtime.startContainer({ containerId });
     await world.instance.kill();
     await damageJournal();
     await world.instance.start();
     const kept = /the journal was damaged.*\/journal\/journal\.\d+\.damaged/u;
-    expect((await world.client.runtime.status({})).status?.conditions).toContainEqual(expect.objectContaining({ type: 'JournalWhole', status: false, message: expect.stringMatching(kept) as string }));
+    expect((await world.client.runtime.status({})).status?.conditions).toContainEqual(
+      expect.objectContaining({
+        type: 'JournalWhole',
+        status: false,
+        message: expect.stringMatching(kept) as string,
+      }),
+    );
     expect((await troupe('status')).stdout).toMatch(kept);
     const found = await check('--now');
-    expect(found.findings.filter(({ id }) => id === containerId).map(({ invariant }) => invariant)).toContain('I2');
-    const processes = found.findings.filter(({ id, object }) => id === containerId && object.startsWith('process ')).map(({ object }) => Number(object.slice('process '.length)));
+    expect(found.findings.filter(({ id }) => id === containerId).map(({ invariant }) => invariant)).toContain(
+      'I2',
+    );
+    const processes = found.findings
+      .filter(({ id, object }) => id === containerId && object.startsWith('process '))
+      .map(({ object }) => Number(object.slice('process '.length)));
     expect(processes.length).toBeGreaterThanOrEqual(2);
     const repaired = await troupe('check', '--now', '--repair', '--json');
-    expect(repaired.stderr).toMatch(/nothing is taken away: a damaged journal may have lost the records of what runs: \d+ \(/u);
+    expect(repaired.stderr).toMatch(
+      /nothing is taken away: a damaged journal may have lost the records of what runs: \d+ \(/u,
+    );
     expect((JSON.parse(repaired.stdout) as Report).repaired).toEqual([]);
     expect(existsSync(join(world.instance.state, 'ns', podSandboxId, 'net'))).toBe(true);
     for (const pid of processes) expect(existsSync(`/proc/${pid}/cmdline`)).toBe(true);
@@ -200,7 +237,10 @@ describe('after a journal was damaged', () => {
 /** Flips a byte of the first record: it and all behind it are not believed any more. */
 async function damageJournal(): Promise<void> {
   const directory = join(world.instance.root, 'journal');
-  const [newest = 0] = (await readdir(directory)).flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
+  const [newest = 0] = (await readdir(directory))
+    .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
+    .map(Number)
+    .toSorted((a, b) => b - a);
   const path = join(directory, `journal.${newest}`);
   const bytes = await readFile(path);
   bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30);
@@ -213,13 +253,23 @@ describe('wipe', () => {
     const config = sandboxConfig({ name: 'last', logDirectory: join(world.logs, 'last') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
     const wish = containerConfig({ name: 'end', image, command: untilTermed(3) });
-    const { containerId } = await world.client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+    const { containerId } = await world.client.runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: wish,
+    });
     await world.client.runtime.startContainer({ containerId });
     const running = await troupe('wipe', '--force');
-    expect([running.code, running.stderr]).toEqual([1, expect.stringMatching(/a daemon runs \(pid \d+\) and answers at/u)]);
+    expect([running.code, running.stderr]).toEqual([
+      1,
+      expect.stringMatching(/a daemon runs \(pid \d+\) and answers at/u),
+    ]);
     await world.instance.kill();
     const refused = await troupe('wipe');
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(`end (${containerId.slice(0, 13)})`)]);
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining(`end (${containerId.slice(0, 13)})`),
+    ]);
     const wiped = await troupe('wipe', '--force', '--json');
     expect(wiped.code).toBe(0);
     expect(JSON.parse(wiped.stdout)).toMatchObject({ stays: [] });
@@ -254,7 +304,10 @@ describe('wipe', () => {
     await mkdir(join(journal, 'journal.9'), { recursive: true });
     const before = [await readdir(world.instance.root), await readdir(world.instance.state)];
     for (const command of [['check'], ['wipe'], ['wipe', '--force']]) {
-      expect(await troupe(...command), command.join(' ')).toMatchObject({ code: 1, stderr: expect.stringContaining(`read ${join(journal, 'journal.9')}: not a regular file`) as string });
+      expect(await troupe(...command), command.join(' ')).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining(`read ${join(journal, 'journal.9')}: not a regular file`) as string,
+      });
     }
     expect([await readdir(world.instance.root), await readdir(world.instance.state)]).toEqual(before);
     await rm(journal, { recursive: true });

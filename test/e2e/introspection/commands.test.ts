@@ -22,12 +22,21 @@ let container: string;
 beforeAll(async () => {
   world = await makeWorld({ name: 'cmd' });
   const image = await world.pull();
-  const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web'), annotations: { secret: CANARY } });
+  const config = sandboxConfig({
+    name: 'web',
+    logDirectory: join(world.logs, 'web'),
+    annotations: { secret: CANARY },
+  });
   pod = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-  const wish = create(ContainerConfigSchema, containerConfig({ name: 'app', image, command: untilTermed(3), annotations: { secret: CANARY } }));
+  const wish = create(
+    ContainerConfigSchema,
+    containerConfig({ name: 'app', image, command: untilTermed(3), annotations: { secret: CANARY } }),
+  );
   wish.envs = [create(KeyValueSchema, { key: 'PASSWORD', value: Buffer.from(CANARY) })];
   wish.args = [CANARY];
-  container = (await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })).containerId;
+  container = (
+    await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })
+  ).containerId;
   await world.client.runtime.startContainer({ containerId: container });
 });
 
@@ -36,7 +45,8 @@ afterAll(async () => {
 });
 
 const troupe = (...args: string[]) => run([program, ...args, '--state', world.instance.state]);
-const json = async (...args: string[]): Promise<unknown> => JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
+const json = async (...args: string[]): Promise<unknown> =>
+  JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
 
 describe('ps, why, log, status', () => {
   it('show the pod with its container as a tree, in 80 columns, without colours in a pipe', async () => {
@@ -52,17 +62,37 @@ describe('ps, why, log, status', () => {
 
   it('are found by name, by pod/name, by the beginning of an id', async () => {
     for (const word of ['app', 'web/app', 'default/web/app', container.slice(0, 10)]) {
-      expect(await json('why', word)).toMatchObject({ actor: { id: container, state: 'running', settled: true } });
+      expect(await json('why', word)).toMatchObject({
+        actor: { id: container, state: 'running', settled: true },
+      });
     }
-    expect(await json('log', 'app')).toMatchObject({ address: `container/${container}`, history: [{ from: '', on: 'xstate.init', cause: expect.stringMatching(/^CreateContainer [0-9a-f]+$/u) as string }, ...Array<object>(8).fill({})] });
+    expect(await json('log', 'app')).toMatchObject({
+      address: `container/${container}`,
+      history: [
+        {
+          from: '',
+          on: 'xstate.init',
+          cause: expect.stringMatching(/^CreateContainer [0-9a-f]+$/u) as string,
+        },
+        ...Array<object>(8).fill({}),
+      ],
+    });
     expect((await troupe('why', 'app')).stdout).toContain('waits     on nothing: it is settled');
   });
 
   it('tell the daemon and its configuration', async () => {
-    expect(await json('status')).toMatchObject({ pid: world.instance.pid() > 0 ? expect.any(Number) as number : 0, sandboxes: 1, containers: 1, networkReady: true, config: { root: world.instance.root } });
+    expect(await json('status')).toMatchObject({
+      pid: world.instance.pid() > 0 ? (expect.any(Number) as number) : 0,
+      sandboxes: 1,
+      containers: 1,
+      networkReady: true,
+      config: { root: world.instance.root },
+    });
     expect((await troupe('config')).stdout).toContain(`root = "${world.instance.root}"`);
     const byDefault = await troupe('config', '--default');
-    expect(byDefault.stdout.trim()).toBe((await readFile(join(checkout, 'deploy/troupe.toml'), 'utf8')).trim());
+    expect(byDefault.stdout.trim()).toBe(
+      (await readFile(join(checkout, 'deploy/troupe.toml'), 'utf8')).trim(),
+    );
   });
 
   it('end with 2 for wrong usage, 3 for a pod that is not there, 4 without a daemon', async () => {
@@ -71,20 +101,43 @@ describe('ps, why, log, status', () => {
       return [code, stdout + stderr];
     };
     const { state } = world.instance;
-    expect(await codes(['why', '--state', state])).toEqual([2, 'troupe: troupe why: one pod, container or id is wanted; see troupe help\n']);
-    expect(await codes(['ps', '--colour', '--state', state])).toEqual([2, 'troupe: troupe ps: no such option --colour; see troupe help\n']);
-    expect(await codes(['why', 'nobody', '--state', state])).toEqual([3, expect.stringMatching(/no pod, container or pull of this id or name/u)]);
-    expect(await codes(['ps', '--introspection', '/nowhere.sock'])).toEqual([4, expect.stringMatching(/^troupe ps: no daemon answers at \/nowhere\.sock: /u)]);
+    expect(await codes(['why', '--state', state])).toEqual([
+      2,
+      'troupe: troupe why: one pod, container or id is wanted; see troupe help\n',
+    ]);
+    expect(await codes(['ps', '--colour', '--state', state])).toEqual([
+      2,
+      'troupe: troupe ps: no such option --colour; see troupe help\n',
+    ]);
+    expect(await codes(['why', 'nobody', '--state', state])).toEqual([
+      3,
+      expect.stringMatching(/no pod, container or pull of this id or name/u),
+    ]);
+    expect(await codes(['ps', '--introspection', '/nowhere.sock'])).toEqual([
+      4,
+      expect.stringMatching(/^troupe ps: no daemon answers at \/nowhere\.sock: /u),
+    ]);
     expect((await codes(['wipe', ...world.instance.argv.slice(2)]))[0]).toBe(1);
   });
 });
 
 describe('watch', () => {
-  interface Line { readonly seq: number; readonly address: string; readonly to: string }
+  interface Line {
+    readonly seq: number;
+    readonly address: string;
+    readonly to: string;
+  }
 
   /** Lines until one fits, then Ctrl-C. */
-  async function watchUntil(fits: (line: Line) => boolean, after: number): Promise<{ readonly lines: readonly Line[]; readonly code: number | null }> {
-    const child = spawn(program, ['watch', '--json', '--after', String(after), '--state', world.instance.state], { stdio: ['ignore', 'pipe', 'inherit'] });
+  async function watchUntil(
+    fits: (line: Line) => boolean,
+    after: number,
+  ): Promise<{ readonly lines: readonly Line[]; readonly code: number | null }> {
+    const child = spawn(
+      program,
+      ['watch', '--json', '--after', String(after), '--state', world.instance.state],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     const lines: Line[] = [];
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     for await (const text of createInterface({ input: child.stdout })) {
@@ -97,27 +150,39 @@ describe('watch', () => {
     return { lines, code: await ended };
   }
 
-  it('resumes behind a number without a hole, tells a pod\'s whole life, and ends well on Ctrl-C', async () => {
+  it("resumes behind a number without a hole, tells a pod's whole life, and ends well on Ctrl-C", async () => {
     const { seq } = (await json('ps')) as { seq: number };
     const config = sandboxConfig({ name: 'brief', logDirectory: join(world.logs, 'brief') });
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
     await world.client.runtime.stopPodSandbox({ podSandboxId });
     await world.client.runtime.removePodSandbox({ podSandboxId });
-    const { lines, code } = await watchUntil(({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone', seq);
+    const { lines, code } = await watchUntil(
+      ({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone',
+      seq,
+    );
     expect(code).toBe(0);
     expect(lines.map((line) => line.seq)).toEqual(lines.map((_, at) => seq + 1 + at));
-    expect(lines.filter(({ address }) => address === `sandbox/${podSandboxId}`).map(({ to }) => to)).toContain('ready');
+    expect(
+      lines.filter(({ address }) => address === `sandbox/${podSandboxId}`).map(({ to }) => to),
+    ).toContain('ready');
     const middle = lines[Math.floor(lines.length / 2)]?.seq ?? 0;
-    const again = await watchUntil(({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone', middle);
+    const again = await watchUntil(
+      ({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone',
+      middle,
+    );
     expect(again.lines).toEqual(lines.filter((line) => line.seq > middle));
   });
 });
 
 describe('watch over a restart of the daemon', () => {
   it('says that it was started anew, and goes on with its changes from the start', async () => {
-    const child = spawn(program, ['watch', '--json', '--state', world.instance.state], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, ['watch', '--json', '--state', world.instance.state], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const [changes, notes]: [string[], string[]] = [[], []];
-    createInterface({ input: child.stdout }).on('line', (line) => changes.push((JSON.parse(line) as { address: string }).address));
+    createInterface({ input: child.stdout }).on('line', (line) =>
+      changes.push((JSON.parse(line) as { address: string }).address),
+    );
     createInterface({ input: child.stderr }).on('line', (line) => notes.push(line));
     const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
     // a change that it tells proves that it watches
@@ -141,13 +206,33 @@ describe('watch over a restart of the daemon', () => {
 
 describe('secrets', () => {
   it('of environment, arguments, annotations, execs and registries are in no output (I20)', async () => {
-    const auth = { username: 'user', password: CANARY, auth: '', serverAddress: '', identityToken: CANARY, registryToken: '' };
+    const auth = {
+      username: 'user',
+      password: CANARY,
+      auth: '',
+      serverAddress: '',
+      identityToken: CANARY,
+      registryToken: '',
+    };
     await world.client.image.pullImage({ image: { image: world.imageName }, auth });
-    await world.client.image.pullImage({ image: { image: world.imageName.replace('busybox', 'absent') }, auth }).catch(() => undefined);
-    const exec = world.client.runtime.execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 30; true', CANARY], timeout: 60n }).catch(() => undefined);
+    await world.client.image
+      .pullImage({ image: { image: world.imageName.replace('busybox', 'absent') }, auth })
+      .catch(() => undefined);
+    const exec = world.client.runtime
+      .execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 30; true', CANARY], timeout: 60n })
+      .catch(() => undefined);
     const waits = async (): Promise<string> => JSON.stringify(await json('why', 'app'));
     await expect.poll(waits).toContain('exec');
-    for (const args of [['ps'], ['why', 'app'], ['why', 'web'], ['log', 'app'], ['log', 'web'], ['status'], ['config'], ['check', '--now']]) {
+    for (const args of [
+      ['ps'],
+      ['why', 'app'],
+      ['why', 'web'],
+      ['log', 'app'],
+      ['log', 'web'],
+      ['status'],
+      ['config'],
+      ['check', '--now'],
+    ]) {
       for (const { stdout, stderr } of await Promise.all([troupe(...args), troupe(...args, '--json')])) {
         expect(stdout.length).toBeGreaterThan(0);
         expect(stdout + stderr).not.toContain(CANARY);

@@ -33,7 +33,10 @@ async function podsOf({ client: { runtime }, logs, pull }: World): Promise<Pods>
 }
 
 /** Addresses of its pods, all of which are ready; its container runs and reaches the gateway of the network that both share. */
-async function addressesOf({ client: { runtime } }: World, { sandboxes, containerId }: Pods): Promise<string[]> {
+async function addressesOf(
+  { client: { runtime } }: World,
+  { sandboxes, containerId }: Pods,
+): Promise<string[]> {
   const found: string[] = [];
   for (const podSandboxId of sandboxes) {
     const { status } = await runtime.podSandboxStatus({ podSandboxId });
@@ -41,7 +44,11 @@ async function addressesOf({ client: { runtime } }: World, { sandboxes, containe
     found.push(status?.network?.ip ?? '');
   }
   const gateway = found[0]?.replace(/\d+$/u, '1') ?? '';
-  const { exitCode } = await runtime.execSync({ containerId, cmd: ['ping', '-c', '1', '-W', '10', gateway], timeout: 30n });
+  const { exitCode } = await runtime.execSync({
+    containerId,
+    cmd: ['ping', '-c', '1', '-W', '10', gateway],
+    timeout: 30n,
+  });
   expect(exitCode).toBe(0);
   return found;
 }
@@ -58,8 +65,10 @@ describePods('F84 two instances with the same cgroup parent and network', () => 
     await first?.close();
   });
 
-  const troupe = (world: World, ...args: readonly string[]) => run([join(checkout, 'bin/troupe'), ...args, ...world.instance.argv.slice(2)]);
-  const checked = async (world: World): Promise<unknown> => JSON.parse((await troupe(world, 'check', '--json')).stdout) as unknown;
+  const troupe = (world: World, ...args: readonly string[]) =>
+    run([join(checkout, 'bin/troupe'), ...args, ...world.instance.argv.slice(2)]);
+  const checked = async (world: World): Promise<unknown> =>
+    JSON.parse((await troupe(world, 'check', '--json')).stdout) as unknown;
   const leases = async (): Promise<string[]> => {
     const directory = join(first.instance.directory, 'leases');
     const [network = ''] = await readdir(directory);
@@ -71,7 +80,8 @@ describePods('F84 two instances with the same cgroup parent and network', () => 
     const addresses = [...(await addressesOf(first, left)), ...(await addressesOf(second, right))];
     expect(new Set(addresses).size).toBe(4);
     expect(await leases()).toEqual(addresses.toSorted());
-    for (const world of [first, second]) expect(await checked(world)).toMatchObject({ clean: true, findings: [] });
+    for (const world of [first, second])
+      expect(await checked(world)).toMatchObject({ clean: true, findings: [] });
 
     for (const world of [first, second]) {
       await world.instance.kill();

@@ -35,9 +35,15 @@ async function instanceWithHangingPlugin(): Promise<Instance> {
   await mkdir(plugins);
   await writeFile(join(plugins, 'hanger'), HANGING_PLUGIN);
   await chmod(join(plugins, 'hanger'), 0o755);
-  await writeFile(join(made.directory, 'cni/10-hang.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'hang', plugins: [{ type: 'hanger' }] }));
+  await writeFile(
+    join(made.directory, 'cni/10-hang.conflist'),
+    JSON.stringify({ cniVersion: '1.0.0', name: 'hang', plugins: [{ type: 'hanger' }] }),
+  );
   await mkdir(join(made.directory, 'troupe.toml.d'));
-  await writeFile(join(made.directory, 'troupe.toml.d/10-plugins.toml'), `[network]\nplugin_dirs = ["${plugins}"]\n`);
+  await writeFile(
+    join(made.directory, 'troupe.toml.d/10-plugins.toml'),
+    `[network]\nplugin_dirs = ["${plugins}"]\n`,
+  );
   return made;
 }
 
@@ -74,13 +80,22 @@ async function waitingPod(name: string): Promise<Actor> {
 describe('a pod whose CNI plugin hangs', () => {
   it('names the plugin, its pid and the deadline; once it is ended, what happened is remembered', async () => {
     const config = sandboxConfig({ name: 'stuck', logDirectory: join(instance.directory, 'logs/stuck') });
-    const started = cri.runtime.runPodSandbox({ config }).then(() => 'it started', (thrown: unknown) => String(thrown));
+    const started = cri.runtime.runPodSandbox({ config }).then(
+      () => 'it started',
+      (thrown: unknown) => String(thrown),
+    );
     const actor = await waitingPod('stuck');
     const [wait] = actor.waits;
     expect(actor).toMatchObject({ kind: 'sandbox', name: 'stuck', namespace: 'default', settled: false });
     expect(actor.state).toContain('network.adding');
-    expect(wait).toMatchObject({ on: 'CNI ADD hanger', argv: [join(instance.directory, 'plugins/hanger')], processState: 'S' });
-    expect((wait?.deadlineNs ?? 0n) - (wait?.sinceNs ?? 0n)).toBe(BigInt(actorLimits.networkAddMs) * 1_000_000n);
+    expect(wait).toMatchObject({
+      on: 'CNI ADD hanger',
+      argv: [join(instance.directory, 'plugins/hanger')],
+      processState: 'S',
+    });
+    expect((wait?.deadlineNs ?? 0n) - (wait?.sinceNs ?? 0n)).toBe(
+      BigInt(actorLimits.networkAddMs) * 1_000_000n,
+    );
 
     const shown = await troupe('why', 'default/stuck');
     expect(shown.code).toBe(0);
@@ -115,13 +130,22 @@ exec runc "$@"
 
 describe('a container whose runtime hangs', () => {
   it('names the monitor, its pid and the deadline, and the runtime below it that it waits on (F33)', async () => {
-    const world = await makeWorld({ name: 'whyr', network: 'host-only', runtimePath: await runtimeThatHangs() });
+    const world = await makeWorld({
+      name: 'whyr',
+      network: 'host-only',
+      runtimePath: await runtimeThatHangs(),
+    });
     try {
       const image = await world.pull();
       const config = sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true });
       const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
       const wish = containerConfig({ name: 'stuck', image, command: ['true'], hostNetwork: true });
-      const made = world.client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish }).then(() => 'made', (thrown: unknown) => String(thrown));
+      const made = world.client.runtime
+        .createContainer({ podSandboxId, sandboxConfig: config, config: wish })
+        .then(
+          () => 'made',
+          (thrown: unknown) => String(thrown),
+        );
       const introspection = introspectionClient(join(world.instance.state, 'introspection.sock'), EVENT_MS);
       const below = async (): Promise<readonly string[]> => {
         const answer = await introspection.explain({ query: 'stuck' }).catch(() => undefined);
@@ -135,7 +159,13 @@ describe('a container whose runtime hangs', () => {
       expect(wait?.argv[0]).toMatch(/conmon$/u);
       expect(wait?.below[0]?.parentPid).toBe(wait?.pid);
       expect((wait?.deadlineNs ?? 0n) - (wait?.sinceNs ?? 0n)).toBe(90_000_000_000n);
-      const shown = await run([join(checkout, 'bin/troupe'), 'why', 'pod/stuck', '--state', world.instance.state]);
+      const shown = await run([
+        join(checkout, 'bin/troupe'),
+        'why',
+        'pod/stuck',
+        '--state',
+        world.instance.state,
+      ]);
       expect(shown.stdout).toContain(`waits on  runc create (`);
       expect(shown.stdout).toContain(`pid ${wait?.pid}, sleeps`);
       expect(shown.stdout).toContain(`└─ pid ${wait?.below[0]?.pid} sleep, sleeps`);

@@ -1,6 +1,16 @@
 // Helpers that a daemon was waiting for when it was killed, each stopped before its effect: the next daemon ends them before it
 // looks at anything, and what it then says and does is the truth.
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -36,7 +46,10 @@ function scratch(): string {
 function gatedWhen(directory: string, program: string, pattern: string, path: string): GatedProgram {
   const gated = gatedProgram(directory, program);
   onTestFinished(gated.close);
-  writeFileSync(path, `#!/bin/sh\ncase " $CNI_COMMAND $* " in ${pattern}) exec ${gated.path} "$@";; esac\nexec ${program} "$@"\n`);
+  writeFileSync(
+    path,
+    `#!/bin/sh\ncase " $CNI_COMMAND $* " in ${pattern}) exec ${gated.path} "$@";; esac\nexec ${program} "$@"\n`,
+  );
   chmodSync(path, 0o755);
   return gated;
 }
@@ -44,7 +57,8 @@ function gatedWhen(directory: string, program: string, pattern: string, path: st
 /** The machine's CNI plugins in a directory of the test's, with portmap at its gate when it is to add. */
 function gatedPortmap(directory: string, plugins: string): GatedProgram {
   mkdirSync(plugins);
-  for (const name of readdirSync(PLUGINS)) if (name !== 'portmap') symlinkSync(join(PLUGINS, name), join(plugins, name));
+  for (const name of readdirSync(PLUGINS))
+    if (name !== 'portmap') symlinkSync(join(PLUGINS, name), join(plugins, name));
   return gatedWhen(directory, join(PLUGINS, 'portmap'), '*" ADD "*', join(plugins, 'portmap'));
 }
 
@@ -56,7 +70,10 @@ async function worldOf(options: WorldOptions): Promise<World> {
 
 /** SIGKILL while a call waits for the gated program, and the next life: the program is gone when that serves. */
 async function nextLife(world: World, call: Promise<unknown>, gated: GatedProgram): Promise<void> {
-  const cut = call.then(() => 'answered', () => 'cut');
+  const cut = call.then(
+    () => 'answered',
+    () => 'cut',
+  );
   const pid = await gated.started();
   expect(readFileSync(`/proc/${pid}/environ`, 'utf8')).toContain(`${HELPER_VARIABLE}=`);
   await world.instance.kill();
@@ -66,7 +83,11 @@ async function nextLife(world: World, call: Promise<unknown>, gated: GatedProgra
   expect(await world.instance.log()).toContain('killed: an earlier daemon was running this');
 }
 
-async function makePod(world: World, config: SandboxConfig, runtimeHandler = ''): Promise<{ readonly podSandboxId: string; readonly create: (name: string) => Promise<string> }> {
+async function makePod(
+  world: World,
+  config: SandboxConfig,
+  runtimeHandler = '',
+): Promise<{ readonly podSandboxId: string; readonly create: (name: string) => Promise<string> }> {
   const { runtime } = world.client;
   const image = await world.pull();
   const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler });
@@ -74,33 +95,43 @@ async function makePod(world: World, config: SandboxConfig, runtimeHandler = '')
     podSandboxId,
     create: async (name) => {
       const container = containerConfig({ name, image, command: untilTermed(0), hostNetwork: true });
-      return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container })).containerId;
+      return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container }))
+        .containerId;
     },
   };
 }
 
 const metadataOf = (name: string) => ({ name, namespace: 'default', uid: `uid-${name}`, attempt: 0 });
-const withHostPort = (world: World): SandboxConfig => ({ metadata: metadataOf('p'), logDirectory: join(world.logs, 'p'), portMappings: [{ containerPort: 80, hostPort: 38_123 }] });
-const onHostNetwork = (world: World): SandboxConfig => sandboxConfig({ name: 'p', logDirectory: join(world.logs, 'p'), hostNetwork: true });
+const withHostPort = (world: World): SandboxConfig => ({
+  metadata: metadataOf('p'),
+  logDirectory: join(world.logs, 'p'),
+  portMappings: [{ containerPort: 80, hostPort: 38_123 }],
+});
+const onHostNetwork = (world: World): SandboxConfig =>
+  sandboxConfig({ name: 'p', logDirectory: join(world.logs, 'p'), hostNetwork: true });
 
 describePods('helpers of a daemon that was killed', () => {
-  it.each(['runc', 'crun'])('F03 %s start: what is told as created is, the next StartContainer starts it', async (name) => {
-    const directory = scratch();
-    const runtime = join(directory, name);
-    const late = gatedWhen(directory, name === 'runc' ? RUNC : CRUN, '*" start "*', runtime);
-    const world = await worldOf({ name: 'late', runtimePath: runtime });
-    const { runtime: client } = world.client;
-    const pod = await makePod(world, onHostNetwork(world));
-    const containerId = await pod.create('c');
-    const states = async (): Promise<readonly number[]> => (await client.listContainers({})).containers.map(({ state }) => state);
-    await nextLife(world, client.startContainer({ containerId }), late);
-    expect(await states()).toEqual([0]);
-    late.open();
-    await client.startContainer({ containerId });
-    expect(await states()).toEqual([1]);
-    await client.removePodSandbox({ podSandboxId: pod.podSandboxId });
-    expect(await world.leftovers()).toEqual([]);
-  });
+  it.each(['runc', 'crun'])(
+    'F03 %s start: what is told as created is, the next StartContainer starts it',
+    async (name) => {
+      const directory = scratch();
+      const runtime = join(directory, name);
+      const late = gatedWhen(directory, name === 'runc' ? RUNC : CRUN, '*" start "*', runtime);
+      const world = await worldOf({ name: 'late', runtimePath: runtime });
+      const { runtime: client } = world.client;
+      const pod = await makePod(world, onHostNetwork(world));
+      const containerId = await pod.create('c');
+      const states = async (): Promise<readonly number[]> =>
+        (await client.listContainers({})).containers.map(({ state }) => state);
+      await nextLife(world, client.startContainer({ containerId }), late);
+      expect(await states()).toEqual([0]);
+      late.open();
+      await client.startContainer({ containerId });
+      expect(await states()).toEqual([1]);
+      await client.removePodSandbox({ podSandboxId: pod.podSandboxId });
+      expect(await world.leftovers()).toEqual([]);
+    },
+  );
 
   it('F01 a CNI plugin’s ADD leaves no rule for a pod that is gone', async () => {
     const directory = scratch();
@@ -122,29 +153,55 @@ describePods('helpers of a daemon that was killed', () => {
     await world.instance.kill();
     expect([await cut, isRunning(pid)]).toEqual(['cut', true]);
     const { root, state, directory: own } = world.instance;
-    const wiped = await run([join(checkout, 'bin/troupe'), 'wipe', '--force', '--config', join(own, 'troupe.toml'), '--root', root, '--state', state, '--socket', world.instance.socket]);
-    expect([wiped.code, wiped.stderr, isRunning(pid), readdirSync(root), readdirSync(state)]).toEqual([0, '', false, [], []]);
+    const wiped = await run([
+      join(checkout, 'bin/troupe'),
+      'wipe',
+      '--force',
+      '--config',
+      join(own, 'troupe.toml'),
+      '--root',
+      root,
+      '--state',
+      state,
+      '--socket',
+      world.instance.socket,
+    ]);
+    expect([wiped.code, wiped.stderr, isRunning(pid), readdirSync(root), readdirSync(state)]).toEqual([
+      0,
+      '',
+      false,
+      [],
+      [],
+    ]);
     await world.instance.start();
     expect(await world.leftovers()).toEqual([]);
   });
 
   const erofs = storageDrivers().find(({ name }) => name === 'erofs');
-  it.skipIf(erofs === undefined || erofs.whyNot !== '')('F07 mkfs.erofs writes into no image of the next pull', async () => {
-    const directory = scratch();
-    const program = join(directory, 'mkfs.erofs');
-    const late = gatedWhen(directory, erofs?.program ?? '', '*/layers/*', program);
-    const world = await worldOf({ name: 'late', config: `[storage]\ndriver = "erofs"\nerofs_program = "${program}"\n` });
-    await nextLife(world, world.pull(), late);
-    late.open();
-    // nobody is left to go on
-    const { create, podSandboxId } = await makePod(world, onHostNetwork(world));
-    await world.client.runtime.startContainer({ containerId: await create('c') });
-    await world.client.runtime.removePodSandbox({ podSandboxId });
-    expect(await world.leftovers()).toEqual([]);
-    const layers = join(world.instance.root, 'layers');
-    // its files serve as they are
-    expect(readdirSync(layers).map((name) => readdirSync(join(layers, name)).toSorted())).toEqual([['diff', 'layer.json']]);
-  });
+  it.skipIf(erofs === undefined || erofs.whyNot !== '')(
+    'F07 mkfs.erofs writes into no image of the next pull',
+    async () => {
+      const directory = scratch();
+      const program = join(directory, 'mkfs.erofs');
+      const late = gatedWhen(directory, erofs?.program ?? '', '*/layers/*', program);
+      const world = await worldOf({
+        name: 'late',
+        config: `[storage]\ndriver = "erofs"\nerofs_program = "${program}"\n`,
+      });
+      await nextLife(world, world.pull(), late);
+      late.open();
+      // nobody is left to go on
+      const { create, podSandboxId } = await makePod(world, onHostNetwork(world));
+      await world.client.runtime.startContainer({ containerId: await create('c') });
+      await world.client.runtime.removePodSandbox({ podSandboxId });
+      expect(await world.leftovers()).toEqual([]);
+      const layers = join(world.instance.root, 'layers');
+      // its files serve as they are
+      expect(readdirSync(layers).map((name) => readdirSync(join(layers, name)).toSorted())).toEqual([
+        ['diff', 'layer.json'],
+      ]);
+    },
+  );
 
   it('CheckpointContainer: the runtime’s pause freezes no container that was let go', async () => {
     const directory = scratch();
@@ -152,12 +209,20 @@ describePods('helpers of a daemon that was killed', () => {
     onTestFinished(fake.remove);
     const path = join(directory, 'runtime');
     const late = gatedWhen(directory, fake.runtime, '*" pause "*', path);
-    const world = await worldOf({ name: 'late', handlers: { fake: path }, config: `[runtime]\ncriu = "${fake.criu}"\n` });
+    const world = await worldOf({
+      name: 'late',
+      handlers: { fake: path },
+      config: `[runtime]\ncriu = "${fake.criu}"\n`,
+    });
     const { runtime } = world.client;
     const pod = await makePod(world, onHostNetwork(world), 'fake');
     const containerId = await pod.create('c');
     await runtime.startContainer({ containerId });
-    await nextLife(world, runtime.checkpointContainer({ containerId, location: join(fake.directory, 'c.tar'), timeout: 0n }), late);
+    await nextLife(
+      world,
+      runtime.checkpointContainer({ containerId, location: join(fake.directory, 'c.tar'), timeout: 0n }),
+      late,
+    );
     late.open();
     expect((await runtime.execSync({ containerId, cmd: ['true'], timeout: 20n })).exitCode).toBe(0);
     expect(readdirSync(fake.directory).filter((name) => name.startsWith('c.tar'))).toEqual([]);
@@ -167,37 +232,73 @@ describePods('helpers of a daemon that was killed', () => {
 
   it('S64: no monitor, shim or process of a pod has the mark, with whatever runtime', async () => {
     const shim = await shimRuncV2();
-    const world = await worldOf({ name: 'late', handlers: { crun: CRUN, newer: await runc14() }, config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${shim}"\n` });
+    const world = await worldOf({
+      name: 'late',
+      handlers: { crun: CRUN, newer: await runc14() },
+      config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${shim}"\n`,
+    });
     const { runtime } = world.client;
     const image = await world.pull();
-    const kinds: readonly (readonly [string, NamespaceMode])[] = [['', NamespaceMode.POD], ['', NamespaceMode.NODE], ['crun', NamespaceMode.POD], ['newer', NamespaceMode.CONTAINER], ['shim', NamespaceMode.CONTAINER]];
+    const kinds: readonly (readonly [string, NamespaceMode])[] = [
+      ['', NamespaceMode.POD],
+      ['', NamespaceMode.NODE],
+      ['crun', NamespaceMode.POD],
+      ['newer', NamespaceMode.CONTAINER],
+      ['shim', NamespaceMode.CONTAINER],
+    ];
     for (const [at, kind] of kinds.entries()) await runMarked(world, image, `p${at}`, kind);
-    const [, tag = ''] = /\[cgroup\]\nparent = "(.*)"/u.exec(readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8')) ?? [];
+    const [, tag = ''] =
+      /\[cgroup\]\nparent = "(.*)"/u.exec(
+        readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8'),
+      ) ?? [];
     const processes = ofCgroup(tag);
     const named = (word: string): number => processes.filter(({ command }) => command.includes(word)).length;
     expect([named('/conmon'), named('shim'), named('sleep 3600')].every((count) => count > 0)).toBe(true);
     expect(processes.filter(({ environment }) => environment.includes(HELPER_VARIABLE))).toEqual([]);
-    for (const { id } of (await runtime.listPodSandbox({})).items) await runtime.removePodSandbox({ podSandboxId: id });
-    rmSync(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), { recursive: true, force: true });
+    for (const { id } of (await runtime.listPodSandbox({})).items)
+      await runtime.removePodSandbox({ podSandboxId: id });
+    rmSync(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), {
+      recursive: true,
+      force: true,
+    });
     expect(await world.leftovers()).toEqual([]);
   });
 });
 
 /** A pod with a container that waits and one that runs, in which an exec leaves a process behind. */
-async function runMarked(world: World, image: string, name: string, [runtimeHandler, pid]: readonly [string, NamespaceMode]): Promise<void> {
+async function runMarked(
+  world: World,
+  image: string,
+  name: string,
+  [runtimeHandler, pid]: readonly [string, NamespaceMode],
+): Promise<void> {
   const { runtime } = world.client;
   const namespaceOptions = { network: NamespaceMode.NODE, pid, ipc: NamespaceMode.POD };
-  const config: SandboxConfig = { metadata: metadataOf(name), logDirectory: join(world.logs, name), linux: { securityContext: { namespaceOptions } } };
+  const config: SandboxConfig = {
+    metadata: metadataOf(name),
+    logDirectory: join(world.logs, name),
+    linux: { securityContext: { namespaceOptions } },
+  };
   const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler });
   const make = async (containerName: string): Promise<string> => {
-    const container: ContainerConfig = { metadata: { name: containerName }, image: { image }, command: untilTermed(0), logPath: `${containerName}.log`, linux: { securityContext: { namespaceOptions } } };
-    return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container })).containerId;
+    const container: ContainerConfig = {
+      metadata: { name: containerName },
+      image: { image },
+      command: untilTermed(0),
+      logPath: `${containerName}.log`,
+      linux: { securityContext: { namespaceOptions } },
+    };
+    return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container }))
+      .containerId;
   };
   await make('waits');
   const containerId = await make('runs');
   await runtime.startContainer({ containerId });
   // what it leaves in the container goes on as long as that
-  const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'env; sleep 3600 > /dev/null 2>&1 &'] });
+  const { stdout } = await runtime.execSync({
+    containerId,
+    cmd: ['sh', '-c', 'env; sleep 3600 > /dev/null 2>&1 &'],
+  });
   expect(Buffer.from(stdout).toString()).not.toContain(HELPER_VARIABLE);
 }
 
@@ -212,7 +313,9 @@ function ofCgroup(path: string): Process[] {
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/u.test(name))) {
     try {
       if (!readFileSync(`/proc/${pid}/cgroup`, 'latin1').includes(`:${path}/`)) continue;
-      const [command = '', environment = ''] = ['cmdline', 'environ'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'utf8'));
+      const [command = '', environment = ''] = ['cmdline', 'environ'].map((file) =>
+        readFileSync(`/proc/${pid}/${file}`, 'utf8'),
+      );
       found.push({ command: command.replaceAll('\0', ' '), environment });
     } catch {
       // it has ended meanwhile

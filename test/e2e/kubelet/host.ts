@@ -1,9 +1,22 @@
 // What a kubelet changes on the whole machine, whatever its root directory: kernel settings and two fixed directories.
-import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 
 /** Its kernel tunables (its container manager, "setupKernelTunables"), which it leaves as they are when it ends. */
 const SYSCTLS = [
-  'vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops', 'kernel/keys/root_maxkeys', 'kernel/keys/root_maxbytes',
+  'vm/overcommit_memory',
+  'vm/panic_on_oom',
+  'kernel/panic',
+  'kernel/panic_on_oops',
+  'kernel/keys/root_maxkeys',
+  'kernel/keys/root_maxbytes',
 ] as const;
 
 /** Made by it when missing, the deepest first: places of device plugins' sockets and of links to containers' logs. */
@@ -24,7 +37,10 @@ export function keepHost(): () => string[] {
     for (const path of missing.filter((one) => existsSync(one))) {
       if (path.endsWith('/device-plugins')) rmSync(`${path}/kubelet.sock`, { force: true });
       // Of containers that it had not collected when it ended: links to logs that are gone.
-      if (path.endsWith('/containers')) for (const name of readdirSync(path)) if (!existsSync(`${path}/${name}`) || readlinkSync(`${path}/${name}`).includes('/trkube')) rmSync(`${path}/${name}`);
+      if (path.endsWith('/containers'))
+        for (const name of readdirSync(path))
+          if (!existsSync(`${path}/${name}`) || readlinkSync(`${path}/${name}`).includes('/trkube'))
+            rmSync(`${path}/${name}`);
       try {
         rmdirSync(path);
       } catch (error) {

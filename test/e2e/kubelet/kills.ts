@@ -34,7 +34,10 @@ export async function killDaemon(stage: Stage, { count, everyMs }: Kills): Promi
 
 async function untilListed(stage: Stage): Promise<void> {
   for (;;) {
-    const answer = await stage.kubelet.get('/runningpods/').then(() => true, () => false);
+    const answer = await stage.kubelet.get('/runningpods/').then(
+      () => true,
+      () => false,
+    );
     if (answer) return;
     await delay(LOOK_AGAIN_MS);
   }
@@ -44,14 +47,24 @@ export const figuresText = (backAfterMs: readonly number[]): string =>
   `${backAfterMs.length} kills; the kubelet's list was back after ${median(backAfterMs).toFixed(0)} ms (median), ${Math.max(...backAfterMs).toFixed(0)} ms (longest)`;
 
 /** What must hold once the killing is over: nothing of the pods that stay has changed, no warning comes any more. */
-export async function checkAfterKills(stage: Stage, lifeBefore: readonly string[], overAtMs: number): Promise<string> {
+export async function checkAfterKills(
+  stage: Stage,
+  lifeBefore: readonly string[],
+  overAtMs: number,
+): Promise<string> {
   await delay(2 * SETTLE_MS);
   const lifeAfter = await lifeOf(stage);
   const changed = lifeBefore.filter((line) => !lifeAfter.includes(line));
-  if (changed.length > 0) throw new Error(`changed by the kills: ${changed.join('; ')}; now: ${lifeAfter.join('; ')}`);
-  const warnings = (await stage.kubelet.events()).filter(({ type, pod }) => type === 'Warning' && (steadyNames.includes(pod) || pod === 'localhost'));
+  if (changed.length > 0)
+    throw new Error(`changed by the kills: ${changed.join('; ')}; now: ${lifeAfter.join('; ')}`);
+  const warnings = (await stage.kubelet.events()).filter(
+    ({ type, pod }) => type === 'Warning' && (steadyNames.includes(pod) || pod === 'localhost'),
+  );
   const staying = warnings.filter(({ atMs }) => atMs > overAtMs + SETTLE_MS);
-  if (staying.length > 0) throw new Error(`warnings that stay: ${staying.map(({ pod, reason, message }) => `${pod} ${reason} ${message}`).join('; ')}`);
+  if (staying.length > 0)
+    throw new Error(
+      `warnings that stay: ${staying.map(({ pod, reason, message }) => `${pod} ${reason} ${message}`).join('; ')}`,
+    );
   // What a node's Ready condition would say: it is False when this is logged.
   const notReady = await stage.kubelet.logLines('Skipping pod synchronization');
   const during = notReady.filter((line) => !line.includes('may not have completed yet'));

@@ -103,7 +103,8 @@ export async function hierarchies(): Promise<string[]> {
 
 /** Removes cgroups from the deepest up; those with processes stay and show in the differences. */
 export async function removeCgroups(path: string): Promise<void> {
-  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) if (entry.isDirectory()) await removeCgroups(join(path, entry.name));
+  for (const entry of await readdir(path, { withFileTypes: true }).catch(() => []))
+    if (entry.isDirectory()) await removeCgroups(join(path, entry.name));
   await rmdir(path).catch(() => undefined);
 }
 
@@ -121,7 +122,10 @@ function eventOf(line: string): KubeletEvent | undefined {
   const entry = parsed(line);
   if (entry?.['msg'] !== 'Event occurred') return undefined;
   const object = entry['object'];
-  const name = typeof object === 'object' && object !== null && 'name' in object ? String(object.name) : String(object).replace(/^.*\//, '');
+  const name =
+    typeof object === 'object' && object !== null && 'name' in object
+      ? String(object.name)
+      : String(object).replace(/^.*\//, '');
   return {
     atMs: Number(entry['ts']),
     pod: name.endsWith(`-${NODE}`) ? name.slice(0, -NODE.length - 1) : name,
@@ -132,12 +136,15 @@ function eventOf(line: string): KubeletEvent | undefined {
 }
 
 /** Calls its API; throws what it answers beside 2xx. */
-const callOf = (address: string) => async (path: string, method: string): Promise<string> => {
-  const answer = await fetch(address + path, { method, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
-  const text = await answer.text();
-  if (!answer.ok) throw new Error(`${method} ${path} of the kubelet: ${answer.status} ${text.trim().slice(0, 1000)}`);
-  return text;
-};
+const callOf =
+  (address: string) =>
+  async (path: string, method: string): Promise<string> => {
+    const answer = await fetch(address + path, { method, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+    const text = await answer.text();
+    if (!answer.ok)
+      throw new Error(`${method} ${path} of the kubelet: ${answer.status} ${text.trim().slice(0, 1000)}`);
+    return text;
+  };
 
 /** The directory from which it takes its pods. */
 function manifestsIn(manifests: string, incoming: string): Pick<Kubelet, 'apply' | 'withdraw' | 'applied'> {
@@ -162,9 +169,11 @@ async function makePlaces(world: World, home: string, incoming: string): Promise
     cgroupRoot: `/${world.instance.words[0] ?? 'trkube'}-kubelet`,
     port: await freePort(),
   };
-  for (const directory of [places.manifests, places.root, incoming]) await mkdir(directory, { recursive: true });
+  for (const directory of [places.manifests, places.root, incoming])
+    await mkdir(directory, { recursive: true });
   // It refuses to start without its cgroup root.
-  for (const hierarchy of await hierarchies()) await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
+  for (const hierarchy of await hierarchies())
+    await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
   await writeFile(join(home, 'config.json'), configText(world, places));
   return places;
 }
@@ -179,7 +188,21 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
   const places = await makePlaces(world, home, incoming);
   const log = join(home, 'kubelet.log');
   const cluster = kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig];
-  const child = spawnLogged(program, ['--config', join(home, 'config.json'), '--root-dir', places.root, '--cert-dir', join(home, 'pki'), '--hostname-override', NODE, ...cluster], log);
+  const child = spawnLogged(
+    program,
+    [
+      '--config',
+      join(home, 'config.json'),
+      '--root-dir',
+      places.root,
+      '--cert-dir',
+      join(home, 'pki'),
+      '--hostname-override',
+      NODE,
+      ...cluster,
+    ],
+    log,
+  );
   const address = `https://${NODE}:${places.port}`;
   const call = callOf(address);
   const lines = async (): Promise<string[]> => (await readFile(log, 'utf8')).split('\n');
@@ -201,7 +224,8 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
     root: places.root,
     get: async (path) => await call(path, 'GET'),
     post: async (path) => await call(path, 'POST'),
-    pods: async () => (JSON.parse(await call('/pods', 'GET')) as { readonly items: readonly Pod[] | null }).items ?? [],
+    pods: async () =>
+      (JSON.parse(await call('/pods', 'GET')) as { readonly items: readonly Pod[] | null }).items ?? [],
     summary: async () => JSON.parse(await call('/stats/summary', 'GET')) as Summary,
     ...manifestsIn(places.manifests, incoming),
     events: async () => (await lines()).map(eventOf).filter((event) => event !== undefined),
@@ -210,20 +234,27 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
   };
 }
 
-async function untilServing(child: ChildProcess, certificate: string, ask: () => Promise<unknown>): Promise<void> {
+async function untilServing(
+  child: ChildProcess,
+  certificate: string,
+  ask: () => Promise<unknown>,
+): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   let isTrusted = false;
-  for (let reason: unknown = 'no certificate'; ; ) {
-    if (!isRunning(child)) throw new Error(`it ended with ${child.exitCode ?? child.signalCode ?? 'an unknown code'}`);
+  for (let reason: unknown = 'no certificate'; ;) {
+    if (!isRunning(child))
+      throw new Error(`it ended with ${child.exitCode ?? child.signalCode ?? 'an unknown code'}`);
     try {
-      if (!isTrusted) setDefaultCACertificates([...getCACertificates('default'), await readFile(certificate, 'utf8')]);
+      if (!isTrusted)
+        setDefaultCACertificates([...getCACertificates('default'), await readFile(certificate, 'utf8')]);
       isTrusted = true;
       await ask();
       return;
     } catch (error) {
       reason = error;
     }
-    if (performance.now() > deadline) throw new Error(`no answer within ${START_TIMEOUT_MS} ms: ${String(reason)}`);
+    if (performance.now() > deadline)
+      throw new Error(`no answer within ${START_TIMEOUT_MS} ms: ${String(reason)}`);
     await delay(LOOK_AGAIN_MS);
   }
 }

@@ -28,7 +28,8 @@ const { values: options } = parseArgs({
 /** Under kills; more of them at once, and a small machine is busy with starting pods only. */
 const SCENARIOS_AT_ONCE = 5;
 
-const chosen = (all: readonly Scenario[]): readonly Scenario[] => all.filter(({ title }) => title.includes(options.only ?? ''));
+const chosen = (all: readonly Scenario[]): readonly Scenario[] =>
+  all.filter(({ title }) => title.includes(options.only ?? ''));
 
 class Run {
   readonly rows: Row[] = [];
@@ -49,7 +50,9 @@ class Run {
 
   /** All at once: so it is on a node, too. */
   async scenarios(all: readonly Scenario[], stage: Stage): Promise<void> {
-    await Promise.all(all.map(async ({ title, play }) => await this.part(title, async () => this.#noted(await play(stage)))));
+    await Promise.all(
+      all.map(async ({ title, play }) => await this.part(title, async () => this.#noted(await play(stage)))),
+    );
   }
 
   /** In turns, each with a new pod, as long as the daemon is being killed. */
@@ -71,7 +74,9 @@ class Run {
           played.set(scenario, (played.get(scenario) ?? 0) + 1);
         } catch (error) {
           failed.add(scenario);
-          await this.part(`${scenario.title}, under kills, pod ${round + 1}`, async () => { throw error; });
+          await this.part(`${scenario.title}, under kills, pod ${round + 1}`, async () => {
+            throw error;
+          });
           if (failed.size === playable.length) return;
         }
       }
@@ -81,7 +86,13 @@ class Run {
     for (const scenario of all) {
       if (failed.has(scenario)) continue;
       const pods = played.get(scenario) ?? 0;
-      this.rows.push({ title: `${scenario.title}, under kills`, seconds, ...(scenario.onlyQuiet === undefined ? { state: 'passed', note: `${pods} pods` } : { state: 'skipped', note: scenario.onlyQuiet }) });
+      this.rows.push({
+        title: `${scenario.title}, under kills`,
+        seconds,
+        ...(scenario.onlyQuiet === undefined
+          ? { state: 'passed', note: `${pods} pods` }
+          : { state: 'skipped', note: scenario.onlyQuiet }),
+      });
     }
   }
 
@@ -92,11 +103,17 @@ class Run {
 
   async all(): Promise<void> {
     const quiet = new Stage(this.#kubelet, this.#world);
-    await this.part('pods that stay are started', async () => { await startSteady(quiet); return undefined; });
+    await this.part('pods that stay are started', async () => {
+      await startSteady(quiet);
+      return undefined;
+    });
     await this.scenarios(chosen(tools), quiet);
     await this.scenarios(chosen(scenarios), quiet);
     await this.underKills(quiet);
-    await this.part('all pods are removed', async () => { this.#remains.push(...(await endAll(quiet))); return undefined; });
+    await this.part('all pods are removed', async () => {
+      this.#remains.push(...(await endAll(quiet)));
+      return undefined;
+    });
     await this.part('removed pods have left nothing', async () => await this.#gone(quiet));
   }
 
@@ -116,18 +133,31 @@ class Run {
       this.scenariosWhile(() => isOver, chosen(scenarios)),
     ]);
     const overAtMs = Date.now();
-    await this.part('after the kills: nothing restarted, no failure event stays', async () => await checkAfterKills(stage, before, overAtMs));
+    await this.part(
+      'after the kills: nothing restarted, no failure event stays',
+      async () => await checkAfterKills(stage, before, overAtMs),
+    );
     await this.part('after the kills: the log is whole', async () => await checkCounter(stage));
   }
 
   /** The kubelet collects sandboxes and dead containers once a minute. */
   async #gone(stage: Stage): Promise<string> {
     await stage.until('no traces of pods', async () => {
-      const traces = (await Promise.all(this.#remains.map(async (remains) => await tracesOf(remains, this.#kubelet.cgroupRoot, this.#world.instance.words[0] ?? '')))).flat();
+      const traces = (
+        await Promise.all(
+          this.#remains.map(
+            async (remains) =>
+              await tracesOf(remains, this.#kubelet.cgroupRoot, this.#world.instance.words[0] ?? ''),
+          ),
+        )
+      ).flat();
       const { items } = await this.#world.client.runtime.listPodSandbox({});
       const { containers } = await this.#world.client.runtime.listContainers({});
       const listed = [...items, ...containers].map(({ metadata, id }) => `${metadata?.name ?? ''} ${id}`);
-      if (traces.length + listed.length > 0) throw new Error(`traces: ${traces.slice(0, 5).join(', ')}; listed: ${listed.slice(0, 10).join(', ')}`);
+      if (traces.length + listed.length > 0)
+        throw new Error(
+          `traces: ${traces.slice(0, 5).join(', ')}; listed: ${listed.slice(0, 10).join(', ')}`,
+        );
       return true;
     });
     return `${this.#remains.length} pods: processes, cgroups, mounts, network namespaces, sandboxes and containers`;
@@ -144,7 +174,8 @@ async function main(): Promise<void> {
     await kubelet?.stop();
     await world.close();
   };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
     kubelet = await startKubelet(program, world);
     const run = new Run(world, kubelet);

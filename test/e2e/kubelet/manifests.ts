@@ -14,18 +14,35 @@ export const shell = (script: string): Part => ({ command: ['sh', '-c', script] 
 /** The script with a first line that counts the container's lives; the kubelet's restart count also counts tries to create it. */
 function counted(container: Part, name: string): Part {
   const [program, option, script] = (container['command'] ?? []) as readonly string[];
-  return program === 'sh' && script !== undefined ? { command: [program, option, `echo >> /data/${livesFile(name)}; ${script}`] } : {};
+  return program === 'sh' && script !== undefined
+    ? { command: [program, option, `echo >> /data/${livesFile(name)}; ${script}`] }
+    : {};
 }
 
 /** In the volume `data`: a line per start of the container. */
 export const livesFile = (container: string): string => `lives-${container}`;
 
 /** A pod whose containers share the emptyDir `data` at /data. */
-export function podManifest(name: string, image: string, spec: { readonly containers: readonly Part[]; readonly initContainers?: readonly Part[]; readonly more?: Part; readonly volumes?: readonly Part[] }): PodManifest {
+export function podManifest(
+  name: string,
+  image: string,
+  spec: {
+    readonly containers: readonly Part[];
+    readonly initContainers?: readonly Part[];
+    readonly more?: Part;
+    readonly volumes?: readonly Part[];
+  },
+): PodManifest {
   const complete = (container: Part): Part => {
     const mounts = (container['volumeMounts'] ?? []) as readonly Part[];
     const name = typeof container['name'] === 'string' ? container['name'] : 'main';
-    return { ...container, name, image, ...counted(container, name), volumeMounts: [{ name: 'data', mountPath: '/data' }, ...mounts] };
+    return {
+      ...container,
+      name,
+      image,
+      ...counted(container, name),
+      volumeMounts: [{ name: 'data', mountPath: '/data' }, ...mounts],
+    };
   };
   return {
     apiVersion: 'v1',
@@ -44,6 +61,11 @@ export function podManifest(name: string, image: string, spec: { readonly contai
 }
 
 /** A probe once per second that answers at its first failure. */
-export const eachSecond = (probe: Part): Part => ({ periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 1, ...probe });
+export const eachSecond = (probe: Part): Part => ({
+  periodSeconds: 1,
+  timeoutSeconds: 10,
+  failureThreshold: 1,
+  ...probe,
+});
 
 export const fileExists = (path: string): Part => ({ exec: { command: ['test', '-e', path] } });

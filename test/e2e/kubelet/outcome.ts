@@ -6,4 +6,7 @@ export interface Outcome {
   readonly remains: readonly Remains[];
 }
 
-export const over = async (stage: Stage, name: string, note?: string): Promise<Outcome> => ({ ...(note === undefined ? {} : { note }), remains: [await stage.withdraw(name)] });
+export const over = async (stage: Stage, name: string, note?: string): Promise<Outcome> => ({
+  ...(note === undefined ? {} : { note }),
+  remains: [await stage.withdraw(name)],
+});

@@ -5,7 +5,13 @@ import type { Row, State } from '../support/parts.ts';
 /** One line of at most this many characters per note in the table; the whole of it is printed above. */
 const NOTE_CHARACTERS = 300;
 
-const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;').replaceAll('>', '&gt;').slice(0, NOTE_CHARACTERS);
+const cell = (text: string): string =>
+  text
+    .replaceAll('|', '\\|')
+    .replaceAll('\n', ' ')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .slice(0, NOTE_CHARACTERS);
 
 export function totals(rows: readonly Row[]): string {
   const of = (state: State): number => rows.filter((row) => row.state === state).length;
@@ -19,6 +25,9 @@ export function tableText(rows: readonly Row[]): string {
     '',
     '| scenario | result | s | |',
     '|---|---|---|---|',
-    ...rows.map(({ title, state, seconds, note }) => `| ${cell(title)} | ${state} | ${seconds.toFixed(1)} | ${cell(note)} |`),
+    ...rows.map(
+      ({ title, state, seconds, note }) =>
+        `| ${cell(title)} | ${state} | ${seconds.toFixed(1)} | ${cell(note)} |`,
+    ),
   ].join('\n');
 }

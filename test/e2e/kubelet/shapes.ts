@@ -3,14 +3,24 @@
 export interface PodManifest {
   readonly apiVersion: 'v1';
   readonly kind: 'Pod';
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
   readonly spec: Readonly<Record<string, unknown>>;
 }
 
 export interface ContainerState {
   readonly waiting?: { readonly reason?: string; readonly message?: string };
   readonly running?: { readonly startedAt: string };
-  readonly terminated?: { readonly exitCode: number; readonly reason?: string; readonly message?: string; readonly startedAt: string; readonly finishedAt: string };
+  readonly terminated?: {
+    readonly exitCode: number;
+    readonly reason?: string;
+    readonly message?: string;
+    readonly startedAt: string;
+    readonly finishedAt: string;
+  };
 }
 
 export interface ContainerStatus {

@@ -1,7 +1,11 @@
 // What a scenario works with: the kubelet's view of its pod and the runtime's, and waiting for either.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Container, ContainerStatus as CriStatus, PodSandbox } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type {
+  Container,
+  ContainerStatus as CriStatus,
+  PodSandbox,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { same, untilFound } from '../support/parts.ts';
 import type { World } from '../support/world.ts';
 import { type Kubelet, staticName } from './kubelet.ts';
@@ -36,7 +40,10 @@ export class Stage {
   /** Waits until `look` answers something; what it throws counts as nothing. */
   async until<T>(what: string, look: () => Promise<T | undefined | false | 0>, about?: string): Promise<T> {
     const withinMs = this.isUnderKills ? WAIT_UNDER_KILLS_MS : WAIT_MS;
-    return await untilFound({ what, withinMs, ...(about === undefined ? {} : { about: async () => await this.describe(about) }) }, look);
+    return await untilFound(
+      { what, withinMs, ...(about === undefined ? {} : { about: async () => await this.describe(about) }) },
+      look,
+    );
   }
 
   /** A pod of one scenario, put into the kubelet's directory. */
@@ -66,25 +73,38 @@ export class Stage {
 
   /** How often a container of the pod has been started, by its own count. */
   async lives(pod: Pod, container = 'main'): Promise<number> {
-    const file = join(this.kubelet.root, 'pods', pod.metadata.uid, 'volumes/kubernetes.io~empty-dir/data', livesFile(container));
+    const file = join(
+      this.kubelet.root,
+      'pods',
+      pod.metadata.uid,
+      'volumes/kubernetes.io~empty-dir/data',
+      livesFile(container),
+    );
     return (await readFile(file, 'utf8')).length;
   }
 
   /** Fails when a container has lived more than once. A kill during its creation costs an attempt, but no life. */
   async neverRestarted(pod: Pod, container = 'main'): Promise<void> {
     // Running is told before its shell has come to its first line.
-    const lives = await this.until(`the first line of ${container}`, async () => await this.lives(pod, container));
+    const lives = await this.until(
+      `the first line of ${container}`,
+      async () => await this.lives(pod, container),
+    );
     same(`lives of ${container}`, lives, 1);
     if (!this.isUnderKills) same(`restarts of ${container}`, containerOf(pod, container)?.restartCount, 0);
   }
 
   async warnings(name: string): Promise<string[]> {
-    return (await this.kubelet.events()).filter((event) => event.pod === name && event.type === 'Warning').map((event) => `${event.reason}: ${event.message}`);
+    return (await this.kubelet.events())
+      .filter((event) => event.pod === name && event.type === 'Warning')
+      .map((event) => `${event.reason}: ${event.message}`);
   }
 
   /** What is to be seen of a pod, for a message. */
   async describe(name: string): Promise<string> {
-    const status = await this.pod(name).then((pod) => pod?.status).catch((error: unknown) => String(error));
+    const status = await this.pod(name)
+      .then((pod) => pod?.status)
+      .catch((error: unknown) => String(error));
     return `its status is ${JSON.stringify(status)}; its last warnings are ${JSON.stringify((await this.warnings(name)).slice(-3))}`;
   }
 
@@ -97,19 +117,32 @@ export class Stage {
   async exec(name: string, command: readonly string[], container = 'main'): Promise<string> {
     const path = `/run/default/${staticName(name)}/${container}?cmd=${command.map(encodeURIComponent).join('%20')}`;
     if (!this.isUnderKills) return await this.kubelet.post(path);
-    return await this.until(`${command.join(' ')} in ${name}`, async () => await this.kubelet.post(path), name);
+    return await this.until(
+      `${command.join(' ')} in ${name}`,
+      async () => await this.kubelet.post(path),
+      name,
+    );
   }
 
   /** The runtime's containers of a pod, latest attempt first. */
   async criContainers(name: string, container = 'main'): Promise<Container[]> {
     const { containers } = await this.world.client.runtime.listContainers({
-      filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name), 'io.kubernetes.container.name': container } },
+      filter: {
+        labelSelector: {
+          'io.kubernetes.pod.name': staticName(name),
+          'io.kubernetes.container.name': container,
+        },
+      },
     });
     return containers.toSorted((a, b) => (b.metadata?.attempt ?? 0) - (a.metadata?.attempt ?? 0));
   }
 
   async criSandboxes(name: string): Promise<PodSandbox[]> {
-    return (await this.world.client.runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name) } } })).items;
+    return (
+      await this.world.client.runtime.listPodSandbox({
+        filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name) } },
+      })
+    ).items;
   }
 
   async criStatus(id: string): Promise<CriStatus> {
@@ -123,16 +156,27 @@ export class Stage {
     const pod = await this.pod(name);
     const remains = await remainsOf(pod?.metadata.uid ?? name);
     await this.kubelet.withdraw(name);
-    await this.until(`pod ${name} gone from the kubelet`, async () => (await this.pod(name)) === undefined, name);
-    await this.until(`the processes of pod ${name} gone`, async () => (await processesIn(remains.uid)).length === 0, name);
+    await this.until(
+      `pod ${name} gone from the kubelet`,
+      async () => (await this.pod(name)) === undefined,
+      name,
+    );
+    await this.until(
+      `the processes of pod ${name} gone`,
+      async () => (await processesIn(remains.uid)).length === 0,
+      name,
+    );
     return remains;
   }
 }
 
-export const isReady = (pod: Pod): boolean => pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+export const isReady = (pod: Pod): boolean =>
+  pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
 
 export function containerOf(pod: Pod, name = 'main'): ContainerStatus | undefined {
-  return [...(pod.status.containerStatuses ?? []), ...(pod.status.initContainerStatuses ?? [])].find((status) => status.name === name);
+  return [...(pod.status.containerStatuses ?? []), ...(pod.status.initContainerStatuses ?? [])].find(
+    (status) => status.name === name,
+  );
 }
 
 export function holds(what: string, text: string, part: string): void {
@@ -150,7 +194,8 @@ export interface Remains {
 async function processesIn(uid: string): Promise<string[]> {
   const found: string[] = [];
   for (const pid of await readdir('/proc')) {
-    if (/^\d+$/.test(pid) && (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(uid)) found.push(pid);
+    if (/^\d+$/.test(pid) && (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(uid))
+      found.push(pid);
   }
   return found;
 }
@@ -158,7 +203,8 @@ async function processesIn(uid: string): Promise<string[]> {
 async function remainsOf(uid: string): Promise<Remains> {
   const host = await readlink('/proc/self/ns/net');
   const netns = new Set<string>();
-  for (const pid of await processesIn(uid)) netns.add(await readlink(`/proc/${pid}/ns/net`).catch(() => host));
+  for (const pid of await processesIn(uid))
+    netns.add(await readlink(`/proc/${pid}/ns/net`).catch(() => host));
   return { uid, netns: [...netns].filter((link) => link !== host) };
 }
 
@@ -167,12 +213,18 @@ async function remainsOf(uid: string): Promise<Remains> {
  * @param tag in every path of the instance: the kernel gives the number of a network namespace that is gone to another one
  */
 export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string, tag: string): Promise<string[]> {
-  const mounted = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(tag));
+  const mounted = (await readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .filter((line) => line.includes(tag));
   const mounts = mounted.filter((line) => line.includes(uid) || netns.some((link) => line.includes(link)));
   const cgroups: string[] = [];
   for (const hierarchy of await readdir('/sys/fs/cgroup')) {
-    const below = await readdir(`/sys/fs/cgroup/${hierarchy}${cgroupRoot}`, { recursive: true }).catch(() => []);
-    cgroups.push(...below.filter((path) => path.includes(uid)).map((path) => `${hierarchy}${cgroupRoot}/${path}`));
+    const below = await readdir(`/sys/fs/cgroup/${hierarchy}${cgroupRoot}`, { recursive: true }).catch(
+      () => [],
+    );
+    cgroups.push(
+      ...below.filter((path) => path.includes(uid)).map((path) => `${hierarchy}${cgroupRoot}/${path}`),
+    );
   }
   return [
     ...(await processesIn(uid)).map((pid) => `process ${pid}`),

@@ -9,21 +9,37 @@ import type { Remains, Stage } from './stage.ts';
 /** Writes numbered lines, long enough that the kubelet rotates the log (64 KiB) every half minute. */
 const COUNTER = `trap "exit 0" TERM; pad=$(printf "%0200d" 0); i=0; while :; do i=$((i+1)); echo "$i $pad"; sleep 0.1; done`;
 
-const pods: readonly { readonly name: string; readonly initContainers?: readonly Part[]; readonly container: Part }[] = [
+const pods: readonly {
+  readonly name: string;
+  readonly initContainers?: readonly Part[];
+  readonly container: Part;
+}[] = [
   // One failed probe would restart them.
   { name: 'counter', container: { ...shell(COUNTER), livenessProbe: eachSecond(fileExists('/etc/hosts')) } },
   {
     name: 'web',
-    container: { ...shell('mkdir /tmp/www; echo page > /tmp/www/page; exec httpd -f -p 8080 -h /tmp/www'), livenessProbe: eachSecond({ initialDelaySeconds: 5, httpGet: { path: '/page', port: 8080 } }) },
+    container: {
+      ...shell('mkdir /tmp/www; echo page > /tmp/www/page; exec httpd -f -p 8080 -h /tmp/www'),
+      livenessProbe: eachSecond({ initialDelaySeconds: 5, httpGet: { path: '/page', port: 8080 } }),
+    },
   },
-  { name: 'pair', initContainers: [{ name: 'side', restartPolicy: 'Always', ...shell(UNTIL_TERM) }], container: { ...shell(UNTIL_TERM), lifecycle: { preStop: { exec: { command: ['true'] } } } } },
+  {
+    name: 'pair',
+    initContainers: [{ name: 'side', restartPolicy: 'Always', ...shell(UNTIL_TERM) }],
+    container: { ...shell(UNTIL_TERM), lifecycle: { preStop: { exec: { command: ['true'] } } } },
+  },
 ];
 
 export const steadyNames: readonly string[] = pods.map((pod) => pod.name);
 
 export async function startSteady(stage: Stage): Promise<void> {
   for (const { name, initContainers, container } of pods) {
-    await stage.apply(podManifest(name, stage.world.imageName, { containers: [container], ...(initContainers === undefined ? {} : { initContainers }) }));
+    await stage.apply(
+      podManifest(name, stage.world.imageName, {
+        containers: [container],
+        ...(initContainers === undefined ? {} : { initContainers }),
+      }),
+    );
   }
   for (const name of steadyNames) await stage.untilReady(name);
 }
@@ -33,10 +49,15 @@ export async function lifeOf(stage: Stage): Promise<string[]> {
   const lines: string[] = [];
   for (const name of steadyNames) {
     const pod = (await stage.pod(name)) as Pod;
-    for (const status of [...(pod.status.containerStatuses ?? []), ...(pod.status.initContainerStatuses ?? [])]) {
+    for (const status of [
+      ...(pod.status.containerStatuses ?? []),
+      ...(pod.status.initContainerStatuses ?? []),
+    ]) {
       const [latest] = await stage.criContainers(name, status.name);
       const { state, startedAt } = await stage.criStatus(latest?.id ?? '');
-      lines.push(`${name}/${status.name}: ${status.containerID ?? 'no id'}, ${status.restartCount} restarts, running since ${status.state.running?.startedAt ?? 'never'}; CRI: attempt ${latest?.metadata?.attempt}, state ${state}, started at ${startedAt}`);
+      lines.push(
+        `${name}/${status.name}: ${status.containerID ?? 'no id'}, ${status.restartCount} restarts, running since ${status.state.running?.startedAt ?? 'never'}; CRI: attempt ${latest?.metadata?.attempt}, state ${state}, started at ${startedAt}`,
+      );
     }
   }
   return lines;
@@ -49,7 +70,9 @@ async function countedLines(stage: Stage): Promise<{ readonly numbers: number[];
   if (pod === undefined) throw new Error(`no log directory of the pod counter in ${base}`);
   const directory = join(base, pod, 'main');
   // 0.log, 0.log.<time>, 0.log.<time>.gz: by time, the one being written last
-  const names = (await readdir(directory)).filter((name) => name.startsWith('0.log')).toSorted((a, b) => (a === '0.log' ? 1 : b === '0.log' ? -1 : a.localeCompare(b)));
+  const names = (await readdir(directory))
+    .filter((name) => name.startsWith('0.log'))
+    .toSorted((a, b) => (a === '0.log' ? 1 : b === '0.log' ? -1 : a.localeCompare(b)));
   const numbers: number[] = [];
   for (const name of names) {
     const bytes = await readFile(join(directory, name));
@@ -83,11 +106,17 @@ export async function checkCounter(stage: Stage): Promise<string> {
   const found = await stage.until('each line of the counter once and in order', async () => {
     const { numbers, files } = await countedLines(stage);
     const gaps = gapsOf(numbers);
-    const failures = (await stage.kubelet.logLines('Failed to rotate log for container')).filter((line) => line.includes('default_counter-'));
+    const failures = (await stage.kubelet.logLines('Failed to rotate log for container')).filter((line) =>
+      line.includes('default_counter-'),
+    );
     const refused = failures.filter((line) => !CONNECTION_LOST.test(line));
-    if (refused.length > 0) throw new Error(`${refused.length} reopenings were refused, such as: ${refused[0] ?? ''}`);
+    if (refused.length > 0)
+      throw new Error(`${refused.length} reopenings were refused, such as: ${refused[0] ?? ''}`);
     const unanswered = failures.length;
-    if (gaps.length > unanswered) throw new Error(`${gaps.join(', ')} lines are missing of ${numbers.length} in ${files} files; ${unanswered} reopenings went unanswered`);
+    if (gaps.length > unanswered)
+      throw new Error(
+        `${gaps.join(', ')} lines are missing of ${numbers.length} in ${files} files; ${unanswered} reopenings went unanswered`,
+      );
     return numbers.length > 0 ? { lines: numbers.length, files, gaps, unanswered } : undefined;
   });
   const lost = found.gaps.reduce((sum, gap) => sum + gap, 0);

@@ -9,10 +9,22 @@ import { buildPrograms } from './programs.ts';
 
 /** Runs node.ts in namespaces of its own and answers its exit code. */
 async function inNamespaces(args: readonly string[]): Promise<number> {
-  const child = spawn('unshare', ['--mount', '--net', '--propagation', 'private', process.execPath, join(import.meta.dirname, 'node.ts'), ...args], {
-    stdio: 'inherit',
-    env: { ...process.env, [OUTER_MOUNTS]: mountNamespace() },
-  });
+  const child = spawn(
+    'unshare',
+    [
+      '--mount',
+      '--net',
+      '--propagation',
+      'private',
+      process.execPath,
+      join(import.meta.dirname, 'node.ts'),
+      ...args,
+    ],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, [OUTER_MOUNTS]: mountNamespace() },
+    },
+  );
   // A terminal sends its interrupt to both; a supervisor's SIGTERM comes to this process only.
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGINT', () => undefined);

@@ -12,11 +12,21 @@ export interface Missing {
 const NEVER: readonly Missing[] = [
   { specs: /\[sig-node\] LSCIQuota/, reason: 'needs the image perl' },
   { specs: /Node Performance Testing/, reason: 'needs the images node-perf' },
-  { specs: /SRIOV|\[Feature:DevicePlugin\]|\[Feature:DeviceManager\]/, reason: 'needs the image sample-device-plugin' },
+  {
+    specs: /SRIOV|\[Feature:DevicePlugin\]|\[Feature:DeviceManager\]/,
+    reason: 'needs the image sample-device-plugin',
+  },
   { specs: /NodeProblemDetector/, reason: 'needs the image node-problem-detector' },
-  { specs: /read only busybox container should not write to root filesystem/, reason: 'compares the words of busybox\'s shell: the one in our image is bash, for the sake of variables with names like data-1' },
+  {
+    specs: /read only busybox container should not write to root filesystem/,
+    reason:
+      "compares the words of busybox's shell: the one in our image is bash, for the sake of variables with names like data-1",
+  },
   { specs: /\[Feature:ImageID\]/, reason: 'needs an image by a digest that only the public registry has' },
-  { specs: /CheckpointContainer/, reason: 'needs a CRIU that works with this kernel, named in the configuration' },
+  {
+    specs: /CheckpointContainer/,
+    reason: 'needs a CRIU that works with this kernel, named in the configuration',
+  },
   { specs: /NFS/, reason: 'needs the image volume/nfs and NFS in the kernel' },
 ];
 
@@ -49,7 +59,11 @@ const KERNEL: readonly KernelPart[] = [
   {
     specs: /Summary API .*when querying \/stats\/summary/,
     reason: 'needs pressure stall information in cgroups (version 2)',
-    isThere: async () => await access('/sys/fs/cgroup/cgroup.controllers').then(() => true, () => false),
+    isThere: async () =>
+      await access('/sys/fs/cgroup/cgroup.controllers').then(
+        () => true,
+        () => false,
+      ),
   },
 ];
 

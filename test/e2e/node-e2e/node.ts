@@ -21,7 +21,10 @@ import { type Asked, figuresOf, nodeSpecs } from './report.ts';
 import { runSuite, type Selection } from './suite.ts';
 
 /** What upstream's own job for node conformance runs. */
-const CONFORMANCE = { focus: String.raw`\[NodeConformance\]`, skip: String.raw`\[Serial\]|\[Flaky\]|\[Slow\]` } as const;
+const CONFORMANCE = {
+  focus: String.raw`\[NodeConformance\]`,
+  skip: String.raw`\[Serial\]|\[Flaky\]|\[Slow\]`,
+} as const;
 
 const { values: options } = parseArgs({
   options: {
@@ -51,11 +54,17 @@ const selectionOf = (lacks: readonly Missing[]): Selection => ({
   files: asked.files,
   processes: Number(options.procs),
   timeoutMs: Number(options.minutes) * 60_000,
-  featureGates: Object.fromEntries((options.gates ?? '').split(',').filter((gate) => gate !== '').map((gate) => [gate.split('=')[0] ?? '', !gate.endsWith('=false')])),
+  featureGates: Object.fromEntries(
+    (options.gates ?? '')
+      .split(',')
+      .filter((gate) => gate !== '')
+      .map((gate) => [gate.split('=')[0] ?? '', !gate.endsWith('=false')]),
+  ),
 });
 
 /** The suite's image hosts go to our registry; agnhost's fake registry in a pod speaks plain HTTP on the node's loopback. */
-const registriesConf = (address: string): string => `${critestRegistriesConf(address)}\n[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n`;
+const registriesConf = (address: string): string =>
+  `${critestRegistriesConf(address)}\n[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n`;
 
 /** Cgroups of the suite's kubelet, which are fixed. */
 const CGROUPS = ['kubepods', 'kubelet.slice'] as const;
@@ -64,11 +73,15 @@ const CGROUPS = ['kubepods', 'kubelet.slice'] as const;
 const KUBELET_PROCESSES = ':/kubepods/';
 
 /** What snapshots of the machine look for. */
-const wordsOf = async (instance: Instance): Promise<string[]> =>
-  [...instance.words, ' /kubepods/', ...(await hierarchies()).flatMap((hierarchy) => CGROUPS.map((name) => `/${basename(hierarchy)}/${name}`))];
+const wordsOf = async (instance: Instance): Promise<string[]> => [
+  ...instance.words,
+  ' /kubepods/',
+  ...(await hierarchies()).flatMap((hierarchy) => CGROUPS.map((name) => `/${basename(hierarchy)}/${name}`)),
+];
 
 async function removeKubeletCgroups(): Promise<void> {
-  for (const hierarchy of await hierarchies()) for (const name of CGROUPS) await removeCgroups(join(hierarchy, name));
+  for (const hierarchy of await hierarchies())
+    for (const name of CGROUPS) await removeCgroups(join(hierarchy, name));
 }
 
 /** Pods and images that specs left, removed as a client would; then what is still there. */
@@ -78,7 +91,9 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.terminate();
   await removeKubeletCgroups();
   const left = await differencesWhenSettled(before, EVENT_MS, await wordsOf(instance));
-  return left.filter((line) => !/^\+ links: tr\w+$/.test(line) && !/^\+ processes: \S+ \(zombie\)/.test(line));
+  return left.filter(
+    (line) => !/^\+ links: tr\w+$/.test(line) && !/^\+ processes: \S+ \(zombie\)/.test(line),
+  );
 }
 
 async function validate(instance: Instance, programs: Programs): Promise<void> {
@@ -89,15 +104,26 @@ async function validate(instance: Instance, programs: Programs): Promise<void> {
   if (options.report !== undefined) await writeFile(options.report, report);
   const left = await leftOvers(instance, before);
   const specs = nodeSpecs(report, asked, lacks);
-  for (const spec of specs) console.log(`${spec.state}: ${spec.name} (${spec.seconds.toFixed(1)} s)${spec.reason === '' ? '' : `\n    ${spec.reason}`}`);
+  for (const spec of specs)
+    console.log(
+      `${spec.state}: ${spec.name} (${spec.seconds.toFixed(1)} s)${spec.reason === '' ? '' : `\n    ${spec.reason}`}`,
+    );
   console.log(`\nnode e2e: ${totals(specs)} in ${seconds.toFixed(0)} s`);
   for (const line of left) console.log(`left on the machine: ${line}`);
   if (options.focus === undefined && options.skip === undefined && options.files === undefined) {
-    const remark = left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`;
+    const remark =
+      left.length === 0
+        ? 'Nothing was left on the machine.'
+        : `${left.length} things were left on the machine.`;
     const runc = (await runOrThrow([programs.runc, '--version'])).split('\n')[0]?.trim() ?? '';
-    writeFigures('node e2e', `Node e2e suite of Kubernetes v1.36.3, NodeConformance, ${runc}`, figuresOf(specs, seconds, remark));
+    writeFigures(
+      'node e2e',
+      `Node e2e suite of Kubernetes v1.36.3, NodeConformance, ${runc}`,
+      figuresOf(specs, seconds, remark),
+    );
   }
-  if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0) process.exitCode = 1;
+  if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0)
+    process.exitCode = 1;
 }
 
 async function main(): Promise<void> {
@@ -116,7 +142,8 @@ async function main(): Promise<void> {
   // An interrupt ends the suite, and with it `validate`: whoever comes second waits for the first.
   let cleaned: Promise<void> | undefined;
   const cleanUp = async (): Promise<void> => await (cleaned ??= undoAll());
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   try {
     await mkdir(join(directory, 'registry'));
     await privatePlaces(directory);
@@ -125,7 +152,9 @@ async function main(): Promise<void> {
     undo.push(registry.stop);
     await pushImages(registry.address, await nodeImages(programs));
     const instance = await makeInstance({
-      name: 'node', registriesConf: registriesConf(registry.address), runtimePath: programs.runc,
+      name: 'node',
+      registriesConf: registriesConf(registry.address),
+      runtimePath: programs.runc,
       // the handler that the suite's RuntimeClass specs expect to be configured
       handlers: { 'test-handler': programs.runc },
     });

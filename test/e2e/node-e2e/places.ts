@@ -49,7 +49,9 @@ export async function privatePlaces(directory: string): Promise<void> {
 
 /** In a new network namespace: a loopback, a node address and a way out that leads nowhere. */
 export async function privateNetwork(): Promise<void> {
-  const ip = async (...args: string[]): Promise<void> => { await runOrThrow(['ip', ...args]); };
+  const ip = async (...args: string[]): Promise<void> => {
+    await runOrThrow(['ip', ...args]);
+  };
   await ip('link', 'set', 'lo', 'up');
   await ip('link', 'add', 'node0', 'type', 'veth', 'peer', 'name', 'node1');
   await ip('address', 'add', `${NODE_ADDRESS}/24`, 'dev', 'node0');
@@ -66,7 +68,8 @@ export const mountNamespace = (): string => readlinkSync('/proc/self/ns/mnt');
 /** Throws in a process that was not started in a mount namespace of its own. */
 export function assertPrivate(): void {
   const outer = process.env[OUTER_MOUNTS];
-  if (outer === undefined || outer === mountNamespace()) throw new Error('the run needs a mount namespace of its own: start it with npm run node-e2e');
+  if (outer === undefined || outer === mountNamespace())
+    throw new Error('the run needs a mount namespace of its own: start it with npm run node-e2e');
 }
 
 /** Kills every process but this one that shares its mount namespace: nobody but the run is in it. */
@@ -75,7 +78,9 @@ export async function killNamespace(): Promise<void> {
   const own = mountNamespace();
   for (let round = 0, killed = 1; killed > 0 && round < KILL_ROUNDS; round += 1) {
     killed = 0;
-    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+    for (const pid of readdirSync('/proc').filter(
+      (name) => /^\d+$/.test(name) && Number(name) !== process.pid,
+    )) {
       try {
         if (readlinkSync(`/proc/${pid}/ns/mnt`) !== own) continue;
         process.kill(Number(pid), 'SIGKILL');

@@ -30,7 +30,12 @@ export function nodeSpecs(report: string, asked: Asked, missing: readonly Missin
     if (spec.State !== 'skipped' || spec.LeafNodeType !== 'It') continue;
     const name = [...(spec.ContainerHierarchyTexts ?? []), spec.LeafNodeText].join(' ');
     const reason = missing.find((one) => one.specs.test(name))?.reason;
-    if (reason === undefined || known.has(name) || !isAsked(name, spec.LeafNodeLocation?.FileName ?? '', asked)) continue;
+    if (
+      reason === undefined ||
+      known.has(name) ||
+      !isAsked(name, spec.LeafNodeLocation?.FileName ?? '', asked)
+    )
+      continue;
     specs.push({ name, state: 'skipped', reason, seconds: 0 });
   }
   return specs.sort((a, b) => a.state.localeCompare(b.state) || a.name.localeCompare(b.name));
@@ -46,7 +51,9 @@ const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('<
 
 /** The block for docs/figures.md. */
 export function figuresOf(specs: readonly Spec[], seconds: number, remark: string): string {
-  const rows = specs.filter(({ state }) => state !== 'passed').map((spec) => `| ${spec.state} | ${cell(spec.name)} | ${cell(spec.reason)} |`);
+  const rows = specs
+    .filter(({ state }) => state !== 'passed')
+    .map((spec) => `| ${spec.state} | ${cell(spec.name)} | ${cell(spec.reason)} |`);
   const table = rows.length === 0 ? [] : ['', '| state | spec | reason |', '|---|---|---|', ...rows];
   return [`**${totals(specs)}** in ${seconds.toFixed(0)} s. ${remark}`, ...table].join('\n');
 }

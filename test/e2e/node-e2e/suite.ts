@@ -33,7 +33,12 @@ const kubeletConfig = {
   evictionPressureTransitionPeriod: '30s',
   serializeImagePulls: false,
   // The disk is the machine's, which others fill; upstream's thresholds of it are percentages.
-  evictionHard: { 'memory.available': '250Mi', 'nodefs.available': '1Gi', 'imagefs.available': '1Gi', 'nodefs.inodesFree': '1%' },
+  evictionHard: {
+    'memory.available': '250Mi',
+    'nodefs.available': '1Gi',
+    'imagefs.available': '1Gi',
+    'nodefs.inodesFree': '1%',
+  },
   imageGCHighThresholdPercent: 100,
   // The machine may be on cgroup v1 and swap.
   failCgroupV1: false,
@@ -63,7 +68,11 @@ interface Places {
 async function makePlaces(programs: Programs, work: string): Promise<Places> {
   const inWork = (name: string): string => join(work, name);
   const places: Places = {
-    work, reports: inWork('reports'), temporary: inWork('tmp'), suite: inWork('e2e_node.test'), programs: inWork('programs'),
+    work,
+    reports: inWork('reports'),
+    temporary: inWork('tmp'),
+    suite: inWork('e2e_node.test'),
+    programs: inWork('programs'),
     config: inWork('base-kubelet.yaml'),
   };
   await mkdir(places.reports, { recursive: true });
@@ -76,19 +85,55 @@ async function makePlaces(programs: Programs, work: string): Promise<Places> {
   return places;
 }
 
-function argvOf(ginkgo: string, { endpoint }: Instance, places: Places, selection: Selection): readonly [string, ...string[]] {
-  const gates = Object.entries({ ...OUR_GATES, ...selection.featureGates }).map(([name, value]) => `${name}=${value}`).join(',');
+function argvOf(
+  ginkgo: string,
+  { endpoint }: Instance,
+  places: Places,
+  selection: Selection,
+): readonly [string, ...string[]] {
+  const gates = Object.entries({ ...OUR_GATES, ...selection.featureGates })
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
   return [
-    ginkgo, 'run', '--no-color', '--procs', String(selection.processes), '--timeout', `${selection.timeoutMs / 1000}s`,
-    '--json-report', 'report.json', '--output-dir', places.reports, '--focus', selection.focus, '--silence-skips',
+    ginkgo,
+    'run',
+    '--no-color',
+    '--procs',
+    String(selection.processes),
+    '--timeout',
+    `${selection.timeoutMs / 1000}s`,
+    '--json-report',
+    'report.json',
+    '--output-dir',
+    places.reports,
+    '--focus',
+    selection.focus,
+    '--silence-skips',
     ...selection.files.flatMap((name) => ['--focus-file', name]),
     ...(selection.skip === '' ? [] : ['--skip', selection.skip]),
-    places.suite, '--',
-    '--container-runtime-endpoint', endpoint, '--image-service-endpoint', endpoint,
-    '--container-runtime-process-name', 'troupe', '--container-runtime-pid-file', '',
-    '--k8s-bin-dir', places.programs, '--kubelet-config-file', places.config, '--report-dir', places.reports,
-    '--kubelet-flags', `--node-ip=${NODE_ADDRESS}`, '--feature-gates', gates,
-    '--prepull-images=false', '--dump-logs-on-failure=true', '--server-start-timeout=5m',
+    places.suite,
+    '--',
+    '--container-runtime-endpoint',
+    endpoint,
+    '--image-service-endpoint',
+    endpoint,
+    '--container-runtime-process-name',
+    'troupe',
+    '--container-runtime-pid-file',
+    '',
+    '--k8s-bin-dir',
+    places.programs,
+    '--kubelet-config-file',
+    places.config,
+    '--report-dir',
+    places.reports,
+    '--kubelet-flags',
+    `--node-ip=${NODE_ADDRESS}`,
+    '--feature-gates',
+    gates,
+    '--prepull-images=false',
+    '--dump-logs-on-failure=true',
+    '--server-start-timeout=5m',
   ];
 }
 
@@ -96,7 +141,12 @@ function argvOf(ginkgo: string, { endpoint }: Instance, places: Places, selectio
  * Runs the suite below `directory`. Its kubelet runs as a unit of units.ts.
  * @throws when it left no report, as it does when its set-up fails
  */
-export async function runSuite(programs: Programs, instance: Instance, directory: string, selection: Selection): Promise<Ran> {
+export async function runSuite(
+  programs: Programs,
+  instance: Instance,
+  directory: string,
+  selection: Selection,
+): Promise<Ran> {
   const places = await makePlaces(programs, join(directory, 'suite'));
   const { work, reports, temporary } = places;
   const tools = await writeUnitTools(directory);

@@ -2,7 +2,15 @@
 // specs that change the kubelet's configuration restart that unit. This machine may have no systemd. First on the suite's PATH only.
 // Called as `units.ts DIRECTORY PROGRAM ARGS…` by the scripts that `writeUnitTools` makes.
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -50,7 +58,9 @@ const SLICE = 'kubelet.slice';
 function joinCgroup(path: string, pid: number): void {
   try {
     mkdirSync(path, { recursive: true });
-    for (const name of ['cpuset.cpus', 'cpuset.mems']) if (existsSync(join(path, name))) writeFileSync(join(path, name), readFileSync(join(dirname(path), name)));
+    for (const name of ['cpuset.cpus', 'cpuset.mems'])
+      if (existsSync(join(path, name)))
+        writeFileSync(join(path, name), readFileSync(join(dirname(path), name)));
     writeFileSync(join(path, 'cgroup.procs'), String(pid));
   } catch (error) {
     console.error(`${path}: ${String(error)}`);
@@ -85,14 +95,23 @@ class Units {
     const [program, ...args] = unit.argv;
     const output = openSync(unit.log, 'a');
     // The unit gets the machine's PATH: it is not to find these stand-ins.
-    const path = (process.env['PATH'] ?? '').split(':').filter((one) => one !== join(this.#directory, 'bin')).join(':');
-    const child = spawn(program, args, { cwd: unit.cwd, detached: true, stdio: ['ignore', output, output], env: { ...process.env, PATH: path } });
+    const path = (process.env['PATH'] ?? '')
+      .split(':')
+      .filter((one) => one !== join(this.#directory, 'bin'))
+      .join(':');
+    const child = spawn(program, args, {
+      cwd: unit.cwd,
+      detached: true,
+      stdio: ['ignore', output, output],
+      env: { ...process.env, PATH: path },
+    });
     closeSync(output);
     child.unref();
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     unit.pid = child.pid;
     // The kubelet would make this cgroup and go into it, but only where it may read the namespaces of the machine's first process.
-    if (unit.name.startsWith('kubelet-')) for (const hierarchy of await hierarchies()) joinCgroup(join(hierarchy, SLICE), child.pid);
+    if (unit.name.startsWith('kubelet-'))
+      for (const hierarchy of await hierarchies()) joinCgroup(join(hierarchy, SLICE), child.pid);
     writeFileSync(this.#file(unit.name), JSON.stringify(unit));
   }
 
@@ -123,7 +142,8 @@ async function systemdRun(units: Units, args: readonly string[]): Promise<void> 
   }
   const [program, ...rest] = args.slice(index);
   const name = options.get('unit');
-  if (name === undefined || program === undefined) throw new Error(`not a transient unit of the suite: ${args.join(' ')}`);
+  if (name === undefined || program === undefined)
+    throw new Error(`not a transient unit of the suite: ${args.join(' ')}`);
   const log = (options.get('StandardError') ?? '').replace(/^(?:file|append):/, '') || '/dev/null';
   // systemd undoes the escapes that the suite makes for it
   const words = rest.map((word) => word.replaceAll('%%', '%').replaceAll('$$', '$'));
@@ -137,7 +157,8 @@ async function systemctl(units: Units, args: readonly string[]): Promise<void> {
   if (verb === 'list-units') {
     for (const unit of units.all()) {
       const running = isAlive(unit.pid);
-      if (running || !rest.includes('--state=running')) console.log(`  ${unit.name} loaded active ${running ? 'running' : 'exited'} ${unit.argv[0]}`);
+      if (running || !rest.includes('--state=running'))
+        console.log(`  ${unit.name} loaded active ${running ? 'running' : 'exited'} ${unit.argv[0]}`);
     }
     return;
   }

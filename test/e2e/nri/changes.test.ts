@@ -11,7 +11,11 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
   let a: SocketPlugin;
   let b: SocketPlugin;
   beforeAll(async () => {
-    world = await nriWorld('nric', () => 'request_timeout_ms = 3000\n[nri.default_validator]\nenable = true\nreject_oci_hook_adjustment = true\n');
+    world = await nriWorld(
+      'nric',
+      () =>
+        'request_timeout_ms = 3000\n[nri.default_validator]\nenable = true\nreject_oci_hook_adjustment = true\n',
+    );
     pods = await Pods.of(world);
     a = await new SocketPlugin(world, '10', 'a').start();
     b = await new SocketPlugin(world, '20', 'b').start();
@@ -33,7 +37,9 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
           annotations: { 'from.plugin': 'yes' },
           env: [{ key: 'ADDED', value: 'one' }, { key: '-HOSTNAME' }],
           args: [...['sh', '-c', 'echo adjusted > /tmp/args; while :; do sleep 3600 & wait $!; done']],
-          mounts: [{ destination: '/from-plugin', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'size=64k'] }],
+          mounts: [
+            { destination: '/from-plugin', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'size=64k'] },
+          ],
           rlimits: [{ type: 'RLIMIT_NOFILE', hard: 512, soft: 256 }],
           linux: {
             devices: [{ path: '/dev/added', type: 'c', major: 1, minor: 7, fileMode: { value: 0o666 } }],
@@ -47,7 +53,9 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('a');
     const container = await pods.create(pod, 'a', 'main');
     await pods.start(container);
-    await until('its own command has run', async () => ((await pods.sh(container, 'cat /tmp/args')) === 'adjusted' ? true : undefined));
+    await until('its own command has run', async () =>
+      (await pods.sh(container, 'cat /tmp/args')) === 'adjusted' ? true : undefined,
+    );
     expect(await pods.sh(container, "tr '\\0' '\\n' < /proc/1/environ")).toMatch(/^ADDED=one$/m);
     expect(await pods.sh(container, "tr '\\0' '\\n' < /proc/1/environ")).not.toMatch(/^HOSTNAME=/m);
     expect(await pods.sh(container, 'grep from-plugin /proc/self/mounts')).toMatch(/tmpfs .*size=64k/);
@@ -55,10 +63,18 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     expect(await pods.sh(container, 'head -c 1 /dev/added 2>&1 || echo full')).not.toMatch(/permitted/);
     expect(await pods.sh(container, 'cat /proc/1/oom_score_adj')).toBe('900');
     const { status } = await world.client.runtime.containerStatus({ containerId: container });
-    expect(status?.resources?.linux).toMatchObject({ memoryLimitInBytes: 64n << 20n, cpuShares: 444n, oomScoreAdj: 900n });
+    expect(status?.resources?.linux).toMatchObject({
+      memoryLimitInBytes: 64n << 20n,
+      cpuShares: 444n,
+      oomScoreAdj: 900n,
+    });
     // the next plugin saw it, and later news tell it
-    expect((await b.last('CreateContainer')).detail).toMatchObject({ env: expect.arrayContaining(['ADDED=one']) as unknown });
-    expect((await b.last('StartContainer')).detail).toMatchObject({ linux: { oomScoreAdj: { value: '900' } } });
+    expect((await b.last('CreateContainer')).detail).toMatchObject({
+      env: expect.arrayContaining(['ADDED=one']) as unknown,
+    });
+    expect((await b.last('StartContainer')).detail).toMatchObject({
+      linux: { oomScoreAdj: { value: '900' } },
+    });
     await world.instance.kill();
     await world.instance.start();
     const again = await world.client.runtime.containerStatus({ containerId: container });
@@ -83,7 +99,9 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
   test('a refusal of CreateContainer undoes the container, and the next try works', async () => {
     const pod = await pods.run('c');
     await b.does({ CreateContainer: { error: 'not this one' } });
-    await expect(pods.create(pod, 'c', 'main')).rejects.toThrow(/nri plugin 20-b refused CreateContainer: not this one/);
+    await expect(pods.create(pod, 'c', 'main')).rejects.toThrow(
+      /nri plugin 20-b refused CreateContainer: not this one/,
+    );
     expect((await pods.listed()).containers).toEqual([]);
     const refused = (await a.last('CreateContainer')).container ?? '';
     expect(await a.eventsOf(refused)).toEqual(['CreateContainer', 'StopContainer', 'RemoveContainer']);
@@ -107,12 +125,18 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
   test('validation: by the configuration, and by a plugin', async () => {
     const pod = await pods.run('e');
     await a.does({ CreateContainer: { adjust: { hooks: { prestart: [{ path: '/bin/true' }] } } } });
-    await expect(pods.create(pod, 'e', 'main')).rejects.toThrow(/plugin 10-a adjusted OCI hooks of container main/);
+    await expect(pods.create(pod, 'e', 'main')).rejects.toThrow(
+      /plugin 10-a adjusted OCI hooks of container main/,
+    );
     await a.does({ CreateContainer: { adjust: { env: [{ key: 'X', value: '1' }] } } });
     await b.does({ ValidateContainerAdjustment: { error: 'no X here' } });
     await expect(pods.create(pod, 'e', 'main')).rejects.toThrow(/20-b.*no X here/);
     expect((await b.last('ValidateContainerAdjustment')).detail).toMatchObject({
-      adjust: { env: [{ key: 'X', value: '1' }] }, plugins: [{ name: 'a', index: '10' }, { name: 'b', index: '20' }],
+      adjust: { env: [{ key: 'X', value: '1' }] },
+      plugins: [
+        { name: 'a', index: '10' },
+        { name: 'b', index: '20' },
+      ],
     });
     await pods.end(pod);
   });
@@ -121,7 +145,11 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('f');
     const first = await pods.create(pod, 'f', 'first');
     await pods.start(first);
-    await a.does({ CreateContainer: { update: [{ containerId: first, linux: { resources: { cpu: { shares: { value: 777 } } } } }] } });
+    await a.does({
+      CreateContainer: {
+        update: [{ containerId: first, linux: { resources: { cpu: { shares: { value: 777 } } } } }],
+      },
+    });
     await pods.create(pod, 'f', 'second');
     const { status } = await world.client.runtime.containerStatus({ containerId: first });
     expect(status?.resources?.linux?.cpuShares).toBe(777n);
@@ -133,15 +161,25 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('g');
     await b.does({ CreateContainer: { hang: true } });
     const creating = pods.create(pod, 'g', 'main');
-    await until('the plugin was asked', async () => ((await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod) ? true : undefined));
+    await until('the plugin was asked', async () =>
+      (await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod)
+        ? true
+        : undefined,
+    );
     // a call that joins says what it waits on
-    await expect(pods.create(pod, 'g', 'main', { deadlineMs: 50 })).rejects.toThrow(/waiting on nri 20-b CreateContainer for/);
+    await expect(pods.create(pod, 'g', 'main', { deadlineMs: 50 })).rejects.toThrow(
+      /waiting on nri 20-b CreateContainer for/,
+    );
     const container = await creating;
     const log = await world.instance.log();
     expect(log).toMatch(/"plugin":"10-a".*an nri plugin is gone/);
-    expect(log).toMatch(/"plugin":"20-b","reason":"CreateContainer: no answer within 3000 ms".*an nri plugin is gone/);
+    expect(log).toMatch(
+      /"plugin":"20-b","reason":"CreateContainer: no answer within 3000 ms".*an nri plugin is gone/,
+    );
     const { info } = await world.client.runtime.status({ verbose: true });
-    expect(JSON.parse(info['nri'] ?? '[]')).toEqual(expect.arrayContaining([{ id: '20-b', gone: 'CreateContainer: no answer within 3000 ms' }]));
+    expect(JSON.parse(info['nri'] ?? '[]')).toEqual(
+      expect.arrayContaining([{ id: '20-b', gone: 'CreateContainer: no answer within 3000 ms' }]),
+    );
     await pods.start(container);
     await pods.end(pod);
     for (const plugin of [a, b]) {
@@ -155,7 +193,11 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('h');
     await b.does({ CreateContainer: { hang: true } });
     const creating = expect(pods.create(pod, 'h', 'main')).rejects.toThrow(/UNAVAILABLE|CANCELLED|dropped/);
-    await until('the plugin was asked', async () => ((await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod) ? true : undefined));
+    await until('the plugin was asked', async () =>
+      (await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod)
+        ? true
+        : undefined,
+    );
     await world.instance.kill();
     await creating;
     await world.instance.start();

@@ -12,16 +12,31 @@ async function expectDetails(plugin: SocketPlugin): Promise<void> {
   const heard = await plugin.heard();
   expect(heard.find(({ event }) => event === 'Configure')?.text).toMatch(/^troupe \d/);
   expect(heard.find(({ event }) => event === 'RunPodSandbox')?.detail).toMatchObject({
-    name: 'a', namespace: 'default', uid: 'uid-a', annotations: { note: 'kept' }, ips: [expect.stringMatching(/^10\./)],
+    name: 'a',
+    namespace: 'default',
+    uid: 'uid-a',
+    annotations: { note: 'kept' },
+    ips: [expect.stringMatching(/^10\./)],
   });
   expect(heard.find(({ event }) => event === 'CreateContainer')?.detail).toMatchObject({
-    name: 'main', state: 'CONTAINER_CREATED', args: expect.arrayContaining(['sh', '-c']) as unknown,
+    name: 'main',
+    state: 'CONTAINER_CREATED',
+    args: expect.arrayContaining(['sh', '-c']) as unknown,
     env: expect.arrayContaining([expect.stringMatching(/^PATH=/)]) as unknown,
     mounts: expect.arrayContaining([expect.objectContaining({ destination: '/proc' })]) as unknown,
-    linux: { resources: { cpu: { shares: { value: '2' } } }, namespaces: expect.arrayContaining([expect.objectContaining({ type: 'network' })]) as unknown },
+    linux: {
+      resources: { cpu: { shares: { value: '2' } } },
+      namespaces: expect.arrayContaining([expect.objectContaining({ type: 'network' })]) as unknown,
+    },
   });
-  expect(heard.find(({ event }) => event === 'PostStartContainer')?.detail).toMatchObject({ state: 'CONTAINER_RUNNING', pid: expect.any(Number) as unknown });
-  expect(heard.find(({ event }) => event === 'StopContainer')?.detail).toMatchObject({ state: 'CONTAINER_STOPPED', linux: expect.anything() as unknown });
+  expect(heard.find(({ event }) => event === 'PostStartContainer')?.detail).toMatchObject({
+    state: 'CONTAINER_RUNNING',
+    pid: expect.any(Number) as unknown,
+  });
+  expect(heard.find(({ event }) => event === 'StopContainer')?.detail).toMatchObject({
+    state: 'CONTAINER_STOPPED',
+    linux: expect.anything() as unknown,
+  });
 }
 
 describePods('NRI: the life of a pod', () => {
@@ -42,16 +57,36 @@ describePods('NRI: the life of a pod', () => {
     const pod = await pods.run('a', { note: 'kept' });
     const container = await pods.create(pod, 'a', 'main');
     await pods.start(container);
-    await world.client.runtime.updateContainerResources({ containerId: container, linux: { cpuShares: 512n } });
-    await world.client.runtime.updatePodSandboxResources({ podSandboxId: pod, overhead: {}, resources: { cpuShares: 512n } });
+    await world.client.runtime.updateContainerResources({
+      containerId: container,
+      linux: { cpuShares: 512n },
+    });
+    await world.client.runtime.updatePodSandboxResources({
+      podSandboxId: pod,
+      overhead: {},
+      resources: { cpuShares: 512n },
+    });
     await world.client.runtime.stopContainer({ containerId: container, timeout: 5n });
     await world.client.runtime.removeContainer({ containerId: container });
     await pods.end(pod);
     expect(await plugin.eventsOf(container)).toEqual([
-      'CreateContainer', 'ValidateContainerAdjustment', 'PostCreateContainer', 'StartContainer', 'PostStartContainer',
-      'UpdateContainer', 'PostUpdateContainer', 'StopContainer', 'RemoveContainer',
+      'CreateContainer',
+      'ValidateContainerAdjustment',
+      'PostCreateContainer',
+      'StartContainer',
+      'PostStartContainer',
+      'UpdateContainer',
+      'PostUpdateContainer',
+      'StopContainer',
+      'RemoveContainer',
     ]);
-    expect(await plugin.eventsOf(pod)).toEqual(['RunPodSandbox', 'UpdatePodSandbox', 'PostUpdatePodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
+    expect(await plugin.eventsOf(pod)).toEqual([
+      'RunPodSandbox',
+      'UpdatePodSandbox',
+      'PostUpdatePodSandbox',
+      'StopPodSandbox',
+      'RemovePodSandbox',
+    ]);
     await expectDetails(plugin);
   });
 
@@ -59,12 +94,21 @@ describePods('NRI: the life of a pod', () => {
     const pod = await pods.run('b');
     const container = await pods.create(pod, 'b', 'main', { command: ['false'] });
     await pods.start(container);
-    await until('StopContainer', async () => ((await plugin.eventsOf(container)).includes('StopContainer') ? true : undefined));
-    expect((await plugin.last('StopContainer')).detail).toMatchObject({ state: 'CONTAINER_STOPPED', exitCode: 1, statusReason: 'Error' });
+    await until('StopContainer', async () =>
+      (await plugin.eventsOf(container)).includes('StopContainer') ? true : undefined,
+    );
+    expect((await plugin.last('StopContainer')).detail).toMatchObject({
+      state: 'CONTAINER_STOPPED',
+      exitCode: 1,
+      statusReason: 'Error',
+    });
     await world.client.runtime.stopContainer({ containerId: container, timeout: 1n });
     await world.client.runtime.stopPodSandbox({ podSandboxId: pod });
     await pods.end(pod);
-    expect((await plugin.eventsOf(container)).filter((event) => /^(Stop|Remove)/.test(event))).toEqual(['StopContainer', 'RemoveContainer']);
+    expect((await plugin.eventsOf(container)).filter((event) => /^(Stop|Remove)/.test(event))).toEqual([
+      'StopContainer',
+      'RemoveContainer',
+    ]);
     expect(await plugin.eventsOf(pod)).toEqual(['RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
   });
 
@@ -92,7 +136,10 @@ describePods('NRI: the life of a pod', () => {
     const pod = await pods.run('d');
     const container = await pods.create(pod, 'd', 'main');
     await pods.start(container);
-    const update = (containerId: string) => ({ containerId, linux: { resources: { cpu: { shares: { value: 333 } } } } });
+    const update = (containerId: string) => ({
+      containerId,
+      linux: { resources: { cpu: { shares: { value: 333 } } } },
+    });
     await plugin.does({ UpdateContainers: { update: [update(container)] } });
     plugin.signal('SIGUSR1');
     expect(await plugin.last('UpdateContainers')).toMatchObject({ text: '<nil>', detail: null });
@@ -114,8 +161,13 @@ describePods('NRI: plugins of the directory', () => {
   /** Names of the plugins that run. */
   const programs = async (): Promise<string[]> => {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
-    const links = await Promise.all(pids.map(async (pid) => await readlink(`/proc/${pid}/exe`).catch(() => '')));
-    return links.filter((link) => link.startsWith(`${directory}/plugins/`)).map((link) => basename(link)).toSorted();
+    const links = await Promise.all(
+      pids.map(async (pid) => await readlink(`/proc/${pid}/exe`).catch(() => '')),
+    );
+    return links
+      .filter((link) => link.startsWith(`${directory}/plugins/`))
+      .map((link) => basename(link))
+      .toSorted();
   };
   beforeAll(async () => {
     const program = await nriPlugin();
@@ -130,8 +182,14 @@ describePods('NRI: plugins of the directory', () => {
       await chmod(join(directory, 'plugins', name), 0o755);
     }
     await writeFile(join(directory, 'plugins/notes.txt'), 'no plugin');
-    await writeFile(join(directory, 'conf.d/10-first.conf'), JSON.stringify({ log: files('first').log, script: files('first').script }));
-    await writeFile(join(directory, 'conf.d/second.conf'), JSON.stringify({ log: files('second').log, script: files('second').script }));
+    await writeFile(
+      join(directory, 'conf.d/10-first.conf'),
+      JSON.stringify({ log: files('first').log, script: files('first').script }),
+    );
+    await writeFile(
+      join(directory, 'conf.d/second.conf'),
+      JSON.stringify({ log: files('second').log, script: files('second').script }),
+    );
     await world.instance.start();
   });
   afterAll(async () => await world.close());
@@ -147,7 +205,9 @@ describePods('NRI: plugins of the directory', () => {
     await pods.start(container);
     await files('second').does({ StopContainer: { hang: true } });
     await pods.end(pod);
-    await until('the one that hung has ended', async () => ((await programs()).includes('20-second') ? undefined : true));
+    await until('the one that hung has ended', async () =>
+      (await programs()).includes('20-second') ? undefined : true,
+    );
     expect(await programs()).toEqual(['10-first']);
     expect(await world.instance.terminate()).toBe(0);
     await files('first').last('Shutdown');

@@ -9,14 +9,19 @@ import { untilTermed, containerConfig, sandboxConfig } from '../support/pods.ts'
 import { makeWorld, type World } from '../support/world.ts';
 
 /** What a plugin does at an event, by the event's name: see test/support/go/nri-plugin. */
-export type Script = Readonly<Record<string, {
-  readonly error?: string;
-  readonly hang?: boolean;
-  readonly die?: boolean;
-  /** ContainerAdjustment and ContainerUpdates in protobuf's JSON. */
-  readonly adjust?: object;
-  readonly update?: readonly object[];
-}>>;
+export type Script = Readonly<
+  Record<
+    string,
+    {
+      readonly error?: string;
+      readonly hang?: boolean;
+      readonly die?: boolean;
+      /** ContainerAdjustment and ContainerUpdates in protobuf's JSON. */
+      readonly adjust?: object;
+      readonly update?: readonly object[];
+    }
+  >
+>;
 
 export interface Heard {
   readonly event: string;
@@ -56,17 +61,24 @@ export class PluginFiles {
 
   async heard(): Promise<Heard[]> {
     const text = await readFile(this.log, 'utf8').catch(() => '');
-    return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Heard);
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as Heard);
   }
 
   /** Names of the events of this container or pod, in order. */
   async eventsOf(id: string): Promise<string[]> {
-    return (await this.heard()).filter((one) => one.container === id || (one.pod === id && one.container === undefined)).map((one) => one.event);
+    return (await this.heard())
+      .filter((one) => one.container === id || (one.pod === id && one.container === undefined))
+      .map((one) => one.event);
   }
 
   /** The last of this name. */
   async last(event: string): Promise<Heard> {
-    return await until(`${event} in ${this.log}`, async () => (await this.heard()).findLast((one) => one.event === event));
+    return await until(`${event} in ${this.log}`, async () =>
+      (await this.heard()).findLast((one) => one.event === event),
+    );
   }
 
   async forget(): Promise<void> {
@@ -97,8 +109,25 @@ export class SocketPlugin extends PluginFiles {
     const program = await nriPlugin();
     const before = await this.#admissions();
     const socket = socketOf(this.#world.instance.directory);
-    this.#child = spawn(program, ['-name', this.#name, '-index', this.#index, '-socket', socket, '-log', this.log, '-script', this.script], { stdio: 'ignore' });
-    await until(`${this.id} takes part`, async () => ((await this.#admissions()) > before ? true : undefined));
+    this.#child = spawn(
+      program,
+      [
+        '-name',
+        this.#name,
+        '-index',
+        this.#index,
+        '-socket',
+        socket,
+        '-log',
+        this.log,
+        '-script',
+        this.script,
+      ],
+      { stdio: 'ignore' },
+    );
+    await until(`${this.id} takes part`, async () =>
+      (await this.#admissions()) > before ? true : undefined,
+    );
     return this;
   }
 
@@ -116,15 +145,23 @@ export class SocketPlugin extends PluginFiles {
 
   async #admissions(): Promise<number> {
     const log = await this.#world.instance.log();
-    return log.split('\n').filter((line) => line.includes('an nri plugin takes part') && line.includes(`"${this.id}"`)).length;
+    return log
+      .split('\n')
+      .filter((line) => line.includes('an nri plugin takes part') && line.includes(`"${this.id}"`)).length;
   }
 }
 
 const socketOf = (directory: string): string => join(directory, 'nri.sock');
 
 /** A world that lets plugins in by a socket; `more` are further keys of the table. */
-export const nriWorld = async (name: string, more: (directory: string) => string = () => ''): Promise<World> =>
-  await makeWorld({ name, config: (directory) => `[nri]\nsocket = "${socketOf(directory)}"\n${more(directory)}` });
+export const nriWorld = async (
+  name: string,
+  more: (directory: string) => string = () => '',
+): Promise<World> =>
+  await makeWorld({
+    name,
+    config: (directory) => `[nri]\nsocket = "${socketOf(directory)}"\n${more(directory)}`,
+  });
 
 const STAYS = untilTermed(0);
 
@@ -146,10 +183,23 @@ export class Pods {
     return (await this.#world.client.runtime.runPodSandbox({ config })).podSandboxId;
   }
 
-  async create(podSandboxId: string, podName: string, name: string, { command = STAYS, deadlineMs }: { readonly command?: readonly string[]; readonly deadlineMs?: number } = {}): Promise<string> {
+  async create(
+    podSandboxId: string,
+    podName: string,
+    name: string,
+    {
+      command = STAYS,
+      deadlineMs,
+    }: { readonly command?: readonly string[]; readonly deadlineMs?: number } = {},
+  ): Promise<string> {
     const config = containerConfig({ name, image: this.image, command });
     const sandbox = sandboxConfig({ name: podName, logDirectory: join(this.#world.logs, podName) });
-    return (await this.#world.client.runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox }, deadlineMs === undefined ? {} : { deadlineMs })).containerId;
+    return (
+      await this.#world.client.runtime.createContainer(
+        { podSandboxId, config, sandboxConfig: sandbox },
+        deadlineMs === undefined ? {} : { deadlineMs },
+      )
+    ).containerId;
   }
 
   async start(containerId: string): Promise<void> {
@@ -157,7 +207,11 @@ export class Pods {
   }
 
   async sh(containerId: string, command: string): Promise<string> {
-    const answer = await this.#world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', command], timeout: 10n });
+    const answer = await this.#world.client.runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', command],
+      timeout: 10n,
+    });
     return Buffer.from(answer.stdout).toString().trim();
   }
 

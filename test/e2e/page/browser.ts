@@ -56,16 +56,28 @@ export async function openBrowser(): Promise<Browser> {
   const profile = await mkdtemp(join(tmpdir(), 'troupe-page-'));
   const args = [
     // the sandbox refuses root; this browser sees pages of ours only
-    '--headless', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--hide-scrollbars', '--no-first-run',
-    '--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-default-apps',
-    '--remote-debugging-pipe', `--user-data-dir=${profile}`, 'about:blank',
+    '--headless',
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-dev-shm-usage',
+    '--hide-scrollbars',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--disable-default-apps',
+    '--remote-debugging-pipe',
+    `--user-data-dir=${profile}`,
+    'about:blank',
   ];
   const child = spawn(chromium, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
   const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
   const wire = new Wire(child);
   const close = async (): Promise<void> => {
     // asked to end, it takes its own children along first: they write into the profile until then
-    await Promise.race([ended, wire.send('Browser.close').then(() => ended)]).catch(() => child.kill('SIGKILL'));
+    await Promise.race([ended, wire.send('Browser.close').then(() => ended)]).catch(() =>
+      child.kill('SIGKILL'),
+    );
     await ended;
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
@@ -104,13 +116,17 @@ class Wire {
     this.#next += 1;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`${method}: the browser gave no answer`)), PATIENCE_MS);
-      const settle = <T>(act: (value: T) => void) => (value: T) => {
-        clearTimeout(timer);
-        this.#waiting.delete(id);
-        act(value);
-      };
+      const settle =
+        <T>(act: (value: T) => void) =>
+        (value: T) => {
+          clearTimeout(timer);
+          this.#waiting.delete(id);
+          act(value);
+        };
       this.#waiting.set(id, { resolve: settle(resolve), reject: settle(reject) });
-      this.#out.write(`${JSON.stringify({ id, method, params, ...(sessionId === undefined ? {} : { sessionId }) })}\0`);
+      this.#out.write(
+        `${JSON.stringify({ id, method, params, ...(sessionId === undefined ? {} : { sessionId }) })}\0`,
+      );
     });
   }
 
@@ -131,9 +147,14 @@ class Wire {
 type Send = (method: string, params?: Json) => Promise<Json>;
 
 async function firstPage(wire: Wire): Promise<Page> {
-  const { targetInfos } = (await wire.send('Target.getTargets')) as { targetInfos: readonly { targetId: string; type: string }[] };
+  const { targetInfos } = (await wire.send('Target.getTargets')) as {
+    targetInfos: readonly { targetId: string; type: string }[];
+  };
   const target = targetInfos.find(({ type }) => type === 'page');
-  const { sessionId } = (await wire.send('Target.attachToTarget', { targetId: target?.targetId ?? '', flatten: true })) as { sessionId: string };
+  const { sessionId } = (await wire.send('Target.attachToTarget', {
+    targetId: target?.targetId ?? '',
+    flatten: true,
+  })) as { sessionId: string };
   const send: Send = (method, params = {}) => wire.send(method, params, sessionId);
   const complaints: string[] = [];
   const requests: string[] = [];
@@ -142,7 +163,8 @@ async function firstPage(wire: Wire): Promise<Page> {
     if (method === 'Page.loadEventFired') loaded();
     const complaint = complaintOf(method ?? '', params ?? {});
     if (complaint !== undefined) complaints.push(complaint);
-    if (method === 'Network.requestWillBeSent') requests.push(bare((params as { request: { url: string } }).request.url));
+    if (method === 'Network.requestWillBeSent')
+      requests.push(bare((params as { request: { url: string } }).request.url));
   });
   for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await send(`${domain}.enable`);
   return {
@@ -161,11 +183,16 @@ async function firstPage(wire: Wire): Promise<Page> {
 /** Expressions that are evaluated in the page. */
 function scripts(send: Send): Pick<Page, 'value' | 'until'> {
   const value = async <T>(expression: string): Promise<T> => {
-    const answer = (await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })) as {
+    const answer = (await send('Runtime.evaluate', {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    })) as {
       result: { value?: unknown };
       exceptionDetails?: { exception?: { description?: string }; text: string };
     };
-    if (answer.exceptionDetails !== undefined) throw new Error(answer.exceptionDetails.exception?.description ?? answer.exceptionDetails.text);
+    if (answer.exceptionDetails !== undefined)
+      throw new Error(answer.exceptionDetails.exception?.description ?? answer.exceptionDetails.text);
     return answer.result.value as T;
   };
   return {
@@ -186,9 +213,22 @@ function handsOf(send: Send): Pick<Page, 'press' | 'type' | 'size' | 'scheme' | 
       await send('Input.dispatchKeyEvent', { type: 'keyUp', key });
     },
     type: async (text) => void (await send('Input.insertText', { text })),
-    size: async (width, height) => void (await send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: false })),
-    scheme: async (scheme) => void (await send('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: scheme }] })),
-    picture: async () => Buffer.from(((await send('Page.captureScreenshot', { format: 'png' })) as { data: string }).data, 'base64'),
+    size: async (width, height) =>
+      void (await send('Emulation.setDeviceMetricsOverride', {
+        width,
+        height,
+        deviceScaleFactor: 1,
+        mobile: false,
+      })),
+    scheme: async (scheme) =>
+      void (await send('Emulation.setEmulatedMedia', {
+        features: [{ name: 'prefers-color-scheme', value: scheme }],
+      })),
+    picture: async () =>
+      Buffer.from(
+        ((await send('Page.captureScreenshot', { format: 'png' })) as { data: string }).data,
+        'base64',
+      ),
   };
 }
 
@@ -196,11 +236,13 @@ const bare = (url: string): string => url.replace(/[?#].*$/u, '');
 
 function complaintOf(method: string, params: Json): string | undefined {
   if (method === 'Runtime.exceptionThrown') return `exception: ${JSON.stringify(params['exceptionDetails'])}`;
-  if (method === 'Runtime.consoleAPICalled' && (params['type'] === 'error' || params['type'] === 'warning')) return `console: ${JSON.stringify(params['args'])}`;
+  if (method === 'Runtime.consoleAPICalled' && (params['type'] === 'error' || params['type'] === 'warning'))
+    return `console: ${JSON.stringify(params['args'])}`;
   if (method === 'Log.entryAdded') {
     const { level, text, url } = params['entry'] as { level: string; text: string; url?: string };
     return level === 'error' || level === 'warning' ? `log: ${text} ${bare(url ?? '')}` : undefined;
   }
-  if (method === 'Network.loadingFailed') return `request: ${JSON.stringify([params['errorText'], params['blockedReason']])}`;
+  if (method === 'Network.loadingFailed')
+    return `request: ${JSON.stringify([params['errorText'], params['blockedReason']])}`;
   return undefined;
 }

@@ -16,7 +16,9 @@ import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
 
 const missing = [
-  ...(chromium === undefined ? ['this machine has no Chromium (apt-get install chromium-headless-shell)'] : []),
+  ...(chromium === undefined
+    ? ['this machine has no Chromium (apt-get install chromium-headless-shell)']
+    : []),
   ...(process.getuid?.() === 0 ? [] : ['pods need root']),
 ];
 if (missing.length > 0) process.stderr.write(`skipped: the page of a real daemon: ${missing.join('; ')}\n`);
@@ -38,15 +40,24 @@ interface OtlpSpan {
 }
 
 /** Takes OTLP and keeps the spans. */
-async function collector(): Promise<{ readonly server: Server; readonly endpoint: string; readonly spans: OtlpSpan[] }> {
+async function collector(): Promise<{
+  readonly server: Server;
+  readonly endpoint: string;
+  readonly spans: OtlpSpan[];
+}> {
   const spans: OtlpSpan[] = [];
   const server = createServer((request, response) => {
     let body = '';
-    request.setEncoding('utf8').on('data', (piece: string) => (body += piece)).on('end', () => {
-      const { resourceSpans } = JSON.parse(body) as { resourceSpans: { scopeSpans: { spans: OtlpSpan[] }[] }[] };
-      spans.push(...resourceSpans.flatMap((one) => one.scopeSpans.flatMap((scope) => scope.spans)));
-      response.end('{}');
-    });
+    request
+      .setEncoding('utf8')
+      .on('data', (piece: string) => (body += piece))
+      .on('end', () => {
+        const { resourceSpans } = JSON.parse(body) as {
+          resourceSpans: { scopeSpans: { spans: OtlpSpan[] }[] }[];
+        };
+        spans.push(...resourceSpans.flatMap((one) => one.scopeSpans.flatMap((scope) => scope.spans)));
+        response.end('{}');
+      });
   });
   await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
   return { server, spans, endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
@@ -67,8 +78,17 @@ async function prepared(endpoint: string): Promise<Instance> {
   await writeFile(join(plugins, 'bridge'), pluginText(await realBridge()));
   await chmod(join(plugins, 'bridge'), 0o755);
   await mkdir(join(made.directory, 'troupe.toml.d'));
-  const directories = [plugins, ...defaultConfig.network.plugin_dirs].map((directory) => JSON.stringify(directory)).join(', ');
-  const lines = ['[introspection]', 'http_address = "127.0.0.1:0"', '[tracing]', `endpoint = "${endpoint}"`, '[network]', `plugin_dirs = [${directories}]`];
+  const directories = [plugins, ...defaultConfig.network.plugin_dirs]
+    .map((directory) => JSON.stringify(directory))
+    .join(', ');
+  const lines = [
+    '[introspection]',
+    'http_address = "127.0.0.1:0"',
+    '[tracing]',
+    `endpoint = "${endpoint}"`,
+    '[network]',
+    `plugin_dirs = [${directories}]`,
+  ];
   await writeFile(join(made.directory, 'troupe.toml.d/10-page.toml'), `${lines.join('\n')}\n`);
   return made;
 }
@@ -102,8 +122,14 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     traces?.server.close();
   });
 
-  const row = (name: string): string => `[...document.querySelectorAll('.row:not([hidden])')].find((one) => one.querySelector('b').textContent === '${name}')`;
-  const start = (name: string): Promise<string> => cri.runtime.runPodSandbox({ config: sandboxConfig({ name, logDirectory: join(instance.directory, 'logs', name) }) }).then(({ podSandboxId }) => podSandboxId);
+  const row = (name: string): string =>
+    `[...document.querySelectorAll('.row:not([hidden])')].find((one) => one.querySelector('b').textContent === '${name}')`;
+  const start = (name: string): Promise<string> =>
+    cri.runtime
+      .runPodSandbox({
+        config: sandboxConfig({ name, logDirectory: join(instance.directory, 'logs', name) }),
+      })
+      .then(({ podSandboxId }) => podSandboxId);
 
   /** The pictures of the papers: TROUPE_PICTURES=1 npx vitest run --project e2e test/e2e/page/daemon.test.ts */
   const picture = async (name: string, height: number): Promise<void> => {
@@ -127,17 +153,27 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     await page.value(`${row('frontend')}.click()`);
     await page.until("document.querySelector('.box.lit.leaf')?.dataset.path === 'ready'");
     const history = await page.value<string>("document.querySelector('.history').innerText");
-    for (const state of ['recordingIntent', 'provisioning', 'committing', 'ready']) expect(history).toContain(state);
+    for (const state of ['recordingIntent', 'provisioning', 'committing', 'ready'])
+      expect(history).toContain(state);
     await picture('chart.png', 1820);
   });
 
   test('a pod whose CNI plugin hangs names the plugin, its pid and the deadline', async () => {
-    const started = start('checkout').then(() => 'it started', (thrown: unknown) => String(thrown));
-    await page.until(`${row('checkout')}?.querySelector('.how').textContent.includes('waits on CNI ADD bridge')`);
+    const started = start('checkout').then(
+      () => 'it started',
+      (thrown: unknown) => String(thrown),
+    );
+    await page.until(
+      `${row('checkout')}?.querySelector('.how').textContent.includes('waits on CNI ADD bridge')`,
+    );
     await page.value(`${row('checkout')}.click()`);
-    await page.until("document.querySelector('.box.lit.leaf[data-path=\"provisioning.network.adding\"]') !== null");
+    await page.until(
+      'document.querySelector(\'.box.lit.leaf[data-path="provisioning.network.adding"]\') !== null',
+    );
     await page.until("/pid \\d+, sleeping/.test(document.querySelector('.waits').innerText)");
-    expect(await page.value("document.getElementById('status').textContent")).toContain(' 2 pods · 0 containers');
+    expect(await page.value("document.getElementById('status').textContent")).toContain(
+      ' 2 pods · 0 containers',
+    );
     const waits = await page.value<string>("document.querySelector('.waits').innerText");
     const pid = /pid (\d+)/u.exec(waits)?.[1] ?? '';
     expect((await readFile(`/proc/${pid}/cmdline`, 'latin1')).replaceAll('\0', ' ')).toContain('sleep 3600');
@@ -145,8 +181,16 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     expect(waits).toContain(join(instance.directory, 'plugins/bridge'));
     expect(waits).toMatch(/2 m \d+ s left/u);
     await picture('hanging-plugin.png', 860);
-    const scrape = await (await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${token}` } })).text();
-    for (const line of ['troupe_effects_running{effect="addNetwork"} 1', 'troupe_sandboxes{state="ready"} 1', 'troupe_sandboxes{state="provisioning"} 1', 'troupe_rpcs_total{method="RunPodSandbox",code="ok"} 1', 'troupe_ready 1']) {
+    const scrape = await (
+      await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${token}` } })
+    ).text();
+    for (const line of [
+      'troupe_effects_running{effect="addNetwork"} 1',
+      'troupe_sandboxes{state="ready"} 1',
+      'troupe_sandboxes{state="provisioning"} 1',
+      'troupe_rpcs_total{method="RunPodSandbox",code="ok"} 1',
+      'troupe_ready 1',
+    ]) {
       expect(scrape).toContain(`\n${line}\n`);
     }
     expect(scrape).toMatch(/\ntroupe_journal_sync_duration_seconds_count [1-9]/u);
@@ -167,10 +211,14 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
   test('traces: a span for the call, and below it one for each effect of its pod', async () => {
     // the end of the daemon sends what is left
     await instance.terminate();
-    const call = traces.spans.find(({ name, status }) => name === 'RunPodSandbox' && status.code === undefined);
+    const call = traces.spans.find(
+      ({ name, status }) => name === 'RunPodSandbox' && status.code === undefined,
+    );
     expect(call).toBeDefined();
     const below = traces.spans.filter(({ parentSpanId }) => parentSpanId === call?.spanId);
     expect(new Set(below.map(({ traceId }) => traceId))).toEqual(new Set([call?.traceId]));
-    expect(below.map(({ name }) => name)).toEqual(expect.arrayContaining(['recordIntent', 'makeCgroup', 'pinNamespaces', 'addNetwork', 'recordReady']));
+    expect(below.map(({ name }) => name)).toEqual(
+      expect.arrayContaining(['recordIntent', 'makeCgroup', 'pinNamespaces', 'addNetwork', 'recordReady']),
+    );
   });
 });

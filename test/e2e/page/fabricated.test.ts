@@ -7,13 +7,17 @@ import { container, pull, sandbox, stage } from '../../unit/introspection-web/st
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
 
-if (chromium === undefined) process.stderr.write('skipped: the page in a browser: this machine has no Chromium (apt-get install chromium-headless-shell)\n');
+if (chromium === undefined)
+  process.stderr.write(
+    'skipped: the page in a browser: this machine has no Chromium (apt-get install chromium-headless-shell)\n',
+  );
 
 const PODS = 500;
 /** Elements: header, some 20 rows, a chart with 50 states; never 1500 rows. */
 const MOST_ELEMENTS = 1500;
 const rows = "[...document.querySelectorAll('.row:not([hidden])')]";
-const named = (name: string): string => `${rows}.find((row) => row.querySelector('b').textContent === ${JSON.stringify(name)})`;
+const named = (name: string): string =>
+  `${rows}.find((row) => row.querySelector('b').textContent === ${JSON.stringify(name)})`;
 
 describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
   const { options, put, drop, wait } = stage();
@@ -28,9 +32,16 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
       const pod = sandbox(at, 'ready');
       pods.push(pod);
       put(pod);
-      for (const number of [2 * at, 2 * at + 1]) put(container(number, pod, number % 7 === 0 ? 'exited' : 'running'));
+      for (const number of [2 * at, 2 * at + 1])
+        put(container(number, pod, number % 7 === 0 ? 'exited' : 'running'));
     }
-    web = await startWeb({ address: '127.0.0.1:0', token, introspection: options, metrics: () => Promise.resolve(''), metricsAreOpen: false });
+    web = await startWeb({
+      address: '127.0.0.1:0',
+      token,
+      introspection: options,
+      metrics: () => Promise.resolve(''),
+      metricsAreOpen: false,
+    });
     browser = await openBrowser();
     page = browser.page;
     await page.size(1280, 860);
@@ -60,7 +71,9 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     const all = await page.value<number>("document.getElementById('rows').offsetHeight");
     expect(all).toBe(3 * PODS * 46);
     for (const part of [0, 0.5, 1]) {
-      await page.value(`document.getElementById('list').scrollTop = ${part} * document.getElementById('rows').offsetHeight`);
+      await page.value(
+        `document.getElementById('list').scrollTop = ${part} * document.getElementById('rows').offsetHeight`,
+      );
       const name = part === 1 ? `app-${2 * (PODS - 2) + 1}` : undefined;
       await page.until(name === undefined ? `${rows}.length > 5` : `${named(name)} !== undefined`);
       expect(await elements()).toBeLessThan(MOST_ELEMENTS);
@@ -73,7 +86,9 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await key('Enter', 'ArrowDown');
     await page.until("document.querySelector('.box.lit')?.dataset.path === 'ready'");
     expect(await page.value("document.querySelector('h2').textContent")).toBe('pod-123');
-    expect(await page.value("document.querySelectorAll('.box').length")).toBe(options.charts.find((chart) => chart.id === 'sandbox')?.states.length);
+    expect(await page.value("document.querySelectorAll('.box').length")).toBe(
+      options.charts.find((chart) => chart.id === 'sandbox')?.states.length,
+    );
     expect(await page.value("document.querySelector('[aria-selected=true] b').textContent")).toBe('pod-123');
     await key('ArrowDown');
     await page.until("document.querySelector('h2').textContent === 'app-246'");
@@ -87,14 +102,22 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.until("document.querySelector('h2').textContent === 'pod-123'");
     const stopping = { ...pod, path: 'stopping.undoing', state: 'stopping', settled: false };
     put(stopping, 'sandbox.stop', 'StopPodSandbox 77ab12');
-    const end = wait(stopping, 'undo', 90_000, { on: 'CNI DEL bridge', argv: ['/opt/cni/bin/bridge'], pid: process.pid });
+    const end = wait(stopping, 'undo', 90_000, {
+      on: 'CNI DEL bridge',
+      argv: ['/opt/cni/bin/bridge'],
+      pid: process.pid,
+    });
     await page.until("document.querySelector('.box.lit.leaf')?.dataset.path === 'stopping.undoing'");
-    await page.until(`${named('pod-123')}.querySelector('.how').textContent.includes('waits on CNI DEL bridge')`);
+    await page.until(
+      `${named('pod-123')}.querySelector('.how').textContent.includes('waits on CNI DEL bridge')`,
+    );
     const waits = await page.value<string>("document.querySelector('.waits').innerText");
     expect(waits).toContain(`pid ${process.pid}`);
     expect(waits).toContain('/opt/cni/bin/bridge');
     expect(waits).toMatch(/1 m \d+ s left/u);
-    expect(await page.value("document.querySelector('.history').innerText")).toContain('StopPodSandbox 77ab12');
+    expect(await page.value("document.querySelector('.history').innerText")).toContain(
+      'StopPodSandbox 77ab12',
+    );
     end();
     drop(stopping);
     await page.until("document.querySelector('.pill').textContent === 'removed'");
@@ -103,7 +126,9 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
 
   test('S70: names are text, whatever is in them', async () => {
     const name = '"><img src=x onerror=alert(1)><script>document.title="broken"</script>';
-    const hostile = sandbox(700, 'ready', { fault: { kind: 'outside', message: name, subject: '', retryable: false } });
+    const hostile = sandbox(700, 'ready', {
+      fault: { kind: 'outside', message: name, subject: '', retryable: false },
+    });
     put({ ...hostile, spec: { ...hostile.spec, key: { ...hostile.spec.key, name } } });
     put(pull(`registry.example/${name}`, 'fetching'));
     await filter('onerror');
@@ -135,7 +160,13 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.until("document.getElementById('status').dataset.tone === 'bad'");
     const next = stage();
     next.put(sandbox(777, 'ready'));
-    web = await startWeb({ address: host, token, introspection: next.options, metrics: () => Promise.resolve(''), metricsAreOpen: false });
+    web = await startWeb({
+      address: host,
+      token,
+      introspection: next.options,
+      metrics: () => Promise.resolve(''),
+      metricsAreOpen: false,
+    });
     await page.value("document.querySelector('[data-mode=all]').click()");
     await page.until(`${rows}.length === 1 && ${named('pod-777')} !== undefined`);
     next.put(sandbox(778, 'ready'));
@@ -146,7 +177,9 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.value(`(location.hash = '#token=${'0'.repeat(64)}', sessionStorage.clear())`);
     await page.open('about:blank');
     await page.open(`${web.origin}/?token=${'0'.repeat(64)}`);
-    await page.until("document.getElementById('status').textContent.includes('the token is missing or wrong')");
+    await page.until(
+      "document.getElementById('status').textContent.includes('the token is missing or wrong')",
+    );
     expect(await page.value(`${rows}.length`)).toBe(0);
     expect(await page.value('location.href')).toBe(`${web.origin}/`);
   });

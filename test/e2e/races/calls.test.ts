@@ -5,7 +5,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
 import { type Random, randomStream } from '../../sim/random.ts';
-import { type ContainerAnswer, containerModel, type Phase, withItsStops } from '../../support/container-model.ts';
+import {
+  type ContainerAnswer,
+  containerModel,
+  type Phase,
+  withItsStops,
+} from '../../support/container-model.ts';
 import { linearize, type Operation } from '../../support/linearize.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
@@ -32,7 +37,11 @@ const ENDINGS: readonly (readonly Call[])[] = [
 ];
 const ENDING_CLIENTS = 20;
 
-const PHASES: Readonly<Record<number, Phase>> = { [ContainerState.CONTAINER_CREATED]: 'created', [ContainerState.CONTAINER_RUNNING]: 'running', [ContainerState.CONTAINER_EXITED]: 'exited' };
+const PHASES: Readonly<Record<number, Phase>> = {
+  [ContainerState.CONTAINER_CREATED]: 'created',
+  [ContainerState.CONTAINER_RUNNING]: 'running',
+  [ContainerState.CONTAINER_EXITED]: 'exited',
+};
 /** As the configuration of the test's containers has them. */
 const SHARES = 2n;
 
@@ -61,7 +70,11 @@ class Recorder {
       (error: unknown) => ({ call, outcome: outcomeOf(error) }),
     );
     this.#places += 1;
-    this.history.push({ calledAt, answeredAt: this.#places, answer: (call === 'update' ? { ...answer, shares } : answer) as ContainerAnswer });
+    this.history.push({
+      calledAt,
+      answeredAt: this.#places,
+      answer: (call === 'update' ? { ...answer, shares } : answer) as ContainerAnswer,
+    });
   }
 
   async #send({ runtime }: CriClient, call: Call, cpuShares: bigint): Promise<Partial<ContainerAnswer>> {
@@ -73,7 +86,10 @@ class Recorder {
     if (call === 'update') await runtime.updateContainerResources({ containerId, linux: { cpuShares } });
     if (call !== 'status') return {};
     const { status } = await runtime.containerStatus({ containerId });
-    return { phase: PHASES[status?.state ?? ContainerState.CONTAINER_UNKNOWN], shares: status?.resources?.linux?.cpuShares } as Partial<ContainerAnswer>;
+    return {
+      phase: PHASES[status?.state ?? ContainerState.CONTAINER_UNKNOWN],
+      shares: status?.resources?.linux?.cpuShares,
+    } as Partial<ContainerAnswer>;
   }
 }
 
@@ -98,23 +114,44 @@ describePods('calls of many clients', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'all', logDirectory: `${world.logs}/all`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const wish = containerConfig({ name: 'main', image: await world.pull(), command: untilTermed(0), hostNetwork: true });
-    const { containerId } = await runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config });
+    const wish = containerConfig({
+      name: 'main',
+      image: await world.pull(),
+      command: untilTermed(0),
+      hostNetwork: true,
+    });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: wish,
+      sandboxConfig: config,
+    });
     const recorder = new Recorder(containerId);
     const courses = coursesOf(randomStream(1, 'courses'));
-    await Promise.all(clients.map(async (client, index) => {
-      for (const call of courses[index] ?? []) await recorder.call(client, call);
-    }));
+    await Promise.all(
+      clients.map(async (client, index) => {
+        for (const call of courses[index] ?? []) await recorder.call(client, call);
+      }),
+    );
     await recorder.call(world.client, 'remove');
     await recorder.call(world.client, 'status');
     const { history } = recorder;
     const answers = new Set(history.map(({ answer }) => `${answer.call} ${answer.outcome}`));
     // it was no mere row of refusals
-    expect([...answers]).toEqual(expect.arrayContaining(['start ok', 'exec ok', 'update ok', 'status ok', 'stop ok', 'remove ok']));
+    expect([...answers]).toEqual(
+      expect.arrayContaining(['start ok', 'exec ok', 'update ok', 'status ok', 'stop ok', 'remove ok']),
+    );
     expect([...answers].filter((answer) => !/ (?:ok|wrongState|notFound)$/u.test(answer))).toEqual([]);
     expect(history.at(-1)?.answer).toMatchObject({ call: 'status', outcome: 'notFound' });
-    const told = history.map(({ calledAt, answeredAt, answer }) => `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`).join('\n');
-    expect(linearize(containerModel('created', SHARES), withItsStops(history)), `no order gives these answers:\n${told}`).toBeDefined();
+    const told = history
+      .map(
+        ({ calledAt, answeredAt, answer }) =>
+          `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`,
+      )
+      .join('\n');
+    expect(
+      linearize(containerModel('created', SHARES), withItsStops(history)),
+      `no order gives these answers:\n${told}`,
+    ).toBeDefined();
     await runtime.stopPodSandbox({ podSandboxId });
     await runtime.removePodSandbox({ podSandboxId });
     expect(await world.leftovers()).toEqual([]);

@@ -48,28 +48,43 @@ describePods('a flood of execs', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'flood', logDirectory: `${world.logs}/flood`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const wish = containerConfig({ name: 'main', image: await world.pull(), command: ['sleep', '7200'], hostNetwork: true });
-    const { containerId } = await runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config });
+    const wish = containerConfig({
+      name: 'main',
+      image: await world.pull(),
+      command: ['sleep', '7200'],
+      hostNetwork: true,
+    });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: wish,
+      sandboxConfig: config,
+    });
     await runtime.startContainer({ containerId });
     const { info } = await runtime.containerStatus({ containerId, verbose: true });
     const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
     const daemon = world.instance.pid();
     const before = await kib(daemon, 'VmRSS');
 
-    const answers = await Promise.all(Array.from({ length: EXECS }, async (_none, index) => {
-      const isLate = index % 2 === 1;
-      const cmd = ['sh', '-c', isLate ? `${WRITES}; sleep 3600 & sleep 3600` : WRITES];
-      return await runtime.execSync({ containerId, cmd, timeout: isLate ? 1n : 0n }).then(
-        ({ exitCode, stdout, stderr }) => `${exitCode}, ${stdout.length} and ${stderr.length} bytes`,
-        ({ code }: { readonly code: number }) => codes[code] ?? String(code),
-      );
-    }));
+    const answers = await Promise.all(
+      Array.from({ length: EXECS }, async (_none, index) => {
+        const isLate = index % 2 === 1;
+        const cmd = ['sh', '-c', isLate ? `${WRITES}; sleep 3600 & sleep 3600` : WRITES];
+        return await runtime.execSync({ containerId, cmd, timeout: isLate ? 1n : 0n }).then(
+          ({ exitCode, stdout, stderr }) => `${exitCode}, ${stdout.length} and ${stderr.length} bytes`,
+          ({ code }: { readonly code: number }) => codes[code] ?? String(code),
+        );
+      }),
+    );
     const whole = `0, ${driverLimits.execOutputBytes} and 0 bytes`;
-    expect(answers).toEqual(Array.from({ length: EXECS }, (_none, index) => (index % 2 === 1 ? 'DEADLINE_EXCEEDED' : whole)));
+    expect(answers).toEqual(
+      Array.from({ length: EXECS }, (_none, index) => (index % 2 === 1 ? 'DEADLINE_EXCEEDED' : whole)),
+    );
     expect(((await kib(daemon, 'VmHWM')) - before) / KIB).toBeLessThan(BUDGET_MIB);
 
     await until(async () => (await commandsBeside(pid)).join() === 'sleep 7200');
-    await until(async () => !(await listProcessStats()).some((stat) => stat.parentPid === daemon && stat.state === 'Z'));
+    await until(
+      async () => !(await listProcessStats()).some((stat) => stat.parentPid === daemon && stat.state === 'Z'),
+    );
     const { stdout } = await runtime.execSync({ containerId, cmd: ['echo', 'here'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toBe('here\n');
     await runtime.stopPodSandbox({ podSandboxId });

@@ -30,8 +30,20 @@ export async function makeMachine(name: string): Promise<Machine> {
       ownPlugins(directory);
       const memory = join(directory, 'state');
       mkdirSync(memory);
-      const script = 'mount -t tmpfs -o mode=711 none "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && shift 2 && exec "$@"';
-      return ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'boot', memory, join(directory, BOOT_ID)];
+      const script =
+        'mount -t tmpfs -o mode=711 none "$1" && mount --bind "$2" /proc/sys/kernel/random/boot_id && shift 2 && exec "$@"';
+      return [
+        'unshare',
+        '--mount',
+        '--propagation',
+        'private',
+        'sh',
+        '-c',
+        script,
+        'boot',
+        memory,
+        join(directory, BOOT_ID),
+      ];
     },
   });
   const { instance } = world;
@@ -47,7 +59,9 @@ export async function makeMachine(name: string): Promise<Machine> {
     },
     leases: () => {
       const names = readdirSync(join(instance.directory, 'leases'), { recursive: true }).map(String);
-      return names.map((path) => path.split('/').at(-1) ?? '').filter((file) => /^\d+\.\d+\.\d+\.\d+$/u.test(file));
+      return names
+        .map((path) => path.split('/').at(-1) ?? '')
+        .filter((file) => /^\d+\.\d+\.\d+\.\d+$/u.test(file));
     },
   };
 }
@@ -59,7 +73,10 @@ function ownPlugins(directory: string): void {
   const from = PLUGINS.find((place) => existsSync(join(place, 'bridge'))) ?? '';
   for (const name of readdirSync(from)) symlinkSync(join(from, name), join(plugins, name));
   mkdirSync(join(directory, 'troupe.toml.d'));
-  writeFileSync(join(directory, 'troupe.toml.d/10-plugins.toml'), `[network]\nplugin_dirs = ["${plugins}"]\n`);
+  writeFileSync(
+    join(directory, 'troupe.toml.d/10-plugins.toml'),
+    `[network]\nplugin_dirs = ["${plugins}"]\n`,
+  );
 }
 
 function newBoot(directory: string): void {

@@ -20,12 +20,18 @@ describePods('a machine that is started again', () => {
   afterAll(async () => await machine.world.close());
 
   const run = async (name: string, attempt = 0, hostNetwork = false): Promise<string> =>
-    (await machine.world.client.runtime.runPodSandbox({ config: sandboxConfig({ name, attempt, hostNetwork, logDirectory: join(machine.world.logs, name) }) })).podSandboxId;
+    (
+      await machine.world.client.runtime.runPodSandbox({
+        config: sandboxConfig({ name, attempt, hostNetwork, logDirectory: join(machine.world.logs, name) }),
+      })
+    ).podSandboxId;
 
   async function create(name: string, podSandboxId: string, command: readonly string[]): Promise<string> {
     const sandbox = sandboxConfig({ name, logDirectory: join(machine.world.logs, name) });
     const config = containerConfig({ name: 'main', image, command });
-    return (await machine.world.client.runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox })).containerId;
+    return (
+      await machine.world.client.runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox })
+    ).containerId;
   }
 
   async function stateOf(containerId: string) {
@@ -35,7 +41,9 @@ describePods('a machine that is started again', () => {
 
   /** All of them, made side by side. */
   async function made<K extends string>(pods: Record<K, Promise<string>>): Promise<Record<K, string>> {
-    const ids = await Promise.all(Object.entries<Promise<string>>(pods).map(async ([name, id]) => [name, await id] as const));
+    const ids = await Promise.all(
+      Object.entries<Promise<string>>(pods).map(async ([name, id]) => [name, await id] as const),
+    );
     return Object.fromEntries(ids) as Record<K, string>;
   }
 
@@ -51,17 +59,25 @@ describePods('a machine that is started again', () => {
   }
 
   const isReady = async (type: string): Promise<boolean | undefined> =>
-    (await machine.world.client.runtime.status({})).status?.conditions.find((one) => one.type === type)?.status;
+    (await machine.world.client.runtime.status({})).status?.conditions.find((one) => one.type === type)
+      ?.status;
 
   test('F80 pods are not ready, containers have ended as they did or with the reboot, addresses are given back, names are free, images are kept', async () => {
     const { client } = machine.world;
     const { runtime } = client;
-    const pods = await made({ running: run('running'), ended: run('ended'), created: run('created'), stopped: run('stopped') });
+    const pods = await made({
+      running: run('running'),
+      ended: run('ended'),
+      created: run('created'),
+      stopped: run('stopped'),
+    });
     const running = await create('running', pods.running, untilTermed(0));
     const ended = await create('ended', pods.ended, ['sh', '-c', 'exit 7']);
     const created = await create('created', pods.created, untilTermed(0));
     for (const containerId of [running, ended]) await runtime.startContainer({ containerId });
-    await expect.poll(async () => (await stateOf(ended))?.state, WITHIN).toBe(ContainerState.CONTAINER_EXITED);
+    await expect
+      .poll(async () => (await stateOf(ended))?.state, WITHIN)
+      .toBe(ContainerState.CONTAINER_EXITED);
     await runtime.stopPodSandbox({ podSandboxId: pods.stopped });
     expect(machine.leases()).toHaveLength(3);
     const images = (await client.image.listImages({})).images.map(({ id }) => id);
@@ -69,11 +85,24 @@ describePods('a machine that is started again', () => {
     await machine.reboot();
 
     const { items } = await runtime.listPodSandbox({});
-    expect(items.map(({ id, state }) => `${id} ${state}`).toSorted()).toEqual(Object.values(pods).map((id) => `${id} ${PodSandboxState.SANDBOX_NOTREADY}`).toSorted());
-    expect(await stateOf(ended)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 7, reason: 'Error' });
+    expect(items.map(({ id, state }) => `${id} ${state}`).toSorted()).toEqual(
+      Object.values(pods)
+        .map((id) => `${id} ${PodSandboxState.SANDBOX_NOTREADY}`)
+        .toSorted(),
+    );
+    expect(await stateOf(ended)).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      exitCode: 7,
+      reason: 'Error',
+    });
     for (const id of [running, created]) {
       const status = await stateOf(id);
-      expect(status).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 255, reason: 'Unknown', message: 'exit code unknown: the machine was restarted' });
+      expect(status).toMatchObject({
+        state: ContainerState.CONTAINER_EXITED,
+        exitCode: 255,
+        reason: 'Unknown',
+        message: 'exit code unknown: the machine was restarted',
+      });
       expect(status?.finishedAt).toBeGreaterThanOrEqual(status?.startedAt ?? 0n);
       expect(status?.startedAt).toBeGreaterThanOrEqual(status?.createdAt ?? 0n);
     }
@@ -89,7 +118,13 @@ describePods('a machine that is started again', () => {
   });
 
   test('F81 half of the pods stopped, CNI not yet up at the boot: pods are refused, not failed, until it is; what is owed is paid then', async () => {
-    const { plugins, world: { client: { runtime }, instance } } = machine;
+    const {
+      plugins,
+      world: {
+        client: { runtime },
+        instance,
+      },
+    } = machine;
     const [half, running] = [await run('half'), await run('rest')];
     await runtime.startContainer({ containerId: await create('rest', running, untilTermed(0)) });
     await runtime.stopPodSandbox({ podSandboxId: half });
@@ -102,14 +137,22 @@ describePods('a machine that is started again', () => {
     });
 
     expect([await isReady('RuntimeReady'), await isReady('NetworkReady')]).toEqual([true, false]);
-    await expect(run('early')).rejects.toMatchObject({ code: 14, details: expect.stringContaining('network') as string });
-    expect((await runtime.listPodSandbox({})).items.map(({ state }) => state)).toEqual([PodSandboxState.SANDBOX_NOTREADY, PodSandboxState.SANDBOX_NOTREADY]);
+    await expect(run('early')).rejects.toMatchObject({
+      code: 14,
+      details: expect.stringContaining('network') as string,
+    });
+    expect((await runtime.listPodSandbox({})).items.map(({ state }) => state)).toEqual([
+      PodSandboxState.SANDBOX_NOTREADY,
+      PodSandboxState.SANDBOX_NOTREADY,
+    ]);
     // pods of the host's network wait for nobody
     const host = await run('host', 0, true);
     await runtime.stopPodSandbox({ podSandboxId: host });
     await runtime.removePodSandbox({ podSandboxId: host });
     // no plugin, no DEL: what is owed stays owed, and says so
-    await expect(runtime.stopPodSandbox({ podSandboxId: running })).rejects.toMatchObject({ details: expect.stringContaining('plugin portmap') as string });
+    await expect(runtime.stopPodSandbox({ podSandboxId: running })).rejects.toMatchObject({
+      details: expect.stringContaining('plugin portmap') as string,
+    });
     expect(machine.leases()).toHaveLength(1);
 
     renameSync(`${plugins}.later`, plugins);

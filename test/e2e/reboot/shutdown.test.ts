@@ -33,7 +33,11 @@ describePods('a daemon that is shut down in the middle of its work', () => {
       // the rest never comes
       response.write(layer.bytes.subarray(0, 5 * MIB), () => (sent = true));
     });
-    world = await makeWorld({ name: 'shut', runtimePath: slow.path, shortNames: () => insecure(registry.host) });
+    world = await makeWorld({
+      name: 'shut',
+      runtimePath: slow.path,
+      shortNames: () => insecure(registry.host),
+    });
     image = await world.pull();
   });
   afterAll(async () => {
@@ -43,16 +47,29 @@ describePods('a daemon that is shut down in the middle of its work', () => {
   });
 
   test('F88 F12: what is at work is cut off without a trace, what was there stays, and the same calls succeed at the next start', async () => {
-    const { instance, client: { runtime, image: images } } = world;
-    const codeOf = (call: Promise<unknown>): Promise<number> => call.then(() => codes.OK, (error: { code: number }) => error.code);
+    const {
+      instance,
+      client: { runtime, image: images },
+    } = world;
+    const codeOf = (call: Promise<unknown>): Promise<number> =>
+      call.then(
+        () => codes.OK,
+        (error: { code: number }) => error.code,
+      );
     const pod = sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod') });
     const container = (name: string) => containerConfig({ name, image, command: untilTermed(0) });
     const big = { image: { image: `${registry.host}/big:v` } };
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod });
-    const { containerId } = await runtime.createContainer({ podSandboxId, config: container('lasting'), sandboxConfig: pod });
+    const { containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: container('lasting'),
+      sandboxConfig: pod,
+    });
     await runtime.startContainer({ containerId });
     slow.close();
-    const creating = codeOf(runtime.createContainer({ podSandboxId, config: container('cut'), sandboxConfig: pod }));
+    const creating = codeOf(
+      runtime.createContainer({ podSandboxId, config: container('cut'), sandboxConfig: pod }),
+    );
     const pulling = codeOf(images.pullImage(big));
     await until(async () => sent && (await slow.isWaiting()));
 
@@ -68,9 +85,15 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([podSandboxId]);
     expect((await runtime.containerStatus({ containerId })).status).toMatchObject({ state: 1, exitCode: 0 });
     expect((await images.imageStatus(big)).image).toBeUndefined();
-    const { containerId: again } = await runtime.createContainer({ podSandboxId, config: container('cut'), sandboxConfig: pod });
+    const { containerId: again } = await runtime.createContainer({
+      podSandboxId,
+      config: container('cut'),
+      sandboxConfig: pod,
+    });
     await runtime.startContainer({ containerId: again });
-    expect((await runtime.listContainers({})).containers.map(({ id }) => id).toSorted()).toEqual([containerId, again].toSorted());
+    expect((await runtime.listContainers({})).containers.map(({ id }) => id).toSorted()).toEqual(
+      [containerId, again].toSorted(),
+    );
     expect((await images.pullImage(big)).imageRef).not.toBe('');
     await runtime.removePodSandbox({ podSandboxId });
     await images.removeImage(big);

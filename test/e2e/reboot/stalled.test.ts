@@ -25,7 +25,11 @@ describePods('a daemon that is stopped for a while', () => {
   afterAll(async () => await world.close());
 
   test('F79 F15: what ended meanwhile has ended well, what runs goes on, and the stall is in the log', async () => {
-    const { instance, logs, client: { runtime } } = world;
+    const {
+      instance,
+      logs,
+      client: { runtime },
+    } = world;
     const image = await world.pull();
     const pod = sandboxConfig({ name: 'pod', logDirectory: join(logs, 'pod'), hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod });
@@ -40,8 +44,17 @@ describePods('a daemon that is stopped for a while', () => {
     const [lasting, ending] = [await run('lasting'), await run('ending')];
     // shorter than their bound, so that only a daemon that does not look can miss their end
     const execs = Array.from({ length: EXECS }, (_none, n) =>
-      runtime.execSync({ containerId: lasting, cmd: ['sh', '-c', `echo begun > /told/${n}; sleep 0.3; echo done ${n}`], timeout: BigInt(EXEC_TIMEOUT_S) }));
-    await until(() => Promise.resolve(Array.from({ length: EXECS }, (_none, n) => existsSync(join(logs, String(n)))).every(Boolean)));
+      runtime.execSync({
+        containerId: lasting,
+        cmd: ['sh', '-c', `echo begun > /told/${n}; sleep 0.3; echo done ${n}`],
+        timeout: BigInt(EXEC_TIMEOUT_S),
+      }),
+    );
+    await until(() =>
+      Promise.resolve(
+        Array.from({ length: EXECS }, (_none, n) => existsSync(join(logs, String(n)))).every(Boolean),
+      ),
+    );
     const stopping = runtime.stopContainer({ containerId: ending, timeout: 1n });
 
     process.kill(instance.pid(), 'SIGSTOP');
@@ -49,9 +62,13 @@ describePods('a daemon that is stopped for a while', () => {
     process.kill(instance.pid(), 'SIGCONT');
 
     const answers = await Promise.all(execs);
-    expect(answers.map(({ exitCode, stdout }) => `${exitCode} ${Buffer.from(stdout).toString()}`)).toEqual(answers.map((_none, n) => `0 done ${n}\n`));
+    expect(answers.map(({ exitCode, stdout }) => `${exitCode} ${Buffer.from(stdout).toString()}`)).toEqual(
+      answers.map((_none, n) => `0 done ${n}\n`),
+    );
     await stopping;
-    expect((await runtime.containerStatus({ containerId: lasting })).status?.state).toBe(ContainerState.CONTAINER_RUNNING);
+    expect((await runtime.containerStatus({ containerId: lasting })).status?.state).toBe(
+      ContainerState.CONTAINER_RUNNING,
+    );
     await until(async () => (await instance.log()).includes('the event loop stood still'));
     await runtime.removePodSandbox({ podSandboxId });
     expect(await world.leftovers()).toEqual([]);

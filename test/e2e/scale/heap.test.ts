@@ -21,7 +21,12 @@ const PADDING = 'x'.repeat(1_000_000);
 const smallHeap = (): readonly [string, ...string[]] => {
   const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
   const flags = `--disable-sigusr1 --disable-proto=throw --max-semi-space-size=2 --max-old-space-size=${HEAP_MIB}`;
-  return ['sh', '-c', `shift; exec "$0" ${flags} ${join(checkout, 'src/daemon/main.ts')} "$@"`, join(checkout, `node_modules/node-linux-${arch}/bin/node`)];
+  return [
+    'sh',
+    '-c',
+    `shift; exec "$0" ${flags} ${join(checkout, 'src/daemon/main.ts')} "$@"`,
+    join(checkout, `node_modules/node-linux-${arch}/bin/node`),
+  ];
 };
 
 describePods('a daemon with a small heap', () => {
@@ -34,13 +39,20 @@ describePods('a daemon with a small heap', () => {
   afterAll(async () => await world.close());
 
   test('F14: what would fill it is refused with ResourceExhausted, what looks and ends is served, and there is room again', async () => {
-    const { instance, logs, client: { runtime } } = world;
+    const {
+      instance,
+      logs,
+      client: { runtime },
+    } = world;
     const pid = instance.pid();
-    const config = (name: string, padding: string) => sandboxConfig({ name, logDirectory: join(logs, name), hostNetwork: true, annotations: { padding } });
+    const config = (name: string, padding: string) =>
+      sandboxConfig({ name, logDirectory: join(logs, name), hostNetwork: true, annotations: { padding } });
     const made: string[] = [];
     const refusals: { readonly code: number; readonly details: string }[] = [];
     for (let at = 0; at < MOST && refusals.length === 0; at += AT_ONCE) {
-      const calls = Array.from({ length: AT_ONCE }, (_none, n) => runtime.runPodSandbox({ config: config(`large-${at + n}`, PADDING) }));
+      const calls = Array.from({ length: AT_ONCE }, (_none, n) =>
+        runtime.runPodSandbox({ config: config(`large-${at + n}`, PADDING) }),
+      );
       for (const one of await Promise.allSettled(calls)) {
         if (one.status === 'fulfilled') made.push(one.value.podSandboxId);
         else refusals.push(one.reason as { code: number; details: string });
@@ -48,16 +60,27 @@ describePods('a daemon with a small heap', () => {
     }
     expect(made.length).toBeGreaterThan(0);
     expect(new Set(refusals.map(({ code }) => code))).toEqual(new Set([codes.RESOURCE_EXHAUSTED]));
-    expect(refusals[0]?.details).toMatch(/RunPodSandbox: \d+ of the \d+ MiB that troupe has for its records are in use/u);
+    expect(refusals[0]?.details).toMatch(
+      /RunPodSandbox: \d+ of the \d+ MiB that troupe has for its records are in use/u,
+    );
     console.log(`${made.length} pods of a MB each were taken`);
     expect(instance.pid()).toBe(pid);
     expect((await runtime.listContainers({})).containers).toHaveLength(CONTAINERS + 1);
-    await Promise.all(made.map(async (podSandboxId) => {
-      await runtime.stopPodSandbox({ podSandboxId });
-      await runtime.removePodSandbox({ podSandboxId });
-    }));
+    await Promise.all(
+      made.map(async (podSandboxId) => {
+        await runtime.stopPodSandbox({ podSandboxId });
+        await runtime.removePodSandbox({ podSandboxId });
+      }),
+    );
     // garbage counts until it is collected: a client that tries again is served
-    await expect.poll(() => runtime.runPodSandbox({ config: config('small', '') }).then(() => 'made', (error: { details: string }) => error.details)).toBe('made');
+    await expect
+      .poll(() =>
+        runtime.runPodSandbox({ config: config('small', '') }).then(
+          () => 'made',
+          (error: { details: string }) => error.details,
+        ),
+      )
+      .toBe('made');
     expect(instance.pid()).toBe(pid);
   });
 });

@@ -4,7 +4,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { create } from '@bufbuild/protobuf';
-import { NamespaceMode, PodSandboxConfigSchema, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  NamespaceMode,
+  PodSandboxConfigSchema,
+  PodSandboxState,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { seedSandboxes } from '../../bench/seeded.ts';
 import { describePods } from '../support/crictl.ts';
 import { sandboxConfig } from '../support/pods.ts';
@@ -24,16 +28,29 @@ describePods('a node with a thousand sandboxes', () => {
 
   /** Shares all of the node's namespaces that it can. */
   const run = async (name: string): Promise<string> => {
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name), hostNetwork: true }));
-    if (config.linux?.securityContext?.namespaceOptions !== undefined) config.linux.securityContext.namespaceOptions.ipc = NamespaceMode.NODE;
+    const config = create(
+      PodSandboxConfigSchema,
+      sandboxConfig({ name, logDirectory: join(world.logs, name), hostNetwork: true }),
+    );
+    if (config.linux?.securityContext?.namespaceOptions !== undefined)
+      config.linux.securityContext.namespaceOptions.ipc = NamespaceMode.NODE;
     return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
   };
-  const list = async (): Promise<readonly string[]> => (await world.client.runtime.listPodSandbox({ filter: { state: { state: PodSandboxState.SANDBOX_READY } } })).items.map(({ id }) => id);
+  const list = async (): Promise<readonly string[]> =>
+    (
+      await world.client.runtime.listPodSandbox({
+        filter: { state: { state: PodSandboxState.SANDBOX_READY } },
+      })
+    ).items.map(({ id }) => id);
   const names = (count: number): string[] => Array.from({ length: count }, (_none, n) => `fresh-${n}`);
-  const rssKib = (): number => Number(/^VmRSS:\s+(\d+)/mu.exec(readFileSync(`/proc/${world.instance.pid()}/status`, 'utf8'))?.[1]);
+  const rssKib = (): number =>
+    Number(/^VmRSS:\s+(\d+)/mu.exec(readFileSync(`/proc/${world.instance.pid()}/status`, 'utf8'))?.[1]);
 
   test('F77 all are listed and told, a hundred more made at once, found again after SIGKILL, removed at once; memory grows with their number', async () => {
-    const { instance, client: { runtime } } = world;
+    const {
+      instance,
+      client: { runtime },
+    } = world;
     const before = rssKib();
     const first = await run('first');
     await seedSandboxes(world, SEEDED);
@@ -50,7 +67,11 @@ describePods('a node with a thousand sandboxes', () => {
     // a kubelet's look at each, as many at once as it has workers
     const told: PodSandboxState[] = [];
     for (let at = 0; at < all.length; at += AT_ONCE) {
-      const answers = await Promise.all(all.slice(at, at + AT_ONCE).map((podSandboxId) => runtime.podSandboxStatus({ podSandboxId, verbose: true })));
+      const answers = await Promise.all(
+        all
+          .slice(at, at + AT_ONCE)
+          .map((podSandboxId) => runtime.podSandboxStatus({ podSandboxId, verbose: true })),
+      );
       told.push(...answers.map(({ status }) => status?.state ?? PodSandboxState.SANDBOX_NOTREADY));
     }
     expect(new Set(told)).toEqual(new Set([PodSandboxState.SANDBOX_READY]));
@@ -58,9 +79,12 @@ describePods('a node with a thousand sandboxes', () => {
     expect(new Set(pages.map((page) => page.length))).toEqual(new Set([all.length]));
     expect(rssKib() - before).toBeLessThan(all.length * SANDBOX_KIB);
 
-    const ends = await Promise.allSettled(all.map((podSandboxId) => runtime.removePodSandbox({ podSandboxId })));
+    const ends = await Promise.allSettled(
+      all.map((podSandboxId) => runtime.removePodSandbox({ podSandboxId })),
+    );
     // what does not fit in at once says so, and is done by the kubelet's next try
-    for (const [at, end] of ends.entries()) if (end.status === 'rejected') await runtime.removePodSandbox({ podSandboxId: all[at] ?? '' });
+    for (const [at, end] of ends.entries())
+      if (end.status === 'rejected') await runtime.removePodSandbox({ podSandboxId: all[at] ?? '' });
     expect((await runtime.listPodSandbox({})).items).toEqual([]);
     expect(await world.leftovers()).toEqual([]);
   });

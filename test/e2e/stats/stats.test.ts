@@ -3,7 +3,11 @@ import { mkdir } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { ContainerStats, ListPodSandboxMetricsResponse, PodSandboxStats } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerStats,
+  ListPodSandboxMetricsResponse,
+  PodSandboxStats,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { Crictl, describePods, untilHolds } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -65,7 +69,11 @@ describePods('statistics of a pod with a known load', () => {
     for (const load of Object.keys(PROGRAMS) as Load[]) {
       const command = ['sh', '-c', `PORT=${port}; ${PROGRAMS[load]}`];
       const wish = containerConfig({ name: load, image, command });
-      const { containerId } = await runtime.createContainer({ podSandboxId, config: wish, sandboxConfig: config });
+      const { containerId } = await runtime.createContainer({
+        podSandboxId,
+        config: wish,
+        sandboxConfig: config,
+      });
       ids.set(load, containerId);
       await runtime.startContainer({ containerId });
     }
@@ -93,8 +101,12 @@ describePods('statistics of a pod with a known load', () => {
   test("PodSandboxStats: the pod's figures hold those of its containers, and its network what was sent", async () => {
     const { stats } = await world.client.runtime.podSandboxStats({ podSandboxId });
     near(stats?.linux?.network?.defaultInterface?.txBytes?.value, SENT * (1 + HEADERS));
-    expect(stats?.linux?.containers.map((one) => one.attributes?.metadata?.name).toSorted()).toEqual(Object.keys(PROGRAMS).toSorted());
-    expect(Number(stats?.linux?.cpu?.usageCoreNanoSeconds?.value)).toBeGreaterThan(BURNT_SECONDS * SECOND_NS * (1 - TOLERANCE));
+    expect(stats?.linux?.containers.map((one) => one.attributes?.metadata?.name).toSorted()).toEqual(
+      Object.keys(PROGRAMS).toSorted(),
+    );
+    expect(Number(stats?.linux?.cpu?.usageCoreNanoSeconds?.value)).toBeGreaterThan(
+      BURNT_SECONDS * SECOND_NS * (1 - TOLERANCE),
+    );
     expect(stats?.linux?.process?.processCount?.value).toBeGreaterThanOrEqual(6n);
   });
 
@@ -102,16 +114,22 @@ describePods('statistics of a pod with a known load', () => {
     const { runtime, runtimeStreams } = world.client;
     const listed = (await runtime.listContainerStats({})).stats;
     const streamed: ContainerStats[] = [];
-    for await (const { containerStats } of runtimeStreams.streamContainerStats({})) streamed.push(...containerStats);
+    for await (const { containerStats } of runtimeStreams.streamContainerStats({}))
+      streamed.push(...containerStats);
     const names = (all: readonly ContainerStats[]) => all.map((one) => one.attributes?.id ?? '').toSorted();
     expect(names(listed)).toEqual([...ids.values()].toSorted());
     expect(names(streamed)).toEqual(names(listed));
     const pods: PodSandboxStats[] = [];
-    for await (const { podSandboxStats } of runtimeStreams.streamPodSandboxStats({ filter: { id: podSandboxId } })) pods.push(...podSandboxStats);
+    for await (const { podSandboxStats } of runtimeStreams.streamPodSandboxStats({
+      filter: { id: podSandboxId },
+    }))
+      pods.push(...podSandboxStats);
     expect(pods.map((one) => one.attributes?.id)).toEqual([podSandboxId]);
     const listedPods = (await runtime.listPodSandboxStats({})).stats;
     expect(listedPods.map((one) => one.attributes?.id)).toEqual([podSandboxId]);
-    expect(listedPods[0]?.linux?.containers.map((one) => one.attributes?.id).toSorted()).toEqual(names(listed));
+    expect(listedPods[0]?.linux?.containers.map((one) => one.attributes?.id).toSorted()).toEqual(
+      names(listed),
+    );
   });
 
   test('ListMetricDescriptors, ListPodSandboxMetrics, StreamPodSandboxMetrics: the metrics tell it by the names of cAdvisor, each with the labels of its descriptor', async () => {
@@ -119,14 +137,22 @@ describePods('statistics of a pod with a known load', () => {
     const { descriptors } = await runtime.listMetricDescriptors({});
     const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
     const { podMetrics } = await runtime.listPodSandboxMetrics({});
-    const all = podMetrics.flatMap(({ metrics, containerMetrics }) => [...metrics, ...containerMetrics.flatMap((one) => one.metrics)]);
-    for (const { name, labelValues } of all) expect([name, labelValues.length]).toEqual([name, keys.get(name)?.length]);
+    const all = podMetrics.flatMap(({ metrics, containerMetrics }) => [
+      ...metrics,
+      ...containerMetrics.flatMap((one) => one.metrics),
+    ]);
+    for (const { name, labelValues } of all)
+      expect([name, labelValues.length]).toEqual([name, keys.get(name)?.length]);
 
     const value = (load: Load, name: string) =>
-      podMetrics[0]?.containerMetrics.find(({ containerId }) => containerId === ids.get(load))?.metrics.find((one) => one.name === name)?.value?.value;
+      podMetrics[0]?.containerMetrics
+        .find(({ containerId }) => containerId === ids.get(load))
+        ?.metrics.find((one) => one.name === name)?.value?.value;
     near(value('memory', 'container_memory_working_set_bytes'), ALLOCATED);
     near(value('disk', 'container_fs_usage_bytes'), WRITTEN);
-    expect(Number(value('cpu', 'container_cpu_usage_seconds_total'))).toBeGreaterThanOrEqual(BURNT_SECONDS - 1);
+    expect(Number(value('cpu', 'container_cpu_usage_seconds_total'))).toBeGreaterThanOrEqual(
+      BURNT_SECONDS - 1,
+    );
     expect(value('cpu', 'container_processes')).toBe(1n);
     expect(value('memory', 'container_threads')).toBe(3n);
     expect(Number(value('cpu', 'container_file_descriptors'))).toBeGreaterThanOrEqual(3);
@@ -135,7 +161,8 @@ describePods('statistics of a pod with a known load', () => {
     expect(sent?.labelValues.slice(-4)).toEqual(['default', 'stats', 'POD', 'eth0']);
 
     const streamed: ListPodSandboxMetricsResponse['podMetrics'] = [];
-    for await (const { podSandboxMetrics } of runtimeStreams.streamPodSandboxMetrics({})) streamed.push(...podSandboxMetrics);
+    for await (const { podSandboxMetrics } of runtimeStreams.streamPodSandboxMetrics({}))
+      streamed.push(...podSandboxMetrics);
     expect(streamed.map((one) => one.podSandboxId)).toEqual([podSandboxId]);
     expect(podMetrics.map((one) => one.podSandboxId)).toEqual([podSandboxId]);
   });

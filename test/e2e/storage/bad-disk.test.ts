@@ -53,11 +53,16 @@ describeDisk('a daemon whose root is a small ext4', () => {
   let disk: string;
 
   const mount = (): void => void execFileSync('mount', ['-o', 'loop,errors=remount-ro', disk, instance.root]);
-  const sandboxOf = (name: string) => sandboxConfig({ name, logDirectory: join(instance.directory, 'logs', name), hostNetwork: true });
+  const sandboxOf = (name: string) =>
+    sandboxConfig({ name, logDirectory: join(instance.directory, 'logs', name), hostNetwork: true });
 
   beforeEach(async () => {
     registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
-    instance = await makeInstance({ name: 'disk', network: 'host-only', registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n` });
+    instance = await makeInstance({
+      name: 'disk',
+      network: 'host-only',
+      registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+    });
     disk = join(instance.directory, 'disk.img');
     await writeFile(disk, '');
     await truncate(disk, DISK_BYTES);
@@ -73,18 +78,24 @@ describeDisk('a daemon whose root is a small ext4', () => {
     await registry?.stop();
   });
 
-  const pull = async (): Promise<string> => (await client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } })).imageRef;
+  const pull = async (): Promise<string> =>
+    (await client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } })).imageRef;
   const run = async (name: string, image: string): Promise<Pod> => {
     const config = sandboxOf(name);
     const { podSandboxId } = await client.runtime.runPodSandbox({ config });
     const wish = containerConfig({ name: 'app', image, command: untilTermed(3), hostNetwork: true });
-    const { containerId } = await client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+    const { containerId } = await client.runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: wish,
+    });
     await startUntilUp(client, containerId);
     const { info } = await client.runtime.containerStatus({ containerId, verbose: true });
     return { podSandboxId, containerId, pid: (JSON.parse(info['info'] ?? '{}') as { pid: number }).pid };
   };
   const isAlive = ({ pid }: Pod): boolean => existsSync(`/proc/${pid}`);
-  const state = async ({ containerId }: Pod) => (await client.runtime.containerStatus({ containerId })).status;
+  const state = async ({ containerId }: Pod) =>
+    (await client.runtime.containerStatus({ containerId })).status;
 
   test('F21 full: hundreds of refused pods do not use up what Stop and Remove need; with space it takes pods again', async () => {
     const image = await pull();
@@ -93,13 +104,22 @@ describeDisk('a daemon whose root is a small ext4', () => {
     await fill(filler);
     const outcomes: unknown[] = [];
     for (let n = 0; n < REFUSED; n += AT_ONCE) {
-      const some = Array.from({ length: AT_ONCE }, (_none, at) => client.runtime.runPodSandbox({ config: sandboxOf(`none${n + at}`) }));
-      for (const outcome of await Promise.allSettled(some)) outcomes.push(outcome.status === 'rejected' ? (outcome.reason as { code: unknown }).code : outcome.value.podSandboxId);
+      const some = Array.from({ length: AT_ONCE }, (_none, at) =>
+        client.runtime.runPodSandbox({ config: sandboxOf(`none${n + at}`) }),
+      );
+      for (const outcome of await Promise.allSettled(some))
+        outcomes.push(
+          outcome.status === 'rejected'
+            ? (outcome.reason as { code: unknown }).code
+            : outcome.value.podSandboxId,
+        );
     }
     // the last block of a file may have room for one
     const taken = outcomes.filter((outcome) => typeof outcome === 'string');
     expect(taken.length).toBeLessThan(5);
-    expect(new Set(outcomes.filter((outcome) => typeof outcome !== 'string'))).toEqual(new Set([status.RESOURCE_EXHAUSTED]));
+    expect(new Set(outcomes.filter((outcome) => typeof outcome !== 'string'))).toEqual(
+      new Set([status.RESOURCE_EXHAUSTED]),
+    );
     expect(await readdir(join(instance.root, 'journal'))).toContain('journal.reserve');
     for (const pod of pods) {
       await client.runtime.stopContainer({ containerId: pod.containerId, timeout: 10n });
@@ -118,18 +138,30 @@ describeDisk('a daemon whose root is a small ext4', () => {
   test('F25 read-only after an error of its file system: lists go on, Stop ends processes, the node says why; mended, all is as told', async () => {
     const image = await pull();
     const [stays, ends] = [await run('stays', image), await run('ends', image)];
-    const device = basename(execFileSync('findmnt', ['-n', '-o', 'SOURCE', instance.root], { encoding: 'utf8' }).trim());
+    const device = basename(
+      execFileSync('findmnt', ['-n', '-o', 'SOURCE', instance.root], { encoding: 'utf8' }).trim(),
+    );
     await writeFile(`/sys/fs/ext4/${device}/trigger_fs_error`, '1');
-    const condition = async () => (await client.runtime.status({})).status?.conditions.find(({ type }) => type === 'RuntimeReady');
-    await expect.poll(condition).toMatchObject({ status: false, message: expect.stringContaining('read-only') as string });
+    const condition = async () =>
+      (await client.runtime.status({})).status?.conditions.find(({ type }) => type === 'RuntimeReady');
+    await expect
+      .poll(condition)
+      .toMatchObject({ status: false, message: expect.stringContaining('read-only') as string });
     expect((await client.runtime.listPodSandbox({})).items).toHaveLength(2);
     expect((await client.runtime.listContainers({})).containers).toHaveLength(2);
-    await expect(client.runtime.runPodSandbox({ config: sandboxOf('none') })).rejects.toMatchObject({ details: expect.stringContaining('read-only') as string });
+    await expect(client.runtime.runPodSandbox({ config: sandboxOf('none') })).rejects.toMatchObject({
+      details: expect.stringContaining('read-only') as string,
+    });
     await client.runtime.stopContainer({ containerId: ends.containerId, timeout: 10n });
     expect([isAlive(ends), await state(ends), isAlive(stays)]).toMatchObject([false, { exitCode: 3 }, true]);
     // what can't be recorded is not undone; the processes end
-    await expect(client.runtime.stopPodSandbox({ podSandboxId: stays.podSandboxId })).rejects.toMatchObject({ details: expect.stringContaining('EROFS') as string });
-    expect([isAlive(stays), await state(stays)]).toMatchObject([false, { exitCode: expect.any(Number) as number }]);
+    await expect(client.runtime.stopPodSandbox({ podSandboxId: stays.podSandboxId })).rejects.toMatchObject({
+      details: expect.stringContaining('EROFS') as string,
+    });
+    expect([isAlive(stays), await state(stays)]).toMatchObject([
+      false,
+      { exitCode: expect.any(Number) as number },
+    ]);
     const told = [await state(stays), await state(ends)].map((one) => [one?.state, one?.exitCode]);
     await instance.kill();
     execFileSync('umount', ['--recursive', instance.root]);

@@ -22,16 +22,28 @@ function mountMemory(path: string): void {
 
 /** Everything below a directory: names, sizes, times. */
 function stateOf(path: string): string {
-  return execFileSync('find', [path, '-printf', '%P %s %T@ %C@ %m\n'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 });
+  return execFileSync('find', [path, '-printf', '%P %s %T@ %C@ %m\n'], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+  });
 }
 
-const podOf = (world: World, name: string) => sandboxConfig({ name, logDirectory: join(world.logs, name), hostNetwork: true });
+const podOf = (world: World, name: string) =>
+  sandboxConfig({ name, logDirectory: join(world.logs, name), hostNetwork: true });
 
-async function running(world: World, name: string, image: string): Promise<{ readonly podSandboxId: string; readonly containerId: string }> {
+async function running(
+  world: World,
+  name: string,
+  image: string,
+): Promise<{ readonly podSandboxId: string; readonly containerId: string }> {
   const { runtime } = world.client;
   const config = podOf(world, name);
   const { podSandboxId } = await runtime.runPodSandbox({ config });
-  const { containerId } = await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: containerConfig({ name: 'c', image, command: untilTermed(0), hostNetwork: true }) });
+  const { containerId } = await runtime.createContainer({
+    podSandboxId,
+    sandboxConfig: config,
+    config: containerConfig({ name: 'c', image, command: untilTermed(0), hostNetwork: true }),
+  });
   await runtime.startContainer({ containerId });
   return { podSandboxId, containerId };
 }
@@ -75,11 +87,30 @@ describePods('stores beside the own root', () => {
     const image = await world.pull();
     expect(readdirSync(join(images, 'layers'))).toEqual([]);
     const { podSandboxId, containerId } = await running(world, 'web', image);
-    expect((await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo x > /new; rm /etc/passwd'] })).exitCode).toBe(0);
-    const { imageFilesystems: [own], containerFilesystems: [theirs] } = await world.client.image.imageFsInfo({});
+    expect(
+      (
+        await world.client.runtime.execSync({
+          containerId,
+          cmd: ['sh', '-c', 'echo x > /new; rm /etc/passwd'],
+        })
+      ).exitCode,
+    ).toBe(0);
+    const {
+      imageFilesystems: [own],
+      containerFilesystems: [theirs],
+    } = await world.client.image.imageFsInfo({});
     expect([own?.fsId?.mountpoint, theirs?.fsId?.mountpoint]).toEqual([images, world.instance.root]);
     expect(statfsSync(images).type).not.toBe(statfsSync(world.instance.root).type);
-    const check = await run([program, 'check', '--state', world.instance.state, '--config', join(world.instance.directory, 'troupe.toml'), '--root', world.instance.root]);
+    const check = await run([
+      program,
+      'check',
+      '--state',
+      world.instance.state,
+      '--config',
+      join(world.instance.directory, 'troupe.toml'),
+      '--root',
+      world.instance.root,
+    ]);
     expect(check.stdout).not.toMatch(/I14|I15/u);
     await world.client.runtime.removePodSandbox({ podSandboxId });
     await world.client.image.removeImage({ image: { image } });
@@ -91,46 +122,73 @@ describePods('stores beside the own root', () => {
     await giver.client.image.removeImage({ image: { image: await giver.pull() } });
     const image = await world.pull();
     expect(readdirSync(join(images, 'layers'))).toHaveLength(1);
-    const { imageFilesystems: [own] } = await world.client.image.imageFsInfo({});
-    const counted = Number(execFileSync('du', ['-s', '--block-size=1', join(images, 'layers')], { encoding: 'utf8' }).split('\t')[0]);
+    const {
+      imageFilesystems: [own],
+    } = await world.client.image.imageFsInfo({});
+    const counted = Number(
+      execFileSync('du', ['-s', '--block-size=1', join(images, 'layers')], { encoding: 'utf8' }).split(
+        '\t',
+      )[0],
+    );
     expect(Math.abs(Number(own?.usedBytes?.value ?? 0n) / counted - 1)).toBeLessThan(0.01);
     expect(image).not.toBe('');
   });
 
   const why = whyNoDeadMount();
   if (why !== '') process.stdout.write(`skipped: a store that does not answer: ${why}\n`);
-  it.skipIf(why !== '')('F45 I19: a store that does not answer holds up those who need it, and nobody else', async () => {
-    const { runtime, image: imageService } = world.client;
-    const image = await world.pull();
-    const other = await running(world, 'beside', image);
-    const config = podOf(world, 'stuck');
-    const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const dead = makeDeadMount(images, true);
-    try {
-      const create = (at: number) =>
-        runtime.createContainer({ podSandboxId, sandboxConfig: config, config: containerConfig({ name: `c${at}`, image, command: untilTermed(0), hostNetwork: true }) }, { deadlineMs: 2000 });
-      // far more calls than the pool has threads
-      const stuck = await Promise.allSettled(Array.from({ length: 24 }, (_, at) => (at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }))));
-      expect(stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done'))).toEqual(stuck.map(() => DEADLINE));
-      await othersAreServed(world, other.containerId);
-      // the next daemon comes up as well, and knows its containers
-      await world.instance.kill();
-      await world.instance.start();
-      expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
-      const degraded = (await runtime.status({})).status?.conditions.find(({ type }) => type === 'PartsStarted');
-      expect(degraded).toMatchObject({ status: false, message: expect.stringContaining(`image store ${images}: `) as string });
-    } finally {
-      dead.remove();
-    }
-    // it is back: what waited goes on, and everything goes away
-    for (const id of [podSandboxId, other.podSandboxId]) {
-      await runtime.stopPodSandbox({ podSandboxId: id });
-      await runtime.removePodSandbox({ podSandboxId: id });
-    }
-    expect((await runtime.listPodSandbox({})).items).toEqual([]);
-    expect((await imageService.imageFsInfo({})).imageFilesystems).toHaveLength(1);
-    expect(readFileSync(join(images, 'storage-driver'), 'utf8')).toBe('overlay\n');
-  });
+  it.skipIf(why !== '')(
+    'F45 I19: a store that does not answer holds up those who need it, and nobody else',
+    async () => {
+      const { runtime, image: imageService } = world.client;
+      const image = await world.pull();
+      const other = await running(world, 'beside', image);
+      const config = podOf(world, 'stuck');
+      const { podSandboxId } = await runtime.runPodSandbox({ config });
+      const dead = makeDeadMount(images, true);
+      try {
+        const create = (at: number) =>
+          runtime.createContainer(
+            {
+              podSandboxId,
+              sandboxConfig: config,
+              config: containerConfig({ name: `c${at}`, image, command: untilTermed(0), hostNetwork: true }),
+            },
+            { deadlineMs: 2000 },
+          );
+        // far more calls than the pool has threads
+        const stuck = await Promise.allSettled(
+          Array.from({ length: 24 }, (_, at) =>
+            at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }),
+          ),
+        );
+        expect(
+          stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done')),
+        ).toEqual(stuck.map(() => DEADLINE));
+        await othersAreServed(world, other.containerId);
+        // the next daemon comes up as well, and knows its containers
+        await world.instance.kill();
+        await world.instance.start();
+        expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
+        const degraded = (await runtime.status({})).status?.conditions.find(
+          ({ type }) => type === 'PartsStarted',
+        );
+        expect(degraded).toMatchObject({
+          status: false,
+          message: expect.stringContaining(`image store ${images}: `) as string,
+        });
+      } finally {
+        dead.remove();
+      }
+      // it is back: what waited goes on, and everything goes away
+      for (const id of [podSandboxId, other.podSandboxId]) {
+        await runtime.stopPodSandbox({ podSandboxId: id });
+        await runtime.removePodSandbox({ podSandboxId: id });
+      }
+      expect((await runtime.listPodSandbox({})).items).toEqual([]);
+      expect((await imageService.imageFsInfo({})).imageFilesystems).toHaveLength(1);
+      expect(readFileSync(join(images, 'storage-driver'), 'utf8')).toBe('overlay\n');
+    },
+  );
 });
 
 /** Everything goes on that needs nothing of the store: a container that runs, lists, and another pod. */

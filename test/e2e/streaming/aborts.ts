@@ -50,7 +50,14 @@ export interface AbortResult {
 
 type Kind = 'exec' | 'exec on a terminal' | 'exec of nothing' | 'attach' | 'port-forward';
 const KINDS: readonly Kind[] = ['exec', 'exec on a terminal', 'exec of nothing', 'attach', 'port-forward'];
-const POINTS = ['within the head', 'before the answer', 'after the upgrade', 'after one stream', 'in the middle', 'by a goodbye'] as const;
+const POINTS = [
+  'within the head',
+  'before the answer',
+  'after the upgrade',
+  'after one stream',
+  'in the middle',
+  'by a goodbye',
+] as const;
 type Point = (typeof POINTS)[number];
 
 interface Target {
@@ -62,7 +69,10 @@ interface Target {
 }
 
 /** Starts a silent container with a stdin, leaves that many sessions, and compares. */
-export async function abortSessions(world: World, { sessions, atOnce, seed }: AbortOptions): Promise<AbortResult> {
+export async function abortSessions(
+  world: World,
+  { sessions, atOnce, seed }: AbortOptions,
+): Promise<AbortResult> {
   const target = await silentContainer(world);
   const random = randomStream(seed, 'aborts');
   const left = new Map<string, number>();
@@ -88,7 +98,11 @@ export async function abortSessions(world: World, { sessions, atOnce, seed }: Ab
   left.clear();
   await some(sessions);
   const after = await settled(target, before);
-  const { stdout } = await world.client.runtime.execSync({ containerId: target.containerId, cmd: ['echo', 'up'], timeout: 20n });
+  const { stdout } = await world.client.runtime.execSync({
+    containerId: target.containerId,
+    cmd: ['echo', 'up'],
+    timeout: 20n,
+  });
   await world.client.runtime.stopPodSandbox({ podSandboxId: target.podSandboxId });
   await world.client.runtime.removePodSandbox({ podSandboxId: target.podSandboxId });
   return { before, after, left, refused, works: Buffer.from(stdout).toString() === 'up\n' };
@@ -98,7 +112,8 @@ export async function abortSessions(world: World, { sessions, atOnce, seed }: Ab
 export function leaks({ before, after, works }: AbortResult): string[] {
   const found: string[] = [];
   if (after.processes > before.processes) found.push(`${after.processes - before.processes} processes`);
-  if (after.descriptors > before.descriptors) found.push(`${after.descriptors - before.descriptors} descriptors`);
+  if (after.descriptors > before.descriptors)
+    found.push(`${after.descriptors - before.descriptors} descriptors`);
   if (after.rss > before.rss + GROWTH_MIB) found.push(`${after.rss - before.rss} MiB`);
   if (!works) found.push('it serves no exec any more');
   return found;
@@ -124,9 +139,20 @@ async function silentContainer(world: World): Promise<Target> {
   const { runtime } = world.client;
   const config = sandboxConfig({ name: 'aborts', logDirectory: `${world.logs}/aborts` });
   const { podSandboxId } = await runtime.runPodSandbox({ config });
-  const container = create(ContainerConfigSchema, containerConfig({ name: 'main', image: await world.pull(), command: ['sh', '-c', 'nc -lk -p 7000 -e cat & exec sleep 36000'] }));
+  const container = create(
+    ContainerConfigSchema,
+    containerConfig({
+      name: 'main',
+      image: await world.pull(),
+      command: ['sh', '-c', 'nc -lk -p 7000 -e cat & exec sleep 36000'],
+    }),
+  );
   container.stdin = true;
-  const { containerId } = await runtime.createContainer({ podSandboxId, config: container, sandboxConfig: config });
+  const { containerId } = await runtime.createContainer({
+    podSandboxId,
+    config: container,
+    sandboxConfig: config,
+  });
   await runtime.startContainer({ containerId });
   const { info } = await runtime.containerStatus({ containerId, verbose: true });
   const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
@@ -134,9 +160,12 @@ async function silentContainer(world: World): Promise<Target> {
     const cgroup = await readFile(`/proc/${pid}/cgroup`, 'utf8');
     const names = (await readdir('/proc')).filter((name) => /^\d+$/u.test(name));
     const line = cgroup.split('\n').find((one) => one.includes(':pids:')) ?? cgroup.split('\n')[0] ?? '';
-    const all = await Promise.all(names.map((name) => readFile(`/proc/${name}/cgroup`, 'utf8').catch(() => '')));
+    const all = await Promise.all(
+      names.map((name) => readFile(`/proc/${name}/cgroup`, 'utf8').catch(() => '')),
+    );
     // execs have a cgroup below the container's
-    return all.filter((text) => text.split('\n').some((one) => one === line || one.startsWith(`${line}/`))).length;
+    return all.filter((text) => text.split('\n').some((one) => one === line || one.startsWith(`${line}/`)))
+      .length;
   };
   return { world, containerId, podSandboxId, pids };
 }
@@ -153,7 +182,15 @@ async function urlOf({ world, containerId, podSandboxId }: Target, kind: Kind): 
     case 'exec of nothing':
       return (await runtime.exec({ containerId, cmd: ['/no/such/program'], stdout: true, tty: true })).url;
     case 'exec':
-      return (await runtime.exec({ containerId, cmd: ['sh', '-c', 'yes & cat'], stdin: true, stdout: true, stderr: true })).url;
+      return (
+        await runtime.exec({
+          containerId,
+          cmd: ['sh', '-c', 'yes & cat'],
+          stdin: true,
+          stdout: true,
+          stderr: true,
+        })
+      ).url;
   }
 }
 
@@ -165,10 +202,10 @@ interface Leaving {
 }
 
 const ROLES: Readonly<Record<Kind, readonly string[]>> = {
-  'exec': ['error', 'stdin', 'stdout', 'stderr'],
+  exec: ['error', 'stdin', 'stdout', 'stderr'],
   'exec on a terminal': ['error', 'stdin', 'stdout', 'resize'],
   'exec of nothing': ['error', 'stdout', 'resize'],
-  'attach': ['error', 'stdin', 'stdout', 'stderr'],
+  attach: ['error', 'stdin', 'stdout', 'stderr'],
   'port-forward': ['error', 'data'],
 };
 
@@ -178,7 +215,12 @@ async function leave(url: string, kind: Kind, { point, isRude, stayMs }: Leaving
   if (socket === undefined) return;
   const go = (): void => void (isRude ? socket.resetAndDestroy() : socket.destroy());
   const isWebSocket = kind !== 'port-forward' && stayMs % 3 === 0;
-  const head = requestText(url, isWebSocket ? wsHeaders('v5.channel.k8s.io') : spdyHeaders(kind === 'port-forward' ? 'portforward.k8s.io' : 'v4.channel.k8s.io'));
+  const head = requestText(
+    url,
+    isWebSocket
+      ? wsHeaders('v5.channel.k8s.io')
+      : spdyHeaders(kind === 'port-forward' ? 'portforward.k8s.io' : 'v4.channel.k8s.io'),
+  );
   if (point === 'within the head') {
     socket.write(head.slice(0, stayMs));
     return go();
@@ -228,7 +270,8 @@ function answered(socket: Socket): Promise<Buffer | undefined> {
     const take = (chunk: Buffer): void => {
       seen = Buffer.concat([seen, chunk]);
       const at = seen.indexOf('\r\n\r\n');
-      if (at >= 0) done(seen.toString('latin1', 0, 12) === 'HTTP/1.1 101' ? seen.subarray(at + 4) : undefined);
+      if (at >= 0)
+        done(seen.toString('latin1', 0, 12) === 'HTTP/1.1 101' ? seen.subarray(at + 4) : undefined);
     };
     socket.on('data', take);
     socket.on('close', gone);
@@ -240,7 +283,12 @@ async function settled(target: Target, before: Kept | undefined): Promise<Kept> 
   let last = await kept(target);
   let calm = 0;
   for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
-    if (before === undefined ? calm * LOOK_MS >= 3000 : last.processes <= before.processes && last.descriptors <= before.descriptors) break;
+    if (
+      before === undefined
+        ? calm * LOOK_MS >= 3000
+        : last.processes <= before.processes && last.descriptors <= before.descriptors
+    )
+      break;
     await delay(LOOK_MS);
     const now = await kept(target);
     calm = now.processes === last.processes && now.descriptors === last.descriptors ? calm + 1 : 0;
@@ -251,6 +299,14 @@ async function settled(target: Target, before: Kept | undefined): Promise<Kept> 
 
 async function kept({ world, pids }: Target): Promise<Kept> {
   const pid = world.instance.pid();
-  const [processes, fds, status] = await Promise.all([pids(), readdir(`/proc/${pid}/fd`), readFile(`/proc/${pid}/status`, 'latin1')]);
-  return { processes, descriptors: fds.length, rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI) };
+  const [processes, fds, status] = await Promise.all([
+    pids(),
+    readdir(`/proc/${pid}/fd`),
+    readFile(`/proc/${pid}/status`, 'latin1'),
+  ]);
+  return {
+    processes,
+    descriptors: fds.length,
+    rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI),
+  };
 }

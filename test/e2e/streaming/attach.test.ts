@@ -45,13 +45,22 @@ describePods('crictl attach', () => {
     readonly streams: Awaited<ReturnType<typeof openCommand<'stdin' | 'stdout' | 'stderr'>>>;
   }
   const attach = async (id: string): Promise<Attached> => {
-    const { url } = await world.client.runtime.attach({ containerId: id, stdin: true, stdout: true, stderr: true });
+    const { url } = await world.client.runtime.attach({
+      containerId: id,
+      stdin: true,
+      stdout: true,
+      stderr: true,
+    });
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
     return { client, streams: await openCommand(client, 'stdin', 'stdout', 'stderr') };
   };
 
   it('several clients see the same output and may type; one that goes leaves the others', async () => {
-    const id = await container('several', 'while read line; do echo "<$line>"; echo "err $line" >&2; done; sleep 3600', { stdin: true });
+    const id = await container(
+      'several',
+      'while read line; do echo "<$line>"; echo "err $line" >&2; done; sleep 3600',
+      { stdin: true },
+    );
     const [one, two] = [await attach(id), await attach(id)];
     // output counts from the moment a client is there, which it is not told
     await until(() => {
@@ -73,23 +82,27 @@ describePods('crictl attach', () => {
     three.client.socket.destroy();
   });
 
-  it.each([['spdy'], ['websocket']])('%s: stdin_once: the first client\'s end is the container\'s, also after clients without stdin; the exit ends all', async (transport) => {
-    const id = await container(`once-${transport}`, 'cat; echo over', { stdin: true, stdin_once: true });
-    const { url } = await world.client.runtime.attach({ containerId: id, stdout: true });
-    const looker = await connectSpdy(url, 'v4.channel.k8s.io');
-    await openCommand(looker.client, 'stdout');
-    looker.client.socket.destroy();
-    const started = await crictlStarted(world, ['attach', '-i', '--transport', transport, id]);
-    started.child.stdin?.end('all of it\n');
-    const ended = await started.ended;
-    expect(ended.stdout.toString()).toBe('all of it\nover\n');
-    expect(ended.code).toBe(0);
-    await until(async () => (await crictl.container(id)).status.state === 'CONTAINER_EXITED');
-  });
+  it.each([['spdy'], ['websocket']])(
+    "%s: stdin_once: the first client's end is the container's, also after clients without stdin; the exit ends all",
+    async (transport) => {
+      const id = await container(`once-${transport}`, 'cat; echo over', { stdin: true, stdin_once: true });
+      const { url } = await world.client.runtime.attach({ containerId: id, stdout: true });
+      const looker = await connectSpdy(url, 'v4.channel.k8s.io');
+      await openCommand(looker.client, 'stdout');
+      looker.client.socket.destroy();
+      const started = await crictlStarted(world, ['attach', '-i', '--transport', transport, id]);
+      started.child.stdin?.end('all of it\n');
+      const ended = await started.ended;
+      expect(ended.stdout.toString()).toBe('all of it\nover\n');
+      expect(ended.code).toBe(0);
+      await until(async () => (await crictl.container(id)).status.state === 'CONTAINER_EXITED');
+    },
+  );
 
   it.each([['spdy'], ['websocket']])('%s: a terminal with its size', async (transport) => {
     // the size comes on a stream of its own: what is typed may be there before it
-    const script = 'until stty size 2>/dev/null | grep -q 111; do sleep 0.05; done; stty size; read line; echo "got <$line>"';
+    const script =
+      'until stty size 2>/dev/null | grep -q 111; do sleep 0.05; done; stty size; read line; echo "got <$line>"';
     const id = await container(`tty-${transport}`, script, { stdin: true, tty: true });
     const said = await inTerminal(world, ['attach', '-it', '--transport', transport, id], 'typed\n');
     expect(said).toContain('33 111');
@@ -137,13 +150,17 @@ describePods('crictl attach', () => {
     };
     await Promise.all(Array.from({ length: AT_ONCE }, (_none, index) => one(index)));
     const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
-    const monitorPid = (await readFile(join(world.instance.state, 'containers', id, 'conmon.pid'), 'utf8')).trim();
+    const monitorPid = (
+      await readFile(join(world.instance.state, 'containers', id, 'conmon.pid'), 'utf8')
+    ).trim();
     const monitorFiles = async (): Promise<number> => (await readdir(`/proc/${monitorPid}/fd`)).length;
     const before = [await files(), await monitorFiles()];
     for (let round = 0; round < ROUNDS / AT_ONCE; round += 1) {
       // those that end their input stay a second for the answer to it
       await Promise.all(Array.from({ length: AT_ONCE }, (_none, index) => one(index)));
     }
-    await until(async () => (await files()) <= (before[0] ?? 0) && (await monitorFiles()) <= (before[1] ?? 0));
+    await until(
+      async () => (await files()) <= (before[0] ?? 0) && (await monitorFiles()) <= (before[1] ?? 0),
+    );
   });
 });

@@ -22,7 +22,14 @@ describePods('crictl exec', () => {
     world = await makeWorld({ name: 'strx' });
     crictl = new Crictl(world);
     const pod = await crictl.runPod('exec');
-    id = await crictl.runContainer(pod, containerJson('main', await world.pull(), ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 3600 & wait $!; done']));
+    id = await crictl.runContainer(
+      pod,
+      containerJson('main', await world.pull(), [
+        'sh',
+        '-c',
+        'trap "exit 0" TERM; while :; do sleep 3600 & wait $!; done',
+      ]),
+    );
   });
   afterAll(async () => {
     await world.instance.crictl(['rmp', '-f', '-a']);
@@ -34,7 +41,15 @@ describePods('crictl exec', () => {
   const run = (args: readonly string[], input?: Buffer) => crictlWith(world, args, input);
 
   it.each([['spdy'], ['websocket']])('%s: both outputs and the exit code', async (transport) => {
-    const ended = await run(['exec', '--transport', transport, id, 'sh', '-c', 'echo out; echo err >&2; exit 42']);
+    const ended = await run([
+      'exec',
+      '--transport',
+      transport,
+      id,
+      'sh',
+      '-c',
+      'echo out; echo err >&2; exit 42',
+    ]);
     expect(ended.stdout.toString()).toBe('out\n');
     expect(ended.stderr).toContain('err\n');
     expect(ended.stderr).toContain('command terminated with exit code 42');
@@ -43,14 +58,30 @@ describePods('crictl exec', () => {
 
   it.each([['spdy'], ['websocket']])('%s: 10 MiB both ways, ended by a half-close', async (transport) => {
     const bytes = randomBytes(10 * 1024 * 1024);
-    const ended = await run(['exec', '-i', '--transport', transport, id, 'sh', '-c', 'cat; echo end >&2'], bytes);
+    const ended = await run(
+      ['exec', '-i', '--transport', transport, id, 'sh', '-c', 'cat; echo end >&2'],
+      bytes,
+    );
     expect(sha(ended.stdout)).toBe(sha(bytes));
     expect(ended.stderr).toContain('end\n');
     expect(ended.code).toBe(0);
   });
 
   it.each([['spdy'], ['websocket']])('%s: a terminal, its size, what is typed', async (transport) => {
-    const said = await inTerminal(world, ['exec', '-it', '--transport', transport, id, 'sh', '-c', 'tty; stty size; echo "TERM is $TERM"; read line; echo "got <$line>"; exit 0'], 'typed\n');
+    const said = await inTerminal(
+      world,
+      [
+        'exec',
+        '-it',
+        '--transport',
+        transport,
+        id,
+        'sh',
+        '-c',
+        'tty; stty size; echo "TERM is $TERM"; read line; echo "got <$line>"; exit 0',
+      ],
+      'typed\n',
+    );
     expect(said).toContain('/dev/pts/0');
     expect(said).toContain('TERM is xterm');
     expect(said).toContain('33 111');
@@ -58,8 +89,14 @@ describePods('crictl exec', () => {
   });
 
   it('many at once', async () => {
-    const all = await Promise.all(Array.from({ length: 20 }, (_none, index) => run(['exec', id, 'sh', '-c', `echo ${index}; exit ${index % 2}`])));
-    expect(all.map(({ stdout }) => stdout.toString())).toEqual(Array.from({ length: 20 }, (_none, index) => `${index}\n`));
+    const all = await Promise.all(
+      Array.from({ length: 20 }, (_none, index) =>
+        run(['exec', id, 'sh', '-c', `echo ${index}; exit ${index % 2}`]),
+      ),
+    );
+    expect(all.map(({ stdout }) => stdout.toString())).toEqual(
+      Array.from({ length: 20 }, (_none, index) => `${index}\n`),
+    );
     expect(all.map(({ code }) => code)).toEqual(Array.from({ length: 20 }, (_none, index) => index % 2));
   });
 
@@ -75,7 +112,14 @@ describePods('crictl exec', () => {
   });
 
   it('a client that goes takes its process with it', async () => {
-    const url = (await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'echo up; sleep 98765'], stdout: true, stderr: true })).url;
+    const url = (
+      await world.client.runtime.exec({
+        containerId: id,
+        cmd: ['sh', '-c', 'echo up; sleep 98765'],
+        stdout: true,
+        stderr: true,
+      })
+    ).url;
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
     const { stdout } = await openCommand(client, 'stdout', 'stderr');
     await until(() => Promise.resolve(stdout.size() > 0));
@@ -85,9 +129,22 @@ describePods('crictl exec', () => {
 
   it('one that goes while its stdin waits for the process, too (S27)', async () => {
     for (const tty of [false, true]) {
-      const url = (await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'echo up; sleep 87654'], tty, stdin: true, stdout: true })).url;
+      const url = (
+        await world.client.runtime.exec({
+          containerId: id,
+          cmd: ['sh', '-c', 'echo up; sleep 87654'],
+          tty,
+          stdin: true,
+          stdout: true,
+        })
+      ).url;
       const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
-      const { stdin, stdout } = await openCommand(client, 'stdin', 'stdout', ...(tty ? (['resize'] as const) : []));
+      const { stdin, stdout } = await openCommand(
+        client,
+        'stdin',
+        'stdout',
+        ...(tty ? (['resize'] as const) : []),
+      );
       await until(() => Promise.resolve(stdout.size() > 0));
       // more than the pipe and the server take: the rest waits in the kernel, and with it the news that the client has gone
       for (let mib = 0; mib < 3; mib += 1) stdin.write(Buffer.alloc(1024 * 1024, 'x'));
@@ -99,7 +156,13 @@ describePods('crictl exec', () => {
 
   it(`${ROUNDS} terminals for a program that is not there leave nothing (S22)`, async () => {
     const one = async (): Promise<string> => {
-      const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['/no/such/program'], tty: true, stdin: true, stdout: true });
+      const { url } = await world.client.runtime.exec({
+        containerId: id,
+        cmd: ['/no/such/program'],
+        tty: true,
+        stdin: true,
+        stdout: true,
+      });
       const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
       const { error, resize } = await openCommand(client, 'stdin', 'stdout', 'resize');
       resize.write('{"Width":80,"Height":24}');
@@ -115,14 +178,24 @@ describePods('crictl exec', () => {
       expect(statuses.filter((status) => !status.includes('no such file'))).toEqual([]);
     }
     await until(async () => (await openFiles(world)) <= before);
-    expect((await readdir(join(world.instance.state, 'containers', id))).filter((name) => name.startsWith('exec-'))).toEqual([]);
+    expect(
+      (await readdir(join(world.instance.state, 'containers', id))).filter((name) =>
+        name.startsWith('exec-'),
+      ),
+    ).toEqual([]);
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
   it('clients that go at any point leave no process, file or descriptor (S22, S27)', async () => {
     const points = 6;
     const one = async (point: number, tty: boolean): Promise<void> => {
-      const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'echo up; sleep 54321'], tty, stdin: true, stdout: true });
+      const { url } = await world.client.runtime.exec({
+        containerId: id,
+        cmd: ['sh', '-c', 'echo up; sleep 54321'],
+        tty,
+        stdin: true,
+        stdout: true,
+      });
       if (point === 0) return;
       const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
       if (point === 1) {
@@ -139,27 +212,44 @@ describePods('crictl exec', () => {
       client.socket.destroy();
     };
     for (let warm = 0; warm < points; warm += 1) await one(warm, warm % 2 === 0);
-    const none = async (): Promise<boolean> => !(await run(['exec', id, 'ps'])).stdout.toString().includes('54321');
+    const none = async (): Promise<boolean> =>
+      !(await run(['exec', id, 'ps'])).stdout.toString().includes('54321');
     const directories = async (): Promise<string[]> =>
-      (await readdir(join(world.instance.state, 'containers', id))).filter((name) => name.startsWith('exec-'));
+      (await readdir(join(world.instance.state, 'containers', id))).filter((name) =>
+        name.startsWith('exec-'),
+      );
     await until(async () => (await none()) && (await directories()).length === 0);
     const before = await openFiles(world);
     for (let round = 0; round < 10; round += 1) {
-      await Promise.all(Array.from({ length: 2 * points }, (_none, index) => one(index % points, index < points)));
+      await Promise.all(
+        Array.from({ length: 2 * points }, (_none, index) => one(index % points, index < points)),
+      );
     }
-    await until(async () => (await none()) && (await directories()).length === 0 && (await openFiles(world)) <= before);
+    await until(
+      async () => (await none()) && (await directories()).length === 0 && (await openFiles(world)) <= before,
+    );
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
   it('no abstract socket is ours while a terminal is open (S34)', async () => {
-    const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh'], tty: true, stdin: true, stdout: true });
+    const { url } = await world.client.runtime.exec({
+      containerId: id,
+      cmd: ['sh'],
+      tty: true,
+      stdin: true,
+      stdout: true,
+    });
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
     const { stdin, stdout } = await openCommand(client, 'stdin', 'stdout', 'resize');
     stdin.write('echo here\n');
     await until(() => Promise.resolve(stdout.size() > 0));
-    const sockets = (await readFile('/proc/net/unix', 'utf8')).split('\n').map((line) => line.split(/\s+/u)[7] ?? '');
+    const sockets = (await readFile('/proc/net/unix', 'utf8'))
+      .split('\n')
+      .map((line) => line.split(/\s+/u)[7] ?? '');
     const words = [...world.instance.words, id, 'conmon', 'troupe'];
-    expect(sockets.filter((path) => path.startsWith('@') && words.some((word) => path.includes(word)))).toEqual([]);
+    expect(
+      sockets.filter((path) => path.startsWith('@') && words.some((word) => path.includes(word))),
+    ).toEqual([]);
     stdin.write('exit 0\n');
     await stdout.all;
     client.close();
@@ -167,7 +257,13 @@ describePods('crictl exec', () => {
 
   it('a daemon that is killed leaves no exec behind once it is back; the container goes on (F11)', async () => {
     for (const tty of [false, true]) {
-      const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'trap "" HUP; echo up; sleep 76543'], tty, stdin: true, stdout: true });
+      const { url } = await world.client.runtime.exec({
+        containerId: id,
+        cmd: ['sh', '-c', 'trap "" HUP; echo up; sleep 76543'],
+        tty,
+        stdin: true,
+        stdout: true,
+      });
       const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
       const { stdout } = await openCommand(client, 'stdin', 'stdout', ...(tty ? (['resize'] as const) : []));
       await until(() => Promise.resolve(stdout.size() > 0));
@@ -180,7 +276,12 @@ describePods('crictl exec', () => {
   });
 
   it('the stop of the container ends its execs', async () => {
-    const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'trap "" TERM; echo up; while :; do sleep 1; done'], stdout: true, stderr: true });
+    const { url } = await world.client.runtime.exec({
+      containerId: id,
+      cmd: ['sh', '-c', 'trap "" TERM; echo up; while :; do sleep 1; done'],
+      stdout: true,
+      stderr: true,
+    });
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
     const { stdout, error } = await openCommand(client, 'stdout', 'stderr');
     await until(() => Promise.resolve(stdout.size() > 0));
@@ -198,4 +299,3 @@ function sha(bytes: Buffer): string {
 async function openFiles(world: World): Promise<number> {
   return (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
 }
-

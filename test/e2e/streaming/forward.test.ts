@@ -27,7 +27,11 @@ describePods('crictl port-forward', () => {
     pod = await crictl.runPod('forward');
     await crictl.runContainer(pod, containerJson('main', await world.pull(), ['sleep', '3600']));
     const netns = join(world.instance.state, 'ns', pod.id, 'net');
-    servers = spawn('nsenter', [`--net=${netns}`, process.execPath, join(import.meta.dirname, 'pod-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    servers = spawn(
+      'nsenter',
+      [`--net=${netns}`, process.execPath, join(import.meta.dirname, 'pod-servers.ts')],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     await new Promise<void>((resolve, reject) => {
       servers.stdout?.once('data', () => resolve());
       servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
@@ -42,9 +46,22 @@ describePods('crictl port-forward', () => {
   });
 
   /** Local ports of a running `crictl port-forward`, and its end. */
-  const forward = async (id: string, transport: string, ...ports: readonly number[]): Promise<{ readonly local: readonly number[]; stop(): Promise<void> }> => {
-    const started = await crictlStarted(world, ['port-forward', '--transport', transport, id, ...ports.map((port) => `:${port}`)]);
-    const local = (): number[] => ports.map((port) => Number(new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${port}`, 'u').exec(started.text())?.[1] ?? 0));
+  const forward = async (
+    id: string,
+    transport: string,
+    ...ports: readonly number[]
+  ): Promise<{ readonly local: readonly number[]; stop(): Promise<void> }> => {
+    const started = await crictlStarted(world, [
+      'port-forward',
+      '--transport',
+      transport,
+      id,
+      ...ports.map((port) => `:${port}`),
+    ]);
+    const local = (): number[] =>
+      ports.map((port) =>
+        Number(new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${port}`, 'u').exec(started.text())?.[1] ?? 0),
+      );
     await until(() => Promise.resolve(local().every((port) => port > 0) || started.child.exitCode !== null));
     if (started.child.exitCode !== null) throw new Error(`crictl ended: ${started.text()}`);
     return {
@@ -56,12 +73,15 @@ describePods('crictl port-forward', () => {
     };
   };
 
-  it.each([['spdy'], ['websocket']])('%s: 127.0.0.1 and ::1 of the pod, 10 MiB each way', async (transport) => {
-    const session = await forward(pod.id, transport, 7001, 7002);
-    const bytes = randomBytes(10 * 1024 * 1024);
-    for (const port of session.local) expect(sha(await talk(port, bytes))).toBe(sha(bytes));
-    await session.stop();
-  });
+  it.each([['spdy'], ['websocket']])(
+    '%s: 127.0.0.1 and ::1 of the pod, 10 MiB each way',
+    async (transport) => {
+      const session = await forward(pod.id, transport, 7001, 7002);
+      const bytes = randomBytes(10 * 1024 * 1024);
+      for (const port of session.local) expect(sha(await talk(port, bytes))).toBe(sha(bytes));
+      await session.stop();
+    },
+  );
 
   it('a half-close reaches the pod, and the answer comes back', async () => {
     const session = await forward(pod.id, 'spdy', 7003);
@@ -71,17 +91,26 @@ describePods('crictl port-forward', () => {
 
   it('many connections at once', async () => {
     const session = await forward(pod.id, 'spdy', 7001);
-    const all = await Promise.all(Array.from({ length: CONNECTIONS }, (_none, index) => talk(session.local[0] ?? 0, Buffer.from(`connection ${index}`))));
-    expect(all.map(String)).toEqual(Array.from({ length: CONNECTIONS }, (_none, index) => `connection ${index}`));
+    const all = await Promise.all(
+      Array.from({ length: CONNECTIONS }, (_none, index) =>
+        talk(session.local[0] ?? 0, Buffer.from(`connection ${index}`)),
+      ),
+    );
+    expect(all.map(String)).toEqual(
+      Array.from({ length: CONNECTIONS }, (_none, index) => `connection ${index}`),
+    );
     await session.stop();
   });
 
-  it('a pod on the host network is connected on the host; its loopback is not the pod\'s', async () => {
+  it("a pod on the host network is connected on the host; its loopback is not the pod's", async () => {
     const server = createServer({ allowHalfOpen: true }, (socket) => socket.end('from the host'));
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', () => resolve()));
     const address = server.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
-    const onHost = await crictl.runPod('onhost', { hostname: '', linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } } });
+    const onHost = await crictl.runPod('onhost', {
+      hostname: '',
+      linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } },
+    });
     const session = await forward(onHost.id, 'websocket', port);
     expect((await talk(session.local[0] ?? 0, Buffer.alloc(0))).toString()).toBe('from the host');
     await session.stop();
@@ -89,7 +118,9 @@ describePods('crictl port-forward', () => {
     const { client } = await connectSpdy(url, 'portforward.k8s.io');
     const error = await client.open({ streamType: 'error', port: String(port), requestID: '1' });
     await client.open({ streamType: 'data', port: String(port), requestID: '1' });
-    expect((await error.all).toString()).toMatch(/connect to port \d+ of [0-9a-f]{64}: 127\.0\.0\.1:\d+: ECONNREFUSED.*\[::1\]:\d+: ECONNREFUSED/u);
+    expect((await error.all).toString()).toMatch(
+      /connect to port \d+ of [0-9a-f]{64}: 127\.0\.0\.1:\d+: ECONNREFUSED.*\[::1\]:\d+: ECONNREFUSED/u,
+    );
     client.close();
     server.close();
   });

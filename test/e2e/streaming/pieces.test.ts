@@ -33,8 +33,17 @@ describePods('single bytes', () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'pieces', logDirectory: `${world.logs}/pieces`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
-    const request = containerConfig({ name: 'main', image: await world.pull(), command: ['sleep', '7200'], hostNetwork: true });
-    ({ containerId } = await runtime.createContainer({ podSandboxId, config: request, sandboxConfig: config }));
+    const request = containerConfig({
+      name: 'main',
+      image: await world.pull(),
+      command: ['sleep', '7200'],
+      hostNetwork: true,
+    });
+    ({ containerId } = await runtime.createContainer({
+      podSandboxId,
+      config: request,
+      sandboxConfig: config,
+    }));
     await runtime.startContainer({ containerId });
     // what the first one loads is no cost of the ones after it
     await runtime.execSync({ containerId, cmd: ['dd', 'if=/dev/zero', 'bs=1', 'count=1000'], timeout: 60n });
@@ -78,7 +87,16 @@ describePods('single bytes', () => {
 
   /** A URL for an exec that never reads its stdin. */
   async function urlOfSleeper(): Promise<string> {
-    return (await world.client.runtime.exec({ containerId, cmd: ['sleep', '3600'], stdin: true, stdout: true, stderr: false, tty: false })).url;
+    return (
+      await world.client.runtime.exec({
+        containerId,
+        cmd: ['sleep', '3600'],
+        stdin: true,
+        stdout: true,
+        stderr: false,
+        tty: false,
+      })
+    ).url;
   }
 
   test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte at once: the daemon grows by at most ${EXECS_MIB} MiB`, async () => {
@@ -86,11 +104,13 @@ describePods('single bytes', () => {
     const lines = ['RssAnon', 'VmRSS'] as const;
     const before = await Promise.all(lines.map(mib));
     const peaks = lines.map(peakOf);
-    const answers = await Promise.all(Array.from({ length: EXECS }, async () => {
-      const cmd = ['sh', '-c', `dd if=/dev/zero bs=1 count=${WRITES} 2>/dev/null`];
-      const { exitCode, stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout: 240n });
-      return [exitCode, stdout.length];
-    }));
+    const answers = await Promise.all(
+      Array.from({ length: EXECS }, async () => {
+        const cmd = ['sh', '-c', `dd if=/dev/zero bs=1 count=${WRITES} 2>/dev/null`];
+        const { exitCode, stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout: 240n });
+        return [exitCode, stdout.length];
+      }),
+    );
     const most = await Promise.all(peaks.map((peak) => peak()));
     // of the difference most are pages of the program's file, which come back with the first calls after a rest
     const [own = 0, all = 0] = most.map((mostMib, at) => mostMib - (before[at] ?? 0));
@@ -101,17 +121,25 @@ describePods('single bytes', () => {
 
   test(`S85 I23: ${SESSIONS} sessions of SPDY with ${FRAMES} frames of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, async () => {
     const before = await settledMib();
-    const clients = await Promise.all(Array.from({ length: SESSIONS }, async () => {
-      const { client } = await connectSpdy(await urlOfSleeper(), 'v4.channel.k8s.io');
-      return { client, stdin: (await openCommand(client, 'stdin', 'stdout')).stdin };
-    }));
-    await Promise.all(clients.map(async ({ client, stdin }) => {
-      const frames = Buffer.concat(Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.concat([dataHead(stdin.id, 1, false), Buffer.of(7)])));
-      for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
-        if (sent === PINGED_AFTER) client.socket.write(pingFrame(1));
-        client.socket.write(frames);
-      }
-    }));
+    const clients = await Promise.all(
+      Array.from({ length: SESSIONS }, async () => {
+        const { client } = await connectSpdy(await urlOfSleeper(), 'v4.channel.k8s.io');
+        return { client, stdin: (await openCommand(client, 'stdin', 'stdout')).stdin };
+      }),
+    );
+    await Promise.all(
+      clients.map(async ({ client, stdin }) => {
+        const frames = Buffer.concat(
+          Array.from({ length: FRAMES_AT_ONCE }, () =>
+            Buffer.concat([dataHead(stdin.id, 1, false), Buffer.of(7)]),
+          ),
+        );
+        for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
+          if (sent === PINGED_AFTER) client.socket.write(pingFrame(1));
+          client.socket.write(frames);
+        }
+      }),
+    );
     // the server has pings of its own for a client that it does not read
     await until(async () => clients.every(({ client }) => client.pongs.includes(1)));
     const after = await mib('VmRSS');
@@ -123,19 +151,23 @@ describePods('single bytes', () => {
   test(`S85 I23: ${SESSIONS} sessions of WebSocket with ${FRAMES} messages of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, async () => {
     const before = await settledMib();
     // a client's frame: two bytes of payload (channel 0, a byte), masked with zeros
-    const frames = Buffer.concat(Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.of(0x82, 0x82, 0, 0, 0, 0, 0, 7)));
-    const sockets = await Promise.all(Array.from({ length: SESSIONS }, async () => {
-      const { socket, status } = await ask(await urlOfSleeper(), wsHeaders('v5.channel.k8s.io'), 'GET');
-      if (socket === undefined) throw new Error(`refused with ${status}`);
-      let hasAnswered = false;
-      // the first byte of a pong
-      socket.on('data', (chunk: Buffer) => (hasAnswered ||= chunk.includes(0x8a)));
-      for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
-        if (sent === PINGED_AFTER) socket.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
-        socket.write(frames);
-      }
-      return { socket, hasAnswered: () => hasAnswered };
-    }));
+    const frames = Buffer.concat(
+      Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.of(0x82, 0x82, 0, 0, 0, 0, 0, 7)),
+    );
+    const sockets = await Promise.all(
+      Array.from({ length: SESSIONS }, async () => {
+        const { socket, status } = await ask(await urlOfSleeper(), wsHeaders('v5.channel.k8s.io'), 'GET');
+        if (socket === undefined) throw new Error(`refused with ${status}`);
+        let hasAnswered = false;
+        // the first byte of a pong
+        socket.on('data', (chunk: Buffer) => (hasAnswered ||= chunk.includes(0x8a)));
+        for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
+          if (sent === PINGED_AFTER) socket.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
+          socket.write(frames);
+        }
+        return { socket, hasAnswered: () => hasAnswered };
+      }),
+    );
     await until(async () => sockets.every(({ hasAnswered }) => hasAnswered()));
     const after = await mib('VmRSS');
     console.log(`WebSocket: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);

@@ -33,5 +33,10 @@ function listen(serve: (socket: Socket) => void, port: number, host: string): Pr
   });
 }
 
-await Promise.all([listen(echo, 7001, '127.0.0.1'), listen(echo, 7002, '::1'), listen(count, 7003, '127.0.0.1'), listen(give, 7004, '127.0.0.1')]);
+await Promise.all([
+  listen(echo, 7001, '127.0.0.1'),
+  listen(echo, 7002, '::1'),
+  listen(count, 7003, '127.0.0.1'),
+  listen(give, 7004, '127.0.0.1'),
+]);
 process.stdout.write('up\n');

@@ -21,7 +21,10 @@ describePods('crictl exec and attach with a shim', () => {
   let main: string;
 
   beforeAll(async () => {
-    world = await makeWorld({ name: 'strs', config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${await shimRuncV2()}"\n` });
+    world = await makeWorld({
+      name: 'strs',
+      config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${await shimRuncV2()}"\n`,
+    });
     crictl = new Crictl(world);
     image = await world.pull();
     const file = await crictl.file(podJson('streams', { log_directory: world.logs }));
@@ -31,7 +34,10 @@ describePods('crictl exec and attach with a shim', () => {
   afterAll(async () => {
     await world.instance.crictl(['rmp', '-f', '-a']);
     // runc's root of this instance's namespace, which no shim takes away
-    await rm(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), { recursive: true, force: true });
+    await rm(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), {
+      recursive: true,
+      force: true,
+    });
     const left = await world.leftovers();
     await world.close();
     expect(left).toEqual([]);
@@ -47,18 +53,37 @@ describePods('crictl exec and attach with a shim', () => {
     expect(said.stdout.toString()).toContain(status.network.ip);
   });
 
-  it.each([['spdy'], ['websocket']])('%s: both outputs, the exit code, 10 MiB both ways, ended by a half-close', async (transport) => {
-    const ended = await crictlWith(world, ['exec', '--transport', transport, main, 'sh', '-c', 'echo out; echo err >&2; exit 42']);
-    expect([ended.stdout.toString(), ended.code]).toEqual(['out\n', 1]);
-    expect(ended.stderr).toContain('command terminated with exit code 42');
-    const bytes = randomBytes(10 * 1024 * 1024);
-    const copied = await crictlWith(world, ['exec', '-i', '--transport', transport, main, 'sh', '-c', 'cat; echo end >&2'], bytes);
-    expect(sha(copied.stdout)).toBe(sha(bytes));
-    expect(copied.stderr).toContain('end\n');
-  });
+  it.each([['spdy'], ['websocket']])(
+    '%s: both outputs, the exit code, 10 MiB both ways, ended by a half-close',
+    async (transport) => {
+      const ended = await crictlWith(world, [
+        'exec',
+        '--transport',
+        transport,
+        main,
+        'sh',
+        '-c',
+        'echo out; echo err >&2; exit 42',
+      ]);
+      expect([ended.stdout.toString(), ended.code]).toEqual(['out\n', 1]);
+      expect(ended.stderr).toContain('command terminated with exit code 42');
+      const bytes = randomBytes(10 * 1024 * 1024);
+      const copied = await crictlWith(
+        world,
+        ['exec', '-i', '--transport', transport, main, 'sh', '-c', 'cat; echo end >&2'],
+        bytes,
+      );
+      expect(sha(copied.stdout)).toBe(sha(bytes));
+      expect(copied.stderr).toContain('end\n');
+    },
+  );
 
   it('a terminal, its size, what is typed', async () => {
-    const said = await inTerminal(world, ['exec', '-it', main, 'sh', '-c', 'tty; stty size; read line; echo "got <$line>"; exit 0'], 'typed\n');
+    const said = await inTerminal(
+      world,
+      ['exec', '-it', main, 'sh', '-c', 'tty; stty size; read line; echo "got <$line>"; exit 0'],
+      'typed\n',
+    );
     expect(said).toContain('/dev/pts/0');
     expect(said).toContain('33 111');
     expect(said).toContain('got <typed>');
@@ -67,13 +92,25 @@ describePods('crictl exec and attach with a shim', () => {
   it('a program that is not there is told; a client that goes takes its process with it; no exec leaves a file', async () => {
     const absent = await crictlWith(world, ['exec', main, '/no/such/program']);
     expect(absent.stderr).toContain('no such file or directory');
-    const { url } = await world.client.runtime.exec({ containerId: main, cmd: ['sh', '-c', 'echo up; sleep 98765'], stdout: true, stderr: true });
+    const { url } = await world.client.runtime.exec({
+      containerId: main,
+      cmd: ['sh', '-c', 'echo up; sleep 98765'],
+      stdout: true,
+      stderr: true,
+    });
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
     const { stdout } = await openCommand(client, 'stdout', 'stderr');
     await until(() => Promise.resolve(stdout.size() > 0));
     client.close();
-    await until(async () => !(await crictlWith(world, ['exec', main, 'ps'])).stdout.toString().includes('98765'));
-    await until(async () => !(await readdir(join(world.instance.state, 'containers', main))).some((name) => name.startsWith('shim-exec')));
+    await until(
+      async () => !(await crictlWith(world, ['exec', main, 'ps'])).stdout.toString().includes('98765'),
+    );
+    await until(
+      async () =>
+        !(await readdir(join(world.instance.state, 'containers', main))).some((name) =>
+          name.startsWith('shim-exec'),
+        ),
+    );
   });
 
   it('attach: what is typed arrives, and with stdin_once its end ends the program', async () => {
@@ -85,7 +122,8 @@ describePods('crictl exec and attach with a shim', () => {
   });
 
   it('attach: a terminal takes its size from the client', async () => {
-    const script = 'read line; until stty size 2>/dev/null | grep 111; do sleep 0.05; done; echo "got <$line>"';
+    const script =
+      'read line; until stty size 2>/dev/null | grep 111; do sleep 0.05; done; echo "got <$line>"';
     const id = await container('tty', script, { stdin: true, tty: true });
     const said = await inTerminal(world, ['attach', '-it', id], 'typed\n');
     expect(said).toContain('33 111');

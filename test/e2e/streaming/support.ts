@@ -11,7 +11,18 @@ export interface Ended {
 
 export async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
   const { endpoint } = world.instance;
-  return [await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s', ...args];
+  return [
+    await crictl(),
+    '--config',
+    '/dev/null',
+    '--runtime-endpoint',
+    endpoint,
+    '--image-endpoint',
+    endpoint,
+    '--timeout',
+    '300s',
+    ...args,
+  ];
 }
 
 function collected(child: ChildProcess): Promise<Ended> {
@@ -26,7 +37,11 @@ function collected(child: ChildProcess): Promise<Ended> {
 }
 
 /** Runs crictl to its end; without an input its stdin ends at once. */
-export async function crictlWith(world: World, args: readonly string[], input: Buffer = Buffer.alloc(0)): Promise<Ended> {
+export async function crictlWith(
+  world: World,
+  args: readonly string[],
+  input: Buffer = Buffer.alloc(0),
+): Promise<Ended> {
   const [program, ...rest] = await crictlArgv(world, args);
   const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
   // a command may end before it has read all
@@ -36,11 +51,15 @@ export async function crictlWith(world: World, args: readonly string[], input: B
 }
 
 /** Starts crictl, to be talked with. */
-export async function crictlStarted(world: World, args: readonly string[]): Promise<{ readonly child: ChildProcess; readonly ended: Promise<Ended>; readonly text: () => string }> {
+export async function crictlStarted(
+  world: World,
+  args: readonly string[],
+): Promise<{ readonly child: ChildProcess; readonly ended: Promise<Ended>; readonly text: () => string }> {
   const [program, ...rest] = await crictlArgv(world, args);
   const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'] });
   let text = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
   child.stdin.on('error', () => undefined);
   return { child, ended: collected(child), text: () => text };
 }
@@ -52,7 +71,9 @@ export async function crictlStarted(world: World, args: readonly string[]): Prom
 export async function inTerminal(world: World, args: readonly string[], typed: string): Promise<string> {
   const argv = await crictlArgv(world, args);
   const quoted = argv.map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
-  const child = spawn('script', ['-qec', `stty rows 33 cols 111; exec ${quoted}`, '/dev/null'], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn('script', ['-qec', `stty rows 33 cols 111; exec ${quoted}`, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
   child.stdin.on('error', () => undefined);
   child.stdin.write(typed);
   const { stdout, stderr } = await collected(child);

@@ -40,7 +40,10 @@ const protocol = (transport: Protocol['transport'], version: number): Protocol =
   resize: version >= 3,
 });
 
-export const PROTOCOLS = [...[1, 2, 3, 4].map((version) => protocol('spdy', version)), ...[4, 5].map((version) => protocol('websocket', version))];
+export const PROTOCOLS = [
+  ...[1, 2, 3, 4].map((version) => protocol('spdy', version)),
+  ...[4, 5].map((version) => protocol('websocket', version)),
+];
 
 interface Session {
   readonly script: string;
@@ -64,7 +67,8 @@ export const CASES: readonly Case[] = [
   {
     title: 'stdout and stderr apart',
     session: { script: 'echo out; echo err >&2', flags: [], streams: {} },
-    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'err\n', '']),
+    check: ({ stdout, stderr, error }) =>
+      expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'err\n', '']),
   },
   {
     title: 'exit code',
@@ -79,11 +83,16 @@ export const CASES: readonly Case[] = [
     title: 'stdin to its end',
     lacks: noHalfClose,
     session: { script: 'cat; echo end >&2', flags: ['-stdin-text', 'typed'], streams: { stdin: true } },
-    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['typed', 'end\n', '']),
+    check: ({ stdout, stderr, error }) =>
+      expect([stdout.text, stderr.text, error]).toEqual(['typed', 'end\n', '']),
   },
   {
     title: 'stdin that stays open',
-    session: { script: 'read line; echo "got $line"', flags: ['-stdin-text', 'a line\n', '-keep-stdin'], streams: { stdin: true } },
+    session: {
+      script: 'read line; echo "got $line"',
+      flags: ['-stdin-text', 'a line\n', '-keep-stdin'],
+      streams: { stdin: true },
+    },
     check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['got a line\n', '']),
   },
   {
@@ -94,23 +103,31 @@ export const CASES: readonly Case[] = [
   {
     title: '100 MB of stderr',
     session: { script: `head -c ${MUCH} /dev/zero >&2; echo out`, flags: [], streams: {} },
-    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.bytes, error]).toEqual(['out\n', MUCH, '']),
+    check: ({ stdout, stderr, error }) =>
+      expect([stdout.text, stderr.bytes, error]).toEqual(['out\n', MUCH, '']),
   },
   {
     title: 'one output ends before the other',
     session: { script: 'echo out; exec >&-; echo late >&2', flags: [], streams: {} },
-    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'late\n', '']),
+    check: ({ stdout, stderr, error }) =>
+      expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'late\n', '']),
   },
   {
     title: '100 MB in and out',
     lacks: noHalfClose,
     session: { script: 'cat', flags: ['-stdin-bytes', String(MUCH)], streams: { stdin: true } },
-    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
+    check: ({ sent, stdout, error }) =>
+      expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
   },
   {
     title: 'slow reader',
-    session: { script: `head -c ${SLOW} /dev/urandom | tee /tmp/sent | cat; sha256sum /tmp/sent >&2`, flags: ['-slow'], streams: {} },
-    check: ({ stdout, stderr, error }) => expect([stdout.bytes, stderr.text.split(' ')[0], error]).toEqual([SLOW, stdout.sha256, '']),
+    session: {
+      script: `head -c ${SLOW} /dev/urandom | tee /tmp/sent | cat; sha256sum /tmp/sent >&2`,
+      flags: ['-slow'],
+      streams: {},
+    },
+    check: ({ stdout, stderr, error }) =>
+      expect([stdout.bytes, stderr.text.split(' ')[0], error]).toEqual([SLOW, stdout.sha256, '']),
   },
   {
     title: 'terminal',
@@ -123,7 +140,11 @@ export const CASES: readonly Case[] = [
   },
   {
     title: 'terminal with stdin',
-    session: { script: 'stty -echo; echo up; read line; echo "got $line"', flags: ['-stdin-text', 'a line\n', '-keep-stdin'], streams: { stdin: true, tty: true } },
+    session: {
+      script: 'stty -echo; echo up; read line; echo "got $line"',
+      flags: ['-stdin-text', 'a line\n', '-keep-stdin'],
+      streams: { stdin: true, tty: true },
+    },
     check: ({ stdout, error }) => {
       expect(stdout.text).toContain('got a line\r\n');
       expect(error).toBe('');
@@ -137,7 +158,11 @@ export const CASES: readonly Case[] = [
   {
     title: 'resize',
     lacks: ({ resize }) => (resize ? undefined : 'has no resize'),
-    session: { script: 'echo up; until stty size | grep -q "40 120"; do sleep 0.05; done; stty size', flags: ['-sizes', '80x25,120x40'], streams: { tty: true } },
+    session: {
+      script: 'echo up; until stty size | grep -q "40 120"; do sleep 0.05; done; stty size',
+      flags: ['-sizes', '80x25,120x40'],
+      streams: { tty: true },
+    },
     check: ({ stdout, error }) => {
       expect(stdout.text).toContain('40 120');
       expect(error).toBe('');
@@ -155,7 +180,10 @@ export const CASES: readonly Case[] = [
 
 /** Of a container that repeats each line, and one that says something all the time. */
 export const ATTACHES: readonly Pick<Case, 'title' | 'check'>[] = [
-  { title: 'stdin and stdout', check: ({ stdout }, { transport, name }) => expect(stdout.text).toContain(`got ${transport} ${name}\n`) },
+  {
+    title: 'stdin and stdout',
+    check: ({ stdout }, { transport, name }) => expect(stdout.text).toContain(`got ${transport} ${name}\n`),
+  },
   {
     title: 'client goes in the middle',
     check: ({ stdout, error }) => {
@@ -173,29 +201,51 @@ interface Forward {
 }
 
 export const FORWARDS: readonly Forward[] = [
-  { title: '127.0.0.1 of the pod', port: 7001, flags: ['-stdin-text', 'ping'], check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']) },
-  { title: '::1 of the pod', port: 7002, flags: ['-stdin-text', 'ping'], check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']) },
   {
-    title: '100 MB each way', port: 7001, flags: ['-stdin-bytes', String(MUCH)],
-    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
+    title: '127.0.0.1 of the pod',
+    port: 7001,
+    flags: ['-stdin-text', 'ping'],
+    check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']),
   },
   {
-    title: 'half-close', port: 7003, flags: ['-stdin-bytes', '123456'],
+    title: '::1 of the pod',
+    port: 7002,
+    flags: ['-stdin-text', 'ping'],
+    check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']),
+  },
+  {
+    title: '100 MB each way',
+    port: 7001,
+    flags: ['-stdin-bytes', String(MUCH)],
+    check: ({ sent, stdout, error }) =>
+      expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
+  },
+  {
+    title: 'half-close',
+    port: 7003,
+    flags: ['-stdin-bytes', '123456'],
     check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['123456', '']),
   },
   {
-    title: 'slow reader', port: 7001, flags: ['-stdin-bytes', String(SLOW), '-slow'],
-    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([SLOW, sent.sha256, '']),
+    title: 'slow reader',
+    port: 7001,
+    flags: ['-stdin-bytes', String(SLOW), '-slow'],
+    check: ({ sent, stdout, error }) =>
+      expect([stdout.bytes, stdout.sha256, error]).toEqual([SLOW, sent.sha256, '']),
   },
   {
-    title: 'nobody listens', port: 7999, flags: ['-stdin-text', 'ping'],
+    title: 'nobody listens',
+    port: 7999,
+    flags: ['-stdin-text', 'ping'],
     check: ({ stdout, log }) => {
       expect(stdout.bytes).toBe(0);
       expect(log).toMatch(/refused/iu);
     },
   },
   {
-    title: 'client goes in the middle', port: 7001, flags: ['-stdin-bytes', String(MUCH), '-abort-after', '1000000'],
+    title: 'client goes in the middle',
+    port: 7001,
+    flags: ['-stdin-bytes', String(MUCH), '-abort-after', '1000000'],
     check: ({ stdout }) => expect(stdout.bytes).toBeLessThan(MUCH),
   },
 ];

@@ -6,7 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { describe } from 'vitest';
 import type { World } from './world.ts';
 
-const missing = process.getuid?.() === 0 ? ['/usr/bin/conmon', '/usr/sbin/runc', '/usr/sbin/iptables'].filter((path) => !existsSync(path)) : ['root'];
+const missing =
+  process.getuid?.() === 0
+    ? ['/usr/bin/conmon', '/usr/sbin/runc', '/usr/sbin/iptables'].filter((path) => !existsSync(path))
+    : ['root'];
 if (missing.length > 0) console.warn(`skipped: needs ${missing.join(', ')}`);
 
 /** A suite that runs pods. */
@@ -22,7 +25,12 @@ export const podJson = (name: string, more: Json = {}): Json => ({
   ...more,
 });
 
-export const containerJson = (name: string, image: string, command: readonly string[], more: Json = {}): Json => ({
+export const containerJson = (
+  name: string,
+  image: string,
+  command: readonly string[],
+  more: Json = {},
+): Json => ({
   metadata: { name, attempt: 0 },
   image: { image },
   command,
@@ -43,7 +51,8 @@ export class Crictl {
   /** stdout of a call that must succeed. */
   async ok(...args: readonly string[]): Promise<string> {
     const ended = await this.#world.instance.crictl(args);
-    if (ended.code !== 0) throw new Error(`crictl ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}`);
+    if (ended.code !== 0)
+      throw new Error(`crictl ${args.join(' ')} ended with ${ended.code}: ${ended.stderr}`);
     return ended.stdout.trim();
   }
 
@@ -67,7 +76,10 @@ export class Crictl {
   }
 
   /** Runs a pod whose logs are in `<logs>/<name>`; its id and its file, which `crictl create` wants again. */
-  async runPod(name: string, more: Json = {}): Promise<{ readonly id: string; readonly file: string; readonly logs: string }> {
+  async runPod(
+    name: string,
+    more: Json = {},
+  ): Promise<{ readonly id: string; readonly file: string; readonly logs: string }> {
     const logs = join(this.#world.logs, name);
     await mkdir(logs, { recursive: true });
     const file = await this.file(podJson(name, { log_directory: logs, ...more }));

@@ -17,7 +17,11 @@ export class Skipped extends Error {}
 const LOOK_AGAIN_MS = 200;
 
 /** Plays one part and notes how it went; `play` answers what there is to say beside "passed". */
-export async function playPart(rows: Row[], title: string, play: () => Promise<string | undefined>): Promise<void> {
+export async function playPart(
+  rows: Row[],
+  title: string,
+  play: () => Promise<string | undefined>,
+): Promise<void> {
   const startedAt = performance.now();
   const note = (state: State, text: string): void => {
     const seconds = (performance.now() - startedAt) / 1000;
@@ -39,7 +43,10 @@ export interface Wait {
 }
 
 /** Waits until `look` answers something; what it throws counts as nothing, and the last of it stands in the message. */
-export async function untilFound<T>({ what, withinMs, about }: Wait, look: () => Promise<T | undefined | false | 0>): Promise<T> {
+export async function untilFound<T>(
+  { what, withinMs, about }: Wait,
+  look: () => Promise<T | undefined | false | 0>,
+): Promise<T> {
   const deadline = performance.now() + withinMs;
   for (;;) {
     let reason = '';
@@ -49,7 +56,10 @@ export async function untilFound<T>({ what, withinMs, about }: Wait, look: () =>
     } catch (error) {
       reason = `; ${messageOf(error)}`;
     }
-    if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await about()}`}`);
+    if (performance.now() > deadline)
+      throw new Error(
+        `not within ${withinMs / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await about()}`}`,
+      );
     await delay(LOOK_AGAIN_MS);
   }
 }

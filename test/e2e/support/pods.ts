@@ -3,7 +3,11 @@ import { readFile } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
-import { type ContainerConfigSchema, NamespaceMode, type PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  type ContainerConfigSchema,
+  NamespaceMode,
+  type PodSandboxConfigSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 
 export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
 export type ContainerConfig = MessageInitShape<typeof ContainerConfigSchema>;
@@ -26,12 +30,20 @@ export function sandboxConfig(wish: SandboxWish): SandboxConfig {
     hostname: isHost ? '' : wish.name,
     logDirectory: wish.logDirectory,
     dnsConfig: { servers: ['10.0.0.10'], searches: ['default.svc.cluster.local'], options: ['ndots:5'] },
-    labels: { 'io.kubernetes.pod.name': wish.name, 'io.kubernetes.pod.namespace': 'default', 'io.kubernetes.pod.uid': `uid-${wish.name}` },
+    labels: {
+      'io.kubernetes.pod.name': wish.name,
+      'io.kubernetes.pod.namespace': 'default',
+      'io.kubernetes.pod.uid': `uid-${wish.name}`,
+    },
     annotations: { 'kubernetes.io/config.source': 'api', ...wish.annotations },
     linux: {
       ...(wish.cgroupParent === undefined ? {} : { cgroupParent: wish.cgroupParent }),
       securityContext: {
-        namespaceOptions: { network: isHost ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+        namespaceOptions: {
+          network: isHost ? NamespaceMode.NODE : NamespaceMode.POD,
+          pid: NamespaceMode.CONTAINER,
+          ipc: NamespaceMode.POD,
+        },
       },
     },
   };
@@ -61,13 +73,27 @@ export function containerConfig(wish: ContainerWish): ContainerConfig {
     image: { image: wish.image, userSpecifiedImage: wish.imageName ?? '' },
     command: [...wish.command],
     labels: { 'io.kubernetes.container.name': wish.name },
-    annotations: { 'io.kubernetes.container.terminationMessagePath': '/dev/termination-log', ...wish.annotations },
-    mounts: wish.terminationLog === undefined ? [] : [{ containerPath: '/dev/termination-log', hostPath: wish.terminationLog }],
+    annotations: {
+      'io.kubernetes.container.terminationMessagePath': '/dev/termination-log',
+      ...wish.annotations,
+    },
+    mounts:
+      wish.terminationLog === undefined
+        ? []
+        : [{ containerPath: '/dev/termination-log', hostPath: wish.terminationLog }],
     logPath: `${wish.name}/${attempt}.log`,
     linux: {
-      resources: { cpuShares: 2n, oomScoreAdj: 1000n, hugepageLimits: [...(wish.hugepageLimits ?? [{ pageSize: '2MB', limit: 0n }])] },
+      resources: {
+        cpuShares: 2n,
+        oomScoreAdj: 1000n,
+        hugepageLimits: [...(wish.hugepageLimits ?? [{ pageSize: '2MB', limit: 0n }])],
+      },
       securityContext: {
-        namespaceOptions: { network: wish.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+        namespaceOptions: {
+          network: wish.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD,
+          pid: NamespaceMode.CONTAINER,
+          ipc: NamespaceMode.POD,
+        },
         maskedPaths: ['/proc/kcore', '/proc/keys', '/sys/firmware'],
         readonlyPaths: ['/proc/sys', '/proc/sysrq-trigger'],
       },
@@ -76,10 +102,17 @@ export function containerConfig(wish: ContainerWish): ContainerConfig {
 }
 
 /** Runs until SIGTERM, then ends at once with this code. */
-export const untilTermed = (exitCode: number): string[] => ['sh', '-c', `trap "exit ${exitCode}" TERM; echo up; while :; do sleep 3600 & wait $!; done`];
+export const untilTermed = (exitCode: number): string[] => [
+  'sh',
+  '-c',
+  `trap "exit ${exitCode}" TERM; echo up; while :; do sleep 3600 & wait $!; done`,
+];
 
 /** Starts a container with `untilTermed`, and waits for its trap: a signal before that is lost, or ends it with another code. */
-export async function startUntilUp({ runtime }: Pick<CriClient, 'runtime'>, containerId: string): Promise<void> {
+export async function startUntilUp(
+  { runtime }: Pick<CriClient, 'runtime'>,
+  containerId: string,
+): Promise<void> {
   await runtime.startContainer({ containerId });
   const { status } = await runtime.containerStatus({ containerId });
   await expect.poll(() => readFile(status?.logPath ?? '', 'utf8').catch(() => '')).toContain('up');

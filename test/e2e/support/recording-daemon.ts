@@ -37,10 +37,13 @@ function withoutJanitor(ports: Ports): Ports {
 const [config = '', root = '', state = '', socket = ''] = process.argv.slice(2);
 const pairs = new Set<string>();
 let operation = 'start';
-const daemon = await startDaemon(await loadConfig(config, true, { root, state, socket }), silentLog, (ports) =>
-  recordEffects(withoutJanitor(ports), (effect) => {
-    if (effect !== PROBE) pairs.add(`${operation} ${effect}`);
-  }),
+const daemon = await startDaemon(
+  await loadConfig(config, true, { root, state, socket }),
+  silentLog,
+  (ports) =>
+    recordEffects(withoutJanitor(ports), (effect) => {
+      if (effect !== PROBE) pairs.add(`${operation} ${effect}`);
+    }),
 );
 operation = 'idle';
 process.send?.([...pairs]);

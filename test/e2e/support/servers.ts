@@ -9,9 +9,13 @@ const END_TIMEOUT_MS = 20_000;
 /** A port of 127.0.0.1 that nobody listens on at the moment. */
 export async function freePort(): Promise<number> {
   const server = createServer();
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(0, '127.0.0.1', resolve);
+  });
   const address = server.address();
-  await new Promise<void>((resolve) => { server.close(() => resolve()); });
+  await new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
   if (address === null || typeof address === 'string') throw new Error('a listener on 127.0.0.1 has no port');
   return address.port;
 }
@@ -24,12 +28,15 @@ export function spawnLogged(program: string, args: readonly string[], log: strin
   return child;
 }
 
-export const isRunning = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
+export const isRunning = (child: ChildProcess): boolean =>
+  child.exitCode === null && child.signalCode === null;
 
 /** SIGTERM, and SIGKILL when that is not enough. */
 export async function endServer(child: ChildProcess): Promise<void> {
   if (!isRunning(child)) return;
-  const ended = new Promise<void>((resolve) => { child.once('exit', () => resolve()); });
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => resolve());
+  });
   child.kill('SIGTERM');
   const timer = new AbortController();
   const first = await Promise.race([ended, delay(END_TIMEOUT_MS, 'late' as const, { signal: timer.signal })]);

@@ -15,7 +15,10 @@ export class SlowRuntime {
 
   constructor() {
     // Reading a FIFO waits for a writer. Without a gate everything goes straight on.
-    writeFileSync(this.path, `#!/bin/sh\ncase " $* " in *" create "*) [ -p ${this.#gate} ] && read -r line < ${this.#gate};; esac\nexec /usr/sbin/runc "$@"\n`);
+    writeFileSync(
+      this.path,
+      `#!/bin/sh\ncase " $* " in *" create "*) [ -p ${this.#gate} ] && read -r line < ${this.#gate};; esac\nexec /usr/sbin/runc "$@"\n`,
+    );
     chmodSync(this.path, 0o755);
   }
 
@@ -34,7 +37,9 @@ export class SlowRuntime {
   /** Whether a create waits at the gate. */
   async isWaiting(): Promise<boolean> {
     const { stdout } = await run(['ps', '-eo', 'args']);
-    return stdout.split('\n').some((line) => line.startsWith(`/bin/sh ${this.path}`) && line.includes(' create '));
+    return stdout
+      .split('\n')
+      .some((line) => line.startsWith(`/bin/sh ${this.path}`) && line.includes(' create '));
   }
 
   async dispose(): Promise<void> {

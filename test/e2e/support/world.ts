@@ -28,7 +28,6 @@ export interface World {
   readonly close: () => Promise<void>;
 }
 
-
 export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
   /** More images of the registry, by `repository:tag`. */
   readonly images?: ReadonlyMap<string, Image>;
@@ -38,7 +37,9 @@ export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
 
 /** Starts registry and daemon. Needs root. */
 export async function makeWorld({ images, shortNames = () => '', ...options }: WorldOptions): Promise<World> {
-  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...(images ?? [])]));
+  const registry = await startTinyRegistry(
+    new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...(images ?? [])]),
+  );
   const instance = await makeInstance({
     ...options,
     registriesConf: `${shortNames(registry.address)}\n[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
@@ -61,11 +62,19 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
     throw error;
   }
   return {
-    instance, registry: registry.address, imageName, logs, client, close,
+    instance,
+    registry: registry.address,
+    imageName,
+    logs,
+    client,
+    close,
     pull: async () => (await client.image.pullImage({ image: { image: imageName } })).imageRef,
     leftovers: async () => {
       await instance.terminate();
-      return [...(await differencesWhenSettled(before, EVENT_MS, instance.words, isOthers)), ...(await fileLeftovers(instance))];
+      return [
+        ...(await differencesWhenSettled(before, EVENT_MS, instance.words, isOthers)),
+        ...(await fileLeftovers(instance)),
+      ];
     },
   };
 }
@@ -74,19 +83,27 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
  * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's first
  * process has not reaped yet, of this world or of the one before.
  */
-const isOthers = (line: string): boolean => /^\+ links: tr\w+$/.test(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);
+const isOthers = (line: string): boolean =>
+  /^\+ links: tr\w+$/.test(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);
 
 /** Directories of which each entry belongs to a pod or a container. */
 async function fileLeftovers(instance: Instance): Promise<string[]> {
-  const places = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes/runc'].map((name) => join(instance.state, name));
-  places.push(join(instance.root, 'containers'), join(instance.root, 'cni/cache'), join(instance.root, 'logs'));
+  const places = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes/runc'].map((name) =>
+    join(instance.state, name),
+  );
+  places.push(
+    join(instance.root, 'containers'),
+    join(instance.root, 'cni/cache'),
+    join(instance.root, 'logs'),
+  );
   const found: string[] = [];
   for (const place of places) {
     for (const name of await readdir(place).catch(() => [])) found.push(`+ files: ${join(place, name)}`);
   }
   const leases = join(instance.directory, 'leases');
   for (const network of await readdir(leases).catch(() => [])) {
-    for (const name of await readdir(join(leases, network))) if (/^\d|:/.test(name)) found.push(`+ lease: ${network}/${name}`);
+    for (const name of await readdir(join(leases, network)))
+      if (/^\d|:/.test(name)) found.push(`+ lease: ${network}/${name}`);
   }
   return found;
 }

@@ -46,8 +46,15 @@ export class Corpus {
         let best: Entry | undefined;
         let gain = 0;
         for (const entry of this.entries) {
-          if (kept.has(entry) || entry.bytes.length > KEPT_ONE_BYTES || bytes + entry.bytes.length > KEPT_BYTES) continue;
-          const fresh = new Set(entry.features.map(keyOf).filter((key) => !reached.has(key))).size / (256 + entry.bytes.length);
+          if (
+            kept.has(entry) ||
+            entry.bytes.length > KEPT_ONE_BYTES ||
+            bytes + entry.bytes.length > KEPT_BYTES
+          )
+            continue;
+          const fresh =
+            new Set(entry.features.map(keyOf).filter((key) => !reached.has(key))).size /
+            (256 + entry.bytes.length);
           if (fresh > gain) [best, gain] = [entry, fresh];
         }
         if (best === undefined || kept.size >= KEPT_FILES) return;

@@ -26,18 +26,28 @@ export class Coverage {
   /** @param sources files and folders below the checkout, those that count as the target's own */
   constructor(sources: readonly string[]) {
     Object.defineProperty(globalThis, COUNTERS, { value: this.#counters });
-    Object.defineProperty(globalThis, COMPARE, { value: (one: unknown, other: unknown): boolean => this.#same(one, other) });
+    Object.defineProperty(globalThis, COMPARE, {
+      value: (one: unknown, other: unknown): boolean => this.#same(one, other),
+    });
     registerHooks({
       load: (url, context, next) => {
         const path = url.startsWith('file:') ? fileURLToPath(url) : '';
         // packages may lie elsewhere, behind a link
-        const file = path.includes('/node_modules/') ? path.slice(path.lastIndexOf('/node_modules/') + 1) : relative(ROOT, path);
-        if (!sources.some((source) => file === source || (source.endsWith('/') && file.startsWith(source)))) return next(url, context);
+        const file = path.includes('/node_modules/')
+          ? path.slice(path.lastIndexOf('/node_modules/') + 1)
+          : relative(ROOT, path);
+        if (!sources.some((source) => file === source || (source.endsWith('/') && file.startsWith(source))))
+          return next(url, context);
         const { code, lines, literals } = instrument(readFileSync(path, 'utf8'), file, this.points);
         for (const line of lines) this.places.push(`${file}:${line}`);
-        if (this.points > MOST_POINTS) throw new Error(`instrument ${file}: more than ${MOST_POINTS} counters`);
+        if (this.points > MOST_POINTS)
+          throw new Error(`instrument ${file}: more than ${MOST_POINTS} counters`);
         for (const literal of literals) this.literals.add(literal);
-        return { format: file.endsWith('.ts') ? 'module-typescript' : 'module', source: code, shortCircuit: true };
+        return {
+          format: file.endsWith('.ts') ? 'module-typescript' : 'module',
+          source: code,
+          shortCircuit: true,
+        };
       },
     });
   }
@@ -101,7 +111,13 @@ export class Coverage {
 
   #same(one: unknown, other: unknown): boolean {
     const isSame = one === other;
-    if (this.#compared !== undefined && !isSame && this.#compared.length < MOST_COMPARED && typeof one === typeof other) this.#compared.push([one, other]);
+    if (
+      this.#compared !== undefined &&
+      !isSame &&
+      this.#compared.length < MOST_COMPARED &&
+      typeof one === typeof other
+    )
+      this.#compared.push([one, other]);
     return isSame;
   }
 }

@@ -16,9 +16,17 @@ export function inputsIn(corpus: string): readonly StoredInput[] {
   const filesIn = (below: string): readonly string[] => {
     const directory = join(corpus, below);
     if (!existsSync(directory)) return [];
-    return readdirSync(directory, { withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => join(below, entry.name)).toSorted();
+    return readdirSync(directory, { withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(below, entry.name))
+      .toSorted();
   };
   // targets that began without coverage have theirs beside the others
-  const isRegression = (name: string): boolean => name.startsWith(`${REGRESSIONS}/`) || name.startsWith('regression-');
-  return [...filesIn(''), ...filesIn(REGRESSIONS)].map((name) => ({ name, bytes: readFileSync(join(corpus, name)), isRegression: isRegression(name) }));
+  const isRegression = (name: string): boolean =>
+    name.startsWith(`${REGRESSIONS}/`) || name.startsWith('regression-');
+  return [...filesIn(''), ...filesIn(REGRESSIONS)].map((name) => ({
+    name,
+    bytes: readFileSync(join(corpus, name)),
+    isRegression: isRegression(name),
+  }));
 }

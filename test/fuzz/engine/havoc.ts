@@ -3,8 +3,38 @@ import type { Random } from '../../sim/random.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Operands } from './coverage.ts';
 
-const NUMBERS = [0, 1, 16, 127, 128, 255, 256, 32_767, 32_768, 65_535, 65_536, 2 ** 24 - 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1];
-const DECIMALS = ['0', '-1', '1', '00', '65536', '2147483648', '4294967296', '9007199254740993', '18446744073709551616', '1e9', '-0', '0x10', '077'];
+const NUMBERS = [
+  0,
+  1,
+  16,
+  127,
+  128,
+  255,
+  256,
+  32_767,
+  32_768,
+  65_535,
+  65_536,
+  2 ** 24 - 1,
+  2 ** 31 - 1,
+  2 ** 31,
+  2 ** 32 - 1,
+];
+const DECIMALS = [
+  '0',
+  '-1',
+  '1',
+  '00',
+  '65536',
+  '2147483648',
+  '4294967296',
+  '9007199254740993',
+  '18446744073709551616',
+  '1e9',
+  '-0',
+  '0x10',
+  '077',
+];
 /** Most bytes that a copied piece has. */
 const MOST_COPIED = 2048;
 /** Places in an input where an operand of a comparison is looked for. */
@@ -21,7 +51,8 @@ export interface Havoc {
 /** One change as often as two to sixteen: what is nearly right gets on by single steps. */
 export function havoc(input: Buffer, tools: Havoc): Buffer {
   let bytes = input;
-  for (let count = tools.random.chance(0.5) ? 1 : 2 ** (1 + tools.random.int(4)); count > 0; count -= 1) bytes = once(bytes, tools).subarray(0, tools.maxBytes);
+  for (let count = tools.random.chance(0.5) ? 1 : 2 ** (1 + tools.random.int(4)); count > 0; count -= 1)
+    bytes = once(bytes, tools).subarray(0, tools.maxBytes);
   return bytes;
 }
 
@@ -32,7 +63,12 @@ function once(bytes: Buffer, { random, words, maxBytes, other }: Havoc): Buffer 
     case 1:
       return mutateBytes(bytes, random, maxBytes);
     case 2:
-      return spliced(bytes, at, random.int(2), Buffer.from([random.chance(0.5) ? random.int(256) : 0x20 + random.int(95)]));
+      return spliced(
+        bytes,
+        at,
+        random.int(2),
+        Buffer.from([random.chance(0.5) ? random.int(256) : 0x20 + random.int(95)]),
+      );
     case 3:
     case 4: {
       if (words.length === 0) return mutateBytes(bytes, random, maxBytes);
@@ -98,10 +134,20 @@ function decimal(bytes: Buffer, random: Random): Buffer {
 export function substitutions(input: Buffer, compared: readonly Operands[]): readonly Buffer[] {
   const found = new Map<string, Buffer>();
   for (const [one, other] of compared) {
-    for (const [from, to] of [[one, other], [other, one]] as const) {
+    for (const [from, to] of [
+      [one, other],
+      [other, one],
+    ] as const) {
       for (const [before, after] of forms(from, to)) {
-        for (let at = input.indexOf(before), left = MOST_PLACES; at !== -1 && left > 0; at = input.indexOf(before, at + 1), left -= 1) {
-          found.set(`${at}/${before.length}/${after.toString('latin1')}`, spliced(input, at, before.length, after));
+        for (
+          let at = input.indexOf(before), left = MOST_PLACES;
+          at !== -1 && left > 0;
+          at = input.indexOf(before, at + 1), left -= 1
+        ) {
+          found.set(
+            `${at}/${before.length}/${after.toString('latin1')}`,
+            spliced(input, at, before.length, after),
+          );
         }
       }
     }
@@ -111,8 +157,15 @@ export function substitutions(input: Buffer, compared: readonly Operands[]): rea
 
 /** How two operands may stand in an input: as text, or as numbers of one to four bytes in both orders, or in digits. */
 function forms(from: unknown, to: unknown): readonly (readonly [Buffer, Buffer])[] {
-  if (typeof from === 'string' && typeof to === 'string') return from.length > 1 && to.length < 256 ? [[Buffer.from(from), Buffer.from(to)]] : [];
-  if (typeof from !== 'number' || typeof to !== 'number' || !Number.isSafeInteger(from) || !Number.isSafeInteger(to)) return [];
+  if (typeof from === 'string' && typeof to === 'string')
+    return from.length > 1 && to.length < 256 ? [[Buffer.from(from), Buffer.from(to)]] : [];
+  if (
+    typeof from !== 'number' ||
+    typeof to !== 'number' ||
+    !Number.isSafeInteger(from) ||
+    !Number.isSafeInteger(to)
+  )
+    return [];
   const all: (readonly [Buffer, Buffer])[] = [[Buffer.from(String(from)), Buffer.from(String(to))]];
   for (const width of [1, 2, 4]) {
     const limit = 2 ** (width * 8);

@@ -40,7 +40,11 @@ export function instrument(source: string, file: string, first: number): Instrum
   const walker = new Walker(source, first);
   const top: object = program;
   walker.visit(top as Node);
-  return { code: walker.text(), lines: walker.places.map((at) => source.slice(0, at).split('\n').length), literals: [...walker.literals] };
+  return {
+    code: walker.text(),
+    lines: walker.places.map((at) => source.slice(0, at).split('\n').length),
+    literals: [...walker.literals],
+  };
 }
 
 class Walker {
@@ -70,7 +74,9 @@ class Walker {
     const closes = this.#edits.filter(({ rank }) => rank === 0).toReversed();
     const others = this.#edits.filter(({ rank }) => rank > 0);
     // the sort is stable: openings stay in the order of the walk, closings in the opposite one
-    const sorted = [...closes, ...others].toSorted((one, other) => one.at - other.at || one.rank - other.rank);
+    const sorted = [...closes, ...others].toSorted(
+      (one, other) => one.at - other.at || one.rank - other.rank,
+    );
     const parts: string[] = [];
     let from = 0;
     for (const { at, until, text } of sorted) {
@@ -88,7 +94,8 @@ class Walker {
       case 'CatchClause':
         return this.#body(node['body']);
       case 'IfStatement':
-        if (!isNode(node['alternate'])) return this.#statement(node['consequent'] as Node, ` else ${this.#count(node.end)};`);
+        if (!isNode(node['alternate']))
+          return this.#statement(node['consequent'] as Node, ` else ${this.#count(node.end)};`);
         this.#statement(node['consequent'] as Node);
         return this.#statement(node['alternate']);
       case 'ForStatement':
@@ -99,7 +106,9 @@ class Walker {
         return this.#statement(node['body'] as Node);
       case 'SwitchCase': {
         const [statement] = node['consequent'] as readonly Node[];
-        return statement === undefined ? undefined : this.#insert(statement.start, 2, `${this.#count(statement.start)};`);
+        return statement === undefined
+          ? undefined
+          : this.#insert(statement.start, 2, `${this.#count(statement.start)};`);
       }
       case 'ConditionalExpression':
         this.#expression(node['consequent'] as Node);
@@ -107,7 +116,9 @@ class Walker {
       case 'LogicalExpression':
         return this.#expression(node['right'] as Node);
       case 'AssignmentExpression':
-        return /^(?:\?\?|\|\||&&)=$/u.test(String(node['operator'])) ? this.#expression(node['right'] as Node) : undefined;
+        return /^(?:\?\?|\|\||&&)=$/u.test(String(node['operator']))
+          ? this.#expression(node['right'] as Node)
+          : undefined;
       case 'BinaryExpression':
         return this.#comparison(node);
       case 'Literal':
@@ -119,7 +130,8 @@ class Walker {
 
   #body(body: unknown): void {
     if (!isNode(body)) return;
-    if (body.type === 'BlockStatement' || body.type === 'FunctionBody') this.#insert(body.start + 1, 2, `${this.#count(body.start)};`);
+    if (body.type === 'BlockStatement' || body.type === 'FunctionBody')
+      this.#insert(body.start + 1, 2, `${this.#count(body.start)};`);
     else this.#expression(body);
   }
 
@@ -143,7 +155,13 @@ class Walker {
   }
 
   #literal(value: unknown): void {
-    if (typeof value === 'string' && value.length > 0 && value.length <= LONGEST_LITERAL && !value.endsWith('.ts')) this.literals.add(value);
+    if (
+      typeof value === 'string' &&
+      value.length > 0 &&
+      value.length <= LONGEST_LITERAL &&
+      !value.endsWith('.ts')
+    )
+      this.literals.add(value);
   }
 
   #insert(at: number, rank: number, text: string): void {
@@ -158,5 +176,7 @@ class Walker {
 }
 
 function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
+  );
 }

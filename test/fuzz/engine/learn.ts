@@ -51,7 +51,16 @@ export interface LearnOptions {
   readonly onProgress: (learned: Learned) => void;
 }
 
-const PROTOTYPES = [Object.prototype, Array.prototype, Map.prototype, String.prototype, Function.prototype, Number.prototype, Uint8Array.prototype, Buffer.prototype];
+const PROTOTYPES = [
+  Object.prototype,
+  Array.prototype,
+  Map.prototype,
+  String.prototype,
+  Function.prototype,
+  Number.prototype,
+  Uint8Array.prototype,
+  Buffer.prototype,
+];
 
 class Run {
   readonly corpus = new Corpus();
@@ -74,7 +83,11 @@ class Run {
 
   get isOver(): boolean {
     const { executions, forMs } = this.#options;
-    return this.executions >= executions || this.failures.length >= MOST_FAILURES || performance.now() - this.#begun >= forMs;
+    return (
+      this.executions >= executions ||
+      this.failures.length >= MOST_FAILURES ||
+      performance.now() - this.#begun >= forMs
+    );
   }
 
   learned(): Learned {
@@ -92,19 +105,25 @@ class Run {
     const started = performance.now();
     const cpu = process.threadCpuUsage();
     // the learner gets a copy: one that writes into its input must not change what is kept
-    const failed = await verdictOf(learner, Buffer.from(input)).then((verdict) => {
-      this[verdict] += 1;
-      return undefined;
-    }, (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error)));
+    const failed = await verdictOf(learner, Buffer.from(input)).then(
+      (verdict) => {
+        this[verdict] += 1;
+        return undefined;
+      },
+      (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error)),
+    );
     const tookMs = performance.now() - started;
     this.slowestMs = Math.max(this.slowestMs, tookMs);
     await this.#look(tookMs);
     if (failed !== undefined) return failed;
-    if (PROTOTYPES.some((one, at) => Reflect.ownKeys(one).length !== this.#keys[at])) return 'a prototype has changed';
+    if (PROTOTYPES.some((one, at) => Reflect.ownKeys(one).length !== this.#keys[at]))
+      return 'a prototype has changed';
     if (tookMs < SUSPICIOUS_MS) return undefined;
     const { user, system } = process.threadCpuUsage(cpu);
     const cpuMs = (user + system) / 1000;
-    return cpuMs > CASE_CPU_MS ? `slow: it took ${cpuMs.toFixed(0)} ms of CPU, the bound is ${CASE_CPU_MS}` : undefined;
+    return cpuMs > CASE_CPU_MS
+      ? `slow: it took ${cpuMs.toFixed(0)} ms of CPU, the bound is ${CASE_CPU_MS}`
+      : undefined;
   }
 
   /** Runs an input; keeps it when it is new, smaller if it is one of this run, and what is wrong when it fails. */
@@ -126,7 +145,8 @@ class Run {
     const compared = await coverage.comparedIn(() => this.execute(entry.bytes));
     const all = substitutions(entry.bytes, compared);
     const step = Math.max(1, Math.floor(all.length / MOST_SUBSTITUTIONS));
-    for (let at = 0; at < all.length && !this.isOver; at += step) await this.attempt((all[at] ?? entry.bytes).subarray(0, maxBytes));
+    for (let at = 0; at < all.length && !this.isOver; at += step)
+      await this.attempt((all[at] ?? entry.bytes).subarray(0, maxBytes));
   }
 
   /** The input without runs of bytes that do not matter for what it reaches. */
@@ -134,8 +154,12 @@ class Run {
     const wanted = features.join();
     let best = input;
     let tries = 0;
-    for (let run = 2 ** Math.floor(Math.log2(Math.max(1, input.length / 2))); run >= 1 && tries < TRIM_TRIES; run = Math.floor(run / 2)) {
-      for (let at = 0; at < best.length && tries < TRIM_TRIES && !this.isOver; ) {
+    for (
+      let run = 2 ** Math.floor(Math.log2(Math.max(1, input.length / 2)));
+      run >= 1 && tries < TRIM_TRIES;
+      run = Math.floor(run / 2)
+    ) {
+      for (let at = 0; at < best.length && tries < TRIM_TRIES && !this.isOver;) {
         const shorter = Buffer.concat([best.subarray(0, at), best.subarray(at + run)]);
         tries += 1;
         const failed = await this.execute(shorter);
@@ -150,7 +174,9 @@ class Run {
     const first = headOf(reason);
     if (this.#seenReasons.has(first)) return;
     this.#seenReasons.add(first);
-    const small = reason.startsWith('slow') ? input : await minimise(input, async (shorter) => headOf((await this.execute(shorter)) ?? '') === first);
+    const small = reason.startsWith('slow')
+      ? input
+      : await minimise(input, async (shorter) => headOf((await this.execute(shorter)) ?? '') === first);
     this.failures.push({ reason: (await this.execute(small)) ?? reason, input: small });
   }
 
@@ -164,7 +190,10 @@ class Run {
     // promises that nobody has taken are found when all others have been served
     await turn();
     const rssMiB = process.memoryUsage.rss() / 2 ** 20;
-    if (rssMiB > this.#options.rssMiB) throw new Error(`resident memory went up to ${rssMiB.toFixed(0)} MiB, the bound is ${this.#options.rssMiB}`);
+    if (rssMiB > this.#options.rssMiB)
+      throw new Error(
+        `resident memory went up to ${rssMiB.toFixed(0)} MiB, the bound is ${this.#options.rssMiB}`,
+      );
   }
 }
 
@@ -180,7 +209,9 @@ async function verdictOf(learner: Learner, input: Buffer): Promise<Verdict> {
 }
 
 /** @returns what came of it, and the few inputs that reach all that was reached */
-export async function learn(options: LearnOptions): Promise<{ readonly learned: Learned; readonly cover: readonly Buffer[] }> {
+export async function learn(
+  options: LearnOptions,
+): Promise<{ readonly learned: Learned; readonly cover: readonly Buffer[] }> {
   const { learner, coverage, inputs, seed, name, maxBytes } = options;
   const random = randomStream(seed, `learn/${name}`);
   const run = new Run(options);
@@ -189,13 +220,18 @@ export async function learn(options: LearnOptions): Promise<{ readonly learned: 
   // an input that reaches nothing new is still one to begin with
   if (run.corpus.entries.length === 0) run.corpus.add({ bytes: inputs[0] ?? Buffer.alloc(0), features: [] });
   // words of the engine's errors would come back in messages that quote the input
-  const words = [...new Set([...(learner.dictionary ?? []), ...coverage.literals])].filter((word) => !MISTAKES.test(word)).map((word) => Buffer.from(word));
+  const words = [...new Set([...(learner.dictionary ?? []), ...coverage.literals])]
+    .filter((word) => !MISTAKES.test(word))
+    .map((word) => Buffer.from(word));
   while (!run.isOver) {
     const parent = run.corpus.pick(random);
     await run.compare(parent);
     const other = (): Buffer => run.corpus.pick(random).bytes;
     for (let left = ENERGY; left > 0 && !run.isOver; left -= 1) {
-      const made = learner.make !== undefined && random.chance(0.5) ? learner.make(random, [parent.bytes, other()]) : havoc(parent.bytes, { random, words, maxBytes, other });
+      const made =
+        learner.make !== undefined && random.chance(0.5)
+          ? learner.make(random, [parent.bytes, other()])
+          : havoc(parent.bytes, { random, words, maxBytes, other });
       const whole = learner.repair !== undefined && random.chance(0.7) ? learner.repair(made) : made;
       await run.attempt(whole.subarray(0, maxBytes));
     }

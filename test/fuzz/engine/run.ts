@@ -62,34 +62,64 @@ export async function learnTarget(run: LearnRun): Promise<LearnResult> {
   for (let deaths = 0; ; deaths += 1) {
     const leftMs = (run.forMs ?? Number.MAX_SAFE_INTEGER) - (performance.now() - begun);
     const { reports, death } = await child(run, run.seed + deaths, leftMs);
-    for (const one of reports) if (one.kind === 'failed') failures.push({ reason: one.reason, file: keep(run.target, Buffer.from(one.input, 'base64')) });
+    for (const one of reports)
+      if (one.kind === 'failed')
+        failures.push({ reason: one.reason, file: keep(run.target, Buffer.from(one.input, 'base64')) });
     const done = reports.find((one) => one.kind === 'done');
     const minutes = (performance.now() - begun) / 60_000;
     if (death !== undefined) failures.push({ reason: death, file: keep(run.target, lastInput(run.target)) });
     if (done?.kind === 'done') return { ...done, minutes, failures };
     if (deaths + 1 >= MOST_DEATHS || run.input !== undefined) {
-      return { executions: 0, minutes, reached: 0, points: 0, unreached: [], accepted: 0, refused: 0, corpus: 0, slowestMs: 0, peakMiB: 0, failures };
+      return {
+        executions: 0,
+        minutes,
+        reached: 0,
+        points: 0,
+        unreached: [],
+        accepted: 0,
+        refused: 0,
+        corpus: 0,
+        slowestMs: 0,
+        peakMiB: 0,
+        failures,
+      };
     }
   }
 }
 
-const currentFile = (target: LearnerName): string => join(cacheDirectory, 'fuzz', `current-${process.pid}-${target}`);
+const currentFile = (target: LearnerName): string =>
+  join(cacheDirectory, 'fuzz', `current-${process.pid}-${target}`);
 
 async function child(run: LearnRun, seed: number, leftMs: number): Promise<Ended> {
   mkdirSync(join(cacheDirectory, 'fuzz'), { recursive: true });
   const orders: LearnOrders = {
-    target: run.target, seed, executions: run.executions ?? Number.MAX_SAFE_INTEGER, forMs: leftMs, corpus: corpusOfLearner(run.target), isKept: run.isKept === true,
-    current: currentFile(run.target), ...(run.input === undefined ? {} : { input: run.input }),
+    target: run.target,
+    seed,
+    executions: run.executions ?? Number.MAX_SAFE_INTEGER,
+    forMs: leftMs,
+    corpus: corpusOfLearner(run.target),
+    isKept: run.isKept === true,
+    current: currentFile(run.target),
+    ...(run.input === undefined ? {} : { input: run.input }),
   };
-  const flags = [`--max-old-space-size=${HEAP_MIB}`, '--unhandled-rejections=strict', '--disable-proto=throw'];
-  const started = spawn(process.execPath, [...flags, join(import.meta.dirname, 'child.ts'), JSON.stringify(orders)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const flags = [
+    `--max-old-space-size=${HEAP_MIB}`,
+    '--unhandled-rejections=strict',
+    '--disable-proto=throw',
+  ];
+  const started = spawn(
+    process.execPath,
+    [...flags, join(import.meta.dirname, 'child.ts'), JSON.stringify(orders)],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
   const reports: Report[] = [];
   let stderr = '';
   let isSilent = false;
-  const silent = (): NodeJS.Timeout => setTimeout(() => {
-    isSilent = true;
-    started.kill('SIGKILL');
-  }, SILENCE_MS);
+  const silent = (): NodeJS.Timeout =>
+    setTimeout(() => {
+      isSilent = true;
+      started.kill('SIGKILL');
+    }, SILENCE_MS);
   let timer = silent();
   started.stderr.on('data', (chunk: Buffer) => {
     stderr = (stderr + chunk.toString('utf8')).slice(-3000);
@@ -106,7 +136,12 @@ async function child(run: LearnRun, seed: number, leftMs: number): Promise<Ended
   });
   clearTimeout(timer);
   if (code === 0) return { reports, death: undefined };
-  return { reports, death: isSilent ? `an input takes more than ${SILENCE_MS} ms` : `the process ended with ${signal ?? `code ${code}`}: ${stderr}` };
+  return {
+    reports,
+    death: isSilent
+      ? `an input takes more than ${SILENCE_MS} ms`
+      : `the process ended with ${signal ?? `code ${code}`}: ${stderr}`,
+  };
 }
 
 /** What the child was at; its own size of at most four bytes goes before it. */
@@ -116,7 +151,11 @@ function lastInput(target: LearnerName): Buffer {
 }
 
 function keep(target: LearnerName, input: Buffer): string {
-  const file = join(cacheDirectory, 'fuzz', `${target}-${createHash('sha256').update(input).digest('hex').slice(0, 16)}`);
+  const file = join(
+    cacheDirectory,
+    'fuzz',
+    `${target}-${createHash('sha256').update(input).digest('hex').slice(0, 16)}`,
+  );
   writeFileSync(file, input);
   return file;
 }

@@ -6,17 +6,136 @@ import { mutateBytes } from '../mutate.ts';
 
 /** Names that meet each other. */
 const NAMES = [
-  'a', 'b', 'a/b', 'a/b/c', 'b/c', 'l', 'l/x', 'l/x/y', 'm', 'm/x', 'm/l/x', 'a/', './a', '/a', './', 'a//b', 'a/./b', 'c/d/e/f/g', '.wh.a', '.wh.l', 'a/.wh.b', '.wh..wh..opq', 'a/.wh..wh..opq', 'l/.wh..wh..opq', '.wh..wh.plnk/x', 'a\nb', '\xff', 'n'.repeat(99), 'x',
+  'a',
+  'b',
+  'a/b',
+  'a/b/c',
+  'b/c',
+  'l',
+  'l/x',
+  'l/x/y',
+  'm',
+  'm/x',
+  'm/l/x',
+  'a/',
+  './a',
+  '/a',
+  './',
+  'a//b',
+  'a/./b',
+  'c/d/e/f/g',
+  '.wh.a',
+  '.wh.l',
+  'a/.wh.b',
+  '.wh..wh..opq',
+  'a/.wh..wh..opq',
+  'l/.wh..wh..opq',
+  '.wh..wh.plnk/x',
+  'a\nb',
+  '\xff',
+  'n'.repeat(99),
+  'x',
 ];
 /** Names that want out, or mean nothing: one of them refuses the layer. */
-const BAD_NAMES = ['', '.', '/', '.wh.', '.wh..', '.wh...', 'a/.wh.../x', '..', '../x', 'a/../../x', '/..', 'l/../x', 'a\0b'];
+const BAD_NAMES = [
+  '',
+  '.',
+  '/',
+  '.wh.',
+  '.wh..',
+  '.wh...',
+  'a/.wh.../x',
+  '..',
+  '../x',
+  'a/../../x',
+  '/..',
+  'l/../x',
+  'a\0b',
+];
 const FLAGS = ['0', '0', '0', '\0', '1', '2', '2', '3', '4', '5', '5', '5', '6', '7'];
 const ODD_FLAGS = ['1', '1', 'S', 'L', 'K', 'x', 'g', 'V', 'D', 'Z', '\xff'];
-const NUMBERS = ['00000000000\0', '77777777777\0', '-1\0', '           ', '\0\0\0\0\0\0\0\0', '9999999\0', '1 2', '0x10', '\x80\0\0\0\0\0\0\0\0\0\x10\0', '\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff', '\x80\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff', '20000000000\0'];
+const NUMBERS = [
+  '00000000000\0',
+  '77777777777\0',
+  '-1\0',
+  '           ',
+  '\0\0\0\0\0\0\0\0',
+  '9999999\0',
+  '1 2',
+  '0x10',
+  '\x80\0\0\0\0\0\0\0\0\0\x10\0',
+  '\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff',
+  '\x80\x7f\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff',
+  '20000000000\0',
+];
 /** Offset and length of the fields that hold numbers. */
-const NUMBER_FIELDS: readonly (readonly [number, number])[] = [[100, 8], [108, 8], [116, 8], [124, 12], [136, 12], [148, 8], [329, 8], [337, 8], [386, 12], [398, 12], [483, 12]];
-const PAX_KEYS = ['path', 'linkpath', 'size', 'uid', 'gid', 'mtime', 'atime', 'GNU.sparse.major', 'GNU.sparse.minor', 'GNU.sparse.name', 'GNU.sparse.realsize', 'GNU.sparse.size', 'GNU.sparse.numblocks', 'GNU.sparse.offset', 'GNU.sparse.numbytes', 'GNU.sparse.map', 'SCHILY.xattr.user.a', 'SCHILY.xattr.security.capability', 'SCHILY.xattr.trusted.overlay.redirect', 'SCHILY.xattr.trusted.overlay.opaque', 'SCHILY.xattr.system.posix_acl_access', 'SCHILY.xattr.user.overlay.opaque', 'SCHILY.xattr.user.fuseoverlayfs.override_stat', 'SCHILY.xattr.user.containers.override_stat', 'SCHILY.xattr.', '__proto__', 'constructor'];
-const PAX_VALUES = ['', '0', '1', '-1', '512', '1024', '4294967295', '4294967296', '9007199254740993', '18446744073709551615', '1.5', '-1.5', '1e9', '0,512', '0,512,1024,512', '512,0,0,512', '1,2,3', ',', 'x'.repeat(300), '\0', '0x10', ' 1', '99999999999999'];
+const NUMBER_FIELDS: readonly (readonly [number, number])[] = [
+  [100, 8],
+  [108, 8],
+  [116, 8],
+  [124, 12],
+  [136, 12],
+  [148, 8],
+  [329, 8],
+  [337, 8],
+  [386, 12],
+  [398, 12],
+  [483, 12],
+];
+const PAX_KEYS = [
+  'path',
+  'linkpath',
+  'size',
+  'uid',
+  'gid',
+  'mtime',
+  'atime',
+  'GNU.sparse.major',
+  'GNU.sparse.minor',
+  'GNU.sparse.name',
+  'GNU.sparse.realsize',
+  'GNU.sparse.size',
+  'GNU.sparse.numblocks',
+  'GNU.sparse.offset',
+  'GNU.sparse.numbytes',
+  'GNU.sparse.map',
+  'SCHILY.xattr.user.a',
+  'SCHILY.xattr.security.capability',
+  'SCHILY.xattr.trusted.overlay.redirect',
+  'SCHILY.xattr.trusted.overlay.opaque',
+  'SCHILY.xattr.system.posix_acl_access',
+  'SCHILY.xattr.user.overlay.opaque',
+  'SCHILY.xattr.user.fuseoverlayfs.override_stat',
+  'SCHILY.xattr.user.containers.override_stat',
+  'SCHILY.xattr.',
+  '__proto__',
+  'constructor',
+];
+const PAX_VALUES = [
+  '',
+  '0',
+  '1',
+  '-1',
+  '512',
+  '1024',
+  '4294967295',
+  '4294967296',
+  '9007199254740993',
+  '18446744073709551615',
+  '1.5',
+  '-1.5',
+  '1e9',
+  '0,512',
+  '0,512,1024,512',
+  '512,0,0,512',
+  '1,2,3',
+  ',',
+  'x'.repeat(300),
+  '\0',
+  '0x10',
+  ' 1',
+  '99999999999999',
+];
 
 const PAX_NUMBERS = ['0', '1', '2', '7', '512', '1024', '65536'];
 
@@ -28,7 +147,24 @@ export interface Outside {
 const climb = '../'.repeat(14);
 
 function linkTargets({ canaries }: Outside): readonly string[] {
-  return [...canaries, ...canaries.map((path) => `${climb}${path.slice(1)}`), 'a', 'b', 'a/b', 'l', 'm', '.', '..', '/', '/a', 'l/x', '../l', '', 'missing', 'n'.repeat(255)];
+  return [
+    ...canaries,
+    ...canaries.map((path) => `${climb}${path.slice(1)}`),
+    'a',
+    'b',
+    'a/b',
+    'l',
+    'm',
+    '.',
+    '..',
+    '/',
+    '/a',
+    'l/x',
+    '../l',
+    '',
+    'missing',
+    'n'.repeat(255),
+  ];
 }
 
 /** An archive of a few entries that use each other's names. */
@@ -40,7 +176,9 @@ export function hostileArchive(random: Random, outside: Outside): Buffer {
 
 function hostileEntry(random: Random, outside: Outside): Buffer {
   const flag = random.chance(0.93) ? random.pick(FLAGS) : random.pick(ODD_FLAGS);
-  const name = random.chance(0.95) ? random.pick(NAMES) : random.pick([...BAD_NAMES, ...linkTargets(outside)]);
+  const name = random.chance(0.95)
+    ? random.pick(NAMES)
+    : random.pick([...BAD_NAMES, ...linkTargets(outside)]);
   const body = bodyFor(flag, random, outside);
   const fields: Fields = {
     name,
@@ -57,7 +195,8 @@ function hostileEntry(random: Random, outside: Outside): Buffer {
     ...(random.chance(0.05) ? { prefix: random.pick(['a', '..', '/', 'l']) } : {}),
     patch: (header) => {
       if (random.chance(0.03)) patchNumber(header, random);
-      if (random.chance(0.03)) header.write(random.pick(['ustar  \0', 'ustar\0xx', '\0\0\0\0\0\0\0\0']), 257, 8, 'latin1');
+      if (random.chance(0.03))
+        header.write(random.pick(['ustar  \0', 'ustar\0xx', '\0\0\0\0\0\0\0\0']), 257, 8, 'latin1');
       if (flag === 'S') patchSparse(header, random);
     },
   };
@@ -66,15 +205,22 @@ function hostileEntry(random: Random, outside: Outside): Buffer {
 }
 
 function bodyFor(flag: string, random: Random, outside: Outside): Buffer {
-  if (flag === 'L' || flag === 'K') return Buffer.from(`${random.chance(0.5) ? random.pick(NAMES) : random.pick(linkTargets(outside))}\0`, 'latin1');
+  if (flag === 'L' || flag === 'K')
+    return Buffer.from(
+      `${random.chance(0.5) ? random.pick(NAMES) : random.pick(linkTargets(outside))}\0`,
+      'latin1',
+    );
   if (flag === 'x' || flag === 'g') return paxRecords(random, outside);
-  return flag === '0' || flag === '\0' || flag === '7' || flag === 'S' ? Buffer.alloc(random.pick([0, 1, 511, 512, 513, 1024, 3000]), random.pick(['0', '\n', '1', 'x'])) : Buffer.alloc(0);
+  return flag === '0' || flag === '\0' || flag === '7' || flag === 'S'
+    ? Buffer.alloc(random.pick([0, 1, 511, 512, 513, 1024, 3000]), random.pick(['0', '\n', '1', 'x']))
+    : Buffer.alloc(0);
 }
 
 function paxRecords(random: Random, outside: Outside): Buffer {
   const records = Array.from({ length: 1 + random.int(5) }, (): [string, string] => {
     const key = random.pick(PAX_KEYS);
-    if (!key.endsWith('path') && key !== 'GNU.sparse.name') return [key, random.chance(0.8) ? random.pick(PAX_NUMBERS) : random.pick(PAX_VALUES)];
+    if (!key.endsWith('path') && key !== 'GNU.sparse.name')
+      return [key, random.chance(0.8) ? random.pick(PAX_NUMBERS) : random.pick(PAX_VALUES)];
     return [key, random.chance(0.7) ? random.pick(NAMES) : random.pick(linkTargets(outside))];
   });
   const body = paxBody(records);
@@ -82,7 +228,11 @@ function paxRecords(random: Random, outside: Outside): Buffer {
 }
 
 function paxPart(random: Random, outside: Outside): Buffer {
-  return entry({ name: 'PaxHeaders/x', flag: random.chance(0.95) ? 'x' : 'g', body: paxRecords(random, outside) });
+  return entry({
+    name: 'PaxHeaders/x',
+    flag: random.chance(0.95) ? 'x' : 'g',
+    body: paxRecords(random, outside),
+  });
 }
 
 function patchNumber(header: Buffer, random: Random): void {
@@ -93,7 +243,8 @@ function patchNumber(header: Buffer, random: Random): void {
 
 function patchSparse(header: Buffer, random: Random): void {
   header.fill(0, 386, 512);
-  for (let at = 0; at < random.int(5); at += 1) header.write(random.pick(NUMBERS), 386 + at * 12, 12, 'latin1');
+  for (let at = 0; at < random.int(5); at += 1)
+    header.write(random.pick(NUMBERS), 386 + at * 12, 12, 'latin1');
   header[482] = random.int(2);
   header.write(random.pick(NUMBERS), 483, 12, 'latin1');
 }
@@ -106,7 +257,7 @@ interface Unit {
 /** Headers with their bodies, as far as the sizes can be believed. */
 function unitsOf(tar: Buffer): Unit[] {
   const units: Unit[] = [];
-  for (let at = 0; at + 512 <= tar.length; ) {
+  for (let at = 0; at + 512 <= tar.length;) {
     const header = Buffer.from(tar.subarray(at, at + 512));
     const size = Number.parseInt(header.toString('latin1', 124, 135).trim(), 8);
     const padded = Number.isSafeInteger(size) && size > 0 ? Math.ceil(size / 512) * 512 : 0;
@@ -137,7 +288,10 @@ export function changedArchive(tar: Buffer, random: Random, outside: Outside): B
         units[at] = { header: unit.header, body: mutateBytes(unit.body, random) };
         break;
       case 4:
-        units[at] = { header: unit.header, body: Buffer.concat([unit.body, Buffer.alloc(random.pick([1, 511, 512, 5120]))]) };
+        units[at] = {
+          header: unit.header,
+          body: Buffer.concat([unit.body, Buffer.alloc(random.pick([1, 511, 512, 5120]))]),
+        };
         break;
       default:
         units[at] = { header: changedHeader(unit.header, random, outside), body: unit.body };
@@ -150,7 +304,9 @@ function changedHeader(original: Buffer, random: Random, outside: Outside): Buff
   const header = Buffer.from(original);
   switch (random.int(6)) {
     case 0:
-      header.fill(0, 0, 100).write(random.pick([...NAMES, ...BAD_NAMES, ...linkTargets(outside)]), 0, 100, 'latin1');
+      header
+        .fill(0, 0, 100)
+        .write(random.pick([...NAMES, ...BAD_NAMES, ...linkTargets(outside)]), 0, 100, 'latin1');
       break;
     case 1:
       header.fill(0, 157, 257).write(random.pick(linkTargets(outside)), 157, 100, 'latin1');

@@ -22,18 +22,27 @@ devices:
   - name: all
     containerEdits: *edits
 `;
-const JSON_FILE = '{"cdiVersion":"0.6.0","kind":"v.com/c","devices":[{"name":"a","containerEdits":{"env":["X=1"]}}]}';
-const HOOK = '{"version":"1.0.0","hook":{"path":"/bin/x","args":["x"],"env":["A=b"],"timeout":5},"when":{"always":true,"annotations":{"^a$":".*"},"commands":["sh$"],"hasBindMounts":true},"stages":["prestart","poststop"]}';
-const SECCOMP = '{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_EQ"}],"includes":{"caps":["CAP_SYS_ADMIN"],"minKernel":"4.8"},"excludes":{"arches":["s390x"]}}]}';
+const JSON_FILE =
+  '{"cdiVersion":"0.6.0","kind":"v.com/c","devices":[{"name":"a","containerEdits":{"env":["X=1"]}}]}';
+const HOOK =
+  '{"version":"1.0.0","hook":{"path":"/bin/x","args":["x"],"env":["A=b"],"timeout":5},"when":{"always":true,"annotations":{"^a$":".*"},"commands":["sh$"],"hasBindMounts":true},"stages":["prestart","poststop"]}';
+const SECCOMP =
+  '{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"valueTwo":2,"op":"SCMP_CMP_EQ"}],"includes":{"caps":["CAP_SYS_ADMIN"],"minKernel":"4.8"},"excludes":{"arches":["s390x"]}}]}';
 
 function checkedCdi(path: string): (input: Buffer) => Promise<boolean> {
   return async (input) => {
     const { kind, edits, devices } = await parseCdiFile(path, input);
     if (!kind.includes('/') || devices.size === 0) violated(`kind ${kind} with ${devices.size} devices`);
     for (const { env, mounts, hooks, deviceNodes } of [edits, ...devices.values()]) {
-      if (env.some((one) => one.indexOf('=') < 1 || one.includes('\0'))) violated('a variable without a name');
-      const paths = [...mounts.map(({ destination }) => destination), ...hooks.map(({ hook }) => hook.path), ...deviceNodes.map((node) => node.path)];
-      if (paths.some((one) => !one.startsWith('/') || one.includes('\0'))) violated(`a path that is relative: ${paths.join()}`);
+      if (env.some((one) => one.indexOf('=') < 1 || one.includes('\0')))
+        violated('a variable without a name');
+      const paths = [
+        ...mounts.map(({ destination }) => destination),
+        ...hooks.map(({ hook }) => hook.path),
+        ...deviceNodes.map((node) => node.path),
+      ];
+      if (paths.some((one) => !one.startsWith('/') || one.includes('\0')))
+        violated(`a path that is relative: ${paths.join()}`);
     }
     return true;
   };
@@ -43,18 +52,31 @@ const kinds: readonly Kind[] = [
   { name: 'yaml', seeds: [YAML], run: checkedCdi('/etc/cdi/fuzz.yaml') },
   { name: 'json', seeds: [JSON_FILE], run: checkedCdi('/etc/cdi/fuzz.json') },
   {
-    name: 'hook', seeds: [HOOK],
+    name: 'hook',
+    seeds: [HOOK],
     run: (input) => {
       const { hook, stages, matches } = parseHookFile('/fuzz.json', input);
       if (!hook.path.startsWith('/') || stages.length === 0) violated('a hook without a program or a stage');
-      inMatchTime(() => matches({ annotations: { a: 'b', long: 'a'.repeat(40) }, command: '/bin/sh', hasBindMounts: true }));
+      inMatchTime(() =>
+        matches({ annotations: { a: 'b', long: 'a'.repeat(40) }, command: '/bin/sh', hasBindMounts: true }),
+      );
       return true;
     },
   },
   {
-    name: 'seccomp', seeds: [SECCOMP],
-    run: (input) => parseSeccompProfile(input, 'fuzz.json', { arch: 'x64', capabilities: ['CAP_SYS_ADMIN'], kernelRelease: '6.1.0' }) !== undefined,
+    name: 'seccomp',
+    seeds: [SECCOMP],
+    run: (input) =>
+      parseSeccompProfile(input, 'fuzz.json', {
+        arch: 'x64',
+        capabilities: ['CAP_SYS_ADMIN'],
+        kernelRelease: '6.1.0',
+      }) !== undefined,
   },
 ];
 
-export const cdiLearner = learnerOf(kinds, ['outside', 'invalidRequest', 'unsupported', 'exhausted', 'timedOut'], ['&a', '*a', '<<: ', '!!binary ', '? ', '- ', '|\n ', '%YAML 1.1\n---\n', '"(a+)+$"']);
+export const cdiLearner = learnerOf(
+  kinds,
+  ['outside', 'invalidRequest', 'unsupported', 'exhausted', 'timedOut'],
+  ['&a', '*a', '<<: ', '!!binary ', '? ', '- ', '|\n ', '%YAML 1.1\n---\n', '"(a+)+$"'],
+);

@@ -18,7 +18,9 @@ function gzipWithFields(tar: Buffer, random: Random): Buffer {
   const flags = random.int(32);
   const extra = random.pick([0, 4, 40_000]);
   const fields = [
-    (flags & 4) === 0 ? Buffer.alloc(0) : Buffer.concat([Buffer.from([extra & 0xff, extra >> 8]), Buffer.alloc(extra)]),
+    (flags & 4) === 0
+      ? Buffer.alloc(0)
+      : Buffer.concat([Buffer.from([extra & 0xff, extra >> 8]), Buffer.alloc(extra)]),
     (flags & 8) === 0 ? Buffer.alloc(0) : Buffer.from('../../name\0'),
     (flags & 16) === 0 ? Buffer.alloc(0) : Buffer.from('comment\0'),
     (flags & 2) === 0 ? Buffer.alloc(0) : Buffer.from([random.int(256), random.int(256)]),
@@ -30,12 +32,22 @@ function gzipWithFields(tar: Buffer, random: Random): Buffer {
 
 /** A zstd frame whose header says what it likes about window and size. */
 function zstdWithHeader(random: Random): Buffer {
-  const head = Buffer.from([0x28, 0xb5, 0x2f, 0xfd, random.int(256), ...Array.from({ length: random.int(14) }, () => random.int(256))]);
+  const head = Buffer.from([
+    0x28,
+    0xb5,
+    0x2f,
+    0xfd,
+    random.int(256),
+    ...Array.from({ length: random.int(14) }, () => random.int(256)),
+  ]);
   const blocks = Array.from({ length: random.int(4) }, () => {
     const type = random.int(4);
     const size = random.pick([0, 1, 128 * 1024, 2 ** 21 - 1]);
     const header = (size << 3) | (type << 1) | random.int(2);
-    return Buffer.concat([Buffer.from([header & 0xff, (header >> 8) & 0xff, (header >> 16) & 0xff]), Buffer.alloc(type === 1 ? 1 : Math.min(size, 4096), 0x61)]);
+    return Buffer.concat([
+      Buffer.from([header & 0xff, (header >> 8) & 0xff, (header >> 16) & 0xff]),
+      Buffer.alloc(type === 1 ? 1 : Math.min(size, 4096), 0x61),
+    ]);
   });
   return Buffer.concat([head, ...blocks]);
 }
@@ -64,13 +76,24 @@ function framed(tar: Buffer, random: Random): Buffer {
     case 3:
       return zstdCompressSync(tar, fast);
     case 4:
-      return inTwo(tar, random, (part) => zstdCompressSync(part, fast), random.chance(0.5) ? skippable(random) : Buffer.alloc(0));
+      return inTwo(
+        tar,
+        random,
+        (part) => zstdCompressSync(part, fast),
+        random.chance(0.5) ? skippable(random) : Buffer.alloc(0),
+      );
     case 5:
       return Buffer.concat([skippable(random), zstdCompressSync(tar, fast), skippable(random)]);
     case 6:
-      return random.chance(0.3) ? zstdWithHeader(random) : Buffer.concat([zstdCompressSync(tar, fast), zstdWithHeader(random)]);
+      return random.chance(0.3)
+        ? zstdWithHeader(random)
+        : Buffer.concat([zstdCompressSync(tar, fast), zstdWithHeader(random)]);
     case 7:
-      return Buffer.concat([Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]), deflateRawSync(tar), Buffer.from(Array.from({ length: 8 }, () => random.int(256)))]);
+      return Buffer.concat([
+        Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3]),
+        deflateRawSync(tar),
+        Buffer.from(Array.from({ length: 8 }, () => random.int(256))),
+      ]);
     default:
       return tar;
   }

@@ -26,7 +26,11 @@ interface Answer {
 
 const HEAD_BYTES = 64 * 1024;
 const ENDLESS = Buffer.alloc(64 * 1024, 0x20);
-const NOT_FOUND: Content = { bytes: Buffer.from('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"not here"}]}'), mediaType: 'application/json', kind: 'other' };
+const NOT_FOUND: Content = {
+  bytes: Buffer.from('{"errors":[{"code":"MANIFEST_UNKNOWN","message":"not here"}]}'),
+  mediaType: 'application/json',
+  kind: 'other',
+};
 
 export class EvilRegistry {
   readonly #server: Server;
@@ -104,30 +108,51 @@ export class EvilRegistry {
     const path = request.split(' ', 2)[1] ?? '';
     const authorization = /\r\nauthorization: ([^\r]*)/iu.exec(request)?.[1];
     this.asked.push({ path, authorization });
-    const content = path.startsWith('/token') ? this.#tokenReply() : (this.contents.get(path.replace(/^\/v2\/fuzz\/image\//u, '')) ?? NOT_FOUND);
+    const content = path.startsWith('/token')
+      ? this.#tokenReply()
+      : (this.contents.get(path.replace(/^\/v2\/fuzz\/image\//u, '')) ?? NOT_FOUND);
     const from = Number(/\r\nrange: bytes=(\d+)-/iu.exec(request)?.[1] ?? '0');
     const answer = this.#usual(content, authorization, from);
     this.#write(socket, answer, this.#faultFor(content.kind));
   }
 
   #tokenReply(): Content {
-    return { bytes: Buffer.from(JSON.stringify({ token: this.token, expires_in: 60 })), mediaType: 'application/json', kind: 'token' };
+    return {
+      bytes: Buffer.from(JSON.stringify({ token: this.token, expires_in: 60 })),
+      mediaType: 'application/json',
+      kind: 'token',
+    };
   }
 
   #usual(content: Content, authorization: string | undefined, from: number): Answer {
     if (this.wanted !== undefined && content.kind !== 'token' && authorization !== this.wanted) {
-      const challenge = this.plan.auth === 'basic' ? 'Basic realm="fuzz"' : `Bearer realm="http://${this.host}/token",service="fuzz"`;
-      return { status: 401, headers: [['www-authenticate', challenge], ['content-length', '0']], body: Buffer.alloc(0) };
+      const challenge =
+        this.plan.auth === 'basic'
+          ? 'Basic realm="fuzz"'
+          : `Bearer realm="http://${this.host}/token",service="fuzz"`;
+      return {
+        status: 401,
+        headers: [
+          ['www-authenticate', challenge],
+          ['content-length', '0'],
+        ],
+        body: Buffer.alloc(0),
+      };
     }
     const whole = Buffer.from(content.bytes);
     const body = whole.subarray(Math.min(from, whole.length));
-    const headers: [string, string][] = [['content-type', content.mediaType], ['content-length', String(body.length)]];
+    const headers: [string, string][] = [
+      ['content-type', content.mediaType],
+      ['content-length', String(body.length)],
+    ];
     if (from > 0) headers.push(['content-range', `bytes ${from}-${whole.length - 1}/${whole.length}`]);
     return { status: content === NOT_FOUND ? 404 : from > 0 ? 206 : 200, headers, body };
   }
 
   #faultFor(kind: AnswerKind): Fault {
-    const at = this.plan.rules.findIndex((rule, index) => (rule.of === kind || rule.of === 'any') && (this.#left[index] ?? 0) > 0);
+    const at = this.plan.rules.findIndex(
+      (rule, index) => (rule.of === kind || rule.of === 'any') && (this.#left[index] ?? 0) > 0,
+    );
     if (at < 0) return {};
     this.#left[at] = (this.#left[at] ?? 0) - 1;
     return this.plan.rules[at]?.fault ?? {};
@@ -141,13 +166,21 @@ export class EvilRegistry {
       return;
     }
     const body = fault.body === undefined ? answer.body : this.#spoiled(answer.body, fault.body);
-    const set = new Map([...answer.headers, ...(fault.body === undefined ? [] : [['content-length', String(body.length)] as const])]);
+    const set = new Map([
+      ...answer.headers,
+      ...(fault.body === undefined ? [] : [['content-length', String(body.length)] as const]),
+    ]);
     for (const name of fault.drop ?? []) set.delete(name);
     if (fault.chunked !== undefined) set.delete('content-length');
     const headers: (readonly [string, string])[] = [...set, ...(fault.headers ?? [])];
     if (fault.chunked !== undefined) headers.push(['transfer-encoding', 'chunked']);
-    const lines = headers.map(([name, value]) => `${name}: ${value.replaceAll('$SELF', `http://${this.host}`).replaceAll('$OTHER', `http://${this.other}`)}\r\n`);
-    socket.write(Buffer.from(`HTTP/1.1 ${fault.status ?? answer.status} X\r\n${lines.join('')}\r\n`, 'latin1'));
+    const lines = headers.map(
+      ([name, value]) =>
+        `${name}: ${value.replaceAll('$SELF', `http://${this.host}`).replaceAll('$OTHER', `http://${this.other}`)}\r\n`,
+    );
+    socket.write(
+      Buffer.from(`HTTP/1.1 ${fault.status ?? answer.status} X\r\n${lines.join('')}\r\n`, 'latin1'),
+    );
     this.#writeBody(socket, body, fault);
   }
 
@@ -187,7 +220,10 @@ export class EvilRegistry {
       return;
     }
     const kept = fault.after === undefined ? body : body.subarray(0, Math.max(0, fault.after));
-    if (fault.chunked === 'good') socket.write(Buffer.concat([Buffer.from(`${kept.length.toString(16)}\r\n`), kept, Buffer.from('\r\n0\r\n\r\n')]));
+    if (fault.chunked === 'good')
+      socket.write(
+        Buffer.concat([Buffer.from(`${kept.length.toString(16)}\r\n`), kept, Buffer.from('\r\n0\r\n\r\n')]),
+      );
     else if (fault.chunked === 'bad') socket.write(Buffer.concat([Buffer.from('zz\r\n'), kept]));
     else if (kept.length > 0) socket.write(kept);
     this.#end(socket, fault.ending);
@@ -199,10 +235,15 @@ export class EvilRegistry {
   }
 
   #writeEndless(socket: Socket, isChunked: boolean): void {
-    const piece = isChunked ? Buffer.concat([Buffer.from(`${ENDLESS.length.toString(16)}\r\n`), ENDLESS, Buffer.from('\r\n')]) : ENDLESS;
+    const piece = isChunked
+      ? Buffer.concat([Buffer.from(`${ENDLESS.length.toString(16)}\r\n`), ENDLESS, Buffer.from('\r\n')])
+      : ENDLESS;
     const more = (): void => {
       this.activity += 1;
-      if (!socket.destroyed && socket.writable) socket.write(piece, (error) => (error === undefined || error === null ? setImmediate(more) : undefined));
+      if (!socket.destroyed && socket.writable)
+        socket.write(piece, (error) =>
+          error === undefined || error === null ? setImmediate(more) : undefined,
+        );
     };
     more();
   }

@@ -18,9 +18,91 @@ class Raw {
 /** What a list of one item many times may come to; above the 4 MiB that a document may have, several of them in one. */
 const MOST_CHARS = 1024 * 1024;
 const HEX = '0123456789abcdef'.repeat(4);
-const RAW = ['1e999', '-0', '1.0', '9007199254740993', '-1', '1'.repeat(400), '1e-400', '0x10', 'NaN', '[', '{}', '"', 'tru', '"\\ud800"', '"\\u0000"', '\uFEFF', '[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]', '2', '1', '4294967296'];
-const TEXTS = ['', '__proto__', 'constructor', '../../x', `sha256:${HEX}`, `sha256:${HEX.toUpperCase()}`, 'sha256:../../etc', `sha512:${HEX}${HEX}`, HEX, 'application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.v2+json', 'application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v1+prettyjws', 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', '\u0000', '\ud83d\ude00', '%s%n', 'A=b', '=x', '/../..', '0:0', '4294967296', '-1', 'layers'];
-const KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'history', 'signatures', 'annotations', 'digest', 'size', 'urls', 'platform', 'os', 'architecture', 'rootfs', 'diff_ids', 'type', 'User', 'Env', 'Cmd', 'Volumes', 'Labels', 'StopSignal', 'WorkingDir', '__proto__', 'constructor', 'toString', 'artifactType', 'subject', 'data', 'Layers', 'MEDIATYPE', 'ſize'];
+const RAW = [
+  '1e999',
+  '-0',
+  '1.0',
+  '9007199254740993',
+  '-1',
+  '1'.repeat(400),
+  '1e-400',
+  '0x10',
+  'NaN',
+  '[',
+  '{}',
+  '"',
+  'tru',
+  '"\\ud800"',
+  '"\\u0000"',
+  '\uFEFF',
+  '[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]',
+  '2',
+  '1',
+  '4294967296',
+];
+const TEXTS = [
+  '',
+  '__proto__',
+  'constructor',
+  '../../x',
+  `sha256:${HEX}`,
+  `sha256:${HEX.toUpperCase()}`,
+  'sha256:../../etc',
+  `sha512:${HEX}${HEX}`,
+  HEX,
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+  'application/vnd.oci.image.layer.v1.tar+gzip+encrypted',
+  'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+  '\u0000',
+  '\ud83d\ude00',
+  '%s%n',
+  'A=b',
+  '=x',
+  '/../..',
+  '0:0',
+  '4294967296',
+  '-1',
+  'layers',
+];
+const KEYS = [
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'fsLayers',
+  'history',
+  'signatures',
+  'annotations',
+  'digest',
+  'size',
+  'urls',
+  'platform',
+  'os',
+  'architecture',
+  'rootfs',
+  'diff_ids',
+  'type',
+  'User',
+  'Env',
+  'Cmd',
+  'Volumes',
+  'Labels',
+  'StopSignal',
+  'WorkingDir',
+  '__proto__',
+  'constructor',
+  'toString',
+  'artifactType',
+  'subject',
+  'data',
+  'Layers',
+  'MEDIATYPE',
+  'ſize',
+];
 
 /** One to five changes of the document, as text. What is no JSON comes back as it is. */
 export function mutateJson(input: Buffer, random: Random): Buffer {
@@ -36,7 +118,8 @@ export function mutateJson(input: Buffer, random: Random): Buffer {
 
 function wrapped(value: unknown): Value {
   if (Array.isArray(value)) return value.map(wrapped);
-  if (typeof value === 'object' && value !== null) return { members: Object.entries(value).map(([key, member]) => [key, wrapped(member)]) };
+  if (typeof value === 'object' && value !== null)
+    return { members: Object.entries(value).map(([key, member]) => [key, wrapped(member)]) };
   return value as Value;
 }
 
@@ -58,7 +141,12 @@ function change(value: unknown, random: Random, depth: number): unknown {
   }
   if (isMembers(value) && value.members.length > 0 && down) {
     const at = random.int(value.members.length);
-    return { members: value.members.map(([key, member], index) => [key, index === at ? change(member, random, depth + 1) : member]) };
+    return {
+      members: value.members.map(([key, member], index) => [
+        key,
+        index === at ? change(member, random, depth + 1) : member,
+      ]),
+    };
   }
   if (Array.isArray(value)) return changedList(value, random);
   if (isMembers(value)) return changedMembers(value, random);
@@ -77,7 +165,10 @@ function changedList(list: readonly unknown[], random: Random): unknown {
     case 1:
       return [...list, item];
     case 2:
-      return Array.from({ length: 1 + random.int(Math.min(3000, Math.floor(MOST_CHARS / (written(item).length + 1)))) }, () => item);
+      return Array.from(
+        { length: 1 + random.int(Math.min(3000, Math.floor(MOST_CHARS / (written(item).length + 1)))) },
+        () => item,
+      );
     case 3:
       return list.slice(1);
     default:
@@ -96,7 +187,12 @@ function changedMembers({ members }: Members, random: Random): unknown {
     case 2:
       return { members: [...members, [random.pick(KEYS), anything(random)]] };
     case 3:
-      return { members: members.map(([name, member], index) => [index === at ? random.pick([...KEYS, key.toUpperCase(), `${key} `]) : name, member]) };
+      return {
+        members: members.map(([name, member], index) => [
+          index === at ? random.pick([...KEYS, key.toUpperCase(), `${key} `]) : name,
+          member,
+        ]),
+      };
     case 4:
       return { members: members.toReversed() };
     default:

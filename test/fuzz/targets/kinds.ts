@@ -13,14 +13,27 @@ export interface Kind {
 }
 
 /** @param refusals kinds of faults that are answers */
-export function learnerOf(kinds: readonly Kind[], refusals: readonly FaultKind[], dictionary: readonly string[] = []): Learner {
-  const kindOf = (input: Buffer): Kind => kinds[(input[0] ?? 0) % kinds.length] ?? { name: 'none', seeds: [], run: () => false };
+export function learnerOf(
+  kinds: readonly Kind[],
+  refusals: readonly FaultKind[],
+  dictionary: readonly string[] = [],
+): Learner {
+  const kindOf = (input: Buffer): Kind =>
+    kinds[(input[0] ?? 0) % kinds.length] ?? { name: 'none', seeds: [], run: () => false };
   return {
     dictionary,
-    seeds: () => kinds.flatMap(({ name, seeds }, at) => seeds.map((seed, number) => ({ name: `${name}-${number}`, bytes: Buffer.concat([Buffer.from([at]), Buffer.from(seed)]) }))),
+    seeds: () =>
+      kinds.flatMap(({ name, seeds }, at) =>
+        seeds.map((seed, number) => ({
+          name: `${name}-${number}`,
+          bytes: Buffer.concat([Buffer.from([at]), Buffer.from(seed)]),
+        })),
+      ),
     repair: (input) => {
       const { repair } = kindOf(input);
-      return repair === undefined || input.length === 0 ? input : Buffer.concat([input.subarray(0, 1), repair(input.subarray(1))]);
+      return repair === undefined || input.length === 0
+        ? input
+        : Buffer.concat([input.subarray(0, 1), repair(input.subarray(1))]);
     },
     run: async (input): Promise<Verdict> => {
       try {

@@ -38,18 +38,51 @@ export const registryTarget: Target = {
   rssMiB: 400,
   needsRoot: false,
   seeds: () =>
-    ([
-      { name: 'good', plan: { image: 'index', auth: 'bearer', byDigest: false, rules: [] } },
-      { name: 'redirected', plan: { image: 'oci', auth: 'basic', byDigest: true, rules: [{ of: 'layer', times: 1000, fault: { status: 307, headers: [['location', '$OTHER/v2/fuzz/image/blobs/x']] } }] } },
-      { name: 'resumed', plan: { image: 'docker', auth: 'none', byDigest: false, rules: [{ of: 'layer', times: 3, fault: { after: 1000, ending: 'reset' } }] } },
-      { name: 'overloaded', plan: { image: 'oci', auth: 'none', byDigest: false, rules: [{ of: 'any', times: 3, fault: { status: 429, headers: [['retry-after', '1']] } }] } },
-    ] satisfies { name: string; plan: Plan }[]).map(({ name, plan }) => ({ name, bytes: Buffer.from(JSON.stringify(plan)) })),
+    (
+      [
+        { name: 'good', plan: { image: 'index', auth: 'bearer', byDigest: false, rules: [] } },
+        {
+          name: 'redirected',
+          plan: {
+            image: 'oci',
+            auth: 'basic',
+            byDigest: true,
+            rules: [
+              {
+                of: 'layer',
+                times: 1000,
+                fault: { status: 307, headers: [['location', '$OTHER/v2/fuzz/image/blobs/x']] },
+              },
+            ],
+          },
+        },
+        {
+          name: 'resumed',
+          plan: {
+            image: 'docker',
+            auth: 'none',
+            byDigest: false,
+            rules: [{ of: 'layer', times: 3, fault: { after: 1000, ending: 'reset' } }],
+          },
+        },
+        {
+          name: 'overloaded',
+          plan: {
+            image: 'oci',
+            auth: 'none',
+            byDigest: false,
+            rules: [{ of: 'any', times: 3, fault: { status: 429, headers: [['retry-after', '1']] } }],
+          },
+        },
+      ] satisfies { name: string; plan: Plan }[]
+    ).map(({ name, plan }) => ({ name, bytes: Buffer.from(JSON.stringify(plan)) })),
   make: (random, corpus) => {
     const draw = random.int(10);
     if (draw < 7) return Buffer.from(JSON.stringify(randomPlan(random)));
     return draw < 9 ? mutateJson(random.pick(corpus), random) : mutateBytes(random.pick(corpus), random);
   },
-  open: async () => new RegistryStage(await EvilRegistry.start('127.0.0.1'), await EvilRegistry.start('127.0.0.2')),
+  open: async () =>
+    new RegistryStage(await EvilRegistry.start('127.0.0.1'), await EvilRegistry.start('127.0.0.2')),
 };
 
 class RegistryStage implements Stage {
@@ -76,13 +109,21 @@ class RegistryStage implements Stage {
     const { contents, digest } = this.#images[plan.image];
     this.#registry.reset(plan, contents);
     this.#other.reset({ ...plan, auth: 'none', rules: [] }, contents);
-    this.#registry.wanted = plan.auth === 'none' ? undefined : plan.auth === 'basic' ? BASIC : `Bearer ${TOKEN}`;
+    this.#registry.wanted =
+      plan.auth === 'none' ? undefined : plan.auth === 'basic' ? BASIC : `Bearer ${TOKEN}`;
     const clock = new TestClock();
     const conf = parseRegistriesConf(insecure(this.#registry.host, this.#other.host), 'fuzz.conf');
-    const client = new RegistryClient({ clock, random: testRandom, registries: () => conf, timeouts: testTimeouts });
+    const client = new RegistryClient({
+      clock,
+      random: testRandom,
+      registries: () => conf,
+      timeouts: testTimeouts,
+    });
     const ticking = setInterval(() => this.#tick(clock), IDLE_MS);
     try {
-      return await this.#bounded(this.#pull(client, `${this.#registry.host}/fuzz/image${plan.byDigest ? `@${digest}` : ':t'}`));
+      return await this.#bounded(
+        this.#pull(client, `${this.#registry.host}/fuzz/image${plan.byDigest ? `@${digest}` : ':t'}`),
+      );
     } finally {
       clearInterval(ticking);
       client.close();
@@ -118,7 +159,11 @@ class RegistryStage implements Stage {
     const { signal } = new AbortController();
     try {
       const resolved = await client.resolve({ reference, auth, platform: amd64 }, signal);
-      if (digestOf(resolved.configBytes) !== resolved.manifest.config.digest || String(resolved.imageId) !== String(resolved.manifest.config.digest)) violated('the config is not what its digest says');
+      if (
+        digestOf(resolved.configBytes) !== resolved.manifest.config.digest ||
+        String(resolved.imageId) !== String(resolved.manifest.config.digest)
+      )
+        violated('the config is not what its digest says');
       for (const descriptor of resolved.manifest.layers) {
         let hash = createHash('sha256');
         let size = 0;
@@ -131,19 +176,22 @@ class RegistryStage implements Stage {
           size = 0;
         };
         await client.fetchBlob(resolved.handle, { descriptor, sink: { write, restart }, signal });
-        if (`sha256:${hash.digest('hex')}` !== descriptor.digest || size !== descriptor.size) violated('a blob is not what its digest says');
+        if (`sha256:${hash.digest('hex')}` !== descriptor.digest || size !== descriptor.size)
+          violated('a blob is not what its digest says');
       }
       return 'accepted';
     } catch (error) {
       const words = error instanceof FaultError ? JSON.stringify(error.fault) : '';
-      for (const secret of [PASSWORD, TOKEN, BASIC.slice(6)]) if (words.includes(secret)) violated(`a secret stands in a message: ${words}`);
+      for (const secret of [PASSWORD, TOKEN, BASIC.slice(6)])
+        if (words.includes(secret)) violated(`a secret stands in a message: ${words}`);
       return expectRefusal(error, ['outside', 'denied', 'notFound', 'unsupported', 'timedOut', 'exhausted']);
     }
   }
 
   #checkAsked(): void {
     const strayed = this.#other.asked.find(({ authorization }) => authorization !== undefined);
-    if (strayed !== undefined) violated(`credentials went to another host: ${strayed.authorization} for ${strayed.path}`);
+    if (strayed !== undefined)
+      violated(`credentials went to another host: ${strayed.authorization} for ${strayed.path}`);
     const requests = this.#registry.asked.length + this.#other.asked.length;
     if (requests > MOST_REQUESTS) violated(`${requests} requests for one pull`);
   }
@@ -157,24 +205,43 @@ interface Served {
 
 function imagesOf(): Record<Plan['image'], Served> {
   // no two bytes alike for long: it stays as large when compressed
-  const noise = Buffer.from(Array.from({ length: 120_000 }, (_, at) => Math.imul(at ^ (at >> 5), 2_654_435_761) >>> 24));
+  const noise = Buffer.from(
+    Array.from({ length: 120_000 }, (_, at) => Math.imul(at ^ (at >> 5), 2_654_435_761) >>> 24),
+  );
   const oci = imageOf([layerOfTar(Buffer.alloc(2048), 'gzip'), layerOfTar(noise, 'none')]);
   const docker = imageOf([layerOfTar(noise, 'gzip', 'docker')], { flavour: 'docker' });
-  const index = indexOf([{ bytes: oci.manifest, mediaType: oci.mediaType, platform: { os: 'linux', architecture: 'amd64' } }]);
+  const index = indexOf([
+    { bytes: oci.manifest, mediaType: oci.mediaType, platform: { os: 'linux', architecture: 'amd64' } },
+  ]);
   const top: Content = { ...index, kind: 'manifest' };
   return {
     oci: served(oci),
     docker: served(docker),
-    index: { contents: new Map([...served(oci).contents, ['manifests/t', top], [`manifests/${digestOf(index.bytes)}`, top]]), digest: digestOf(index.bytes) },
+    index: {
+      contents: new Map([
+        ...served(oci).contents,
+        ['manifests/t', top],
+        [`manifests/${digestOf(index.bytes)}`, top],
+      ]),
+      digest: digestOf(index.bytes),
+    },
   };
 }
 
 function served(image: TestImage): Served {
   const manifest: Content = { bytes: image.manifest, mediaType: image.mediaType, kind: 'manifest' };
-  const blob = (bytes: Uint8Array, kind: 'config' | 'layer'): [string, Content] => [`blobs/${digestOf(bytes)}`, { bytes, mediaType: 'application/octet-stream', kind }];
+  const blob = (bytes: Uint8Array, kind: 'config' | 'layer'): [string, Content] => [
+    `blobs/${digestOf(bytes)}`,
+    { bytes, mediaType: 'application/octet-stream', kind },
+  ];
   const digest = digestOf(image.manifest);
   return {
-    contents: new Map([['manifests/t', manifest], [`manifests/${digest}`, manifest], blob(image.config, 'config'), ...image.layers.map((layer) => blob(layer.bytes, 'layer'))]),
+    contents: new Map([
+      ['manifests/t', manifest],
+      [`manifests/${digest}`, manifest],
+      blob(image.config, 'config'),
+      ...image.layers.map((layer) => blob(layer.bytes, 'layer')),
+    ]),
     digest,
   };
 }

@@ -25,17 +25,27 @@ class Seen implements TarSink {
 
   begin(entry: TarEntry): void {
     if (this.#entry !== undefined) violated('an entry begins inside another');
-    for (const number of [entry.mode, entry.size, entry.deviceMajor, entry.deviceMinor, entry.uid, entry.gid]) {
+    for (const number of [
+      entry.mode,
+      entry.size,
+      entry.deviceMajor,
+      entry.deviceMinor,
+      entry.uid,
+      entry.gid,
+    ]) {
       if (!Number.isSafeInteger(number) || number < 0) violated(`a number of an entry is ${number}`);
     }
     if (entry.mode > 0o7777) violated(`mode ${entry.mode.toString(8)}`);
     const place = placeFor(entry.name);
-    if (place !== undefined && /(?:^|\/)\.\.?(?:\/|$)|\/\/|^\/|\0/u.test(place)) violated(`a place outside of the root: ${place}`);
+    if (place !== undefined && /(?:^|\/)\.\.?(?:\/|$)|\/\/|^\/|\0/u.test(place))
+      violated(`a place outside of the root: ${place}`);
     this.#entry = entry;
     this.#bytes = 0;
     this.#end = 0;
     const { mtimeNs, xattrs, ...rest } = entry;
-    this.lines.push(JSON.stringify([rest, String(mtimeNs), xattrs.map(({ name, value }) => [name, value.toString('hex')])]));
+    this.lines.push(
+      JSON.stringify([rest, String(mtimeNs), xattrs.map(({ name, value }) => [name, value.toString('hex')])]),
+    );
   }
 
   data(bytes: Uint8Array, position: number): void {
@@ -57,7 +67,9 @@ function placeFor(name: string): string | undefined {
   try {
     plainPath(name);
     const place = placeOf(name);
-    return place.kind === 'entry' || place.kind === 'whiteout' ? `${place.parent === '' ? '' : `${place.parent}/`}${place.name}` : undefined;
+    return place.kind === 'entry' || place.kind === 'whiteout'
+      ? `${place.parent === '' ? '' : `${place.parent}/`}${place.name}`
+      : undefined;
   } catch (error) {
     if (error instanceof FaultError) return undefined;
     throw error;
@@ -91,22 +103,35 @@ function withSums(input: Buffer): Buffer {
   return bytes;
 }
 
-const archives = Array.from({ length: 6 }, (_, seed) => new LayerGenerator({ seed: 900 + seed, steps: 4 }).generate().tar);
-const hostile = Array.from({ length: 12 }, (_, seed) => changedArchive(archives[seed % archives.length] ?? Buffer.alloc(0), randomStream(seed, 'fuzz/tar'), { canaries: ['/outside'] })).filter(({ length }) => length < 32_768);
-const packed = Array.from({ length: 6 }, (_, seed) => compressed(archives[seed] ?? Buffer.alloc(0), randomStream(seed, 'fuzz/packed')));
+const archives = Array.from(
+  { length: 6 },
+  (_, seed) => new LayerGenerator({ seed: 900 + seed, steps: 4 }).generate().tar,
+);
+const hostile = Array.from({ length: 12 }, (_, seed) =>
+  changedArchive(archives[seed % archives.length] ?? Buffer.alloc(0), randomStream(seed, 'fuzz/tar'), {
+    canaries: ['/outside'],
+  }),
+).filter(({ length }) => length < 32_768);
+const packed = Array.from({ length: 6 }, (_, seed) =>
+  compressed(archives[seed] ?? Buffer.alloc(0), randomStream(seed, 'fuzz/packed')),
+);
 
 const kinds: readonly Kind[] = [
   {
-    name: 'tar', seeds: [...archives, ...hostile], repair: withSums,
+    name: 'tar',
+    seeds: [...archives, ...hostile],
+    repair: withSums,
     run: (input) => {
       const whole = linesOf(input, Math.max(1, input.length));
       const pieces = linesOf(input, 1 + (input.length % 700));
-      if (whole.join('\n') !== pieces.join('\n')) violated(`in pieces it is another archive: ${whole.at(-1)} and ${pieces.at(-1)}`);
+      if (whole.join('\n') !== pieces.join('\n'))
+        violated(`in pieces it is another archive: ${whole.at(-1)} and ${pieces.at(-1)}`);
       return !(whole.at(-1) ?? '').startsWith('read tar');
     },
   },
   {
-    name: 'layer', seeds: packed,
+    name: 'layer',
+    seeds: packed,
     run: async (input) => {
       const stream = new LayerStream(new Seen(), LIMITS);
       try {
@@ -120,12 +145,17 @@ const kinds: readonly Kind[] = [
     },
   },
   {
-    name: 'zstd', seeds: [Buffer.from('28b52ffd0458110000612e0a00', 'hex'), Buffer.from('502a4d18030000006162630a28b52ffd2000010000', 'hex')],
+    name: 'zstd',
+    seeds: [
+      Buffer.from('28b52ffd0458110000612e0a00', 'hex'),
+      Buffer.from('502a4d18030000006162630a28b52ffd2000010000', 'hex'),
+    ],
     run: (input) => {
       const cut = (step: number): string => {
         const frames = new ZstdFrames();
         const runs: Uint8Array[] = [];
-        for (let at = 0; at < input.length; at += step) runs.push(...frames.split(input.subarray(at, at + step)).map((run) => Uint8Array.from(run)));
+        for (let at = 0; at < input.length; at += step)
+          runs.push(...frames.split(input.subarray(at, at + step)).map((run) => Uint8Array.from(run)));
         return `${frames.isBetween} ${Buffer.concat(runs).toString('hex')}`;
       };
       if (cut(Math.max(1, input.length)) !== cut(1)) violated('in pieces they are other frames');
@@ -134,4 +164,16 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-export const tarLearner = learnerOf(kinds, ['outside', 'exhausted', 'unsupported'], ['path=', 'linkpath=', 'SCHILY.xattr.user.a=', 'GNU.sparse.major=1\n', 'GNU.sparse.map=', 'size=', 'mtime=']);
+export const tarLearner = learnerOf(
+  kinds,
+  ['outside', 'exhausted', 'unsupported'],
+  [
+    'path=',
+    'linkpath=',
+    'SCHILY.xattr.user.a=',
+    'GNU.sparse.major=1\n',
+    'GNU.sparse.map=',
+    'size=',
+    'mtime=',
+  ],
+);

@@ -40,29 +40,36 @@ root = "/var/lib/x"
 [images]
 max_parallel = 3
 `;
-const REFERENCES = ['r.example/a/b:1', 'x.mirrored.example/c:2', 'blocked.example/d:3'].map((text) => parseReference(text));
+const REFERENCES = ['r.example/a/b:1', 'x.mirrored.example/c:2', 'blocked.example/d:3'].map((text) =>
+  parseReference(text),
+);
 
 const conf: Kind = {
-  name: 'conf', seeds: [CONF],
+  name: 'conf',
+  seeds: [CONF],
   run: (input) => {
     const parsed = mergeRegistriesConf([parseRegistriesConf(input.toString('utf8'), 'fuzz.conf')]);
-    for (const reference of REFERENCES) for (const { host, repository } of refusable(() => endpointsOf(reference, parsed))) {
-      const path = `/v2/${repository}/x`;
-      const url = new URL(`https://${host}${path}`);
-      if (url.pathname !== path || url.username !== '' || url.search !== '') violated(`an endpoint that a URL writes as ${url.href}`);
-    }
+    for (const reference of REFERENCES)
+      for (const { host, repository } of refusable(() => endpointsOf(reference, parsed))) {
+        const path = `/v2/${repository}/x`;
+        const url = new URL(`https://${host}${path}`);
+        if (url.pathname !== path || url.username !== '' || url.search !== '')
+          violated(`an endpoint that a URL writes as ${url.href}`);
+      }
     refusable(() => candidates('ali', parsed));
     return true;
   },
 };
 
 const ours: Kind = {
-  name: 'ours', seeds: [OURS],
+  name: 'ours',
+  seeds: [OURS],
   run: (input) => {
     const before = JSON.stringify(defaultConfig);
     const config = applyFile(defaultConfig, input.toString('utf8'), 'fuzz.toml');
     if (JSON.stringify(defaultConfig) !== before) violated('the default configuration has changed');
-    if (Object.keys(config).join() !== Object.keys(defaultConfig).join()) violated('a section that the schema does not have');
+    if (Object.keys(config).join() !== Object.keys(defaultConfig).join())
+      violated('a section that the schema does not have');
     return true;
   },
 };
@@ -77,4 +84,18 @@ function refusable<T>(ask: () => readonly T[]): readonly T[] {
   }
 }
 
-export const tomlLearner = learnerOf([conf, ours], ['invalidRequest'], ['[[registry]]\n', '[[registry.mirror]]\n', '"""', "'''", '__proto__', '1979-05-27T07:32:00Z', 'inf', '0x', '\n']);
+export const tomlLearner = learnerOf(
+  [conf, ours],
+  ['invalidRequest'],
+  [
+    '[[registry]]\n',
+    '[[registry.mirror]]\n',
+    '"""',
+    "'''",
+    '__proto__',
+    '1979-05-27T07:32:00Z',
+    'inf',
+    '0x',
+    '\n',
+  ],
+);

@@ -20,5 +20,8 @@ export async function ociSchema(): Promise<(document: unknown) => readonly strin
   }
   const validate = ajv.getSchema('config-schema.json');
   if (validate === undefined) throw new Error(`${MODULE} ${VERSION} has no config-schema.json`);
-  return (document) => (validate(document) === true ? [] : (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath}: ${message}`));
+  return (document) =>
+    validate(document) === true
+      ? []
+      : (validate.errors ?? []).map(({ instancePath, message }) => `${instancePath}: ${message}`);
 }

@@ -8,7 +8,11 @@ import type { Digest } from '../../../src/base/ids.ts';
 import type { ImageSource } from '../../../src/oci/archive/image-source.ts';
 import { serveImage, type ServedImage } from '../../../src/oci/archive/serve-image.ts';
 import { memoryFile } from '../../../src/oci/archive/source-files.ts';
-import { importsDirectory, importSocketPath, offeredImport } from '../../../src/oci/distribution/local-imports.ts';
+import {
+  importsDirectory,
+  importSocketPath,
+  offeredImport,
+} from '../../../src/oci/distribution/local-imports.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
@@ -31,7 +35,8 @@ describe('imports', () => {
   };
   const sourceOf = (image: TestImage): ImageSource => {
     const blobs = new Map<string, Uint8Array>(image.layers.map(({ digest, bytes }) => [digest, bytes]));
-    const config = (JSON.parse(Buffer.from(image.manifest).toString()) as { config: { digest: string } }).config.digest;
+    const config = (JSON.parse(Buffer.from(image.manifest).toString()) as { config: { digest: string } })
+      .config.digest;
     blobs.set(config, image.config);
     return {
       images: [{ names: [], choices: [], bytes: image.manifest, mediaType: image.mediaType }],
@@ -56,7 +61,10 @@ describe('imports', () => {
     const registry = await FakeRegistry.start();
     try {
       const reference = `${registry.host}/a/b:v1`;
-      const [here, there] = [imageOf([await layerOf([{ name: 'f', content: 'here' }])]), imageOf([await layerOf([{ name: 'f', content: 'there' }])])];
+      const [here, there] = [
+        imageOf([await layerOf([{ name: 'f', content: 'here' }])]),
+        imageOf([await layerOf([{ name: 'f', content: 'there' }])]),
+      ];
       registry.push('a/b', 'v1', there);
       const one = await offer(state, reference, here);
       const rig = rigOf(insecure(registry.host), { importSocket: (wanted) => offeredImport(state, wanted) });
@@ -78,26 +86,47 @@ describe('imports', () => {
 
   it('an index is followed to the image of this platform, whatever its documents leave unsaid', async () => {
     const state = stateDirectory();
-    const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])], { manifest: { mediaType: undefined } });
+    const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])], {
+      manifest: { mediaType: undefined },
+    });
     const other = imageOf([await layerOf([{ name: 'f', content: 'y' }])], { top: { architecture: 'arm64' } });
-    const entry = (one: TestImage, architecture: string): Parameters<typeof indexOf>[0][number] => ({ bytes: one.manifest, mediaType: one.mediaType, platform: { os: 'linux', architecture } });
+    const entry = (one: TestImage, architecture: string): Parameters<typeof indexOf>[0][number] => ({
+      bytes: one.manifest,
+      mediaType: one.mediaType,
+      platform: { os: 'linux', architecture },
+    });
     const index = indexOf([entry(other, 'arm64'), entry(image, 'amd64')]);
     const parts = sourceOf(image);
     const source: ImageSource = {
       ...parts,
-      blob: (digest) => (digest === digestOf(image.manifest) ? Promise.resolve(memoryFile(image.manifest)) : parts.blob(digest)),
+      blob: (digest) =>
+        digest === digestOf(image.manifest)
+          ? Promise.resolve(memoryFile(image.manifest))
+          : parts.blob(digest),
     };
-    served.push(await serveImage(importSocketPath(state, parseReference('r.example/a:1')), source, { names: [], choices: [], ...index }));
+    served.push(
+      await serveImage(importSocketPath(state, parseReference('r.example/a:1')), source, {
+        names: [],
+        choices: [],
+        ...index,
+      }),
+    );
     const rig = rigOf('', { importSocket: (wanted) => offeredImport(state, wanted) });
     const resolved = await rig.resolve('r.example/a:1');
-    expect([resolved.manifestDigest, resolved.platformManifestDigest]).toEqual([digestOf(index.bytes), digestOf(image.manifest)]);
+    expect([resolved.manifestDigest, resolved.platformManifestDigest]).toEqual([
+      digestOf(index.bytes),
+      digestOf(image.manifest),
+    ]);
     rig.client.close();
   });
 
   it('S60 a source that lies about a blob is not believed', async () => {
     const state = stateDirectory();
     const good = imageOf([await layerOf([{ name: 'f', content: 'x' }], 'none')]);
-    const lie = { ...good, layers: good.layers.map((layer) => ({ ...layer, bytes: Buffer.alloc(layer.bytes.length, 'y') })) };
+    const lie = {
+      ...good,
+      layers: good.layers.map((layer) => ({ ...layer, bytes: Buffer.alloc(layer.bytes.length, 'y') })),
+    };
     await offer(state, 'r.example/a:1', lie);
     const rig = rigOf('', { importSocket: (wanted) => offeredImport(state, wanted) });
     const resolved = await rig.resolve('r.example/a:1');
@@ -112,7 +141,10 @@ describe('imports', () => {
     const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])]);
     await offer(state, 'r.example/a:1', { ...image, layers: [], config: Buffer.from('{}') });
     const rig = rigOf('', { importSocket: (wanted) => offeredImport(state, wanted) });
-    const resolved = await rig.resolve('r.example/a:1').then(() => undefined, (error: unknown) => String(error));
+    const resolved = await rig.resolve('r.example/a:1').then(
+      () => undefined,
+      (error: unknown) => String(error),
+    );
     expect(resolved).toContain('config sha256:');
     rig.client.close();
   });
@@ -129,7 +161,10 @@ describe('imports', () => {
     expect(existsSync(path)).toBe(false);
 
     const script = join(root, 'listen.mjs');
-    writeFileSync(script, `import { createServer } from 'node:net'; createServer().listen(process.argv[2], () => console.log('ready'));`);
+    writeFileSync(
+      script,
+      `import { createServer } from 'node:net'; createServer().listen(process.argv[2], () => console.log('ready'));`,
+    );
     const child = spawn(process.execPath, [script, path], { stdio: ['ignore', 'pipe', 'inherit'] });
     await once(child.stdout, 'data');
     const ended = once(child, 'exit');

@@ -27,13 +27,42 @@ const SOURCE = archive(
   entry({ name: 'latin\xe9', body: 'other bytes' }),
   paxEntry({ path: `${'d'.repeat(120)}/${'n'.repeat(200)}` }, { name: 'long', body: 'long' }),
   paxEntry({ linkpath: 'l'.repeat(300) }, { name: 'longlink', flag: '2' }),
-  paxEntry({ uid: '4000000000', gid: '3000000000', mtime: '1500000000.123456789' }, { name: 'big', body: 'ids' }),
+  paxEntry(
+    { uid: '4000000000', gid: '3000000000', mtime: '1500000000.123456789' },
+    { name: 'big', body: 'ids' },
+  ),
   paxEntry({ mtime: '-5.25' }, { name: 'old', body: 'before the epoch' }),
-  paxEntry({ 'SCHILY.xattr.user.note': 'bin\0ary', 'SCHILY.xattr.security.capability': Buffer.from('0100000200040000000000000000000000000000', 'hex') }, { name: 'ping', mode: 0o755, body: 'elf' }),
-  paxEntry({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'holes', 'GNU.sparse.realsize': '10485760' },
-    { name: 'GNUSparseFile.0/holes', body: Buffer.concat([Buffer.from('2\n1048576\n4096\n10485760\n0\n'.padEnd(512, '\0')), Buffer.alloc(4096, 'h')]) }),
-  paxEntry({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.name': 'nothing', 'GNU.sparse.realsize': '65536' },
-    { name: 'GNUSparseFile.0/nothing', body: Buffer.from('1\n65536\n0\n'.padEnd(512, '\0')) }),
+  paxEntry(
+    {
+      'SCHILY.xattr.user.note': 'bin\0ary',
+      'SCHILY.xattr.security.capability': Buffer.from('0100000200040000000000000000000000000000', 'hex'),
+    },
+    { name: 'ping', mode: 0o755, body: 'elf' },
+  ),
+  paxEntry(
+    {
+      'GNU.sparse.major': '1',
+      'GNU.sparse.minor': '0',
+      'GNU.sparse.name': 'holes',
+      'GNU.sparse.realsize': '10485760',
+    },
+    {
+      name: 'GNUSparseFile.0/holes',
+      body: Buffer.concat([
+        Buffer.from('2\n1048576\n4096\n10485760\n0\n'.padEnd(512, '\0')),
+        Buffer.alloc(4096, 'h'),
+      ]),
+    },
+  ),
+  paxEntry(
+    {
+      'GNU.sparse.major': '1',
+      'GNU.sparse.minor': '0',
+      'GNU.sparse.name': 'nothing',
+      'GNU.sparse.realsize': '65536',
+    },
+    { name: 'GNUSparseFile.0/nothing', body: Buffer.from('1\n65536\n0\n'.padEnd(512, '\0')) },
+  ),
 );
 
 describeAsRoot('a layer packed anew', () => {
@@ -42,7 +71,9 @@ describeAsRoot('a layer packed anew', () => {
   const store = (): LayerStore => openStore(join(root, `store-${(stores += 1)}`));
 
   async function packed(diff: string): Promise<Buffer> {
-    const { rootOpaque } = JSON.parse(readFileSync(join(dirname(diff), 'layer.json'), 'utf8')) as { rootOpaque: boolean };
+    const { rootOpaque } = JSON.parse(readFileSync(join(dirname(diff), 'layer.json'), 'utf8')) as {
+      rootOpaque: boolean;
+    };
     const fd = openOwnDirectory(diff);
     try {
       return Buffer.concat([...layerTar(fd, rootOpaque)]);
@@ -60,14 +91,21 @@ describeAsRoot('a layer packed anew', () => {
     expect(trees[1]).toEqual(trees[0]);
     expect(trees[0]?.length).toBeGreaterThan(18);
     expect(digestOf(await packed(second))).toBe(digestOf(tar));
-    expect(Number(execFileSync('stat', ['-c', '%b', join(second, 'holes')], { encoding: 'utf8' }))).toBeLessThan(1000);
+    expect(
+      Number(execFileSync('stat', ['-c', '%b', join(second, 'holes')], { encoding: 'utf8' })),
+    ).toBeLessThan(1000);
   });
 
   test('a root that hides all below stays one, and a plain root has no entry', async () => {
-    const opaque = await put(store(), archive(entry({ name: '.wh..wh..opq' }), entry({ name: 'f', body: 'x' })));
+    const opaque = await put(
+      store(),
+      archive(entry({ name: '.wh..wh..opq' }), entry({ name: 'f', body: 'x' })),
+    );
     const tar = await packed(opaque);
     const again = await put(store(), tar);
-    expect(JSON.parse(readFileSync(join(dirname(again), 'layer.json'), 'utf8'))).toMatchObject({ rootOpaque: true });
+    expect(JSON.parse(readFileSync(join(dirname(again), 'layer.json'), 'utf8'))).toMatchObject({
+      rootOpaque: true,
+    });
     expect(tar.toString('latin1', 0, 12)).toBe('.wh..wh..opq');
   });
 
@@ -76,10 +114,28 @@ describeAsRoot('a layer packed anew', () => {
     const [file, target] = [join(root, 'for-tar.tar'), join(root, 'by-tar')];
     writeFileSync(file, await packed(diff));
     mkdirSync(target);
-    execFileSync('tar', ['--extract', '--file', file, '--directory', target, '--xattrs', '--xattrs-include=*', '--numeric-owner', '--delay-directory-restore', '--warning=no-timestamp'], { stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync(
+      'tar',
+      [
+        '--extract',
+        '--file',
+        file,
+        '--directory',
+        target,
+        '--xattrs',
+        '--xattrs-include=*',
+        '--numeric-owner',
+        '--delay-directory-restore',
+        '--warning=no-timestamp',
+      ],
+      { stdio: ['ignore', 'ignore', 'inherit'] },
+    );
     const marks = /^(?:gone\/|dir(?:\/| )|\.wh)/u;
-    const plain = (tree: string): string[] => treeOf(tree, { times: false }).filter((line) => !marks.test(line));
+    const plain = (tree: string): string[] =>
+      treeOf(tree, { times: false }).filter((line) => !marks.test(line));
     expect(plain(target)).toEqual(plain(diff));
-    expect(existsSync(join(target, 'gone/.wh.file')) && existsSync(join(target, 'dir/.wh..wh..opq'))).toBe(true);
+    expect(existsSync(join(target, 'gone/.wh.file')) && existsSync(join(target, 'dir/.wh..wh..opq'))).toBe(
+      true,
+    );
   });
 });

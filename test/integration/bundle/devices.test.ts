@@ -20,7 +20,8 @@ afterEach(() => {
   if (reason === undefined) machine.remove();
 });
 
-const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> => machine.writer.writeBundle(bundleInput(machine, changes), fx);
+const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> =>
+  machine.writer.writeBundle(bundleInput(machine, changes), fx);
 const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
 const config = (): BundleConfig => readConfig(machine) as BundleConfig;
 
@@ -45,7 +46,22 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     const output = await machine.run();
     // runc links core only where the kernel has /proc/kcore
     const listed = output.split('\n').filter((line) => /^[a-z]+$/u.test(line) && line !== 'core');
-    expect(listed).toEqual(['fd', 'full', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero']);
+    expect(listed).toEqual([
+      'fd',
+      'full',
+      'mqueue',
+      'null',
+      'ptmx',
+      'pts',
+      'random',
+      'shm',
+      'stderr',
+      'stdin',
+      'stdout',
+      'tty',
+      'urandom',
+      'zero',
+    ]);
     expect(output).toMatch(/kmsg'?: Operation not permitted/u);
   });
 
@@ -57,20 +73,33 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     ['/dev/null', '/', 'rw', 'devices.container_path'],
     ['/dev/null', '', 'rwx', 'devices.permissions'],
   ])('%s at %j with %s is refused by its field', async (hostPath, containerPath, permissions, subject) => {
-    expect(await faultWith(device(hostPath, containerPath, permissions))).toMatchObject({ kind: 'invalidRequest', subject });
+    expect(await faultWith(device(hostPath, containerPath, permissions))).toMatchObject({
+      kind: 'invalidRequest',
+      subject,
+    });
   });
 
   test('a privileged container has the host devices; another node in the place of one is refused', async () => {
     const changes = (containerPath: string): Changes => ({
       spec: { devices: [{ hostPath: '/dev/null', containerPath, permissions: 'rwm' }] },
-      sandbox: { privileged: true, namespaces: nodeNamespaces, cgroupParent: machine.cgroupParent, logDirectory: join(machine.dir, 'logs') },
+      sandbox: {
+        privileged: true,
+        namespaces: nodeNamespaces,
+        cgroupParent: machine.cgroupParent,
+        logDirectory: join(machine.dir, 'logs'),
+      },
       security: { privileged: true, namespaces: nodeNamespaces },
     });
     await write(changes('/dev/null'));
     const paths = config().linux.devices.map(({ path }) => path);
     expect(paths).toContain('/dev/zero');
-    expect(paths.some((path) => path.startsWith('/dev/pts/') || path === '/dev/ptmx' || path === '/dev/console')).toBe(false);
-    expect(await faultWith(changes('/dev/zero'))).toMatchObject({ kind: 'invalidRequest', subject: 'devices.container_path' });
+    expect(
+      paths.some((path) => path.startsWith('/dev/pts/') || path === '/dev/ptmx' || path === '/dev/console'),
+    ).toBe(false);
+    expect(await faultWith(changes('/dev/zero'))).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'devices.container_path',
+    });
   });
 });
 
@@ -82,7 +111,13 @@ describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () =
 
   test('is used', async () => {
     const path = join(machine.dir, 'profile.json');
-    writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }] }));
+    writeFileSync(
+      path,
+      JSON.stringify({
+        defaultAction: 'SCMP_ACT_ALLOW',
+        syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }],
+      }),
+    );
     await write(local(path));
     const output = await machine.run();
     expect(output).toContain("'/tmp/x': Operation not permitted");
@@ -114,7 +149,17 @@ describe.skipIf(reason !== undefined)('the built-in seccomp profile', () => {
     }
     await write({ spec: { command: ['/bin/probe'] } });
     expect((await machine.run()).trim().split('\n')).toEqual([
-      'unix 0', 'inet 0', 'netlink 0', 'alg 1', 'vsock 1', 'alg+2^32 1', 'unshare user 1', 'clone newuser 1', 'clone3 38', 'keyctl 1', 'bpf 1',
+      'unix 0',
+      'inet 0',
+      'netlink 0',
+      'alg 1',
+      'vsock 1',
+      'alg+2^32 1',
+      'unshare user 1',
+      'clone newuser 1',
+      'clone3 38',
+      'keyctl 1',
+      'bpf 1',
     ]);
   });
 });

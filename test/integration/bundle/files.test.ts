@@ -30,7 +30,8 @@ afterEach(() => {
   if (reason === undefined) machine.remove();
 });
 
-const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> => machine.writer.writeBundle(bundleInput(machine, changes), fx);
+const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> =>
+  machine.writer.writeBundle(bundleInput(machine, changes), fx);
 const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
 const config = (): BundleConfig => readConfig(machine) as BundleConfig;
 
@@ -39,14 +40,25 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     mkdirSync(join(machine.dir, 'real'));
     symlinkSync('real', join(machine.dir, 'link'));
     const missing = join(machine.dir, 'a/b');
-    await write({ spec: { mounts: [mountOf('/missing', { hostPath: missing }), mountOf('/linked', { hostPath: join(machine.dir, 'link') })] } });
+    await write({
+      spec: {
+        mounts: [
+          mountOf('/missing', { hostPath: missing }),
+          mountOf('/linked', { hostPath: join(machine.dir, 'link') }),
+        ],
+      },
+    });
     expect(statSync(missing).mode & 0o777).toBe(0o755);
-    expect(config().mounts.find(({ destination }) => destination === '/linked')?.source).toBe(join(machine.dir, 'real'));
+    expect(config().mounts.find(({ destination }) => destination === '/linked')?.source).toBe(
+      join(machine.dir, 'real'),
+    );
   });
 
   test('a source below a file is refused by its field, and nothing is made of a missing /etc/hostname-like one', async () => {
     writeFileSync(join(machine.dir, 'file'), '');
-    const fault = await faultWith({ spec: { mounts: [mountOf('/x', { hostPath: join(machine.dir, 'file/below') })] } });
+    const fault = await faultWith({
+      spec: { mounts: [mountOf('/x', { hostPath: join(machine.dir, 'file/below') })] },
+    });
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
@@ -61,17 +73,28 @@ describe.skipIf(reason !== undefined)('host paths', () => {
       ['/etc/passwd', directory, 'the source is a directory, but the image has a file there'],
     ] as const) {
       const fault = await faultWith({ spec: { mounts: [mountOf(place, { hostPath })] } });
-      expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.container_path', message: `mount ${hostPath} at ${place}: ${words}` });
+      expect(fault).toMatchObject({
+        kind: 'invalidRequest',
+        subject: 'mounts.container_path',
+        message: `mount ${hostPath} at ${place}: ${words}`,
+      });
     }
-    const inOther = [mountOf('/etc', { hostPath: directory }), mountOf('/etc/passwd', { hostPath: file }), mountOf('/dev/shm', { hostPath: directory })];
+    const inOther = [
+      mountOf('/etc', { hostPath: directory }),
+      mountOf('/etc/passwd', { hostPath: file }),
+      mountOf('/dev/shm', { hostPath: directory }),
+    ];
     await write({ spec: { mounts: [...inOther, mountOf('/new/file', { hostPath: file })] } });
   });
 
   test('a volume above the root file systems of containers hears of their unmounts; others are private', async () => {
     const other = join(machine.dir, 'other');
     mkdirSync(other);
-    await write({ spec: { mounts: [mountOf('/all', { hostPath: machine.dir }), mountOf('/other', { hostPath: other })] } });
-    const options = (place: string): readonly string[] => config().mounts.find(({ destination }) => destination === place)?.options ?? [];
+    await write({
+      spec: { mounts: [mountOf('/all', { hostPath: machine.dir }), mountOf('/other', { hostPath: other })] },
+    });
+    const options = (place: string): readonly string[] =>
+      config().mounts.find(({ destination }) => destination === place)?.options ?? [];
     expect([options('/all')[1], options('/other')[1]]).toEqual(['rslave', 'rprivate']);
   });
 
@@ -83,13 +106,19 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(statSync(join(machine.rootfs, 'data/a')).isDirectory()).toBe(true);
     await write({ image: { volumes: ['/out/made'] } }).catch(() => undefined);
     expect(existsSync(join(canary, 'made'))).toBe(false);
-    expect(await faultWith({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({ kind: 'invalidRequest', message: expect.stringContaining('make volume /etc/passwd/x of the image') as string });
+    expect(await faultWith({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({
+      kind: 'invalidRequest',
+      message: expect.stringContaining('make volume /etc/passwd/x of the image') as string,
+    });
   });
 
   test('S55 the working directory and volumes at links that lead to nothing are made where the links lead, in the container', async () => {
     symlinkSync('/run', join(machine.rootfs, 'var-run'));
     symlinkSync('../mnt/data', join(machine.rootfs, 'etc/data'));
-    await write({ spec: { command: ['/bin/sh', '-c', 'pwd; ls -d /mnt/data/*'] }, image: { workingDir: '/var-run/app', volumes: ['/etc/data/volume'] } });
+    await write({
+      spec: { command: ['/bin/sh', '-c', 'pwd; ls -d /mnt/data/*'] },
+      image: { workingDir: '/var-run/app', volumes: ['/etc/data/volume'] },
+    });
     expect(await machine.run()).toBe('/run/app\n/mnt/data/volume\n');
   });
 
@@ -97,28 +126,43 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     const file = join(machine.dir, 'app.conf');
     writeFileSync(file, 'of the request\n');
     const mounts = [mountOf('/srv/app.conf/', { hostPath: file })];
-    await write({ spec: { command: ['/bin/cat', '/srv/app.conf'], mounts }, image: { volumes: ['/srv/app.conf', '/srv/other/'] } });
+    await write({
+      spec: { command: ['/bin/cat', '/srv/app.conf'], mounts },
+      image: { volumes: ['/srv/app.conf', '/srv/other/'] },
+    });
     expect(await machine.run()).toBe('of the request\n');
     expect(statSync(join(machine.rootfs, 'srv/other')).isDirectory()).toBe(true);
   });
 
   test('S55 a link to itself in the place of the working directory is the image’s fault, not the machine’s', async () => {
     symlinkSync('loop', join(machine.rootfs, 'loop'));
-    expect(await faultWith({ image: { workingDir: '/loop' } })).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir' });
-    expect(await faultWith({ image: { volumes: ['/loop/x'] } })).toMatchObject({ kind: 'invalidRequest', subject: 'image' });
+    expect(await faultWith({ image: { workingDir: '/loop' } })).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'working_dir',
+    });
+    expect(await faultWith({ image: { volumes: ['/loop/x'] } })).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'image',
+    });
   });
 
   test('a wish that is refused makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };
-    const changes = { spec: { mounts: [mountOf('/x', { hostPath: missing })] }, security: { capabilities, namespaces: nodeNamespaces } };
+    const changes = {
+      spec: { mounts: [mountOf('/x', { hostPath: missing })] },
+      security: { capabilities, namespaces: nodeNamespaces },
+    };
     expect((await faultWith(changes)).kind).toBe('invalidRequest');
     expect(existsSync(missing)).toBe(false);
     expect(existsSync(join(machine.dir, 'logs'))).toBe(false);
   });
 
   test.each(['relative', '', '/with\0nul'])('source %j is refused', async (hostPath) => {
-    expect(await faultWith({ spec: { mounts: [mountOf('/x', { hostPath })] } })).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
+    expect(await faultWith({ spec: { mounts: [mountOf('/x', { hostPath })] } })).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'mounts.host_path',
+    });
   });
 
   test('S71: shared propagation needs a shared source', async () => {
@@ -131,8 +175,14 @@ describe.skipIf(reason !== undefined)('host paths', () => {
       const asked = (propagation: 'bidirectional' | 'hostToContainer'): Changes => ({
         spec: { mounts: [mountOf('/v', { hostPath: volume, propagation })] },
       });
-      expect(await faultWith(asked('bidirectional'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
-      expect(await faultWith(asked('hostToContainer'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
+      expect(await faultWith(asked('bidirectional'))).toMatchObject({
+        kind: 'invalidRequest',
+        subject: 'mounts.propagation',
+      });
+      expect(await faultWith(asked('hostToContainer'))).toMatchObject({
+        kind: 'invalidRequest',
+        subject: 'mounts.propagation',
+      });
       spawnSync('mount', ['--make-shared', volume]);
       await write(asked('bidirectional'));
       expect(config().mounts.find(({ destination }) => destination === '/v')?.options).toContain('rshared');
@@ -149,7 +199,9 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', join(volume, 'nested')]).status).toBe(0);
     try {
       const mount = mountOf('/v', { hostPath: volume, readonly: true, recursiveReadOnly: true });
-      await write({ spec: { mounts: [mount], command: ['/bin/sh', '-c', 'echo x > /v/nested/file; echo done'] } });
+      await write({
+        spec: { mounts: [mount], command: ['/bin/sh', '-c', 'echo x > /v/nested/file; echo done'] },
+      });
       const output = await machine.run();
       expect(output).toContain('/v/nested/file: Read-only file system');
       expect(output).toContain('done');
@@ -173,7 +225,11 @@ describe.skipIf(reason !== undefined)('inside the root file system', () => {
 
   test('a working directory in whose place the image has a file is refused by its field', async () => {
     const fault = await faultWith({ spec: { workingDir: '/etc/passwd/below' } });
-    expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir', message: expect.stringContaining('/etc/passwd/below') as string });
+    expect(fault).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'working_dir',
+      message: expect.stringContaining('/etc/passwd/below') as string,
+    });
   });
 
   test('S10, S28, S46: a passwd that is huge, a FIFO, a device or a link out of the root is refused or not followed', async () => {
@@ -216,13 +272,19 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
     if (what === 'fifo') spawnSync('mkfifo', [path]);
     if (what === 'device') spawnSync('mknod', [path, 'c', '1', '3']);
     if (what === 'directory') mkdirSync(path);
-    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
+    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'log_path',
+    });
   });
 
   test('a link among its directories is refused', async () => {
     mkdirSync(logs());
     symlinkSync(machine.dir, join(logs(), 'app'));
-    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
+    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({
+      kind: 'invalidRequest',
+      subject: 'log_path',
+    });
     expect(lstatSync(join(logs(), 'app')).isSymbolicLink()).toBe(true);
   });
 });
@@ -230,15 +292,23 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
 describe.skipIf(reason !== undefined)('the rest', () => {
   test('a process that has ended is not joined', async () => {
     const input = bundleInput(machine);
-    const gone = { pid: process.pid, startTicks: 1n, bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
-    await expect(machine.writer.writeBundle({ ...input, pidNamespaceOf: gone }, fx)).rejects.toThrow(/has ended/u);
+    const gone = {
+      pid: process.pid,
+      startTicks: 1n,
+      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    };
+    await expect(machine.writer.writeBundle({ ...input, pidNamespaceOf: gone }, fx)).rejects.toThrow(
+      /has ended/u,
+    );
   });
 
   test('an effect that is no longer wanted touches no host path', async () => {
     const missing = join(machine.dir, 'never');
     const aborted = { ...fx, signal: AbortSignal.abort() };
     const input = bundleInput(machine, { spec: { mounts: [mountOf('/x', { hostPath: missing })] } });
-    await expect(machine.writer.writeBundle(input, aborted)).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    await expect(machine.writer.writeBundle(input, aborted)).rejects.toMatchObject({
+      fault: { kind: 'cancelled' },
+    });
     expect(existsSync(missing)).toBe(false);
   });
 });

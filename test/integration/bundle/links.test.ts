@@ -1,5 +1,13 @@
 /** Links of the image in the places that the runtime and we write to: they lead inside, or nowhere, and never out. */
-import { mkdirSync, readFileSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
@@ -37,7 +45,10 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
       await machine.writer.writeBundle(bundleInput(machine, changes), fx);
       return await machine.run();
     } catch (error) {
-      expect(error instanceof FaultError || (error instanceof Error && /runc|E[A-Z]+/u.test(error.message)), String(error)).toBe(true);
+      expect(
+        error instanceof FaultError || (error instanceof Error && /runc|E[A-Z]+/u.test(error.message)),
+        String(error),
+      ).toBe(true);
       return '';
     }
   }
@@ -47,28 +58,42 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     expect(readFileSync(join(canary, 'secret'), 'utf8')).toBe('untouched\n');
   }
 
-  test.each(['etc', 'run', 'tmp', 'var', 'home'])('S07 S44: /%s: the working directory, volumes and what is mounted there', async (name) => {
-    for (const target of targets()) {
-      link(name, target);
-      await runOrRefuse({
-        image: { workingDir: `/${name}/made/by/workdir`, volumes: [`/${name}/made/by/volume`] },
-        spec: { command: ['/bin/true'], mounts: [mountOf(`/${name}/made/by/mount`, { hostPath: machine.dir })] },
-      });
-      expectUntouched();
-    }
-  });
-
-  test.each(['etc/mtab', 'etc/passwd', 'etc/group', 'etc/hosts', 'etc/resolv.conf', 'etc/hostname', 'dev/shm', 'dev/mqueue'])(
-    'S07 S44: /%s: a file of the host under that name stays as it was',
-    async (place) => {
+  test.each(['etc', 'run', 'tmp', 'var', 'home'])(
+    'S07 S44: /%s: the working directory, volumes and what is mounted there',
+    async (name) => {
       for (const target of targets()) {
-        link(place, `${target}/${place.startsWith('etc') ? 'secret' : ''}`);
-        const output = await runOrRefuse({ spec: { command: ['/bin/sh', '-c', `echo overwritten; cat /${place}`] } });
-        expect(output).not.toContain('untouched');
+        link(name, target);
+        await runOrRefuse({
+          image: { workingDir: `/${name}/made/by/workdir`, volumes: [`/${name}/made/by/volume`] },
+          spec: {
+            command: ['/bin/true'],
+            mounts: [mountOf(`/${name}/made/by/mount`, { hostPath: machine.dir })],
+          },
+        });
         expectUntouched();
       }
     },
   );
+
+  test.each([
+    'etc/mtab',
+    'etc/passwd',
+    'etc/group',
+    'etc/hosts',
+    'etc/resolv.conf',
+    'etc/hostname',
+    'dev/shm',
+    'dev/mqueue',
+  ])('S07 S44: /%s: a file of the host under that name stays as it was', async (place) => {
+    for (const target of targets()) {
+      link(place, `${target}/${place.startsWith('etc') ? 'secret' : ''}`);
+      const output = await runOrRefuse({
+        spec: { command: ['/bin/sh', '-c', `echo overwritten; cat /${place}`] },
+      });
+      expect(output).not.toContain('untouched');
+      expectUntouched();
+    }
+  });
 
   test.each(['proc', 'sys', 'dev'])('S07 S39: /%s, with a volume at it as well', async (name) => {
     for (const target of targets()) {
@@ -84,21 +109,39 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     link('dev/null', '/proc/sys/kernel/core_pattern');
     const before = readFileSync('/proc/sys/kernel/core_pattern', 'utf8');
     const output = await runOrRefuse({
-      spec: { command: ['/bin/sh', '-c', 'echo [$(cat /proc/version)]; echo overwritten > /proc/version; echo overwritten > /proc/sys/kernel/core_pattern'] },
-      security: { maskedPaths: ['/proc/version'], namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } },
+      spec: {
+        command: [
+          '/bin/sh',
+          '-c',
+          'echo [$(cat /proc/version)]; echo overwritten > /proc/version; echo overwritten > /proc/sys/kernel/core_pattern',
+        ],
+      },
+      security: {
+        maskedPaths: ['/proc/version'],
+        namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined },
+      },
     });
     expect(output).toContain('[]');
     expect(readFileSync('/proc/sys/kernel/core_pattern', 'utf8')).toBe(before);
   });
 
   test('S57: the source of a volume is what it was when it was looked at, though a link is swapped afterwards', async () => {
-    const [real, other, volume] = [join(machine.dir, 'real'), join(machine.dir, 'other'), join(machine.dir, 'volume')];
+    const [real, other, volume] = [
+      join(machine.dir, 'real'),
+      join(machine.dir, 'other'),
+      join(machine.dir, 'volume'),
+    ];
     for (const path of [real, other]) {
       mkdirSync(path);
       writeFileSync(join(path, 'name'), path);
     }
     symlinkSync(real, volume);
-    await machine.writer.writeBundle(bundleInput(machine, { spec: { mounts: [mountOf('/v', { hostPath: volume })], command: ['/bin/cat', '/v/name'] } }), fx);
+    await machine.writer.writeBundle(
+      bundleInput(machine, {
+        spec: { mounts: [mountOf('/v', { hostPath: volume })], command: ['/bin/cat', '/v/name'] },
+      }),
+      fx,
+    );
     symlinkSync(other, `${volume}.new`);
     renameSync(`${volume}.new`, volume);
     expect(await machine.run()).toBe(real);

@@ -1,6 +1,17 @@
 /** A root file system of busybox, a layout in a temporary directory, and a container run by the real runc. */
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync, copyFileSync } from 'node:fs';
+import {
+  accessSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  rmdirSync,
+  symlinkSync,
+  writeFileSync,
+  copyFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
@@ -19,7 +30,22 @@ import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci-spec/fixtures.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
-const APPLETS = ['sh', 'mkdir', 'mknod', 'cat', 'id', 'ls', 'sleep', 'true', 'stat', 'pwd', 'env', 'mount', 'chroot', 'echo'];
+const APPLETS = [
+  'sh',
+  'mkdir',
+  'mknod',
+  'cat',
+  'id',
+  'ls',
+  'sleep',
+  'true',
+  'stat',
+  'pwd',
+  'env',
+  'mount',
+  'chroot',
+  'echo',
+];
 
 /** Why these tests can't run here; undefined when they can. */
 export function whyNot(): string | undefined {
@@ -28,7 +54,11 @@ export function whyNot(): string | undefined {
   return noBusybox();
 }
 
-export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
+export const fx: EffectContext = {
+  signal: new AbortController().signal,
+  timeoutMs: EVENT_MS,
+  note: () => undefined,
+};
 
 export interface Machine {
   readonly layout: Layout;
@@ -57,7 +87,10 @@ export async function makeMachine(): Promise<Machine> {
   const cgroupParent = `/${dir.split('/').at(-1) ?? ''}`;
   const handlerFeatures = (): { recursiveReadOnlyMounts: boolean } => ({ recursiveReadOnlyMounts: true });
   const runc = (...args: string[]): string => runcSync(layout, args);
-  const node = { hooks: new HookDirectories([join(dir, 'hooks.d')]), cdi: new CdiRegistry([join(dir, 'cdi'), join(dir, 'cdi-run')]) };
+  const node = {
+    hooks: new HookDirectories([join(dir, 'hooks.d')]),
+    cdi: new CdiRegistry([join(dir, 'cdi'), join(dir, 'cdi-run')]),
+  };
   return {
     layout,
     host,
@@ -75,11 +108,18 @@ export async function makeMachine(): Promise<Machine> {
 }
 
 function makeRootfs(rootfs: string): void {
-  for (const name of ['bin', 'etc', 'tmp', 'proc', 'sys', 'dev']) mkdirSync(join(rootfs, name), { recursive: true });
+  for (const name of ['bin', 'etc', 'tmp', 'proc', 'sys', 'dev'])
+    mkdirSync(join(rootfs, name), { recursive: true });
   copyFileSync(staticBusybox(), join(rootfs, 'bin/busybox'));
   for (const name of APPLETS) symlinkSync('busybox', join(rootfs, 'bin', name));
-  writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1001:Alice:/home/alice:/bin/sh\n');
-  writeFileSync(join(rootfs, 'etc/group'), 'root:x:0:\nusers:x:1001:\nwheel:x:2000:alice\naudio:x:2001:bob,alice\n');
+  writeFileSync(
+    join(rootfs, 'etc/passwd'),
+    'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1001:Alice:/home/alice:/bin/sh\n',
+  );
+  writeFileSync(
+    join(rootfs, 'etc/group'),
+    'root:x:0:\nusers:x:1001:\nwheel:x:2000:alice\naudio:x:2001:bob,alice\n',
+  );
 }
 
 function runcSync(layout: Layout, args: readonly string[]): string {
@@ -89,7 +129,14 @@ function runcSync(layout: Layout, args: readonly string[]): string {
 }
 
 async function runToEnd(layout: Layout, runc: Machine['runc']): Promise<string> {
-  const argv = ['--root', layout.runtimeRoot('runc'), 'create', '--bundle', layout.bundleDir(CONTAINER_ID), CONTAINER_ID];
+  const argv = [
+    '--root',
+    layout.runtimeRoot('runc'),
+    'create',
+    '--bundle',
+    layout.bundleDir(CONTAINER_ID),
+    CONTAINER_ID,
+  ];
   // the container's init inherits the pipe: its end is the end of the container
   const child = spawn('runc', argv, { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
@@ -124,7 +171,8 @@ function removeTree(path: string): void {
   } catch {
     return;
   }
-  for (const entry of readdirSync(path, { withFileTypes: true })) if (entry.isDirectory()) removeTree(join(path, entry.name));
+  for (const entry of readdirSync(path, { withFileTypes: true }))
+    if (entry.isDirectory()) removeTree(join(path, entry.name));
   rmdirSync(path);
 }
 
@@ -132,11 +180,20 @@ function removeTree(path: string): void {
 export type Changes = NonNullable<Parameters<typeof inputOf>[0]>;
 
 /** Namespaces of a pod on the node's network and IPC. */
-export const nodeNamespaces = { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } as const;
+export const nodeNamespaces = {
+  network: 'node',
+  ipc: 'node',
+  pid: 'container',
+  targetId: undefined,
+} as const;
 
 /** The parts of config.json that tests look at. */
 export interface BundleConfig {
-  readonly mounts: readonly { readonly destination: string; readonly source: string; readonly options: readonly string[] }[];
+  readonly mounts: readonly {
+    readonly destination: string;
+    readonly source: string;
+    readonly options: readonly string[];
+  }[];
   readonly linux: {
     readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number }[];
     readonly seccomp?: { readonly defaultAction: string };
@@ -149,7 +206,12 @@ export function bundleInput(machine: Machine, changes: Changes = {}): BundleInpu
   const input = inputOf({
     ...changes,
     image: { workingDir: '/', env: [], ...changes.image },
-    sandbox: { namespaces, cgroupParent: machine.cgroupParent, logDirectory: join(machine.dir, 'logs'), ...changes.sandbox },
+    sandbox: {
+      namespaces,
+      cgroupParent: machine.cgroupParent,
+      logDirectory: join(machine.dir, 'logs'),
+      ...changes.sandbox,
+    },
     security: { namespaces, ...changes.security },
   });
   return {
@@ -165,7 +227,9 @@ export function bundleInput(machine: Machine, changes: Changes = {}): BundleInpu
 
 /** The fields of /proc/PID/status. */
 export function statusOf(text: string): ReadonlyMap<string, string> {
-  return new Map(text.split('\n').map((line) => [line.split(':')[0] ?? '', line.slice(line.indexOf(':') + 1).trim()]));
+  return new Map(
+    text.split('\n').map((line) => [line.split(':')[0] ?? '', line.slice(line.indexOf(':') + 1).trim()]),
+  );
 }
 
 export function readConfig(machine: Machine): unknown {

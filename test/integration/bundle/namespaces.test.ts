@@ -24,7 +24,11 @@ describe.skipIf(reason !== undefined)('a pod with its own network, IPC, UTS and 
     spawnSync('mount', ['--bind', machine.layout.pinDir(SANDBOX_ID), machine.layout.pinDir(SANDBOX_ID)]);
     spawnSync('mount', ['--make-private', machine.layout.pinDir(SANDBOX_ID)]);
     for (const kind of KINDS) writeFileSync(pin(kind), '');
-    const made = spawnSync('unshare', [...KINDS.map((kind) => `--${kind}=${pin(kind)}`), 'hostname', 'web-0'], { encoding: 'utf8' });
+    const made = spawnSync(
+      'unshare',
+      [...KINDS.map((kind) => `--${kind}=${pin(kind)}`), 'hostname', 'web-0'],
+      { encoding: 'utf8' },
+    );
     expect(made.stderr).toBe('');
   });
   afterEach(() => {
@@ -46,8 +50,17 @@ describe.skipIf(reason !== undefined)('a pod with its own network, IPC, UTS and 
     });
 
     await machine.writer.writePauseBundle({ id: SANDBOX_ID, sandbox: input.sandbox }, fx);
-    const argv = ['--root', layout.runtimeRoot('runc'), 'run', '--detach', '--bundle', layout.pauseBundleDir(SANDBOX_ID)];
-    const ran = spawnSync('runc', [...argv, '--pid-file', layout.pausePidFile(SANDBOX_ID), SANDBOX_ID], { stdio: 'ignore' });
+    const argv = [
+      '--root',
+      layout.runtimeRoot('runc'),
+      'run',
+      '--detach',
+      '--bundle',
+      layout.pauseBundleDir(SANDBOX_ID),
+    ];
+    const ran = spawnSync('runc', [...argv, '--pid-file', layout.pausePidFile(SANDBOX_ID), SANDBOX_ID], {
+      stdio: 'ignore',
+    });
     expect(ran.status).toBe(0);
     const pause = processIdentity(Number(readFileSync(layout.pausePidFile(SANDBOX_ID), 'utf8')));
     if (pause === undefined) throw new Error('no pause process');
@@ -56,7 +69,11 @@ describe.skipIf(reason !== undefined)('a pod with its own network, IPC, UTS and 
     const identity = { pid: pause.pid, startTicks: BigInt(pause.startTicks), bootId: bootId() };
     await machine.writer.writeBundle({ ...input, pidNamespaceOf: identity }, fx);
     const output = await machine.run();
-    expect(output.trim().split('\n')).toEqual([...KINDS.map((kind) => `${kind}:[${statSync(pin(kind)).ino}]`), 'pause', 'web-0']);
+    expect(output.trim().split('\n')).toEqual([
+      ...KINDS.map((kind) => `${kind}:[${statSync(pin(kind)).ino}]`),
+      'pause',
+      'web-0',
+    ]);
     expect(statSync(join(layout.sandboxFiles(SANDBOX_ID).shm, 'seen')).size).toBe(1);
   });
 });

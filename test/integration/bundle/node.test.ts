@@ -19,18 +19,40 @@ afterEach(() => {
   if (reason === undefined) machine.remove();
 });
 
-const put = (path: string, content: object | string): void => writeFileSync(join(machine.dir, path), typeof content === 'string' ? content : JSON.stringify(content));
-const cdi = (devices: readonly object[], more: object = {}): object => ({ cdiVersion: '1.0.0', kind: 'v.com/gpu', devices, ...more });
+const put = (path: string, content: object | string): void =>
+  writeFileSync(join(machine.dir, path), typeof content === 'string' ? content : JSON.stringify(content));
+const cdi = (devices: readonly object[], more: object = {}): object => ({
+  cdiVersion: '1.0.0',
+  kind: 'v.com/gpu',
+  devices,
+  ...more,
+});
 const device = (name: string, containerEdits: object): object => ({ name, containerEdits });
 
 type Spec = Parameters<typeof bundleInput>[1];
 const write = (names: readonly string[], changes: Spec = {}) =>
-  machine.writer.writeBundle(bundleInput(machine, { ...changes, spec: { ...changes?.spec, cdiDevices: names.map((name) => `v.com/gpu=${name}`) } }), fx);
+  machine.writer.writeBundle(
+    bundleInput(machine, {
+      ...changes,
+      spec: { ...changes?.spec, cdiDevices: names.map((name) => `v.com/gpu=${name}`) },
+    }),
+    fx,
+  );
 
 interface Config {
-  readonly process: { readonly env: readonly string[]; readonly user: { readonly additionalGids: readonly number[] } };
+  readonly process: {
+    readonly env: readonly string[];
+    readonly user: { readonly additionalGids: readonly number[] };
+  };
   readonly mounts: readonly { readonly destination: string; readonly options: readonly string[] }[];
-  readonly linux: { readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number; readonly type: string }[] };
+  readonly linux: {
+    readonly devices: readonly {
+      readonly path: string;
+      readonly major: number;
+      readonly minor: number;
+      readonly type: string;
+    }[];
+  };
   readonly hooks?: Readonly<Record<string, readonly { readonly path: string }[]>>;
 }
 const config = (): Config => readConfig(machine) as Config;
@@ -39,7 +61,9 @@ describe.skipIf(reason !== undefined)('CDI devices', () => {
   test('a container has node, mount, variable and group of its device, and no other device', async () => {
     const library = join(machine.dir, 'library');
     writeFileSync(library, 'a library\n');
-    put('cdi/v.yaml', `
+    put(
+      'cdi/v.yaml',
+      `
 cdiVersion: 0.7.0
 kind: v.com/gpu
 containerEdits: {env: [GPU=all]}
@@ -51,8 +75,10 @@ devices:
       additionalGids: [4711]
   - name: "1"
     containerEdits: {env: [NOT=mine]}
-`);
-    const script = 'echo $GPU-$NOT; cat /lib/gpu; id -G; stat -c "%t:%T %a" /dev/gpu0; head -c 2 /dev/gpu0 | wc -c; echo x > /lib/gpu';
+`,
+    );
+    const script =
+      'echo $GPU-$NOT; cat /lib/gpu; id -G; stat -c "%t:%T %a" /dev/gpu0; head -c 2 /dev/gpu0 | wc -c; echo x > /lib/gpu';
     await write(['0'], { spec: { command: ['/bin/sh', '-c', script] } });
     const output = await machine.run();
     expect(output).toMatch(/^all-\na library\n(?:\d+ )*4711\n1:5 640\n/u);
@@ -61,20 +87,39 @@ devices:
   });
 
   test('a mount that says nothing of propagation is private: beside a bidirectional volume it would be the host’s peer', async () => {
-    put('cdi/v.json', cdi([device('x', { mounts: [
-      { hostPath: machine.dir, containerPath: '/quiet', options: ['ro', 'bind'] },
-      { hostPath: machine.dir, containerPath: '/said', options: ['rbind', 'rslave'] },
-      { hostPath: 'tmpfs', containerPath: '/memory', type: 'tmpfs', options: ['nosuid'] },
-    ] })]));
+    put(
+      'cdi/v.json',
+      cdi([
+        device('x', {
+          mounts: [
+            { hostPath: machine.dir, containerPath: '/quiet', options: ['ro', 'bind'] },
+            { hostPath: machine.dir, containerPath: '/said', options: ['rbind', 'rslave'] },
+            { hostPath: 'tmpfs', containerPath: '/memory', type: 'tmpfs', options: ['nosuid'] },
+          ],
+        }),
+      ]),
+    );
     await write(['x']);
-    const options = (place: string) => config().mounts.find(({ destination }) => destination === place)?.options;
-    expect([options('/quiet'), options('/said'), options('/memory')]).toEqual([['ro', 'bind', 'rprivate'], ['rbind', 'rslave'], ['nosuid']]);
+    const options = (place: string) =>
+      config().mounts.find(({ destination }) => destination === place)?.options;
+    expect([options('/quiet'), options('/said'), options('/memory')]).toEqual([
+      ['ro', 'bind', 'rprivate'],
+      ['rbind', 'rslave'],
+      ['nosuid'],
+    ]);
   });
 
   test('a later directory wins, also over two earlier files that disagree; two files of one directory settle nothing', async () => {
     put('cdi/a.json', cdi([device('x', { env: ['X=a'] }), device('only', { env: ['O=1'] })]));
     put('cdi/b.json', cdi([device('x', { env: ['X=b'] })]));
-    await expect(write(['x'])).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringMatching(/use CDI device v\.com\/gpu=x: no usable CDI file in .* has it; v\.com\/gpu=x is in both .*a\.json and .*b\.json$/u) as string } });
+    await expect(write(['x'])).rejects.toMatchObject({
+      fault: {
+        kind: 'invalidRequest',
+        message: expect.stringMatching(
+          /use CDI device v\.com\/gpu=x: no usable CDI file in .* has it; v\.com\/gpu=x is in both .*a\.json and .*b\.json$/u,
+        ) as string,
+      },
+    });
     await write(['only']);
     put('cdi-run/c.json', cdi([device('x', { env: ['X=c'] })]));
     await write(['x', 'only']);
@@ -93,27 +138,41 @@ devices:
 
   test('a broken file hurts only who needs it, and is named then; so are nodes and sources that are not there', async () => {
     put('cdi/broken.json', '{');
-    put('cdi/good.json', cdi([
-      device('x', { env: ['X=1'] }),
-      device('node', { deviceNodes: [{ path: '/dev/never-there' }] }),
-      device('file', { deviceNodes: [{ path: '/etc/passwd' }] }),
-      device('other', { deviceNodes: [{ path: '/dev/zero', type: 'b' }] }),
-      device('said', { deviceNodes: [{ path: '/dev/not-yet', type: 'c', major: 1, minor: 3 }] }),
-      device('source', { mounts: [{ hostPath: '/never/there', containerPath: '/x', options: ['bind'] }] }),
-    ]));
+    put(
+      'cdi/good.json',
+      cdi([
+        device('x', { env: ['X=1'] }),
+        device('node', { deviceNodes: [{ path: '/dev/never-there' }] }),
+        device('file', { deviceNodes: [{ path: '/etc/passwd' }] }),
+        device('other', { deviceNodes: [{ path: '/dev/zero', type: 'b' }] }),
+        device('said', { deviceNodes: [{ path: '/dev/not-yet', type: 'c', major: 1, minor: 3 }] }),
+        device('source', { mounts: [{ hostPath: '/never/there', containerPath: '/x', options: ['bind'] }] }),
+      ]),
+    );
     await write(['x']);
     await expect(write(['y'])).rejects.toThrow(/CDI file .*broken\.json: not acceptable JSON/u);
-    await expect(write(['node'])).rejects.toThrow('use CDI device node /dev/never-there: it is no device of this machine');
-    await expect(write(['file'])).rejects.toThrow('use CDI device node /etc/passwd: it is no device of this machine');
+    await expect(write(['node'])).rejects.toThrow(
+      'use CDI device node /dev/never-there: it is no device of this machine',
+    );
+    await expect(write(['file'])).rejects.toThrow(
+      'use CDI device node /etc/passwd: it is no device of this machine',
+    );
     await expect(write(['other'])).rejects.toThrow('it is of type c, not b');
-    await expect(write(['source'])).rejects.toThrow('mount /never/there of a CDI device at /x: the source is not there');
+    await expect(write(['source'])).rejects.toThrow(
+      'mount /never/there of a CDI device at /x: the source is not there',
+    );
     await write(['said']);
     expect(config().linux.devices).toMatchObject([{ path: '/dev/not-yet', major: 1, minor: 3 }]);
   });
 });
 
 describe.skipIf(reason !== undefined)('OCI hooks', () => {
-  const hook = (path: string, when: object = { always: true }, stages = ['createRuntime']): object => ({ version: '1.0.0', hook: { path }, when, stages });
+  const hook = (path: string, when: object = { always: true }, stages = ['createRuntime']): object => ({
+    version: '1.0.0',
+    hook: { path },
+    when,
+    stages,
+  });
 
   test('run for the containers that they are for', async () => {
     const program = join(machine.dir, 'hook');
@@ -122,11 +181,16 @@ describe.skipIf(reason !== undefined)('OCI hooks', () => {
     put('hooks.d/10-gpu.json', hook(program, { annotations: { '^wants/gpu$': '^yes$' } }));
     await machine.writer.writeBundle(bundleInput(machine, { spec: { command: ['/bin/true'] } }), fx);
     expect(config().hooks).toBeUndefined();
-    await machine.writer.writeBundle(bundleInput(machine, { spec: { command: ['/bin/true'], annotations: { 'wants/gpu': 'yes' } } }), fx);
+    await machine.writer.writeBundle(
+      bundleInput(machine, { spec: { command: ['/bin/true'], annotations: { 'wants/gpu': 'yes' } } }),
+      fx,
+    );
     expect(config().hooks).toEqual({ createRuntime: [{ path: program }] });
     await machine.run();
     expect(existsSync(join(machine.dir, 'seen'))).toBe(true);
-    expect(JSON.parse(readFileSync(join(machine.dir, 'seen'), 'utf8'))).toMatchObject({ status: expect.stringMatching(/^creat/u) as string });
+    expect(JSON.parse(readFileSync(join(machine.dir, 'seen'), 'utf8'))).toMatchObject({
+      status: expect.stringMatching(/^creat/u) as string,
+    });
   });
 
   test('in the order of their names, before those of CDI devices; by command and by bind mounts', async () => {
@@ -134,13 +198,21 @@ describe.skipIf(reason !== undefined)('OCI hooks', () => {
     put('hooks.d/10-a.json', hook('/bin/a', { hasBindMounts: true }, ['createRuntime', 'poststop']));
     put('cdi/v.json', cdi([device('x', { hooks: [{ hookName: 'createRuntime', path: '/bin/cdi' }] })]));
     await write(['x'], { spec: { command: ['/entry'], mounts: [mountOf('/v', { hostPath: machine.dir })] } });
-    expect(config().hooks).toEqual({ createRuntime: [{ path: '/bin/a' }, { path: '/bin/b' }, { path: '/bin/cdi' }], poststop: [{ path: '/bin/a' }] });
+    expect(config().hooks).toEqual({
+      createRuntime: [{ path: '/bin/a' }, { path: '/bin/b' }, { path: '/bin/cdi' }],
+      poststop: [{ path: '/bin/a' }],
+    });
   });
 
   test('a file that cannot be used refuses every container, with its name', async () => {
     put('hooks.d/10-a.json', hook('relative'));
     const refused = machine.writer.writeBundle(bundleInput(machine, {}), fx);
-    await expect(refused).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/OCI hook file .*10-a\.json: hook\.path is not absolute/u) as string } });
+    await expect(refused).rejects.toMatchObject({
+      fault: {
+        kind: 'outside',
+        message: expect.stringMatching(/OCI hook file .*10-a\.json: hook\.path is not absolute/u) as string,
+      },
+    });
     rmSync(join(machine.dir, 'hooks.d'), { recursive: true });
     await machine.writer.writeBundle(bundleInput(machine, {}), fx);
   });

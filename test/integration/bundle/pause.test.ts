@@ -19,7 +19,10 @@ if (!isX64) process.stdout.write('skipped, the pause program under unshare: the 
 
 /** The host's pids of the children of a process. */
 function childrenOf(pid: number): readonly number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter((text) => text !== '').map(Number);
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+    .split(' ')
+    .filter((text) => text !== '')
+    .map(Number);
 }
 
 /** Returns once `found` gives a value; the test's time limit, which aborts the signal, ends a wait for what never comes. */
@@ -32,7 +35,8 @@ async function until<T>(signal: AbortSignal, found: () => T | undefined): Promis
   }
 }
 
-const ended = (child: ChildProcess): Promise<void> => new Promise((resolve) => child.once('close', () => resolve()));
+const ended = (child: ChildProcess): Promise<void> =>
+  new Promise((resolve) => child.once('close', () => resolve()));
 
 /** Makes an orphan in the namespace, lets it end when it has become a child of PID 1, and waits until nothing is left of it. */
 async function orphanIsReaped(pause: number, dir: string, signal: AbortSignal): Promise<boolean> {
@@ -41,7 +45,9 @@ async function orphanIsReaped(pause: number, dir: string, signal: AbortSignal): 
   spawnSync('mkfifo', [fifo]);
   // the outer shell ends at once, the inner one waits for the FIFO
   const script = `${staticBusybox()} sh -c 'read line < ${fifo}' & exit 0`;
-  const made = spawnSync('nsenter', ['-t', String(pause), '-p', staticBusybox(), 'sh', '-c', script], { stdio: 'ignore' });
+  const made = spawnSync('nsenter', ['-t', String(pause), '-p', staticBusybox(), 'sh', '-c', script], {
+    stdio: 'ignore',
+  });
   expect(made.status).toBe(0);
   const orphan = await until(signal, () => childrenOf(pause)[0]);
   expect(statusOf(readFileSync(`/proc/${orphan}/status`, 'utf8')).get('PPid')).toBe(String(pause));
@@ -60,9 +66,15 @@ describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', ()
     const closed = ended(unshare);
     try {
       const pause = await until(signal, () => childrenOf(unshare.pid ?? 0)[0]);
-      await until(signal, () => (readFileSync(`/proc/${pause}/comm`, 'utf8') === 'pause\n' ? true : undefined));
+      await until(signal, () =>
+        readFileSync(`/proc/${pause}/comm`, 'utf8') === 'pause\n' ? true : undefined,
+      );
       // bit 16 is SIGCHLD
-      await until(signal, () => ((BigInt(`0x${statusOf(readFileSync(`/proc/${pause}/status`, 'utf8')).get('SigIgn')}`) >> 16n) & 1n ? true : undefined));
+      await until(signal, () =>
+        (BigInt(`0x${statusOf(readFileSync(`/proc/${pause}/status`, 'utf8')).get('SigIgn')}`) >> 16n) & 1n
+          ? true
+          : undefined,
+      );
       expect(await orphanIsReaped(pause, dir, signal)).toBe(true);
       expect(await orphanIsReaped(pause, dir, signal)).toBe(true);
       const inside = spawnSync('nsenter', ['-t', String(pause), '-p', staticBusybox(), 'kill', '-TERM', '1']);
@@ -73,7 +85,10 @@ describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', ()
       await closed;
       expect(existsSync(`/proc/${pause}`)).toBe(false);
     } finally {
-      for (const pid of unshare.exitCode === null && unshare.signalCode === null ? childrenOf(unshare.pid ?? 0) : []) process.kill(pid, 'SIGKILL');
+      for (const pid of unshare.exitCode === null && unshare.signalCode === null
+        ? childrenOf(unshare.pid ?? 0)
+        : [])
+        process.kill(pid, 'SIGKILL');
       await closed;
       rmSync(dir, { recursive: true, force: true });
     }
@@ -81,21 +96,39 @@ describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', ()
 });
 
 describe.skipIf(reason !== undefined)('the pause container under runc', () => {
-  test('runs as 65535 without capabilities under a seccomp filter, on a read-only root with nothing but itself', async ({ signal }) => {
+  test('runs as 65535 without capabilities under a seccomp filter, on a read-only root with nothing but itself', async ({
+    signal,
+  }) => {
     const machine = await makeMachine();
     const { layout } = machine;
-    const pod = { ...sandbox, cgroupParent: machine.cgroupParent, namespaces: { network: 'node', ipc: 'node', pid: 'pod', targetId: undefined } } as const;
+    const pod = {
+      ...sandbox,
+      cgroupParent: machine.cgroupParent,
+      namespaces: { network: 'node', ipc: 'node', pid: 'pod', targetId: undefined },
+    } as const;
     try {
       await machine.writer.writePauseBundle({ id: SANDBOX_ID, sandbox: pod }, fx);
       await machine.writer.writePauseBundle({ id: SANDBOX_ID, sandbox: pod }, fx);
-      const argv = ['--root', layout.runtimeRoot('runc'), 'run', '--detach', '--bundle', layout.pauseBundleDir(SANDBOX_ID)];
+      const argv = [
+        '--root',
+        layout.runtimeRoot('runc'),
+        'run',
+        '--detach',
+        '--bundle',
+        layout.pauseBundleDir(SANDBOX_ID),
+      ];
       // no pipes: the pause process would hold them
-      const ran = spawnSync('runc', [...argv, '--pid-file', layout.pausePidFile(SANDBOX_ID), SANDBOX_ID], { stdio: 'ignore' });
+      const ran = spawnSync('runc', [...argv, '--pid-file', layout.pausePidFile(SANDBOX_ID), SANDBOX_ID], {
+        stdio: 'ignore',
+      });
       expect(ran.status).toBe(0);
       const pause = Number(readFileSync(layout.pausePidFile(SANDBOX_ID), 'utf8'));
-      await until(signal, () => (readFileSync(`/proc/${pause}/comm`, 'utf8') === 'pause\n' ? true : undefined));
+      await until(signal, () =>
+        readFileSync(`/proc/${pause}/comm`, 'utf8') === 'pause\n' ? true : undefined,
+      );
       const status = statusOf(readFileSync(`/proc/${pause}/status`, 'utf8'));
-      for (const set of ['CapBnd', 'CapEff', 'CapPrm', 'CapInh', 'CapAmb']) expect(status.get(set)).toBe('0000000000000000');
+      for (const set of ['CapBnd', 'CapEff', 'CapPrm', 'CapInh', 'CapAmb'])
+        expect(status.get(set)).toBe('0000000000000000');
       expect(status.get('Uid')).toBe('65535\t65535\t65535\t65535');
       expect(status.get('NoNewPrivs')).toBe('1');
       expect(status.get('Seccomp')).toBe('2');
@@ -103,7 +136,9 @@ describe.skipIf(reason !== undefined)('the pause container under runc', () => {
       expect(readdirSync(layout.pauseRootfs).sort()).toEqual(['dev', 'pause', 'proc']);
       expect(readdirSync(join(layout.pauseRootfs, 'dev'))).toEqual([]);
       expect(statSync(join(layout.pauseRootfs, 'pause')).mode & 0o777).toBe(0o555);
-      expect(readFileSync(`/proc/${pause}/cgroup`, 'utf8')).toContain(`${machine.cgroupParent}/troupe-sandbox-${SANDBOX_ID}/pause`);
+      expect(readFileSync(`/proc/${pause}/cgroup`, 'utf8')).toContain(
+        `${machine.cgroupParent}/troupe-sandbox-${SANDBOX_ID}/pause`,
+      );
       expect(await orphanIsReaped(pause, machine.dir, signal)).toBe(true);
     } finally {
       spawnSync('runc', ['--root', layout.runtimeRoot('runc'), 'delete', '--force', SANDBOX_ID]);

@@ -18,8 +18,13 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
   });
   afterEach(() => machine.remove());
 
-  async function status(changes: Parameters<typeof bundleInput>[1] = {}): Promise<ReadonlyMap<string, string>> {
-    await machine.writer.writeBundle(bundleInput(machine, { ...changes, spec: { command: STATUS, ...changes.spec } }), fx);
+  async function status(
+    changes: Parameters<typeof bundleInput>[1] = {},
+  ): Promise<ReadonlyMap<string, string>> {
+    await machine.writer.writeBundle(
+      bundleInput(machine, { ...changes, spec: { command: STATUS, ...changes.spec } }),
+      fx,
+    );
     return statusOf(await machine.run());
   }
 
@@ -40,8 +45,16 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
     await machine.writer.writeBundle(
       bundleInput(machine, {
         spec: { command: ['/bin/sh', '-c', 'cat /proc/self/status; ls /dev; cat /proc/self/mounts'] },
-        sandbox: { privileged: true, namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined }, cgroupParent: machine.cgroupParent },
-        security: { privileged: true, noNewPrivs: false, namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } },
+        sandbox: {
+          privileged: true,
+          namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined },
+          cgroupParent: machine.cgroupParent,
+        },
+        security: {
+          privileged: true,
+          noNewPrivs: false,
+          namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined },
+        },
       }),
       fx,
     );
@@ -73,7 +86,12 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
       }),
       fx,
     );
-    expect(effective).toMatchObject({ uid: 1000, gid: 1001, supplementalGroups: [1001, 2000, 2001, 3000], stopSignal: 'SIGTERM' });
+    expect(effective).toMatchObject({
+      uid: 1000,
+      gid: 1001,
+      supplementalGroups: [1001, 2000, 2001, 3000],
+      stopSignal: 'SIGTERM',
+    });
     const output = await machine.run();
     const got = statusOf(output);
     expect(got.get('Uid')).toBe('1000\t1000\t1000\t1000');
@@ -90,7 +108,13 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
     const got = await status({
       security: {
         capabilities: { add: ['CAP_CHOWN'], drop: ['ALL'], addAmbient: ['CAP_NET_BIND_SERVICE'] },
-        user: { runAsUser: 1234, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' },
+        user: {
+          runAsUser: 1234,
+          runAsUsername: '',
+          runAsGroup: undefined,
+          supplementalGroups: [],
+          supplementalGroupsPolicy: 'merge',
+        },
         noNewPrivs: false,
       },
     });
@@ -106,19 +130,29 @@ describe.skipIf(reason !== undefined)('S73, S11: /proc/self/status in the contai
   });
 
   test('unconfined: no seccomp filter', async () => {
-    expect((await status({ security: { seccomp: { type: 'unconfined', path: '' } } })).get('Seccomp')).toBe('0');
+    expect((await status({ security: { seccomp: { type: 'unconfined', path: '' } } })).get('Seccomp')).toBe(
+      '0',
+    );
   });
 
   test('the limit of open files is stated, the working directory made inside the root and used', async () => {
-    const input = bundleInput(machine, { spec: { command: ['/bin/sh', '-c', 'pwd; cat /proc/self/limits'], workingDir: '/made/for/it' } });
+    const input = bundleInput(machine, {
+      spec: { command: ['/bin/sh', '-c', 'pwd; cat /proc/self/limits'], workingDir: '/made/for/it' },
+    });
     await machine.writer.writeBundle(input, fx);
     const output = await machine.run();
     expect(output.split('\n')[0]).toBe('/made/for/it');
-    expect(output).toMatch(new RegExp(`^Max open files +${Math.min(1024, machine.host.openFilesHard)} +${machine.host.openFilesHard} `, 'mu'));
+    expect(output).toMatch(
+      new RegExp(
+        `^Max open files +${Math.min(1024, machine.host.openFilesHard)} +${machine.host.openFilesHard} `,
+        'mu',
+      ),
+    );
   });
 
   test('S39, S72: cgroups and sysfs read-only, masked paths hidden, read-only paths not writable', async () => {
-    const script = 'cat /proc/self/mounts; echo 1 > /proc/sys/kernel/panic; echo [$(cat /proc/version)$(ls -A /sys/kernel)]';
+    const script =
+      'cat /proc/self/mounts; echo 1 > /proc/sys/kernel/panic; echo [$(cat /proc/version)$(ls -A /sys/kernel)]';
     const input = bundleInput(machine, {
       spec: { command: ['/bin/sh', '-c', script] },
       security: {

@@ -11,7 +11,13 @@ export function coreImage(type = process.arch === 'arm64' ? 3 : 1): Buffer {
   return head;
 }
 
-export const CONFIG = { id: 'c'.repeat(64), name: 'main', rootfsImageRef: `sha256:${'1'.repeat(64)}`, rootfsImageName: 'docker.io/library/busybox@sha256:2', rootfsImage: 'busybox' };
+export const CONFIG = {
+  id: 'c'.repeat(64),
+  name: 'main',
+  rootfsImageRef: `sha256:${'1'.repeat(64)}`,
+  rootfsImageName: 'docker.io/library/busybox@sha256:2',
+  rootfsImage: 'busybox',
+};
 export const SPEC = {
   process: { terminal: false },
   mounts: [
@@ -34,7 +40,11 @@ export function members(parts: Parts = {}): Readonly<Record<string, string | Buf
     'bind.mounts': '[{"source":"/etc/shadow","destination":"/x","file_type":"file"}]',
     'network.status': '{}',
   };
-  return Object.fromEntries(Object.entries({ ...usual, ...parts }).filter((part): part is [string, string | Buffer] => part[1] !== null));
+  return Object.fromEntries(
+    Object.entries({ ...usual, ...parts }).filter(
+      (part): part is [string, string | Buffer] => part[1] !== null,
+    ),
+  );
 }
 
 /** A tar of these; `more` are entries of any kind behind them. */

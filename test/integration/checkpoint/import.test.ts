@@ -1,5 +1,17 @@
 // What is taken of a checkpoint's archive, and what a hostile one can do: nothing but fail. In this process, without CRIU.
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -48,13 +60,20 @@ describeAsRoot('archives of checkpoints', () => {
     return into;
   };
   const refused = async (place: Place, message: RegExp, kind = 'invalidRequest'): Promise<void> => {
-    await expect(brought(place)).rejects.toMatchObject({ fault: { kind, message: expect.stringMatching(message) } });
+    await expect(brought(place)).rejects.toMatchObject({
+      fault: { kind, message: expect.stringMatching(message) },
+    });
     expect(readdirSync(outside)).toEqual(['secret']);
     expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe('secret');
   };
 
   it('S08: its descriptions tell the image, the places of mounts and the terminal, and nothing else is taken', async () => {
-    const facts = { digest, images: [CONFIG.rootfsImageRef, CONFIG.rootfsImageName, CONFIG.rootfsImage], mounts: ['/etc/hosts', '/data', '/cache'], tty: false };
+    const facts = {
+      digest,
+      images: [CONFIG.rootfsImageRef, CONFIG.rootfsImageName, CONFIG.rootfsImage],
+      mounts: ['/etc/hosts', '/data', '/cache'],
+      tty: false,
+    };
     expect(await describeArchive(placed(checkpointTar()))).toEqual(facts);
     expect(await describeArchive(placed(gzipSync(checkpointTar())))).toEqual(facts);
     expect(await describeArchive(inDirectory())).toEqual(facts);
@@ -62,7 +81,9 @@ describeAsRoot('archives of checkpoints', () => {
 
   it('what is no archive, and descriptions that are none, are refused', async () => {
     const refusal = (place: Place, message: RegExp): Promise<void> =>
-      expect(describeArchive(place)).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringMatching(message) } });
+      expect(describeArchive(place)).rejects.toMatchObject({
+        fault: { kind: 'invalidRequest', message: expect.stringMatching(message) },
+      });
     const parts: readonly (readonly [Parts, RegExp])[] = [
       [{ 'config.dump': null }, /no config\.dump/u],
       [{ 'config.dump': '{"rootfsImage":"a\\nb"}' }, /names no image/u],
@@ -75,7 +96,10 @@ describeAsRoot('archives of checkpoints', () => {
     await refusal({ archive: join(directory, 'none.tar') }, /ENOENT/u);
     for (const path of [directory, '/dev/zero']) await refusal({ archive: path }, /no plain file/u);
     // refused before a byte of it is kept
-    await refusal(placed(archive(entry({ name: 'config.dump', size: checkpointLimits.documentBytes + 1 }))), /config\.dump has \d+ bytes, more than/u);
+    await refusal(
+      placed(archive(entry({ name: 'config.dump', size: checkpointLimits.documentBytes + 1 }))),
+      /config\.dump has \d+ bytes, more than/u,
+    );
   });
 
   it('CRIU’s files are brought in for root alone, from an archive and from an image', async () => {
@@ -89,22 +113,43 @@ describeAsRoot('archives of checkpoints', () => {
   });
 
   it('S08: another archive than the one that was held against the request is not restored', async () => {
-    await refused(placed(checkpointTar({ 'spec.dump': JSON.stringify({ ...SPEC, mounts: [] }) })), /not the one/u);
+    await refused(
+      placed(checkpointTar({ 'spec.dump': JSON.stringify({ ...SPEC, mounts: [] }) })),
+      /not the one/u,
+    );
   });
 
   it('processes of another machine, and what is no whole dump, are refused', async () => {
-    await refused(placed(checkpointTar({ 'checkpoint/core-2.img': coreImage(8) })), /core-2\.img is of another machine/u);
+    await refused(
+      placed(checkpointTar({ 'checkpoint/core-2.img': coreImage(8) })),
+      /core-2\.img is of another machine/u,
+    );
     await refused(placed(checkpointTar({ 'checkpoint/core-2.img': 'short' })), /no image of CRIU/u);
-    await refused(placed(checkpointTar({ 'checkpoint/inventory.img': null })), /no checkpoint\/inventory\.img/u);
+    await refused(
+      placed(checkpointTar({ 'checkpoint/inventory.img': null })),
+      /no checkpoint\/inventory\.img/u,
+    );
     await refused(placed(checkpointTar().subarray(0, 4000)), /cut short/u);
   });
 
   it('S08: a link, a device or a second file in the place of one that counts is refused, and none is followed', async () => {
     const secret = join(outside, 'secret');
-    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '2', linkName: secret }))), /pages-1\.img is no plain file/u);
-    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '1', linkName: secret }))), /no plain file/u);
-    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '3', major: 1, minor: 5 }))), /no plain file/u);
-    await refused(placed(checkpointTar({}, entry({ name: './checkpoint//core-1.img', body: coreImage() }))), /twice/u);
+    await refused(
+      placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '2', linkName: secret }))),
+      /pages-1\.img is no plain file/u,
+    );
+    await refused(
+      placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '1', linkName: secret }))),
+      /no plain file/u,
+    );
+    await refused(
+      placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '3', major: 1, minor: 5 }))),
+      /no plain file/u,
+    );
+    await refused(
+      placed(checkpointTar({}, entry({ name: './checkpoint//core-1.img', body: coreImage() }))),
+      /twice/u,
+    );
     await refused(placed(checkpointTar({}, entry({ name: '../outside/x', body: 'x' }))), /holds \.\./u);
     const image = inDirectory();
     symlinkSync(secret, join(image.directory, 'checkpoint/pages-1.img'));
@@ -114,18 +159,34 @@ describeAsRoot('archives of checkpoints', () => {
     symlinkSync(outside, join(linked.directory, 'checkpoint'));
     await refused(linked, /checkpoint can't be opened/u);
     // names that mean nothing are passed over, wherever they would lead
-    const into = await brought(placed(checkpointTar({}, entry({ name: 'elsewhere', flag: '2', linkName: outside }), entry({ name: 'elsewhere/x', body: 'x' }), entry({ name: 'checkpoint/.hidden', body: 'x' }))));
+    const into = await brought(
+      placed(
+        checkpointTar(
+          {},
+          entry({ name: 'elsewhere', flag: '2', linkName: outside }),
+          entry({ name: 'elsewhere/x', body: 'x' }),
+          entry({ name: 'checkpoint/.hidden', body: 'x' }),
+        ),
+      ),
+    );
     expect(readdirSync(join(into, 'checkpoint')).toSorted()).toEqual(['core-1.img', 'inventory.img']);
   });
 
-  const changes = (...entries: readonly Buffer[]): Place => placed(checkpointTar({ 'rootfs-diff.tar': archive(...entries) }));
+  const changes = (...entries: readonly Buffer[]): Place =>
+    placed(checkpointTar({ 'rootfs-diff.tar': archive(...entries) }));
 
   it('what was written comes into the root file system, and what was deleted goes; directories keep what they are', async () => {
     chmodSync(join(rootfs, 'etc'), 0o700);
     writeFileSync(join(rootfs, 'etc/old'), '');
     mkdirSync(join(rootfs, 'var/deep'), { recursive: true });
-    const diff = archive(entry({ name: 'etc/new', body: 'new', uid: 7, mode: 0o640 }), entry({ name: 'etc/passwd', body: 'other' }), entry({ name: 'etc/.wh.old' }));
-    const into = await brought(placed(checkpointTar({ 'rootfs-diff.tar': diff, 'deleted.files': '["/var","/not/there"]' })));
+    const diff = archive(
+      entry({ name: 'etc/new', body: 'new', uid: 7, mode: 0o640 }),
+      entry({ name: 'etc/passwd', body: 'other' }),
+      entry({ name: 'etc/.wh.old' }),
+    );
+    const into = await brought(
+      placed(checkpointTar({ 'rootfs-diff.tar': diff, 'deleted.files': '["/var","/not/there"]' })),
+    );
     expect(readdirSync(join(rootfs, 'etc')).toSorted()).toEqual(['new', 'passwd']);
     expect(readFileSync(join(rootfs, 'etc/passwd'), 'utf8')).toBe('other');
     expect(statSync(join(rootfs, 'etc/new'))).toMatchObject({ uid: 7, mode: 0o100640 });
@@ -137,11 +198,28 @@ describeAsRoot('archives of checkpoints', () => {
   it('S08: files and deletions stay in the root file system, whatever its links and theirs say', async () => {
     symlinkSync(outside, join(rootfs, 'out'));
     symlinkSync('../../../../../../..', join(rootfs, 'up'));
-    await brought(changes(entry({ name: `up${outside}/planted`, body: 'x' }), entry({ name: 'link', flag: '2', linkName: outside }), entry({ name: 'link/planted', body: 'x' })));
+    await brought(
+      changes(
+        entry({ name: `up${outside}/planted`, body: 'x' }),
+        entry({ name: 'link', flag: '2', linkName: outside }),
+        entry({ name: 'link/planted', body: 'x' }),
+      ),
+    );
     expect(readdirSync(outside)).toEqual(['secret']);
     await refused(changes(entry({ name: '../outside/planted', body: 'x' })), /holds \.\./u);
-    await refused(changes(entry({ name: 'hard', flag: '1', linkName: 'link/secret' })), /which this layer does not have/u);
-    for (const list of ['["/out/secret"]', '["/up/../outside/secret"]', '["/"]', '[7]', '{}', 'none', '["../outside/secret"]']) {
+    await refused(
+      changes(entry({ name: 'hard', flag: '1', linkName: 'link/secret' })),
+      /which this layer does not have/u,
+    );
+    for (const list of [
+      '["/out/secret"]',
+      '["/up/../outside/secret"]',
+      '["/"]',
+      '[7]',
+      '{}',
+      'none',
+      '["../outside/secret"]',
+    ]) {
       await brought(placed(checkpointTar({ 'deleted.files': list }))).catch(() => undefined);
       expect(readdirSync(outside), list).toEqual(['secret']);
     }

@@ -16,7 +16,8 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));
-    for (const path of ['upper/made', 'real/made', 'linked', 'host']) mkdirSync(join(directory, path), { recursive: true });
+    for (const path of ['upper/made', 'real/made', 'linked', 'host'])
+      mkdirSync(join(directory, path), { recursive: true });
     setXattrAt(AT_FDCWD, join(directory, 'upper/made'), 'trusted.overlay.opaque', Buffer.from('y'));
     writeFileSync(join(directory, 'upper/made/new'), '');
     writeFileSync(join(directory, 'real/made/old'), '');
@@ -25,7 +26,13 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
   const deletedOver = async (...lowers: readonly string[]): Promise<readonly string[]> =>
-    (await rootfsChanges(join(directory, 'upper'), lowers.map((lower) => join(directory, lower)), [])).deleted.map(String);
+    (
+      await rootfsChanges(
+        join(directory, 'upper'),
+        lowers.map((lower) => join(directory, lower)),
+        [],
+      )
+    ).deleted.map(String);
 
   it('has deleted what its image has there', async () => {
     expect(await deletedOver('real')).toEqual(['made/old']);
@@ -75,7 +82,8 @@ describe.skipIf(reason !== '')('S89 a directory of any number of entries', () =>
   let directory = '';
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));
-    for (const path of ['upper/made', 'lower/made', 'seed']) mkdirSync(join(directory, path), { recursive: true });
+    for (const path of ['upper/made', 'lower/made', 'seed'])
+      mkdirSync(join(directory, path), { recursive: true });
     setXattrAt(AT_FDCWD, join(directory, 'upper/made'), 'trusted.overlay.opaque', Buffer.from('y'));
     writeFileSync(join(directory, 'seed/file'), '');
   });
@@ -96,24 +104,34 @@ describe.skipIf(reason !== '')('S89 a directory of any number of entries', () =>
       }
     }
     const options: DiffOptions = { bounds, entries };
-    const changes = (): Promise<unknown> => rootfsChanges(join(directory, 'upper'), [join(directory, 'lower')], [], options);
+    const changes = (): Promise<unknown> =>
+      rootfsChanges(join(directory, 'upper'), [join(directory, 'lower')], [], options);
     return { state, changes };
   };
 
   it('is read as far as the bound of files, and no further', async () => {
-    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), { changedFiles: FILES, changedBytes: 1_000_000 });
+    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), {
+      changedFiles: FILES,
+      changedBytes: 1_000_000,
+    });
     await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
     expect(state.read).toBeLessThanOrEqual(FILES + 1);
   });
 
   it('is read as far as the bound of bytes, and no further', async () => {
-    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), { changedFiles: 1_000_000, changedBytes: FILES });
+    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), {
+      changedFiles: 1_000_000,
+      changedBytes: FILES,
+    });
     await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
     expect(state.read).toBeLessThanOrEqual(FILES);
   });
 
   it('so is one of a layer that the container has replaced', async () => {
-    const { state, changes } = withLarge((path) => path.startsWith('/proc/self/fd/'), { changedFiles: FILES, changedBytes: 1_000_000 });
+    const { state, changes } = withLarge((path) => path.startsWith('/proc/self/fd/'), {
+      changedFiles: FILES,
+      changedBytes: 1_000_000,
+    });
     await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
     expect(state.read).toBeLessThanOrEqual(FILES + 1);
   });

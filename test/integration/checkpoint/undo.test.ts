@@ -7,7 +7,11 @@ import { realClock } from '../../../src/host/clock.ts';
 import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
 import { begun } from '../../../src/oci/checkpoint/work.ts';
 
-const place = { attempted: 'undo', clock: realClock(), fx: { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined } };
+const place = {
+  attempted: 'undo',
+  clock: realClock(),
+  fx: { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined },
+};
 
 describe('archives of a checkpoint that was cut off', () => {
   let directory: string;

@@ -11,17 +11,25 @@ const HANGS_MS = 1000;
 const why = missing();
 if (why !== '') process.stdout.write(`skipped: signals while a checkpoint is read: ${why}\n`);
 
-it.skipIf(why !== '')('F33 a signal lets nothing go that a checkpoint holds still: memory and files are of one moment', async () => {
-  const stage = await realCheckpointStage();
-  try {
-    const one = await stage.running();
-    const still: boolean[] = [];
-    stage.spoil('hangs');
-    stage.whenHanging(() => void stage.runtime.kill({ ...one, signal: 'SIGCONT' }, fx).then(() => still.push(stage.isStill(one))));
-    const request = { attempted, containers: [stage.described(one, `${stage.newDirectory()}/c.tar`)] };
-    expect(await kindOf(stage.port.checkpoint(request, fxOf(HANGS_MS)))).toBe('timedOut');
-    expect([still, stage.isStill(one)]).toStrictEqual([[true], false]);
-  } finally {
-    await stage.close();
-  }
-});
+it.skipIf(why !== '')(
+  'F33 a signal lets nothing go that a checkpoint holds still: memory and files are of one moment',
+  async () => {
+    const stage = await realCheckpointStage();
+    try {
+      const one = await stage.running();
+      const still: boolean[] = [];
+      stage.spoil('hangs');
+      stage.whenHanging(
+        () =>
+          void stage.runtime
+            .kill({ ...one, signal: 'SIGCONT' }, fx)
+            .then(() => still.push(stage.isStill(one))),
+      );
+      const request = { attempted, containers: [stage.described(one, `${stage.newDirectory()}/c.tar`)] };
+      expect(await kindOf(stage.port.checkpoint(request, fxOf(HANGS_MS)))).toBe('timedOut');
+      expect([still, stage.isStill(one)]).toStrictEqual([[true], false]);
+    } finally {
+      await stage.close();
+    }
+  },
+);

@@ -14,10 +14,19 @@ import { RUNC, World, until } from '../runtime/support.ts';
 const IMAGE = `sha256:${'1'.repeat(64)}` as ImageId;
 
 /** A driver whose runtime is the fake, opened, and its checkpoints. */
-async function openDriver(world: World, fake: FakeCriu, upperOf: (id: ContainerId) => string): Promise<CheckpointDriver> {
+async function openDriver(
+  world: World,
+  fake: FakeCriu,
+  upperOf: (id: ContainerId) => string,
+): Promise<CheckpointDriver> {
   world.driver = world.newDriver({ handlers: [{ name: 'runc', path: fake.runtime, kind: 'oci' as const }] });
   await world.driver.open();
-  const port = world.driver.checkpoints({ criu: { path: fake.criu }, restores: true, upperOf, layerOf: (diffId) => join(world.root, diffId) });
+  const port = world.driver.checkpoints({
+    criu: { path: fake.criu },
+    restores: true,
+    upperOf,
+    layerOf: (diffId) => join(world.root, diffId),
+  });
   await port.open();
   return port;
 }
@@ -58,7 +67,15 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
       return one;
     },
     container,
-    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: IMAGE, ref: IMAGE, layers: [] } }),
+    described: ({ id, handler, spec }, archive) => ({
+      id,
+      handler,
+      spec,
+      archive,
+      logPath: '',
+      createdAtNs: 1n,
+      image: { id: IMAGE, ref: IMAGE, layers: [] },
+    }),
     newDirectory: () => mkdtempSync(join(world.root, 'archives-')),
     namesIn,
     plant: (path) => writeFileSync(path, 'something else'),
@@ -78,16 +95,23 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
 async function closeAll(world: World, fake: FakeCriu, wishes: readonly Wish[]): Promise<void> {
   const { restoresDir, checkpointsDir } = world.layout;
   fake.does('work');
-  for (const wish of wishes) await world.driver.destroy({ ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } }, fx);
+  for (const wish of wishes)
+    await world.driver.destroy(
+      { ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } },
+      fx,
+    );
   const left = [...namesIn(restoresDir), ...namesIn(checkpointsDir), ...(await world.close())];
   fake.remove();
   if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
 }
 
-const namesIn = (directory: string): readonly string[] => (existsSync(directory) ? readdirSync(directory).toSorted() : []);
+const namesIn = (directory: string): readonly string[] =>
+  existsSync(directory) ? readdirSync(directory).toSorted() : [];
 
 /** Undefined where the runtime knows none. */
 function stateOf(root: string, id: string): string | undefined {
   if (!existsSync(join(root, id))) return undefined;
-  return (JSON.parse(execFileSync(RUNC, ['--root', root, 'state', id]).toString()) as { readonly status: string }).status;
+  return (
+    JSON.parse(execFileSync(RUNC, ['--root', root, 'state', id]).toString()) as { readonly status: string }
+  ).status;
 }

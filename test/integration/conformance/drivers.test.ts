@@ -57,9 +57,17 @@ if (isRoot) {
     for (const directory of [layout.sandboxesDir, layout.pinsDir]) mkdirSync(directory, { recursive: true });
     for (const directory of directories) mkdirSync(directory);
     return {
-      port: createHostDriver({ layout, cgroups, clock: realClock(), hostResolvConf: '/etc/resolv.conf', hostHosts: '/etc/hosts' }),
-      sandbox: (number) => sandboxInput(idOf(number), { cgroupParent: parent, logDirectory: join(root, 'logs') }),
-      hasCgroup: ({ id }) => cgroups.hierarchies.some((one) => existsSync(join(one.mountPoint, sandboxCgroup(parent, id)))),
+      port: createHostDriver({
+        layout,
+        cgroups,
+        clock: realClock(),
+        hostResolvConf: '/etc/resolv.conf',
+        hostHosts: '/etc/hosts',
+      }),
+      sandbox: (number) =>
+        sandboxInput(idOf(number), { cgroupParent: parent, logDirectory: join(root, 'logs') }),
+      hasCgroup: ({ id }) =>
+        cgroups.hierarchies.some((one) => existsSync(join(one.mountPoint, sandboxCgroup(parent, id)))),
       losePin: async ({ id }, pin) => void (await unmount(layout.pin(id, pin), { lazy: true })),
       close: async () => {
         for (const directory of directories) rmdirSync(directory);

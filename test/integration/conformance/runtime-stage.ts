@@ -12,7 +12,11 @@ import { EVENT_MS } from '../../support/patience.ts';
 
 const PROGRAMS: Readonly<Record<Behaviour, readonly string[]>> = {
   // the first line tells that the traps stand: before, init takes no notice of signals
-  speaks: ['sh', '-c', 'n=0; say() { n=$((n+1)); echo $n; }; trap say USR1; trap "exit 143" TERM; say; while :; do sleep 0.02; done'],
+  speaks: [
+    'sh',
+    '-c',
+    'n=0; say() { n=$((n+1)); echo $n; }; trap say USR1; trap "exit 143" TERM; say; while :; do sleep 0.02; done',
+  ],
   stubborn: ['sleep', '1000'],
   seven: ['sh', '-c', 'echo 1; exit 7'],
   zero: ['sh', '-c', 'echo 1'],
@@ -54,7 +58,8 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
       for (const verb of VERBS) rmSync(join(troubles, verb), { force: true });
       rmSync(join(troubles, 'hanging'), { force: true });
     },
-    whenHanging: (act) => void until(() => existsSync(join(troubles, 'hanging')) || hangingExec(world)).then(act),
+    whenHanging: (act) =>
+      void until(() => existsSync(join(troubles, 'hanging')) || hangingExec(world)).then(act),
     killMonitor: (id) => process.kill(pidOf(world.layout.monitorPidFile(id)), 'SIGKILL'),
     killInit: ({ init }) => process.kill(init.pid, 'SIGKILL'),
     killPause: ({ pid }) => process.kill(pid, 'SIGKILL'),
@@ -69,7 +74,11 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
     memoryLimit: ({ id }) => limitOf(containerCgroup(world.parent, id)),
     close: async () => {
       stage.heal();
-      await world.driver.destroyPause(stage.pause, { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined });
+      await world.driver.destroyPause(stage.pause, {
+        signal: new AbortController().signal,
+        timeoutMs: EVENT_MS,
+        note: () => undefined,
+      });
       const left = await world.close();
       if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
     },
@@ -93,13 +102,17 @@ const VERBS: readonly Verb[] = ['create', 'start', 'update', 'delete'];
 
 /** runc, but for the verbs of which a file in `troubles` says how they go wrong. */
 function spoiledRunc(root: string, troubles: string): string {
-  return wrapper(root, 'spoiled-runc', `for word in "$@"; do case $word in ${VERBS.join('|')}) verb=$word;; esac; done
+  return wrapper(
+    root,
+    'spoiled-runc',
+    `for word in "$@"; do case $word in ${VERBS.join('|')}) verb=$word;; esac; done
 [ -e "${troubles}/$verb" ] && read -r how < "${troubles}/$verb"
 case $how in
   hangs) touch ${troubles}/hanging; exec sleep 1000;;
   fails) echo 'made to fail' >&2; exit 1;;
 esac
-exec ${RUNC} "$@"`);
+exec ${RUNC} "$@"`,
+  );
 }
 
 /** An exec that hangs has become its program. */
@@ -127,7 +140,10 @@ class LogFiles {
 
   lines(id: ContainerId): ReturnType<RuntimeStage['lines']> {
     const log = this.#files.get(id);
-    return { rotated: (log?.rotated ?? []).map((path) => numbersIn(path) ?? []), current: log === undefined ? undefined : numbersIn(log.path) };
+    return {
+      rotated: (log?.rotated ?? []).map((path) => numbersIn(path) ?? []),
+      current: log === undefined ? undefined : numbersIn(log.path),
+    };
   }
 
   count(id: ContainerId): number {
@@ -148,15 +164,21 @@ class LogFiles {
 function numbersIn(path: string): readonly number[] | undefined {
   if (!existsSync(path)) return undefined;
   const text = readFileSync(path, 'utf8');
-  return text.slice(0, text.lastIndexOf('\n') + 1).split('\n').filter((line) => line !== '').map((line) => {
-    const found = / stdout F (\d+)$/u.exec(line)?.[1];
-    if (found === undefined) throw new Error(`no line of ours in ${path}: ${line}`);
-    return Number(found);
-  });
+  return text
+    .slice(0, text.lastIndexOf('\n') + 1)
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const found = / stdout F (\d+)$/u.exec(line)?.[1];
+      if (found === undefined) throw new Error(`no line of ours in ${path}: ${line}`);
+      return Number(found);
+    });
 }
 
 function limitOf(cgroup: string): bigint | undefined {
-  const file = cgroupPaths(cgroup).flatMap((path) => ['memory.limit_in_bytes', 'memory.max'].map((name) => join(path, name))).find((path) => existsSync(path));
+  const file = cgroupPaths(cgroup)
+    .flatMap((path) => ['memory.limit_in_bytes', 'memory.max'].map((name) => join(path, name)))
+    .find((path) => existsSync(path));
   const text = file === undefined ? 'max' : readFileSync(file, 'utf8').trim();
   // v1 says "no limit" by the largest number of pages
   return text === 'max' || BigInt(text) > 1n << 60n ? undefined : BigInt(text);

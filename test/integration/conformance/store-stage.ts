@@ -39,12 +39,15 @@ class Hub {
 
   static async open(): Promise<Hub> {
     const hub = new Hub(await FakeRegistry.start());
-    const [base, top, other] = await Promise.all(['base', 'top', 'other'].map((name) => layerOf([{ name, content: name.repeat(1000) }], 'none')));
+    const [base, top, other] = await Promise.all(
+      ['base', 'top', 'other'].map((name) => layerOf([{ name, content: name.repeat(1000) }], 'none')),
+    );
     if (base === undefined || top === undefined || other === undefined) throw new Error('three layers');
     hub.#registry.push('sim/one', '1', imageOf([base, top]));
     hub.#registry.push('sim/two', '1', imageOf([base, other], { config: { Cmd: ['/bin/false'] } }));
     for (const { digest } of [base, top, other]) hub.#layers.add(digest);
-    for (const what of ['manifests', 'layers'] as const) hub.#registry.on(PATHS[what], (...request) => hub.#answer(what, ...request));
+    for (const what of ['manifests', 'layers'] as const)
+      hub.#registry.on(PATHS[what], (...request) => hub.#answer(what, ...request));
     return hub;
   }
 
@@ -79,7 +82,11 @@ interface Opened {
   readonly images: ReturnType<typeof createImagesDriver>;
 }
 
-function openPorts(directory: string, client: Rig['client'], driver: LayerStoreOptions['driver'] | undefined): Opened {
+function openPorts(
+  directory: string,
+  client: Rig['client'],
+  driver: LayerStoreOptions['driver'] | undefined,
+): Opened {
   const store = openStore(directory, driver === undefined ? {} : { driver });
   const ingests = new Ingests({ directory: join(directory, 'ingest'), log: silentLog, leastBytes: 1 });
   return {
@@ -97,12 +104,19 @@ type Disk = Pick<StoreStage, 'breakLayer' | 'leaveHalfPull' | 'partials' | 'writ
 function diskOf(layout: Layout, paths: () => Opened['store']['paths']): Disk {
   return {
     breakLayer: (diffId) => {
-      for (const name of ['diff', 'layer.erofs']) rmSync(join(paths().layers, diffId.slice('sha256:'.length), name), { recursive: true, force: true });
+      for (const name of ['diff', 'layer.erofs'])
+        rmSync(join(paths().layers, diffId.slice('sha256:'.length), name), { recursive: true, force: true });
     },
     leaveHalfPull: () => {
-      for (const path of [join(paths().partial, 'half', 'diff'), join(paths().layers, 'd'.repeat(64), 'diff')]) mkdirSync(path, { recursive: true });
+      for (const path of [
+        join(paths().partial, 'half', 'diff'),
+        join(paths().layers, 'd'.repeat(64), 'diff'),
+      ])
+        mkdirSync(path, { recursive: true });
     },
-    partials: () => namesIn(paths().partial).length + namesIn(paths().layers).filter((name) => name === 'd'.repeat(64)).length,
+    partials: () =>
+      namesIn(paths().partial).length +
+      namesIn(paths().layers).filter((name) => name === 'd'.repeat(64)).length,
     write: (id) => writeFileSync(join(layout.rootfs(id), 'written'), 'by the container'),
     written: (id) => namesIn(layout.rootfs(id)).filter((name) => name === 'written').length,
     use: (id) => {
@@ -113,7 +127,10 @@ function diskOf(layout: Layout, paths: () => Opened['store']['paths']): Disk {
 }
 
 /** Makes it below `root`, which is cleaned by whoever made it. */
-export async function realStoreStage(root: string, driver?: LayerStoreOptions['driver']): Promise<StoreStage> {
+export async function realStoreStage(
+  root: string,
+  driver?: LayerStoreOptions['driver'],
+): Promise<StoreStage> {
   const hub = await Hub.open();
   const rig = rigOf(insecure(hub.host));
   const layout = createLayout({ root: join(root, 'store'), state: join(root, 'state') });
@@ -131,7 +148,11 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
       await now.store.settled();
       now = open();
     },
-    references: { one: `${hub.host}/sim/one:1`, two: `${hub.host}/sim/two:1`, none: `${hub.host}/sim/none:1` },
+    references: {
+      one: `${hub.host}/sim/one:1`,
+      two: `${hub.host}/sim/two:1`,
+      none: `${hub.host}/sim/none:1`,
+    },
     container: (number) => number.toString(16).padStart(64, '0') as ContainerId,
     refuse: (what, how) => {
       hub.trouble = { what, how };
@@ -143,7 +164,8 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
     downloads: () => hub.downloads,
     swept: () => now.store.settled(),
     close: async () => {
-      for (const { id } of (await now.storage.observe(FX)).rootfs) await now.storage.removeRootfs({ id, layers: [] }, FX);
+      for (const { id } of (await now.storage.observe(FX)).rootfs)
+        await now.storage.removeRootfs({ id, layers: [] }, FX);
       await now.store.settled();
       now.store.close();
       await now.store.driver.close?.();

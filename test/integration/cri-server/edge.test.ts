@@ -26,11 +26,17 @@ test('a handler that sees its deadline coming is heard before the client gives u
     methods({
       stopContainer: (request, context) => {
         if (context.deadlineMonoMs === undefined) return Promise.resolve({});
-        return fail('timedOut', `stop container ${request.containerId}: running.stopping.waitExit waits for the process to end`);
+        return fail(
+          'timedOut',
+          `stop container ${request.containerId}: running.stopping.waitExit waits for the process to end`,
+        );
       },
     }),
   );
-  const request = toBinary(StopContainerRequestSchema, create(StopContainerRequestSchema, { containerId: '12' }));
+  const request = toBinary(
+    StopContainerRequestSchema,
+    create(StopContainerRequestSchema, { containerId: '12' }),
+  );
   expect(await client.unary(stop, request, { deadline: Date.now() + 3_600_000 })).toMatchObject({
     code: status.DEADLINE_EXCEEDED,
     details: 'stop container 12: running.stopping.waitExit waits for the process to end',

@@ -6,7 +6,16 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { edgeLimits, halfOpenLimits } from '../../../src/base/limits.ts';
 import type { UnaryHandler } from '../../../src/cri/server.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
-import { OPEN_HEADERS, PREFACE, SETTINGS, SETTINGS_ACK, type Silent, areCut, halfCall, silent } from '../../support/half-open.ts';
+import {
+  OPEN_HEADERS,
+  PREFACE,
+  SETTINGS,
+  SETTINGS_ACK,
+  type Silent,
+  areCut,
+  halfCall,
+  silent,
+} from '../../support/half-open.ts';
 import { clientOn, serve, version } from './harness.ts';
 
 const echo: UnaryHandler = (request) => Promise.resolve(request);
@@ -35,7 +44,11 @@ async function peer(path: string, ...parts: readonly Uint8Array[]): Promise<Sile
 describe('connections that are half open (S94)', () => {
   test('S94 no preface, half of it, or no SETTINGS behind it: cut within 10 s, and not before a slow client is ready', async () => {
     const { socketPath, clock } = await serve({ [version]: echo });
-    const peers = await Promise.all([[], [PREFACE.subarray(0, 12)], [PREFACE], [PREFACE, SETTINGS.subarray(0, 5)]].map((parts) => peer(socketPath, ...parts)));
+    const peers = await Promise.all(
+      [[], [PREFACE.subarray(0, 12)], [PREFACE], [PREFACE, SETTINGS.subarray(0, 5)]].map((parts) =>
+        peer(socketPath, ...parts),
+      ),
+    );
     await arrived(socketPath);
     await scan(clock, halfOpenLimits.scans - 1);
     expect(peers.map(({ isCut }) => isCut)).toEqual([false, false, false, false]);
@@ -56,7 +69,10 @@ describe('connections that are half open (S94)', () => {
 
   test('S94 a call whose message does not end is cut with its connection; on a connection with other calls it alone is', async () => {
     const gate = Promise.withResolvers<void>();
-    const { socketPath, clock } = await serve({ [version]: echo, 'runtime.v1.RuntimeService/StopContainer': (request) => gate.promise.then(() => request) });
+    const { socketPath, clock } = await serve({
+      [version]: echo,
+      'runtime.v1.RuntimeService/StopContainer': (request) => gate.promise.then(() => request),
+    });
     const alone = await peer(socketPath, PREFACE, SETTINGS, SETTINGS_ACK, halfCall(`/${version}`));
     const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
     onTestFinished(() => session.destroy());
@@ -71,7 +87,16 @@ describe('connections that are half open (S94)', () => {
     await new Promise((resolve) => session.ping(resolve));
     await arrived(socketPath);
     await scan(clock, halfOpenLimits.scans);
-    expect(await areCut([alone, { get isCut() { return half.destroyed; } }])).toBe(true);
+    expect(
+      await areCut([
+        alone,
+        {
+          get isCut() {
+            return half.destroyed;
+          },
+        },
+      ]),
+    ).toBe(true);
     gate.resolve();
     expect(await trailers).toMatchObject({ 'grpc-status': '0' });
     expect(session.destroyed).toBe(false);
@@ -88,7 +113,9 @@ describe('connections that are half open (S94)', () => {
 
   test('a client that has nothing to ask stays, before its first call and after it; so does one whose call takes long', async () => {
     const gate = Promise.withResolvers<void>();
-    const { socketPath, clock, client } = await serve({ [version]: async (request) => (request.length === 0 ? request : gate.promise.then(() => request)) });
+    const { socketPath, clock, client } = await serve({
+      [version]: async (request) => (request.length === 0 ? request : gate.promise.then(() => request)),
+    });
     const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
     onTestFinished(() => session.destroy());
     await new Promise((resolve) => session.once('remoteSettings', resolve));
@@ -110,11 +137,21 @@ describe('connections that are half open (S94)', () => {
   test('S94 1000 of each kind leave the kubelet served, on its old connection and on a new one', async () => {
     const { socketPath, client } = await serve({ [version]: echo });
     await client.unary(version);
-    const kinds = [[], [PREFACE], [PREFACE, SETTINGS, SETTINGS_ACK], [PREFACE, SETTINGS, OPEN_HEADERS], [PREFACE, SETTINGS, halfCall(`/${version}`)]];
+    const kinds = [
+      [],
+      [PREFACE],
+      [PREFACE, SETTINGS, SETTINGS_ACK],
+      [PREFACE, SETTINGS, OPEN_HEADERS],
+      [PREFACE, SETTINGS, halfCall(`/${version}`)],
+    ];
     for (const parts of kinds) {
       const peers: Silent[] = [];
       for (let made = 0; made < 1000; made += 100) {
-        peers.push(...(await Promise.all(Array.from({ length: 100 }, () => silent({ path: socketPath }, Buffer.concat(parts))))));
+        peers.push(
+          ...(await Promise.all(
+            Array.from({ length: 100 }, () => silent({ path: socketPath }, Buffer.concat(parts))),
+          )),
+        );
       }
       await arrived(socketPath);
       expect(await client.unary(version)).toMatchObject({ code: status.OK });

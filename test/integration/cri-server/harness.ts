@@ -39,7 +39,8 @@ export async function serve(
   const clock = new HandTimers();
   const log = options.log ?? silentLog;
   const { onTaken = () => undefined } = options;
-  const listen: Parameters<typeof startCriServer>[0]['listen'] = (onConnection) => listenPrivately({ path: socketPath, clock, log, onConnection, onTaken });
+  const listen: Parameters<typeof startCriServer>[0]['listen'] = (onConnection) =>
+    listenPrivately({ path: socketPath, clock, log, onConnection, onTaken });
   const server = await startCriServer({ listen, methods, clock, log });
   onTestFinished(() => server.close());
   return { server, client: clientOn(socketPath), clock, socketPath };
@@ -94,9 +95,16 @@ export class TestClient {
   /** The end of a server stream that answers nothing. */
   stream(rpc: string): Promise<Outcome> {
     const { promise, resolve } = Promise.withResolvers<Outcome>();
-    const call = this.#client.makeServerStreamRequest(`/${rpc}`, (bytes: Buffer) => bytes, (bytes: Buffer) => bytes, Buffer.alloc(0));
+    const call = this.#client.makeServerStreamRequest(
+      `/${rpc}`,
+      (bytes: Buffer) => bytes,
+      (bytes: Buffer) => bytes,
+      Buffer.alloc(0),
+    );
     call.on('data', () => undefined);
-    call.on('error', (error: ServiceError) => resolve({ code: error.code, details: error.details, bytes: Buffer.alloc(0) }));
+    call.on('error', (error: ServiceError) =>
+      resolve({ code: error.code, details: error.details, bytes: Buffer.alloc(0) }),
+    );
     return promise;
   }
 
@@ -112,7 +120,12 @@ export function clientOn(socketPath: string): TestClient {
 }
 
 /** One call by hand over HTTP/2, for what no client library would send; gives gRPC's status code. */
-export async function rawCall(socketPath: string, path: string, headers: Record<string, string>, body: Buffer): Promise<string> {
+export async function rawCall(
+  socketPath: string,
+  path: string,
+  headers: Record<string, string>,
+  body: Buffer,
+): Promise<string> {
   const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   session.on('error', reject);

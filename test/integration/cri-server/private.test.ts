@@ -12,7 +12,19 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
   const calls = 'trace=bind,?mkdir,mkdirat,?chmod,fchmodat,?rename,renameat,renameat2,?link,linkat';
   const run = spawnSync(
     'strace',
-    ['-f', '-qq', '-s', '256', '-e', calls, '-o', trace, process.execPath, join(import.meta.dirname, 'serve-once.ts'), socket],
+    [
+      '-f',
+      '-qq',
+      '-s',
+      '256',
+      '-e',
+      calls,
+      '-o',
+      trace,
+      process.execPath,
+      join(import.meta.dirname, 'serve-once.ts'),
+      socket,
+    ],
     { encoding: 'utf8' },
   );
   const reason = run.error?.message ?? (run.stderr.includes('ptrace') ? run.stderr : undefined);
@@ -22,7 +34,9 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
     return;
   }
   expect(run.status, run.stderr).toBe(0);
-  const about = readFileSync(trace, 'utf8').split('\n').filter((line) => line.includes('troupe.sock'));
+  const about = readFileSync(trace, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('troupe.sock'));
   const nursery = join(directory, '.troupe.sock');
   // pids and numbers of descriptors vary; arm64 has the calls that end in "at" only
   const plain = (line: string): string =>

@@ -6,5 +6,10 @@ import { HandTimers } from '../../support/hand-clock.ts';
 
 process.umask(0);
 const [clock, path] = [new HandTimers(), process.argv[2] ?? ''];
-const server = await startCriServer({ listen: (onConnection) => listenPrivately({ path, clock, log: silentLog, onConnection }), methods: {}, clock, log: silentLog });
+const server = await startCriServer({
+  listen: (onConnection) => listenPrivately({ path, clock, log: silentLog, onConnection }),
+  methods: {},
+  clock,
+  log: silentLog,
+});
 await server.close();

@@ -56,7 +56,9 @@ describe('calls', () => {
 
   test('each of the 43 RPCs is declared, and without a handler answers Unimplemented with a plain sentence', async () => {
     const { client } = await serve({});
-    const rpcs = [RuntimeService, ImageService].flatMap((service) => service.methods.map((rpc) => ({ rpc, service })));
+    const rpcs = [RuntimeService, ImageService].flatMap((service) =>
+      service.methods.map((rpc) => ({ rpc, service })),
+    );
     expect(rpcs.length).toBe(43);
     for (const { rpc, service } of rpcs) {
       const name = `${service.typeName}/${rpc.name}`;
@@ -68,7 +70,9 @@ describe('calls', () => {
 
   test('a handler for an RPC that the contract does not have, or that streams, is refused at start', async () => {
     await expect(serve({ 'runtime.v1.RuntimeService/Versoin': echo })).rejects.toThrow(/Versoin/u);
-    await expect(serve({ 'runtime.v1.RuntimeService/GetContainerEvents': echo })).rejects.toThrow(/GetContainerEvents/u);
+    await expect(serve({ 'runtime.v1.RuntimeService/GetContainerEvents': echo })).rejects.toThrow(
+      /GetContainerEvents/u,
+    );
   });
 
   test('a handler that throws ends one call and says nothing of our insides', async () => {
@@ -78,13 +82,18 @@ describe('calls', () => {
         throw new Error('secret detail');
       },
     });
-    expect(await client.unary(runPod)).toMatchObject({ code: status.INTERNAL, details: 'RunPodSandbox: internal error' });
+    expect(await client.unary(runPod)).toMatchObject({
+      code: status.INTERNAL,
+      details: 'RunPodSandbox: internal error',
+    });
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
   test('messages arrive whole: other scripts, percent signs, lone surrogates replaced, too long ones cut at a character', async () => {
     let message = '';
-    const { client } = await serve({ [runPod]: () => Promise.reject(new RpcError({ code: 'notFound', message })) });
+    const { client } = await serve({
+      [runPod]: () => Promise.reject(new RpcError({ code: 'notFound', message })),
+    });
     message = 'run “pöd” 100 % ☸';
     expect(await client.unary(runPod)).toMatchObject({ code: status.NOT_FOUND, details: message });
     message = 'broken \ud800 text';
@@ -94,14 +103,20 @@ describe('calls', () => {
   });
 
   test('S62 F87 a request of more than 16 MiB is refused, also when it only unpacks to that, and others are served', async () => {
-    const { client, socketPath } = await serve({ [version]: (request) => Promise.resolve(new Uint8Array([request.length % 251])) });
+    const { client, socketPath } = await serve({
+      [version]: (request) => Promise.resolve(new Uint8Array([request.length % 251])),
+    });
     const most = new Uint8Array(edgeLimits.receiveBytes);
     expect(await client.unary(version, most)).toMatchObject({ code: status.OK });
-    expect(await client.unary(version, new Uint8Array(edgeLimits.receiveBytes + 1))).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    expect(await client.unary(version, new Uint8Array(edgeLimits.receiveBytes + 1))).toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+    });
     const bomb = gzipSync(new Uint8Array(edgeLimits.receiveBytes + 1));
     const frame = Buffer.concat([Buffer.from([1, 0, 0, 0, 0]), bomb]);
     frame.writeUInt32BE(bomb.length, 1);
-    expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': 'gzip' }, frame)).toBe(String(status.RESOURCE_EXHAUSTED));
+    expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': 'gzip' }, frame)).toBe(
+      String(status.RESOURCE_EXHAUSTED),
+    );
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 
@@ -120,9 +135,13 @@ describe('calls', () => {
     stranger.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(3));
     await closed;
     const nothing = Buffer.from([0, 0, 0, 0, 0]);
-    expect(await rawCall(socketPath, '/runtime.v1alpha2.RuntimeService/Version', {}, nothing)).toBe(String(status.UNIMPLEMENTED));
+    expect(await rawCall(socketPath, '/runtime.v1alpha2.RuntimeService/Version', {}, nothing)).toBe(
+      String(status.UNIMPLEMENTED),
+    );
     expect(await rawCall(socketPath, '/é/ÿ', {}, nothing)).toBe(String(status.UNIMPLEMENTED));
-    expect(await rawCall(socketPath, `/${version}`, { 'grpc-timeout': 'soon' }, nothing)).toBe(String(status.INTERNAL));
+    expect(await rawCall(socketPath, `/${version}`, { 'grpc-timeout': 'soon' }, nothing)).toBe(
+      String(status.INTERNAL),
+    );
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
 });
@@ -137,7 +156,10 @@ describe('deadlines and cancels', () => {
       },
     });
     const before = performance.now();
-    await client.unary(version, new Uint8Array(), { deadline: Date.now() + 3_600_000, headers: { traceparent: 'as it came' } });
+    await client.unary(version, new Uint8Array(), {
+      deadline: Date.now() + 3_600_000,
+      headers: { traceparent: 'as it came' },
+    });
     await client.unary(version);
     expect(seen[0]?.traceparent).toBe('as it came');
     // the client says how long it waits, and the server's monotonic clock counts
@@ -151,10 +173,21 @@ describe('deadlines and cancels', () => {
   test('S85 a message that is moved into its frame arrives whole, and is used up', async () => {
     const blocks = new ByteBlocks('test', 4 * 1024 * 1024);
     for (let at = 0; at < 3000; at += 1) blocks.appendCopy(Buffer.alloc(1000, at % 251));
-    const expected = Buffer.concat([Buffer.from('head'), ...Array.from({ length: 3000 }, (_none, at) => Buffer.alloc(1000, at % 251)), Buffer.from('tail')]);
-    const { client } = await serve({ [version]: () => Promise.resolve(new MovedMessage([Buffer.from('head'), blocks, Buffer.from('tail')])) });
+    const expected = Buffer.concat([
+      Buffer.from('head'),
+      ...Array.from({ length: 3000 }, (_none, at) => Buffer.alloc(1000, at % 251)),
+      Buffer.from('tail'),
+    ]);
+    const { client } = await serve({
+      [version]: () => Promise.resolve(new MovedMessage([Buffer.from('head'), blocks, Buffer.from('tail')])),
+    });
     const { code, bytes } = await client.unary(version);
-    expect([code, bytes.length, Buffer.compare(bytes, expected), blocks.size]).toEqual([status.OK, expected.length, 0, 0]);
+    expect([code, bytes.length, Buffer.compare(bytes, expected), blocks.size]).toEqual([
+      status.OK,
+      expected.length,
+      0,
+      0,
+    ]);
   });
 
   test('F68 a passed deadline aborts the signal with timedOut', async () => {
@@ -162,7 +195,10 @@ describe('deadlines and cancels', () => {
     const { socketPath } = await serve({ [runPod]: handler });
     // by a client that does not count itself: on a busy machine it would give up before it has asked
     const outcome = rawCall(socketPath, `/${runPod}`, { 'grpc-timeout': '100m' }, Buffer.alloc(5));
-    expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'timedOut', message: "RunPodSandbox: the caller's deadline has passed" });
+    expect(((await reason) as FaultError).fault).toMatchObject({
+      kind: 'timedOut',
+      message: "RunPodSandbox: the caller's deadline has passed",
+    });
     expect(await outcome).toBe(String(status.DEADLINE_EXCEEDED));
   });
 
@@ -202,17 +238,22 @@ describe('deadlines and cancels', () => {
     expect(await outcome).toMatchObject({ code: status.OK, bytes: Buffer.from('kept') });
   });
 
-  test.each(['60000M', '9000000S', '99999999H'])('a deadline of more than 2³¹ ms (%s) does not end the call at once', async (timeout) => {
-    const seen: (number | undefined)[] = [];
-    const { socketPath } = await serve({
-      [version]: (request, call) => {
-        seen.push(call.deadlineMonoMs);
-        return Promise.resolve(request);
-      },
-    });
-    expect(await rawCall(socketPath, `/${version}`, { 'grpc-timeout': timeout }, Buffer.from([0, 0, 0, 0, 0]))).toBe('0');
-    expect(seen[0]).toBeGreaterThan(performance.now() + 24 * 86_400_000);
-  });
+  test.each(['60000M', '9000000S', '99999999H'])(
+    'a deadline of more than 2³¹ ms (%s) does not end the call at once',
+    async (timeout) => {
+      const seen: (number | undefined)[] = [];
+      const { socketPath } = await serve({
+        [version]: (request, call) => {
+          seen.push(call.deadlineMonoMs);
+          return Promise.resolve(request);
+        },
+      });
+      expect(
+        await rawCall(socketPath, `/${version}`, { 'grpc-timeout': timeout }, Buffer.from([0, 0, 0, 0, 0])),
+      ).toBe('0');
+      expect(seen[0]).toBeGreaterThan(performance.now() + 24 * 86_400_000);
+    },
+  );
 });
 
 describe('drain and close', () => {

@@ -1,6 +1,17 @@
 // F90: what becomes of the socket's file while the server runs. S69: who connects.
 import { spawn } from 'node:child_process';
-import { chmodSync, existsSync, lstatSync, mkdirSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -34,7 +45,11 @@ const served = async (path: string): Promise<number> => (await clientOn(path).un
 
 async function listenerOfAnother(path: string): Promise<void> {
   // in another process, which says when it listens
-  const child = spawn(process.execPath, ['-e', `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('ready'))`], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    ['-e', `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('ready'))`],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   onTestFinished(() => void child.kill());
   await new Promise((resolve) => child.stdout.once('data', resolve));
 }
@@ -77,7 +92,10 @@ describe('the file of the socket', () => {
   test('F90 another daemon listens in its place: said once with its pid, and its file stays, also when we end', async () => {
     const taken: SocketPeer[] = [];
     const { log, lines } = logged();
-    const { clock, server, socketPath } = await serve(methods, { log, onTaken: (listener) => taken.push(listener) });
+    const { clock, server, socketPath } = await serve(methods, {
+      log,
+      onTaken: (listener) => taken.push(listener),
+    });
     unlinkSync(socketPath);
     await listenerOfAnother(socketPath);
     const { ino } = lstatSync(socketPath);
@@ -92,7 +110,11 @@ describe('the file of the socket', () => {
   test('F90 what is not a socket is left there and said once; it comes back when that is gone', async () => {
     const { log, lines } = logged();
     const { clock, socketPath } = await serve(methods, { log });
-    for (const make of [() => writeFileSync(socketPath, 'a file'), () => mkdirSync(socketPath), () => symlinkSync('/nowhere/at/all', socketPath)]) {
+    for (const make of [
+      () => writeFileSync(socketPath, 'a file'),
+      () => mkdirSync(socketPath),
+      () => symlinkSync('/nowhere/at/all', socketPath),
+    ]) {
       rmSync(socketPath, { recursive: true, force: true });
       make();
       for (let round = 0; round < 2; round += 1) await check(clock);
@@ -107,7 +129,10 @@ describe('the file of the socket', () => {
   test('another mode, or a link to where it was moved, is no loss', async () => {
     const { log, lines } = logged();
     const taken: SocketPeer[] = [];
-    const { clock, server, socketPath } = await serve(methods, { log, onTaken: (listener) => taken.push(listener) });
+    const { clock, server, socketPath } = await serve(methods, {
+      log,
+      onTaken: (listener) => taken.push(listener),
+    });
     chmodSync(socketPath, 0o660);
     await check(clock);
     expect(statSync(socketPath).mode & 0o7777).toBe(0o660);
@@ -146,11 +171,14 @@ test('S69 S94 who connects as another user than root is named once, by what the 
   await new Promise<void>((resolve) => listener.listen(path, resolve));
   chmodSync(path, 0o666);
   // by its directory, since only root may be able to pass through those above it
-  const script = (id: number): string => `process.setegid(${id}); process.seteuid(${id}); require('node:net').connect('s').resume()`;
+  const script = (id: number): string =>
+    `process.setegid(${id}); process.seteuid(${id}); require('node:net').connect('s').resume()`;
   for (const uid of [0, 65_534, 65_534, 65_533]) {
     const child = spawn(process.execPath, ['-e', script(uid)], { stdio: 'inherit', cwd: directory });
     await new Promise((resolve) => child.once('exit', resolve));
     expect(peers.at(-1)).toEqual({ pid: child.pid, uid, gid: uid });
   }
-  expect(lines).toEqual([65_534, 65_533].map((uid) => `uid ${uid} uses the CRI socket: whoever can is root on this node`));
+  expect(lines).toEqual(
+    [65_534, 65_533].map((uid) => `uid ${uid} uses the CRI socket: whoever can is root on this node`),
+  );
 });

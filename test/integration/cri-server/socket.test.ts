@@ -1,4 +1,14 @@
-import { existsSync, lstatSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import type { Server } from 'node:net';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
@@ -53,7 +63,11 @@ describe('the socket file', () => {
   test('F82 a socket on which somebody listens is refused and stays', async () => {
     const { socketPath, client } = await serve(methods);
     await expect(serve(methods, { socketPath })).rejects.toMatchObject({
-      fault: { kind: 'conflict', message: `listen on ${socketPath}: another process listens there`, subject: socketPath },
+      fault: {
+        kind: 'conflict',
+        message: `listen on ${socketPath}: another process listens there`,
+        subject: socketPath,
+      },
     });
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
   });
@@ -65,7 +79,9 @@ describe('the socket file', () => {
     await staleSocket(join(directory, 'stale'));
     symlinkSync('stale', join(directory, 'link'));
     for (const name of ['file', 'directory', 'link']) {
-      await expect(serve(methods, { socketPath: join(directory, name) })).rejects.toMatchObject({ fault: { kind: 'conflict' } });
+      await expect(serve(methods, { socketPath: join(directory, name) })).rejects.toMatchObject({
+        fault: { kind: 'conflict' },
+      });
     }
     expect(readdirSync(directory).sort()).toEqual(['directory', 'file', 'link', 'stale']);
   });
@@ -81,17 +97,23 @@ describe('the socket file', () => {
   test('a directory of others in our way is refused', async () => {
     const directory = scratchDirectory();
     mkdirSync(join(directory, '.troupe.sock'), { mode: 0o755 });
-    await expect(serve(methods, { socketPath: join(directory, 'troupe.sock') })).rejects.toMatchObject({ fault: { kind: 'conflict' } });
+    await expect(serve(methods, { socketPath: join(directory, 'troupe.sock') })).rejects.toMatchObject({
+      fault: { kind: 'conflict' },
+    });
     expect(readdirSync(directory)).toEqual(['.troupe.sock']);
   });
 
   test('a path that is relative or too long is refused by name', async () => {
-    await expect(serve(methods, { socketPath: 'run/troupe.sock' })).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    await expect(serve(methods, { socketPath: 'run/troupe.sock' })).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest' },
+    });
     const directory = scratchDirectory();
     const longest = join(directory, 'x'.repeat(edgeLimits.socketPathBytes - 3 - directory.length - 1));
     const { client } = await serve(methods, { socketPath: longest });
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
-    await expect(serve(methods, { socketPath: `${longest}x` })).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    await expect(serve(methods, { socketPath: `${longest}x` })).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest' },
+    });
   });
 
   test('close removes the file, unless another has taken its place', async () => {

@@ -28,17 +28,24 @@ async function serve(handler: StreamHandler) {
   const clock = new HandTimers();
   const server = await startCriServer({
     listen: (onConnection) => listenPrivately({ path: socketPath, clock, log: silentLog, onConnection }),
-    methods: {}, streams: { [NAME]: handler }, clock, log: silentLog,
+    methods: {},
+    streams: { [NAME]: handler },
+    clock,
+    log: silentLog,
   });
   onTestFinished(() => server.close());
-  const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
+  const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  });
   onTestFinished(() => client.close());
   const same = (bytes: Buffer): Buffer => bytes;
   return { server, open: () => client.makeServerStreamRequest(`/${NAME}`, same, same, Buffer.alloc(0)) };
 }
 
 /** All messages, and how it ended. */
-async function all(stream: ClientReadableStream<Buffer>): Promise<{ messages: Buffer[]; code: number; details: string }> {
+async function all(
+  stream: ClientReadableStream<Buffer>,
+): Promise<{ messages: Buffer[]; code: number; details: string }> {
   const messages: Buffer[] = [];
   try {
     for await (const message of stream as AsyncIterable<Buffer>) messages.push(message);
@@ -52,7 +59,8 @@ async function all(stream: ClientReadableStream<Buffer>): Promise<{ messages: Bu
 /** Writes one message and comes back when the call is aborted, be it while the message is on its way. */
 async function sayAndWait(signal: AbortSignal, write: (message: Uint8Array) => Promise<void>): Promise<void> {
   await write(Buffer.from('here')).catch(() => undefined);
-  if (!signal.aborted) await new Promise((aborted) => signal.addEventListener('abort', aborted, { once: true }));
+  if (!signal.aborted)
+    await new Promise((aborted) => signal.addEventListener('abort', aborted, { once: true }));
 }
 
 describe('a stream', () => {
@@ -70,7 +78,11 @@ describe('a stream', () => {
       throw new Error('a bug');
     });
     const { messages, code, details } = await all(open());
-    expect([messages.map(String), code, details]).toEqual([['one'], status.INTERNAL, 'GetContainerEvents: internal error']);
+    expect([messages.map(String), code, details]).toEqual([
+      ['one'],
+      status.INTERNAL,
+      'GetContainerEvents: internal error',
+    ]);
   });
 
   test('F86: a client that goes aborts its handler, and nothing more can be written', async () => {
@@ -136,18 +148,29 @@ describe('GetContainerEvents', () => {
     const clock = { nowNs: () => 1n, monoMs: () => 0 };
     const feed = new EventFeed(directory, clock);
     const streams = edgeStreams({
-      clock, random: { token: () => 'r' }, log: silentLog, notReadyReason: () => undefined,
-      runtimeStreams: { getContainerEvents: getContainerEvents({ troupe: { findImage: () => undefined } }, feed) },
+      clock,
+      random: { token: () => 'r' },
+      log: silentLog,
+      notReadyReason: () => undefined,
+      runtimeStreams: {
+        getContainerEvents: getContainerEvents({ troupe: { findImage: () => undefined } }, feed),
+      },
     });
-    const { open } = await serve(streams[NAME] ?? (() => Promise.reject(new FaultError(fault('bug', 'no stream')))));
+    const { open } = await serve(
+      streams[NAME] ?? (() => Promise.reject(new FaultError(fault('bug', 'no stream')))),
+    );
     const ref = createEmptyActor();
     const view = containerView(containerId('c'));
     const slow = open();
     const outcome = all(slow);
     await new Promise((resolve) => slow.once('metadata', resolve));
     // two events each, all before the stream gets its turn
-    for (let at = 0; at <= edgeLimits.eventQueue; at += 1) directory.put({ ...view, listed: at % 2 === 0 }, ref);
-    expect(await outcome).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: `events: the client is more than ${edgeLimits.eventQueue} events behind; list anew` });
+    for (let at = 0; at <= edgeLimits.eventQueue; at += 1)
+      directory.put({ ...view, listed: at % 2 === 0 }, ref);
+    expect(await outcome).toMatchObject({
+      code: status.RESOURCE_EXHAUSTED,
+      details: `events: the client is more than ${edgeLimits.eventQueue} events behind; list anew`,
+    });
 
     directory.put({ ...view, listed: false }, ref);
     const next = open();

@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ContainerState, NamespaceMode, PodSandboxConfigSchema, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerState,
+  NamespaceMode,
+  PodSandboxConfigSchema,
+  PodSandboxState,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/layout.ts';
 import { unmount } from '../../../src/host/mounts.ts';
@@ -27,28 +32,41 @@ afterAll(async () => {
 const layout = () => createLayout(world.instance);
 
 const untilNotReady = (podSandboxId: string): Promise<void> =>
-  expect.poll(async () => (await world.client.runtime.podSandboxStatus({ podSandboxId })).status?.state).toBe(PodSandboxState.SANDBOX_NOTREADY);
+  expect
+    .poll(async () => (await world.client.runtime.podSandboxStatus({ podSandboxId })).status?.state)
+    .toBe(PodSandboxState.SANDBOX_NOTREADY);
 
 describe('a sandbox that loses a part while the daemon runs', () => {
   it('F85 the pause process is killed: not ready, its containers have ended, Stop and Remove work', async () => {
     const { sandboxId, containerId } = await makePod(world, 'pause', { sharesPids: true });
     await world.client.runtime.startContainer({ containerId });
-    const pause = processIdentity(Number(readFileSync(layout().pausePidFile(sandboxId as SandboxId), 'utf8')));
+    const pause = processIdentity(
+      Number(readFileSync(layout().pausePidFile(sandboxId as SandboxId), 'utf8')),
+    );
     expect(pause !== undefined && killProcess(pause, SIGKILL)).toBe(true);
     await untilNotReady(sandboxId);
     // its process ends with the namespace, and is seen to by a watch of its own
-    await expect.poll(async () => (await world.client.runtime.containerStatus({ containerId })).status?.state).toBe(ContainerState.CONTAINER_EXITED);
+    await expect
+      .poll(async () => (await world.client.runtime.containerStatus({ containerId })).status?.state)
+      .toBe(ContainerState.CONTAINER_EXITED);
     await removePod(world, sandboxId);
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
   });
 
-  it.each(['ipc', 'net'] as const)('F57 the pin of its %s namespace is unmounted: not ready, Stop and Remove work', async (kind) => {
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: kind, logDirectory: `${world.logs}/${kind}`, hostNetwork: true }));
-    if (config.linux?.securityContext?.namespaceOptions !== undefined && kind === 'net') config.linux.securityContext.namespaceOptions.network = NamespaceMode.POD;
-    const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
-    expect(await unmount(layout().pin(podSandboxId as SandboxId, kind), { lazy: true })).toBe(true);
-    await untilNotReady(podSandboxId);
-    await removePod(world, podSandboxId);
-    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
-  });
+  it.each(['ipc', 'net'] as const)(
+    'F57 the pin of its %s namespace is unmounted: not ready, Stop and Remove work',
+    async (kind) => {
+      const config = create(
+        PodSandboxConfigSchema,
+        sandboxConfig({ name: kind, logDirectory: `${world.logs}/${kind}`, hostNetwork: true }),
+      );
+      if (config.linux?.securityContext?.namespaceOptions !== undefined && kind === 'net')
+        config.linux.securityContext.namespaceOptions.network = NamespaceMode.POD;
+      const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+      expect(await unmount(layout().pin(podSandboxId as SandboxId, kind), { lazy: true })).toBe(true);
+      await untilNotReady(podSandboxId);
+      await removePod(world, podSandboxId);
+      expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+    },
+  );
 });

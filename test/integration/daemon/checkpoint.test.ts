@@ -1,6 +1,15 @@
 // Checkpoints taken by the running daemon; CRIU's part is a fake.
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
@@ -17,13 +26,24 @@ describePods('checkpoints', () => {
   let archives: string;
 
   beforeAll(async () => {
-    world = await hostOnlyWorld('ckpt', { handlers: { fake: fake.runtime }, config: `[runtime]\ncriu = "${fake.criu}"` });
+    world = await hostOnlyWorld('ckpt', {
+      handlers: { fake: fake.runtime },
+      config: `[runtime]\ncriu = "${fake.criu}"`,
+    });
     made = await makePod(world, 'read', {
       runtimeHandler: 'fake',
-      command: ['sh', '-c', 'rm -r /etc; mkdir /etc; echo new > /etc/new; rm /bin/yes; printf x > "/odd name"; echo ready; exec sleep 3600'],
+      command: [
+        'sh',
+        '-c',
+        'rm -r /etc; mkdir /etc; echo new > /etc/new; rm /bin/yes; printf x > "/odd name"; echo ready; exec sleep 3600',
+      ],
     });
     await world.client.runtime.startContainer({ containerId: made.containerId });
-    await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['sh', '-c', 'while ! [ -e "/odd name" ]; do :; done'], timeout: 60n });
+    await world.client.runtime.execSync({
+      containerId: made.containerId,
+      cmd: ['sh', '-c', 'while ! [ -e "/odd name" ]; do :; done'],
+      timeout: 60n,
+    });
   });
 
   beforeEach(() => {
@@ -45,10 +65,16 @@ describePods('checkpoints', () => {
 
   /** Its processes run: a frozen one would start nothing. */
   const runs = async (): Promise<void> => {
-    const { exitCode } = await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['true'], timeout: 60n });
+    const { exitCode } = await world.client.runtime.execSync({
+      containerId: made.containerId,
+      cmd: ['true'],
+      timeout: 60n,
+    });
     expect(exitCode).toBe(0);
     const root = join(world.instance.state, 'runtimes/fake');
-    expect(execFileSync(RUNC, ['--root', root, 'state', made.containerId]).toString()).toContain('"status": "running"');
+    expect(execFileSync(RUNC, ['--root', root, 'state', made.containerId]).toString()).toContain(
+      '"status": "running"',
+    );
   };
 
   /** Neither an archive nor a part of one, and nothing of the work on it. */
@@ -57,8 +83,10 @@ describePods('checkpoints', () => {
     expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
   };
 
-  const names = (archive: string): string[] => execFileSync('tar', ['--list', '--file', archive]).toString().trim().split('\n').toSorted();
-  const content = (archive: string, name: string): string => execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, name]).toString();
+  const names = (archive: string): string[] =>
+    execFileSync('tar', ['--list', '--file', archive]).toString().trim().split('\n').toSorted();
+  const content = (archive: string, name: string): string =>
+    execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, name]).toString();
 
   it('CheckpointContainer: an archive for root alone as the peers lay it out, read while it was frozen; it runs on', async () => {
     const archive = join(archives, 'c.tar');
@@ -66,12 +94,29 @@ describePods('checkpoints', () => {
     expect(lstatSync(archive).mode & 0o7777).toBe(0o600);
     expect(readdirSync(archives)).toEqual(['c.tar']);
     expect(names(archive)).toEqual([
-      'bind.mounts', 'checkpoint/', 'checkpoint/inventory.img', 'config.dump', 'container.log', 'deleted.files', 'dump.log', 'rootfs-diff.tar', 'spec.dump',
+      'bind.mounts',
+      'checkpoint/',
+      'checkpoint/inventory.img',
+      'config.dump',
+      'container.log',
+      'deleted.files',
+      'dump.log',
+      'rootfs-diff.tar',
+      'spec.dump',
     ]);
     expect(content(archive, 'checkpoint/inventory.img')).toContain('"status": "paused"');
-    expect(content(archive, 'dump.log')).toMatch(/ checkpoint --image-path \S+ --work-path \S+ --file-locks --leave-running [0-9a-f]{64}\n$/u);
-    expect(JSON.parse(content(archive, 'config.dump'))).toMatchObject({ id: made.containerId, name: 'main', runtime: 'fake', restored: false });
-    expect(content(archive, 'spec.dump')).toBe(readFileSync(join(world.instance.state, 'containers', made.containerId, 'bundle/config.json'), 'utf8'));
+    expect(content(archive, 'dump.log')).toMatch(
+      / checkpoint --image-path \S+ --work-path \S+ --file-locks --leave-running [0-9a-f]{64}\n$/u,
+    );
+    expect(JSON.parse(content(archive, 'config.dump'))).toMatchObject({
+      id: made.containerId,
+      name: 'main',
+      runtime: 'fake',
+      restored: false,
+    });
+    expect(content(archive, 'spec.dump')).toBe(
+      readFileSync(join(world.instance.state, 'containers', made.containerId, 'bundle/config.json'), 'utf8'),
+    );
     expect(content(archive, 'container.log')).toContain(' stdout F ready\n');
     await runs();
     expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
@@ -81,12 +126,18 @@ describePods('checkpoints', () => {
     const archive = join(archives, 'c.tar');
     await checkpoint(archive);
     const diff = join(archives, 'diff.tar');
-    writeFileSync(diff, execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, 'rootfs-diff.tar']));
+    writeFileSync(
+      diff,
+      execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, 'rootfs-diff.tar']),
+    );
     const changed = names(diff);
     expect(changed).toEqual(expect.arrayContaining(['etc/', 'etc/new', 'odd name']));
     expect(changed.filter((name) => /^(?:proc|sys|etc\/hosts|bin\/yes)/u.test(name))).toEqual([]);
     expect(JSON.parse(content(archive, 'deleted.files'))).toContain('/bin/yes');
-    const mounts = JSON.parse(content(archive, 'bind.mounts')) as { readonly destination: string; readonly file_type: string }[];
+    const mounts = JSON.parse(content(archive, 'bind.mounts')) as {
+      readonly destination: string;
+      readonly file_type: string;
+    }[];
     expect(mounts.every(({ file_type: type }) => ['file', 'directory'].includes(type))).toBe(true);
   });
 
@@ -94,11 +145,18 @@ describePods('checkpoints', () => {
     const target = join(archives, 'target');
     writeFileSync(target, 'kept');
     symlinkSync(target, join(archives, 'link.tar'));
-    for (const name of ['link.tar', 'target']) expect((await refusalOf(checkpoint(join(archives, name)))).code).toBe(code.alreadyExists);
+    for (const name of ['link.tar', 'target'])
+      expect((await refusalOf(checkpoint(join(archives, name)))).code).toBe(code.alreadyExists);
     symlinkSync(target, join(archives, 'other.tar.partial'));
     expect((await refusalOf(checkpoint(join(archives, 'other.tar')))).code).toBe(code.alreadyExists);
     expect(readFileSync(target, 'utf8')).toBe('kept');
-    for (const location of ['relative.tar', '', `${archives}/`, join(archives, 'none/c.tar'), `${archives}/../c.tar`]) {
+    for (const location of [
+      'relative.tar',
+      '',
+      `${archives}/`,
+      join(archives, 'none/c.tar'),
+      `${archives}/../c.tar`,
+    ]) {
       expect((await refusalOf(checkpoint(location))).code, location).toBe(code.invalidArgument);
     }
     await runs();
@@ -129,7 +187,9 @@ describePods('checkpoints', () => {
     await world.instance.start();
     await runs();
     leftNothing();
-    expect(execFileSync('ps', ['-e', '-o', 'args']).toString()).not.toMatch(/runtime --root\S+ .*checkpoint --image-path/u);
+    expect(execFileSync('ps', ['-e', '-o', 'args']).toString()).not.toMatch(
+      /runtime --root\S+ .*checkpoint --image-path/u,
+    );
   });
 
   it('CheckpointContainer: without a CRIU that works Unimplemented says what lacks', async () => {
@@ -138,7 +198,9 @@ describePods('checkpoints', () => {
       const { sandboxId, containerId } = await makePod(other, 'none');
       await other.client.runtime.startContainer({ containerId });
       fake.breakCriu(true);
-      const refusal = await refusalOf(other.client.runtime.checkpointContainer({ containerId, location: join(archives, 'c.tar') }));
+      const refusal = await refusalOf(
+        other.client.runtime.checkpointContainer({ containerId, location: join(archives, 'c.tar') }),
+      );
       expect(refusal.code).toBe(code.unimplemented);
       expect(refusal.details).toContain('criu check: exit code 1: vdso: not found');
       await removePod(other, sandboxId);
@@ -149,23 +211,46 @@ describePods('checkpoints', () => {
   });
 
   it('CheckpointPod: an archive of each in an empty directory, all read before the first goes on; or none', async () => {
-    const config = containerConfig({ name: 'second', image: await world.pull(), command: ['sleep', '3600'], hostNetwork: true });
-    const { containerId: second } = await world.client.runtime.createContainer({ podSandboxId: made.sandboxId, config });
+    const config = containerConfig({
+      name: 'second',
+      image: await world.pull(),
+      command: ['sleep', '3600'],
+      hostNetwork: true,
+    });
+    const { containerId: second } = await world.client.runtime.createContainer({
+      podSandboxId: made.sandboxId,
+      config,
+    });
     await world.client.runtime.startContainer({ containerId: second });
     const pod = (more: object): Promise<unknown> =>
-      world.client.runtime.checkpointPod({ podSandboxId: made.sandboxId, outputPath: archives, containerIds: [made.containerId, second], ...more });
+      world.client.runtime.checkpointPod({
+        podSandboxId: made.sandboxId,
+        outputPath: archives,
+        containerIds: [made.containerId, second],
+        ...more,
+      });
     fake.does('fail');
     expect((await refusalOf(pod({}))).code).toBe(code.unknown);
     leftNothing();
     fake.does('work');
     await pod({});
     expect(readdirSync(archives).toSorted()).toEqual(['main.tar', 'second.tar']);
-    for (const name of ['main', 'second']) expect(content(join(archives, `${name}.tar`), 'checkpoint/inventory.img')).toContain('"status": "paused"');
+    for (const name of ['main', 'second'])
+      expect(content(join(archives, `${name}.tar`), 'checkpoint/inventory.img')).toContain(
+        '"status": "paused"',
+      );
     await runs();
     const empty = join(archives, 'empty');
     mkdirSync(empty);
-    const wrong = [{}, { outputPath: join(archives, 'none') }, { outputPath: empty, containerIds: [] }, { outputPath: empty, containerIds: [second, second] }, { outputPath: empty, options: { fast: '1' } }];
-    for (const more of wrong) expect((await refusalOf(pod(more))).code, JSON.stringify(more)).toBe(code.invalidArgument);
+    const wrong = [
+      {},
+      { outputPath: join(archives, 'none') },
+      { outputPath: empty, containerIds: [] },
+      { outputPath: empty, containerIds: [second, second] },
+      { outputPath: empty, options: { fast: '1' } },
+    ];
+    for (const more of wrong)
+      expect((await refusalOf(pod(more))).code, JSON.stringify(more)).toBe(code.invalidArgument);
     await world.client.runtime.removeContainer({ containerId: second });
   });
 

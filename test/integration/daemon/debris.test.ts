@@ -1,7 +1,15 @@
 // F89, I22: whatever pods, images, earlier runs and somebody's hands have left below root and state, the daemon starts,
 // serves, keeps what runs, says what is wrong, and the rest of the debris goes.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
@@ -24,29 +32,64 @@ type Places = Pick<World['instance'], 'root' | 'state'>;
 /** Directories that earlier runs left, and some in the place of files of ours. */
 function plantDirectories({ root, state }: Places): void {
   const below = [
-    [root, [
-      'ingest/a-directory/in-it', 'partial/dead/diff', `layers/${id('d')}/layer.json`, 'layers/no-digest', 'trash/mounted/place',
-      'cni/cache/.x.json.new', `cni/cache/${id('1')}.json`, 'signatures/x', 'checkpoints/x', `restores/${id('9')}`,
-    ]],
-    [state, [
-      `exits/${id('2')}`, `exits/${id('2')}.tmp`, `containers/${id('3')}/conmon.pid`, `containers/${id('4')}/troupe.json`,
-      `runtimes/runc/${id('5')}/state.json`, `sandboxes/${id('6')}/pause.pid`, `ns/${id('7')}/net`, 'handlers/x.json', 'shims/x',
-    ]],
+    [
+      root,
+      [
+        'ingest/a-directory/in-it',
+        'partial/dead/diff',
+        `layers/${id('d')}/layer.json`,
+        'layers/no-digest',
+        'trash/mounted/place',
+        'cni/cache/.x.json.new',
+        `cni/cache/${id('1')}.json`,
+        'signatures/x',
+        'checkpoints/x',
+        `restores/${id('9')}`,
+      ],
+    ],
+    [
+      state,
+      [
+        `exits/${id('2')}`,
+        `exits/${id('2')}.tmp`,
+        `containers/${id('3')}/conmon.pid`,
+        `containers/${id('4')}/troupe.json`,
+        `runtimes/runc/${id('5')}/state.json`,
+        `sandboxes/${id('6')}/pause.pid`,
+        `ns/${id('7')}/net`,
+        'handlers/x.json',
+        'shims/x',
+      ],
+    ],
   ] as const;
   for (const name of ['helpers.json', 'network.proven']) rmSync(at(state, name), { force: true });
-  for (const [place, names] of below) for (const name of names) mkdirSync(at(place, name), { recursive: true });
+  for (const [place, names] of below)
+    for (const name of names) mkdirSync(at(place, name), { recursive: true });
   for (const name of ['helpers.json/x', 'network.proven/x']) mkdirSync(at(state, name), { recursive: true });
 }
 
 /** Files in the place of directories, names that no daemon makes, FIFOs and links. */
 function plantFiles({ root, state }: Places, stuck: string): void {
   const files = [
-    at(root, 'trash/a-file'), at(root, 'partial/a-file'), at(root, 'containers/a-file'), at(root, 'containers', id('8')),
-    at(state, 'containers', id('8')), at(state, 'sandboxes', id('8')), stuck,
+    at(root, 'trash/a-file'),
+    at(root, 'partial/a-file'),
+    at(root, 'containers/a-file'),
+    at(root, 'containers', id('8')),
+    at(state, 'containers', id('8')),
+    at(state, 'sandboxes', id('8')),
+    stuck,
   ];
   for (const path of files) writeFileSync(path, 'not what is expected here');
-  for (const where of [at(root, 'trash'), at(root, 'partial'), at(root, 'ingest'), at(root, 'layers'), at(state, 'exits'), at(state, 'containers')]) {
-    for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('-rf')]) mkdirSync(Buffer.concat([Buffer.from(`${where}/`), name]));
+  for (const where of [
+    at(root, 'trash'),
+    at(root, 'partial'),
+    at(root, 'ingest'),
+    at(root, 'layers'),
+    at(state, 'exits'),
+    at(state, 'containers'),
+  ]) {
+    for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('-rf')])
+      mkdirSync(Buffer.concat([Buffer.from(`${where}/`), name]));
   }
   execFileSync('mkfifo', [at(state, 'exits', id('a')), at(state, 'containers', `${id('4')}/pidfile`)]);
   symlinkSync('/etc/passwd', at(state, 'exits', id('b')));
@@ -57,7 +100,11 @@ function plantFiles({ root, state }: Places, stuck: string): void {
 function mountInTrash(root: string, elsewhere: string): void {
   mkdirSync(elsewhere);
   writeFileSync(at(elsewhere, 'canary'), 'kept');
-  must(callSync(libc.mount, elsewhere, at(root, 'trash/mounted/place'), null, MS_BIND, null), 'bind', elsewhere);
+  must(
+    callSync(libc.mount, elsewhere, at(root, 'trash/mounted/place'), null, MS_BIND, null),
+    'bind',
+    elsewhere,
+  );
 }
 
 describe.skipIf(process.getuid?.() !== 0)('debris', () => {
@@ -71,11 +118,18 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
 
   const falseConditions = async (): Promise<Map<string, string>> => {
     const { status } = await world.client.runtime.status({});
-    return new Map((status?.conditions ?? []).filter(({ status: isTrue }) => !isTrue).map(({ type, message }) => [type, message]));
+    return new Map(
+      (status?.conditions ?? [])
+        .filter(({ status: isTrue }) => !isTrue)
+        .map(({ type, message }) => [type, message]),
+    );
   };
 
   it('F89 I22 a container of 100000 nested directories is removed: the next start serves at once, and the space comes back', async () => {
-    const { instance, client: { runtime } } = world;
+    const {
+      instance,
+      client: { runtime },
+    } = world;
     const trash = join(instance.root, 'trash');
     const { sandboxId, containerId } = await makePod(world, 'deep');
     await runtime.startContainer({ containerId });
@@ -92,7 +146,10 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
   });
 
   it('F89 I22 debris of every kind: pods go on, what can’t be deleted or read is a condition, the rest goes', async () => {
-    const { instance, client: { runtime } } = world;
+    const {
+      instance,
+      client: { runtime },
+    } = world;
     const { root, state, directory } = instance;
     const { containerId, sandboxId } = await makePod(world, 'lives');
     await runtime.startContainer({ containerId });
@@ -108,10 +165,23 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     try {
       await instance.start();
       const { containers } = await runtime.listContainers({});
-      expect(containers.map((one) => [one.id, one.state])).toEqual([[containerId, ContainerState.CONTAINER_RUNNING]]);
-      await expect.poll(() => [readdirSync(at(root, 'trash')), readdirSync(at(root, 'partial')), readdirSync(at(root, 'ingest'))], { timeout: PROGRAM_MS }).toEqual([[], [], [id('e')]]);
+      expect(containers.map((one) => [one.id, one.state])).toEqual([
+        [containerId, ContainerState.CONTAINER_RUNNING],
+      ]);
+      await expect
+        .poll(
+          () => [
+            readdirSync(at(root, 'trash')),
+            readdirSync(at(root, 'partial')),
+            readdirSync(at(root, 'ingest')),
+          ],
+          { timeout: PROGRAM_MS },
+        )
+        .toEqual([[], [], [id('e')]]);
       // with the janitor's first round
-      await expect.poll(async () => (await falseConditions()).get('DebrisRemoved')).toMatch(/ingest\/e{64}: .*EPERM/u);
+      await expect
+        .poll(async () => (await falseConditions()).get('DebrisRemoved'))
+        .toMatch(/ingest\/e{64}: .*EPERM/u);
       const conditions = await falseConditions();
       expect(conditions.get('DebrisRemoved')).toContain('sandboxes.not-a-directory');
       expect(conditions.get('PartsStarted')).toContain('helpers of an earlier run');
@@ -121,7 +191,9 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     }
     // its image's layers have lost a user, so the janitor's next round looks again
     await removePod(world, sandboxId);
-    await expect.poll(async () => (await falseConditions()).get('DebrisRemoved') ?? '').not.toContain('EPERM');
+    await expect
+      .poll(async () => (await falseConditions()).get('DebrisRemoved') ?? '')
+      .not.toContain('EPERM');
     expect((await runtime.listPodSandbox({})).items).toEqual([]);
   });
 });

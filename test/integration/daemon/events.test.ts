@@ -20,7 +20,10 @@ afterAll(async () => {
 });
 
 /** The events up to the first that is the last one wanted. */
-async function until(events: CriStream<ContainerEventResponse>, isLast: (event: ContainerEventResponse) => boolean): Promise<ContainerEventResponse[]> {
+async function until(
+  events: CriStream<ContainerEventResponse>,
+  isLast: (event: ContainerEventResponse) => boolean,
+): Promise<ContainerEventResponse[]> {
   const seen: ContainerEventResponse[] = [];
   for await (const event of events) {
     seen.push(event);
@@ -38,18 +41,46 @@ describe('GetContainerEvents', () => {
     await world.client.runtime.stopContainer({ containerId, timeout: 0n });
     await world.client.runtime.removeContainer({ containerId });
     await removePod(world, sandboxId);
-    const seen = await until(events, (event) => event.containerId === sandboxId && event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT);
+    const seen = await until(
+      events,
+      (event) =>
+        event.containerId === sandboxId &&
+        event.containerEventType === ContainerEventType.CONTAINER_DELETED_EVENT,
+    );
 
-    const names = new Map([[sandboxId, 'pod'], [containerId, 'main']]);
-    const words = ['created', 'started', 'stopped', 'deleted'];
-    expect(seen.map((event) => `${names.get(event.containerId)} ${words[event.containerEventType]}`)).toEqual([
-      'pod created', 'pod started', 'main created', 'main started', 'main stopped', 'main deleted', 'pod stopped', 'pod deleted',
+    const names = new Map([
+      [sandboxId, 'pod'],
+      [containerId, 'main'],
     ]);
+    const words = ['created', 'started', 'stopped', 'deleted'];
+    expect(seen.map((event) => `${names.get(event.containerId)} ${words[event.containerEventType]}`)).toEqual(
+      [
+        'pod created',
+        'pod started',
+        'main created',
+        'main started',
+        'main stopped',
+        'main deleted',
+        'pod stopped',
+        'pod deleted',
+      ],
+    );
     const podStates = seen.map((event) => event.podSandboxStatus?.state);
-    expect(podStates).toEqual([...Array<PodSandboxState>(6).fill(PodSandboxState.SANDBOX_READY), PodSandboxState.SANDBOX_NOTREADY, PodSandboxState.SANDBOX_NOTREADY]);
+    expect(podStates).toEqual([
+      ...Array<PodSandboxState>(6).fill(PodSandboxState.SANDBOX_READY),
+      PodSandboxState.SANDBOX_NOTREADY,
+      PodSandboxState.SANDBOX_NOTREADY,
+    ]);
     expect(seen.every((event) => event.podSandboxStatus?.metadata?.uid === 'uid-life')).toBe(true);
     expect(seen.map((event) => event.containersStatuses.map((status) => status.state))).toEqual([
-      [], [], [ContainerState.CONTAINER_CREATED], [ContainerState.CONTAINER_RUNNING], [ContainerState.CONTAINER_EXITED], [], [], [],
+      [],
+      [],
+      [ContainerState.CONTAINER_CREATED],
+      [ContainerState.CONTAINER_RUNNING],
+      [ContainerState.CONTAINER_EXITED],
+      [],
+      [],
+      [],
     ]);
     expect(seen[4]?.containersStatuses[0]).toMatchObject({ id: containerId, exitCode: 137 });
     const times = seen.map((event) => event.createdAt);
@@ -77,7 +108,11 @@ describe('GetContainerEvents', () => {
     expect(whole.timestamp > 0n).toBe(true);
     await world.client.runtime.stopContainer({ containerId, timeout: 0n });
     await reading;
-    expect(seen).toEqual([`${ContainerState.CONTAINER_CREATED} true`, `${ContainerState.CONTAINER_RUNNING} true`, `${ContainerState.CONTAINER_EXITED} true`]);
+    expect(seen).toEqual([
+      `${ContainerState.CONTAINER_CREATED} true`,
+      `${ContainerState.CONTAINER_RUNNING} true`,
+      `${ContainerState.CONTAINER_EXITED} true`,
+    ]);
     await removePod(world, sandboxId);
   });
 
@@ -87,14 +122,20 @@ describe('GetContainerEvents', () => {
     await events.opened;
     await world.client.runtime.startContainer({ containerId });
     const [first] = await until(events, () => true);
-    expect(first).toMatchObject({ containerId, containerEventType: ContainerEventType.CONTAINER_STARTED_EVENT });
+    expect(first).toMatchObject({
+      containerId,
+      containerEventType: ContainerEventType.CONTAINER_STARTED_EVENT,
+    });
     await removePod(world, sandboxId);
   });
 
   it('F12: ends with Unavailable when the daemon is told to end', async () => {
     const events = world.client.runtimeStreams.getContainerEvents({});
     await events.opened;
-    const ended = until(events, () => false).then(() => undefined, (error: { code: number }) => error.code);
+    const ended = until(events, () => false).then(
+      () => undefined,
+      (error: { code: number }) => error.code,
+    );
     expect(await world.instance.terminate()).toBe(0);
     expect(await ended).toBe(UNAVAILABLE);
     await world.instance.start();
@@ -111,15 +152,23 @@ describe('StreamPodSandboxes, StreamContainers, StreamImages', () => {
   it('I11: send what the lists answer, with the same filters, and end', async () => {
     const pods = [await makePod(world, 'list-a'), await makePod(world, 'list-b')];
     const { runtime, image, runtimeStreams, imageStreams } = world.client;
-    const sandboxes = (await all(runtimeStreams.streamPodSandboxes({}))).flatMap((message) => message.podSandboxes);
+    const sandboxes = (await all(runtimeStreams.streamPodSandboxes({}))).flatMap(
+      (message) => message.podSandboxes,
+    );
     expect(sandboxes).toEqual((await runtime.listPodSandbox({})).items);
     expect(sandboxes).toHaveLength(2);
-    const containers = (await all(runtimeStreams.streamContainers({}))).flatMap((message) => message.containers);
+    const containers = (await all(runtimeStreams.streamContainers({}))).flatMap(
+      (message) => message.containers,
+    );
     expect(containers).toEqual((await runtime.listContainers({})).containers);
     expect(containers).toHaveLength(2);
     const [, second] = pods;
-    const filtered = await all(runtimeStreams.streamContainers({ filter: { podSandboxId: second?.sandboxId ?? '' } }));
-    expect(filtered.flatMap((message) => message.containers).map((one) => one.id)).toEqual([second?.containerId]);
+    const filtered = await all(
+      runtimeStreams.streamContainers({ filter: { podSandboxId: second?.sandboxId ?? '' } }),
+    );
+    expect(filtered.flatMap((message) => message.containers).map((one) => one.id)).toEqual([
+      second?.containerId,
+    ]);
     const images = (await all(imageStreams.streamImages({}))).flatMap((message) => message.images);
     expect(images).toEqual((await image.listImages({})).images);
     expect(images).toHaveLength(1);

@@ -60,7 +60,11 @@ export interface FakeCriu {
   /** Settles once a call of the runtime hangs. */
   readonly untilItHangs: () => Promise<void>;
   /** The runtime's PATH and command line at the last restore, and the files that it was given. */
-  readonly restored: () => { readonly path: string; readonly argv: string; readonly files: readonly string[] };
+  readonly restored: () => {
+    readonly path: string;
+    readonly argv: string;
+    readonly files: readonly string[];
+  };
   /** Whether criu passes its check. */
   readonly breakCriu: (isBroken: boolean) => void;
   readonly remove: () => void;
@@ -70,24 +74,40 @@ export function fakeCriu(): FakeCriu {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-criu-'));
   const at = (name: string): string => join(directory, name);
   writeFileSync(at('runtime'), runtimeText(directory), { mode: 0o700 });
-  writeFileSync(at('criu'), `#!/bin/sh\n[ ! -e ${at('no-criu')} ] || { echo 'vdso: not found' >&2; exit 1; }\n`, { mode: 0o700 });
+  writeFileSync(
+    at('criu'),
+    `#!/bin/sh\n[ ! -e ${at('no-criu')} ] || { echo 'vdso: not found' >&2; exit 1; }\n`,
+    { mode: 0o700 },
+  );
   execFileSync('mkfifo', [at('hangs')]);
   const does = (how: How): void => writeFileSync(at('how'), `${how}\n`);
   does('work');
   return {
-    directory, runtime: at('runtime'), criu: at('criu'), does,
+    directory,
+    runtime: at('runtime'),
+    criu: at('criu'),
+    does,
     untilItHangs: async () => void (await readFile(at('hangs'))),
     restored: () => {
       const [path = '', argv = '', ...files] = readFileSync(at('restored'), 'utf8').trim().split('\n');
       return { path, argv, files };
     },
-    breakCriu: (isBroken) => (isBroken ? writeFileSync(at('no-criu'), '') : rmSync(at('no-criu'), { force: true })),
+    breakCriu: (isBroken) =>
+      isBroken ? writeFileSync(at('no-criu'), '') : rmSync(at('no-criu'), { force: true }),
     remove: () => rmSync(directory, { recursive: true }),
   };
 }
 
 /** Codes of gRPC. */
-export const code = { unknown: 2, invalidArgument: 3, deadlineExceeded: 4, notFound: 5, alreadyExists: 6, failedPrecondition: 9, unimplemented: 12 } as const;
+export const code = {
+  unknown: 2,
+  invalidArgument: 3,
+  deadlineExceeded: 4,
+  notFound: 5,
+  alreadyExists: 6,
+  failedPrecondition: 9,
+  unimplemented: 12,
+} as const;
 
 export interface Refusal {
   /** 0 for none. */

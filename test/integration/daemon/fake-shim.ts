@@ -39,7 +39,8 @@ const argv = process.argv.slice(2);
 const option = (name: string): string => argv[argv.indexOf(name) + 1] ?? '';
 const action = argv.at(-1) ?? '';
 const id = option('-id');
-const specIn = (directory: string): Spec => JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Spec;
+const specIn = (directory: string): Spec =>
+  JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Spec;
 const podName = (): string => specIn('.').annotations['io.kubernetes.cri.sandbox-name'] ?? '';
 
 function start(): void {
@@ -55,9 +56,14 @@ function start(): void {
     case 'silent':
       return;
     default: {
-      const server = spawn(process.execPath, [...process.execArgv, import.meta.filename, ...argv.slice(0, -1), 'serve'], {
-        detached: true, stdio: ['ignore', 'pipe', 'ignore'],
-      });
+      const server = spawn(
+        process.execPath,
+        [...process.execArgv, import.meta.filename, ...argv.slice(0, -1), 'serve'],
+        {
+          detached: true,
+          stdio: ['ignore', 'pipe', 'ignore'],
+        },
+      );
       server.stdout.once('data', () => {
         process.stdout.write(`unix://${socket}`);
         process.exit(0);
@@ -74,7 +80,15 @@ class Guest {
   readonly #processes = new Map<string, FakeProcess>();
 
   add(request: Named, args: readonly string[], stdio: FakeProcess['stdio']): void {
-    this.#processes.set(keyOf(request), { args, stdio, child: undefined, status: Status.CREATED, exitStatus: 0, atMs: 0, waiters: [] });
+    this.#processes.set(keyOf(request), {
+      args,
+      stdio,
+      child: undefined,
+      status: Status.CREATED,
+      exitStatus: 0,
+      atMs: 0,
+      waiters: [],
+    });
   }
 
   of(request: Named): FakeProcess {
@@ -105,12 +119,19 @@ function keyOf({ id: task, execId }: Named): string {
 }
 
 function ended(one: FakeProcess, code: number): void {
-  Object.assign(one, { status: Status.STOPPED, exitStatus: code, atMs: performance.timeOrigin + performance.now() });
+  Object.assign(one, {
+    status: Status.STOPPED,
+    exitStatus: code,
+    atMs: performance.timeOrigin + performance.now(),
+  });
   for (const wake of one.waiters) wake();
 }
 
 function exitOf({ exitStatus, atMs }: FakeProcess) {
-  return { exitStatus, exitedAt: { seconds: BigInt(Math.floor(atMs / 1000)), nanos: Math.floor(atMs % 1000) * 1_000_000 } };
+  return {
+    exitStatus,
+    exitedAt: { seconds: BigInt(Math.floor(atMs / 1000)), nanos: Math.floor(atMs % 1000) * 1_000_000 },
+  };
 }
 
 function serve(): void {
@@ -168,7 +189,11 @@ function words(guest: Guest): TtrpcRoute[] {
       const one = guest.of(request);
       return Promise.resolve({ id: request.id, pid: guest.pid, status: one.status, ...exitOf(one) });
     }),
-    ttrpcRoute(Task.method.stats, () => Promise.resolve({ stats: { typeUrl: MetricsSchema.typeName, value: encodeMessage(MetricsSchema, figures) } })),
+    ttrpcRoute(Task.method.stats, () =>
+      Promise.resolve({
+        stats: { typeUrl: MetricsSchema.typeName, value: encodeMessage(MetricsSchema, figures) },
+      }),
+    ),
     ttrpcRoute(Task.method.shutdown, () => {
       guest.shutdown();
       return Promise.resolve({});
@@ -181,7 +206,10 @@ function run(one: FakeProcess, onEnd: (code: number) => void): void {
   const [program = '', ...args] = one.args;
   const child = spawn(program, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
   one.child = child;
-  for (const [path, stream] of [[one.stdio.stdout, child.stdout], [one.stdio.stderr, child.stderr]] as const) {
+  for (const [path, stream] of [
+    [one.stdio.stdout, child.stdout],
+    [one.stdio.stderr, child.stderr],
+  ] as const) {
     if (path !== '') stream.pipe(createWriteStream(path, { flags: 'r+' }));
   }
   if (one.stdio.stdin !== '') createReadStream(one.stdio.stdin).pipe(child.stdin);
@@ -191,9 +219,17 @@ function run(one: FakeProcess, onEnd: (code: number) => void): void {
 
 async function tellOom(container: string): Promise<void> {
   const clock = realClock();
-  const client = new TtrpcClient(await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: EVENT_MS }), { clock, peer: 'troupe' });
-  const event = { typeUrl: 'containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: container }) };
-  await client.call(Events.method.forward, { envelope: { namespace: option('-namespace'), topic: '/tasks/oom', event } });
+  const client = new TtrpcClient(
+    await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: EVENT_MS }),
+    { clock, peer: 'troupe' },
+  );
+  const event = {
+    typeUrl: 'containerd.events.TaskOOM',
+    value: encodeMessage(TaskOOMSchema, { containerId: container }),
+  };
+  await client.call(Events.method.forward, {
+    envelope: { namespace: option('-namespace'), topic: '/tasks/oom', event },
+  });
   client.close();
 }
 

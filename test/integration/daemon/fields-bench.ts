@@ -48,34 +48,53 @@ export interface Bench {
 }
 
 const config = (directory: string): string => {
-  const runtime = [`cdi_dirs = ["${join(directory, 'cdi')}"]`, `hooks_dirs = ["${join(directory, 'hooks.d')}"]`, 'device_ownership_from_security_context = true'];
+  const runtime = [
+    `cdi_dirs = ["${join(directory, 'cdi')}"]`,
+    `hooks_dirs = ["${join(directory, 'hooks.d')}"]`,
+    'device_ownership_from_security_context = true',
+  ];
   return ['[runtime]', ...runtime, '[runtime.rlimits.core]', 'soft = 7', 'hard = 8'].join('\n');
 };
 
 /** The daemon `name`, whose registry has the images. */
-export async function openFields(name: string, images: ReadonlyMap<string, Image> = new Map()): Promise<Bench> {
+export async function openFields(
+  name: string,
+  images: ReadonlyMap<string, Image> = new Map(),
+): Promise<Bench> {
   const world = await makeWorld({ name, network: 'host-only', images, config });
   const image = await world.pull();
   for (const directory of ['cdi', 'hooks.d']) mkdirSync(join(world.instance.directory, directory));
   const pod = (podName: string): PodSandboxConfig =>
-    create(PodSandboxConfigSchema, sandboxConfig({ name: podName, logDirectory: join(world.logs, podName), hostNetwork: true }));
+    create(
+      PodSandboxConfigSchema,
+      sandboxConfig({ name: podName, logDirectory: join(world.logs, podName), hostNetwork: true }),
+    );
   const { runtime } = world.client;
   const { podSandboxId: sandboxId } = await runtime.runPodSandbox({ config: pod('main') });
   let containers = 0;
   const createContainer = async (wish: Wish): Promise<string> => {
     containers += 1;
     const filled = containerOf(`c${containers}`, image, wish);
-    return (await runtime.createContainer({ podSandboxId: sandboxId, config: filled, sandboxConfig: pod('main') })).containerId;
+    return (
+      await runtime.createContainer({ podSandboxId: sandboxId, config: filled, sandboxConfig: pod('main') })
+    ).containerId;
   };
   return {
-    world, sandboxId, pod, createContainer,
+    world,
+    sandboxId,
+    pod,
+    createContainer,
     run: async (wish) => {
       const containerId = await createContainer(wish);
       await runtime.startContainer({ containerId });
       return containerId;
     },
     exec: async (containerId, script) => {
-      const { stdout, stderr } = await runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
+      const { stdout, stderr } = await runtime.execSync({
+        containerId,
+        cmd: ['sh', '-c', script],
+        timeout: 30n,
+      });
       return Buffer.concat([stdout, stderr]).toString();
     },
     end: async (containerId) => void (await runtime.removeContainer({ containerId })),
@@ -87,9 +106,20 @@ export async function openFields(name: string, images: ReadonlyMap<string, Image
 }
 
 function containerOf(name: string, image: string, wish: Wish): ContainerConfig {
-  const config = create(ContainerConfigSchema, containerConfig({ name, image, command: wish.command ?? ['sleep', '3600'], hostNetwork: true, annotations: wish.annotations ?? {} }));
+  const config = create(
+    ContainerConfigSchema,
+    containerConfig({
+      name,
+      image,
+      command: wish.command ?? ['sleep', '3600'],
+      hostNetwork: true,
+      annotations: wish.annotations ?? {},
+    }),
+  );
   const filled = create(ContainerConfigSchema, {
-    ...config, mounts: (wish.mounts ?? []).map((mount) => create(MountSchema, mount)), CDIDevices: (wish.cdi ?? []).map((name) => create(CDIDeviceSchema, { name })),
+    ...config,
+    mounts: (wish.mounts ?? []).map((mount) => create(MountSchema, mount)),
+    CDIDevices: (wish.cdi ?? []).map((name) => create(CDIDeviceSchema, { name })),
   });
   filled.devices.push(...(wish.devices ?? []).map((device) => create(DeviceSchema, device)));
   const security = filled.linux?.securityContext;
@@ -97,9 +127,13 @@ function containerOf(name: string, image: string, wish: Wish): ContainerConfig {
     security.runAsUser = create(Int64ValueSchema, { value: wish.runAs[0] });
     security.runAsGroup = create(Int64ValueSchema, { value: wish.runAs[1] });
   }
-  if (filled.linux !== undefined && wish.limits !== undefined) filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
+  if (filled.linux !== undefined && wish.limits !== undefined)
+    filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   return filled;
 }
 
 export const faultOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
-  call.then(() => ({ code: 0, message: '' }), ({ code, details }: { code: number; details: string }) => ({ code, message: details }));
+  call.then(
+    () => ({ code: 0, message: '' }),
+    ({ code, details }: { code: number; details: string }) => ({ code, message: details }),
+  );

@@ -28,7 +28,13 @@ const oneLayer = imageOf({}, [layerOf([{ type: 'file', path: 'only', mode: 0o644
 
 let bench: Bench;
 beforeAll(async () => {
-  bench = await openFields('fvol', new Map([['test/models:1', volumeImage], ['test/only:1', oneLayer]]));
+  bench = await openFields(
+    'fvol',
+    new Map([
+      ['test/models:1', volumeImage],
+      ['test/only:1', oneLayer],
+    ]),
+  );
 });
 afterAll(() => bench.close());
 
@@ -37,10 +43,20 @@ describe('mounts', () => {
     const volume = join(bench.world.instance.directory, 'volume');
     mkdirSync(volume);
     writeFileSync(join(volume, 'run'), '#!/bin/sh\necho ran\n', { mode: 0o755 });
-    const id = await bench.run({ mounts: [{ containerPath: '/free', hostPath: volume }, { containerPath: '/bound', hostPath: volume, mountOptions: ['nosuid', 'noexec', 'nodev'] }] });
-    expect(await bench.exec(id, '/free/run; /bound/run; grep " /bound " /proc/self/mountinfo')).toMatch(/^ran\n[^]*\/bound rw,nosuid,nodev,noexec[^]*\/bound\/run: Permission denied/u);
+    const id = await bench.run({
+      mounts: [
+        { containerPath: '/free', hostPath: volume },
+        { containerPath: '/bound', hostPath: volume, mountOptions: ['nosuid', 'noexec', 'nodev'] },
+      ],
+    });
+    expect(await bench.exec(id, '/free/run; /bound/run; grep " /bound " /proc/self/mountinfo')).toMatch(
+      /^ran\n[^]*\/bound rw,nosuid,nodev,noexec[^]*\/bound\/run: Permission denied/u,
+    );
     const { status } = await bench.world.client.runtime.containerStatus({ containerId: id });
-    expect(status?.mounts.map(({ mountOptions }) => mountOptions)).toEqual([[], ['nodev', 'noexec', 'nosuid']]);
+    expect(status?.mounts.map(({ mountOptions }) => mountOptions)).toEqual([
+      [],
+      ['nodev', 'noexec', 'nosuid'],
+    ]);
     expect((await bench.world.client.runtime.status({})).features?.mountOptions).toBe(true);
     await bench.end(id);
   });
@@ -48,38 +64,84 @@ describe('mounts', () => {
   it('a file on a directory of the image is the request’s mistake', async () => {
     const hostPath = join(bench.world.instance.directory, 'file');
     writeFileSync(hostPath, '');
-    const { code, message } = await faultOf(bench.createContainer({ mounts: [{ containerPath: '/etc', hostPath }] }));
-    expect([code, message]).toEqual([INVALID_ARGUMENT, expect.stringContaining(`mount ${hostPath} at /etc: the source is no directory, but the image has a directory there`)]);
+    const { code, message } = await faultOf(
+      bench.createContainer({ mounts: [{ containerPath: '/etc', hostPath }] }),
+    );
+    expect([code, message]).toEqual([
+      INVALID_ARGUMENT,
+      expect.stringContaining(
+        `mount ${hostPath} at /etc: the source is no directory, but the image has a directory there`,
+      ),
+    ]);
   });
 });
 
 describe('images as volumes', () => {
-  const pull = async (name: string): Promise<string> => (await bench.world.client.image.pullImage({ image: { image: `${bench.world.registry}/test/${name}:1` } })).imageRef;
-  const volume = (image: string, more: Fields<typeof MountSchema> = {}): Fields<typeof MountSchema> => ({ containerPath: '/v', readonly: true, image: { image }, ...more });
+  const pull = async (name: string): Promise<string> =>
+    (await bench.world.client.image.pullImage({ image: { image: `${bench.world.registry}/test/${name}:1` } }))
+      .imageRef;
+  const volume = (image: string, more: Fields<typeof MountSchema> = {}): Fields<typeof MountSchema> => ({
+    containerPath: '/v',
+    readonly: true,
+    image: { image },
+    ...more,
+  });
 
   it('show all layers, read-only, nothing in them runs; ContainerStatus tells the image’s id', async () => {
     const [models, only] = [await pull('models'), await pull('only')];
-    const id = await bench.run({ mounts: [volume(models), volume(`${bench.world.registry}/test/only:1`, { containerPath: '/o' }), volume(models, { containerPath: '/again' })] });
-    expect(await bench.exec(id, 'ls /v/models /o /again/models; cat /v/models/*')).toBe('/again/models:\none\ntwo\n\n/o:\nonly\n\n/v/models:\none\ntwo\none\ntwo\n');
+    const id = await bench.run({
+      mounts: [
+        volume(models),
+        volume(`${bench.world.registry}/test/only:1`, { containerPath: '/o' }),
+        volume(models, { containerPath: '/again' }),
+      ],
+    });
+    expect(await bench.exec(id, 'ls /v/models /o /again/models; cat /v/models/*')).toBe(
+      '/again/models:\none\ntwo\n\n/o:\nonly\n\n/v/models:\none\ntwo\none\ntwo\n',
+    );
     expect(await bench.exec(id, '/v/run')).toContain('Permission denied');
     expect(await bench.exec(id, 'echo x > /v/new')).toContain('Read-only file system');
     const { status } = await bench.world.client.runtime.containerStatus({ containerId: id });
-    expect(status?.mounts.map(({ image, hostPath, readonly }) => [image?.image, hostPath, readonly])).toEqual([[models, '', true], [only, '', true], [models, '', true]]);
-    expect(status?.mounts[0]?.image?.imageRef).toMatch(new RegExp(`^${bench.world.registry}/test/models@sha256:[0-9a-f]{64}$`, 'u'));
-    expect((await bench.world.client.image.listImages({})).images.map((image) => image.id)).toEqual(expect.arrayContaining([models, only]));
+    expect(status?.mounts.map(({ image, hostPath, readonly }) => [image?.image, hostPath, readonly])).toEqual(
+      [
+        [models, '', true],
+        [only, '', true],
+        [models, '', true],
+      ],
+    );
+    expect(status?.mounts[0]?.image?.imageRef).toMatch(
+      new RegExp(`^${bench.world.registry}/test/models@sha256:[0-9a-f]{64}$`, 'u'),
+    );
+    expect((await bench.world.client.image.listImages({})).images.map((image) => image.id)).toEqual(
+      expect.arrayContaining([models, only]),
+    );
     await bench.end(id);
   });
 
   it('S45 a sub-path stays in the image, links of the image included; one that is not there is told so', async () => {
     const models = await pull('models');
-    const id = await bench.run({ mounts: [volume(models, { imageSubPath: 'models' }), volume(models, { containerPath: '/l', imageSubPath: 'latest' })] });
+    const id = await bench.run({
+      mounts: [
+        volume(models, { imageSubPath: 'models' }),
+        volume(models, { containerPath: '/l', imageSubPath: 'latest' }),
+      ],
+    });
     expect(await bench.exec(id, 'ls /v /l')).toBe('/l:\none\ntwo\n\n/v:\none\ntwo\n');
     await bench.end(id);
     for (const imageSubPath of ['nothing', 'models/one/below', 'outside', 'outside/passwd']) {
-      const { code, message } = await faultOf(bench.createContainer({ mounts: [volume(models, { imageSubPath })] }));
-      expect([code, message]).toEqual([UNKNOWN, expect.stringMatching(new RegExp(`^ImageVolumeMountFailed: .*image_sub_path ${imageSubPath} is not in the image$`, 'u'))]);
+      const { code, message } = await faultOf(
+        bench.createContainer({ mounts: [volume(models, { imageSubPath })] }),
+      );
+      expect([code, message]).toEqual([
+        UNKNOWN,
+        expect.stringMatching(
+          new RegExp(`^ImageVolumeMountFailed: .*image_sub_path ${imageSubPath} is not in the image$`, 'u'),
+        ),
+      ]);
     }
-    expect(await faultOf(bench.createContainer({ mounts: [volume(models, { imageSubPath: '../x' })] }))).toMatchObject({ code: INVALID_ARGUMENT });
+    expect(
+      await faultOf(bench.createContainer({ mounts: [volume(models, { imageSubPath: '../x' })] })),
+    ).toMatchObject({ code: INVALID_ARGUMENT });
   });
 
   it('refuse what they cannot be, and an image that is not here', async () => {
@@ -90,25 +152,43 @@ describe('images as volumes', () => {
       [volume(models, { propagation: 1 }), 'config.mounts[0].propagation'],
       [{ containerPath: '/v', hostPath: '/etc', imageSubPath: 'x' }, 'config.mounts[0].image_sub_path'],
     ] as const) {
-      expect(await faultOf(bench.createContainer({ mounts: [mount] })), field).toMatchObject({ code: INVALID_ARGUMENT, message: expect.stringContaining(field) as string });
+      expect(await faultOf(bench.createContainer({ mounts: [mount] })), field).toMatchObject({
+        code: INVALID_ARGUMENT,
+        message: expect.stringContaining(field) as string,
+      });
     }
     const missing = await faultOf(bench.createContainer({ mounts: [volume('nobody/has:this')] }));
-    expect(missing).toMatchObject({ code: UNKNOWN, message: expect.stringMatching(/^ImageVolumeMountFailed: .*image nobody\/has:this is not here$/u) as string });
+    expect(missing).toMatchObject({
+      code: UNKNOWN,
+      message: expect.stringMatching(
+        /^ImageVolumeMountFailed: .*image nobody\/has:this is not here$/u,
+      ) as string,
+    });
   });
 
   it('protect their image while they are in use, and are gone with their container, also after kill -9', async () => {
     const models = await pull('models');
     const id = await bench.run({ mounts: [volume(models)], command: ['sleep', '3600'] });
-    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({ code: FAILED_PRECONDITION, message: expect.stringContaining(id) as string });
-    const mounts = (): number => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`/containers/${id}/volumes/`)).length;
+    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({
+      code: FAILED_PRECONDITION,
+      message: expect.stringContaining(id) as string,
+    });
+    const mounts = (): number =>
+      readFileSync('/proc/self/mountinfo', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(`/containers/${id}/volumes/`)).length;
     expect(mounts()).toBe(1);
     // whose mounts these are stands in no other place than in their path
-    const check = spawnSync(bench.world.instance.argv[0], ['check', ...bench.world.instance.argv.slice(2)], { encoding: 'utf8' });
+    const check = spawnSync(bench.world.instance.argv[0], ['check', ...bench.world.instance.argv.slice(2)], {
+      encoding: 'utf8',
+    });
     expect(check.stdout + check.stderr).not.toContain('/volumes/');
     expect([check.status, check.stderr]).toEqual([0, '']);
     await bench.world.instance.kill();
     await bench.world.instance.start();
-    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({ code: FAILED_PRECONDITION });
+    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({
+      code: FAILED_PRECONDITION,
+    });
     expect(await bench.exec(id, 'cat /v/models/one')).toBe('one\n');
     await bench.world.client.runtime.stopContainer({ containerId: id, timeout: 0n });
     expect(mounts()).toBe(0);

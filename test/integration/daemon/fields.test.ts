@@ -28,24 +28,55 @@ afterAll(() => bench.close());
 
 describe('devices, hooks and limits', () => {
   it('CDI devices by the field and by an annotation; one that no file has', async () => {
-    const edits = (name: string) => ({ name, containerEdits: { env: [`CDI_${name.toUpperCase()}=1`], deviceNodes: [{ path: `/dev/cdi-${name}`, hostPath: '/dev/zero' }] } });
-    writeFileSync(join(bench.world.instance.directory, 'cdi/v.json'), JSON.stringify({ cdiVersion: '0.6.0', kind: 'v.com/dev', devices: [edits('a'), edits('b'), edits('c')] }));
-    const id = await bench.run({ cdi: ['v.com/dev=a'], annotations: { 'cdi.k8s.io/plugin_1': 'v.com/dev=b,v.com/dev=a' } });
-    expect(await bench.exec(id, 'echo /dev/cdi-*; head -c 3 /dev/cdi-b | wc -c')).toBe('/dev/cdi-a /dev/cdi-b\n3\n');
+    const edits = (name: string) => ({
+      name,
+      containerEdits: {
+        env: [`CDI_${name.toUpperCase()}=1`],
+        deviceNodes: [{ path: `/dev/cdi-${name}`, hostPath: '/dev/zero' }],
+      },
+    });
+    writeFileSync(
+      join(bench.world.instance.directory, 'cdi/v.json'),
+      JSON.stringify({
+        cdiVersion: '0.6.0',
+        kind: 'v.com/dev',
+        devices: [edits('a'), edits('b'), edits('c')],
+      }),
+    );
+    const id = await bench.run({
+      cdi: ['v.com/dev=a'],
+      annotations: { 'cdi.k8s.io/plugin_1': 'v.com/dev=b,v.com/dev=a' },
+    });
+    expect(await bench.exec(id, 'echo /dev/cdi-*; head -c 3 /dev/cdi-b | wc -c')).toBe(
+      '/dev/cdi-a /dev/cdi-b\n3\n',
+    );
     expect(await bench.exec(id, 'tr "\\0" "\\n" < /proc/1/environ | grep CDI')).toBe('CDI_A=1\nCDI_B=1\n');
     await bench.end(id);
-    expect(await faultOf(bench.createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({ code: INVALID_ARGUMENT, message: expect.stringContaining('use CDI device v.com/dev=z: no usable CDI file') as string });
+    expect(await faultOf(bench.createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({
+      code: INVALID_ARGUMENT,
+      message: expect.stringContaining('use CDI device v.com/dev=z: no usable CDI file') as string,
+    });
   });
 
   it('devices belong to the container’s user where that is configured', async () => {
-    const id = await bench.run({ devices: [{ containerPath: '/dev/mine', hostPath: '/dev/zero', permissions: 'r' }], runAs: [1000n, 2000n] });
-    expect(await bench.exec(id, 'stat -c "%u:%g %t:%T" /dev/mine; head -c 2 /dev/mine | wc -c')).toBe('1000:2000 1:5\n2\n');
+    const id = await bench.run({
+      devices: [{ containerPath: '/dev/mine', hostPath: '/dev/zero', permissions: 'r' }],
+      runAs: [1000n, 2000n],
+    });
+    expect(await bench.exec(id, 'stat -c "%u:%g %t:%T" /dev/mine; head -c 2 /dev/mine | wc -c')).toBe(
+      '1000:2000 1:5\n2\n',
+    );
     await bench.end(id);
   });
 
   it('hooks for those containers that they are for', async () => {
     const seen = join(bench.world.instance.directory, 'hooked');
-    const hook = { version: '1.0.0', hook: { path: '/bin/sh', args: ['sh', '-c', `cat > ${seen}`] }, when: { annotations: { '^hook/wanted$': '^yes$' } }, stages: ['createRuntime'] };
+    const hook = {
+      version: '1.0.0',
+      hook: { path: '/bin/sh', args: ['sh', '-c', `cat > ${seen}`] },
+      when: { annotations: { '^hook/wanted$': '^yes$' } },
+      stages: ['createRuntime'],
+    };
     writeFileSync(join(bench.world.instance.directory, 'hooks.d/10.json'), JSON.stringify(hook));
     await bench.end(await bench.createContainer({}));
     expect(() => readFileSync(seen)).toThrow('ENOENT');
@@ -55,15 +86,33 @@ describe('devices, hooks and limits', () => {
   });
 
   it('memory, swap and CPUs are limited as asked, and ContainerStatus says so', async () => {
-    const limits = { memoryLimitInBytes: 64n * MIB, memorySwapLimitInBytes: 96n * MIB, cpusetCpus: '0', cpusetMems: '0' };
+    const limits = {
+      memoryLimitInBytes: 64n * MIB,
+      memorySwapLimitInBytes: 96n * MIB,
+      cpusetCpus: '0',
+      cpusetMems: '0',
+    };
     const id = await bench.run({ limits });
-    const files = cgroups.version === 2
-      ? 'memory.max memory.swap.max cpuset.cpus cpuset.mems'
-      : 'memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpuset/cpuset.cpus cpuset/cpuset.mems';
+    const files =
+      cgroups.version === 2
+        ? 'memory.max memory.swap.max cpuset.cpus cpuset.mems'
+        : 'memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpuset/cpuset.cpus cpuset/cpuset.mems';
     // where swap is not accounted for, it cannot be limited, and the file is not there
     const swap = cgroups.version === 2 ? 32n * MIB : 96n * MIB;
-    const said = (await bench.exec(id, `cd /sys/fs/cgroup; for file in ${files}; do if test -e $file; then cat $file; else echo none; fi; done`)).trim().split('\n');
-    expect([said[0], ['none', String(swap)].includes(said[1] ?? ''), said[2], said[3]]).toEqual([String(64n * MIB), true, '0', '0']);
+    const said = (
+      await bench.exec(
+        id,
+        `cd /sys/fs/cgroup; for file in ${files}; do if test -e $file; then cat $file; else echo none; fi; done`,
+      )
+    )
+      .trim()
+      .split('\n');
+    expect([said[0], ['none', String(swap)].includes(said[1] ?? ''), said[2], said[3]]).toEqual([
+      String(64n * MIB),
+      true,
+      '0',
+      '0',
+    ]);
     const { status } = await bench.world.client.runtime.containerStatus({ containerId: id });
     expect(status?.resources?.linux).toMatchObject(limits);
     await bench.end(id);
@@ -71,52 +120,92 @@ describe('devices, hooks and limits', () => {
 
   it('limits of processes by configuration', async () => {
     const id = await bench.run({});
-    expect(await bench.exec(id, 'grep -E "core file|open files" /proc/1/limits')).toMatch(/^Max core file size +7 +8 +bytes *\nMax open files +1024 +\d+ +files *\n$/u);
+    expect(await bench.exec(id, 'grep -E "core file|open files" /proc/1/limits')).toMatch(
+      /^Max core file size +7 +8 +bytes *\nMax open files +1024 +\d+ +files *\n$/u,
+    );
     await bench.end(id);
   });
 
   it('CPUs that this machine has not are the request’s mistake, at creation and at an update', async () => {
     const message = expect.stringMatching(/use cpuset_cpus 0,4000: this machine has 0/u) as string;
-    expect(await faultOf(bench.createContainer({ limits: { cpusetCpus: '0,4000' } }))).toMatchObject({ code: INVALID_ARGUMENT, message });
+    expect(await faultOf(bench.createContainer({ limits: { cpusetCpus: '0,4000' } }))).toMatchObject({
+      code: INVALID_ARGUMENT,
+      message,
+    });
     const id = await bench.run({});
-    const update = bench.world.client.runtime.updateContainerResources({ containerId: id, linux: { cpusetCpus: '0,4000' } });
+    const update = bench.world.client.runtime.updateContainerResources({
+      containerId: id,
+      linux: { cpusetCpus: '0,4000' },
+    });
     expect(await faultOf(update)).toMatchObject({ code: INVALID_ARGUMENT, message });
     await bench.end(id);
   });
 });
 
 describe('the pod’s own seccomp profile', () => {
-  it.each([NamespaceMode.CONTAINER, NamespaceMode.POD])('is looked at before the pod runs, with a pause process or without (pid %s)', async (pid) => {
-    const path = join(bench.world.instance.directory, `profile-${pid}.json`);
-    const config = bench.pod(`seccomp${pid}`);
-    const securityContext = create(LinuxSandboxSecurityContextSchema, {
-      namespaceOptions: create(NamespaceOptionSchema, { network: NamespaceMode.NODE, pid }),
-      seccomp: create(SecurityProfileSchema, { profileType: ProfileType.Localhost, localhostRef: path }),
-    });
-    const wish = create(PodSandboxConfigSchema, { ...config, linux: create(LinuxPodSandboxConfigSchema, { securityContext }) });
-    expect(await faultOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({ code: INVALID_ARGUMENT, message: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string });
-    writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['acct'], action: 'SCMP_ACT_ERRNO' }] }));
-    const { podSandboxId } = await bench.world.client.runtime.runPodSandbox({ config: wish });
-    if (pid === NamespaceMode.POD) {
-      const document = JSON.parse(readFileSync(join(bench.world.instance.state, 'sandboxes', podSandboxId, 'pause/config.json'), 'utf8')) as { linux: { seccomp: object } };
-      expect(document.linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['acct'] }] });
-    }
-    await removePod(bench.world, podSandboxId);
-  });
+  it.each([NamespaceMode.CONTAINER, NamespaceMode.POD])(
+    'is looked at before the pod runs, with a pause process or without (pid %s)',
+    async (pid) => {
+      const path = join(bench.world.instance.directory, `profile-${pid}.json`);
+      const config = bench.pod(`seccomp${pid}`);
+      const securityContext = create(LinuxSandboxSecurityContextSchema, {
+        namespaceOptions: create(NamespaceOptionSchema, { network: NamespaceMode.NODE, pid }),
+        seccomp: create(SecurityProfileSchema, { profileType: ProfileType.Localhost, localhostRef: path }),
+      });
+      const wish = create(PodSandboxConfigSchema, {
+        ...config,
+        linux: create(LinuxPodSandboxConfigSchema, { securityContext }),
+      });
+      expect(await faultOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({
+        code: INVALID_ARGUMENT,
+        message: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string,
+      });
+      writeFileSync(
+        path,
+        JSON.stringify({
+          defaultAction: 'SCMP_ACT_ALLOW',
+          syscalls: [{ names: ['acct'], action: 'SCMP_ACT_ERRNO' }],
+        }),
+      );
+      const { podSandboxId } = await bench.world.client.runtime.runPodSandbox({ config: wish });
+      if (pid === NamespaceMode.POD) {
+        const document = JSON.parse(
+          readFileSync(
+            join(bench.world.instance.state, 'sandboxes', podSandboxId, 'pause/config.json'),
+            'utf8',
+          ),
+        ) as { linux: { seccomp: object } };
+        expect(document.linux.seccomp).toMatchObject({
+          defaultAction: 'SCMP_ACT_ALLOW',
+          syscalls: [{ names: ['acct'] }],
+        });
+      }
+      await removePod(bench.world, podSandboxId);
+    },
+  );
 });
 
 describe('what verbose statuses show of the OCI document', () => {
-  const specOf = (info: { readonly [key: string]: string }): { readonly process?: object; readonly linux?: { readonly namespaces?: readonly object[] } } | undefined =>
-    (JSON.parse(info['info'] ?? '') as { readonly runtimeSpec?: object }).runtimeSpec;
+  const specOf = (info: {
+    readonly [key: string]: string;
+  }):
+    | { readonly process?: object; readonly linux?: { readonly namespaces?: readonly object[] } }
+    | undefined => (JSON.parse(info['info'] ?? '') as { readonly runtimeSpec?: object }).runtimeSpec;
 
   it('is a container’s whole one but for the environment, and of a pod without a pause process the namespaces that it keeps', async () => {
     const { runtime } = bench.world.client;
     const id = await bench.run({});
     const container = specOf((await runtime.containerStatus({ containerId: id, verbose: true })).info);
-    expect(container).toMatchObject({ process: { args: ['sleep', '3600'] }, linux: { namespaces: expect.arrayContaining([expect.objectContaining({ type: 'mount' })]) as unknown } });
+    expect(container).toMatchObject({
+      process: { args: ['sleep', '3600'] },
+      linux: { namespaces: expect.arrayContaining([expect.objectContaining({ type: 'mount' })]) as unknown },
+    });
     expect(container?.process).not.toHaveProperty('env');
     const ipc = join(bench.world.instance.state, 'ns', bench.sandboxId, 'ipc');
-    expect(specOf((await runtime.podSandboxStatus({ podSandboxId: bench.sandboxId, verbose: true })).info)?.linux?.namespaces).toContainEqual({ type: 'ipc', path: ipc });
+    expect(
+      specOf((await runtime.podSandboxStatus({ podSandboxId: bench.sandboxId, verbose: true })).info)?.linux
+        ?.namespaces,
+    ).toContainEqual({ type: 'ipc', path: ipc });
     await bench.end(id);
   });
 });
@@ -131,7 +220,13 @@ describe('two wishes at once', () => {
     const { podSandboxId } = await second;
     const { code, message } = await first;
     // whichever way the daemon heard them: joined, ended before, or given up in favour of the other
-    if (code !== 0) expect([code, message]).toEqual([ABORTED, expect.stringMatching(/another call has stopped, removed or replaced it meanwhile|it was (?:stopped|removed) meanwhile/u)]);
+    if (code !== 0)
+      expect([code, message]).toEqual([
+        ABORTED,
+        expect.stringMatching(
+          /another call has stopped, removed or replaced it meanwhile|it was (?:stopped|removed) meanwhile/u,
+        ),
+      ]);
     await removePod(bench.world, podSandboxId);
   });
 });

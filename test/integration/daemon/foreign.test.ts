@@ -26,7 +26,7 @@ done
 exec ${RUNC} "$@"
 `;
 
-describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
+describe.skipIf(!isHere)("a handler whose state is not runc's", () => {
   let world: World;
   let directory: string;
 
@@ -42,8 +42,10 @@ describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
     rmSync(directory, { recursive: true });
   });
 
-  const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'foreign', ...wish });
-  const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
+  const pod = (name: string, wish: PodWish = {}) =>
+    makePod(world, name, { runtimeHandler: 'foreign', ...wish });
+  const statusOf = async (containerId: string) =>
+    (await world.client.runtime.containerStatus({ containerId })).status;
 
   it('runs a pod with a pause process from its creation to its end', async () => {
     const { runtime } = world.client;
@@ -68,7 +70,10 @@ describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
     expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
     await startUntilUp(world.client, waiting.containerId);
-    for (const [{ containerId, sandboxId }, code] of [[running, 5], [waiting, 4]] as const) {
+    for (const [{ containerId, sandboxId }, code] of [
+      [running, 5],
+      [waiting, 4],
+    ] as const) {
       await runtime.stopContainer({ containerId, timeout: 60n });
       expect(await statusOf(containerId)).toMatchObject({ exitCode: code });
       await removePod(world, sandboxId);

@@ -43,19 +43,32 @@ describe.skipIf(!isHere)('handlers by reload', () => {
   }
 
   const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
-    call.then(() => ({ code: 0, message: '' }), (error: { code: number; message: string }) => error);
+    call.then(
+      () => ({ code: 0, message: '' }),
+      (error: { code: number; message: string }) => error,
+    );
 
   it('a handler is there after SIGHUP and runs pods, and its annotations pass by its list', async () => {
     expect(await handlerNames()).toEqual(['', 'runc']);
-    await reload(`[runtime.handlers.second]\npath = "${runtime}"\noptions = ["--debug"]\nallowed_annotations = ["kubernetes.io/*"]\n`
-      + '[runtime.handlers.second.default_annotations]\n"org.example.depth" = "3"\n');
+    await reload(
+      `[runtime.handlers.second]\npath = "${runtime}"\noptions = ["--debug"]\nallowed_annotations = ["kubernetes.io/*"]\n` +
+        '[runtime.handlers.second.default_annotations]\n"org.example.depth" = "3"\n',
+    );
     expect(await handlerNames()).toEqual(['', 'runc', 'second']);
-    const { sandboxId, containerId } = await makePod(world, 'second', { runtimeHandler: 'second', command: untilTermed(4) });
+    const { sandboxId, containerId } = await makePod(world, 'second', {
+      runtimeHandler: 'second',
+      command: untilTermed(4),
+    });
     await world.client.runtime.startContainer({ containerId });
-    const spec = JSON.parse(readFileSync(join(world.instance.state, 'containers', containerId, 'bundle/config.json'), 'utf8')) as {
+    const spec = JSON.parse(
+      readFileSync(join(world.instance.state, 'containers', containerId, 'bundle/config.json'), 'utf8'),
+    ) as {
       annotations: Record<string, string>;
     };
-    expect(spec.annotations).toMatchObject({ 'kubernetes.io/config.source': 'api', 'org.example.depth': '3' });
+    expect(spec.annotations).toMatchObject({
+      'kubernetes.io/config.source': 'api',
+      'org.example.depth': '3',
+    });
     expect(Object.keys(spec.annotations)).not.toContain('io.kubernetes.container.terminationMessagePath');
     await removePod(world, sandboxId);
   });
@@ -64,9 +77,13 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     await reload('[runtime.handlers.absent]\npath = "/nowhere/kata"\n');
     expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
     const { info, status } = await world.client.runtime.status({ verbose: true });
-    expect(JSON.parse(info['handlers'] ?? '')).toContainEqual(expect.objectContaining({
-      name: 'absent', ready: false, reason: 'find /nowhere/kata (runtime handler absent): no executable /nowhere/kata',
-    }));
+    expect(JSON.parse(info['handlers'] ?? '')).toContainEqual(
+      expect.objectContaining({
+        name: 'absent',
+        ready: false,
+        reason: 'find /nowhere/kata (runtime handler absent): no executable /nowhere/kata',
+      }),
+    );
     expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')?.status).toBe(true);
     const refused = await failureOf(makePod(world, 'absent', { runtimeHandler: 'absent' }));
     expect(refused.code).toBe(Code.FailedPrecondition);
@@ -87,19 +104,32 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     await reload(`[runtime.handlers.second]\npath = "${runtime}"\n`);
     const pods = [];
     for (const name of ['stays', 'restarted', 'uninstalled']) {
-      const pod = await makePod(world, name, { runtimeHandler: 'second', command: untilTermed(6), sharesPids: name === 'restarted' });
+      const pod = await makePod(world, name, {
+        runtimeHandler: 'second',
+        command: untilTermed(6),
+        sharesPids: name === 'restarted',
+      });
       await startUntilUp(world.client, pod.containerId);
       pods.push(pod);
     }
     await reload('');
     expect(await handlerNames()).toEqual(['', 'runc']);
-    expect((await failureOf(makePod(world, 'late', { runtimeHandler: 'second' }))).code).toBe(Code.InvalidArgument);
+    expect((await failureOf(makePod(world, 'late', { runtimeHandler: 'second' }))).code).toBe(
+      Code.InvalidArgument,
+    );
     const [stays, restarted, uninstalled] = pods;
-    if (stays === undefined || restarted === undefined || uninstalled === undefined) throw new Error('three pods were made');
-    const exec = await world.client.runtime.execSync({ containerId: stays.containerId, cmd: ['true'], timeout: 60n });
+    if (stays === undefined || restarted === undefined || uninstalled === undefined)
+      throw new Error('three pods were made');
+    const exec = await world.client.runtime.execSync({
+      containerId: stays.containerId,
+      cmd: ['true'],
+      timeout: 60n,
+    });
     expect(exec.exitCode).toBe(0);
     await world.client.runtime.stopContainer({ containerId: stays.containerId, timeout: 60n });
-    expect((await world.client.runtime.containerStatus({ containerId: stays.containerId })).status?.exitCode).toBe(6);
+    expect(
+      (await world.client.runtime.containerStatus({ containerId: stays.containerId })).status?.exitCode,
+    ).toBe(6);
     await removePod(world, stays.sandboxId);
     await world.instance.kill();
     await world.instance.start();
@@ -117,7 +147,9 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     await reload(`[runtime]\ndefault_handler = "second"\n[runtime.handlers.second]\npath = "${runtime}"\n`);
     const later = await makePod(world, 'new', { command: untilTermed(2) });
     expect(existsSync(join(world.instance.state, 'runtimes/second', later.containerId))).toBe(true);
-    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 60n })).exitCode).toBe(0);
+    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 60n })).exitCode).toBe(
+      0,
+    );
     for (const pod of [sandboxId, later.sandboxId]) await removePod(world, pod);
     await reload('');
   });

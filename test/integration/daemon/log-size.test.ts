@@ -20,11 +20,14 @@ describePods('runtime.log_size_max', () => {
 
   it('begins a log anew that would be larger, also once the daemon was killed; the container notices nothing', async () => {
     const script = `echo began; read go < /go; i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; done; echo done > /done; exec sleep 3600`;
-    const { sandboxId, containerId } = await makePod(world, 'lines', { command: ['sh', '-c', `mkfifo /go; ${script}`] });
+    const { sandboxId, containerId } = await makePod(world, 'lines', {
+      command: ['sh', '-c', `mkfifo /go; ${script}`],
+    });
     await world.client.runtime.startContainer({ containerId });
     await world.instance.kill();
     await world.instance.start();
-    const within = (text: string): Promise<unknown> => world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', text], timeout: 60n });
+    const within = (text: string): Promise<unknown> =>
+      world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', text], timeout: 60n });
     await within('until [ -p /go ]; do :; done; echo > /go; until [ -e /done ]; do :; done');
     const { status } = await world.client.runtime.containerStatus({ containerId });
     const log = status?.logPath ?? '';
@@ -33,9 +36,14 @@ describePods('runtime.log_size_max', () => {
     await world.client.runtime.stopContainer({ containerId, timeout: 0n });
     expect(statSync(log).size).toBeLessThanOrEqual(BYTES_MAX);
     // what the monitor reads at once may end within a line, and the log be begun anew there; the rest follows
-    const [, ...lines] = readFileSync(log, 'utf8').replaceAll(/^\S+ stdout P (.*)\n\S+ stdout ([FP]) /gmu, '* stdout $2 $1').trimEnd().split('\n');
+    const [, ...lines] = readFileSync(log, 'utf8')
+      .replaceAll(/^\S+ stdout P (.*)\n\S+ stdout ([FP]) /gmu, '* stdout $2 $1')
+      .trimEnd()
+      .split('\n');
     expect(lines.length).toBeGreaterThan(0);
-    expect(lines.map((line) => line.replace(/^\S+ stdout F /u, ''))).toStrictEqual(lines.map((_line, index) => `line ${LINES - lines.length + 1 + index}`));
+    expect(lines.map((line) => line.replace(/^\S+ stdout F /u, ''))).toStrictEqual(
+      lines.map((_line, index) => `line ${LINES - lines.length + 1 + index}`),
+    );
     await removePod(world, sandboxId);
   });
 });

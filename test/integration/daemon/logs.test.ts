@@ -1,6 +1,18 @@
 // Logs through the running daemon and conmon: a disk that is full, a daemon that dies, links in the log's place.
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
@@ -9,9 +21,11 @@ import { code, refusalOf } from './fake-criu.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
 /** Writes the numbers that it is told, and says in a file that it has. */
-const TELLER = 'mkfifo /go; echo up; while :; do read from to < /go || continue; seq $from $to; echo > /said-$to; done';
+const TELLER =
+  'mkfifo /go; echo up; while :; do read from to < /go || continue; seq $from $to; echo > /said-$to; done';
 /** Writes numbers until it is told to end, some ten thousand a second. */
-const COUNTER = 'i=0; while [ ! -e /end ]; do i=$((i+1)); echo $i; [ $((i % 100)) -ne 0 ] || sleep 0.01; done; echo > /ended; exec sleep 3600';
+const COUNTER =
+  'i=0; while [ ! -e /end ]; do i=$((i+1)); echo $i; [ $((i % 100)) -ne 0 ] || sleep 0.01; done; echo > /ended; exec sleep 3600';
 
 describePods('logs', () => {
   let world: World;
@@ -41,22 +55,35 @@ describePods('logs', () => {
       expect(exitCode).toBe(0);
     };
     return {
-      sandboxId, containerId, log: join(world.logs, name, 'main/0.log'), inside,
-      say: (from, to) => inside(`until [ -p /go ]; do :; done; echo ${from} ${to} > /go; until [ -e /said-${to} ]; do :; done`),
+      sandboxId,
+      containerId,
+      log: join(world.logs, name, 'main/0.log'),
+      inside,
+      say: (from, to) =>
+        inside(
+          `until [ -p /go ]; do :; done; echo ${from} ${to} > /go; until [ -e /said-${to} ]; do :; done`,
+        ),
       reopen: () => runtime.reopenContainerLog({ containerId }),
     };
   }
 
   const lines = (path: string): string[] => readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  const numbers = (path: string): number[] => lines(path).map((line) => Number(/ stdout F (\d+)$/u.exec(line)?.[1] ?? Number.NaN));
-  const range = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_none, at) => from + at);
+  const numbers = (path: string): number[] =>
+    lines(path).map((line) => Number(/ stdout F (\d+)$/u.exec(line)?.[1] ?? Number.NaN));
+  const range = (from: number, to: number): number[] =>
+    Array.from({ length: to - from + 1 }, (_none, at) => from + at);
   /** Ended, so that conmon has written what it had read. */
-  const end = ({ containerId }: Writer): Promise<unknown> => world.client.runtime.stopContainer({ containerId, timeout: 0n });
+  const end = ({ containerId }: Writer): Promise<unknown> =>
+    world.client.runtime.stopContainer({ containerId, timeout: 0n });
   const isRunning = async ({ containerId }: Writer): Promise<void> => {
     expect((await world.client.runtime.containerStatus({ containerId })).status?.state).toBe(1);
   };
 
-  const withSmallDisk = async (name: string, options: string, work: (writer: Writer) => Promise<void>): Promise<void> => {
+  const withSmallDisk = async (
+    name: string,
+    options: string,
+    work: (writer: Writer) => Promise<void>,
+  ): Promise<void> => {
     const directory = join(world.logs, name);
     mkdirSync(directory);
     execFileSync('mount', ['-t', 'tmpfs', '-o', options, `troupe-${name}`, directory]);
@@ -105,7 +132,8 @@ describePods('logs', () => {
       expect(refusal.details).toContain('reopen log of container');
       await made.say(11, 20);
       await isRunning(made);
-      for (const name of readdirSync(directory)) if (name.startsWith('filler-')) rmSync(join(directory, name));
+      for (const name of readdirSync(directory))
+        if (name.startsWith('filler-')) rmSync(join(directory, name));
       await made.reopen();
       await made.say(21, 30);
       await end(made);
@@ -186,7 +214,10 @@ describePods('logs', () => {
 
   it('S09 S32 S75 a log that is a link when the container is made is refused, and the mounts of the host stay as they were', async () => {
     // other tests mount, too
-    const mounts = (): string[] => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`${world.instance.directory}/`));
+    const mounts = (): string[] =>
+      readFileSync('/proc/self/mountinfo', 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(`${world.instance.directory}/`));
     const before = mounts();
     const target = join(world.logs, 'other-secret');
     writeFileSync(target, 'kept');

@@ -27,21 +27,38 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has 
     ['its bundle', (id) => [join(world.instance.state, 'containers', id, 'bundle')]],
     ['our note of it', (id) => [join(world.instance.state, 'containers', id, 'troupe.json')]],
     ['its whole directory', (id) => [join(world.instance.state, 'containers', id)]],
-    ['the runtime\'s state of it', (id) => [join(world.instance.state, 'runtimes/runc', id)]],
-    ['all of these', (id) => [join(world.instance.state, 'containers', id), join(world.instance.state, 'runtimes/runc', id)]],
+    ["the runtime's state of it", (id) => [join(world.instance.state, 'runtimes/runc', id)]],
+    [
+      'all of these',
+      (id) => [join(world.instance.state, 'containers', id), join(world.instance.state, 'runtimes/runc', id)],
+    ],
   ];
 
   /** One pod for each loss. */
-  async function losses(): Promise<readonly { readonly what: string; readonly paths: readonly string[]; readonly sandboxId: string; readonly id: string }[]> {
-    return await Promise.all(LOSSES.map(async ([what, pathsOf]) => {
-      const { sandboxId, containerId: id } = await makePod(world, `pod-${(made += 1)}`, { command: COMMAND });
-      await world.client.runtime.startContainer({ containerId: id });
-      await expect.poll(() => processesIn(id).length).toBeGreaterThan(2);
-      return { what, paths: pathsOf(id), sandboxId, id };
-    }));
+  async function losses(): Promise<
+    readonly {
+      readonly what: string;
+      readonly paths: readonly string[];
+      readonly sandboxId: string;
+      readonly id: string;
+    }[]
+  > {
+    return await Promise.all(
+      LOSSES.map(async ([what, pathsOf]) => {
+        const { sandboxId, containerId: id } = await makePod(world, `pod-${(made += 1)}`, {
+          command: COMMAND,
+        });
+        await world.client.runtime.startContainer({ containerId: id });
+        await expect.poll(() => processesIn(id).length).toBeGreaterThan(2);
+        return { what, paths: pathsOf(id), sandboxId, id };
+      }),
+    );
   }
 
-  it.each([['while the daemon runs', false], ['and the daemon was killed', true]] as const)('F29 %s: listed, stopped with all its processes, removed', async (_when, isKilled) => {
+  it.each([
+    ['while the daemon runs', false],
+    ['and the daemon was killed', true],
+  ] as const)('F29 %s: listed, stopped with all its processes, removed', async (_when, isKilled) => {
     const { runtime } = world.client;
     const all = await losses();
     if (isKilled) await world.instance.kill();
@@ -53,10 +70,17 @@ describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has 
     for (const { what, id, sandboxId } of all) {
       const { containers } = await runtime.listContainers({ filter: { id } });
       // it lives, and so does its monitor, which tells its end
-      expect(containers.map(({ state }) => state), what).toEqual([ContainerState.CONTAINER_RUNNING]);
+      expect(
+        containers.map(({ state }) => state),
+        what,
+      ).toEqual([ContainerState.CONTAINER_RUNNING]);
       await runtime.stopContainer({ containerId: id, timeout: 0n });
       const { status } = await runtime.containerStatus({ containerId: id });
-      expect(status, what).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 137, reason: 'Error' });
+      expect(status, what).toMatchObject({
+        state: ContainerState.CONTAINER_EXITED,
+        exitCode: 137,
+        reason: 'Error',
+      });
       await expect.poll(() => processesIn(id), { message: what }).toEqual([]);
       await runtime.removeContainer({ containerId: id });
       expect((await runtime.listContainers({ filter: { id } })).containers, what).toEqual([]);

@@ -18,13 +18,17 @@ describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
       name: 'nfi',
       network: 'host-only',
       registriesConf: TORN,
-      imageSettings: (directory) => [`signature_policy = "${directory}/policy.json"`, `auth_files = ["${directory}/auth.json"]`],
+      imageSettings: (directory) => [
+        `signature_policy = "${directory}/policy.json"`,
+        `auth_files = ["${directory}/auth.json"]`,
+      ],
       config: (directory) => `[runtime]\ncdi_dirs = ["${directory}/cdi"]\nmonitor = "${directory}/conmon"\n`,
     });
     const { directory } = instance;
     mkdirSync(join(directory, 'troupe.toml.d'));
     mkdirSync(join(directory, 'cdi'));
-    for (const name of ['troupe.toml.d/10.toml', 'policy.json', 'auth.json', 'cdi/v.json']) writeFileSync(join(directory, name), '{\n"torn');
+    for (const name of ['troupe.toml.d/10.toml', 'policy.json', 'auth.json', 'cdi/v.json'])
+      writeFileSync(join(directory, name), '{\n"torn');
     await instance.start();
     client = criClient(instance.socket);
   });
@@ -45,17 +49,33 @@ describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
     expect((await client.runtime.version({})).runtimeName).toBe('troupe');
     expect((await client.runtime.listContainers({})).containers).toEqual([]);
     const log = await instance.log();
-    for (const name of ['troupe.toml.d/10.toml', 'policy.json', 'auth.json', 'cdi/v.json', 'registries.conf']) {
-      expect(log.split('\n').filter((line) => line.includes('"degraded"') && line.includes(`"subject":"${directory}/${name}"`))).toHaveLength(1);
+    for (const name of [
+      'troupe.toml.d/10.toml',
+      'policy.json',
+      'auth.json',
+      'cdi/v.json',
+      'registries.conf',
+    ]) {
+      expect(
+        log
+          .split('\n')
+          .filter((line) => line.includes('"degraded"') && line.includes(`"subject":"${directory}/${name}"`)),
+      ).toHaveLength(1);
     }
   });
 
   it('refuses what a torn file may forbid, and what a missing program is needed for, with the reason', async () => {
     const { directory } = instance;
-    await expect(client.image.pullImage({ image: { image: '127.0.0.1:1/a/b:1' } })).rejects.toThrow(`${directory}/registries.conf: line 2`);
+    await expect(client.image.pullImage({ image: { image: '127.0.0.1:1/a/b:1' } })).rejects.toThrow(
+      `${directory}/registries.conf: line 2`,
+    );
     const { runtimeHandlers, status } = await client.runtime.status({});
     const ready = status?.conditions.find(({ type }) => type === 'RuntimeReady');
-    expect([runtimeHandlers.length > 0, ready?.status, ready?.message]).toEqual([true, false, expect.stringContaining(`${directory}/conmon`)]);
+    expect([runtimeHandlers.length > 0, ready?.status, ready?.message]).toEqual([
+      true,
+      false,
+      expect.stringContaining(`${directory}/conmon`),
+    ]);
     const metadata = { name: 'a', namespace: 'b', uid: 'c', attempt: 0 };
     const config = create(PodSandboxConfigSchema, { metadata, logDirectory: `${directory}/logs`, linux: {} });
     await expect(client.runtime.runPodSandbox({ config })).rejects.toThrow(`${directory}/conmon`);
@@ -66,10 +86,15 @@ describe.skipIf(process.getuid?.() !== 0)('F95 a node with bad files', () => {
     writeFileSync(join(directory, 'registries.conf'), '');
     writeFileSync(join(directory, 'policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
     writeFileSync(join(directory, 'auth.json'), '{}');
-    writeFileSync(join(directory, 'cdi/v.json'), '{"cdiVersion":"0.6.0","kind":"v.example/c","devices":[{"name":"d","containerEdits":{"env":["A=b"]}}]}');
+    writeFileSync(
+      join(directory, 'cdi/v.json'),
+      '{"cdiVersion":"0.6.0","kind":"v.example/c","devices":[{"name":"d","containerEdits":{"env":["A=b"]}}]}',
+    );
     writeFileSync(join(directory, 'troupe.toml.d/10.toml'), '[runtime]\nmonitor = "conmon"\n');
     process.kill(instance.pid(), 'SIGHUP');
     await expect.poll(degraded).toBe('');
-    await expect(client.image.pullImage({ image: { image: '127.0.0.1:1/a/b:1' } })).rejects.not.toThrow('registries.conf');
+    await expect(client.image.pullImage({ image: { image: '127.0.0.1:1/a/b:1' } })).rejects.not.toThrow(
+      'registries.conf',
+    );
   });
 });

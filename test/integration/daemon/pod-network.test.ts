@@ -36,16 +36,31 @@ beforeAll(async () => {
   world = await makeWorld({ name: 'ports' });
   await extendNetwork();
   const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '20M' };
-  const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'ports', logDirectory: join(world.logs, 'ports'), annotations }));
-  const mapping = (hostPort: number, containerPort: number, protocol: Protocol, hostIp = '') => create(PortMappingSchema, { hostPort, containerPort, protocol, hostIp });
+  const config = create(
+    PodSandboxConfigSchema,
+    sandboxConfig({ name: 'ports', logDirectory: join(world.logs, 'ports'), annotations }),
+  );
+  const mapping = (hostPort: number, containerPort: number, protocol: Protocol, hostIp = '') =>
+    create(PortMappingSchema, { hostPort, containerPort, protocol, hostIp });
   gateway4 = gatewayOf();
   config.portMappings = [
-    mapping(ALL, 8080, Protocol.TCP), mapping(LOOPBACK, 8080, Protocol.TCP, '127.0.0.1'), mapping(UDP, 8081, Protocol.UDP), mapping(GATEWAY_ONLY, 8080, Protocol.TCP, gateway4),
+    mapping(ALL, 8080, Protocol.TCP),
+    mapping(LOOPBACK, 8080, Protocol.TCP, '127.0.0.1'),
+    mapping(UDP, 8081, Protocol.UDP),
+    mapping(GATEWAY_ONLY, 8080, Protocol.TCP, gateway4),
   ];
   podSandboxId = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
   const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId });
   ips = [status?.network?.ip ?? '', ...(status?.network?.additionalIps ?? []).map(({ ip }) => ip)];
-  servers = spawn('nsenter', [`--net=${join(world.instance.state, 'ns', podSandboxId, 'net')}`, process.execPath, join(import.meta.dirname, 'host-port-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  servers = spawn(
+    'nsenter',
+    [
+      `--net=${join(world.instance.state, 'ns', podSandboxId, 'net')}`,
+      process.execPath,
+      join(import.meta.dirname, 'host-port-servers.ts'),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   await new Promise<void>((resolve, reject) => {
     servers.stdout?.once('data', () => resolve());
     servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
@@ -62,7 +77,9 @@ const conflist = (): string => join(world.instance.directory, 'cni/10-test.confl
 
 /** The instance's own network with a range of IPv6 beside that of IPv4, and with rates. */
 async function extendNetwork(): Promise<void> {
-  const network = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: object[][]; routes: object[] } }, ...object[]] };
+  const network = JSON.parse(readFileSync(conflist(), 'utf8')) as {
+    plugins: [{ ipam: { ranges: object[][]; routes: object[] } }, ...object[]];
+  };
   network.plugins.push({ type: 'bandwidth', capabilities: { bandwidth: true } });
   if (hasIpv6) {
     network.plugins[0].ipam.ranges.push([{ subnet: 'fd12:3456:789a:1::/64', gateway: gateway6 }]);
@@ -74,7 +91,17 @@ async function extendNetwork(): Promise<void> {
 }
 
 function gatewayOf(): string {
-  const { plugins: [{ ipam: { ranges: [[range]] } }] } = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: [[{ subnet: string }]] } }] };
+  const {
+    plugins: [
+      {
+        ipam: {
+          ranges: [[range]],
+        },
+      },
+    ],
+  } = JSON.parse(readFileSync(conflist(), 'utf8')) as {
+    plugins: [{ ipam: { ranges: [[{ subnet: string }]] } }];
+  };
   return range.subnet.replace(/\.0\/24$/u, '.1');
 }
 
@@ -83,7 +110,10 @@ const tcp = (host: string, port: number, timeoutMs = ANSWER_MS): Promise<string>
     const socket = connect({ host, port });
     let said = '';
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error('no answer')));
-    socket.on('data', (chunk) => (said += String(chunk))).once('error', ({ message }) => resolve(`no: ${message}`)).once('end', () => resolve(said));
+    socket
+      .on('data', (chunk) => (said += String(chunk)))
+      .once('error', ({ message }) => resolve(`no: ${message}`))
+      .once('end', () => resolve(said));
   });
 
 const udp = (host: string, port: number): Promise<string> =>
@@ -95,15 +125,22 @@ const udp = (host: string, port: number): Promise<string> =>
       act();
     };
     const timer = setTimeout(() => end(() => reject(new Error('no answer'))), ANSWER_MS);
-    socket.once('message', (message) => end(() => resolve(message.toString()))).once('error', (error) => end(() => reject(error)));
+    socket
+      .once('message', (message) => end(() => resolve(message.toString())))
+      .once('error', (error) => end(() => reject(error)));
     socket.send('who', port, host);
   });
 
 /** Name of the host's end of the pod's link. */
 function hostsEnd(): string {
   const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
-  const [{ link_index: index = 0 } = {}] = JSON.parse(spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout) as { link_index?: number }[];
-  const links = JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[];
+  const [{ link_index: index = 0 } = {}] = JSON.parse(
+    spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout,
+  ) as { link_index?: number }[];
+  const links = JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as {
+    ifindex: number;
+    ifname: string;
+  }[];
   return links.find(({ ifindex }) => ifindex === index)?.ifname ?? 'none';
 }
 
@@ -113,20 +150,35 @@ describe('S51 what a pod may not do to others', () => {
 
   it.skipIf(!hasSysctls)('no router advertisement of a pod is believed by the host', () => {
     const [bridge = ''] = world.instance.words;
-    const accepted = [bridge, hostsEnd()].map((name) => readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim());
+    const accepted = [bridge, hostsEnd()].map((name) =>
+      readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim(),
+    );
     expect(accepted).toEqual(['0', '0']);
   });
 
   it("a host port takes nothing that is sent to another pod's address", async () => {
-    const pods = await Promise.all(['asker', 'asked'].map(async (name) => {
-      const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
-      return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-    }));
+    const pods = await Promise.all(
+      ['asker', 'asked'].map(async (name) => {
+        const config = create(
+          PodSandboxConfigSchema,
+          sandboxConfig({ name, logDirectory: join(world.logs, name) }),
+        );
+        return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+      }),
+    );
     const [asker = '', asked = ''] = pods;
     const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: asked });
     const ask = async (host: string, port: number): Promise<string> => {
-      const script = "require('node:net').connect(Number(process.argv[2]), process.argv[1]).on('data', (said) => console.log(String(said))).on('error', ({ code }) => console.log(code))";
-      const argv = [`--net=${join(world.instance.state, 'ns', asker, 'net')}`, process.execPath, '-e', script, host, String(port)];
+      const script =
+        "require('node:net').connect(Number(process.argv[2]), process.argv[1]).on('data', (said) => console.log(String(said))).on('error', ({ code }) => console.log(code))";
+      const argv = [
+        `--net=${join(world.instance.state, 'ns', asker, 'net')}`,
+        process.execPath,
+        '-e',
+        script,
+        host,
+        String(port),
+      ];
       return (await promisify(execFile)('nsenter', argv, { timeout: ANSWER_MS })).stdout;
     };
     expect(await ask(status?.network?.ip ?? '', ALL)).toBe('ECONNREFUSED\n');
@@ -138,43 +190,66 @@ describe('S51 what a pod may not do to others', () => {
 
 describe('the network namespace', () => {
   it('lies where plugins and the daemons of networks find it, and is gone from there with its pod', async () => {
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'shown', logDirectory: join(world.logs, 'shown') }));
+    const config = create(
+      PodSandboxConfigSchema,
+      sandboxConfig({ name: 'shown', logDirectory: join(world.logs, 'shown') }),
+    );
     const { podSandboxId: shown } = await world.client.runtime.runPodSandbox({ config });
     const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: shown });
     const path = join(world.instance.directory, 'netns', `troupe-${shown}`);
-    expect(spawnSync('nsenter', [`--net=${path}`, 'ip', '-4', '-o', 'addr', 'show', 'eth0'], { encoding: 'utf8' }).stdout).toContain(` ${status?.network?.ip}/`);
+    expect(
+      spawnSync('nsenter', [`--net=${path}`, 'ip', '-4', '-o', 'addr', 'show', 'eth0'], { encoding: 'utf8' })
+        .stdout,
+    ).toContain(` ${status?.network?.ip}/`);
     await removePod(world, shown);
     expect(existsSync(path)).toBe(false);
   });
 
   it('has the sysctls of the interface that the plugins made; one of an interface that is not there is refused and leaves nothing', async () => {
     const wish = (name: string, sysctl: string) => {
-      const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
+      const config = create(
+        PodSandboxConfigSchema,
+        sandboxConfig({ name, logDirectory: join(world.logs, name) }),
+      );
       if (config.linux !== undefined) config.linux.sysctls = { [sysctl]: '2' };
       return world.client.runtime.runPodSandbox({ config });
     };
     const { podSandboxId: own } = await wish('own', 'net.ipv4.conf.eth0.arp_ignore');
     const netns = join(world.instance.state, 'ns', own, 'net');
-    expect(spawnSync('nsenter', [`--net=${netns}`, 'cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'], { encoding: 'utf8' }).stdout).toBe('2\n');
+    expect(
+      spawnSync('nsenter', [`--net=${netns}`, 'cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'], {
+        encoding: 'utf8',
+      }).stdout,
+    ).toBe('2\n');
     await removePod(world, own);
-    await expect(wish('absent', 'net.ipv4.conf.eth7.arp_ignore')).rejects.toThrow(/eth7\.arp_ignore=2: ENOENT/u);
+    await expect(wish('absent', 'net.ipv4.conf.eth7.arp_ignore')).rejects.toThrow(
+      /eth7\.arp_ignore=2: ENOENT/u,
+    );
   });
 });
 
 describe('rates', () => {
   it('hold on the way to the pod and on the way from it', () => {
     const ifname = hostsEnd();
-    const rules = (...words: readonly string[]): string => spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
+    const rules = (...words: readonly string[]): string =>
+      spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
     expect(rules('qdisc', 'show')).toMatch(/qdisc tbf .* rate 10Mbit /u);
     // what comes from the pod is sent through a device of its own, where it can be held back
-    const other = /Redirect to device (\S+?)\)/u.exec(rules('filter', 'show', 'parent', 'ffff:'))?.[1] ?? 'none';
-    expect(spawnSync('tc', ['qdisc', 'show', 'dev', other], { encoding: 'utf8' }).stdout).toMatch(/qdisc tbf .* rate 20Mbit /u);
+    const other =
+      /Redirect to device (\S+?)\)/u.exec(rules('filter', 'show', 'parent', 'ffff:'))?.[1] ?? 'none';
+    expect(spawnSync('tc', ['qdisc', 'show', 'dev', other], { encoding: 'utf8' }).stdout).toMatch(
+      /qdisc tbf .* rate 20Mbit /u,
+    );
   });
 });
 
 describe('host ports', () => {
   it('the pod has an address of each family', () => {
-    expect(ips).toEqual(hasIpv6 ? [expect.stringMatching(/^10\./u), expect.stringMatching(/^fd12:3456:789a:1:/u)] : [expect.stringMatching(/^10\./u)]);
+    expect(ips).toEqual(
+      hasIpv6
+        ? [expect.stringMatching(/^10\./u), expect.stringMatching(/^fd12:3456:789a:1:/u)]
+        : [expect.stringMatching(/^10\./u)],
+    );
   });
 
   it('TCP on every address of the host, 127.0.0.1 included', async () => {
@@ -197,9 +272,19 @@ describe('host ports', () => {
 
   it.skipIf(!hasIpv6)('TCP and UDP of IPv6', async () => {
     // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not looked at by the plugin's rules
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'client', logDirectory: join(world.logs, 'client') }));
+    const config = create(
+      PodSandboxConfigSchema,
+      sandboxConfig({ name: 'client', logDirectory: join(world.logs, 'client') }),
+    );
     const client = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-    const argv = [`--net=${join(world.instance.state, 'ns', client, 'net')}`, process.execPath, join(import.meta.dirname, 'host-port-client.ts'), gateway6, String(ALL), String(UDP)];
+    const argv = [
+      `--net=${join(world.instance.state, 'ns', client, 'net')}`,
+      process.execPath,
+      join(import.meta.dirname, 'host-port-client.ts'),
+      gateway6,
+      String(ALL),
+      String(UDP),
+    ];
     const { stdout, stderr } = await promisify(execFile)('nsenter', argv, { timeout: ANSWER_MS });
     expect([stdout, stderr]).toEqual(['tcp ::\nudp ::\n', '']);
     await removePod(world, client);

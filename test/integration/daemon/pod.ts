@@ -3,7 +3,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import type { InstanceOptions } from '../../support/instance.ts';
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import { CDIDeviceSchema, ContainerConfigSchema, LinuxContainerResourcesSchema, MountSchema, NamespaceMode, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  CDIDeviceSchema,
+  ContainerConfigSchema,
+  LinuxContainerResourcesSchema,
+  MountSchema,
+  NamespaceMode,
+  PodSandboxConfigSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
@@ -28,19 +35,36 @@ export interface PodWish {
 
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
 export async function makePod(world: World, name: string, wish: PodWish = {}): Promise<Made> {
-  const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }));
+  const config = create(
+    PodSandboxConfigSchema,
+    sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }),
+  );
   const pid = wish.sharesPids === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
-  if (config.linux?.securityContext?.namespaceOptions !== undefined) config.linux.securityContext.namespaceOptions.pid = pid;
-  const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler: wish.runtimeHandler ?? '' });
-  const plain = containerConfig({ name: 'main', image: await world.pull(), command: wish.command ?? ['sleep', '3600'], hostNetwork: true });
+  if (config.linux?.securityContext?.namespaceOptions !== undefined)
+    config.linux.securityContext.namespaceOptions.pid = pid;
+  const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({
+    config,
+    runtimeHandler: wish.runtimeHandler ?? '',
+  });
+  const plain = containerConfig({
+    name: 'main',
+    image: await world.pull(),
+    command: wish.command ?? ['sleep', '3600'],
+    hostNetwork: true,
+  });
   const container = create(ContainerConfigSchema, plain);
-  if (container.linux?.securityContext?.namespaceOptions !== undefined) container.linux.securityContext.namespaceOptions.pid = pid;
+  if (container.linux?.securityContext?.namespaceOptions !== undefined)
+    container.linux.securityContext.namespaceOptions.pid = pid;
   container.mounts.push(...(wish.mounts ?? []).map((mount) => create(MountSchema, mount)));
   container.CDIDevices.push(...(wish.cdi ?? []).map((device) => create(CDIDeviceSchema, { name: device })));
   if (wish.limits !== undefined && container.linux !== undefined) {
     container.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   }
-  const { containerId } = await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: container, sandboxConfig: config });
+  const { containerId } = await world.client.runtime.createContainer({
+    podSandboxId: sandboxId,
+    config: container,
+    sandboxConfig: config,
+  });
   return { sandboxId, containerId };
 }
 
@@ -52,17 +76,25 @@ export async function removePod(world: World, sandboxId: string): Promise<void> 
 
 /** Processes in any cgroup of this container. */
 export function processesIn(id: string): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).map(Number).filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`troupe-${id}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-    } catch {
-      return false;
-    }
-  });
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/u.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return (
+          readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`troupe-${id}`) &&
+          !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ')
+        );
+      } catch {
+        return false;
+      }
+    });
 }
 
-export const hostOnlyWorld = (name: string, options: Pick<InstanceOptions, 'handlers' | 'runtimePath' | 'config'> = {}): Promise<World> =>
-  makeWorld({ name, network: 'host-only', ...options });
+export const hostOnlyWorld = (
+  name: string,
+  options: Pick<InstanceOptions, 'handlers' | 'runtimePath' | 'config'> = {},
+): Promise<World> => makeWorld({ name, network: 'host-only', ...options });
 
 /** Takes the world away; gives what the daemon has left on the machine. */
 export async function closeWorld(world: World): Promise<string[]> {

@@ -30,7 +30,11 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
 
   const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
 
-  async function told(): Promise<{ readonly refusal: string | undefined; readonly names: readonly string[]; readonly config: string }> {
+  async function told(): Promise<{
+    readonly refusal: string | undefined;
+    readonly names: readonly string[];
+    readonly config: string;
+  }> {
     const { status, runtimeHandlers, info } = await world.client.runtime.status({ verbose: true });
     const refusal = status?.conditions.find(({ type }) => type === 'ConfigurationReloaded')?.message;
     expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')?.status).toBe(true);
@@ -46,48 +50,80 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
 
   it.each([
     ['malformed TOML', () => writeFileSync(file, `${good}\n[log\n`), /troupe\.toml, line \d+: /u],
-    ['an unknown key', () => writeFileSync(file, `${good}\n[runtime.handlers.other]\npath = "/bin/true"\nflags = 1\n`), /line \d+: runtime\.handlers\.other\.flags: no such key/u],
-    ['a bad value beside a good one', () => {
-      writeFileSync(file, good.replace('level = "debug"', 'level = "error"'));
-      writeFileSync(dropIn, '[streaming]\nport = "none"\n');
-    }, /10-more\.toml, line 2: streaming\.port: must be a number/u],
-    ['a handler that is no table', () => writeFileSync(dropIn, '[runtime]\nhandlers = []\n'), /runtime\.handlers/u],
+    [
+      'an unknown key',
+      () => writeFileSync(file, `${good}\n[runtime.handlers.other]\npath = "/bin/true"\nflags = 1\n`),
+      /line \d+: runtime\.handlers\.other\.flags: no such key/u,
+    ],
+    [
+      'a bad value beside a good one',
+      () => {
+        writeFileSync(file, good.replace('level = "debug"', 'level = "error"'));
+        writeFileSync(dropIn, '[streaming]\nport = "none"\n');
+      },
+      /10-more\.toml, line 2: streaming\.port: must be a number/u,
+    ],
+    [
+      'a handler that is no table',
+      () => writeFileSync(dropIn, '[runtime]\nhandlers = []\n'),
+      /runtime\.handlers/u,
+    ],
     ['no file', () => rmSync(file), /troupe\.toml: there is no such file/u],
-    ['a link to nowhere among the drop-ins', () => symlinkSync('/nowhere/10.toml', dropIn), /10-more\.toml: there is no such file/u],
-    ['a file that can\'t be read', () => {
-      rmSync(file);
-      symlinkSync(file, file);
-    }, /troupe\.toml: it can't be read \(ELOOP\)/u],
-    ['a directory in its place', () => {
-      rmSync(file);
-      mkdirSync(file);
-    }, /troupe\.toml: it is no regular file/u],
-    ['a FIFO in its place', () => {
-      rmSync(file);
-      execFileSync('mkfifo', [file]);
-    }, /troupe\.toml: it is no regular file/u],
-  ])('F32 %s: all of the old one stays, Status says why, and a good one takes it back', async (_what, spoil, reason) => {
-    const before = await told();
-    expect(before.refusal).toBeUndefined();
-    spoil();
-    try {
-      await hangUp(REFUSED);
-      expect(await told()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
-    } finally {
-      rmSync(dropIn, { force: true });
-      rmSync(file, { recursive: true, force: true });
-      writeFileSync(file, good);
-    }
-    await hangUp(TAKEN);
-    expect(await told()).toEqual(before);
-  });
+    [
+      'a link to nowhere among the drop-ins',
+      () => symlinkSync('/nowhere/10.toml', dropIn),
+      /10-more\.toml: there is no such file/u,
+    ],
+    [
+      "a file that can't be read",
+      () => {
+        rmSync(file);
+        symlinkSync(file, file);
+      },
+      /troupe\.toml: it can't be read \(ELOOP\)/u,
+    ],
+    [
+      'a directory in its place',
+      () => {
+        rmSync(file);
+        mkdirSync(file);
+      },
+      /troupe\.toml: it is no regular file/u,
+    ],
+    [
+      'a FIFO in its place',
+      () => {
+        rmSync(file);
+        execFileSync('mkfifo', [file]);
+      },
+      /troupe\.toml: it is no regular file/u,
+    ],
+  ])(
+    'F32 %s: all of the old one stays, Status says why, and a good one takes it back',
+    async (_what, spoil, reason) => {
+      const before = await told();
+      expect(before.refusal).toBeUndefined();
+      spoil();
+      try {
+        await hangUp(REFUSED);
+        expect(await told()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
+      } finally {
+        rmSync(dropIn, { force: true });
+        rmSync(file, { recursive: true, force: true });
+        writeFileSync(file, good);
+      }
+      await hangUp(TAKEN);
+      expect(await told()).toEqual(before);
+    },
+  );
 
   it('F32 a storm of SIGHUP over a broken file is a few reloads, hardly a line in the log, and calls are answered', async () => {
     const before = await logged(REFUSED);
     writeFileSync(dropIn, 'what = "none"\n');
     for (let signal = 0; signal < 200; signal += 1) {
       process.kill(world.instance.pid(), 'SIGHUP');
-      if (signal % 20 === 0) expect(await world.client.runtime.version({})).toMatchObject({ runtimeName: 'troupe' });
+      if (signal % 20 === 0)
+        expect(await world.client.runtime.version({})).toMatchObject({ runtimeName: 'troupe' });
       await delay(1);
     }
     await expect.poll(async () => (await told()).refusal).toContain('what: no such key');

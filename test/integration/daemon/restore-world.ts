@@ -26,7 +26,10 @@ export interface Wish {
 /** Members of the checkpoint of a container of the image that had `/data` from outside. */
 export const partsOf = (image: string, more: Parts = {}): Parts => ({
   'config.dump': JSON.stringify({ ...CONFIG, rootfsImageRef: image }),
-  'spec.dump': JSON.stringify({ ...SPEC, mounts: SPEC.mounts.filter(({ destination }) => destination !== '/cache') }),
+  'spec.dump': JSON.stringify({
+    ...SPEC,
+    mounts: SPEC.mounts.filter(({ destination }) => destination !== '/cache'),
+  }),
   'rootfs-diff.tar': archive(entry({ name: 'etc/new', body: 'new' })),
   'deleted.files': '["/bin/yes"]',
   ...more,
@@ -37,19 +40,42 @@ export async function restoreWorld(fake: FakeCriu): Promise<World> {
   // the image's content is not known before its name is, so the checkpoint image names it by its tag
   const layer = layerOf([
     { path: 'checkpoint', type: 'directory', mode: 0o755 },
-    ...Object.entries(members({ 'config.dump': JSON.stringify({ rootfsImage: 'test/busybox:1' }) })).map(([path, content]) => ({ path, type: 'file' as const, mode: 0o644, content })),
+    ...Object.entries(members({ 'config.dump': JSON.stringify({ rootfsImage: 'test/busybox:1' }) })).map(
+      ([path, content]) => ({ path, type: 'file' as const, mode: 0o644, content }),
+    ),
   ]);
   return await makeWorld({
-    name: 'rest', network: 'host-only', handlers: { fake: fake.runtime }, config: `[runtime]\ncriu = "${fake.criu}"\nrestore = true`,
-    images: new Map([['test/checkpoint:1', imageOf({}, [layer], { [ANNOTATION]: 'main', [REF_NAME]: 'docker.io/library/evil:latest' })]]),
+    name: 'rest',
+    network: 'host-only',
+    handlers: { fake: fake.runtime },
+    config: `[runtime]\ncriu = "${fake.criu}"\nrestore = true`,
+    images: new Map([
+      [
+        'test/checkpoint:1',
+        imageOf({}, [layer], { [ANNOTATION]: 'main', [REF_NAME]: 'docker.io/library/evil:latest' }),
+      ],
+    ]),
     shortNames: (registry) => `unqualified-search-registries = ["${registry}"]`,
   });
 }
 
 /** A request for a container from a checkpoint or an image; `data` is mounted where the checkpoint had a mount. */
-export function wishOf(from: string, data: string, more: Partial<Wish> & { readonly name: string; readonly attempt: number }): ContainerConfig {
-  const { mounts = [{ containerPath: '/data', hostPath: data }], tty = false, named = '', name, attempt } = more;
-  const config = create(ContainerConfigSchema, containerConfig({ name, attempt, image: from, command: ['sleep', '3600'], hostNetwork: true }));
+export function wishOf(
+  from: string,
+  data: string,
+  more: Partial<Wish> & { readonly name: string; readonly attempt: number },
+): ContainerConfig {
+  const {
+    mounts = [{ containerPath: '/data', hostPath: data }],
+    tty = false,
+    named = '',
+    name,
+    attempt,
+  } = more;
+  const config = create(
+    ContainerConfigSchema,
+    containerConfig({ name, attempt, image: from, command: ['sleep', '3600'], hostNetwork: true }),
+  );
   config.mounts.push(...mounts.map((mount) => create(MountSchema, mount)));
   config.tty = tty;
   if (config.image !== undefined) config.image.userSpecifiedImage = named;

@@ -37,7 +37,12 @@ describePods('restores', () => {
     mkdirSync(data);
     world = await restoreWorld(fake);
     image = await world.pull();
-    sandboxId = (await world.client.runtime.runPodSandbox({ config: sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true }), runtimeHandler: 'fake' })).podSandboxId;
+    sandboxId = (
+      await world.client.runtime.runPodSandbox({
+        config: sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true }),
+        runtimeHandler: 'fake',
+      })
+    ).podSandboxId;
   });
   beforeEach(() => fake.does('work'));
   afterAll(async () => {
@@ -49,14 +54,17 @@ describePods('restores', () => {
     }
   });
 
-  const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig => wishOf(from, data, { ...more, name, attempt: attempts });
+  const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig =>
+    wishOf(from, data, { ...more, name, attempt: attempts });
   const configOf = (from: string, more: Partial<Wish> = {}): ContainerConfig => {
     attempts += 1;
     return wish('main', from, more);
   };
   const made = async (from: string, more: Partial<Wish> = {}): Promise<string> =>
-    (await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: configOf(from, more) })).containerId;
-  const start = (containerId: string): Promise<unknown> => world.client.runtime.startContainer({ containerId });
+    (await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: configOf(from, more) }))
+      .containerId;
+  const start = (containerId: string): Promise<unknown> =>
+    world.client.runtime.startContainer({ containerId });
   const statusOf = async (containerId: string): Promise<ContainerStatus> => {
     const { status } = await world.client.runtime.containerStatus({ containerId });
     if (status === undefined) throw new Error(`no status of ${containerId}`);
@@ -66,10 +74,12 @@ describePods('restores', () => {
     const { stdout, exitCode } = await world.client.runtime.execSync({ containerId, cmd, timeout: 60n });
     return `${exitCode} ${Buffer.from(stdout).toString().trim()}`;
   };
-  const remove = (containerId: string): Promise<unknown> => world.client.runtime.removeContainer({ containerId });
+  const remove = (containerId: string): Promise<unknown> =>
+    world.client.runtime.removeContainer({ containerId });
   const images = (): string[] => readdirSync(join(world.instance.root, 'restores'));
   const commands = (): string => execFileSync('ps', ['-e', '-o', 'args']).toString();
-  const containers = async (): Promise<number> => (await world.client.runtime.listContainers({})).containers.length;
+  const containers = async (): Promise<number> =>
+    (await world.client.runtime.listContainers({})).containers.length;
 
   it('CreateContainer from an archive: a created container of the checkpoint’s image without a process; StartContainer restores it', async () => {
     const id = await made(archived());
@@ -82,7 +92,12 @@ describePods('restores', () => {
     expect(path.split(':')[0]).toBe(fake.directory);
     const bundle = join(world.instance.state, 'containers', id, 'bundle');
     expect(argv).toContain(` restore --bundle ${bundle} --pid-file `);
-    expect(argv).toMatch(new RegExp(` --detach --image-path ${join(world.instance.root, 'restores', id, 'checkpoint')} --work-path ${bundle} --file-locks ${id}$`, 'u'));
+    expect(argv).toMatch(
+      new RegExp(
+        ` --detach --image-path ${join(world.instance.root, 'restores', id, 'checkpoint')} --work-path ${bundle} --file-locks ${id}$`,
+        'u',
+      ),
+    );
     expect(files).toEqual(['core-1.img', 'inventory.img']);
     // what it had written and deleted; its images are of no use any more
     expect(await inside(id, 'cat', '/etc/new')).toBe('0 new');
@@ -98,17 +113,30 @@ describePods('restores', () => {
     const checkpoint = (await world.client.image.pullImage({ image: { image: named } })).imageRef;
     // S30: its names are those that it was pulled by
     const { images: listed } = await world.client.image.listImages({});
-    expect(listed.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual(['busybox', 'checkpoint'].map((name) => `${world.registry}/test/${name}:1`));
+    expect(listed.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual(
+      ['busybox', 'checkpoint'].map((name) => `${world.registry}/test/${name}:1`),
+    );
     // S86: an annotation counts for the name that brought its manifest, so by the id alone it is an image of programs
     await expect(made(checkpoint)).rejects.toThrow('executable file not found');
-    const id = await made(checkpoint, { named, mounts: [{ containerPath: '/data', hostPath: data }, { containerPath: '/cache/', hostPath: data }] });
+    const id = await made(checkpoint, {
+      named,
+      mounts: [
+        { containerPath: '/data', hostPath: data },
+        { containerPath: '/cache/', hostPath: data },
+      ],
+    });
     await start(id);
     expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING, imageId: image });
     expect(await inside(id, 'sh', '-c', 'echo more > /etc/more; rm /bin/wc; echo done')).toBe('0 done');
     const location = join(mkdtempSync(join(fake.directory, 'again-')), 'c.tar');
     await world.client.runtime.checkpointContainer({ containerId: id, location });
     await remove(id);
-    const again = await made(location, { mounts: [{ containerPath: '/data', hostPath: data }, { containerPath: '/cache', hostPath: data }] });
+    const again = await made(location, {
+      mounts: [
+        { containerPath: '/data', hostPath: data },
+        { containerPath: '/cache', hostPath: data },
+      ],
+    });
     await start(again);
     expect(await inside(again, 'cat', '/etc/more')).toBe('0 more');
     expect(await inside(again, 'test', '-e', '/bin/wc')).toBe('1 ');
@@ -119,21 +147,42 @@ describePods('restores', () => {
     const hostile = {
       ...SPEC,
       mounts: [{ destination: '/data', type: 'bind', source: '/etc', options: ['rbind', 'rw'] }],
-      process: { terminal: false, user: { uid: 0 }, capabilities: { bounding: ['CAP_SYS_ADMIN'] }, env: ['EVIL=1'] },
+      process: {
+        terminal: false,
+        user: { uid: 0 },
+        capabilities: { bounding: ['CAP_SYS_ADMIN'] },
+        env: ['EVIL=1'],
+      },
       annotations: { evil: 'evil' },
-      linux: { devices: [{ path: '/dev/evil', type: 'b', major: 8, minor: 0 }], namespaces: [], cgroupsPath: '/evil' },
+      linux: {
+        devices: [{ path: '/dev/evil', type: 'b', major: 8, minor: 0 }],
+        namespaces: [],
+        cgroupsPath: '/evil',
+      },
       hooks: { createRuntime: [{ path: '/bin/evil' }] },
     };
     const before = await world.client.image.listImages({});
-    const id = await made(archived({
-      'spec.dump': JSON.stringify(hostile),
-      'config.dump': JSON.stringify({ ...CONFIG, rootfsImageRef: image, rootfsImageName: 'evil:latest', name: 'evil', runtime: '/bin/evil' }),
-      'bind.mounts': `[{"source":"${fake.directory}/planted","destination":"/data","file_type":"directory","permissions":511}]`,
-    }));
+    const id = await made(
+      archived({
+        'spec.dump': JSON.stringify(hostile),
+        'config.dump': JSON.stringify({
+          ...CONFIG,
+          rootfsImageRef: image,
+          rootfsImageName: 'evil:latest',
+          name: 'evil',
+          runtime: '/bin/evil',
+        }),
+        'bind.mounts': `[{"source":"${fake.directory}/planted","destination":"/data","file_type":"directory","permissions":511}]`,
+      }),
+    );
     const document = readFileSync(join(world.instance.state, 'containers', id, 'bundle/config.json'), 'utf8');
     expect(document).not.toMatch(/evil|EVIL/u);
-    expect(JSON.parse(document)).toMatchObject({ mounts: expect.arrayContaining([expect.objectContaining({ destination: '/data', source: data })]) });
-    expect((JSON.parse(document) as { mounts: { source: string }[] }).mounts.map(({ source }) => source)).not.toContain('/etc');
+    expect(JSON.parse(document)).toMatchObject({
+      mounts: expect.arrayContaining([expect.objectContaining({ destination: '/data', source: data })]),
+    });
+    expect(
+      (JSON.parse(document) as { mounts: { source: string }[] }).mounts.map(({ source }) => source),
+    ).not.toContain('/etc');
     expect(existsSync(join(fake.directory, 'planted'))).toBe(false);
     // S30: no name of an image has come or changed
     expect(await world.client.image.listImages({})).toEqual(before);
@@ -149,13 +198,25 @@ describePods('restores', () => {
   };
 
   it('S08: a mount of the checkpoint that the request does not bring, and another terminal, are refused', async () => {
-    await refused(archived(), { code: code.invalidArgument, details: 'the checkpoint had mounts at "/data"' }, { mounts: [] });
+    await refused(
+      archived(),
+      { code: code.invalidArgument, details: 'the checkpoint had mounts at "/data"' },
+      { mounts: [] },
+    );
     await refused(archived(), { code: code.invalidArgument, details: 'config.tty' }, { tty: true });
   });
 
   it('S30: an image that is not here is neither pulled nor named', async () => {
-    const unknown = { ...CONFIG, rootfsImageRef: `${world.registry}/test/other:1`, rootfsImageName: '', rootfsImage: '' };
-    await refused(archived({ 'config.dump': JSON.stringify(unknown) }), { code: code.notFound, details: '/test/other:1 is not here' });
+    const unknown = {
+      ...CONFIG,
+      rootfsImageRef: `${world.registry}/test/other:1`,
+      rootfsImageName: '',
+      rootfsImage: '',
+    };
+    await refused(archived({ 'config.dump': JSON.stringify(unknown) }), {
+      code: code.notFound,
+      details: '/test/other:1 is not here',
+    });
   });
 
   it('bad archives are refused, and nothing of them is left', async () => {
@@ -163,16 +224,29 @@ describePods('restores', () => {
     writeFileSync(broken, readFileSync(broken).subarray(0, 5000));
     await refused(join(fake.directory, 'none.tar'), { code: code.invalidArgument, details: 'ENOENT' });
     await refused(broken, { code: code.invalidArgument, details: 'cut short' });
-    await refused(archived({ 'checkpoint/core-1.img': coreImage(5) }), { code: code.invalidArgument, details: 'core-1.img is of another machine' });
-    await refused(archived({ 'rootfs-diff.tar': archive(entry({ name: '../../../escape', body: '' })) }), { code: code.invalidArgument, details: 'holds ..' });
+    await refused(archived({ 'checkpoint/core-1.img': coreImage(5) }), {
+      code: code.invalidArgument,
+      details: 'core-1.img is of another machine',
+    });
+    await refused(archived({ 'rootfs-diff.tar': archive(entry({ name: '../../../escape', body: '' })) }), {
+      code: code.invalidArgument,
+      details: 'holds ..',
+    });
     await refused('/etc/../etc/passwd', { code: code.invalidArgument, details: 'contains ..' });
   });
 
   it('a restore that fails is quoted; the container has ended, and nothing of it runs', async () => {
     fake.does('fail');
     const id = await made(archived());
-    expect(await refusalOf(start(id))).toEqual({ code: code.unknown, details: expect.stringContaining('criu failed: type RESTORE errno 2') });
-    expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 128, reason: 'StartError' });
+    expect(await refusalOf(start(id))).toEqual({
+      code: code.unknown,
+      details: expect.stringContaining('criu failed: type RESTORE errno 2'),
+    });
+    expect(await statusOf(id)).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      exitCode: 128,
+      reason: 'StartError',
+    });
     expect(commands()).not.toContain(id);
     expect(images()).toEqual([]);
     await remove(id);
@@ -189,7 +263,10 @@ describePods('restores', () => {
     await fake.untilItHangs();
     await world.client.runtime.stopContainer({ containerId: id, timeout: 0n });
     expect((await cut).code).not.toBe(0);
-    expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, reason: 'StartError' });
+    expect(await statusOf(id)).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      reason: 'StartError',
+    });
     expect(commands()).not.toContain(id);
     await remove(id);
     expect(images()).toEqual([]);
@@ -205,7 +282,8 @@ describePods('restores', () => {
     expect((await cut).code).not.toBe(0);
     await world.instance.start();
     expect(commands()).not.toContain(id);
-    for (const one of [id, other]) expect(await statusOf(one)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
+    for (const one of [id, other])
+      expect(await statusOf(one)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
     fake.does('work');
     for (const one of [id, other]) {
       await start(one);
@@ -215,7 +293,9 @@ describePods('restores', () => {
     await world.instance.kill();
     await world.instance.start();
     expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
-    expect(execFileSync(RUNC, ['--root', join(world.instance.state, 'runtimes/fake'), 'state', id]).toString()).toContain('"status": "running"');
+    expect(
+      execFileSync(RUNC, ['--root', join(world.instance.state, 'runtimes/fake'), 'state', id]).toString(),
+    ).toContain('"status": "running"');
     await world.client.runtime.stopContainer({ containerId: id, timeout: 0n });
     for (const one of [id, other]) await remove(one);
     expect(images()).toEqual([]);
@@ -223,7 +303,9 @@ describePods('restores', () => {
 
   it('limits of a container that was not restored yet can’t be changed', async () => {
     const id = await made(archived());
-    const refusal = await refusalOf(world.client.runtime.updateContainerResources({ containerId: id, linux: { cpuShares: 512n } }));
+    const refusal = await refusalOf(
+      world.client.runtime.updateContainerResources({ containerId: id, linux: { cpuShares: 512n } }),
+    );
     expect(refusal.code).toBe(code.failedPrecondition);
     await remove(id);
   });
@@ -233,10 +315,19 @@ describePods('restores', () => {
     for (const name of ['one', 'two']) writeFileSync(join(directory, `${name}.tar`), checkpointTar(parts()));
     const config = (name: string): ContainerConfig => wish(name, image);
     const request = {
-      checkpointPath: directory, runtimeHandler: 'fake', containerConfigs: [config('one'), config('two')],
-      config: sandboxConfig({ name: 'restored', logDirectory: join(world.logs, 'restored'), hostNetwork: true }),
+      checkpointPath: directory,
+      runtimeHandler: 'fake',
+      containerConfigs: [config('one'), config('two')],
+      config: sandboxConfig({
+        name: 'restored',
+        logDirectory: join(world.logs, 'restored'),
+        hostNetwork: true,
+      }),
     };
-    const pods = async (): Promise<string[]> => (await world.client.runtime.listPodSandbox({})).items.map(({ metadata }) => metadata?.name ?? '').toSorted();
+    const pods = async (): Promise<string[]> =>
+      (await world.client.runtime.listPodSandbox({})).items
+        .map(({ metadata }) => metadata?.name ?? '')
+        .toSorted();
     const wrong: readonly (readonly [object, number])[] = [
       [{ checkpointPath: join(directory, 'none') }, code.invalidArgument],
       [{ containerConfigs: [] }, code.invalidArgument],
@@ -246,7 +337,10 @@ describePods('restores', () => {
       [{ options: { fast: '1' } }, code.invalidArgument],
     ];
     for (const [at, [more, wanted]] of wrong.entries()) {
-      expect((await refusalOf(world.client.runtime.restorePod({ ...request, ...more }))).code, `the request ${at}`).toBe(wanted);
+      expect(
+        (await refusalOf(world.client.runtime.restorePod({ ...request, ...more }))).code,
+        `the request ${at}`,
+      ).toBe(wanted);
       expect(await pods()).toEqual(['pod']);
       expect(images()).toEqual([]);
     }
@@ -270,8 +364,13 @@ describePods('restores', () => {
     const other = await hostOnlyWorld('rsno', { config: `[runtime]\ncriu = "${fake.criu}"` });
     try {
       const { sandboxId: pod } = await makePod(other, 'none');
-      const refusal = await refusalOf(other.client.runtime.createContainer({ podSandboxId: pod, config: configOf(path) }));
-      expect(refusal).toEqual({ code: code.unimplemented, details: expect.stringContaining('restoring is off') });
+      const refusal = await refusalOf(
+        other.client.runtime.createContainer({ podSandboxId: pod, config: configOf(path) }),
+      );
+      expect(refusal).toEqual({
+        code: code.unimplemented,
+        details: expect.stringContaining('restoring is off'),
+      });
       await removePod(other, pod);
     } finally {
       expect(await closeWorld(other)).toEqual([]);

@@ -23,8 +23,19 @@ import { closeWorld } from './pod.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const secret = {
-  env: canary('env'), binary: canary('binary-env'), arg: canary('arg'), exec: canary('exec'), failedExec: canary('failed-exec'), streamed: canary('streamed-exec'),
-  user: canary('user'), password: canary('password'), token: canary('token'), reference: canary('reference'), proxyUser: canary('proxy-user'), proxy: canary('proxy'), older: canary('older'),
+  env: canary('env'),
+  binary: canary('binary-env'),
+  arg: canary('arg'),
+  exec: canary('exec'),
+  failedExec: canary('failed-exec'),
+  streamed: canary('streamed-exec'),
+  user: canary('user'),
+  password: canary('password'),
+  token: canary('token'),
+  reference: canary('reference'),
+  proxyUser: canary('proxy-user'),
+  proxy: canary('proxy'),
+  older: canary('older'),
 };
 const all = Object.values(secret);
 /** Of the machine's administrator, in the files of the test itself. */
@@ -35,8 +46,13 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
 
   beforeAll(async () => {
     world = await makeWorld({
-      name: 'secr', network: 'host-only',
-      imageSettings: () => ['signature_policy = ""', `http_proxy = "http://${secret.proxyUser}:${secret.proxy}@127.0.0.1:9"`, 'no_proxy = "127.0.0.1"'],
+      name: 'secr',
+      network: 'host-only',
+      imageSettings: () => [
+        'signature_policy = ""',
+        `http_proxy = "http://${secret.proxyUser}:${secret.proxy}@127.0.0.1:9"`,
+        'no_proxy = "127.0.0.1"',
+      ],
     });
   });
 
@@ -47,7 +63,9 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
   const found = (): Promise<readonly string[]> => findBelow(world.instance.root, all);
   const journalFile = async (): Promise<string> => {
     const directory = join(world.instance.root, 'journal');
-    const [name = ''] = (await readdir(directory)).filter((one) => /^journal\.\d+$/u.test(one)).toSorted((a, b) => Number(b.slice(8)) - Number(a.slice(8)));
+    const [name = ''] = (await readdir(directory))
+      .filter((one) => /^journal\.\d+$/u.test(one))
+      .toSorted((a, b) => Number(b.slice(8)) - Number(a.slice(8)));
     return join(directory, name);
   };
 
@@ -57,14 +75,30 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     return { sandboxId: (await world.client.runtime.runPodSandbox({ config })).podSandboxId, config };
   }
 
-  async function makeContainer({ sandboxId, config }: Awaited<ReturnType<typeof makePod>>, name: string, command: readonly string[]): Promise<string> {
-    const container = create(ContainerConfigSchema, containerConfig({ name, image: await world.pull(), command, hostNetwork: true }));
+  async function makeContainer(
+    { sandboxId, config }: Awaited<ReturnType<typeof makePod>>,
+    name: string,
+    command: readonly string[],
+  ): Promise<string> {
+    const container = create(
+      ContainerConfigSchema,
+      containerConfig({ name, image: await world.pull(), command, hostNetwork: true }),
+    );
     container.args = [secret.arg];
     container.envs = [
       create(KeyValueSchema, { key: 'PASSWORD', value: Buffer.from(secret.env) }),
-      create(KeyValueSchema, { key: 'BYTES', value: Buffer.concat([Buffer.from(secret.binary), Buffer.from([0xc3, 0xa9])]) }),
+      create(KeyValueSchema, {
+        key: 'BYTES',
+        value: Buffer.concat([Buffer.from(secret.binary), Buffer.from([0xc3, 0xa9])]),
+      }),
     ];
-    return (await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: container, sandboxConfig: config })).containerId;
+    return (
+      await world.client.runtime.createContainer({
+        podSandboxId: sandboxId,
+        config: container,
+        sandboxConfig: config,
+      })
+    ).containerId;
   }
 
   /** One that runs and was asked for execs of all kinds, one that ended, one that could not be created, one that was not started. */
@@ -73,9 +107,15 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     const pod = await makePod();
     const running = await makeContainer(pod, 'running', untilTermed(0));
     await runtime.startContainer({ containerId: running });
-    const { stdout } = await runtime.execSync({ containerId: running, cmd: ['sh', '-c', 'echo "$PASSWORD"', secret.exec], timeout: 60n });
+    const { stdout } = await runtime.execSync({
+      containerId: running,
+      cmd: ['sh', '-c', 'echo "$PASSWORD"', secret.exec],
+      timeout: 60n,
+    });
     expect(Buffer.from(stdout).toString().trim()).toBe(secret.env);
-    await runtime.execSync({ containerId: running, cmd: ['/not/there', secret.failedExec], timeout: 60n }).catch(() => undefined);
+    await runtime
+      .execSync({ containerId: running, cmd: ['/not/there', secret.failedExec], timeout: 60n })
+      .catch(() => undefined);
     await runtime.exec({ containerId: running, cmd: ['echo', secret.streamed], stdout: true, stderr: true });
     await expect(makeContainer(pod, 'failing', ['/not/there'])).rejects.toThrow(/not\/there/u);
     const ended = await makeContainer(pod, 'ended', ['sh', '-c', 'exit 3']);
@@ -86,11 +126,27 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
 
   async function pulls(): Promise<void> {
     const { image } = world.client;
-    const auth = { username: secret.user, password: secret.password, auth: '', serverAddress: '', identityToken: '', registryToken: '' };
+    const auth = {
+      username: secret.user,
+      password: secret.password,
+      auth: '',
+      serverAddress: '',
+      identityToken: '',
+      registryToken: '',
+    };
     await image.pullImage({ image: { image: world.imageName }, auth });
-    await image.pullImage({ image: { image: world.imageName }, auth: { ...auth, username: '', password: '', registryToken: secret.token } });
-    for (const name of [`http://u:${secret.reference}@127.0.0.1/a/b:1`, `u:${secret.reference}@127.0.0.1/a/b:1`]) {
-      const refused = await image.pullImage({ image: { image: name } }).then(() => '', (thrown: unknown) => String(thrown));
+    await image.pullImage({
+      image: { image: world.imageName },
+      auth: { ...auth, username: '', password: '', registryToken: secret.token },
+    });
+    for (const name of [
+      `http://u:${secret.reference}@127.0.0.1/a/b:1`,
+      `u:${secret.reference}@127.0.0.1/a/b:1`,
+    ]) {
+      const refused = await image.pullImage({ image: { image: name } }).then(
+        () => '',
+        (thrown: unknown) => String(thrown),
+      );
       expect(refused).toMatch(/INVALID_ARGUMENT/u);
       expect(refused).not.toContain(secret.reference);
     }
@@ -98,8 +154,20 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
 
   /** As versions before this one wrote it; no pod has it, so a start takes it away. */
   const olderIntent = (digit: string, sandboxId: string): Uint8Array => {
-    const spec = { ...recordedSpec(containerSpec()), key: { sandboxId: sandboxId as SandboxId, name: `older-${digit}`, attempt: 0 }, command: ['x'], args: [secret.older], env: [{ name: 'A', value: secret.older }] };
-    const record = { type: 'container.intent', id: digit.repeat(64) as ContainerId, spec, image: { id: imageId(), ref: 'x', layers: [] }, createdAtNs: 1n };
+    const spec = {
+      ...recordedSpec(containerSpec()),
+      key: { sandboxId: sandboxId as SandboxId, name: `older-${digit}`, attempt: 0 },
+      command: ['x'],
+      args: [secret.older],
+      env: [{ name: 'A', value: secret.older }],
+    };
+    const record = {
+      type: 'container.intent',
+      id: digit.repeat(64) as ContainerId,
+      spec,
+      image: { id: imageId(), ref: 'x', layers: [] },
+      createdAtNs: 1n,
+    };
     return frame(record as never);
   };
 
@@ -111,11 +179,16 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
 
     // where they have to be as long as the containers are there: the search finds what it looks for
     const inState = await findBelow(instance.state, all);
-    for (const one of [secret.env, secret.binary, secret.arg]) expect(inState.filter((line) => line.includes(one))).not.toEqual([]);
+    for (const one of [secret.env, secret.binary, secret.arg])
+      expect(inState.filter((line) => line.includes(one))).not.toEqual([]);
 
     // in the middle of an exec, whose file is there
-    const [running] = (await client.runtime.listContainers({ filter: { podSandboxId: pods[0] ?? '' } })).containers.filter(({ metadata }) => metadata?.name === 'running');
-    const cut = client.runtime.execSync({ containerId: running?.id ?? '', cmd: ['sh', '-c', 'sleep 3600', secret.exec], timeout: 0n }).catch(() => undefined);
+    const [running] = (
+      await client.runtime.listContainers({ filter: { podSandboxId: pods[0] ?? '' } })
+    ).containers.filter(({ metadata }) => metadata?.name === 'running');
+    const cut = client.runtime
+      .execSync({ containerId: running?.id ?? '', cmd: ['sh', '-c', 'sleep 3600', secret.exec], timeout: 0n })
+      .catch(() => undefined);
     await expect.poll(() => findBelow(instance.state, [secret.exec])).not.toEqual([]);
     await instance.kill();
     await cut;
@@ -131,12 +204,18 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
 
     await instance.kill();
     const path = await journalFile();
-    const damaged = Buffer.concat([await readFile(path), olderIntent('d', pods[0] ?? ''), olderIntent('f', pods[0] ?? '')]);
+    const damaged = Buffer.concat([
+      await readFile(path),
+      olderIntent('d', pods[0] ?? ''),
+      olderIntent('f', pods[0] ?? ''),
+    ]);
     const at = damaged.length - olderIntent('f', pods[0] ?? '').length - 10;
     damaged[at] = (damaged[at] ?? 0) ^ 0xff;
     await writeFile(path, damaged);
     await instance.start();
-    expect((await readdir(join(instance.root, 'journal'))).filter((name) => name.endsWith('.damaged'))).toHaveLength(1);
+    expect(
+      (await readdir(join(instance.root, 'journal'))).filter((name) => name.endsWith('.damaged')),
+    ).toHaveLength(1);
     expect(await found()).toEqual([]);
 
     await shown();
@@ -155,7 +234,10 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
   async function shown(): Promise<void> {
     const { instance, client } = world;
     const show = introspectionClient(join(instance.state, 'introspection.sock'), EVENT_MS);
-    const troupe = (...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> => run([join(checkout, 'bin/troupe'), ...args, '--state', instance.state]);
+    const troupe = (
+      ...args: readonly string[]
+    ): Promise<{ readonly stdout: string; readonly stderr: string }> =>
+      run([join(checkout, 'bin/troupe'), ...args, '--state', instance.state]);
     const { actors } = await show.list({});
     const texts = [
       JSON.stringify((await client.runtime.status({ verbose: true })).info),
@@ -163,8 +245,19 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
       JSON.stringify(actors, (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
       await instance.log(),
     ];
-    for (const { id } of (await client.runtime.listContainers({})).containers) texts.push(JSON.stringify((await client.runtime.containerStatus({ containerId: id, verbose: true })).info));
-    for (const args of [['config'], ['config', '--json'], ['status'], ['status', '--json'], ['ps'], ['ps', '--json'], ['inspect', world.imageName, '--json']]) {
+    for (const { id } of (await client.runtime.listContainers({})).containers)
+      texts.push(
+        JSON.stringify((await client.runtime.containerStatus({ containerId: id, verbose: true })).info),
+      );
+    for (const args of [
+      ['config'],
+      ['config', '--json'],
+      ['status'],
+      ['status', '--json'],
+      ['ps'],
+      ['ps', '--json'],
+      ['inspect', world.imageName, '--json'],
+    ]) {
       const { stdout, stderr } = await troupe(...args);
       texts.push(stdout + stderr);
     }

@@ -26,18 +26,27 @@ describe('a handler with a shim', () => {
 
   afterAll(async () => {
     // runc's root of this instance's namespace, which no shim takes away
-    rmSync(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), { recursive: true, force: true });
+    rmSync(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), {
+      recursive: true,
+      force: true,
+    });
     expect(await closeWorld(world)).toEqual([]);
   });
 
   const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'shim', ...wish });
   const shimOf = (sandboxId: string): number =>
-    (JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as { shim: { pid: number } }).shim.pid;
+    (
+      JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as {
+        shim: { pid: number };
+      }
+    ).shim.pid;
   const logOf = (name: string): string => readFileSync(`${world.logs}/${name}/main/0.log`, 'utf8');
-  const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
+  const statusOf = async (containerId: string) =>
+    (await world.client.runtime.containerStatus({ containerId })).status;
 
   /** Nobody may be there to reap it, where its parent was a daemon that was killed. */
-  const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  const isRunning = (pid: number): boolean =>
+    existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   const checked = async () => {
     const [program, , ...options] = world.instance.argv;
     const { code, stdout } = await run([program, 'check', ...options]);
@@ -47,17 +56,28 @@ describe('a handler with a shim', () => {
   it('is listed as ready', async () => {
     const { runtimeHandlers, info } = await world.client.runtime.status({ verbose: true });
     expect(runtimeHandlers.map(({ name }) => name).toSorted()).toEqual(['', 'runc', 'shim']);
-    expect(JSON.parse(info['handlers'] ?? '')).toContainEqual(expect.objectContaining({ name: 'shim', ready: true }));
+    expect(JSON.parse(info['handlers'] ?? '')).toContainEqual(
+      expect.objectContaining({ name: 'shim', ready: true }),
+    );
   });
 
   it('runs a pod from its creation to its end: log, exec, limits, exit code, and leaves nothing', async () => {
     const { runtime } = world.client;
-    const { sandboxId, containerId } = await pod('life', { command: untilTermed(7), limits: { memoryLimitInBytes: 64n * MIB } });
+    const { sandboxId, containerId } = await pod('life', {
+      command: untilTermed(7),
+      limits: { memoryLimitInBytes: 64n * MIB },
+    });
     const shim = shimOf(sandboxId);
     expect(readFileSync(`/proc/${shim}/cgroup`, 'utf8')).toContain(`troupe-sandbox-${sandboxId}/monitors`);
     await startUntilUp(world.client, containerId);
-    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; echo outside >&2; exit 3'], timeout: 60n });
-    expect([Buffer.from(exec.stdout).toString(), Buffer.from(exec.stderr).toString(), exec.exitCode]).toEqual(['inside\n', 'outside\n', 3]);
+    const exec = await runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', 'echo inside; echo outside >&2; exit 3'],
+      timeout: 60n,
+    });
+    expect([Buffer.from(exec.stdout).toString(), Buffer.from(exec.stderr).toString(), exec.exitCode]).toEqual(
+      ['inside\n', 'outside\n', 3],
+    );
     await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 48n * MIB } });
     expect((await statusOf(containerId))?.resources?.linux?.memoryLimitInBytes).toBe(48n * MIB);
     await runtime.stopContainer({ containerId, timeout: 60n });
@@ -72,13 +92,17 @@ describe('a handler with a shim', () => {
     const { runtime } = world.client;
     const counting = 'n=0; trap "exit 5" TERM; while true; do n=$((n+1)); echo line $n; sleep 0.05; done';
     const running = await pod('outlives', { command: ['sh', '-c', counting] });
-    const ending = await pod('ends', { command: ['sh', '-c', `while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 9`] });
+    const ending = await pod('ends', {
+      command: ['sh', '-c', `while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 9`],
+    });
     const waiting = await pod('waits', { command: untilTermed(4) });
     for (const { containerId } of [running, ending]) await runtime.startContainer({ containerId });
     await expect.poll(() => logOf('outlives')).toContain('line 3');
     // records and machine agree, shims and monitors of streams among them
     expect(await checked()).toMatchObject({ code: 0 });
-    const { pid } = JSON.parse((await runtime.containerStatus({ containerId: ending.containerId, verbose: true })).info['info'] ?? '') as { pid: number };
+    const { pid } = JSON.parse(
+      (await runtime.containerStatus({ containerId: ending.containerId, verbose: true })).info['info'] ?? '',
+    ) as { pid: number };
     await world.instance.kill();
     const before = logOf('outlives').split('\n').length;
     writeFileSync(`/proc/${pid}/root/tmp/go`, '');
@@ -86,13 +110,19 @@ describe('a handler with a shim', () => {
     await expect.poll(() => logOf('outlives').split('\n').length).toBeGreaterThan(before);
     await world.instance.start();
     // a shim that has just reaped its init still answers State with RUNNING; Wait answers when it has recorded the exit
-    await expect.poll(async () => (await statusOf(ending.containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
+    await expect
+      .poll(async () => (await statusOf(ending.containerId))?.state)
+      .toBe(ContainerState.CONTAINER_EXITED);
     expect(await statusOf(ending.containerId)).toMatchObject({ exitCode: 9 });
     expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
     await startUntilUp(world.client, waiting.containerId);
-    for (const { containerId } of [running, waiting]) await runtime.stopContainer({ containerId, timeout: 60n });
-    expect([(await statusOf(running.containerId))?.exitCode, (await statusOf(waiting.containerId))?.exitCode]).toEqual([5, 4]);
+    for (const { containerId } of [running, waiting])
+      await runtime.stopContainer({ containerId, timeout: 60n });
+    expect([
+      (await statusOf(running.containerId))?.exitCode,
+      (await statusOf(waiting.containerId))?.exitCode,
+    ]).toEqual([5, 4]);
     const numbers = [...logOf('outlives').matchAll(/stdout F line (\d+)/gu)].map((match) => Number(match[1]));
     expect(numbers).toEqual(numbers.map((_, at) => at + 1));
     for (const { sandboxId } of [running, ending, waiting]) await removePod(world, sandboxId);
@@ -100,12 +130,20 @@ describe('a handler with a shim', () => {
 
   it('a shim that is killed takes its pod with it: the exit is told, the sandbox not ready, and all can be removed', async () => {
     const { runtime } = world.client;
-    const { sandboxId, containerId } = await pod('lost', { command: ['sh', '-c', 'sleep 3600 & sleep 3600'] });
+    const { sandboxId, containerId } = await pod('lost', {
+      command: ['sh', '-c', 'sleep 3600 & sleep 3600'],
+    });
     await runtime.startContainer({ containerId });
-    const { pid } = JSON.parse((await runtime.containerStatus({ containerId, verbose: true })).info['info'] ?? '') as { pid: number };
+    const { pid } = JSON.parse(
+      (await runtime.containerStatus({ containerId, verbose: true })).info['info'] ?? '',
+    ) as { pid: number };
     process.kill(shimOf(sandboxId), 'SIGKILL');
     await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
-    expect(await statusOf(containerId)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', message: 'its shim ended without telling the exit code' });
+    expect(await statusOf(containerId)).toMatchObject({
+      exitCode: 255,
+      reason: 'MonitorLost',
+      message: 'its shim ended without telling the exit code',
+    });
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     await removePod(world, sandboxId);
   });
@@ -117,7 +155,8 @@ describe('a handler with a shim', () => {
     await world.instance.kill();
     process.kill(shim, 'SIGKILL');
     await world.instance.start();
-    const sandboxState = async () => (await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId })).status?.state;
+    const sandboxState = async () =>
+      (await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId })).status?.state;
     await expect.poll(sandboxState).toBe(PodSandboxState.SANDBOX_NOTREADY);
     // at once, or by its watch where the killed shim has needed longer to end
     await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
@@ -130,10 +169,19 @@ describe('a handler with a shim', () => {
     const { sandboxId, containerId } = await pod('late', { command: ['sleep', '3600'] });
     await runtime.startContainer({ containerId });
     const late = runtime.execSync({ containerId, cmd: ['sh', '-c', 'sleep 3599 & sleep 3598'], timeout: 1n });
-    expect(await late.then(() => 0, (error: { code: number }) => error.code)).toBe(Code.DeadlineExceeded);
+    expect(
+      await late.then(
+        () => 0,
+        (error: { code: number }) => error.code,
+      ),
+    ).toBe(Code.DeadlineExceeded);
     const { stdout } = await runtime.execSync({ containerId, cmd: ['ps'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).not.toMatch(/sleep 359[89]/u);
-    expect(readdirSync(join(world.instance.state, 'containers', containerId)).filter((name) => name.startsWith('shim-exec'))).toEqual([]);
+    expect(
+      readdirSync(join(world.instance.state, 'containers', containerId)).filter((name) =>
+        name.startsWith('shim-exec'),
+      ),
+    ).toEqual([]);
     await removePod(world, sandboxId);
   });
 
@@ -147,16 +195,25 @@ describe('a handler with a shim', () => {
     expect(stats?.cpu?.usageCoreNanoSeconds?.value ?? 0n).toBeGreaterThan(0n);
     const killed = await pod('killed', { command: hog, limits: { memoryLimitInBytes: 20n * MIB } });
     await runtime.startContainer({ containerId: killed.containerId });
-    await expect.poll(async () => (await statusOf(killed.containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
+    await expect
+      .poll(async () => (await statusOf(killed.containerId))?.state)
+      .toBe(ContainerState.CONTAINER_EXITED);
     expect(await statusOf(killed.containerId)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
     for (const one of [sandboxId, killed.sandboxId]) await removePod(world, one);
   });
 
   it('holds a shared PID namespace, and reopens a log', async () => {
     const { runtime } = world.client;
-    const { sandboxId, containerId } = await pod('pids', { sharesPids: true, command: ['sh', '-c', 'while true; do echo tick; sleep 0.1; done'] });
+    const { sandboxId, containerId } = await pod('pids', {
+      sharesPids: true,
+      command: ['sh', '-c', 'while true; do echo tick; sleep 0.1; done'],
+    });
     await runtime.startContainer({ containerId });
-    const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 60n });
+    const { stdout } = await runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'],
+      timeout: 60n,
+    });
     expect(Buffer.from(stdout).toString()).toMatch(/^[0-9]+\npause\n$/u);
     const path = `${world.logs}/pids/main/0.log`;
     renameSync(path, `${path}.old`);
@@ -167,7 +224,9 @@ describe('a handler with a shim', () => {
 
   it('says why a container cannot be made or started, and leaves nothing of it', async () => {
     const { runtime } = world.client;
-    const made = pod('wrong', { command: ['/no/such/program'] }).then(({ containerId }) => runtime.startContainer({ containerId }));
+    const made = pod('wrong', { command: ['/no/such/program'] }).then(({ containerId }) =>
+      runtime.startContainer({ containerId }),
+    );
     await expect(made).rejects.toThrow(/no such file or directory/u);
     const { items } = await runtime.listPodSandbox({});
     for (const { id } of items) await removePod(world, id);

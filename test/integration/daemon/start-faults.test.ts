@@ -15,7 +15,11 @@ const isRoot = process.getuid?.() === 0;
 
 async function falseConditions({ client: { runtime } }: World): Promise<Map<string, string>> {
   const { status } = await runtime.status({});
-  return new Map((status?.conditions ?? []).filter(({ status: isTrue }) => !isTrue).map(({ type, message }) => [type, message]));
+  return new Map(
+    (status?.conditions ?? [])
+      .filter(({ status: isTrue }) => !isTrue)
+      .map(({ type, message }) => [type, message]),
+  );
 }
 
 /** A port that somebody else has; it takes connections and never answers. */
@@ -30,16 +34,28 @@ interface Taken {
 }
 
 /** Ports that are taken, directories in the place of the sockets, and a plugin that says nothing. */
-function configTaken(directory: string, { streaming, page, collector }: Readonly<Record<'streaming' | 'page' | 'collector', Taken>>): string {
+function configTaken(
+  directory: string,
+  { streaming, page, collector }: Readonly<Record<'streaming' | 'page' | 'collector', Taken>>,
+): string {
   mkdirSync(join(directory, 'plugins'));
   writeFileSync(join(directory, 'plugins/10-silent'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
   mkdirSync(join(directory, 'nri.sock/x'), { recursive: true });
   mkdirSync(join(directory, 'state/introspection.sock/x'), { recursive: true });
   return [
-    '[streaming]', 'address = "127.0.0.1"', `port = ${streaming.port}`,
-    '[introspection]', `http_address = "127.0.0.1:${page.port}"`, 'metrics = "open"',
-    '[nri]', `socket = "${directory}/nri.sock"`, `plugin_dir = "${directory}/plugins"`, `plugin_config_dir = "${directory}/conf.d"`, 'registration_timeout_ms = 500',
-    '[tracing]', `endpoint = "http://127.0.0.1:${collector.port}"`,
+    '[streaming]',
+    'address = "127.0.0.1"',
+    `port = ${streaming.port}`,
+    '[introspection]',
+    `http_address = "127.0.0.1:${page.port}"`,
+    'metrics = "open"',
+    '[nri]',
+    `socket = "${directory}/nri.sock"`,
+    `plugin_dir = "${directory}/plugins"`,
+    `plugin_config_dir = "${directory}/conf.d"`,
+    'registration_timeout_ms = 500',
+    '[tracing]',
+    `endpoint = "http://127.0.0.1:${collector.port}"`,
   ].join('\n');
 }
 
@@ -58,24 +74,49 @@ describe.skipIf(!isRoot)('a start', () => {
   it('F89 serves with its ports taken, a directory in place of sockets, a plugin and a collector that never answer; what is free later is taken', async () => {
     const [streaming, page, collector] = await Promise.all([takenPort(), takenPort(), takenPort()]);
     for (const { server } of [streaming, page, collector]) closing.push(() => server.close());
-    const world = await worldOf('ports', (directory) => configTaken(directory, { streaming, page, collector }));
-    const { instance, client: { runtime } } = world;
+    const world = await worldOf('ports', (directory) =>
+      configTaken(directory, { streaming, page, collector }),
+    );
+    const {
+      instance,
+      client: { runtime },
+    } = world;
     const partsFailed = async (): Promise<string> => (await falseConditions(world)).get('PartsStarted') ?? '';
     // NRI comes after the recovery
     await expect.poll(partsFailed, { timeout: 30_000 }).toMatch(/nri: .*no socket/u);
-    for (const part of [/streaming server: .*EADDRINUSE/u, /introspection page: .*EADDRINUSE/u, /introspection socket: .*no socket/u, /nri plugin 10-silent: /u]) expect(await partsFailed()).toMatch(part);
+    for (const part of [
+      /streaming server: .*EADDRINUSE/u,
+      /introspection page: .*EADDRINUSE/u,
+      /introspection socket: .*no socket/u,
+      /nri plugin 10-silent: /u,
+    ])
+      expect(await partsFailed()).toMatch(part);
     const degraded = (await instance.log()).split('\n').filter((line) => line.includes('"degraded"'));
-    for (const part of ['streaming server', 'introspection page', 'introspection socket', 'nri', 'nri plugin 10-silent']) expect(degraded.filter((line) => line.includes(`"${part}"`))).toHaveLength(1);
+    for (const part of [
+      'streaming server',
+      'introspection page',
+      'introspection socket',
+      'nri',
+      'nri plugin 10-silent',
+    ])
+      expect(degraded.filter((line) => line.includes(`"${part}"`))).toHaveLength(1);
     // pods are started all the same
     const { sandboxId, containerId } = await makePod(world, 'pod');
     await runtime.startContainer({ containerId });
     await expect(runtime.exec({ containerId, cmd: ['true'], stdout: true })).rejects.toThrow('EADDRINUSE');
     for (const { server } of [streaming, page]) await new Promise((resolve) => server.close(resolve));
-    for (const path of [join(instance.state, 'introspection.sock'), join(instance.directory, 'nri.sock')]) rmSync(path, { recursive: true });
+    for (const path of [join(instance.state, 'introspection.sock'), join(instance.directory, 'nri.sock')])
+      rmSync(path, { recursive: true });
     // the plugin that did not come in is started by nobody any more
-    await expect.poll(partsFailed, { timeout: 60_000, interval: 250 }).toMatch(/^nri plugin 10-silent: [^;]*$/u);
-    expect((await runtime.exec({ containerId, cmd: ['true'], stdout: true })).url).toContain(`:${streaming.port}/`);
-    expect(await (await fetch(`http://127.0.0.1:${page.port}/metrics`)).text()).toContain('troupe_degraded{condition="PartsStarted"} 1');
+    await expect
+      .poll(partsFailed, { timeout: 60_000, interval: 250 })
+      .toMatch(/^nri plugin 10-silent: [^;]*$/u);
+    expect((await runtime.exec({ containerId, cmd: ['true'], stdout: true })).url).toContain(
+      `:${streaming.port}/`,
+    );
+    expect(await (await fetch(`http://127.0.0.1:${page.port}/metrics`)).text()).toContain(
+      'troupe_degraded{condition="PartsStarted"} 1',
+    );
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', instance.state]);
     expect(stdout).toMatch(/PartsStarted is false: nri plugin 10-silent: /u);
     await removePod(world, sandboxId);
@@ -83,10 +124,27 @@ describe.skipIf(!isRoot)('a start', () => {
 
   it('F89 something else in the place of each directory of ours', async () => {
     const world = await worldOf('dirs');
-    const { instance: { root, state, kill, start } } = world;
+    const {
+      instance: { root, state, kill, start },
+    } = world;
     await kill();
-    const places = [...['layers', 'partial', 'trash', 'ingest', 'containers', 'signatures', 'cni', 'checkpoints', 'restores', 'chains'].map((name) => join(root, name)),
-      ...['containers', 'exits', 'sandboxes', 'runtimes', 'handlers', 'shims', 'ns'].map((name) => join(state, name))];
+    const places = [
+      ...[
+        'layers',
+        'partial',
+        'trash',
+        'ingest',
+        'containers',
+        'signatures',
+        'cni',
+        'checkpoints',
+        'restores',
+        'chains',
+      ].map((name) => join(root, name)),
+      ...['containers', 'exits', 'sandboxes', 'runtimes', 'handlers', 'shims', 'ns'].map((name) =>
+        join(state, name),
+      ),
+    ];
     // mounted on itself, so that pins don't spread
     execFileSync('umount', ['-l', join(state, 'ns')]);
     for (const path of places) {
@@ -94,7 +152,9 @@ describe.skipIf(!isRoot)('a start', () => {
       execFileSync('mkfifo', [path]);
     }
     await start();
-    await expect.poll(async () => (await falseConditions(world)).get('DebrisRemoved') ?? '', { timeout: 30_000 }).toContain('more');
+    await expect
+      .poll(async () => (await falseConditions(world)).get('DebrisRemoved') ?? '', { timeout: 30_000 })
+      .toContain('more');
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', state]);
     expect(stdout).toContain('DebrisRemoved is false: ');
     expect((await falseConditions(world)).get('PartsStarted')).toContain('handlers');
@@ -123,7 +183,11 @@ describe.skipIf(!isRoot)('a start', () => {
     });
     const { instance } = world;
     const log = (await instance.log()).split('\n').filter((line) => line.includes('"degraded"'));
-    for (const path of unusable) expect(log.filter((line) => line.includes(`"image store ${path}"`)), path).toHaveLength(1);
+    for (const path of unusable)
+      expect(
+        log.filter((line) => line.includes(`"image store ${path}"`)),
+        path,
+      ).toHaveLength(1);
     const shown = (await falseConditions(world)).get('PartsStarted');
     expect(shown).toContain(`image store ${unusable[0]}: `);
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', instance.state]);

@@ -22,10 +22,16 @@ describePods('survivors of a first process', () => {
     const command = ['sh', '-c', 'mkfifo /go; sleep 3600 & read end < /go; exit 3'];
     const { sandboxId, containerId } = await makePod(world, 'survivor', { sharesPids: true, command });
     await runtime.startContainer({ containerId });
-    const monitor = Number(readFileSync(createLayout(world.instance).monitorPidFile(containerId as ContainerId), 'utf8'));
+    const monitor = Number(
+      readFileSync(createLayout(world.instance).monitorPidFile(containerId as ContainerId), 'utf8'),
+    );
     // in the place of conmon's reading without end, which depends on who is faster
     process.kill(monitor, 'SIGSTOP');
-    await runtime.execSync({ containerId, cmd: ['sh', '-c', 'until [ -p /go ]; do :; done; echo > /go'], timeout: 60n });
+    await runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', 'until [ -p /go ]; do :; done; echo > /go'],
+      timeout: 60n,
+    });
     while (processesIn(containerId).some((pid) => pid !== monitor)) await runtime.version({});
     process.kill(monitor, 'SIGCONT');
     for (;;) {

@@ -10,7 +10,11 @@ import { closeWorld, makePod, removePod } from './pod.ts';
 describePods('a daemon started with umask 077', () => {
   let world: World;
   beforeAll(async () => {
-    world = await makeWorld({ name: 'umask', network: 'host-only', before: () => ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh'] });
+    world = await makeWorld({
+      name: 'umask',
+      network: 'host-only',
+      before: () => ['/bin/sh', '-c', 'umask 077; exec "$@"', 'sh'],
+    });
   });
   afterAll(async () => {
     expect(await closeWorld(world)).toEqual([]);
@@ -23,7 +27,11 @@ describePods('a daemon started with umask 077', () => {
       mounts: [{ containerPath: '/made/for/it', hostPath }],
     });
     await world.client.runtime.startContainer({ containerId });
-    const cmd = ['sh', '-c', 'until [ -s /of-init ]; do :; done; cat /of-init; umask; stat -c %a /made /made/for /made/for/it'];
+    const cmd = [
+      'sh',
+      '-c',
+      'until [ -s /of-init ]; do :; done; cat /of-init; umask; stat -c %a /made /made/for /made/for/it',
+    ];
     const { stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout: 60n });
     expect(new TextDecoder().decode(stdout)).toBe('0022\n0022\n755\n755\n755\n');
     expect(statSync(join(hostPath, '..')).mode & 0o777).toBe(0o755);

@@ -28,13 +28,18 @@ afterAll(async () => {
   expect(await closeWorld(world)).toEqual([]);
 });
 
-const made = (name: string, limits: Limits, command: readonly string[] = ['sleep', '3600']) => makePod(world, name, { limits, command });
+const made = (name: string, limits: Limits, command: readonly string[] = ['sleep', '3600']) =>
+  makePod(world, name, { limits, command });
 
 function update(containerId: string, linux: Limits): Promise<unknown> {
   return world.client.runtime.updateContainerResources({ containerId, linux });
 }
 
-const codeOf = (call: Promise<unknown>): Promise<number> => call.then(() => 0, (error: { code: number }) => error.code);
+const codeOf = (call: Promise<unknown>): Promise<number> =>
+  call.then(
+    () => 0,
+    (error: { code: number }) => error.code,
+  );
 
 async function told(containerId: string): Promise<Limits> {
   const { status } = await world.client.runtime.containerStatus({ containerId });
@@ -46,10 +51,17 @@ async function told(containerId: string): Promise<Limits> {
 function inForce(containerId: string): { readonly memory: bigint; readonly cpu: string } {
   const file = (controller: string, name: string): string => {
     const mount = cgroups.hierarchies.find((one) => one.controllers.includes(controller))?.mountPoint ?? '';
-    return readFileSync(join(mount, world.instance.words[0] ?? '', `troupe-${containerId}`, name), 'utf8').trim();
+    return readFileSync(
+      join(mount, world.instance.words[0] ?? '', `troupe-${containerId}`, name),
+      'utf8',
+    ).trim();
   };
-  if (cgroups.version === 2) return { memory: BigInt(file('memory', 'memory.max')), cpu: file('cpu', 'cpu.max') };
-  return { memory: BigInt(file('memory', 'memory.limit_in_bytes')), cpu: `${file('cpu', 'cpu.cfs_quota_us')} ${file('cpu', 'cpu.cfs_period_us')}` };
+  if (cgroups.version === 2)
+    return { memory: BigInt(file('memory', 'memory.max')), cpu: file('cpu', 'cpu.max') };
+  return {
+    memory: BigInt(file('memory', 'memory.limit_in_bytes')),
+    cpu: `${file('cpu', 'cpu.cfs_quota_us')} ${file('cpu', 'cpu.cfs_period_us')}`,
+  };
 }
 
 describe('UpdateContainerResources', () => {
@@ -60,9 +72,17 @@ describe('UpdateContainerResources', () => {
     expect(inForce(containerId)).toEqual({ memory: 64n * MIB, cpu: '20000 50000' });
     await update(containerId, { memoryLimitInBytes: 96n * MIB });
     expect(inForce(containerId)).toEqual({ memory: 96n * MIB, cpu: '20000 50000' });
-    expect(await told(containerId)).toEqual({ cpuShares: 512n, cpuQuota: 20_000n, cpuPeriod: 50_000n, memoryLimitInBytes: 96n * MIB });
+    expect(await told(containerId)).toEqual({
+      cpuShares: 512n,
+      cpuQuota: 20_000n,
+      cpuPeriod: 50_000n,
+      memoryLimitInBytes: 96n * MIB,
+    });
     await update(containerId, { memoryLimitInBytes: 32n * MIB, cpuQuota: -1n });
-    expect(inForce(containerId)).toEqual({ memory: 32n * MIB, cpu: cgroups.version === 2 ? 'max 50000' : '-1 50000' });
+    expect(inForce(containerId)).toEqual({
+      memory: 32n * MIB,
+      cpu: cgroups.version === 2 ? 'max 50000' : '-1 50000',
+    });
     await removePod(world, sandboxId);
   });
 
@@ -94,14 +114,26 @@ describe('UpdateContainerResources', () => {
   });
 
   it('F09: a limit below what is used, or one that the kernel refuses, is refused and leaves all as it was', async () => {
-    const filled = ['sh', '-c', 'x=$(head -c 24000000 /dev/zero | tr "\\\\0" x); echo full; while :; do sleep 3600; done'];
-    const { sandboxId, containerId } = await made('full', { memoryLimitInBytes: 128n * MIB, cpuShares: 256n }, filled);
+    const filled = [
+      'sh',
+      '-c',
+      'x=$(head -c 24000000 /dev/zero | tr "\\\\0" x); echo full; while :; do sleep 3600; done',
+    ];
+    const { sandboxId, containerId } = await made(
+      'full',
+      { memoryLimitInBytes: 128n * MIB, cpuShares: 256n },
+      filled,
+    );
     await world.client.runtime.startContainer({ containerId });
     await until(() => readFileSync(`${world.logs}/full/main/0.log`, 'utf8').includes('full'));
     const before = inForce(containerId);
-    expect(await codeOf(update(containerId, { memoryLimitInBytes: 16n * MIB, cpuShares: 1024n }))).toBe(FAILED_PRECONDITION);
+    expect(await codeOf(update(containerId, { memoryLimitInBytes: 16n * MIB, cpuShares: 1024n }))).toBe(
+      FAILED_PRECONDITION,
+    );
     // a CPU that no machine has: the runtime fails after it may have set the memory
-    expect(await codeOf(update(containerId, { memoryLimitInBytes: 100n * MIB, cpusetCpus: '8000' }))).not.toBe(0);
+    expect(
+      await codeOf(update(containerId, { memoryLimitInBytes: 100n * MIB, cpusetCpus: '8000' })),
+    ).not.toBe(0);
     expect(await codeOf(update(containerId, { memoryLimitInBytes: 1n }))).toBe(INVALID_ARGUMENT);
     expect(inForce(containerId)).toEqual(before);
     expect(await told(containerId)).toMatchObject({ cpuShares: 256n, memoryLimitInBytes: 128n * MIB });
@@ -116,7 +148,11 @@ describe('UpdateContainerResources', () => {
     await update(containerId, { memoryLimitInBytes: 72n * MIB, cpuQuota: 30_000n, cpuPeriod: 100_000n });
     await world.instance.kill();
     await world.instance.start();
-    expect(await told(containerId)).toMatchObject({ memoryLimitInBytes: 72n * MIB, cpuQuota: 30_000n, cpuPeriod: 100_000n });
+    expect(await told(containerId)).toMatchObject({
+      memoryLimitInBytes: 72n * MIB,
+      cpuQuota: 30_000n,
+      cpuPeriod: 100_000n,
+    });
     const cut = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
     await world.instance.kill();
     await cut;
@@ -137,7 +173,13 @@ describe('an update whose runtime is in our hands', () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-update-'));
     // does the update for real, and then what the file `after` says
-    const script = ['#!/bin/sh', `case " $* " in *" update "*) if [ -e ${file('after')} ]; then`, `runc "$@"; . ${file('after')}; fi;; esac`, 'exec runc "$@"', ''];
+    const script = [
+      '#!/bin/sh',
+      `case " $* " in *" update "*) if [ -e ${file('after')} ]; then`,
+      `runc "$@"; . ${file('after')}; fi;; esac`,
+      'exec runc "$@"',
+      '',
+    ];
     writeFileSync(file('runtime'), script.join('\n'), { mode: 0o755 });
     expect(await closeWorld(world)).toEqual([]);
     world = await hostOnlyWorld('updb', { runtimePath: file('runtime') });
@@ -147,7 +189,10 @@ describe('an update whose runtime is in our hands', () => {
 
   it('F09: killed between the kernel and the record, it goes on with the next start', async () => {
     const { sandboxId, containerId } = await made('cut', { memoryLimitInBytes: 64n * MIB });
-    writeFileSync(file('after'), `echo $$ > ${file('pid')}.new; mv ${file('pid')}.new ${file('pid')}; while :; do sleep 1; done\n`);
+    writeFileSync(
+      file('after'),
+      `echo $$ > ${file('pid')}.new; mv ${file('pid')}.new ${file('pid')}; while :; do sleep 1; done\n`,
+    );
     const cut = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
     await until(() => existsSync(file('pid')));
     expect(inForce(containerId).memory).toBe(80n * MIB);
@@ -166,18 +211,31 @@ describe('an update whose runtime is in our hands', () => {
   it('F09: failed after it was done, it is set back', async () => {
     const { sandboxId, containerId } = await made('back', { memoryLimitInBytes: 64n * MIB });
     writeFileSync(file('after'), `rm ${file('after')}; echo no >&2; exit 1\n`);
-    const thrown = await update(containerId, { memoryLimitInBytes: 80n * MIB, cpuQuota: 20_000n, cpuPeriod: 50_000n }).catch((error: Error) => error);
-    expect(String(thrown)).toContain(`UpdateContainerResources ${containerId}: update container ${containerId}: runc update: exit code 1: no`);
+    const thrown = await update(containerId, {
+      memoryLimitInBytes: 80n * MIB,
+      cpuQuota: 20_000n,
+      cpuPeriod: 50_000n,
+    }).catch((error: Error) => error);
+    expect(String(thrown)).toContain(
+      `UpdateContainerResources ${containerId}: update container ${containerId}: runc update: exit code 1: no`,
+    );
     const none = cgroups.version === 2 ? 'max 100000' : '-1 100000';
     expect(inForce(containerId)).toEqual({ memory: 64n * MIB, cpu: none });
-    expect(await told(containerId)).toMatchObject({ memoryLimitInBytes: 64n * MIB, cpuQuota: 0n, cpuPeriod: 0n });
+    expect(await told(containerId)).toMatchObject({
+      memoryLimitInBytes: 64n * MIB,
+      cpuQuota: 0n,
+      cpuPeriod: 0n,
+    });
     await removePod(world, sandboxId);
   });
 
   it('a stop that comes meanwhile waits for it, and is done', async () => {
     const { sandboxId, containerId } = await made('stop', { memoryLimitInBytes: 64n * MIB });
     await world.client.runtime.startContainer({ containerId });
-    writeFileSync(file('after'), `touch ${file('held')}; while [ ! -e ${file('go')} ]; do sleep 0.01; done; exit 0\n`);
+    writeFileSync(
+      file('after'),
+      `touch ${file('held')}; while [ ! -e ${file('go')} ]; do sleep 0.01; done; exit 0\n`,
+    );
     const updated = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
     await until(() => existsSync(file('held')));
     const stopped = world.client.runtime.stopContainer({ containerId, timeout: 0n });

@@ -4,7 +4,11 @@ import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { expect } from 'vitest';
-import type { LinuxContainerSecurityContextSchema, LinuxSandboxSecurityContextSchema, NamespaceOptionSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type {
+  LinuxContainerSecurityContextSchema,
+  LinuxSandboxSecurityContextSchema,
+  NamespaceOptionSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import {
   CDIDeviceSchema,
   ContainerConfigSchema,
@@ -45,17 +49,37 @@ export interface Wish {
   readonly cdi?: readonly string[];
 }
 
-export const namespaceOptions = (wish: Wish): Fields<typeof NamespaceOptionSchema> => ({ pid: NamespaceMode.CONTAINER, usernsOptions, ...wish.namespaces });
+export const namespaceOptions = (wish: Wish): Fields<typeof NamespaceOptionSchema> => ({
+  pid: NamespaceMode.CONTAINER,
+  usernsOptions,
+  ...wish.namespaces,
+});
 
 /** The daemon; images of its registry have a passwd that leads out of the root, or is too large. */
 export async function usernsWorld(): Promise<World> {
   const config = (directory: string): string => `[runtime]\ncdi_dirs = ["${join(directory, 'cdi')}"]\n`;
   const base = busyboxImage(staticBusybox()).layers;
-  const passwd = (entry: TarEntry): Image => imageOf({}, [...base, layerOf([{ type: 'file', path: 'etc/.wh.passwd', mode: 0o644, content: '' }]), layerOf([entry])]);
+  const passwd = (entry: TarEntry): Image =>
+    imageOf({}, [
+      ...base,
+      layerOf([{ type: 'file', path: 'etc/.wh.passwd', mode: 0o644, content: '' }]),
+      layerOf([entry]),
+    ]);
   const images = new Map([
     // inside of the root it names itself, outside of it the host's users
-    ['test/passwd:linked', passwd({ type: 'symlink', path: 'etc/passwd', target: '../../../../../../../../../etc/passwd' })],
-    ['test/passwd:large', passwd({ type: 'file', path: 'etc/passwd', mode: 0o644, content: `daemon:x:1:1:${'x'.repeat(specLimits.passwdBytes)}:/:/bin/sh\n` })],
+    [
+      'test/passwd:linked',
+      passwd({ type: 'symlink', path: 'etc/passwd', target: '../../../../../../../../../etc/passwd' }),
+    ],
+    [
+      'test/passwd:large',
+      passwd({
+        type: 'file',
+        path: 'etc/passwd',
+        mode: 0o644,
+        content: `daemon:x:1:1:${'x'.repeat(specLimits.passwdBytes)}:/:/bin/sh\n`,
+      }),
+    ],
   ]);
   return await makeWorld({ name: 'user', runtimePath: await runc14(), config, images });
 }
@@ -71,7 +95,10 @@ export interface Bench {
 /** What tests do in the daemon that `worldNow` returns. */
 export function benchOf(worldNow: () => World): Bench {
   async function runPod(name: string, wish: Wish = {}): Promise<string> {
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(worldNow().logs, name) }));
+    const config = create(
+      PodSandboxConfigSchema,
+      sandboxConfig({ name, logDirectory: join(worldNow().logs, name) }),
+    );
     config.linux = create(LinuxPodSandboxConfigSchema, {
       sysctls: { ...wish.sysctls },
       securityContext: { ...wish.pod, namespaceOptions: namespaceOptions(wish) },
@@ -80,12 +107,17 @@ export function benchOf(worldNow: () => World): Bench {
   }
 
   async function createContainer(podSandboxId: string, name: string, wish: Wish): Promise<string> {
-    const config = create(ContainerConfigSchema, containerConfig({ name, image: await worldNow().pull(), command: wish.command ?? untilTermed(0) }));
+    const config = create(
+      ContainerConfigSchema,
+      containerConfig({ name, image: await worldNow().pull(), command: wish.command ?? untilTermed(0) }),
+    );
     config.mounts = (wish.mounts ?? []).map((mount) => create(MountSchema, mount));
     config.workingDir = wish.workingDir ?? '';
     config.tty = wish.tty ?? false;
     config.CDIDevices = (wish.cdi ?? []).map((cdiName) => create(CDIDeviceSchema, { name: cdiName }));
-    config.linux = create(LinuxContainerConfigSchema, { securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) } });
+    config.linux = create(LinuxContainerConfigSchema, {
+      securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) },
+    });
     return (await worldNow().client.runtime.createContainer({ podSandboxId, config })).containerId;
   }
 
@@ -97,7 +129,11 @@ export function benchOf(worldNow: () => World): Bench {
   }
 
   async function exec(containerId: string, script: string): Promise<string> {
-    const { stdout, stderr, exitCode } = await worldNow().client.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
+    const { stdout, stderr, exitCode } = await worldNow().client.runtime.execSync({
+      containerId,
+      cmd: ['sh', '-c', script],
+      timeout: 30n,
+    });
     expect([Buffer.from(stderr).toString(), exitCode]).toEqual(['', 0]);
     return Buffer.from(stdout).toString();
   }
@@ -112,7 +148,9 @@ export const ownerOf = (path: string): readonly [number, number] => {
 /** Whether the command succeeds as a user whom nobody gave anything. */
 export function asNobody(argv: readonly string[]): boolean {
   try {
-    execFileSync('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--', ...argv], { stdio: 'ignore' });
+    execFileSync('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--', ...argv], {
+      stdio: 'ignore',
+    });
     return true;
   } catch {
     return false;

@@ -23,8 +23,16 @@ describe('a handler of type vm', () => {
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-shim-'));
     const program = join(directory, 'shim');
-    writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${join(import.meta.dirname, 'fake-shim.ts')}' "$@"\n`, { mode: 0o755 });
-    world = await makeWorld({ name: 'vm', network: 'host-only', config: `[runtime.handlers.vm]\ntype = "vm"\npath = "${program}"\n` });
+    writeFileSync(
+      program,
+      `#!/bin/sh\nexec '${process.execPath}' '${join(import.meta.dirname, 'fake-shim.ts')}' "$@"\n`,
+      { mode: 0o755 },
+    );
+    world = await makeWorld({
+      name: 'vm',
+      network: 'host-only',
+      config: `[runtime.handlers.vm]\ntype = "vm"\npath = "${program}"\n`,
+    });
   });
 
   afterAll(async () => {
@@ -33,17 +41,28 @@ describe('a handler of type vm', () => {
   });
 
   const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'vm', ...wish });
-  const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
+  const statusOf = async (containerId: string) =>
+    (await world.client.runtime.containerStatus({ containerId })).status;
   const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
-    call.then(() => ({ code: 0, message: '' }), (error: { code: number; message: string }) => error);
+    call.then(
+      () => ({ code: 0, message: '' }),
+      (error: { code: number; message: string }) => error,
+    );
   const shimOf = (sandboxId: string): number =>
-    (JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as { shim: { pid: number } }).shim.pid;
+    (
+      JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as {
+        shim: { pid: number };
+      }
+    ).shim.pid;
 
-  const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  const isRunning = (pid: number): boolean =>
+    existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
   it('a container ends though the process that it is told by goes on: exit code, log, streams of an exec', async () => {
     const { runtime } = world.client;
-    const { sandboxId, containerId } = await pod('ends', { command: ['sh', '-c', 'echo from the guest; echo and this >&2; exit 3'] });
+    const { sandboxId, containerId } = await pod('ends', {
+      command: ['sh', '-c', 'echo from the guest; echo and this >&2; exit 3'],
+    });
     const other = await makeSecond('ends', sandboxId);
     await runtime.startContainer({ containerId });
     await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
@@ -52,24 +71,38 @@ describe('a handler of type vm', () => {
     expect(log).toContain('stdout F from the guest\n');
     expect(log).toContain('stderr F and this\n');
     await runtime.startContainer({ containerId: other });
-    const exec = await runtime.execSync({ containerId: other, cmd: ['sh', '-c', 'echo inside; exit 4'], timeout: 60n });
+    const exec = await runtime.execSync({
+      containerId: other,
+      cmd: ['sh', '-c', 'echo inside; exit 4'],
+      timeout: 60n,
+    });
     expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 4]);
     const { stats } = await runtime.containerStats({ containerId: other });
-    expect([stats?.cpu?.usageCoreNanoSeconds?.value, stats?.memory?.workingSetBytes?.value]).toEqual([42_000n, 800n]);
+    expect([stats?.cpu?.usageCoreNanoSeconds?.value, stats?.memory?.workingSetBytes?.value]).toEqual([
+      42_000n,
+      800n,
+    ]);
     await runtime.stopContainer({ containerId: other, timeout: 30n });
     await removePod(world, sandboxId);
   });
 
   /** Another container in the same pod; it sleeps. */
   async function makeSecond(name: string, sandboxId: string): Promise<string> {
-    const config = { metadata: { name: 'second', attempt: 0 }, image: { image: await world.pull() }, command: ['sleep', '3600'], logPath: 'second.log' };
+    const config = {
+      metadata: { name: 'second', attempt: 0 },
+      image: { image: await world.pull() },
+      command: ['sleep', '3600'],
+      logPath: 'second.log',
+    };
     const made = await world.client.runtime.createContainer({
-      podSandboxId: sandboxId, config, sandboxConfig: sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }),
+      podSandboxId: sandboxId,
+      config,
+      sandboxConfig: sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }),
     });
     return made.containerId;
   }
 
-  it('the guest\'s OOM kill is the container\'s', async () => {
+  it("the guest's OOM kill is the container's", async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('hungry', { command: ['sleep', '3600'] });
     await runtime.startContainer({ containerId });
@@ -81,7 +114,10 @@ describe('a handler of type vm', () => {
   async function afterOomKill(containerId: string) {
     const clock = realClock();
     const { items } = await world.client.runtime.listPodSandbox({});
-    const socket = await connectUnix(join(world.instance.state, 'shims', `${items[0]?.id ?? ''}.sock`), { clock, timeoutMs: EVENT_MS });
+    const socket = await connectUnix(join(world.instance.state, 'shims', `${items[0]?.id ?? ''}.sock`), {
+      clock,
+      timeoutMs: EVENT_MS,
+    });
     const client = new TtrpcClient(socket, { clock, peer: 'fake shim' });
     await client.call(Task.method.kill, { id: containerId, signal: 12 });
     client.close();
@@ -101,17 +137,28 @@ describe('a handler of type vm', () => {
 
   it('a shim that does not answer Create is given up at the deadline, which says where it stands, and is killed', async () => {
     const config = sandboxConfig({ name: 'deaf', logDirectory: `${world.logs}/deaf`, hostNetwork: true });
-    const refused = await failureOf(world.client.runtime.runPodSandbox({ config, runtimeHandler: 'vm' }, { deadlineMs: 6000 }));
+    const refused = await failureOf(
+      world.client.runtime.runPodSandbox({ config, runtimeHandler: 'vm' }, { deadlineMs: 6000 }),
+    );
     expect(refused.code).toBe(Code.DeadlineExceeded);
-    const other = sandboxConfig({ name: 'deaf', logDirectory: `${world.logs}/deaf`, hostNetwork: true, attempt: 1 });
+    const other = sandboxConfig({
+      name: 'deaf',
+      logDirectory: `${world.logs}/deaf`,
+      hostNetwork: true,
+      attempt: 1,
+    });
     // a higher attempt supersedes it; the new one hangs as well and is taken back with its caller
-    await failureOf(world.client.runtime.runPodSandbox({ config: other, runtimeHandler: 'vm' }, { deadlineMs: 6000 }));
+    await failureOf(
+      world.client.runtime.runPodSandbox({ config: other, runtimeHandler: 'vm' }, { deadlineMs: 6000 }),
+    );
   });
 
   it('what the shim refuses is told in its words, and the pod goes on', async () => {
     const refused = await failureOf(pod('full'));
     expect(refused.message).toContain('the guest has no memory left');
-    const { items } = await world.client.runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.name': 'full' } } });
+    const { items } = await world.client.runtime.listPodSandbox({
+      filter: { labelSelector: { 'io.kubernetes.pod.name': 'full' } },
+    });
     expect(items.map(({ state }) => state)).toEqual([PodSandboxState.SANDBOX_READY]);
     await removePod(world, items[0]?.id ?? '');
   });
@@ -121,7 +168,10 @@ describe('a handler of type vm', () => {
     await world.client.runtime.startContainer({ containerId });
     process.kill(shimOf(sandboxId), 'SIGSTOP');
     await world.client.runtime.stopContainer({ containerId, timeout: 0n });
-    expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 255 });
+    expect(await statusOf(containerId)).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      exitCode: 255,
+    });
     await removePod(world, sandboxId);
   });
 
@@ -129,10 +179,19 @@ describe('a handler of type vm', () => {
     const { sandboxId, containerId } = await pod('kept', { command: untilTermed(6) });
     await startUntilUp(world.client, containerId);
     const shim = shimOf(sandboxId);
-    writeFileSync(join(world.instance.directory, 'troupe.toml'), readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8').replace(/\[runtime\.handlers\.vm\][^[]*/u, ''));
+    writeFileSync(
+      join(world.instance.directory, 'troupe.toml'),
+      readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8').replace(
+        /\[runtime\.handlers\.vm\][^[]*/u,
+        '',
+      ),
+    );
     await world.instance.kill();
     await world.instance.start();
-    expect((await world.client.runtime.status({})).runtimeHandlers.map(({ name }) => name)).toEqual(['', 'runc']);
+    expect((await world.client.runtime.status({})).runtimeHandlers.map(({ name }) => name)).toEqual([
+      '',
+      'runc',
+    ]);
     expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     await world.client.runtime.stopContainer({ containerId, timeout: 30n });
     expect((await statusOf(containerId))?.exitCode).toBe(6);

@@ -69,7 +69,8 @@ describe('F62 authentication', () => {
     const token = registry.seen.find(({ path }) => path.startsWith('/token'));
     expect(token?.path).toBe('/token?keep=1&service=s&scope=repository%3Aa%3Apull');
     expect(token?.authorization).toBe(BASIC);
-    for (const { path, authorization } of registry.seen) if (path.startsWith('/v2/')) expect(authorization).not.toBe(BASIC);
+    for (const { path, authorization } of registry.seen)
+      if (path.startsWith('/v2/')) expect(authorization).not.toBe(BASIC);
   });
 
   it('bearer without credentials, and without a scope in the challenge', async () => {
@@ -83,7 +84,11 @@ describe('F62 authentication', () => {
 
   it('each scope of a challenge is asked for by itself', async () => {
     tokenService(registry);
-    guard(registry, bearer(`${registry.url}/token?scope=other`, ',scope="repository:a:pull repository:b:pull"'), isToken);
+    guard(
+      registry,
+      bearer(`${registry.url}/token?scope=other`, ',scope="repository:a:pull repository:b:pull"'),
+      isToken,
+    );
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
     const token = registry.seen.find(({ path }) => path.startsWith('/token'));
     expect(token?.path).toBe('/token?service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull');
@@ -92,14 +97,21 @@ describe('F62 authentication', () => {
   it('an identity token beside the name of a file of Docker’s is exchanged', async () => {
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), isToken);
-    const entry = { auth: Buffer.from('00000000-0000-0000-0000-000000000000:').toString('base64'), identityToken: 'refresh' };
+    const entry = {
+      auth: Buffer.from('00000000-0000-0000-0000-000000000000:').toString('base64'),
+      identityToken: 'refresh',
+    };
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`, entry)).toBe(layer.digest);
     expect(registry.seen.find(({ method }) => method === 'POST')?.body).toContain('refresh_token=refresh');
   });
 
   it('an identity token is exchanged, a registry token is used as it is', async () => {
     tokenService(registry);
-    guard(registry, bearer(`${registry.url}/token`), (authorization) => isToken(authorization) || authorization === 'Bearer ready');
+    guard(
+      registry,
+      bearer(`${registry.url}/token`),
+      (authorization) => isToken(authorization) || authorization === 'Bearer ready',
+    );
     const made = rig(insecure(registry.host));
     expect(await pull(made, `${registry.host}/a:v`, { identityToken: 'refresh' })).toBe(layer.digest);
     const posted = registry.seen.find(({ method }) => method === 'POST');
@@ -112,7 +124,9 @@ describe('F62 authentication', () => {
     });
     const before = registry.seen.length;
     expect(await pull(made, `${registry.host}/a:v`, { registryToken: 'ready' })).toBe(layer.digest);
-    expect(registry.seen.slice(before).every(({ authorization }) => authorization === 'Bearer ready')).toBe(true);
+    expect(registry.seen.slice(before).every(({ authorization }) => authorization === 'Bearer ready')).toBe(
+      true,
+    );
   });
 
   it('a token that expires between blobs is fetched anew once, for all blobs at a time', async () => {
@@ -124,7 +138,9 @@ describe('F62 authentication', () => {
     const made = rig(insecure(registry.host));
     const resolved = await made.resolve(`${registry.host}/many:v`, auth);
     valid = 'Bearer token-2';
-    const digests = await Promise.all(resolved.manifest.layers.map(async (one) => digestOf(await made.fetch(resolved, one))));
+    const digests = await Promise.all(
+      resolved.manifest.layers.map(async (one) => digestOf(await made.fetch(resolved, one))),
+    );
     expect(digests).toEqual(layers.map(({ digest }) => digest));
     expect(service.given()).toBe(2);
   });
@@ -141,7 +157,9 @@ describe('F62 authentication', () => {
   it('a token that the registry does not take ends after one dance', async () => {
     const service = tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), () => false);
-    expect(await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`))).toMatchObject({ kind: 'denied' });
+    expect(await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`))).toMatchObject({
+      kind: 'denied',
+    });
     expect(service.given()).toBe(1);
   });
 
@@ -179,11 +197,17 @@ describe('F62 authentication', () => {
 
   it('a pull that is refused for want of the credentials that were withheld says so', async () => {
     tokenService(evil);
-    registry.on(/manifests/u, fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${evil.url}/token`) }), 1);
+    registry.on(
+      /manifests/u,
+      fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${evil.url}/token`) }),
+      1,
+    );
     registry.on(/manifests/u, fake.refuse(403, 'DENIED', 'anonymous'));
     const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
     expect(fault).toMatchObject({ kind: 'denied' });
-    expect(fault.message).toContain(`(DENIED: anonymous); the credentials for ${registry.host} were not sent to its token service ${evil.host}, since ${evil.host} is not verified by TLS`);
+    expect(fault.message).toContain(
+      `(DENIED: anonymous); the credentials for ${registry.host} were not sent to its token service ${evil.host}, since ${evil.host} is not verified by TLS`,
+    );
   });
 });
 
@@ -191,7 +215,9 @@ describe('S79 credentials go to their own host only', () => {
   it.each(['evil-r.example', 'r.example.evil', 'sub.r.example'])('not to %s', async (name) => {
     guard(evil, 'Basic realm="r"', () => false);
     const host = `${name}:${evil.port}`;
-    const fault = await faultOf(pull(rig(insecure(host)), `${host}/a:v`, { ...auth, serverAddress: `r.example:${evil.port}` }));
+    const fault = await faultOf(
+      pull(rig(insecure(host)), `${host}/a:v`, { ...auth, serverAddress: `r.example:${evil.port}` }),
+    );
     expect(fault).toMatchObject({ kind: 'denied' });
     expect(evil.authorizations).toEqual([]);
   });
@@ -199,7 +225,9 @@ describe('S79 credentials go to their own host only', () => {
   it('not to another port', async () => {
     guard(evil, 'Basic realm="r"', () => false);
     const host = `r.example:${evil.port}`;
-    await faultOf(pull(rig(insecure(host)), `${host}/a:v`, { ...auth, serverAddress: `r.example:${registry.port}` }));
+    await faultOf(
+      pull(rig(insecure(host)), `${host}/a:v`, { ...auth, serverAddress: `r.example:${registry.port}` }),
+    );
     expect(evil.authorizations).toEqual([]);
   });
 
@@ -226,37 +254,50 @@ describe('S79 credentials go to their own host only', () => {
     expect(evil.authorizations).toEqual([]);
   });
 
-  it.each(['Basic', 'Bearer'])('S16 a host that a blob redirects to asks for %s: it gets nothing', async (scheme) => {
-    guard(evil, scheme === 'Basic' ? 'Basic realm="r"' : bearer(`${evil.url}/token`), () => false);
-    tokenService(evil);
-    registry.on(/blobs/u, fake.redirect(`${evil.url}/v2/x`));
-    guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
-    const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
-    expect(fault.message).toContain(`${evil.host} answered 401`);
-    expect(evil.authorizations).toEqual([]);
-    expect(evil.count(/token/u)).toBe(0);
-  });
+  it.each(['Basic', 'Bearer'])(
+    'S16 a host that a blob redirects to asks for %s: it gets nothing',
+    async (scheme) => {
+      guard(evil, scheme === 'Basic' ? 'Basic realm="r"' : bearer(`${evil.url}/token`), () => false);
+      tokenService(evil);
+      registry.on(/blobs/u, fake.redirect(`${evil.url}/v2/x`));
+      guard(registry, 'Basic realm="r"', (authorization) => authorization === BASIC);
+      const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
+      expect(fault.message).toContain(`${evil.host} answered 401`);
+      expect(evil.authorizations).toEqual([]);
+      expect(evil.count(/token/u)).toBe(0);
+    },
+  );
 
   it('in no message, however a registry repeats them', async () => {
     const encoded = BASIC.slice('Basic '.length);
     guard(registry, bearer(`${registry.url}/token`), () => false);
-    registry.on(/^\/token/u, fake.refuse(403, encoded, `${PASSWORD} ${encodeURIComponent(PASSWORD)} ${BASIC}`));
+    registry.on(
+      /^\/token/u,
+      fake.refuse(403, encoded, `${PASSWORD} ${encodeURIComponent(PASSWORD)} ${BASIC}`),
+    );
     const fault = await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`));
     const text = JSON.stringify(fault);
     expect(text).toContain('***');
-    for (const secret of [PASSWORD, encoded, encodeURIComponent(PASSWORD)]) expect(text).not.toContain(secret);
+    for (const secret of [PASSWORD, encoded, encodeURIComponent(PASSWORD)])
+      expect(text).not.toContain(secret);
   });
 
   it('nor in a message that is cut: a key file that a registry repeats, longer than what is told of its words', async () => {
     const key = `{\n  "private_key": "${'k'.repeat(2 * distributionLimits.errorChars)}"\n}\n`;
     const json = Buffer.from(`_json_key:${key}`).toString('base64');
     guard(registry, 'Basic realm="r"', () => false);
-    expect(await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`, { username: '_json_key', password: key }))).toMatchObject({ kind: 'denied' });
+    expect(
+      await faultOf(
+        pull(rig(insecure(registry.host)), `${registry.host}/a:v`, { username: '_json_key', password: key }),
+      ),
+    ).toMatchObject({ kind: 'denied' });
     expect(registry.authorizations).toContain(`Basic ${json}`);
     const echo = await FakeRegistry.start();
     echo.on(/manifests/u, fake.refuse(401, 'X', 'x', { 'www-authenticate': 'Basic realm="r"' }), 1);
     echo.on(/manifests/u, fake.refuse(403, 'DENIED', `you sent ${key} as ${json}`));
-    const fault = await faultOf(pull(rig(insecure(echo.host)), `${echo.host}/a:v`, { username: '_json_key', password: key }));
+    const fault = await faultOf(
+      pull(rig(insecure(echo.host)), `${echo.host}/a:v`, { username: '_json_key', password: key }),
+    );
     await echo.close();
     expect(fault.message).toContain('you sent *** as ***');
     expect(fault.message).not.toContain('kkk');
@@ -274,7 +315,11 @@ describe('S79 credentials go to their own host only', () => {
   });
 
   it('tokens in no message that a registry repeats them in', async () => {
-    registry.on(/manifests/u, fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${registry.url}/token`) }), 1);
+    registry.on(
+      /manifests/u,
+      fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${registry.url}/token`) }),
+      1,
+    );
     registry.on(/^\/token/u, fake.answer('{"token":"opaque-secret"}'));
     registry.on(/manifests/u, fake.refuse(403, 'DENIED', 'you sent opaque-secret'));
     const fault = await faultOf(rig(insecure(registry.host)).resolve(`${registry.host}/a:v`));
@@ -339,6 +384,8 @@ describe('S48 replies without end', () => {
     registry.on(/manifests/u, (_request, response) => {
       response.socket?.write(`HTTP/1.1 200 OK\r\n${`X: ${'x'.repeat(1000)}\r\n`.repeat(1000)}`);
     });
-    expect((await faultOf(rig(insecure(registry.host)).resolve(`${registry.host}/a:v`))).message).toContain('RegistryUnavailable: ');
+    expect((await faultOf(rig(insecure(registry.host)).resolve(`${registry.host}/a:v`))).message).toContain(
+      'RegistryUnavailable: ',
+    );
   });
 });

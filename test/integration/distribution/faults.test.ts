@@ -73,14 +73,18 @@ describe('F60 bodies that stop or trickle', () => {
     registry.on(layerPath(), fake.breakOff(layer.bytes, 0, 'close'));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
-    expect(fault.message.startsWith(`RegistryUnavailable: pull ${reference}: layer ${layer.digest}: `)).toBe(true);
+    expect(fault.message.startsWith(`RegistryUnavailable: pull ${reference}: layer ${layer.digest}: `)).toBe(
+      true,
+    );
     expect(fault.message).toContain(registry.host);
     expect(registry.count(layerPath())).toBe(distributionLimits.attempts);
   });
 
   it('a body shorter than the manifest says is refused at its head', async () => {
     registry.on(layerPath(), fake.answer(layer.bytes.subarray(0, 1000)));
-    expect((await faultOf(pullLayer())).message).toContain(`has 1000 bytes, the manifest says ${layer.bytes.byteLength}`);
+    expect((await faultOf(pullLayer())).message).toContain(
+      `has 1000 bytes, the manifest says ${layer.bytes.byteLength}`,
+    );
   });
 
   it('a manifest that breaks off, or never comes, is asked for again', async () => {
@@ -106,7 +110,9 @@ describe('F61 S60 lies', () => {
     registry.on(layerPath(), fake.answer(wrong));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside' });
-    expect(fault.message).toContain(`layer ${layer.digest}: ${registry.host} sent content with the digest ${digestOf(wrong)}`);
+    expect(fault.message).toContain(
+      `layer ${layer.digest}: ${registry.host} sent content with the digest ${digestOf(wrong)}`,
+    );
   });
 
   it('S60 a config with one byte changed is refused', async () => {
@@ -125,7 +131,10 @@ describe('F61 S60 lies', () => {
   it('a wrong digest in the header is refused', async () => {
     registry.on(
       /manifests/u,
-      fake.answer(image.manifest, { 'content-type': image.mediaType, 'docker-content-digest': digestOf('other') }),
+      fake.answer(image.manifest, {
+        'content-type': image.mediaType,
+        'docker-content-digest': digestOf('other'),
+      }),
     );
     expect((await faultOf(rig.resolve(reference))).message).toContain('states another digest');
   });
@@ -137,23 +146,39 @@ describe('F61 S60 lies', () => {
 
   it('more bytes than the manifest says are cut off', async () => {
     registry.on(layerPath(), fake.endless());
-    expect((await faultOf(pullLayer())).message).toContain(`sends more than the ${layer.bytes.byteLength} bytes`);
+    expect((await faultOf(pullLayer())).message).toContain(
+      `sends more than the ${layer.bytes.byteLength} bytes`,
+    );
   });
 
   it('an index that promises another size or type than the child has is refused', async () => {
-    const message = async (tag: string): Promise<string> => (await faultOf(rig.resolve(`${registry.host}/a:${tag}`))).message;
-    const entry = { bytes: image.manifest, mediaType: image.mediaType, platform: { os: 'linux', architecture: 'amd64' } };
+    const message = async (tag: string): Promise<string> =>
+      (await faultOf(rig.resolve(`${registry.host}/a:${tag}`))).message;
+    const entry = {
+      bytes: image.manifest,
+      mediaType: image.mediaType,
+      platform: { os: 'linux', architecture: 'amd64' },
+    };
     const index = indexOf([entry]);
-    const size = Buffer.from(Buffer.from(index.bytes).toString().replace(/"size":\d+/u, '"size":1'));
+    const size = Buffer.from(
+      Buffer.from(index.bytes)
+        .toString()
+        .replace(/"size":\d+/u, '"size":1'),
+    );
     registry.addManifest('a', size, index.mediaType, 'size');
     expect(await message('size')).toContain('the index says 1');
-    const type = Buffer.from(Buffer.from(index.bytes).toString().replaceAll('image.manifest.v1', 'image.index.v1'));
+    const type = Buffer.from(
+      Buffer.from(index.bytes).toString().replaceAll('image.manifest.v1', 'image.index.v1'),
+    );
     registry.addManifest('a', type, index.mediaType, 'type');
     expect(await message('type')).toContain('the index says application/vnd.oci.image.index.v1+json');
   });
 
   it('S59 indexes inside one another are followed to a bound', async () => {
-    let inner: { bytes: Uint8Array; mediaType: string } = { bytes: image.manifest, mediaType: image.mediaType };
+    let inner: { bytes: Uint8Array; mediaType: string } = {
+      bytes: image.manifest,
+      mediaType: image.mediaType,
+    };
     const tags: string[] = [];
     for (let depth = 1; depth <= 5; depth += 1) {
       inner = indexOf([inner]);
@@ -161,13 +186,21 @@ describe('F61 S60 lies', () => {
       tags.push(`depth-${depth}`);
     }
     expect((await rig.resolve(`${registry.host}/a:depth-3`)).imageId).toBe(digestOf(image.config));
-    expect((await faultOf(rig.resolve(`${registry.host}/a:depth-5`))).message).toContain('more than 3 indexes inside one another');
+    expect((await faultOf(rig.resolve(`${registry.host}/a:depth-5`))).message).toContain(
+      'more than 3 indexes inside one another',
+    );
     expect(tags.length).toBe(5);
   });
 
   it('F67 fewer diff-ids than layers are refused before a layer is fetched', async () => {
-    registry.push('a', 'short', imageOf([layer, layer], { top: { rootfs: { type: 'layers', diff_ids: [layer.diffId] } } }));
-    expect((await faultOf(rig.resolve(`${registry.host}/a:short`))).message).toContain('names 1 layers, the manifest 2');
+    registry.push(
+      'a',
+      'short',
+      imageOf([layer, layer], { top: { rootfs: { type: 'layers', diff_ids: [layer.diffId] } } }),
+    );
+    expect((await faultOf(rig.resolve(`${registry.host}/a:short`))).message).toContain(
+      'names 1 layers, the manifest 2',
+    );
   });
 });
 
@@ -193,7 +226,9 @@ describe('F63 overload', () => {
     registry.on(/manifests/u, fake.refuse(429, 'TOOMANYREQUESTS', 'pull rate limit'));
     const fault = await faultOf(rig.resolve(reference));
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
-    expect(fault.message).toMatch(/^RegistryUnavailable: .*answered 429 \(TOOMANYREQUESTS: pull rate limit\)$/u);
+    expect(fault.message).toMatch(
+      /^RegistryUnavailable: .*answered 429 \(TOOMANYREQUESTS: pull rate limit\)$/u,
+    );
     expect(registry.count(/manifests/u)).toBe(distributionLimits.attempts);
   });
 });
@@ -205,7 +240,12 @@ describe('F68 cancellation', () => {
       response.writeHead(200, { 'content-length': 100_000 });
       response.write('x', () => controller.abort());
     };
-    const paths = { manifest: /manifests/u, config: new RegExp(digestOf(image.config), 'u'), layer: layerPath(), wait: /manifests/u };
+    const paths = {
+      manifest: /manifests/u,
+      config: new RegExp(digestOf(image.config), 'u'),
+      layer: layerPath(),
+      wait: /manifests/u,
+    };
     if (where === 'wait') {
       registry.on(/manifests/u, (request, response, serve) => {
         fake.refuse(429, 'X', 'x', { 'retry-after': '60' })(request, response, serve);
@@ -222,7 +262,9 @@ describe('F68 cancellation', () => {
 
   it('before it began', async () => {
     const signal = AbortSignal.abort();
-    expect(await faultOf(rig.resolve(reference, undefined, undefined, signal))).toMatchObject({ kind: 'cancelled' });
+    expect(await faultOf(rig.resolve(reference, undefined, undefined, signal))).toMatchObject({
+      kind: 'cancelled',
+    });
     expect(registry.seen).toEqual([]);
   });
 });

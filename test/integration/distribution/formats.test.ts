@@ -10,10 +10,21 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
 import { hexOf } from '../../../src/base/ids.ts';
 import type { Resolved } from '../../../src/oci/distribution/client.ts';
-import { startRegistry, type DockerRegistry, type RegistryOptions } from '../../support/docker-registry/start.ts';
+import {
+  startRegistry,
+  type DockerRegistry,
+  type RegistryOptions,
+} from '../../support/docker-registry/start.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { digestOf } from '../../support/registry/fake-registry.ts';
-import { imageOf, indexOf, layerOf, tarOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
+import {
+  imageOf,
+  indexOf,
+  layerOf,
+  tarOf,
+  type TestImage,
+  type TestLayer,
+} from '../../support/registry/images.ts';
 import { writeOciLayout } from '../../support/registry/oci-layout.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { amd64, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
@@ -53,21 +64,36 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       writeFileSync(join(root, 'cert.pem'), tls.cert);
       writeFileSync(join(root, 'htpasswd'), HTPASSWD);
       // all serve the same storage: what is pushed to one is at all
-      const serve = async (name: string, more: Pick<RegistryOptions, 'http' | 'sections'>): Promise<string> => {
-        const server = await startRegistry({ root: join(root, name), storage: join(root, 'storage'), ...more });
+      const serve = async (
+        name: string,
+        more: Pick<RegistryOptions, 'http' | 'sections'>,
+      ): Promise<string> => {
+        const server = await startRegistry({
+          root: join(root, name),
+          storage: join(root, 'storage'),
+          ...more,
+        });
         servers.push(server);
         return server.address;
       };
       plain = await serve('plain', { sections: { compatibility: { schema1: { enabled: true } } } });
-      secure = await serve('secure', { http: { tls: { certificate: join(root, 'cert.pem'), key: join(root, 'key.pem') } } });
-      closed = await serve('closed', { sections: { auth: { htpasswd: { realm: 'test', path: join(root, 'htpasswd') } } } });
+      secure = await serve('secure', {
+        http: { tls: { certificate: join(root, 'cert.pem'), key: join(root, 'key.pem') } },
+      });
+      closed = await serve('closed', {
+        sections: { auth: { htpasswd: { realm: 'test', path: join(root, 'htpasswd') } } },
+      });
     });
     afterAll(async () => {
       for (const server of servers) await server.stop();
     });
 
     async function send(method: string, url: string, type: string, bytes: Uint8Array): Promise<Response> {
-      const response = await fetch(url, { method, headers: { 'content-type': type }, body: method === 'POST' ? null : Buffer.from(bytes) });
+      const response = await fetch(url, {
+        method,
+        headers: { 'content-type': type },
+        body: method === 'POST' ? null : Buffer.from(bytes),
+      });
       if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${await response.text()}`);
       return response;
     }
@@ -85,16 +111,29 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
     }
 
     async function pushImage(name: string, image: TestImage, tag = 'v'): Promise<void> {
-      for (const bytes of [image.config, ...image.layers.map((layer) => layer.bytes)]) await pushBlob(name, bytes);
+      for (const bytes of [image.config, ...image.layers.map((layer) => layer.bytes)])
+        await pushBlob(name, bytes);
       await pushManifest(name, tag, { bytes: image.manifest, mediaType: image.mediaType });
     }
 
-    const texts = (name: string, count: number): string[] => Array.from({ length: count }, (_, at) => `${name} ${at}\n`.repeat(50));
-    const expected = (contents: readonly string[]): Record<string, string> => Object.fromEntries(contents.map((content, at) => [`f${at}`, content]));
-    const layersOf = (contents: readonly string[], compression: 'none' | 'gzip' | 'zstd', flavour: 'oci' | 'docker' = 'oci'): Promise<TestLayer[]> =>
-      Promise.all(contents.map((content, at) => layerOf([{ name: `f${at}`, content }], compression, flavour)));
+    const texts = (name: string, count: number): string[] =>
+      Array.from({ length: count }, (_, at) => `${name} ${at}\n`.repeat(50));
+    const expected = (contents: readonly string[]): Record<string, string> =>
+      Object.fromEntries(contents.map((content, at) => [`f${at}`, content]));
+    const layersOf = (
+      contents: readonly string[],
+      compression: 'none' | 'gzip' | 'zstd',
+      flavour: 'oci' | 'docker' = 'oci',
+    ): Promise<TestLayer[]> =>
+      Promise.all(
+        contents.map((content, at) => layerOf([{ name: `f${at}`, content }], compression, flavour)),
+      );
 
-    function ofCompression(name: string, compression: 'none' | 'gzip' | 'zstd', flavour: 'oci' | 'docker' = 'oci'): Fixture {
+    function ofCompression(
+      name: string,
+      compression: 'none' | 'gzip' | 'zstd',
+      flavour: 'oci' | 'docker' = 'oci',
+    ): Fixture {
       return async () => {
         const contents = texts(name, 3);
         await pushImage(name, imageOf(await layersOf(contents, compression, flavour), { flavour }));
@@ -103,11 +142,21 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
     }
 
     /** Compressed in several parts, as estargz (gzip) and zstd:chunked are; the parts' table is for others. */
-    function inParts(name: string, compress: (part: Uint8Array) => Uint8Array, end: Uint8Array, type: string): Fixture {
+    function inParts(
+      name: string,
+      compress: (part: Uint8Array) => Uint8Array,
+      end: Uint8Array,
+      type: string,
+    ): Fixture {
       return async () => {
         const contents = texts(name, 1);
-        const tar = await tarOf([{ name: 'f0', content: contents[0] ?? '' }, { name: 'stargz.index.json', content: '{"version":1}' }]);
-        const bytes = new Uint8Array(Buffer.concat([compress(tar.subarray(0, 512)), compress(tar.subarray(512)), end]));
+        const tar = await tarOf([
+          { name: 'f0', content: contents[0] ?? '' },
+          { name: 'stargz.index.json', content: '{"version":1}' },
+        ]);
+        const bytes = new Uint8Array(
+          Buffer.concat([compress(tar.subarray(0, 512)), compress(tar.subarray(512)), end]),
+        );
         const layer: TestLayer = { bytes, digest: digestOf(bytes), diffId: digestOf(tar), mediaType: type };
         await pushImage(name, imageOf([layer]));
         return expected(contents);
@@ -119,7 +168,13 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       return async () => {
         const contents = texts(name, 2);
         const layout = join(root, `layout-${name}`);
-        writeOciLayout(layout, 'v', imageOf(await layersOf(contents, 'gzip'), { top: { created: '2020-01-02T03:04:05Z', history: [{ created_by: 'a & b' }, { created_by: 'c' }] } }));
+        writeOciLayout(
+          layout,
+          'v',
+          imageOf(await layersOf(contents, 'gzip'), {
+            top: { created: '2020-01-02T03:04:05Z', history: [{ created_by: 'a & b' }, { created_by: 'c' }] },
+          }),
+        );
         await tools.copy(`oci:${layout}:v`, `docker://${plain}/${name}:v`, '--format', format);
         return expected(contents);
       };
@@ -129,9 +184,16 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       return async () => {
         const contents = texts(name, 2);
         const image = imageOf(await layersOf(contents, 'gzip', flavour), { flavour });
-        const other = imageOf(await layersOf(['for another machine'], 'gzip', flavour), { flavour, top: { architecture: 'arm64' } });
+        const other = imageOf(await layersOf(['for another machine'], 'gzip', flavour), {
+          flavour,
+          top: { architecture: 'arm64' },
+        });
         for (const one of [other, image]) await pushImage(name, one, digestOf(one.manifest));
-        const entry = (one: TestImage, architecture: string): Parameters<typeof indexOf>[0][number] => ({ bytes: one.manifest, mediaType: one.mediaType, platform: { os: 'linux', architecture } });
+        const entry = (one: TestImage, architecture: string): Parameters<typeof indexOf>[0][number] => ({
+          bytes: one.manifest,
+          mediaType: one.mediaType,
+          platform: { os: 'linux', architecture },
+        });
         const index = indexOf([entry(other, 'arm64'), entry(image, 'amd64')], flavour);
         await pushManifest(name, digestOf(index.bytes), index);
         await pushManifest(name, 'v', isNested ? indexOf([index], flavour) : index);
@@ -147,10 +209,24 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
         for (const [title, content] of Object.entries(files)) {
           const bytes = Buffer.from(content);
           await pushBlob(name, bytes);
-          layers.push({ mediaType: 'application/x-model', digest: digestOf(bytes), size: bytes.length, annotations: { 'org.opencontainers.image.title': title } });
+          layers.push({
+            mediaType: 'application/x-model',
+            digest: digestOf(bytes),
+            size: bytes.length,
+            annotations: { 'org.opencontainers.image.title': title },
+          });
         }
-        const document = { schemaVersion: 2, mediaType: OCI_MANIFEST, artifactType: 'application/vnd.example.model', config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(config), size: 2 }, layers };
-        await pushManifest(name, 'v', { bytes: Buffer.from(JSON.stringify(document)), mediaType: OCI_MANIFEST });
+        const document = {
+          schemaVersion: 2,
+          mediaType: OCI_MANIFEST,
+          artifactType: 'application/vnd.example.model',
+          config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: digestOf(config), size: 2 },
+          layers,
+        };
+        await pushManifest(name, 'v', {
+          bytes: Buffer.from(JSON.stringify(document)),
+          mediaType: OCI_MANIFEST,
+        });
         return files;
       };
     }
@@ -167,9 +243,18 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       'oci-nested': ofIndex('oci-nested', 'oci', true),
       'docker-list': ofIndex('docker-list', 'docker', false),
       estargz: inParts('estargz', (part) => gzipSync(part), gzipSync(Buffer.alloc(0)), `${OCI_LAYER}+gzip`),
-      'zstd-chunked': inParts('zstd-chunked', (part) => zstdCompressSync(part), skippable, `${OCI_LAYER}+zstd`),
+      'zstd-chunked': inParts(
+        'zstd-chunked',
+        (part) => zstdCompressSync(part),
+        skippable,
+        `${OCI_LAYER}+zstd`,
+      ),
       'artifact-one': artifactOf('artifact-one', { 'model.bin': 'weights' }),
-      'artifact-many': artifactOf('artifact-many', { 'a.txt': 'A', 'dir/b.txt': 'B', 'dir/deeper/c.txt': 'C' }),
+      'artifact-many': artifactOf('artifact-many', {
+        'a.txt': 'A',
+        'dir/b.txt': 'B',
+        'dir/deeper/c.txt': 'C',
+      }),
     };
 
     const pushed = new Map<string, Promise<Readonly<Record<string, string>>>>();
@@ -179,12 +264,23 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       return known;
     };
 
-    const ways: Readonly<Record<string, (name: string) => { readonly rig: Rig; readonly reference: string; readonly auth?: typeof noAuth }>> = {
+    const ways: Readonly<
+      Record<
+        string,
+        (name: string) => { readonly rig: Rig; readonly reference: string; readonly auth?: typeof noAuth }
+      >
+    > = {
       http: (name) => ({ rig: rigOf(insecure(plain)), reference: `${plain}/${name}:v` }),
       TLS: (name) => ({ rig: rigOf('', trusting(tls.cert)), reference: `${secure}/${name}:v` }),
-      auth: (name) => ({ rig: rigOf(insecure(closed)), reference: `${closed}/${name}:v`, auth: { ...noAuth, username: 'user', password: 'secret' } }),
+      auth: (name) => ({
+        rig: rigOf(insecure(closed)),
+        reference: `${closed}/${name}:v`,
+        auth: { ...noAuth, username: 'user', password: 'secret' },
+      }),
       mirror: (name) => ({
-        rig: rigOf(`[[registry]]\nprefix = "r.example/team"\nlocation = "127.0.0.1:1"\ninsecure = true\n[[registry.mirror]]\nlocation = "${plain}"\ninsecure = true\n`),
+        rig: rigOf(
+          `[[registry]]\nprefix = "r.example/team"\nlocation = "127.0.0.1:1"\ninsecure = true\n[[registry.mirror]]\nlocation = "${plain}"\ninsecure = true\n`,
+        ),
         reference: `r.example/team/${name}:v`,
       }),
     };
@@ -195,8 +291,12 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       for (const [at, descriptor] of resolved.manifest.layers.entries()) {
         const diffId = resolved.config.diffIds[at] as Digest;
         const file = resolved.files?.[at];
-        await store.ensure({ diffId, blobDigest: descriptor.digest, ...(file === undefined ? {} : { file }) }, { signal, onBytes: () => undefined }, (sink, downloadSignal) =>
-          rig.client.fetchBlob(resolved.handle, { descriptor, sink, signal: downloadSignal }));
+        await store.ensure(
+          { diffId, blobDigest: descriptor.digest, ...(file === undefined ? {} : { file }) },
+          { signal, onBytes: () => undefined },
+          (sink, downloadSignal) =>
+            rig.client.fetchBlob(resolved.handle, { descriptor, sink, signal: downloadSignal }),
+        );
         directories.push(join(store.paths.layers, hexOf(diffId), 'diff'));
       }
       return directories;
@@ -261,14 +361,23 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       await fixture('docker-schema1');
       const target = join(root, 'schema1-converted');
       await tools.copy(`docker://${plain}/docker-schema1:v`, `dir:${target}`, '--format', 'v2s2');
-      const converted = JSON.parse(readFileSync(join(target, 'manifest.json'), 'utf8')) as { config: { digest: string }; layers: { digest: string }[] };
-      const inspected = JSON.parse(await tools.inspect(`docker://${plain}/docker-schema1:v`)) as { Digest: string };
+      const converted = JSON.parse(readFileSync(join(target, 'manifest.json'), 'utf8')) as {
+        config: { digest: string };
+        layers: { digest: string }[];
+      };
+      const inspected = JSON.parse(await tools.inspect(`docker://${plain}/docker-schema1:v`)) as {
+        Digest: string;
+      };
       const rig = rigOf(insecure(plain));
       const resolved = await rig.resolve(`${plain}/docker-schema1:v`);
       expect(resolved.manifest.mediaType).toContain('manifest.v1+');
       expect(resolved.manifestDigest).toBe(inspected.Digest);
-      expect(resolved.manifest.layers.map(({ digest }) => digest)).toEqual(converted.layers.map(({ digest }) => digest));
-      expect(Buffer.from(resolved.configBytes).toString()).toBe(readFileSync(join(target, converted.config.digest.slice('sha256:'.length)), 'utf8'));
+      expect(resolved.manifest.layers.map(({ digest }) => digest)).toEqual(
+        converted.layers.map(({ digest }) => digest),
+      );
+      expect(Buffer.from(resolved.configBytes).toString()).toBe(
+        readFileSync(join(target, converted.config.digest.slice('sha256:'.length)), 'utf8'),
+      );
       expect(resolved.imageId).toBe(converted.config.digest);
       rig.client.close();
     });
@@ -276,7 +385,9 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
     it('an index of which nothing is for this machine names what there is', async () => {
       await fixture('oci-index');
       const rig = rigOf(insecure(plain));
-      const fault = await faultOf(rig.resolve(`${plain}/oci-index:v`, undefined, { ...amd64, architecture: 's390x' }));
+      const fault = await faultOf(
+        rig.resolve(`${plain}/oci-index:v`, undefined, { ...amd64, architecture: 's390x' }),
+      );
       expect(fault.kind).toBe('notFound');
       expect(fault.message).toContain('linux/s390x; there are linux/arm64, linux/amd64');
       rig.client.close();

@@ -42,7 +42,10 @@ describe('F64 redirects', () => {
   });
 
   it('in a loop end after ten hops', async () => {
-    registry.on(/manifests/u, fake.redirect((request) => request.url ?? ''));
+    registry.on(
+      /manifests/u,
+      fake.redirect((request) => request.url ?? ''),
+    );
     const fault = await faultOf(rig.resolve(reference));
     expect(fault.message).toContain('more than 10 redirects');
     expect(registry.count(/manifests/u)).toBe(11);
@@ -53,9 +56,17 @@ describe('F64 redirects', () => {
     ['to ftp', 'ftp://r.example/x', 'the scheme ftp: is not fetched'],
     ['to data', 'data:text/plain,x', 'the scheme data: is not fetched'],
     ['to a URL with credentials', 'https://u:p@r.example/x', 'credentials in it'],
-    ['S80 to the metadata service', 'https://169.254.169.254/latest', 'an address of this machine or its link'],
+    [
+      'S80 to the metadata service',
+      'https://169.254.169.254/latest',
+      'an address of this machine or its link',
+    ],
     ['S80 to it in one number', 'https://2852039166/latest', 'an address of this machine or its link'],
-    ['S80 to it in IPv6', 'https://[::ffff:169.254.169.254]/latest', 'an address of this machine or its link'],
+    [
+      'S80 to it in IPv6',
+      'https://[::ffff:169.254.169.254]/latest',
+      'an address of this machine or its link',
+    ],
     ['to plain http elsewhere', 'http://r.example/x', 'not configured as insecure'],
     ['to nonsense', 'http://[', 'no URL'],
   ])('%s are refused', async (_name, location, words) => {
@@ -133,7 +144,9 @@ describe('F66 mirrors', () => {
       const resolved = await both.resolve(reference);
       const fault = await faultOf(both.fetch(resolved, firstLayer(resolved)));
       expect(fault.message).toContain(`${mirror.host} sent content`);
-      expect(digestOf(await both.fetch(resolved, firstLayer(resolved), { restart: true }))).toBe(layer.digest);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved), { restart: true }))).toBe(
+        layer.digest,
+      );
       both.client.close();
     } finally {
       await mirror.close();
@@ -144,7 +157,9 @@ describe('F66 mirrors', () => {
     const dead = await FakeRegistry.start();
     const { host } = dead;
     await dead.close();
-    const alone = rigOf(`[[registry]]\nlocation = "${host}"\ninsecure = true\nmirror = [{ location = "127.0.0.1:1", insecure = true }]`);
+    const alone = rigOf(
+      `[[registry]]\nlocation = "${host}"\ninsecure = true\nmirror = [{ location = "127.0.0.1:1", insecure = true }]`,
+    );
     const fault = await faultOf(alone.resolve(`${host}/a:v`));
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
     expect(fault.message.startsWith('RegistryUnavailable: ')).toBe(true);

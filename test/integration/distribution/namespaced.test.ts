@@ -16,22 +16,33 @@ import { noAuth } from '../../support/registry/rig.ts';
 describe('credentials of a namespace', () => {
   const root = scratch('namespaced');
   let made = 0;
-  const node = new NodeCredentials({ files: () => [], findHelper: async () => '/none', runTool: async () => expect.fail('a helper was run'), clock: realClock() });
+  const node = new NodeCredentials({
+    files: () => [],
+    findHelper: async () => '/none',
+    runTool: async () => expect.fail('a helper was run'),
+    clock: realClock(),
+  });
   const signal = new AbortController().signal;
   const place = (): string => {
     const directory = join(root, `auth-${(made += 1)}`);
     mkdirSync(directory);
     return directory;
   };
-  const take = (directory: string, namespace: string, ...references: readonly string[]) => takeNamespaced({ directory, node }, references.map(parseReference), namespace, signal);
-  const auth = (server: string): string => JSON.stringify({ auths: { [server]: { username: 'u', password: 'p' } } });
+  const take = (directory: string, namespace: string, ...references: readonly string[]) =>
+    takeNamespaced({ directory, node }, references.map(parseReference), namespace, signal);
+  const auth = (server: string): string =>
+    JSON.stringify({ auths: { [server]: { username: 'u', password: 'p' } } });
 
   it('the file is named as CRI-O names it: the hash of the repository, without tag or digest', () => {
     const hash = createHash('sha256').update('quay.io/crio/fedora-crio-ci').digest('hex');
     // the figure stands in CRI-O's own test of it
     expect(hash).toBe('7aa25047c59c6c2e20b839f5b9820e3702dade4a97154d4df1f5cd1a9b44cfde');
-    expect(namespacedFile('default', parseReference('quay.io/crio/fedora-crio-ci:latest'))).toBe(`default-${hash}.json`);
-    expect(namespacedFile('a', parseReference('busybox'))).toBe(namespacedFile('a', parseReference('docker.io/library/busybox:1.36')));
+    expect(namespacedFile('default', parseReference('quay.io/crio/fedora-crio-ci:latest'))).toBe(
+      `default-${hash}.json`,
+    );
+    expect(namespacedFile('a', parseReference('busybox'))).toBe(
+      namespacedFile('a', parseReference('docker.io/library/busybox:1.36')),
+    );
   });
 
   it('is taken once, for this image and this namespace alone', async () => {
@@ -41,7 +52,11 @@ describe('credentials of a namespace', () => {
     expect(await take(directory, 'other', 'r.example/a:1')).toBeUndefined();
     expect(await take(directory, 'team', 'r.example/b:1')).toBeUndefined();
     expect(existsSync(file)).toBe(true);
-    expect(await take(directory, 'team', 'r.example/a:2')).toEqual({ ...noAuth, username: 'u', password: 'p' });
+    expect(await take(directory, 'team', 'r.example/a:2')).toEqual({
+      ...noAuth,
+      username: 'u',
+      password: 'p',
+    });
     expect(await take(directory, 'team', 'r.example/a:1')).toBeUndefined();
     expect(readdirSync(directory)).toEqual([]);
   });
@@ -55,7 +70,10 @@ describe('credentials of a namespace', () => {
 
   it('an entry for another registry is none, and the file is gone all the same', async () => {
     const directory = place();
-    writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), auth('other.example'));
+    writeFileSync(
+      join(directory, namespacedFile('team', parseReference('r.example/a'))),
+      auth('other.example'),
+    );
     expect(await take(directory, 'team', 'r.example/a')).toBeUndefined();
     writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), '{}');
     expect(await take(directory, 'team', 'r.example/a')).toBeUndefined();
@@ -68,14 +86,17 @@ describe('credentials of a namespace', () => {
     expect(await take(directory, 'team', 'a.example/x', 'b.example/x')).toMatchObject({ username: 'u' });
   });
 
-  it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])('S66 the namespace %j leads to no file', async (namespace) => {
-    const directory = place();
-    const file = join(directory, namespacedFile(namespace, parseReference('r.example/a')));
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, auth('r.example'));
-    expect(await take(directory, namespace, 'r.example/a')).toBeUndefined();
-    expect(existsSync(file)).toBe(true);
-  });
+  it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])(
+    'S66 the namespace %j leads to no file',
+    async (namespace) => {
+      const directory = place();
+      const file = join(directory, namespacedFile(namespace, parseReference('r.example/a')));
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, auth('r.example'));
+      expect(await take(directory, namespace, 'r.example/a')).toBeUndefined();
+      expect(existsSync(file)).toBe(true);
+    },
+  );
 
   it('what can not be read is told with the file, and with no word of its content', async () => {
     const directory = place();
@@ -97,7 +118,10 @@ describe('credentials of a namespace', () => {
     const directory = place();
     const file = join(directory, namespacedFile('team', parseReference('r.example/a')));
     plant(file);
-    expect(await faultOf(take(directory, 'team', 'r.example/a'))).toMatchObject({ kind: 'invalidRequest', subject: file });
+    expect(await faultOf(take(directory, 'team', 'r.example/a'))).toMatchObject({
+      kind: 'invalidRequest',
+      subject: file,
+    });
     expect(existsSync(file)).toBe(true);
   });
 

@@ -19,7 +19,9 @@ import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/
 import { guard } from '../../support/registry/tokens.ts';
 
 const basic = (user: string): string => `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`;
-const entry = (user: string): { readonly auth: string } => ({ auth: Buffer.from(`${user}:secret`).toString('base64') });
+const entry = (user: string): { readonly auth: string } => ({
+  auth: Buffer.from(`${user}:secret`).toString('base64'),
+});
 
 let directory: string;
 let image: TestImage;
@@ -51,7 +53,12 @@ describe('credentials that the node keeps', () => {
   const files = (): string[] => ['one.json', 'two.json'].map((name) => join(directory, name));
 
   async function withKept(registry: FakeRegistry): Promise<Rig> {
-    const kept = new NodeCredentials({ files, findHelper: async (program) => join(directory, program), runTool, clock: realClock() });
+    const kept = new NodeCredentials({
+      files,
+      findHelper: async (program) => join(directory, program),
+      runTool,
+      clock: realClock(),
+    });
     return rig(insecure(registry.host), { nodeCredentials: (endpoint, signal) => kept.of(endpoint, signal) });
   }
 
@@ -60,32 +67,58 @@ describe('credentials that the node keeps', () => {
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('right'));
     const made = await withKept(registry);
     expect((await faultOf(made.resolve(`${registry.host}/team/a:v`))).kind).toBe('denied');
-    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { 'other.example': entry('other') } }));
-    await writeFile(join(directory, 'two.json'), JSON.stringify({ auths: { [registry.host]: entry('wrong'), [`${registry.host}/team`]: entry('right') } }));
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({ auths: { 'other.example': entry('other') } }),
+    );
+    await writeFile(
+      join(directory, 'two.json'),
+      JSON.stringify({
+        auths: { [registry.host]: entry('wrong'), [`${registry.host}/team`]: entry('right') },
+      }),
+    );
     expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
   });
 
   it('what the request brings comes before the files', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
-    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { [registry.host]: entry('kept') } }));
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({ auths: { [registry.host]: entry('kept') } }),
+    );
     const made = await withKept(registry);
-    expect((await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+    expect(
+      (await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os,
+    ).toBe('linux');
   });
 
   it('a mirror gets what the node has for it, also when the request brings others for the registry', async () => {
     const [mirror, registry] = [await registryAt(), await registryAt()];
     guard(mirror, 'Basic realm="r"', (authorization) => authorization === basic('mirror'));
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
-    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { [mirror.host]: entry('mirror'), [registry.host]: entry('kept') } }));
-    const kept = new NodeCredentials({ files, findHelper: async (program) => join(directory, program), runTool, clock: realClock() });
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({ auths: { [mirror.host]: entry('mirror'), [registry.host]: entry('kept') } }),
+    );
+    const kept = new NodeCredentials({
+      files,
+      findHelper: async (program) => join(directory, program),
+      runTool,
+      clock: realClock(),
+    });
     const conf = `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\nmirror = [{ location = "${mirror.host}", insecure = true }]\n`;
     const made = rig(conf, { nodeCredentials: (endpoint, signal) => kept.of(endpoint, signal) });
-    expect((await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+    expect(
+      (await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os,
+    ).toBe('linux');
     expect(registry.seen).toEqual([]);
     // S79: the request's own never reach the mirror, and the node's for the registry do not take their place
     registry.push('team/a', 'registry-only', image);
-    expect((await made.resolve(`${registry.host}/team/a:registry-only`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+    expect(
+      (await made.resolve(`${registry.host}/team/a:registry-only`, { username: 'asked', password: 'secret' }))
+        .config.os,
+    ).toBe('linux');
     expect(new Set(mirror.authorizations)).toEqual(new Set([basic('mirror')]));
     expect(new Set(registry.authorizations)).toEqual(new Set([basic('asked')]));
   });
@@ -93,19 +126,26 @@ describe('credentials that the node keeps', () => {
   it('a helper is run with the host on its input; one without an answer is anonymous, one that fails is told', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('helped'));
-    await writeFile(join(directory, 'one.json'), JSON.stringify({ credHelpers: { [registry.host]: 'test' } }));
+    await writeFile(
+      join(directory, 'one.json'),
+      JSON.stringify({ credHelpers: { [registry.host]: 'test' } }),
+    );
     const helper = async (body: string): Promise<void> => {
       await writeFile(join(directory, 'docker-credential-test'), `#!/bin/sh\n${body}\n`);
       await chmod(join(directory, 'docker-credential-test'), 0o755);
     };
     const made = await withKept(registry);
-    await helper(`read server; [ "$1 $server" = "get ${registry.host}" ] && echo '{"ServerURL":"x","Username":"helped","Secret":"secret"}'`);
+    await helper(
+      `read server; [ "$1 $server" = "get ${registry.host}" ] && echo '{"ServerURL":"x","Username":"helped","Secret":"secret"}'`,
+    );
     expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
     await helper('echo "credentials not found in native keychain"; exit 1');
     expect((await faultOf(made.resolve(`${registry.host}/team/a:v`))).kind).toBe('denied');
     await helper('echo no keychain >&2; exit 3');
     const fault = await faultOf(made.resolve(`${registry.host}/team/a:v`));
-    expect(fault.message).toContain(`credentials for ${registry.host} from docker-credential-test: it ended with 3: no keychain`);
+    expect(fault.message).toContain(
+      `credentials for ${registry.host} from docker-credential-test: it ended with 3: no keychain`,
+    );
   });
 });
 
@@ -116,11 +156,15 @@ describe('certificates of a registry', () => {
     const certificates = new HostCertificates(() => [join(directory, 'missing'), directory]);
     const made = rig('', { lookup: everyNameIs('127.0.0.1'), certificates: (host) => certificates.of(host) });
     const name = (host: string): string => `${host}:${registry.port}`;
-    expect((await faultOf(made.resolve(`${name('r.example')}/team/a:v`))).message).toContain('self-signed certificate');
+    expect((await faultOf(made.resolve(`${name('r.example')}/team/a:v`))).message).toContain(
+      'self-signed certificate',
+    );
     await mkdir(join(directory, name('r.example')));
     await writeFile(join(directory, name('r.example'), 'ca.crt'), tls.cert);
     expect((await made.resolve(`${name('r.example')}/team/a:v`)).config.os).toBe('linux');
-    expect((await faultOf(made.resolve(`${name('s.example')}/team/a:v`))).message).toContain('self-signed certificate');
+    expect((await faultOf(made.resolve(`${name('s.example')}/team/a:v`))).message).toContain(
+      'self-signed certificate',
+    );
   });
 
   it('a certificate of our own without its key, and one that is none, are told by their files', async () => {
@@ -129,7 +173,9 @@ describe('certificates of a registry', () => {
     await writeFile(join(directory, 'r.example/client.cert'), 'x');
     await expect(certificates.of('r.example')).rejects.toThrow(/client\.cert: there is no key beside it/u);
     await writeFile(join(directory, 'r.example/client.key'), 'x');
-    await expect(certificates.of('r.example')).rejects.toThrow(new RegExp(`read ${directory}/r\\.example: `, 'u'));
+    await expect(certificates.of('r.example')).rejects.toThrow(
+      new RegExp(`read ${directory}/r\\.example: `, 'u'),
+    );
   });
 });
 
@@ -141,10 +187,12 @@ describe('proxies', () => {
     const server = createServer((incoming, response) => {
       asked.push(`${incoming.method ?? ''} ${incoming.url ?? ''}`);
       const { headers } = incoming;
-      incoming.pipe(request(incoming.url ?? '', { method: incoming.method ?? 'GET', headers }, (answer) => {
-        response.writeHead(answer.statusCode ?? 0, answer.headers);
-        answer.pipe(response);
-      }));
+      incoming.pipe(
+        request(incoming.url ?? '', { method: incoming.method ?? 'GET', headers }, (answer) => {
+          response.writeHead(answer.statusCode ?? 0, answer.headers);
+          answer.pipe(response);
+        }),
+      );
     });
     server.on('connect', (incoming, socket: Socket) => {
       asked.push(`CONNECT ${incoming.url ?? ''}`);

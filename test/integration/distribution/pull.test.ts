@@ -33,13 +33,21 @@ describe('RPC PullImage: resolve and fetch', () => {
     );
     const image = imageOf(layers, { flavour, config: { Env: ['A=1'], User: '7' } });
     const digest = registry.push('a/b', 'v1', image);
-    for (const reference of [`${registry.host}/a/b:v1`, `${registry.host}/a/b@${digest}`, `${registry.host}/a/b:none@${digest}`]) {
+    for (const reference of [
+      `${registry.host}/a/b:v1`,
+      `${registry.host}/a/b@${digest}`,
+      `${registry.host}/a/b:none@${digest}`,
+    ]) {
       const resolved = await rig.resolve(reference);
       expect(resolved.manifestDigest).toBe(digest);
       expect(resolved.platformManifestDigest).toBe(digest);
       expect(resolved.imageId).toBe(digestOf(image.config));
       expect(Buffer.from(resolved.configBytes)).toEqual(Buffer.from(image.config));
-      expect(resolved.config).toMatchObject({ env: ['A=1'], user: '7', diffIds: layers.map((layer) => layer.diffId) });
+      expect(resolved.config).toMatchObject({
+        env: ['A=1'],
+        user: '7',
+        diffIds: layers.map((layer) => layer.diffId),
+      });
       expect(resolved.manifest.layers.map((layer) => layer.compression)).toEqual([compression, compression]);
       for (const [index, descriptor] of resolved.manifest.layers.entries()) {
         expect(digestOf(await rig.fetch(resolved, descriptor))).toBe(layers[index]?.digest);
@@ -59,11 +67,21 @@ describe('RPC PullImage: resolve and fetch', () => {
     for (const flavour of ['oci', 'docker'] as const) {
       const index = indexOf(entries, flavour);
       const digest = registry.addManifest('multi', index.bytes, index.mediaType, flavour);
-      const resolved = await rig.resolve(`${registry.host}/multi:${flavour}`, undefined, { os: 'linux', architecture: 'arm64', variant: 'v8' });
+      const resolved = await rig.resolve(`${registry.host}/multi:${flavour}`, undefined, {
+        os: 'linux',
+        architecture: 'arm64',
+        variant: 'v8',
+      });
       expect(resolved.manifestDigest).toBe(digest);
       expect(resolved.platformManifestDigest).toBe(digestOf(images[1]?.manifest ?? ''));
       expect(resolved.config.architecture).toBe('arm64');
-      const fault = await faultOf(rig.resolve(`${registry.host}/multi:${flavour}`, undefined, { os: 'linux', architecture: 's390x', variant: '' }));
+      const fault = await faultOf(
+        rig.resolve(`${registry.host}/multi:${flavour}`, undefined, {
+          os: 'linux',
+          architecture: 's390x',
+          variant: '',
+        }),
+      );
       expect(fault).toMatchObject({ kind: 'notFound' });
       expect(fault.message).toContain('no image for linux/s390x; there are linux/amd64, linux/arm64');
     }
@@ -79,12 +97,16 @@ describe('RPC PullImage: resolve and fetch', () => {
     };
     pushIndex('said', { platform: { os: 'linux', architecture: 'arm64' } });
     pushIndex('open', {});
-    expect((await rig.resolve(`${registry.host}/a:said`, undefined, wanted)).config.architecture).toBe('amd64');
+    expect((await rig.resolve(`${registry.host}/a:said`, undefined, wanted)).config.architecture).toBe(
+      'amd64',
+    );
     const fault = await faultOf(rig.resolve(`${registry.host}/a:open`, undefined, wanted));
-    expect(fault.message).toContain('it is for linux/amd64, and the index does not say for which; this is linux/arm64/v8');
+    expect(fault.message).toContain(
+      'it is for linux/amd64, and the index does not say for which; this is linux/arm64/v8',
+    );
   });
 
-  it('an image that does not say its system is Linux\'s, one of another is none', async () => {
+  it("an image that does not say its system is Linux's, one of another is none", async () => {
     const layer = await layerOf([{ name: 'x', content: 'x' }]);
     const of = (os: string): TestImage => imageOf([layer], { top: { os } });
     registry.push('a', 'none', of(''));
@@ -94,17 +116,29 @@ describe('RPC PullImage: resolve and fetch', () => {
   });
 
   it('an image as Docker 1.10 wrote it, its config of the type application/octet-stream', async () => {
-    const image = imageOf([await layerOf([{ name: 'x', content: 'x' }], 'gzip', 'docker')], { flavour: 'docker' });
-    const manifest = Buffer.from(Buffer.from(image.manifest).toString().replace('application/vnd.docker.container.image.v1+json', 'application/octet-stream'));
+    const image = imageOf([await layerOf([{ name: 'x', content: 'x' }], 'gzip', 'docker')], {
+      flavour: 'docker',
+    });
+    const manifest = Buffer.from(
+      Buffer.from(image.manifest)
+        .toString()
+        .replace('application/vnd.docker.container.image.v1+json', 'application/octet-stream'),
+    );
     registry.push('old', 'v', { ...image, manifest });
     const resolved = await rig.resolve(`${registry.host}/old:v`);
-    expect(resolved).toMatchObject({ imageId: digestOf(image.config), files: undefined, config: { cmd: ['/bin/true'] } });
+    expect(resolved).toMatchObject({
+      imageId: digestOf(image.config),
+      files: undefined,
+      config: { cmd: ['/bin/true'] },
+    });
   });
 
   it('a manifest that is not there is notFound and names the reference', async () => {
     const fault = await faultOf(rig.resolve(`${registry.host}/gone:1`));
     expect(fault).toMatchObject({ kind: 'notFound' });
-    expect(fault.message).toContain(`pull ${registry.host}/gone:1: manifest 1: ${registry.host} answered 404 (MANIFEST_UNKNOWN: not here)`);
+    expect(fault.message).toContain(
+      `pull ${registry.host}/gone:1: manifest 1: ${registry.host} answered 404 (MANIFEST_UNKNOWN: not here)`,
+    );
   });
 
   it('connections are kept between requests', async () => {
@@ -149,13 +183,17 @@ describe('RPC PullImage: resolve and fetch', () => {
     try {
       const image = imageOf([await layerOf([{ name: 'x', content: 'x' }])]);
       second.push('tool', 'latest', image);
-      const both = rigOf(`unqualified-search-registries = ["${registry.host}", "${second.host}"]\n${insecure(registry.host, second.host)}`);
+      const both = rigOf(
+        `unqualified-search-registries = ["${registry.host}", "${second.host}"]\n${insecure(registry.host, second.host)}`,
+      );
       const resolved = await both.resolve('tool');
       expect(resolved.reference).toMatchObject({ host: second.host, repository: 'tool', tag: 'latest' });
       expect(registry.count(/tool/u)).toBe(1);
       both.client.close();
       // one that is blocked is passed over, not asked, and stands in the message when nobody has the image
-      const blocked = rigOf(`unqualified-search-registries = ["${registry.host}", "${second.host}"]\n[[registry]]\nlocation = "${registry.host}"\nblocked = true\n${insecure(second.host)}`);
+      const blocked = rigOf(
+        `unqualified-search-registries = ["${registry.host}", "${second.host}"]\n[[registry]]\nlocation = "${registry.host}"\nblocked = true\n${insecure(second.host)}`,
+      );
       expect((await blocked.resolve('tool')).reference.host).toBe(second.host);
       await expect(blocked.resolve('missing')).rejects.toThrow(/missing.*404.*before that: .*blocks/u);
       expect(registry.count(/tool|missing/u)).toBe(1);

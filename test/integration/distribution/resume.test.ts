@@ -42,10 +42,12 @@ afterEach(async () => {
 });
 
 /** One daemon's: a new one knows only what the files say. */
-const ingests = (more: { readonly mostBytes?: number } = {}): Ingests => new Ingests({ directory, log: silentLog, leastBytes: 1024, ...more });
+const ingests = (more: { readonly mostBytes?: number } = {}): Ingests =>
+  new Ingests({ directory, log: silentLog, leastBytes: 1024, ...more });
 const digest = (): Digest => parseDigest(layer.digest) ?? expect.fail('no digest');
 const file = (): string => join(directory, hexOf(digest()));
-const ranges = (): readonly (string | undefined)[] => registry.seen.filter((seen) => path.test(seen.path)).map(({ range }) => range);
+const ranges = (): readonly (string | undefined)[] =>
+  registry.seen.filter((seen) => path.test(seen.path)).map(({ range }) => range);
 
 interface Fetched {
   readonly digest: string;
@@ -56,7 +58,12 @@ interface Fetched {
 }
 
 /** The layer as a pull brings it. */
-async function fetchLayer(from = ingests(), at: Rig = rig, reference = `${registry.host}/a:v`, signal = new AbortController().signal): Promise<Fetched> {
+async function fetchLayer(
+  from = ingests(),
+  at: Rig = rig,
+  reference = `${registry.host}/a:v`,
+  signal = new AbortController().signal,
+): Promise<Fetched> {
   const resolved = await at.resolve(reference);
   const descriptor: Descriptor = resolved.manifest.layers[0] ?? expect.fail('no layer');
   let parts: Uint8Array[] = [];
@@ -71,7 +78,13 @@ async function fetchLayer(from = ingests(), at: Rig = rig, reference = `${regist
       count.restarts += 1;
     },
   });
-  await fetchKept(from, (how) => at.client.fetchBlob(resolved.handle, how), { descriptor, signal }, sinkThatCounts('kept'), sinkThatCounts('came'));
+  await fetchKept(
+    from,
+    (how) => at.client.fetchBlob(resolved.handle, how),
+    { descriptor, signal },
+    sinkThatCounts('kept'),
+    sinkThatCounts('came'),
+  );
   return { digest: digestOf(Buffer.concat(parts)), ...count };
 }
 
@@ -96,17 +109,35 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
   it('a file that has all of it: nothing is asked for', async () => {
     await fetchLayer();
     registry.seen.length = 0;
-    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: layer.bytes.byteLength, came: 0, restarts: 0 });
+    expect(await fetchLayer()).toEqual({
+      digest: layer.digest,
+      kept: layer.bytes.byteLength,
+      came: 0,
+      restarts: 0,
+    });
     expect(ranges()).toEqual([]);
   });
 
   it('an abort leaves what came', async () => {
     const caller = new AbortController();
-    registry.on(path, fake.stall(layer.bytes, HALF, () => undefined), 1);
+    registry.on(
+      path,
+      fake.stall(layer.bytes, HALF, () => undefined),
+      1,
+    );
     const before = ingests();
     const pulled = fetchLayer(before, rig, undefined, caller.signal);
     // the file is behind by less than one batch
-    await expect.poll(() => stat(file()).then(({ size }) => size, () => 0), { interval: 10 }).toBeGreaterThanOrEqual(HALF - ingestLimits.batchBytes);
+    await expect
+      .poll(
+        () =>
+          stat(file()).then(
+            ({ size }) => size,
+            () => 0,
+          ),
+        { interval: 10 },
+      )
+      .toBeGreaterThanOrEqual(HALF - ingestLimits.batchBytes);
     caller.abort();
     expect((await faultOf(pulled)).kind).toBe('cancelled');
     expect((await fetchLayer(before)).digest).toBe(layer.digest);
@@ -142,7 +173,9 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
   it('F66 at another place: a mirror breaks off, then the registry; later the mirror has the rest', async () => {
     const mirror = await FakeRegistry.start();
     mirror.push('a', 'v', imageOf([layer]));
-    const mirrored = rigOf(`[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`);
+    const mirrored = rigOf(
+      `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`,
+    );
     try {
       mirror.on(path, fake.breakOff(layer.bytes, HALF, 'reset'), 1);
       mirror.on(path, fake.refuse(503, 'UNAVAILABLE', 'later'), distributionLimits.mirrorAttempts - 1);
@@ -167,7 +200,12 @@ describe('F28 F61 what is there is not believed', () => {
     const wrong = await readFile(file());
     wrong.fill(0, HALF - 4096);
     await writeFile(file(), wrong);
-    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest() + layer.bytes.byteLength, restarts: 1 });
+    expect(await fetchLayer()).toEqual({
+      digest: layer.digest,
+      kept: HALF,
+      came: rest() + layer.bytes.byteLength,
+      restarts: 1,
+    });
     expect(ranges()).toEqual([`bytes=${HALF}-`, undefined]);
     expect(digestOf(await readFile(file()))).toBe(layer.digest);
   });
@@ -177,7 +215,12 @@ describe('F28 F61 what is there is not believed', () => {
     await writeFile(file(), Buffer.alloc(layer.bytes.byteLength));
     expect(await fetchLayer()).toMatchObject({ digest: layer.digest, restarts: 1 });
     await truncate(file(), layer.bytes.byteLength + 1);
-    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: 0, came: layer.bytes.byteLength, restarts: 0 });
+    expect(await fetchLayer()).toEqual({
+      digest: layer.digest,
+      kept: 0,
+      came: layer.bytes.byteLength,
+      restarts: 0,
+    });
   });
 
   it('a registry that goes on lying is left after its second try', async () => {
@@ -198,8 +241,12 @@ describe('registries that have no part of a blob to give', () => {
     expect(response.statusCode).toBe(200);
   };
 
-  const refusesRange = (status: number): Handler => (request, response, serve) =>
-    request.headers.range === undefined ? serve() : fake.refuse(status, 'RANGE_INVALID', 'no')(request, response, serve);
+  const refusesRange =
+    (status: number): Handler =>
+    (request, response, serve) =>
+      request.headers.range === undefined
+        ? serve()
+        : fake.refuse(status, 'RANGE_INVALID', 'no')(request, response, serve);
 
   it.each<readonly [string, Handler]>([
     ['one without ranges', ignoresRange],
@@ -272,7 +319,11 @@ describe('F22 I15 the files are bounded', () => {
     const discarded: string[] = [];
     const names = [hexOf(digest()), 'stranger'];
     for (const name of names) await mkdir(join(directory, name), { recursive: true });
-    const here = new Ingests({ directory, log: silentLog, discard: (gone) => Promise.resolve(void discarded.push(gone)) });
+    const here = new Ingests({
+      directory,
+      log: silentLog,
+      discard: (gone) => Promise.resolve(void discarded.push(gone)),
+    });
     await here.dropAllBut(new Set());
     expect(discarded.toSorted()).toEqual(names.map((name) => join(directory, name)).toSorted());
   });

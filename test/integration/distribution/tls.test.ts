@@ -85,7 +85,9 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     try {
       for (const conf of ['', insecure(`r.example:${registry.port}`)]) {
         const rig = trustingRig(conf, good);
-        expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toMatch(/^RegistryUnavailable: /u);
+        expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toMatch(
+          /^RegistryUnavailable: /u,
+        );
         expect(registry.seen).toEqual([]);
         rig.client.close();
       }
@@ -123,7 +125,9 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
   it('S81 plain http for insecure hosts only', async () => {
     const registry = await start();
     const strict = trustingRig('');
-    expect((await faultOf(strict.resolve(`r.example:${registry.port}/a:v`, auth))).message).toMatch(/^RegistryUnavailable: /u);
+    expect((await faultOf(strict.resolve(`r.example:${registry.port}/a:v`, auth))).message).toMatch(
+      /^RegistryUnavailable: /u,
+    );
     expect(registry.seen).toEqual([]);
     const lax = trustingRig(insecure(`r.example:${registry.port}`));
     expect((await lax.resolve(`r.example:${registry.port}/a:v`)).config.os).toBe('linux');
@@ -164,7 +168,9 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const evil = await start();
     registry.on(/manifests/u, fake.redirect(`${evil.url}/v2/a/manifests/v`));
     const rig = trustingRig(insecure(evil.host), good);
-    expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toContain('from https to plain http');
+    expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toContain(
+      'from https to plain http',
+    );
     expect(evil.seen).toEqual([]);
     rig.client.close();
   });
@@ -174,7 +180,11 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const registry = await start(local);
     const service = await start(local);
     tokenService(service);
-    guard(registry, `Bearer realm="https://localhost:${service.port}/token",service="s"`, (value) => value === 'Bearer token-1');
+    guard(
+      registry,
+      `Bearer realm="https://localhost:${service.port}/token",service="s"`,
+      (value) => value === 'Bearer token-1',
+    );
     const rig = trustingRig('', local);
     expect((await rig.resolve(`${registry.host}/a:v`, auth)).config.os).toBe('linux');
     expect(service.authorizations).toEqual([`Basic ${Buffer.from('user:correct horse').toString('base64')}`]);

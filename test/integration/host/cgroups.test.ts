@@ -2,9 +2,21 @@ import { closeSync, existsSync, mkdirSync, rmdirSync, writeFileSync, writeSync }
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
-import { cgroupDirectories, cgroupDirectory, detectCgroups, readControl } from '../../../src/host/cgroup-layout.ts';
+import {
+  cgroupDirectories,
+  cgroupDirectory,
+  detectCgroups,
+  readControl,
+} from '../../../src/host/cgroup-layout.ts';
 import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
-import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../../src/host/cgroups.ts';
+import {
+  cgroupExists,
+  createCgroup,
+  listProcesses,
+  moveProcess,
+  oomKills,
+  removeCgroup,
+} from '../../../src/host/cgroups.ts';
 import { killCgroup } from '../../../src/host/cgroup-kill.ts';
 import { makePipe } from '../../../src/host/descriptors.ts';
 import { killProcess } from '../../../src/host/process-identity.ts';
@@ -29,7 +41,8 @@ async function startIn(layout: CgroupLayout, path: string, script: string): Prom
 }
 
 async function untilProcesses(layout: CgroupLayout, path: string, count: number): Promise<void> {
-  while ((await listProcesses(layout, path)).length < count) await new Promise((resolve) => setImmediate(resolve));
+  while ((await listProcesses(layout, path)).length < count)
+    await new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Removing right after the last exit can meet EBUSY while the kernel lets go of it. */
@@ -45,7 +58,10 @@ async function removeSoon(layout: CgroupLayout, path: string): Promise<void> {
 }
 
 const suites: [string, () => Promise<{ layout: CgroupLayout; after: () => void }>][] = [
-  ['cgroups as this machine has them', async () => ({ layout: await detectCgroups(), after: () => undefined })],
+  [
+    'cgroups as this machine has them',
+    async () => ({ layout: await detectCgroups(), after: () => undefined }),
+  ],
   [
     'cgroups v2 alone',
     async () => {
@@ -55,7 +71,10 @@ const suites: [string, () => Promise<{ layout: CgroupLayout; after: () => void }
       const mountPoint = join(unified?.mountPoint ?? '/none', `troupe-test-root-${process.pid}`);
       mkdirSync(mountPoint);
       const hierarchies = [{ version: 2 as const, mountPoint, controllers: [] }];
-      return { layout: { version: 2, hybrid: false, controllers: [], hierarchies }, after: () => rmdirSync(mountPoint) };
+      return {
+        layout: { version: 2, hybrid: false, controllers: [], hierarchies },
+        after: () => rmdirSync(mountPoint),
+      };
     },
   ],
 ];
@@ -135,7 +154,11 @@ for (const [name, prepare] of suites) {
       await createCgroup(layout, `${bomb}/inner`);
       const pids = cgroupDirectory(layout, bomb, 'pids');
       if (pids !== undefined) writeFileSync(join(pids, 'pids.max'), '200');
-      const child = await startIn(layout, `${bomb}/inner`, 'trap "" TERM; while :; do (sleep 1 & sleep 0.1 &) ; done');
+      const child = await startIn(
+        layout,
+        `${bomb}/inner`,
+        'trap "" TERM; while :; do (sleep 1 & sleep 0.1 &) ; done',
+      );
       await untilProcesses(layout, bomb, 20);
       expect(await killCgroup(layout, bomb, options)).toEqual([]);
       expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
@@ -158,7 +181,10 @@ for (const [name, prepare] of suites) {
         await removeSoon(layout, fresh('limits'));
         context.skip('no memory controller in this layout');
       } else {
-        writeFileSync(join(memory, layout.version === 1 ? 'memory.limit_in_bytes' : 'memory.max'), String(8 * 1024 * 1024));
+        writeFileSync(
+          join(memory, layout.version === 1 ? 'memory.limit_in_bytes' : 'memory.max'),
+          String(8 * 1024 * 1024),
+        );
         expect(await oomKills(layout, limited)).toBe(0);
         // tail keeps what it may have to print
         const child = await startIn(layout, limited, 'head -c 200000000 /dev/zero | tail -c 100000000');
@@ -175,7 +201,10 @@ for (const [name, prepare] of suites) {
       const child = await startIn(layout, cold, 'exec sleep 1000');
       const v1 = cgroupDirectory(layout, cold, 'freezer');
       const v2 = cgroupDirectories(layout, cold).at(-1) ?? '';
-      writeFileSync(v1 === undefined ? join(v2, 'cgroup.freeze') : join(v1, 'freezer.state'), v1 === undefined ? '1' : 'FROZEN');
+      writeFileSync(
+        v1 === undefined ? join(v2, 'cgroup.freeze') : join(v1, 'freezer.state'),
+        v1 === undefined ? '1' : 'FROZEN',
+      );
       expect(await killCgroup(layout, cold, options)).toEqual([]);
       expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
       await removeSoon(layout, cold);

@@ -8,7 +8,11 @@ const helper = new URL('./child-signals.ts', import.meta.url).pathname;
 
 /** What a process of its own tells: handlers of signals are a whole process's. */
 async function scene(name: string): Promise<unknown> {
-  const { stdout, stderr } = await runTool({ argv: [process.execPath, helper, name], timeoutMs: EVENT_MS, clock: realClock() });
+  const { stdout, stderr } = await runTool({
+    argv: [process.execPath, helper, name],
+    timeoutMs: EVENT_MS,
+    clock: realClock(),
+  });
   expect(Buffer.from(stderr).toString()).toBe('');
   return JSON.parse(Buffer.from(stdout).toString());
 }
@@ -29,6 +33,9 @@ describe('signals about children', () => {
   });
 
   test('S89 F44: more orphans than one pass takes are reaped in several, and children of our own keep their codes', async () => {
-    expect(await scene('orphans')).toEqual({ orphans: hostLimits.orphansPerPass + 40, statuses: [KILLED, KILLED, KILLED] });
+    expect(await scene('orphans')).toEqual({
+      orphans: hostLimits.orphansPerPass + 40,
+      statuses: [KILLED, KILLED, KILLED],
+    });
   });
 });

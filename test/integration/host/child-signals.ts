@@ -73,7 +73,8 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
     hearChildren(() => (passes += 1) < 4);
     process.emit('SIGCHLD', 'SIGCHLD');
     // beside them: where none is left no more come
-    for (let span = 0; span < 8; span += 1) await new Promise<void>((resolve) => void clock.setTimeout(resolve, hostLimits.reaping.everyMs));
+    for (let span = 0; span < 8; span += 1)
+      await new Promise<void>((resolve) => void clock.setTimeout(resolve, hostLimits.reaping.everyMs));
     return { passes };
   },
 
@@ -83,10 +84,18 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
     const living = await Promise.all([1, 2, 3].map(idle));
     const count = hostLimits.orphansPerPass + 40;
     const script = `n=0; while [ $n -lt ${count} ]; do sleep 1000 </dev/null >/dev/null 2>&1 & echo $!; n=$((n+1)); done`;
-    const { stdout } = await runTool({ argv: ['/bin/sh', '-c', script], env: { PATH: '/bin:/usr/bin' }, timeoutMs: EVENT_MS, clock });
+    const { stdout } = await runTool({
+      argv: ['/bin/sh', '-c', script],
+      env: { PATH: '/bin:/usr/bin' },
+      timeoutMs: EVENT_MS,
+      clock,
+    });
     const pids = Buffer.from(stdout).toString().trim().split('\n').map(Number);
     const orphans = pids.flatMap((pid) => processStat(pid) ?? []);
-    const ends = orphans.map(({ pid, startTicks }) => new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)));
+    const ends = orphans.map(
+      ({ pid, startTicks }) =>
+        new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)),
+    );
     for (const { pid } of orphans) process.kill(pid, 'SIGKILL');
     await Promise.all(ends);
     while (pids.some((pid) => processStat(pid) !== undefined)) await nextTurn();

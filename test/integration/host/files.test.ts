@@ -20,7 +20,12 @@ import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
-import { lockDirectory, filesystemType, filesystemUsage, parseLocks } from '../../../src/host/directory-lock.ts';
+import {
+  lockDirectory,
+  filesystemType,
+  filesystemUsage,
+  parseLocks,
+} from '../../../src/host/directory-lock.ts';
 import { O_PATH } from '../../../src/host/ffi-constants.ts';
 import * as at from '../../../src/host/files-at.ts';
 import {
@@ -65,7 +70,8 @@ describeAsRoot('files inside a root', () => {
       const content = await readFileInRoot(root, path, { bytesMax });
       return content === undefined ? undefined : Buffer.from(content).toString();
     };
-    for (const path of ['up', 'rooted', '/../../secret', 'config/../secret']) expect(await read(path)).toBe('inside');
+    for (const path of ['up', 'rooted', '/../../secret', 'config/../secret'])
+      expect(await read(path)).toBe('inside');
     expect(await read('/config/passwd')).toBe('root:x:0:0');
     for (const path of ['absolute', 'dangling', 'none', 'secret/x']) expect(await read(path)).toBeUndefined();
     await expect(read('loop')).rejects.toMatchObject({ code: 'ELOOP' });
@@ -73,8 +79,12 @@ describeAsRoot('files inside a root', () => {
 
   test('S54: magic links of /proc are refused', async () => {
     const fd = openSync(join(scratch, 'secret'), 'r');
-    await expect(openInRoot('/proc', `self/fd/${fd}`, constants.O_RDONLY)).rejects.toMatchObject({ code: 'ELOOP' });
-    await expect(openInRoot('/proc', 'self/root/etc', constants.O_RDONLY)).rejects.toMatchObject({ code: 'ELOOP' });
+    await expect(openInRoot('/proc', `self/fd/${fd}`, constants.O_RDONLY)).rejects.toMatchObject({
+      code: 'ELOOP',
+    });
+    await expect(openInRoot('/proc', 'self/root/etc', constants.O_RDONLY)).rejects.toMatchObject({
+      code: 'ELOOP',
+    });
     closeSync(fd);
   });
 
@@ -137,11 +147,18 @@ describeAsRoot('files inside a root', () => {
 
   test('S55 where a link leads to nothing, what it names is made inside the root: by a chain of links, by steps up, never outside, never without end', async () => {
     const outside = join(scratch, 'outside-of-links');
-    for (const [name, target] of [['run', '/absent/run'], ['chain', 'run/../second'], ['out', outside], ['upwards', `${'../'.repeat(30)}${outside.slice(1)}`], ['self', 'self/x']] as const) {
+    for (const [name, target] of [
+      ['run', '/absent/run'],
+      ['chain', 'run/../second'],
+      ['out', outside],
+      ['upwards', `${'../'.repeat(30)}${outside.slice(1)}`],
+      ['self', 'self/x'],
+    ] as const) {
       symlinkSync(target, join(root, name));
     }
     await mkdirInRoot(root, '/run/app', 0o750, { uid: 12, gid: 34 });
-    for (const made of ['absent', 'absent/run', 'absent/run/app']) expect(statSync(join(root, made))).toMatchObject({ uid: 12, gid: 34, mode: constants.S_IFDIR | 0o750 });
+    for (const made of ['absent', 'absent/run', 'absent/run/app'])
+      expect(statSync(join(root, made))).toMatchObject({ uid: 12, gid: 34, mode: constants.S_IFDIR | 0o750 });
     expect(readlinkSync(join(root, 'run'))).toBe('/absent/run');
     await mkdirInRoot(root, 'chain/x', 0o755);
     expect(statSync(join(root, 'absent/second/x')).isDirectory()).toBe(true);
@@ -152,7 +169,9 @@ describeAsRoot('files inside a root', () => {
     const names = Array.from({ length: 50 }, (_none, at) => `to-nothing-${at}`);
     for (const name of names) symlinkSync(`/made-for-${name}`, join(root, name));
     symlinkSync(`${names.join('/../')}/../end`, join(root, 'wide'));
-    await expect(mkdirInRoot(root, 'wide', 0o755)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    await expect(mkdirInRoot(root, 'wide', 0o755)).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest' },
+    });
   });
 
   test('a link is made in a directory inside the root, never over what is there, never by a link that leads nowhere', async () => {
@@ -161,19 +180,32 @@ describeAsRoot('files inside a root', () => {
     expect(lstatSync(join(root, 'etc/mtab'))).toMatchObject({ uid: 12, gid: 34 });
     expect(await symlinkInRoot(root, '/etc', 'mtab', '/elsewhere')).toBe(false);
     expect(readlinkSync(join(root, 'etc/mtab'))).toBe('/proc/mounts');
-    for (const directory of ['/dangling', '/no/such', '/sized']) expect(await symlinkInRoot(root, directory, 'x', '/proc/mounts')).toBe(false);
+    for (const directory of ['/dangling', '/no/such', '/sized'])
+      expect(await symlinkInRoot(root, directory, 'x', '/proc/mounts')).toBe(false);
   });
 
   test('writing replaces a link, a FIFO or a file, follows nothing, leaves no temporary file', async () => {
     for (const name of ['absolute', 'etc/fifo', 'sized', 'fresh']) {
       await writeFileInRoot(root, name, bytes(`new ${name}`), { mode: 0o640, uid: 12, gid: 34 });
       expect(readFileSync(join(root, name), 'utf8')).toBe(`new ${name}`);
-      expect(lstatSync(join(root, name))).toMatchObject({ uid: 12, gid: 34, mode: constants.S_IFREG | 0o640 });
+      expect(lstatSync(join(root, name))).toMatchObject({
+        uid: 12,
+        gid: 34,
+        mode: constants.S_IFREG | 0o640,
+      });
     }
     expect(readFileSync(join(scratch, 'secret'), 'utf8')).toBe('outside');
-    await expect(writeFileInRoot(root, 'etc', bytes('x'), { mode: 0o600 })).rejects.toMatchObject({ code: 'EISDIR' });
-    await expect(writeFileInRoot(root, 'nowhere/x', bytes('x'), { mode: 0o600 })).rejects.toMatchObject({ code: 'ENOENT' });
-    expect(readdirSync(root).concat(readdirSync(join(root, 'etc'))).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+    await expect(writeFileInRoot(root, 'etc', bytes('x'), { mode: 0o600 })).rejects.toMatchObject({
+      code: 'EISDIR',
+    });
+    await expect(writeFileInRoot(root, 'nowhere/x', bytes('x'), { mode: 0o600 })).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
+    expect(
+      readdirSync(root)
+        .concat(readdirSync(join(root, 'etc')))
+        .filter((name) => name.endsWith('.tmp')),
+    ).toEqual([]);
   });
 
   test('an atomic write gives content and mode and leaves nothing else', async () => {
@@ -182,7 +214,9 @@ describeAsRoot('files inside a root', () => {
     await writeAtomic(path, bytes('two'), 0o644);
     expect(readFileSync(path, 'utf8')).toBe('two');
     expect(statSync(path).mode & 0o777).toBe(0o644);
-    await expect(writeAtomic(join(scratch, 'no/x'), bytes(''), 0o600)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(writeAtomic(join(scratch, 'no/x'), bytes(''), 0o600)).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
     expect(readdirSync(scratch).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   });
 
@@ -211,7 +245,11 @@ describeAsRoot('file calls relative to a directory', () => {
     expect(Buffer.from(at.readlinkAt(directory, 'soft')).toString()).toBe('file');
     at.chownAt(directory, 'soft', 7, 8);
     at.utimensAt(directory, 'soft', -1n, 1_000_000_000_000_000_001n);
-    expect(lstatSync(join(scratch, 'soft'), { bigint: true })).toMatchObject({ uid: 7n, gid: 8n, mtimeNs: 1_000_000_000_000_000_001n });
+    expect(lstatSync(join(scratch, 'soft'), { bigint: true })).toMatchObject({
+      uid: 7n,
+      gid: 8n,
+      mtimeNs: 1_000_000_000_000_000_001n,
+    });
     expect(statSync(join(scratch, 'file'))).toMatchObject({ uid: 0, gid: 0, nlink: 2 });
     at.chmodAt(directory, 'file', 0o4755);
     expect(statSync(join(scratch, 'hard')).mode & 0o7777).toBe(0o4755);
@@ -278,8 +316,10 @@ describeAsRoot('file calls relative to a directory', () => {
     const renamer = new Worker(RENAMER, { eval: true, workerData: join(scratch, 'renamed') });
     await once(renamer, 'message');
     try {
-      for (let round = 0; round < 20_000; round += 1) closeSync(at.openBeneath(directory, 'climb/down/../down/../down/..', O_PATH, 0, 'inRoot'));
-      for (let round = 0; round < 2000; round += 1) expect(await resolveInRoot(scratch, 'climb/down/../down/../down/..')).toBe(join(scratch, 'climb'));
+      for (let round = 0; round < 20_000; round += 1)
+        closeSync(at.openBeneath(directory, 'climb/down/../down/../down/..', O_PATH, 0, 'inRoot'));
+      for (let round = 0; round < 2000; round += 1)
+        expect(await resolveInRoot(scratch, 'climb/down/../down/../down/..')).toBe(join(scratch, 'climb'));
     } finally {
       await renamer.terminate();
       closeSync(directory);
@@ -325,7 +365,8 @@ describeAsRoot('a locked directory', () => {
 
 describe('/proc/locks', () => {
   test('the holder of an flock is found by device and inode', () => {
-    const text = '1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  WRITE 12 08:01:77 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n';
+    const text =
+      '1: POSIX  ADVISORY  WRITE 11 08:01:77 0 EOF\n2: FLOCK  ADVISORY  WRITE 12 08:01:77 0 EOF\n2: -> FLOCK  ADVISORY  WRITE 13 08:01:78 0 EOF\n';
     expect(parseLocks(text, 0x801n, 77n)).toBe(12);
     expect(parseLocks(text, 0x801n, 78n)).toBeUndefined();
     expect(parseLocks(text, 0x802n, 77n)).toBeUndefined();

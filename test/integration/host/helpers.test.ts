@@ -1,5 +1,17 @@
 // What a daemon that was killed has left at work, as the next one finds it; each life is one of this process's.
-import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmdirSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
@@ -62,10 +74,12 @@ describeAsRoot('helpers of an earlier daemon', () => {
       throw error;
     }
   };
-  const shell = (script: string, more: Partial<SpawnRequest> = {}): Promise<Child> => launch(['/bin/sh', '-c', script], more);
+  const shell = (script: string, more: Partial<SpawnRequest> = {}): Promise<Child> =>
+    launch(['/bin/sh', '-c', script], more);
   const sleeper = (more: Partial<SpawnRequest> = {}): Promise<Child> => launch(['/bin/sleep', '3600'], more);
   /** Whatever else on this machine is being started by a program like this one may be anybody's. */
-  const found = (wanted = order): FoundHelper[] => findHelpers(wanted).filter(({ isStarting }) => !isStarting);
+  const found = (wanted = order): FoundHelper[] =>
+    findHelpers(wanted).filter(({ isStarting }) => !isStarting);
   /** No time passes until `expire`: then all of the grace at once. */
   const stoppedClock = (): { readonly clock: ClockPort; readonly expire: () => void } => {
     let lateMs = 0;
@@ -97,7 +111,9 @@ describeAsRoot('helpers of an earlier daemon', () => {
     };
   };
   /** Settles at the first line that holds the words. */
-  const logUntil = (words: string): { readonly log: Log; readonly said: Promise<void>; readonly lines: string[] } => {
+  const logUntil = (
+    words: string,
+  ): { readonly log: Log; readonly said: Promise<void>; readonly lines: string[] } => {
     const lines: string[] = [];
     let resolve: () => void = () => undefined;
     const said = new Promise<void>((settle) => (resolve = settle));
@@ -111,7 +127,9 @@ describeAsRoot('helpers of an earlier daemon', () => {
   test('S64: a helper has the mark before all else; what is none has only what it was given', async () => {
     const helper = await sleeper();
     const other = await sleeper({ isHelper: false });
-    expect(environmentOf(helper.pid)).toMatch(new RegExp(`^${HELPER_VARIABLE}=${order.key}\\.aa\\.[1-9]\\d*\\0PATH=/usr/bin:/bin\\0`, 'u'));
+    expect(environmentOf(helper.pid)).toMatch(
+      new RegExp(`^${HELPER_VARIABLE}=${order.key}\\.aa\\.[1-9]\\d*\\0PATH=/usr/bin:/bin\\0`, 'u'),
+    );
     expect(environmentOf(other.pid)).toBe('PATH=/usr/bin:/bin\0');
   });
 
@@ -121,8 +139,14 @@ describeAsRoot('helpers of an earlier daemon', () => {
     const without = await sleeper({ stdout: 'null' });
     const ofAll = [piped.pid, errorsOnly.pid, without.pid].toSorted((a, b) => a - b);
     await sleeper({ isHelper: false });
-    expect(found().map(({ pid }) => pid).toSorted((a, b) => a - b)).toEqual(ofAll);
-    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([{ ...piped.identity, command: '/bin/sleep 3600', isStarting: false, isKilled: false }]);
+    expect(
+      found()
+        .map(({ pid }) => pid)
+        .toSorted((a, b) => a - b),
+    ).toEqual(ofAll);
+    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([
+      { ...piped.identity, command: '/bin/sleep 3600', isStarting: false, isKilled: false },
+    ]);
     expect(found({ ...order, life: 'aa' })).toEqual([]);
     expect(found({ ...order, key: random.token(16) })).toEqual([]);
     errorsOnly.stderr?.destroy();
@@ -140,7 +164,11 @@ describeAsRoot('helpers of an earlier daemon', () => {
     await said;
     late.open();
     await ending;
-    expect([await exited, readdirSync(own).includes('done'), lines.filter((line) => line.startsWith('killed'))]).toEqual([{ exitCode: 0, signal: null }, true, []]);
+    expect([
+      await exited,
+      readdirSync(own).includes('done'),
+      lines.filter((line) => line.startsWith('killed')),
+    ]).toEqual([{ exitCode: 0, signal: null }, true, []]);
     stdout?.destroy();
   });
 
@@ -148,7 +176,9 @@ describeAsRoot('helpers of an earlier daemon', () => {
     const children = join(directory, 'children');
     const fifo = gatedProgram(mkdtempSync(join(directory, 'children-of-')), '/bin/true');
     onTestFinished(fifo.close);
-    const helper = await shell(`sleep 3600 & echo $! > ${children}; setsid sleep 3601 & echo $! >> ${children}; ${fifo.path}; wait`);
+    const helper = await shell(
+      `sleep 3600 & echo $! > ${children}; setsid sleep 3601 & echo $! >> ${children}; ${fifo.path}; wait`,
+    );
     await fifo.started();
     const pids = readFileSync(children, 'utf8').trim().split('\n').map(Number);
     const { clock: ours, expire } = stoppedClock();
@@ -158,35 +188,46 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(pids.every(isRunning)).toBe(true);
     expire();
     await ending;
-    expect([await helper.exited, pids.filter(isRunning), found()]).toEqual([{ exitCode: null, signal: 9 }, [], []]);
+    expect([await helper.exited, pids.filter(isRunning), found()]).toEqual([
+      { exitCode: null, signal: 9 },
+      [],
+      [],
+    ]);
     expect(lines).toContainEqual(expect.stringContaining('killed: an earlier daemon was running this'));
   });
 
-  test.skipIf(!hasProgram(FREEZER))('F45: one that not even SIGKILL ends is told, and no later start waits for its end once more', async () => {
-    const helper = await sleeper();
-    const cgroup = join(FREEZER, basename(directory));
-    mkdirSync(cgroup);
-    onTestFinished(async () => {
-      writeFileSync(join(cgroup, 'freezer.state'), 'THAWED');
-      await helper.exited;
-      rmdirSync(cgroup);
-    });
-    writeFileSync(join(cgroup, 'cgroup.procs'), String(helper.pid));
-    writeFileSync(join(cgroup, 'freezer.state'), 'FROZEN');
-    while (!readFileSync(join(cgroup, 'freezer.state'), 'latin1').startsWith('FROZEN')) await pause(clock, 1);
-    const only = { ...order, among: [helper.pid] };
-    const spentMs: number[] = [];
-    for (let life = 0; life < 2; life += 1) {
-      const { log, lines } = logUntil('does not end');
-      const fast = fastClock();
-      await endHelpers(only, { clock: fast, log });
-      expect(lines).toEqual([expect.stringContaining('waiting for its end'), expect.stringContaining('does not end')]);
-      spentMs.push(fast.monoMs());
-    }
-    expect(spentMs[0]).toBeGreaterThanOrEqual(helperLimits.graceMs + hostLimits.killMs);
-    expect(spentMs[1]).toBeLessThan(helperLimits.graceMs);
-    expect(findHelpers(only)).toMatchObject([{ pid: helper.pid, isKilled: true }]);
-  });
+  test.skipIf(!hasProgram(FREEZER))(
+    'F45: one that not even SIGKILL ends is told, and no later start waits for its end once more',
+    async () => {
+      const helper = await sleeper();
+      const cgroup = join(FREEZER, basename(directory));
+      mkdirSync(cgroup);
+      onTestFinished(async () => {
+        writeFileSync(join(cgroup, 'freezer.state'), 'THAWED');
+        await helper.exited;
+        rmdirSync(cgroup);
+      });
+      writeFileSync(join(cgroup, 'cgroup.procs'), String(helper.pid));
+      writeFileSync(join(cgroup, 'freezer.state'), 'FROZEN');
+      while (!readFileSync(join(cgroup, 'freezer.state'), 'latin1').startsWith('FROZEN'))
+        await pause(clock, 1);
+      const only = { ...order, among: [helper.pid] };
+      const spentMs: number[] = [];
+      for (let life = 0; life < 2; life += 1) {
+        const { log, lines } = logUntil('does not end');
+        const fast = fastClock();
+        await endHelpers(only, { clock: fast, log });
+        expect(lines).toEqual([
+          expect.stringContaining('waiting for its end'),
+          expect.stringContaining('does not end'),
+        ]);
+        spentMs.push(fast.monoMs());
+      }
+      expect(spentMs[0]).toBeGreaterThanOrEqual(helperLimits.graceMs + hostLimits.killMs);
+      expect(spentMs[1]).toBeLessThan(helperLimits.graceMs);
+      expect(findHelpers(only)).toMatchObject([{ pid: helper.pid, isKilled: true }]);
+    },
+  );
 
   test('a service that a helper has left behind goes on, though it has all of its environment', async () => {
     const file = join(directory, 'service');
@@ -200,45 +241,69 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(isRunning(pid)).toBe(true);
   });
 
-  test.skipIf(!hasProgram(PERL))('one that is still the daemon that forked it is waited for: nobody knows yet what it becomes', async () => {
-    const [gate, ready] = [join(directory, 'execve'), join(directory, 'forked')];
-    await (await shell(`mkfifo ${gate} ${ready}`)).exited;
-    const fd = openSync(gate, constants.O_RDWR);
-    onTestFinished(() => closeSync(fd));
-    const forks = `use POSIX; if (fork) { exec "/bin/sleep", "3600" } POSIX::setsid(); open(R, ">", "${ready}"); print R $$; close R; open(G, "<", "${gate}"); sysread(G, $_, 1); exec "/bin/true"`;
-    await shell(`exec ${PERL} -e '${forks}'`, { isHelper: false, stdout: 'null' });
-    const pid = Number(readFileSync(ready, 'utf8'));
-    const only = { among: [pid] };
-    expect(findHelpers({ ...order, ...only })).toEqual([]);
-    const ofPerl = { ...order, program: readlinkSync(`/proc/${pid}/exe`), environmentBytes: environmentOf(pid).length };
-    expect(findHelpers({ ...ofPerl, ...only })).toEqual([{ pid, startTicks: expect.any(Number) as number, command: '', isStarting: true, isKilled: false }]);
-    const { log, said } = logUntil('waiting for its end');
-    const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
-    await said;
-    writeSync(fd, 'x');
-    await ending;
-    expect(isRunning(pid)).toBe(false);
-  });
-
-  test.skipIf(!hasProgram(PERL))('S89 F10: who has mounts of his own is not taken for a helper that is being started, though he looks like one', async () => {
-    // no argument, no environment, leader of a session: as an execve that has just put its memory in place
-    const bare = 'delete @ENV{keys %ENV}; exec {"/bin/cat"} ""';
-    const looking = async (prefix: readonly string[]): Promise<Child> => {
-      const gate = join(mkdtempSync(join(directory, 'bare-')), 'stdin');
-      await (await shell(`mkfifo ${gate}`)).exited;
+  test.skipIf(!hasProgram(PERL))(
+    'one that is still the daemon that forked it is waited for: nobody knows yet what it becomes',
+    async () => {
+      const [gate, ready] = [join(directory, 'execve'), join(directory, 'forked')];
+      await (
+        await shell(`mkfifo ${gate} ${ready}`)
+      ).exited;
       const fd = openSync(gate, constants.O_RDWR);
       onTestFinished(() => closeSync(fd));
-      const child = await spawnProcess({ argv: [...prefix, PERL, '-e', bare], env: {}, stdin: fd, isHelper: false });
-      onTestFinished(async () => void (await killTree(child.identity, clock)));
-      while (isRunning(child.pid) && readFileSync(`/proc/${child.pid}/cmdline`, 'latin1') !== '\0') await pause(clock, 1);
-      return child;
-    };
-    const own = await looking([]);
-    const other = await looking(['/usr/bin/unshare', '--mount']);
-    expect(findHelpers({ ...order, among: [own.pid, other.pid] })).toEqual([{ ...own.identity, command: '', isStarting: true, isKilled: false }]);
-    // one that an earlier version has recorded
-    expect(findHelpers({ ...order, mounts: '', among: [other.pid] })).toHaveLength(1);
-  });
+      const forks = `use POSIX; if (fork) { exec "/bin/sleep", "3600" } POSIX::setsid(); open(R, ">", "${ready}"); print R $$; close R; open(G, "<", "${gate}"); sysread(G, $_, 1); exec "/bin/true"`;
+      await shell(`exec ${PERL} -e '${forks}'`, { isHelper: false, stdout: 'null' });
+      const pid = Number(readFileSync(ready, 'utf8'));
+      const only = { among: [pid] };
+      expect(findHelpers({ ...order, ...only })).toEqual([]);
+      const ofPerl = {
+        ...order,
+        program: readlinkSync(`/proc/${pid}/exe`),
+        environmentBytes: environmentOf(pid).length,
+      };
+      expect(findHelpers({ ...ofPerl, ...only })).toEqual([
+        { pid, startTicks: expect.any(Number) as number, command: '', isStarting: true, isKilled: false },
+      ]);
+      const { log, said } = logUntil('waiting for its end');
+      const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
+      await said;
+      writeSync(fd, 'x');
+      await ending;
+      expect(isRunning(pid)).toBe(false);
+    },
+  );
+
+  test.skipIf(!hasProgram(PERL))(
+    'S89 F10: who has mounts of his own is not taken for a helper that is being started, though he looks like one',
+    async () => {
+      // no argument, no environment, leader of a session: as an execve that has just put its memory in place
+      const bare = 'delete @ENV{keys %ENV}; exec {"/bin/cat"} ""';
+      const looking = async (prefix: readonly string[]): Promise<Child> => {
+        const gate = join(mkdtempSync(join(directory, 'bare-')), 'stdin');
+        await (
+          await shell(`mkfifo ${gate}`)
+        ).exited;
+        const fd = openSync(gate, constants.O_RDWR);
+        onTestFinished(() => closeSync(fd));
+        const child = await spawnProcess({
+          argv: [...prefix, PERL, '-e', bare],
+          env: {},
+          stdin: fd,
+          isHelper: false,
+        });
+        onTestFinished(async () => void (await killTree(child.identity, clock)));
+        while (isRunning(child.pid) && readFileSync(`/proc/${child.pid}/cmdline`, 'latin1') !== '\0')
+          await pause(clock, 1);
+        return child;
+      };
+      const own = await looking([]);
+      const other = await looking(['/usr/bin/unshare', '--mount']);
+      expect(findHelpers({ ...order, among: [own.pid, other.pid] })).toEqual([
+        { ...own.identity, command: '', isStarting: true, isKilled: false },
+      ]);
+      // one that an earlier version has recorded
+      expect(findHelpers({ ...order, mounts: '', among: [other.pid] })).toHaveLength(1);
+    },
+  );
 
   test('F10: each life ends the helpers of those before it and none of its own; a damaged record costs only that', async () => {
     const file = join(directory, 'helpers.json');
@@ -256,6 +321,10 @@ describeAsRoot('helpers of an earlier daemon', () => {
     await succeed(successor);
     const fourth = await sleeper();
     await succeed(successor);
-    expect([(await second.exited).signal, isRunning(third.pid), (await fourth.exited).signal]).toEqual([9, true, 9]);
+    expect([(await second.exited).signal, isRunning(third.pid), (await fourth.exited).signal]).toEqual([
+      9,
+      true,
+      9,
+    ]);
   });
 });

@@ -10,7 +10,10 @@ const clock = realClock();
 const names = ['lost-0', 'lost-1', 'lost-2'];
 const pinned: number[] = [];
 for (const name of names) {
-  const { net } = await pinNamespaces({ directory: join(root, name), net: true, ipc: true, uts: true, sysctls: [] }, clock);
+  const { net } = await pinNamespaces(
+    { directory: join(root, name), net: true, ipc: true, uts: true, sysctls: [] },
+    clock,
+  );
   if (net !== undefined) pinned.push(statSync(net).ino);
 }
 await stopKernelThread();
@@ -26,4 +29,10 @@ const strays = (): string[] =>
   });
 while (strays().length > 0) await new Promise((resolve) => setImmediate(resolve));
 for (const name of names) await unpinNamespaces(join(root, name));
-process.stdout.write(JSON.stringify({ pinned: pinned.length, differentNetworks: new Set(pinned).size, strayThreads: strays().length }));
+process.stdout.write(
+  JSON.stringify({
+    pinned: pinned.length,
+    differentNetworks: new Set(pinned).size,
+    strayThreads: strays().length,
+  }),
+);

@@ -39,7 +39,10 @@ describe('memory', () => {
     `;
     const ended = await run([process.execPath, '--input-type=module', '-e', program]);
     expect(ended).toMatchObject({ code: 0, stderr: '' });
-    const { before, after } = JSON.parse(ended.stdout) as Record<'before' | 'after', readonly [number, string]>;
+    const { before, after } = JSON.parse(ended.stdout) as Record<
+      'before' | 'after',
+      readonly [number, string]
+    >;
     expect(after[1]).toBe(before[1]);
     expect(after[0]).toBeLessThan(before[0] / 2);
   });

@@ -1,4 +1,12 @@
-import { mkdirSync, openSync, closeSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { findMount, readMountInfo } from '../../../src/host/mountinfo.ts';
@@ -31,7 +39,15 @@ describeAsRoot('mounts', () => {
 
   test('a tmpfs has its size, mode and flags', async () => {
     const target = makeDirectory('a b\\c');
-    await mountTmpfs({ target, source: 'shm', sizeBytes: 65536n, mode: 0o1777, nosuid: true, nodev: true, noexec: true });
+    await mountTmpfs({
+      target,
+      source: 'shm',
+      sizeBytes: 65536n,
+      mode: 0o1777,
+      nosuid: true,
+      nodev: true,
+      noexec: true,
+    });
     const mount = findMount(await readMountInfo(), target);
     expect(mount).toMatchObject({ fsType: 'tmpfs', source: 'shm' });
     expect(mount?.options).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev', 'noexec']));
@@ -68,35 +84,53 @@ describeAsRoot('mounts', () => {
   test.each([
     ['one option per layer', 130, mountOverlay],
     ['one page of options, for kernels before 6.8', 100, mountOverlayOldWay],
-  ])('an overlay of many layers with long, odd names, the top one winning: %s', async (_way, layers, mountIt) => {
-    const base = await makeTmpfs();
-    const lower = Array.from({ length: layers }, (_none, index) => join(base, `${index},:${'x'.repeat(index === 3 ? 240 : 50)}`));
-    for (const [index, layer] of lower.entries()) {
-      mkdirSync(layer);
-      writeFileSync(join(layer, 'who'), String(index));
-      writeFileSync(join(layer, `only-${index}`), '');
-    }
-    const [upper, work] = [join(base, 'upper'), join(base, 'work')];
-    for (const path of [upper, work]) mkdirSync(path);
-    const target = makeDirectory();
-    await mountIt({ target, lower, upper, work, source: 'troupe' });
-    expect(readFileSync(join(target, 'who'), 'utf8')).toBe('0');
-    expect(readdirSync(target)).toHaveLength(layers + 1);
-    writeFileSync(join(target, 'new'), 'x');
-    expect(readdirSync(upper)).toEqual(['new']);
-    expect(await unmount(target)).toBe(true);
-    expect(await unmount(base)).toBe(true);
-  });
+  ])(
+    'an overlay of many layers with long, odd names, the top one winning: %s',
+    async (_way, layers, mountIt) => {
+      const base = await makeTmpfs();
+      const lower = Array.from({ length: layers }, (_none, index) =>
+        join(base, `${index},:${'x'.repeat(index === 3 ? 240 : 50)}`),
+      );
+      for (const [index, layer] of lower.entries()) {
+        mkdirSync(layer);
+        writeFileSync(join(layer, 'who'), String(index));
+        writeFileSync(join(layer, `only-${index}`), '');
+      }
+      const [upper, work] = [join(base, 'upper'), join(base, 'work')];
+      for (const path of [upper, work]) mkdirSync(path);
+      const target = makeDirectory();
+      await mountIt({ target, lower, upper, work, source: 'troupe' });
+      expect(readFileSync(join(target, 'who'), 'utf8')).toBe('0');
+      expect(readdirSync(target)).toHaveLength(layers + 1);
+      writeFileSync(join(target, 'new'), 'x');
+      expect(readdirSync(upper)).toEqual(['new']);
+      expect(await unmount(target)).toBe(true);
+      expect(await unmount(base)).toBe(true);
+    },
+  );
 
   test('an overlay without upper is read-only; volatile is taken; a missing layer is named in the error', async () => {
     const base = await makeTmpfs();
-    const [one, two, upper, work] = ['1', '2', 'upper', 'work'].map((name) => join(base, name)) as [string, string, string, string];
+    const [one, two, upper, work] = ['1', '2', 'upper', 'work'].map((name) => join(base, name)) as [
+      string,
+      string,
+      string,
+      string,
+    ];
     for (const path of [one, two, upper, work]) mkdirSync(path);
     const target = makeDirectory();
     await mountOverlay({ target, lower: [one, two], source: 'troupe' });
     expect(() => writeFileSync(join(target, 'x'), '')).toThrow(/EROFS/u);
     await unmount(target);
-    await mountOverlay({ target, lower: [one], upper, work, source: 'troupe', options: [['volatile', true]], nosuid: true });
+    await mountOverlay({
+      target,
+      lower: [one],
+      upper,
+      work,
+      source: 'troupe',
+      options: [['volatile', true]],
+      nosuid: true,
+    });
     const mount = findMount(await readMountInfo(), target);
     // newer kernels show it as one of the values of fsync=
     expect(mount?.superOptions.filter((option) => option.endsWith('volatile'))).toHaveLength(1);
@@ -104,7 +138,9 @@ describeAsRoot('mounts', () => {
     await unmount(target);
     const missing = mountOverlay({ target, lower: [one, join(base, 'no')], source: 'troupe' });
     await expect(missing).rejects.toMatchObject({ code: 'ENOENT', fault: { subject: target } });
-    await expect(mountOverlay({ target, lower: [one], source: 'x', options: [['bogus', '1']] })).rejects.toThrow(/bogus.*bogus/u);
+    await expect(
+      mountOverlay({ target, lower: [one], source: 'x', options: [['bogus', '1']] }),
+    ).rejects.toThrow(/bogus.*bogus/u);
     expect(mountPointsBelow(target)).toEqual([]);
     await unmount(base);
   });
@@ -136,7 +172,11 @@ describeAsRoot('mounts', () => {
     const target = await makeTmpfs();
     const now = async (): Promise<object> => {
       const mount = findMount(await readMountInfo(), target);
-      return { shared: mount?.sharedGroup !== undefined, slave: mount?.masterGroup !== undefined, unbindable: mount?.isUnbindable };
+      return {
+        shared: mount?.sharedGroup !== undefined,
+        slave: mount?.masterGroup !== undefined,
+        unbindable: mount?.isUnbindable,
+      };
     };
     await setPropagation(target, 'shared');
     expect(await now()).toEqual({ shared: true, slave: false, unbindable: false });
@@ -149,8 +189,12 @@ describeAsRoot('mounts', () => {
 
   test('an unknown file system and a missing target are errors that name the target', async () => {
     const target = makeDirectory();
-    await expect(mountFilesystem({ type: 'nosuchfs', target, source: 'x' })).rejects.toThrow(`mount nosuchfs on ${target}: ENODEV`);
+    await expect(mountFilesystem({ type: 'nosuchfs', target, source: 'x' })).rejects.toThrow(
+      `mount nosuchfs on ${target}: ENODEV`,
+    );
     const nowhere = join(scratch, 'nowhere');
-    await expect(mountBind({ source: target, target: nowhere })).rejects.toThrow(`bind ${target} on ${nowhere}: ENOENT`);
+    await expect(mountBind({ source: target, target: nowhere })).rejects.toThrow(
+      `bind ${target} on ${nowhere}: ENOENT`,
+    );
   });
 });

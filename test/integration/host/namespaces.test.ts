@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
@@ -25,13 +33,21 @@ const all = { net: true, ipc: true, uts: true, sysctls: [] };
 /** The namespaces of every thread of this process. */
 function threadNamespaces(): Set<string> {
   const threads = readdirSync('/proc/self/task');
-  return new Set(threads.map((thread) => kinds.map((kind) => readlinkSync(`/proc/self/task/${thread}/ns/${kind}`)).join(' ')));
+  return new Set(
+    threads.map((thread) =>
+      kinds.map((kind) => readlinkSync(`/proc/self/task/${thread}/ns/${kind}`)).join(' '),
+    ),
+  );
 }
 
 /** What a program prints that runs in pinned namespaces. */
 async function inside(directory: string, argv: readonly string[]): Promise<string> {
   const enter = kinds.map((kind) => `--${kind}=${join(directory, kind)}`);
-  const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--', ...argv], timeoutMs: EVENT_MS, clock });
+  const result = await runTool({
+    argv: ['/usr/bin/nsenter', ...enter, '--', ...argv],
+    timeoutMs: EVENT_MS,
+    clock,
+  });
   expect(Buffer.from(result.stderr).toString()).toBe('');
   return Buffer.from(result.stdout).toString();
 }
@@ -59,21 +75,41 @@ describeAsRoot('namespaces without a process', () => {
       { name: 'kernel/shmmni', value: '99' },
     ];
     const paths = await pinNamespaces({ ...all, directory, hostname: 'pod-1', sysctls }, clock);
-    expect(paths).toEqual({ net: join(directory, 'net'), ipc: join(directory, 'ipc'), uts: join(directory, 'uts') });
-    const seen = ['kernel/hostname', 'net/ipv4/ip_unprivileged_port_start', 'kernel/shmmni'].map((name) => `/proc/sys/${name}`);
+    expect(paths).toEqual({
+      net: join(directory, 'net'),
+      ipc: join(directory, 'ipc'),
+      uts: join(directory, 'uts'),
+    });
+    const seen = ['kernel/hostname', 'net/ipv4/ip_unprivileged_port_start', 'kernel/shmmni'].map(
+      (name) => `/proc/sys/${name}`,
+    );
     expect(await inside(directory, ['/bin/cat', ...seen])).toBe('pod-1\n77\n99\n');
-    expect(await inside(directory, ['/sbin/ip', '-o', '-4', 'addr', 'show', 'up'])).toMatch(/^1: lo\s+inet 127\.0\.0\.1\/8/u);
+    expect(await inside(directory, ['/sbin/ip', '-o', '-4', 'addr', 'show', 'up'])).toMatch(
+      /^1: lo\s+inet 127\.0\.0\.1\/8/u,
+    );
     expect(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8')).toBe(hostValue);
     expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(hostName);
     expect(readFileSync('/proc/sys/kernel/shmmni', 'utf8')).toBe(shmmni);
     expect(await Promise.all(Object.values(paths).map(isNamespacePin))).toEqual([true, true, true]);
   });
 
-  test('the interfaces of a namespace without a process, and no word of the host\'s', async () => {
+  test("the interfaces of a namespace without a process, and no word of the host's", async () => {
     const directory = join(root, 'counted');
     const paths = await pinNamespaces({ ...all, directory }, clock);
-    await inside(directory, ['/sbin/ip', 'link', 'add', 'counted0', 'type', 'veth', 'peer', 'name', 'counted1']);
-    const names = (await netDevOf(paths.net ?? '', clock)).split('\n').flatMap((line) => /^\s*([^\s:]+):/u.exec(line)?.[1] ?? []);
+    await inside(directory, [
+      '/sbin/ip',
+      'link',
+      'add',
+      'counted0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'counted1',
+    ]);
+    const names = (await netDevOf(paths.net ?? '', clock))
+      .split('\n')
+      .flatMap((line) => /^\s*([^\s:]+):/u.exec(line)?.[1] ?? []);
     expect(names.toSorted()).toEqual(['counted0', 'counted1', 'lo']);
     await unpinNamespaces(directory);
     await expect(netDevOf(paths.net ?? '', clock)).rejects.toThrow('no such file');
@@ -95,7 +131,9 @@ describeAsRoot('namespaces without a process', () => {
 
   test('only what was asked for is made', async () => {
     const directory = join(root, 'some');
-    expect(await pinNamespaces({ ...all, net: false, uts: false, directory }, clock)).toEqual({ ipc: join(directory, 'ipc') });
+    expect(await pinNamespaces({ ...all, net: false, uts: false, directory }, clock)).toEqual({
+      ipc: join(directory, 'ipc'),
+    });
     expect(readdirSync(directory)).toEqual(['ipc']);
     const none = { directory: join(root, 'none'), net: false, ipc: false, uts: false, sysctls: [] };
     expect(await pinNamespaces(none, clock)).toEqual({});
@@ -118,10 +156,16 @@ describeAsRoot('namespaces without a process', () => {
   test('F59: a sysctl that the kernel refuses undoes everything and says which', async () => {
     const directory = join(root, 'refused');
     const sysctls = [{ name: 'net.ipv4.no_such_thing', value: '1' }];
-    await expect(pinNamespaces({ ...all, directory, sysctls }, clock)).rejects.toThrow(/set sysctl net.ipv4.no_such_thing=1: ENOENT/u);
+    await expect(pinNamespaces({ ...all, directory, sysctls }, clock)).rejects.toThrow(
+      /set sysctl net.ipv4.no_such_thing=1: ENOENT/u,
+    );
     const bad = [{ name: 'net.ipv4.ip_forward', value: 'x' }];
-    await expect(pinNamespaces({ ...all, directory, sysctls: bad }, clock)).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringContaining('EINVAL') as string } });
-    await expect(pinNamespaces({ ...all, directory, hostname: 'x'.repeat(65) }, clock)).rejects.toThrow(/set host name/u);
+    await expect(pinNamespaces({ ...all, directory, sysctls: bad }, clock)).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest', message: expect.stringContaining('EINVAL') as string },
+    });
+    await expect(pinNamespaces({ ...all, directory, hostname: 'x'.repeat(65) }, clock)).rejects.toThrow(
+      /set host name/u,
+    );
     expect(readdirSync(directory)).toEqual([]);
     expect(threadNamespaces()).toEqual(before);
   });
@@ -138,7 +182,14 @@ describeAsRoot('namespaces without a process', () => {
     ];
     await pinNamespaces({ ...all, directory, sysctls }, clock);
     const paths = sysctls.map(({ name }) => `/proc/sys/${name.replaceAll('.', '/')}`);
-    expect((await inside(directory, ['/bin/cat', ...paths])).split('\n')).toEqual(['1', '1', '80\t65000', '0', 'shop.example', '']);
+    expect((await inside(directory, ['/bin/cat', ...paths])).split('\n')).toEqual([
+      '1',
+      '1',
+      '80\t65000',
+      '0',
+      'shop.example',
+      '',
+    ]);
     await unpinNamespaces(directory);
   });
 
@@ -149,8 +200,12 @@ describeAsRoot('namespaces without a process', () => {
     await setSysctlsInNamespace(net, [{ name: 'net.ipv4.conf.eth0.arp_ignore', value: '2' }], clock);
     expect(await inside(directory, ['/bin/cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'])).toBe('2\n');
     const absent = setSysctlsInNamespace(net, [{ name: 'net.ipv4.conf.eth7.arp_ignore', value: '2' }], clock);
-    await expect(absent).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'config.linux.sysctls' } });
-    await expect(setSysctlsInNamespace(net, [{ name: 'kernel.shmmax', value: '1' }], clock)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    await expect(absent).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest', subject: 'config.linux.sysctls' },
+    });
+    await expect(
+      setSysctlsInNamespace(net, [{ name: 'kernel.shmmax', value: '1' }], clock),
+    ).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
     expect(threadNamespaces()).toEqual(before);
     await unpinNamespaces(directory);
   });
@@ -159,7 +214,9 @@ describeAsRoot('namespaces without a process', () => {
     const directory = join(root, 'never');
     for (const name of ['kernel.core_pattern', 'vm.swappiness', 'net.ipv4.ip_forward']) {
       const request = { ...all, net: false, directory, sysctls: [{ name, value: '1' }] };
-      await expect(pinNamespaces(request, clock)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+      await expect(pinNamespaces(request, clock)).rejects.toMatchObject({
+        fault: { kind: 'invalidRequest' },
+      });
     }
     expect(existsSync(directory)).toBe(false);
   });
@@ -171,7 +228,11 @@ describeAsRoot('namespaces without a process', () => {
     await pinNamespaces({ ...all, directory: join(root, 'held') }, clock);
     const copy = join(scratch, 'copy');
     mkdirSync(copy);
-    const result = await runTool({ argv: ['/bin/mount', '--rbind', scratch, copy], timeoutMs: EVENT_MS, clock });
+    const result = await runTool({
+      argv: ['/bin/mount', '--rbind', scratch, copy],
+      timeoutMs: EVENT_MS,
+      clock,
+    });
     expect(result.exitCode).toBe(0);
     expect(mountPointsBelow(copy)).toEqual([copy]);
     await unmount(copy);
@@ -183,7 +244,9 @@ describeAsRoot('namespaces without a process', () => {
     const names = Array.from({ length: 100 }, (_none, index) => `pod-${index}`);
     for (let from = 0; from < names.length; from += 10) {
       await Promise.all(
-        names.slice(from, from + 10).map((name) => pinNamespaces({ ...all, directory: join(root, name), hostname: name }, clock)),
+        names
+          .slice(from, from + 10)
+          .map((name) => pinNamespaces({ ...all, directory: join(root, name), hostname: name }, clock)),
       );
     }
     const inodes = names.flatMap((name) => kinds.map((kind) => statSync(join(root, name, kind)).ino));
@@ -194,18 +257,31 @@ describeAsRoot('namespaces without a process', () => {
     await Promise.all(names.map((name) => unpinNamespaces(join(root, name))));
   });
 
-  test.skipIf(!hasProgram('/usr/bin/strace'))('a thread that can not come back is given up, and pods are pinned all the same', async () => {
-    const helper = new URL('./lost-thread.ts', import.meta.url).pathname;
-    const inject = ['/usr/bin/strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=setns', '-e', 'inject=setns:error=EPERM'];
-    const argv = [...inject, process.execPath, helper, root];
-    const result = await runTool({ argv, timeoutMs: EVENT_MS, clock });
-    expect(Buffer.from(result.stderr).toString()).toBe('');
-    expect(JSON.parse(Buffer.from(result.stdout).toString())).toEqual({
-      pinned: 3,
-      differentNetworks: 3,
-      strayThreads: 0,
-    });
-  });
+  test.skipIf(!hasProgram('/usr/bin/strace'))(
+    'a thread that can not come back is given up, and pods are pinned all the same',
+    async () => {
+      const helper = new URL('./lost-thread.ts', import.meta.url).pathname;
+      const inject = [
+        '/usr/bin/strace',
+        '-f',
+        '-qq',
+        '-o',
+        '/dev/null',
+        '-e',
+        'trace=setns',
+        '-e',
+        'inject=setns:error=EPERM',
+      ];
+      const argv = [...inject, process.execPath, helper, root];
+      const result = await runTool({ argv, timeoutMs: EVENT_MS, clock });
+      expect(Buffer.from(result.stderr).toString()).toBe('');
+      expect(JSON.parse(Buffer.from(result.stdout).toString())).toEqual({
+        pinned: 3,
+        differentNetworks: 3,
+        strayThreads: 0,
+      });
+    },
+  );
 
   test('a thread that could not start for want of descriptors does at the next order', async () => {
     const helper = new URL('./no-descriptor.ts', import.meta.url).pathname;

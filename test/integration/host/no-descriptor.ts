@@ -2,7 +2,10 @@
 import { closeSync, openSync } from 'node:fs';
 import { askKernelThread, stopKernelThread } from '../../../src/host/kernel-thread.ts';
 
-const ask = (): Promise<unknown> => askKernelThread({ kind: 'mountInfo' }, { attempted: 'look', subject: 'x' }).catch((thrown: unknown) => String(thrown));
+const ask = (): Promise<unknown> =>
+  askKernelThread({ kind: 'mountInfo' }, { attempted: 'look', subject: 'x' }).catch((thrown: unknown) =>
+    String(thrown),
+  );
 const held: number[] = [];
 try {
   for (;;) held.push(openSync('/dev/null', 'r'));
@@ -13,4 +16,9 @@ const without = await ask();
 for (const fd of held) closeSync(fd);
 const withSome = await ask();
 await stopKernelThread();
-process.stdout.write(JSON.stringify({ without: String(without).includes('EMFILE'), withSome: String(withSome).includes('/proc') }));
+process.stdout.write(
+  JSON.stringify({
+    without: String(without).includes('EMFILE'),
+    withSome: String(withSome).includes('/proc'),
+  }),
+);

@@ -41,8 +41,19 @@ describeAsRoot('a process that bears our words', () => {
   };
   const sleeping = [PERL, '-e', 'sleep 3600', '--', ...words];
   const found = async (): Promise<readonly number[]> => {
-    const config = { ...defaultConfig, root: layout.root, state: layout.state, network: { ...defaultConfig.network, config_dir: join(directory, 'none') } };
-    const machine = await lookAtMachine({ config, clock: realClock(), layout, cgroups: await detectCgroups(), cgroupParents: [] });
+    const config = {
+      ...defaultConfig,
+      root: layout.root,
+      state: layout.state,
+      network: { ...defaultConfig.network, config_dir: join(directory, 'none') },
+    };
+    const machine = await lookAtMachine({
+      config,
+      clock: realClock(),
+      layout,
+      cgroups: await detectCgroups(),
+      cgroupParents: [],
+    });
     const scanned = (await scanFor({ id, rootArg })).found.map(({ pid }) => pid);
     expect(machine.processes.map(({ pid }) => pid)).toEqual(scanned);
     return scanned;
@@ -63,16 +74,19 @@ describeAsRoot('a process that bears our words', () => {
     expect(await found()).toEqual([]);
   });
 
-  it.skipIf(!hasProgram(PERL))('S97 is not taken for a program that mounts: the root of another container stays mounted', async () => {
-    const paths = storePaths(layout.root);
-    const log = join(paths.containers, id, 'helpers/rootfs.log');
-    mkdirSync(dirname(log), { recursive: true });
-    const fd = openSync(log, 'w');
-    onTestFinished(() => closeSync(fd));
-    const pid = await running(['unshare', '--mount', ...sleeping], { stdio: ['ignore', fd, 'ignore'] });
-    expect(await endStarts(paths, realClock())).toEqual({ ended: [], left: [] });
-    expect(existsSync(`/proc/${pid}/ns`)).toBe(true);
-    const own = await running(sleeping, { stdio: ['ignore', fd, 'ignore'] });
-    expect((await endStarts(paths, realClock())).ended.map(({ identity }) => identity.pid)).toEqual([own]);
-  });
+  it.skipIf(!hasProgram(PERL))(
+    'S97 is not taken for a program that mounts: the root of another container stays mounted',
+    async () => {
+      const paths = storePaths(layout.root);
+      const log = join(paths.containers, id, 'helpers/rootfs.log');
+      mkdirSync(dirname(log), { recursive: true });
+      const fd = openSync(log, 'w');
+      onTestFinished(() => closeSync(fd));
+      const pid = await running(['unshare', '--mount', ...sleeping], { stdio: ['ignore', fd, 'ignore'] });
+      expect(await endStarts(paths, realClock())).toEqual({ ended: [], left: [] });
+      expect(existsSync(`/proc/${pid}/ns`)).toBe(true);
+      const own = await running(sleeping, { stdio: ['ignore', fd, 'ignore'] });
+      expect((await endStarts(paths, realClock())).ended.map(({ identity }) => identity.pid)).toEqual([own]);
+    },
+  );
 });

@@ -58,7 +58,9 @@ describe('what a child gets', () => {
     // not close-on-exec here: the child must not have them all the same
     const mine = [openSync('/etc/passwd', 'r'), openSync('/proc', 'r')];
     const pipe = makePipe();
-    const result = await run(['/bin/ls', '-l', '/proc/self/fd'], { extraFds: [{ childFd: 5, fd: pipe.write }] });
+    const result = await run(['/bin/ls', '-l', '/proc/self/fd'], {
+      extraFds: [{ childFd: 5, fd: pipe.write }],
+    });
     for (const fd of [...mine, pipe.read, pipe.write]) closeSync(fd);
     const links = text(result.stdout)
       .split('\n')
@@ -77,7 +79,8 @@ describe('what a child gets', () => {
   test('S38: no signal is blocked, ignored or caught in a child, and it leads a session of its own', async () => {
     const result = await run(['/bin/cat', '/proc/self/status', '/proc/self/stat']);
     const status = text(result.stdout);
-    for (const name of ['SigBlk', 'SigIgn', 'SigCgt']) expect(status).toMatch(new RegExp(`^${name}:\t0{16}$`, 'mu'));
+    for (const name of ['SigBlk', 'SigIgn', 'SigCgt'])
+      expect(status).toMatch(new RegExp(`^${name}:\t0{16}$`, 'mu'));
     expect(status).toContain(`\n${result.pid} (cat) R ${process.pid} ${result.pid} ${result.pid} `);
   });
 
@@ -111,7 +114,11 @@ describe('what a child gets', () => {
       { childFd: first.write, fd: second.write },
     ];
     const child = await spawnProcess({
-      argv: ['/bin/sh', '-c', `echo one >/proc/self/fd/${second.write}; echo two >/proc/self/fd/${first.write}`],
+      argv: [
+        '/bin/sh',
+        '-c',
+        `echo one >/proc/self/fd/${second.write}; echo two >/proc/self/fd/${first.write}`,
+      ],
       env: {},
       extraFds,
     });
@@ -133,7 +140,10 @@ describe('one run of a tool', () => {
   });
 
   test('a binary that is not there, not executable, or a directory', async () => {
-    await expect(run(['/does/not/exist'])).rejects.toMatchObject({ code: 'ENOENT', fault: { subject: '/does/not/exist' } });
+    await expect(run(['/does/not/exist'])).rejects.toMatchObject({
+      code: 'ENOENT',
+      fault: { subject: '/does/not/exist' },
+    });
     await expect(run(['/etc/passwd'])).rejects.toMatchObject({ code: 'EACCES' });
     await expect(run(['/etc'])).rejects.toMatchObject({ code: 'EACCES' });
   });
@@ -210,11 +220,17 @@ describe('S84 a process that refuses dumps', () => {
   const canTell = !/[|/]/u.test(pattern);
   if (!canTell) console.log(`skipped: cores go to ${pattern}`);
 
-  test.skipIf(!canTell).each([['leave', 1], ['refuse', 0]] as const)('%s: %i cores of one that dies of a signal', async (how, cores) => {
+  test.skipIf(!canTell).each([
+    ['leave', 1],
+    ['refuse', 0],
+  ] as const)('%s: %i cores of one that dies of a signal', async (how, cores) => {
     const directory = mkdtempSync(join(tmpdir(), 'troupe-core-'));
     try {
       const helper = new URL('./dumped.ts', import.meta.url).pathname;
-      const ended = await run(['/bin/sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh', process.execPath, helper, how], { cwd: directory });
+      const ended = await run(
+        ['/bin/sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh', process.execPath, helper, how],
+        { cwd: directory },
+      );
       expect(ended.signal).not.toBeNull();
       expect(readdirSync(directory)).toHaveLength(cores);
     } finally {
@@ -233,7 +249,11 @@ describe('killing a tree', () => {
   test('descendants in sessions of their own die with the root', async () => {
     const script = join(directory, 'tree.sh');
     writeFileSync(script, 'setsid sh -c "sleep 1000 & sleep 1000" &\necho ready\nwait\n');
-    const child = await spawnProcess({ argv: ['/bin/sh', script], env: { PATH: '/usr/bin:/bin' }, stdout: 'pipe' });
+    const child = await spawnProcess({
+      argv: ['/bin/sh', script],
+      env: { PATH: '/usr/bin:/bin' },
+      stdout: 'pipe',
+    });
     const { stdout } = child;
     if (stdout === undefined) throw new Error('no stdout');
     await new Promise<void>((resolve) => {

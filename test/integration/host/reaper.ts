@@ -9,21 +9,33 @@ import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 reapOrphans();
-const mine = async (): Promise<ProcessStat[]> => (await listProcessStats()).filter((stat) => stat.parentPid === process.pid);
+const mine = async (): Promise<ProcessStat[]> =>
+  (await listProcessStats()).filter((stat) => stat.parentPid === process.pid);
 
 // each shell ends at once and leaves its background children to us
-const script = 'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 1000 </dev/null >/dev/null 2>&1 & echo $!; done';
-const started = await runTool({ argv: ['/bin/sh', '-c', script], env: { PATH: '/bin:/usr/bin' }, timeoutMs: EVENT_MS, clock });
+const script =
+  'for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do sleep 1000 </dev/null >/dev/null 2>&1 & echo $!; done';
+const started = await runTool({
+  argv: ['/bin/sh', '-c', script],
+  env: { PATH: '/bin:/usr/bin' },
+  timeoutMs: EVENT_MS,
+  clock,
+});
 const pids = Buffer.from(started.stdout).toString().trim().split('\n').map(Number);
 const orphans = (await mine()).filter((stat) => pids.includes(stat.pid));
-const ends = orphans.map(({ pid, startTicks }) => new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)));
+const ends = orphans.map(
+  ({ pid, startTicks }) => new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)),
+);
 for (const { pid } of orphans) process.kill(pid, 'SIGKILL');
-const own = Promise.all([1, 2, 3].map(() => runTool({ argv: ['/bin/sh', '-c', 'exit 7'], timeoutMs: EVENT_MS, clock })));
+const own = Promise.all(
+  [1, 2, 3].map(() => runTool({ argv: ['/bin/sh', '-c', 'exit 7'], timeoutMs: EVENT_MS, clock })),
+);
 // the loop below needs something that keeps the process alive
 const keep = clock.setTimeout(() => undefined, EVENT_MS);
 await Promise.all(ends);
 const codes = (await own).map((result) => result.exitCode);
-while (pids.some((pid) => processIdentity(pid) !== undefined)) await new Promise((resolve) => setImmediate(resolve));
+while (pids.some((pid) => processIdentity(pid) !== undefined))
+  await new Promise((resolve) => setImmediate(resolve));
 clock.clearTimeout(keep);
 const zombies = (await mine()).filter((stat) => stat.state === 'Z');
 process.stdout.write(JSON.stringify({ orphans: orphans.length, zombies: zombies.length, codes }));

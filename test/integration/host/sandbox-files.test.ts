@@ -1,4 +1,14 @@
-import { chmodSync, lstatSync, mkdirSync, readdirSync, readFileSync, statfsSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { HostPort, SandboxInput } from '../../../src/actors/ports/host.ts';
@@ -34,11 +44,19 @@ describeAsRoot('what containers can write of ours', () => {
     // as /run is on nodes
     await mountTmpfs({ target: layout.state, source: 'troupe', sizeBytes: 64 * 1024 * 1024, mode: 0o711 });
     await recogniseMemory(layout.state);
-    port = createHostDriver({ layout, cgroups: await detectCgroups(), clock: realClock(), hostResolvConf: '/etc/resolv.conf', hostHosts });
+    port = createHostDriver({
+      layout,
+      cgroups: await detectCgroups(),
+      clock: realClock(),
+      hostResolvConf: '/etc/resolv.conf',
+      hostHosts,
+    });
   });
   afterAll(() => stopKernelThread());
 
-  async function made(extra: Partial<SandboxSpec> = {}): Promise<{ readonly pod: SandboxInput; readonly files: SandboxFiles }> {
+  async function made(
+    extra: Partial<SandboxSpec> = {},
+  ): Promise<{ readonly pod: SandboxInput; readonly files: SandboxFiles }> {
     pods += 1;
     const id = parseSandboxId(String(pods).padStart(64, 'c'));
     if (id === undefined) throw new Error(`no id of ${pods}`);
@@ -48,20 +66,25 @@ describeAsRoot('what containers can write of ours', () => {
     return { pod, files: layout.sandboxFiles(id) };
   }
 
-  test.each(['pod', 'node'] as const)('S87: with the IPC namespace of the %s, resolv.conf, hosts and hostname take some lines more and then no more', async (ipc) => {
-    const { pod, files } = await made({ namespaces: { network: 'pod', pid: 'container', ipc, targetId: undefined } });
-    const freeBefore = statfsSync(layout.state).bavail;
-    for (const name of WRITABLE) {
-      writeFileSync(files[name], 'nameserver 10.1.1.1\n'.repeat(100));
-      expect(() => writeFileSync(files[name], MUCH), name).toThrow(/ENOSPC/u);
-    }
-    const written = WRITABLE.reduce((sum, name) => sum + statSync(files[name]).blocks * 512, 0);
-    expect(written).toBeGreaterThan(0);
-    expect(written).toBeLessThanOrEqual(hostLimits.sandboxFilesRoomBytes + 16 * 1024);
-    // the pages are the pod's, not those of the state directory
-    expect(statfsSync(layout.state).bavail).toBe(freeBefore);
-    await port.removeSandboxFiles(pod, fx);
-  });
+  test.each(['pod', 'node'] as const)(
+    'S87: with the IPC namespace of the %s, resolv.conf, hosts and hostname take some lines more and then no more',
+    async (ipc) => {
+      const { pod, files } = await made({
+        namespaces: { network: 'pod', pid: 'container', ipc, targetId: undefined },
+      });
+      const freeBefore = statfsSync(layout.state).bavail;
+      for (const name of WRITABLE) {
+        writeFileSync(files[name], 'nameserver 10.1.1.1\n'.repeat(100));
+        expect(() => writeFileSync(files[name], MUCH), name).toThrow(/ENOSPC/u);
+      }
+      const written = WRITABLE.reduce((sum, name) => sum + statSync(files[name]).blocks * 512, 0);
+      expect(written).toBeGreaterThan(0);
+      expect(written).toBeLessThanOrEqual(hostLimits.sandboxFilesRoomBytes + 16 * 1024);
+      // the pages are the pod's, not those of the state directory
+      expect(statfsSync(layout.state).bavail).toBe(freeBefore);
+      await port.removeSandboxFiles(pod, fx);
+    },
+  );
 
   test('S87: inodes are bounded as bytes are, in /dev/shm, too', async () => {
     const { pod, files } = await made();
@@ -73,7 +96,9 @@ describeAsRoot('what containers can write of ours', () => {
 
   test('S87: hosts of the machine fit with room to spare, whatever their size and script', async () => {
     writeFileSync(hostHosts, '10.0.0.1\tbücher\n'.repeat(hostLimits.hostsChars / 16));
-    const { pod, files } = await made({ namespaces: { network: 'node', pid: 'container', ipc: 'node', targetId: undefined } });
+    const { pod, files } = await made({
+      namespaces: { network: 'node', pid: 'container', ipc: 'node', targetId: undefined },
+    });
     expect(readFileSync(files.hosts).equals(readFileSync(hostHosts))).toBe(true);
     writeFileSync(files.resolvConf, 'nameserver 10.1.1.1\n'.repeat(1000));
     await port.removeSandboxFiles(pod, fx);
@@ -82,7 +107,8 @@ describeAsRoot('what containers can write of ours', () => {
   test('S87 S19: only root passes to them, and each has the mode that it has in a container', async () => {
     const { pod, files } = await made();
     expect(lstatSync(layout.sandboxEtc(pod.id)).mode & 0o777).toBe(0o700);
-    for (const name of WRITABLE) expect([statSync(files[name]).mode & 0o777, statSync(files[name]).uid]).toEqual([0o644, 0]);
+    for (const name of WRITABLE)
+      expect([statSync(files[name]).mode & 0o777, statSync(files[name]).uid]).toEqual([0o644, 0]);
     await port.removeSandboxFiles(pod, fx);
   });
 
@@ -91,7 +117,9 @@ describeAsRoot('what containers can write of ours', () => {
     writeFileSync(files.hosts, 'spoilt');
     await port.makeSandboxFiles(pod, fx);
     expect(readFileSync(files.hosts, 'utf8')).toContain('localhost');
-    expect(mountPointsBelow(layout.sandboxDir(pod.id)).toSorted()).toEqual([layout.sandboxEtc(pod.id), files.shm].toSorted());
+    expect(mountPointsBelow(layout.sandboxDir(pod.id)).toSorted()).toEqual(
+      [layout.sandboxEtc(pod.id), files.shm].toSorted(),
+    );
     for (let round = 0; round < 2; round += 1) await port.removeSandboxFiles(pod, fx);
     expect(mountPointsBelow(layout.sandboxesDir)).toEqual([]);
     expect(readdirSync(layout.sandboxesDir)).toEqual([]);

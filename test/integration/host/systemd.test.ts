@@ -44,19 +44,34 @@ describe('a scope', () => {
     const asked = join(directory, 'asked');
     const systemd = createSystemd({ clock: hurried(), busctl: busctl(`printf '%s\\n' "$@" >${asked}`) });
     await expect(systemd.startScope(scope, pid())).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
-    expect(readFileSync(asked, 'utf8').split('\n')).toEqual(expect.arrayContaining(['StartTransientUnit', `troupe-${'e'.repeat(64)}.scope`, 'a.slice', String(pid())]));
+    expect(readFileSync(asked, 'utf8').split('\n')).toEqual(
+      expect.arrayContaining([
+        'StartTransientUnit',
+        `troupe-${'e'.repeat(64)}.scope`,
+        'a.slice',
+        String(pid()),
+      ]),
+    );
   });
 
   it('that systemd refuses is told in its words', async () => {
-    const systemd = createSystemd({ clock: realClock(), busctl: busctl('echo "Call failed: Unit is masked" >&2', 'exit 1') });
-    await expect(systemd.startScope(scope, pid())).rejects.toThrow(/start scope troupe-e+\.scope with process \d+: Call failed: Unit is masked/u);
+    const systemd = createSystemd({
+      clock: realClock(),
+      busctl: busctl('echo "Call failed: Unit is masked" >&2', 'exit 1'),
+    });
+    await expect(systemd.startScope(scope, pid())).rejects.toThrow(
+      /start scope troupe-e+\.scope with process \d+: Call failed: Unit is masked/u,
+    );
   });
 
   it('is nobody’s failure when its process has ended: its sync pipe tells why', async () => {
     const exited = once(child, 'exit');
     child.kill('SIGKILL');
     await exited;
-    await createSystemd({ clock: realClock(), busctl: busctl('echo "No such process" >&2', 'exit 1') }).startScope(scope, pid());
+    await createSystemd({
+      clock: realClock(),
+      busctl: busctl('echo "No such process" >&2', 'exit 1'),
+    }).startScope(scope, pid());
     await createSystemd({ clock: realClock(), busctl: busctl('exit 0') }).startScope(scope, pid());
   });
 });

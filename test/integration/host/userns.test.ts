@@ -1,9 +1,23 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
-import { isNamespacePin, pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import {
+  isNamespacePin,
+  pinNamespaces,
+  preparePinRoot,
+  releasePinRoot,
+  unpinNamespaces,
+} from '../../../src/host/namespaces.ts';
 import { attach, unmount } from '../../../src/host/mounts.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
@@ -13,7 +27,10 @@ import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 const KINDS = ['net', 'ipc', 'uts', 'user'] as const;
-const mappings = { uids: { containerId: 0, hostId: 70_000, length: 65_536 }, gids: { containerId: 0, hostId: 140_000, length: 65_536 } };
+const mappings = {
+  uids: { containerId: 0, hostId: 70_000, length: 65_536 },
+  gids: { containerId: 0, hostId: 140_000, length: 65_536 },
+};
 
 describeAsRoot('a user namespace of a pod', () => {
   const scratch = scratchDirectory('userns');
@@ -31,23 +48,47 @@ describeAsRoot('a user namespace of a pod', () => {
   /** What a program prints that runs as root of the pinned namespaces. */
   async function inside(directory: string, argv: readonly string[]): Promise<string> {
     const enter = KINDS.map((kind) => `--${kind}=${join(directory, kind)}`);
-    const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--setuid=0', '--setgid=0', '--', ...argv], timeoutMs: EVENT_MS, clock });
+    const result = await runTool({
+      argv: ['/usr/bin/nsenter', ...enter, '--setuid=0', '--setgid=0', '--', ...argv],
+      timeoutMs: EVENT_MS,
+      clock,
+    });
     expect(Buffer.from(result.stderr).toString()).toBe('');
     return Buffer.from(result.stdout).toString();
   }
 
-  const childrenOfOurs = (): string[] => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter((pid) => pid !== '');
+  const childrenOfOurs = (): string[] =>
+    readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8')
+      .split(' ')
+      .filter((pid) => pid !== '');
 
   test('owns the pod: its root sets the host name and sysctls of the network, and lo is up; the process has gone', async () => {
     const directory = join(root, 'pod');
     const before = childrenOfOurs();
-    const sysctls = [{ name: 'net.ipv4.ip_unprivileged_port_start', value: '77' }, { name: 'kernel.shmmni', value: '99' }];
-    const paths = await pinNamespaces({ directory, net: true, ipc: true, uts: true, user, hostname: 'pod-1', sysctls }, clock);
+    const sysctls = [
+      { name: 'net.ipv4.ip_unprivileged_port_start', value: '77' },
+      { name: 'kernel.shmmni', value: '99' },
+    ];
+    const paths = await pinNamespaces(
+      { directory, net: true, ipc: true, uts: true, user, hostname: 'pod-1', sysctls },
+      clock,
+    );
     expect(paths).toEqual(Object.fromEntries(KINDS.map((kind) => [kind, join(directory, kind)])));
     expect(childrenOfOurs()).toEqual(before);
-    expect(await inside(directory, ['/bin/cat', '/proc/self/uid_map', '/proc/self/gid_map'])).toMatch(/^\s+0\s+70000\s+65536\n\s+0\s+140000\s+65536\n$/u);
-    expect(await inside(directory, ['/bin/cat', '/proc/sys/kernel/hostname', '/proc/sys/net/ipv4/ip_unprivileged_port_start', '/proc/sys/kernel/shmmni'])).toBe('pod-1\n77\n99\n');
-    expect(await inside(directory, ['/sbin/sysctl', '-w', 'net.ipv4.ip_unprivileged_port_start=5'])).toContain('= 5');
+    expect(await inside(directory, ['/bin/cat', '/proc/self/uid_map', '/proc/self/gid_map'])).toMatch(
+      /^\s+0\s+70000\s+65536\n\s+0\s+140000\s+65536\n$/u,
+    );
+    expect(
+      await inside(directory, [
+        '/bin/cat',
+        '/proc/sys/kernel/hostname',
+        '/proc/sys/net/ipv4/ip_unprivileged_port_start',
+        '/proc/sys/kernel/shmmni',
+      ]),
+    ).toBe('pod-1\n77\n99\n');
+    expect(
+      await inside(directory, ['/sbin/sysctl', '-w', 'net.ipv4.ip_unprivileged_port_start=5']),
+    ).toContain('= 5');
     expect(await inside(directory, ['/bin/hostname', 'pod-2'])).toBe('');
     expect(await inside(directory, ['/sbin/ip', '-o', 'link', 'show', 'lo'])).toContain('UP');
     expect(readlinkSync('/proc/self/ns/net')).not.toBe(`net:[${statSync(join(directory, 'net')).ino}]`);
@@ -65,7 +106,9 @@ describeAsRoot('a user namespace of a pod', () => {
 
   test('alone, for a pod that has everything else of the host', async () => {
     const directory = join(root, 'alone');
-    expect(await pinNamespaces({ directory, net: false, ipc: false, uts: false, user, sysctls: [] }, clock)).toEqual({ user: join(directory, 'user') });
+    expect(
+      await pinNamespaces({ directory, net: false, ipc: false, uts: false, user, sysctls: [] }, clock),
+    ).toEqual({ user: join(directory, 'user') });
     expect(readdirSync(directory)).toEqual(['user']);
     await unpinNamespaces(directory);
   });
@@ -74,8 +117,17 @@ describeAsRoot('a user namespace of a pod', () => {
     const directory = join(root, 'refused');
     const before = childrenOfOurs();
     const beyond = { ...mappings, gids: { containerId: 0, hostId: 4_294_967_295, length: 1 } };
-    const request = { directory, net: true, ipc: true, uts: true, user: { ...user, mappings: beyond }, sysctls: [] };
-    await expect(pinNamespaces(request, clock)).rejects.toThrow(/map 1 ids from 4294967295 on, in gid_map: EINVAL/u);
+    const request = {
+      directory,
+      net: true,
+      ipc: true,
+      uts: true,
+      user: { ...user, mappings: beyond },
+      sysctls: [],
+    };
+    await expect(pinNamespaces(request, clock)).rejects.toThrow(
+      /map 1 ids from 4294967295 on, in gid_map: EINVAL/u,
+    );
     expect(readdirSync(directory)).toEqual([]);
     expect(childrenOfOurs()).toEqual(before);
     await unpinNamespaces(directory);
@@ -87,7 +139,9 @@ describeAsRoot('a user namespace of a pod', () => {
     mkdirSync(source);
     mkdirSync(target);
     writeFileSync(join(source, 'file'), '');
-    await withUserNamespace(user, 'a test', clock, async (from) => attach(await idmappedTree(source, `${from}/user`), 'attach', target));
+    await withUserNamespace(user, 'a test', clock, async (from) =>
+      attach(await idmappedTree(source, `${from}/user`), 'attach', target),
+    );
     const { uid, gid } = statSync(join(target, 'file'));
     expect([uid, gid]).toEqual([70_000, 140_000]);
     expect(statSync(join(source, 'file')).uid).toBe(0);
@@ -95,7 +149,14 @@ describeAsRoot('a user namespace of a pod', () => {
   });
 
   test('a file system that can show no other owners is told as such', async () => {
-    const refused = withUserNamespace(user, 'a test', clock, (from) => idmappedTree('/proc/sys', `${from}/user`));
-    await expect(refused).rejects.toMatchObject({ fault: { kind: 'unsupported', message: expect.stringContaining('the file system cannot do it') as string } });
+    const refused = withUserNamespace(user, 'a test', clock, (from) =>
+      idmappedTree('/proc/sys', `${from}/user`),
+    );
+    await expect(refused).rejects.toMatchObject({
+      fault: {
+        kind: 'unsupported',
+        message: expect.stringContaining('the file system cannot do it') as string,
+      },
+    });
   });
 });

@@ -1,4 +1,14 @@
-import { closeSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makePipe } from '../../../src/host/descriptors.ts';
@@ -65,7 +75,10 @@ describeAsRoot('watching a directory', () => {
   });
 
   test('F41: a directory that goes away is told as lost, once; a missing one is refused', async () => {
-    for (const goAway of [(path: string) => rmSync(path, { recursive: true }), (path: string) => renameSync(path, `${path}.moved`)]) {
+    for (const goAway of [
+      (path: string) => rmSync(path, { recursive: true }),
+      (path: string) => renameSync(path, `${path}.moved`),
+    ]) {
       const [path, seen] = [makeDirectory(), new Seen()];
       const watch = await watchDirectory(path, watcher(seen));
       goAway(path);
@@ -76,12 +89,16 @@ describeAsRoot('watching a directory', () => {
     const nothing = watchDirectory(join(scratch, 'nothing'), watcher(new Seen()));
     await expect(nothing).rejects.toMatchObject({ code: 'ENOENT' });
     writeFileSync(join(scratch, 'file'), '');
-    await expect(watchDirectory(join(scratch, 'file'), watcher(new Seen()))).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(watchDirectory(join(scratch, 'file'), watcher(new Seen()))).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    });
   });
 
   test('no descriptor stays open', async () => {
     const before = readdirSync('/proc/self/fd').length;
-    const watches = await Promise.all(Array.from({ length: 20 }, () => watchDirectory(scratch, watcher(new Seen()))));
+    const watches = await Promise.all(
+      Array.from({ length: 20 }, () => watchDirectory(scratch, watcher(new Seen()))),
+    );
     for (const watch of watches) watch.close();
     expect(readdirSync('/proc/self/fd')).toHaveLength(before);
   });
@@ -90,7 +107,9 @@ describeAsRoot('watching a directory', () => {
 describeAsRoot('watching processes', () => {
   test('hundreds at once, without a thread for any', async () => {
     const seen = new Seen();
-    const children = await Promise.all(Array.from({ length: 200 }, () => spawnProcess({ argv: ['/bin/sleep', '1000'], env: {} })));
+    const children = await Promise.all(
+      Array.from({ length: 200 }, () => spawnProcess({ argv: ['/bin/sleep', '1000'], env: {} })),
+    );
     const threads = readdirSync('/proc/self/task').length;
     const fds = readdirSync('/proc/self/fd').length;
     for (const child of children) watchProcess(child.identity, () => seen.add(String(child.pid)));

@@ -56,7 +56,10 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
   });
 
   const touch = async (path: string, fx: Watcher, work: () => Promise<unknown>): Promise<unknown> =>
-    onUserPath({ path, attempted: `mount ${path} at /srv`, mounts: await readMountInfo(), clock: realClock(), fx }, work);
+    onUserPath(
+      { path, attempted: `mount ${path} at /srv`, mounts: await readMountInfo(), clock: realClock(), fx },
+      work,
+    );
   const neverRun = (): Promise<never> => Promise.reject(new Error('the path was touched in the pool'));
 
   it('is asked by a process, which is told, and killed at the deadline; the error names the mount', async () => {
@@ -69,14 +72,19 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
         message: `mount ${join(directory, 'link/x')} at /srv: the fuse file system at ${dead.path} has not answered within 300 ms`,
       },
     });
-    expect(fx.notes.at(-1)).toMatchObject({ on: expect.stringContaining(`fuse file system at ${dead.path}`) as string, argv: expect.arrayContaining(['/usr/bin/stat']) as string[] });
+    expect(fx.notes.at(-1)).toMatchObject({
+      on: expect.stringContaining(`fuse file system at ${dead.path}`) as string,
+      argv: expect.arrayContaining(['/usr/bin/stat']) as string[],
+    });
     expect(fx.pids).toHaveLength(1);
     await until(() => fx.pids.every(isGone));
   });
 
   it('is given up at once when it is not wanted any more', async () => {
     const fx = new Watcher(60_000);
-    const outcome = expect(touch(dead.path, fx, neverRun)).rejects.toMatchObject({ fault: { kind: 'cancelled', subject: dead.path } });
+    const outcome = expect(touch(dead.path, fx, neverRun)).rejects.toMatchObject({
+      fault: { kind: 'cancelled', subject: dead.path },
+    });
     await until(() => fx.pids.length > 0);
     fx.caller.abort();
     await outcome;
@@ -97,7 +105,9 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
     expect((await outcomes).map((one) => one.status)).toEqual(all.map(() => 'rejected'));
     await until(() => asking() === 0);
     // other paths were never in the way
-    await expect(touch(directory, new Watcher(60_000), () => readFile('/proc/self/stat'))).resolves.toBeInstanceOf(Buffer);
+    await expect(
+      touch(directory, new Watcher(60_000), () => readFile('/proc/self/stat')),
+    ).resolves.toBeInstanceOf(Buffer);
   });
 
   it('that answers again goes on', async () => {
@@ -116,16 +126,34 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
     });
     afterEach(() => machine.remove());
 
-    const write = async (changes: Parameters<typeof bundleInput>[1], fx: Watcher): Promise<unknown> => machine.writer.writeBundle(bundleInput(machine, changes), fx);
-    const mountOf = (hostPath: string): Mount => ({ hostPath, containerPath: '/srv', readonly: false, recursiveReadOnly: false, propagation: 'private', selinuxRelabel: false });
+    const write = async (changes: Parameters<typeof bundleInput>[1], fx: Watcher): Promise<unknown> =>
+      machine.writer.writeBundle(bundleInput(machine, changes), fx);
+    const mountOf = (hostPath: string): Mount => ({
+      hostPath,
+      containerPath: '/srv',
+      readonly: false,
+      recursiveReadOnly: false,
+      propagation: 'private',
+      selinuxRelabel: false,
+    });
 
     it.each([
       ['as a volume', () => ({ spec: { mounts: [mountOf(join(dead.path, 'volume'))] } })],
-      ['as a device', () => ({ spec: { devices: [{ hostPath: join(dead.path, 'sda'), containerPath: '', permissions: 'rwm' }] } })],
-      ['as a seccomp profile', () => ({ security: { seccomp: { type: 'localhost' as const, path: join(dead.path, 'p.json') } } })],
+      [
+        'as a device',
+        () => ({
+          spec: { devices: [{ hostPath: join(dead.path, 'sda'), containerPath: '', permissions: 'rwm' }] },
+        }),
+      ],
+      [
+        'as a seccomp profile',
+        () => ({ security: { seccomp: { type: 'localhost' as const, path: join(dead.path, 'p.json') } } }),
+      ],
     ])('%s', async (_what, changes) => {
       const fx = new Watcher(300);
-      await expect(write(changes(), fx)).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: dead.path } });
+      await expect(write(changes(), fx)).rejects.toMatchObject({
+        fault: { kind: 'timedOut', subject: dead.path },
+      });
       expect(fx.pids).toHaveLength(1);
       await until(() => fx.pids.every(isGone));
     });
@@ -135,8 +163,13 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
       const below = makeDeadMount(join(logs, 'web'));
       try {
         const fx = new Watcher(300);
-        const changes = { spec: { logPath: 'web/0.log' }, sandbox: { logDirectory: logs, cgroupParent: machine.cgroupParent } };
-        await expect(write(changes, fx)).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: below.path } });
+        const changes = {
+          spec: { logPath: 'web/0.log' },
+          sandbox: { logDirectory: logs, cgroupParent: machine.cgroupParent },
+        };
+        await expect(write(changes, fx)).rejects.toMatchObject({
+          fault: { kind: 'timedOut', subject: below.path },
+        });
         await until(() => fx.pids.every(isGone));
       } finally {
         below.remove();
@@ -149,7 +182,12 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
       const below = makeDeadMount(join(outside, 'disks'));
       try {
         const devices = [{ hostPath: outside, containerPath: '', permissions: 'rwm' }];
-        await expect(write({ spec: { devices } }, new Watcher(60_000))).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringContaining('a directory without a device') as string } });
+        await expect(write({ spec: { devices } }, new Watcher(60_000))).rejects.toMatchObject({
+          fault: {
+            kind: 'invalidRequest',
+            message: expect.stringContaining('a directory without a device') as string,
+          },
+        });
       } finally {
         below.remove();
       }

@@ -16,43 +16,69 @@ const reason = whyNoDeadMount();
 if (reason !== '') console.log(`tests of archives on dead mounts are skipped: ${reason}`);
 
 /** Bounds of half a minute pass in a third of a second. */
-const clock = { ...realClock(), setTimeout: (call: () => void, ms: number) => realClock().setTimeout(call, ms / 100) };
+const clock = {
+  ...realClock(),
+  setTimeout: (call: () => void, ms: number) => realClock().setTimeout(call, ms / 100),
+};
 
-describe.skipIf(reason !== '')('F33 F45 the archive of a checkpoint that was cut off, on a mount that does not answer', () => {
-  let dead: DeadMount;
-  let directory: string;
-  beforeEach(() => {
-    dead = makeDeadMount();
-    directory = mkdtempSync(join(tmpdir(), 'troupe-hung-'));
-  });
-  afterEach(() => {
-    dead.remove();
-    rmSync(directory, { recursive: true });
-  });
+describe.skipIf(reason !== '')(
+  'F33 F45 the archive of a checkpoint that was cut off, on a mount that does not answer',
+  () => {
+    let dead: DeadMount;
+    let directory: string;
+    beforeEach(() => {
+      dead = makeDeadMount();
+      directory = mkdtempSync(join(tmpdir(), 'troupe-hung-'));
+    });
+    afterEach(() => {
+      dead.remove();
+      rmSync(directory, { recursive: true });
+    });
 
-  it('is given up at the bound, by a process that is killed', async () => {
-    const archive = join(dead.path, 'a.tar');
-    const pids: number[] = [];
-    const fx = { signal: new AbortController().signal, timeoutMs: 300, note: ({ pid }: { readonly pid?: number }) => void (pid !== undefined && pids.push(pid)) };
-    await expect(undoArchives([archive], [archive], { attempted: 'undo', clock: realClock(), fx })).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: dead.path } });
-    expect(pids).toHaveLength(1);
-  });
+    it('is given up at the bound, by a process that is killed', async () => {
+      const archive = join(dead.path, 'a.tar');
+      const pids: number[] = [];
+      const fx = {
+        signal: new AbortController().signal,
+        timeoutMs: 300,
+        note: ({ pid }: { readonly pid?: number }) => void (pid !== undefined && pids.push(pid)),
+      };
+      await expect(
+        undoArchives([archive], [archive], { attempted: 'undo', clock: realClock(), fx }),
+      ).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: dead.path } });
+      expect(pids).toHaveLength(1);
+    });
 
-  it('keeps its note, and no other archive from being undone', async () => {
-    const layout = createLayout({ root: directory, state: join(directory, 'state') });
-    const [first, second] = ['a'.repeat(64), 'b'.repeat(64)] as const;
-    const local = join(directory, 'local.tar');
-    writeFileSync(partialOf(local), '');
-    for (const [id, archive] of [[first, join(dead.path, 'a.tar')], [second, local]] as const) {
-      mkdirSync(join(layout.checkpointsDir, id), { recursive: true });
-      writeFileSync(join(layout.checkpointsDir, id, 'note.json'), JSON.stringify({ version: 1, id, handler: 'gone', archive, together: [archive] }));
-    }
-    const lines: unknown[] = [];
-    const log = { ...silentLog, error: (fields: object) => void lines.push(fields) };
-    const parts = { layout, clock, log, toolPath: '', table: { known: () => [] } };
-    const driver = createCheckpointDriver({ parts: parts as unknown, criu: {} as unknown, restores: false } as CheckpointOptions);
-    await driver.open();
-    expect([existsSync(partialOf(local)), existsSync(join(layout.checkpointsDir, second)), existsSync(join(layout.checkpointsDir, first))]).toEqual([false, false, true]);
-    expect(lines).toMatchObject([{ id: first, fault: { kind: 'timedOut' } }]);
-  });
-});
+    it('keeps its note, and no other archive from being undone', async () => {
+      const layout = createLayout({ root: directory, state: join(directory, 'state') });
+      const [first, second] = ['a'.repeat(64), 'b'.repeat(64)] as const;
+      const local = join(directory, 'local.tar');
+      writeFileSync(partialOf(local), '');
+      for (const [id, archive] of [
+        [first, join(dead.path, 'a.tar')],
+        [second, local],
+      ] as const) {
+        mkdirSync(join(layout.checkpointsDir, id), { recursive: true });
+        writeFileSync(
+          join(layout.checkpointsDir, id, 'note.json'),
+          JSON.stringify({ version: 1, id, handler: 'gone', archive, together: [archive] }),
+        );
+      }
+      const lines: unknown[] = [];
+      const log = { ...silentLog, error: (fields: object) => void lines.push(fields) };
+      const parts = { layout, clock, log, toolPath: '', table: { known: () => [] } };
+      const driver = createCheckpointDriver({
+        parts: parts as unknown,
+        criu: {} as unknown,
+        restores: false,
+      } as CheckpointOptions);
+      await driver.open();
+      expect([
+        existsSync(partialOf(local)),
+        existsSync(join(layout.checkpointsDir, second)),
+        existsSync(join(layout.checkpointsDir, first)),
+      ]).toEqual([false, false, true]);
+      expect(lines).toMatchObject([{ id: first, fault: { kind: 'timedOut' } }]);
+    });
+  },
+);

@@ -3,7 +3,17 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { ExecResult } from '../../../src/actors/ports/runtime.ts';
-import { processesNaming, RUNC, World, fx, fxOf, missing, never, until, wrapper } from '../runtime/support.ts';
+import {
+  processesNaming,
+  RUNC,
+  World,
+  fx,
+  fxOf,
+  missing,
+  never,
+  until,
+  wrapper,
+} from '../runtime/support.ts';
 import type { Running } from '../runtime/support.ts';
 
 const reason = missing();
@@ -11,10 +21,21 @@ if (reason !== '') console.log(`tests of hung execs are skipped: ${reason}`);
 
 describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
   /** A world whose runtime runs `hang` for the verb exec while the file `on` is there. */
-  async function withRuntime(hang: string, act: (world: World, container: Running, exec: (timeoutMs: number, effect?: EffectContext) => Promise<ExecResult>) => Promise<void>): Promise<void> {
+  async function withRuntime(
+    hang: string,
+    act: (
+      world: World,
+      container: Running,
+      exec: (timeoutMs: number, effect?: EffectContext) => Promise<ExecResult>,
+    ) => Promise<void>,
+  ): Promise<void> {
     const world = new World();
     const on = join(world.root, 'on');
-    const path = wrapper(world.root, 'runtime', `if [ -e ${on} ]; then for word in "$@"; do if [ "$word" = exec ]; then ${hang}; fi; done; fi\nexec ${RUNC} "$@"`);
+    const path = wrapper(
+      world.root,
+      'runtime',
+      `if [ -e ${on} ]; then for word in "$@"; do if [ "$word" = exec ]; then ${hang}; fi; done; fi\nexec ${RUNC} "$@"`,
+    );
     world.driver.close();
     world.driver = world.newDriver({ handlers: [{ name: 'runc', path, kind: 'oci' }] });
     await world.open();
@@ -22,20 +43,39 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
       const container = await world.run(['sleep', '1000']);
       writeFileSync(on, '');
       await act(world, container, (execTimeoutMs, effect = fx) =>
-        world.driver.execSync({ ...container.bundle, namespace: 'default', argv: ['sleep', '1007'], init: container.init, execTimeoutMs }, effect));
-      expect(readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'))).toEqual([]);
+        world.driver.execSync(
+          {
+            ...container.bundle,
+            namespace: 'default',
+            argv: ['sleep', '1007'],
+            init: container.init,
+            execTimeoutMs,
+          },
+          effect,
+        ),
+      );
+      expect(
+        readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-')),
+      ).toEqual([]);
       expect(callsAndExecs(container)).toEqual([]);
     } finally {
       expect(await world.close()).toEqual([]);
     }
   }
 
-  const callsAndExecs = ({ id }: Running): string[] => processesNaming(id).filter((line) => line.includes('--detach') || line.includes('1007') || line.includes('1008'));
+  const callsAndExecs = ({ id }: Running): string[] =>
+    processesNaming(id).filter(
+      (line) => line.includes('--detach') || line.includes('1007') || line.includes('1008'),
+    );
 
   it('is killed at the deadline, which names the command', async () => {
     await withRuntime('exec sleep 1008', async (_world, container, exec) => {
       await expect(exec(300)).rejects.toMatchObject({
-        fault: { kind: 'timedOut', subject: container.id, message: `exec in container ${container.id}: the command has not ended within 300 ms` },
+        fault: {
+          kind: 'timedOut',
+          subject: container.id,
+          message: `exec in container ${container.id}: the command has not ended within 300 ms`,
+        },
       });
     });
   });
@@ -44,10 +84,19 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
     await withRuntime('sleep 1008', async (_world, container, exec) => {
       const caller = new AbortController();
       const notes: (number | undefined)[] = [];
-      const outcome = expect(exec(0, { ...fxOf(30_000, caller.signal), note: ({ on, pid }) => notes.push(on === 'runc exec' ? pid : undefined) })).rejects.toMatchObject({
+      const outcome = expect(
+        exec(0, {
+          ...fxOf(30_000, caller.signal),
+          note: ({ on, pid }) => notes.push(on === 'runc exec' ? pid : undefined),
+        }),
+      ).rejects.toMatchObject({
         fault: { kind: 'cancelled' },
       });
-      await until(() => processesNaming(container.id).some((line) => line.includes('--detach')) && notes.some((pid) => pid !== undefined));
+      await until(
+        () =>
+          processesNaming(container.id).some((line) => line.includes('--detach')) &&
+          notes.some((pid) => pid !== undefined),
+      );
       caller.abort();
       await outcome;
     });
@@ -56,7 +105,9 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
   it('that hangs after the process began takes it along: the process is not its child any more', async () => {
     await withRuntime(`${RUNC} "$@"; sleep 1008`, async (_world, container, exec) => {
       const caller = new AbortController();
-      const outcome = expect(exec(0, fxOf(30_000, caller.signal))).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+      const outcome = expect(exec(0, fxOf(30_000, caller.signal))).rejects.toMatchObject({
+        fault: { kind: 'cancelled' },
+      });
       await until(() => processesNaming(container.id).some((line) => line.includes('sleep 1007')));
       caller.abort();
       await outcome;
@@ -65,21 +116,37 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
 
   it('that ends well without a process is a failure that says so', async () => {
     await withRuntime('exit 0', async (_world, _container, exec) => {
-      await expect(exec(0)).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('without telling which process') as string } });
+      await expect(exec(0)).rejects.toMatchObject({
+        fault: {
+          kind: 'outside',
+          message: expect.stringContaining('without telling which process') as string,
+        },
+      });
     });
   });
 
   it('F43 that tells a monitor, which is our child as well, is not believed', async () => {
-    await withRuntime('for word in "$@"; do case "$word" in --pid-file=*) cp MONITOR "${word#--pid-file=}";; esac; done; exit 0'.replace('MONITOR', '"$(dirname "${word#--pid-file=}")/../conmon.pid"'), async (world, container, exec) => {
-      await expect(exec(0)).rejects.toMatchObject({ fault: { kind: 'outside' } });
-      expect((await world.driver.observe(fx)).containers).toMatchObject([{ id: container.id, process: 'running', monitorAlive: true }]);
-    });
+    await withRuntime(
+      'for word in "$@"; do case "$word" in --pid-file=*) cp MONITOR "${word#--pid-file=}";; esac; done; exit 0'.replace(
+        'MONITOR',
+        '"$(dirname "${word#--pid-file=}")/../conmon.pid"',
+      ),
+      async (world, container, exec) => {
+        await expect(exec(0)).rejects.toMatchObject({ fault: { kind: 'outside' } });
+        expect((await world.driver.observe(fx)).containers).toMatchObject([
+          { id: container.id, process: 'running', monitorAlive: true },
+        ]);
+      },
+    );
   });
 
   it('that tells a process which is not ours is not believed, and the process not touched', async () => {
-    await withRuntime('for word in "$@"; do case "$word" in --pid-file=*) echo $PPID > "${word#--pid-file=}";; esac; done; exit 0', async (_world, _container, exec) => {
-      // its parent is this very test
-      await expect(exec(0, fxOf(30_000, never))).rejects.toMatchObject({ fault: { kind: 'outside' } });
-    });
+    await withRuntime(
+      'for word in "$@"; do case "$word" in --pid-file=*) echo $PPID > "${word#--pid-file=}";; esac; done; exit 0',
+      async (_world, _container, exec) => {
+        // its parent is this very test
+        await expect(exec(0, fxOf(30_000, never))).rejects.toMatchObject({ fault: { kind: 'outside' } });
+      },
+    );
   });
 });

@@ -18,7 +18,14 @@ import { Recorder } from '../../../src/introspection/recorder.ts';
 import { startIntrospection } from '../../../src/introspection/server.ts';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
 import { StatusResponseSchema } from '../../../src/gen/introspection/v1/introspection_pb.ts';
-import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
+import {
+  containerId,
+  containerSpec,
+  containerView,
+  podSpec,
+  sandboxId,
+  sandboxView,
+} from '../../unit/cri/stage.ts';
 import { ManualClock, turns } from '../../unit/actors/fixtures.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
@@ -37,7 +44,9 @@ async function bench() {
   ends.push(() => rm(home, { recursive: true }));
   const socket = join(home, 'introspection.sock');
   const server = await startIntrospection({
-    recorder, activity, clock,
+    recorder,
+    activity,
+    clock,
     charts: troupeCharts(),
     version: '1.2.3',
     process: { pid: 42, startedNs: 7n, rssBytes: () => 1024 },
@@ -46,18 +55,30 @@ async function bench() {
     lostFacts: 'the journal was damaged',
     conditions,
     troupe: {
-      directory, activity,
+      directory,
+      activity,
       notReadyReason: () => undefined,
       networkStatus: () => ({ ready: false, reason: 'NetworkPluginNotReady', message: 'no configuration' }),
-      handlers: () => [{ name: 'runc', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+      handlers: () => [
+        { name: 'runc', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true },
+      ],
       images: () => [],
     } as Partial<Troupe> as Troupe,
-    listen: (onConnection) => listenPrivately({ path: socket, clock, log: silentLog, onConnection, allowHalfOpen: true }),
+    listen: (onConnection) =>
+      listenPrivately({ path: socket, clock, log: silentLog, onConnection, allowHalfOpen: true }),
   });
   ends.push(() => server.close());
   const step = (address: string, from: string, to: string): void =>
     recorder.note({ address, from, to, on: 'test', cause: 'StopContainer r1', settled: true, final: false });
-  return { clock, recorder, directory, activity, step, socket, client: introspectionClient(socket, EVENT_MS) };
+  return {
+    clock,
+    recorder,
+    directory,
+    activity,
+    step,
+    socket,
+    client: introspectionClient(socket, EVENT_MS),
+  };
 }
 
 const pod = sandboxView(sandboxId('a'));
@@ -76,12 +97,28 @@ describe('List and Explain', () => {
     });
     await clock.advance(2000);
     const { actor, history, related } = await client.explain({ query: 'main' });
-    expect(actor).toMatchObject({ name: 'main', state: 'stopping.killing', settled: false, sandboxId: sandboxId('a'), pid: 4711n, chart: 'container' });
+    expect(actor).toMatchObject({
+      name: 'main',
+      state: 'stopping.killing',
+      settled: false,
+      sandboxId: sandboxId('a'),
+      pid: 4711n,
+      chart: 'container',
+    });
     expect(actor?.waits).toMatchObject([
-      { effect: 'kill', on: 'runc kill', argv: ['/usr/sbin/runc', 'kill'], pid: BigInt(process.pid), sinceNs: 1_000_000_000n, deadlineNs: 31_000_000_000n },
+      {
+        effect: 'kill',
+        on: 'runc kill',
+        argv: ['/usr/sbin/runc', 'kill'],
+        pid: BigInt(process.pid),
+        sinceNs: 1_000_000_000n,
+        deadlineNs: 31_000_000_000n,
+      },
     ]);
     expect(actor?.waits[0]?.processState).toMatch(/^[RSD]$/u);
-    expect(history).toMatchObject([{ from: 'running', to: 'stopping.killing', on: 'test', cause: 'StopContainer r1' }]);
+    expect(history).toMatchObject([
+      { from: 'running', to: 'stopping.killing', on: 'test', cause: 'StopContainer r1' },
+    ]);
     expect(related.map(({ address }) => address)).toEqual([pod.address]);
     const listed = await client.list({});
     expect(listed.actors.map(({ address }) => address)).toEqual([pod.address, app.address]);
@@ -101,17 +138,33 @@ describe('List and Explain', () => {
     expect(actor).toMatchObject({ state: 'gone', removedNs: 1_000_000_000n });
     expect(history).toHaveLength(1);
     await clock.advance(1);
-    expect(problemOf(await client.explain({ query: 'main' }).catch((thrown: unknown) => thrown))).toMatchObject({ problem: 'notFound' });
+    expect(
+      problemOf(await client.explain({ query: 'main' }).catch((thrown: unknown) => thrown)),
+    ).toMatchObject({ problem: 'notFound' });
   });
 
   it('show no environment, no arguments, no labels, no annotations (I20)', async () => {
     const { directory, client } = await bench();
     const canary = 'canary-7f3a';
     const secret = { A_SECRET: canary };
-    directory.put(sandboxView(sandboxId('a'), { spec: { ...podSpec, labels: secret, annotations: secret } }), createEmptyActor());
-    const spec = { ...containerSpec, env: [{ name: 'A', value: canary }], command: [canary], args: [canary], labels: secret, annotations: secret };
+    directory.put(
+      sandboxView(sandboxId('a'), { spec: { ...podSpec, labels: secret, annotations: secret } }),
+      createEmptyActor(),
+    );
+    const spec = {
+      ...containerSpec,
+      env: [{ name: 'A', value: canary }],
+      command: [canary],
+      args: [canary],
+      labels: secret,
+      annotations: secret,
+    };
     directory.put(containerView(containerId('c'), { spec }), createEmptyActor());
-    const told = JSON.stringify([plainOf(await client.list({})), plainOf(await client.explain({ query: 'main' })), plainOf(await client.status({}))]);
+    const told = JSON.stringify([
+      plainOf(await client.list({})),
+      plainOf(await client.explain({ query: 'main' })),
+      plainOf(await client.status({})),
+    ]);
     expect(told).toContain(containerId('c'));
     expect(told).not.toContain(canary);
   });
@@ -172,7 +225,8 @@ describe('Watch', () => {
     const { step, client, recorder } = await bench();
     const gone = new AbortController();
     const ended = (async () => {
-      for await (const _change of client.watch({ afterSeq: 1n }, { signal: gone.signal, timeoutMs: 0 })) gone.abort();
+      for await (const _change of client.watch({ afterSeq: 1n }, { signal: gone.signal, timeoutMs: 0 }))
+        gone.abort();
     })();
     step('container/1', '', 'a');
     await expect(ended).rejects.toThrow();
@@ -180,7 +234,8 @@ describe('Watch', () => {
     const places = (): boolean => {
       const stops: (() => void)[] = [];
       try {
-        for (let at = 0; at < introspectionLimits.watchers; at += 1) stops.push(recorder.watch(0n, () => undefined));
+        for (let at = 0; at < introspectionLimits.watchers; at += 1)
+          stops.push(recorder.watch(0n, () => undefined));
         return true;
       } catch {
         return false;
@@ -197,22 +252,40 @@ describe('the rest', () => {
   it('Charts: all machines with an address', async () => {
     const { client } = await bench();
     const { charts } = await client.charts({});
-    expect(charts.map(({ id, states }) => [id, states.length > 3])).toEqual([['sandbox', true], ['container', true], ['image-pull', true]]);
+    expect(charts.map(({ id, states }) => [id, states.length > 3])).toEqual([
+      ['sandbox', true],
+      ['container', true],
+      ['image-pull', true],
+    ]);
   });
 
   it('Status: the daemon, why the network is not ready, the configuration', async () => {
     const { client } = await bench();
     expect(plainOf(await client.status({}))).toEqual({
       ...(plainOf(create(StatusResponseSchema)) as object),
-      version: '1.2.3', pid: 42, startedNs: '7', networkReady: false, networkMessage: 'no configuration', rssBytes: 1024,
-      handlers: [{ name: 'runc', ready: true, reason: '' }], configJson: '{"root":"/var/lib/troupe"}', socket: '/run/cri.sock', lostFacts: 'the journal was damaged',
+      version: '1.2.3',
+      pid: 42,
+      startedNs: '7',
+      networkReady: false,
+      networkMessage: 'no configuration',
+      rssBytes: 1024,
+      handlers: [{ name: 'runc', ready: true, reason: '' }],
+      configJson: '{"root":"/var/lib/troupe"}',
+      socket: '/run/cri.sock',
+      lostFacts: 'the journal was damaged',
       conditions: [{ type: 'DebrisRemoved', reason: 'DebrisLeft', message: '/trash/a: EPERM', count: 1 }],
     });
   });
 
   it('a client without a daemon knows that it is unreachable: no socket, and one on which nobody listens', async () => {
     const { socket } = await bench();
-    const ask = (path: string): Promise<string> => introspectionClient(path, 1000).status({}).then(() => 'answered', (thrown: unknown) => problemOf(thrown).problem);
+    const ask = (path: string): Promise<string> =>
+      introspectionClient(path, 1000)
+        .status({})
+        .then(
+          () => 'answered',
+          (thrown: unknown) => problemOf(thrown).problem,
+        );
     expect(await ask(`${socket}.none`)).toBe('unreachable');
     const listener = createServer();
     await new Promise<void>((resolve) => listener.listen(`${socket}.dead`, resolve));

@@ -16,7 +16,13 @@ const texts = prefixTexts(all);
 
 describe('journal on a real disk', () => {
   let root = '';
-  const open = async () => openJournal<Ledger>({ disk: await openDisk(join(root, 'journal')), fold: ledgerFold, log: silentLog, clock: realClock() });
+  const open = async () =>
+    openJournal<Ledger>({
+      disk: await openDisk(join(root, 'journal')),
+      fold: ledgerFold,
+      log: silentLog,
+      clock: realClock(),
+    });
 
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'troupe-journal-'));
@@ -66,6 +72,10 @@ describe('journal on a real disk', () => {
     const second = await open();
     expect(second.report.keptAs).toBe('journal.1.damaged');
     await second.close();
-    expect(await readdir(join(root, 'journal'))).toStrictEqual(['journal.1.damaged', 'journal.2', 'journal.reserve']);
+    expect(await readdir(join(root, 'journal'))).toStrictEqual([
+      'journal.1.damaged',
+      'journal.2',
+      'journal.reserve',
+    ]);
   });
 });

@@ -18,7 +18,10 @@ export const REAL_PLUGINS = '/usr/lib/cni';
 /** Why these tests can't run here; empty when they can. */
 export function whyNot(): string {
   if (process.getuid?.() !== 0) return 'needs root';
-  const needed = [...['bridge', 'host-local', 'portmap', 'loopback'].map((name) => join(REAL_PLUGINS, name)), '/usr/bin/nsenter'];
+  const needed = [
+    ...['bridge', 'host-local', 'portmap', 'loopback'].map((name) => join(REAL_PLUGINS, name)),
+    '/usr/bin/nsenter',
+  ];
   const absent = needed.filter((path) => !existsSync(path));
   return absent.length === 0 ? '' : `needs ${absent.join(', ')}`;
 }
@@ -48,7 +51,11 @@ export class BenchNet {
 
   /** The real one, inside the namespace that plays the host. */
   readonly runTool: RunTool = async (call) =>
-    runTool({ ...call, argv: ['/usr/bin/nsenter', `--net=/run/netns/${this.host}`, '--', ...call.argv], clock });
+    runTool({
+      ...call,
+      argv: ['/usr/bin/nsenter', `--net=/run/netns/${this.host}`, '--', ...call.argv],
+      clock,
+    });
 
   inHost(...argv: string[]): string {
     return execFileSync('ip', ['netns', 'exec', this.host, ...argv], { encoding: 'utf8' });
@@ -64,7 +71,9 @@ export class BenchNet {
 
   /** A new pod's id with its namespace. */
   pod(at: number): SandboxId {
-    const id = parseSandboxId(`${count.toString(16).padStart(4, '0')}${at.toString(16).padStart(4, '0')}${'e'.repeat(56)}`);
+    const id = parseSandboxId(
+      `${count.toString(16).padStart(4, '0')}${at.toString(16).padStart(4, '0')}${'e'.repeat(56)}`,
+    );
     if (id === undefined) throw new Error(`no pod ${at}`);
     this.#makeSpace(basename(this.netns(id)));
     return id;
@@ -99,7 +108,10 @@ export class BenchNet {
   }
 
   conflist(name: string, plugins: readonly object[], extra: object = {}): void {
-    writeFileSync(join(this.confDir, `10-${name}.conflist`), JSON.stringify({ cniVersion: '1.0.0', name, plugins, ...extra }));
+    writeFileSync(
+      join(this.confDir, `10-${name}.conflist`),
+      JSON.stringify({ cniVersion: '1.0.0', name, plugins, ...extra }),
+    );
   }
 
   /** A plugin as a shell script; `$CNI_COMMAND` and stdin are there, VERSION is answered before it. */
@@ -136,12 +148,16 @@ export class BenchNet {
 
   /** Names of the veths on the host's side. */
   veths(): string[] {
-    return this.inHost('ip', '-o', 'link', 'show', 'type', 'veth').split('\n').filter((line) => line !== '');
+    return this.inHost('ip', '-o', 'link', 'show', 'type', 'veth')
+      .split('\n')
+      .filter((line) => line !== '');
   }
 
   /** Rules and chains, of both families, that belong to one container. */
   rules(id: SandboxId): string[] {
-    const own = [this.inHost('iptables-save', '-t', 'nat'), this.inHost('ip6tables-save', '-t', 'nat')].join('\n').split('\n');
+    const own = [this.inHost('iptables-save', '-t', 'nat'), this.inHost('ip6tables-save', '-t', 'nat')]
+      .join('\n')
+      .split('\n');
     return own.filter((line) => line.includes(id) || /^:CNI-(?!HOSTPORT)/u.test(line));
   }
 
@@ -152,7 +168,10 @@ export class BenchNet {
   }
 }
 
-export function effect(timeoutMs = 60_000, signal: AbortSignal = new AbortController().signal): EffectContext & { readonly notes: string[] } {
+export function effect(
+  timeoutMs = 60_000,
+  signal: AbortSignal = new AbortController().signal,
+): EffectContext & { readonly notes: string[] } {
   const notes: string[] = [];
   return { timeoutMs, signal, note: ({ on }) => void notes.push(on), notes };
 }

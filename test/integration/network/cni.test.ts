@@ -45,7 +45,10 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     const id = net.pod(1);
     const fx = effect();
     const { ips } = await driver.add(withPorts(id), fx);
-    expect(fx.notes.filter((on, at, all) => all[at - 1] !== on)).toEqual(['CNI ADD bridge', 'CNI ADD portmap']);
+    expect(fx.notes.filter((on, at, all) => all[at - 1] !== on)).toEqual([
+      'CNI ADD bridge',
+      'CNI ADD portmap',
+    ]);
     expect(ips).toEqual(['10.231.1.2']);
     expect(net.inPod(id, 'ip', '-4', '-o', 'addr', 'show', 'dev', 'eth0')).toContain('10.231.1.2/24');
     expect(net.inPod(id, 'ip', 'route')).toContain('default via 10.231.1.1 dev eth0');
@@ -69,7 +72,9 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     await driver.check(sandboxInput(id), fx);
     expect([...new Set(fx.notes)]).toEqual(['CNI CHECK bridge', 'CNI CHECK portmap']);
     net.inPod(id, 'ip', 'addr', 'flush', 'dev', 'eth0');
-    expect((await faultOf(driver.check(sandboxInput(id), effect()))).message).toContain(`CNI CHECK of sandbox ${id} in network n: plugin bridge`);
+    expect((await faultOf(driver.check(sandboxInput(id), effect()))).message).toContain(
+      `CNI CHECK of sandbox ${id} in network n: plugin bridge`,
+    );
     await driver.del(sandboxInput(id), effect());
     nothingLeft(id, 'n');
   });
@@ -128,7 +133,10 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
   });
 
   it('F51: when the second plugin of the chain fails, DEL of the whole chain frees link, rule and lease', async () => {
-    net.plugin('late', 'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] && { echo \'{"code":100,"msg":"not today"}\'; exit 1; }; exit 0');
+    net.plugin(
+      'late',
+      'cat >/dev/null; [ "$CNI_COMMAND" = ADD ] && { echo \'{"code":100,"msg":"not today"}\'; exit 1; }; exit 0',
+    );
     net.conflist('n', [net.bridgeConf(['10.231.6.0/24']), { type: 'late' }]);
     const driver = await net.driver();
     const id = net.pod(1);
@@ -145,7 +153,10 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
     const driver = await net.driver();
     const [first, second] = [net.pod(1), net.pod(2)];
     await driver.add(sandboxInput(first), effect());
-    expect(await faultOf(driver.add(sandboxInput(second), effect()))).toMatchObject({ kind: 'exhausted', retryable: true });
+    expect(await faultOf(driver.add(sandboxInput(second), effect()))).toMatchObject({
+      kind: 'exhausted',
+      retryable: true,
+    });
     await driver.del(sandboxInput(second), effect());
     await driver.del(sandboxInput(first), effect());
     expect(await driver.add(sandboxInput(second), effect())).toEqual({ ips: ['10.231.7.2'] });
@@ -221,13 +232,17 @@ describe.skipIf(why !== '')('the real bridge, host-local and portmap', () => {
 describe.skipIf(why !== '')('plugins that misbehave', () => {
   const setUp = async (body: string, versions?: readonly string[]) => {
     net.plugin('fake', body, versions);
-    net.conflist('n', [{ type: 'fake' }], { cniVersion: versions?.includes('1.1.0') === true ? '1.1.0' : '1.0.0' });
+    net.conflist('n', [{ type: 'fake' }], {
+      cniVersion: versions?.includes('1.1.0') === true ? '1.1.0' : '1.0.0',
+    });
     return net.driver();
   };
 
   it('F50: one that hangs is killed with its children at the deadline; DEL works', async () => {
     const pids = join(net.root, 'pids');
-    const driver = await setUp(`cat >/dev/null; [ "$CNI_COMMAND" = DEL ] && exit 0; sleep 1000 & echo "$$ $!" > ${pids}; wait`);
+    const driver = await setUp(
+      `cat >/dev/null; [ "$CNI_COMMAND" = DEL ] && exit 0; sleep 1000 & echo "$$ $!" > ${pids}; wait`,
+    );
     const id = net.pod(1);
     const fault = await faultOf(driver.add(sandboxInput(id), effect(1500)));
     expect(fault).toMatchObject({ kind: 'timedOut' });
@@ -241,8 +256,13 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     const driver = await setUp('cat >/dev/null; [ "$CNI_COMMAND" = DEL ] && exit 0; exec sleep 1000');
     const id = net.pod(1);
     const abort = new AbortController();
-    const fx = { ...effect(60_000, abort.signal), note: ({ pid }: { pid?: number }) => pid !== undefined && abort.abort() };
-    expect(await faultOf(driver.add(sandboxInput(id), fx as ReturnType<typeof effect>))).toMatchObject({ kind: 'cancelled' });
+    const fx = {
+      ...effect(60_000, abort.signal),
+      note: ({ pid }: { pid?: number }) => pid !== undefined && abort.abort(),
+    };
+    expect(await faultOf(driver.add(sandboxInput(id), fx as ReturnType<typeof effect>))).toMatchObject({
+      kind: 'cancelled',
+    });
     await driver.del(sandboxInput(id), effect());
   });
 
@@ -250,7 +270,11 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     ['garbage', 'echo hello', 'not a JSON object'],
     ['silence', ':', 'it is empty'],
     ['3 MiB', "head -c 3145728 /dev/zero | tr '\\0' ' '", 'more than 1048576 bytes of output'],
-    ['another interface', `echo '{"cniVersion":"1.0.0","interfaces":[{"name":"net9","sandbox":"/x"}],"ips":[{"address":"10.0.0.2/24","interface":0}]}'`, 'net9, not eth0'],
+    [
+      'another interface',
+      `echo '{"cniVersion":"1.0.0","interfaces":[{"name":"net9","sandbox":"/x"}],"ips":[{"address":"10.0.0.2/24","interface":0}]}'`,
+      'net9, not eth0',
+    ],
     ['no address', `echo '{"cniVersion":"1.0.0"}'`, 'no address'],
   ])('F54: a result of %s gives no address and leaves the DEL owed', async (_name, body, reason) => {
     const driver = await setUp(`cat >/dev/null; [ "$CNI_COMMAND" = ADD ] || exit 0; ${body}`);
@@ -266,10 +290,15 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
   it('F53: DEL that fails stays owed over a restart until it succeeds', async () => {
     const good = `{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}`;
     const open = join(net.root, 'open');
-    const driver = await setUp(`cat >/dev/null; [ "$CNI_COMMAND" = ADD ] && { echo '${good}'; exit 0; }; [ -e ${open} ] && exit 0; echo '{"code":11,"msg":"later"}'; exit 1`);
+    const driver = await setUp(
+      `cat >/dev/null; [ "$CNI_COMMAND" = ADD ] && { echo '${good}'; exit 0; }; [ -e ${open} ] && exit 0; echo '{"code":11,"msg":"later"}'; exit 1`,
+    );
     const id = net.pod(1);
     expect(await driver.add(sandboxInput(id), effect())).toEqual({ ips: ['10.0.0.2'] });
-    expect(await faultOf(driver.del(sandboxInput(id), effect()))).toMatchObject({ kind: 'outside', retryable: true });
+    expect(await faultOf(driver.del(sandboxInput(id), effect()))).toMatchObject({
+      kind: 'outside',
+      retryable: true,
+    });
     await driver.stop();
     const next = await net.driver();
     expect(await next.observe(effect())).toEqual([id]);
@@ -297,18 +326,29 @@ describe.skipIf(why !== '')('plugins that misbehave', () => {
     await driver.del(sandboxInput(id), effect());
     net.inHost('touch', down);
     const second = await net.driver();
-    expect(second.status()).toEqual({ ready: false, reason: 'NetworkPluginNotReady', message: 'CNI STATUS in network n: plugin fake: error 50: no daemon' });
+    expect(second.status()).toEqual({
+      ready: false,
+      reason: 'NetworkPluginNotReady',
+      message: 'CNI STATUS in network n: plugin fake: error 50: no daemon',
+    });
   });
 
   it('S64: none sees a variable of the daemon', async () => {
     const log = join(net.root, 'env');
-    const driver = await setUp(`cat >/dev/null; env > ${log}; [ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}'; exit 0`);
+    const driver = await setUp(
+      `cat >/dev/null; env > ${log}; [ "$CNI_COMMAND" = ADD ] && echo '{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}]}'; exit 0`,
+    );
     const id = net.pod(1);
     await driver.add(sandboxInput(id), effect());
-    const names = readFileSync(log, 'utf8').trim().split('\n').map((line) => line.split('=')[0]);
+    const names = readFileSync(log, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.split('=')[0]);
     // PWD, OLDPWD, SHLVL and _ are the shell's own
     const own = names.filter((name) => !['PWD', 'OLDPWD', 'SHLVL', '_'].includes(name ?? ''));
-    expect(new Set(own)).toEqual(new Set(['CNI_ARGS', 'CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_IFNAME', 'CNI_NETNS', 'CNI_PATH', 'PATH']));
+    expect(new Set(own)).toEqual(
+      new Set(['CNI_ARGS', 'CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_IFNAME', 'CNI_NETNS', 'CNI_PATH', 'PATH']),
+    );
     await driver.del(sandboxInput(id), effect());
   });
 });

@@ -6,7 +6,13 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
-import { isNamespacePin, pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import {
+  isNamespacePin,
+  pinNamespaces,
+  preparePinRoot,
+  releasePinRoot,
+  unpinNamespaces,
+} from '../../../src/host/namespaces.ts';
 import { NetnsPlace, shownNetns } from '../../../src/network/netns-place.ts';
 import { sandboxId } from '../../unit/network/fake-plugins.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from '../host/support.ts';
@@ -21,7 +27,8 @@ describeAsRoot('where plugins are shown a network namespace', () => {
   const options = { pin: (one: SandboxId) => join(root, one, 'net'), directory };
   const place = new NetnsPlace(options);
   const path = shownNetns(options, id);
-  const pod = (): Promise<unknown> => pinNamespaces({ directory: join(root, id), net: true, ipc: false, uts: false, sysctls: [] }, clock);
+  const pod = (): Promise<unknown> =>
+    pinNamespaces({ directory: join(root, id), net: true, ipc: false, uts: false, sysctls: [] }, clock);
 
   beforeAll(() => preparePinRoot(root));
   afterAll(async () => {
@@ -75,9 +82,14 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     execFileSync('mount', ['--make-shared', directory]);
     try {
       const script = `read go; stat -f -c %T "${path}"; read go; ls "${directory}" | wc -l`;
-      const service = spawn('unshare', ['--mount', '--propagation', 'slave', 'sh', '-c', script], { stdio: ['pipe', 'pipe', 'inherit'] });
+      const service = spawn('unshare', ['--mount', '--propagation', 'slave', 'sh', '-c', script], {
+        stdio: ['pipe', 'pipe', 'inherit'],
+      });
       const lines: string[] = [];
-      const line = (): Promise<string> => new Promise((resolve) => service.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())));
+      const line = (): Promise<string> =>
+        new Promise((resolve) =>
+          service.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())),
+        );
       await place.show(id);
       const seen = line();
       service.stdin.write('\n');

@@ -26,20 +26,37 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
   });
   afterEach(async () => {
     // whatever an exec did: its files and the runtime's calls are gone
-    expect(readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'))).toEqual([]);
+    expect(
+      readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-')),
+    ).toEqual([]);
     expect(processesNaming(container.id).filter((line) => line.includes('--detach'))).toEqual([]);
     expect(await world.close()).toEqual([]);
   });
 
-  const exec = (argv: readonly string[], execTimeoutMs = 0, effect = fx, namespace = 'default'): Promise<ExecResult> =>
-    world.driver.execSync({ ...container.bundle, namespace, argv, init: container.init, execTimeoutMs }, effect);
+  const exec = (
+    argv: readonly string[],
+    execTimeoutMs = 0,
+    effect = fx,
+    namespace = 'default',
+  ): Promise<ExecResult> =>
+    world.driver.execSync(
+      { ...container.bundle, namespace, argv, init: container.init, execTimeoutMs },
+      effect,
+    );
   const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString('utf8');
   /** Processes in the container beside its init. */
-  const inside = (): string[] => processesNaming(container.id).filter((line) => !line.includes('conmon') && !line.startsWith(`${container.init.pid} `));
+  const inside = (): string[] =>
+    processesNaming(container.id).filter(
+      (line) => !line.includes('conmon') && !line.startsWith(`${container.init.pid} `),
+    );
 
   it('gives exit code, stdout and stderr', async () => {
     const result = await exec(['sh', '-c', 'echo out; echo err >&2; exit 5']);
-    expect({ ...result, stdout: text(result.stdout), stderr: text(result.stderr) }).toEqual({ exitCode: 5, stdout: 'out\n', stderr: 'err\n' });
+    expect({ ...result, stdout: text(result.stdout), stderr: text(result.stderr) }).toEqual({
+      exitCode: 5,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    });
     expect((await exec(['true'])).exitCode).toBe(0);
     expect((await exec(['sh', '-c', 'kill -9 $$'])).exitCode).toBe(137);
   });
@@ -57,7 +74,13 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
 
   it('a program that is not there is a failure that says so', async () => {
     await expect(exec(['no-such-program', '-x'])).rejects.toMatchObject({
-      fault: { kind: 'outside', subject: container.id, message: expect.stringMatching(/^exec in container .*runc exec: .*no-such-program.*not found/u) as string },
+      fault: {
+        kind: 'outside',
+        subject: container.id,
+        message: expect.stringMatching(
+          /^exec in container .*runc exec: .*no-such-program.*not found/u,
+        ) as string,
+      },
     });
   });
 
@@ -75,7 +98,8 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
   });
 
   it('a timeout kills children, orphans and own sessions before it rejects', async () => {
-    const script = 'setsid sleep 1001 & (sleep 1002 &) ; (trap "" TERM HUP; sleep 1003) & echo up; sleep 1004';
+    const script =
+      'setsid sleep 1001 & (sleep 1002 &) ; (trap "" TERM HUP; sleep 1003) & echo up; sleep 1004';
     await expect(exec(['sh', '-c', script], 400)).rejects.toMatchObject({
       fault: { kind: 'timedOut', message: expect.stringContaining('has not ended within 400 ms') as string },
     });
@@ -85,7 +109,9 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
   });
 
   it('a timeout kills daemons that left session and parent', async () => {
-    await expect(exec(['sh', '-c', '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003'], 400)).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    await expect(
+      exec(['sh', '-c', '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003'], 400),
+    ).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
     expect(inside()).toEqual([]);
   });
 
@@ -104,8 +130,12 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect([result.exitCode, text(result.stdout)]).toEqual([3, 'out\n']);
     expect(inside()).toHaveLength(1);
     // no cgroup of an exec stays behind: it became the container's
-    const freezer = cgroupPaths(containerCgroup(world.parent, container.id)).filter((path) => path.includes('freezer'));
-    expect(freezer.flatMap((path) => readdirSync(path)).filter((name) => name.startsWith('exec-'))).toEqual([]);
+    const freezer = cgroupPaths(containerCgroup(world.parent, container.id)).filter((path) =>
+      path.includes('freezer'),
+    );
+    expect(freezer.flatMap((path) => readdirSync(path)).filter((name) => name.startsWith('exec-'))).toEqual(
+      [],
+    );
   });
 
   it('S03 S21 keeps a little less than 16 MiB of each stream and drains the rest', async () => {
@@ -125,9 +155,16 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
   it('S85 slow execs with large outputs hold up no other namespace: it has a room at once, or one of theirs', async () => {
     const caller = new AbortController();
     const slowIn = (namespace: string): Promise<unknown> =>
-      exec(['sh', '-c', `head -c ${LARGE} /dev/zero; sleep 1001`], 0, fxOf(120_000, caller.signal), namespace).catch((thrown: unknown) => (thrown as FaultError).fault.kind);
-    const asleep = (count: number): Promise<void> => until(() => inside().filter((line) => /^\d+ sleep 1001\b/u.test(line)).length === count);
-    const large = async (namespace: string): Promise<number> => wholeBytes((await exec(['head', '-c', `${LARGE}`, '/dev/zero'], 0, fx, namespace)).stdout).length;
+      exec(
+        ['sh', '-c', `head -c ${LARGE} /dev/zero; sleep 1001`],
+        0,
+        fxOf(120_000, caller.signal),
+        namespace,
+      ).catch((thrown: unknown) => (thrown as FaultError).fault.kind);
+    const asleep = (count: number): Promise<void> =>
+      until(() => inside().filter((line) => /^\d+ sleep 1001\b/u.test(line)).length === count);
+    const large = async (namespace: string): Promise<number> =>
+      wholeBytes((await exec(['head', '-c', `${LARGE}`, '/dev/zero'], 0, fx, namespace)).stdout).length;
     // the rooms of the first three; the fourth waits in its write
     const first = ['a', 'a', 'a', 'a'].map(slowIn);
     await asleep(driverLimits.execRoomsPerNamespace);
@@ -137,19 +174,31 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(await large('c')).toBe(LARGE);
     caller.abort();
     const kinds = (await Promise.all([...first, second])) as readonly string[];
-    expect([kinds.filter((kind) => kind === 'exhausted').length, kinds.filter((kind) => kind === 'cancelled').length, kinds.at(-1)]).toEqual([1, 4, 'cancelled']);
+    expect([
+      kinds.filter((kind) => kind === 'exhausted').length,
+      kinds.filter((kind) => kind === 'cancelled').length,
+      kinds.at(-1),
+    ]).toEqual([1, 4, 'cancelled']);
     expect(inside()).toEqual([]);
   });
 
   it('many at once get each its own', async () => {
-    const results = await Promise.all(Array.from({ length: 10 }, (_none, at) => exec(['sh', '-c', `echo ${at}; exit ${at}`])));
-    expect(results.map((result) => [result.exitCode, text(result.stdout)])).toEqual(results.map((_result, at) => [at, `${at}\n`]));
+    const results = await Promise.all(
+      Array.from({ length: 10 }, (_none, at) => exec(['sh', '-c', `echo ${at}; exit ${at}`])),
+    );
+    expect(results.map((result) => [result.exitCode, text(result.stdout)])).toEqual(
+      results.map((_result, at) => [at, `${at}\n`]),
+    );
   });
 
   it('F11 an exec that an earlier daemon waited for is ended at the start, with its daemons', async () => {
     const script = '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003';
     const lost = exec(['sh', '-c', script]).catch(() => undefined);
-    await until(() => inside().some((line) => line.includes('sleep 1003')) && inside().some((line) => line.includes('sleep 1001')));
+    await until(
+      () =>
+        inside().some((line) => line.includes('sleep 1003')) &&
+        inside().some((line) => line.includes('sleep 1001')),
+    );
     const next = world.newDriver();
     await next.open();
     await until(() => inside().length === 0);
@@ -161,13 +210,21 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
   it('F45 F89 a start waits for no exec of an earlier daemon that does not end; it is ended when it can be', async () => {
     const freezer = cgroupPaths(world.parent).find((path) => path.includes('/freezer/'));
     // on v2 a frozen process can be killed
-    if (freezer === undefined) return console.log('skipped: no freezer of cgroup v1, under which a process does not end');
+    if (freezer === undefined)
+      return console.log('skipped: no freezer of cgroup v1, under which a process does not end');
     const lost = exec(['sleep', '1003']).catch(() => undefined);
     // the runtime's call has ended, as a start waits for it
-    await until(() => inside().some((line) => line.includes('sleep 1003')) && !inside().some((line) => line.includes('--detach')));
-    const left = (): string[] => readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'));
+    await until(
+      () =>
+        inside().some((line) => line.includes('sleep 1003')) &&
+        !inside().some((line) => line.includes('--detach')),
+    );
+    const left = (): string[] =>
+      readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'));
     const warned: string[] = [];
-    const next = world.newDriver({ log: { ...silentLog, warn: (_fields, message) => void warned.push(message) } });
+    const next = world.newDriver({
+      log: { ...silentLog, warn: (_fields, message) => void warned.push(message) },
+    });
     writeFileSync(join(freezer, 'freezer.state'), 'FROZEN');
     try {
       await next.open();

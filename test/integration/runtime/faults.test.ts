@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
@@ -33,14 +41,21 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
   });
 
   const withRuntime = (script: string): Partial<RuntimeDriverOptions> => fakeRuntime(world.root, script);
-  const withMonitor = (script: string): Partial<RuntimeDriverOptions> => ({ monitorPath: wrapper(world.root, 'fake-conmon', script) });
+  const withMonitor = (script: string): Partial<RuntimeDriverOptions> => ({
+    monitorPath: wrapper(world.root, 'fake-conmon', script),
+  });
   const monitorPid = (id: string): number => monitorPidOf(world, id);
 
   describe('F38 the monitor is killed while the container runs', () => {
     it('the container is killed and its end told', async () => {
       const container = await world.run(['sh', '-c', 'setsid sleep 1000 & sleep 1000']);
       process.kill(monitorPid(container.id), 'SIGKILL');
-      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', observedBy: 'process', oomKilled: false });
+      expect(await world.exitOf(container.id)).toMatchObject({
+        exitCode: 255,
+        reason: 'MonitorLost',
+        observedBy: 'process',
+        oomKilled: false,
+      });
       expect(processesNaming(container.id)).toEqual([]);
       expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
     });
@@ -52,7 +67,9 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       await until(() => !processesNaming(container.id).some((line) => line.includes('conmon')));
       world.driver = world.newDriver();
       await world.driver.open();
-      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'running', monitorAlive: false, exitFile: undefined }]);
+      expect((await world.driver.observe(fx)).containers).toMatchObject([
+        { process: 'running', monitorAlive: false, exitFile: undefined },
+      ]);
       world.driver.watch({ ...container.bundle, init: container.init });
       expect(await world.exitOf(container.id)).toMatchObject({ reason: 'MonitorLost' });
     });
@@ -64,7 +81,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const held: (() => void)[] = [];
     let holds = false;
     const driver = world.newDriver({
-      clock: { ...clock, setTimeout: (run, ms) => clock.setTimeout(() => (holds ? void held.push(run) : run()), ms) },
+      clock: {
+        ...clock,
+        setTimeout: (run, ms) => clock.setTimeout(() => (holds ? void held.push(run) : run()), ms),
+      },
       log: { ...silentLog, warn: (_fields, text) => void warnings.push(text ?? '') },
     });
     await driver.open();
@@ -97,26 +117,45 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       ['echo no such option >&2; exit 1', 'outside', /monitor ended without a report: no such option$/u],
       ['echo garbage >&3', 'outside', /report can't be used: not JSON$/u],
       ['printf \'{"pid": 4\' >&3', 'outside', /report can't be used: not JSON$/u],
-      ['echo \'{"pid": -1, "message": "boom"}\' >&3; echo \'{"pid": 4}\' >&3', 'outside', /runc create: boom$/u],
-      [`echo '{"pid": ${process.pid}}' >&3`, 'outside', /reports process \d+, which the runtime does not know$/u],
+      [
+        'echo \'{"pid": -1, "message": "boom"}\' >&3; echo \'{"pid": 4}\' >&3',
+        'outside',
+        /runc create: boom$/u,
+      ],
+      [
+        `echo '{"pid": ${process.pid}}' >&3`,
+        'outside',
+        /reports process \d+, which the runtime does not know$/u,
+      ],
       ['echo \'{"pid": 4194304}\' >&3', 'outside', /its process 4194304 has ended at once/u],
       ['head -c 200000 /dev/zero | tr "\\0" x >&3; sleep 1000', 'outside', /monitor ended without a report/u],
     ];
     for (const [script, kind, pattern] of cases) {
       const driver = world.newDriver(withMonitor(script));
       const container = world.container(['true']);
-      await expect(world.create(container, driver), script).rejects.toMatchObject({ fault: { kind, message: message(pattern) } });
+      await expect(world.create(container, driver), script).rejects.toMatchObject({
+        fault: { kind, message: message(pattern) },
+      });
       expect(processesNaming(container.id), script).toEqual([]);
       driver.close();
     }
   });
 
   it('F33 a runtime that hangs in create is killed with its monitor, and the error names the stage', async () => {
-    const driver = world.newDriver(withRuntime(`[ "$verb" = create ] && { sleep 1000 & sleep 1000; }\nexec ${RUNC} "$@"`));
+    const driver = world.newDriver(
+      withRuntime(`[ "$verb" = create ] && { sleep 1000 & sleep 1000; }\nexec ${RUNC} "$@"`),
+    );
     const container = world.container(['true']);
     await driver.writeBundle(container.bundle, fx);
-    await expect(driver.create({ ...container.bundle, effective: container.effective }, fxOf(500))).rejects.toMatchObject({
-      fault: { kind: 'timedOut', message: message(/^create container [0-9a-f]{64}: runc create: the monitor has not reported within 500 ms$/u) },
+    await expect(
+      driver.create({ ...container.bundle, effective: container.effective }, fxOf(500)),
+    ).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        message: message(
+          /^create container [0-9a-f]{64}: runc create: the monitor has not reported within 500 ms$/u,
+        ),
+      },
     });
     expect(processesNaming(container.id)).toEqual([]);
     driver.close();
@@ -129,7 +168,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     await driver.writeBundle(container.bundle, fx);
     // as early as can be: the monitor is about to fork twice
     const note = (waiting: { pid?: number }): void => void (waiting.pid !== undefined && caller.abort());
-    const creating = driver.create({ ...container.bundle, effective: container.effective }, { ...fxOf(60_000, caller.signal), note });
+    const creating = driver.create(
+      { ...container.bundle, effective: container.effective },
+      { ...fxOf(60_000, caller.signal), note },
+    );
     await expect(creating).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     expect(processesNaming(container.id)).toEqual([]);
     driver.close();
@@ -140,9 +182,16 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     await world.create(container);
     const driver = world.newDriver(withRuntime('[ "$verb" != features ] && exec sleep 1000'));
     await expect(driver.start(container.bundle, fxOf(300))).rejects.toMatchObject({
-      fault: { kind: 'timedOut', message: message(/^start container [0-9a-f]{64}: runc start: killed, it had not ended within 300 ms$/u) },
+      fault: {
+        kind: 'timedOut',
+        message: message(
+          /^start container [0-9a-f]{64}: runc start: killed, it had not ended within 300 ms$/u,
+        ),
+      },
     });
-    await expect(driver.delete(container.bundle, fxOf(300))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: message(/runc delete: killed/u) } });
+    await expect(driver.delete(container.bundle, fxOf(300))).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: message(/runc delete: killed/u) },
+    });
     expect(processesNaming(container.id).filter((line) => line.includes('fake-runc'))).toEqual([]);
     driver.close();
   });
@@ -158,7 +207,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     for (const [script, pattern] of cases) {
       const driver = world.newDriver(withRuntime(script));
       const container = world.container(['true']);
-      const failure = await driver.start(container.bundle, fx).then(() => undefined, (error: unknown) => error as { fault: { message: string; kind: string } });
+      const failure = await driver.start(container.bundle, fx).then(
+        () => undefined,
+        (error: unknown) => error as { fault: { message: string; kind: string } },
+      );
       expect(failure?.fault.kind).toBe('outside');
       expect(failure?.fault.message).toMatch(pattern);
       expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
@@ -169,7 +221,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
   it('F35 a create that fails quotes the runtime, at most 4 KiB of it', async () => {
     const driver = world.newDriver(withRuntime('head -c 50000 /dev/zero | tr "\\0" z >&2; exit 1'));
     const container = world.container(['true']);
-    const failure = await world.create(container, driver).then(() => undefined, (error: unknown) => error as { fault: { message: string } });
+    const failure = await world.create(container, driver).then(
+      () => undefined,
+      (error: unknown) => error as { fault: { message: string } },
+    );
     expect(failure?.fault.message).toMatch(/^create container [0-9a-f]{64}: runc create: .*zzz/u);
     expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
     driver.close();
@@ -179,7 +234,9 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const driver = world.newDriver(withRuntime('yes >&2'));
     const container = world.container(['true']);
     await driver.writeBundle(container.bundle, fx);
-    await expect(driver.create({ ...container.bundle, effective: container.effective }, fxOf(500))).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    await expect(
+      driver.create({ ...container.bundle, effective: container.effective }, fxOf(500)),
+    ).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
     expect(processesNaming(container.id)).toEqual([]);
     driver.close();
   });
@@ -189,9 +246,15 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const path = join(world.layout.runtimeRoot('runc'), container.id, 'state.json');
     const text = readFileSync(path, 'utf8');
     const state = JSON.parse(text) as { init_process_pid: number; init_process_start: number };
-    for (const bad of [text.slice(0, 100), JSON.stringify({ ...state, init_process_pid: process.pid }), JSON.stringify({ ...state, id: 'other' })]) {
+    for (const bad of [
+      text.slice(0, 100),
+      JSON.stringify({ ...state, init_process_pid: process.pid }),
+      JSON.stringify({ ...state, id: 'other' }),
+    ]) {
       writeFileSync(path, bad);
-      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'gone', init: undefined, leftovers: true, monitorAlive: true }]);
+      expect((await world.driver.observe(fx)).containers).toMatchObject([
+        { process: 'gone', init: undefined, leftovers: true, monitorAlive: true },
+      ]);
     }
     // and destroy, with the bad file in place, ends the container and not this process
     await world.driver.destroy(container.bundle, fx);
@@ -204,7 +267,9 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     world.driver.watch({ ...container.bundle, init });
     await world.driver.killAll({ ...container.bundle, init }, fx);
     expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
-    await expect(world.driver.start(container.bundle, fx)).rejects.toMatchObject({ fault: { kind: 'outside', message: message(/^start container .*: runc start: exit code 1/u) } });
+    await expect(world.driver.start(container.bundle, fx)).rejects.toMatchObject({
+      fault: { kind: 'outside', message: message(/^start container .*: runc start: exit code 1/u) },
+    });
   });
 
   describe('F40 F41 the exits directory', () => {
@@ -225,7 +290,11 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
         if (name !== '..') writeFileSync(join(world.layout.exitsDir, name), '5');
       }
       writeFileSync(join(world.layout.exitsDir, unknown), 'nonsense');
-      expect(await world.exitOf(unknown as never)).toMatchObject({ exitCode: 255, reason: 'Unknown', message: 'the exit file holds "nonsense"' });
+      expect(await world.exitOf(unknown as never)).toMatchObject({
+        exitCode: 255,
+        reason: 'Unknown',
+        message: 'the exit file holds "nonsense"',
+      });
       expect([...world.exits.keys()]).toEqual([unknown]);
       for (const name of readdirSync(world.layout.exitsDir)) unlinkSync(join(world.layout.exitsDir, name));
     });
@@ -275,7 +344,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     expect(driver.handlers()).toMatchObject([
       { name: '', ready: true, reason: '', recursiveReadOnlyMounts: true },
       { name: 'runc', ready: true, reason: '' },
-      { name: 'absent', ready: false, reason: '/nonexistent/runc can\'t be run: ENOENT' },
+      { name: 'absent', ready: false, reason: "/nonexistent/runc can't be run: ENOENT" },
       { name: 'broken', ready: false, reason: `${broken} --version: exit code 1: it is broken` },
     ]);
     driver.close();

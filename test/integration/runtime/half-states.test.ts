@@ -4,7 +4,17 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
-import { RUNC, World, fakeRuntime, fx, fxOf, missing, monitorPidOf, processesNaming, until } from './support.ts';
+import {
+  RUNC,
+  World,
+  fakeRuntime,
+  fx,
+  fxOf,
+  missing,
+  monitorPidOf,
+  processesNaming,
+  until,
+} from './support.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of what is half made are skipped: ${reason}`);
@@ -26,25 +36,41 @@ describe.skipIf(reason !== '')('what is half made', () => {
       ['whole and running', () => undefined],
       ['the bundle is gone', (id) => rmSync(world.layout.bundleDir(id), { recursive: true })],
       ['the note is gone', (id) => rmSync(join(world.layout.containerDir(id), 'troupe.json'))],
-      ['the pid files are gone', (id) => {
-        rmSync(world.layout.monitorPidFile(id));
-        rmSync(world.layout.pidFile(id));
-      }],
-      ['the runtime’s state is gone', (id) => rmSync(join(world.layout.runtimeRoot('runc'), id), { recursive: true })],
-      ['the runtime’s state is cut short', (id) => writeFileSync(join(world.layout.runtimeRoot('runc'), id, 'state.json'), '{"id":')],
-      ['the runtime’s state is a directory with its binary bound in it, as runc leaves it when killed at its start', async (id) => {
-        const state = join(world.layout.runtimeRoot('runc'), id);
-        await world.driver.killAll({ ...world.container([]).bundle, id, init: undefined }, fx);
-        rmSync(state, { recursive: true });
-        mkdirSync(state);
-        writeFileSync(join(state, 'runc.AbCdEf'), '');
-        execFileSync('mount', ['--bind', RUNC, join(state, 'runc.AbCdEf')]);
-      }],
+      [
+        'the pid files are gone',
+        (id) => {
+          rmSync(world.layout.monitorPidFile(id));
+          rmSync(world.layout.pidFile(id));
+        },
+      ],
+      [
+        'the runtime’s state is gone',
+        (id) => rmSync(join(world.layout.runtimeRoot('runc'), id), { recursive: true }),
+      ],
+      [
+        'the runtime’s state is cut short',
+        (id) => writeFileSync(join(world.layout.runtimeRoot('runc'), id, 'state.json'), '{"id":'),
+      ],
+      [
+        'the runtime’s state is a directory with its binary bound in it, as runc leaves it when killed at its start',
+        async (id) => {
+          const state = join(world.layout.runtimeRoot('runc'), id);
+          await world.driver.killAll({ ...world.container([]).bundle, id, init: undefined }, fx);
+          rmSync(state, { recursive: true });
+          mkdirSync(state);
+          writeFileSync(join(state, 'runc.AbCdEf'), '');
+          execFileSync('mount', ['--bind', RUNC, join(state, 'runc.AbCdEf')]);
+        },
+      ],
       ['the monitor is dead', (id) => void process.kill(monitorPid(id), 'SIGKILL')],
       ['the monitor is stopped', (id) => void process.kill(monitorPid(id), 'SIGSTOP')],
     ];
     it.each(half)('%s', async (_name, spoil) => {
-      const container = await world.run(['sh', '-c', 'trap "" TERM; setsid sleep 1000 & while :; do sleep 1; done']);
+      const container = await world.run([
+        'sh',
+        '-c',
+        'trap "" TERM; setsid sleep 1000 & while :; do sleep 1; done',
+      ]);
       await until(() => processesNaming(container.id).some((line) => /^\d+ sleep 1000\b/u.test(line)));
       await spoil(container.id as never);
       await world.driver.destroy(container.bundle, fx);
@@ -83,7 +109,9 @@ describe.skipIf(reason !== '')('what is half made', () => {
       const container = world.container(['true']);
       const lost = world.create(container, other).catch(() => undefined);
       await until(() => processesNaming(container.id).some((line) => line.includes('fake-runc')));
-      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'gone', leftovers: true }]);
+      expect((await world.driver.observe(fx)).containers).toMatchObject([
+        { process: 'gone', leftovers: true },
+      ]);
       await world.driver.destroy(container.bundle, fx);
       await lost;
       await world.driver.destroy(container.bundle, fx);
@@ -102,9 +130,27 @@ describe.skipIf(reason !== '')('what is half made', () => {
     const deaf = world.newDriver({ ...withRuntime('exit 1'), monitorPath: '/nonexistent' });
     const { containers } = await deaf.observe(fx);
     const byId = new Map(containers.map((one) => [one.id, one]));
-    expect(byId.get(running.id)).toMatchObject({ process: 'running', init: running.init, monitorAlive: true, exitFile: undefined, leftovers: true });
-    expect(byId.get(created.id)).toMatchObject({ process: 'created', init, monitorAlive: true, exitFile: undefined, leftovers: true });
-    expect(byId.get(ended.id)).toMatchObject({ process: 'gone', init: undefined, monitorAlive: false, exitFile: { exitCode: 4 }, leftovers: true });
+    expect(byId.get(running.id)).toMatchObject({
+      process: 'running',
+      init: running.init,
+      monitorAlive: true,
+      exitFile: undefined,
+      leftovers: true,
+    });
+    expect(byId.get(created.id)).toMatchObject({
+      process: 'created',
+      init,
+      monitorAlive: true,
+      exitFile: undefined,
+      leftovers: true,
+    });
+    expect(byId.get(ended.id)).toMatchObject({
+      process: 'gone',
+      init: undefined,
+      monitorAlive: false,
+      exitFile: { exitCode: 4 },
+      leftovers: true,
+    });
     expect(containers).toHaveLength(3);
     deaf.close();
   });
@@ -115,7 +161,10 @@ describe.skipIf(reason !== '')('what is half made', () => {
     expect(await world.driver.startPause(input, fx)).toEqual(pause);
     // the runtime's start returns once init may go on, which may be before init has become the program
     await until(() => readFileSync(`/proc/${pause.pid}/cmdline`, 'utf8') === 'sleep\u00001000\u0000');
-    expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [{ id: world.sandboxId, process: pause }] });
+    expect(await world.driver.observe(fx)).toEqual({
+      containers: [],
+      pauses: [{ id: world.sandboxId, process: pause }],
+    });
     await world.driver.destroyPause(input, fx);
     await world.driver.destroyPause(input, fx);
     expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
@@ -130,9 +179,13 @@ describe.skipIf(reason !== '')('what is half made', () => {
   it('a pause that can’t be made fails with the stage and leaves nothing', async () => {
     const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
     const failing = world.newDriver(withRuntime('exit 5'));
-    await expect(failing.startPause(input, fx)).rejects.toMatchObject({ fault: { kind: 'outside', message: message(/runc create: exit code 5: it said nothing$/u) } });
+    await expect(failing.startPause(input, fx)).rejects.toMatchObject({
+      fault: { kind: 'outside', message: message(/runc create: exit code 5: it said nothing$/u) },
+    });
     const hanging = world.newDriver(withRuntime('exec sleep 1000'));
-    await expect(hanging.startPause(input, fxOf(300))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: message(/runc create: killed/u) } });
+    await expect(hanging.startPause(input, fxOf(300))).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: message(/runc create: killed/u) },
+    });
     expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
     expect(processesNaming(world.sandboxId)).toEqual([]);
     for (const driver of [failing, hanging]) driver.close();

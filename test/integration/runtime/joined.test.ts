@@ -23,12 +23,23 @@ describe.skipIf(reason !== '')('the PID namespace of another process', () => {
   });
 
   /** As it is known since it was made; `later` ticks: that one has ended, and its pid is another's. */
-  const identity = (later = 0): ProcessIdentity => ({ pid: other.pid, startTicks: BigInt(other.identity.startTicks - later), bootId: bootId() });
+  const identity = (later = 0): ProcessIdentity => ({
+    pid: other.pid,
+    startTicks: BigInt(other.identity.startTicks - later),
+    bootId: bootId(),
+  });
 
-  it('S97 whose pid is another one\'s when the runtime has opened it: the container is killed and refused', async () => {
+  it("S97 whose pid is another one's when the runtime has opened it: the container is killed and refused", async () => {
     const container = world.container(['sleep', '1000']);
-    await expect(world.create({ ...container, bundle: { ...container.bundle, pidNamespaceOf: identity(1) } })).rejects.toMatchObject({
-      fault: { kind: 'wrongState', message: expect.stringContaining(`join the PID namespace of process ${other.pid}: it has ended`) as string },
+    await expect(
+      world.create({ ...container, bundle: { ...container.bundle, pidNamespaceOf: identity(1) } }),
+    ).rejects.toMatchObject({
+      fault: {
+        kind: 'wrongState',
+        message: expect.stringContaining(
+          `join the PID namespace of process ${other.pid}: it has ended`,
+        ) as string,
+      },
     });
     expect(processesNaming(container.id)).toEqual([]);
   });

@@ -27,7 +27,11 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   it('sends any signal by name, real-time ones too', async () => {
-    const container = await world.run(['sh', '-c', 'trap "exit 9" 37; echo up; while :; do sleep 0.02; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'trap "exit 9" 37; echo up; while :; do sleep 0.02; done',
+    ]);
     await logged(container.logPath, 'up');
     await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGRTMIN+3' }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(9);
@@ -56,7 +60,11 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   it('F46 kills all of a container at once, forks and all', async () => {
-    const container = await world.run(['sh', '-c', 'trap "" TERM; while :; do setsid sleep 1000 & sleep 0.01; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'trap "" TERM; while :; do setsid sleep 1000 & sleep 0.01; done',
+    ]);
     await until(() => processesNaming(container.id).some((line) => /^\d+ sleep 1000\b/u.test(line)));
     await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(137);
@@ -65,29 +73,59 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   it('F47 tells an OOM kill of the container’s process', async () => {
-    const container = await world.run(['tail', '/dev/zero'], { resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n } });
-    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: true, reason: 'OOMKilled' });
+    const container = await world.run(['tail', '/dev/zero'], {
+      resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n },
+    });
+    expect(await world.exitOf(container.id)).toMatchObject({
+      exitCode: 137,
+      oomKilled: true,
+      reason: 'OOMKilled',
+    });
   });
 
   it('F47 calls it no OOM kill when only a child was killed', async () => {
     const resources = { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n };
     const container = await world.run(['sh', '-c', 'tail /dev/zero; exit 3'], { resources });
-    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 3, oomKilled: false, reason: 'Error' });
+    expect(await world.exitOf(container.id)).toMatchObject({
+      exitCode: 3,
+      oomKilled: false,
+      reason: 'Error',
+    });
   });
 
   it.each([
     ['all of it', (container: Running) => world.driver.killAll(container.bundleOf, fx)],
-    ['init alone', (container: Running) => world.driver.kill({ ...container.bundleOf, signal: 'SIGKILL' }, fx)],
-  ])('F47 calls it no OOM kill when %s is killed by us and a child had been killed before', async (_what, end) => {
-    const resources = { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n };
-    const container = await world.run(['sh', '-c', 'tail /dev/zero; echo left; while :; do sleep 0.02; done'], { resources });
-    await logged(container.logPath, 'left');
-    await end({ bundleOf: { ...container.bundle, init: container.init } });
-    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: false, reason: 'Error' });
-  });
+    [
+      'init alone',
+      (container: Running) => world.driver.kill({ ...container.bundleOf, signal: 'SIGKILL' }, fx),
+    ],
+  ])(
+    'F47 calls it no OOM kill when %s is killed by us and a child had been killed before',
+    async (_what, end) => {
+      const resources = {
+        ...world.container([]).bundle.spec.resources,
+        memoryLimitBytes: 16n * 1024n * 1024n,
+      };
+      const container = await world.run(
+        ['sh', '-c', 'tail /dev/zero; echo left; while :; do sleep 0.02; done'],
+        { resources },
+      );
+      await logged(container.logPath, 'left');
+      await end({ bundleOf: { ...container.bundle, init: container.init } });
+      expect(await world.exitOf(container.id)).toMatchObject({
+        exitCode: 137,
+        oomKilled: false,
+        reason: 'Error',
+      });
+    },
+  );
 
   it('a stop signal reaches a container that somebody has frozen, within its grace', async () => {
-    const container = await world.run(['sh', '-c', 'trap "exit 7" TERM; echo up; while :; do sleep 0.02; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'trap "exit 7" TERM; echo up; while :; do sleep 0.02; done',
+    ]);
     await logged(container.logPath, 'up');
     const cgroup = containerCgroup(world.parent, container.id);
     await until(async () => (await withCgroup('freeze', cgroups, cgroup)) === true);
@@ -97,7 +135,8 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
 
   // what the freezer of v1 holds does not end by KILL: so it stands for a process that hangs in a file system
   const stuck = it.skipIf(cgroups.version !== 1);
-  if (cgroups.version !== 1) console.log('two tests of processes that do not end are skipped: v2 ends what is frozen');
+  if (cgroups.version !== 1)
+    console.log('two tests of processes that do not end are skipped: v2 ends what is frozen');
 
   stuck('F38 F45 the end of init is told though its monitor neither tells it nor ends', async () => {
     const container = await world.run(['sleep', '1000']);
@@ -105,7 +144,11 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     await until(async () => (await withCgroup('freeze', cgroups, monitors)) === true);
     try {
       await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGKILL' }, fx);
-      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'Unknown', observedBy: 'process' });
+      expect(await world.exitOf(container.id)).toMatchObject({
+        exitCode: 255,
+        reason: 'Unknown',
+        observedBy: 'process',
+      });
     } finally {
       await withCgroup('thaw', cgroups, monitors);
     }
@@ -113,11 +156,14 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
 
   stuck('F38 F45 the end of init is told when it comes, though it did not end with its monitor', async () => {
     const warnings: string[] = [];
-    const own = await new World({ log: { ...silentLog, warn: (_fields, message) => void warnings.push(message) } }).open();
+    const own = await new World({
+      log: { ...silentLog, warn: (_fields, message) => void warnings.push(message) },
+    }).open();
     const container = await own.run(['sleep', '1000']);
     const monitor = Number(readFileSync(own.layout.monitorPidFile(container.id), 'utf8'));
     // out of what will be frozen
-    const freezer = cgroups.hierarchies.find(({ controllers }) => controllers.includes('freezer'))?.mountPoint ?? '';
+    const freezer =
+      cgroups.hierarchies.find(({ controllers }) => controllers.includes('freezer'))?.mountPoint ?? '';
     writeFileSync(join(freezer, 'cgroup.procs'), String(monitor));
     await until(async () => (await withCgroup('freeze', cgroups, own.parent)) === true);
     try {
@@ -127,7 +173,11 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     } finally {
       await withCgroup('thaw', cgroups, own.parent);
     }
-    expect(await own.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', observedBy: 'process' });
+    expect(await own.exitOf(container.id)).toMatchObject({
+      exitCode: 255,
+      reason: 'MonitorLost',
+      observedBy: 'process',
+    });
     expect(await own.close()).toEqual([]);
   });
 });

@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
@@ -24,14 +33,25 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(readFileSync(`/proc/${init.pid}/cmdline`, 'utf8')).toContain('init');
     expect(existsSync(container.logPath) && readFileSync(container.logPath, 'utf8')).toBe('');
     const created = await world.driver.observe(fx);
-    expect(created.containers).toMatchObject([{ id: container.id, process: 'created', init, monitorAlive: true, leftovers: true }]);
+    expect(created.containers).toMatchObject([
+      { id: container.id, process: 'created', init, monitorAlive: true, leftovers: true },
+    ]);
     expect(statSync(world.layout.attachSocket(container.id)).isSocket()).toBe(true);
     expect(statSync(world.layout.controlFifo(container.id)).isFIFO()).toBe(true);
     world.driver.watch({ ...container.bundle, init });
     await world.driver.start(container.bundle, fx);
     const exit = await world.exitOf(container.id);
-    expect(exit).toMatchObject({ exitCode: 7, reason: 'Error', oomKilled: false, observedBy: 'exitFile', message: '' });
-    const lines = readFileSync(container.logPath, 'utf8').trim().split('\n').map((line) => line.split(' ').slice(1).join(' '));
+    expect(exit).toMatchObject({
+      exitCode: 7,
+      reason: 'Error',
+      oomKilled: false,
+      observedBy: 'exitFile',
+      message: '',
+    });
+    const lines = readFileSync(container.logPath, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' ').slice(1).join(' '));
     expect(lines.toSorted()).toEqual(['stderr F err', 'stdout F out']);
     expect(await world.driver.readExit(container.bundle, fx)).toEqual(exit);
     await world.driver.delete(container.bundle, fx);
@@ -53,13 +73,20 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
   it('F42 tells the exit of each of 50 that end at once', async () => {
     for (let round = 0; round < 50; round += 1) {
       const container = await world.run(['true']);
-      expect(await world.exitOf(container.id), `round ${round}`).toMatchObject({ exitCode: 0, observedBy: 'exitFile' });
+      expect(await world.exitOf(container.id), `round ${round}`).toMatchObject({
+        exitCode: 0,
+        observedBy: 'exitFile',
+      });
       await world.driver.delete(container.bundle, fx);
     }
   });
 
   it('reopens a renamed log in a new file at the same path', async () => {
-    const container = await world.run(['sh', '-c', 'trap "echo second" USR1; echo first; while :; do sleep 0.02; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'trap "echo second" USR1; echo first; while :; do sleep 0.02; done',
+    ]);
     await logged(container.logPath, 'first');
     renameSync(container.logPath, `${container.logPath}.1`);
     await world.driver.reopenLog(container.bundle, fx);
@@ -73,12 +100,18 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
   });
 
   it('F21 a log that cannot be made anew leaves monitor and container as they are: conmon would end of it', async () => {
-    const container = await world.run(['sh', '-c', 'trap "echo second" USR1; echo first; while :; do sleep 0.02; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'trap "echo second" USR1; echo first; while :; do sleep 0.02; done',
+    ]);
     await logged(container.logPath, 'first');
     const directory = dirname(container.logPath);
     renameSync(directory, `${directory}.gone`);
     writeFileSync(directory, '');
-    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toThrow(`reopen log of container ${container.id} at ${container.logPath}: `);
+    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toThrow(
+      `reopen log of container ${container.id} at ${container.logPath}: `,
+    );
     // where only the directory was deleted it is made
     rmSync(directory);
     await world.driver.reopenLog(container.bundle, fx);
@@ -105,7 +138,9 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     process.kill(monitor, 'SIGKILL');
     expect(await kind).toBe(isOpened ? 'opened' : 'wrongState');
     const name = basename(container.logPath);
-    expect(readdirSync(dirname(container.logPath)).toSorted()).toEqual(isOpened ? [name, `${name}.1`] : [`${name}.1`]);
+    expect(readdirSync(dirname(container.logPath)).toSorted()).toEqual(
+      isOpened ? [name, `${name}.1`] : [`${name}.1`],
+    );
   });
 
   it('refuses to reopen the log of an ended container and makes no file', async () => {
@@ -113,12 +148,16 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await world.exitOf(container.id);
     await gone(container.id);
     renameSync(container.logPath, `${container.logPath}.1`);
-    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
+    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toMatchObject({
+      fault: { kind: 'wrongState' },
+    });
     expect(existsSync(container.logPath)).toBe(false);
   });
 
   it('runs without a log', async () => {
-    const container = await world.run(['sh', '-c', 'yes | head -100000; while :; do sleep 0.02; done'], { logPath: '' });
+    const container = await world.run(['sh', '-c', 'yes | head -100000; while :; do sleep 0.02; done'], {
+      logPath: '',
+    });
     await world.driver.reopenLog(container.bundle, fx);
     await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(137);
@@ -132,7 +171,9 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect((await world.exitOf(none.id)).exitCode).toBe(1);
     const open = await world.run(['sh', '-c', 'read -r line; exit $?'], { stdin: true });
     expect(world.exits.has(open.id)).toBe(false);
-    expect((await world.driver.observe(fx)).containers.find((one) => one.id === open.id)).toMatchObject({ process: 'running' });
+    expect((await world.driver.observe(fx)).containers.find((one) => one.id === open.id)).toMatchObject({
+      process: 'running',
+    });
   });
 
   it('updates limits, lifts them again, and refuses a limit that the memory in use does not fit into', async () => {
@@ -148,43 +189,77 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await world.driver.update({ ...container.bundle, resources: limited, from }, fx);
     expect(limitOf()).toBe('67108864');
     const tooSmall = { ...from, memoryLimitBytes: 4096n };
-    await expect(world.driver.update({ ...container.bundle, resources: tooSmall, from: limited }, fx)).rejects.toMatchObject({
-      fault: { kind: 'wrongState', subject: container.id, message: expect.stringMatching(/it uses \d+ bytes of memory, more than the new limit of 4096$/u) as string },
+    await expect(
+      world.driver.update({ ...container.bundle, resources: tooSmall, from: limited }, fx),
+    ).rejects.toMatchObject({
+      fault: {
+        kind: 'wrongState',
+        subject: container.id,
+        message: expect.stringMatching(
+          /it uses \d+ bytes of memory, more than the new limit of 4096$/u,
+        ) as string,
+      },
     });
     expect(limitOf()).toBe('67108864');
     await world.driver.update({ ...container.bundle, resources: from, from: limited }, fx);
     expect(limitOf()).toBe(unlimited);
-    await expect(world.driver.update({ ...world.container(['true']).bundle, resources: limited, from }, fx)).rejects.toMatchObject({ fault: { kind: 'notFound' } });
+    await expect(
+      world.driver.update({ ...world.container(['true']).bundle, resources: limited, from }, fx),
+    ).rejects.toMatchObject({ fault: { kind: 'notFound' } });
   });
 
   it('says why a program can’t be started, and leaves no process', async () => {
     const container = world.container(['/no/such/program']);
     await expect(world.create(container)).rejects.toMatchObject({
-      fault: { kind: 'outside', subject: container.id, message: expect.stringMatching(/^create container [0-9a-f]{64}: runc create: .*no\/such\/program.*no such file/u) as string },
+      fault: {
+        kind: 'outside',
+        subject: container.id,
+        message: expect.stringMatching(
+          /^create container [0-9a-f]{64}: runc create: .*no\/such\/program.*no such file/u,
+        ) as string,
+      },
     });
     expect(processesNaming(container.id)).toEqual([]);
   });
 
   it('S38 S64 gives init no descriptor but 0, 1, 2 and no variable of ours', async () => {
     process.env['TROUPE_SECRET'] = 'leaked';
-    const container = await world.run(['sh', '-c', 'echo fds $(cd /proc/self/fd && echo *); env; while :; do sleep 0.05; done']);
+    const container = await world.run([
+      'sh',
+      '-c',
+      'echo fds $(cd /proc/self/fd && echo *); env; while :; do sleep 0.05; done',
+    ]);
     delete process.env['TROUPE_SECRET'];
     await logged(container.logPath, 'MARK');
     const log = readFileSync(container.logPath, 'utf8');
     expect(log).toMatch(/fds 0 1 2 3\n/u);
     expect(log).not.toContain('leaked');
     const monitor = readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim();
-    expect(readFileSync(`/proc/${monitor}/environ`, 'utf8').split('\0').filter(Boolean).map((word) => word.split('=')[0])).toEqual([
-      'PATH', '_OCI_SYNCPIPE', '_OCI_STARTPIPE',
-    ]);
+    expect(
+      readFileSync(`/proc/${monitor}/environ`, 'utf8')
+        .split('\0')
+        .filter(Boolean)
+        .map((word) => word.split('=')[0]),
+    ).toEqual(['PATH', '_OCI_SYNCPIPE', '_OCI_STARTPIPE']);
     // not in the cgroup of this process
-    expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
+    expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(
+      `/troupe-sandbox-${world.sandboxId}/monitors`,
+    );
   });
 
   it('S13 F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
     const container = await world.run(['sleep', '1000']);
-    const places = readFileSync(`/proc/${readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim()}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
-    const placeOf = (controller: string): string => places.find(([, names]) => names?.split(',').includes(controller))?.[2] ?? places.find(([number]) => number === '0')?.[2] ?? '';
+    const places = readFileSync(
+      `/proc/${readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim()}/cgroup`,
+      'utf8',
+    )
+      .trim()
+      .split('\n')
+      .map((line) => line.split(':'));
+    const placeOf = (controller: string): string =>
+      places.find(([, names]) => names?.split(',').includes(controller))?.[2] ??
+      places.find(([number]) => number === '0')?.[2] ??
+      '';
     expect(placeOf('pids')).toBe(`${sandboxCgroup(world.parent, world.sandboxId)}/monitors`);
     if (cgroups.version === 1) expect(placeOf('memory')).not.toContain(world.parent);
     else expect(placeOf('memory')).toBe(placeOf('pids'));

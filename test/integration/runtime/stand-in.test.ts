@@ -25,9 +25,15 @@ describe.skipIf(!isRunnable)('a stand-in', () => {
   });
 
   it('hands on arguments, environment, input and the exit code', () => {
-    const ended = spawnSync(standIn('sh', '/bin/sh'), ['-c', 'read line; echo "$line $1 $WORD"; exit 5', 'name', 'one'], {
-      encoding: 'utf8', input: 'typed\n', env: { WORD: 'set' },
-    });
+    const ended = spawnSync(
+      standIn('sh', '/bin/sh'),
+      ['-c', 'read line; echo "$line $1 $WORD"; exit 5', 'name', 'one'],
+      {
+        encoding: 'utf8',
+        input: 'typed\n',
+        env: { WORD: 'set' },
+      },
+    );
     expect([ended.stdout, ended.status]).toEqual(['typed one set\n', 5]);
     expect(readFileSync(standIn('true', '/bin/true')).length).toBeLessThan(1024);
   });

@@ -20,8 +20,18 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
     directory = mkdtempSync(join(tmpdir(), 'stdio-owner-'));
     config = join(directory, 'config.json');
     const map = [{ containerID: 0, hostID: 70_000, size: 65_536 }];
-    writeFileSync(config, JSON.stringify({ process: { user: { uid: 5, gid: 6 } }, linux: { uidMappings: map, gidMappings: map } }));
-    init = await spawnProcess({ argv: ['/usr/bin/unshare', '--user', '/bin/sleep', '1000'], env: {}, stdout: 'pipe' });
+    writeFileSync(
+      config,
+      JSON.stringify({
+        process: { user: { uid: 5, gid: 6 } },
+        linux: { uidMappings: map, gidMappings: map },
+      }),
+    );
+    init = await spawnProcess({
+      argv: ['/usr/bin/unshare', '--user', '/bin/sleep', '1000'],
+      env: {},
+      stdout: 'pipe',
+    });
     await expect.poll(() => readFileSync(`/proc/${init.pid}/uid_map`, 'latin1')).toBe('');
   });
   afterEach(async () => {
@@ -36,7 +46,11 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
   };
 
   it("S97 of a process that has the pid of a container's init by now stays what it is", async () => {
-    await ownStdio({ ...init.identity, startTicks: init.identity.startTicks - 1 }, config, id ?? expect.unreachable());
+    await ownStdio(
+      { ...init.identity, startTicks: init.identity.startTicks - 1 },
+      config,
+      id ?? expect.unreachable(),
+    );
     expect(ownerOf()).toEqual([0, 0]);
   });
 

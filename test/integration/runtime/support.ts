@@ -1,6 +1,17 @@
 /** A driver below a temporary root with a busybox root file system, and the inputs that it wants. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
@@ -23,7 +34,23 @@ import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 
 export const RUNC = '/usr/sbin/runc';
 export const CONMON = '/usr/bin/conmon';
-const APPLETS = ['sh', 'sleep', 'true', 'false', 'echo', 'cat', 'setsid', 'yes', 'head', 'kill', 'id', 'env', 'tail', 'dd', 'nohup'];
+const APPLETS = [
+  'sh',
+  'sleep',
+  'true',
+  'false',
+  'echo',
+  'cat',
+  'setsid',
+  'yes',
+  'head',
+  'kill',
+  'id',
+  'env',
+  'tail',
+  'dd',
+  'nohup',
+];
 
 /** Why these tests can't run here; empty when they can. */
 export function missing(): string {
@@ -166,17 +193,23 @@ export class World {
         });
         return { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' };
       },
-      updateDocument: ({ memoryLimitBytes }) => JSON.stringify({ memory: { limit: Number(memoryLimitBytes ?? -1n) } }),
+      updateDocument: ({ memoryLimitBytes }) =>
+        JSON.stringify({ memory: { limit: Number(memoryLimitBytes ?? -1n) } }),
       writePauseBundle: async (input) => {
         const cgroup = pauseCgroup(this.parent, input.id);
-        writeConfig(this.layout.pauseBundleDir(input.id), this.rootfs, ['sleep', '1000'], { cgroup, terminal: false, memoryBytes: undefined });
+        writeConfig(this.layout.pauseBundleDir(input.id), this.rootfs, ['sleep', '1000'], {
+          cgroup,
+          terminal: false,
+          memoryBytes: undefined,
+        });
       },
     };
   }
 
   /** Destroys every container, then lists what is left anywhere of this world: must be empty. */
   async close(): Promise<string[]> {
-    for (const id of this.ids) await this.driver.destroy({ id, handler: '', spec: specOf(this.sandboxId, []) }, fx);
+    for (const id of this.ids)
+      await this.driver.destroy({ id, handler: '', spec: specOf(this.sandboxId, []) }, fx);
     this.driver.close();
     const left = [...this.ids, this.sandboxId].flatMap((id) => this.leftovers(id));
     await removeCgroup(cgroups, this.parent);
@@ -187,7 +220,11 @@ export class World {
 
   /** Processes, files and cgroups of a container. */
   leftovers(id: ContainerId | SandboxId): string[] {
-    const own = [this.layout.containerDir(id as ContainerId), this.layout.exitFile(id as ContainerId), join(this.layout.runtimeRoot('runc'), id)];
+    const own = [
+      this.layout.containerDir(id as ContainerId),
+      this.layout.exitFile(id as ContainerId),
+      join(this.layout.runtimeRoot('runc'), id),
+    ];
     const cgroups = cgroupPaths(containerCgroup(this.parent, id as ContainerId));
     return [...own, ...cgroups].filter((path) => existsSync(path)).concat(processesNaming(id));
   }
@@ -195,16 +232,18 @@ export class World {
 
 /** Command lines of live processes that name the id, or whose cgroup does. */
 export function processesNaming(id: string): string[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).flatMap((pid) => {
-    try {
-      if (/^State:\s+Z/mu.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return [];
-      const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-      const cgroup = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
-      return line.includes(id) || cgroup.includes(`troupe-${id}`) ? [`${pid} ${line}`] : [];
-    } catch {
-      return [];
-    }
-  });
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/u.test(name))
+    .flatMap((pid) => {
+      try {
+        if (/^State:\s+Z/mu.test(readFileSync(`/proc/${pid}/status`, 'utf8'))) return [];
+        const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+        const cgroup = readFileSync(`/proc/${pid}/cgroup`, 'utf8');
+        return line.includes(id) || cgroup.includes(`troupe-${id}`) ? [`${pid} ${line}`] : [];
+      } catch {
+        return [];
+      }
+    });
 }
 
 /** Waits until the container's log has the text. */
@@ -217,11 +256,16 @@ export async function gone(id: string): Promise<void> {
   await until(() => processesNaming(id).length === 0);
 }
 
-export const monitorPidOf = ({ layout }: World, id: string): number => Number(readFileSync(layout.monitorPidFile(id as ContainerId), 'utf8'));
+export const monitorPidOf = ({ layout }: World, id: string): number =>
+  Number(readFileSync(layout.monitorPidFile(id as ContainerId), 'utf8'));
 
 /** A runtime that is a script; `$verb` is the runtime's verb. */
 export function fakeRuntime(directory: string, script: string): Partial<RuntimeDriverOptions> {
-  const path = wrapper(directory, 'fake-runc', `for word in "$@"; do case $word in create|start|delete|exec) verb=$word;; esac; done\n${script}`);
+  const path = wrapper(
+    directory,
+    'fake-runc',
+    `for word in "$@"; do case $word in create|start|delete|exec) verb=$word;; esac; done\n${script}`,
+  );
   return { handlers: [{ name: 'runc', path, kind: 'oci' }] };
 }
 
@@ -234,7 +278,8 @@ export function wrapper(directory: string, name: string, script: string): string
 }
 
 function makeRootfs(path: string): void {
-  for (const name of ['bin', 'proc', 'dev', 'tmp', 'etc', 'sys']) mkdirSync(join(path, name), { recursive: true });
+  for (const name of ['bin', 'proc', 'dev', 'tmp', 'etc', 'sys'])
+    mkdirSync(join(path, name), { recursive: true });
   copyFileSync(staticBusybox(), join(path, 'bin/busybox'));
   for (const applet of APPLETS) symlinkSync('busybox', join(path, 'bin', applet));
 }
@@ -285,10 +330,22 @@ export function specOf(sandboxId: SandboxId, argv: readonly string[]): Container
     tty: false,
     resources: NO_LIMITS,
     security: {
-      privileged: false, capabilities: { add: [], drop: [], addAmbient: [] }, namespaces,
-      user: { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' },
-      readonlyRootfs: false, noNewPrivs: true, maskedPaths: [], readonlyPaths: [],
-      seccomp: { type: 'unconfined', path: '' }, apparmorProfile: '',
+      privileged: false,
+      capabilities: { add: [], drop: [], addAmbient: [] },
+      namespaces,
+      user: {
+        runAsUser: undefined,
+        runAsUsername: '',
+        runAsGroup: undefined,
+        supplementalGroups: [],
+        supplementalGroupsPolicy: 'merge',
+      },
+      readonlyRootfs: false,
+      noNewPrivs: true,
+      maskedPaths: [],
+      readonlyPaths: [],
+      seccomp: { type: 'unconfined', path: '' },
+      apparmorProfile: '',
     },
     stopSignal: '',
   };

@@ -8,7 +8,10 @@ policyConformance('policy.json and a registry', async () => {
   const registry = await FakeRegistry.start();
   const rig = new PolicyRig([registry.host]);
   registry.push('a', '1', imageOf([await layerOf([{ name: 'a', content: 'a' }])]));
-  const decide = (word: 'accept' | 'refuse'): void => void rig.write('policy.json', { default: [{ type: word === 'accept' ? 'insecureAcceptAnything' : 'reject' }] });
+  const decide = (word: 'accept' | 'refuse'): void =>
+    void rig.write('policy.json', {
+      default: [{ type: word === 'accept' ? 'insecureAcceptAnything' : 'reject' }],
+    });
   decide('accept');
   return {
     policy: rig.driver(),

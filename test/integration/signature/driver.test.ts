@@ -12,7 +12,11 @@ import { fx, PolicyRig } from './rig.ts';
 const key = keyPairs.p256();
 const stranger = keyPairs.p256();
 const accept = { type: 'insecureAcceptAnything' };
-const byKey = (...pairs: readonly { readonly pem: string }[]): object => ({ type: 'sigstoreSigned', keyDatas: pairs.map(({ pem }) => base64(pem)), signedIdentity: { type: 'matchRepository' } });
+const byKey = (...pairs: readonly { readonly pem: string }[]): object => ({
+  type: 'sigstoreSigned',
+  keyDatas: pairs.map(({ pem }) => base64(pem)),
+  signedIdentity: { type: 'matchRepository' },
+});
 
 let registry: FakeRegistry;
 let rig: PolicyRig;
@@ -23,7 +27,10 @@ beforeEach(async () => {
   rig = new PolicyRig([registry.host]);
   digest = registry.push('team/app', '1', imageOf([await layerOf([{ name: 'hello', content: 'hello' }])]));
   name = `${registry.host}/team/app:1`;
-  rig.write('registries.d/x.yaml', `docker:\n  "${registry.host}":\n    use-sigstore-attachments: true\n    lookaside: "file://${rig.path('lookaside')}"\n`);
+  rig.write(
+    'registries.d/x.yaml',
+    `docker:\n  "${registry.host}":\n    use-sigstore-attachments: true\n    lookaside: "file://${rig.path('lookaside')}"\n`,
+  );
 });
 afterEach(async () => {
   rig?.close();
@@ -31,21 +38,42 @@ afterEach(async () => {
 });
 
 /** Puts a signature manifest beside the image, as cosign does. */
-function attach(target: string, ...signatures: readonly { readonly payload: Uint8Array; readonly key: typeof key }[]): string {
+function attach(
+  target: string,
+  ...signatures: readonly { readonly payload: Uint8Array; readonly key: typeof key }[]
+): string {
   const layers = signatures.map(({ payload, key: { privateKey } }) => ({
-    mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json', digest: registry.addBlob(payload), size: payload.byteLength,
+    mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json',
+    digest: registry.addBlob(payload),
+    size: payload.byteLength,
     annotations: { 'dev.cosignproject.cosign/signature': base64(signedBy(payload, privateKey)) },
   }));
   const config = Buffer.from('{}');
-  const manifest = { schemaVersion: 2, mediaType: 'application/vnd.oci.image.manifest.v1+json', config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: registry.addBlob(config), size: 2 }, layers };
-  return registry.addManifest('team/app', Buffer.from(JSON.stringify(manifest)), manifest.mediaType, `${target.replace(':', '-')}.sig`);
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: registry.addBlob(config),
+      size: 2,
+    },
+    layers,
+  };
+  return registry.addManifest(
+    'team/app',
+    Buffer.from(JSON.stringify(manifest)),
+    manifest.mediaType,
+    `${target.replace(':', '-')}.sig`,
+  );
 }
 const payload = (target = digest): Uint8Array => cosignPayload(target, `${registry.host}/team/app`);
 
 describe('signatures in the repository', () => {
   it('one good one accepts the image, and nothing of its layers is asked for', async () => {
     rig.policy(registry.host, byKey(key));
-    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: verify .*team\/app:1: a sigstore signature is required, and there is none$/u);
+    expect(await rig.admit(name)).toMatch(
+      /^denied: SignatureValidationFailed: verify .*team\/app:1: a sigstore signature is required, and there is none$/u,
+    );
     attach(digest, { payload: payload(), key: stranger });
     expect(await rig.admit(name)).toMatch(/not made with a key that the policy trusts/u);
     attach(digest, { payload: payload(), key: stranger }, { payload: payload(), key });
@@ -65,7 +93,11 @@ describe('signatures in the repository', () => {
   it('a moved tag is another image, and the signature of the one before is none for it', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
-    const moved = registry.push('team/app', '1', imageOf([await layerOf([{ name: 'evil', content: 'evil' }])]));
+    const moved = registry.push(
+      'team/app',
+      '1',
+      imageOf([await layerOf([{ name: 'evil', content: 'evil' }])]),
+    );
     expect(await rig.admit(name)).toMatch(/there is none/u);
     attach(moved, { payload: payload(), key });
     expect(await rig.admit(name)).toMatch(new RegExp(`it is for the digest ${digest}`, 'u'));
@@ -73,9 +105,15 @@ describe('signatures in the repository', () => {
 
   it('a signature of the index that was asked for, and one of the manifest for the platform alone, are good; one of another platform is none', async () => {
     rig.policy(registry.host, byKey(key));
-    const [own, other] = [imageOf([await layerOf([{ name: 'own', content: 'own' }])]), imageOf([await layerOf([{ name: 'other', content: 'other' }])])];
+    const [own, other] = [
+      imageOf([await layerOf([{ name: 'own', content: 'own' }])]),
+      imageOf([await layerOf([{ name: 'other', content: 'other' }])]),
+    ];
     for (const image of [own, other]) registry.push('team/app', undefined, image);
-    const index = indexOf([{ bytes: own.manifest, mediaType: own.mediaType, platform: { os: 'linux', architecture: 'amd64' } }, { bytes: other.manifest, mediaType: other.mediaType, platform: { os: 'linux', architecture: 'arm64' } }]);
+    const index = indexOf([
+      { bytes: own.manifest, mediaType: own.mediaType, platform: { os: 'linux', architecture: 'amd64' } },
+      { bytes: other.manifest, mediaType: other.mediaType, platform: { os: 'linux', architecture: 'arm64' } },
+    ]);
     const top = registry.addManifest('team/app', index.bytes, index.mediaType, '2');
     const two = `${registry.host}/team/app:2`;
     attach(digestOf(other.manifest), { payload: payload(digestOf(other.manifest)), key });
@@ -89,23 +127,45 @@ describe('signatures in the repository', () => {
   });
 
   it.each([
-    ['can not be reached', (): void => registry.on(/\.sig$/u, (request) => request.socket.destroy()), /^outside: RegistryUnavailable: /u],
-    ['answers 503', (): void => registry.on(/\.sig$/u, refuse(503, 'UNAVAILABLE', 'busy')), /^outside: RegistryUnavailable: /u],
-    ['refuses', (): void => registry.on(/\.sig$/u, refuse(403, 'DENIED', 'no')), /^denied: verify .*answered 403/u],
-    ['sends no JSON', (): void => registry.on(/\.sig$/u, (_request, response) => void response.end('x')), /^outside: verify .*not acceptable JSON/u],
-  ])('a registry that %s when asked for the signature has not accepted the image', async (_what, break_, reason) => {
-    rig.policy(registry.host, byKey(key));
-    attach(digest, { payload: payload(), key });
-    break_();
-    expect(await rig.admit(name)).toMatch(reason);
-  });
+    [
+      'can not be reached',
+      (): void => registry.on(/\.sig$/u, (request) => request.socket.destroy()),
+      /^outside: RegistryUnavailable: /u,
+    ],
+    [
+      'answers 503',
+      (): void => registry.on(/\.sig$/u, refuse(503, 'UNAVAILABLE', 'busy')),
+      /^outside: RegistryUnavailable: /u,
+    ],
+    [
+      'refuses',
+      (): void => registry.on(/\.sig$/u, refuse(403, 'DENIED', 'no')),
+      /^denied: verify .*answered 403/u,
+    ],
+    [
+      'sends no JSON',
+      (): void => registry.on(/\.sig$/u, (_request, response) => void response.end('x')),
+      /^outside: verify .*not acceptable JSON/u,
+    ],
+  ])(
+    'a registry that %s when asked for the signature has not accepted the image',
+    async (_what, break_, reason) => {
+      rig.policy(registry.host, byKey(key));
+      attach(digest, { payload: payload(), key });
+      break_();
+      expect(await rig.admit(name)).toMatch(reason);
+    },
+  );
 
   it('a payload whose bytes are not those of its digest is not taken', async () => {
     rig.policy(registry.host, byKey(key));
     attach(digest, { payload: payload(), key });
     const other = payload(`sha256:${'e'.repeat(64)}`);
     expect(other.byteLength).toBe(payload().byteLength);
-    registry.on(new RegExp(`/blobs/${digestOf(payload())}`, 'u'), (_request, response) => void response.end(other));
+    registry.on(
+      new RegExp(`/blobs/${digestOf(payload())}`, 'u'),
+      (_request, response) => void response.end(other),
+    );
     expect(await rig.admit(name)).toMatch(/^outside: .*signature sha256:/u);
   });
 });
@@ -123,8 +183,15 @@ describe('a lookaside store on the web', () => {
       response.end('no signature');
     });
     await new Promise<void>((resolve) => void web.listen(0, '127.0.0.1', resolve));
-    rig.write('registries.d/x.yaml', `docker:\n  "${registry.host}": {lookaside: "http://127.0.0.1:${(web.address() as AddressInfo).port}/sigs/"}\n`);
-    rig.policy(registry.host, { type: 'signedBy', keyType: 'GPGKeys', keyData: Buffer.from([0x98, 0]).toString('base64') });
+    rig.write(
+      'registries.d/x.yaml',
+      `docker:\n  "${registry.host}": {lookaside: "http://127.0.0.1:${(web.address() as AddressInfo).port}/sigs/"}\n`,
+    );
+    rig.policy(registry.host, {
+      type: 'signedBy',
+      keyType: 'GPGKeys',
+      keyData: Buffer.from([0x98, 0]).toString('base64'),
+    });
   });
   afterEach(async () => {
     web.closeAllConnections();
@@ -132,9 +199,18 @@ describe('a lookaside store on the web', () => {
   });
 
   it('is asked for signature-1 and on, without credentials, until one is missing', async () => {
-    const auth = { username: 'u', password: 'p', auth: '', identityToken: '', registryToken: '', serverAddress: '' };
+    const auth = {
+      username: 'u',
+      password: 'p',
+      auth: '',
+      identityToken: '',
+      registryToken: '',
+      serverAddress: '',
+    };
     expect(await rig.admit(name, '', auth)).toMatch(/^denied: SignatureValidationFailed/u);
-    expect(asked).toEqual([1, 2].map((index) => `/sigs/team/app@${digest.replace(':', '=')}/signature-${index}`));
+    expect(asked).toEqual(
+      [1, 2].map((index) => `/sigs/team/app@${digest.replace(':', '=')}/signature-${index}`),
+    );
   });
 
   it('that does not answer as it should has not said that there is none', async () => {
@@ -147,12 +223,16 @@ describe('whose policy counts', () => {
   it('without a file every image is accepted; a file that is wrong accepts none, and says why', async () => {
     expect(await rig.admit(name)).toBe('accepted');
     rig.write('policy.json', '{"default": [');
-    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*policy\.json: not acceptable JSON/u);
+    expect(await rig.admit(name)).toMatch(
+      /^denied: SignatureValidationFailed: .*policy\.json: not acceptable JSON/u,
+    );
     rig.write('policy.json', { default: [accept] });
     expect(await rig.admit(name)).toBe('accepted');
     rig.policy(registry.host, { type: 'sigstoreSigned', keyPath: '/no/such/key' });
     attach(digest, { payload: payload(), key });
-    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u);
+    expect(await rig.admit(name)).toMatch(
+      /^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u,
+    );
   });
 
   it('F95 a bad file of registries.d counts as absent: no signature becomes valid, and what needs none is taken', async () => {
@@ -160,13 +240,17 @@ describe('whose policy counts', () => {
     rig.write('policy.json', { default: [accept] });
     expect(await rig.admit(name)).toBe('accepted');
     rig.policy(registry.host, { type: 'sigstoreSigned', keyPath: '/no/such/key' });
-    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u);
+    expect(await rig.admit(name)).toMatch(
+      /^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u,
+    );
   });
 
   it("a namespace's own file stands in the place of the node's, for it alone", async () => {
     rig.write('policy.json', { default: [accept] });
     rig.write('policies/strict.json', { default: [{ type: 'reject' }] });
-    expect(await Promise.all(['', 'other', 'strict'].map((namespace) => rig.admit(name, namespace)))).toEqual(['accepted', 'accepted', expect.stringMatching(/the policy rejects it/u)]);
+    expect(await Promise.all(['', 'other', 'strict'].map((namespace) => rig.admit(name, namespace)))).toEqual(
+      ['accepted', 'accepted', expect.stringMatching(/the policy rejects it/u)],
+    );
     rig.write('policies/strict.json', '{}');
     expect(await rig.admit(name, 'strict')).toMatch(/strict\.json: default is missing/u);
     expect(await rig.admit(name, '../policy')).toMatch(/^denied: .*no name of a namespace/u);
@@ -185,7 +269,10 @@ describe('an image that is here', () => {
     expect(await rig.admit(name)).toBe('accepted');
     registry.on(/./u, refuse(500, 'GONE', 'nobody is asked'));
     const asked = registry.seen.length;
-    expect([await rig.admitAgain(image, { reference: name }), await rig.admitAgain(image)]).toEqual(['accepted', 'accepted']);
+    expect([await rig.admitAgain(image, { reference: name }), await rig.admitAgain(image)]).toEqual([
+      'accepted',
+      'accepted',
+    ]);
     rig.policy(registry.host, { type: 'reject' });
     expect(await rig.admitAgain(image, { reference: name })).toMatch(refused);
     expect(registry.seen.length).toBe(asked);
@@ -211,7 +298,19 @@ describe('an image that is here', () => {
     expect(await rig.admit(name)).toBe('accepted');
     const [file = ''] = readdirSync(rig.path('kept'));
     const forged = cosignPayload(`sha256:${'f'.repeat(64)}`, `${registry.host}/team/app`);
-    rig.write(`kept/${file}`, { digests: [digestOf(forged)], signatures: [{ kind: 'sigstore', payload: base64(forged), signature: base64(signedBy(forged, stranger.privateKey)), certificate: '', chain: '', bundle: '' }] });
+    rig.write(`kept/${file}`, {
+      digests: [digestOf(forged)],
+      signatures: [
+        {
+          kind: 'sigstore',
+          payload: base64(forged),
+          signature: base64(signedBy(forged, stranger.privateKey)),
+          certificate: '',
+          chain: '',
+          bundle: '',
+        },
+      ],
+    });
     attach(digest, { payload: payload(), key: stranger });
     expect(await rig.admitAgain(image, { reference: name })).toMatch(refused);
   });
@@ -219,26 +318,45 @@ describe('an image that is here', () => {
   it('under another policy than that of its pull: its namespace, or another name for it', async () => {
     const image = await rig.resolve(name);
     rig.write('policy.json', { default: [accept] });
-    rig.write('policies/strict.json', { default: [accept], transports: { docker: { [registry.host]: [byKey(key)] } } });
+    rig.write('policies/strict.json', {
+      default: [accept],
+      transports: { docker: { [registry.host]: [byKey(key)] } },
+    });
     expect(await rig.admitAgain(image, { reference: name, namespace: 'strict' })).toMatch(refused);
     expect(await rig.admitAgain(image, { namespace: 'strict' })).toMatch(refused);
     expect(await rig.admitAgain(image, { reference: name })).toBe('accepted');
     // the pod says that it is something else: that has to be true where a signature is wanted
-    rig.write('policies/strict.json', { default: [byKey(key)], transports: { docker: { [registry.host]: [accept] } } });
-    expect(await rig.admitAgain(image, { reference: 'other.example/app:1', namespace: 'strict' })).toMatch(/it was not pulled from other\.example\/app/u);
+    rig.write('policies/strict.json', {
+      default: [byKey(key)],
+      transports: { docker: { [registry.host]: [accept] } },
+    });
+    expect(await rig.admitAgain(image, { reference: 'other.example/app:1', namespace: 'strict' })).toMatch(
+      /it was not pulled from other\.example\/app/u,
+    );
   });
 
   it('named by its id follows the names that it has', async () => {
     const image = { ...(await rig.resolve(name)), repoTag: '' };
-    rig.write('policy.json', { default: [accept], transports: { docker: { [registry.host]: [{ type: 'reject' }] } } });
-    for (const reference of [image.id, image.id.slice('sha256:'.length)]) expect(await rig.admitAgain(image, { reference })).not.toBe('accepted');
-    rig.write('policy.json', { default: [{ type: 'reject' }], transports: { docker: { [registry.host]: [accept] } } });
-    for (const reference of [image.id, image.id.slice('sha256:'.length)]) expect(await rig.admitAgain(image, { reference })).toBe('accepted');
+    rig.write('policy.json', {
+      default: [accept],
+      transports: { docker: { [registry.host]: [{ type: 'reject' }] } },
+    });
+    for (const reference of [image.id, image.id.slice('sha256:'.length)])
+      expect(await rig.admitAgain(image, { reference })).not.toBe('accepted');
+    rig.write('policy.json', {
+      default: [{ type: 'reject' }],
+      transports: { docker: { [registry.host]: [accept] } },
+    });
+    for (const reference of [image.id, image.id.slice('sha256:'.length)])
+      expect(await rig.admitAgain(image, { reference })).toBe('accepted');
   });
 
   it('without any name follows the default', async () => {
     const image = { ...(await rig.resolve(name)), repoTag: '' };
-    rig.write('policy.json', { default: [accept], transports: { docker: { [registry.host]: [{ type: 'reject' }] } } });
+    rig.write('policy.json', {
+      default: [accept],
+      transports: { docker: { [registry.host]: [{ type: 'reject' }] } },
+    });
     expect(await rig.admitAgain(image, { repoDigests: [] })).toBe('accepted');
     rig.write('policy.json', { default: [byKey(key)] });
     expect(await rig.admitAgain(image, { repoDigests: [] })).toMatch(/it has no name/u);
@@ -257,9 +375,13 @@ describe('an image that is here', () => {
     const image = await rig.resolve(name);
     rig.policy(registry.host, byKey(key));
     const theirs = `${registry.host}/team/app@sha256:${'6'.repeat(64)}`;
-    expect(await rig.admitAgain(image, { reference: name, repoDigests: [theirs, image.repoDigest] })).toBe('accepted');
+    expect(await rig.admitAgain(image, { reference: name, repoDigests: [theirs, image.repoDigest] })).toBe(
+      'accepted',
+    );
     rmSync(rig.path('kept'), { recursive: true });
-    expect(await rig.admitAgain(image, { reference: name, repoDigests: [image.repoDigest, theirs] })).toBe('accepted');
+    expect(await rig.admitAgain(image, { reference: name, repoDigests: [image.repoDigest, theirs] })).toBe(
+      'accepted',
+    );
   });
 
   it('waits no longer than it may', async () => {
@@ -267,6 +389,10 @@ describe('an image that is here', () => {
     const image = await rig.resolve(name);
     const gone = new AbortController();
     registry.on(/\.sig$/u, () => gone.abort());
-    expect(await refusalOf(rig.driver().admit({ namespace: '', auth: undefined, image }, { ...fx, signal: gone.signal }))).toMatch(/^cancelled: /u);
+    expect(
+      await refusalOf(
+        rig.driver().admit({ namespace: '', auth: undefined, image }, { ...fx, signal: gone.signal }),
+      ),
+    ).toMatch(/^cancelled: /u);
   });
 });

@@ -10,7 +10,8 @@ import { realRandom } from '../../../src/host/random.ts';
 import { Gpgv, type Opened } from '../../../src/oci/signature/gpgv.ts';
 import { GpgHome, missingGpg } from '../../support/signature/gpg.ts';
 
-if (missingGpg.length > 0) console.warn(`skipped: ${missingGpg.join(', ')} not installed (Debian: apt-get install gpg gpgv)`);
+if (missingGpg.length > 0)
+  console.warn(`skipped: ${missingGpg.join(', ')} not installed (Debian: apt-get install gpg gpgv)`);
 
 const never = new AbortController().signal;
 
@@ -23,7 +24,13 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   beforeAll(() => {
     home = new GpgHome();
     directory = mkdtempSync(join(tmpdir(), 'troupe-gpgv-'));
-    gpgv = new Gpgv({ directory: join(directory, 'rings'), random: realRandom(), clock: realClock(), findProgram: async () => '/usr/bin/gpgv', runTool });
+    gpgv = new Gpgv({
+      directory: join(directory, 'rings'),
+      random: realRandom(),
+      clock: realClock(),
+      findProgram: async () => '/usr/bin/gpgv',
+      runTool,
+    });
     key = home.key('signer');
     stranger = home.key('stranger');
   });
@@ -32,15 +39,19 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
     rmSync(directory, { recursive: true, force: true });
   });
 
-  const open = (message: Uint8Array, ...keys: readonly Uint8Array[]): Promise<Opened> => gpgv.open(message, keys.length > 0 ? keys : [home.publicKey(key)], never);
-  const text = (opened: Opened): string => ('payload' in opened ? Buffer.from(opened.payload).toString() : `refused: ${opened.refusal}`);
+  const open = (message: Uint8Array, ...keys: readonly Uint8Array[]): Promise<Opened> =>
+    gpgv.open(message, keys.length > 0 ? keys : [home.publicKey(key)], never);
+  const text = (opened: Opened): string =>
+    'payload' in opened ? Buffer.from(opened.payload).toString() : `refused: ${opened.refusal}`;
 
   it('gives what was signed, by a key in either form, among several, in one file or more; and leaves nothing behind', async () => {
     const message = home.sign('hello', key);
     expect(text(await open(message))).toBe('hello');
     expect(text(await open(message, home.publicKey(key, 'binary')))).toBe('hello');
     expect(text(await open(message, home.publicKey(stranger), home.publicKey(key)))).toBe('hello');
-    expect(text(await open(message, Buffer.concat([home.publicKey(stranger), home.publicKey(key)])))).toBe('hello');
+    expect(text(await open(message, Buffer.concat([home.publicKey(stranger), home.publicKey(key)])))).toBe(
+      'hello',
+    );
     expect(text(await open(home.sign('hello', key, { more: ['--compress-algo', 'none'] })))).toBe('hello');
     expect(readdirSync(join(directory, 'rings'))).toEqual([]);
   });
@@ -53,10 +64,26 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
 
   it.each([
     ['by a stranger', () => home.sign('hello', stranger), /not among those of the policy/u],
-    ['not signed', () => home.gpg(['--store', '--output', '-'], 'hello'), /exactly one good signature|no signed/u],
-    ['signed by two', () => home.sign('hello', key, { more: ['--local-user', stranger] }), /not among those of the policy/u],
-    ['a signature of a text elsewhere', () => home.gpg(['--local-user', key, '--output', '-', '--detach-sign'], 'hello'), /refused/u],
-    ['with SHA-1', () => home.sign('hello', key, { more: ['--digest-algo', 'SHA1', '--allow-weak-digest-algos'] }), /too weak|can not be checked|not one of/u],
+    [
+      'not signed',
+      () => home.gpg(['--store', '--output', '-'], 'hello'),
+      /exactly one good signature|no signed/u,
+    ],
+    [
+      'signed by two',
+      () => home.sign('hello', key, { more: ['--local-user', stranger] }),
+      /not among those of the policy/u,
+    ],
+    [
+      'a signature of a text elsewhere',
+      () => home.gpg(['--local-user', key, '--output', '-', '--detach-sign'], 'hello'),
+      /refused/u,
+    ],
+    [
+      'with SHA-1',
+      () => home.sign('hello', key, { more: ['--digest-algo', 'SHA1', '--allow-weak-digest-algos'] }),
+      /too weak|can not be checked|not one of/u,
+    ],
     ['nothing', () => Buffer.alloc(0), /refused/u],
     ['garbage', () => Buffer.from('garbage'.repeat(100)), /refused/u],
     ['cut off', () => home.sign('hello', key).subarray(0, -10), /refused/u],
@@ -80,10 +107,17 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
 
   it('an expired key, a key that was revoked and a signature that has expired are refused', async () => {
     const expired = home.key('expired', { at: '20200101T000000!', expires: '1y' });
-    expect(text(await open(home.sign('hello', expired, { at: '20200201T000000!' }), home.publicKey(expired)))).toMatch(/key has expired/u);
+    expect(
+      text(await open(home.sign('hello', expired, { at: '20200201T000000!' }), home.publicKey(expired))),
+    ).toMatch(/key has expired/u);
     const old = home.key('old', { at: '20200101T000000!' });
-    expect(text(await open(home.sign('hello', old, { at: '20200201T000000!' }), home.publicKey(old)))).toBe('hello');
-    const late = home.sign('hello', old, { more: ['--default-sig-expire', 'seconds=60'], at: '20200201T000000!' });
+    expect(text(await open(home.sign('hello', old, { at: '20200201T000000!' }), home.publicKey(old)))).toBe(
+      'hello',
+    );
+    const late = home.sign('hello', old, {
+      more: ['--default-sig-expire', 'seconds=60'],
+      at: '20200201T000000!',
+    });
     expect(text(await open(late, home.publicKey(old)))).toMatch(/signature has expired/u);
     const revoked = home.key('revoked');
     const message = home.sign('hello', revoked);
@@ -99,12 +133,18 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   });
 
   it('keys that are none, and a missing gpgv, are a wrong policy or machine, not a refusal', async () => {
-    await expect(open(home.sign('hello', key), Buffer.from('no key'))).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
-    await expect(open(home.sign('hello', key), home.gpg(['--armor', '--export-secret-keys', key]))).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    await expect(open(home.sign('hello', key), Buffer.from('no key'))).rejects.toMatchObject({
+      fault: { kind: 'invalidRequest' },
+    });
+    await expect(
+      open(home.sign('hello', key), home.gpg(['--armor', '--export-secret-keys', key])),
+    ).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
   });
 
   it('the daemon itself loads no library for it', () => {
     const script = `const { Gpgv } = await import(${JSON.stringify(join(import.meta.dirname, '../../../src/oci/signature/gpgv.ts'))}); if (typeof Gpgv !== 'function') process.exit(1); const { readFileSync } = await import('node:fs'); process.stdout.write(readFileSync('/proc/self/maps', 'utf8'));`;
-    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString()).not.toMatch(/gpgme|libgcrypt|libassuan/u);
+    expect(execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString()).not.toMatch(
+      /gpgme|libgcrypt|libassuan/u,
+    );
   });
 });

@@ -17,14 +17,23 @@ const image = (value: number): ImageId => `sha256:${hex(value)}` as ImageId;
 const digest = (value: number): Digest => `sha256:${hex(value)}` as Digest;
 const simple = (text: string): Signature => ({ kind: 'simple', message: new Uint8Array(Buffer.from(text)) });
 const REPOSITORY = 'registry.example/team/app';
-const of = (value: number, repository = REPOSITORY, namespace = 'a'): KeptFor => ({ id: image(value), repository, namespace });
-const sigstore: Signature = { kind: 'sigstore', payload: new Uint8Array(Buffer.from('{}')), parts: { signature: 'c2ln', certificate: 'pem', chain: '', bundle: '{"a":1}' } };
+const of = (value: number, repository = REPOSITORY, namespace = 'a'): KeptFor => ({
+  id: image(value),
+  repository,
+  namespace,
+});
+const sigstore: Signature = {
+  kind: 'sigstore',
+  payload: new Uint8Array(Buffer.from('{}')),
+  parts: { signature: 'c2ln', certificate: 'pem', chain: '', bundle: '{"a":1}' },
+};
 
 let directory: string;
 let kept: KeptSignatures;
 let discarded: string[];
 /** At no moment that matters. */
-const keep = (wanted: KeptFor, evidence: Evidence, nowMs = 1000): Promise<void> => kept.keep(wanted, evidence, nowMs);
+const keep = (wanted: KeptFor, evidence: Evidence, nowMs = 1000): Promise<void> =>
+  kept.keep(wanted, evidence, nowMs);
 const at = (path: string): string => join(directory, 'signatures', path);
 const conditions = new Conditions(silentLog);
 /** As a daemon that has just started. */
@@ -49,7 +58,10 @@ it('both kinds come back as they were, those of several pulls together and once'
   const first: Evidence = { digests: [digest(1)], signatures: [simple('a'), sigstore] };
   await keep(of(1, REPOSITORY), first);
   expect(await kept.of(of(1, REPOSITORY))).toEqual(first);
-  await Promise.all([keep(of(1, REPOSITORY), { digests: [digest(2)], signatures: [simple('b')] }), keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [simple('a')] })]);
+  await Promise.all([
+    keep(of(1, REPOSITORY), { digests: [digest(2)], signatures: [simple('b')] }),
+    keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [simple('a')] }),
+  ]);
   const all = await kept.of(of(1, REPOSITORY));
   expect([all?.digests.toSorted(), all?.signatures.length]).toEqual([[digest(1), digest(2)], 3]);
   expect(await kept.of(of(2, REPOSITORY))).toBeUndefined();
@@ -58,18 +70,30 @@ it('both kinds come back as they were, those of several pulls together and once'
 it('nobody else can read them', async () => {
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [sigstore] });
   const [file = ''] = readdirSync(join(directory, 'signatures'));
-  expect([statSync(join(directory, 'signatures')).mode & 0o777, statSync(join(directory, 'signatures', file)).mode & 0o777]).toEqual([0o700, 0o600]);
+  expect([
+    statSync(join(directory, 'signatures')).mode & 0o777,
+    statSync(join(directory, 'signatures', file)).mode & 0o777,
+  ]).toEqual([0o700, 0o600]);
 });
 
 it('one that is too large is left out, and others beside it are not', async () => {
   const large = simple('x'.repeat(signatureLimits.keptBytes));
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [large, simple('a')] });
   expect((await kept.of(of(1, REPOSITORY)))?.signatures).toEqual([large]);
-  await keep(of(2, REPOSITORY), { digests: [digest(1)], signatures: [simple('x'.repeat(signatureLimits.keptBytes + 1)), simple('a')] });
+  await keep(of(2, REPOSITORY), {
+    digests: [digest(1)],
+    signatures: [simple('x'.repeat(signatureLimits.keptBytes + 1)), simple('a')],
+  });
   expect((await kept.of(of(2, REPOSITORY)))?.signatures).toEqual([simple('a')]);
 });
 
-it.each(['', 'x', '{}', '{"digests":[],"signatures":[{"kind":"simple","message":"!"}]}', '{"digests":["../x"],"signatures":[]}'])('a file that holds %j is none, or says nothing', async (content) => {
+it.each([
+  '',
+  'x',
+  '{}',
+  '{"digests":[],"signatures":[{"kind":"simple","message":"!"}]}',
+  '{"digests":["../x"],"signatures":[]}',
+])('a file that holds %j is none, or says nothing', async (content) => {
   await keep(of(1, REPOSITORY), { digests: [digest(1)], signatures: [sigstore] });
   const [file = ''] = readdirSync(join(directory, 'signatures'));
   writeFileSync(join(directory, 'signatures', file), content);
@@ -92,7 +116,14 @@ it('of more images than are kept those longest unused go, also after a start', a
   kept = opened();
   await keep(of(9999), evidence, 10_002);
   expect(readdirSync(at('')).length).toBe(keptImages);
-  expect(await isKept(of(0), of(1), of(2), of(3), of(9998), of(9999))).toEqual([true, false, false, true, true, true]);
+  expect(await isKept(of(0), of(1), of(2), of(3), of(9998), of(9999))).toEqual([
+    true,
+    false,
+    false,
+    true,
+    true,
+    true,
+  ]);
   await kept.used(of(1), 20_000);
   expect(await isKept(of(1))).toEqual([false]);
 });
@@ -101,8 +132,11 @@ it('S86 what one namespace pulls takes nothing away from others, whether they pu
   await keep(of(1, REPOSITORY, 'quiet'), evidence, 1000);
   await keep(of(2, REPOSITORY, 'hostile'), evidence, 1001);
   await kept.used(of(2, REPOSITORY, 'quiet'), 1002);
-  for (let one = 0; one < signatureLimits.keptImages + 10; one += 1) await keep(of(100 + one, REPOSITORY, 'hostile'), evidence, 2000 + one);
-  expect(await isKept(of(1, REPOSITORY, 'quiet'), of(2, REPOSITORY, 'quiet'), of(100, REPOSITORY, 'hostile'))).toEqual([true, true, false]);
+  for (let one = 0; one < signatureLimits.keptImages + 10; one += 1)
+    await keep(of(100 + one, REPOSITORY, 'hostile'), evidence, 2000 + one);
+  expect(
+    await isKept(of(1, REPOSITORY, 'quiet'), of(2, REPOSITORY, 'quiet'), of(100, REPOSITORY, 'hostile')),
+  ).toEqual([true, true, false]);
   expect(readdirSync(at('')).length).toBe(signatureLimits.keptImages);
 });
 
@@ -116,7 +150,11 @@ it('F89 a directory, a link or a FIFO where a file should be counts as no signat
   await keep(of(1), evidence);
   const [file = ''] = readdirSync(at(''));
   for (const name of [file, `${file}.new`]) {
-    for (const plant of [() => mkdirSync(at(`${name}/below/it`), { recursive: true }), () => symlinkSync('/dev/zero', at(name)), () => execFileSync('mkfifo', [at(name)])]) {
+    for (const plant of [
+      () => mkdirSync(at(`${name}/below/it`), { recursive: true }),
+      () => symlinkSync('/dev/zero', at(name)),
+      () => execFileSync('mkfifo', [at(name)]),
+    ]) {
       rmSync(at(name), { force: true });
       plant();
       kept = opened();
@@ -141,7 +179,10 @@ it('S86 what one repository is full of takes nothing away from another of the sa
   const ours: Evidence = { digests: [digest(1)], signatures: [simple('ours')] };
   await keep(of(1, REPOSITORY), ours);
   for (let at = 0; at < 3; at += 1) {
-    await keep(of(1, 'evil.example/x'), { digests: [digest(2)], signatures: Array.from({ length: signatureLimits.signatures }, (_, one) => simple(`${at} ${one}`)) });
+    await keep(of(1, 'evil.example/x'), {
+      digests: [digest(2)],
+      signatures: Array.from({ length: signatureLimits.signatures }, (_, one) => simple(`${at} ${one}`)),
+    });
   }
   expect(await kept.of(of(1, REPOSITORY))).toEqual(ours);
   expect((await kept.of(of(1, 'evil.example/x')))?.digests).toEqual([digest(2)]);
@@ -150,6 +191,9 @@ it('S86 what one repository is full of takes nothing away from another of the sa
 it('S86 a file of an older version, for all repositories, still serves', async () => {
   const signatures = [{ kind: 'simple', message: Buffer.from('a').toString('base64') }];
   await keep(of(2, REPOSITORY), { digests: [], signatures: [] });
-  writeFileSync(join(directory, 'signatures', `sha256-${hex(1)}.json`), JSON.stringify({ digests: [digest(1)], signatures }));
+  writeFileSync(
+    join(directory, 'signatures', `sha256-${hex(1)}.json`),
+    JSON.stringify({ digests: [digest(1)], signatures }),
+  );
   expect(await kept.of(of(1, REPOSITORY))).toEqual({ digests: [digest(1)], signatures: [simple('a')] });
 });

@@ -25,7 +25,11 @@ import { amd64 } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
-export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
+export const fx: EffectContext = {
+  signal: new AbortController().signal,
+  timeoutMs: EVENT_MS,
+  note: () => undefined,
+};
 
 export class PolicyRig {
   readonly directory = mkdtempSync(join(tmpdir(), 'troupe-policy-'));
@@ -38,8 +42,14 @@ export class PolicyRig {
   constructor(insecure: readonly string[], more = '') {
     // its waits between attempts pass at once
     const net = new TestClock();
-    this.#conf = more + insecure.map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`).join('');
-    this.client = new RegistryClient({ clock: net, random: testRandom, registries: () => parseRegistriesConf(this.#conf, 'test'), timeouts: testTimeouts });
+    this.#conf =
+      more + insecure.map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`).join('');
+    this.client = new RegistryClient({
+      clock: net,
+      random: testRandom,
+      registries: () => parseRegistriesConf(this.#conf, 'test'),
+      timeouts: testTimeouts,
+    });
     this.transport = new Transport({ clock: net, timeouts: testTimeouts });
   }
 
@@ -50,21 +60,37 @@ export class PolicyRig {
   write(name: string, content: string | Uint8Array | object): string {
     const path = this.path(name);
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content));
+    writeFileSync(
+      path,
+      typeof content === 'string' || content instanceof Uint8Array ? content : JSON.stringify(content),
+    );
     return path;
   }
 
   /** The node's policy, for one scope of docker; everything else is rejected. */
   policy(scope: string, ...requirements: readonly object[]): void {
-    this.write('policy.json', { default: [{ type: 'reject' }], transports: { docker: { [scope]: requirements } } });
+    this.write('policy.json', {
+      default: [{ type: 'reject' }],
+      transports: { docker: { [scope]: requirements } },
+    });
   }
 
   driver(gpgv = '/usr/bin/gpgv'): PolicyPort {
     const clock = this.#clock;
     return createPolicyDriver({
       files: new PolicyFiles({ file: this.path('policy.json'), directory: this.path('policies') }),
-      kept: new KeptSignatures({ directory: this.path('kept'), conditions: new Conditions(silentLog), discard: () => Promise.reject(new Error('no trash')) }),
-      gpgv: new Gpgv({ directory: this.path('rings'), random: realRandom(), clock, findProgram: async () => gpgv, runTool }),
+      kept: new KeptSignatures({
+        directory: this.path('kept'),
+        conditions: new Conditions(silentLog),
+        discard: () => Promise.reject(new Error('no trash')),
+      }),
+      gpgv: new Gpgv({
+        directory: this.path('rings'),
+        random: realRandom(),
+        clock,
+        findProgram: async () => gpgv,
+        runTool,
+      }),
       client: this.client,
       transport: this.transport,
       isInsecure: (host) => insecureHosts(parseRegistriesConf(this.#conf, 'test')).has(host),
@@ -76,13 +102,25 @@ export class PolicyRig {
 
   /** As a pull has it before its layers. */
   async resolve(reference: string): Promise<ResolvedImage> {
-    const { reference: found, manifestDigest, platformManifestDigest, imageId, manifest, config } = await this.client.resolve({ reference, auth: undefined, platform: amd64 }, fx.signal);
+    const {
+      reference: found,
+      manifestDigest,
+      platformManifestDigest,
+      imageId,
+      manifest,
+      config,
+    } = await this.client.resolve({ reference, auth: undefined, platform: amd64 }, fx.signal);
     return {
       id: imageId,
       repoTag: found.digest === undefined ? formatReference(found) : '',
       repoDigest: `${repositoryOf(found)}@${manifestDigest}`,
       manifestDigest: platformManifestDigest,
-      layers: manifest.layers.map((layer, at) => ({ digest: layer.digest, diffId: config.diffIds[at] ?? layer.digest, mediaType: layer.mediaType, sizeBytes: layer.size })),
+      layers: manifest.layers.map((layer, at) => ({
+        digest: layer.digest,
+        diffId: config.diffIds[at] ?? layer.digest,
+        mediaType: layer.mediaType,
+        sizeBytes: layer.size,
+      })),
       config,
       configBytes: 0,
     };
@@ -95,8 +133,25 @@ export class PolicyRig {
   }
 
   /** The word for an image that is here under these names. */
-  async admitAgain(image: ResolvedImage, { reference = '', namespace = '', repoDigests = [image.repoDigest] }: { readonly reference?: string; readonly namespace?: string; readonly repoDigests?: readonly string[] } = {}): Promise<string> {
-    const record: ImageRecord = { ...image, repoTags: image.repoTag === '' ? [] : [image.repoTag], repoDigests, pulledAtNs: 0n, sizeBytes: 0 };
+  async admitAgain(
+    image: ResolvedImage,
+    {
+      reference = '',
+      namespace = '',
+      repoDigests = [image.repoDigest],
+    }: {
+      readonly reference?: string;
+      readonly namespace?: string;
+      readonly repoDigests?: readonly string[];
+    } = {},
+  ): Promise<string> {
+    const record: ImageRecord = {
+      ...image,
+      repoTags: image.repoTag === '' ? [] : [image.repoTag],
+      repoDigests,
+      pulledAtNs: 0n,
+      sizeBytes: 0,
+    };
     return refusalOf(this.driver().admitAgain({ namespace, reference, image: record }, fx));
   }
 

@@ -27,8 +27,17 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
   const copy = (image: 'one' | 'two', to: string, ...options: readonly string[]): Promise<void> =>
     skopeo.copy(`oci:${rig.path('layout')}/${image}:x`, `docker://${to}`, ...options);
   const name = (repository: string): string => `${registry.address}/${repository}:1`;
-  const signedBy = (fingerprint: string, more: object = {}): object => ({ type: 'signedBy', keyType: 'GPGKeys', keyPath: rig.write(`${fingerprint}.gpg`, home.publicKey(fingerprint, 'binary')), ...more });
-  const byCosign = (pem = cosign.public, more: object = {}): object => ({ type: 'sigstoreSigned', keyData: Buffer.from(pem).toString('base64'), ...more });
+  const signedBy = (fingerprint: string, more: object = {}): object => ({
+    type: 'signedBy',
+    keyType: 'GPGKeys',
+    keyPath: rig.write(`${fingerprint}.gpg`, home.publicKey(fingerprint, 'binary')),
+    ...more,
+  });
+  const byCosign = (pem = cosign.public, more: object = {}): object => ({
+    type: 'sigstoreSigned',
+    keyData: Buffer.from(pem).toString('base64'),
+    ...more,
+  });
 
   beforeAll(async () => {
     home = new GpgHome();
@@ -37,10 +46,17 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     stranger = home.key('stranger', { algorithm: 'rsa2048' });
     registry = await startRegistry({ root: join(home.directory, 'registry') });
     rig = new PolicyRig([registry.address]);
-    rig.write('registries.d/x.yaml', `docker:\n  "${registry.address}":\n    use-sigstore-attachments: true\n    lookaside: "file://${rig.path('lookaside')}"\n    lookaside-staging: "file://${rig.path('lookaside')}"\n`);
+    rig.write(
+      'registries.d/x.yaml',
+      `docker:\n  "${registry.address}":\n    use-sigstore-attachments: true\n    lookaside: "file://${rig.path('lookaside')}"\n    lookaside-staging: "file://${rig.path('lookaside')}"\n`,
+    );
     for (const image of ['one', 'two'] as const) {
       mkdirSync(rig.path(`layout/${image}`), { recursive: true });
-      writeOciLayout(rig.path(`layout/${image}`), 'x', imageOf([await layerOf([{ name: image, content: image }])]));
+      writeOciLayout(
+        rig.path(`layout/${image}`),
+        'x',
+        imageOf([await layerOf([{ name: image, content: image }])]),
+      );
     }
     const own = join(home.directory, 'tools');
     skopeo = new ContainersTools(own);
@@ -65,14 +81,23 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     const { repoDigest } = await rig.resolve(app);
     expect(await rig.admit(repoDigest)).toBe('accepted');
     rig.policy(registry.address, signedBy(stranger));
-    expect(await rig.admit(app)).toMatch(/^denied: SignatureValidationFailed: .*not among those of the policy/u);
+    expect(await rig.admit(app)).toMatch(
+      /^denied: SignatureValidationFailed: .*not among those of the policy/u,
+    );
     rig.policy(registry.address, signedBy(signer), signedBy(stranger));
     expect(await rig.admit(app)).toMatch(/not among those of the policy/u);
-    rig.policy(registry.address, signedBy(signer, { signedIdentity: { type: 'exactReference', dockerReference: `${registry.address}/team/app:2` } }));
+    rig.policy(
+      registry.address,
+      signedBy(signer, {
+        signedIdentity: { type: 'exactReference', dockerReference: `${registry.address}/team/app:2` },
+      }),
+    );
     expect(await rig.admit(app)).toMatch(/it is for the identity/u);
     rig.policy(registry.address, signedBy(signer));
     await copy('two', name('team/unsigned'));
-    expect(await rig.admit(name('team/unsigned'))).toMatch(/a simple signature is required, and there is none/u);
+    expect(await rig.admit(name('team/unsigned'))).toMatch(
+      /a simple signature is required, and there is none/u,
+    );
   });
 
   it('by GPG: a tag that was moved to another image, and a signature that was put beside another image, are refused', async () => {
@@ -88,7 +113,10 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     const signature = readFileSync(rig.path(store(good.manifestDigest)));
     rig.write(store(moved.manifestDigest), signature);
     expect(await rig.admit(app)).toMatch(new RegExp(`it is for the digest ${good.manifestDigest}`, 'u'));
-    rig.write(store(moved.manifestDigest), signature.map((byte, at) => (at === signature.length - 20 ? byte ^ 1 : byte)));
+    rig.write(
+      store(moved.manifestDigest),
+      signature.map((byte, at) => (at === signature.length - 20 ? byte ^ 1 : byte)),
+    );
     expect(await rig.admit(app)).toMatch(/^denied: SignatureValidationFailed/u);
   });
 
@@ -97,14 +125,28 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     await copy('one', app, '--sign-by', signer, '--sign-identity', 'vendor.example/app:1');
     rig.policy(registry.address, signedBy(signer));
     expect(await rig.admit(app)).toMatch(/it is for the identity "vendor\.example\/app:1"/u);
-    rig.policy(registry.address, signedBy(signer, { signedIdentity: { type: 'remapIdentity', prefix: `${registry.address}/mirror`, signedPrefix: 'vendor.example' } }));
+    rig.policy(
+      registry.address,
+      signedBy(signer, {
+        signedIdentity: {
+          type: 'remapIdentity',
+          prefix: `${registry.address}/mirror`,
+          signedPrefix: 'vendor.example',
+        },
+      }),
+    );
     expect(await rig.admit(app)).toBe('accepted');
   });
 
   it('as sigstore attachment: accepted, refused for another key, and again judged by what is kept', async () => {
     const app = name('team/cosigned');
     await copy('one', app);
-    await signImage({ registriesD: rig.path('registries.d'), keyFile: rig.path('cosign.key'), passphrase: 'secret', image: app });
+    await signImage({
+      registriesD: rig.path('registries.d'),
+      keyFile: rig.path('cosign.key'),
+      passphrase: 'secret',
+      image: app,
+    });
     rig.policy(registry.address, byCosign());
     expect(await rig.admit(app)).toBe('accepted');
     const image = await rig.resolve(app);
@@ -121,25 +163,53 @@ describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
     const names = ['team/app', 'team/cosigned', 'team/unsigned', 'team/moved', 'mirror/app'].map(name);
     const other = keyPairs.p256().pem;
     const identities = [
-      { type: 'matchExact' }, { type: 'matchRepository' }, { type: 'exactReference', dockerReference: name('team/app') }, { type: 'exactRepository', dockerRepository: `${registry.address}/team/cosigned` },
+      { type: 'matchExact' },
+      { type: 'matchRepository' },
+      { type: 'exactReference', dockerReference: name('team/app') },
+      { type: 'exactRepository', dockerRepository: `${registry.address}/team/cosigned` },
       { type: 'remapIdentity', prefix: `${registry.address}/mirror`, signedPrefix: 'vendor.example' },
     ];
     const policies: readonly (readonly object[])[] = [
-      [{ type: 'insecureAcceptAnything' }], [{ type: 'reject' }], [signedBy(signer), { type: 'reject' }],
-      [signedBy(signer)], [signedBy(stranger)], [byCosign()], [byCosign(other)], [byCosign(), signedBy(signer)],
-      ...identities.flatMap((signedIdentity) => [[signedBy(signer, { signedIdentity })], [byCosign(cosign.public, { signedIdentity })]]),
+      [{ type: 'insecureAcceptAnything' }],
+      [{ type: 'reject' }],
+      [signedBy(signer), { type: 'reject' }],
+      [signedBy(signer)],
+      [signedBy(stranger)],
+      [byCosign()],
+      [byCosign(other)],
+      [byCosign(), signedBy(signer)],
+      ...identities.flatMap((signedIdentity) => [
+        [signedBy(signer, { signedIdentity })],
+        [byCosign(cosign.public, { signedIdentity })],
+      ]),
       // none of these is a policy
-      [], [{ type: 'signedBy' }], [{ type: 'sigstoreSigned', keyPath: '/a', keyData: 'YQ==' }], [byCosign('no key')], [{ ...byCosign(), more: 1 }],
+      [],
+      [{ type: 'signedBy' }],
+      [{ type: 'sigstoreSigned', keyPath: '/a', keyData: 'YQ==' }],
+      [byCosign('no key')],
+      [{ ...byCosign(), more: 1 }],
     ];
     const verdicts = new Map<string, number>();
     for (const requirements of policies) {
       rig.policy(registry.address, ...requirements);
       for (const image of names) {
         const ours = await rig.admit(image);
-        const theirs = await judgeImage({ registriesD: rig.path('registries.d'), policy: rig.path('policy.json'), image });
-        const [verdict, expected] = [ours, theirs].map((word) => (word === 'accepted' ? 'accepted' : 'refused'));
-        expect(verdict, `${image} under ${JSON.stringify(requirements)}: ours ${ours}, theirs ${theirs}`).toBe(expected);
-        verdicts.set(ours === 'accepted' ? ours : 'refused', (verdicts.get(ours === 'accepted' ? ours : 'refused') ?? 0) + 1);
+        const theirs = await judgeImage({
+          registriesD: rig.path('registries.d'),
+          policy: rig.path('policy.json'),
+          image,
+        });
+        const [verdict, expected] = [ours, theirs].map((word) =>
+          word === 'accepted' ? 'accepted' : 'refused',
+        );
+        expect(
+          verdict,
+          `${image} under ${JSON.stringify(requirements)}: ours ${ours}, theirs ${theirs}`,
+        ).toBe(expected);
+        verdicts.set(
+          ours === 'accepted' ? ours : 'refused',
+          (verdicts.get(ours === 'accepted' ? ours : 'refused') ?? 0) + 1,
+        );
       }
     }
     expect([...verdicts.keys()].toSorted()).toEqual(['accepted', 'refused']);

@@ -13,28 +13,53 @@ if (!hasStrace) process.stdout.write('skipped: crashes of the layer store: needs
 describeAsRoot('a layer and the death of its process', () => {
   const root = scratch('crash');
   const tar = archive(
-    ...Array.from({ length: 6 }, (_, at) => [entry({ name: `d${at}/`, flag: '5', mode: 0o755 }), entry({ name: `d${at}/f`, body: `body ${at}` })]).flat(),
+    ...Array.from({ length: 6 }, (_, at) => [
+      entry({ name: `d${at}/`, flag: '5', mode: 0o755 }),
+      entry({ name: `d${at}/f`, body: `body ${at}` }),
+    ]).flat(),
     entry({ name: '.wh.gone' }),
     entry({ name: 'link', flag: '2', linkName: 'd1/f' }),
   );
   const diffId = digestOf(tar);
   const file = join(root, 'layer.tar');
 
-  async function traced(store: string, ...args: string[]): Promise<{ readonly lines: string[]; readonly done: boolean }> {
+  async function traced(
+    store: string,
+    ...args: string[]
+  ): Promise<{ readonly lines: string[]; readonly done: boolean }> {
     writeFileSync(file, tar);
     const log = join(root, 'trace');
-    const ended = await run([strace, '-f', '-qq', '-o', log, ...args, process.execPath, program, store, file, diffId]);
+    const ended = await run([
+      strace,
+      '-f',
+      '-qq',
+      '-o',
+      log,
+      ...args,
+      process.execPath,
+      program,
+      store,
+      file,
+      diffId,
+    ]);
     return { lines: readFileSync(log, 'utf8').split('\n'), done: ended.stdout.includes('done') };
   }
 
-  test.skipIf(!hasStrace)('F20: everything is synced before the layer gets its name, and the name after', async () => {
-    const { lines, done } = await traced(join(root, 'order'), '-e', 'trace=syncfs,rename,fsync');
-    expect(done).toBe(true);
-    const calls = lines.flatMap((line) => /^\d+ +(syncfs|rename|fsync)\((.*)\) += 0/u.exec(line)?.slice(1, 3).join(' ') ?? []);
-    const at = calls.findIndex((call) => call.startsWith('rename') && call.includes(`/layers/${diffId.slice(7)}`));
-    expect(calls[at - 1]).toMatch(/^syncfs/u);
-    expect(calls[at + 1]).toMatch(/^fsync/u);
-  });
+  test.skipIf(!hasStrace)(
+    'F20: everything is synced before the layer gets its name, and the name after',
+    async () => {
+      const { lines, done } = await traced(join(root, 'order'), '-e', 'trace=syncfs,rename,fsync');
+      expect(done).toBe(true);
+      const calls = lines.flatMap(
+        (line) => /^\d+ +(syncfs|rename|fsync)\((.*)\) += 0/u.exec(line)?.slice(1, 3).join(' ') ?? [],
+      );
+      const at = calls.findIndex(
+        (call) => call.startsWith('rename') && call.includes(`/layers/${diffId.slice(7)}`),
+      );
+      expect(calls[at - 1]).toMatch(/^syncfs/u);
+      expect(calls[at + 1]).toMatch(/^fsync/u);
+    },
+  );
 
   // each call in the order in which the unpacker makes them; the process dies as a thread enters its N-th of a kind
   const points: readonly (readonly [call: string, count: number])[] = [
@@ -48,23 +73,35 @@ describeAsRoot('a layer and the death of its process', () => {
     ['fsync', 1],
   ];
 
-  test.skipIf(!hasStrace)('F07: killed at any call, the layer is there whole or not at all, and the next pull succeeds', async () => {
-    let died = 0;
-    const whole = treeOf(await put(openStore(join(root, 'reference')), tar), { times: false });
-    for (const [call, count] of points) {
-      const path = join(root, `${call}-${count}`);
-      const { done } = await traced(path, '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${count}`);
-      const point = `${call} ${count}`;
-      if (!done) died += 1;
-      const store = openStore(path);
-      const record = await store.record(diffId);
-      if (record !== undefined) expect(treeOf(join(path, 'layers', diffId.slice(7), 'diff'), { times: false }), point).toEqual(whole);
-      await store.removePartials();
-      expect(readdirSync(store.paths.partial), point).toEqual([]);
-      expect(readdirSync(store.paths.trash), point).toEqual([]);
-      expect(readdirSync(store.paths.layers), point).toHaveLength(record === undefined ? 0 : 1);
-      expect(treeOf(await put(store, tar), { times: false }), point).toEqual(whole);
-    }
-    expect(died).toBe(points.length);
-  });
+  test.skipIf(!hasStrace)(
+    'F07: killed at any call, the layer is there whole or not at all, and the next pull succeeds',
+    async () => {
+      let died = 0;
+      const whole = treeOf(await put(openStore(join(root, 'reference')), tar), { times: false });
+      for (const [call, count] of points) {
+        const path = join(root, `${call}-${count}`);
+        const { done } = await traced(
+          path,
+          '-e',
+          `trace=${call}`,
+          '-e',
+          `inject=${call}:signal=KILL:when=${count}`,
+        );
+        const point = `${call} ${count}`;
+        if (!done) died += 1;
+        const store = openStore(path);
+        const record = await store.record(diffId);
+        if (record !== undefined)
+          expect(treeOf(join(path, 'layers', diffId.slice(7), 'diff'), { times: false }), point).toEqual(
+            whole,
+          );
+        await store.removePartials();
+        expect(readdirSync(store.paths.partial), point).toEqual([]);
+        expect(readdirSync(store.paths.trash), point).toEqual([]);
+        expect(readdirSync(store.paths.layers), point).toHaveLength(record === undefined ? 0 : 1);
+        expect(treeOf(await put(store, tar), { times: false }), point).toEqual(whole);
+      }
+      expect(died).toBe(points.length);
+    },
+  );
 });

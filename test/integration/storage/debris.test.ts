@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
@@ -13,13 +22,15 @@ import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
-const bind = (from: string, to: string): void => void must(callSync(libc.mount, from, to, null, MS_BIND, null), 'bind', to);
+const bind = (from: string, to: string): void =>
+  void must(callSync(libc.mount, from, to, null, MS_BIND, null), 'bind', to);
 
 describeAsRoot('debris in a store', () => {
   const root = scratch('debris');
   const fresh = async (options: Partial<LayerStoreOptions> = {}) => {
     const lines: string[] = [];
-    const note = (fields: object, message: string): void => void lines.push(`${message}: ${'subject' in fields ? String(fields.subject) : ''}`);
+    const note = (fields: object, message: string): void =>
+      void lines.push(`${message}: ${'subject' in fields ? String(fields.subject) : ''}`);
     const conditions = new Conditions({ ...silentLog, warn: note, info: note });
     const store = openStore(mkdtempSync(join(root, 'store-')), { conditions, ...options });
     return { store, conditions, lines };
@@ -36,7 +47,8 @@ describeAsRoot('debris in a store', () => {
     const elsewhere = join(store.paths.root, 'elsewhere');
     mkdirSync(elsewhere);
     writeFileSync(join(elsewhere, 'canary'), 'kept');
-    for (const name of ['deep', 'immutable', 'mounted', 'file-mounted', 'on-itself', 'plain']) mkdirSync(join(trash, name));
+    for (const name of ['deep', 'immutable', 'mounted', 'file-mounted', 'on-itself', 'plain'])
+      mkdirSync(join(trash, name));
     makeDeep(join(trash, 'deep'), 6000, 1);
     mkdirSync(join(trash, 'immutable/a/b'), { recursive: true });
     writeFileSync(join(trash, 'immutable/a/b/file'), '');
@@ -48,7 +60,13 @@ describeAsRoot('debris in a store', () => {
     writeFileSync(join(trash, 'file-mounted/file'), '');
     bind(join(elsewhere, 'canary'), join(trash, 'file-mounted/file'));
     bind(elsewhere, join(trash, 'on-itself'));
-    for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('tab\t"quote'), Buffer.from('-rf')]) mkdirSync(Buffer.concat([Buffer.from(`${trash}/`), name]));
+    for (const name of [
+      Buffer.alloc(255, 0xfe),
+      Buffer.from('line\nbreak'),
+      Buffer.from('tab\t"quote'),
+      Buffer.from('-rf'),
+    ])
+      mkdirSync(Buffer.concat([Buffer.from(`${trash}/`), name]));
     writeFileSync(join(trash, 'a-file'), '');
     await store.removePartials();
     expect(readdirSync(trash)).toEqual([]);
@@ -83,12 +101,23 @@ describeAsRoot('debris in a store', () => {
     try {
       await store.removePartials();
       expect(readdirSync(trash)).toEqual([]);
-      expect(conditions.all()).toEqual([stuck, join(partial, 'stuck')].map((subject) => ({ type: 'DebrisRemoved', subject, reason: expect.stringContaining('EPERM') as string })));
+      expect(conditions.all()).toEqual(
+        [stuck, join(partial, 'stuck')].map((subject) => ({
+          type: 'DebrisRemoved',
+          subject,
+          reason: expect.stringContaining('EPERM') as string,
+        })),
+      );
     } finally {
       for (const path of [stuck, join(partial, 'stuck')]) execFileSync('chattr', ['-i', path]);
     }
     await store.removePartials();
-    expect([readdirSync(layers), readdirSync(partial), readdirSync(trash), conditions.all()]).toEqual([[], [], [], []]);
+    expect([readdirSync(layers), readdirSync(partial), readdirSync(trash), conditions.all()]).toEqual([
+      [],
+      [],
+      [],
+      [],
+    ]);
   });
 
   test('F89 a trash that can’t be read is reported once, for as long as that lasts, and emptied once it can', async () => {
@@ -98,7 +127,9 @@ describeAsRoot('debris in a store', () => {
     renameSync(trash, `${trash}.aside`);
     writeFileSync(trash, 'no directory');
     for (let rounds = 0; rounds < 3; rounds += 1) await store.removePartials();
-    expect(conditions.all()).toMatchObject([{ subject: trash, reason: expect.stringContaining('ENOTDIR') as string }]);
+    expect(conditions.all()).toMatchObject([
+      { subject: trash, reason: expect.stringContaining('ENOTDIR') as string },
+    ]);
     expect(lines).toEqual([`degraded: ${trash}`]);
     rmSync(trash);
     renameSync(`${trash}.aside`, trash);
@@ -106,40 +137,47 @@ describeAsRoot('debris in a store', () => {
     expect([readdirSync(trash), conditions.all()]).toEqual([[], []]);
   });
 
-  test.skipIf(whyNoDeadMount() !== '')('F89 I22 the start waits for no deletion, not even of what never answers', async () => {
-    const { store } = await prepared();
-    const { trash } = store.paths;
-    mkdirSync(join(trash, 'plain'));
-    const dead = makeDeadMount(join(trash, 'dead'));
-    try {
-      const port = createStorageDriver({ store, clock });
-      await port.removePartials(context());
-      await port.observe(context());
-      await store.settled();
-      expect(existsSync(join(trash, 'plain'))).toBe(false);
-      expect(existsSync(join(trash, 'dead'))).toBe(false);
-    } finally {
-      // the store has taken it off
-      if (readFileSync('/proc/self/mountinfo', 'utf8').includes(join(trash, 'dead'))) dead.remove();
-    }
-  });
+  test.skipIf(whyNoDeadMount() !== '')(
+    'F89 I22 the start waits for no deletion, not even of what never answers',
+    async () => {
+      const { store } = await prepared();
+      const { trash } = store.paths;
+      mkdirSync(join(trash, 'plain'));
+      const dead = makeDeadMount(join(trash, 'dead'));
+      try {
+        const port = createStorageDriver({ store, clock });
+        await port.removePartials(context());
+        await port.observe(context());
+        await store.settled();
+        expect(existsSync(join(trash, 'plain'))).toBe(false);
+        expect(existsSync(join(trash, 'dead'))).toBe(false);
+      } finally {
+        // the store has taken it off
+        if (readFileSync('/proc/self/mountinfo', 'utf8').includes(join(trash, 'dead'))) dead.remove();
+      }
+    },
+  );
 
-  test.skipIf(whyNoDeadMount() !== '')('F89 images on a disk that does not answer keep no container’s debris, neither old nor new', async () => {
-    const dead = makeDeadMount();
-    try {
-      const containersRoot = mkdtempSync(join(root, 'own-'));
-      const { store } = await fresh({ root: dead.path, containersRoot });
-      const { containers, containersTrash } = store.paths;
-      for (const path of [join(containersTrash, 'old'), join(containers, 'gone')]) mkdirSync(path, { recursive: true });
-      void store.removePartials();
-      await store.discard(join(containers, 'gone'));
-      await expect.poll(() => readdirSync(containersTrash)).toEqual([]);
-      expect(readdirSync(containers)).toEqual([]);
-      // what was stuck ends with it: nobody waits for it in this test
-    } finally {
-      dead.remove();
-    }
-  });
+  test.skipIf(whyNoDeadMount() !== '')(
+    'F89 images on a disk that does not answer keep no container’s debris, neither old nor new',
+    async () => {
+      const dead = makeDeadMount();
+      try {
+        const containersRoot = mkdtempSync(join(root, 'own-'));
+        const { store } = await fresh({ root: dead.path, containersRoot });
+        const { containers, containersTrash } = store.paths;
+        for (const path of [join(containersTrash, 'old'), join(containers, 'gone')])
+          mkdirSync(path, { recursive: true });
+        void store.removePartials();
+        await store.discard(join(containers, 'gone'));
+        await expect.poll(() => readdirSync(containersTrash)).toEqual([]);
+        expect(readdirSync(containers)).toEqual([]);
+        // what was stuck ends with it: nobody waits for it in this test
+      } finally {
+        dead.remove();
+      }
+    },
+  );
 
   test('F89 what went meanwhile by other hands is no longer reported', async () => {
     const { store, conditions } = await prepared();

@@ -1,5 +1,19 @@
 // Layers copied over each other, where the names and sizes are the difficulty.
-import { closeSync, ftruncateSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  ftruncateSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { flattenLayers } from '../../../src/oci/storage/drivers/flatten.ts';
@@ -8,11 +22,23 @@ import { describeAsRoot, scratch } from '../unpack/support.ts';
 describeAsRoot('layers copied over each other', () => {
   const root = scratch('flatten');
   let count = 0;
-  const fresh = (): { readonly layer: string; readonly target: string; readonly copy: (...lower: string[]) => void } => {
+  const fresh = (): {
+    readonly layer: string;
+    readonly target: string;
+    readonly copy: (...lower: string[]) => void;
+  } => {
     const dir = join(root, String((count += 1)));
-    const [layer, target, links] = ['layer', 'target', 'links'].map((name) => join(dir, name)) as [string, string, string];
+    const [layer, target, links] = ['layer', 'target', 'links'].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ];
     for (const path of [dir, layer, target]) mkdirSync(path);
-    return { layer, target, copy: (...lower) => flattenLayers({ layers: [...lower, layer], target, scratch: links }) };
+    return {
+      layer,
+      target,
+      copy: (...lower) => flattenLayers({ layers: [...lower, layer], target, scratch: links }),
+    };
   };
 
   test('S14: a file with holes keeps them', () => {
@@ -39,8 +65,14 @@ describeAsRoot('layers copied over each other', () => {
     mkdirSync(join(layer, 'directory'));
     writeFileSync(join(layer, 'directory/host'), 'the layer’s');
     copy();
-    expect([lstatSync(join(target, 'link')).isSymbolicLink(), readFileSync(join(root, 'host'), 'utf8')]).toEqual([true, 'the host’s']);
-    expect([lstatSync(join(target, 'directory')).isDirectory(), readFileSync(join(target, 'directory/host'), 'utf8')]).toEqual([true, 'the layer’s']);
+    expect([
+      lstatSync(join(target, 'link')).isSymbolicLink(),
+      readFileSync(join(root, 'host'), 'utf8'),
+    ]).toEqual([true, 'the host’s']);
+    expect([
+      lstatSync(join(target, 'directory')).isDirectory(),
+      readFileSync(join(target, 'directory/host'), 'utf8'),
+    ]).toEqual([true, 'the layer’s']);
   });
 
   test('names that are no UTF-8, hard links over directories, and nothing of the work is left', () => {
@@ -51,8 +83,12 @@ describeAsRoot('layers copied over each other', () => {
     writeFileSync(join(layer, 'a/b/first'), 'one');
     for (const other of ['second', 'a/third']) linkSync(join(layer, 'a/b/first'), join(layer, other));
     copy();
-    expect(readdirSync(target, { encoding: 'buffer' }).some((one) => one.equals(Buffer.from([0xff, 0xfe, 0x0a])))).toBe(true);
-    expect(new Set(['a/b/first', 'second', 'a/third'].map((one) => statSync(join(target, one)).ino)).size).toBe(1);
+    expect(
+      readdirSync(target, { encoding: 'buffer' }).some((one) => one.equals(Buffer.from([0xff, 0xfe, 0x0a]))),
+    ).toBe(true);
+    expect(
+      new Set(['a/b/first', 'second', 'a/third'].map((one) => statSync(join(target, one)).ino)).size,
+    ).toBe(1);
     expect(statSync(join(target, 'second')).nlink).toBe(3);
   });
 });

@@ -24,7 +24,11 @@ const serve = async (log: (path: string) => void, words = 'echo no such module >
   const program = join(directory, 'program');
   writeFileSync(program, `#!/bin/sh\n${words}\n`);
   chmodSync(program, 0o755);
-  const host = { paths: storePaths(directory, directory), clock: realClock(), log: silentLog } as Partial<DriverHost> as DriverHost;
+  const host = {
+    paths: storePaths(directory, directory),
+    clock: realClock(),
+    log: silentLog,
+  } as Partial<DriverHost> as DriverHost;
   const paths = rootfsPaths(host.paths, containerId());
   mkdirSync(join(paths.dir, HELPERS), { recursive: true });
   log(join(paths.dir, HELPERS, 'rootfs.log'));
@@ -47,6 +51,8 @@ it.each([
 });
 
 it('F89 of a program that says much only the beginning is read', async () => {
-  const failed = await serve(() => undefined, 'head -c 10000000 /dev/zero | tr "\\\\0" x').catch((error: unknown) => String(error));
+  const failed = await serve(() => undefined, 'head -c 10000000 /dev/zero | tr "\\\\0" x').catch(
+    (error: unknown) => String(error),
+  );
   expect(String(failed).length).toBeLessThan(2 * storageLimits.fuseSaidBytes);
 });

@@ -24,10 +24,12 @@ const random = realRandom();
 const mountOnce = join(import.meta.dirname, 'mount-once.ts');
 const LAYER = archive(entry({ name: 'file', body: 'of the image' }));
 const layers = [digestOf(LAYER)];
-const newId = (): ContainerId => parseContainerId(random.id()) ?? expect.fail('the random id is no container id');
+const newId = (): ContainerId =>
+  parseContainerId(random.id()) ?? expect.fail('the random id is no container id');
 
 describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () => {
-  const trial = storageDrivers().find(({ name }) => name === 'fuse-overlayfs') ?? expect.fail('there is no such driver');
+  const trial =
+    storageDrivers().find(({ name }) => name === 'fuse-overlayfs') ?? expect.fail('there is no such driver');
   if (trial.whyNot !== '') {
     process.stdout.write(`skipped: programs of fuse-overlayfs: ${trial.whyNot}\n`);
     test.skip(trial.whyNot, () => undefined);
@@ -38,7 +40,9 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
   /** A store, and what comes with each life of a daemon on it. */
   const lives = (program: string) => {
     const path = join(root, `store-${(stores += 1)}`);
-    const next = (change: (driver: RootfsDriver) => RootfsDriver = (driver) => driver): { readonly store: LayerStore; readonly port: StoragePort } => {
+    const next = (
+      change: (driver: RootfsDriver) => RootfsDriver = (driver) => driver,
+    ): { readonly store: LayerStore; readonly port: StoragePort } => {
       const make = driverWith('fuse-overlayfs', program);
       const store = openStore(path, { driver: (host) => change(make(host)) });
       return { store, port: createStorageDriver({ store, clock }) };
@@ -49,8 +53,16 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     while (!isMet()) await pause(5);
   };
   const mountsBelow = (path: string): string[] =>
-    readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((point) => point.startsWith(`${path}/`));
-  const noted = (store: LayerStore, id: ContainerId, name = 'rootfs'): number => (JSON.parse(readFileSync(join(store.paths.containers, id, 'helpers', `${name}.json`), 'utf8')) as { readonly pid: number }).pid;
+    readFileSync('/proc/self/mountinfo', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[4] ?? '')
+      .filter((point) => point.startsWith(`${path}/`));
+  const noted = (store: LayerStore, id: ContainerId, name = 'rootfs'): number =>
+    (
+      JSON.parse(readFileSync(join(store.paths.containers, id, 'helpers', `${name}.json`), 'utf8')) as {
+        readonly pid: number;
+      }
+    ).pid;
 
   test('F02: one that had not mounted when its daemon was killed is gone before the next one takes anything off; its trash is empty', async () => {
     const late = gatedProgram(root, trial.program);
@@ -74,7 +86,12 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     expect((await port.observe(context())).rootfs).toEqual([{ id, mounted: false }]);
     await port.removeRootfs({ id, layers }, context());
     await store.settled();
-    expect([isRunning(pid), mountsBelow(path), readdirSync(store.paths.containers), readdirSync(store.paths.containersTrash)]).toEqual([false, [], [], []]);
+    expect([
+      isRunning(pid),
+      mountsBelow(path),
+      readdirSync(store.paths.containers),
+      readdirSync(store.paths.containersTrash),
+    ]).toEqual([false, [], [], []]);
   });
 
   test('F02: one that has mounted and has no note goes with its mount: no container had it', async () => {
@@ -118,10 +135,17 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
       await later.settled();
       expect(mountsBelow(path)).toEqual(mounts);
       expect(identities.map((identity) => processIdentity(identity?.pid ?? 0))).toEqual(identities);
-      expect([readFileSync(join(rootfs, 'file'), 'utf8'), readFileSync(join(volumes, '7'.repeat(64), 'file'), 'utf8')]).toEqual(['mine', 'of the image']);
+      expect([
+        readFileSync(join(rootfs, 'file'), 'utf8'),
+        readFileSync(join(volumes, '7'.repeat(64), 'file'), 'utf8'),
+      ]).toEqual(['mine', 'of the image']);
       await laterPort.removeRootfs(input, context());
       await later.settled();
-      expect([mountsBelow(path), identities.map((identity) => isRunning(identity?.pid ?? 0)), readdirSync(later.paths.containersTrash)]).toEqual([[], [false, false], []]);
+      expect([
+        mountsBelow(path),
+        identities.map((identity) => isRunning(identity?.pid ?? 0)),
+        readdirSync(later.paths.containersTrash),
+      ]).toEqual([[], [false, false], []]);
     }
   });
 
@@ -134,10 +158,15 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     const pids = [serving, dead].map((id) => noted(store, id));
     process.kill(pids[1] ?? 0, 'SIGKILL');
     await until(() => !isRunning(pids[1] ?? 0));
-    for (const id of [serving, dead]) renameSync(join(store.paths.containers, id), join(store.paths.containersTrash, id));
+    for (const id of [serving, dead])
+      renameSync(join(store.paths.containers, id), join(store.paths.containersTrash, id));
     const { store: later, port: laterPort } = next();
     await laterPort.removePartials(context());
     await later.settled();
-    expect([mountsBelow(path), pids.map(isRunning), readdirSync(later.paths.containersTrash)]).toEqual([[], [false, false], []]);
+    expect([mountsBelow(path), pids.map(isRunning), readdirSync(later.paths.containersTrash)]).toEqual([
+      [],
+      [false, false],
+      [],
+    ]);
   });
 });

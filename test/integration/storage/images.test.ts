@@ -26,14 +26,21 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     registry = await FakeRegistry.start();
     rig = rigOf(insecure(registry.host));
     store = openStore(join(root, `store-${(count += 1)}`));
-    images = createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
+    images = createImagesDriver({
+      client: rig.client,
+      store,
+      ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }),
+      clock,
+      platform: amd64,
+    });
   });
   afterEach(async () => {
     rig.client.close();
     await registry.close();
   });
 
-  const resolve = (reference: string): Promise<ResolvedImage> => images.resolve({ reference, auth: undefined }, context());
+  const resolve = (reference: string): Promise<ResolvedImage> =>
+    images.resolve({ reference, auth: undefined }, context());
 
   async function fetchAll(image: ResolvedImage, from: ImagesPort = images): Promise<number[]> {
     const heard: number[] = [];
@@ -48,7 +55,8 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     return heard;
   }
 
-  const diffOf = (diffId: Digest, file: string): string => readFileSync(join(store.paths.layers, diffId.slice(7), 'diff', file), 'utf8');
+  const diffOf = (diffId: Digest, file: string): string =>
+    readFileSync(join(store.paths.layers, diffId.slice(7), 'diff', file), 'utf8');
 
   test('references are normalised, or refused', () => {
     expect(images.candidates('busybox')).toEqual(['docker.io/library/busybox:latest']);
@@ -57,21 +65,40 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
 
   test('an image of three layers, each compressed otherwise, with progress', async () => {
     const layers = await Promise.all(
-      (['gzip', 'zstd', 'none'] as const).map((compression, at) => layerOf([{ name: `f${at}`, content: `content ${at}` }], compression)),
+      (['gzip', 'zstd', 'none'] as const).map((compression, at) =>
+        layerOf([{ name: `f${at}`, content: `content ${at}` }], compression),
+      ),
     );
     const digest = registry.push('a/b', 'v1', imageOf(layers, { config: { Env: ['A=1'] } }));
     const image = await resolve(`${registry.host}/a/b:v1`);
     expect(image).toMatchObject({
       repoTag: `${registry.host}/a/b:v1`,
       repoDigest: `${registry.host}/a/b@${digest}`,
-      layers: layers.map((layer) => ({ digest: layer.digest, diffId: layer.diffId, sizeBytes: layer.bytes.length })),
+      layers: layers.map((layer) => ({
+        digest: layer.digest,
+        diffId: layer.diffId,
+        sizeBytes: layer.bytes.length,
+      })),
     });
     // what goes into the journal is what the port names
-    expect(Object.keys(image.config).toSorted()).toEqual(
-      ['architecture', 'cmd', 'entrypoint', 'env', 'labels', 'os', 'stopSignal', 'user', 'volumes', 'workingDir'],
-    );
+    expect(Object.keys(image.config).toSorted()).toEqual([
+      'architecture',
+      'cmd',
+      'entrypoint',
+      'env',
+      'labels',
+      'os',
+      'stopSignal',
+      'user',
+      'volumes',
+      'workingDir',
+    ]);
     expect(await fetchAll(image)).toEqual(layers.map((layer) => layer.bytes.length));
-    expect(image.layers.map((layer, at) => diffOf(layer.diffId, `f${at}`))).toEqual(['content 0', 'content 1', 'content 2']);
+    expect(image.layers.map((layer, at) => diffOf(layer.diffId, `f${at}`))).toEqual([
+      'content 0',
+      'content 1',
+      'content 2',
+    ]);
     // again: from the store, nothing is asked of the registry
     const asked = registry.seen.length;
     await fetchAll(image);
@@ -83,7 +110,13 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     const layers = [await layerOf([{ name: 'f', content: 'x' }])];
     registry.push('a', 'v1', imageOf(layers));
     const image = await resolve(`${registry.host}/a:v1`);
-    const later = createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
+    const later = createImagesDriver({
+      client: rig.client,
+      store,
+      ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }),
+      clock,
+      platform: amd64,
+    });
     await fetchAll(image, later);
     expect(diffOf(layers[0]?.diffId as Digest, 'f')).toBe('x');
   });
@@ -92,8 +125,16 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     const layer = await layerOf([{ name: 'f', content: 'x' }]);
     registry.push('ours', 'v1', imageOf([layer]));
     // the same config, and a layer that nobody has: its size and digest are mere words while the store has the diff-id
-    const claim = { ...JSON.parse(Buffer.from(imageOf([layer]).manifest).toString()) as { layers: { digest: string; size: number }[] } };
-    claim.layers = claim.layers.map((one) => ({ ...one, digest: `sha256:${'6'.repeat(64)}`, size: 1024 ** 4 }));
+    const claim = {
+      ...(JSON.parse(Buffer.from(imageOf([layer]).manifest).toString()) as {
+        layers: { digest: string; size: number }[];
+      }),
+    };
+    claim.layers = claim.layers.map((one) => ({
+      ...one,
+      digest: `sha256:${'6'.repeat(64)}`,
+      size: 1024 ** 4,
+    }));
     registry.push('theirs', undefined, imageOf([layer]));
     registry.addManifest('theirs', Buffer.from(JSON.stringify(claim)), imageOf([layer]).mediaType, 'v1');
     const sizes: number[] = [];
@@ -101,7 +142,13 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     for (const name of ['ours', 'theirs']) {
       const { id, repoTag, repoDigest, layers } = await resolve(`${registry.host}/${name}:v1`);
       ids.add(id);
-      for (const one of layers) sizes.push(await images.fetchLayer({ reference: repoTag, repoDigest, auth: undefined, layer: one }, { ...context(), onBytes: () => undefined }));
+      for (const one of layers)
+        sizes.push(
+          await images.fetchLayer(
+            { reference: repoTag, repoDigest, auth: undefined, layer: one },
+            { ...context(), onBytes: () => undefined },
+          ),
+        );
     }
     expect([ids.size, sizes]).toEqual([1, [layer.bytes.length, layer.bytes.length]]);
     expect((await store.record(layer.diffId as Digest))?.blobBytes).toBe(layer.bytes.length);
@@ -113,7 +160,9 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     registry.push('a', 'v1', imageOf([lie]));
     const fault = await faultOf(resolve(`${registry.host}/a:v1`).then((image) => fetchAll(image)));
     expect(fault.kind).toBe('outside');
-    expect(fault.message).toContain(`pull ${registry.host}/a:v1: layer ${good.digest}: unpack layer ${lie.diffId}`);
+    expect(fault.message).toContain(
+      `pull ${registry.host}/a:v1: layer ${good.digest}: unpack layer ${lie.diffId}`,
+    );
     expect(readdirSync(store.paths.partial)).toEqual([]);
     expect(readdirSync(store.paths.layers)).toEqual([]);
   });
@@ -124,7 +173,8 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     registry.push('a', 'v1', imageOf([honest]));
     registry.on(/\/blobs\//u, (request, response, serve) => {
       // same length, other bytes; the config is served as it is
-      if (request.url?.includes(honest.digest) === true) answer(layer.bytes.subarray(0, honest.bytes.length))(request, response, serve);
+      if (request.url?.includes(honest.digest) === true)
+        answer(layer.bytes.subarray(0, honest.bytes.length))(request, response, serve);
       else serve();
     });
     const fault = await faultOf(resolve(`${registry.host}/a:v1`).then((image) => fetchAll(image)));
@@ -141,9 +191,20 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
       const image = imageOf([layer]);
       for (const server of [registry, mirror]) server.push('a', 'v1', image);
       mirror.on(new RegExp(layer.digest, 'u'), answer(Buffer.alloc(layer.bytes.length, 0x42)));
-      const mirrored = rigOf(`[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`);
-      const driver = createImagesDriver({ client: mirrored.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
-      const resolved = await driver.resolve({ reference: `${registry.host}/a:v1`, auth: undefined }, context());
+      const mirrored = rigOf(
+        `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`,
+      );
+      const driver = createImagesDriver({
+        client: mirrored.client,
+        store,
+        ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }),
+        clock,
+        platform: amd64,
+      });
+      const resolved = await driver.resolve(
+        { reference: `${registry.host}/a:v1`, auth: undefined },
+        context(),
+      );
       await fetchAll(resolved, driver);
       mirrored.client.close();
       expect(mirror.count(new RegExp(layer.digest, 'u'))).toBeGreaterThan(0);
@@ -163,9 +224,16 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
   });
 
   test('S16: a layer that may not be handed on comes from the registry as others do; where it is not, nobody else is asked', async () => {
-    const layer = { ...(await layerOf([{ name: 'f', content: 'x' }])), mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip' };
+    const layer = {
+      ...(await layerOf([{ name: 'f', content: 'x' }])),
+      mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip',
+    };
     const image = imageOf([layer]);
-    const manifest = Buffer.from(Buffer.from(image.manifest).toString().replace('"layers":[{', `"layers":[{"urls":["${registry.url}/elsewhere"],`));
+    const manifest = Buffer.from(
+      Buffer.from(image.manifest)
+        .toString()
+        .replace('"layers":[{', `"layers":[{"urls":["${registry.url}/elsewhere"],`),
+    );
     registry.push('a', 'v1', { ...image, manifest });
     registry.on(new RegExp(layer.digest, 'u'), refuse(404, 'BLOB_UNKNOWN', 'no such blob'), 1);
     const fault = await faultOf(resolve(`${registry.host}/a:v1`).then((resolved) => fetchAll(resolved)));
@@ -187,7 +255,16 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     });
     const fault = await faultOf(
       images.fetchLayer(
-        { reference: image.repoTag, repoDigest: image.repoDigest, auth: undefined, layer: image.layers[0] ?? (() => { throw new Error('no layer'); })() },
+        {
+          reference: image.repoTag,
+          repoDigest: image.repoDigest,
+          auth: undefined,
+          layer:
+            image.layers[0] ??
+            (() => {
+              throw new Error('no layer');
+            })(),
+        },
         { ...context(leaver.signal), onBytes: () => leaver.abort(new Error('gone')) },
       ),
     );

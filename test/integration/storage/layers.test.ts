@@ -49,12 +49,16 @@ describeAsRoot('the layer store', () => {
     let downloads = 0;
     const heard = [0, 0, 0];
     const calls = heard.map((_, at) =>
-      store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: (bytes) => void (heard[at] = bytes) }, async (sink) => {
-        downloads += 1;
-        started.open();
-        await go.opened;
-        await sink.write(blob);
-      }),
+      store.ensure(
+        { diffId, blobDigest: diffId },
+        { signal: context().signal, onBytes: (bytes) => void (heard[at] = bytes) },
+        async (sink) => {
+          downloads += 1;
+          started.open();
+          await go.opened;
+          await sink.write(blob);
+        },
+      ),
     );
     await started.opened;
     go.open();
@@ -62,7 +66,11 @@ describeAsRoot('the layer store', () => {
     expect(downloads).toBe(1);
     expect(heard).toEqual([blob.length, blob.length, blob.length]);
     // there already: nobody asks for it again
-    await store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, () => Promise.reject(new Error('asked')));
+    await store.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: context().signal, onBytes: () => undefined },
+      () => Promise.reject(new Error('asked')),
+    );
   });
 
   test('S90 a download that trickles for one namespace holds up neither the same layer nor the turns of another', async () => {
@@ -84,15 +92,33 @@ describeAsRoot('the layer store', () => {
     const passenger = { signal: context().signal, onBytes: () => undefined };
     const leaver = new AbortController();
     // both turns are held, one of them for the layer that the other namespace wants, too
-    const shared = own.ensure({ party: from('evil', 'tenant'), diffId, blobDigest: digestOf(Buffer.from('x')) }, passenger, trickles);
-    const mere = own.ensure({ party: from('evil', 'tenant'), diffId: digestOf(Buffer.from('y')), blobDigest: digestOf(Buffer.from('y')) }, { ...passenger, signal: leaver.signal }, trickles);
+    const shared = own.ensure(
+      { party: from('evil', 'tenant'), diffId, blobDigest: digestOf(Buffer.from('x')) },
+      passenger,
+      trickles,
+    );
+    const mere = own.ensure(
+      {
+        party: from('evil', 'tenant'),
+        diffId: digestOf(Buffer.from('y')),
+        blobDigest: digestOf(Buffer.from('y')),
+      },
+      { ...passenger, signal: leaver.signal },
+      trickles,
+    );
     await never.opened;
-    const wanted = own.ensure({ party: from('good', 'other'), diffId, blobDigest: diffId }, { ...passenger }, async (sink) => {
-      begun.push('good');
-      await sink.write(blob);
-    });
+    const wanted = own.ensure(
+      { party: from('good', 'other'), diffId, blobDigest: diffId },
+      { ...passenger },
+      async (sink) => {
+        begun.push('good');
+        await sink.write(blob);
+      },
+    );
     await time.advance(storageLimits.joinedLookMs);
-    await expect.poll(() => time.advance(storageLimits.transferLookMs).then(() => begun), { interval: 10 }).toContain('good');
+    await expect
+      .poll(() => time.advance(storageLimits.transferLookMs).then(() => begun), { interval: 10 })
+      .toContain('good');
     expect((await wanted).blobDigest).toBe(diffId);
     // what the first one wanted is there, whoever brought it
     expect((await shared).diffId).toBe(diffId);
@@ -110,16 +136,22 @@ describeAsRoot('the layer store', () => {
     const take = (source: string, name: string): Promise<unknown> => {
       const blob = layerOf(name);
       const diffId = digestOf(blob);
-      return few.ensure({ party: { host: source, namespace: '', credential: '' }, diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-        under.push(source);
-        most = Math.max(most, under.length);
-        if (under.length === 3) three.open();
-        await go.opened;
-        await sink.write(blob);
-        under.splice(under.indexOf(source), 1);
-      });
+      return few.ensure(
+        { party: { host: source, namespace: '', credential: '' }, diffId, blobDigest: diffId },
+        { signal: context().signal, onBytes: () => undefined },
+        async (sink) => {
+          under.push(source);
+          most = Math.max(most, under.length);
+          if (under.length === 3) three.open();
+          await go.opened;
+          await sink.write(blob);
+          under.splice(under.indexOf(source), 1);
+        },
+      );
     };
-    const all = ['slow', 'slow', 'slow', 'slow', 'other', 'other'].map((source, at) => take(source, `bounded-${at}`));
+    const all = ['slow', 'slow', 'slow', 'slow', 'other', 'other'].map((source, at) =>
+      take(source, `bounded-${at}`),
+    );
     await three.opened;
     expect(under.toSorted()).toEqual(['other', 'slow', 'slow']);
     go.open();
@@ -138,9 +170,17 @@ describeAsRoot('the layer store', () => {
       await go.opened;
       await sink.write(blob);
     };
-    const first = store.ensure({ diffId, blobDigest: diffId }, { signal: leaver.signal, onBytes: () => undefined }, download);
+    const first = store.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: leaver.signal, onBytes: () => undefined },
+      download,
+    );
     await started.opened;
-    const second = store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, download);
+    const second = store.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: context().signal, onBytes: () => undefined },
+      download,
+    );
     leaver.abort(new Error('gone'));
     await expect(first).rejects.toThrow('gone');
     go.open();
@@ -153,12 +193,16 @@ describeAsRoot('the layer store', () => {
     const blob = layerOf('half', Buffer.alloc(2_000_000, 3));
     const diffId = digestOf(blob);
     const leaver = new AbortController();
-    const fetched = half.ensure({ diffId, blobDigest: diffId }, { signal: leaver.signal, onBytes: () => undefined }, async (sink, signal) => {
-      await sink.write(blob.subarray(0, 1_000_000));
-      leaver.abort(new Error('gone'));
-      signal.throwIfAborted();
-      throw new Error('the signal of the download did not fire');
-    });
+    const fetched = half.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: leaver.signal, onBytes: () => undefined },
+      async (sink, signal) => {
+        await sink.write(blob.subarray(0, 1_000_000));
+        leaver.abort(new Error('gone'));
+        signal.throwIfAborted();
+        throw new Error('the signal of the download did not fire');
+      },
+    );
     await expect(fetched).rejects.toThrow('gone');
     expect(readdirSync(half.paths.partial)).toEqual([]);
     expect(readdirSync(half.paths.layers)).toEqual([]);
@@ -192,13 +236,17 @@ describeAsRoot('the layer store', () => {
     const own = fresh();
     const blob = layerOf('true');
     const diffId = digestOf(blob);
-    await own.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-      await sink.write(Buffer.alloc(4096, 0x41));
-      // more of it after the unpacker has seen that it is no tar
-      for (let at = 0; at < 100; at += 1) await sink.write(Buffer.alloc(100_000, 0x42));
-      await sink.restart();
-      await sink.write(blob);
-    });
+    await own.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: context().signal, onBytes: () => undefined },
+      async (sink) => {
+        await sink.write(Buffer.alloc(4096, 0x41));
+        // more of it after the unpacker has seen that it is no tar
+        for (let at = 0; at < 100; at += 1) await sink.write(Buffer.alloc(100_000, 0x42));
+        await sink.restart();
+        await sink.write(blob);
+      },
+    );
     expect(readdirSync(own.paths.partial)).toEqual([]);
     expect(await own.record(diffId)).toMatchObject({ diffId, entries: 1 });
   });
@@ -249,11 +297,15 @@ describeAsRoot('the layer store', () => {
     const own = fresh();
     const blob = layerOf('live');
     const diffId = digestOf(blob);
-    await own.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-      await sink.write(blob.subarray(0, 600));
-      await own.removePartials();
-      await sink.write(blob.subarray(600));
-    });
+    await own.ensure(
+      { diffId, blobDigest: diffId },
+      { signal: context().signal, onBytes: () => undefined },
+      async (sink) => {
+        await sink.write(blob.subarray(0, 600));
+        await own.removePartials();
+        await sink.write(blob.subarray(600));
+      },
+    );
     expect(await own.record(diffId)).toBeDefined();
   });
 
@@ -273,7 +325,9 @@ describeAsRoot('the layer store', () => {
     const own = fresh();
     const driver = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
     for (let at = 0; at < 5; at += 1) {
-      const files = Array.from({ length: 40 }, (_, file) => entry({ name: `d${file % 7}/f${file}`, body: Buffer.alloc(file * 997, at) }));
+      const files = Array.from({ length: 40 }, (_, file) =>
+        entry({ name: `d${file % 7}/f${file}`, body: Buffer.alloc(file * 997, at) }),
+      );
       await put(own, archive(...files, entry({ name: 'hard', flag: '1', linkName: 'd1/f1' })));
     }
     const { images } = await driver.usage(context());
@@ -288,7 +342,9 @@ describeAsRoot('the layer store', () => {
     const own = fresh();
     const blobs = Array.from({ length: 20 }, (_, at) => layerOf(`many-${at}`, Buffer.alloc(300_000, at)));
     await Promise.all(blobs.map((blob) => put(own, blob, digestOf(blob), 10_000)));
-    expect((await own.list()).map((record) => record.diffId).toSorted()).toEqual(blobs.map(digestOf).toSorted());
+    expect((await own.list()).map((record) => record.diffId).toSorted()).toEqual(
+      blobs.map(digestOf).toSorted(),
+    );
     expect(own.workers).toBeLessThanOrEqual(storageLimits.workers);
   });
 
@@ -318,6 +374,8 @@ describeAsRoot('the layer store', () => {
     const error: unknown = await put(store, bad).catch((thrown: unknown) => thrown);
     if (!(error instanceof FaultError)) throw error;
     expect(error.fault.subject).toBe(digestOf(bad));
-    expect(error.message).toBe(`unpack layer ${digestOf(bad)}: entry "a/../b": read tar: the name "a/../b" holds ..`);
+    expect(error.message).toBe(
+      `unpack layer ${digestOf(bad)}: entry "a/../b": read tar: the name "a/../b" holds ..`,
+    );
   });
 });

@@ -16,7 +16,8 @@ import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 const random = realRandom();
-const newId = (): ContainerId => parseContainerId(random.id()) ?? expect.fail('the random id is no container id');
+const newId = (): ContainerId =>
+  parseContainerId(random.id()) ?? expect.fail('the random id is no container id');
 const LIMIT = 8 * 1024 * 1024;
 const limited = { metacopy: false, isVolatile: true, limitBytes: LIMIT };
 
@@ -32,7 +33,19 @@ async function expectLimited(store: LayerStore): Promise<void> {
   for (const id of [one, other]) await port.mountRootfs({ id, layers }, context());
   const fill = (id: ContainerId, bytes: number) => () => {
     // as containers are: whoever has this capability is above quotas
-    execFileSync('setpriv', ['--bounding-set=-sys_resource', 'dd', 'if=/dev/zero', `of=${join(layout.rootfs(id), 'written')}`, 'bs=1M', `count=${bytes / 1024 ** 2}`, 'conv=fsync'], { stdio: 'pipe' });
+    execFileSync(
+      'setpriv',
+      [
+        '--bounding-set=-sys_resource',
+        'dd',
+        'if=/dev/zero',
+        `of=${join(layout.rootfs(id), 'written')}`,
+        'bs=1M',
+        `count=${bytes / 1024 ** 2}`,
+        'conv=fsync',
+      ],
+      { stdio: 'pipe' },
+    );
   };
   expect(fill(one, 2 * LIMIT)).toThrow(/Disk quota exceeded|No space left/u);
   expect(fill(other, LIMIT / 2)).not.toThrow();
@@ -45,7 +58,9 @@ describeAsRoot('what a container may write', () => {
 
   test('a file system without project quotas is refused, with what it would take', async () => {
     const store = openStore(join(root, 'plain'), { driver: (host) => overlayDriver(host, limited) });
-    await expect(store.driver.check()).rejects.toThrow(/keeps no project quotas \(ext4 made with -O quota,project or xfs, mounted with prjquota\)/u);
+    await expect(store.driver.check()).rejects.toThrow(
+      /keeps no project quotas \(ext4 made with -O quota,project or xfs, mounted with prjquota\)/u,
+    );
   });
 
   test('overlay on ext4 with project quotas', async (here) => {
@@ -68,6 +83,10 @@ describeAsRoot('what a container may write', () => {
   test.skipIf(btrfs === undefined || btrfs.whyNot !== '')('btrfs', async () => {
     const disk = btrfs?.place('limits');
     onTestFinished(() => disk?.remove());
-    await expectLimited(openStore(join(disk?.path ?? root, 'store'), { driver: (host) => btrfsDriver(host, { limitBytes: LIMIT }) }));
+    await expectLimited(
+      openStore(join(disk?.path ?? root, 'store'), {
+        driver: (host) => btrfsDriver(host, { limitBytes: LIMIT }),
+      }),
+    );
   });
 });

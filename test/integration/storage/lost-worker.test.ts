@@ -16,7 +16,9 @@ const layerOf = (name: string): Buffer => archive(entry({ name, body: Buffer.all
 describeAsRoot('S90 a worker that ends with layers of two tenants', () => {
   const root = scratch('lost-worker');
   const store = (): LayerStore =>
-    openStore(join(root, 'store'), { workerPool: { workers: 1, program: new URL('../../support/killed-unpacker.ts', import.meta.url) } });
+    openStore(join(root, 'store'), {
+      workerPool: { workers: 1, program: new URL('../../support/killed-unpacker.ts', import.meta.url) },
+    });
 
   test('takes the layer with it that ends workers, and no other', async () => {
     const layers = store();
@@ -31,22 +33,33 @@ describeAsRoot('S90 a worker that ends with layers of two tenants', () => {
     });
     const tries = { theirs: 0, ours: 0 };
     const bytes: number[] = [];
-    const wanted = (blob: Buffer, blobDigest: Digest, namespace: string): WantedLayer =>
-      ({ diffId: digestOf(blob), blobDigest, party: { host: namespace, namespace, credential: '' } });
-    const victim = layers.ensure(wanted(ours, digestOf(ours), 'victim'), { signal: context().signal, onBytes: (sum) => bytes.push(sum) }, async (sink) => {
-      tries.ours += 1;
-      await sink.write(ours.subarray(0, BATCH));
-      isBegun();
-      await killed;
-      await sink.write(ours.subarray(BATCH));
+    const wanted = (blob: Buffer, blobDigest: Digest, namespace: string): WantedLayer => ({
+      diffId: digestOf(blob),
+      blobDigest,
+      party: { host: namespace, namespace, credential: '' },
     });
+    const victim = layers.ensure(
+      wanted(ours, digestOf(ours), 'victim'),
+      { signal: context().signal, onBytes: (sum) => bytes.push(sum) },
+      async (sink) => {
+        tries.ours += 1;
+        await sink.write(ours.subarray(0, BATCH));
+        isBegun();
+        await killed;
+        await sink.write(ours.subarray(BATCH));
+      },
+    );
     await begun;
-    const killer = layers.ensure(wanted(theirs, KILLER, 'tenant'), { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-      tries.theirs += 1;
-      await sink.write(theirs.subarray(0, BATCH));
-      // until the worker is gone: a write after that rejects
-      for (;;) await sink.write(theirs.subarray(0, BATCH));
-    });
+    const killer = layers.ensure(
+      wanted(theirs, KILLER, 'tenant'),
+      { signal: context().signal, onBytes: () => undefined },
+      async (sink) => {
+        tries.theirs += 1;
+        await sink.write(theirs.subarray(0, BATCH));
+        // until the worker is gone: a write after that rejects
+        for (;;) await sink.write(theirs.subarray(0, BATCH));
+      },
+    );
     expect((await faultOf(killer)).message).toContain('storage worker: ended with code 7');
     isKilled();
     const record = await victim;

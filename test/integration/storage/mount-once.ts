@@ -14,9 +14,18 @@ if (id === undefined) throw new Error(`no container id: ${container}`);
 const sandboxId = parseSandboxId(container);
 const layers = digests.flatMap((digest) => parseDigest(digest) ?? []);
 const clock = realClock();
-const store = new LayerStore({ root, clock, random: realRandom(), log: silentLog, driver: driverWith(name, program, () => void process.kill(process.pid, 'SIGKILL')) });
+const store = new LayerStore({
+  root,
+  clock,
+  random: realRandom(),
+  log: silentLog,
+  driver: driverWith(name, program, () => void process.kill(process.pid, 'SIGKILL')),
+});
 const fx = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
 // a program that serves the mount is put into a cgroup once it runs
-await createStorageDriver({ store, clock, helperCgroup: () => '/none' }).mountRootfs({ id, sandboxId, layers }, fx);
+await createStorageDriver({ store, clock, helperCgroup: () => '/none' }).mountRootfs(
+  { id, sandboxId, layers },
+  fx,
+);
 process.stdout.write('done\n');
 process.exit(0);

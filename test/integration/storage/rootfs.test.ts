@@ -38,18 +38,31 @@ describeAsRoot('root file systems', () => {
     return digestOf(tar);
   }
 
-  async function mounted(layers: readonly Digest[]): Promise<{ readonly id: ContainerId; readonly rootfs: string }> {
+  async function mounted(
+    layers: readonly Digest[],
+  ): Promise<{ readonly id: ContainerId; readonly rootfs: string }> {
     const id = newId();
     await driver.mountRootfs({ id, layers }, context());
     return { id, rootfs: layout.rootfs(id) };
   }
 
-  const mountsAt = (path: string): number => parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter((mount) => mount.mountPoint === path).length;
+  const mountsAt = (path: string): number =>
+    parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter((mount) => mount.mountPoint === path)
+      .length;
   const dir = (name: string, mode = 0o755): Buffer => entry({ name, flag: '5', mode });
 
   test('whiteouts: a file, a directory, one in the root; an opaque directory; hidden and made anew in one layer', async () => {
     const lower = await layer(
-      ...['etc/keep', 'etc/gone', 'gone-dir/a/b', 'top', 'opaque/old', 'anew/old', 'implied/old', 'both/old'].map((name) => entry({ name, body: name })),
+      ...[
+        'etc/keep',
+        'etc/gone',
+        'gone-dir/a/b',
+        'top',
+        'opaque/old',
+        'anew/old',
+        'implied/old',
+        'both/old',
+      ].map((name) => entry({ name, body: name })),
       entry({ name: 'file-to-dir', body: 'f' }),
       dir('dir-to-file'),
       entry({ name: 'dir-to-file/x' }),
@@ -81,9 +94,21 @@ describeAsRoot('root file systems', () => {
     );
     const { id, rootfs } = await mounted([lower, upper]);
     const paths = treeOf(rootfs, { times: false }).map((line) => line.split(' ')[0]);
-    expect(paths).toEqual(
-      ['anew', 'anew/new', 'both', 'both/new', 'dir-to-file', 'etc', 'etc/keep', 'etc/own', 'file-to-dir', 'implied', 'implied/new', 'opaque', 'opaque/new'],
-    );
+    expect(paths).toEqual([
+      'anew',
+      'anew/new',
+      'both',
+      'both/new',
+      'dir-to-file',
+      'etc',
+      'etc/keep',
+      'etc/own',
+      'file-to-dir',
+      'implied',
+      'implied/new',
+      'opaque',
+      'opaque/new',
+    ]);
     await driver.removeRootfs({ id, layers: [lower, upper] }, context());
   });
 
@@ -118,7 +143,10 @@ describeAsRoot('root file systems', () => {
   });
 
   test('the root has the attributes of the topmost layer, and the way to it is closed (S19)', async () => {
-    const base = await layer(entry({ name: './', flag: '5', mode: 0o1775, uid: 7, gid: 8 }), entry({ name: 'f' }));
+    const base = await layer(
+      entry({ name: './', flag: '5', mode: 0o1775, uid: 7, gid: 8 }),
+      entry({ name: 'f' }),
+    );
     const { id, rootfs } = await mounted([base]);
     expect(lstatSync(rootfs)).toMatchObject({ mode: 0o41775, uid: 7, gid: 8 });
     expect(lstatSync(layout.storageDir(id)).mode & 0o7777).toBe(0o700);
@@ -136,9 +164,19 @@ describeAsRoot('root file systems', () => {
 
   test('200 layers, and the same layer several times', async () => {
     const layers: Digest[] = [];
-    for (let at = 0; at < 200; at += 1) layers.push(await layer(entry({ name: `f${at}`, body: 'x' }), entry({ name: 'last', body: String(at) })));
+    for (let at = 0; at < 200; at += 1)
+      layers.push(
+        await layer(entry({ name: `f${at}`, body: 'x' }), entry({ name: 'last', body: String(at) })),
+      );
     const empty = await layer();
-    const { id, rootfs } = await mounted([empty, ...layers.slice(0, 100), empty, ...layers.slice(100), empty, layers[5] ?? empty]);
+    const { id, rootfs } = await mounted([
+      empty,
+      ...layers.slice(0, 100),
+      empty,
+      ...layers.slice(100),
+      empty,
+      layers[5] ?? empty,
+    ]);
     expect(readdirSync(rootfs)).toHaveLength(201);
     // the layer that stands twice counts at its higher place
     expect(readFileSync(join(rootfs, 'last'), 'utf8')).toBe('5');
@@ -148,7 +186,9 @@ describeAsRoot('root file systems', () => {
   test('F27: a missing layer is named, and nothing is made', async () => {
     const [here, missing] = [await layer(entry({ name: 'f' })), digestOf(Buffer.from('missing'))];
     const id = newId();
-    const error: unknown = await driver.mountRootfs({ id, layers: [missing, here] }, context()).catch((thrown: unknown) => thrown);
+    const error: unknown = await driver
+      .mountRootfs({ id, layers: [missing, here] }, context())
+      .catch((thrown: unknown) => thrown);
     if (!(error instanceof FaultError)) throw error;
     expect(error.fault).toMatchObject({ kind: 'notFound', subject: missing });
     expect(error.message).toContain(id);
@@ -179,7 +219,12 @@ describeAsRoot('root file systems', () => {
     await driver.unmountRootfs({ id: down.id, layers: [base] }, context());
     mkdirSync(join(store.paths.containers, 'not-an-id'));
     const { rootfs, layers } = await driver.observe(context());
-    expect(new Map(rootfs.map((it) => [it.id, it.mounted]))).toEqual(new Map([[up.id, true], [down.id, false]]));
+    expect(new Map(rootfs.map((it) => [it.id, it.mounted]))).toEqual(
+      new Map([
+        [up.id, true],
+        [down.id, false],
+      ]),
+    );
     expect(layers).toContain(base);
     for (const { id } of [up, down]) await driver.removeRootfs({ id, layers: [] }, context());
     rmSync(join(store.paths.containers, 'not-an-id'), { recursive: true });
@@ -202,7 +247,9 @@ describeAsRoot('root file systems', () => {
 
   test('a caller that gave up before it began gets its own reason; one whose time is over is told so', async () => {
     const id = newId();
-    await expect(driver.mountRootfs({ id, layers: [] }, context(AbortSignal.abort()))).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    await expect(driver.mountRootfs({ id, layers: [] }, context(AbortSignal.abort()))).rejects.toMatchObject({
+      fault: { kind: 'cancelled' },
+    });
     expect(existsSync(layout.storageDir(id))).toBe(false);
     const impatient = createStorageDriver({
       store,

@@ -10,9 +10,13 @@ import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
 describeAsRoot('the driver of a store', () => {
   const root = scratch('select');
-  const overlay = (at: string) => openStore(join(root, at), { driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: true }) });
+  const overlay = (at: string) =>
+    openStore(join(root, at), {
+      driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: true }),
+    });
   const vfs = (at: string) => openStore(join(root, at), { driver: vfsDriver });
-  const claim = async (store: ReturnType<typeof overlay>): Promise<void> => void (await claimStore(store.paths, store.driver));
+  const claim = async (store: ReturnType<typeof overlay>): Promise<void> =>
+    void (await claimStore(store.paths, store.driver));
 
   test.each([
     ['devicemapper', 'containers/storage and Docker have dropped it'],
@@ -31,7 +35,9 @@ describeAsRoot('the driver of a store', () => {
     const container = join(root, 'one/containers', 'c'.repeat(64));
     mkdirSync(container, { recursive: true });
     await claim(overlay('one'));
-    await expect(claim(vfs('one'))).rejects.toThrow(/holds images or containers that were made with overlay; remove them first/u);
+    await expect(claim(vfs('one'))).rejects.toThrow(
+      /holds images or containers that were made with overlay; remove them first/u,
+    );
     rmSync(container, { recursive: true });
     await claim(vfs('one'));
     mkdirSync(join(root, 'old/layers', 'a'.repeat(64)), { recursive: true });
@@ -40,18 +46,33 @@ describeAsRoot('the driver of a store', () => {
   });
 
   test('btrfs wants a btrfs, and the images on it', async () => {
-    await expect(claim(openStore(join(root, 'ext'), { driver: btrfsDriver }))).rejects.toThrow('this is no btrfs');
-    await expect(claim(openStore(join(root, 'images'), { containersRoot: join(root, 'containers'), driver: btrfsDriver }))).rejects.toThrow('storage.image_store must be empty');
+    await expect(claim(openStore(join(root, 'ext'), { driver: btrfsDriver }))).rejects.toThrow(
+      'this is no btrfs',
+    );
+    await expect(
+      claim(
+        openStore(join(root, 'images'), { containersRoot: join(root, 'containers'), driver: btrfsDriver }),
+      ),
+    ).rejects.toThrow('storage.image_store must be empty');
   });
 
   test('a further store that is none, or that the driver can not read, is refused', async () => {
-    await expect(checkOtherStore(join(root, 'nowhere'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('there are no layers') as string } });
+    await expect(checkOtherStore(join(root, 'nowhere'), 'overlay')).rejects.toMatchObject({
+      fault: { kind: 'outside', message: expect.stringContaining('there are no layers') as string },
+    });
     writeFileSync(join(root, 'file'), '');
-    await expect(checkOtherStore(join(root, 'file'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('ENOTDIR') as string } });
+    await expect(checkOtherStore(join(root, 'file'), 'overlay')).rejects.toMatchObject({
+      fault: { kind: 'outside', message: expect.stringContaining('ENOTDIR') as string },
+    });
     mkdirSync(join(root, 'other/layers'), { recursive: true });
     await checkOtherStore(join(root, 'other'), 'overlay');
     writeFileSync(join(root, 'other/storage-driver'), 'erofs\n');
-    await expect(checkOtherStore(join(root, 'other'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringContaining('made with the driver erofs') as string } });
+    await expect(checkOtherStore(join(root, 'other'), 'overlay')).rejects.toMatchObject({
+      fault: {
+        kind: 'invalidRequest',
+        message: expect.stringContaining('made with the driver erofs') as string,
+      },
+    });
     await checkOtherStore(join(root, 'other'), 'erofs');
   });
 });

@@ -10,7 +10,13 @@ import { driverWith } from '../../support/storage-drivers-of.ts';
 const [root = '', file = '', digest = '', name = 'overlay', program = ''] = process.argv.slice(2);
 const diffId = parseDigest(digest);
 if (diffId === undefined) throw new Error(`no digest: ${digest}`);
-const store = new LayerStore({ root, clock: realClock(), random: realRandom(), log: silentLog, driver: driverWith(name, program) });
+const store = new LayerStore({
+  root,
+  clock: realClock(),
+  random: realRandom(),
+  log: silentLog,
+  driver: driverWith(name, program),
+});
 const passenger = { signal: new AbortController().signal, onBytes: () => undefined };
 await store.ensure({ diffId, blobDigest: diffId }, passenger, (sink) => sink.write(readFileSync(file)));
 process.stdout.write('done\n');

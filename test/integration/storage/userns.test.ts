@@ -9,7 +9,12 @@ import { createLayout } from '../../../src/host/layout.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { attach, mountOverlay } from '../../../src/host/mounts.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
-import { pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import {
+  pinNamespaces,
+  preparePinRoot,
+  releasePinRoot,
+  unpinNamespaces,
+} from '../../../src/host/namespaces.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
@@ -20,7 +25,10 @@ import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 const random = realRandom();
-const mappings = { uids: { containerId: 0, hostId: 70_000, length: 65_536 }, gids: { containerId: 0, hostId: 140_000, length: 65_536 } };
+const mappings = {
+  uids: { containerId: 0, hostId: 70_000, length: 65_536 },
+  gids: { containerId: 0, hostId: 140_000, length: 65_536 },
+};
 
 describeAsRoot('root file systems of pods with a user namespace', () => {
   const root = scratch('userns-rootfs');
@@ -32,16 +40,36 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
 
   beforeAll(async () => {
     store = openStore(layout.root);
-    driver = createStorageDriver({ store, clock, measureAgeMs: 0, usernsPin: (id) => layout.pin(id, 'user') });
+    driver = createStorageDriver({
+      store,
+      clock,
+      measureAgeMs: 0,
+      usernsPin: (id) => layout.pin(id, 'user'),
+    });
     mkdirSync(layout.state);
     await preparePinRoot(layout.pinsDir);
     await pinNamespaces(
-      { directory: layout.pinDir(sandboxId), net: false, ipc: false, uts: false, sysctls: [], user: { program: layout.usernsProgram, mappings } },
+      {
+        directory: layout.pinDir(sandboxId),
+        net: false,
+        ipc: false,
+        uts: false,
+        sysctls: [],
+        user: { program: layout.usernsProgram, mappings },
+      },
       clock,
     );
     layers = [
-      await layer(entry({ name: 'etc/passwd', body: 'root', uid: 0, gid: 42 }), entry({ name: 'gone', uid: 9 }), entry({ name: 'far', uid: 100_000 })),
-      await layer(entry({ name: './', flag: '5', mode: 0o750, uid: 7, gid: 8 }), entry({ name: '.wh.gone' }), entry({ name: 'top', uid: 65_535 })),
+      await layer(
+        entry({ name: 'etc/passwd', body: 'root', uid: 0, gid: 42 }),
+        entry({ name: 'gone', uid: 9 }),
+        entry({ name: 'far', uid: 100_000 }),
+      ),
+      await layer(
+        entry({ name: './', flag: '5', mode: 0o750, uid: 7, gid: 8 }),
+        entry({ name: '.wh.gone' }),
+        entry({ name: 'top', uid: 65_535 }),
+      ),
     ];
   });
   afterAll(async () => {
@@ -63,7 +91,9 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     userNamespace: { sandboxId, mappings },
   });
   const mountsBelow = (): string[] =>
-    parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${root}/`));
+    parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8'))
+      .map(({ mountPoint }) => mountPoint)
+      .filter((path) => path.startsWith(`${root}/`));
   const ownerOf = (path: string): readonly [number, number] => {
     const { uid, gid } = lstatSync(path);
     return [uid, gid];
@@ -85,14 +115,19 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const rootfs = layout.rootfs(one.id);
     expectMapped(rootfs);
     // the container sees this line, and Kubernetes' e2e of /proc mounts counts those that name it
-    const table = readFileSync('/proc/self/mounts', 'utf8').split('\n').filter((line) => line.includes(` ${rootfs} `));
+    const table = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .filter((line) => line.includes(` ${rootfs} `));
     expect(table).toHaveLength(1);
     expect(table[0]).not.toContain('/proc');
     writeFileSync(join(rootfs, 'etc/passwd'), 'changed');
     expect(ownerOf(join(layout.storageDir(one.id), 'upper/etc/passwd'))).toEqual([70_000, 140_042]);
     const other = { id: parseContainerId(random.id()) ?? fail(), layers };
     await driver.mountRootfs(other, context());
-    expect([readFileSync(join(layout.rootfs(other.id), 'etc/passwd'), 'utf8'), ownerOf(join(layout.rootfs(other.id), 'etc/passwd'))]).toEqual(['root', [0, 42]]);
+    expect([
+      readFileSync(join(layout.rootfs(other.id), 'etc/passwd'), 'utf8'),
+      ownerOf(join(layout.rootfs(other.id), 'etc/passwd')),
+    ]).toEqual(['root', [0, 42]]);
     for (const { id } of [one, other]) await driver.removeRootfs({ id, layers }, context());
     expect(existsSync(layout.storageDir(one.id))).toBe(false);
   });
@@ -101,11 +136,20 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const one = input();
     await driver.mountRootfs(one, context());
     const mode = (path: string): number => lstatSync(path).mode & 0o7777;
-    expect([mode(store.paths.containers), mode(layout.storageDir(one.id)), ownerOf(layout.storageDir(one.id))]).toEqual([0o711, 0o710, [0, 140_000]]);
+    expect([
+      mode(store.paths.containers),
+      mode(layout.storageDir(one.id)),
+      ownerOf(layout.storageDir(one.id)),
+    ]).toEqual([0o711, 0o710, [0, 140_000]]);
     expect(mode(join(layout.storageDir(one.id), 'work')) & 0o022).toBe(0);
-    for (const closed of [store.paths.layers, store.paths.partial, store.paths.trash]) expect(mode(closed)).toBe(0o700);
+    for (const closed of [store.paths.layers, store.paths.partial, store.paths.trash])
+      expect(mode(closed)).toBe(0o700);
     // a daemon that starts closes it, and opens it again when it is needed
-    const next = createStorageDriver({ store: openStore(layout.root), clock, usernsPin: (id) => layout.pin(id, 'user') });
+    const next = createStorageDriver({
+      store: openStore(layout.root),
+      clock,
+      usernsPin: (id) => layout.pin(id, 'user'),
+    });
     await next.mountRootfs(one, context());
     expect(mode(store.paths.containers)).toBe(0o711);
     await driver.removeRootfs(one, context());
@@ -146,15 +190,22 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
       const at = mapped.get(store.paths.layers) ?? '';
       expect([at, mountsBelow().includes(at)]).toEqual([join(paths.lower, '0'), true]);
       expect(() => unlinkSync(join(at, top ?? '', 'layer.json'))).toThrow('EROFS');
-      await mountOverlay({ target: paths.rootfs, lower: [`${at}/${top}/diff`, `${at}/${lowest}/diff`], source: 'overlay' });
+      await mountOverlay({
+        target: paths.rootfs,
+        lower: [`${at}/${top}/diff`, `${at}/${lowest}/diff`],
+        source: 'overlay',
+      });
     });
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(ownerOf(join(paths.rootfs, 'etc/passwd'))).toEqual([70_000, 140_042]);
-    const failed = withPlacedTrees([store.paths.layers], paths, pin, () => Promise.reject(new Error('refused')));
+    const failed = withPlacedTrees([store.paths.layers], paths, pin, () =>
+      Promise.reject(new Error('refused')),
+    );
     await expect(failed).rejects.toThrow('refused');
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     // killed within that moment, twice: what is removed then are the mounts, not the layers
-    for (let deaths = 0; deaths < 2; deaths += 1) await attach(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
+    for (let deaths = 0; deaths < 2; deaths += 1)
+      await attach(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
     await driver.removeRootfs(one, context());
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);
@@ -163,7 +214,9 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
   test('a root directory of an owner that the pod has not is refused, and leaves no mount', async () => {
     const far = await layer(entry({ name: './', flag: '5', uid: 65_536 }));
     const one = input([far]);
-    await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({ fault: { kind: 'unsupported', message: expect.stringContaining('belongs to id 65536') as string } });
+    await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({
+      fault: { kind: 'unsupported', message: expect.stringContaining('belongs to id 65536') as string },
+    });
     expect(mountsBelow()).not.toContain(layout.rootfs(one.id));
     await driver.removeRootfs(one, context());
   });

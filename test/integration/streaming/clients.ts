@@ -2,7 +2,14 @@
 import { request } from 'node:http';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { SpdyParser, dataHead, goAwayFrame, pingFrame, resetFrame, synStreamFrame } from '../../../src/cri/streaming/spdy-frames.ts';
+import {
+  SpdyParser,
+  dataHead,
+  goAwayFrame,
+  pingFrame,
+  resetFrame,
+  synStreamFrame,
+} from '../../../src/cri/streaming/spdy-frames.ts';
 import { HeaderCodec } from '../../../src/cri/streaming/spdy-headers.ts';
 
 export interface Answer {
@@ -16,7 +23,11 @@ export interface Answer {
 }
 
 /** Sends one request with these headers. */
-export function ask(url: string, headers: Readonly<Record<string, string>>, method = 'POST'): Promise<Answer> {
+export function ask(
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  method = 'POST',
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const sent = request(url, { method, headers, agent: false });
     sent.on('upgrade', (response, socket, head) => {
@@ -26,7 +37,15 @@ export function ask(url: string, headers: Readonly<Record<string, string>>, meth
     sent.on('response', (response) => {
       let body = '';
       response.on('data', (chunk: Buffer) => (body += chunk.toString()));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, socket: undefined, head: Buffer.alloc(0), body }));
+      response.on('end', () =>
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          socket: undefined,
+          head: Buffer.alloc(0),
+          body,
+        }),
+      );
     });
     sent.on('error', reject);
     sent.end();
@@ -131,14 +150,20 @@ export class SpdyClient {
 }
 
 /** Connects with SPDY; throws on a refusal. */
-export async function connectSpdy(url: string, ...protocols: readonly string[]): Promise<{ readonly client: SpdyClient; readonly answer: Answer }> {
+export async function connectSpdy(
+  url: string,
+  ...protocols: readonly string[]
+): Promise<{ readonly client: SpdyClient; readonly answer: Answer }> {
   const answer = await ask(url, spdyHeaders(...protocols));
   if (answer.socket === undefined) throw new Error(`refused with ${answer.status}: ${answer.body}`);
   return { client: new SpdyClient(answer.socket, answer.head), answer };
 }
 
 /** The streams of a command, opened as Kubernetes' clients do. */
-export async function openCommand<R extends string>(client: SpdyClient, ...roles: readonly R[]): Promise<Record<R | 'error', TestStream>> {
+export async function openCommand<R extends string>(
+  client: SpdyClient,
+  ...roles: readonly R[]
+): Promise<Record<R | 'error', TestStream>> {
   const streams: Record<string, TestStream> = {};
   for (const role of ['error', ...roles]) streams[role] = await client.open({ streamType: role });
   return streams as Record<R | 'error', TestStream>;
@@ -169,7 +194,10 @@ export class WsClient {
     this.socket.addEventListener('message', ({ data }: { readonly data: unknown }) => {
       const bytes = data instanceof ArrayBuffer ? Buffer.from(data) : Buffer.from(String(data));
       const channel = isBase64 ? (bytes[0] ?? 0) - 0x30 : (bytes[0] ?? 0);
-      this.messages.push({ channel, data: isBase64 ? Buffer.from(bytes.toString('latin1', 1), 'base64') : bytes.subarray(1) });
+      this.messages.push({
+        channel,
+        data: isBase64 ? Buffer.from(bytes.toString('latin1', 1), 'base64') : bytes.subarray(1),
+      });
       this.#wake();
     });
   }
@@ -180,7 +208,9 @@ export class WsClient {
 
   /** What has come on a channel, joined. */
   on(channel: number): Buffer {
-    return Buffer.concat(this.messages.filter((message) => message.channel === channel).map(({ data }) => data));
+    return Buffer.concat(
+      this.messages.filter((message) => message.channel === channel).map(({ data }) => data),
+    );
   }
 
   /** Waits for messages until the condition holds; the test's own time limit bounds it. */

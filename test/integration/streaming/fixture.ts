@@ -75,7 +75,10 @@ function drivers() {
       if (port === 82) return lateConnection(late);
       const queue = new ByteQueue();
       echoes.push(queue);
-      const sink = { write: (bytes: Uint8Array) => Promise.resolve(queue.push(bytes)), end: () => queue.end() };
+      const sink = {
+        write: (bytes: Uint8Array) => Promise.resolve(queue.push(bytes)),
+        end: () => queue.end(),
+      };
       return Promise.resolve({ source: queue, sink, close: () => queue.end() });
     },
   };
@@ -94,26 +97,58 @@ function lateConnection(late: { connect(): void; isClosed: boolean }[]): Promise
 }
 
 /** A server with a running container and a ready sandbox; closed with the test. */
-export async function serve(options: { readonly allowedHosts?: readonly string[]; readonly warn?: (fields: Record<string, unknown>, message: string) => void } = {}) {
+export async function serve(
+  options: {
+    readonly allowedHosts?: readonly string[];
+    readonly warn?: (fields: Record<string, unknown>, message: string) => void;
+  } = {},
+) {
   const { warn } = options;
-  const log = warn === undefined ? silentLog : { ...silentLog, warn: (fields: object, message: string) => warn(fields as Record<string, unknown>, message) };
+  const log =
+    warn === undefined
+      ? silentLog
+      : {
+          ...silentLog,
+          warn: (fields: object, message: string) => warn(fields as Record<string, unknown>, message),
+        };
   const clock = new HandClock();
   const directory = new Directory();
   directory.put(containerView(container), createEmptyActor());
   directory.put(sandboxView(sandbox), createEmptyActor());
   const fakes = drivers();
   const server = await startStreaming({
-    directory, clock, streams: fakes.streams, activity: new Activity(clock), log, random: realRandom(),
-    address: '127.0.0.1', port: 0, tls: undefined, allowedHosts: options.allowedHosts ?? [],
+    directory,
+    clock,
+    streams: fakes.streams,
+    activity: new Activity(clock),
+    log,
+    random: realRandom(),
+    address: '127.0.0.1',
+    port: 0,
+    tls: undefined,
+    allowedHosts: options.allowedHosts ?? [],
   });
   onTestFinished(() => {
     const closing = server.close();
     clock.fire();
     return closing;
   });
-  const exec = (argv: readonly string[], more: Partial<StreamRequest & { readonly kind: 'exec' }> = {}): Promise<string> =>
-    server.urlFor({ kind: 'exec', id: container, argv: [...argv], stdin: true, stdout: true, stderr: true, tty: false, ...more });
-  const forward = (...ports: readonly number[]): Promise<string> => server.urlFor({ kind: 'portforward', id: sandbox, ports });
+  const exec = (
+    argv: readonly string[],
+    more: Partial<StreamRequest & { readonly kind: 'exec' }> = {},
+  ): Promise<string> =>
+    server.urlFor({
+      kind: 'exec',
+      id: container,
+      argv: [...argv],
+      stdin: true,
+      stdout: true,
+      stderr: true,
+      tty: false,
+      ...more,
+    });
+  const forward = (...ports: readonly number[]): Promise<string> =>
+    server.urlFor({ kind: 'portforward', id: sandbox, ports });
   return { server, clock, directory, exec, forward, ...fakes };
 }
 

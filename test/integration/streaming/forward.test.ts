@@ -7,7 +7,11 @@ import { WsClient, ask, connectSpdy, wsHeaders } from './clients.ts';
 import { sandbox, serve, until, v4 } from './fixture.ts';
 
 describe('port-forward', () => {
-  const pair = async (client: Awaited<ReturnType<typeof connectSpdy>>['client'], port: number, requestID?: string) => {
+  const pair = async (
+    client: Awaited<ReturnType<typeof connectSpdy>>['client'],
+    port: number,
+    requestID?: string,
+  ) => {
     const headers = { port: String(port), ...(requestID === undefined ? {} : { requestID }) };
     const error = await client.open({ ...headers, streamType: 'error' });
     const data = await client.open({ ...headers, streamType: 'data' });
@@ -63,11 +67,15 @@ describe('port-forward', () => {
     client.close();
   });
 
-  it('only ports of the request, where it names some; ports that are none, and pairs that don\'t fit', async () => {
+  it("only ports of the request, where it names some; ports that are none, and pairs that don't fit", async () => {
     const { forward } = await serve();
     const { client } = await connectSpdy(await forward(80), 'portforward.k8s.io');
-    await expect((await client.open({ streamType: 'error', port: '82', requestID: '1' })).all).rejects.toThrow('reset');
-    await expect((await client.open({ streamType: 'data', port: '0', requestID: '1' })).all).rejects.toThrow('reset');
+    await expect(
+      (await client.open({ streamType: 'error', port: '82', requestID: '1' })).all,
+    ).rejects.toThrow('reset');
+    await expect((await client.open({ streamType: 'data', port: '0', requestID: '1' })).all).rejects.toThrow(
+      'reset',
+    );
     const one = await client.open({ streamType: 'data', port: '80', requestID: '2' });
     const two = await client.open({ streamType: 'data', port: '80', requestID: '2' });
     await expect(one.all).rejects.toThrow('reset');

@@ -59,7 +59,16 @@ test('S94 a TLS handshake that does not begin or not end, and no head behind one
   scan(clock, halfOpenLimits.scans - 1);
   secure.write(HEAD);
   scan(clock, 1);
-  expect(await areCut([...peers, { get isCut() { return secure.destroyed; } }])).toBe(true);
+  expect(
+    await areCut([
+      ...peers,
+      {
+        get isCut() {
+          return secure.destroyed;
+        },
+      },
+    ]),
+  ).toBe(true);
 });
 
 test('over TLS, too, a session is no half-open connection', async () => {
@@ -70,7 +79,9 @@ test('over TLS, too, a session is no half-open connection', async () => {
   socket.on('error', () => undefined);
   let answer = '';
   socket.on('data', (bytes: Buffer) => (answer += bytes.toString('latin1')));
-  socket.write(`${[`GET ${url.pathname} HTTP/1.1`, 'Host: 127.0.0.1', 'Connection: Upgrade', 'Upgrade: SPDY/3.1', 'X-Stream-Protocol-Version: v4.channel.k8s.io'].join('\r\n')}\r\n\r\n`);
+  socket.write(
+    `${[`GET ${url.pathname} HTTP/1.1`, 'Host: 127.0.0.1', 'Connection: Upgrade', 'Upgrade: SPDY/3.1', 'X-Stream-Protocol-Version: v4.channel.k8s.io'].join('\r\n')}\r\n\r\n`,
+  );
   await until(() => answer.includes('101 Switching'));
   scan(clock, 2 * halfOpenLimits.scans);
   expect(server.counts.sessions).toBe(1);
@@ -80,7 +91,8 @@ test('over TLS, too, a session is no half-open connection', async () => {
 test('S94 a thousand of them leave a client served', async () => {
   const { server, exec } = await serve();
   const peers: Silent[] = [];
-  for (let made = 0; made < 1000; made += 100) peers.push(...(await Promise.all(Array.from({ length: 100 }, () => peer(server.port, HEAD)))));
+  for (let made = 0; made < 1000; made += 100)
+    peers.push(...(await Promise.all(Array.from({ length: 100 }, () => peer(server.port, HEAD)))));
   const session = new WsClient(await exec(['hang'], { stderr: false }), 'v5.channel.k8s.io');
   await session.opened;
   expect(peers.filter(({ isCut }) => !isCut).length).toBeLessThanOrEqual(halfOpenLimits.connections);

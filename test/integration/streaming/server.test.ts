@@ -7,7 +7,8 @@ import { containerView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, openCommand, spdyHeaders, wsHeaders } from './clients.ts';
 import { container, digest, realBytes, serve, until, v4 } from './fixture.ts';
 
-const closedSocket = (socket: NodeJS.EventEmitter): Promise<void> => new Promise((resolve) => void socket.once('close', () => resolve()));
+const closedSocket = (socket: NodeJS.EventEmitter): Promise<void> =>
+  new Promise((resolve) => void socket.once('close', () => resolve()));
 
 describe('who gets in', () => {
   it('a URL is good for one use (S67)', async () => {
@@ -24,9 +25,13 @@ describe('who gets in', () => {
     const base = `http://127.0.0.1:${server.port}`;
     const foreign = (await exec(['cat'])).replace('/exec/', '/attach/');
     const answers = await Promise.all(
-      [foreign, `${base}/exec/${'0'.repeat(32)}`, `${base}/exec/x`, `${base}/`].map((url) => ask(url, spdyHeaders(v4))),
+      [foreign, `${base}/exec/${'0'.repeat(32)}`, `${base}/exec/x`, `${base}/`].map((url) =>
+        ask(url, spdyHeaders(v4)),
+      ),
     );
-    expect(answers.map(({ status, body }) => [status, body])).toEqual(Array.from({ length: 4 }, () => [404, 'no such stream\n']));
+    expect(answers.map(({ status, body }) => [status, body])).toEqual(
+      Array.from({ length: 4 }, () => [404, 'no such stream\n']),
+    );
   });
 
   it('a strange Host or Origin is refused and uses no token up; nothing allows another site (S68)', async () => {
@@ -55,28 +60,37 @@ describe('who gets in', () => {
       const { socket } = await ask(await exec(['hang']), wsHeaders(v4), 'GET');
       if (socket !== undefined) sockets.push(socket);
     }
-    expect(await ask(await exec(['hang']), wsHeaders(v4), 'GET')).toMatchObject({ status: 429, headers: { 'retry-after': '60' } });
+    expect(await ask(await exec(['hang']), wsHeaders(v4), 'GET')).toMatchObject({
+      status: 429,
+      headers: { 'retry-after': '60' },
+    });
     expect(server.counts.sessions).toBe(streamLimits.sessionsPerTarget);
     for (const socket of sockets) socket.destroy();
   });
 });
 
 describe('a command over SPDY', () => {
-  it.each([[v4], ['v3.channel.k8s.io'], ['v2.channel.k8s.io'], ['channel.k8s.io']])('%s: all streams, half-close, exit code', async (protocol) => {
-    const { exec } = await serve();
-    const { client } = await connectSpdy(await exec(['cat', '3']), protocol);
-    const { stdin, stdout, stderr, error } = await openCommand(client, 'stdin', 'stdout', 'stderr');
-    stdin.write('hello ');
-    stdin.write('there');
-    stdin.end();
-    expect((await stdout.all).toString()).toBe('hello there');
-    expect((await stderr.all).toString()).toBe('warned');
-    const status = (await error.all).toString();
-    if (protocol === v4) expect(JSON.parse(status)).toMatchObject({ details: { causes: [{ reason: 'ExitCode', message: '3' }] } });
-    else expect(status).toBe('command terminated with exit code 3');
-    expect(client.hasGoneAway).toBe(true);
-    client.close();
-  });
+  it.each([[v4], ['v3.channel.k8s.io'], ['v2.channel.k8s.io'], ['channel.k8s.io']])(
+    '%s: all streams, half-close, exit code',
+    async (protocol) => {
+      const { exec } = await serve();
+      const { client } = await connectSpdy(await exec(['cat', '3']), protocol);
+      const { stdin, stdout, stderr, error } = await openCommand(client, 'stdin', 'stdout', 'stderr');
+      stdin.write('hello ');
+      stdin.write('there');
+      stdin.end();
+      expect((await stdout.all).toString()).toBe('hello there');
+      expect((await stderr.all).toString()).toBe('warned');
+      const status = (await error.all).toString();
+      if (protocol === v4)
+        expect(JSON.parse(status)).toMatchObject({
+          details: { causes: [{ reason: 'ExitCode', message: '3' }] },
+        });
+      else expect(status).toBe('command terminated with exit code 3');
+      expect(client.hasGoneAway).toBe(true);
+      client.close();
+    },
+  );
 
   it('10 MiB there and back', async () => {
     const { exec } = await serve();
@@ -102,7 +116,10 @@ describe('a command over SPDY', () => {
     client.close();
     const other = await connectSpdy(await exec(['missing'], { stdin: false, stderr: false }), v4);
     const { error } = await openCommand(other.client, 'stdout');
-    expect(JSON.parse((await error.all).toString())).toMatchObject({ reason: 'InternalError', message: 'exec: no such program' });
+    expect(JSON.parse((await error.all).toString())).toMatchObject({
+      reason: 'InternalError',
+      message: 'exec: no such program',
+    });
     other.client.close();
   });
 
@@ -187,18 +204,31 @@ describe('a command over WebSocket', () => {
     expect(digest(client.on(1))).toBe(digest(bytes));
   });
 
-  it.each([['v4.channel.k8s.io', false], ['channel.k8s.io', false], ['v4.base64.channel.k8s.io', true], ['base64.channel.k8s.io', true]])('%s', async (protocol, isBase64) => {
+  it.each([
+    ['v4.channel.k8s.io', false],
+    ['channel.k8s.io', false],
+    ['v4.base64.channel.k8s.io', true],
+    ['base64.channel.k8s.io', true],
+  ])('%s', async (protocol, isBase64) => {
     const { exec } = await serve();
     const client = new WsClient(await exec(['cat'], { stdin: false }), protocol, isBase64);
     expect(await client.closed).toBe(1000);
     expect(client.on(2).toString()).toBe('warned');
-    if (protocol.startsWith('v4')) expect(JSON.parse(client.on(3).toString())).toMatchObject({ status: 'Success' });
+    if (protocol.startsWith('v4'))
+      expect(JSON.parse(client.on(3).toString())).toMatchObject({ status: 'Success' });
     else expect(client.on(3).length).toBe(0);
   });
 
   it('attach', async () => {
     const { server, seen } = await serve();
-    const url = await server.urlFor({ kind: 'attach', id: container, stdin: true, stdout: true, stderr: false, tty: false });
+    const url = await server.urlFor({
+      kind: 'attach',
+      id: container,
+      stdin: true,
+      stdout: true,
+      stderr: false,
+      tty: false,
+    });
     const client = new WsClient(url, 'v5.channel.k8s.io');
     await client.opened;
     client.send(0, 'typed');

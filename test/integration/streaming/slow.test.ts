@@ -43,9 +43,19 @@ describe('a client whose stdin nobody reads', () => {
 });
 
 describe('an attached client that reads later than its container ends', () => {
-  it.each([[v4, 'spdy'], ['v5.channel.k8s.io', 'websocket']])('%s gets all of it, and a good end', async (protocol, transport) => {
+  it.each([
+    [v4, 'spdy'],
+    ['v5.channel.k8s.io', 'websocket'],
+  ])('%s gets all of it, and a good end', async (protocol, transport) => {
     const { server, clock, directory } = await serve();
-    const url = await server.urlFor({ kind: 'attach', id: container, stdin: false, stdout: true, stderr: false, tty: false });
+    const url = await server.urlFor({
+      kind: 'attach',
+      id: container,
+      stdin: false,
+      stdout: true,
+      stderr: false,
+      tty: false,
+    });
     const end = (): void => {
       directory.put(containerView(container, { criState: 'exited', path: 'exited' }), createEmptyActor());
       for (let look = 0; look < 3; look += 1) clock.fire(streamLimits.endWithContainerMs);

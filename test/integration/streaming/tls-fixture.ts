@@ -33,9 +33,16 @@ export async function serveTls(clientCa?: string): Promise<ServedTls> {
   // until the test ends
   const none = (): Promise<never> => new Promise(() => undefined);
   const server = await startStreaming({
-    directory: directoryOf, clock, activity: new Activity(clock), log: silentLog, random: realRandom(),
+    directory: directoryOf,
+    clock,
+    activity: new Activity(clock),
+    log: silentLog,
+    random: realRandom(),
     streams: { exec: none, attach: none, dial: none },
-    address: '127.0.0.1', port: 0, allowedHosts: [], tls: { cert, key, clientCa: clientCa ?? '' },
+    address: '127.0.0.1',
+    port: 0,
+    allowedHosts: [],
+    tls: { cert, key, clientCa: clientCa ?? '' },
   });
   onTestFinished(() => {
     const closing = server.close();
@@ -46,11 +53,22 @@ export async function serveTls(clientCa?: string): Promise<ServedTls> {
 }
 
 /** Writes both files. */
-export async function store({ cert, key }: { readonly cert: string; readonly key: string }, pems: { readonly cert: string; readonly key: string }): Promise<void> {
+export async function store(
+  { cert, key }: { readonly cert: string; readonly key: string },
+  pems: { readonly cert: string; readonly key: string },
+): Promise<void> {
   await writeFile(cert, pems.cert);
   await writeFile(key, pems.key);
 }
 
 /** Of an exec. */
 export const tlsUrl = (server: StreamingServer): Promise<string> =>
-  server.urlFor({ kind: 'exec', id: containerId('c'), argv: ['x'], stdin: false, stdout: true, stderr: false, tty: false });
+  server.urlFor({
+    kind: 'exec',
+    id: containerId('c'),
+    argv: ['x'],
+    stdin: false,
+    stdout: true,
+    stderr: false,
+    tty: false,
+  });

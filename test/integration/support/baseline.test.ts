@@ -70,10 +70,22 @@ describe.skipIf(!isRoot)('the snapshot of a machine', () => {
 });
 
 describe('the difference of two snapshots', () => {
-  const empty = { mounts: [], links: [], cgroups: [], processes: [], listeners: [], packetRules: [], networkFiles: [] };
+  const empty = {
+    mounts: [],
+    links: [],
+    cgroups: [],
+    processes: [],
+    listeners: [],
+    packetRules: [],
+    networkFiles: [],
+  };
 
   it('counts equal entries: a second mount on the same place is one more', () => {
-    expect(differences({ ...empty, mounts: ['/a'] }, { ...empty, mounts: ['/a', '/a'] })).toEqual(['+ mounts: /a']);
-    expect(differences({ ...empty, mounts: ['/a', '/a'] }, { ...empty, mounts: ['/a'] })).toEqual(['- mounts: /a']);
+    expect(differences({ ...empty, mounts: ['/a'] }, { ...empty, mounts: ['/a', '/a'] })).toEqual([
+      '+ mounts: /a',
+    ]);
+    expect(differences({ ...empty, mounts: ['/a', '/a'] }, { ...empty, mounts: ['/a'] })).toEqual([
+      '- mounts: /a',
+    ]);
   });
 });

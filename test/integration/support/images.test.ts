@@ -8,8 +8,13 @@ import { type DockerRegistry, pushImages, startRegistry } from '../../support/do
 import { critestHosts, critestImages, critestRegistriesConf } from '../../support/images/critest-images.ts';
 import { cacheDirectory } from '../../support/tools/cache.ts';
 
-const isSetUp = existsSync(join(cacheDirectory, 'debian/nginx')) && existsSync(join(cacheDirectory, 'debian/docker-registry'));
-if (!isSetUp) console.log('skipped: the parts of Debian that images are made of are not there (sudo node scripts/setup.js test)');
+const isSetUp =
+  existsSync(join(cacheDirectory, 'debian/nginx')) &&
+  existsSync(join(cacheDirectory, 'debian/docker-registry'));
+if (!isSetUp)
+  console.log(
+    'skipped: the parts of Debian that images are made of are not there (sudo node scripts/setup.js test)',
+  );
 
 describe.skipIf(!isSetUp)("critest's images", () => {
   let root = '';
@@ -30,7 +35,9 @@ describe.skipIf(!isSetUp)("critest's images", () => {
   it('are taken by the reference registry, which checks every digest, and come back as they are', async () => {
     for (const [name, image] of images) {
       const [repository = '', tag = ''] = name.split(':');
-      const response = await fetch(`http://${registry.address}/v2/${repository}/manifests/${tag}`, { headers: { accept: image.manifest.mediaType } });
+      const response = await fetch(`http://${registry.address}/v2/${repository}/manifests/${tag}`, {
+        headers: { accept: image.manifest.mediaType },
+      });
       expect(response.headers.get('docker-content-digest'), name).toBe(image.manifest.digest);
       expect(Buffer.from(await response.arrayBuffer()).equals(image.manifest.bytes), name).toBe(true);
     }
@@ -39,7 +46,15 @@ describe.skipIf(!isSetUp)("critest's images", () => {
   it('differ where critest counts images, and are one where it counts tags', () => {
     const digests = (...names: string[]): Set<string | undefined> =>
       new Set(names.map((name) => images.get(`k8s-staging-cri-tools/test-image-${name}`)?.config.digest));
-    const different = digests('1:latest', '2:latest', '3:latest', 'latest:latest', 'tag:test', 'tag:all', 'digest:latest');
+    const different = digests(
+      '1:latest',
+      '2:latest',
+      '3:latest',
+      'latest:latest',
+      'tag:test',
+      'tag:all',
+      'digest:latest',
+    );
     expect(different).not.toContain(undefined);
     expect(different.size).toBe(7);
     expect(digests('tags:1', 'tags:2', 'tags:3').size).toBe(1);
@@ -47,11 +62,16 @@ describe.skipIf(!isSetUp)("critest's images", () => {
 
   it('are made the same each time', async () => {
     const again = await critestImages();
-    expect([...again].map(([name, image]) => [name, image.manifest.digest])).toEqual([...images].map(([name, image]) => [name, image.manifest.digest]));
+    expect([...again].map(([name, image]) => [name, image.manifest.digest])).toEqual(
+      [...images].map(([name, image]) => [name, image.manifest.digest]),
+    );
   });
 
   it('are reached through a mirror rule for each host that critest names', () => {
     const text = critestRegistriesConf('127.0.0.1:5000');
-    for (const host of critestHosts) expect(text).toContain(`location = "${host}"\n[[registry.mirror]]\nlocation = "127.0.0.1:5000"\ninsecure = true`);
+    for (const host of critestHosts)
+      expect(text).toContain(
+        `location = "${host}"\n[[registry.mirror]]\nlocation = "127.0.0.1:5000"\ninsecure = true`,
+      );
   });
 });

@@ -24,13 +24,28 @@ describe.skipIf(!isRoot)('the sweep of what an instance left', () => {
       await runOrThrow(['mount', '-t', 'tmpfs', mark, inner]);
       await runOrThrow(['ip', 'link', 'add', mark, 'type', 'bridge']);
       await runOrThrow(['iptables', '-w', '-t', 'nat', '-N', chain]);
-      await runOrThrow(['iptables', '-w', '-t', 'nat', '-A', 'POSTROUTING', '-m', 'comment', '--comment', `name: "${mark}" id: "x"`, '-j', chain]);
+      await runOrThrow([
+        'iptables',
+        '-w',
+        '-t',
+        'nat',
+        '-A',
+        'POSTROUTING',
+        '-m',
+        'comment',
+        '--comment',
+        `name: "${mark}" id: "x"`,
+        '-j',
+        chain,
+      ]);
       await mkdir(join(cgroup, 'child'), { recursive: true });
       const child = spawn('sleep', ['1000'], { stdio: 'ignore' });
       const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
       await writeFile(join(cgroup, 'child/cgroup.procs'), String(child.pid));
       const kinds = differences(before, await snapshotMachine([mark])).map((line) => line.split(':')[0]);
-      expect(new Set(kinds)).toEqual(new Set(['+ cgroups', '+ links', '+ mounts', '+ packetRules', '+ processes']));
+      expect(new Set(kinds)).toEqual(
+        new Set(['+ cgroups', '+ links', '+ mounts', '+ packetRules', '+ processes']),
+      );
 
       await sweepMachine([mark]);
       expect(await ended).toBe('SIGKILL');

@@ -39,10 +39,12 @@ function attributesOf(path: string): Pick<BigIntStats, 'mode' | 'uid' | 'gid' | 
 }
 
 /** A parent that no entry describes has the time at which it was made. */
-const undescribed = (tree: Tree): string[] => [...tree].filter(([, node]) => !node.described).map(([path]) => path);
+const undescribed = (tree: Tree): string[] =>
+  [...tree].filter(([, node]) => !node.described).map(([path]) => path);
 
 /** Their times are set when links that lead outside are not there yet. */
-const withLateLinks = (tree: Tree): string[] => [...tree].filter(([, { entry }]) => isLateLink(entry)).map(([path]) => parentOf(path));
+const withLateLinks = (tree: Tree): string[] =>
+  [...tree].filter(([, { entry }]) => isLateLink(entry)).map(([path]) => parentOf(path));
 
 describeAsRoot('generated layers', () => {
   const root = scratch('compare');
@@ -52,7 +54,12 @@ describeAsRoot('generated layers', () => {
   beforeAll(async () => {
     // in memory: the store syncs its file system for each layer
     mkdirSync(join(root, 'tmpfs'));
-    await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: join(root, 'tmpfs'), options: [['size', '1g']] });
+    await mountFilesystem({
+      type: 'tmpfs',
+      source: 'tmpfs',
+      target: join(root, 'tmpfs'),
+      options: [['size', '1g']],
+    });
     store = openStore(join(root, 'tmpfs/store'));
   });
 
@@ -70,33 +77,52 @@ describeAsRoot('generated layers', () => {
       const ours = await put(store, layer.tar);
       const untimed = new Set([...undescribed(layer.tree), ...withLateLinks(layer.tree)]);
       expect(comparable(ours, untimed), `seed ${seed}`).toEqual(comparable(theirs, untimed));
-      if (layer.tree.has('')) expect(attributesOf(ours), `root of seed ${seed}`).toEqual(attributesOf(theirs));
-      expect(await store.record(digestOf(layer.tar)), `seed ${seed}`).toMatchObject(measureTrees([dirname(ours)]));
+      if (layer.tree.has(''))
+        expect(attributesOf(ours), `root of seed ${seed}`).toEqual(attributesOf(theirs));
+      expect(await store.record(digestOf(layer.tar)), `seed ${seed}`).toMatchObject(
+        measureTrees([dirname(ours)]),
+      );
       rmSync(theirs, { recursive: true });
     }
   });
 
   const missing = noSkopeo();
   if (missing !== undefined) process.stdout.write(`skipped: images against containers/storage: ${missing}\n`);
-  test.skipIf(missing !== undefined)(`S58: ${IMAGES} images of ${LAYERS_PER_IMAGE} layers show what containers/storage makes of them, at each layer`, async () => {
-    for (let at = 1; at <= IMAGES; at += 1) {
-      const layers: GeneratedLayer[] = [];
-      const merged: Tree[] = [];
-      for (let layer = 0; layer < LAYERS_PER_IMAGE; layer += 1) {
-        const lower: Tree = merged.at(-1) ?? new Map();
-        layers.push(generate(10_000 + at * 100 + layer, lower));
-        merged.push(mergedTree(lower, layers.at(-1) as GeneratedLayer));
+  test.skipIf(missing !== undefined)(
+    `S58: ${IMAGES} images of ${LAYERS_PER_IMAGE} layers show what containers/storage makes of them, at each layer`,
+    async () => {
+      for (let at = 1; at <= IMAGES; at += 1) {
+        const layers: GeneratedLayer[] = [];
+        const merged: Tree[] = [];
+        for (let layer = 0; layer < LAYERS_PER_IMAGE; layer += 1) {
+          const lower: Tree = merged.at(-1) ?? new Map();
+          layers.push(generate(10_000 + at * 100 + layer, lower));
+          merged.push(mergedTree(lower, layers.at(-1) as GeneratedLayer));
+        }
+        const directory = join(root, `tmpfs/skopeo-${at}`);
+        const theirs = await bySkopeo(
+          layers.map(({ tar }) => tar),
+          directory,
+        );
+        const untimed = merged.map((tree) => new Set(undescribed(tree)));
+        const tars = layers.map((layer) => layer.tar);
+        const ours = await showMerged(
+          store,
+          tars,
+          join(directory, 'merged'),
+          () => true,
+          (rootfs, top) => comparable(rootfs, untimed[top] ?? new Set()),
+        );
+        for (const [top, lines] of ours.entries()) {
+          expect(lines, `image ${at}, layer ${top}`).toEqual(
+            comparable(theirs[top] ?? '', untimed[top] ?? new Set()),
+          );
+        }
+        rmSync(directory, { recursive: true });
       }
-      const directory = join(root, `tmpfs/skopeo-${at}`);
-      const theirs = await bySkopeo(layers.map(({ tar }) => tar), directory);
-      const untimed = merged.map((tree) => new Set(undescribed(tree)));
-      const tars = layers.map((layer) => layer.tar);
-      const ours = await showMerged(store, tars, join(directory, 'merged'), () => true, (rootfs, top) => comparable(rootfs, untimed[top] ?? new Set()));
-      for (const [top, lines] of ours.entries()) {
-        expect(lines, `image ${at}, layer ${top}`).toEqual(comparable(theirs[top] ?? '', untimed[top] ?? new Set()));
-      }
-      rmSync(directory, { recursive: true });
-    }
-    process.stdout.write(`compared ${SINGLE_LAYERS} layers with GNU tar and ${IMAGES * LAYERS_PER_IMAGE} with containers/storage; layers with ${[...features].map(([name, count]) => `${name}: ${count}`).join(', ')}\n`);
-  });
+      process.stdout.write(
+        `compared ${SINGLE_LAYERS} layers with GNU tar and ${IMAGES * LAYERS_PER_IMAGE} with containers/storage; layers with ${[...features].map(([name, count]) => `${name}: ${count}`).join(', ')}\n`,
+      );
+    },
+  );
 });

@@ -1,4 +1,12 @@
-import { chmodSync, lstatSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { beforeAll, expect, test } from 'vitest';
@@ -30,7 +38,10 @@ describeAsRoot('hostile layers', () => {
     return [...treeOf(outside), `${ino} ${nlink} ${ctimeNs}`];
   }
 
-  async function refused(blob: Buffer, options: { store?: LayerStore; diffId?: Digest } = {}): Promise<FaultError> {
+  async function refused(
+    blob: Buffer,
+    options: { store?: LayerStore; diffId?: Digest } = {},
+  ): Promise<FaultError> {
     const target = options.store ?? store;
     const diffId = options.diffId ?? digestOf(blob);
     const error: unknown = await put(target, blob, diffId).then(
@@ -52,12 +63,22 @@ describeAsRoot('hostile layers', () => {
     ['a/../../x', entry({ name: 'a/../../x', body: 'evil' })],
     ['a hard link with ..', entry({ name: 'x', flag: '1', linkName: '../../outside/canary' })],
     ['a hard link to what only the host has', entry({ name: 'x', flag: '1', linkName: '/etc/hostname' })],
-    ['a hard link to a directory', Buffer.concat([entry({ name: 'd', flag: '5' }), entry({ name: 'x', flag: '1', linkName: 'd' })])],
+    [
+      'a hard link to a directory',
+      Buffer.concat([entry({ name: 'd', flag: '5' }), entry({ name: 'x', flag: '1', linkName: 'd' })]),
+    ],
     ['a hard link to the root', entry({ name: 'x', flag: '1', linkName: '/' })],
     ['a whiteout of ..', entry({ name: 'd/.wh...' })],
     ['a file below a file', Buffer.concat([entry({ name: 'f' }), entry({ name: 'f/x' })])],
     ['a file in place of the root', entry({ name: '.' })],
-    ['a loop of links as parent', Buffer.concat([entry({ name: 'a', flag: '2', linkName: 'b' }), entry({ name: 'b', flag: '2', linkName: 'a' }), entry({ name: 'a/x' })])],
+    [
+      'a loop of links as parent',
+      Buffer.concat([
+        entry({ name: 'a', flag: '2', linkName: 'b' }),
+        entry({ name: 'b', flag: '2', linkName: 'a' }),
+        entry({ name: 'a/x' }),
+      ]),
+    ],
     ['a PAX path with ..', paxEntry({ path: `${climb}x` }, { name: 'good' })],
     ['a PAX path with NUL', paxEntry({ path: 'a\0b' }, { name: 'good' })],
   ])('S58: %s is refused', async (_what, part) => {
@@ -106,7 +127,16 @@ describeAsRoot('hostile layers', () => {
   });
 
   test('S58: whiteouts of a parent hide what is below, whether before or after what the layer itself has there', async () => {
-    const layer = await put(store, archive(entry({ name: 'a/b/own' }), entry({ name: '.wh.a' }), entry({ name: '.wh.c' }), entry({ name: 'c/d/own' }), entry({ name: 'a/.wh.b' })));
+    const layer = await put(
+      store,
+      archive(
+        entry({ name: 'a/b/own' }),
+        entry({ name: '.wh.a' }),
+        entry({ name: '.wh.c' }),
+        entry({ name: 'c/d/own' }),
+        entry({ name: 'a/.wh.b' }),
+      ),
+    );
     expect(treeOf(layer, { times: false })).toEqual([
       'a 40755 0:0 trusted.overlay.opaque=79',
       'a/b 40755 0:0 trusted.overlay.opaque=79',
@@ -119,7 +149,9 @@ describeAsRoot('hostile layers', () => {
 
   test('S58: a hard link to what only a lower layer has is refused, as by containers/storage on overlayfs', async () => {
     await put(store, archive(entry({ name: 'lower', body: 'x' })));
-    expect((await refused(archive(entry({ name: 'upper', flag: '1', linkName: 'lower' })))).message).toContain('which this layer does not have');
+    expect(
+      (await refused(archive(entry({ name: 'upper', flag: '1', linkName: 'lower' })))).message,
+    ).toContain('which this layer does not have');
   });
 
   test.each([
@@ -129,21 +161,26 @@ describeAsRoot('hostile layers', () => {
     ['a device', [{ flag: '3', mode: 0o4777, major: 1, minor: 3 }]],
     ['a FIFO', [{ flag: '6', mode: 0o4777, uid: 7 }]],
     ['another link', [{ flag: '2', linkName: '/nowhere', mode: 0o4777, uid: 7 }]],
-  ])('S18: a link to the host and then %s of the same name: mode, owner, xattrs and times outside stay', async (_what, fields) => {
-    for (const name of ['canary', 'dir', 'link']) {
-      const bytes = archive(
-        entry({ name: 'x', flag: '2', linkName: join(outside, name) }),
-        ...fields.map((it) => paxEntry({ 'SCHILY.xattr.user.evil': 'x', mtime: '1.5' }, { name: 'x', ...it })),
-        entry({ name: '.wh.x' }),
-        entry({ name: 'x/.wh..wh..opq' }),
-      );
-      // a file or device of that name can't be a directory for the last entry: refused, and nothing outside happened
-      await put(store, bytes).catch((error: unknown) => {
-        expect(error).toBeInstanceOf(FaultError);
-      });
-      expect(stateOfOutside()).toEqual(before);
-    }
-  });
+  ])(
+    'S18: a link to the host and then %s of the same name: mode, owner, xattrs and times outside stay',
+    async (_what, fields) => {
+      for (const name of ['canary', 'dir', 'link']) {
+        const bytes = archive(
+          entry({ name: 'x', flag: '2', linkName: join(outside, name) }),
+          ...fields.map((it) =>
+            paxEntry({ 'SCHILY.xattr.user.evil': 'x', mtime: '1.5' }, { name: 'x', ...it }),
+          ),
+          entry({ name: '.wh.x' }),
+          entry({ name: 'x/.wh..wh..opq' }),
+        );
+        // a file or device of that name can't be a directory for the last entry: refused, and nothing outside happened
+        await put(store, bytes).catch((error: unknown) => {
+          expect(error).toBeInstanceOf(FaultError);
+        });
+        expect(stateOfOutside()).toEqual(before);
+      }
+    },
+  );
 
   test('F67: a layer that is not what its diff-id says is refused and deleted', async () => {
     const blob = gzipSync(archive(entry({ name: 'f', body: 'other' })));
@@ -155,7 +192,8 @@ describeAsRoot('hostile layers', () => {
   test('F28: a blob that is cut short is refused, wherever', async () => {
     const tar = archive(entry({ name: 'a', body: 'x'.repeat(100_000) }), entry({ name: 'b', body: 'y' }));
     for (const blob of [gzipSync(tar), zstdCompressSync(tar), tar]) {
-      for (const length of [3, 20, Math.floor(blob.length / 2)]) await refused(blob.subarray(0, length), { diffId: digestOf(tar) });
+      for (const length of [3, 20, Math.floor(blob.length / 2)])
+        await refused(blob.subarray(0, length), { diffId: digestOf(tar) });
     }
   });
 
@@ -179,8 +217,13 @@ describeAsRoot('hostile layers', () => {
     await store.remove(digestOf(bytes));
     await store.settled();
     expect(readdirSync(store.paths.trash)).toEqual([]);
-    const replaced = archive(paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }), entry({ name: 'd', body: 'file' }));
-    expect(treeOf(await put(store, replaced), { times: false })).toEqual([expect.stringMatching(/^d 100644 0:0 4 /u)]);
+    const replaced = archive(
+      paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }),
+      entry({ name: 'd', body: 'file' }),
+    );
+    expect(treeOf(await put(store, replaced), { times: false })).toEqual([
+      expect.stringMatching(/^d 100644 0:0 4 /u),
+    ]);
   });
 
   test('S59: directories deeper than a path can say, made through links, are measured and deleted', async () => {
@@ -200,7 +243,9 @@ describeAsRoot('hostile layers', () => {
   });
 
   test('F67: names of 4096 bytes are refused', async () => {
-    const { fault } = await refused(archive(paxEntry({ path: 'd/'.repeat(2047).concat('ab') }, { name: 'd', flag: '5' })));
+    const { fault } = await refused(
+      archive(paxEntry({ path: 'd/'.repeat(2047).concat('ab') }, { name: 'd', flag: '5' })),
+    );
     expect(fault.message).toContain('4095 bytes');
   });
 
@@ -211,7 +256,10 @@ describeAsRoot('hostile layers', () => {
     const full = openStore(join(mountPoint, 'store'));
     const good = archive(entry({ name: 'f', body: 'fits' }));
     await put(full, good);
-    const { fault } = await refused(archive(entry({ name: 'etc/large', body: Buffer.alloc(3 * 1024 * 1024, 1) })), { store: full });
+    const { fault } = await refused(
+      archive(entry({ name: 'etc/large', body: Buffer.alloc(3 * 1024 * 1024, 1) })),
+      { store: full },
+    );
     expect(fault).toMatchObject({ kind: 'exhausted', retryable: true });
     expect(fault.message).toContain('etc/large');
     expect((await full.list()).map((record) => record.diffId)).toEqual([digestOf(good)]);

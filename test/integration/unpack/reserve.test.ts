@@ -23,27 +23,63 @@ describeAsRoot('F22 the least free space', () => {
   });
 
   /** On a file system of `total` bytes and inodes, of which this many are free before; filled by the layer alone. */
-  function unpackOf(name: string, blob: Buffer, total: { readonly bytes: number; readonly files: number }, free: { readonly bytes: number; readonly files: number }) {
+  function unpackOf(
+    name: string,
+    blob: Buffer,
+    total: { readonly bytes: number; readonly files: number },
+    free: { readonly bytes: number; readonly files: number },
+  ) {
     const dir = join(partial, name);
     const used = (): { readonly usedBytes: number; readonly inodes: number } => measureTrees([dir]);
     const facts = (): FilesystemFacts => {
-      const { usedBytes, inodes } = readdirSync(partial).includes(name) ? used() : { usedBytes: 0, inodes: 0 };
-      return { bsize: 4096, blocks: total.bytes / 4096, bavail: (free.bytes - usedBytes) / 4096, files: total.files, ffree: free.files - inodes };
+      const { usedBytes, inodes } = readdirSync(partial).includes(name)
+        ? used()
+        : { usedBytes: 0, inodes: 0 };
+      return {
+        bsize: 4096,
+        blocks: total.bytes / 4096,
+        bavail: (free.bytes - usedBytes) / 4096,
+        files: total.files,
+        ffree: free.files - inodes,
+      };
     };
-    const job = { kind: 'unpack', root, partial: name, diffId: digestOf(blob), blobDigest: digestOf(blob), entries: 1_000_000, layerBytes: 1024 * MIB } as const;
+    const job = {
+      kind: 'unpack',
+      root,
+      partial: name,
+      diffId: digestOf(blob),
+      blobDigest: digestOf(blob),
+      entries: 1_000_000,
+      layerBytes: 1024 * MIB,
+    } as const;
     return { unpack: () => new LayerUnpack(job, new SpaceGuard(root, facts)), used };
   }
 
   async function write(unpack: LayerUnpack, blob: Buffer): Promise<void> {
-    for (let at = 0; at < blob.length; at += 256 * 1024) await unpack.write(blob.subarray(at, at + 256 * 1024));
+    for (let at = 0; at < blob.length; at += 256 * 1024)
+      await unpack.write(blob.subarray(at, at + 256 * 1024));
   }
 
   test('a layer of many files ends before it, and leaves nothing', async () => {
-    const blob = archive(...Array.from({ length: 200 }, (_none, at) => entry({ name: `f${at}`, body: Buffer.alloc(100_000, 1) })));
-    const { unpack, used } = unpackOf('bytes', blob, { bytes: 64 * MIB, files: 0 }, { bytes: 10 * MIB, files: 0 });
+    const blob = archive(
+      ...Array.from({ length: 200 }, (_none, at) =>
+        entry({ name: `f${at}`, body: Buffer.alloc(100_000, 1) }),
+      ),
+    );
+    const { unpack, used } = unpackOf(
+      'bytes',
+      blob,
+      { bytes: 64 * MIB, files: 0 },
+      { bytes: 10 * MIB, files: 0 },
+    );
     const running = unpack();
     const { kind, message } = await faultOf(write(running, blob));
-    expect([kind, message]).toEqual(['exhausted', expect.stringMatching(new RegExp(`: no space left on ${root}: .* MiB are free, and 4.0 MiB stay free`, 'u'))]);
+    expect([kind, message]).toEqual([
+      'exhausted',
+      expect.stringMatching(
+        new RegExp(`: no space left on ${root}: .* MiB are free, and 4.0 MiB stay free`, 'u'),
+      ),
+    ]);
     // ten of which four stay free, and what is written between two looks
     expect(used().usedBytes).toBeLessThan(6 * MIB + MIB / 2);
     expect(used().usedBytes).toBeGreaterThan(5 * MIB);
@@ -53,16 +89,29 @@ describeAsRoot('F22 the least free space', () => {
 
   test('a layer of empty files ends before the inodes do', async () => {
     const blob = archive(...Array.from({ length: 2000 }, (_none, at) => entry({ name: `f${at}` })));
-    const { unpack, used } = unpackOf('inodes', blob, { bytes: 1024 * MIB, files: 16_000 }, { bytes: 900 * MIB, files: 1500 });
+    const { unpack, used } = unpackOf(
+      'inodes',
+      blob,
+      { bytes: 1024 * MIB, files: 16_000 },
+      { bytes: 900 * MIB, files: 1500 },
+    );
     const running = unpack();
     const { kind, message } = await faultOf(write(running, blob));
-    expect([kind, message]).toEqual(['exhausted', expect.stringContaining(' inodes are free, and 1000 stay free')]);
+    expect([kind, message]).toEqual([
+      'exhausted',
+      expect.stringContaining(' inodes are free, and 1000 stay free'),
+    ]);
     expect(used().inodes).toBeLessThan(600);
     running.abandon();
   });
 
   test('a layer is not begun where there is less already', () => {
-    const { unpack } = unpackOf('begun', archive(), { bytes: 1024 * MIB, files: 0 }, { bytes: MIB, files: 0 });
+    const { unpack } = unpackOf(
+      'begun',
+      archive(),
+      { bytes: 1024 * MIB, files: 0 },
+      { bytes: MIB, files: 0 },
+    );
     expect(unpack).toThrow(`no space left on ${root}: 1.0 MiB are free`);
     expect(readdirSync(partial)).toEqual([]);
   });
@@ -72,15 +121,21 @@ describeAsRoot('F22 the least free space', () => {
     mkdirSync(mountPoint);
     await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: mountPoint, options: [['size', '32m']] });
     const store = openStore(join(mountPoint, 'store'));
-    const blob = archive(...Array.from({ length: 40 }, (_none, at) => entry({ name: `f${at}`, body: Buffer.alloc(MIB, 1) })));
+    const blob = archive(
+      ...Array.from({ length: 40 }, (_none, at) => entry({ name: `f${at}`, body: Buffer.alloc(MIB, 1) })),
+    );
     const free = (): number => statfsSync(mountPoint).bavail * statfsSync(mountPoint).bsize;
     let lowest = Infinity;
-    const work = store.ensure({ diffId: digestOf(blob), blobDigest: digestOf(blob) }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-      for (let at = 0; at < blob.length; at += 100_000) {
-        await sink.write(blob.subarray(at, at + 100_000));
-        lowest = Math.min(lowest, free());
-      }
-    });
+    const work = store.ensure(
+      { diffId: digestOf(blob), blobDigest: digestOf(blob) },
+      { signal: context().signal, onBytes: () => undefined },
+      async (sink) => {
+        for (let at = 0; at < blob.length; at += 100_000) {
+          await sink.write(blob.subarray(at, at + 100_000));
+          lowest = Math.min(lowest, free());
+        }
+      },
+    );
     expect((await faultOf(work)).message).toContain(`no space left on ${store.paths.root}: `);
     expect(lowest).toBeGreaterThan(leastFreeBytes(32 * MIB) - MIB);
     expect(readdirSync(store.paths.partial)).toEqual([]);

@@ -1,6 +1,15 @@
 /** What the tests of unpack and storage share: a store in a scratch directory, and trees as comparable text. */
 import { createHash } from 'node:crypto';
-import { closeSync, lstatSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
@@ -29,8 +38,11 @@ export function describeAsRoot(name: string, body: () => void): void {
 export function scratch(purpose: string): string {
   const directory = mkdtempSync(join(tmpdir(), `troupe-${purpose}-`));
   afterAll(async () => {
-    const points = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).map((mount) => mount.mountPoint);
-    for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse()) await unmount(point, { lazy: true });
+    const points = parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).map(
+      (mount) => mount.mountPoint,
+    );
+    for (const point of points.filter((path) => path.startsWith(`${directory}/`)).reverse())
+      await unmount(point, { lazy: true });
     rmSync(directory, { recursive: true, force: true });
   });
   return directory;
@@ -52,10 +64,19 @@ export function context(signal: AbortSignal = new AbortController().signal): Eff
 }
 
 /** Brings a blob into the store in pieces; the digest of its tar is what the caller says. */
-export async function put(store: LayerStore, blob: Uint8Array, diffId: Digest = digestOf(blob), step = 100_000): Promise<string> {
-  await store.ensure({ diffId, blobDigest: digestOf(blob) }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
-    for (let at = 0; at < blob.length; at += step) await sink.write(blob.subarray(at, at + step));
-  });
+export async function put(
+  store: LayerStore,
+  blob: Uint8Array,
+  diffId: Digest = digestOf(blob),
+  step = 100_000,
+): Promise<string> {
+  await store.ensure(
+    { diffId, blobDigest: digestOf(blob) },
+    { signal: context().signal, onBytes: () => undefined },
+    async (sink) => {
+      for (let at = 0; at < blob.length; at += step) await sink.write(blob.subarray(at, at + step));
+    },
+  );
   return join(store.paths.layers, diffId.slice('sha256:'.length), 'diff');
 }
 
@@ -81,13 +102,24 @@ export function treeOf(root: string, options: { readonly times?: boolean } = {})
   return lines;
 }
 
-function lineOf(fd: number, path: Buffer, name: Buffer, shown: string, linked: Map<bigint, string>, times: boolean): string {
+function lineOf(
+  fd: number,
+  path: Buffer,
+  name: Buffer,
+  shown: string,
+  linked: Map<bigint, string>,
+  times: boolean,
+): string {
   const stats = lstatSync(path, { bigint: true });
   const first = linked.get(stats.ino);
   if (stats.nlink > 1n && !stats.isDirectory()) linked.set(stats.ino, first ?? shown);
   const parts = [shown, stats.mode.toString(8), `${stats.uid}:${stats.gid}`];
   if (times) parts.push(String(stats.mtimeNs));
-  if (stats.isFile()) parts.push(String(stats.size), createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16));
+  if (stats.isFile())
+    parts.push(
+      String(stats.size),
+      createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 16),
+    );
   if (stats.isSymbolicLink()) parts.push(`-> ${readlinkSync(path, 'latin1')}`);
   if (stats.isBlockDevice() || stats.isCharacterDevice()) parts.push(`device ${stats.rdev}`);
   if (first !== undefined) parts.push(`same as ${first}`);

@@ -1,4 +1,18 @@
-import { chmodSync, chownSync, closeSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, readdirSync, symlinkSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { beforeAll, expect, test } from 'vitest';
@@ -16,7 +30,8 @@ const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex'
 
 /** A tree with one of everything that a layer can hold. */
 function makeSource(root: string): void {
-  for (const dir of ['bin', 'etc', 'tmp', 'home', 'home/user', `long/${'d'.repeat(120)}/${'e'.repeat(120)}`]) mkdirSync(join(root, dir), { recursive: true });
+  for (const dir of ['bin', 'etc', 'tmp', 'home', 'home/user', `long/${'d'.repeat(120)}/${'e'.repeat(120)}`])
+    mkdirSync(join(root, dir), { recursive: true });
   chmodSync(join(root, 'tmp'), 0o1777);
   chmodSync(join(root, 'home/user'), 0o2750);
   chownSync(join(root, 'home/user'), 1000, 1001);
@@ -34,7 +49,10 @@ function makeSource(root: string): void {
   utimesSync(join(root, 'etc/old'), -86_400, -86_400);
   writeFileSync(Buffer.from(`${root}/etc/caf\xe9\n\xff`, 'latin1'), 'bytes');
   writeFileSync(join(root, `long/${'d'.repeat(120)}/${'e'.repeat(120)}/${'f'.repeat(200)}`), 'long');
-  writeFileSync(join(root, 'etc/large'), Buffer.from(Array.from({ length: 1_500_000 }, (_, at) => (at * 7 + (at >> 9)) & 0xff)));
+  writeFileSync(
+    join(root, 'etc/large'),
+    Buffer.from(Array.from({ length: 1_500_000 }, (_, at) => (at * 7 + (at >> 9)) & 0xff)),
+  );
   const sparse = openSync(join(root, 'etc/sparse'), 'w');
   closeSync(sparse);
   truncateSync(join(root, 'etc/sparse'), 64 * 1024 * 1024);
@@ -75,7 +93,16 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
   async function byGnuTar(name: string): Promise<string> {
     const directory = join(root, `gnu-${name}`);
     mkdirSync(directory);
-    const extracted = await run(['tar', '--xattrs', '--xattrs-include=*', '--numeric-owner', '-xpf', join(root, `${name}.tar`), '-C', directory]);
+    const extracted = await run([
+      'tar',
+      '--xattrs',
+      '--xattrs-include=*',
+      '--numeric-owner',
+      '-xpf',
+      join(root, `${name}.tar`),
+      '-C',
+      directory,
+    ]);
     expect(extracted.code, extracted.stderr).toBe(0);
     return directory;
   }
@@ -154,7 +181,11 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
   test('S58: of two entries of a directory the later one counts, and what is in it stays', async () => {
     const layer = await put(
       store,
-      archive(entry({ name: 'd', flag: '5', mode: 0o700, uid: 1, mtime: 5 }), entry({ name: 'd/f' }), entry({ name: './d//', flag: '5', mode: 0o1777, uid: 2, mtime: 6 })),
+      archive(
+        entry({ name: 'd', flag: '5', mode: 0o700, uid: 1, mtime: 5 }),
+        entry({ name: 'd/f' }),
+        entry({ name: './d//', flag: '5', mode: 0o1777, uid: 2, mtime: 6 }),
+      ),
     );
     expect(lstatSync(join(layer, 'd'))).toMatchObject({ mode: 0o41777, uid: 2, mtimeMs: 6000 });
     expect(readdirSync(join(layer, 'd'))).toEqual(['f']);
@@ -176,8 +207,19 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
         entry({ name: 'merged/.wh.a' }),
       ),
     );
-    expect(treeOf(layer, { times: false }).map((line) => line.split(' ')[0])).toEqual(['after', 'after/sub', 'anew', 'before', 'implied', 'merged', 'merged/a']);
-    const whole = await put(store, archive(entry({ name: 'd/.wh.a' }), entry({ name: '.wh..wh..opq' }), entry({ name: '.wh.b' })));
+    expect(treeOf(layer, { times: false }).map((line) => line.split(' ')[0])).toEqual([
+      'after',
+      'after/sub',
+      'anew',
+      'before',
+      'implied',
+      'merged',
+      'merged/a',
+    ]);
+    const whole = await put(
+      store,
+      archive(entry({ name: 'd/.wh.a' }), entry({ name: '.wh..wh..opq' }), entry({ name: '.wh.b' })),
+    );
     expect(treeOf(whole, { times: false }).map((line) => line.split(' ')[0])).toEqual(['d']);
   });
 
@@ -197,7 +239,9 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
         entry({ name: 'c/', flag: '5', mode: 0o755 }),
       ),
     );
-    expect(treeOf(layer, { times: false })).toEqual(['a', 'b', 'c'].map((name) => `${name} 40755 0:0 trusted.overlay.opaque=79`));
+    expect(treeOf(layer, { times: false })).toEqual(
+      ['a', 'b', 'c'].map((name) => `${name} 40755 0:0 trusted.overlay.opaque=79`),
+    );
   });
 
   test('a symlink in place of a directory gets none of the times that were meant for what the directory held', async () => {

@@ -29,7 +29,13 @@ export interface RegistryOptions {
 const START_TIMEOUT_MS = EVENT_MS;
 
 /** Starts an empty registry on loopback. */
-export async function startRegistry({ root, port = 0, storage = join(root, 'storage'), http = {}, sections = {} }: RegistryOptions): Promise<DockerRegistry> {
+export async function startRegistry({
+  root,
+  port = 0,
+  storage = join(root, 'storage'),
+  http = {},
+  sections = {},
+}: RegistryOptions): Promise<DockerRegistry> {
   for (const directory of [root, storage]) await mkdir(directory, { recursive: true });
   const config = join(root, 'config.yml');
   const settings = {
@@ -42,7 +48,10 @@ export async function startRegistry({ root, port = 0, storage = join(root, 'stor
   // JSON is YAML.
   await writeFile(config, JSON.stringify(settings));
   const program = inTree(debianTree('docker-registry'), 'usr/bin/docker-registry');
-  const child = spawn(program, ['serve', config], { stdio: ['ignore', 'pipe', 'pipe'], env: { OTEL_TRACES_EXPORTER: 'none' } });
+  const child = spawn(program, ['serve', config], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { OTEL_TRACES_EXPORTER: 'none' },
+  });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const stop = async (): Promise<void> => {
     child.kill('SIGKILL');
@@ -60,7 +69,10 @@ export async function startRegistry({ root, port = 0, storage = join(root, 'stor
 async function listeningPort(child: ChildProcess): Promise<number> {
   return await new Promise<number>((resolve, reject) => {
     let log = '';
-    const timer = setTimeout(() => reject(new Error(`docker-registry did not listen within ${START_TIMEOUT_MS} ms: ${log}`)), START_TIMEOUT_MS);
+    const timer = setTimeout(
+      () => reject(new Error(`docker-registry did not listen within ${START_TIMEOUT_MS} ms: ${log}`)),
+      START_TIMEOUT_MS,
+    );
     const read = (chunk: Buffer): void => {
       log = (log + chunk.toString()).slice(-64 * 1024);
       const port = /listening on 127\.0\.0\.1:(\d+)/.exec(log)?.[1];

@@ -18,7 +18,12 @@ const E2E = 'e2e-test-images';
 export const critestHosts = ['registry.k8s.io', 'k8s.gcr.io', 'gcr.io'] as const;
 
 const directory = (path: string, mode = 0o755): TarEntry => ({ type: 'directory', path, mode });
-const file = (path: string, content: Uint8Array | string, mode = 0o644): TarEntry => ({ type: 'file', path, mode, content });
+const file = (path: string, content: Uint8Array | string, mode = 0o644): TarEntry => ({
+  type: 'file',
+  path,
+  mode,
+  content,
+});
 const emptyFileLayer = (name: string): Layer => layerOf([file(name, '')]);
 
 /** Directories above these paths, outermost first, each once. */
@@ -40,7 +45,18 @@ export async function compiled(name: 'pause' | 'effective-uid' | 'nmeter'): Prom
   const source = join(import.meta.dirname, `${name}.c`);
   const digest = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
   const tree = await cached(join('images', `${name}-${process.arch}-${digest}`), async (work) => {
-    await runOrThrow(['gcc', '-std=gnu11', '-Wall', '-Werror', '-Os', '-static', '-s', '-o', join(work, name), source]);
+    await runOrThrow([
+      'gcc',
+      '-std=gnu11',
+      '-Wall',
+      '-Werror',
+      '-Os',
+      '-static',
+      '-s',
+      '-o',
+      join(work, name),
+      source,
+    ]);
   });
   return readFileSync(join(tree, name));
 }
@@ -104,15 +120,20 @@ export async function nginxLayer(): Promise<Layer> {
   const page = '<!DOCTYPE html><title>Welcome to nginx!</title><h1>Welcome to nginx!</h1>\n';
   return layerOf([
     ...libraryEntries(await librariesOf(tree, program)),
-    ...['etc', 'etc/nginx', 'usr', 'usr/sbin', 'usr/share', 'usr/share/nginx', 'usr/share/nginx/html'].map((path) => directory(path)),
-    ...['var', 'var/log', 'var/log/nginx', 'var/run', 'var/lib', 'var/lib/nginx'].map((path) => directory(path)),
+    ...['etc', 'etc/nginx', 'usr', 'usr/sbin', 'usr/share', 'usr/share/nginx', 'usr/share/nginx/html'].map(
+      (path) => directory(path),
+    ),
+    ...['var', 'var/log', 'var/log/nginx', 'var/run', 'var/lib', 'var/lib/nginx'].map((path) =>
+      directory(path),
+    ),
     file('usr/sbin/nginx', readFileSync(program), 0o755),
     file('usr/share/nginx/html/index.html', page),
   ]);
 }
 
 export const nginxCommand: RunConfig = { Entrypoint: ['nginx', '-g', 'daemon off;'], StopSignal: 'SIGQUIT' };
-export const configLayer = (port: number): Layer => layerOf([directory('etc'), directory('etc/nginx'), file('etc/nginx/nginx.conf', nginxConfig(port))]);
+export const configLayer = (port: number): Layer =>
+  layerOf([directory('etc'), directory('etc/nginx'), file('etc/nginx/nginx.conf', nginxConfig(port))]);
 
 /** The web servers: nginx on port 80, the same with the word httpd in its log, and one for the host's network. */
 function webServers(busybox: Layer, nginx: Layer): [string, Image][] {
@@ -121,14 +142,25 @@ function webServers(busybox: Layer, nginx: Layer): [string, Image][] {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
   return [
     [`${E2E}/nginx:1.14-2`, imageOf({ ...nginxCommand, ...exposed }, on80)],
-    [`${E2E}/httpd:2.4.39-4`, imageOf({ Entrypoint: ['sh', '-c', 'echo httpd starts; exec nginx -g "daemon off;"'], ...exposed }, on80)],
+    [
+      `${E2E}/httpd:2.4.39-4`,
+      imageOf(
+        { Entrypoint: ['sh', '-c', 'echo httpd starts; exec nginx -g "daemon off;"'], ...exposed },
+        on80,
+      ),
+    ],
     [`${STAGING}/hostnet-nginx-${arch}:latest`, imageOf(nginxCommand, [busybox, nginx, configLayer(12003)])],
   ];
 }
 
 /** Images that differ in their USER only, and one whose /etc/group puts its user into a further group. */
 function userImages(busybox: Layer): [string, Image][] {
-  const users = { uid: '1002', username: 'www-data', 'uid-group': '1003:1004', 'username-group': 'www-data:1004' };
+  const users = {
+    uid: '1002',
+    username: 'www-data',
+    'uid-group': '1003:1004',
+    'username-group': 'www-data:1004',
+  };
   const predefined = layerOf([
     ...userEntries({
       passwd: ['default-user:x:1000:1000::/home/default-user:/bin/sh'],
@@ -140,7 +172,10 @@ function userImages(busybox: Layer): [string, Image][] {
       `${STAGING}/test-image-user-${name}:latest`,
       imageOf({ User: user, Cmd: ['sh'] }, [busybox]),
     ]),
-    [`${STAGING}/test-image-predefined-group:latest`, imageOf({ User: '1000', Cmd: ['sh'] }, [busybox, predefined])],
+    [
+      `${STAGING}/test-image-predefined-group:latest`,
+      imageOf({ User: '1000', Cmd: ['sh'] }, [busybox, predefined]),
+    ],
   ];
 }
 
@@ -149,8 +184,14 @@ function imagesForLists(busybox: Layer): [string, Image][] {
   const distinct = (name: string): Image => imageOf({ Cmd: ['sh'] }, [busybox, emptyFileLayer(name)]);
   const same = distinct('same-under-all-tags');
   return [
-    ...['1', '2', '3', 'latest'].map((name): [string, Image] => [`${STAGING}/test-image-${name}:latest`, distinct(`test-image-${name}`)]),
-    ...['test', 'all'].map((tag): [string, Image] => [`${STAGING}/test-image-tag:${tag}`, distinct(`test-image-tag-${tag}`)]),
+    ...['1', '2', '3', 'latest'].map((name): [string, Image] => [
+      `${STAGING}/test-image-${name}:latest`,
+      distinct(`test-image-${name}`),
+    ]),
+    ...['test', 'all'].map((tag): [string, Image] => [
+      `${STAGING}/test-image-tag:${tag}`,
+      distinct(`test-image-tag-${tag}`),
+    ]),
     ...['1', '2', '3'].map((tag): [string, Image] => [`${STAGING}/test-image-tags:${tag}`, same]),
   ];
 }
@@ -172,10 +213,18 @@ export async function critestImages(): Promise<Map<string, Image>> {
     ...userImages(busybox),
     ...imagesForLists(busybox),
     [`${STAGING}/test-image-digest:latest`, imageByDigest],
-    ['pause:3.9', imageOf({ User: '65535:65535', Entrypoint: ['/pause'], Labels: { version: '3.9' } }, [pause])],
+    [
+      'pause:3.9',
+      imageOf({ User: '65535:65535', Entrypoint: ['/pause'], Labels: { version: '3.9' } }, [pause]),
+    ],
   ]);
 }
 
 /** A registries.conf (v2) that sends critest's image hosts to a registry on plain HTTP. */
 export const critestRegistriesConf = (address: string): string =>
-  critestHosts.map((host) => `[[registry]]\nlocation = "${host}"\n[[registry.mirror]]\nlocation = "${address}"\ninsecure = true\n`).join('\n');
+  critestHosts
+    .map(
+      (host) =>
+        `[[registry]]\nlocation = "${host}"\n[[registry.mirror]]\nlocation = "${address}"\ninsecure = true\n`,
+    )
+    .join('\n');

@@ -8,9 +8,20 @@ const SPARSE: readonly SparseForm[] = ['gnu', 'pax-0.0', 'pax-0.1', 'pax-1.0'];
 const IDS = [0, 1, 1000, 65_534, 2 ** 21 - 1, 2 ** 21, 100_000_000, 2 ** 31, 2 ** 32 - 2];
 const MODES = [0o644, 0o755, 0o600, 0o4755, 0o2755, 0o6711, 0o1777, 0o444, 0o000, 0o777];
 /** VFS_CAP_REVISION_2 with cap_net_raw, and VFS_CAP_REVISION_3 with a root id. */
-const CAPABILITIES = [Buffer.from('0100000200200000000000000000000000000000', 'hex'), Buffer.from('010000030020000000000000000000000000000000a08601', 'hex')];
+const CAPABILITIES = [
+  Buffer.from('0100000200200000000000000000000000000000', 'hex'),
+  Buffer.from('010000030020000000000000000000000000000000a08601', 'hex'),
+];
 /** Far enough in the future to need more than eleven octal digits. */
-const TIMES_NS = [0n, 1n, 1_700_000_000_000_000_000n, 1_234_567_890_123_456_789n, 2_147_483_648_000_000_000n, 8_589_934_592_000_000_000n, 999_999_999n];
+const TIMES_NS = [
+  0n,
+  1n,
+  1_700_000_000_000_000_000n,
+  1_234_567_890_123_456_789n,
+  2_147_483_648_000_000_000n,
+  8_589_934_592_000_000_000n,
+  999_999_999n,
+];
 const NEGATIVE_TIMES_NS = [-1n, -1_000_000_000n, -1_500_000_000n, -86_400_000_000_001n];
 
 /** The layer so far, as far as what is drawn depends on it. */
@@ -39,7 +50,27 @@ export class Draws {
   component(): string {
     const draw = this.#random.int(20);
     if (draw === 0) return this.bytes(1 + this.#random.int(12));
-    if (draw === 1) return this.#random.pick(['a b', ' lead', 'trail ', '-rf', '*', '"q"', "'", '\\', '$HOME', '\n', 'tab\t', '%s', '...', '.hidden', 'é', 'ü\u00ff', '.wh', 'wh.x']);
+    if (draw === 1)
+      return this.#random.pick([
+        'a b',
+        ' lead',
+        'trail ',
+        '-rf',
+        '*',
+        '"q"',
+        "'",
+        '\\',
+        '$HOME',
+        '\n',
+        'tab\t',
+        '%s',
+        '...',
+        '.hidden',
+        'é',
+        'ü\u00ff',
+        '.wh',
+        'wh.x',
+      ]);
     if (draw === 2) return 'long'.repeat(20 + this.#random.int(40)).slice(0, 255);
     return `${this.#random.pick(['a', 'b', 'c', 'd', 'e'])}${this.#random.int(4)}`;
   }
@@ -47,7 +78,10 @@ export class Draws {
   /** Characters of any bytes but slashes. */
   bytes(length: number): string {
     let text = '';
-    for (let at = 0; at < length; at += 1) text += String.fromCharCode(this.#random.pick([1, 10, 13, 27, 32, 39, 46, 92, 127, 128, 195, 255, 48 + this.#random.int(60)]));
+    for (let at = 0; at < length; at += 1)
+      text += String.fromCharCode(
+        this.#random.pick([1, 10, 13, 27, 32, 39, 46, 92, 127, 128, 195, 255, 48 + this.#random.int(60)]),
+      );
     // neither a slash nor a name with a meaning of its own
     const safe = text.replaceAll('/', '_');
     this.#features.add('names of any bytes');
@@ -69,7 +103,9 @@ export class Draws {
 
   /** A directory of what is below; empty for none. */
   lowerDirectory(): string {
-    const directories = [...(this.#lower ?? [])].filter(([, node]) => node.kind === 'directory').map(([path]) => path);
+    const directories = [...(this.#lower ?? [])]
+      .filter(([, node]) => node.kind === 'directory')
+      .map(([path]) => path);
     return directories.length === 0 ? '' : this.#random.pick(directories);
   }
 
@@ -93,7 +129,9 @@ export class Draws {
   }
 
   #hasMissing(path: string): boolean {
-    return [...this.#tree].some(([other, node]) => !node.described && (path === other || path.startsWith(`${other}/`)));
+    return [...this.#tree].some(
+      ([other, node]) => !node.described && (path === other || path.startsWith(`${other}/`)),
+    );
   }
 
   /** Owner, mode and time: the usual ones, or borders of the formats. */
@@ -105,7 +143,11 @@ export class Draws {
       mode: this.#random.pick(MODES),
       uid: usual ? 0 : this.#random.pick(IDS),
       gid: usual ? 0 : this.#random.pick(IDS),
-      mtimeNs: usual ? 1_700_000_000_000_000_000n : negative ? this.#random.pick(NEGATIVE_TIMES_NS) : this.#random.pick(TIMES_NS),
+      mtimeNs: usual
+        ? 1_700_000_000_000_000_000n
+        : negative
+          ? this.#random.pick(NEGATIVE_TIMES_NS)
+          : this.#random.pick(TIMES_NS),
     };
     if (attributes.uid > 2 ** 21 || attributes.gid > 2 ** 21) this.#features.add('big ids');
     if (attributes.mtimeNs % 1_000_000_000n !== 0n) this.#features.add('nanoseconds');
@@ -117,7 +159,12 @@ export class Draws {
     // Go takes an empty one as none; the driver vfs keeps those of a lower directory
     if (!this.#random.chance(0.15)) return [];
     this.#features.add('xattrs');
-    const xattrs: [string, Buffer][] = [[`user.x${this.#random.int(3)}`, Buffer.from(this.bytes((this.#lower === undefined ? 0 : 1) + this.#random.int(40)), 'latin1')]];
+    const xattrs: [string, Buffer][] = [
+      [
+        `user.x${this.#random.int(3)}`,
+        Buffer.from(this.bytes((this.#lower === undefined ? 0 : 1) + this.#random.int(40)), 'latin1'),
+      ],
+    ];
     if (canBeCapable && this.#random.chance(0.5)) {
       this.#features.add('file capabilities');
       xattrs.push(['security.capability', this.#random.pick(CAPABILITIES)]);

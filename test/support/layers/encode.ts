@@ -38,12 +38,20 @@ const OLD_PIECES_MORE = 21;
 
 /** The form that can say all of it: what GNU's own cannot hold goes into PAX records. */
 export function formFor(it: LayerEntry, wanted: TarForm): TarForm {
-  const needsPax = (it.xattrs?.length ?? 0) > 0 || it.mtimeNs % SECOND !== 0n || (it.sparse !== undefined && it.sparse.form !== 'gnu');
+  const needsPax =
+    (it.xattrs?.length ?? 0) > 0 ||
+    it.mtimeNs % SECOND !== 0n ||
+    (it.sparse !== undefined && it.sparse.form !== 'gnu');
   if (needsPax) return 'pax';
   if (it.sparse !== undefined) return 'gnu';
   if (wanted === 'gnu' || wanted === 'pax') return wanted;
   const isPlain =
-    it.name.length <= NAME_BYTES && (it.linkName ?? '').length <= NAME_BYTES && it.uid <= HIGHEST_OCTAL_ID && it.gid <= HIGHEST_OCTAL_ID && it.mtimeNs >= 0n && it.mtimeNs / SECOND <= HIGHEST_OCTAL_TIME;
+    it.name.length <= NAME_BYTES &&
+    (it.linkName ?? '').length <= NAME_BYTES &&
+    it.uid <= HIGHEST_OCTAL_ID &&
+    it.gid <= HIGHEST_OCTAL_ID &&
+    it.mtimeNs >= 0n &&
+    it.mtimeNs / SECOND <= HIGHEST_OCTAL_TIME;
   // v7 knows neither devices nor FIFOs
   return isPlain && (wanted === 'ustar' || !['3', '4', '6', '7'].includes(it.flag)) ? wanted : 'pax';
 }
@@ -51,7 +59,11 @@ export function formFor(it: LayerEntry, wanted: TarForm): TarForm {
 /** One entry with all headers that belong to it. */
 export function encodeEntry(it: LayerEntry, wanted: TarForm): Buffer {
   const form = formFor(it, wanted);
-  return form === 'gnu' ? encodeGnu(it) : form === 'pax' ? encodePax(it) : entry(form === 'v7' ? v7Fields(it) : plainFields(it));
+  return form === 'gnu'
+    ? encodeGnu(it)
+    : form === 'pax'
+      ? encodePax(it)
+      : entry(form === 'v7' ? v7Fields(it) : plainFields(it));
 }
 
 function plainFields(it: LayerEntry): Fields {
@@ -101,12 +113,18 @@ function gnuHeader(it: LayerEntry): (header: Buffer) => void {
 
 function longName(flag: 'L' | 'K', name: string): Buffer {
   if (name.length <= NAME_BYTES) return Buffer.alloc(0);
-  return entry({ name: '././@LongLink', flag, body: `${name}\0`, patch: (header) => void header.write('ustar  \0', 257, 8, 'latin1') });
+  return entry({
+    name: '././@LongLink',
+    flag,
+    body: `${name}\0`,
+    patch: (header) => void header.write('ustar  \0', 257, 8, 'latin1'),
+  });
 }
 
 function encodeGnu(it: LayerEntry): Buffer {
   const before = [longName('L', it.name), longName('K', it.linkName ?? '')];
-  if (it.sparse === undefined) return Buffer.concat([...before, entry({ ...plainFields(it), patch: gnuHeader(it) })]);
+  if (it.sparse === undefined)
+    return Buffer.concat([...before, entry({ ...plainFields(it), patch: gnuHeader(it) })]);
   return Buffer.concat([...before, oldSparse(it, it.sparse)]);
 }
 
@@ -163,26 +181,54 @@ function encodePax(it: LayerEntry): Buffer {
   if (it.uid > HIGHEST_OCTAL_ID) records.push(['uid', String(it.uid)]);
   if (it.gid > HIGHEST_OCTAL_ID) records.push(['gid', String(it.gid)]);
   const seconds = it.mtimeNs / SECOND;
-  if (it.mtimeNs % SECOND !== 0n || seconds < 0n || seconds > HIGHEST_OCTAL_TIME) records.push(['mtime', paxTimeText(it.mtimeNs)]);
-  for (const [name, value] of it.xattrs ?? []) records.push([`SCHILY.xattr.${name}`, value.toString('latin1')]);
+  if (it.mtimeNs % SECOND !== 0n || seconds < 0n || seconds > HIGHEST_OCTAL_TIME)
+    records.push(['mtime', paxTimeText(it.mtimeNs)]);
+  for (const [name, value] of it.xattrs ?? [])
+    records.push([`SCHILY.xattr.${name}`, value.toString('latin1')]);
   const fields = plainFields(it);
   if (it.sparse === undefined) return Buffer.concat([paxHeader(records), entry(fields)]);
   const { form, size, pieces } = it.sparse;
   const bytes = Buffer.concat(pieces.map((piece) => piece.bytes));
   if (form !== 'pax-1.0') {
-    return Buffer.concat([paxHeader([...records, ...sparse0Records(it, form)]), entry({ ...fields, body: bytes })]);
+    return Buffer.concat([
+      paxHeader([...records, ...sparse0Records(it, form)]),
+      entry({ ...fields, body: bytes }),
+    ]);
   }
   const name = records.filter(([key]) => key !== 'path');
-  const marks: [string, string][] = [['GNU.sparse.major', '1'], ['GNU.sparse.minor', '0'], ['GNU.sparse.name', it.name], ['GNU.sparse.realsize', String(size)]];
-  const map = padded(Buffer.from([pieces.length, ...pieces.flatMap((piece) => [piece.offset, piece.bytes.length])].map((n) => `${n}\n`).join('')));
-  return Buffer.concat([paxHeader([...name, ...marks]), entry({ ...fields, name: 'GNUSparseFile.0/x', body: Buffer.concat([map, bytes]) })]);
+  const marks: [string, string][] = [
+    ['GNU.sparse.major', '1'],
+    ['GNU.sparse.minor', '0'],
+    ['GNU.sparse.name', it.name],
+    ['GNU.sparse.realsize', String(size)],
+  ];
+  const map = padded(
+    Buffer.from(
+      [pieces.length, ...pieces.flatMap((piece) => [piece.offset, piece.bytes.length])]
+        .map((n) => `${n}\n`)
+        .join(''),
+    ),
+  );
+  return Buffer.concat([
+    paxHeader([...name, ...marks]),
+    entry({ ...fields, name: 'GNUSparseFile.0/x', body: Buffer.concat([map, bytes]) }),
+  ]);
 }
 
 function sparse0Records(it: LayerEntry, form: SparseForm): [string, string][] {
   const { size = 0, pieces = [] } = it.sparse ?? {};
-  const head: [string, string][] = [['GNU.sparse.size', String(size)], ['GNU.sparse.numblocks', String(pieces.length)]];
+  const head: [string, string][] = [
+    ['GNU.sparse.size', String(size)],
+    ['GNU.sparse.numblocks', String(pieces.length)],
+  ];
   if (form === 'pax-0.0') {
-    return [...head, ...pieces.flatMap((piece): [string, string][] => [['GNU.sparse.offset', String(piece.offset)], ['GNU.sparse.numbytes', String(piece.bytes.length)]])];
+    return [
+      ...head,
+      ...pieces.flatMap((piece): [string, string][] => [
+        ['GNU.sparse.offset', String(piece.offset)],
+        ['GNU.sparse.numbytes', String(piece.bytes.length)],
+      ]),
+    ];
   }
   const map = pieces.map((piece) => `${piece.offset},${piece.bytes.length}`).join(',');
   return [...head, ['GNU.sparse.name', it.name], ['GNU.sparse.map', map]];

@@ -30,7 +30,11 @@ export interface GeneratedLayer {
 
 /** GNU tar mixes up the attributes that it sets at its end: of the third entry of a name, of two late links, of what follows a set-id directory. */
 export function isBeyondGnu(before: Node, it: LayerEntry): boolean {
-  return before.isSecond === true || (isLateLink(before.entry) && isLateLink(it)) || (before.kind === 'directory' && ((before.entry?.mode ?? 0) & 0o6000) !== 0);
+  return (
+    before.isSecond === true ||
+    (isLateLink(before.entry) && isLateLink(it)) ||
+    (before.kind === 'directory' && ((before.entry?.mode ?? 0) & 0o6000) !== 0)
+  );
 }
 
 /** GNU tar makes links that lead outside at its very end; until then a file stands there, also for what is linked to it. */
@@ -46,7 +50,12 @@ export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-export function pickAttributes({ mode, uid, gid, mtimeNs }: LayerEntry): Pick<LayerEntry, 'mode' | 'uid' | 'gid' | 'mtimeNs'> {
+export function pickAttributes({
+  mode,
+  uid,
+  gid,
+  mtimeNs,
+}: LayerEntry): Pick<LayerEntry, 'mode' | 'uid' | 'gid' | 'mtimeNs'> {
   return { mode, uid, gid, mtimeNs };
 }
 

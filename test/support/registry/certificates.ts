@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import type { TlsMaterial } from './fake-registry.ts';
 
 const REQUEST: readonly string[] =
-  'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch -subj /CN=troupe-test -days 2'.split(' ');
+  'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch -subj /CN=troupe-test -days 2'.split(
+    ' ',
+  );
 
 /** Self-signed, for `names` (such as `DNS:r.example`, `IP:127.0.0.1`); an expired one ended yesterday. */
 export function selfSigned(names: readonly string[], options: { expired?: boolean } = {}): TlsMaterial {

@@ -170,7 +170,8 @@ export class FakeRegistry {
       return;
     }
     const blob = this.#blobs.get(/\/blobs\/(sha256:[0-9a-f]{64})(?:\?|$)/u.exec(path)?.[1] ?? '');
-    if (blob === undefined) return refuse(404, 'MANIFEST_UNKNOWN', 'not here')(request, response, () => undefined);
+    if (blob === undefined)
+      return refuse(404, 'MANIFEST_UNKNOWN', 'not here')(request, response, () => undefined);
     sendBlob(request, response, blob);
   }
 }
@@ -178,7 +179,10 @@ export class FakeRegistry {
 function sendBlob(request: http.IncomingMessage, response: http.ServerResponse, blob: Uint8Array): void {
   const from = Number(/^bytes=([0-9]+)-$/u.exec(request.headers.range ?? '')?.[1] ?? '0');
   if (from === 0) {
-    response.writeHead(200, { 'content-type': 'application/octet-stream', 'content-length': blob.byteLength });
+    response.writeHead(200, {
+      'content-type': 'application/octet-stream',
+      'content-length': blob.byteLength,
+    });
   } else {
     response.writeHead(206, {
       'content-range': `bytes ${from}-${blob.byteLength - 1}/${blob.byteLength}`,
@@ -189,7 +193,12 @@ function sendBlob(request: http.IncomingMessage, response: http.ServerResponse, 
 }
 
 /** An error of the distribution spec. */
-export function refuse(status: number, code: string, message: string, headers: http.OutgoingHttpHeaders = {}): Handler {
+export function refuse(
+  status: number,
+  code: string,
+  message: string,
+  headers: http.OutgoingHttpHeaders = {},
+): Handler {
   return (_request, response) => {
     response.writeHead(status, { 'content-type': 'application/json', ...headers });
     response.end(JSON.stringify({ errors: [{ code, message }] }));
@@ -204,7 +213,10 @@ export function answer(body: Uint8Array | string, headers: http.OutgoingHttpHead
   };
 }
 
-export function redirect(location: string | ((request: http.IncomingMessage) => string), status = 307): Handler {
+export function redirect(
+  location: string | ((request: http.IncomingMessage) => string),
+  status = 307,
+): Handler {
   return (request, response) => {
     response.writeHead(status, { location: typeof location === 'string' ? location : location(request) });
     response.end();

@@ -76,9 +76,18 @@ export async function layerOf(
 }
 
 /** A layer of any bytes, also of such as are no tar. */
-export function layerOfTar(tar: Uint8Array, compression: TestCompression, flavour: Flavour = 'oci'): TestLayer {
+export function layerOfTar(
+  tar: Uint8Array,
+  compression: TestCompression,
+  flavour: Flavour = 'oci',
+): TestLayer {
   const bytes = new Uint8Array(compressed(tar, compression));
-  return { bytes, digest: digestOf(bytes), diffId: digestOf(tar), mediaType: LAYER_TYPES[flavour][compression] };
+  return {
+    bytes,
+    digest: digestOf(bytes),
+    diffId: digestOf(tar),
+    mediaType: LAYER_TYPES[flavour][compression],
+  };
 }
 
 function compressed(tar: Uint8Array, compression: TestCompression): Uint8Array {

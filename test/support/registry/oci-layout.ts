@@ -7,7 +7,8 @@ import type { TestImage } from './images.ts';
 export function writeOciLayout(directory: string, tag: string, image: TestImage): void {
   const blobs = join(directory, 'blobs', 'sha256');
   mkdirSync(blobs, { recursive: true });
-  const put = (bytes: Uint8Array): void => writeFileSync(join(blobs, digestOf(bytes).slice('sha256:'.length)), bytes);
+  const put = (bytes: Uint8Array): void =>
+    writeFileSync(join(blobs, digestOf(bytes).slice('sha256:'.length)), bytes);
   for (const bytes of [image.config, image.manifest, ...image.layers.map((layer) => layer.bytes)]) put(bytes);
   writeFileSync(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
   writeFileSync(

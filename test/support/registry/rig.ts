@@ -28,9 +28,18 @@ export function trusting(...certificates: readonly string[]): Pick<ClientOptions
 export interface Rig {
   readonly clock: TestClock;
   readonly client: RegistryClient;
-  resolve(reference: string, auth?: Partial<RegistryAuth>, platform?: Platform, signal?: AbortSignal): Promise<Resolved>;
+  resolve(
+    reference: string,
+    auth?: Partial<RegistryAuth>,
+    platform?: Platform,
+    signal?: AbortSignal,
+  ): Promise<Resolved>;
   /** The bytes of a blob of a resolved image. */
-  fetch(resolved: Resolved, descriptor: Descriptor, options?: { restart?: boolean; signal?: AbortSignal }): Promise<Uint8Array>;
+  fetch(
+    resolved: Resolved,
+    descriptor: Descriptor,
+    options?: { restart?: boolean; signal?: AbortSignal },
+  ): Promise<Uint8Array>;
 }
 
 /** `conf` is the text of a registries.conf. */
@@ -49,7 +58,10 @@ export function rigOf(conf: string, options: Partial<ClientOptions> = {}): Rig {
     clock,
     client,
     resolve: (reference, auth, platform = amd64, signal = never) =>
-      client.resolve({ reference, auth: auth === undefined ? undefined : { ...noAuth, ...auth }, platform }, signal),
+      client.resolve(
+        { reference, auth: auth === undefined ? undefined : { ...noAuth, ...auth }, platform },
+        signal,
+      ),
     fetch: async (resolved, descriptor, { restart = false, signal = never } = {}) => {
       let parts: Uint8Array[] = [];
       const write = (piece: Uint8Array): void => void parts.push(Uint8Array.from(piece));
@@ -70,7 +82,11 @@ export function insecure(...hosts: readonly string[]): string {
 
 /** A resolver in which every name leads to `address`. */
 export function everyNameIs(address: string): typeof dnsLookup {
-  const lookup = (_name: string, options: { all?: boolean }, callback: (...args: unknown[]) => void): void => {
+  const lookup = (
+    _name: string,
+    options: { all?: boolean },
+    callback: (...args: unknown[]) => void,
+  ): void => {
     const family = address.includes(':') ? 6 : 4;
     if (options.all === true) callback(null, [{ address, family }]);
     else callback(null, address, family);

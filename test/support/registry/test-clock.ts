@@ -46,7 +46,9 @@ export class TestClock implements ClockPort {
   /** Lets time pass; due timers fire in order. */
   advance(ms: number): void {
     this.#nowMs += ms;
-    const due = [...this.#timers].filter(([, timer]) => timer.at <= this.#nowMs).toSorted(([, a], [, b]) => a.at - b.at);
+    const due = [...this.#timers]
+      .filter(([, timer]) => timer.at <= this.#nowMs)
+      .toSorted(([, a], [, b]) => a.at - b.at);
     for (const [handle, timer] of due) if (this.#timers.delete(handle)) timer.fn();
   }
 

@@ -3,10 +3,19 @@ import type { FakeRegistry, Handler } from './fake-registry.ts';
 import { refuse } from './fake-registry.ts';
 
 /** Everything below /v2/ wants exactly this Authorization header; else 401 with the challenge. */
-export function guard(registry: FakeRegistry, challenge: string, accepts: (authorization: string) => boolean): void {
+export function guard(
+  registry: FakeRegistry,
+  challenge: string,
+  accepts: (authorization: string) => boolean,
+): void {
   registry.on(/^\/v2\//u, (request, response, serve) => {
     if (accepts(request.headers.authorization ?? '')) serve();
-    else refuse(401, 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': challenge })(request, response, serve);
+    else
+      refuse(401, 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': challenge })(
+        request,
+        response,
+        serve,
+      );
   });
 }
 

@@ -4,7 +4,12 @@ import { createECDH, createHash, createPrivateKey, createPublicKey, sign, type K
 /** One item: tag, length, value. */
 export function der(tag: number, ...parts: readonly Uint8Array[]): Buffer {
   const value = Buffer.concat(parts);
-  const length = value.length < 0x80 ? [value.length] : value.length < 0x100 ? [0x81, value.length] : [0x82, value.length >> 8, value.length & 0xff];
+  const length =
+    value.length < 0x80
+      ? [value.length]
+      : value.length < 0x100
+        ? [0x81, value.length]
+        : [0x82, value.length >> 8, value.length & 0xff];
   return Buffer.concat([Buffer.from([tag, ...length]), value]);
 }
 
@@ -21,7 +26,16 @@ export function keyNamed(name: string): TestKey {
   curve.setPrivateKey(secret);
   const point = curve.getPublicKey();
   const url = (bytes: Buffer): string => bytes.toString('base64url');
-  const privateKey = createPrivateKey({ format: 'jwk', key: { kty: 'EC', crv: 'P-256', d: url(secret), x: url(point.subarray(1, 33)), y: url(point.subarray(33)) } });
+  const privateKey = createPrivateKey({
+    format: 'jwk',
+    key: {
+      kty: 'EC',
+      crv: 'P-256',
+      d: url(secret),
+      x: url(point.subarray(1, 33)),
+      y: url(point.subarray(33)),
+    },
+  });
   const publicKey = createPublicKey(privateKey);
   return { privateKey, publicKey, pem: String(publicKey.export({ type: 'spki', format: 'pem' })) };
 }
@@ -31,7 +45,8 @@ const oid = (text: string): Buffer => der(0x06, hex(text));
 const SIGNED_WITH = der(0x30, oid('2a8648ce3d040302'));
 const utc = (text: string): Buffer => der(0x17, Buffer.from(text));
 
-const nameOf = (name: string): Buffer => der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from(name)))));
+const nameOf = (name: string): Buffer =>
+  der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from(name)))));
 
 /** Of an extension: its object identifier in hexadecimal, and its value as DER. */
 export function extensionOf(id: string, value: Uint8Array, isCritical = false): Buffer {
@@ -57,10 +72,24 @@ export interface CertificateParts {
 }
 
 /** TBSCertificate. */
-export function bodyOf({ subject, issuer, key, serial, extensions, valid = ['200101000000Z', '490101000000Z'] }: CertificateParts): Buffer {
+export function bodyOf({
+  subject,
+  issuer,
+  key,
+  serial,
+  extensions,
+  valid = ['200101000000Z', '490101000000Z'],
+}: CertificateParts): Buffer {
   return der(
-    0x30, der(0xa0, der(0x02, Buffer.from([2]))), der(0x02, Buffer.from([serial])), SIGNED_WITH, nameOf(issuer),
-    der(0x30, ...valid.map(utc)), nameOf(subject), key.publicKey.export({ type: 'spki', format: 'der' }), der(0xa3, der(0x30, ...extensions)),
+    0x30,
+    der(0xa0, der(0x02, Buffer.from([2]))),
+    der(0x02, Buffer.from([serial])),
+    SIGNED_WITH,
+    nameOf(issuer),
+    der(0x30, ...valid.map(utc)),
+    nameOf(subject),
+    key.publicKey.export({ type: 'spki', format: 'der' }),
+    der(0xa3, der(0x30, ...extensions)),
   );
 }
 

@@ -7,7 +7,9 @@ import { join } from 'node:path';
 const GPG = '/usr/bin/gpg';
 
 /** Programs that are missing for tests of OpenPGP signatures. */
-export const missingGpg: readonly string[] = [GPG, '/usr/bin/gpgv', '/usr/bin/gpgconf'].filter((path) => !existsSync(path));
+export const missingGpg: readonly string[] = [GPG, '/usr/bin/gpgv', '/usr/bin/gpgconf'].filter(
+  (path) => !existsSync(path),
+);
 
 export class GpgHome {
   // a short path: the agent's socket lies in it
@@ -19,7 +21,14 @@ export class GpgHome {
   }
 
   /** Makes a key for the name and gives its fingerprint. All options as gpg takes them. */
-  key(name: string, { algorithm = 'ed25519', expires = 'never', at }: { readonly algorithm?: string; readonly expires?: string; readonly at?: string } = {}): string {
+  key(
+    name: string,
+    {
+      algorithm = 'ed25519',
+      expires = 'never',
+      at,
+    }: { readonly algorithm?: string; readonly expires?: string; readonly at?: string } = {},
+  ): string {
     this.gpg(['--passphrase', '', ...this.#at(at), '--quick-gen-key', name, algorithm, 'sign', expires]);
     const listed = this.gpg(['--with-colons', '--list-keys', `=${name}`]).toString();
     return /^fpr:+([0-9A-F]{40}):/mu.exec(listed)?.[1] ?? '';
@@ -35,19 +44,30 @@ export class GpgHome {
   }
 
   /** A signed message that holds its text, as skopeo makes them. */
-  sign(text: string | Uint8Array, fingerprint: string, { at, more = [] }: { readonly at?: string; readonly more?: readonly string[] } = {}): Buffer {
+  sign(
+    text: string | Uint8Array,
+    fingerprint: string,
+    { at, more = [] }: { readonly at?: string; readonly more?: readonly string[] } = {},
+  ): Buffer {
     return this.gpg([...this.#at(at), '--local-user', fingerprint, ...more, '--output', '-', '--sign'], text);
   }
 
   /** With its revocation. */
   revoke(fingerprint: string): void {
     // made with the key; gpg puts a colon before the first line so that nobody imports it by mistake
-    const certificate = readFileSync(join(this.directory, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8').replace(/^:/mu, '');
+    const certificate = readFileSync(
+      join(this.directory, 'openpgp-revocs.d', `${fingerprint}.rev`),
+      'utf8',
+    ).replace(/^:/mu, '');
     this.gpg(['--import'], certificate);
   }
 
   gpg(args: readonly string[], input: string | Uint8Array = ''): Buffer {
-    return execFileSync(GPG, ['--homedir', this.directory, '--batch', '--yes', '--quiet', '--pinentry-mode', 'loopback', ...args], { input, stdio: ['pipe', 'pipe', 'pipe'], env: this.env });
+    return execFileSync(
+      GPG,
+      ['--homedir', this.directory, '--batch', '--yes', '--quiet', '--pinentry-mode', 'loopback', ...args],
+      { input, stdio: ['pipe', 'pipe', 'pipe'], env: this.env },
+    );
   }
 
   #at(time: string | undefined): readonly string[] {
@@ -56,7 +76,10 @@ export class GpgHome {
 
   /** Ends its agent and takes it away. */
   close(): void {
-    execFileSync('/usr/bin/gpgconf', ['--homedir', this.directory, '--kill', 'all'], { stdio: 'ignore', env: this.env });
+    execFileSync('/usr/bin/gpgconf', ['--homedir', this.directory, '--kill', 'all'], {
+      stdio: 'ignore',
+      env: this.env,
+    });
     rmSync(this.directory, { recursive: true, force: true });
   }
 }
@@ -64,7 +87,12 @@ export class GpgHome {
 /** What simple signing signs. */
 export function simplePayload(digest: string, reference: string, critical: object = {}): string {
   return JSON.stringify({
-    critical: { identity: { 'docker-reference': reference }, image: { 'docker-manifest-digest': digest }, type: 'atomic container signature', ...critical },
+    critical: {
+      identity: { 'docker-reference': reference },
+      image: { 'docker-manifest-digest': digest },
+      type: 'atomic container signature',
+      ...critical,
+    },
     optional: { creator: 'test', timestamp: 1 },
   });
 }

@@ -21,7 +21,13 @@ export const keyPairs = {
   ed25519: (): KeyPair => paired(generateKeyPairSync('ed25519')),
 } as const;
 
-function paired({ privateKey, publicKey }: { readonly privateKey: KeyObject; readonly publicKey: KeyObject }): KeyPair {
+function paired({
+  privateKey,
+  publicKey,
+}: {
+  readonly privateKey: KeyObject;
+  readonly publicKey: KeyObject;
+}): KeyPair {
   return { privateKey, publicKey, pem: String(publicKey.export({ type: 'spki', format: 'pem' })) };
 }
 
@@ -29,7 +35,12 @@ function paired({ privateKey, publicKey }: { readonly privateKey: KeyObject; rea
 export function cosignPayload(digest: string, reference: string, critical: object = {}): Uint8Array {
   return Buffer.from(
     JSON.stringify({
-      critical: { identity: { 'docker-reference': reference }, image: { 'docker-manifest-digest': digest }, type: 'cosign container image signature', ...critical },
+      critical: {
+        identity: { 'docker-reference': reference },
+        image: { 'docker-manifest-digest': digest },
+        type: 'cosign container image signature',
+        ...critical,
+      },
       optional: null,
     }),
   );
@@ -41,8 +52,16 @@ export function signedBy(payload: Uint8Array, key: KeyObject): Uint8Array {
 
 export const base64 = (bytes: Uint8Array | string): string => Buffer.from(bytes).toString('base64');
 
-export function sigstoreSignature(payload: Uint8Array, key: KeyObject, parts: Partial<SigstoreParts> = {}): Extract<Signature, { kind: 'sigstore' }> {
-  return { kind: 'sigstore', payload, parts: { signature: base64(signedBy(payload, key)), certificate: '', chain: '', bundle: '', ...parts } };
+export function sigstoreSignature(
+  payload: Uint8Array,
+  key: KeyObject,
+  parts: Partial<SigstoreParts> = {},
+): Extract<Signature, { kind: 'sigstore' }> {
+  return {
+    kind: 'sigstore',
+    payload,
+    parts: { signature: base64(signedBy(payload, key)), certificate: '', chain: '', bundle: '', ...parts },
+  };
 }
 
 export interface LogEntry {
@@ -62,14 +81,20 @@ export function rekorBundle({ signer, signature, payload, atS, record }: LogEntr
     JSON.stringify({
       apiVersion: '0.0.1',
       kind: 'hashedrekord',
-      spec: { data: { hash: { algorithm: 'sha256', value: hash } }, signature: { content: base64(signature), publicKey: { content: base64(signer) } } },
+      spec: {
+        data: { hash: { algorithm: 'sha256', value: hash } },
+        signature: { content: base64(signature), publicKey: { content: base64(signer) } },
+      },
       ...record,
     }),
   );
   const logID = 'c0d23d6ad406973f9559f3ba2d1ca01f84147d8ffc5b8445c224f98b9591801d';
   const canonical = `{"body":"${body}","integratedTime":${atS},"logID":"${logID}","logIndex":7}`;
   // in another order than the one that is signed, as a log may send it
-  return JSON.stringify({ SignedEntryTimestamp: base64(sign('sha256', Buffer.from(canonical), log)), Payload: { logIndex: 7, logID, integratedTime: atS, body } });
+  return JSON.stringify({
+    SignedEntryTimestamp: base64(sign('sha256', Buffer.from(canonical), log)),
+    Payload: { logIndex: 7, logID, integratedTime: atS, body },
+  });
 }
 
 /** Fulcio's extensions, the first as bare text, the second as UTF8String. */
@@ -95,10 +120,38 @@ export class Authority {
     const file = (ending: string): string => join(this.#directory, `${this.#made}.${ending}`);
     writeFileSync(file('key'), String(privateKey.export({ type: 'pkcs8', format: 'pem' })), { mode: 0o600 });
     writeFileSync(file('cnf'), `[req]\ndistinguished_name=dn\n[dn]\n[ext]\n${extensions.join('\n')}\n`);
-    const run = (args: readonly string[]): void => void execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
-    run(['req', '-new', '-key', file('key'), '-subj', `/CN=${name}`, '-config', file('cnf'), '-out', file('csr')]);
+    const run = (args: readonly string[]): void =>
+      void execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    run([
+      'req',
+      '-new',
+      '-key',
+      file('key'),
+      '-subj',
+      `/CN=${name}`,
+      '-config',
+      file('cnf'),
+      '-out',
+      file('csr'),
+    ]);
     const signer = issuer === undefined ? ['-signkey', file('key')] : this.#signer(issuer);
-    run(['x509', '-req', '-in', file('csr'), ...signer, '-days', String(days), '-set_serial', String(this.#made), '-extfile', file('cnf'), '-extensions', 'ext', '-out', file('pem')]);
+    run([
+      'x509',
+      '-req',
+      '-in',
+      file('csr'),
+      ...signer,
+      '-days',
+      String(days),
+      '-set_serial',
+      String(this.#made),
+      '-extfile',
+      file('cnf'),
+      '-extensions',
+      'ext',
+      '-out',
+      file('pem'),
+    ]);
     return { key: privateKey, pem: readFileSync(file('pem'), 'utf8') };
   }
 
@@ -114,5 +167,11 @@ export class Authority {
   }
 }
 
-export const authorityLines: readonly string[] = ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,keyCertSign'];
-export const leafLines: readonly string[] = ['keyUsage=critical,digitalSignature', 'extendedKeyUsage=codeSigning'];
+export const authorityLines: readonly string[] = [
+  'basicConstraints=critical,CA:TRUE',
+  'keyUsage=critical,keyCertSign',
+];
+export const leafLines: readonly string[] = [
+  'keyUsage=critical,digitalSignature',
+  'extendedKeyUsage=codeSigning',
+];

@@ -5,7 +5,19 @@ import { runOrThrow } from '../run.ts';
 import { cacheDirectory } from './cache.ts';
 
 /** The tree of an unpacked package; says how to get it when it isn't there. */
-export function debianTree(name: 'busybox-static' | 'busybox' | 'nginx' | 'docker-registry' | 'fuse-overlayfs' | 'btrfs-progs' | 'erofs-utils' | 'skopeo' | 'buildah' | 'image-programs'): string {
+export function debianTree(
+  name:
+    | 'busybox-static'
+    | 'busybox'
+    | 'nginx'
+    | 'docker-registry'
+    | 'fuse-overlayfs'
+    | 'btrfs-progs'
+    | 'erofs-utils'
+    | 'skopeo'
+    | 'buildah'
+    | 'image-programs',
+): string {
   const tree = join(cacheDirectory, 'debian', name);
   if (!existsSync(tree)) throw new Error(`${tree} is missing: run "sudo node scripts/setup.js test" first`);
   return tree;
@@ -19,7 +31,8 @@ export function inTree(tree: string, ...places: readonly string[]): string {
 }
 
 /** The static busybox. */
-export const staticBusybox = (): string => inTree(debianTree('busybox-static'), 'bin/busybox', 'usr/bin/busybox');
+export const staticBusybox = (): string =>
+  inTree(debianTree('busybox-static'), 'bin/busybox', 'usr/bin/busybox');
 
 /** Why there is no static busybox; undefined when there is. The machine's own may need libraries, or not be there at all. */
 export function noBusybox(): string | undefined {
@@ -46,9 +59,18 @@ export interface Library {
  * It is the tree's loader that says which.
  */
 export async function librariesOf(tree: string, program: string): Promise<Library[]> {
-  const directories = [`lib/${triplet}`, `usr/lib/${triplet}`].map((place) => join(tree, place)).filter((path) => existsSync(path));
+  const directories = [`lib/${triplet}`, `usr/lib/${triplet}`]
+    .map((place) => join(tree, place))
+    .filter((path) => existsSync(path));
   const loader = realpathSync(
-    inTree(tree, ...directories.flatMap((directory) => readdirSync(directory).filter((name) => /^ld-linux.*\.so/.test(name)).map((name) => join(directory, name).slice(tree.length)))),
+    inTree(
+      tree,
+      ...directories.flatMap((directory) =>
+        readdirSync(directory)
+          .filter((name) => /^ld-linux.*\.so/.test(name))
+          .map((name) => join(directory, name).slice(tree.length)),
+      ),
+    ),
   );
   const listed = await runOrThrow([loader, '--library-path', directories.join(':'), '--list', program]);
   const libraries: Library[] = [{ path: loaderPath, source: loader }];

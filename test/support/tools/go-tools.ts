@@ -51,7 +51,11 @@ export async function critest(imageDigest: string): Promise<string> {
     change: {
       id: imageDigest.slice('sha256:'.length, 'sha256:'.length + 12),
       file: 'pkg/validate/consts.go',
-      replace: (text) => text.replace(/(testLinuxImageWithDigest\s.*"test-image-digest@)sha256:[0-9a-f]{64}/, `$1${imageDigest}`),
+      replace: (text) =>
+        text.replace(
+          /(testLinuxImageWithDigest\s.*"test-image-digest@)sha256:[0-9a-f]{64}/,
+          `$1${imageDigest}`,
+        ),
     },
   });
 }

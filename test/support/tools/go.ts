@@ -20,7 +20,11 @@ const PROGRESS_EVERY_MS = 10_000;
  * What a build says of itself: `go build -v` names each module that it downloads and each package that it compiles, on
  * standard error. A cold build takes a minute on a fast machine and ten on a slow one; nobody should take it for stuck.
  */
-export function buildProgress(name: string, write: (line: string) => void, nowMs: () => number): (chunk: string) => void {
+export function buildProgress(
+  name: string,
+  write: (line: string) => void,
+  nowMs: () => number,
+): (chunk: string) => void {
   let modules = 0;
   let packages = 0;
   let partial = '';
@@ -59,7 +63,11 @@ export interface GoTool {
    * A source file changed before compiling. `id` names the change in the cache key; `replace` gets the file's text.
    * For test suites only, where a constant can't be set any other way.
    */
-  readonly change?: { readonly id: string; readonly file: string; readonly replace: (text: string) => string };
+  readonly change?: {
+    readonly id: string;
+    readonly file: string;
+    readonly replace: (text: string) => string;
+  };
 }
 
 interface Go {
@@ -86,22 +94,29 @@ async function findGo(): Promise<Go> {
   // sudo's PATH has not the place where Go's own archive is unpacked.
   const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/go/bin'];
   const program = directories.map((directory) => join(directory, 'go')).find((path) => existsSync(path));
-  if (program === undefined) throw new Error('no Go on this machine: run "sudo node scripts/setup.js test" first');
-  const version = (await runOrThrow([program, 'version'], { env: { ...baseEnv, GOTOOLCHAIN: 'local' } })).trim();
+  if (program === undefined)
+    throw new Error('no Go on this machine: run "sudo node scripts/setup.js test" first');
+  const version = (
+    await runOrThrow([program, 'version'], { env: { ...baseEnv, GOTOOLCHAIN: 'local' } })
+  ).trim();
   if (isNewEnough(version)) return { program, env: { ...baseEnv, GOTOOLCHAIN: 'local' } };
 
   // Debian 12 has Go 1.19, which knows no toolchain switching; but toolchains are modules, and those it can download.
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
   const work = join(cacheDirectory, 'go');
   await mkdir(work, { recursive: true });
-  const described = await runOrThrow([program, 'mod', 'download', '-json', `golang.org/toolchain@v0.0.1-go${BROUGHT_GO}.linux-${arch}`], {
-    cwd: work,
-    env: { ...baseEnv, GOFLAGS: '', GOTOOLCHAIN: 'local' },
-    timeoutMs: BUILD_MS,
-  });
+  const described = await runOrThrow(
+    [program, 'mod', 'download', '-json', `golang.org/toolchain@v0.0.1-go${BROUGHT_GO}.linux-${arch}`],
+    {
+      cwd: work,
+      env: { ...baseEnv, GOFLAGS: '', GOTOOLCHAIN: 'local' },
+      timeoutMs: BUILD_MS,
+    },
+  );
   const { Dir: directory } = JSON.parse(described) as { Dir: string };
   for (const folder of ['bin', `pkg/tool/linux_${arch}`]) {
-    for (const file of await readdir(join(directory, folder))) await chmod(join(directory, folder, file), 0o755);
+    for (const file of await readdir(join(directory, folder)))
+      await chmod(join(directory, folder, file), 0o755);
   }
   return { program: join(directory, 'bin/go'), env: { ...baseEnv, GOTOOLCHAIN: 'local', GOROOT: directory } };
 }
@@ -118,7 +133,11 @@ export function isNewEnough(line: string): boolean {
 }
 
 const progressOf = (name: string): ((chunk: string) => void) =>
-  buildProgress(name, (line) => process.stderr.write(line), () => performance.now());
+  buildProgress(
+    name,
+    (line) => process.stderr.write(line),
+    () => performance.now(),
+  );
 
 /** The directory of the module in Go's cache, downloaded when it isn't there. */
 export async function goModuleDirectory(module: string, version: string): Promise<string> {
@@ -157,24 +176,45 @@ export interface OwnGoProgram {
 export async function buildOwnGo({ name, sources, requires, tags }: OwnGoProgram): Promise<string> {
   const files = (await readdir(sources)).filter((file) => file.endsWith('.go')).toSorted();
   // undefined stays away: the programs without tags keep their places
-  const hash = createHash('sha256').update(JSON.stringify(tags === undefined ? requires : { requires, tags }));
+  const hash = createHash('sha256').update(
+    JSON.stringify(tags === undefined ? requires : { requires, tags }),
+  );
   for (const file of files) hash.update(await readFile(join(sources, file)));
-  const directory = await cached(join('tools', name, `${hash.digest('hex').slice(0, KEY_CHARS)}-${process.arch}`), async (work) => {
-    const { program, env } = await go();
-    process.stderr.write(`building ${name} from its Go sources (once)\n`);
-    const source = join(work, 'src');
-    await mkdir(source);
-    for (const file of files) await cp(join(sources, file), join(source, file));
-    const modules = Object.entries(requires).map(([module, version]) => `\t${module} ${version}\n`);
-    await writeFile(join(source, 'go.mod'), `module troupe.test/${name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire (\n${modules.join('')})\n`);
-    await runOrThrow([program, 'build', '-v', '-o', join(work, name), ...(tags === undefined ? [] : ['-tags', tags.join(',')]), '-ldflags', '-s -w', '.'], {
-      cwd: source,
-      env: { ...env, CGO_ENABLED: '0' },
-      timeoutMs: BUILD_MS,
-      onOutput: progressOf(name),
-    });
-    await rm(source, { recursive: true, force: true });
-  });
+  const directory = await cached(
+    join('tools', name, `${hash.digest('hex').slice(0, KEY_CHARS)}-${process.arch}`),
+    async (work) => {
+      const { program, env } = await go();
+      process.stderr.write(`building ${name} from its Go sources (once)\n`);
+      const source = join(work, 'src');
+      await mkdir(source);
+      for (const file of files) await cp(join(sources, file), join(source, file));
+      const modules = Object.entries(requires).map(([module, version]) => `\t${module} ${version}\n`);
+      await writeFile(
+        join(source, 'go.mod'),
+        `module troupe.test/${name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire (\n${modules.join('')})\n`,
+      );
+      await runOrThrow(
+        [
+          program,
+          'build',
+          '-v',
+          '-o',
+          join(work, name),
+          ...(tags === undefined ? [] : ['-tags', tags.join(',')]),
+          '-ldflags',
+          '-s -w',
+          '.',
+        ],
+        {
+          cwd: source,
+          env: { ...env, CGO_ENABLED: '0' },
+          timeoutMs: BUILD_MS,
+          onOutput: progressOf(name),
+        },
+      );
+      await rm(source, { recursive: true, force: true });
+    },
+  );
   return join(directory, name);
 }
 
@@ -193,19 +233,29 @@ async function build(tool: GoTool, work: string): Promise<void> {
   if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
   flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
   const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
-  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: BUILD_MS, onOutput: progressOf(tool.name) });
+  await runOrThrow([program, ...verb, ...flags, tool.package], {
+    cwd: source,
+    env: buildEnv,
+    timeoutMs: BUILD_MS,
+    onOutput: progressOf(tool.name),
+  });
   await rm(source, { recursive: true, force: true });
 }
 
 /** A copy of the module with the one file changed, in the working directory. Answers the line go.mod needs for it. */
-async function copyChanged(tool: GoTool, change: NonNullable<GoTool['change']>, source: string): Promise<string> {
+async function copyChanged(
+  tool: GoTool,
+  change: NonNullable<GoTool['change']>,
+  source: string,
+): Promise<string> {
   const copy = join(source, 'module');
   // Not `go build -overlay`, which refuses files of the module cache.
   await cp(await goModuleDirectory(tool.module, tool.version), copy, { recursive: true });
   const changed = join(copy, change.file);
   const before = await readFile(changed, 'utf8');
   const after = change.replace(before);
-  if (after === before) throw new Error(`the change ${change.id} of ${change.file} of ${tool.module} changed nothing`);
+  if (after === before)
+    throw new Error(`the change ${change.id} of ${change.file} of ${tool.module} changed nothing`);
   // Files of the module cache are read-only, and so are their copies.
   await chmod(changed, 0o644);
   await writeFile(changed, after);

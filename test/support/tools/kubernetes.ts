@@ -15,20 +15,34 @@ const STAGING_VERSION = KUBERNETES.version.replace(/^v1/, 'v0');
  * @param goMod text of Kubernetes' go.mod
  */
 export function stagingReplacements(goMod: string): string {
-  const names = [...goMod.matchAll(/^\s*(?:replace\s+)?(k8s\.io\/\S+)\s+=>\s+\.\/staging\/src\/\1\s*$/gm)].map((match) => match[1] ?? '');
-  if (names.length === 0) throw new Error(`the go.mod of ${KUBERNETES.module} ${KUBERNETES.version} replaces no staging module: its form has changed`);
+  const names = [
+    ...goMod.matchAll(/^\s*(?:replace\s+)?(k8s\.io\/\S+)\s+=>\s+\.\/staging\/src\/\1\s*$/gm),
+  ].map((match) => match[1] ?? '');
+  if (names.length === 0)
+    throw new Error(
+      `the go.mod of ${KUBERNETES.module} ${KUBERNETES.version} replaces no staging module: its form has changed`,
+    );
   return `\nreplace (\n${names.map((name) => `\t${name} => ${name} ${STAGING_VERSION}`).join('\n')}\n)\n`;
 }
 
 /** Programs of Kubernetes. They share most of their packages: the first one built takes by far the longest. */
-export type KubernetesProgram = 'kubelet' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kubeadm';
+export type KubernetesProgram =
+  | 'kubelet'
+  | 'kube-apiserver'
+  | 'kube-controller-manager'
+  | 'kube-scheduler'
+  | 'kubectl'
+  | 'kubeadm';
 
 /** What every program of Kubernetes is built with. */
 const build = {
   ...KUBERNETES,
   // Kubernetes' build script sets these; the programs say their version to each other and in their metrics.
   ldflags: `-X k8s.io/component-base/version.gitVersion=${KUBERNETES.version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36`,
-  goMod: async () => stagingReplacements(await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8')),
+  goMod: async () =>
+    stagingReplacements(
+      await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8'),
+    ),
 } as const;
 
 /** Path of a program of Kubernetes v1.36.3. Built once, which takes minutes. */
@@ -38,7 +52,12 @@ export async function kubernetes(name: KubernetesProgram): Promise<string> {
 
 /** Path of the node e2e suite, which is an API server, too. Built once, which takes many minutes. */
 export async function nodeSuite(): Promise<string> {
-  return await buildGoTool({ ...build, name: 'e2e_node.test', package: `${KUBERNETES.module}/test/e2e_node`, isTest: true });
+  return await buildGoTool({
+    ...build,
+    name: 'e2e_node.test',
+    package: `${KUBERNETES.module}/test/e2e_node`,
+    isTest: true,
+  });
 }
 
 /** Path of a program of Kubernetes' test images, static: agnhost is in the one that most of its tests run. */
@@ -47,7 +66,8 @@ export async function testImageProgram(name: 'agnhost' | 'nonewprivs'): Promise<
 }
 
 /** Directory of the sources of Kubernetes' test images, some of which hold plain files. */
-export const testImageSources = async (): Promise<string> => join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'test/images');
+export const testImageSources = async (): Promise<string> =>
+  join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'test/images');
 
 /** Path of ginkgo, which runs a suite in several processes; of the version that the suite is built with. */
 export async function ginkgo(): Promise<string> {
@@ -57,11 +77,21 @@ export async function ginkgo(): Promise<string> {
 
 /** Path of an etcd server: the version that Kubernetes 1.36 is released with is of the same line. */
 export async function etcd(): Promise<string> {
-  return await buildGoTool({ name: 'etcd', module: 'go.etcd.io/etcd/server/v3', version: 'v3.6.8', package: 'go.etcd.io/etcd/server/v3' });
+  return await buildGoTool({
+    name: 'etcd',
+    module: 'go.etcd.io/etcd/server/v3',
+    version: 'v3.6.8',
+    package: 'go.etcd.io/etcd/server/v3',
+  });
 }
 
 /** Path of a metrics server, without which `kubectl top` has nobody to ask. */
 export async function metricsServer(): Promise<string> {
   const module = 'sigs.k8s.io/metrics-server';
-  return await buildGoTool({ name: 'metrics-server', module, version: 'v0.9.0', package: `${module}/cmd/metrics-server` });
+  return await buildGoTool({
+    name: 'metrics-server',
+    module,
+    version: 'v0.9.0',
+    package: `${module}/cmd/metrics-server`,
+  });
 }

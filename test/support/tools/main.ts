@@ -9,6 +9,7 @@ const makers = new Map([
 const names = process.argv.length > 2 ? process.argv.slice(2) : [...makers.keys()];
 for (const name of names) {
   const make = makers.get(name);
-  if (make === undefined) throw new Error(`unknown tool "${name}"; there are: ${[...makers.keys()].join(', ')}`);
+  if (make === undefined)
+    throw new Error(`unknown tool "${name}"; there are: ${[...makers.keys()].join(', ')}`);
   console.log(`${name} ${await make()}`);
 }

@@ -21,7 +21,10 @@ export function noContainersTools(): string | undefined {
 /** Why buildah can't run a step of a Dockerfile; undefined when it can. It starts itself anew for that, without our environment. */
 export function noBuilds(): string | undefined {
   const library = `/usr/lib/${triplet}/libgpgme.so.11`;
-  return noContainersTools() ?? (existsSync(library) ? undefined : `${library} is missing (Debian: apt-get install libgpgme11)`);
+  return (
+    noContainersTools() ??
+    (existsSync(library) ? undefined : `${library} is missing (Debian: apt-get install libgpgme11)`)
+  );
 }
 
 /** Both programs with settings of their own in a directory, so that none of the machine's plays a part. */
@@ -40,7 +43,16 @@ export class ContainersTools {
 
   /** `skopeo copy` without looking at certificates or signatures. */
   async copy(from: string, to: string, ...more: readonly string[]): Promise<void> {
-    await runOrThrow([...this.#skopeo(), 'copy', '--quiet', '--src-tls-verify=false', '--dest-tls-verify=false', ...more, from, to]);
+    await runOrThrow([
+      ...this.#skopeo(),
+      'copy',
+      '--quiet',
+      '--src-tls-verify=false',
+      '--dest-tls-verify=false',
+      ...more,
+      from,
+      to,
+    ]);
   }
 
   /** `skopeo inspect`, its output. */
@@ -50,26 +62,52 @@ export class ContainersTools {
 
   /** `buildah` with storage of its own; its output. */
   async buildah(verb: string, ...args: readonly string[]): Promise<string> {
-    const place = ['--root', join(this.#directory, 'storage'), '--runroot', join(this.#directory, 'run'), '--storage-driver', 'vfs', '--registries-conf', join(this.#directory, 'registries.conf')];
-    const policy = ['bud', 'push', 'from', 'pull'].includes(verb) ? ['--signature-policy', join(this.#directory, 'policy.json')] : [];
-    const { code, stdout, stderr } = await run([join(this.#directory, 'bin/buildah'), ...place, verb, ...policy, ...args], { timeoutMs: 300_000 });
+    const place = [
+      '--root',
+      join(this.#directory, 'storage'),
+      '--runroot',
+      join(this.#directory, 'run'),
+      '--storage-driver',
+      'vfs',
+      '--registries-conf',
+      join(this.#directory, 'registries.conf'),
+    ];
+    const policy = ['bud', 'push', 'from', 'pull'].includes(verb)
+      ? ['--signature-policy', join(this.#directory, 'policy.json')]
+      : [];
+    const { code, stdout, stderr } = await run(
+      [join(this.#directory, 'bin/buildah'), ...place, verb, ...policy, ...args],
+      { timeoutMs: 300_000 },
+    );
     if (code !== 0) throw new Error(`buildah ${verb} ended with ${code}: ${stderr}`);
     return stdout;
   }
 
   #skopeo(): [string, ...string[]] {
-    return [join(this.#directory, 'bin/skopeo'), '--policy', join(this.#directory, 'policy.json'), '--tmpdir', this.#directory];
+    return [
+      join(this.#directory, 'bin/skopeo'),
+      '--policy',
+      join(this.#directory, 'policy.json'),
+      '--tmpdir',
+      this.#directory,
+    ];
   }
 
   #wrap(name: 'skopeo' | 'buildah'): void {
     const tree = debianTree(name);
     const [bin, libraries] = [join(this.#directory, 'bin'), join(this.#directory, `lib-${name}`)];
     for (const directory of [bin, libraries]) mkdirSync(directory, { recursive: true });
-    for (const from of [`lib/${triplet}`, `usr/lib/${triplet}`].map((place) => join(tree, place)).filter((path) => existsSync(path))) {
-      for (const file of readdirSync(from).filter((one) => one.includes('.so') && !OF_LIBC.test(one))) symlinkSync(join(from, file), join(libraries, file));
+    for (const from of [`lib/${triplet}`, `usr/lib/${triplet}`]
+      .map((place) => join(tree, place))
+      .filter((path) => existsSync(path))) {
+      for (const file of readdirSync(from).filter((one) => one.includes('.so') && !OF_LIBC.test(one)))
+        symlinkSync(join(from, file), join(libraries, file));
     }
     const path = join(bin, name);
-    writeFileSync(path, `#!/bin/sh\nexport CONTAINERS_STORAGE_CONF=${this.#directory}/storage.conf HOME=${this.#directory}\nLD_LIBRARY_PATH=${libraries} exec ${inTree(tree, `usr/bin/${name}`)} "$@"\n`);
+    writeFileSync(
+      path,
+      `#!/bin/sh\nexport CONTAINERS_STORAGE_CONF=${this.#directory}/storage.conf HOME=${this.#directory}\nLD_LIBRARY_PATH=${libraries} exec ${inTree(tree, `usr/bin/${name}`)} "$@"\n`,
+    );
     chmodSync(path, 0o755);
   }
 }

@@ -41,7 +41,11 @@ class Reader {
     while (this.#text[this.#at] === '|') {
       this.#at += 1;
       const next = this.#sequence();
-      all = { first: joined(all.first, next.first), repeated: joined(all.repeated, next.repeated), canBeEmpty: all.canBeEmpty || next.canBeEmpty };
+      all = {
+        first: joined(all.first, next.first),
+        repeated: joined(all.repeated, next.repeated),
+        canBeEmpty: all.canBeEmpty || next.canBeEmpty,
+      };
     }
     return all;
   }
@@ -54,7 +58,10 @@ class Reader {
       whole = {
         first: whole.canBeEmpty ? joined(whole.first, atom.first) : whole.first,
         // a mark that is none of what was repeated ends it for good
-        repeated: atom.canBeEmpty || meet(whole.repeated, atom.first) ? joined(whole.repeated, atom.repeated) : atom.repeated,
+        repeated:
+          atom.canBeEmpty || meet(whole.repeated, atom.first)
+            ? joined(whole.repeated, atom.repeated)
+            : atom.repeated,
         canBeEmpty: whole.canBeEmpty && atom.canBeEmpty,
       };
     }
@@ -92,9 +99,16 @@ class Reader {
       this.#at += reference.length;
       return { first: new Set(SAMPLE), repeated: new Set(), canBeEmpty: true };
     }
-    const one = /^(?:\[(?:\\.|[^\]\\])*\]|\\u\{[0-9A-Fa-f]+\}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[pP]\{[^}]*\}|\\.|[\s\S])/u.exec(rest)?.[0] ?? '';
+    const one =
+      /^(?:\[(?:\\.|[^\]\\])*\]|\\u\{[0-9A-Fa-f]+\}|\\u[0-9A-Fa-f]{4}|\\x[0-9A-Fa-f]{2}|\\[pP]\{[^}]*\}|\\.|[\s\S])/u.exec(
+        rest,
+      )?.[0] ?? '';
     this.#at += one.length;
     const single = new RegExp(`^${one}$`, this.#flags.replaceAll(/[gy]/gu, ''));
-    return { first: new Set(SAMPLE.filter((letter) => single.test(letter))), repeated: new Set(), canBeEmpty: false };
+    return {
+      first: new Set(SAMPLE.filter((letter) => single.test(letter))),
+      repeated: new Set(),
+      canBeEmpty: false,
+    };
   }
 }

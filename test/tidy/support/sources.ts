@@ -88,11 +88,17 @@ export function sourcesBelow(directory: string): readonly Source[] {
 }
 
 function isNode(value: unknown): value is Node {
-  return typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string';
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { type?: unknown }).type === 'string'
+  );
 }
 
 /** Calls `visit` for each node, outermost first, with the nodes around it, innermost last. */
-export function walk(node: Node, visit: (node: Node, around: readonly Node[]) => void, around: readonly Node[] = []): void {
+export function walk(
+  node: Node,
+  visit: (node: Node, around: readonly Node[]) => void,
+  around: readonly Node[] = [],
+): void {
   visit(node, around);
   const inner = [...around, node];
   for (const value of Object.values(node)) {
@@ -103,7 +109,10 @@ export function walk(node: Node, visit: (node: Node, around: readonly Node[]) =>
 }
 
 /** `file:line` of each node that matches, for messages. */
-export function places(sources: readonly Source[], matches: (node: Node, around: readonly Node[]) => boolean): readonly string[] {
+export function places(
+  sources: readonly Source[],
+  matches: (node: Node, around: readonly Node[]) => boolean,
+): readonly string[] {
   return sources.flatMap((source) => {
     const found: string[] = [];
     walk(source.program, (node, around) => {

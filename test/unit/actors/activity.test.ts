@@ -17,7 +17,8 @@ function bench() {
   const clock = new ManualClock();
   const activity = new Activity(clock);
   const controller = new AbortController();
-  const run = <T>(work: (fx: EffectContext) => Promise<T>, effect = 'create', ms = 1000): Promise<T> => activity.run(OWNER, effect, ms, controller.signal, work);
+  const run = <T>(work: (fx: EffectContext) => Promise<T>, effect = 'create', ms = 1000): Promise<T> =>
+    activity.run(OWNER, effect, ms, controller.signal, work);
   return { clock, activity, controller, run };
 }
 
@@ -51,7 +52,9 @@ describe('Activity', () => {
       fx.note({ on: 'CNI ADD bridge' });
       return forever();
     });
-    const rejected = expect(result).rejects.toMatchObject({ fault: { kind: 'timedOut', message: 'create: CNI ADD bridge gave no answer within 1000 ms' } });
+    const rejected = expect(result).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: 'create: CNI ADD bridge gave no answer within 1000 ms' },
+    });
     await clock.advance(1000 + actorLimits.driverGraceMs - 1);
     expect(activity.of(OWNER)).toHaveLength(1);
     await clock.advance(1);
@@ -63,9 +66,12 @@ describe('Activity', () => {
   it('a driver that ends by itself within the grace is believed', async () => {
     const { clock, run } = bench();
     let refuse: (reason: unknown) => void = () => undefined;
-    const result = run(() => new Promise<void>((_resolve, reject) => {
-      refuse = reject;
-    }));
+    const result = run(
+      () =>
+        new Promise<void>((_resolve, reject) => {
+          refuse = reject;
+        }),
+    );
     await clock.advance(1000);
     refuse(new FaultError(fault('timedOut', 'runc create: killed after 1000 ms')));
     await expect(result).rejects.toMatchObject({ fault: { message: 'runc create: killed after 1000 ms' } });
@@ -86,7 +92,9 @@ describe('Activity', () => {
       begun += 1;
       return Promise.resolve();
     };
-    await expect(activity.run(OWNER, 'late', 10, AbortSignal.abort(), count)).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    await expect(activity.run(OWNER, 'late', 10, AbortSignal.abort(), count)).rejects.toMatchObject({
+      fault: { kind: 'cancelled' },
+    });
     const result = run(count);
     controller.abort();
     await expect(result).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
@@ -98,7 +106,9 @@ describe('Activity', () => {
     const thrower = (): Promise<void> => {
       throw new TypeError('x is not a function');
     };
-    await expect(run(thrower)).rejects.toMatchObject({ fault: { kind: 'bug', message: 'x is not a function' } });
+    await expect(run(thrower)).rejects.toMatchObject({
+      fault: { kind: 'bug', message: 'x is not a function' },
+    });
   });
 
   it('ends all effects of one actor, waits for each, and leaves those of others alone', async () => {

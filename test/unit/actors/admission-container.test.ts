@@ -7,23 +7,29 @@ import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.
 
 /** Later than every start on the test's clock. */
 const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
-const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+const ofKind = (kind: string) =>
+  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 
 async function withSandbox() {
   const world = await EasyWorld.serving();
   const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
-  const spec = (part: Partial<ContainerSpec> = {}): ContainerSpec => containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 }, ...part });
+  const spec = (part: Partial<ContainerSpec> = {}): ContainerSpec =>
+    containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 }, ...part });
   world.asked.length = 0;
   return { world, sandboxId, spec, troupe: world.troupe };
 }
 
 const retried = (spec: ContainerSpec): Partial<ContainerSpec> => ({
   annotations: { tried: 'again' },
-  mounts: spec.mounts.map((mount) => (mount.containerPath === '/dev/termination-log' ? { ...mount, hostPath: '/pods/u1/containers/nginx/other' } : mount)),
+  mounts: spec.mounts.map((mount) =>
+    mount.containerPath === '/dev/termination-log'
+      ? { ...mount, hostPath: '/pods/u1/containers/nginx/other' }
+      : mount,
+  ),
 });
 
 describe('CreateContainer', () => {
-  it('is joined by a kubelet\'s retry, which has another termination log and another annotation', async () => {
+  it("is joined by a kubelet's retry, which has another termination log and another annotation", async () => {
     const { world, spec, troupe } = await withSandbox();
     const go = world.hold('runtime.create');
     const first = troupe.createContainer(spec(), world.call());
@@ -47,7 +53,10 @@ describe('CreateContainer', () => {
     const id = await second;
     expect(await first).toEqual(ofKind('superseded'));
     expect(troupe.directory.containers().map((view) => view.id)).toEqual([id]);
-    expect(world.asked.slice(0, world.asked.indexOf('journal container.removed')).slice(-2)).toEqual(['runtime.destroy', 'storage.removeRootfs']);
+    expect(world.asked.slice(0, world.asked.indexOf('journal container.removed')).slice(-2)).toEqual([
+      'runtime.destroy',
+      'storage.removeRootfs',
+    ]);
   });
 
   it('I7: an id that is just being handed out is not undone by a higher attempt (sim seed 12901)', async () => {
@@ -59,31 +68,42 @@ describe('CreateContainer', () => {
     if (view === undefined) throw new Error('no container');
     let higher: Promise<string> | undefined;
     troupe.directory.listen(view.address, (now) => {
-      if (now.state === 'created') higher ??= troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call());
+      if (now.state === 'created')
+        higher ??= troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call());
     });
     await go();
     const ids = [await lower, await higher];
-    expect(troupe.directory.containers().map(({ id, state, listed }) => ({ id, state, listed }))).toEqual(ids.map((id) => ({ id, state: 'created', listed: true })));
+    expect(troupe.directory.containers().map(({ id, state, listed }) => ({ id, state, listed }))).toEqual(
+      ids.map((id) => ({ id, state: 'created', listed: true })),
+    );
   });
 
   it('of a name that was started is AlreadyExists, with id and state', async () => {
     const { world, spec, troupe } = await withSandbox();
     const id = await troupe.createContainer(spec(), world.call());
     await troupe.startContainer(id, world.call());
-    await expect(troupe.createContainer(spec(), world.call())).rejects.toMatchObject({ fault: { kind: 'conflict', subject: id, message: expect.stringContaining('is running') as string } });
-    expect(await troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call())).not.toBe(id);
+    await expect(troupe.createContainer(spec(), world.call())).rejects.toMatchObject({
+      fault: { kind: 'conflict', subject: id, message: expect.stringContaining('is running') as string },
+    });
+    expect(await troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call())).not.toBe(
+      id,
+    );
   });
 
   it('one that nobody was handed is not listed, and is undone after two minutes', async () => {
     const { world, spec, troupe } = await withSandbox();
     const controller = new AbortController();
     const go = world.hold('runtime.create');
-    const call = expect(troupe.createContainer(spec(), world.call(undefined, controller.signal))).rejects.toThrow(ofKind('cancelled'));
+    const call = expect(
+      troupe.createContainer(spec(), world.call(undefined, controller.signal)),
+    ).rejects.toThrow(ofKind('cancelled'));
     await turns();
     controller.abort();
     await call;
     await go();
-    expect(troupe.directory.containers()).toMatchObject([{ state: 'created', claimed: false, listed: false }]);
+    expect(troupe.directory.containers()).toMatchObject([
+      { state: 'created', claimed: false, listed: false },
+    ]);
     await world.clock.advance(actorLimits.unclaimedMs + 2 * actorLimits.janitorMs);
     expect(troupe.directory.containers()).toEqual([]);
     expect(world.count('journal container.removed')).toBe(1);
@@ -91,7 +111,10 @@ describe('CreateContainer', () => {
     expect(world.count('journal container.intent')).toBe(2);
   });
 
-  it.each([['sandbox', 'notFound'], ['image', 'notFound']])('without its %s is %s', async (what, kind) => {
+  it.each([
+    ['sandbox', 'notFound'],
+    ['image', 'notFound'],
+  ])('without its %s is %s', async (what, kind) => {
     const { world, spec, troupe, sandboxId } = await withSandbox();
     if (what === 'sandbox') await troupe.removeSandbox(sandboxId, world.call());
     else world.ledger.images.clear();
@@ -132,7 +155,9 @@ describe('StopContainer and RemoveContainer', () => {
     expect(troupe.directory.container(id)).toMatchObject({ criState: 'running', exit: undefined });
     await go();
     expect(troupe.directory.container(id)).toMatchObject({ criState: 'exited', exit });
-    expect(world.asked.indexOf('runtime.forgetExit')).toBeGreaterThan(world.asked.indexOf('journal container.exited'));
+    expect(world.asked.indexOf('runtime.forgetExit')).toBeGreaterThan(
+      world.asked.indexOf('journal container.exited'),
+    );
   });
 
   it('I13: of unknown ids succeed, and a second exit changes nothing', async () => {
@@ -160,7 +185,12 @@ describe('StopContainer and RemoveContainer', () => {
 
   it('a process that survives KILL is told as such: the path says unkillable, and later stops join (F45)', async () => {
     const { world, troupe, id } = await running();
-    const stop = (): Promise<void> => expect(troupe.stopContainer(id, 0, world.call(actorLimits.unkillableMs + 20_000))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: expect.stringContaining('stopping.') as string } });
+    const stop = (): Promise<void> =>
+      expect(
+        troupe.stopContainer(id, 0, world.call(actorLimits.unkillableMs + 20_000)),
+      ).rejects.toMatchObject({
+        fault: { kind: 'timedOut', message: expect.stringContaining('stopping.') as string },
+      });
     const both = [stop(), stop()];
     await turns();
     await world.clock.advance(actorLimits.unkillableMs + actorLimits.killAgainMs);

@@ -5,9 +5,12 @@ import type { SandboxSpec } from '../../../src/actors/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { sandboxSpec, turns } from './fixtures.ts';
 
-const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+const ofKind = (kind: string) =>
+  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 
-const attempt = (number: number): Partial<SandboxSpec> => ({ key: { ...sandboxSpec().key, attempt: number } });
+const attempt = (number: number): Partial<SandboxSpec> => ({
+  key: { ...sandboxSpec().key, attempt: number },
+});
 
 describe('RunPodSandbox', () => {
   it('writes its intent before the first effect and is ready after its record', async () => {
@@ -15,8 +18,18 @@ describe('RunPodSandbox', () => {
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     expect(world.asked[0]).toBe('journal sandbox.intent');
     expect(world.asked.at(-1)).toBe('journal sandbox.ready');
-    expect(world.asked.slice(1, -1).toSorted()).toEqual(['host.makeSandboxCgroup', 'host.makeSandboxFiles', 'host.pinNamespaces', 'network.add']);
-    expect(world.troupe.directory.sandbox(id)).toMatchObject({ ready: true, listed: true, claimed: true, ips: ['10.62.0.2'] });
+    expect(world.asked.slice(1, -1).toSorted()).toEqual([
+      'host.makeSandboxCgroup',
+      'host.makeSandboxFiles',
+      'host.pinNamespaces',
+      'network.add',
+    ]);
+    expect(world.troupe.directory.sandbox(id)).toMatchObject({
+      ready: true,
+      listed: true,
+      claimed: true,
+      ips: ['10.62.0.2'],
+    });
   });
 
   it('a second call while it is made joins, also with other annotations: one sandbox, one id', async () => {
@@ -49,7 +62,9 @@ describe('RunPodSandbox', () => {
   it('one that is stopped while its record is written is taken back by its intent before the undo (sim seed 3244, I4)', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('journal sandbox.ready');
-    const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('superseded'));
+    const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(
+      ofKind('superseded'),
+    );
     await turns();
     const [view] = world.troupe.directory.sandboxes();
     if (view === undefined) throw new Error('no sandbox');
@@ -58,8 +73,13 @@ describe('RunPodSandbox', () => {
     await Promise.all([call, stopped]);
     const from = world.asked.indexOf('journal sandbox.ready');
     expect(world.asked.slice(from)).toEqual([
-      'journal sandbox.ready', 'journal sandbox.intent', 'network.del', 'host.unpinNamespaces', 'host.removeSandboxCgroup',
-      'host.removeSandboxFiles', 'journal sandbox.removed',
+      'journal sandbox.ready',
+      'journal sandbox.intent',
+      'network.del',
+      'host.unpinNamespaces',
+      'host.removeSandboxCgroup',
+      'host.removeSandboxFiles',
+      'journal sandbox.removed',
     ]);
   });
 
@@ -77,7 +97,11 @@ describe('RunPodSandbox', () => {
     expect(await world.troupe.runSandbox(sandboxSpec({ hostname: 'other' }), world.call())).toBe(id);
     await world.troupe.stopSandbox(id, world.call());
     await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
-      fault: { kind: 'conflict', subject: id, message: expect.stringContaining(`sandbox ${id} has this name and is notReady`) as string },
+      fault: {
+        kind: 'conflict',
+        subject: id,
+        message: expect.stringContaining(`sandbox ${id} has this name and is notReady`) as string,
+      },
     });
     await world.troupe.removeSandbox(id, world.call());
     expect(await world.troupe.runSandbox(sandboxSpec(), world.call())).not.toBe(id);
@@ -87,7 +111,9 @@ describe('RunPodSandbox', () => {
     const world = await EasyWorld.serving();
     const claimed = await world.troupe.runSandbox(sandboxSpec(attempt(0)), world.call());
     const go = world.hold('network.add');
-    const lower = world.troupe.runSandbox(sandboxSpec(attempt(1)), world.call()).catch((thrown: unknown) => thrown);
+    const lower = world.troupe
+      .runSandbox(sandboxSpec(attempt(1)), world.call())
+      .catch((thrown: unknown) => thrown);
     await turns();
     const higher = world.troupe.runSandbox(sandboxSpec(attempt(2)), world.call());
     await turns();
@@ -101,9 +127,19 @@ describe('RunPodSandbox', () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     // begins with what was asked for and of whom, ends with the reason
-    const message = expect.stringMatching(/^RunPodSandbox default\/web \(uid u1, attempt 0\): sandbox [0-9a-f]{64}: network\.add: refused$/u) as string;
-    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { kind: 'outside', message } });
-    expect(world.asked.slice(-5)).toEqual(['network.del', 'host.unpinNamespaces', 'host.removeSandboxCgroup', 'host.removeSandboxFiles', 'journal sandbox.removed']);
+    const message = expect.stringMatching(
+      /^RunPodSandbox default\/web \(uid u1, attempt 0\): sandbox [0-9a-f]{64}: network\.add: refused$/u,
+    ) as string;
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
+      fault: { kind: 'outside', message },
+    });
+    expect(world.asked.slice(-5)).toEqual([
+      'network.del',
+      'host.unpinNamespaces',
+      'host.removeSandboxCgroup',
+      'host.removeSandboxFiles',
+      'journal sandbox.removed',
+    ]);
     world.mend('network.add');
     await world.troupe.runSandbox(sandboxSpec(), world.call());
   });
@@ -112,7 +148,9 @@ describe('RunPodSandbox', () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     world.fail('host.unpinNamespaces');
-    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { message: expect.stringContaining('network.add: refused') as string } });
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
+      fault: { message: expect.stringContaining('network.add: refused') as string },
+    });
     const [owing] = world.troupe.directory.sandboxes();
     expect(owing).toMatchObject({ state: 'owing', listed: false, owes: true });
     world.mend('network.add');
@@ -128,7 +166,12 @@ describe('RunPodSandbox', () => {
     const world = await EasyWorld.serving();
     const go = world.hold('network.add');
     const first = expect(world.troupe.runSandbox(sandboxSpec(), world.call(500))).rejects.toMatchObject({
-      fault: { kind: 'timedOut', message: expect.stringMatching(/deadline passed in state provisioning\.\{.*network\.adding\}, waiting on network\.add for 0\.5 s/u) as string },
+      fault: {
+        kind: 'timedOut',
+        message: expect.stringMatching(
+          /deadline passed in state provisioning\.\{.*network\.adding\}, waiting on network\.add for 0\.5 s/u,
+        ) as string,
+      },
     });
     await turns();
     await world.clock.advance(500);

@@ -19,13 +19,27 @@ function bench(state = 'running') {
   put(state);
   const controller = new AbortController();
   const stop = (deadlineMs?: number, answer = whenExited): Promise<string> =>
-    ask({ directory, activity, clock }, { cause: innerCause('test'), signal: controller.signal, deadlineMonoMs: deadlineMs === undefined ? undefined : clock.monoMs() + deadlineMs }, {
-      address, attempted: `StopContainer ${id}`, command: { type: 'container.stop' }, answer,
-    });
+    ask(
+      { directory, activity, clock },
+      {
+        cause: innerCause('test'),
+        signal: controller.signal,
+        deadlineMonoMs: deadlineMs === undefined ? undefined : clock.monoMs() + deadlineMs,
+      },
+      {
+        address,
+        attempted: `StopContainer ${id}`,
+        command: { type: 'container.stop' },
+        answer,
+      },
+    );
   return { clock, directory, activity, sent, put, controller, stop };
 }
 
-const whenExited: Question<string>['answer'] = (view: View | undefined, gone: boolean): Outcome<string> | undefined => {
+const whenExited: Question<string>['answer'] = (
+  view: View | undefined,
+  gone: boolean,
+): Outcome<string> | undefined => {
   if (gone) return { ok: view === undefined ? 'never was' : 'gone' };
   return view?.state === 'exited' ? { ok: 'exited' } : undefined;
 };
@@ -45,9 +59,16 @@ describe('ask', () => {
     const { directory, clock, activity } = bench();
     const ref = { send: () => directory.put(containerView('exited'), ref as never) };
     directory.put(containerView('running'), ref as never);
-    const answer = ask({ directory, activity, clock }, { cause: innerCause('test'), signal: new AbortController().signal, deadlineMonoMs: undefined }, {
-      address, attempted: 'x', command: { type: 'container.stop' }, answer: whenExited,
-    });
+    const answer = ask(
+      { directory, activity, clock },
+      { cause: innerCause('test'), signal: new AbortController().signal, deadlineMonoMs: undefined },
+      {
+        address,
+        attempted: 'x',
+        command: { type: 'container.stop' },
+        answer: whenExited,
+      },
+    );
     expect(await answer).toBe('exited');
   });
 
@@ -61,7 +82,9 @@ describe('ask', () => {
 
   it('rejects with the fault of the answer', async () => {
     const { stop } = bench('exited');
-    await expect(stop(undefined, () => ({ fault: fault('wrongState', 'start c: it is exited') }))).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
+    await expect(
+      stop(undefined, () => ({ fault: fault('wrongState', 'start c: it is exited') })),
+    ).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
   });
 
   it('at the deadline says the state path and the thing waited on; the actor goes on, and the retry gets the result', async () => {
@@ -75,7 +98,9 @@ describe('ask', () => {
     const answer = stop(2000);
     const rejected = expect(answer).rejects.toMatchObject({
       fault: {
-        kind: 'timedOut', retryable: true, subject: address,
+        kind: 'timedOut',
+        retryable: true,
+        subject: address,
         message: `StopContainer ${id}: deadline passed in state stopping.killing, waiting on runc kill (pid 12) for 2.0 s; the work goes on, the same call joins it`,
       },
     });
@@ -89,7 +114,11 @@ describe('ask', () => {
 
   it('says so when the actor waits on nothing, and when it is not known any more', async () => {
     const { clock, stop } = bench();
-    const answer = expect(stop(0)).rejects.toMatchObject({ fault: { message: `StopContainer ${id}: deadline passed in state running; the work goes on, the same call joins it` } });
+    const answer = expect(stop(0)).rejects.toMatchObject({
+      fault: {
+        message: `StopContainer ${id}: deadline passed in state running; the work goes on, the same call joins it`,
+      },
+    });
     await clock.advance(0);
     await answer;
   });

@@ -3,7 +3,11 @@ import { findImage } from '../../../src/actors/images/catalog.ts';
 import { digest, imageId, imageRecord } from './fixtures.ts';
 
 const nginx = imageRecord();
-const other = imageRecord({ id: imageId('2'), repoTags: ['docker.io/library/busybox:latest'], repoDigests: [] });
+const other = imageRecord({
+  id: imageId('2'),
+  repoTags: ['docker.io/library/busybox:latest'],
+  repoDigests: [],
+});
 /** Stands for the driver's: short names get the default hosts and tag; bad ones throw. */
 const candidates = (name: string): readonly string[] => {
   if (name.includes(' ')) throw new Error('not a reference');
@@ -38,7 +42,11 @@ describe('findImage', () => {
   });
 
   it('by a short name in the order of the search registries', () => {
-    const searched = imageRecord({ id: imageId('3'), repoTags: ['search.example/busybox:latest'], repoDigests: [] });
+    const searched = imageRecord({
+      id: imageId('3'),
+      repoTags: ['search.example/busybox:latest'],
+      repoDigests: [],
+    });
     expect(find('busybox', [other, searched])).toBe(imageId('3'));
     expect(find('busybox', [other])).toBe(imageId('2'));
     expect(find('docker.io/library/busybox', [other, searched])).toBe(imageId('2'));

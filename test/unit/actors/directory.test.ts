@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { Directory } from '../../../src/actors/directory.ts';
 import { containerId, containerSpec, containerView, recordingRef, sandboxId } from './fixtures.ts';
 
-const put = (directory: Directory, digit: string, part = {}): void => directory.put(containerView('running', { id: containerId(digit), ...part }), recordingRef().ref);
+const put = (directory: Directory, digit: string, part = {}): void =>
+  directory.put(containerView('running', { id: containerId(digit), ...part }), recordingRef().ref);
 
 describe('Directory', () => {
   it('finds by unique prefix of the id', () => {
@@ -38,8 +39,12 @@ describe('Directory', () => {
     put(directory, 'd', { spec: containerSpec({ key: { ...key, attempt: 1 } }) });
     put(directory, 'e', { spec: containerSpec({ key: { ...key, name: 'other' } }) });
     put(directory, 'f', { spec: containerSpec({ key: { ...key, sandboxId: sandboxId('b') } }) });
-    expect(directory.containersOf(sandboxId('a')).map((view) => view.id)).toEqual(['c', 'd', 'e'].map((digit) => containerId(digit)));
-    expect(directory.containersByName(key).map((view) => view.id)).toEqual(['c', 'd'].map((digit) => containerId(digit)));
+    expect(directory.containersOf(sandboxId('a')).map((view) => view.id)).toEqual(
+      ['c', 'd', 'e'].map((digit) => containerId(digit)),
+    );
+    expect(directory.containersByName(key).map((view) => view.id)).toEqual(
+      ['c', 'd'].map((digit) => containerId(digit)),
+    );
   });
 
   it('tells listeners of one address and of all; one that stops listening while it is told disturbs nobody', () => {
@@ -55,6 +60,13 @@ describe('Directory', () => {
     put(directory, 'c');
     put(directory, 'd');
     directory.drop(containerView('gone'));
-    expect(heard).toEqual(['first', 'second running false', 'all true', 'all false', 'second gone true', 'all true']);
+    expect(heard).toEqual([
+      'first',
+      'second running false',
+      'all true',
+      'all false',
+      'second gone true',
+      'all true',
+    ]);
   });
 });

@@ -52,7 +52,10 @@ export class EasyWorld {
   }
 
   /** A world with an image, serving. */
-  static async serving(options: Pick<CastOptions, 'selinux'> = {}, scope = (namespace: string): string => namespace): Promise<EasyWorld> {
+  static async serving(
+    options: Pick<CastOptions, 'selinux'> = {},
+    scope = (namespace: string): string => namespace,
+  ): Promise<EasyWorld> {
     const world = new EasyWorld(options, scope);
     ledgerFold.apply(world.ledger, { type: 'image.present', image: imageRecord() });
     await world.troupe.start();
@@ -63,9 +66,12 @@ export class EasyWorld {
   /** Calls of this effect wait until the returned function is called. An abort ends them. */
   hold(name: string): () => Promise<void> {
     let go: () => void = () => undefined;
-    this.#held.set(name, new Promise((resolve) => {
-      go = resolve;
-    }));
+    this.#held.set(
+      name,
+      new Promise((resolve) => {
+        go = resolve;
+      }),
+    );
     return async () => {
       this.#held.delete(name);
       go();
@@ -87,7 +93,11 @@ export class EasyWorld {
 
   /** A call with a deadline so many milliseconds from now; without one it waits for ever. */
   call(deadlineMs?: number, signal = new AbortController().signal): Call {
-    return { cause: innerCause('test'), signal, deadlineMonoMs: deadlineMs === undefined ? undefined : this.clock.monoMs() + deadlineMs };
+    return {
+      cause: innerCause('test'),
+      signal,
+      deadlineMonoMs: deadlineMs === undefined ? undefined : this.clock.monoMs() + deadlineMs,
+    };
   }
 
   count(name: string): number {
@@ -98,7 +108,9 @@ export class EasyWorld {
     this.asked.push(name);
     fx?.note({ on: name });
     const aborted = new Promise<never>((_resolve, reject) => {
-      fx?.signal.addEventListener('abort', () => reject(new FaultError(fault('cancelled', `${name}: not wanted any more`))));
+      fx?.signal.addEventListener('abort', () =>
+        reject(new FaultError(fault('cancelled', `${name}: not wanted any more`))),
+      );
     });
     aborted.catch(() => undefined);
     await Promise.race([this.#held.get(name), aborted]);
@@ -116,12 +128,18 @@ export class EasyWorld {
   async #observeHost(fx: EffectContext): Promise<unknown> {
     await this.#effect('host.observe', fx);
     const pins = ['net', 'ipc', 'uts'].filter((pin) => !this.lostPins.includes(pin));
-    return { bootId: process.bootId, sandboxes: [...this.ledger.sandboxes.keys()].map((id) => ({ id, pins, files: true })) };
+    return {
+      bootId: process.bootId,
+      sandboxes: [...this.ledger.sandboxes.keys()].map((id) => ({ id, pins, files: true })),
+    };
   }
 
   #port(room: string, own: object): object {
     return new Proxy(own, {
-      get: (target, key) => Reflect.get(target, key) as unknown ?? ((...args: readonly unknown[]) => this.#effect(`${room}.${String(key)}`, args.at(-1) as EffectContext)),
+      get: (target, key) =>
+        (Reflect.get(target, key) as unknown) ??
+        ((...args: readonly unknown[]) =>
+          this.#effect(`${room}.${String(key)}`, args.at(-1) as EffectContext)),
     });
   }
 
@@ -130,22 +148,32 @@ export class EasyWorld {
       this.#ids += 1;
       return this.#ids.toString(16).padStart(64, '0');
     };
-    const handler = { name: '', ready: true, reason: '', recursiveReadOnlyMounts: false, userNamespaces: false };
+    const handler = {
+      name: '',
+      ready: true,
+      reason: '',
+      recursiveReadOnlyMounts: false,
+      userNamespaces: false,
+    };
     const ports = {
       clock: this.clock,
       log: silentLog,
       random: { id: ids, token: ids },
       journal: { append: (records: readonly JournalRecord[]) => this.#append(records) },
       host: this.#port('host', { observe: (fx: EffectContext) => this.#observeHost(fx) }),
-      network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
+      network: this.#port('network', {
+        status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }),
+      }),
       nri: {
         isActive: () => this.hasPlugins,
         plugins: () => [],
         attach: () => undefined,
         tellPod: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
         tellContainer: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
-        updatePod: (_id: unknown, _wanted: unknown, fx: EffectContext) => this.#effect('nri.UpdatePodSandbox', fx),
-        updateContainer: (_id: unknown, change: Resources, fx: EffectContext) => this.#effect('nri.UpdateContainer', fx).then(() => change),
+        updatePod: (_id: unknown, _wanted: unknown, fx: EffectContext) =>
+          this.#effect('nri.UpdatePodSandbox', fx),
+        updateContainer: (_id: unknown, change: Resources, fx: EffectContext) =>
+          this.#effect('nri.UpdateContainer', fx).then(() => change),
       },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),

@@ -13,14 +13,20 @@ describe('a pull', () => {
   it('fetches nothing of an image that is refused, and leaves no record', async () => {
     const world = await EasyWorld.serving();
     world.fail('policy.admit');
-    await expect(world.troupe.pullImage(wish(''), world.call())).rejects.toMatchObject({ fault: { message: expect.stringContaining('policy.admit: refused') as string } });
-    expect(world.asked.filter((name) => /^images\.resolve|^policy|fetchLayer|image\.present/u.test(name))).toEqual(['images.resolve', 'policy.admit']);
+    await expect(world.troupe.pullImage(wish(''), world.call())).rejects.toMatchObject({
+      fault: { message: expect.stringContaining('policy.admit: refused') as string },
+    });
+    expect(
+      world.asked.filter((name) => /^images\.resolve|^policy|fetchLayer|image\.present/u.test(name)),
+    ).toEqual(['images.resolve', 'policy.admit']);
   });
 
   it('is joined under the same policy only', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('policy.admit');
-    const pulls = ['', 'a', 'a', 'b'].map((namespace) => world.troupe.pullImage(wish(namespace), world.call()));
+    const pulls = ['', 'a', 'a', 'b'].map((namespace) =>
+      world.troupe.pullImage(wish(namespace), world.call()),
+    );
     await turns();
     expect(world.count('policy.admit')).toBe(3);
     await go();
@@ -40,12 +46,17 @@ describe('a pull', () => {
   it('S90 leaves room for other namespaces, however many one has under way', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('images.resolve');
-    const pull = (name: string, namespace: string) => world.troupe.pullImage({ reference: `${name}:1`, auth: undefined, namespace }, world.call()).catch((thrown: unknown) => thrown);
+    const pull = (name: string, namespace: string) =>
+      world.troupe
+        .pullImage({ reference: `${name}:1`, auth: undefined, namespace }, world.call())
+        .catch((thrown: unknown) => thrown);
     const many = Array.from({ length: actorLimits.pullsPerNamespace }, (_, at) => pull(`x${at}`, 'greedy'));
     let oneMore: unknown = 'is not refused';
     void pull('one-more', 'greedy').then((refused) => (oneMore = refused));
     await turns();
-    expect(oneMore).toMatchObject({ fault: { kind: 'exhausted', message: expect.stringContaining('for the namespace "greedy"') as string } });
+    expect(oneMore).toMatchObject({
+      fault: { kind: 'exhausted', message: expect.stringContaining('for the namespace "greedy"') as string },
+    });
     // what was left for one pull is not used up by one that is refused
     world.asked.length = 0;
     expect(await pull('left-for-another-try', 'greedy')).toMatchObject({ fault: { kind: 'exhausted' } });
@@ -70,22 +81,42 @@ describe('a pull', () => {
 });
 
 describe('a container', () => {
-  const volume = imageRecord({ id: `sha256:${'7'.repeat(64)}` as ImageId, repoTags: ['models:1'], layers: [{ diffId: digest('7') }] });
-  const mount: Mount = { containerPath: '/a', hostPath: '', readonly: true, recursiveReadOnly: false, propagation: 'private', selinuxRelabel: false, image: { id: volume.id, subPath: '' } };
+  const volume = imageRecord({
+    id: `sha256:${'7'.repeat(64)}` as ImageId,
+    repoTags: ['models:1'],
+    layers: [{ diffId: digest('7') }],
+  });
+  const mount: Mount = {
+    containerPath: '/a',
+    hostPath: '',
+    readonly: true,
+    recursiveReadOnly: false,
+    propagation: 'private',
+    selinuxRelabel: false,
+    image: { id: volume.id, subPath: '' },
+  };
 
   async function withSandbox(mounts: readonly Mount[] = []) {
     const world = await EasyWorld.serving();
     ledgerFold.apply(world.ledger, { type: 'image.present', image: volume });
     const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
     world.asked.length = 0;
-    const create = () => world.troupe.createContainer(containerSpec({ key: { sandboxId, name: 'app', attempt: 0 }, mounts }), world.call());
+    const create = () =>
+      world.troupe.createContainer(
+        containerSpec({ key: { sandboxId, name: 'app', attempt: 0 }, mounts }),
+        world.call(),
+      );
     return { world, create };
   }
 
   it('of a refused image is not begun, and says for whom; accepted later it is', async () => {
     const { world, create } = await withSandbox();
     world.fail('policy.admitAgain');
-    await expect(create()).rejects.toMatchObject({ fault: { message: expect.stringMatching(/^CreateContainer app .*policy\.admitAgain: refused/u) as string } });
+    await expect(create()).rejects.toMatchObject({
+      fault: {
+        message: expect.stringMatching(/^CreateContainer app .*policy\.admitAgain: refused/u) as string,
+      },
+    });
     expect([world.asked, world.troupe.directory.containers()]).toEqual([['policy.admitAgain'], []]);
     world.mend('policy.admitAgain');
     expect(await create()).toMatch(/^[0-9a-f]{64}$/u);

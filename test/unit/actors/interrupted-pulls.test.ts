@@ -20,7 +20,9 @@ async function withoutImage(): Promise<EasyWorld> {
 }
 
 const pull = (world: EasyWorld, deadlineMs?: number): Promise<unknown> =>
-  world.troupe.pullImage({ reference: REFERENCE, auth: undefined, namespace: '' }, world.call(deadlineMs)).catch((thrown: unknown) => thrown);
+  world.troupe
+    .pullImage({ reference: REFERENCE, auth: undefined, namespace: '' }, world.call(deadlineMs))
+    .catch((thrown: unknown) => thrown);
 
 /** A pull that everybody leaves while a layer comes. */
 async function interrupted(): Promise<EasyWorld> {
@@ -35,13 +37,16 @@ async function interrupted(): Promise<EasyWorld> {
 }
 
 const rounds = async (world: EasyWorld, ms: number): Promise<void> => {
-  for (let passed = 0; passed < ms; passed += actorLimits.janitorMs) await world.clock.advance(actorLimits.janitorMs);
+  for (let passed = 0; passed < ms; passed += actorLimits.janitorMs)
+    await world.clock.advance(actorLimits.janitorMs);
 };
 
 describe('F07 F65 a pull that everybody left', () => {
   it('leaves its layers and bytes to the next one', async () => {
     const world = await interrupted();
-    expect([...world.ledger.fetching.values()]).toEqual([{ type: 'image.fetching', id: imageId(), source: resolvedImage().repoDigest, layers: LAYERS }]);
+    expect([...world.ledger.fetching.values()]).toEqual([
+      { type: 'image.fetching', id: imageId(), source: resolvedImage().repoDigest, layers: LAYERS },
+    ]);
     await rounds(world, actorLimits.interruptedMs - 3 * actorLimits.janitorMs);
     expect([world.count('storage.removeLayer'), world.count('journal image.givenUp')]).toEqual([0, 0]);
   });
@@ -49,7 +54,11 @@ describe('F07 F65 a pull that everybody left', () => {
   it('is given up when nobody asks again', async () => {
     const world = await interrupted();
     await rounds(world, actorLimits.interruptedMs + 2 * actorLimits.janitorMs);
-    expect([world.count('journal image.givenUp'), world.count('storage.removeLayer'), world.ledger.fetching.size]).toEqual([1, 1, 0]);
+    expect([
+      world.count('journal image.givenUp'),
+      world.count('storage.removeLayer'),
+      world.ledger.fetching.size,
+    ]).toEqual([1, 1, 0]);
     expect(world.count('images.dropPartials')).toBeGreaterThan(0);
   });
 
@@ -65,7 +74,10 @@ describe('F07 F65 a pull that everybody left', () => {
 
   it('of too many the oldest are given up at once', async () => {
     const world = await withoutImage();
-    const ids = Array.from({ length: actorLimits.interruptedMax + 2 }, (_, at) => `sha256:${String(at).padStart(64, '0')}` as ImageId);
+    const ids = Array.from(
+      { length: actorLimits.interruptedMax + 2 },
+      (_, at) => `sha256:${String(at).padStart(64, '0')}` as ImageId,
+    );
     for (const id of ids) ledgerFold.apply(world.ledger, { type: 'image.fetching', id, layers: LAYERS });
     await world.clock.advance(actorLimits.janitorMs);
     expect([...world.ledger.fetching.values()].map(({ id }) => id)).toEqual(ids.slice(2));
@@ -75,8 +87,15 @@ describe('F07 F65 a pull that everybody left', () => {
 describe('S90 interrupted pulls of many', () => {
   const idOf = (at: number): ImageId => `sha256:${String(at).padStart(64, '0')}` as ImageId;
   const leave = (world: EasyWorld, at: number, namespace: string, host: string): void =>
-    ledgerFold.apply(world.ledger, { type: 'image.fetching', id: idOf(at), source: `${host}/some/image@${idOf(at)}`, namespace, layers: LAYERS });
-  const left = (world: EasyWorld): readonly (string | undefined)[] => [...world.ledger.fetching.values()].map(({ namespace }) => namespace);
+    ledgerFold.apply(world.ledger, {
+      type: 'image.fetching',
+      id: idOf(at),
+      source: `${host}/some/image@${idOf(at)}`,
+      namespace,
+      layers: LAYERS,
+    });
+  const left = (world: EasyWorld): readonly (string | undefined)[] =>
+    [...world.ledger.fetching.values()].map(({ namespace }) => namespace);
 
   it('those of one namespace take no room from the others', async () => {
     const world = await withoutImage();
@@ -91,14 +110,21 @@ describe('S90 interrupted pulls of many', () => {
     const world = await withoutImage();
     leave(world, 0, 'victim', 'good');
     leave(world, 0, 'tenant', 'good');
-    ledgerFold.apply(world.ledger, { type: 'image.givenUp', id: idOf(0), source: `good/some/image@${idOf(0)}`, namespace: 'tenant' });
+    ledgerFold.apply(world.ledger, {
+      type: 'image.givenUp',
+      id: idOf(0),
+      source: `good/some/image@${idOf(0)}`,
+      namespace: 'tenant',
+    });
     expect(left(world)).toEqual(['victim']);
   });
 
   it('a pull is on record with its namespace', async () => {
     const world = await withoutImage();
     world.hold('images.fetchLayer');
-    const pulled = world.troupe.pullImage({ reference: REFERENCE, auth: undefined, namespace: 'tenant' }, world.call(10)).catch(() => undefined);
+    const pulled = world.troupe
+      .pullImage({ reference: REFERENCE, auth: undefined, namespace: 'tenant' }, world.call(10))
+      .catch(() => undefined);
     await turns();
     await world.clock.advance(10);
     await pulled;
@@ -111,7 +137,11 @@ describe('a pull that can not succeed, or does', () => {
     const world = await withoutImage();
     world.fail('images.fetchLayer');
     await pull(world);
-    expect(world.asked.slice(world.asked.indexOf('images.fetchLayer') + 1)).toEqual(['journal image.givenUp', 'storage.removeLayer', 'images.dropPartials']);
+    expect(world.asked.slice(world.asked.indexOf('images.fetchLayer') + 1)).toEqual([
+      'journal image.givenUp',
+      'storage.removeLayer',
+      'images.dropPartials',
+    ]);
     expect(world.ledger.fetching.size).toBe(0);
   });
 
@@ -123,7 +153,10 @@ describe('a pull that can not succeed, or does', () => {
   });
 
   it('a snapshot of the journal keeps what was begun', () => {
-    const records = ledgerFold.records({ ...ledgerFold.empty(), fetching: new Map([[imageId(), { type: 'image.fetching', id: imageId(), layers: LAYERS }]]) });
+    const records = ledgerFold.records({
+      ...ledgerFold.empty(),
+      fetching: new Map([[imageId(), { type: 'image.fetching', id: imageId(), layers: LAYERS }]]),
+    });
     expect(records).toEqual([{ type: 'image.fetching', id: imageId(), layers: LAYERS }]);
   });
 });

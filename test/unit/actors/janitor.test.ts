@@ -22,15 +22,18 @@ describe('the janitor looks at ready sandboxes', () => {
     expect(view()?.ready).toBe(true);
   });
 
-  it.each(['net', 'ipc'])('F57 F85 one whose %s namespace is not pinned any more is not ready within a round of 5 s', async (pin) => {
-    const { world, round, view } = await withSandbox();
-    world.lostPins.push(pin);
-    await round();
-    expect(actorLimits.janitorMs).toBeLessThanOrEqual(5000);
-    expect(view()).toMatchObject({ state: 'notReady', ready: false, owesStop: false });
-    expect(world.asked).toContain('journal sandbox.stopping');
-    expect(world.count('network.del')).toBe(1);
-  });
+  it.each(['net', 'ipc'])(
+    'F57 F85 one whose %s namespace is not pinned any more is not ready within a round of 5 s',
+    async (pin) => {
+      const { world, round, view } = await withSandbox();
+      world.lostPins.push(pin);
+      await round();
+      expect(actorLimits.janitorMs).toBeLessThanOrEqual(5000);
+      expect(view()).toMatchObject({ state: 'notReady', ready: false, owesStop: false });
+      expect(world.asked).toContain('journal sandbox.stopping');
+      expect(world.count('network.del')).toBe(1);
+    },
+  );
 
   it('the name of the host alone keeps a sandbox ready', async () => {
     const { world, round, view } = await withSandbox();

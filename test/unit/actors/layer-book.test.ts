@@ -22,7 +22,9 @@ function bench() {
     },
   };
   return {
-    ledger, asked, failing,
+    ledger,
+    asked,
+    failing,
     book: new LayerBook(ledger, storage as StoragePort),
     holdRemovals: (): (() => void) => {
       let go: () => void = () => undefined;

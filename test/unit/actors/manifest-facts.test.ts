@@ -4,7 +4,15 @@ import type { ResolvedImage } from '../../../src/actors/ports/images.ts';
 import type { ImageRecord } from '../../../src/actors/ports/specs.ts';
 import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import { EasyWorld } from './easy-ports.ts';
-import { containerSpec, digest, imageId, imageRecord, resolvedImage, sandboxSpec, turns } from './fixtures.ts';
+import {
+  containerSpec,
+  digest,
+  imageId,
+  imageRecord,
+  resolvedImage,
+  sandboxSpec,
+  turns,
+} from './fixtures.ts';
 
 const OURS = resolvedImage();
 /** The same config, hence the same id, in a manifest of somebody else's: a checkpoint, of 2 TiB. */
@@ -29,18 +37,29 @@ beforeEach(async () => {
 
 async function pull(what: ResolvedImage, namespace: string): Promise<unknown> {
   world.answers['images.resolve'] = what;
-  const pulled = world.troupe.pullImage({ reference: what.repoTag, auth: undefined, namespace }, world.call()).catch((thrown: unknown) => thrown);
+  const pulled = world.troupe
+    .pullImage({ reference: what.repoTag, auth: undefined, namespace }, world.call())
+    .catch((thrown: unknown) => thrown);
   await turns();
   return pulled;
 }
 
 const image = (): ImageRecord => world.troupe.findImage(imageId()) ?? expect.fail('the image is not here');
-const isCheckpoint = (reference: string): boolean => world.troupe.sourceOf(image(), reference)?.checkpointOf !== undefined;
+const isCheckpoint = (reference: string): boolean =>
+  world.troupe.sourceOf(image(), reference)?.checkpointOf !== undefined;
 
 describe('S86 two namespaces pull one image by two manifests', () => {
-  it.each([['ours first', [OURS, THEIRS]], ['theirs first', [THEIRS, OURS]]] as const)('%s: a checkpoint is what the own reference says it is', async (_order, pulls) => {
+  it.each([
+    ['ours first', [OURS, THEIRS]],
+    ['theirs first', [THEIRS, OURS]],
+  ] as const)('%s: a checkpoint is what the own reference says it is', async (_order, pulls) => {
     for (const [at, one] of pulls.entries()) expect(await pull(one, `tenant-${at}`)).toBe(imageId());
-    expect([OURS, THEIRS].map(({ repoTag, repoDigest }) => [isCheckpoint(repoTag), isCheckpoint(repoDigest)])).toEqual([[false, false], [true, true]]);
+    expect(
+      [OURS, THEIRS].map(({ repoTag, repoDigest }) => [isCheckpoint(repoTag), isCheckpoint(repoDigest)]),
+    ).toEqual([
+      [false, false],
+      [true, true],
+    ]);
     // an id is of both manifests, and of neither
     expect([isCheckpoint(imageId()), isCheckpoint(imageId().slice(7))]).toEqual([false, false]);
   });
@@ -49,15 +68,24 @@ describe('S86 two namespaces pull one image by two manifests', () => {
     await pull(OURS, 'a');
     const before = image();
     await pull(THEIRS, 'b');
-    expect([before.sizeBytes, image().sizeBytes]).toEqual([OURS.configBytes + STORED, OURS.configBytes + STORED]);
-    expect(JSON.stringify(image(), (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value))).not.toContain(String(2 * 1024 ** 4));
+    expect([before.sizeBytes, image().sizeBytes]).toEqual([
+      OURS.configBytes + STORED,
+      OURS.configBytes + STORED,
+    ]);
+    expect(
+      JSON.stringify(image(), (_key, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
+    ).not.toContain(String(2 * 1024 ** 4));
   });
 
   it('a container keeps the digest of the reference that its pod names', async () => {
     await pull(THEIRS, 'b');
     await pull(OURS, 'a');
     const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
-    const spec = containerSpec({ key: { sandboxId, name: 'app', attempt: 0 }, imageRequested: imageId(), imageUserSpecified: OURS.repoTag });
+    const spec = containerSpec({
+      key: { sandboxId, name: 'app', attempt: 0 },
+      imageRequested: imageId(),
+      imageUserSpecified: OURS.repoTag,
+    });
     const id = await world.troupe.createContainer(spec, world.call());
     expect(world.troupe.directory.container(id)?.image.ref).toBe(OURS.repoDigest);
   });
@@ -71,7 +99,10 @@ describe('S86 two namespaces pull one image by two manifests', () => {
 
   it('a tag that moves to another image leaves no fact behind', async () => {
     await pull(THEIRS, 'b');
-    ledgerFold.apply(world.ledger, { type: 'image.present', image: imageRecord({ id: imageId('2'), repoTags: [THEIRS.repoTag], repoDigests: [] }) });
+    ledgerFold.apply(world.ledger, {
+      type: 'image.present',
+      image: imageRecord({ id: imageId('2'), repoTags: [THEIRS.repoTag], repoDigests: [] }),
+    });
     expect(isCheckpoint(THEIRS.repoTag)).toBe(false);
     expect(image().sources).toEqual([{ repoDigest: THEIRS.repoDigest, repoTags: [], checkpointOf: 'main' }]);
   });
@@ -82,14 +113,17 @@ describe('S86 an interrupted pull', () => {
   async function interrupted(): Promise<void> {
     world.answers['images.resolve'] = OURS;
     const release = world.hold('images.fetchLayer');
-    const left = world.troupe.pullImage({ reference: OURS.repoTag, auth: undefined, namespace: 'a' }, world.call(10)).catch(() => undefined);
+    const left = world.troupe
+      .pullImage({ reference: OURS.repoTag, auth: undefined, namespace: 'a' }, world.call(10))
+      .catch(() => undefined);
     await turns();
     await world.clock.advance(10);
     await left;
     await release();
     world.asked.length = 0;
   }
-  const ours = (): boolean => [...world.ledger.fetching.values()].some(({ source }) => source === OURS.repoDigest);
+  const ours = (): boolean =>
+    [...world.ledger.fetching.values()].some(({ source }) => source === OURS.repoDigest);
 
   it('is not given up by the failure of another manifest of the image', async () => {
     await interrupted();
@@ -107,7 +141,10 @@ describe('S86 an interrupted pull', () => {
 });
 
 describe('S86 records of older versions', () => {
-  const old = (repoDigests: readonly string[]): ImageRecord => ({ ...imageRecord({ repoDigests }), config: { ...imageRecord().config, checkpointOf: 'main' } as never });
+  const old = (repoDigests: readonly string[]): ImageRecord => ({
+    ...imageRecord({ repoDigests }),
+    config: { ...imageRecord().config, checkpointOf: 'main' } as never,
+  });
   const folded = (record: ImageRecord): ImageRecord | undefined => {
     const ledger = ledgerFold.empty();
     ledgerFold.apply(ledger, { type: 'image.present', image: record });
@@ -115,8 +152,13 @@ describe('S86 records of older versions', () => {
   };
 
   it('keep a checkpoint where one manifest alone can have said so', () => {
-    expect(folded(old([OURS.repoDigest]))?.sources).toEqual([{ repoDigest: OURS.repoDigest, repoTags: [OURS.repoTag], checkpointOf: 'main' }]);
-    expect(folded(old([OURS.repoDigest, THEIRS.repoDigest]))?.sources).toEqual([{ repoDigest: OURS.repoDigest, repoTags: [OURS.repoTag] }, { repoDigest: THEIRS.repoDigest, repoTags: [] }]);
+    expect(folded(old([OURS.repoDigest]))?.sources).toEqual([
+      { repoDigest: OURS.repoDigest, repoTags: [OURS.repoTag], checkpointOf: 'main' },
+    ]);
+    expect(folded(old([OURS.repoDigest, THEIRS.repoDigest]))?.sources).toEqual([
+      { repoDigest: OURS.repoDigest, repoTags: [OURS.repoTag] },
+      { repoDigest: THEIRS.repoDigest, repoTags: [] },
+    ]);
     expect(folded(old([OURS.repoDigest]))?.config).not.toHaveProperty('checkpointOf');
   });
 

@@ -14,11 +14,15 @@ async function withPlugins() {
 async function withContainer() {
   const { world, troupe } = await withPlugins();
   const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
-  const id = await troupe.createContainer(containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }), world.call());
+  const id = await troupe.createContainer(
+    containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }),
+    world.call(),
+  );
   return { world, troupe, sandboxId, id };
 }
 
-const newsIn = (asked: readonly string[]): readonly string[] => asked.filter((one) => one.startsWith('nri.')).map((one) => one.slice(4));
+const newsIn = (asked: readonly string[]): readonly string[] =>
+  asked.filter((one) => one.startsWith('nri.')).map((one) => one.slice(4));
 
 describe('news', () => {
   it('none without plugins', async () => {
@@ -31,17 +35,32 @@ describe('news', () => {
     const { world, troupe, sandboxId, id } = await withContainer();
     await troupe.startContainer(id, world.call());
     await troupe.updateContainer(id, containerSpec().resources, world.call());
-    await troupe.updateSandbox(sandboxId, { overhead: containerSpec().resources, resources: containerSpec().resources }, world.call());
+    await troupe.updateSandbox(
+      sandboxId,
+      { overhead: containerSpec().resources, resources: containerSpec().resources },
+      world.call(),
+    );
     world.exits(id, exit);
     await turns();
     await troupe.stopSandbox(sandboxId, world.call());
     await troupe.stopSandbox(sandboxId, world.call());
     await troupe.removeSandbox(sandboxId, world.call());
     expect(newsIn(world.asked)).toEqual([
-      'RunPodSandbox', 'PostCreateContainer', 'StartContainer', 'PostStartContainer', 'UpdateContainer', 'PostUpdateContainer',
-      'UpdatePodSandbox', 'PostUpdatePodSandbox', 'StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox',
+      'RunPodSandbox',
+      'PostCreateContainer',
+      'StartContainer',
+      'PostStartContainer',
+      'UpdateContainer',
+      'PostUpdateContainer',
+      'UpdatePodSandbox',
+      'PostUpdatePodSandbox',
+      'StopContainer',
+      'StopPodSandbox',
+      'RemoveContainer',
+      'RemovePodSandbox',
     ]);
-    const before = (one: string, other: string): void => expect(world.asked.indexOf(one), `${one} before ${other}`).toBeLessThan(world.asked.indexOf(other));
+    const before = (one: string, other: string): void =>
+      expect(world.asked.indexOf(one), `${one} before ${other}`).toBeLessThan(world.asked.indexOf(other));
     before('nri.RunPodSandbox', 'journal sandbox.ready');
     before('journal container.created', 'nri.PostCreateContainer');
     before('nri.StartContainer', 'runtime.start');
@@ -59,7 +78,9 @@ describe('a refusal', () => {
   it('of a pod undoes it; nothing was listed or recorded as ready, and the name is free', async () => {
     const { world, troupe } = await withPlugins();
     world.fail('nri.RunPodSandbox');
-    await expect(troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(/nri.RunPodSandbox: refused/);
+    await expect(troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(
+      /nri.RunPodSandbox: refused/,
+    );
     expect(world.count('journal sandbox.ready')).toBe(0);
     expect(world.asked).toContain('network.del');
     expect(newsIn(world.asked)).toEqual(['RunPodSandbox', 'RemovePodSandbox']);
@@ -70,7 +91,9 @@ describe('a refusal', () => {
   it('of a start ends the container with its reason, and nothing ran', async () => {
     const { world, troupe, id } = await withContainer();
     world.fail('nri.StartContainer');
-    const call = expect(troupe.startContainer(id, world.call())).rejects.toThrow(/nri.StartContainer: refused/);
+    const call = expect(troupe.startContainer(id, world.call())).rejects.toThrow(
+      /nri.StartContainer: refused/,
+    );
     await turns();
     world.exits(id, exit);
     await call;
@@ -81,20 +104,36 @@ describe('a refusal', () => {
   it('of an update leaves the limits as they are', async () => {
     const { world, troupe, id } = await withContainer();
     world.fail('nri.UpdateContainer');
-    await expect(troupe.updateContainer(id, { ...containerSpec().resources, cpuShares: 9n }, world.call())).rejects.toThrow(/refused/);
+    await expect(
+      troupe.updateContainer(id, { ...containerSpec().resources, cpuShares: 9n }, world.call()),
+    ).rejects.toThrow(/refused/);
     expect(world.count('runtime.update')).toBe(0);
-    expect(troupe.directory.container(id)).toMatchObject({ state: 'created', spec: { resources: { cpuShares: 2n } } });
+    expect(troupe.directory.container(id)).toMatchObject({
+      state: 'created',
+      spec: { resources: { cpuShares: 2n } },
+    });
   });
 });
 
 describe('what is told afterwards', () => {
   it('fails nothing', async () => {
     const { world, troupe } = await withPlugins();
-    for (const news of ['PostCreateContainer', 'PostStartContainer', 'StopContainer', 'RemoveContainer', 'StopPodSandbox', 'RemovePodSandbox', 'PostUpdateContainer']) {
+    for (const news of [
+      'PostCreateContainer',
+      'PostStartContainer',
+      'StopContainer',
+      'RemoveContainer',
+      'StopPodSandbox',
+      'RemovePodSandbox',
+      'PostUpdateContainer',
+    ]) {
       world.fail(`nri.${news}`);
     }
     const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
-    const id = await troupe.createContainer(containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }), world.call());
+    const id = await troupe.createContainer(
+      containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }),
+      world.call(),
+    );
     await troupe.startContainer(id, world.call());
     await troupe.updateContainer(id, containerSpec().resources, world.call());
     world.exits(id, exit);
@@ -109,7 +148,9 @@ describe('a wait for plugins', () => {
   it('is named in the answer to a call whose deadline passes', async () => {
     const { world, troupe } = await withPlugins();
     const go = world.hold('nri.RunPodSandbox');
-    const call = expect(troupe.runSandbox(sandboxSpec(), world.call(1000))).rejects.toThrow(/committing, waiting on nri.RunPodSandbox for 1.0 s/);
+    const call = expect(troupe.runSandbox(sandboxSpec(), world.call(1000))).rejects.toThrow(
+      /committing, waiting on nri.RunPodSandbox for 1.0 s/,
+    );
     await turns();
     await world.clock.advance(1000);
     await call;
@@ -124,7 +165,14 @@ describe('limits that plugins gave a container', () => {
   it('are those that clients see, that updates start from, and that a restart reads', async () => {
     const { world, troupe } = await withPlugins();
     const limits = { ...containerSpec().resources, cpuShares: 444n };
-    world.answers['runtime.writeBundle'] = { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '', limits };
+    world.answers['runtime.writeBundle'] = {
+      uid: 0,
+      gid: 0,
+      supplementalGroups: [],
+      stopSignal: 'SIGTERM',
+      logPath: '',
+      limits,
+    };
     const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
     const spec = containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } });
     const go = world.hold('journal container.created');

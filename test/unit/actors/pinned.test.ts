@@ -30,7 +30,11 @@ describe('pinnedBy', () => {
   it('F95: by a short name all that it may mean, while registries.conf can not be used', () => {
     const unknown = (): never => fail('denied', 'registries.conf: line 1: a key is missing');
     const latest = imageRecord({ repoTags: ['quay.io/team/pause:latest'] });
-    expect(['nginx:1', 'library/nginx:1', 'ginx:1', 'nginx:2'].map((pattern) => pinnedBy([pattern], unknown)(image))).toEqual([true, true, false, false]);
+    expect(
+      ['nginx:1', 'library/nginx:1', 'ginx:1', 'nginx:2'].map((pattern) =>
+        pinnedBy([pattern], unknown)(image),
+      ),
+    ).toEqual([true, true, false, false]);
     expect(pinnedBy(['pause'], unknown)(latest)).toBe(true);
     expect(pinnedBy([image.id], unknown)(image)).toBe(true);
   });
@@ -41,14 +45,27 @@ describe('pinnedBy', () => {
 });
 
 describe('keepersOf', () => {
-  const layer = (letter: string) => ({ digest: digest(letter), diffId: digest(letter), mediaType: 'tar', sizeBytes: 1 });
+  const layer = (letter: string) => ({
+    digest: digest(letter),
+    diffId: digest(letter),
+    mediaType: 'tar',
+    sizeBytes: 1,
+  });
   const one = imageRecord({ id: imageId('1'), layers: [layer('a'), layer('b')] });
   const two = imageRecord({ id: imageId('2'), layers: [layer('a')] });
 
   it('names containers by root and by volume once, images per layer, and what only a container keeps', () => {
     const user = containerView('running', {
       address: `container/${containerId()}`,
-      image: { id: one.id, ref: 'x', layers: [digest('a'), digest('b')], volumes: [{ id: one.id, layers: [digest('a'), digest('b')] }, { id: imageId('7'), layers: [digest('f')] }] } as never,
+      image: {
+        id: one.id,
+        ref: 'x',
+        layers: [digest('a'), digest('b')],
+        volumes: [
+          { id: one.id, layers: [digest('a'), digest('b')] },
+          { id: imageId('7'), layers: [digest('f')] },
+        ],
+      } as never,
     });
     const kept = keepersOf([one, two], [user], [], []);
     expect(kept.images.map(({ keepers }) => keepers)).toEqual([[user.address], []]);

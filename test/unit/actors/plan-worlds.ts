@@ -23,12 +23,32 @@ export function world(part: Partial<World> = {}): World {
     nowNs: NOW_NS,
     nowMonoMs: NOW_MONO_MS,
     host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: ['net', 'ipc', 'uts'], files: true }] },
-    containers: new Map(), alive: new Set(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set([sid]),
+    containers: new Map(),
+    alive: new Set(),
+    pauses: new Map(),
+    storage: { layers: [], rootfs: [] },
+    networks: new Set([sid]),
     ...part,
   };
 }
 
 export const seen = (part: Partial<RuntimeFacts>): World =>
-  world({ containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true, checkpoint: false, ...part }]]) });
+  world({
+    containers: new Map([
+      [
+        id,
+        {
+          id,
+          process: 'running',
+          init: process,
+          monitorAlive: true,
+          exitFile: undefined,
+          leftovers: true,
+          checkpoint: false,
+          ...part,
+        },
+      ],
+    ]),
+  });
 
 export const ALL = ['files', 'cgroup', 'namespaces', 'network'];

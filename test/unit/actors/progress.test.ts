@@ -66,10 +66,18 @@ describe('the rate of a layer', () => {
     const { progress, came, now } = rig();
     came(0, 0);
     came(99 * MIB, 1000);
-    expect(progress.sum('pull/1')).toEqual({ sizeBytes: 100 * MIB, downloadedBytes: 99 * MIB, bytesPerSecond: 99 * MIB });
+    expect(progress.sum('pull/1')).toEqual({
+      sizeBytes: 100 * MIB,
+      downloadedBytes: 99 * MIB,
+      bytesPerSecond: 99 * MIB,
+    });
     progress.present('pull/1', digest);
     expect(now()).toMatchObject({ present: true, bytesPerSecond: 0, remainingMs: undefined });
-    expect(progress.sum('pull/1')).toEqual({ sizeBytes: 100 * MIB, downloadedBytes: 100 * MIB, bytesPerSecond: 0 });
+    expect(progress.sum('pull/1')).toEqual({
+      sizeBytes: 100 * MIB,
+      downloadedBytes: 100 * MIB,
+      bytesPerSecond: 0,
+    });
     progress.forget('pull/1');
     expect(progress.of('pull/1')).toEqual([]);
   });

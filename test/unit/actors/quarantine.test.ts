@@ -13,7 +13,10 @@ function quarantine(world: EasyWorld, view: SandboxView | ContainerView | undefi
 
 async function podOf(world: EasyWorld) {
   const sandbox = await world.troupe.runSandbox(sandboxSpec(), world.call());
-  const id = await world.troupe.createContainer(containerSpec({ key: { sandboxId: sandbox, name: 'nginx', attempt: 0 } }), world.call());
+  const id = await world.troupe.createContainer(
+    containerSpec({ key: { sandboxId: sandbox, name: 'nginx', attempt: 0 } }),
+    world.call(),
+  );
   await world.troupe.startContainer(id, world.call());
   world.asked.length = 0;
   return { sandbox, id };
@@ -26,7 +29,12 @@ describe('what is quarantined (F16)', () => {
     quarantine(world, world.troupe.directory.container(id));
     await world.troupe.stopContainer(id, 0, world.call());
     expect(world.asked).toEqual(['runtime.killAll', 'runtime.readExit', 'journal container.exited']);
-    expect(world.troupe.directory.container(id)).toMatchObject({ state: 'quarantined', listed: true, criState: 'exited', exit: { exitCode: 255, reason: 'Unknown' } });
+    expect(world.troupe.directory.container(id)).toMatchObject({
+      state: 'quarantined',
+      listed: true,
+      criState: 'exited',
+      exit: { exitCode: 255, reason: 'Unknown' },
+    });
     await world.troupe.stopContainer(id, 0, world.call());
     expect(world.count('journal container.exited')).toBe(1);
     await world.troupe.removeContainer(id, world.call());

@@ -9,12 +9,18 @@ import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, exit, sandboxSpec, turns } from './fixtures.ts';
 
-it('S91 no record of a container\'s life has its command, arguments or environment, and one that was undone neither', async () => {
+it("S91 no record of a container's life has its command, arguments or environment, and one that was undone neither", async () => {
   const [command, argument, value] = [canary('command'), canary('argument'), canary('value')];
   const world = await EasyWorld.serving();
   const { troupe } = world;
   const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
-  const spec = (name: string) => containerSpec({ key: { sandboxId, name, attempt: 0 }, command: [command], args: [argument], env: [{ name: 'A', value }] });
+  const spec = (name: string) =>
+    containerSpec({
+      key: { sandboxId, name, attempt: 0 },
+      command: [command],
+      args: [argument],
+      env: [{ name: 'A', value }],
+    });
   const id = await troupe.createContainer(spec('whole'), world.call());
   await troupe.startContainer(id, world.call());
   const stopped = troupe.stopContainer(id, 1000, world.call());
@@ -33,25 +39,51 @@ it('S91 no record of a failed start has a word of its command; whoever asks befo
   const world = await EasyWorld.serving();
   const { troupe } = world;
   const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
-  const id = await troupe.createContainer(containerSpec({ key: { sandboxId, name: 'absent', attempt: 0 }, command: [command], args: [] }), world.call());
-  world.fail('runtime.start', `start container: runc start: exec: "${command}": executable file not found in $PATH`);
+  const id = await troupe.createContainer(
+    containerSpec({ key: { sandboxId, name: 'absent', attempt: 0 }, command: [command], args: [] }),
+    world.call(),
+  );
+  world.fail(
+    'runtime.start',
+    `start container: runc start: exec: "${command}": executable file not found in $PATH`,
+  );
   const started = expect(troupe.startContainer(id, world.call())).rejects.toThrow(command);
   await turns();
   world.exits(id, exit);
   await started;
-  expect(troupe.directory.container(id)?.exit).toMatchObject({ reason: 'StartError', message: expect.stringContaining(command) as string });
+  expect(troupe.directory.container(id)?.exit).toMatchObject({
+    reason: 'StartError',
+    message: expect.stringContaining(command) as string,
+  });
   const recorded = world.recorded.filter(({ type }) => type === 'container.exited');
-  expect(recorded).toMatchObject([{ exit: { exitCode: 128, reason: 'StartError', message: 'the start failed: not found in $PATH' } }]);
+  expect(recorded).toMatchObject([
+    { exit: { exitCode: 128, reason: 'StartError', message: 'the start failed: not found in $PATH' } },
+  ]);
   expect(findInBytes(Buffer.concat(world.recorded.map(frame)), [command])).toEqual([]);
 });
 
-it('S91 an earlier version\'s record of a failed start loses what it quotes, once; other ends are recorded as they are', () => {
-  const failed: ExitFact = { ...exit, exitCode: 128, reason: 'StartError', message: 'runc start: exec: "canary": is no program', observedBy: 'start' };
+it("S91 an earlier version's record of a failed start loses what it quotes, once; other ends are recorded as they are", () => {
+  const failed: ExitFact = {
+    ...exit,
+    exitCode: 128,
+    reason: 'StartError',
+    message: 'runc start: exec: "canary": is no program',
+    observedBy: 'start',
+  };
   const id = 'a'.repeat(64) as ContainerId;
-  const once = ledgerFold.withoutSecrets({ type: 'container.exited', id, exit: failed, startedAtNs: undefined });
-  expect(once).toMatchObject({ exit: { exitCode: 128, message: 'the start failed: its reason is not kept over a restart of the daemon' } });
+  const once = ledgerFold.withoutSecrets({
+    type: 'container.exited',
+    id,
+    exit: failed,
+    startedAtNs: undefined,
+  });
+  expect(once).toMatchObject({
+    exit: { exitCode: 128, message: 'the start failed: its reason is not kept over a restart of the daemon' },
+  });
   expect(ledgerFold.withoutSecrets(once)).toBe(once);
   const denied = recordedExit({ ...failed, message: 'exec /canary: Permission denied' });
   expect([denied.message, recordedExit(denied)]).toEqual(['the start failed: permission denied', denied]);
-  expect(recordedExit({ ...exit, message: 'the exit file is empty' })).toMatchObject({ message: 'the exit file is empty' });
+  expect(recordedExit({ ...exit, message: 'the exit file is empty' })).toMatchObject({
+    message: 'the exit file is empty',
+  });
 });

@@ -4,7 +4,8 @@ import { actorLimits } from '../../../src/base/limits.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, exit as exitFact, imageRecord, sandboxSpec, turns } from './fixtures.ts';
 
-const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+const ofKind = (kind: string) =>
+  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 const caught = (thrown: unknown): unknown => thrown;
 
 async function withSandbox() {
@@ -30,7 +31,12 @@ describe('a name whose commit is not taken back', () => {
     expect([await first, await removed]).toEqual([ofKind('outside'), ofKind('outside')]);
     world.mend('journal sandbox.intent');
     await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
-      fault: { kind: 'outside', message: expect.stringContaining('had this name and is still on record: journal sandbox.intent: refused') as string },
+      fault: {
+        kind: 'outside',
+        message: expect.stringContaining(
+          'had this name and is still on record: journal sandbox.intent: refused',
+        ) as string,
+      },
     });
     expect(world.troupe.directory.sandboxes()).toHaveLength(1);
     world.mend('journal sandbox.removed');
@@ -47,7 +53,10 @@ describe('a name whose commit is not taken back', () => {
     await expect(troupe.createContainer(spec, world.call())).rejects.toThrow(ofKind('outside'));
     world.mend('journal container.created');
     await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject({
-      fault: { kind: 'outside', message: expect.stringContaining('had this name and is still on record') as string },
+      fault: {
+        kind: 'outside',
+        message: expect.stringContaining('had this name and is still on record') as string,
+      },
     });
     world.mend('journal container.removed');
     const id = await troupe.createContainer(spec, world.call());
@@ -71,7 +80,10 @@ describe('StopPodSandbox', () => {
     expect(world.count('network.del')).toBe(0);
     await go();
     await stopped;
-    expect([world.count('network.del'), troupe.directory.sandbox(spec.key.sandboxId)?.ready]).toEqual([1, false]);
+    expect([world.count('network.del'), troupe.directory.sandbox(spec.key.sandboxId)?.ready]).toEqual([
+      1,
+      false,
+    ]);
   });
 });
 
@@ -89,10 +101,16 @@ describe('a pod whose stop is tried again', () => {
     const go = world.hold('journal sandbox.stopping');
     const stopped = troupe.stopSandbox(sandbox, world.call());
     await turns();
-    expect(troupe.directory.sandbox(sandbox)).toMatchObject({ ready: false, path: 'stopping.containersAgain' });
+    expect(troupe.directory.sandbox(sandbox)).toMatchObject({
+      ready: false,
+      path: 'stopping.containersAgain',
+    });
     world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
     await turns();
-    expect([troupe.directory.sandbox(sandbox)?.path, world.count('network.del')]).toEqual(['stopping.recording', 0]);
+    expect([troupe.directory.sandbox(sandbox)?.path, world.count('network.del')]).toEqual([
+      'stopping.recording',
+      0,
+    ]);
     await go();
     await stopped;
     expect(world.count('network.del')).toBe(1);
@@ -111,7 +129,9 @@ describe('StopContainer', () => {
     const { world, troupe, id } = await running();
     const go = world.hold('journal container.started');
     let told = 'waits';
-    const started = troupe.startContainer(id, world.call()).then(() => { told = 'started'; });
+    const started = troupe.startContainer(id, world.call()).then(() => {
+      told = 'started';
+    });
     await turns();
     const stopped = troupe.stopContainer(id, 10_000, world.call());
     await world.clock.advance(actorLimits.stopRecordMs - 1);
@@ -124,7 +144,10 @@ describe('StopContainer', () => {
     expect([troupe.directory.container(id)?.criState, told]).toEqual(['created', 'waits']);
     await goOn();
     await Promise.all([started, stopped]);
-    expect(troupe.directory.container(id)).toMatchObject({ criState: 'exited', exit: { exitCode: exitFact.exitCode } });
+    expect(troupe.directory.container(id)).toMatchObject({
+      criState: 'exited',
+      exit: { exitCode: exitFact.exitCode },
+    });
     await go();
   });
 
@@ -142,22 +165,27 @@ describe('StopContainer', () => {
     await stopped;
   });
 
-  it.each(['journal container.updating', 'journal container.updated'])('F25 I7: ends a process whose update waits for %s; the update fails', async (record) => {
-    const { world, troupe, spec, id } = await running();
-    await troupe.startContainer(id, world.call());
-    const go = world.hold(record);
-    const updated = troupe.updateContainer(id, { ...spec.resources, cpuShares: 77n }, world.call()).catch(caught);
-    await turns();
-    const stopped = troupe.stopContainer(id, 10_000, world.call());
-    await world.clock.advance(actorLimits.stopRecordMs - 1);
-    expect(kills(world)).toBe(0);
-    await world.clock.advance(1);
-    expect(kills(world)).toBe(1);
-    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
-    await stopped;
-    expect(await updated).toEqual(ofKind('wrongState'));
-    await go();
-  });
+  it.each(['journal container.updating', 'journal container.updated'])(
+    'F25 I7: ends a process whose update waits for %s; the update fails',
+    async (record) => {
+      const { world, troupe, spec, id } = await running();
+      await troupe.startContainer(id, world.call());
+      const go = world.hold(record);
+      const updated = troupe
+        .updateContainer(id, { ...spec.resources, cpuShares: 77n }, world.call())
+        .catch(caught);
+      await turns();
+      const stopped = troupe.stopContainer(id, 10_000, world.call());
+      await world.clock.advance(actorLimits.stopRecordMs - 1);
+      expect(kills(world)).toBe(0);
+      await world.clock.advance(1);
+      expect(kills(world)).toBe(1);
+      world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+      await stopped;
+      expect(await updated).toEqual(ofKind('wrongState'));
+      await go();
+    },
+  );
 });
 
 describe('UpdateContainerResources', () => {
@@ -182,7 +210,9 @@ describe('ExecSync', () => {
     world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
     await turns();
     expect(troupe.directory.container(id)).toMatchObject({ state: 'finishing', criState: 'running' });
-    const refused = expect(troupe.execSync(id, ['true'], 1000, world.call())).rejects.toThrow(ofKind('wrongState'));
+    const refused = expect(troupe.execSync(id, ['true'], 1000, world.call())).rejects.toThrow(
+      ofKind('wrongState'),
+    );
     await turns();
     await go();
     await refused;
@@ -194,18 +224,28 @@ describe('ExecSync', () => {
 describe('RemoveImage', () => {
   it('I7: waits for the record of a pull that everybody has left, which would bring the image back (sim seed 14944)', async () => {
     const world = await EasyWorld.serving();
-    const { id, repoTags: [reference = ''] } = imageRecord();
+    const {
+      id,
+      repoTags: [reference = ''],
+    } = imageRecord();
     await world.troupe.removeImage(id, world.call());
     const go = world.hold('journal image.present');
-    const pulled = world.troupe.pullImage({ reference, auth: undefined, namespace: '' }, world.call(10)).catch(caught);
+    const pulled = world.troupe
+      .pullImage({ reference, auth: undefined, namespace: '' }, world.call(10))
+      .catch(caught);
     await turns();
     await world.clock.advance(10);
     expect(await pulled).toEqual(ofKind('timedOut'));
-    const removals = [world.troupe.removeImage(reference, world.call()), world.troupe.removeImage(id, world.call())];
+    const removals = [
+      world.troupe.removeImage(reference, world.call()),
+      world.troupe.removeImage(id, world.call()),
+    ];
     await turns();
     await go();
     await Promise.all(removals);
     expect(world.troupe.images()).toEqual([]);
-    expect(world.asked.lastIndexOf('journal image.removed')).toBeGreaterThan(world.asked.lastIndexOf('journal image.present'));
+    expect(world.asked.lastIndexOf('journal image.removed')).toBeGreaterThan(
+      world.asked.lastIndexOf('journal image.present'),
+    );
   });
 });

@@ -7,13 +7,17 @@ import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.
 /** Later than every start on the test's clock. */
 const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
 
-const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+const ofKind = (kind: string) =>
+  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 
 async function withContainer() {
   const world = await EasyWorld.serving();
   const { troupe } = world;
   const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
-  const id = await troupe.createContainer(containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }), world.call());
+  const id = await troupe.createContainer(
+    containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }),
+    world.call(),
+  );
   return { world, troupe, id };
 }
 
@@ -26,12 +30,18 @@ describe('StartContainer', () => {
     await world.clock.advance(1000);
     const stopped = troupe.stopContainer(id, 60_000, world.call());
     await world.clock.advance(actorLimits.startGivenUpMs - 1001);
-    expect([troupe.directory.container(id)?.path, world.count('runtime.killAll')]).toEqual(['starting.runtime', 0]);
+    expect([troupe.directory.container(id)?.path, world.count('runtime.killAll')]).toEqual([
+      'starting.runtime',
+      0,
+    ]);
     await world.clock.advance(1);
     expect(world.count('runtime.killAll')).toBe(1);
     world.exits(id, exit);
     await stopped;
-    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError' } });
+    expect(troupe.directory.container(id)).toMatchObject({
+      state: 'exited',
+      exit: { exitCode: 128, reason: 'StartError' },
+    });
     expect(await started).toEqual(ofKind('superseded'));
   });
 
@@ -62,10 +72,16 @@ describe('StartContainer', () => {
     const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
     await turns();
     await world.clock.advance(actorLimits.killAgainMs);
-    expect([troupe.directory.container(id)?.criState, world.count('runtime.killAll')]).toEqual(['created', 2]);
+    expect([troupe.directory.container(id)?.criState, world.count('runtime.killAll')]).toEqual([
+      'created',
+      2,
+    ]);
     world.exits(id, exit);
     expect(await started).toEqual(ofKind('outside'));
-    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError', finishedAtNs: exit.finishedAtNs } });
+    expect(troupe.directory.container(id)).toMatchObject({
+      state: 'exited',
+      exit: { exitCode: 128, reason: 'StartError', finishedAtNs: exit.finishedAtNs },
+    });
   });
 
   it('a start that takes its usual time is let through, and the process gets its signal', async () => {

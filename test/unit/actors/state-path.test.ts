@@ -7,7 +7,10 @@ describe('statePath', () => {
   it.each([
     ['running', 'running'],
     [{ stopping: 'waiting' }, 'stopping.waiting'],
-    [{ provisioning: { files: 'done', network: { adding: 'plugin' } } }, 'provisioning.{files.done,network.adding.plugin}'],
+    [
+      { provisioning: { files: 'done', network: { adding: 'plugin' } } },
+      'provisioning.{files.done,network.adding.plugin}',
+    ],
   ] as const)('of %j is %s', (value, path) => {
     expect(statePath(value)).toBe(path);
   });
@@ -28,7 +31,8 @@ describe('clampDelay', () => {
   });
 
   it('grace is what is left of it, counted from the last stop', () => {
-    const grace = (killAtMonoMs: number | undefined, askedAtMonoMs: number): number => containerDelays.grace({ context: { killAtMonoMs, askedAtMonoMs } as never });
+    const grace = (killAtMonoMs: number | undefined, askedAtMonoMs: number): number =>
+      containerDelays.grace({ context: { killAtMonoMs, askedAtMonoMs } as never });
     expect(grace(3000, 1000)).toBe(2000);
     expect(grace(1000, 3000)).toBe(0);
     expect(grace(undefined, 3000)).toBe(0);

@@ -16,7 +16,12 @@ interface Input {
 
 /** A child that ends or crashes when it is told to. */
 const child = setup({
-  types: { context: {} as Input, input: {} as Input, events: {} as { readonly type: 'end' | 'crash' | 'go' }, tags: {} as 'settled' },
+  types: {
+    context: {} as Input,
+    input: {} as Input,
+    events: {} as { readonly type: 'end' | 'crash' | 'go' },
+    tags: {} as 'settled',
+  },
   actions: {
     crash: assign(() => {
       throw new Error('a bug of ours');
@@ -44,15 +49,21 @@ function bench(rebuild?: (address: string) => Promise<Input | undefined>) {
       const { address, life } = snapshot.context as Input;
       return containerView(String(snapshot.value), { address, createdAtNs: BigInt(life) });
     },
-    directory, activity, clock, log: silentLog,
-    rebuild: rebuild ?? ((address) => {
-      lives += 1;
-      return Promise.resolve({ address, life: lives });
-    }),
+    directory,
+    activity,
+    clock,
+    log: silentLog,
+    rebuild:
+      rebuild ??
+      ((address) => {
+        lives += 1;
+        return Promise.resolve({ address, life: lives });
+      }),
   });
   const supervisor = createActor(logic);
   supervisor.start();
-  const start = (address: string): void => supervisor.send({ type: 'child.start', address, input: { address, life: 0 } });
+  const start = (address: string): void =>
+    supervisor.send({ type: 'child.start', address, input: { address, life: 0 } });
   const tell = (address: string, type: string): void => directory.ref(address)?.send({ type });
   const crash = async (address: string): Promise<void> => {
     tell(address, 'crash');
@@ -66,7 +77,7 @@ const B = 'container/b';
 
 describe('supervisor', () => {
   // breaks when an upgrade of xstate changes what `parent` of createActor does (it is not in the documented options)
-  it('is told of its children\'s changes and ends, and finds them by their address', () => {
+  it("is told of its children's changes and ends, and finds them by their address", () => {
     const { directory, supervisor, start, tell } = bench();
     start(A);
     expect(directory.view(A)).toMatchObject({ state: 'idle' });
@@ -123,12 +134,19 @@ describe('supervisor', () => {
     });
     start(A);
     activity
-      .run(A, 'create', 1000, new AbortController().signal, (fx) => new Promise<void>((_resolve, reject) => {
-        fx.signal.addEventListener('abort', () => {
-          order.push('effect ended');
-          reject(new Error('ended'));
-        });
-      }))
+      .run(
+        A,
+        'create',
+        1000,
+        new AbortController().signal,
+        (fx) =>
+          new Promise<void>((_resolve, reject) => {
+            fx.signal.addEventListener('abort', () => {
+              order.push('effect ended');
+              reject(new Error('ended'));
+            });
+          }),
+      )
       .catch(() => undefined);
     await turns();
     await crash(A);
@@ -142,8 +160,13 @@ describe('supervisor', () => {
     expect(directory.view(A)?.state).toBe('idle');
     await crash(A);
     expect(directory.view(A)).toMatchObject({
-      state: 'quarantined', settled: true, listed: true,
-      fault: { kind: 'bug', message: `${A}: quarantined after ${actorLimits.restartsMax + 1} crashes: a bug of ours` },
+      state: 'quarantined',
+      settled: true,
+      listed: true,
+      fault: {
+        kind: 'bug',
+        message: `${A}: quarantined after ${actorLimits.restartsMax + 1} crashes: a bug of ours`,
+      },
     });
   });
 

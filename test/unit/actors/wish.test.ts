@@ -5,12 +5,17 @@ import { containerSpec, imageId, sandboxSpec } from './fixtures.ts';
 
 const spec = containerSpec();
 const terminationLog = spec.mounts[1] as Mount;
-const withTerminationLog = (part: Partial<Mount>): Partial<ContainerSpec> => ({ mounts: [spec.mounts[0] as Mount, { ...terminationLog, ...part }] });
+const withTerminationLog = (part: Partial<Mount>): Partial<ContainerSpec> => ({
+  mounts: [spec.mounts[0] as Mount, { ...terminationLog, ...part }],
+});
 const PATH_ANNOTATION = 'io.kubernetes.container.terminationMessagePath';
 
 describe('the same wish for a container, told again', () => {
   it.each<[string, Partial<ContainerSpec>]>([
-    ['the termination log has a new random name on the host, as in each try of a kubelet', withTerminationLog({ hostPath: '/pods/u1/containers/nginx/9e77' })],
+    [
+      'the termination log has a new random name on the host, as in each try of a kubelet',
+      withTerminationLog({ hostPath: '/pods/u1/containers/nginx/9e77' }),
+    ],
     ['annotations changed', { annotations: { 'io.kubernetes.container.restartCount': '0', extra: 'x' } }],
     ['labels changed', { labels: {} }],
     ['environment changed', { env: [{ name: 'A', value: '2' }] }],
@@ -21,7 +26,10 @@ describe('the same wish for a container, told again', () => {
 
   it('the termination log lies where the annotation says', () => {
     const at = (hostPath: string): ContainerSpec =>
-      containerSpec({ annotations: { [PATH_ANNOTATION]: '/var/end' }, mounts: [{ ...terminationLog, containerPath: '/var/end', hostPath }] });
+      containerSpec({
+        annotations: { [PATH_ANNOTATION]: '/var/end' },
+        mounts: [{ ...terminationLog, containerPath: '/var/end', hostPath }],
+      });
     expect(sameContainerWish(at('/a'), at('/b'))).toBe(true);
   });
 });
@@ -32,7 +40,10 @@ describe('another wish for a container', () => {
     ['another command', { command: ['sh'] }],
     ['other arguments', { args: [] }],
     ['another mount', { mounts: [] }],
-    ['another source of a volume', { mounts: [{ ...(spec.mounts[0] as Mount), hostPath: '/srv/other' }, terminationLog] }],
+    [
+      'another source of a volume',
+      { mounts: [{ ...(spec.mounts[0] as Mount), hostPath: '/srv/other' }, terminationLog] },
+    ],
     ['a termination log that is read-only', withTerminationLog({ readonly: true })],
     ['a device', { devices: [{ containerPath: '/dev/fuse', hostPath: '/dev/fuse', permissions: 'rwm' }] }],
     ['other limits', { resources: { ...spec.resources, memoryLimitBytes: 1n << 30n } }],
@@ -46,7 +57,12 @@ describe('another wish for a container', () => {
 
   it('a mount whose source differs is the same only where the termination log lies', () => {
     const moved = { annotations: { [PATH_ANNOTATION]: '/elsewhere' } };
-    expect(sameContainerWish(containerSpec(moved), containerSpec({ ...moved, ...withTerminationLog({ hostPath: '/other' }) }))).toBe(false);
+    expect(
+      sameContainerWish(
+        containerSpec(moved),
+        containerSpec({ ...moved, ...withTerminationLog({ hostPath: '/other' }) }),
+      ),
+    ).toBe(false);
   });
 });
 

@@ -41,7 +41,9 @@ describe('Semaphore', () => {
     const first = held();
     const one = semaphore.with(first.work);
     const two = semaphore.with(() => Promise.resolve('two'));
-    await expect(semaphore.with(() => Promise.resolve())).rejects.toMatchObject({ fault: { kind: 'exhausted', subject: 'pulls', message: 'pulls: 1 calls wait already' } });
+    await expect(semaphore.with(() => Promise.resolve())).rejects.toMatchObject({
+      fault: { kind: 'exhausted', subject: 'pulls', message: 'pulls: 1 calls wait already' },
+    });
     first.end();
     await one;
     expect(await two).toBe('two');
@@ -74,7 +76,9 @@ describe('Semaphore', () => {
 
   it('does not begin for a signal that is aborted already, and keeps its slots', async () => {
     const semaphore = new Semaphore('x', 1, 1);
-    await expect(semaphore.with(() => Promise.resolve(), AbortSignal.abort(new Error('late')))).rejects.toThrow('late');
+    await expect(
+      semaphore.with(() => Promise.resolve(), AbortSignal.abort(new Error('late'))),
+    ).rejects.toThrow('late');
     expect(await semaphore.with(() => Promise.resolve(1))).toBe(1);
   });
 });
@@ -89,8 +93,14 @@ describe('KeyedMutex', () => {
       return work();
     };
     const a1 = mutex.with('a', note('a1', first.work));
-    const a2 = mutex.with('a', note('a2', () => Promise.resolve()));
-    const b1 = mutex.with('b', note('b1', () => Promise.resolve()));
+    const a2 = mutex.with(
+      'a',
+      note('a2', () => Promise.resolve()),
+    );
+    const b1 = mutex.with(
+      'b',
+      note('b1', () => Promise.resolve()),
+    );
     await b1;
     expect(log).toEqual(['a1', 'b1']);
     first.end();
@@ -103,7 +113,9 @@ describe('KeyedMutex', () => {
     const first = held();
     const one = mutex.with('a', first.work);
     const two = mutex.with('a', () => Promise.resolve());
-    await expect(mutex.with('a', () => Promise.resolve())).rejects.toMatchObject({ fault: { kind: 'exhausted', subject: 'layers a' } });
+    await expect(mutex.with('a', () => Promise.resolve())).rejects.toMatchObject({
+      fault: { kind: 'exhausted', subject: 'layers a' },
+    });
     first.end();
     await Promise.all([one, two]);
     await mutex.with('a', () => Promise.resolve());

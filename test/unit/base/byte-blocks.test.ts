@@ -26,7 +26,11 @@ interface Work {
 function workOf(run: () => void): Work {
   const work: Work = { calls: 0, copied: 0, made: 0, moved: 0 };
   const [set, slice, shift] = [Uint8Array.prototype.set, Array.prototype.slice, Array.prototype.shift];
-  Uint8Array.prototype.set = function count(this: Uint8Array, source: ArrayLike<number>, offset?: number): void {
+  Uint8Array.prototype.set = function count(
+    this: Uint8Array,
+    source: ArrayLike<number>,
+    offset?: number,
+  ): void {
     work.calls += 1;
     work.copied += source.length;
     if (offset === undefined) work.made += this.length;
@@ -207,8 +211,15 @@ describe('S85 a queue', () => {
     });
     expect(moved).toBeLessThanOrEqual(30_000);
     expect(taken).toEqual(Array.from({ length: 10_000 }, (_, at) => at));
-    expect([queue.length, queue.first(), queue.last(), [...queue].length]).toEqual([10_000, 10_000, 19_999, 10_000]);
+    expect([queue.length, queue.first(), queue.last(), [...queue].length]).toEqual([
+      10_000, 10_000, 19_999, 10_000,
+    ]);
     queue.clear();
-    expect([queue.length, queue.shift(), queue.first(), queue.last()]).toEqual([0, undefined, undefined, undefined]);
+    expect([queue.length, queue.shift(), queue.first(), queue.last()]).toEqual([
+      0,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });

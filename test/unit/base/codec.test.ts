@@ -4,9 +4,12 @@ import { decodePlain, encodePlain } from '../../../src/base/codec.ts';
 const again = (value: unknown): unknown => decodePlain(encodePlain(value));
 
 describe('codec', () => {
-  it.each([0n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 10n ** 100n])('keeps the bigint %s whole (S61: integers above 2^53)', (value) => {
-    expect(again({ value })).toEqual({ value });
-  });
+  it.each([0n, -1n, 2n ** 63n - 1n, -(2n ** 63n), 10n ** 100n])(
+    'keeps the bigint %s whole (S61: integers above 2^53)',
+    (value) => {
+      expect(again({ value })).toEqual({ value });
+    },
+  );
 
   it('keeps bytes, and is no longer the same buffer', () => {
     const bytes = new Uint8Array([0, 1, 127, 128, 255]);
@@ -28,18 +31,23 @@ describe('codec', () => {
     { $i: 'not a number' },
     { $o: { $o: { $b: 1 } } },
     { labels: { $i: '7', other: 'x' } },
-  ])('keeps a user\'s own keys that look like marks: %j', (value) => {
+  ])("keeps a user's own keys that look like marks: %j", (value) => {
     expect(again(value)).toEqual(value);
   });
 
-  it.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])('S61: the key %s is a member like any other and changes no prototype', (key) => {
-    const value = JSON.parse(`{"labels":{"${key}":{"polluted":"yes"}}}`) as { labels: Record<string, unknown> };
-    const back = again(value) as { labels: Record<string, unknown> };
-    expect(Object.hasOwn(back.labels, key)).toBe(true);
-    expect(Object.getOwnPropertyDescriptor(back.labels, key)?.value).toEqual({ polluted: 'yes' });
-    expect(Object.getPrototypeOf(back.labels)).toBe(Object.prototype);
-    expect(({} as { polluted?: string }).polluted).toBeUndefined();
-  });
+  it.each(['__proto__', 'constructor', 'prototype', 'toString', 'hasOwnProperty'])(
+    'S61: the key %s is a member like any other and changes no prototype',
+    (key) => {
+      const value = JSON.parse(`{"labels":{"${key}":{"polluted":"yes"}}}`) as {
+        labels: Record<string, unknown>;
+      };
+      const back = again(value) as { labels: Record<string, unknown> };
+      expect(Object.hasOwn(back.labels, key)).toBe(true);
+      expect(Object.getOwnPropertyDescriptor(back.labels, key)?.value).toEqual({ polluted: 'yes' });
+      expect(Object.getPrototypeOf(back.labels)).toBe(Object.prototype);
+      expect(({} as { polluted?: string }).polluted).toBeUndefined();
+    },
+  );
 
   it('S61: the top of a text cannot change a prototype either', () => {
     const back = decodePlain('{"__proto__":{"admin":true}}') as { admin?: boolean };

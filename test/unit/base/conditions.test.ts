@@ -30,26 +30,43 @@ describe('conditions (F89, F95)', () => {
     conditions.clear(type, '/b');
     conditions.clear(type, '/b');
     expect(conditions.listFalse()).toEqual([]);
-    expect(lines.slice(2)).toEqual(['/a', '/b'].map((subject) => ({ condition: type, subject, message: 'no longer degraded' })));
+    expect(lines.slice(2)).toEqual(
+      ['/a', '/b'].map((subject) => ({ condition: type, subject, message: 'no longer degraded' })),
+    );
   });
 
   test('what is kept is bounded: a message names a few, and a repeated report counts once', () => {
     const { lines, conditions } = recorded();
     const total = conditionLimits.subjects + 7;
     for (let round = 0; round < 2; round += 1) {
-      for (let at = 0; at < total; at += 1) conditions.report({ type, subject: `/${at}`, reason: 'x'.repeat(5000) });
+      for (let at = 0; at < total; at += 1)
+        conditions.report({ type, subject: `/${at}`, reason: 'x'.repeat(5000) });
     }
     const [only] = conditions.listFalse();
     expect(only?.count).toBe(conditionLimits.subjects + 1);
-    expect(only?.message).toMatch(new RegExp(`; and at least ${conditionLimits.subjects + 1 - conditionLimits.shown} more$`, 'u'));
+    expect(only?.message).toMatch(
+      new RegExp(`; and at least ${conditionLimits.subjects + 1 - conditionLimits.shown} more$`, 'u'),
+    );
     expect(only?.message.length).toBeLessThan(conditionLimits.shown * (conditionLimits.reasonChars + 20));
     expect(lines).toHaveLength(conditionLimits.subjects);
   });
 
   test('replace clears what is no longer reported', () => {
     const { conditions } = recorded();
-    conditions.replace(type, new Map([['/a', 'EPERM'], ['/b', 'EPERM']]));
-    conditions.replace(type, new Map([['/b', 'EPERM'], ['/c', 'EIO']]));
+    conditions.replace(
+      type,
+      new Map([
+        ['/a', 'EPERM'],
+        ['/b', 'EPERM'],
+      ]),
+    );
+    conditions.replace(
+      type,
+      new Map([
+        ['/b', 'EPERM'],
+        ['/c', 'EIO'],
+      ]),
+    );
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['/b', '/c']);
   });
 

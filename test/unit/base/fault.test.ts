@@ -5,21 +5,40 @@ import { fail, fault, FaultError, printable, toFault } from '../../../src/base/f
 const systemError = (code: string): Error => Object.assign(new Error(`${code}: it went wrong`), { code });
 
 describe('fault', () => {
-  it.each(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded'] as const)('%s may go better next time', (kind) => {
-    expect(fault(kind, 'x').retryable).toBe(true);
-  });
+  it.each(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded'] as const)(
+    '%s may go better next time',
+    (kind) => {
+      expect(fault(kind, 'x').retryable).toBe(true);
+    },
+  );
 
-  it.each(['invalidRequest', 'notFound', 'conflict', 'wrongState', 'denied', 'unsupported', 'outside', 'bug'] as const)('%s will not', (kind) => {
+  it.each([
+    'invalidRequest',
+    'notFound',
+    'conflict',
+    'wrongState',
+    'denied',
+    'unsupported',
+    'outside',
+    'bug',
+  ] as const)('%s will not', (kind) => {
     expect(fault(kind, 'x').retryable).toBe(false);
   });
 
   it('lets its maker know better', () => {
-    expect(fault('outside', 'x', { retryable: true, subject: 'id' })).toEqual({ kind: 'outside', message: 'x', subject: 'id', retryable: true });
+    expect(fault('outside', 'x', { retryable: true, subject: 'id' })).toEqual({
+      kind: 'outside',
+      message: 'x',
+      subject: 'id',
+      retryable: true,
+    });
   });
 
   it('is thrown whole by fail', () => {
     expect(() => fail('notFound', 'stop container x: no such container', { subject: 'x' })).toThrow(
-      expect.objectContaining({ fault: expect.objectContaining({ kind: 'notFound', subject: 'x' }) as unknown }) as Error,
+      expect.objectContaining({
+        fault: expect.objectContaining({ kind: 'notFound', subject: 'x' }) as unknown,
+      }) as Error,
     );
   });
 });
@@ -32,10 +51,20 @@ describe('toFault', () => {
   });
 
   it.each([
-    ['ENOSPC', 'exhausted'], ['EDQUOT', 'exhausted'], ['EMFILE', 'exhausted'], ['ENFILE', 'exhausted'], ['ENOMEM', 'exhausted'], ['EAGAIN', 'exhausted'],
-    ['ABORT_ERR', 'cancelled'], ['EACCES', 'outside'], ['ENOENT', 'outside'],
+    ['ENOSPC', 'exhausted'],
+    ['EDQUOT', 'exhausted'],
+    ['EMFILE', 'exhausted'],
+    ['ENFILE', 'exhausted'],
+    ['ENOMEM', 'exhausted'],
+    ['EAGAIN', 'exhausted'],
+    ['ABORT_ERR', 'cancelled'],
+    ['EACCES', 'outside'],
+    ['ENOENT', 'outside'],
   ])('tells %s of the system as %s', (code, kind) => {
-    expect(toFault(systemError(code), 'write f')).toMatchObject({ kind, message: `write f: ${code}: it went wrong` });
+    expect(toFault(systemError(code), 'write f')).toMatchObject({
+      kind,
+      message: `write f: ${code}: it went wrong`,
+    });
   });
 
   it('tells an abort without a reason as cancelled', () => {
@@ -50,7 +79,7 @@ describe('toFault', () => {
 });
 
 describe('printable', () => {
-  it('takes control characters and lone surrogates out of other programs\' words', () => {
+  it("takes control characters and lone surrogates out of other programs' words", () => {
     expect(printable('a\u001b[31mred\r\nb\u0000c\u0085d')).toBe('a [31mred b c d');
     expect(printable('\ud800x')).toBe('\ufffdx');
   });
@@ -65,7 +94,11 @@ describe('printable', () => {
 describe('assert', () => {
   it('throws a fault of kind bug when the condition does not hold', () => {
     expect(() => assert(true, 'fine')).not.toThrow();
-    expect(() => assert(false, 'broken')).toThrow(expect.objectContaining({ fault: expect.objectContaining({ kind: 'bug', message: 'broken' }) as unknown }) as Error);
+    expect(() => assert(false, 'broken')).toThrow(
+      expect.objectContaining({
+        fault: expect.objectContaining({ kind: 'bug', message: 'broken' }) as unknown,
+      }) as Error,
+    );
   });
 
   it('tells a case that nobody foresaw', () => {

@@ -7,7 +7,12 @@ function bench(most = 100) {
   const clock = new HandClock();
   const cut: string[] = [];
   const reports: number[] = [];
-  const half = new HalfOpen<string>({ clock, most, cut: (one) => cut.push(one), report: (count) => reports.push(count) });
+  const half = new HalfOpen<string>({
+    clock,
+    most,
+    cut: (one) => cut.push(one),
+    report: (count) => reports.push(count),
+  });
   const scan = (times: number): void => {
     for (let time = 0; time < times; time += 1) clock.fire(halfOpenLimits.scanMs);
   };

@@ -8,7 +8,16 @@ describe('ids', () => {
     expect(parse(HEX)).toBe(HEX);
   });
 
-  it.each(['', HEX.slice(1), `${HEX}0`, HEX.toUpperCase(), `${HEX}\n`, ` ${HEX.slice(1)}`, HEX.replace('0', 'g'), `../${HEX.slice(3)}`])('refuse %j: an id becomes a file name (S76)', (text) => {
+  it.each([
+    '',
+    HEX.slice(1),
+    `${HEX}0`,
+    HEX.toUpperCase(),
+    `${HEX}\n`,
+    ` ${HEX.slice(1)}`,
+    HEX.replace('0', 'g'),
+    `../${HEX.slice(3)}`,
+  ])('refuse %j: an id becomes a file name (S76)', (text) => {
     expect(parseSandboxId(text)).toBeUndefined();
     expect(parseContainerId(text)).toBeUndefined();
   });
@@ -18,7 +27,17 @@ describe('ids', () => {
     expect(parseDigest(digest)).toBe(digest);
     expect(parseImageId(digest)).toBe(digest);
     expect(hexOf(parseDigest(digest) ?? expect.fail('not parsed'))).toBe(HEX);
-    for (const text of [HEX, `sha512:${HEX}`, `SHA256:${HEX}`, `sha256:${HEX}0`, `sha256:${HEX}\n`, 'sha256:', 'sha256:../../x', `sha256:${HEX.toUpperCase()}`, '']) {
+    for (const text of [
+      HEX,
+      `sha512:${HEX}`,
+      `SHA256:${HEX}`,
+      `sha256:${HEX}0`,
+      `sha256:${HEX}\n`,
+      'sha256:',
+      'sha256:../../x',
+      `sha256:${HEX.toUpperCase()}`,
+      '',
+    ]) {
       expect(parseDigest(text)).toBeUndefined();
       expect(parseImageId(text)).toBeUndefined();
     }

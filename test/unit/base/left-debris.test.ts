@@ -6,9 +6,14 @@ import { silentLog } from '../../../src/base/log.ts';
 
 function bench() {
   const lines: string[] = [];
-  const note = (fields: object, message: string): void => void lines.push(`${'subject' in fields ? String(fields.subject) : ''} ${message}`);
+  const note = (fields: object, message: string): void =>
+    void lines.push(`${'subject' in fields ? String(fields.subject) : ''} ${message}`);
   const conditions = new Conditions({ ...silentLog, warn: note, info: note });
-  return { lines, left: new LeftDebris(conditions), subjects: () => conditions.all().map(({ subject }) => subject) };
+  return {
+    lines,
+    left: new LeftDebris(conditions),
+    subjects: () => conditions.all().map(({ subject }) => subject),
+  };
 }
 
 const failing = (): Promise<never> => Promise.reject(new Error('EIO'));
@@ -24,7 +29,13 @@ test('F89 what fails in each round stands without a further line; what is not fo
     round.end();
   }
   expect(subjects()).toEqual(['/trash/a']);
-  expect(lines).toEqual(['/trash/a degraded', '/trash/b degraded', '/trash/c degraded', '/trash/b no longer degraded', '/trash/c no longer degraded']);
+  expect(lines).toEqual([
+    '/trash/a degraded',
+    '/trash/b degraded',
+    '/trash/c degraded',
+    '/trash/b no longer degraded',
+    '/trash/c no longer degraded',
+  ]);
 });
 
 test('F89 a path with a failed and a successful step in one round is not cleared', async () => {

@@ -26,7 +26,8 @@ describe('lines', () => {
       return indexOf.call(this, value, from);
     };
     try {
-      for (let at = 0; at < 100_000; at += 1) for (const line of cutter.push(Uint8Array.of(0x78))) expect.unreachable(line);
+      for (let at = 0; at < 100_000; at += 1)
+        for (const line of cutter.push(Uint8Array.of(0x78))) expect.unreachable(line);
     } finally {
       Uint8Array.prototype.indexOf = indexOf;
     }

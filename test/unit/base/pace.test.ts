@@ -8,7 +8,7 @@ describe('a pace', () => {
     expect([110, 111, 112].map((nowMs) => pace.take(nowMs))).toEqual([0, 0, 8]);
   });
 
-  test('S89: a span begins with the first that comes, not with a clock\'s hand', () => {
+  test("S89: a span begins with the first that comes, not with a clock's hand", () => {
     const pace = new Pace({ times: 1, everyMs: 10 });
     expect([5, 14, 15, 1000, 1009, 1010].map((nowMs) => pace.take(nowMs))).toEqual([0, 1, 0, 0, 1, 0]);
   });

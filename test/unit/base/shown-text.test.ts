@@ -12,8 +12,19 @@ describe('a URL with a secret in it', () => {
 
   it('S92 shows none of it, however it is shown', () => {
     const shown = 'http://***@proxy.example.com:3128/path?***';
-    expect([String(url), url.toString(), JSON.parse(JSON.stringify(url)), url.shown]).toEqual([shown, shown, shown, shown]);
-    for (const text of [JSON.stringify({ a: { url } }), encodePlain({ a: [url] }), inspect({ a: { url } }, { depth: 9, showHidden: true }), JSON.stringify({ ...url }), JSON.stringify(structuredClone({ ...url }))]) {
+    expect([String(url), url.toString(), JSON.parse(JSON.stringify(url)), url.shown]).toEqual([
+      shown,
+      shown,
+      shown,
+      shown,
+    ]);
+    for (const text of [
+      JSON.stringify({ a: { url } }),
+      encodePlain({ a: [url] }),
+      inspect({ a: { url } }, { depth: 9, showHidden: true }),
+      JSON.stringify({ ...url }),
+      JSON.stringify(structuredClone({ ...url })),
+    ]) {
       expect(text).toContain(shown);
       expect(text).not.toMatch(/canary|proxy-user/u);
     }
@@ -24,9 +35,14 @@ describe('a URL with a secret in it', () => {
   });
 
   it.each([
-    ['http://proxy:3128', 'http://proxy:3128'], ['http://token@proxy:3128/', 'http://***@proxy:3128'], ['http://:pw@[::1]:8', 'http://***@[::1]:8'],
+    ['http://proxy:3128', 'http://proxy:3128'],
+    ['http://token@proxy:3128/', 'http://***@proxy:3128'],
+    ['http://:pw@[::1]:8', 'http://***@[::1]:8'],
     // no URL: nobody knows where its password ends
-    ['http://user:pa/ss@proxy:3128', '***'], ['canary', '***'], ['user:canary@proxy:3128', '***'], ['http://', '***'],
+    ['http://user:pa/ss@proxy:3128', '***'],
+    ['canary', '***'],
+    ['user:canary@proxy:3128', '***'],
+    ['http://', '***'],
   ])('S92 %s is shown as %s', (value, shown) => {
     expect(new SecretUrl(value).shown).toBe(shown);
   });
@@ -39,23 +55,43 @@ describe('a message', () => {
     ['http://a:can@ary@host and http://c:canary@d', 'http://***@host and http://***@d'],
     ['went to https://store/blob?X-Signature=canary&a=b: 403', 'went to https://store/blob?*** 403'],
     ['{"url":"https://store/blob?s=canary","a":"b"}', '{"url":"https://store/blob?***","a":"b"}'],
-    ['mirror user:canary@mirror.example.com is not host[:port]', 'mirror ***@mirror.example.com is not host[:port]'],
+    [
+      'mirror user:canary@mirror.example.com is not host[:port]',
+      'mirror ***@mirror.example.com is not host[:port]',
+    ],
   ])('S92 %s has no credentials of URLs', (text, shown) => {
     expect(withoutCredentials(text)).toBe(shown);
-    expect(fault('outside', text, { subject: text })).toMatchObject({ message: printable(shown), subject: shown });
+    expect(fault('outside', text, { subject: text })).toMatchObject({
+      message: printable(shown),
+      subject: shown,
+    });
     expect(toFault(new Error(text), 'x').message).toBe(`x: ${shown}`);
     expect(faultBy(() => fail('outside', text)).message).toBe(shown);
   });
 
   it.each([
-    'docker.io/library/busybox:1.36@sha256:00ff', 'localhost:5000/a/b:tag@sha256:0', 'exit code 1: what? no', 'http://host:80/path is not there',
-    'unit foo@bar.service', 'a: b@c', '2026-01-01T10:11:12', 'fe80::1%eth0',
+    'docker.io/library/busybox:1.36@sha256:00ff',
+    'localhost:5000/a/b:tag@sha256:0',
+    'exit code 1: what? no',
+    'http://host:80/path is not there',
+    'unit foo@bar.service',
+    'a: b@c',
+    '2026-01-01T10:11:12',
+    'fe80::1%eth0',
   ])('keeps %s', (text) => {
     expect(withoutCredentials(text)).toBe(text);
   });
 
   it('S92 S63 is looked through in time that grows with its length', () => {
-    const texts = ['a'.repeat(200_000), '://'.repeat(60_000), `://${'a'.repeat(100_000)}`.repeat(2), 'a:'.repeat(100_000), '@'.repeat(100_000), `://x?${'y'.repeat(100_000)}`, 'a:b@'.repeat(40_000)];
+    const texts = [
+      'a'.repeat(200_000),
+      '://'.repeat(60_000),
+      `://${'a'.repeat(100_000)}`.repeat(2),
+      'a:'.repeat(100_000),
+      '@'.repeat(100_000),
+      `://x?${'y'.repeat(100_000)}`,
+      'a:b@'.repeat(40_000),
+    ];
     for (const text of texts) expect(withoutCredentials(`${text} @ :// ?`).length).toBeGreaterThan(5);
   });
 
@@ -73,7 +109,8 @@ describe('an escaped text', () => {
   });
 
   it('S93 keeps what people write', () => {
-    for (const text of ['größe', 'שלום', 'مرحبا', '日本語', '👩‍🚀', 'a – b … c']) expect(escaped(text)).toBe(text);
+    for (const text of ['größe', 'שלום', 'مرحبا', '日本語', '👩‍🚀', 'a – b … c'])
+      expect(escaped(text)).toBe(text);
     expect(escapedLines('a\nb\r\n')).toBe('a\nb\\u000d\n');
   });
 });

@@ -18,7 +18,12 @@ const parsed = (chunks: readonly Uint8Array[]): TtrpcFrame[] => {
 
 describe('ttrpc frames', () => {
   it('travel as the protocol says: length, stream, type, flags, payload', () => {
-    const bytes = encodeTtrpcFrame({ streamId: 0x01020305, type: TTRPC_TYPE.response, flags: 4, payload: Uint8Array.of(7, 8) });
+    const bytes = encodeTtrpcFrame({
+      streamId: 0x01020305,
+      type: TTRPC_TYPE.response,
+      flags: 4,
+      payload: Uint8Array.of(7, 8),
+    });
     expect([...bytes]).toEqual([0, 0, 0, 2, 1, 2, 3, 5, 2, 4, 7, 8]);
   });
 
@@ -32,7 +37,7 @@ describe('ttrpc frames', () => {
     }
   });
 
-  it('don\'t keep the chunk that they came in', () => {
+  it("don't keep the chunk that they came in", () => {
     const chunk = encodeTtrpcFrame(frame(1, 3));
     const [first] = parsed([chunk]);
     chunk.fill(255);
@@ -43,7 +48,9 @@ describe('ttrpc frames', () => {
     const head = encodeTtrpcFrame(frame(1, 0));
     new DataView(head.buffer).setUint32(0, ttrpcLimits.messageBytes + 1);
     expect(() => parsed([head])).toThrow(FaultError);
-    expect(() => encodeTtrpcFrame(frame(1, ttrpcLimits.messageBytes + 1))).toThrow('the protocol allows 4194304');
+    expect(() => encodeTtrpcFrame(frame(1, ttrpcLimits.messageBytes + 1))).toThrow(
+      'the protocol allows 4194304',
+    );
     expect(parsed([encodeTtrpcFrame(frame(1, ttrpcLimits.messageBytes))])).toHaveLength(1);
   });
 

@@ -3,18 +3,45 @@ import { parseCommandLine, USAGE } from '../../../src/daemon/command-line.ts';
 
 describe('the command line', () => {
   it('takes options before and after the word, in both forms', () => {
-    const line = parseCommandLine(['why', '--state', '/run/t', 'web/app', '--introspection=/i.sock', '--json']);
-    expect(line).toEqual({ command: 'why', options: { state: '/run/t', introspection: '/i.sock' }, flags: new Set(['json']), words: ['web/app'] });
-    expect(parseCommandLine(['serve', '--root=/a=b'])).toMatchObject({ command: 'serve', options: { root: '/a=b' } });
+    const line = parseCommandLine([
+      'why',
+      '--state',
+      '/run/t',
+      'web/app',
+      '--introspection=/i.sock',
+      '--json',
+    ]);
+    expect(line).toEqual({
+      command: 'why',
+      options: { state: '/run/t', introspection: '/i.sock' },
+      flags: new Set(['json']),
+      words: ['web/app'],
+    });
+    expect(parseCommandLine(['serve', '--root=/a=b'])).toMatchObject({
+      command: 'serve',
+      options: { root: '/a=b' },
+    });
   });
 
   it('takes two words where two are wanted', () => {
-    expect(parseCommandLine(['export', 'busybox', 'oci:/tmp/x', '--json'])).toMatchObject({ command: 'export', words: ['busybox', 'oci:/tmp/x'] });
-    expect(parseCommandLine(['import', '/tmp/x.tar', '--name', 'a/b:1'])).toMatchObject({ words: ['/tmp/x.tar'], options: { name: 'a/b:1' } });
+    expect(parseCommandLine(['export', 'busybox', 'oci:/tmp/x', '--json'])).toMatchObject({
+      command: 'export',
+      words: ['busybox', 'oci:/tmp/x'],
+    });
+    expect(parseCommandLine(['import', '/tmp/x.tar', '--name', 'a/b:1'])).toMatchObject({
+      words: ['/tmp/x.tar'],
+      options: { name: 'a/b:1' },
+    });
   });
 
   it.each([
-    [[], 'help'], [['help'], 'help'], [['--help'], 'help'], [['-h'], 'help'], [['ps', '--help'], 'help'], [['why', '-h'], 'help'], [['--version'], 'version'],
+    [[], 'help'],
+    [['help'], 'help'],
+    [['--help'], 'help'],
+    [['-h'], 'help'],
+    [['ps', '--help'], 'help'],
+    [['why', '-h'], 'help'],
+    [['--version'], 'version'],
   ])('%j is %s', (argv, command) => expect(parseCommandLine(argv).command).toBe(command));
 
   it.each([
@@ -37,7 +64,34 @@ describe('the command line', () => {
 
   it('the usage fits 120 columns and names every command and option', () => {
     for (const line of USAGE.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
-    for (const word of ['serve', 'start', 'ps', 'why', 'log', 'watch', 'status', 'config', 'check', 'wipe', 'version', 'images', 'gc', 'pull', 'inspect', 'import', 'export', '--name', '--layers', '--dry-run', '--repair', '--force', '--now', '--after', '--default', '--json']) {
+    for (const word of [
+      'serve',
+      'start',
+      'ps',
+      'why',
+      'log',
+      'watch',
+      'status',
+      'config',
+      'check',
+      'wipe',
+      'version',
+      'images',
+      'gc',
+      'pull',
+      'inspect',
+      'import',
+      'export',
+      '--name',
+      '--layers',
+      '--dry-run',
+      '--repair',
+      '--force',
+      '--now',
+      '--after',
+      '--default',
+      '--json',
+    ]) {
       expect(USAGE).toMatch(new RegExp(`(?:^|\\s)${word}\\b`, 'mu'));
     }
   });

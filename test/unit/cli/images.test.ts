@@ -13,16 +13,26 @@ describe('troupe images', () => {
   const answer = create(ImagesResponseSchema, {
     images: [
       {
-        id: id('1'), tags: ['quay.io/a/b:1'], sizeBytes: 2048n, pulledNs: 0n, pinned: true, keepers: [`container/${'c'.repeat(64)}`],
+        id: id('1'),
+        tags: ['quay.io/a/b:1'],
+        sizeBytes: 2048n,
+        pulledNs: 0n,
+        pinned: true,
+        keepers: [`container/${'c'.repeat(64)}`],
         layers: [{ diffId: id('5'), keepers: [`image/${id('1')}`, `image/${id('2')}`] }],
       },
       { id: id('2'), digests: [`quay.io/a/b@${id('9')}`], sizeBytes: 1n, layers: [] },
     ],
-    otherLayers: [{ diffId: id('6'), keepers: [`container/${'d'.repeat(64)}`] }, { diffId: id('7'), keepers: [`unfinished/${id('8')}`] }],
+    otherLayers: [
+      { diffId: id('6'), keepers: [`container/${'d'.repeat(64)}`] },
+      { diffId: id('7'), keepers: [`unfinished/${id('8')}`] },
+    ],
   });
 
   it('tells each image with what keeps it, and on demand its layers with what else keeps those', () => {
-    const lines = imageLines(answer, 60_000_000_000n, screen, true).map((line) => line.replaceAll(/ +/gu, ' '));
+    const lines = imageLines(answer, 60_000_000_000n, screen, true).map((line) =>
+      line.replaceAll(/ +/gu, ' '),
+    );
     expect(lines).toEqual([
       'IMAGE ID SIZE PULLED KEPT BY',
       'quay.io/a/b:1 1111111111111 2.0 KiB 60s pinned, container/ccccccccccccc',
@@ -40,7 +50,8 @@ describe('troupe images', () => {
 });
 
 describe('a bar of troupe pull', () => {
-  const layer = (downloadedBytes: bigint, present = false) => create(PullLayerSchema, { digest: id('a'), sizeBytes: 1000n, downloadedBytes, present });
+  const layer = (downloadedBytes: bigint, present = false) =>
+    create(PullLayerSchema, { digest: id('a'), sizeBytes: 1000n, downloadedBytes, present });
   it.each([
     [layer(0n), '0 B of 1000 B', 0],
     [layer(500n), '500 B of 1000 B', 0.5],
@@ -48,13 +59,25 @@ describe('a bar of troupe pull', () => {
     // a registry that sends more than it said is refused elsewhere; the bar stays in its line
     [layer(4000n), '3.9 KiB of 1000 B', 1],
     [layer(0n, true), '1000 B done', 1],
-    [create(PullLayerSchema, { digest: id('a'), sizeBytes: 4096n, downloadedBytes: 1024n, bytesPerSecond: 512n, remainingMs: 6000n }), '1.0 KiB of 4.0 KiB, 512 B/s, 6.0s left', 0.25],
+    [
+      create(PullLayerSchema, {
+        digest: id('a'),
+        sizeBytes: 4096n,
+        downloadedBytes: 1024n,
+        bytesPerSecond: 512n,
+        remainingMs: 6000n,
+      }),
+      '1.0 KiB of 4.0 KiB, 512 B/s, 6.0s left',
+      0.25,
+    ],
   ])('fills the line in proportion', (one, tail, share) => {
     const line = bar(one, 80);
     expect(line.length).toBe(80);
     expect(line.startsWith(`${'a'.repeat(13)} [`) && line.endsWith(`] ${tail}`)).toBe(true);
     const [inside = ''] = /\[.*\]/u.exec(line) ?? [];
-    expect([...inside].filter((letter) => letter === '=').length).toBe(Math.floor((inside.length - 2) * share));
+    expect([...inside].filter((letter) => letter === '=').length).toBe(
+      Math.floor((inside.length - 2) * share),
+    );
   });
 
   it('is left out where there is no room', () => {

@@ -16,7 +16,11 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 afterAll(stopKernelThread);
 const seen = (toolDirs: readonly string[] = []): ReturnType<typeof seenNetworks> => {
-  const config = { ...defaultConfig, root, network: { ...defaultConfig.network, config_dir: join(root, 'none') } };
+  const config = {
+    ...defaultConfig,
+    root,
+    network: { ...defaultConfig.network, config_dir: join(root, 'none') },
+  };
   return seenNetworks({ config, clock: realClock() }, toolDirs);
 };
 
@@ -25,7 +29,9 @@ test('I3 duties that can’t be read are named, and the leases are still found',
   writeFileSync(join(root, 'cni/leases/n/10.0.0.2'), `${'a'.repeat(64)}\neth0`);
   writeFileSync(join(root, 'cni/cache'), 'a file');
   const { unread, attachments, leases } = await seen();
-  expect(unread).toEqual([{ path: join(root, 'cni/cache'), problem: expect.stringMatching(/^not read: .*ENOTDIR/u) }]);
+  expect(unread).toEqual([
+    { path: join(root, 'cni/cache'), problem: expect.stringMatching(/^not read: .*ENOTDIR/u) },
+  ]);
   expect(attachments).toEqual([]);
   expect(leases.map(({ ip, id }) => [ip, id])).toEqual([['10.0.0.2', 'a'.repeat(64)]]);
 });
@@ -37,25 +43,35 @@ test('I3 nothing that is missing counts as unread', async () => {
 describe('rules of the nat table', () => {
   const owned = `-A POSTROUTING -m comment --comment "name: \\"troupe0\\" id: \\"${'a'.repeat(64)}\\"" -j CNI-0123`;
   const rulesWith = (script: string): ReturnType<typeof seenNetworks> => {
-    for (const name of ['iptables-save', 'ip6tables-save']) writeFileSync(join(root, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+    for (const name of ['iptables-save', 'ip6tables-save'])
+      writeFileSync(join(root, name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
     return seen([root]);
   };
 
   it('I3 that the tool can’t list count as unread, and not as none', async () => {
-    const { unread, rules } = await rulesWith(`echo '${owned}'; echo 'nf_tables: Permission denied' >&2; exit 4`);
+    const { unread, rules } = await rulesWith(
+      `echo '${owned}'; echo 'nf_tables: Permission denied' >&2; exit 4`,
+    );
     const problem = expect.stringMatching(/^not read: .*exit code 4: .*Permission denied/u) as string;
-    expect(unread.toSorted((a, b) => a.path.localeCompare(b.path))).toEqual([{ path: join(root, 'ip6tables-save'), problem }, { path: join(root, 'iptables-save'), problem }]);
+    expect(unread.toSorted((a, b) => a.path.localeCompare(b.path))).toEqual([
+      { path: join(root, 'ip6tables-save'), problem },
+      { path: join(root, 'iptables-save'), problem },
+    ]);
     expect(rules).toEqual([]);
   });
 
   it('I3 that are more than is read count as unread', async () => {
     const { unread } = await rulesWith(`head -c ${cliLimits.toolBytes + 1} /dev/zero`);
-    expect(unread.map(({ problem }) => problem)).toEqual(Array.from({ length: 2 }, () => expect.stringContaining('more than') as string));
+    expect(unread.map(({ problem }) => problem)).toEqual(
+      Array.from({ length: 2 }, () => expect.stringContaining('more than') as string),
+    );
   });
 
   it('I3 that a tool which can’t be run would list count as unread', async () => {
     writeFileSync(join(root, 'iptables-save'), '#!/no/such/interpreter\n', { mode: 0o755 });
-    expect((await seen([root])).unread).toEqual([{ path: join(root, 'iptables-save'), problem: expect.stringMatching(/^not read: /u) as string }]);
+    expect((await seen([root])).unread).toEqual([
+      { path: join(root, 'iptables-save'), problem: expect.stringMatching(/^not read: /u) as string },
+    ]);
   });
 
   it.each([
@@ -67,11 +83,18 @@ describe('rules of the nat table', () => {
   });
 
   it('I3 that are listed are found', async () => {
-    expect((await rulesWith(`echo '${owned}'`)).rules.map(({ family, network }) => [family, network])).toEqual([[4, 'troupe0'], [6, 'troupe0']]);
+    expect(
+      (await rulesWith(`echo '${owned}'`)).rules.map(({ family, network }) => [family, network]),
+    ).toEqual([
+      [4, 'troupe0'],
+      [6, 'troupe0'],
+    ]);
   });
 });
 
 test('I3 a directory of networks that can’t be read counts as unread', async () => {
   writeFileSync(join(root, 'none'), 'a file');
-  expect((await seen()).unread).toEqual([{ path: join(root, 'none'), problem: expect.stringMatching(/^not read: .*ENOTDIR/u) as string }]);
+  expect((await seen()).unread).toEqual([
+    { path: join(root, 'none'), problem: expect.stringMatching(/^not read: .*ENOTDIR/u) as string },
+  ]);
 });

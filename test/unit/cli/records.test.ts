@@ -17,7 +17,8 @@ beforeEach(async () => {
 afterEach(() => rm(root, { recursive: true }));
 
 const bytes = Buffer.concat([header(), ...[sandboxIntent(), sandboxReady(), containerIntent()].map(frame)]);
-const write = (name: string, content: Uint8Array): Promise<void> => writeFile(join(root, 'journal', name), content);
+const write = (name: string, content: Uint8Array): Promise<void> =>
+  writeFile(join(root, 'journal', name), content);
 
 describe('the journal, read by somebody else than its daemon', () => {
   it('is the newest file; nothing is written, not even where it is damaged', async () => {
@@ -29,7 +30,10 @@ describe('the journal, read by somebody else than its daemon', () => {
     const records = await readRecords(root);
     expect([...records.ledger.sandboxes.keys()]).toEqual([sandboxId()]);
     expect(records).toMatchObject({ end: 'whole', damagedKept: ['journal.1.damaged'] });
-    expect([...records.histories]).toEqual([[sandboxId(), ['sandbox.intent', 'sandbox.ready']], [containerId(), ['container.intent']]]);
+    expect([...records.histories]).toEqual([
+      [sandboxId(), ['sandbox.intent', 'sandbox.ready']],
+      [containerId(), ['container.intent']],
+    ]);
     expect(await readdir(join(root, 'journal'))).toEqual(before);
   });
 
@@ -54,10 +58,20 @@ describe('the journal, read by somebody else than its daemon', () => {
 });
 
 describe('rules of the packet filter', () => {
-  const rule = (network: string, id: string): string => `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"${network}\\" id: \\"${id}\\"" -j CNI-0123`;
+  const rule = (network: string, id: string): string =>
+    `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"${network}\\" id: \\"${id}\\"" -j CNI-0123`;
 
-  it('name network and sandbox; other networks\' and other texts are nobody\'s', () => {
-    const saved = ['*nat', rule('net', sandboxId('a')), rule('net', sandboxId('a')), rule('other', sandboxId('b')), '-A X -m comment --comment "id"', rule('net', 'short'), `-A Y -m comment --comment "dnat name: \\"net\\" id: \\"${sandboxId('c')}\\"" -j CNI-DN-1`, 'COMMIT'].join('\n');
+  it("name network and sandbox; other networks' and other texts are nobody's", () => {
+    const saved = [
+      '*nat',
+      rule('net', sandboxId('a')),
+      rule('net', sandboxId('a')),
+      rule('other', sandboxId('b')),
+      '-A X -m comment --comment "id"',
+      rule('net', 'short'),
+      `-A Y -m comment --comment "dnat name: \\"net\\" id: \\"${sandboxId('c')}\\"" -j CNI-DN-1`,
+      'COMMIT',
+    ].join('\n');
     expect(rulesIn(saved, 4, new Set(['net']))).toEqual([
       { family: 4, id: sandboxId('a'), network: 'net' },
       { family: 4, id: sandboxId('c'), network: 'net' },
@@ -70,6 +84,8 @@ it('F32: a FIFO or a file of any size in the place of another store’s journal 
   await expect(readRecords(root)).rejects.toThrow('not a regular file of at most');
   await rm(join(root, 'journal', 'journal.2'));
   await write('journal.1', bytes);
-  await expect(readRecords(root, bytes.length - 1)).rejects.toThrow(`not a regular file of at most ${bytes.length - 1} bytes`);
+  await expect(readRecords(root, bytes.length - 1)).rejects.toThrow(
+    `not a regular file of at most ${bytes.length - 1} bytes`,
+  );
   expect((await readRecords(root, bytes.length)).end).toBe('whole');
 });

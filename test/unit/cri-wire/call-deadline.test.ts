@@ -21,11 +21,20 @@ test.each([
 test('a timeout that the library can not hold is cut', () => {
   const headers: Record<string, string> = { 'grpc-timeout': '99999999H' };
   noteDeadline(headers, clock);
-  expect(headers).toEqual({ 'grpc-timeout': `${edgeLimits.longestDeadlineS}S`, [DEADLINE_HEADER]: String(1000 + edgeLimits.longestDeadlineS * 1000) });
+  expect(headers).toEqual({
+    'grpc-timeout': `${edgeLimits.longestDeadlineS}S`,
+    [DEADLINE_HEADER]: String(1000 + edgeLimits.longestDeadlineS * 1000),
+  });
 });
 
-test.each([undefined, 'soon', '5', '-1S', '123456789S', '1d'])('without a timeout (%s) there is none, whatever the client says under our name', (timeout) => {
-  const headers: Record<string, string> = { [DEADLINE_HEADER]: '7', ...(timeout === undefined ? {} : { 'grpc-timeout': timeout }) };
-  noteDeadline(headers, clock);
-  expect(headers).not.toHaveProperty(DEADLINE_HEADER);
-});
+test.each([undefined, 'soon', '5', '-1S', '123456789S', '1d'])(
+  'without a timeout (%s) there is none, whatever the client says under our name',
+  (timeout) => {
+    const headers: Record<string, string> = {
+      [DEADLINE_HEADER]: '7',
+      ...(timeout === undefined ? {} : { 'grpc-timeout': timeout }),
+    };
+    noteDeadline(headers, clock);
+    expect(headers).not.toHaveProperty(DEADLINE_HEADER);
+  },
+);

@@ -22,7 +22,9 @@ export function contractLines(directory: string): string[] {
     maxBuffer: 16 * 1024 * 1024,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const files = fromBinary(FileDescriptorSetSchema, bytes).file.filter((file) => file.package === 'runtime.v1');
+  const files = fromBinary(FileDescriptorSetSchema, bytes).file.filter(
+    (file) => file.package === 'runtime.v1',
+  );
   return files
     .flatMap((file) => [
       `syntax ${file.syntax}`,

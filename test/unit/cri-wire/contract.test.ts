@@ -21,7 +21,9 @@ function publishedDirectory(): { directory: string } | { reason: string } {
     const module = JSON.parse(answer) as { Dir: string };
     return { directory: join(module.Dir, 'pkg', 'apis', 'runtime', 'v1') };
   } catch (error) {
-    return { reason: `go mod download ${published}: ${error instanceof Error ? error.message : String(error)}` };
+    return {
+      reason: `go mod download ${published}: ${error instanceof Error ? error.message : String(error)}`,
+    };
   }
 }
 

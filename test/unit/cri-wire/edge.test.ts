@@ -20,7 +20,10 @@ import { wholeBytes } from '../../support/whole-bytes.ts';
 const runPod = 'runtime.v1.RuntimeService/RunPodSandbox';
 const version = 'runtime.v1.RuntimeService/Version';
 const none = new Uint8Array();
-const at = (overrides: Partial<CallContext> = {}): CallContext => ({ signal: new AbortController().signal, ...overrides });
+const at = (overrides: Partial<CallContext> = {}): CallContext => ({
+  signal: new AbortController().signal,
+  ...overrides,
+});
 
 interface Line {
   readonly level: string;
@@ -30,12 +33,25 @@ interface Line {
 
 function recorder(): { log: Log; lines: Line[] } {
   const lines: Line[] = [];
-  const write = (level: string) => (fields: object, message: string) => void lines.push({ level, message, fields: { ...fields } });
-  return { lines, log: { trace: write('trace'), debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') } };
+  const write = (level: string) => (fields: object, message: string) =>
+    void lines.push({ level, message, fields: { ...fields } });
+  return {
+    lines,
+    log: {
+      trace: write('trace'),
+      debug: write('debug'),
+      info: write('info'),
+      warn: write('warn'),
+      error: write('error'),
+    },
+  };
 }
 
 /** An edge at wall time 1000 s, monotonic 50 ms, 4 ms later at each look; ids count up. */
-function edge(handlers: Pick<EdgeOptions, 'runtime' | 'image'>, notReadyReason: () => string | undefined = () => undefined) {
+function edge(
+  handlers: Pick<EdgeOptions, 'runtime' | 'image'>,
+  notReadyReason: () => string | undefined = () => undefined,
+) {
   const { log, lines } = recorder();
   let looks = 0;
   let ids = 0;
@@ -46,7 +62,11 @@ function edge(handlers: Pick<EdgeOptions, 'runtime' | 'image'>, notReadyReason: 
     notReadyReason,
     ...handlers,
   });
-  const call = (name: string, request: Uint8Array = none, context: CallContext = at()): ReturnType<UnaryHandler> => {
+  const call = (
+    name: string,
+    request: Uint8Array = none,
+    context: CallContext = at(),
+  ): ReturnType<UnaryHandler> => {
     const method = methods[name];
     if (method === undefined) throw new Error(`no method ${name}`);
     return method(request, context);
@@ -91,7 +111,10 @@ describe('the edge', () => {
     const answer = await call(runPod, toBinary(RunPodSandboxRequestSchema, request));
     expect(fromBinary(RunPodSandboxResponseSchema, wholeBytes(answer)).podSandboxId).toBe('web');
     for (const timeout of [2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n]) {
-      await call('runtime.v1.RuntimeService/StopContainer', toBinary(StopContainerRequestSchema, create(StopContainerRequestSchema, { timeout })));
+      await call(
+        'runtime.v1.RuntimeService/StopContainer',
+        toBinary(StopContainerRequestSchema, create(StopContainerRequestSchema, { timeout })),
+      );
     }
     expect(seen).toEqual([2n ** 63n - 1n, -(2n ** 63n), 2n ** 53n + 1n]);
   });
@@ -109,7 +132,9 @@ describe('the edge', () => {
     ['a varint without end', new Uint8Array(11).fill(0xff)],
   ])('a malformed request (%s) is InvalidArgument and never reaches the handler', async (_what, bytes) => {
     let calls = 0;
-    const { call } = edge({ runtime: { runPodSandbox: () => Promise.resolve({ podSandboxId: String(++calls) }) } });
+    const { call } = edge({
+      runtime: { runPodSandbox: () => Promise.resolve({ podSandboxId: String(++calls) }) },
+    });
     const status = await statusOf(call(runPod, bytes));
     expect(status.code).toBe('invalidArgument');
     expect(status.message).toMatch(/^RunPodSandbox: the request is no valid RunPodSandboxRequest: ./u);
@@ -125,8 +150,16 @@ describe('the edge', () => {
         },
       },
     });
-    const annotations = Object.defineProperty({}, '__proto__', { value: 'x', enumerable: true, configurable: true, writable: true });
-    await call('runtime.v1.ImageService/ImageStatus', toBinary(ImageStatusRequestSchema, create(ImageStatusRequestSchema, { image: { annotations } })));
+    const annotations = Object.defineProperty({}, '__proto__', {
+      value: 'x',
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    });
+    await call(
+      'runtime.v1.ImageService/ImageStatus',
+      toBinary(ImageStatusRequestSchema, create(ImageStatusRequestSchema, { image: { annotations } })),
+    );
     expect(({} as Record<string, unknown>)['x']).toBeUndefined();
   });
 });
@@ -135,7 +168,13 @@ describe('readiness and bounds', () => {
   test('before the daemon is ready only Version and Status pass', async () => {
     let reason: string | undefined = 'recovering, 12 of 40 containers';
     const { call } = edge(
-      { runtime: { version: () => Promise.resolve({}), status: () => Promise.resolve({}), runPodSandbox: () => Promise.resolve({}) } },
+      {
+        runtime: {
+          version: () => Promise.resolve({}),
+          status: () => Promise.resolve({}),
+          runPodSandbox: () => Promise.resolve({}),
+        },
+      },
       () => reason,
     );
     await call(version);
@@ -168,7 +207,9 @@ describe('readiness and bounds', () => {
   });
 
   test('an answer larger than may be sent fails by name', async () => {
-    const { call } = edge({ runtime: { version: () => Promise.resolve(new Uint8Array(edgeLimits.sendBytes + 1)) } });
+    const { call } = edge({
+      runtime: { version: () => Promise.resolve(new Uint8Array(edgeLimits.sendBytes + 1)) },
+    });
     expect(await statusOf(call(version))).toMatchObject({ code: 'resourceExhausted' });
   });
 });
@@ -191,7 +232,11 @@ describe('context', () => {
 
   test('the cause names request, RPC and a valid traceparent', async () => {
     const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-    expect((await contextOf(at({ traceparent }))).cause).toEqual({ requestId: '0000000000000001', origin: 'RunPodSandbox', traceparent });
+    expect((await contextOf(at({ traceparent }))).cause).toEqual({
+      requestId: '0000000000000001',
+      origin: 'RunPodSandbox',
+      traceparent,
+    });
   });
 
   test.each([
@@ -245,22 +290,44 @@ describe('log and faults', () => {
       },
     });
     await call(version);
-    await call('runtime.v1.RuntimeService/ListContainers', toBinary(ListContainersRequestSchema, create(ListContainersRequestSchema)));
+    await call(
+      'runtime.v1.RuntimeService/ListContainers',
+      toBinary(ListContainersRequestSchema, create(ListContainersRequestSchema)),
+    );
     await call(runPod);
-    expect(lines.map(({ level, message }) => `${level} ${message}`)).toEqual(['trace Version', 'trace ListContainers', 'info RunPodSandbox']);
-    expect(lines[2]?.fields).toEqual({ requestId: '0000000000000003', origin: 'RunPodSandbox', code: 'ok', bytes: 4, latencyMs: 4 });
+    expect(lines.map(({ level, message }) => `${level} ${message}`)).toEqual([
+      'trace Version',
+      'trace ListContainers',
+      'info RunPodSandbox',
+    ]);
+    expect(lines[2]?.fields).toEqual({
+      requestId: '0000000000000003',
+      origin: 'RunPodSandbox',
+      code: 'ok',
+      bytes: 4,
+      latencyMs: 4,
+    });
   });
 
   test('a fault is answered by the table and logged as a warning, lists too', async () => {
     const { call, lines } = edge({
-      runtime: { listContainers: () => Promise.resolve(fail('exhausted', 'list containers: the directory is full', { subject: 'directory' })) },
+      runtime: {
+        listContainers: () =>
+          Promise.resolve(
+            fail('exhausted', 'list containers: the directory is full', { subject: 'directory' }),
+          ),
+      },
     });
     expect(await statusOf(call('runtime.v1.RuntimeService/ListContainers'))).toEqual({
       code: 'resourceExhausted',
       message: 'list containers: the directory is full',
     });
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatchObject({ level: 'warn', message: 'ListContainers', fields: { code: 'resourceExhausted', fault: { subject: 'directory' } } });
+    expect(lines[0]).toMatchObject({
+      level: 'warn',
+      message: 'ListContainers',
+      fields: { code: 'resourceExhausted', fault: { subject: 'directory' } },
+    });
   });
 
   test('a bug is answered with the request id only, and logged with all we know', async () => {
@@ -275,7 +342,10 @@ describe('log and faults', () => {
     expect(status.code).toBe('internal');
     expect(status.message).toContain('0000000000000001');
     expect(status.message).not.toContain('metadata');
-    expect(lines[0]).toMatchObject({ level: 'error', fields: { fault: { kind: 'bug', message: 'config.metadata is undefined' } } });
+    expect(lines[0]).toMatchObject({
+      level: 'error',
+      fields: { fault: { kind: 'bug', message: 'config.metadata is undefined' } },
+    });
     expect(String(lines[0]?.fields['stack'])).toContain('edge.test.ts');
   });
 
@@ -290,6 +360,8 @@ describe('log and faults', () => {
         },
       },
     });
-    expect(await statusOf(call(runPod, none, at({ signal: abort.signal })))).toMatchObject({ code: 'cancelled' });
+    expect(await statusOf(call(runPod, none, at({ signal: abort.signal })))).toMatchObject({
+      code: 'cancelled',
+    });
   });
 });

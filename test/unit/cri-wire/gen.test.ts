@@ -7,7 +7,9 @@ import { repository } from './contract-lines.ts';
 
 /** Path → content of all files below a directory. */
 function contents(directory: string): Map<string, string> {
-  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
   return new Map(
     files
       .map((entry) => join(entry.parentPath, entry.name))
@@ -19,7 +21,9 @@ function contents(directory: string): Map<string, string> {
 test('src/gen is what `npm run gen` makes of proto/', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'troupe-gen-'));
   try {
-    execFileSync(process.execPath, [join(repository, 'scripts', 'gen.ts'), '--out', scratch], { stdio: 'pipe' });
+    execFileSync(process.execPath, [join(repository, 'scripts', 'gen.ts'), '--out', scratch], {
+      stdio: 'pipe',
+    });
     const fresh = contents(join(scratch, 'src', 'gen'));
     expect([...fresh.keys()]).toContain('runtime/v1/api_pb.ts');
     expect(contents(join(repository, 'src', 'gen'))).toEqual(fresh);

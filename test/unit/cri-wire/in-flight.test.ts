@@ -32,18 +32,38 @@ describe('calls at work (F14)', () => {
     for (const rpc of ['RunPodSandbox', 'CreateContainer', 'StartContainer', 'PullImage', 'ExecSync']) {
       expect(() => calls.admit(rpc, 0)).toThrow(`${rpc}: nothing is left`);
     }
-    for (const rpc of ['ListContainers', 'ContainerStatus', 'StopContainer', 'RemoveContainer', 'StopPodSandbox', 'RemovePodSandbox', 'RemoveImage']) calls.admit(rpc, 0)();
+    for (const rpc of [
+      'ListContainers',
+      'ContainerStatus',
+      'StopContainer',
+      'RemoveContainer',
+      'StopPodSandbox',
+      'RemovePodSandbox',
+      'RemoveImage',
+    ])
+      calls.admit(rpc, 0)();
   });
 });
 
 describe('calls whose length a pod or a registry decides (S78)', () => {
-  const waits = (calls: InFlight, namespace: string, rpc = 'ExecSync'): (() => void) => calls.admitWaiting(rpc, () => namespace);
+  const waits = (calls: InFlight, namespace: string, rpc = 'ExecSync'): (() => void) =>
+    calls.admitWaiting(rpc, () => namespace);
 
   test('S78 leave room for those that end by themselves', () => {
     const calls = new InFlight();
-    const releases = Array.from({ length: edgeLimits.waitingCalls }, (_none, at) => waits(calls, `tenant-${at % 3}`));
-    for (const rpc of ['ExecSync', 'PullImage', 'CheckpointContainer', 'CheckpointPod']) expect(() => waits(calls, 'other', rpc)).toThrow(/wait for containers and registries/u);
-    for (const rpc of ['ListContainers', 'RunPodSandbox', 'StopContainer', 'StopPodSandbox', 'RemoveContainer']) waits(calls, 'other', rpc)();
+    const releases = Array.from({ length: edgeLimits.waitingCalls }, (_none, at) =>
+      waits(calls, `tenant-${at % 3}`),
+    );
+    for (const rpc of ['ExecSync', 'PullImage', 'CheckpointContainer', 'CheckpointPod'])
+      expect(() => waits(calls, 'other', rpc)).toThrow(/wait for containers and registries/u);
+    for (const rpc of [
+      'ListContainers',
+      'RunPodSandbox',
+      'StopContainer',
+      'StopPodSandbox',
+      'RemoveContainer',
+    ])
+      waits(calls, 'other', rpc)();
     expect(edgeLimits.inFlightCalls - edgeLimits.waitingCalls).toBeGreaterThanOrEqual(256);
     releases[0]?.();
     waits(calls, 'other')();
@@ -56,7 +76,8 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
 
   test('S78 calls that stop and remove have room for a full node, whatever else is at work, and leave all room to others', () => {
     const calls = new InFlight();
-    for (let at = 0; at < edgeLimits.inFlightCalls; at += 1) calls.admit('ListContainers', edgeLimits.inFlightBytes / edgeLimits.inFlightCalls);
+    for (let at = 0; at < edgeLimits.inFlightCalls; at += 1)
+      calls.admit('ListContainers', edgeLimits.inFlightBytes / edgeLimits.inFlightCalls);
     expect(() => calls.admit('ListContainers', 0)).toThrow(/calls are at work already/u);
     for (const rpc of ['StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox']) {
       for (let at = 0; at < 1100; at += 1) calls.admit(rpc, 80);
@@ -64,7 +85,9 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     const others = new InFlight();
     const releases = Array.from({ length: edgeLimits.endingCalls }, () => others.admit('StopContainer', 80));
     for (let at = 0; at < edgeLimits.inFlightCalls; at += 1) others.admit('ListContainers', 0);
-    expect(() => others.admit('StopContainer', 80)).toThrow(/6144 calls that stop or remove are at work already/u);
+    expect(() => others.admit('StopContainer', 80)).toThrow(
+      /6144 calls that stop or remove are at work already/u,
+    );
     releases[0]?.();
     others.admit('RemoveContainer', 80);
   });
@@ -78,7 +101,9 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
 
   test('S78 of one namespace leave room for others', () => {
     const calls = new InFlight();
-    const releases = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => waits(calls, 'hostile'));
+    const releases = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () =>
+      waits(calls, 'hostile'),
+    );
     expect(() => waits(calls, 'hostile', 'ExecSync')).toThrow(/576 of them for this namespace/u);
     waits(calls, 'other')();
     releases[0]?.();

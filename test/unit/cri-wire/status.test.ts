@@ -6,7 +6,9 @@ import { grpcCode, toStatus, withKubeletPrefix } from '../../../src/cri/status.t
 
 describe('fault → status', () => {
   test('our code numbers are those of the library', () => {
-    const theirs = Object.entries(grpcCode).map(([name]) => status[name.replace(/[A-Z]/gu, '_$&').toUpperCase() as keyof typeof status]);
+    const theirs = Object.entries(grpcCode).map(
+      ([name]) => status[name.replace(/[A-Z]/gu, '_$&').toUpperCase() as keyof typeof status],
+    );
     expect(theirs).toEqual(Object.values(grpcCode));
   });
 
@@ -25,7 +27,10 @@ describe('fault → status', () => {
     ['outside', 'unknown'],
   ];
   test.each(rows)('%s is answered %s with its message as it is', (kind, code) => {
-    expect(toStatus(fault(kind, 'stop container 12: why'), 'ab12')).toEqual({ code, message: 'stop container 12: why' });
+    expect(toStatus(fault(kind, 'stop container 12: why'), 'ab12')).toEqual({
+      code,
+      message: 'stop container 12: why',
+    });
   });
 
   test('a bug tells the request id and nothing else', () => {
@@ -36,8 +41,14 @@ describe('fault → status', () => {
   });
 
   test('a word for the kubelet stands first and under Unknown, from which alone it strips the code', () => {
-    const value = withKubeletPrefix('RegistryUnavailable', fault('timedOut', 'pull a/b: no answer', { subject: 'a/b' }));
+    const value = withKubeletPrefix(
+      'RegistryUnavailable',
+      fault('timedOut', 'pull a/b: no answer', { subject: 'a/b' }),
+    );
     expect(value).toMatchObject({ subject: 'a/b', retryable: true, cause: { kind: 'timedOut' } });
-    expect(toStatus(value, '')).toEqual({ code: 'unknown', message: 'RegistryUnavailable: pull a/b: no answer' });
+    expect(toStatus(value, '')).toEqual({
+      code: 'unknown',
+      message: 'RegistryUnavailable: pull a/b: no answer',
+    });
   });
 });

@@ -1,6 +1,11 @@
 /** What is shown of containers: their statuses and lists. */
 import { describe, expect, test } from 'vitest';
-import { ContainerState, MountPropagation, RuntimeService, Signal } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerState,
+  MountPropagation,
+  RuntimeService,
+  Signal,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from './stage.ts';
 import {
   containerId,
@@ -30,8 +35,18 @@ describe('containers', () => {
 
   test('ContainerStatus of a running one', async () => {
     const { send, put } = stage();
-    const resources = { ...containerSpec.resources, memoryLimitBytes: 2n ** 62n, cpuQuota: -1n, oomScoreAdj: -997, unified: { a: 'b' } };
-    put(containerView(containerId('1'), { spec: { ...containerSpec, resources, mounts: [mount], labels: strangeLabels } }));
+    const resources = {
+      ...containerSpec.resources,
+      memoryLimitBytes: 2n ** 62n,
+      cpuQuota: -1n,
+      oomScoreAdj: -997,
+      unified: { a: 'b' },
+    };
+    put(
+      containerView(containerId('1'), {
+        spec: { ...containerSpec, resources, mounts: [mount], labels: strangeLabels },
+      }),
+    );
     const { status, info } = await send(method.containerStatus, { containerId: '1' });
     expect(status).toMatchObject({
       id: hex('1'),
@@ -46,8 +61,18 @@ describe('containers', () => {
       imageRef: `docker.io/library/busybox@sha256:${hex('9')}`,
       imageId: `sha256:${hex('1')}`,
       logPath: '/var/log/pods/web/main/0.log',
-      mounts: [{ containerPath: '/data', hostPath: '/srv', readonly: true, mountOptions: ['noexec'], propagation: MountPropagation.PROPAGATION_PRIVATE }],
-      resources: { linux: { memoryLimitInBytes: 2n ** 62n, cpuQuota: -1n, oomScoreAdj: -997n, unified: { a: 'b' } } },
+      mounts: [
+        {
+          containerPath: '/data',
+          hostPath: '/srv',
+          readonly: true,
+          mountOptions: ['noexec'],
+          propagation: MountPropagation.PROPAGATION_PRIVATE,
+        },
+      ],
+      resources: {
+        linux: { memoryLimitInBytes: 2n ** 62n, cpuQuota: -1n, oomScoreAdj: -997n, unified: { a: 'b' } },
+      },
       user: { linux: { uid: 1000n, gid: 1001n, supplementalGroups: [1001n, 7n] } },
       stopSignal: Signal.SIGRTMINPLUS3,
     });
@@ -59,38 +84,88 @@ describe('containers', () => {
     ['the tag that was asked for', 'registry.k8s.io/e2e/busybox:2', 'registry.k8s.io/e2e/busybox:2'],
     ['the whole form of a short name', 'busybox:1', 'docker.io/library/busybox:1'],
     ['the whole form of a short name without a tag', 'library/busybox', 'docker.io/library/busybox:latest'],
-    ['the digest that was asked for', `docker.io/library/busybox@sha256:${hex('9')}`, `docker.io/library/busybox@sha256:${hex('9')}`],
-    ['its first tag where the name means another image by now', 'example.test/other:1', 'docker.io/library/busybox:latest'],
+    [
+      'the digest that was asked for',
+      `docker.io/library/busybox@sha256:${hex('9')}`,
+      `docker.io/library/busybox@sha256:${hex('9')}`,
+    ],
+    [
+      'its first tag where the name means another image by now',
+      'example.test/other:1',
+      'docker.io/library/busybox:latest',
+    ],
     ['its first tag where only the id was told', '', 'docker.io/library/busybox:latest'],
     ['S86 no name that others have pulled it under', 'gone.test/x', 'docker.io/library/busybox:latest'],
-  ])('ContainerStatus names the image, though the kubelet asks by id: %s', async (_, imageUserSpecified, shown) => {
-    const repoTags = ['evil.example/x:1', 'docker.io/library/busybox:latest', 'docker.io/library/busybox:1', 'registry.k8s.io/e2e/busybox:2'];
-    const { send, put } = stage({ findImage: () => image('1', { repoTags }) });
-    put(containerView(containerId('1'), { spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified } }));
-    const { status } = await send(method.containerStatus, { containerId: '1' });
-    expect(status?.image).toMatchObject({ image: shown, userSpecifiedImage: imageUserSpecified });
-  });
+  ])(
+    'ContainerStatus names the image, though the kubelet asks by id: %s',
+    async (_, imageUserSpecified, shown) => {
+      const repoTags = [
+        'evil.example/x:1',
+        'docker.io/library/busybox:latest',
+        'docker.io/library/busybox:1',
+        'registry.k8s.io/e2e/busybox:2',
+      ];
+      const { send, put } = stage({ findImage: () => image('1', { repoTags }) });
+      put(
+        containerView(containerId('1'), {
+          spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified },
+        }),
+      );
+      const { status } = await send(method.containerStatus, { containerId: '1' });
+      expect(status?.image).toMatchObject({ image: shown, userSpecifiedImage: imageUserSpecified });
+    },
+  );
 
   test('ContainerStatus of a container whose image is gone names it as it was asked for', async () => {
     const { send, put } = stage({ findImage: () => undefined });
-    put(containerView(containerId('1'), { spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified: 'example.test/a:1' } }));
-    expect((await send(method.containerStatus, { containerId: '1' })).status?.image).toMatchObject({ image: 'example.test/a:1' });
+    put(
+      containerView(containerId('1'), {
+        spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified: 'example.test/a:1' },
+      }),
+    );
+    expect((await send(method.containerStatus, { containerId: '1' })).status?.image).toMatchObject({
+      image: 'example.test/a:1',
+    });
   });
 
   test('ContainerStatus of a created one: not started, not finished; the asked signal is echoed', async () => {
     const { send, put } = stage();
-    put(containerView(containerId('1'), { criState: 'created', startedAtNs: undefined, spec: { ...containerSpec, stopSignal: 'SIGCLD' } }));
+    put(
+      containerView(containerId('1'), {
+        criState: 'created',
+        startedAtNs: undefined,
+        spec: { ...containerSpec, stopSignal: 'SIGCLD' },
+      }),
+    );
     const { status } = await send(method.containerStatus, { containerId: '1' });
-    expect(status).toMatchObject({ state: ContainerState.CONTAINER_CREATED, startedAt: 0n, finishedAt: 0n, stopSignal: Signal.SIGCLD });
+    expect(status).toMatchObject({
+      state: ContainerState.CONTAINER_CREATED,
+      startedAt: 0n,
+      finishedAt: 0n,
+      stopSignal: Signal.SIGCLD,
+    });
   });
 
-  const exit = { exitCode: 137, finishedAtNs: 5n, oomKilled: true, reason: 'OOMKilled', message: 'why', observedBy: 'exitFile' } as const;
+  const exit = {
+    exitCode: 137,
+    finishedAtNs: 5n,
+    oomKilled: true,
+    reason: 'OOMKilled',
+    message: 'why',
+    observedBy: 'exitFile',
+  } as const;
 
   test('ContainerStatus of an ended one', async () => {
     const { send, put } = stage();
     put(containerView(containerId('1'), { criState: 'exited', exit }));
     const { status, info } = await send(method.containerStatus, { containerId: '1', verbose: true });
-    expect(status).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 137, finishedAt: 5n, reason: 'OOMKilled', message: 'why' });
+    expect(status).toMatchObject({
+      state: ContainerState.CONTAINER_EXITED,
+      exitCode: 137,
+      finishedAt: 5n,
+      reason: 'OOMKilled',
+      message: 'why',
+    });
     expect(JSON.parse(info['info'] ?? '')).toMatchObject({
       sandboxID: hex('a'),
       pid: 0,
@@ -100,21 +175,42 @@ describe('containers', () => {
   });
 
   test('ContainerStatus of one that has an image as volume tells the id, and the digest as image_ref has it', async () => {
-    const { send, put } = stage({ findImage: (name) => (name === imageId('2') ? image('2', { repoDigests: [`example.test/models@sha256:${hex('8')}`] }) : undefined) });
-    const volumes = ['2', '3'].map((digit) => ({ ...mount, hostPath: '', image: { id: imageId(digit), subPath: 'sub' } }));
+    const { send, put } = stage({
+      findImage: (name) =>
+        name === imageId('2')
+          ? image('2', { repoDigests: [`example.test/models@sha256:${hex('8')}`] })
+          : undefined,
+    });
+    const volumes = ['2', '3'].map((digit) => ({
+      ...mount,
+      hostPath: '',
+      image: { id: imageId(digit), subPath: 'sub' },
+    }));
     put(containerView(containerId('1'), { spec: { ...containerSpec, mounts: volumes } }));
     const { status } = await send(method.containerStatus, { containerId: '1' });
     expect(status?.mounts).toMatchObject([
-      { image: { image: imageId('2'), imageRef: `example.test/models@sha256:${hex('8')}` }, imageSubPath: 'sub' },
+      {
+        image: { image: imageId('2'), imageRef: `example.test/models@sha256:${hex('8')}` },
+        imageSubPath: 'sub',
+      },
       { image: { image: imageId('3'), imageRef: imageId('3') }, imageSubPath: 'sub' },
     ]);
   });
 
   test('verbose statuses have the OCI document where there is one', async () => {
     const text = '{"linux":{"resources":{"memory":{"limit":9223372036854771712}}}}';
-    const { send, put } = stage({}, { specs: { container: async (id) => (id === containerId('1') ? text : undefined), sandbox: async () => '{"linux":{}}' } });
+    const { send, put } = stage(
+      {},
+      {
+        specs: {
+          container: async (id) => (id === containerId('1') ? text : undefined),
+          sandbox: async () => '{"linux":{}}',
+        },
+      },
+    );
     put(sandboxView(sandboxId('a')), containerView(containerId('1')), containerView(containerId('2')));
-    const infoOf = async (id: string): Promise<string> => (await send(method.containerStatus, { containerId: id, verbose: true })).info['info'] ?? '';
+    const infoOf = async (id: string): Promise<string> =>
+      (await send(method.containerStatus, { containerId: id, verbose: true })).info['info'] ?? '';
     expect(await infoOf('1')).toContain(`"runtimeSpec":${text}}`);
     expect(JSON.parse(await infoOf('1'))).toMatchObject({ pid: 4711, runtimeSpec: { linux: {} } });
     expect(JSON.parse(await infoOf('2'))).not.toHaveProperty('runtimeSpec');
@@ -124,15 +220,30 @@ describe('containers', () => {
 
   test('an ended one whose exit is not known never shows the zero time', async () => {
     const { send, put } = stage();
-    put(containerView(containerId('1'), { criState: 'exited', exit: undefined, effective: undefined, init: undefined }));
+    put(
+      containerView(containerId('1'), {
+        criState: 'exited',
+        exit: undefined,
+        effective: undefined,
+        init: undefined,
+      }),
+    );
     const { status } = await send(method.containerStatus, { containerId: '1' });
-    expect(status).toMatchObject({ exitCode: 255, reason: 'Unknown', finishedAt: 1_600_000_000_000_000_003n });
+    expect(status).toMatchObject({
+      exitCode: 255,
+      reason: 'Unknown',
+      finishedAt: 1_600_000_000_000_000_003n,
+    });
     expect(status?.user).toBeUndefined();
   });
 
   const four = (): ReturnType<typeof stage> => {
     const made = stage();
-    const elsewhere = { ...containerSpec, key: { ...containerSpec.key, sandboxId: sandboxId('b') }, labels: {} };
+    const elsewhere = {
+      ...containerSpec,
+      key: { ...containerSpec.key, sandboxId: sandboxId('b') },
+      labels: {},
+    };
     made.put(
       sandboxView(sandboxId('a')),
       sandboxView(sandboxId('b')),
@@ -154,7 +265,16 @@ describe('containers', () => {
     ['the zero state', { state: {} }, '3'],
     ['the state unknown', { state: { state: ContainerState.CONTAINER_UNKNOWN } }, ''],
     ['a label and a sandbox', { podSandboxId: 'a', labelSelector: { app: 'web' } }, '12'],
-    ['everything at once', { id: '1', podSandboxId: 'a', state: { state: ContainerState.CONTAINER_RUNNING }, labelSelector: { app: 'web' } }, '1'],
+    [
+      'everything at once',
+      {
+        id: '1',
+        podSandboxId: 'a',
+        state: { state: ContainerState.CONTAINER_RUNNING },
+        labelSelector: { app: 'web' },
+      },
+      '1',
+    ],
     ['a label that nobody has', { labelSelector: { __proto__x: '' } }, ''],
   ])('ListContainers with %s', async (_what, filter, expected) => {
     const { containers } = await four().send(method.listContainers, filter === undefined ? {} : { filter });
@@ -166,7 +286,17 @@ describe('containers', () => {
     const { containers } = await send(method.listContainers, { filter: { id: '2' } });
     const { status } = await send(method.containerStatus, { containerId: '2' });
     const [listed] = containers;
-    for (const field of ['id', 'metadata', 'image', 'imageRef', 'imageId', 'state', 'createdAt', 'labels', 'annotations'] as const) {
+    for (const field of [
+      'id',
+      'metadata',
+      'image',
+      'imageRef',
+      'imageId',
+      'state',
+      'createdAt',
+      'labels',
+      'annotations',
+    ] as const) {
       expect(listed?.[field]).toEqual(status?.[field]);
     }
   });

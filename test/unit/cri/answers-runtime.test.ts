@@ -28,7 +28,11 @@ describe('the runtime itself', () => {
       { name: '', features: { recursiveReadOnlyMounts: false, userNamespaces: true } },
       { name: 'crun', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
     ]);
-    expect(features).toMatchObject({ supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true });
+    expect(features).toMatchObject({
+      supplementalGroupsPolicy: true,
+      userNamespacesHostNetwork: true,
+      mountOptions: true,
+    });
     expect(info).toEqual({});
   });
 
@@ -39,36 +43,69 @@ describe('the runtime itself', () => {
 
   test.each([
     ['recovering', { notReadyReason: () => 'recovering' }, 'recovering'],
-    ['on a read-only disk', { writeRefusal: () => '/var/lib/troupe cannot be written' }, '/var/lib/troupe cannot be written'],
+    [
+      'on a read-only disk',
+      { writeRefusal: () => '/var/lib/troupe cannot be written' },
+      '/var/lib/troupe cannot be written',
+    ],
     ['no default handler', { handlers: () => handlers.slice(1) }, 'there is no default runtime handler'],
     [
       'a default handler that does not work',
-      { handlers: () => [{ name: '', ready: false, reason: 'no runc', recursiveReadOnlyMounts: false, userNamespaces: false }] },
+      {
+        handlers: () => [
+          {
+            name: '',
+            ready: false,
+            reason: 'no runc',
+            recursiveReadOnlyMounts: false,
+            userNamespaces: false,
+          },
+        ],
+      },
       'no runc',
     ],
   ])('Status while %s is answered and says why', async (_what, troupe, message) => {
     const { status } = await stage(troupe).send(method.status, {});
-    expect(status?.conditions[0]).toMatchObject({ type: 'RuntimeReady', status: false, reason: 'RuntimeNotReady', message });
+    expect(status?.conditions[0]).toMatchObject({
+      type: 'RuntimeReady',
+      status: false,
+      reason: 'RuntimeNotReady',
+      message,
+    });
   });
 
   test('F32 Status tells that the configuration could not be reloaded; the node stays ready', async () => {
-    const { status } = await stage({}, { configRefusal: () => 'read configuration /etc/troupe/troupe.toml, line 3: no such key' }).send(method.status, {});
+    const { status } = await stage(
+      {},
+      { configRefusal: () => 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
+    ).send(method.status, {});
     expect(status?.conditions).toMatchObject([
       { type: 'RuntimeReady', status: true },
       { type: 'NetworkReady', status: true },
-      { type: 'ConfigurationReloaded', status: false, reason: 'ConfigurationRefused', message: 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
+      {
+        type: 'ConfigurationReloaded',
+        status: false,
+        reason: 'ConfigurationRefused',
+        message: 'read configuration /etc/troupe/troupe.toml, line 3: no such key',
+      },
     ]);
   });
 
   test('F89 Status names what the daemon works without; the node stays ready', async () => {
     const conditions = new Conditions(silentLog);
-    conditions.report({ type: 'DebrisRemoved', subject: '/var/lib/troupe/trash/a', reason: 'operation not permitted' });
+    conditions.report({
+      type: 'DebrisRemoved',
+      subject: '/var/lib/troupe/trash/a',
+      reason: 'operation not permitted',
+    });
     const { status } = await stage({}, { conditions }).send(method.status, {});
     expect(status?.conditions).toMatchObject([
       { type: 'RuntimeReady', status: true },
       { type: 'NetworkReady', status: true },
       {
-        type: 'DebrisRemoved', status: false, reason: 'DebrisLeft',
+        type: 'DebrisRemoved',
+        status: false,
+        reason: 'DebrisLeft',
         message: '/var/lib/troupe/trash/a: operation not permitted',
       },
     ]);
@@ -80,7 +117,12 @@ describe('the runtime itself', () => {
     expect(status?.conditions).toMatchObject([
       { type: 'RuntimeReady', status: true },
       { type: 'NetworkReady', status: true },
-      { type: 'JournalWhole', status: false, reason: 'JournalDamaged', message: expect.stringContaining('/var/lib/troupe/journal/journal.7.damaged') as string },
+      {
+        type: 'JournalWhole',
+        status: false,
+        reason: 'JournalDamaged',
+        message: expect.stringContaining('/var/lib/troupe/journal/journal.7.damaged') as string,
+      },
     ]);
     expect(lostFacts({ damagedKept: [] }, '/var/lib/troupe/journal')).toBeUndefined();
   });

@@ -40,7 +40,11 @@ describe('sandboxes', () => {
       state: PodSandboxState.SANDBOX_READY,
       createdAt: 1_600_000_000_000_000_001n,
       network: { ip: '10.88.0.5', additionalIps: [{ ip: 'fd00::5' }] },
-      linux: { namespaces: { options: { network: NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD } } },
+      linux: {
+        namespaces: {
+          options: { network: NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+        },
+      },
       labels: { app: 'web' },
       runtimeHandler: 'crun',
     });
@@ -53,22 +57,33 @@ describe('sandboxes', () => {
     const hosts = { ...podSpec, namespaces: { ...podSpec.namespaces, network: 'node' } } as const;
     put(sandboxView(sandboxId('a'), { spec: hosts, ready: false, state: 'notReady', path: 'notReady' }));
     const { status } = await send(method.podSandboxStatus, { podSandboxId: hex('a') });
-    expect(status).toMatchObject({ state: PodSandboxState.SANDBOX_NOTREADY, network: { ip: '', additionalIps: [] } });
+    expect(status).toMatchObject({
+      state: PodSandboxState.SANDBOX_NOTREADY,
+      network: { ip: '', additionalIps: [] },
+    });
   });
 
   test('verbose: pid, and where the actor is', async () => {
     const { send, put } = stage();
     const pause = { pid: 99, startTicks: 1n, bootId: 'b' };
-    put(sandboxView(sandboxId('a'), { pause, path: 'stopping.network', fault: fault('outside', 'DEL failed') }));
+    put(
+      sandboxView(sandboxId('a'), { pause, path: 'stopping.network', fault: fault('outside', 'DEL failed') }),
+    );
     const { info } = await send(method.podSandboxStatus, { podSandboxId: 'a', verbose: true });
-    expect(JSON.parse(info['info'] ?? '')).toMatchObject({ pid: 99, troupe: { state: 'stopping.network', waitingOn: '', fault: 'DEL failed' } });
+    expect(JSON.parse(info['info'] ?? '')).toMatchObject({
+      pid: 99,
+      troupe: { state: 'stopping.network', waitingOn: '', fault: 'DEL failed' },
+    });
   });
 
   const three = (): ReturnType<typeof stage> => {
     const made = stage();
     made.put(
       sandboxView(sandboxId('a')),
-      sandboxView(sandboxId('b'), { ready: false, spec: { ...podSpec, labels: { app: 'web', tier: '__proto__' } } }),
+      sandboxView(sandboxId('b'), {
+        ready: false,
+        spec: { ...podSpec, labels: { app: 'web', tier: '__proto__' } },
+      }),
       sandboxView(sandboxId('c'), { listed: false }),
       sandboxView(sandboxId('d'), { spec: { ...podSpec, labels: {} } }),
     );
@@ -87,7 +102,11 @@ describe('sandboxes', () => {
     ['a label', { labelSelector: { app: 'web' } }, 'ab'],
     ['labels, all of them', { labelSelector: { app: 'web', tier: '__proto__' } }, 'b'],
     ['a label that is only inherited', { labelSelector: { toString: '' } }, ''],
-    ['id and state that contradict', { id: hex('a'), state: { state: PodSandboxState.SANDBOX_NOTREADY } }, ''],
+    [
+      'id and state that contradict',
+      { id: hex('a'), state: { state: PodSandboxState.SANDBOX_NOTREADY } },
+      '',
+    ],
   ])('ListPodSandbox with %s', async (_what, filter, expected) => {
     const { items } = await three().send(method.listPodSandbox, filter === undefined ? {} : { filter });
     expect(items.map(({ id }) => id[0]).join('')).toBe(expected);
@@ -103,9 +122,14 @@ describe('lists as bytes', () => {
   test('are what protobuf encodes, whatever the length of an entry', async () => {
     const { send } = stage();
     const containers = [0, 10, 100, 1000, 20_000, 300_000].map((length, at) =>
-      containerView(containerId(String(at)), { spec: { ...containerSpec, annotations: { a: 'x'.repeat(length), ...strangeLabels } } }),
+      containerView(containerId(String(at)), {
+        spec: { ...containerSpec, annotations: { a: 'x'.repeat(length), ...strangeLabels } },
+      }),
     );
-    const sandboxes = [sandboxView(sandboxId('a')), sandboxView(sandboxId('b'), { spec: { ...podSpec, labels: strangeLabels } })];
+    const sandboxes = [
+      sandboxView(sandboxId('a')),
+      sandboxView(sandboxId('b'), { spec: { ...podSpec, labels: strangeLabels } }),
+    ];
     const stageOfAll = stage();
     stageOfAll.put(...containers, ...sandboxes);
     const listed = await stageOfAll.send(method.listContainers, {});

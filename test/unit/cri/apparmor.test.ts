@@ -1,7 +1,10 @@
 /** The AppArmor profile of a container: both fields of the contract, on a node with AppArmor and on one without. */
 import { describe, expect, it } from 'vitest';
 import type { SecurityProfileSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { SecurityProfileSchema as schema, SecurityProfile_ProfileType as Profile } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  SecurityProfileSchema as schema,
+  SecurityProfile_ProfileType as Profile,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { create } from '@bufbuild/protobuf';
 import { apparmorProfile } from '../../../src/cri/validate/security.ts';
 import type { Fields } from './stage.ts';
@@ -9,7 +12,11 @@ import { hostOptions } from './stage.ts';
 
 const enforcing = { ...hostOptions, apparmorEnabled: true, apparmorDefault: 'troupe-default' };
 const without = { ...hostOptions, apparmorEnabled: false, apparmorDefault: '' };
-const choose = (host: typeof enforcing, field: Fields<typeof SecurityProfileSchema> | undefined, old = ''): string =>
+const choose = (
+  host: typeof enforcing,
+  field: Fields<typeof SecurityProfileSchema> | undefined,
+  old = '',
+): string =>
   apparmorProfile('security_context', field === undefined ? undefined : create(schema, field), old, host);
 
 describe('the AppArmor profile', () => {
@@ -18,7 +25,12 @@ describe('the AppArmor profile', () => {
     ['RuntimeDefault', { profileType: Profile.RuntimeDefault }, '', 'troupe-default'],
     ['Unconfined', { profileType: Profile.Unconfined }, '', ''],
     ['Localhost', { profileType: Profile.Localhost, localhostRef: 'mine' }, '', 'mine'],
-    ['Localhost with the old prefix', { profileType: Profile.Localhost, localhostRef: 'localhost/mine' }, '', 'mine'],
+    [
+      'Localhost with the old prefix',
+      { profileType: Profile.Localhost, localhostRef: 'localhost/mine' },
+      '',
+      'mine',
+    ],
     ['the old field: runtime/default', undefined, 'runtime/default', 'troupe-default'],
     ['the old field: unconfined', undefined, 'unconfined', ''],
     ['the old field: localhost/', undefined, 'localhost/mine', 'mine'],
@@ -31,8 +43,12 @@ describe('the AppArmor profile', () => {
     expect(choose(without, undefined)).toBe('');
     expect(choose(without, { profileType: Profile.RuntimeDefault })).toBe('');
     const refusal = 'profile "mine" cannot be enforced: AppArmor is not enabled on this node';
-    expect(() => choose(without, { profileType: Profile.Localhost, localhostRef: 'mine' })).toThrow(`security_context.apparmor.localhost_ref: ${refusal}`);
-    expect(() => choose(without, undefined, 'localhost/mine')).toThrow(`security_context.apparmor_profile: ${refusal}`);
+    expect(() => choose(without, { profileType: Profile.Localhost, localhostRef: 'mine' })).toThrow(
+      `security_context.apparmor.localhost_ref: ${refusal}`,
+    );
+    expect(() => choose(without, undefined, 'localhost/mine')).toThrow(
+      `security_context.apparmor_profile: ${refusal}`,
+    );
   });
 
   it.each([

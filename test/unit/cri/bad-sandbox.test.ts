@@ -7,7 +7,11 @@ import type {
   PodSandboxConfigSchema,
   PortMappingSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { NamespaceMode, RuntimeService, SecurityProfile_ProfileType as Profile } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  NamespaceMode,
+  RuntimeService,
+  SecurityProfile_ProfileType as Profile,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from './stage.ts';
 import { stage, strange } from './stage.ts';
 
@@ -19,8 +23,10 @@ const rpc = RuntimeService.method.runPodSandbox;
 const metadata = { name: 'web', namespace: 'shop', uid: 'u-1', attempt: 0 };
 const pod = (more: Config = {}): Config => ({ metadata, ...more });
 const context = (securityContext: Context): Config => pod({ linux: { securityContext } });
-const namespaces = (namespaceOptions: Fields<typeof NamespaceOptionSchema>, more: Fields<typeof LinuxPodSandboxConfigSchema> = {}): Config =>
-  pod({ linux: { ...more, securityContext: { namespaceOptions } } });
+const namespaces = (
+  namespaceOptions: Fields<typeof NamespaceOptionSchema>,
+  more: Fields<typeof LinuxPodSandboxConfigSchema> = {},
+): Config => pod({ linux: { ...more, securityContext: { namespaceOptions } } });
 const named = (more: Partial<typeof metadata>): Config => pod({ metadata: { ...metadata, ...more } });
 const ports = (mapping: Fields<typeof PortMappingSchema>): Config => pod({ portMappings: [mapping] });
 const sysctl = (name: string, value = '1', more: Fields<typeof NamespaceOptionSchema> = {}): Config =>
@@ -56,7 +62,9 @@ describe('S66 S76 names of a pod', () => {
   test('a name with slashes, dots and other scripts is taken as it is', async () => {
     const { send, asked } = stage();
     await send(rpc, { config: named({ name: '../../etc/日本', namespace: '..', uid: '/' }) });
-    expect(asked).toMatchObject([['runSandbox', { key: { name: '../../etc/日本', namespace: '..', uid: '/' } }]]);
+    expect(asked).toMatchObject([
+      ['runSandbox', { key: { name: '../../etc/日本', namespace: '..', uid: '/' } }],
+    ]);
   });
 
   test('the highest attempt of uint32 is kept', async () => {
@@ -67,27 +75,72 @@ describe('S66 S76 names of a pod', () => {
 });
 
 const SYSCTLS: readonly Row[] = [
-  ...['1+kernel.core_pattern=|/x', '1,kernel.core_pattern=x', '1\nkernel.core_pattern=x', '1=2', '1 2', '1\0', '', ' 1', '0x1'].map(
-    (value): Row => ['config.linux.sysctls["kernel.shm_rmid_forced"]', `set to ${JSON.stringify(value)}`, sysctl('kernel.shm_rmid_forced', value)],
-  ),
-  ...['', 'a b', 'x\ny', 'x'.repeat(65)].map((value): Row => ['config.linux.sysctls["kernel.domainname"]', `set to ${JSON.stringify(value.slice(0, 9))}`, sysctl('kernel.domainname', value)]),
-  ...['net.ipv4.ip_forward', 'net.core.somaxconn', 'kernel.domainname'].map(
-    (name): Row => [`config.linux.sysctls["${name}"]`, 'on the host network', sysctl(name, '1', { network: NamespaceMode.NODE })],
-  ),
-  ...['kernel.shm_rmid_forced', 'kernel.msgmax', 'kernel.sem', 'fs.mqueue.msg_max'].map(
-    (name): Row => [`config.linux.sysctls["${name}"]`, 'with the IPC of the host', sysctl(name, '1', { ipc: NamespaceMode.NODE })],
-  ),
-  ...['kernel.core_pattern', 'vm.swappiness', 'kernel.hostname', 'fs.file-max', 'kernel.semantics', 'user.max_net_namespaces'].map(
-    (name): Row => [`config.linux.sysctls["${name}"]`, 'held by no namespace of the pod', sysctl(name)],
-  ),
-  ...['', 'net', 'net.', '.net', 'net..x', 'net/ipv4/ip_forward', 'net.ipv4./.x', '../kernel.core_pattern', 'net.ipv4.ip forward'].map(
-    (name): Row => [`config.linux.sysctls[${JSON.stringify(name)}]`, 'no name', sysctl(name)],
-  ),
-  ['config.linux.sysctls["net.ipv4.ip_forward"]', 'with a line break', sysctl('net.ipv4.ip_forward', '1\nnet.x=1')],
-  ...['', ' ', '\t '].map((value): Row => ['config.linux.sysctls["net.ipv4.tcp_rmem"]', `set to ${JSON.stringify(value)}`, sysctl('net.ipv4.tcp_rmem', value)]),
+  ...[
+    '1+kernel.core_pattern=|/x',
+    '1,kernel.core_pattern=x',
+    '1\nkernel.core_pattern=x',
+    '1=2',
+    '1 2',
+    '1\0',
+    '',
+    ' 1',
+    '0x1',
+  ].map((value): Row => [
+    'config.linux.sysctls["kernel.shm_rmid_forced"]',
+    `set to ${JSON.stringify(value)}`,
+    sysctl('kernel.shm_rmid_forced', value),
+  ]),
+  ...['', 'a b', 'x\ny', 'x'.repeat(65)].map((value): Row => [
+    'config.linux.sysctls["kernel.domainname"]',
+    `set to ${JSON.stringify(value.slice(0, 9))}`,
+    sysctl('kernel.domainname', value),
+  ]),
+  ...['net.ipv4.ip_forward', 'net.core.somaxconn', 'kernel.domainname'].map((name): Row => [
+    `config.linux.sysctls["${name}"]`,
+    'on the host network',
+    sysctl(name, '1', { network: NamespaceMode.NODE }),
+  ]),
+  ...['kernel.shm_rmid_forced', 'kernel.msgmax', 'kernel.sem', 'fs.mqueue.msg_max'].map((name): Row => [
+    `config.linux.sysctls["${name}"]`,
+    'with the IPC of the host',
+    sysctl(name, '1', { ipc: NamespaceMode.NODE }),
+  ]),
+  ...[
+    'kernel.core_pattern',
+    'vm.swappiness',
+    'kernel.hostname',
+    'fs.file-max',
+    'kernel.semantics',
+    'user.max_net_namespaces',
+  ].map((name): Row => [`config.linux.sysctls["${name}"]`, 'held by no namespace of the pod', sysctl(name)]),
+  ...[
+    '',
+    'net',
+    'net.',
+    '.net',
+    'net..x',
+    'net/ipv4/ip_forward',
+    'net.ipv4./.x',
+    '../kernel.core_pattern',
+    'net.ipv4.ip forward',
+  ].map((name): Row => [`config.linux.sysctls[${JSON.stringify(name)}]`, 'no name', sysctl(name)]),
+  [
+    'config.linux.sysctls["net.ipv4.ip_forward"]',
+    'with a line break',
+    sysctl('net.ipv4.ip_forward', '1\nnet.x=1'),
+  ],
+  ...['', ' ', '\t '].map((value): Row => [
+    'config.linux.sysctls["net.ipv4.tcp_rmem"]',
+    `set to ${JSON.stringify(value)}`,
+    sysctl('net.ipv4.tcp_rmem', value),
+  ]),
   ['config.linux.sysctls["kernel.sem"]', 'blank', sysctl('kernel.sem', '  ')],
   ['config.linux.sysctls["net.ipv4.ip_forward"]', 'with a plus', sysctl('net.ipv4.ip_forward', '1+2')],
-  ['config.linux.sysctls["net.ipv4.ip_forward"]', 'of 5000 characters', sysctl('net.ipv4.ip_forward', '1'.repeat(5000))],
+  [
+    'config.linux.sysctls["net.ipv4.ip_forward"]',
+    'of 5000 characters',
+    sysctl('net.ipv4.ip_forward', '1'.repeat(5000)),
+  ],
 ];
 
 describe('S01 S02 sysctls', () => {
@@ -108,7 +161,9 @@ describe('S01 S02 sysctls', () => {
     };
     await send(rpc, { config: pod({ linux: { sysctls: wanted } }) });
     const names = Object.keys(wanted).toSorted() as (keyof typeof wanted)[];
-    expect(asked).toMatchObject([['runSandbox', { sysctls: names.map((name) => ({ name, value: wanted[name] })) }]]);
+    expect(asked).toMatchObject([
+      ['runSandbox', { sysctls: names.map((name) => ({ name, value: wanted[name] })) }],
+    ]);
   });
 });
 
@@ -127,13 +182,30 @@ const NETWORK: readonly Row[] = [
   ['config.dns_config.searches[0]', 'with a blank', dns({ searches: ['a b'] })],
   ['config.dns_config.searches[0]', 'too long', dns({ searches: ['a'.repeat(2049)] })],
   ['config.dns_config.options[0]', 'with a line break', dns({ options: ['ndots:5\nnameserver 6.6.6.6'] })],
-  ['config.port_mappings[0].protocol', 'unknown', ports({ protocol: strange(7), containerPort: 80, hostPort: 80 })],
+  [
+    'config.port_mappings[0].protocol',
+    'unknown',
+    ports({ protocol: strange(7), containerPort: 80, hostPort: 80 }),
+  ],
   ['config.port_mappings[0].container_port', '0', ports({ containerPort: 0, hostPort: 80 })],
   ['config.port_mappings[0].container_port', 'too high', ports({ containerPort: 65_536, hostPort: 80 })],
   ['config.port_mappings[0].host_port', 'negative', ports({ containerPort: 80, hostPort: -1 })],
-  ['config.port_mappings[1].host_port', 'that leads elsewhere already', pod({ portMappings: [{ containerPort: 80, hostPort: 8080 }, { containerPort: 81, hostPort: 8080 }] })],
+  [
+    'config.port_mappings[1].host_port',
+    'that leads elsewhere already',
+    pod({
+      portMappings: [
+        { containerPort: 80, hostPort: 8080 },
+        { containerPort: 81, hostPort: 8080 },
+      ],
+    }),
+  ],
   ['config.port_mappings[0].host_port', 'too high', ports({ containerPort: 80, hostPort: 70_000 })],
-  ['config.port_mappings[0].host_ip', 'no address', ports({ containerPort: 80, hostPort: 80, hostIp: 'localhost' })],
+  [
+    'config.port_mappings[0].host_ip',
+    'no address',
+    ports({ containerPort: 80, hostPort: 80, hostIp: 'localhost' }),
+  ],
 ];
 
 const PATHS: readonly Row[] = [
@@ -156,51 +228,128 @@ const PATHS: readonly Row[] = [
 
 const SECURITY: readonly Row[] = [
   ['config.windows', 'set', pod({ windows: {} })],
-  ['config.linux.security_context.namespace_options.network', 'CONTAINER', namespaces({ network: NamespaceMode.CONTAINER })],
-  ['config.linux.security_context.namespace_options.network', 'TARGET', namespaces({ network: NamespaceMode.TARGET })],
-  ['config.linux.security_context.namespace_options.ipc', 'CONTAINER', namespaces({ ipc: NamespaceMode.CONTAINER })],
+  [
+    'config.linux.security_context.namespace_options.network',
+    'CONTAINER',
+    namespaces({ network: NamespaceMode.CONTAINER }),
+  ],
+  [
+    'config.linux.security_context.namespace_options.network',
+    'TARGET',
+    namespaces({ network: NamespaceMode.TARGET }),
+  ],
+  [
+    'config.linux.security_context.namespace_options.ipc',
+    'CONTAINER',
+    namespaces({ ipc: NamespaceMode.CONTAINER }),
+  ],
   ['config.linux.security_context.namespace_options.ipc', 'unknown', namespaces({ ipc: strange(9) })],
-  ['config.linux.security_context.namespace_options.pid', 'TARGET', namespaces({ pid: NamespaceMode.TARGET })],
+  [
+    'config.linux.security_context.namespace_options.pid',
+    'TARGET',
+    namespaces({ pid: NamespaceMode.TARGET }),
+  ],
   ['config.linux.security_context.namespace_options.pid', 'unknown', namespaces({ pid: strange(-1) })],
   ['config.linux.security_context.namespace_options.target_id', 'set', namespaces({ targetId: 'x' })],
-  ...[NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.TARGET].map(
-    (mode): Row => ['config.linux.security_context.namespace_options.userns_options', `of mode ${mode}`, namespaces({ usernsOptions: { mode } })],
-  ),
+  ...[NamespaceMode.POD, NamespaceMode.CONTAINER, NamespaceMode.TARGET].map((mode): Row => [
+    'config.linux.security_context.namespace_options.userns_options',
+    `of mode ${mode}`,
+    namespaces({ usernsOptions: { mode } }),
+  ]),
   [
     'config.linux.security_context.namespace_options.userns_options',
     'NODE with mappings',
-    namespaces({ usernsOptions: { mode: NamespaceMode.NODE, uids: [{ hostId: 1, containerId: 0, length: 1 }] } }),
+    namespaces({
+      usernsOptions: { mode: NamespaceMode.NODE, uids: [{ hostId: 1, containerId: 0, length: 1 }] },
+    }),
   ],
   ['config.linux.security_context.run_as_user', 'negative', context({ runAsUser: { value: -1n } })],
   ['config.linux.security_context.run_as_user', '2^32', context({ runAsUser: { value: 2n ** 32n } })],
   ['config.linux.security_context.run_as_user', '2^31', context({ runAsUser: { value: 2n ** 31n } })],
   ['config.linux.security_context.run_as_user', '2^63-1', context({ runAsUser: { value: 2n ** 63n - 1n } })],
   ['config.linux.security_context.run_as_group', 'without a user', context({ runAsGroup: { value: 5n } })],
-  ['config.linux.security_context.run_as_group', 'negative', context({ runAsUser: { value: 1n }, runAsGroup: { value: -5n } })],
-  ['config.linux.security_context.supplemental_groups[1]', '2^32', context({ supplementalGroups: [1n, 2n ** 32n] })],
-  ['config.linux.security_context.supplemental_groups_policy', 'unknown', context({ supplementalGroupsPolicy: strange(2) })],
-  ['config.linux.security_context.selinux_options.level', 'that is none', context({ selinuxOptions: { level: 'SystemHigh' } })],
-  ['config.linux.security_context.selinux_options.role', 'with a blank', context({ selinuxOptions: { role: 'a b' } })],
-  ['config.linux.security_context.seccomp.profile_type', 'unknown', context({ seccomp: { profileType: strange(3) } })],
-  ['config.linux.security_context.seccomp.localhost_ref', 'empty', context({ seccomp: { profileType: Profile.Localhost } })],
-  ['config.linux.security_context.seccomp.localhost_ref', 'with RuntimeDefault', context({ seccomp: { localhostRef: '/x' } })],
+  [
+    'config.linux.security_context.run_as_group',
+    'negative',
+    context({ runAsUser: { value: 1n }, runAsGroup: { value: -5n } }),
+  ],
+  [
+    'config.linux.security_context.supplemental_groups[1]',
+    '2^32',
+    context({ supplementalGroups: [1n, 2n ** 32n] }),
+  ],
+  [
+    'config.linux.security_context.supplemental_groups_policy',
+    'unknown',
+    context({ supplementalGroupsPolicy: strange(2) }),
+  ],
+  [
+    'config.linux.security_context.selinux_options.level',
+    'that is none',
+    context({ selinuxOptions: { level: 'SystemHigh' } }),
+  ],
+  [
+    'config.linux.security_context.selinux_options.role',
+    'with a blank',
+    context({ selinuxOptions: { role: 'a b' } }),
+  ],
+  [
+    'config.linux.security_context.seccomp.profile_type',
+    'unknown',
+    context({ seccomp: { profileType: strange(3) } }),
+  ],
+  [
+    'config.linux.security_context.seccomp.localhost_ref',
+    'empty',
+    context({ seccomp: { profileType: Profile.Localhost } }),
+  ],
+  [
+    'config.linux.security_context.seccomp.localhost_ref',
+    'with RuntimeDefault',
+    context({ seccomp: { localhostRef: '/x' } }),
+  ],
   ['config.linux.security_context.seccomp_profile_path', 'unknown', context({ seccompProfilePath: 'none' })],
-  ['config.linux.security_context.seccomp_profile_path', 'relative', context({ seccompProfilePath: 'localhost/x.json' })],
-  ['config.linux.security_context.apparmor', 'Localhost', context({ apparmor: { profileType: Profile.Localhost, localhostRef: 'x' } })],
+  [
+    'config.linux.security_context.seccomp_profile_path',
+    'relative',
+    context({ seccompProfilePath: 'localhost/x.json' }),
+  ],
+  [
+    'config.linux.security_context.apparmor',
+    'Localhost',
+    context({ apparmor: { profileType: Profile.Localhost, localhostRef: 'x' } }),
+  ],
   ['config.linux.overhead.cpu_period', 'too short', pod({ linux: { overhead: { cpuPeriod: 5n } } })],
-  ['config.linux.resources.memory_limit_in_bytes', 'negative', pod({ linux: { resources: { memoryLimitInBytes: -5n } } })],
-  ['config.labels', 'with too many', pod({ labels: Object.fromEntries(Array.from({ length: 4097 }, (_none, at) => [`k${at}`, ''])) })],
+  [
+    'config.linux.resources.memory_limit_in_bytes',
+    'negative',
+    pod({ linux: { resources: { memoryLimitInBytes: -5n } } }),
+  ],
+  [
+    'config.labels',
+    'with too many',
+    pod({ labels: Object.fromEntries(Array.from({ length: 4097 }, (_none, at) => [`k${at}`, ''])) }),
+  ],
   ['config.labels key', 'with a NUL', pod({ labels: { 'a\0': '' } })],
   ['config.labels["a"]', 'with a NUL', pod({ labels: { a: '\0' } })],
-  ['config.annotations', 'too large together', pod({ annotations: { a: 'x'.repeat(600_000), b: 'y'.repeat(600_000) } })],
+  [
+    'config.annotations',
+    'too large together',
+    pod({ annotations: { a: 'x'.repeat(600_000), b: 'y'.repeat(600_000) } }),
+  ],
 ];
 
 describe('every other field of a pod that can be wrong', () => {
-  test.each([...NETWORK, ...PATHS, ...SECURITY])('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
+  test.each([...NETWORK, ...PATHS, ...SECURITY])('%s %s is refused', (field, _what, config) =>
+    expectRefusal(field, config),
+  );
 
   test('config missing', async () => {
     const { fails } = stage();
-    expect(await fails(rpc, {})).toEqual({ code: 'invalidArgument', message: 'RunPodSandbox: config: is missing' });
+    expect(await fails(rpc, {})).toEqual({
+      code: 'invalidArgument',
+      message: 'RunPodSandbox: config: is missing',
+    });
   });
 
   test('runtime_handler with a line break', async () => {
@@ -218,7 +367,9 @@ describe('every other field of a pod that can be wrong', () => {
       ['runSandbox', { cgroupParent: 'kubepods-burstable.slice' }],
     ]);
     for (const value of ['/kubepods/pod1', 'a--b.slice', '-a.slice', '/a.slice/a-.slice', '.slice']) {
-      expect((await fails(rpc, { config: parent(value) })).message, value).toContain('config.linux.cgroup_parent');
+      expect((await fails(rpc, { config: parent(value) })).message, value).toContain(
+        'config.linux.cgroup_parent',
+      );
     }
     await send(rpc, { config: parent('-.slice') });
   });

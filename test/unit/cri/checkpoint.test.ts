@@ -25,15 +25,25 @@ describe('CheckpointContainer', () => {
 
   it('refuses what is no place for an archive, a negative timeout, and a container that is not there', async () => {
     const { fails } = peopled();
-    for (const location of ['', 'c.tar', '/var/', '/var/../c.tar', '/var/\0']) expect((await fails(checkpointContainer, { containerId: id, location })).code).toBe('invalidArgument');
-    expect((await fails(checkpointContainer, { containerId: id, location: '/c.tar', timeout: -1n })).code).toBe('invalidArgument');
-    expect((await fails(checkpointContainer, { containerId: hex('d'), location: '/c.tar' })).code).toBe('notFound');
+    for (const location of ['', 'c.tar', '/var/', '/var/../c.tar', '/var/\0'])
+      expect((await fails(checkpointContainer, { containerId: id, location })).code).toBe('invalidArgument');
+    expect(
+      (await fails(checkpointContainer, { containerId: id, location: '/c.tar', timeout: -1n })).code,
+    ).toBe('invalidArgument');
+    expect((await fails(checkpointContainer, { containerId: hex('d'), location: '/c.tar' })).code).toBe(
+      'notFound',
+    );
   });
 
   it('is off unless it is configured, and says so', async () => {
     const fx = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
-    await expect(noCheckpoints.checkpoint({ attempted: 'CheckpointContainer c', containers: [] }, fx)).rejects.toMatchObject({
-      fault: { kind: 'unsupported', message: 'CheckpointContainer c: checkpoints are off: the configuration names no CRIU (runtime.criu)' },
+    await expect(
+      noCheckpoints.checkpoint({ attempted: 'CheckpointContainer c', containers: [] }, fx),
+    ).rejects.toMatchObject({
+      fault: {
+        kind: 'unsupported',
+        message: 'CheckpointContainer c: checkpoints are off: the configuration names no CRIU (runtime.criu)',
+      },
     });
   });
 });
@@ -42,7 +52,9 @@ describe('CheckpointPod', () => {
   it("names each archive after its container, in the caller's directory", async () => {
     const { asked, send } = peopled();
     await send(checkpointPod, { podSandboxId: pod, outputPath: '/var/pod', containerIds: [id] });
-    expect(asked).toEqual([['checkpointSandbox', pod, { directory: '/var/pod', wanted: [{ id, archive: '/var/pod/main.tar' }] }]]);
+    expect(asked).toEqual([
+      ['checkpointSandbox', pod, { directory: '/var/pod', wanted: [{ id, archive: '/var/pod/main.tar' }] }],
+    ]);
   });
 
   it('refuses unknown options, the same container twice, none, and a name that is a path', async () => {
@@ -50,8 +62,17 @@ describe('CheckpointPod', () => {
     const view = containerView(containerId('e'));
     put({ ...view, spec: { ...view.spec, key: { ...view.spec.key, name: '../x' } } });
     const request = { podSandboxId: pod, outputPath: '/var/pod', containerIds: [id] };
-    const wrong = [{ options: { a: 'b' } }, { containerIds: [id, id] }, { containerIds: [] }, { containerIds: [hex('e')] }, { outputPath: 'pod' }];
-    for (const more of wrong) expect((await fails(checkpointPod, { ...request, ...more })).code, JSON.stringify(more)).toBe('invalidArgument');
+    const wrong = [
+      { options: { a: 'b' } },
+      { containerIds: [id, id] },
+      { containerIds: [] },
+      { containerIds: [hex('e')] },
+      { outputPath: 'pod' },
+    ];
+    for (const more of wrong)
+      expect((await fails(checkpointPod, { ...request, ...more })).code, JSON.stringify(more)).toBe(
+        'invalidArgument',
+      );
     expect((await fails(checkpointPod, { ...request, podSandboxId: hex('f') })).code).toBe('notFound');
   });
 });
@@ -62,7 +83,13 @@ function restoring(facts: Partial<CheckpointFacts> = {}, images: Readonly<Record
     findImage: (name) => ({ busybox: image('1'), ...images })[name],
     describeCheckpoint: (wish) => {
       described.push(wish);
-      return Promise.resolve({ digest: 'sha256:d', images: ['gone', 'busybox'], mounts: [], tty: false, ...facts });
+      return Promise.resolve({
+        digest: 'sha256:d',
+        images: ['gone', 'busybox'],
+        mounts: [],
+        tty: false,
+        ...facts,
+      });
     },
   });
   const described: unknown[] = [];
@@ -70,32 +97,54 @@ function restoring(facts: Partial<CheckpointFacts> = {}, images: Readonly<Record
   return { ...made, described };
 }
 
-const restoreOf = (asked: readonly (readonly unknown[])[]): unknown => asked.find(([what]) => what === 'createContainer')?.[1];
+const restoreOf = (asked: readonly (readonly unknown[])[]): unknown =>
+  asked.find(([what]) => what === 'createContainer')?.[1];
 
 describe('CreateContainer', () => {
-  const request = (name: string, more: object = {}) => ({ podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: name }, ...more } });
+  const request = (name: string, more: object = {}) => ({
+    podSandboxId: pod,
+    config: { metadata: { name: 'main' }, image: { image: name }, ...more },
+  });
   const checkpoint = (layers: number): ImageRecord => {
     const plain = image('9');
-    return { ...plain, sources: [{ repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags, checkpointOf: 'main' }], layers: Array.from({ length: layers }, () => plain.layers[0]).filter((layer) => layer !== undefined) };
+    return {
+      ...plain,
+      sources: [{ repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags, checkpointOf: 'main' }],
+      layers: Array.from({ length: layers }, () => plain.layers[0]).filter((layer) => layer !== undefined),
+    };
   };
 
   it('a path in the image’s place is an archive, of which the image is the first that is here', async () => {
     const { asked, described, send } = restoring();
     await send(createContainer, request('/var/c.tar'));
-    expect(described).toEqual([{ attempted: 'CreateContainer from /var/c.tar', sandboxId: pod, from: { archive: '/var/c.tar' } }]);
-    expect(restoreOf(asked)).toMatchObject({ imageId: image('1').id, imageRequested: '/var/c.tar', restore: { from: { archive: '/var/c.tar' }, digest: 'sha256:d' } });
+    expect(described).toEqual([
+      { attempted: 'CreateContainer from /var/c.tar', sandboxId: pod, from: { archive: '/var/c.tar' } },
+    ]);
+    expect(restoreOf(asked)).toMatchObject({
+      imageId: image('1').id,
+      imageRequested: '/var/c.tar',
+      restore: { from: { archive: '/var/c.tar' }, digest: 'sha256:d' },
+    });
   });
 
   it('an image that is a checkpoint is restored from its one layer; one of several is refused', async () => {
     const { asked, send } = restoring({}, { saved: checkpoint(1) });
     await send(createContainer, request('saved'));
-    expect(restoreOf(asked)).toMatchObject({ imageId: image('1').id, restore: { from: { image: image('9').id, layer: image('9').layers[0]?.diffId } } });
-    expect((await restoring({}, { saved: checkpoint(2) }).fails(createContainer, request('saved'))).code).toBe('invalidArgument');
+    expect(restoreOf(asked)).toMatchObject({
+      imageId: image('1').id,
+      restore: { from: { image: image('9').id, layer: image('9').layers[0]?.diffId } },
+    });
+    expect(
+      (await restoring({}, { saved: checkpoint(2) }).fails(createContainer, request('saved'))).code,
+    ).toBe('invalidArgument');
   });
 
   it('S86 another’s manifest of the image makes no checkpoint of it, nor does its id: the pod’s own reference counts', async () => {
     const plain = image('9');
-    const sources = [{ repoDigest: 'evil.example/x@sha256:0', repoTags: ['evil.example/x:1'], checkpointOf: 'main' }, { repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags }];
+    const sources = [
+      { repoDigest: 'evil.example/x@sha256:0', repoTags: ['evil.example/x:1'], checkpointOf: 'main' },
+      { repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags },
+    ];
     const shared = { ...plain, sources };
     const asked: string[] = [];
     const made = stage({
@@ -108,14 +157,24 @@ describe('CreateContainer', () => {
     made.put(sandboxView(sandboxId('a')));
     const create = async (name: string, userSpecifiedImage = ''): Promise<boolean> => {
       made.asked.length = 0;
-      await made.send(createContainer, { podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: name, userSpecifiedImage } } }).catch(() => undefined);
+      await made
+        .send(createContainer, {
+          podSandboxId: pod,
+          config: { metadata: { name: 'main' }, image: { image: name, userSpecifiedImage } },
+        })
+        .catch(() => undefined);
       return made.asked.some(([what]) => what === 'describeCheckpoint');
     };
     expect(await create(plain.id, 'docker.io/library/busybox:latest')).toBe(false);
     expect(await create(plain.id)).toBe(false);
     expect(await create(plain.id, 'evil.example/x:1')).toBe(true);
     expect(await create('evil.example/x:1')).toBe(true);
-    expect(asked).toEqual(['docker.io/library/busybox:latest', plain.id, 'evil.example/x:1', 'evil.example/x:1']);
+    expect(asked).toEqual([
+      'docker.io/library/busybox:latest',
+      plain.id,
+      'evil.example/x:1',
+      'evil.example/x:1',
+    ]);
   });
 
   it('S86 where `runtime.restore` is off no annotation of an image is looked at', async () => {
@@ -141,39 +200,72 @@ describe('CreateContainer', () => {
     expect(refusal.code).toBe('invalidArgument');
     expect(refusal.message).toContain('the checkpoint had mounts at "/cache", which the request must bring');
     expect(restoreOf(asked)).toBeUndefined();
-    await send(createContainer, request('/c.tar', { mounts: [...mounts, { containerPath: '/cache', hostPath: '/srv' }] }));
-    expect(restoreOf(asked)).toMatchObject({ mounts: [{ containerPath: '/data/', hostPath: '/srv' }, { containerPath: '/cache', hostPath: '/srv' }] });
+    await send(
+      createContainer,
+      request('/c.tar', { mounts: [...mounts, { containerPath: '/cache', hostPath: '/srv' }] }),
+    );
+    expect(restoreOf(asked)).toMatchObject({
+      mounts: [
+        { containerPath: '/data/', hostPath: '/srv' },
+        { containerPath: '/cache', hostPath: '/srv' },
+      ],
+    });
   });
 
   it('S08: another terminal than the checkpoint’s, a path that climbs, and an image that is not here are refused', async () => {
-    expect((await restoring({ tty: true }).fails(createContainer, request('/c.tar'))).code).toBe('invalidArgument');
+    expect((await restoring({ tty: true }).fails(createContainer, request('/c.tar'))).code).toBe(
+      'invalidArgument',
+    );
     expect((await restoring().fails(createContainer, request('/var/../c.tar'))).code).toBe('invalidArgument');
-    expect((await restoring({ images: ['gone', 'other'] }).fails(createContainer, request('/c.tar'))).code).toBe('notFound');
+    expect(
+      (await restoring({ images: ['gone', 'other'] }).fails(createContainer, request('/c.tar'))).code,
+    ).toBe('notFound');
   });
 });
 
 describe('RestorePod', () => {
   const container = (name: string, from = 'busybox') => ({ metadata: { name }, image: { image: from } });
-  const request = (...containerConfigs: object[]) => ({ checkpointPath: '/var/pod', config: { metadata: { name: 'p', namespace: 'n', uid: 'u' } }, containerConfigs });
+  const request = (...containerConfigs: object[]) => ({
+    checkpointPath: '/var/pod',
+    config: { metadata: { name: 'p', namespace: 'n', uid: 'u' } },
+    containerConfigs,
+  });
 
   it('makes the pod and each container from its archive, of the image that the request names', async () => {
     const { asked, described, send } = restoring();
-    const { podSandboxId, restoredContainers } = await send(restorePod, request(container('a'), container('b')));
+    const { podSandboxId, restoredContainers } = await send(
+      restorePod,
+      request(container('a'), container('b')),
+    );
     expect(podSandboxId).toBe(pod);
     expect(restoredContainers.map(({ name }) => name)).toEqual(['a', 'b']);
-    expect(described).toMatchObject([{ from: { archive: '/var/pod/a.tar' } }, { from: { archive: '/var/pod/b.tar' } }]);
-    expect(restoreOf(asked)).toMatchObject({ imageRequested: 'busybox', restore: { from: { archive: '/var/pod/a.tar' } } });
+    expect(described).toMatchObject([
+      { from: { archive: '/var/pod/a.tar' } },
+      { from: { archive: '/var/pod/b.tar' } },
+    ]);
+    expect(restoreOf(asked)).toMatchObject({
+      imageRequested: 'busybox',
+      restore: { from: { archive: '/var/pod/a.tar' } },
+    });
   });
 
   it('takes the pod away again when one can’t be made; an image that is not the checkpoint’s is such a reason', async () => {
     const { asked, fails } = restoring({}, { other: image('2') });
-    expect((await fails(restorePod, request(container('a'), container('b', 'other')))).code).toBe('invalidArgument');
+    expect((await fails(restorePod, request(container('a'), container('b', 'other')))).code).toBe(
+      'invalidArgument',
+    );
     expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
   });
 
   it('refuses what it can before it makes anything', async () => {
     const { asked, fails } = restoring();
-    const wrong = [request(), request(container('a'), container('a')), request(container('../a')), { ...request(container('a')), options: { fast: '1' } }, { ...request(container('a')), checkpointPath: 'pod' }];
+    const wrong = [
+      request(),
+      request(container('a'), container('a')),
+      request(container('../a')),
+      { ...request(container('a')), options: { fast: '1' } },
+      { ...request(container('a')), checkpointPath: 'pod' },
+    ];
     for (const one of wrong) expect((await fails(restorePod, one)).code).toBe('invalidArgument');
     expect(asked).toEqual([]);
   });

@@ -17,27 +17,48 @@ const ref = createEmptyActor();
 
 /** A feed whose clock says these times one after the other, the last one for ever. */
 function feedAt(directory: Directory, ...timesNs: bigint[]): EventFeed {
-  return new EventFeed(directory, { nowNs: () => (timesNs.length > 1 ? (timesNs.shift() ?? 0n) : (timesNs[0] ?? 0n)) });
+  return new EventFeed(directory, {
+    nowNs: () => (timesNs.length > 1 ? (timesNs.shift() ?? 0n) : (timesNs[0] ?? 0n)),
+  });
 }
 
-const created: ContainerView = containerView(C, { criState: 'created', state: 'created', startedAtNs: undefined });
+const created: ContainerView = containerView(C, {
+  criState: 'created',
+  state: 'created',
+  startedAtNs: undefined,
+});
 const running: ContainerView = containerView(C);
 const exited: ContainerView = containerView(C, { criState: 'exited', state: 'exited' });
 const pod: SandboxView = sandboxView(S);
 
-const words = async (stream: EventStream): Promise<string[]> => (await stream.take(never)).map(({ id, type }) => `${id === S ? 'pod' : 'main'} ${type}`);
+const words = async (stream: EventStream): Promise<string[]> =>
+  (await stream.take(never)).map(({ id, type }) => `${id === S ? 'pod' : 'main'} ${type}`);
 
 describe('I11: one event for each step', () => {
   test('of a container and of its pod, in the order of the changes', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
-    for (const view of [pod, created, running, containerView(C, { path: 'stopping.waiting', state: 'stopping' }), exited]) directory.put(view, ref);
+    for (const view of [
+      pod,
+      created,
+      running,
+      containerView(C, { path: 'stopping.waiting', state: 'stopping' }),
+      exited,
+    ])
+      directory.put(view, ref);
     directory.drop(containerView(C, { state: 'gone', listed: false }));
     directory.put(sandboxView(S, { ready: false, state: 'stopping' }), ref);
     directory.put(sandboxView(S, { ready: false, state: 'notReady' }), ref);
     directory.drop(sandboxView(S, { ready: false, listed: false, state: 'gone' }));
     expect(await words(stream)).toEqual([
-      'pod created', 'pod started', 'main created', 'main started', 'main stopped', 'main deleted', 'pod stopped', 'pod deleted',
+      'pod created',
+      'pod started',
+      'main created',
+      'main started',
+      'main stopped',
+      'main deleted',
+      'pod stopped',
+      'pod deleted',
     ]);
   });
 
@@ -88,7 +109,11 @@ describe('an event', () => {
     directory.put(running, ref);
     directory.drop(containerView(C, { listed: false }));
     const events = await stream.take(never);
-    expect(events.slice(2).map(({ sandbox, containers }) => [sandbox, containers])).toEqual([[pod, [running]], [pod, [running]], [pod, []]]);
+    expect(events.slice(2).map(({ sandbox, containers }) => [sandbox, containers])).toEqual([
+      [pod, [running]],
+      [pod, [running]],
+      [pod, []],
+    ]);
     expect(podEvent(events[2] as never, () => undefined)).toMatchObject({
       containerId: C,
       containerEventType: ContainerEventType.CONTAINER_CREATED_EVENT,
@@ -124,7 +149,10 @@ describe('a stream', () => {
     for (const view of [created, running, exited]) directory.put(view, ref);
     const thrown = await slow.take(never).catch((error: unknown) => error);
     expect(thrown).toBeInstanceOf(FaultError);
-    expect((thrown as FaultError).fault).toMatchObject({ kind: 'exhausted', message: 'events: the client is more than 2 events behind; list anew' });
+    expect((thrown as FaultError).fault).toMatchObject({
+      kind: 'exhausted',
+      message: 'events: the client is more than 2 events behind; list anew',
+    });
     expect(await words(quick)).toEqual(['main created', 'main started', 'main stopped']);
     quick.close();
     expect(feed.isWatched).toBe(false);
@@ -157,21 +185,30 @@ describe('S85 what waits for a client', () => {
   const large = (at: number): ContainerView => {
     const id = at.toString(16).padStart(64, '0') as ContainerView['id'];
     const view = containerView(id);
-    return { ...view, criState: 'created', address: `container/${id}`, spec: { ...view.spec, annotations: { note: 'x'.repeat(edgeLimits.eventQueueBytes / 32) } } };
+    return {
+      ...view,
+      criState: 'created',
+      address: `container/${id}`,
+      spec: { ...view.spec, annotations: { note: 'x'.repeat(edgeLimits.eventQueueBytes / 32) } },
+    };
   };
 
   test('S85 counts what its events share once: the start of a full node with large specs is kept', async () => {
     const directory = new Directory();
     const stream = feedAt(directory, 5n).open();
     const annotations = { note: 'x'.repeat(256 * 1024) };
-    const env = Array.from({ length: 1000 }, (_none, at) => ({ name: `VARIABLE_${at}`, value: 'v'.repeat(40) }));
+    const env = Array.from({ length: 1000 }, (_none, at) => ({
+      name: `VARIABLE_${at}`,
+      value: 'v'.repeat(40),
+    }));
     for (let at = 0; at < 110; at += 1) {
       const id = at.toString(16).padStart(64, '0') as SandboxView['id'];
       directory.put({ ...pod, id, address: `sandbox/${id}`, spec: { ...pod.spec, annotations } }, ref);
       for (let one = 0; one < 10; one += 1) {
         const own = `c${at.toString(16)}${one}`.padStart(64, '0') as ContainerView['id'];
         const spec = { ...created.spec, key: { ...created.spec.key, sandboxId: id }, env };
-        for (const view of [created, running]) directory.put({ ...view, id: own, address: `container/${own}`, spec }, ref);
+        for (const view of [created, running])
+          directory.put({ ...view, id: own, address: `container/${own}`, spec }, ref);
       }
     }
     expect(await stream.take(never)).toHaveLength(2420);

@@ -36,7 +36,10 @@ describe('the answer of ExecSync', () => {
     [2, 3, -1],
   ])('says what is meant: %i bytes of stdout, %i of stderr, exit code %i', (out, err, exitCode) => {
     for (const output of [filled, kept]) {
-      const read = fromBinary(ExecSyncResponseSchema, framed(execSyncMessage({ exitCode, stdout: output(out, 1), stderr: output(err, 2) })));
+      const read = fromBinary(
+        ExecSyncResponseSchema,
+        framed(execSyncMessage({ exitCode, stdout: output(out, 1), stderr: output(err, 2) })),
+      );
       expect(read.exitCode).toBe(exitCode);
       expect(Buffer.compare(read.stdout, filled(out, 1))).toBe(0);
       expect(Buffer.compare(read.stderr, filled(err, 2))).toBe(0);
@@ -47,7 +50,10 @@ describe('the answer of ExecSync', () => {
   it('S85: is nowhere but in its frame, and nothing else is left of the outputs', () => {
     const [stdout, stderr, blocks] = [filled(8 * MIB, 1), filled(8 * MIB, 2), kept(8 * MIB, 3)];
     const before = process.memoryUsage().arrayBuffers;
-    const messages = [execSyncMessage({ exitCode: 0, stdout, stderr }), execSyncMessage({ exitCode: 0, stdout: blocks, stderr: new Uint8Array(0) })];
+    const messages = [
+      execSyncMessage({ exitCode: 0, stdout, stderr }),
+      execSyncMessage({ exitCode: 0, stdout: blocks, stderr: new Uint8Array(0) }),
+    ];
     // not even for a moment
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(MIB);
     for (const message of messages) framed(message);
@@ -56,7 +62,9 @@ describe('the answer of ExecSync', () => {
 
   it('leaves what is only a view of something larger', () => {
     const whole = filled(MIB, 7);
-    framed(execSyncMessage({ exitCode: 0, stdout: whole.subarray(0, MIB / 2), stderr: whole.subarray(MIB / 2) }));
+    framed(
+      execSyncMessage({ exitCode: 0, stdout: whole.subarray(0, MIB / 2), stderr: whole.subarray(MIB / 2) }),
+    );
     expect(Buffer.compare(whole, filled(MIB, 7))).toBe(0);
   });
 });

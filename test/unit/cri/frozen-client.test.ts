@@ -21,9 +21,15 @@ function framesIn(bytes: Buffer): readonly (number | undefined)[] {
 test('S94 whoever answers no ping is cut, and the last that it is sent is GOAWAY', async () => {
   const clock = new HandClock();
   const http2 = createServer();
-  const connections = new Connections({ clock, log: silentLog, inject: (socket) => void http2.emit('connection', socket) });
+  const connections = new Connections({
+    clock,
+    log: silentLog,
+    inject: (socket) => void http2.emit('connection', socket),
+  });
   connections.watch(http2);
-  const greeted = new Promise((resolve) => http2.once('session', (session) => session.once('remoteSettings', resolve)));
+  const greeted = new Promise((resolve) =>
+    http2.once('session', (session) => session.once('remoteSettings', resolve)),
+  );
   const listener = createListener((socket) => connections.accept(socket));
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
   onTestFinished(() => {

@@ -31,20 +31,32 @@ describe('ids', () => {
     ],
   } as const;
 
-  test.each(byId.sandbox.map((rpc) => [rpc.name, rpc] as const))('%s: empty and ambiguous ids are refused', async (name, rpc) => {
-    const { fails, asked } = two();
-    expect(await fails(rpc, {})).toEqual({ code: 'invalidArgument', message: `${name}: pod_sandbox_id: is empty` });
-    expect(await fails(rpc, { podSandboxId: 'aa' })).toMatchObject({ code: 'invalidArgument' });
-    expect(await fails(rpc, { podSandboxId: 'a\n' })).toMatchObject({ code: 'invalidArgument' });
-    expect(asked).toEqual([]);
-  });
+  test.each(byId.sandbox.map((rpc) => [rpc.name, rpc] as const))(
+    '%s: empty and ambiguous ids are refused',
+    async (name, rpc) => {
+      const { fails, asked } = two();
+      expect(await fails(rpc, {})).toEqual({
+        code: 'invalidArgument',
+        message: `${name}: pod_sandbox_id: is empty`,
+      });
+      expect(await fails(rpc, { podSandboxId: 'aa' })).toMatchObject({ code: 'invalidArgument' });
+      expect(await fails(rpc, { podSandboxId: 'a\n' })).toMatchObject({ code: 'invalidArgument' });
+      expect(asked).toEqual([]);
+    },
+  );
 
-  test.each(byId.container.map((rpc) => [rpc.name, rpc] as const))('%s: empty and ambiguous ids are refused', async (name, rpc) => {
-    const { fails, asked } = two();
-    expect(await fails(rpc, {})).toEqual({ code: 'invalidArgument', message: `${name}: container_id: is empty` });
-    expect(await fails(rpc, { containerId: '1' })).toMatchObject({ code: 'invalidArgument' });
-    expect(asked).toEqual([]);
-  });
+  test.each(byId.container.map((rpc) => [rpc.name, rpc] as const))(
+    '%s: empty and ambiguous ids are refused',
+    async (name, rpc) => {
+      const { fails, asked } = two();
+      expect(await fails(rpc, {})).toEqual({
+        code: 'invalidArgument',
+        message: `${name}: container_id: is empty`,
+      });
+      expect(await fails(rpc, { containerId: '1' })).toMatchObject({ code: 'invalidArgument' });
+      expect(asked).toEqual([]);
+    },
+  );
 
   test('a whole id wins over being the prefix of another, and a unique prefix is enough', async () => {
     const { send, asked } = two();
@@ -74,14 +86,21 @@ describe('ids', () => {
       message: 'PodSandboxStatus fff: no such sandbox',
     });
     for (const rpc of [method.startContainer, method.containerStatus, method.reopenContainerLog]) {
-      expect(await fails(rpc, { containerId: 'fff' })).toEqual({ code: 'notFound', message: `${rpc.name} fff: no such container` });
+      expect(await fails(rpc, { containerId: 'fff' })).toEqual({
+        code: 'notFound',
+        message: `${rpc.name} fff: no such container`,
+      });
     }
-    expect(await fails(method.execSync, { containerId: 'x'.repeat(200), cmd: ['true'] })).toMatchObject({ code: 'notFound' });
+    expect(await fails(method.execSync, { containerId: 'x'.repeat(200), cmd: ['true'] })).toMatchObject({
+      code: 'notFound',
+    });
   });
 
   test('a container that nobody was handed has no status, and is not found by a prefix', async () => {
     const { fails } = two();
-    expect(await fails(method.containerStatus, { containerId: hex('5') })).toMatchObject({ code: 'notFound' });
+    expect(await fails(method.containerStatus, { containerId: hex('5') })).toMatchObject({
+      code: 'notFound',
+    });
     expect(await fails(method.containerStatus, { containerId: '55' })).toMatchObject({ code: 'notFound' });
   });
 });
@@ -108,7 +127,9 @@ describe('commands on containers', () => {
     const refusal = { code: 'invalidArgument', message: 'StopContainer: timeout: -1 is negative' };
     expect(await fails(method.stopContainer, { containerId: '1', timeout: -1n })).toEqual(refusal);
     expect(await fails(method.stopContainer, { containerId: 'fff', timeout: -1n })).toEqual(refusal);
-    expect(await fails(method.execSync, { containerId: '1', cmd: ['x'], timeout: -(2n ** 63n) })).toMatchObject({
+    expect(
+      await fails(method.execSync, { containerId: '1', cmd: ['x'], timeout: -(2n ** 63n) }),
+    ).toMatchObject({
       message: 'ExecSync: timeout: -9223372036854775808 is negative',
     });
   });
@@ -116,7 +137,11 @@ describe('commands on containers', () => {
   test('ExecSync: output, exit code, time limit', async () => {
     const { send, asked } = one();
     const answer = await send(method.execSync, { containerId: '1', cmd: ['sh', ''], timeout: 2n });
-    expect(answer).toMatchObject({ stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]), exitCode: 3 });
+    expect(answer).toMatchObject({
+      stdout: new Uint8Array([1]),
+      stderr: new Uint8Array([2, 3]),
+      exitCode: 3,
+    });
     await send(method.execSync, { containerId: '1', cmd: ['sh'], timeout: 2n ** 62n });
     expect(asked).toEqual([
       ['execSync', hex('1'), ['sh', ''], 2000],
@@ -152,14 +177,29 @@ describe('commands on containers', () => {
 });
 
 describe('label selectors', () => {
-  const selecting = (count: number) => ({ filter: { labelSelector: Object.fromEntries(Array.from({ length: count }, (_none, at) => [`k${at}`, 'v'])) } });
-  const lists = [method.listContainers, method.listPodSandbox, method.listContainerStats, method.listPodSandboxStats] as const;
-
-  test.each(lists.map((rpc) => [rpc.name, rpc] as const))('S78 a selector of %s has as many labels as a pod may have', async (name, rpc) => {
-    const { put, send, fails } = stage();
-    put(sandboxView(sandboxId('a')), containerView(containerId('1')));
-    await send(rpc, selecting(requestLimits.mapEntries));
-    const { code, message } = await fails(rpc, selecting(requestLimits.mapEntries + 1));
-    expect({ code, message }).toEqual({ code: 'invalidArgument', message: `${name}: filter.label_selector: 4097 entries, more than 4096` });
+  const selecting = (count: number) => ({
+    filter: {
+      labelSelector: Object.fromEntries(Array.from({ length: count }, (_none, at) => [`k${at}`, 'v'])),
+    },
   });
+  const lists = [
+    method.listContainers,
+    method.listPodSandbox,
+    method.listContainerStats,
+    method.listPodSandboxStats,
+  ] as const;
+
+  test.each(lists.map((rpc) => [rpc.name, rpc] as const))(
+    'S78 a selector of %s has as many labels as a pod may have',
+    async (name, rpc) => {
+      const { put, send, fails } = stage();
+      put(sandboxView(sandboxId('a')), containerView(containerId('1')));
+      await send(rpc, selecting(requestLimits.mapEntries));
+      const { code, message } = await fails(rpc, selecting(requestLimits.mapEntries + 1));
+      expect({ code, message }).toEqual({
+        code: 'invalidArgument',
+        message: `${name}: filter.label_selector: 4097 entries, more than 4096`,
+      });
+    },
+  );
 });

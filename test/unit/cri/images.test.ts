@@ -9,13 +9,28 @@ import { hex, image, imageId, NOW_NS, stage } from './stage.ts';
 const images = ImageService.method;
 
 describe('requests about images', () => {
-  const auth = { username: 'u', password: 'p', auth: '', serverAddress: 'r', identityToken: 'i', registryToken: 't' };
+  const auth = {
+    username: 'u',
+    password: 'p',
+    auth: '',
+    serverAddress: 'r',
+    identityToken: 'i',
+    registryToken: 't',
+  };
 
   test('PullImage: credentials as they are, and the id of the image', async () => {
     const { send, asked } = stage();
-    expect(await send(images.pullImage, { image: { image: 'busybox' }, auth })).toMatchObject({ imageRef: imageId('1') });
-    await send(images.pullImage, { image: { image: 'busybox', runtimeHandler: 'crun' }, auth: { serverAddress: 'r' } });
-    await send(images.pullImage, { image: { image: 'busybox' }, sandboxConfig: { metadata: { namespace: 'team' } } });
+    expect(await send(images.pullImage, { image: { image: 'busybox' }, auth })).toMatchObject({
+      imageRef: imageId('1'),
+    });
+    await send(images.pullImage, {
+      image: { image: 'busybox', runtimeHandler: 'crun' },
+      auth: { serverAddress: 'r' },
+    });
+    await send(images.pullImage, {
+      image: { image: 'busybox' },
+      sandboxConfig: { metadata: { namespace: 'team' } },
+    });
     expect(asked).toEqual([
       ['pullImage', { reference: 'busybox', auth, namespace: '' }],
       ['pullImage', { reference: 'busybox', auth: undefined, namespace: '' }],
@@ -30,7 +45,10 @@ describe('requests about images', () => {
     ['image.image', { image: { image: 'x'.repeat(1025) } }],
     ['image.runtime_handler', { image: { image: 'busybox', runtimeHandler: 'kata' } }],
     ['auth.password', { image: { image: 'busybox' }, auth: { password: 'secret\0' } }],
-    ['auth.registry_token', { image: { image: 'busybox' }, auth: { registryToken: 'secret'.repeat(50_000) } }],
+    [
+      'auth.registry_token',
+      { image: { image: 'busybox' }, auth: { registryToken: 'secret'.repeat(50_000) } },
+    ],
   ])('PullImage: %s is refused, and no secret is repeated', async (field, request) => {
     const { fails } = stage();
     const status = await fails(images.pullImage, request);
@@ -40,7 +58,9 @@ describe('requests about images', () => {
   });
 
   test('a registry that cannot be reached is told with the word of the kubelet first', async () => {
-    const broken = fault('outside', 'PullImage x: RegistryUnavailable: r.example answered 503', { retryable: true });
+    const broken = fault('outside', 'PullImage x: RegistryUnavailable: r.example answered 503', {
+      retryable: true,
+    });
     const { fails } = stage({ pullImage: () => Promise.reject(new FaultError(broken)) });
     expect(await fails(images.pullImage, { image: { image: 'x' } })).toEqual({
       code: 'unknown',
@@ -60,14 +80,19 @@ describe('requests about images', () => {
   test('any other failure of a pull stays as it is', async () => {
     const denied = new FaultError(fault('denied', 'PullImage x: RegistryUnavailable: not really'));
     const { fails } = stage({ pullImage: () => Promise.reject(denied) });
-    expect(await fails(images.pullImage, { image: { image: 'x' } })).toMatchObject({ code: 'permissionDenied' });
+    expect(await fails(images.pullImage, { image: { image: 'x' } })).toMatchObject({
+      code: 'permissionDenied',
+    });
     const bug = stage({ pullImage: () => Promise.reject(new TypeError('x is undefined')) });
     expect(await bug.fails(images.pullImage, { image: { image: 'x' } })).toMatchObject({ code: 'internal' });
   });
 
   test('RemoveImage: an empty name never means "any image"', async () => {
     const { send, fails, asked } = stage();
-    expect(await fails(images.removeImage, {})).toEqual({ code: 'invalidArgument', message: 'RemoveImage: image.image: is empty' });
+    expect(await fails(images.removeImage, {})).toEqual({
+      code: 'invalidArgument',
+      message: 'RemoveImage: image.image: is empty',
+    });
     expect(asked).toEqual([]);
     await send(images.removeImage, { image: { image: 'busybox' } });
     expect(asked).toEqual([['removeImage', 'busybox']]);
@@ -99,20 +124,30 @@ describe('what is shown of an image', () => {
       pinned: false,
     });
     const { info } = await send(images.imageStatus, { image: { image: 'busybox' }, verbose: true });
-    expect(JSON.parse(info['info'] ?? '')).toMatchObject({ labels: { maintainer: 'us' }, imageSpec: { config: { Volumes: { '/data': {} } } } });
+    expect(JSON.parse(info['info'] ?? '')).toMatchObject({
+      labels: { maintainer: 'us' },
+      imageSpec: { config: { Volumes: { '/data': {} } } },
+    });
     expect(info['info']).not.toContain('hidden');
   });
 
   test('ImageStatus: an image that is not here is an empty answer; no name is refused', async () => {
     const { send, fails } = stage();
-    expect((await send(images.imageStatus, { image: { image: 'missing' }, verbose: true })).image).toBeUndefined();
-    expect(await fails(images.imageStatus, {})).toMatchObject({ message: 'ImageStatus: image.image: is empty' });
+    expect(
+      (await send(images.imageStatus, { image: { image: 'missing' }, verbose: true })).image,
+    ).toBeUndefined();
+    expect(await fails(images.imageStatus, {})).toMatchObject({
+      message: 'ImageStatus: image.image: is empty',
+    });
   });
 
   test('ListImages: all, the one of the filter, or none', async () => {
     const { send } = stage();
     const list = async (name?: string): Promise<readonly string[]> => {
-      const answer = await send(images.listImages, name === undefined ? {} : { filter: { image: { image: name } } });
+      const answer = await send(
+        images.listImages,
+        name === undefined ? {} : { filter: { image: { image: name } } },
+      );
       return answer.images.map(({ id }) => id);
     };
     expect(await list()).toEqual([imageId('1'), imageId('2')]);
@@ -125,7 +160,9 @@ describe('what is shown of an image', () => {
     const records = [image('1'), image('2', {}, 'www-data')];
     const { send } = stage({ images: () => records });
     const answer = await send(images.listImages, {});
-    expect(imageList(({ id }) => id === imageId('2')).answer(records)).toEqual(toBinary(ListImagesResponseSchema, answer));
+    expect(imageList(({ id }) => id === imageId('2')).answer(records)).toEqual(
+      toBinary(ListImagesResponseSchema, answer),
+    );
     expect(answer.images[1]?.username).toBe('www-data');
     expect(answer.images.map(({ pinned }) => pinned)).toEqual([false, true]);
     const one = await send(images.imageStatus, { image: { image: 'busybox' } });
@@ -135,8 +172,22 @@ describe('what is shown of an image', () => {
   test('ImageFsInfo: both lists, values above 2^53, a time above 0', async () => {
     const { send } = stage();
     expect(await send(images.imageFsInfo, {})).toMatchObject({
-      imageFilesystems: [{ timestamp: NOW_NS, fsId: { mountpoint: '/images' }, usedBytes: { value: 2n ** 60n }, inodesUsed: { value: 7n } }],
-      containerFilesystems: [{ timestamp: NOW_NS, fsId: { mountpoint: '/containers' }, usedBytes: { value: 0n }, inodesUsed: { value: 0n } }],
+      imageFilesystems: [
+        {
+          timestamp: NOW_NS,
+          fsId: { mountpoint: '/images' },
+          usedBytes: { value: 2n ** 60n },
+          inodesUsed: { value: 7n },
+        },
+      ],
+      containerFilesystems: [
+        {
+          timestamp: NOW_NS,
+          fsId: { mountpoint: '/containers' },
+          usedBytes: { value: 0n },
+          inodesUsed: { value: 0n },
+        },
+      ],
     });
   });
 });

@@ -43,7 +43,9 @@ const details: UsageDetails = {
   ownMajorPageFaults: 1n,
   oomKills: 1n,
   hugepages: [{ pageSize: '2MB', usedBytes: 16n, peakBytes: 17n }],
-  devices: [{ major: 8, minor: 16, device: '/dev/sdb', readBytes: 18n, writtenBytes: 19n, reads: 20n, writes: 21n }],
+  devices: [
+    { major: 8, minor: 16, device: '/dev/sdb', readBytes: 18n, writtenBytes: 19n, reads: 20n, writes: 21n },
+  ],
   processes: 2n,
   threads: 3n,
   threadsMax: 0n,
@@ -52,16 +54,47 @@ const details: UsageDetails = {
   openFilesSoftLimit: 1024n,
 };
 
-const eth0 = { name: 'eth0', rxBytes: 1n, rxPackets: 2n, rxErrors: 3n, rxDropped: 4n, txBytes: 5n, txPackets: 6n, txErrors: 7n, txDropped: 8n };
-const resources = { ...containerSpec.resources, cpuQuota: 50_000n, memoryLimitBytes: -1n, unified: { 'memory.min': '4096' } };
-const view = containerView(containerId('c'), { startedAtNs: 3n * SECOND, spec: { ...containerSpec, resources } });
-const written = { usedBytes: 5n, inodesUsed: 6n, mountpoint: '/m', atNs: 8n, capacity: { bytes: 100n, inodes: 20n, inodesFree: 14n } };
-const pod = sandboxMetrics({ view: sandboxView(sandboxId('a')), atNs: usage.atNs, interfaces: [eth0], containers: [{ view, usage, details, written }] });
+const eth0 = {
+  name: 'eth0',
+  rxBytes: 1n,
+  rxPackets: 2n,
+  rxErrors: 3n,
+  rxDropped: 4n,
+  txBytes: 5n,
+  txPackets: 6n,
+  txErrors: 7n,
+  txDropped: 8n,
+};
+const resources = {
+  ...containerSpec.resources,
+  cpuQuota: 50_000n,
+  memoryLimitBytes: -1n,
+  unified: { 'memory.min': '4096' },
+};
+const view = containerView(containerId('c'), {
+  startedAtNs: 3n * SECOND,
+  spec: { ...containerSpec, resources },
+});
+const written = {
+  usedBytes: 5n,
+  inodesUsed: 6n,
+  mountpoint: '/m',
+  atNs: 8n,
+  capacity: { bytes: 100n, inodes: 20n, inodesFree: 14n },
+};
+const pod = sandboxMetrics({
+  view: sandboxView(sandboxId('a')),
+  atNs: usage.atNs,
+  interfaces: [eth0],
+  containers: [{ view, usage, details, written }],
+});
 const ofContainer = pod.containerMetrics?.[0]?.metrics ?? [];
 
 const valueOf = (name: string, ...labels: readonly string[]): bigint | undefined =>
   [...(pod.metrics ?? []), ...ofContainer].find(
-    (metric) => metric.name === name && labels.every((label, index) => metric.labelValues?.[BASE_LABELS.length + index] === label),
+    (metric) =>
+      metric.name === name &&
+      labels.every((label, index) => metric.labelValues?.[BASE_LABELS.length + index] === label),
   )?.value?.value;
 
 describe('metrics by the names of cAdvisor', () => {
@@ -82,16 +115,35 @@ describe('metrics by the names of cAdvisor', () => {
 
   it('names pod and container in the labels, and calls the pod itself POD', () => {
     const { key } = sandboxView(sandboxId('a')).spec;
-    expect(ofContainer[0]?.labelValues).toEqual([view.id, view.id, view.spec.imageUserSpecified || view.spec.imageRequested, key.namespace, key.name, view.spec.key.name]);
-    expect(pod.metrics?.[0]?.labelValues).toEqual([sandboxId('a'), sandboxId('a'), '', key.namespace, key.name, 'POD', 'eth0']);
+    expect(ofContainer[0]?.labelValues).toEqual([
+      view.id,
+      view.id,
+      view.spec.imageUserSpecified || view.spec.imageRequested,
+      key.namespace,
+      key.name,
+      view.spec.key.name,
+    ]);
+    expect(pod.metrics?.[0]?.labelValues).toEqual([
+      sandboxId('a'),
+      sandboxId('a'),
+      '',
+      key.namespace,
+      key.name,
+      'POD',
+      'eth0',
+    ]);
   });
 
   it('counts in whole seconds, and tells counters from gauges', () => {
     expect(valueOf('container_cpu_usage_seconds_total', 'total')).toBe(12n);
     expect(valueOf('container_pressure_io_waiting_seconds_total')).toBe(2n);
     expect(valueOf('container_start_time_seconds')).toBe(3n);
-    expect(ofContainer.find(({ name }) => name === 'container_memory_rss')?.metricType).toBe(MetricType.GAUGE);
-    expect(ofContainer.find(({ name }) => name === 'container_cpu_usage_seconds_total')?.metricType).toBe(MetricType.COUNTER);
+    expect(ofContainer.find(({ name }) => name === 'container_memory_rss')?.metricType).toBe(
+      MetricType.GAUGE,
+    );
+    expect(ofContainer.find(({ name }) => name === 'container_cpu_usage_seconds_total')?.metricType).toBe(
+      MetricType.COUNTER,
+    );
   });
 
   it('keeps limits and faults apart: no limit is 0, a fault of the cgroup itself is not one of all below it', () => {
@@ -104,10 +156,25 @@ describe('metrics by the names of cAdvisor', () => {
   });
 
   it('leaves out what the machine does not tell', () => {
-    const bare: UsageDetails = { ...details, peakBytes: undefined, openFiles: undefined, hugepages: [{ pageSize: '2MB', usedBytes: 0n, peakBytes: undefined }] };
-    const less = sandboxMetrics({ view: sandboxView(sandboxId('a')), atNs: 1n, interfaces: [], containers: [{ view, usage, details: bare, written: undefined }] });
+    const bare: UsageDetails = {
+      ...details,
+      peakBytes: undefined,
+      openFiles: undefined,
+      hugepages: [{ pageSize: '2MB', usedBytes: 0n, peakBytes: undefined }],
+    };
+    const less = sandboxMetrics({
+      view: sandboxView(sandboxId('a')),
+      atNs: 1n,
+      interfaces: [],
+      containers: [{ view, usage, details: bare, written: undefined }],
+    });
     const names = new Set(less.containerMetrics?.[0]?.metrics?.map(({ name }) => name));
-    for (const name of ['container_memory_max_usage_bytes', 'container_file_descriptors', 'container_hugetlb_max_usage_bytes', 'container_fs_usage_bytes']) {
+    for (const name of [
+      'container_memory_max_usage_bytes',
+      'container_file_descriptors',
+      'container_hugetlb_max_usage_bytes',
+      'container_fs_usage_bytes',
+    ]) {
       expect(names.has(name)).toBe(false);
     }
     expect(less.metrics).toEqual([]);
@@ -125,6 +192,9 @@ describe('I/O files of cgroups', () => {
 
   it('tables of v1: reads and writes of each device, the totals left out', () => {
     const text = '8:0 Read 1\n8:0 Write 2\n8:0 Sync 3\n8:0 Total 3\n8:16 Write 5\nTotal 8\n';
-    expect([...parseDeviceTable(text)]).toEqual([['8:0', { read: 1n, written: 2n }], ['8:16', { read: 0n, written: 5n }]]);
+    expect([...parseDeviceTable(text)]).toEqual([
+      ['8:0', { read: 1n, written: 2n }],
+      ['8:16', { read: 0n, written: 5n }],
+    ]);
   });
 });

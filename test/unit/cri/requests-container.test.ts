@@ -16,15 +16,28 @@ const { method } = RuntimeService;
 describe('CreateContainer', () => {
   const ready = (): ReturnType<typeof stage> => {
     const made = stage();
-    const privileged = { ...podSpec, privileged: true, namespaces: { ...podSpec.namespaces, network: 'node' } } as const;
-    made.put(sandboxView(sandboxId('a')), sandboxView(sandboxId('b'), { spec: privileged }), containerView(containerId('1')));
+    const privileged = {
+      ...podSpec,
+      privileged: true,
+      namespaces: { ...podSpec.namespaces, network: 'node' },
+    } as const;
+    made.put(
+      sandboxView(sandboxId('a')),
+      sandboxView(sandboxId('b'), { spec: privileged }),
+      containerView(containerId('1')),
+    );
     return made;
   };
-  const small = { metadata: { name: 'main', attempt: 4 }, image: { image: 'busybox', userSpecifiedImage: 'busybox:1' } };
+  const small = {
+    metadata: { name: 'main', attempt: 4 },
+    image: { image: 'busybox', userSpecifiedImage: 'busybox:1' },
+  };
 
   test('the smallest request: no security context means the masks of a safe container', async () => {
     const { send, asked } = ready();
-    expect(await send(method.createContainer, { podSandboxId: 'aaa', config: small })).toMatchObject({ containerId: hex('c') });
+    expect(await send(method.createContainer, { podSandboxId: 'aaa', config: small })).toMatchObject({
+      containerId: hex('c'),
+    });
     expect(asked).toMatchObject([
       [
         'createContainer',
@@ -47,21 +60,36 @@ describe('CreateContainer', () => {
 
   test('S72 a stated security context with empty lists means: nothing masked', async () => {
     const { send, asked } = ready();
-    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: {} } } });
+    await send(method.createContainer, {
+      podSandboxId: hex('a'),
+      config: { ...small, linux: { securityContext: {} } },
+    });
     expect(asked).toMatchObject([['createContainer', { security: { maskedPaths: [], readonlyPaths: [] } }]]);
   });
 
   test.each(['ALL', 'all', 'CAP_ALL', 'cap_all'])('S73 %s drops all capabilities', async (name) => {
     const { send, asked } = ready();
-    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { capabilities: { dropCapabilities: [name] } } } } });
+    await send(method.createContainer, {
+      podSandboxId: hex('a'),
+      config: { ...small, linux: { securityContext: { capabilities: { dropCapabilities: [name] } } } },
+    });
     expect(asked).toMatchObject([['createContainer', { security: { capabilities: { drop: ['ALL'] } } }]]);
   });
 
   test('S72 a masked path for each CPU of a large machine, and the variables of a namespace with thousands of services', async () => {
     const { send, asked } = ready();
-    const maskedPaths = Array.from({ length: 8192 }, (_none, at) => `/sys/devices/system/cpu/cpu${at}/thermal_throttle`);
-    const envs = Array.from({ length: 28_000 }, (_none, at) => ({ key: `SERVICE_${at}_PORT`, value: new TextEncoder().encode('tcp://10.0.0.1:80') }));
-    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, envs, linux: { securityContext: { maskedPaths } } } });
+    const maskedPaths = Array.from(
+      { length: 8192 },
+      (_none, at) => `/sys/devices/system/cpu/cpu${at}/thermal_throttle`,
+    );
+    const envs = Array.from({ length: 28_000 }, (_none, at) => ({
+      key: `SERVICE_${at}_PORT`,
+      value: new TextEncoder().encode('tcp://10.0.0.1:80'),
+    }));
+    await send(method.createContainer, {
+      podSandboxId: hex('a'),
+      config: { ...small, envs, linux: { securityContext: { maskedPaths } } },
+    });
     const spec = asked[0]?.[1] as { env: readonly unknown[]; security: { maskedPaths: readonly string[] } };
     expect(spec.security.maskedPaths).toEqual(maskedPaths);
     expect(spec.env).toHaveLength(28_000);
@@ -75,7 +103,11 @@ describe('CreateContainer', () => {
     envs: [{ key: 'A', value: new Uint8Array([0xc3, 0xa9]) }],
     mounts: [
       {
-        containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL, selinuxRelabel: true,
+        containerPath: '/data',
+        hostPath: '/srv/data',
+        readonly: true,
+        propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+        selinuxRelabel: true,
         mountOptions: ['nosuid', 'nodev', 'noexec', 'nodev'],
       },
     ],
@@ -88,7 +120,11 @@ describe('CreateContainer', () => {
     linux: {
       securityContext: {
         privileged: true,
-        capabilities: { addCapabilities: ['net_admin', 'CAP_SYS_ADMIN'], dropCapabilities: ['all', 'cap_new'], addAmbientCapabilities: ['chown'] },
+        capabilities: {
+          addCapabilities: ['net_admin', 'CAP_SYS_ADMIN'],
+          dropCapabilities: ['all', 'cap_new'],
+          addAmbientCapabilities: ['chown'],
+        },
         namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.NODE },
         runAsUsername: 'www-data',
         runAsGroup: { value: 3n },
@@ -113,7 +149,16 @@ describe('CreateContainer', () => {
           args: ['true', ''],
           workingDir: '/srv',
           env: [{ name: 'A', value: 'é' }],
-          mounts: [{ containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: 'bidirectional', selinuxRelabel: true, options: ['nodev', 'noexec', 'nosuid'] }],
+          mounts: [
+            {
+              containerPath: '/data',
+              hostPath: '/srv/data',
+              readonly: true,
+              propagation: 'bidirectional',
+              selinuxRelabel: true,
+              options: ['nodev', 'noexec', 'nosuid'],
+            },
+          ],
           devices: [{ containerPath: '/dev/x', hostPath: '/dev/y', permissions: 'mrw' }],
           stdin: true,
           stdinOnce: true,
@@ -121,7 +166,11 @@ describe('CreateContainer', () => {
           stopSignal: 'SIGRTMIN+3',
           security: {
             privileged: true,
-            capabilities: { add: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN'], drop: ['ALL', 'CAP_NEW'], addAmbient: ['CAP_CHOWN'] },
+            capabilities: {
+              add: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN'],
+              drop: ['ALL', 'CAP_NEW'],
+              addAmbient: ['CAP_CHOWN'],
+            },
             namespaces: { network: 'node', pid: 'node', ipc: 'pod', targetId: undefined },
             user: { runAsUsername: 'www-data', runAsUser: undefined, runAsGroup: 3 },
             noNewPrivs: true,
@@ -138,40 +187,93 @@ describe('CreateContainer', () => {
 
   test('S31 CDI devices: those of the field, then those of the container’s own annotations, each once; not the sandbox’s', async () => {
     const { send, asked, put } = ready();
-    put(sandboxView(sandboxId('a'), { spec: { ...podSpec, annotations: { 'cdi.k8s.io/z': 'evil.com/x=0' } } }));
-    const annotations = { 'cdi.k8s.io/b': 'v.com/c=3,v.com/c=1', 'cdi.k8s.io/a': 'v.com/c=2', 'cdi.other/x': 'none' };
+    put(
+      sandboxView(sandboxId('a'), { spec: { ...podSpec, annotations: { 'cdi.k8s.io/z': 'evil.com/x=0' } } }),
+    );
+    const annotations = {
+      'cdi.k8s.io/b': 'v.com/c=3,v.com/c=1',
+      'cdi.k8s.io/a': 'v.com/c=2',
+      'cdi.other/x': 'none',
+    };
     const CDIDevices = [{ name: 'v.com/c=1' }, { name: 'v.com/c=0:a.b' }, { name: 'v.com/c=1' }];
-    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, annotations, CDIDevices } });
+    await send(method.createContainer, {
+      podSandboxId: hex('a'),
+      config: { ...small, annotations, CDIDevices },
+    });
     await send(method.createContainer, { podSandboxId: hex('a'), config: small });
-    expect(asked).toMatchObject([['createContainer', { cdiDevices: ['v.com/c=1', 'v.com/c=0:a.b', 'v.com/c=2', 'v.com/c=3'] }], ['createContainer', {}]]);
+    expect(asked).toMatchObject([
+      ['createContainer', { cdiDevices: ['v.com/c=1', 'v.com/c=0:a.b', 'v.com/c=2', 'v.com/c=3'] }],
+      ['createContainer', {}],
+    ]);
     expect(asked[1]?.[1]).not.toHaveProperty('cdiDevices');
   });
 
   test('SELinux options arrive where the machine has it, and ask for nothing where it has not', async () => {
     const selinuxOptions = { user: 'u', role: '', type: 'spc_t', level: 's0-s0:c0.c1023' };
-    for (const [selinuxEnabled, expected] of [[true, selinuxOptions], [false, undefined]] as const) {
+    for (const [selinuxEnabled, expected] of [
+      [true, selinuxOptions],
+      [false, undefined],
+    ] as const) {
       const { send, asked, put } = stage({}, { selinuxEnabled });
       put(sandboxView(sandboxId('a')));
-      await send(method.runPodSandbox, { config: { metadata, linux: { securityContext: { selinuxOptions } } } });
-      await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { selinuxOptions } } } });
-      await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { selinuxOptions: {} } } } });
-      expect(asked.map(([, spec]) => (spec as { selinux?: unknown }).selinux)).toEqual([expected, expected, undefined]);
+      await send(method.runPodSandbox, {
+        config: { metadata, linux: { securityContext: { selinuxOptions } } },
+      });
+      await send(method.createContainer, {
+        podSandboxId: hex('a'),
+        config: { ...small, linux: { securityContext: { selinuxOptions } } },
+      });
+      await send(method.createContainer, {
+        podSandboxId: hex('a'),
+        config: { ...small, linux: { securityContext: { selinuxOptions: {} } } },
+      });
+      expect(asked.map(([, spec]) => (spec as { selinux?: unknown }).selinux)).toEqual([
+        expected,
+        expected,
+        undefined,
+      ]);
     }
   });
 
   test('TARGET by a prefix of a container in the same pod', async () => {
     const { send, asked } = ready();
     const namespaceOptions = { pid: NamespaceMode.TARGET, targetId: '11' };
-    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { namespaceOptions } } } });
-    expect(asked).toMatchObject([['createContainer', { security: { namespaces: { pid: 'target', targetId: hex('1') } } }]]);
+    await send(method.createContainer, {
+      podSandboxId: hex('a'),
+      config: { ...small, linux: { securityContext: { namespaceOptions } } },
+    });
+    expect(asked).toMatchObject([
+      ['createContainer', { security: { namespaces: { pid: 'target', targetId: hex('1') } } }],
+    ]);
   });
 
   test('an image as a volume: by any of its names, always the id; one that is not here has the word for the kubelet', async () => {
     const { send, asked, fails } = ready();
-    const volume = { containerPath: '/v', readonly: true, recursiveReadOnly: false, image: { image: 'busybox' }, imageSubPath: 'a/b', mountOptions: ['noexec'] };
+    const volume = {
+      containerPath: '/v',
+      readonly: true,
+      recursiveReadOnly: false,
+      image: { image: 'busybox' },
+      imageSubPath: 'a/b',
+      mountOptions: ['noexec'],
+    };
     await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, mounts: [volume] } });
     expect(asked).toMatchObject([
-      ['createContainer', { mounts: [{ containerPath: '/v', hostPath: '', readonly: true, propagation: 'private', options: ['noexec'], image: { id: imageId('1'), subPath: 'a/b' } }] }],
+      [
+        'createContainer',
+        {
+          mounts: [
+            {
+              containerPath: '/v',
+              hostPath: '',
+              readonly: true,
+              propagation: 'private',
+              options: ['noexec'],
+              image: { id: imageId('1'), subPath: 'a/b' },
+            },
+          ],
+        },
+      ],
     ]);
     const config = { ...small, mounts: [{ ...volume, image: { image: 'missing' } }] };
     expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
@@ -187,8 +289,12 @@ describe('CreateContainer', () => {
       code: 'notFound',
       message: 'CreateContainer: image missing is not here',
     });
-    expect(await fails(method.createContainer, { podSandboxId: hex('f'), config: small })).toMatchObject({ code: 'notFound' });
-    expect(await fails(method.createContainer, { podSandboxId: hex('a') })).toMatchObject({ code: 'invalidArgument' });
+    expect(await fails(method.createContainer, { podSandboxId: hex('f'), config: small })).toMatchObject({
+      code: 'notFound',
+    });
+    expect(await fails(method.createContainer, { podSandboxId: hex('a') })).toMatchObject({
+      code: 'invalidArgument',
+    });
   });
 
   test('every stop signal of the contract has its own name', async () => {
@@ -198,6 +304,8 @@ describe('CreateContainer', () => {
     }
     const names = asked.map(([, spec]) => (spec as { stopSignal: string }).stopSignal);
     expect(new Set(names).size).toBe(66);
-    expect(names).toEqual(expect.arrayContaining(['', 'SIGTERM', 'SIGCLD', 'SIGRTMIN', 'SIGRTMIN+15', 'SIGRTMAX-14', 'SIGRTMAX']));
+    expect(names).toEqual(
+      expect.arrayContaining(['', 'SIGTERM', 'SIGCLD', 'SIGRTMIN', 'SIGRTMIN+15', 'SIGRTMAX-14', 'SIGRTMAX']),
+    );
   });
 });

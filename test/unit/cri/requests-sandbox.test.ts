@@ -20,7 +20,11 @@ const fullRequest = {
     metadata,
     hostname: 'web-1',
     logDirectory: '/var/log/pods/x',
-    dnsConfig: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
+    dnsConfig: {
+      servers: ['10.0.0.10', 'fe80::1%eth0'],
+      searches: ['svc.cluster.local', '.'],
+      options: ['ndots:5'],
+    },
     portMappings: [
       { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
       { containerPort: 81, hostPort: 0 },
@@ -33,7 +37,11 @@ const fullRequest = {
       overhead: { memoryLimitInBytes: 5n },
       resources: { cpuShares: 2n },
       securityContext: {
-        namespaceOptions: { pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.NODE, usernsOptions: { mode: NamespaceMode.NODE } },
+        namespaceOptions: {
+          pid: NamespaceMode.CONTAINER,
+          ipc: NamespaceMode.NODE,
+          usernsOptions: { mode: NamespaceMode.NODE },
+        },
         runAsUser: { value: 7n },
         runAsGroup: { value: 8n },
         supplementalGroups: [9n],
@@ -61,7 +69,13 @@ const fullSpec = {
   sysctls: [{ name: 'net.core.somaxconn', value: '1024' }],
   namespaces: { network: 'pod', pid: 'container', ipc: 'node', targetId: undefined },
   privileged: true,
-  user: { runAsUser: 7, runAsUsername: '', runAsGroup: 8, supplementalGroups: [9], supplementalGroupsPolicy: 'strict' },
+  user: {
+    runAsUser: 7,
+    runAsUsername: '',
+    runAsGroup: 8,
+    supplementalGroups: [9],
+    supplementalGroupsPolicy: 'strict',
+  },
   readonlyRootfs: true,
   seccomp: { type: 'localhost', path: '/profiles/a.json' },
   resources: expect.objectContaining({ cpuShares: 2n, memoryLimitBytes: undefined }) as unknown,
@@ -71,7 +85,9 @@ const fullSpec = {
 describe('RunPodSandbox', () => {
   test('the smallest request: everything at its default', async () => {
     const { send, asked } = stage();
-    expect(await send(method.runPodSandbox, { config: { metadata } })).toMatchObject({ podSandboxId: hex('a') });
+    expect(await send(method.runPodSandbox, { config: { metadata } })).toMatchObject({
+      podSandboxId: hex('a'),
+    });
     expect(asked).toEqual([
       [
         'runSandbox',
@@ -95,17 +111,36 @@ describe('RunPodSandbox', () => {
   test('a port mapping that two containers of the pod state is one', async () => {
     const { send, asked } = stage();
     const http = { containerPort: 80, hostPort: 8080, protocol: Protocol.TCP };
-    const portMappings = [http, { ...http, protocol: Protocol.UDP }, http, { ...http, containerPort: 81, hostIp: '127.0.0.1' }];
+    const portMappings = [
+      http,
+      { ...http, protocol: Protocol.UDP },
+      http,
+      { ...http, containerPort: 81, hostIp: '127.0.0.1' },
+    ];
     await send(method.runPodSandbox, { config: { metadata, portMappings } });
     const mapped = { containerPort: 80, hostPort: 8080, protocol: 'tcp', hostIp: '' };
-    expect(asked).toMatchObject([['runSandbox', { portMappings: [mapped, { ...mapped, protocol: 'udp' }, { ...mapped, containerPort: 81, hostIp: '127.0.0.1' }] }]]);
+    expect(asked).toMatchObject([
+      [
+        'runSandbox',
+        {
+          portMappings: [
+            mapped,
+            { ...mapped, protocol: 'udp' },
+            { ...mapped, containerPort: 81, hostIp: '127.0.0.1' },
+          ],
+        },
+      ],
+    ]);
   });
 
   test('without a DNS config the host’s resolv.conf is meant, with an empty one an empty file (kubernetes/kubernetes#120748)', async () => {
     const { send, asked } = stage();
     await send(method.runPodSandbox, { config: { metadata } });
     await send(method.runPodSandbox, { config: { metadata, dnsConfig: {} } });
-    expect(asked).toMatchObject([['runSandbox', { dns: undefined }], ['runSandbox', { dns: { servers: [], searches: [], options: [] } }]]);
+    expect(asked).toMatchObject([
+      ['runSandbox', { dns: undefined }],
+      ['runSandbox', { dns: { servers: [], searches: [], options: [] } }],
+    ]);
   });
 
   test('host network maps no ports', async () => {
@@ -124,13 +159,17 @@ describe('RunPodSandbox', () => {
     ['localhost//etc/x.json', 'localhost', '/etc/x.json'],
   ])('the old seccomp field %j is %s', async (seccompProfilePath, type, path) => {
     const { send, asked } = stage();
-    await send(method.runPodSandbox, { config: { metadata, linux: { securityContext: { seccompProfilePath } } } });
+    await send(method.runPodSandbox, {
+      config: { metadata, linux: { securityContext: { seccompProfilePath } } },
+    });
     expect(asked).toMatchObject([['runSandbox', { seccomp: { type, path } }]]);
   });
 
   test('S61 S76 labels and annotations come as they are: __proto__, constructor, toString', async () => {
     const { sendBytes, asked } = stage();
-    const labels = Object.fromEntries(['__proto__', 'constructor', 'toString', 'hasOwnProperty', '$i'].map((key) => [key, `x ${key}`]));
+    const labels = Object.fromEntries(
+      ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '$i'].map((key) => [key, `x ${key}`]),
+    );
     const request = create(RunPodSandboxRequestSchema, { config: { metadata, labels, annotations: labels } });
     await sendBytes(method.runPodSandbox, toBinary(RunPodSandboxRequestSchema, request));
     const spec = asked[0]?.[1] as { labels: object; annotations: object };

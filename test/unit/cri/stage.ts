@@ -1,5 +1,12 @@
 /** A troupe that does nothing but remember what it was asked, behind the real edge; and views to fill its directory. */
-import type { DescMessage, DescMethodUnary, Message, MessageInitShape, MessageShape, UnknownEnum } from '@bufbuild/protobuf';
+import type {
+  DescMessage,
+  DescMethodUnary,
+  Message,
+  MessageInitShape,
+  MessageShape,
+  UnknownEnum,
+} from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { createEmptyActor } from 'xstate';
 import { Activity } from '../../../src/actors/activity.ts';
@@ -26,7 +33,12 @@ import type { UnaryHandler } from '../../../src/cri/server.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
 
 export const NOW_NS = 1_700_000_000_123_456_789n;
-const clock: ClockPort = { nowNs: () => NOW_NS, monoMs: () => 0, setTimeout: () => 0, clearTimeout: () => undefined };
+const clock: ClockPort = {
+  nowNs: () => NOW_NS,
+  monoMs: () => 0,
+  setTimeout: () => 0,
+  clearTimeout: () => undefined,
+};
 
 export const hex = (digit: string): string => digit.repeat(64);
 export const sandboxId = (digit: string): SandboxId => hex(digit) as SandboxId;
@@ -142,7 +154,13 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     criState: 'running',
     exit: undefined,
     init: { pid: 4711, startTicks: 12n, bootId: 'b' },
-    effective: { uid: 1000, gid: 1001, supplementalGroups: [1001, 7], stopSignal: 'SIGRTMIN+3', logPath: '/var/log/pods/web/main/0.log' },
+    effective: {
+      uid: 1000,
+      gid: 1001,
+      supplementalGroups: [1001, 7],
+      stopSignal: 'SIGRTMIN+3',
+      logPath: '/var/log/pods/web/main/0.log',
+    },
     startFault: undefined,
     owes: false,
     debts: [],
@@ -191,20 +209,29 @@ export interface Stage {
   readonly directory: Directory;
   put(...views: readonly (SandboxView | ContainerView)[]): void;
   /** The decoded answer; throws RpcError. */
-  send<M extends DescMethodUnary>(rpc: M, request: MessageInitShape<M['input']>): Promise<MessageShape<M['output']>>;
+  send<M extends DescMethodUnary>(
+    rpc: M,
+    request: MessageInitShape<M['input']>,
+  ): Promise<MessageShape<M['output']>>;
   /** As `send`, with the request's bytes. */
   sendBytes<M extends DescMethodUnary>(rpc: M, request: Uint8Array): Promise<MessageShape<M['output']>>;
   /** The status with which the call failed. */
   fails<M extends DescMethodUnary>(rpc: M, request: MessageInitShape<M['input']>): Promise<Status>;
 }
 
-type ImageParts = Pick<Troupe, 'findImage' | 'images' | 'sourceOf' | 'isPinned' | 'keptImages' | 'pullLayers' | 'imageUsage'>;
+type ImageParts = Pick<
+  Troupe,
+  'findImage' | 'images' | 'sourceOf' | 'isPinned' | 'keptImages' | 'pullLayers' | 'imageUsage'
+>;
 
 /** Two images, the second of them pinned. */
 const fakeImages: ImageParts = {
   findImage: (name) => (name === 'missing' ? undefined : image('1')),
-  images: () => [image('1'), image('2')], sourceOf: ({ sources = [] }) => sources[0],
-  isPinned: ({ id }) => id === imageId('2'), keptImages: () => ({ images: [], others: [] }), pullLayers: () => [],
+  images: () => [image('1'), image('2')],
+  sourceOf: ({ sources = [] }) => sources[0],
+  isPinned: ({ id }) => id === imageId('2'),
+  keptImages: () => ({ images: [], others: [] }),
+  pullLayers: () => [],
   imageUsage: () =>
     Promise.resolve({
       images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },
@@ -225,7 +252,8 @@ function fakeTroupe(asked: Asked[], directory: Directory): Troupe {
     activity: new Activity(clock),
     start: () => Promise.resolve(),
     onFailed: () => undefined,
-    notReadyReason: () => undefined, writeRefusal: () => undefined,
+    notReadyReason: () => undefined,
+    writeRefusal: () => undefined,
     drain: () => Promise.resolve(),
     runSandbox: remember('runSandbox', sandboxId('a')),
     stopSandbox: remember('stopSandbox', undefined),
@@ -236,14 +264,29 @@ function fakeTroupe(asked: Asked[], directory: Directory): Troupe {
     removeContainer: remember('removeContainer', undefined),
     updateContainer: remember('updateContainer', undefined),
     updateSandbox: remember('updateSandbox', undefined),
-    execSync: remember('execSync', { exitCode: 3, stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]) }),
+    execSync: remember('execSync', {
+      exitCode: 3,
+      stdout: new Uint8Array([1]),
+      stderr: new Uint8Array([2, 3]),
+    }),
     reopenLog: remember('reopenLog', undefined),
-    checkpointContainer: remember('checkpointContainer', undefined), checkpointSandbox: remember('checkpointSandbox', undefined),
-    describeCheckpoint: remember('describeCheckpoint', { digest: 'sha256:0', images: ['busybox'], mounts: [], tty: false }),
+    checkpointContainer: remember('checkpointContainer', undefined),
+    checkpointSandbox: remember('checkpointSandbox', undefined),
+    describeCheckpoint: remember('describeCheckpoint', {
+      digest: 'sha256:0',
+      images: ['busybox'],
+      mounts: [],
+      tty: false,
+    }),
     pullImage: remember('pullImage', imageId('1')),
     removeImage: remember('removeImage', undefined),
     ...fakeImages,
-    stats: { container: () => undefined, details: () => fail('bug', 'nobody reads details of a fake'), sandbox: () => undefined, interfaces: () => [] },
+    stats: {
+      container: () => undefined,
+      details: () => fail('bug', 'nobody reads details of a fake'),
+      sandbox: () => undefined,
+      interfaces: () => [],
+    },
     written: () => Promise.resolve(undefined),
     nowNs: () => 5n,
     networkStatus: () => ({ ready: true, reason: '', message: '' }),
@@ -270,13 +313,22 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
   return { asked, troupe: fake, directory, put, ...sender(methods) };
 }
 
-function sender(methods: Readonly<Record<string, UnaryHandler>>): Pick<Stage, 'send' | 'sendBytes' | 'fails'> {
-  const sendBytes = async <M extends DescMethodUnary>(rpc: M, request: Uint8Array): Promise<MessageShape<M['output']>> => {
+function sender(
+  methods: Readonly<Record<string, UnaryHandler>>,
+): Pick<Stage, 'send' | 'sendBytes' | 'fails'> {
+  const sendBytes = async <M extends DescMethodUnary>(
+    rpc: M,
+    request: Uint8Array,
+  ): Promise<MessageShape<M['output']>> => {
     const method = methods[`${rpc.parent.typeName}/${rpc.name}`];
     if (method === undefined) throw new Error(`${rpc.name} has no handler`);
-    return fromBinary<M['output']>(rpc.output, wholeBytes(await method(request, { signal: new AbortController().signal })));
+    return fromBinary<M['output']>(
+      rpc.output,
+      wholeBytes(await method(request, { signal: new AbortController().signal })),
+    );
   };
-  const send: Stage['send'] = (rpc, request) => sendBytes(rpc, toBinary(rpc.input, create(rpc.input, request)));
+  const send: Stage['send'] = (rpc, request) =>
+    sendBytes(rpc, toBinary(rpc.input, create(rpc.input, request)));
   const fails: Stage['fails'] = async (rpc, request) => {
     const thrown = await send(rpc, request).then(
       () => new Error(`${rpc.name} did not fail`),
@@ -299,7 +351,8 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   defaultReadonlyPaths: ['/proc/sys'],
   configView: () => ({ root: '/var/lib/troupe' }),
   configRefusal: () => undefined,
-  lostFacts: undefined, restoresCheckpoints: true,
+  lostFacts: undefined,
+  restoresCheckpoints: true,
   conditions: new Conditions(silentLog),
   unread: new UnreadUsage(silentLog, clock),
 };

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/actors/ports/stats.ts';
 import { sandboxStats } from '../../../src/cri/present/stats.ts';
 import { PodSandboxStatsSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { parseChosen, parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
+import {
+  parseChosen,
+  parseFlat,
+  parseNetDev,
+  parseNumber,
+  parsePressure,
+} from '../../../src/host/usage-files.ts';
 import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
 
 const usage: Usage = {
@@ -25,7 +31,15 @@ const usage: Usage = {
 };
 
 const eth0: InterfaceUsage = {
-  name: 'eth0', rxBytes: 1n, rxPackets: 2n, rxErrors: 3n, rxDropped: 4n, txBytes: 5n, txPackets: 6n, txErrors: 7n, txDropped: 8n,
+  name: 'eth0',
+  rxBytes: 1n,
+  rxPackets: 2n,
+  rxErrors: 3n,
+  rxDropped: 4n,
+  txBytes: 5n,
+  txPackets: 6n,
+  txErrors: 7n,
+  txDropped: 8n,
 };
 
 const written: WrittenUsage = {
@@ -40,13 +54,22 @@ describe('accounting files', () => {
   it('some lines of a file: by their whole names, wherever they stand', () => {
     const text = 'file 1\ninactive_file 18446744073709551615\ntotal_inactive_file 3\nbad x\nlast 4';
     const names = ['inactive_file', 'file', 'last', 'bad', 'tive_file', 'missing'] as const;
-    expect(parseChosen(text, names)).toEqual(new Map([['inactive_file', 18_446_744_073_709_551_615n], ['file', 1n], ['last', 4n]]));
+    expect(parseChosen(text, names)).toEqual(
+      new Map([
+        ['inactive_file', 18_446_744_073_709_551_615n],
+        ['file', 1n],
+        ['last', 4n],
+      ]),
+    );
     expect(parseChosen('', names)).toEqual(new Map());
   });
 
   it('memory.stat and cpu.stat: names with numbers, the rest left out', () => {
     expect(parseFlat('cache 1\ninactive_file 18446744073709551615\nbad x\n\n')).toEqual(
-      new Map([['cache', 1n], ['inactive_file', 18446744073709551615n]]),
+      new Map([
+        ['cache', 1n],
+        ['inactive_file', 18446744073709551615n],
+      ]),
     );
   });
 
@@ -72,7 +95,17 @@ describe('accounting files', () => {
       '',
     ].join('\n');
     expect(parseNetDev(text)).toEqual([
-      { name: 'eth0', rxBytes: 12345n, rxPackets: 9n, rxErrors: 2n, rxDropped: 4n, txBytes: 678n, txPackets: 7n, txErrors: 3n, txDropped: 5n },
+      {
+        name: 'eth0',
+        rxBytes: 12345n,
+        rxPackets: 9n,
+        rxErrors: 2n,
+        rxDropped: 4n,
+        txBytes: 678n,
+        txPackets: 7n,
+        txErrors: 3n,
+        txDropped: 5n,
+      },
     ]);
   });
 });
@@ -92,21 +125,44 @@ describe('pod statistics', () => {
     expect(message.linux?.network?.defaultInterface?.name).toBe('eth0');
     expect(message.linux?.network?.interfaces?.map((one) => one.name)).toEqual(['net1']);
     const [one] = message.linux?.containers ?? [];
-    expect(one?.writableLayer).toEqual({ timestamp: 8n, fsId: { mountpoint: '/m' }, usedBytes: { value: 5n }, inodesUsed: { value: 6n } });
+    expect(one?.writableLayer).toEqual({
+      timestamp: 8n,
+      fsId: { mountpoint: '/m' },
+      usedBytes: { value: 5n },
+      inodesUsed: { value: 6n },
+    });
     expect(one?.swap?.timestamp).toBe(7n);
   });
 
   it('S62: a sum or a rate beyond 64 bits is the largest figure, and the answer is made', () => {
-    const parts = { view: sandboxView(sandboxId('a')), usage: { ...usage, cpuNs: 2n ** 65n, cpuNanoCores: 2n ** 70n }, interfaces: [], containers: [] };
-    const { cpu } = fromBinary(PodSandboxStatsSchema, toBinary(PodSandboxStatsSchema, create(PodSandboxStatsSchema, sandboxStats(parts)))).linux ?? {};
-    expect([cpu?.usageCoreNanoSeconds?.value, cpu?.usageNanoCores?.value]).toEqual([2n ** 64n - 1n, 2n ** 64n - 1n]);
+    const parts = {
+      view: sandboxView(sandboxId('a')),
+      usage: { ...usage, cpuNs: 2n ** 65n, cpuNanoCores: 2n ** 70n },
+      interfaces: [],
+      containers: [],
+    };
+    const { cpu } =
+      fromBinary(
+        PodSandboxStatsSchema,
+        toBinary(PodSandboxStatsSchema, create(PodSandboxStatsSchema, sandboxStats(parts))),
+      ).linux ?? {};
+    expect([cpu?.usageCoreNanoSeconds?.value, cpu?.usageNanoCores?.value]).toEqual([
+      2n ** 64n - 1n,
+      2n ** 64n - 1n,
+    ]);
   });
 
   it('a pod that has named its eth0 otherwise has a default interface all the same: the kubelet looks into it unasked', () => {
-    const interfaces = [{ ...eth0, name: 'mine' }, { ...eth0, name: 'net1' }];
+    const interfaces = [
+      { ...eth0, name: 'mine' },
+      { ...eth0, name: 'net1' },
+    ];
     const { linux } = sandboxStats({ view: sandboxView(sandboxId('a')), usage, interfaces, containers: [] });
     expect(linux?.network?.defaultInterface?.name).toBe('mine');
     expect(linux?.network?.interfaces?.map((one) => one.name)).toEqual(['net1']);
-    expect(sandboxStats({ view: sandboxView(sandboxId('a')), usage, interfaces: [], containers: [] }).linux?.network).toBeUndefined();
+    expect(
+      sandboxStats({ view: sandboxView(sandboxId('a')), usage, interfaces: [], containers: [] }).linux
+        ?.network,
+    ).toBeUndefined();
   });
 });

@@ -10,14 +10,25 @@ describe('UpdateContainerResources', () => {
   test('asks for what is stated; zero and empty are left out', async () => {
     const { send, put, asked } = stage();
     put(containerView(C));
-    await send(updateContainerResources, { containerId: C.slice(0, 12), linux: { cpuQuota: -1n, memoryLimitInBytes: 64n } });
+    await send(updateContainerResources, {
+      containerId: C.slice(0, 12),
+      linux: { cpuQuota: -1n, memoryLimitInBytes: 64n },
+    });
     expect(asked).toEqual([
       [
         'updateContainer',
         C,
         {
-          cpuPeriod: undefined, cpuQuota: -1n, cpuShares: undefined, memoryLimitBytes: 64n, memorySwapLimitBytes: undefined,
-          oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
+          cpuPeriod: undefined,
+          cpuQuota: -1n,
+          cpuShares: undefined,
+          memoryLimitBytes: 64n,
+          memorySwapLimitBytes: undefined,
+          oomScoreAdj: 0,
+          cpusetCpus: '',
+          cpusetMems: '',
+          hugepageLimits: [],
+          unified: {},
         },
       ],
     ]);
@@ -33,8 +44,18 @@ describe('UpdateContainerResources', () => {
   test.each([
     ['an unknown container', { containerId: C }, 'notFound', 'UpdateContainerResources'],
     ['no container', { containerId: '' }, 'invalidArgument', 'container_id'],
-    ['a limit below zero', { containerId: containerId('d'), linux: { memoryLimitInBytes: -5n } }, 'invalidArgument', 'linux.memory_limit_in_bytes'],
-    ['a CPU set that is none', { containerId: containerId('d'), linux: { cpusetCpus: 'all' } }, 'invalidArgument', 'linux.cpuset_cpus'],
+    [
+      'a limit below zero',
+      { containerId: containerId('d'), linux: { memoryLimitInBytes: -5n } },
+      'invalidArgument',
+      'linux.memory_limit_in_bytes',
+    ],
+    [
+      'a CPU set that is none',
+      { containerId: containerId('d'), linux: { cpusetCpus: 'all' } },
+      'invalidArgument',
+      'linux.cpuset_cpus',
+    ],
     ['limits of Windows', { containerId: containerId('d'), windows: {} }, 'invalidArgument', 'windows'],
   ])('refuses %s', async (_what, request, code, word) => {
     const { fails, put, asked } = stage();
@@ -56,8 +77,15 @@ describe('UpdatePodSandboxResources', () => {
   test('takes what a kubelet tells of its own cgroup, for plugins to hear of it', async () => {
     const { send, put, asked } = stage();
     put(sandboxView(S));
-    await send(updatePodSandboxResources, { podSandboxId: S, overhead: {}, resources: { cpuShares: 2n, memorySwapLimitInBytes: 7n } });
-    const wanted = { overhead: expect.objectContaining({ cpuShares: undefined }) as unknown, resources: expect.objectContaining({ cpuShares: 2n, memorySwapLimitBytes: 7n }) as unknown };
+    await send(updatePodSandboxResources, {
+      podSandboxId: S,
+      overhead: {},
+      resources: { cpuShares: 2n, memorySwapLimitInBytes: 7n },
+    });
+    const wanted = {
+      overhead: expect.objectContaining({ cpuShares: undefined }) as unknown,
+      resources: expect.objectContaining({ cpuShares: 2n, memorySwapLimitBytes: 7n }) as unknown,
+    };
     expect(asked).toEqual([['updateSandbox', S, wanted]]);
   });
 
@@ -66,6 +94,9 @@ describe('UpdatePodSandboxResources', () => {
     expect(await fails(updatePodSandboxResources, { podSandboxId: S })).toMatchObject({ code: 'notFound' });
     put(sandboxView(S));
     const status = await fails(updatePodSandboxResources, { podSandboxId: S, resources: { cpuPeriod: 5n } });
-    expect(status).toMatchObject({ code: 'invalidArgument', message: expect.stringContaining('resources.cpu_period') as string });
+    expect(status).toMatchObject({
+      code: 'invalidArgument',
+      message: expect.stringContaining('resources.cpu_period') as string,
+    });
   });
 });

@@ -1,6 +1,10 @@
 /** User namespaces of pods, and the volumes that follow them, as they are asked for and answered. */
 import { describe, expect, test } from 'vitest';
-import type { ContainerConfigSchema, NamespaceOptionSchema, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type {
+  ContainerConfigSchema,
+  NamespaceOptionSchema,
+  PodSandboxConfigSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { MountPropagation, NamespaceMode, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from './stage.ts';
 import { hex, podSpec, sandboxId, sandboxView, stage } from './stage.ts';
@@ -14,8 +18,14 @@ const groups = { containerId: 0, hostId: 200_000, length: 100_000 };
 const own: Options = { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [groups] } };
 const at = 'config.linux.security_context.namespace_options.userns_options';
 
-const pod = (namespaceOptions: Options, runtimeHandler = ''): { readonly config: Fields<typeof PodSandboxConfigSchema>; readonly runtimeHandler: string } => ({
-  config: { metadata: { name: 'web', namespace: 'shop', uid: 'u', attempt: 0 }, linux: { securityContext: { namespaceOptions } } },
+const pod = (
+  namespaceOptions: Options,
+  runtimeHandler = '',
+): { readonly config: Fields<typeof PodSandboxConfigSchema>; readonly runtimeHandler: string } => ({
+  config: {
+    metadata: { name: 'web', namespace: 'shop', uid: 'u', attempt: 0 },
+    linux: { securityContext: { namespaceOptions } },
+  },
   runtimeHandler,
 });
 
@@ -23,7 +33,18 @@ describe('RunPodSandbox', () => {
   test('one mapping each: the pod gets a user namespace', async () => {
     const { send, asked } = stage();
     await send(runPodSandbox, pod(own));
-    expect(asked).toMatchObject([['runSandbox', { namespaces: { network: 'pod', pid: 'pod', user: { uids: { hostId: 1000, length: 100_000 }, gids: { hostId: 200_000 } } } }]]);
+    expect(asked).toMatchObject([
+      [
+        'runSandbox',
+        {
+          namespaces: {
+            network: 'pod',
+            pid: 'pod',
+            user: { uids: { hostId: 1000, length: 100_000 }, gids: { hostId: 200_000 } },
+          },
+        },
+      ],
+    ]);
   });
 
   test.each<[string, Options]>([
@@ -37,15 +58,31 @@ describe('RunPodSandbox', () => {
     expect(spec).not.toHaveProperty('namespaces.user');
   });
 
-  const wrong = (part: Partial<typeof ids>): Options => ({ usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, ...part }], gids: [groups] } });
+  const wrong = (part: Partial<typeof ids>): Options => ({
+    usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, ...part }], gids: [groups] },
+  });
   test.each<[string, string, Options]>([
     [`${at}.mode`, 'CONTAINER', { usernsOptions: { mode: NamespaceMode.CONTAINER } }],
     [`${at}.mode`, 'TARGET', { usernsOptions: { mode: NamespaceMode.TARGET, uids: [ids], gids: [ids] } }],
     [at, 'NODE with mappings', { usernsOptions: { mode: NamespaceMode.NODE, uids: [ids] } }],
     [`${at}.uids`, 'none', { usernsOptions: { mode: NamespaceMode.POD, gids: [ids] } }],
     [`${at}.gids`, 'none', { usernsOptions: { mode: NamespaceMode.POD, uids: [ids] } }],
-    [`${at}.gids`, 'two', { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [ids, { ...ids, containerId: 100_000 }] } }],
-    [`${at}.gids`, 'of another length', { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [{ ...ids, length: 1 }] } }],
+    [
+      `${at}.gids`,
+      'two',
+      {
+        usernsOptions: {
+          mode: NamespaceMode.POD,
+          uids: [ids],
+          gids: [ids, { ...ids, containerId: 100_000 }],
+        },
+      },
+    ],
+    [
+      `${at}.gids`,
+      'of another length',
+      { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [{ ...ids, length: 1 }] } },
+    ],
     [`${at}.uids[0]`, 'without id 0', wrong({ containerId: 1 })],
     [`${at}.uids[0].length`, 'of no length', wrong({ length: 0 })],
     [`${at}.uids[0].length`, 'beyond the highest id', wrong({ hostId: 4_294_867_296 })],
@@ -53,20 +90,31 @@ describe('RunPodSandbox', () => {
   ])('%s: %s is refused', async (field, _what, options) => {
     const { fails, asked } = stage();
     const { code, message } = await fails(runPodSandbox, pod(options));
-    expect([code, message.startsWith(`RunPodSandbox: ${field}: `)], message).toEqual(['invalidArgument', true]);
+    expect([code, message.startsWith(`RunPodSandbox: ${field}: `)], message).toEqual([
+      'invalidArgument',
+      true,
+    ]);
     expect(asked).toEqual([]);
   });
 
   test('up to the highest id', async () => {
     const { send, asked } = stage();
-    await send(runPodSandbox, pod({ usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, hostId: 4_294_867_295 }], gids: [groups] } }));
+    await send(
+      runPodSandbox,
+      pod({
+        usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, hostId: 4_294_867_295 }], gids: [groups] },
+      }),
+    );
     expect(asked).toHaveLength(1);
   });
 
   test('a handler that cannot do it is no handler for it', async () => {
     const { fails, send, asked } = stage();
     const { code, message } = await fails(runPodSandbox, pod(own, 'crun'));
-    expect([code, message]).toEqual(['invalidArgument', expect.stringContaining(`${at}: a user namespace is more than the runtime handler`)]);
+    expect([code, message]).toEqual([
+      'invalidArgument',
+      expect.stringContaining(`${at}: a user namespace is more than the runtime handler`),
+    ]);
     await send(runPodSandbox, pod({}, 'crun'));
     expect(asked).toHaveLength(1);
   });
@@ -74,7 +122,9 @@ describe('RunPodSandbox', () => {
 
 describe('in a pod with a user namespace', () => {
   const user = { uids: ids, gids: groups };
-  const mapped = sandboxView(sandboxId('a'), { spec: { ...podSpec, handler: '', namespaces: { ...podSpec.namespaces, user } } });
+  const mapped = sandboxView(sandboxId('a'), {
+    spec: { ...podSpec, handler: '', namespaces: { ...podSpec.namespaces, user } },
+  });
   const ready = (): ReturnType<typeof stage> => {
     const made = stage();
     made.put(mapped);
@@ -84,11 +134,17 @@ describe('in a pod with a user namespace', () => {
     podSandboxId: hex('a'),
     config: { metadata: { name: 'main' }, image: { image: 'busybox' }, ...more },
   });
-  const options = (namespaceOptions: Options): Config => ({ linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER, ...namespaceOptions } } } });
+  const options = (namespaceOptions: Options): Config => ({
+    linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER, ...namespaceOptions } } },
+  });
 
   test('the status tells it', async () => {
     const { status } = await ready().send(podSandboxStatus, { podSandboxId: hex('a') });
-    expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({ mode: NamespaceMode.POD, uids: [ids], gids: [groups] });
+    expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({
+      mode: NamespaceMode.POD,
+      uids: [ids],
+      gids: [groups],
+    });
   });
 
   test.each<[string, Config]>([
@@ -103,43 +159,83 @@ describe('in a pod with a user namespace', () => {
   test.each<[string, Options]>([
     ['NODE', { usernsOptions: { mode: NamespaceMode.NODE } }],
     ['options without it', {}],
-    ['another range', { usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, hostId: 1001 }], gids: [groups] } }],
-    ['other groups', { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [{ ...groups, hostId: 5 }] } }],
+    [
+      'another range',
+      { usernsOptions: { mode: NamespaceMode.POD, uids: [{ ...ids, hostId: 1001 }], gids: [groups] } },
+    ],
+    [
+      'other groups',
+      { usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [{ ...groups, hostId: 5 }] } },
+    ],
   ])('a container that states %s is refused', async (_what, other) => {
     const { fails, asked } = ready();
     const { code, message } = await fails(createContainer, config(options(other)));
-    expect([code, message]).toEqual(['invalidArgument', `CreateContainer: ${at}: is another user namespace than that of the sandbox`]);
+    expect([code, message]).toEqual([
+      'invalidArgument',
+      `CreateContainer: ${at}: is another user namespace than that of the sandbox`,
+    ]);
     expect(asked).toEqual([]);
   });
 
   test('a volume with mappings keeps them, one without has none', async () => {
     const { send, asked } = ready();
     const plain = { containerPath: '/b', hostPath: '/srv/b' };
-    await send(createContainer, config({ mounts: [{ containerPath: '/a', hostPath: '/srv/a', uidMappings: [ids], gidMappings: [groups] }, plain] }));
-    expect(asked).toMatchObject([['createContainer', { mounts: [{ containerPath: '/a', idMappings: user }, { containerPath: '/b' }] }]]);
+    await send(
+      createContainer,
+      config({
+        mounts: [
+          { containerPath: '/a', hostPath: '/srv/a', uidMappings: [ids], gidMappings: [groups] },
+          plain,
+        ],
+      }),
+    );
+    expect(asked).toMatchObject([
+      ['createContainer', { mounts: [{ containerPath: '/a', idMappings: user }, { containerPath: '/b' }] }],
+    ]);
     expect(asked).not.toHaveProperty('0.1.mounts.1.idMappings');
   });
 
   test('a handler that cannot map owners is no handler for such a volume', async () => {
     const { fails, put } = stage();
     put(sandboxView(sandboxId('a'), { spec: { ...podSpec, handler: 'crun' } }));
-    const { message } = await fails(createContainer, config({ mounts: [{ containerPath: '/a', hostPath: '/srv/a', uidMappings: [ids], gidMappings: [groups] }] }));
-    expect(message).toContain('config.mounts[0].uidMappings: an id-mapped mount is more than the runtime handler');
+    const { message } = await fails(
+      createContainer,
+      config({
+        mounts: [{ containerPath: '/a', hostPath: '/srv/a', uidMappings: [ids], gidMappings: [groups] }],
+      }),
+    );
+    expect(message).toContain(
+      'config.mounts[0].uidMappings: an id-mapped mount is more than the runtime handler',
+    );
   });
 
   test('what is mounted there cannot reach the host, and a mount that asks for it is refused', async () => {
     const { fails, send } = ready();
     const mount = { containerPath: '/a', hostPath: '/srv/a' };
-    const { message } = await fails(createContainer, config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }] }));
-    expect(message).toContain('config.mounts[0].propagation: PROPAGATION_BIDIRECTIONAL cannot be in a user namespace');
-    await send(createContainer, config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }] }));
+    const { message } = await fails(
+      createContainer,
+      config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }] }),
+    );
+    expect(message).toContain(
+      'config.mounts[0].propagation: PROPAGATION_BIDIRECTIONAL cannot be in a user namespace',
+    );
+    await send(
+      createContainer,
+      config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }] }),
+    );
   });
 
   test('a device under another name is refused: it cannot be made there', async () => {
     const { fails, send, asked } = ready();
-    const { message } = await fails(createContainer, config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/other', permissions: 'r' }] }));
+    const { message } = await fails(
+      createContainer,
+      config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/other', permissions: 'r' }] }),
+    );
     expect(message).toContain('config.devices[0].container_path: is not the host path');
-    await send(createContainer, config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/null', permissions: 'r' }] }));
+    await send(
+      createContainer,
+      config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/null', permissions: 'r' }] }),
+    );
     expect(asked).toHaveLength(1);
   });
 });

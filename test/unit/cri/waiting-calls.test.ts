@@ -5,20 +5,44 @@ import type { ContainerId } from '../../../src/base/ids.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
 import { namespaceOf } from '../../../src/cri/lookup.ts';
 import {
-  CheckpointContainerRequestSchema, CheckpointPodRequestSchema, ExecSyncRequestSchema, PullImageRequestSchema, RuntimeService,
+  CheckpointContainerRequestSchema,
+  CheckpointPodRequestSchema,
+  ExecSyncRequestSchema,
+  PullImageRequestSchema,
+  RuntimeService,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView, stage } from './stage.ts';
+import {
+  containerId,
+  containerSpec,
+  containerView,
+  podSpec,
+  sandboxId,
+  sandboxView,
+  stage,
+} from './stage.ts';
 
 const { stopContainer, stopPodSandbox, execSync, listContainers, status } = RuntimeService.method;
 
 test('S78 execs of one tenant that last leave the node to others', async () => {
   const answer = { exitCode: 3, stdout: new Uint8Array(), stderr: new Uint8Array() };
   const { promise: until, resolve } = Promise.withResolvers<typeof answer>();
-  const { put, send, fails } = stage({ execSync: (_id, [program]) => (program === 'wait' ? until : Promise.resolve(answer)) });
-  put(sandboxView(sandboxId('a')), sandboxView(sandboxId('b'), { spec: { ...podSpec, key: { ...podSpec.key, namespace: 'other' } } }));
-  put(containerView(containerId('c')), containerView(containerId('d'), { spec: { ...containerSpec, key: { ...containerSpec.key, sandboxId: sandboxId('b') } } }));
+  const { put, send, fails } = stage({
+    execSync: (_id, [program]) => (program === 'wait' ? until : Promise.resolve(answer)),
+  });
+  put(
+    sandboxView(sandboxId('a')),
+    sandboxView(sandboxId('b'), { spec: { ...podSpec, key: { ...podSpec.key, namespace: 'other' } } }),
+  );
+  put(
+    containerView(containerId('c')),
+    containerView(containerId('d'), {
+      spec: { ...containerSpec, key: { ...containerSpec.key, sandboxId: sandboxId('b') } },
+    }),
+  );
   const exec = (digit: string, cmd = 'true') => ({ containerId: containerId(digit), cmd: [cmd] });
-  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => send(execSync, exec('c', 'wait')));
+  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () =>
+    send(execSync, exec('c', 'wait')),
+  );
   expect(await fails(execSync, exec('c'))).toMatchObject({ code: 'resourceExhausted' });
   const other = send(execSync, exec('d', 'wait'));
   expect((await send(listContainers, {})).containers).toHaveLength(2);
@@ -39,7 +63,9 @@ test('S78 a drain stops 1100 containers of one namespace at once: none is refuse
   expect((await send(listContainers, {})).containers).toHaveLength(1100);
   await send(stopPodSandbox, { podSandboxId: sandboxId('a') });
   expect(asked.map(([name]) => name)).toEqual(['stopSandbox']);
-  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => send(execSync, { containerId: ids[0] ?? '', cmd: ['true'] }));
+  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () =>
+    send(execSync, { containerId: ids[0] ?? '', cmd: ['true'] }),
+  );
   await Promise.all(execs);
   resolve();
   await Promise.all(stops);
@@ -52,7 +78,9 @@ test('S78 the share of a namespace knows for whom each call that lasts is', () =
   expect(of(create(ExecSyncRequestSchema, { containerId: containerId('c') }))).toBe('shop');
   expect(of(create(CheckpointContainerRequestSchema, { containerId: containerId('c') }))).toBe('shop');
   expect(of(create(CheckpointPodRequestSchema, { podSandboxId: sandboxId('a') }))).toBe('shop');
-  expect(of(create(PullImageRequestSchema, { sandboxConfig: { metadata: { namespace: 'shop' } } }))).toBe('shop');
+  expect(of(create(PullImageRequestSchema, { sandboxConfig: { metadata: { namespace: 'shop' } } }))).toBe(
+    'shop',
+  );
   expect(of(create(CheckpointPodRequestSchema, { podSandboxId: sandboxId('b') }))).toBe('');
   expect(of(create(ExecSyncRequestSchema, {}))).toBe('');
 });

@@ -15,7 +15,13 @@ const report = (...SpecReports: object[]): string => JSON.stringify([{ SpecRepor
 
 describe('the report of critest', () => {
   it('counts passed, failed and skipped specs with their reasons on one line', () => {
-    const specs = specsOf(report(spec('starts', 'passed'), spec('stops', 'failed', 'Expected\n  <int>: 1\nto equal 2'), spec('maps', 'skipped', 'not supported')));
+    const specs = specsOf(
+      report(
+        spec('starts', 'passed'),
+        spec('stops', 'failed', 'Expected\n  <int>: 1\nto equal 2'),
+        spec('maps', 'skipped', 'not supported'),
+      ),
+    );
     expect(specs).toEqual([
       { name: 'Pod starts', state: 'passed', reason: '', seconds: 1.5 },
       { name: 'Pod stops', state: 'failed', reason: 'Expected <int>: 1 to equal 2', seconds: 1.5 },
@@ -25,11 +31,25 @@ describe('the report of critest', () => {
   });
 
   it('leaves out benchmarks, specs out of focus and set-up that went well', () => {
-    expect(specsOf(report(spec('benchmark about pods', 'skipped'), spec('other', 'skipped'), spec('', 'passed', undefined, { LeafNodeType: 'BeforeSuite' })))).toEqual([]);
+    expect(
+      specsOf(
+        report(
+          spec('benchmark about pods', 'skipped'),
+          spec('other', 'skipped'),
+          spec('', 'passed', undefined, { LeafNodeType: 'BeforeSuite' }),
+        ),
+      ),
+    ).toEqual([]);
   });
 
   it('counts what panicked, timed out or failed before the specs as failed', () => {
-    const specs = specsOf(report(spec('a', 'panicked', 'boom'), spec('b', 'timedout', 'late'), spec('', 'failed', 'no socket', { LeafNodeType: 'BeforeSuite', ContainerHierarchyTexts: null })));
+    const specs = specsOf(
+      report(
+        spec('a', 'panicked', 'boom'),
+        spec('b', 'timedout', 'late'),
+        spec('', 'failed', 'no socket', { LeafNodeType: 'BeforeSuite', ContainerHierarchyTexts: null }),
+      ),
+    );
     expect(specs.map(({ name, state, reason }) => [name, state, reason])).toEqual([
       ['Pod a', 'failed', 'panicked: boom'],
       ['Pod b', 'failed', 'timedout: late'],
@@ -38,9 +58,18 @@ describe('the report of critest', () => {
   });
 
   it('becomes a table that markdown cannot misread', () => {
-    const block = figuresOf(specsOf(report(spec('a|b', 'failed', '<nil> | x'), spec('c', 'passed'))), 90.4, ['Nothing was left.']);
+    const block = figuresOf(specsOf(report(spec('a|b', 'failed', '<nil> | x'), spec('c', 'passed'))), 90.4, [
+      'Nothing was left.',
+    ]);
     expect(block).toBe(
-      ['**1 passed, 1 failed, 0 skipped of 2** in 90 s (the 5 benchmarks apart).', 'Nothing was left.', '', '| state | spec | reason |', '|---|---|---|', '| failed | Pod a\\|b | &lt;nil> \\| x |'].join('\n'),
+      [
+        '**1 passed, 1 failed, 0 skipped of 2** in 90 s (the 5 benchmarks apart).',
+        'Nothing was left.',
+        '',
+        '| state | spec | reason |',
+        '|---|---|---|',
+        '| failed | Pod a\\|b | &lt;nil> \\| x |',
+      ].join('\n'),
     );
   });
 });

@@ -24,9 +24,15 @@ afterEach(() => {
 
 const dropIn = (name: string, text: string): void => writeFileSync(join(`${file}.d`, name), text);
 
-async function read(): Promise<{ readonly problems: Readonly<Record<string, string>>; readonly config: typeof defaultConfig }> {
+async function read(): Promise<{
+  readonly problems: Readonly<Record<string, string>>;
+  readonly config: typeof defaultConfig;
+}> {
   const { config, problems } = await readConfig(file, true, {});
-  return { config, problems: Object.fromEntries([...problems].map(([path, reason]) => [basename(path), reason])) };
+  return {
+    config,
+    problems: Object.fromEntries([...problems].map(([path, reason]) => [basename(path), reason])),
+  };
 }
 
 describe('F95 drop-ins of the configuration', () => {
@@ -40,11 +46,19 @@ describe('F95 drop-ins of the configuration', () => {
       '20.toml': expect.stringMatching(/^line 2: /u),
     });
     const proxies = [config.images.http_proxy, config.images.https_proxy].map(String);
-    expect([...proxies, config.streaming.port, config.log.level]).toEqual(['http://p.example', 'http://q.example', 0, 'warn']);
+    expect([...proxies, config.streaming.port, config.log.level]).toEqual([
+      'http://p.example',
+      'http://q.example',
+      0,
+      'warn',
+    ]);
   });
 
   it('half a handler is none', async () => {
-    dropIn('10.toml', '[runtime.handlers.sandboxed]\npath = "/usr/bin/x"\nseccomp = "/etc/x.json"\n[runtime.handlers.other]\npath = "/usr/bin/y"\n');
+    dropIn(
+      '10.toml',
+      '[runtime.handlers.sandboxed]\npath = "/usr/bin/x"\nseccomp = "/etc/x.json"\n[runtime.handlers.other]\npath = "/usr/bin/y"\n',
+    );
     const { config, problems } = await read();
     expect(problems).toEqual({ '10.toml': 'line 3: runtime.handlers.sandboxed.seccomp: no such key' });
     expect(Object.keys(config.runtime.handlers)).toContain('other');
@@ -56,14 +70,22 @@ describe('F95 drop-ins of the configuration', () => {
     mkdirSync(join(`${file}.d`, 'dir.toml'));
     execFileSync('ln', ['-s', 'loop.toml', join(`${file}.d`, 'loop.toml')]);
     dropIn('large.toml', '#'.repeat(20 * 1024 * 1024));
-    expect(Object.keys((await read()).problems).toSorted()).toEqual(['dir.toml', 'fifo.toml', 'large.toml', 'loop.toml']);
+    expect(Object.keys((await read()).problems).toSorted()).toEqual([
+      'dir.toml',
+      'fifo.toml',
+      'large.toml',
+      'loop.toml',
+    ]);
   });
 
   it('a file in the place of their directory is named, and the start goes on', async () => {
     rmSync(`${file}.d`, { recursive: true });
     writeFileSync(`${file}.d`, '');
     const { config, problems } = await read();
-    expect([config.log.level, problems]).toEqual(['warn', { 'troupe.toml.d': expect.stringContaining('ENOTDIR') as string }]);
+    expect([config.log.level, problems]).toEqual([
+      'warn',
+      { 'troupe.toml.d': expect.stringContaining('ENOTDIR') as string },
+    ]);
   });
 
   it('a cgroup parent in the words of the other driver has no effect', async () => {
@@ -74,8 +96,18 @@ describe('F95 drop-ins of the configuration', () => {
   });
 
   it.each([
-    ['the driver in a drop-in, the parent in the file', '[cgroup]\nparent = "pods.slice"\n', '[cgroup]\ndriver = "systemd"\n', { driver: 'systemd', parent: 'pods.slice' }],
-    ['another driver in a drop-in', '[cgroup]\ndriver = "systemd"\n', '[cgroup]\ndriver = "cgroupfs"\n', defaultConfig.cgroup],
+    [
+      'the driver in a drop-in, the parent in the file',
+      '[cgroup]\nparent = "pods.slice"\n',
+      '[cgroup]\ndriver = "systemd"\n',
+      { driver: 'systemd', parent: 'pods.slice' },
+    ],
+    [
+      'another driver in a drop-in',
+      '[cgroup]\ndriver = "systemd"\n',
+      '[cgroup]\ndriver = "cgroupfs"\n',
+      defaultConfig.cgroup,
+    ],
   ])('file and drop-ins are judged together: %s', async (_what, main, more, cgroup) => {
     writeFileSync(file, main);
     dropIn('10.toml', more);
@@ -96,9 +128,13 @@ describe('F95 drop-ins of the configuration', () => {
 
   it('a reload takes all or nothing; the main file is refused in both', async () => {
     dropIn('10.toml', 'x = 1\n');
-    await expect(loadConfig(file, true, {})).rejects.toThrow(`read configuration ${join(`${file}.d`, '10.toml')}, line 1: x: no such key`);
+    await expect(loadConfig(file, true, {})).rejects.toThrow(
+      `read configuration ${join(`${file}.d`, '10.toml')}, line 1: x: no such key`,
+    );
     writeFileSync(file, 'x = 1\n');
-    await expect(readConfig(file, true, {})).rejects.toThrow(`read configuration ${file}, line 1: x: no such key`);
+    await expect(readConfig(file, true, {})).rejects.toThrow(
+      `read configuration ${file}, line 1: x: no such key`,
+    );
   });
 });
 

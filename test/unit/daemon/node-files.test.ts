@@ -37,8 +37,13 @@ function configHere(): Config {
     ...defaultConfig,
     images: {
       ...defaultConfig.images,
-      registries_conf: at('registries.conf'), registries_conf_dir: at('registries.conf.d'), registries_d: at('registries.d'),
-      signature_policy: at('policy.json'), signature_policy_dir: at('policy.d'), auth_files: [at('auth.json')], certs_dirs: [at('certs.d')],
+      registries_conf: at('registries.conf'),
+      registries_conf_dir: at('registries.conf.d'),
+      registries_d: at('registries.d'),
+      signature_policy: at('policy.json'),
+      signature_policy_dir: at('policy.d'),
+      auth_files: [at('auth.json')],
+      certs_dirs: [at('certs.d')],
     },
     runtime: { ...defaultConfig.runtime, cdi_dirs: [at('cdi')], hooks_dirs: [at('hooks.d')] },
   };
@@ -49,9 +54,13 @@ async function scanned(): Promise<Readonly<Record<string, string>>> {
   const clock = realClock();
   const config = configHere();
   live ??= new LiveRegistries({ setTimeout: () => 0 as never, clearTimeout: () => undefined }, silentLog);
-  (await live.prepare({ file: config.images.registries_conf, directory: config.images.registries_conf_dir }))();
+  (
+    await live.prepare({ file: config.images.registries_conf, directory: config.images.registries_conf_dir })
+  )();
   const { skipped } = await loadConfDir(at('net.d'));
-  const network = { problems: () => new Map(skipped.map(({ file, reason }) => [at(`net.d/${file}`), reason])) };
+  const network = {
+    problems: () => new Map(skipped.map(({ file, reason }) => [at(`net.d/${file}`), reason])),
+  };
   files?.close();
   files = watchNodeFiles(config, { live, network, conditions, clock });
   await files.scan();
@@ -59,8 +68,10 @@ async function scanned(): Promise<Readonly<Record<string, string>>> {
   return Object.fromEntries(ours.map(({ subject, reason }) => [subject.slice(root.length + 1), reason]));
 }
 
-const CDI = (more: string): string => `{"cdiVersion":"0.6.0","kind":"v.example/c",${more}"devices":[{"name":"d","containerEdits":{"env":["A=b"]}}]}`;
-const HOOK = (more: string): string => `{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},${more}"stages":["prestart"]}`;
+const CDI = (more: string): string =>
+  `{"cdiVersion":"0.6.0","kind":"v.example/c",${more}"devices":[{"name":"d","containerEdits":{"env":["A=b"]}}]}`;
+const HOOK = (more: string): string =>
+  `{"version":"1.0.0","hook":{"path":"/bin/true"},"when":{"always":true},${more}"stages":["prestart"]}`;
 const POLICY = (more: string): string => `{${more}"default":[{"type":"insecureAcceptAnything"}]}`;
 const CNI = '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"bridge"}]}';
 
@@ -77,34 +88,61 @@ const REGISTRIES: Omit<Kind, 'path'> = {
   good: '[[registry]]\nlocation = "r.example"\n',
   unknownKey: ['a-key = 1\n', /^line 1: unknown key "a-key"$/u],
   torn: ['[[registry]]\nlocation = "r.exam', /^line 2: /u],
-  wrongType: ['[[registry]]\nlocation = "r.example"\nblocked = "yes"\n', /^line 3: blocked: is neither true nor false$/u],
+  wrongType: [
+    '[[registry]]\nlocation = "r.example"\nblocked = "yes"\n',
+    /^line 3: blocked: is neither true nor false$/u,
+  ],
 };
 
 const KINDS: readonly Kind[] = [
   { path: 'registries.conf', ...REGISTRIES },
   { path: 'registries.conf.d/10.conf', ...REGISTRIES },
   {
-    path: 'auth.json', good: '{"auths":{}}',
-    torn: ['{\n"auths": {', /character .* \(line 2\)$/u], wrongType: ['{"auths":{"r.example":{"auth":7}}}', /^auths of r\.example: auth is no text$/u],
+    path: 'auth.json',
+    good: '{"auths":{}}',
+    torn: ['{\n"auths": {', /character .* \(line 2\)$/u],
+    wrongType: ['{"auths":{"r.example":{"auth":7}}}', /^auths of r\.example: auth is no text$/u],
   },
   {
-    path: 'policy.json', good: POLICY(''), unknownKey: [POLICY('"a":1,'), /a\b/u],
-    torn: ['{"default":\n[', /\(line 2\)$/u], wrongType: ['{"default":7}', /default/u],
-  },
-  { path: 'policy.d/team.json', good: POLICY(''), unknownKey: [POLICY('"a":1,'), /a\b/u], torn: ['{', /character/u], wrongType: ['7', /object/u] },
-  {
-    path: 'registries.d/a.yaml', good: 'docker: {}\n',
-    torn: ['docker: {\n  "a', /line \d/u], wrongType: ['docker:\n  r.example:\n    lookaside: 7\n', /lookaside/u],
+    path: 'policy.json',
+    good: POLICY(''),
+    unknownKey: [POLICY('"a":1,'), /a\b/u],
+    torn: ['{"default":\n[', /\(line 2\)$/u],
+    wrongType: ['{"default":7}', /default/u],
   },
   {
-    path: 'cdi/v.json', good: CDI(''), unknownKey: [CDI('"a":1,'), /\ba\b/u], torn: [CDI('').slice(0, -3), /character/u],
+    path: 'policy.d/team.json',
+    good: POLICY(''),
+    unknownKey: [POLICY('"a":1,'), /a\b/u],
+    torn: ['{', /character/u],
+    wrongType: ['7', /object/u],
+  },
+  {
+    path: 'registries.d/a.yaml',
+    good: 'docker: {}\n',
+    torn: ['docker: {\n  "a', /line \d/u],
+    wrongType: ['docker:\n  r.example:\n    lookaside: 7\n', /lookaside/u],
+  },
+  {
+    path: 'cdi/v.json',
+    good: CDI(''),
+    unknownKey: [CDI('"a":1,'), /\ba\b/u],
+    torn: [CDI('').slice(0, -3), /character/u],
     wrongType: ['{"cdiVersion":7}', /cdiVersion/u],
   },
   {
-    path: 'hooks.d/a.json', good: HOOK(''), unknownKey: [HOOK('"a":1,'), /\ba\b/u], torn: [HOOK('').slice(0, -3), /character/u],
+    path: 'hooks.d/a.json',
+    good: HOOK(''),
+    unknownKey: [HOOK('"a":1,'), /\ba\b/u],
+    torn: [HOOK('').slice(0, -3), /character/u],
     wrongType: [HOOK('').replace('"1.0.0"', '7'), /version/u],
   },
-  { path: 'net.d/10.conflist', good: CNI, torn: [CNI.slice(0, -3), /./u], wrongType: ['{"cniVersion":"1.0.0","name":"n","plugins":7}', /plugins/u] },
+  {
+    path: 'net.d/10.conflist',
+    good: CNI,
+    torn: [CNI.slice(0, -3), /./u],
+    wrongType: ['{"cniVersion":"1.0.0","name":"n","plugins":7}', /plugins/u],
+  },
 ];
 
 function plant(path: string, text: string): void {
@@ -113,33 +151,43 @@ function plant(path: string, text: string): void {
   writeFileSync(at(path), text);
 }
 
-const WAYS = KINDS.flatMap((kind) => (['unknownKey', 'torn', 'wrongType'] as const).flatMap((way) => {
-  const bad = kind[way];
-  return bad === undefined ? [] : [{ path: kind.path, good: kind.good, way, text: bad[0], reason: bad[1] }];
-}));
+const WAYS = KINDS.flatMap((kind) =>
+  (['unknownKey', 'torn', 'wrongType'] as const).flatMap((way) => {
+    const bad = kind[way];
+    return bad === undefined ? [] : [{ path: kind.path, good: kind.good, way, text: bad[0], reason: bad[1] }];
+  }),
+);
 
 describe('F95 a file of the node', () => {
-  it.each(WAYS)('$path, $way: named with the reason, until it is good', async ({ path, good, text, reason }) => {
-    plant(path, text);
-    expect(await scanned()).toEqual({ [path]: expect.stringMatching(reason) });
-    plant(path, good);
-    expect(await scanned()).toEqual({});
-  });
+  it.each(WAYS)(
+    '$path, $way: named with the reason, until it is good',
+    async ({ path, good, text, reason }) => {
+      plant(path, text);
+      expect(await scanned()).toEqual({ [path]: expect.stringMatching(reason) });
+      plant(path, good);
+      expect(await scanned()).toEqual({});
+    },
+  );
 
-  it.each(KINDS)('$path as a FIFO, a directory, a large file: named, and nobody waits for it', async ({ path, good }) => {
-    plant(path, '');
-    rmSync(at(path));
-    execFileSync('mkfifo', [at(path)]);
-    expect(Object.keys(await scanned())).toEqual([path]);
-    plant(path, ' '.repeat(20 * 1024 * 1024));
-    expect(Object.keys(await scanned())).toEqual([path]);
-    plant(path, good);
-    expect(await scanned()).toEqual({});
-  });
+  it.each(KINDS)(
+    '$path as a FIFO, a directory, a large file: named, and nobody waits for it',
+    async ({ path, good }) => {
+      plant(path, '');
+      rmSync(at(path));
+      execFileSync('mkfifo', [at(path)]);
+      expect(Object.keys(await scanned())).toEqual([path]);
+      plant(path, ' '.repeat(20 * 1024 * 1024));
+      expect(Object.keys(await scanned())).toEqual([path]);
+      plant(path, good);
+      expect(await scanned()).toEqual({});
+    },
+  );
 
   it('certificates of a registry: their directory is named', async () => {
     plant('certs.d/r.example/client.cert', 'not a certificate');
-    expect(await scanned()).toEqual({ 'certs.d/r.example': expect.stringContaining('there is no key beside it') });
+    expect(await scanned()).toEqual({
+      'certs.d/r.example': expect.stringContaining('there is no key beside it'),
+    });
     plant('certs.d/r.example/client.key', 'not a key');
     expect(Object.keys(await scanned())).toEqual(['certs.d/r.example']);
     rmSync(at('certs.d'), { recursive: true });
@@ -148,7 +196,9 @@ describe('F95 a file of the node', () => {
 
   it('a credential helper that is not installed is named with its file', async () => {
     plant('auth.json', '{"credHelpers":{"r.example":"not-here"}}');
-    expect(await scanned()).toEqual({ 'auth.json': 'credential helper docker-credential-not-here: not found' });
+    expect(await scanned()).toEqual({
+      'auth.json': 'credential helper docker-credential-not-here: not found',
+    });
   });
 
   it('all bad at once: each is named', async () => {
@@ -158,8 +208,16 @@ describe('F95 a file of the node', () => {
 
   it('one whose reading does not end keeps nothing else from being reported', async () => {
     const timers: (() => void)[] = [];
-    const clock = { ...realClock(), setTimeout: (fn: () => void) => timers.push(fn) as never, clearTimeout: () => undefined };
-    files = new NodeFiles({ conditions, clock, checks: { slow: () => new Promise(() => undefined), quick: () => new Map([['/a', 'torn']]) } });
+    const clock = {
+      ...realClock(),
+      setTimeout: (fn: () => void) => timers.push(fn) as never,
+      clearTimeout: () => undefined,
+    };
+    files = new NodeFiles({
+      conditions,
+      clock,
+      checks: { slow: () => new Promise(() => undefined), quick: () => new Map([['/a', 'torn']]) },
+    });
     const scan = files.scan();
     await turns();
     // only the bound of the one that has not ended is still in force
@@ -171,7 +229,11 @@ describe('F95 a file of the node', () => {
 
   it('F89 one that does not end is not begun again before it ends, and holds one thread', async () => {
     const timers: (() => void)[] = [];
-    const clock = { ...realClock(), setTimeout: (fn: () => void) => timers.push(fn) as never, clearTimeout: () => undefined };
+    const clock = {
+      ...realClock(),
+      setTimeout: (fn: () => void) => timers.push(fn) as never,
+      clearTimeout: () => undefined,
+    };
     const begun: PromiseWithResolvers<Map<string, string>>[] = [];
     const slow = (): Promise<Map<string, string>> => {
       const next = Promise.withResolvers<Map<string, string>>();
@@ -200,7 +262,9 @@ describe('F95 a file of the node', () => {
     files = new NodeFiles({ conditions, clock: realClock(), checks: {} });
     files.noteOwn(new Map([['/etc/t.d/a.toml', 'line 1: x: no such key']]));
     await files.scan();
-    expect(conditions.all()).toEqual([{ type: 'NodeFilesUsable', subject: '/etc/t.d/a.toml', reason: 'line 1: x: no such key' }]);
+    expect(conditions.all()).toEqual([
+      { type: 'NodeFilesUsable', subject: '/etc/t.d/a.toml', reason: 'line 1: x: no such key' },
+    ]);
     files.noteOwn(new Map());
     await files.scan();
     expect(conditions.all()).toEqual([]);

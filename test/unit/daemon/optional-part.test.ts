@@ -85,7 +85,9 @@ test('F89 another try has the same bound, and none begins after the end', async 
 
 test('an error of our own configuration ends the start', async () => {
   const report = { clock: new HandClock(), conditions: new Conditions(silentLog) };
-  const wrong = new LatePart<Listener>(report, 'page', () => Promise.resolve().then(() => fail('invalidRequest', 'not a loopback address')));
+  const wrong = new LatePart<Listener>(report, 'page', () =>
+    Promise.resolve().then(() => fail('invalidRequest', 'not a loopback address')),
+  );
   await expect(wrong.start()).rejects.toThrow('not a loopback address');
 });
 
@@ -95,10 +97,16 @@ test('F89 a part that listens is tried again until it comes, and no longer after
   let free = false;
   let tries = 0;
   const listener = new Listener();
-  const make = () => new LatePart({ clock, conditions }, 'page', async () => {
-    tries += 1;
-    return free ? listener : fail('outside', 'listen on port 80: EADDRINUSE');
-  }, { againMs: launchLimits.partAgainMs + 1 });
+  const make = () =>
+    new LatePart(
+      { clock, conditions },
+      'page',
+      async () => {
+        tries += 1;
+        return free ? listener : fail('outside', 'listen on port 80: EADDRINUSE');
+      },
+      { againMs: launchLimits.partAgainMs + 1 },
+    );
   const again = async (): Promise<void> => {
     clock.fire(launchLimits.partAgainMs + 1);
     await turns();
@@ -106,7 +114,10 @@ test('F89 a part that listens is tried again until it comes, and no longer after
   const part = make();
   await part.start();
   await again();
-  expect([tries, conditions.all().map(({ reason }) => reason)]).toEqual([2, ['listen on port 80: EADDRINUSE']]);
+  expect([tries, conditions.all().map(({ reason }) => reason)]).toEqual([
+    2,
+    ['listen on port 80: EADDRINUSE'],
+  ]);
   free = true;
   await again();
   await again();
@@ -122,7 +133,9 @@ test('F89 a part that listens is tried again until it comes, and no longer after
 
 test('a part that is not configured is not tried again', async () => {
   const clock = new HandClock();
-  const part = new LatePart({ clock, conditions: new Conditions(silentLog) }, 'page', async () => undefined, { againMs: launchLimits.partAgainMs });
+  const part = new LatePart({ clock, conditions: new Conditions(silentLog) }, 'page', async () => undefined, {
+    againMs: launchLimits.partAgainMs,
+  });
   await part.start();
   expect(clock.timers.size).toBe(0);
 });
@@ -140,7 +153,10 @@ test('F89 what is of use now or never stays reported when it comes late', async 
 test('F89 work without a result that is done late is no longer reported', async () => {
   const { clock, conditions, subjects } = bench();
   const work = Promise.withResolvers<undefined>();
-  await tooLate(clock, orLater({ clock, conditions }, 'directory of namespaces', () => work.promise));
+  await tooLate(
+    clock,
+    orLater({ clock, conditions }, 'directory of namespaces', () => work.promise),
+  );
   expect(subjects()).toEqual(['directory of namespaces']);
   work.resolve(undefined);
   await turns();
@@ -164,10 +180,16 @@ test('F89 work with a longer bound of its own is not waited for, and reported on
 test('F89 an error of our own configuration ends the start, and is a condition once nobody waits', async () => {
   const { clock, conditions, subjects } = bench();
   const coming = Promise.withResolvers<Listener>();
-  const refused = (): Promise<Listener> => Promise.reject(new FaultError(fault('invalidRequest', 'nri.socket: too long')));
-  await expect(new LatePart({ clock, conditions }, 'nri', refused, { reportedMs: 27_000 }).start()).rejects.toThrow('too long');
+  const refused = (): Promise<Listener> =>
+    Promise.reject(new FaultError(fault('invalidRequest', 'nri.socket: too long')));
+  await expect(
+    new LatePart({ clock, conditions }, 'nri', refused, { reportedMs: 27_000 }).start(),
+  ).rejects.toThrow('too long');
   expect([clock.timers.size, subjects()]).toEqual([0, []]);
-  await tooLate(clock, new LatePart({ clock, conditions }, 'nri', () => coming.promise, { reportedMs: 27_000 }).start());
+  await tooLate(
+    clock,
+    new LatePart({ clock, conditions }, 'nri', () => coming.promise, { reportedMs: 27_000 }).start(),
+  );
   coming.reject(new FaultError(fault('invalidRequest', 'nri.socket: too long')));
   await turns();
   expect(subjects()).toEqual(['nri']);

@@ -1,5 +1,14 @@
 // What a start finds in the place of its directories.
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -31,10 +40,14 @@ describe('directories of a start', () => {
     mkdirSync(join(`${layout.exitsDir}.not-a-directory`, 'below'), { recursive: true });
     writeFileSync(`${layout.exitsDir}.not-a-directory.1`, 'earlier');
     const moved = await makeDirectories(layout);
-    expect(moved.map(({ subject }) => subject).toSorted()).toEqual([`${layout.exitsDir}.not-a-directory.2`, `${layout.sandboxesDir}.not-a-directory`]);
+    expect(moved.map(({ subject }) => subject).toSorted()).toEqual([
+      `${layout.exitsDir}.not-a-directory.2`,
+      `${layout.sandboxesDir}.not-a-directory`,
+    ]);
     expect(readFileSync(`${layout.exitsDir}.not-a-directory.2`, 'utf8')).toBe('a file');
     expect(readFileSync(`${layout.exitsDir}.not-a-directory.1`, 'utf8')).toBe('earlier');
     expect(existsSync(join(`${layout.exitsDir}.not-a-directory`, 'below'))).toBe(true);
-    for (const made of [layout.exitsDir, layout.sandboxesDir, layout.containersDir]) expect(statSync(made).isDirectory(), made).toBe(true);
+    for (const made of [layout.exitsDir, layout.sandboxesDir, layout.containersDir])
+      expect(statSync(made).isDirectory(), made).toBe(true);
   });
 });

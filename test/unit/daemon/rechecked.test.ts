@@ -29,7 +29,12 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   const paths = storePaths(layout.root);
   for (const path of [layout.exitsDir, paths.layers]) writeFileSync(path, 'a file');
   for (const moved of await makeDirectories(layout)) rechecked.report(moved, whileThere(moved));
-  await storeDirectories(paths, (call) => call(), (call) => call(), (moved) => rechecked.report(moved, whileThere(moved))).ofImages();
+  await storeDirectories(
+    paths,
+    (call) => call(),
+    (call) => call(),
+    (moved) => rechecked.report(moved, whileThere(moved)),
+  ).ofImages();
   const [exits, layers] = [`${layout.exitsDir}.not-a-directory`, `${paths.layers}.not-a-directory`];
   expect(left()).toEqual([exits, layers]);
   rmSync(exits);
@@ -54,7 +59,10 @@ test('F89 a check that does not end is not begun again and keeps no other; one t
   let answer: () => Promise<string | undefined> = () => Promise.reject(new Error('read it: EIO'));
   rechecked.report({ type: 'PartsStarted', subject: 'other', reason: 'missing' }, () => answer());
   await clock.advance(actorLimits.debrisMs);
-  expect(conditions.all().map(({ reason }) => reason)).toEqual(['it does not answer', expect.stringContaining('EIO')]);
+  expect(conditions.all().map(({ reason }) => reason)).toEqual([
+    'it does not answer',
+    expect.stringContaining('EIO'),
+  ]);
   answer = () => Promise.resolve(undefined);
   await clock.advance(actorLimits.debrisMs);
   expect([left(), begun]).toEqual([['dead'], 1]);

@@ -5,11 +5,22 @@ import { RELOADED, planReload, reloader } from '../../../src/daemon/reload.ts';
 import type { Reloading, ReloadPlan } from '../../../src/daemon/reload.ts';
 import { recordingLog, turns } from './support.ts';
 
-const withHandler: Config = { ...defaultConfig, runtime: { ...defaultConfig.runtime, handlers: { ...defaultConfig.runtime.handlers, kata: { type: 'vm' } } } };
+const withHandler: Config = {
+  ...defaultConfig,
+  runtime: {
+    ...defaultConfig.runtime,
+    handlers: { ...defaultConfig.runtime.handlers, kata: { type: 'vm' } },
+  },
+};
 
 describe('a reload', () => {
   it('takes what can change at once and names what waits for a restart', () => {
-    const fresh: Config = { ...withHandler, root: '/elsewhere', log: { level: 'debug' }, streaming: { ...defaultConfig.streaming, port: 7 } };
+    const fresh: Config = {
+      ...withHandler,
+      root: '/elsewhere',
+      log: { level: 'debug' },
+      streaming: { ...defaultConfig.streaming, port: 7 },
+    };
     const plan = planReload(defaultConfig, fresh);
     expect(plan.changed.toSorted()).toEqual(['log.level', 'runtime.handlers']);
     expect(plan.waiting.toSorted()).toEqual(['root', 'streaming.port']);
@@ -17,7 +28,11 @@ describe('a reload', () => {
   });
 
   it('changes nothing when nothing has changed', () => {
-    expect(planReload(defaultConfig, structuredClone(defaultConfig))).toEqual({ config: defaultConfig, changed: [], waiting: [] });
+    expect(planReload(defaultConfig, structuredClone(defaultConfig))).toEqual({
+      config: defaultConfig,
+      changed: [],
+      waiting: [],
+    });
   });
 
   it('knows only keys that there are', () => {
@@ -49,7 +64,10 @@ function rig(parts: Partial<Reloading> = {}) {
   return { onSignal, lines, told, refusals, loads, pauses };
 }
 
-const broken = (reason: string): Partial<Reloading> => ({ load: () => Promise.reject(new Error(reason)), apply: () => Promise.reject(new Error('not asked')) });
+const broken = (reason: string): Partial<Reloading> => ({
+  load: () => Promise.reject(new Error(reason)),
+  apply: () => Promise.reject(new Error('not asked')),
+});
 
 describe('SIGHUP', () => {
   it('F32 a storm: one reload at a time, the next after a pause, for all signals that came meanwhile', async () => {
@@ -75,7 +93,7 @@ describe('SIGHUP', () => {
     expect(loads).toHaveLength(3);
   });
 
-  it('F32 a configuration that can\'t be used changes nothing, is logged once for a storm, and is told to Status', async () => {
+  it("F32 a configuration that can't be used changes nothing, is logged once for a storm, and is told to Status", async () => {
     const { onSignal, lines, told, refusals, pauses } = rig(broken('line 3: no such key'));
     onSignal();
     await turns();
@@ -83,7 +101,9 @@ describe('SIGHUP', () => {
     pauses[0]?.();
     await turns();
     expect(refusals).toEqual(['line 3: no such key', 'line 3: no such key']);
-    expect(lines).toEqual(['error: the configuration was not reloaded; the one before stays in effect: line 3: no such key']);
+    expect(lines).toEqual([
+      'error: the configuration was not reloaded; the one before stays in effect: line 3: no such key',
+    ]);
     expect(told).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
     pauses[1]?.();
     await turns();

@@ -17,7 +17,10 @@ it('S93 has no character that steers a terminal or turns a line around, and stay
 });
 
 it('S92 has no credentials of URLs, whoever logs them', () => {
-  const line = logged({ url: 'https://u:canary@h/', deep: { error: new Error('at https://h/x?sig=canary') } }, 'from http://canary@proxy:1 "u:canary@h"');
+  const line = logged(
+    { url: 'https://u:canary@h/', deep: { error: new Error('at https://h/x?sig=canary') } },
+    'from http://canary@proxy:1 "u:canary@h"',
+  );
   expect(line).not.toContain('canary');
   expect(JSON.parse(line)).toMatchObject({ url: 'https://***@h/', msg: 'from http://***@proxy:1 "***@h"' });
 });

@@ -13,7 +13,11 @@ const never = (): Promise<never> => new Promise(() => undefined);
 
 function bench() {
   const [clock, conditions] = [new ManualClock(), new Conditions(silentLog)];
-  return { clock, report: { clock, conditions }, reasons: () => conditions.all().map(({ type, subject, reason }) => `${type} ${subject}: ${reason}`) };
+  return {
+    clock,
+    report: { clock, conditions },
+    reasons: () => conditions.all().map(({ type, subject, reason }) => `${type} ${subject}: ${reason}`),
+  };
 }
 
 describe('a start', () => {
@@ -26,7 +30,11 @@ describe('a start', () => {
     expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted processor features: /u)]);
   });
 
-  const usual: ApparmorMachine = { isEnabled: () => Promise.resolve(true), parser: () => Promise.resolve('/sbin/apparmor_parser'), load: () => Promise.resolve() };
+  const usual: ApparmorMachine = {
+    isEnabled: () => Promise.resolve(true),
+    parser: () => Promise.resolve('/sbin/apparmor_parser'),
+    load: () => Promise.resolve(),
+  };
 
   it('F89 goes on without AppArmor when the kernel does not say in time whether it enforces it', async () => {
     const { clock, report, reasons } = bench();
@@ -40,16 +48,22 @@ describe('a start', () => {
   it.each([
     ['program can’t be found', { parser: never }, launchLimits.partMs],
     ['program does not end', { load: never }, launchLimits.profileMs],
-  ] as const)('F89 goes on without the default profile when its %s in time; loaded ones can be had', async (_what, machine, boundMs) => {
-    const { clock, report, reasons } = bench();
-    const setup = setUpApparmor(report, silentLog, { ...usual, ...machine });
-    await turns();
-    await clock.advance(boundMs);
-    // ahead of the promise: without a bound this fails by its limit, not by the test's
-    await expect.poll(reasons).toHaveLength(1);
-    expect(await setup).toMatchObject({ apparmor: { isLoaded: expect.any(Function) as unknown }, defaultProfile: '' });
-    expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted default AppArmor profile: /u)]);
-  });
+  ] as const)(
+    'F89 goes on without the default profile when its %s in time; loaded ones can be had',
+    async (_what, machine, boundMs) => {
+      const { clock, report, reasons } = bench();
+      const setup = setUpApparmor(report, silentLog, { ...usual, ...machine });
+      await turns();
+      await clock.advance(boundMs);
+      // ahead of the promise: without a bound this fails by its limit, not by the test's
+      await expect.poll(reasons).toHaveLength(1);
+      expect(await setup).toMatchObject({
+        apparmor: { isLoaded: expect.any(Function) as unknown },
+        defaultProfile: '',
+      });
+      expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted default AppArmor profile: /u)]);
+    },
+  );
 
   it('has the default profile where all of it answers', async () => {
     const { clock, report, reasons } = bench();

@@ -7,9 +7,11 @@ export { turns } from '../actors/fixtures.ts';
 /** Lines of warnings and errors, with their reason. */
 export function recordingLog(): { readonly log: Log; readonly lines: string[] } {
   const lines: string[] = [];
-  const at = (level: string) => (fields: object, message: string): void => {
-    const reason = 'reason' in fields ? `: ${String(fields.reason)}` : '';
-    lines.push(`${level}: ${message}${reason}`);
-  };
+  const at =
+    (level: string) =>
+    (fields: object, message: string): void => {
+      const reason = 'reason' in fields ? `: ${String(fields.reason)}` : '';
+      lines.push(`${level}: ${message}${reason}`);
+    };
   return { log: { ...silentLog, warn: at('warn'), error: at('error') }, lines };
 }

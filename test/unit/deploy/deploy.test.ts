@@ -25,7 +25,8 @@ function parseUnit(text: string): Map<string, Map<string, string[]>> {
       continue;
     }
     const [, key, value] = /^([A-Z]\w+)=(.*)$/.exec(line) ?? [];
-    if (key === undefined || value === undefined || current === undefined) throw new Error(`not a line of a unit: ${line}`);
+    if (key === undefined || value === undefined || current === undefined)
+      throw new Error(`not a line of a unit: ${line}`);
     current.set(key, [...(current.get(key) ?? []), value]);
   }
   return sections;
@@ -37,7 +38,8 @@ function parseFlatYaml(text: string): Map<string, string> {
   for (const line of text.split('\n')) {
     if (line === '' || line.startsWith('#')) continue;
     const [, key, value] = /^([a-z-]+): (\S+)$/.exec(line) ?? [];
-    if (key === undefined || value === undefined || entries.has(key)) throw new Error(`not a line of flat YAML: ${line}`);
+    if (key === undefined || value === undefined || entries.has(key))
+      throw new Error(`not a line of flat YAML: ${line}`);
     entries.set(key, value);
   }
   return entries;
@@ -69,30 +71,39 @@ describe('the systemd unit', () => {
   it('F89 a start that fails is repeated without a limit in number, ever more slowly, but where another start changes nothing', () => {
     expect(value('Unit', 'StartLimitIntervalSec')).toBe('0');
     expect(value('Service', 'RestartPreventExitStatus')).toBe(`${EXIT.config} ${EXIT.socketTaken}`);
-    expect(Number(value('Service', 'RestartMaxDelaySec'))).toBeGreaterThan(Number(value('Service', 'RestartSec')));
+    expect(Number(value('Service', 'RestartMaxDelaySec'))).toBeGreaterThan(
+      Number(value('Service', 'RestartSec')),
+    );
     expect(Number(value('Service', 'RestartSteps'))).toBeGreaterThan(0);
   });
 
   const analyze = '/usr/bin/systemd-analyze';
   if (!existsSync(analyze)) console.log('skipped: systemd reads the unit (systemd-analyze is not installed)');
-  it.skipIf(!existsSync(analyze))('F89 is read by systemd without a complaint about a key or a value', async () => {
-    const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
-    try {
-      const file = join(directory, 'troupe.service');
-      // verify looks for the program where the unit says that it is installed
-      writeFileSync(file, read('troupe.service').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`));
-      const { stdout, stderr } = await run([analyze, 'verify', file]);
-      const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('troupe.service'));
-      // keys of systemd 254, which older ones warn of
-      const isNew = /Unknown key(?: name)? '(?:RestartSteps|RestartMaxDelaySec)' in section/;
-      expect(complaints.filter((line) => !isNew.test(line))).toEqual([]);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  });
+  it.skipIf(!existsSync(analyze))(
+    'F89 is read by systemd without a complaint about a key or a value',
+    async () => {
+      const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
+      try {
+        const file = join(directory, 'troupe.service');
+        // verify looks for the program where the unit says that it is installed
+        writeFileSync(
+          file,
+          read('troupe.service').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`),
+        );
+        const { stdout, stderr } = await run([analyze, 'verify', file]);
+        const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('troupe.service'));
+        // keys of systemd 254, which older ones warn of
+        const isNew = /Unknown key(?: name)? '(?:RestartSteps|RestartMaxDelaySec)' in section/;
+        expect(complaints.filter((line) => !isNew.test(line))).toEqual([]);
+      } finally {
+        rmSync(directory, { recursive: true });
+      }
+    },
+  );
 
   it('gives the daemon no mount namespace of its own, which would hide its mounts from the kubelet', () => {
-    const own = /^(Private(Mounts|Tmp|Devices)|Protect\w+|ReadOnlyPaths|ReadWritePaths|InaccessiblePaths|RootDirectory|MountFlags|TemporaryFileSystem|BindPaths)$/;
+    const own =
+      /^(Private(Mounts|Tmp|Devices)|Protect\w+|ReadOnlyPaths|ReadWritePaths|InaccessiblePaths|RootDirectory|MountFlags|TemporaryFileSystem|BindPaths)$/;
     expect([...(unit.get('Service')?.keys() ?? [])].filter((key) => own.test(key))).toEqual([]);
   });
 });
@@ -106,7 +117,8 @@ describe('crictl.yaml', () => {
   });
 
   const crictl = join(cacheDirectory, 'tools/crictl', `v1.36.0-${process.arch}`, 'crictl');
-  if (!existsSync(crictl)) console.log(`skipped: crictl reads crictl.yaml (it is not built; sudo npm test builds it)`);
+  if (!existsSync(crictl))
+    console.log(`skipped: crictl reads crictl.yaml (it is not built; sudo npm test builds it)`);
   it.skipIf(!existsSync(crictl))('is read by crictl', async () => {
     const args = ['--config', join(checkout, 'deploy/crictl.yaml'), 'config', '--get'];
     expect((await run([crictl, ...args, 'runtime-endpoint'])).stdout.trim()).toBe(SOCKET);
@@ -126,7 +138,9 @@ describe('the CNI example', () => {
     }
     const example = JSON.parse(read('10-troupe.conflist')) as Conflist;
     const own = JSON.parse(defaultConflist({ leaseDir: '/leases' })) as Conflist;
-    expect({ ...example.plugins[0], ipam: { ...example.plugins[0].ipam, dataDir: '/leases' } }).toEqual(own.plugins[0]);
+    expect({ ...example.plugins[0], ipam: { ...example.plugins[0].ipam, dataDir: '/leases' } }).toEqual(
+      own.plugins[0],
+    );
     expect(example.plugins[1]).toEqual(own.plugins[1]);
   });
 });

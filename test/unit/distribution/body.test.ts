@@ -10,7 +10,14 @@ const MINUTE = 60_000;
 function reading() {
   const clock = new ManualClock();
   const message = Object.assign(new Readable({ read: () => undefined }), { headers: {}, complete: false });
-  const body = new Body(message as never, 'registry.example', clock, { stallMs: MINUTE, documentMs: MINUTE }, new AbortController().signal, 'pull x');
+  const body = new Body(
+    message as never,
+    'registry.example',
+    clock,
+    { stallMs: MINUTE, documentMs: MINUTE },
+    new AbortController().signal,
+    'pull x',
+  );
   const outcome = { bytes: 0, ended: '' };
   const done = (async () => {
     for await (const piece of body.pieces()) outcome.bytes += piece.byteLength;
@@ -35,7 +42,9 @@ describe('S90 the mean rate of a body', () => {
   test('that trickles ends it within the span, though a page comes each minute', async () => {
     const { outcome, feed } = reading();
     await feed(Math.ceil((2 * distributionLimits.progressBytes) / 60), 61);
-    expect(outcome.ended).toBe(`registry.example: fewer than ${(distributionLimits.leastBytesPerSecond * MINUTE) / 1000} bytes in 60000 ms`);
+    expect(outcome.ended).toBe(
+      `registry.example: fewer than ${(distributionLimits.leastBytesPerSecond * MINUTE) / 1000} bytes in 60000 ms`,
+    );
   });
 
   test('that is kept does not, however long it takes', async () => {
@@ -45,6 +54,9 @@ describe('S90 the mean rate of a body', () => {
     message.complete = true;
     message.push(null);
     await done;
-    expect(outcome).toEqual({ bytes: 300 * Math.ceil(distributionLimits.leastBytesPerSecond * 1.1), ended: 'whole' });
+    expect(outcome).toEqual({
+      bytes: 300 * Math.ceil(distributionLimits.leastBytesPerSecond * 1.1),
+      ended: 'whole',
+    });
   });
 });

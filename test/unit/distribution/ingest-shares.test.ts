@@ -20,8 +20,20 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true }));
 
 const ingests = (facts: () => FilesystemFacts = () => LARGE): Ingests =>
-  new Ingests({ directory, log: silentLog, leastBytes: 1, mostBytes: 16 * MIB, bytesPerNamespace: 12 * MIB, facts: async () => facts() });
-const incoming = (at: number, size: number, namespace: string) => ({ digest: digest(at), size, source: 'registry', namespace });
+  new Ingests({
+    directory,
+    log: silentLog,
+    leastBytes: 1,
+    mostBytes: 16 * MIB,
+    bytesPerNamespace: 12 * MIB,
+    facts: async () => facts(),
+  });
+const incoming = (at: number, size: number, namespace: string) => ({
+  digest: digest(at),
+  size,
+  source: 'registry',
+  namespace,
+});
 
 describe('S90 kept downloads', () => {
   it('of one namespace leave room for those of another, under way or interrupted', async () => {

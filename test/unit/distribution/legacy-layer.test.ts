@@ -15,12 +15,27 @@ function having(blob: Buffer): Session {
     },
     discard: () => undefined,
   };
-  return { ask: (_ask: unknown, read: (response: unknown) => Promise<unknown>) => read({ status: 200, host: 'registry.example', body }) } as never;
+  return {
+    ask: (_ask: unknown, read: (response: unknown) => Promise<unknown>) =>
+      read({ status: 200, host: 'registry.example', body }),
+  } as never;
 }
 
 test('S59 a layer of schema 1, which is read before the policy is asked, unpacks to no more than is left for the manifest', async () => {
   const blob = gzipSync(Buffer.alloc(8 * MIB));
-  const measure = (mostBytes: number) => measureLayer(having(blob), digestOf(blob), mostBytes, new AbortController().signal, 'pull x');
-  expect(await measure(8 * MIB)).toMatchObject({ digest: digestOf(blob), size: blob.length, tarBytes: 8 * MIB });
-  await expect(measure(2 * MIB)).rejects.toMatchObject({ fault: { kind: 'exhausted', message: expect.stringContaining('the layers of a manifest of schema 1 unpack to more than 4294967296 bytes') as string } });
+  const measure = (mostBytes: number) =>
+    measureLayer(having(blob), digestOf(blob), mostBytes, new AbortController().signal, 'pull x');
+  expect(await measure(8 * MIB)).toMatchObject({
+    digest: digestOf(blob),
+    size: blob.length,
+    tarBytes: 8 * MIB,
+  });
+  await expect(measure(2 * MIB)).rejects.toMatchObject({
+    fault: {
+      kind: 'exhausted',
+      message: expect.stringContaining(
+        'the layers of a manifest of schema 1 unpack to more than 4294967296 bytes',
+      ) as string,
+    },
+  });
 });

@@ -22,7 +22,10 @@ beforeEach(() => {
     clearTimeout: (): void => void (armed = undefined),
   };
   errors.length = 0;
-  live = new LiveRegistries(clock, { ...silentLog, error: (fields) => void errors.push(String((fields as { reason: unknown }).reason)) });
+  live = new LiveRegistries(clock, {
+    ...silentLog,
+    error: (fields) => void errors.push(String((fields as { reason: unknown }).reason)),
+  });
 });
 
 afterEach(() => {
@@ -31,9 +34,11 @@ afterEach(() => {
   rmSync(root, { recursive: true });
 });
 
-const write = (name: string, location: string): void => writeFileSync(join(root, name), `[[registry]]\nlocation = "${location}"\n`);
+const write = (name: string, location: string): void =>
+  writeFileSync(join(root, name), `[[registry]]\nlocation = "${location}"\n`);
 const locations = (): readonly string[] => live.current.rules.map(({ prefix }) => prefix).toSorted();
-const begin = async (): Promise<void> => (await live.prepare({ file: join(root, 'r.conf'), directory: join(root, 'd') }))();
+const begin = async (): Promise<void> =>
+  (await live.prepare({ file: join(root, 'r.conf'), directory: join(root, 'd') }))();
 
 it('the file and drop-ins: new, changed, gone', async () => {
   await begin();

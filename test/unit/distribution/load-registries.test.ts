@@ -67,6 +67,8 @@ describe('registries.conf and its drop-in directory', () => {
   it('F95 a file in the place of the directory refuses pulls', async () => {
     const directory = join(root, 'd');
     writeFileSync(directory, '');
-    expect((await loadRegistries({ file: '', directory })).refusal).toBe(`${directory}: it can't be listed (ENOTDIR)`);
+    expect((await loadRegistries({ file: '', directory })).refusal).toBe(
+      `${directory}: it can't be listed (ENOTDIR)`,
+    );
   });
 });

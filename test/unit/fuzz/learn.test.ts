@@ -37,12 +37,24 @@ class HandCoverage {
   }
 }
 
-function search(run: (input: Buffer, coverage: HandCoverage) => Verdict, executions: number): ReturnType<typeof learn> {
+function search(
+  run: (input: Buffer, coverage: HandCoverage) => Verdict,
+  executions: number,
+): ReturnType<typeof learn> {
   const coverage = new HandCoverage();
   const hand: object = coverage;
   return learn({
-    name: 'test', learner: { seeds: () => [], run: (input) => run(input, coverage) }, coverage: hand as Coverage, seed: 1, maxBytes: 64, rssMiB: 8192, inputs: [Buffer.from('start')],
-    executions, forMs: Infinity, currentFd: openSync('/dev/null', 'w'), onProgress: () => undefined,
+    name: 'test',
+    learner: { seeds: () => [], run: (input) => run(input, coverage) },
+    coverage: hand as Coverage,
+    seed: 1,
+    maxBytes: 64,
+    rssMiB: 8192,
+    inputs: [Buffer.from('start')],
+    executions,
+    forMs: Infinity,
+    currentFd: openSync('/dev/null', 'w'),
+    onProgress: () => undefined,
   });
 }
 
@@ -50,11 +62,17 @@ describe('a learning run', () => {
   it('finds a word letter by letter', async () => {
     const { learned } = await search((input, coverage) => {
       const word = 'hi';
-      while (coverage.step < word.length && input[coverage.step] === word.charCodeAt(coverage.step)) coverage.step += 1;
+      while (coverage.step < word.length && input[coverage.step] === word.charCodeAt(coverage.step))
+        coverage.step += 1;
       if (coverage.step === word.length) throw new Error('open');
       return 'refused';
     }, 20_000);
-    expect(learned.failures.map(({ reason, input }) => [reason.split('\n', 1)[0], input.subarray(0, 2).toString()])).toEqual([['Error: open', 'hi']]);
+    expect(
+      learned.failures.map(({ reason, input }) => [
+        reason.split('\n', 1)[0],
+        input.subarray(0, 2).toString(),
+      ]),
+    ).toEqual([['Error: open', 'hi']]);
   });
 
   it('puts the operands of a comparison into the input', async () => {
@@ -93,7 +111,11 @@ describe('a learning run', () => {
 
 describe('operands of comparisons', () => {
   it('replace each other as text, as digits and as numbers in both orders', () => {
-    const found = substitutions(Buffer.from([0x12, 0x34, 0x37, 0x37]), [[0x1234, 0x5678], [0x3412, 9], [77, 5]]).map((bytes) => bytes.toString('hex'));
+    const found = substitutions(Buffer.from([0x12, 0x34, 0x37, 0x37]), [
+      [0x1234, 0x5678],
+      [0x3412, 9],
+      [77, 5],
+    ]).map((bytes) => bytes.toString('hex'));
     expect(found).toEqual(expect.arrayContaining(['56783737', '09003737', '123435']));
   });
 });

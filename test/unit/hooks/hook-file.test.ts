@@ -3,14 +3,33 @@ import { parseHookFile } from '../../../src/oci/runtime/hooks/hook-file.ts';
 import type { HookSubject } from '../../../src/oci/runtime/hooks/hook-file.ts';
 
 const parse = (changes: object) =>
-  parseHookFile('/h/a.json', Buffer.from(JSON.stringify({ version: '1.0.0', hook: { path: '/bin/h' }, when: { always: true }, stages: ['prestart'], ...changes })));
-const subject: HookSubject = { annotations: { 'com.example/gpu': 'yes', other: 'x' }, command: '/usr/bin/python3', hasBindMounts: false };
-const matches = (when: object, changes: Partial<HookSubject> = {}): boolean => parse({ when }).matches({ ...subject, ...changes });
+  parseHookFile(
+    '/h/a.json',
+    Buffer.from(
+      JSON.stringify({
+        version: '1.0.0',
+        hook: { path: '/bin/h' },
+        when: { always: true },
+        stages: ['prestart'],
+        ...changes,
+      }),
+    ),
+  );
+const subject: HookSubject = {
+  annotations: { 'com.example/gpu': 'yes', other: 'x' },
+  command: '/usr/bin/python3',
+  hasBindMounts: false,
+};
+const matches = (when: object, changes: Partial<HookSubject> = {}): boolean =>
+  parse({ when }).matches({ ...subject, ...changes });
 
 describe('a hook file', () => {
   test('gives hook and stages as they are', () => {
     const hook = { path: '/bin/h', args: ['h', '-x'], env: ['A=b'], timeout: 3 };
-    expect(parse({ hook, stages: ['createRuntime', 'poststop'] })).toMatchObject({ hook, stages: ['createRuntime', 'poststop'] });
+    expect(parse({ hook, stages: ['createRuntime', 'poststop'] })).toMatchObject({
+      hook,
+      stages: ['createRuntime', 'poststop'],
+    });
   });
 
   test.each<[boolean, object, Partial<HookSubject>?]>([

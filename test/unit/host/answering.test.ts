@@ -12,15 +12,34 @@ afterAll(() => rmSync(base, { recursive: true }));
 
 /** The root, and one mount of each pair. */
 const mountsOf = (...mounts: readonly (readonly [type: string, at: string])[]) =>
-  parseMountInfo([['ext4', '/'] as const, ...mounts].map(([type, at], index) => `${index} 1 8:1 / ${at} rw - ${type} source rw`).join('\n'));
+  parseMountInfo(
+    [['ext4', '/'] as const, ...mounts]
+      .map(([type, at], index) => `${index} 1 8:1 / ${at} rw - ${type} source rw`)
+      .join('\n'),
+  );
 
 describe('which mounts may not answer', () => {
-  test.each(['nfs', 'nfs4', 'cifs', 'fuse', 'fuse.sshfs', 'fuseblk', 'ceph', '9p', 'virtiofs', 'autofs', 'never-heard-of'])('%s', (type) => {
+  test.each([
+    'nfs',
+    'nfs4',
+    'cifs',
+    'fuse',
+    'fuse.sshfs',
+    'fuseblk',
+    'ceph',
+    '9p',
+    'virtiofs',
+    'autofs',
+    'never-heard-of',
+  ])('%s', (type) => {
     expect(mountsOf([type, '/srv']).filter(isRemote)).toHaveLength(1);
   });
-  test.each(['ext4', 'xfs', 'btrfs', 'overlay', 'tmpfs', 'proc', 'sysfs', 'cgroup2', 'fusectl'])('not %s', (type) => {
-    expect(mountsOf([type, '/srv']).filter(isRemote)).toEqual([]);
-  });
+  test.each(['ext4', 'xfs', 'btrfs', 'overlay', 'tmpfs', 'proc', 'sysfs', 'cgroup2', 'fusectl'])(
+    'not %s',
+    (type) => {
+      expect(mountsOf([type, '/srv']).filter(isRemote)).toEqual([]);
+    },
+  );
   test('not systemd’s automatic mount of binfmt_misc', () => {
     expect(mountsOf(['autofs', '/proc/sys/fs/binfmt_misc']).filter(isRemote)).toEqual([]);
   });
@@ -29,7 +48,8 @@ describe('which mounts may not answer', () => {
 describe('the first such mount on the way along a path', () => {
   const dead = join(base, 'dead');
   const mounts = mountsOf(['nfs', dead]);
-  const found = async (path: string): Promise<string | undefined> => (await firstRemote(path, mounts))?.mountPoint;
+  const found = async (path: string): Promise<string | undefined> =>
+    (await firstRemote(path, mounts))?.mountPoint;
   mkdirSync(join(base, 'local/deep'), { recursive: true });
   symlinkSync(dead, join(base, 'absolute'));
   symlinkSync('../dead/below', join(base, 'local/relative'));
@@ -100,7 +120,9 @@ describe('a call on a path that a user names', () => {
 
   test('passes an error on', async () => {
     const { clock, timers } = handClock();
-    await expect(onUserPath(requestOf(clock, '/unit/bad').request, () => Promise.reject(new Error('EIO')))).rejects.toThrow('EIO');
+    await expect(
+      onUserPath(requestOf(clock, '/unit/bad').request, () => Promise.reject(new Error('EIO'))),
+    ).rejects.toThrow('EIO');
     expect(timers()).toBe(0);
   });
 
@@ -109,7 +131,13 @@ describe('a call on a path that a user names', () => {
     const call = onUserPath(requestOf(clock, '/unit/dead').request, () => never);
     await turn();
     fire();
-    await expect(call).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: '/unit', message: 'mount x: the ext4 file system at /unit has not answered within 100 ms' } });
+    await expect(call).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        subject: '/unit',
+        message: 'mount x: the ext4 file system at /unit has not answered within 100 ms',
+      },
+    });
     expect(timers()).toBe(0);
   });
 
@@ -121,7 +149,9 @@ describe('a call on a path that a user names', () => {
     controller.abort();
     await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     const began: string[] = [];
-    const late = onUserPath(requestOf(clock, '/unit/late', controller.signal).request, () => Promise.resolve(began.push('late')));
+    const late = onUserPath(requestOf(clock, '/unit/late', controller.signal).request, () =>
+      Promise.resolve(began.push('late')),
+    );
     await expect(late).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     expect([began, timers()]).toEqual([[], 0]);
   });

@@ -22,9 +22,18 @@ test.each([
 
 test('in a hierarchy of v1 parents are made when they are missing, and never the hierarchy itself', async () => {
   const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-cgroup-'));
-  const layout = (at: string) => ({ version: 1 as const, hybrid: false, controllers: ['memory'], hierarchies: [{ version: 1 as const, mountPoint: at, controllers: ['memory'] }] });
-  for (const path of ['/pods/pod/monitors', '/pods/pod/monitors', '/pods/other']) await createCgroup(layout(mountPoint), path);
-  expect(['pods/pod/monitors', 'pods/other'].map((name) => existsSync(join(mountPoint, name)))).toEqual([true, true]);
+  const layout = (at: string) => ({
+    version: 1 as const,
+    hybrid: false,
+    controllers: ['memory'],
+    hierarchies: [{ version: 1 as const, mountPoint: at, controllers: ['memory'] }],
+  });
+  for (const path of ['/pods/pod/monitors', '/pods/pod/monitors', '/pods/other'])
+    await createCgroup(layout(mountPoint), path);
+  expect(['pods/pod/monitors', 'pods/other'].map((name) => existsSync(join(mountPoint, name)))).toEqual([
+    true,
+    true,
+  ]);
   const unmounted = join(mountPoint, 'unmounted');
   await expect(createCgroup(layout(unmounted), '/pods/pod')).rejects.toMatchObject({ code: 'ENOENT' });
   expect(existsSync(unmounted)).toBe(false);

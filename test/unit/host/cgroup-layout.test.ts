@@ -1,5 +1,10 @@
 import { expect, test } from 'vitest';
-import { cgroupDirectories, cgroupDirectory, cgroupLayout, checkCgroupPath } from '../../../src/host/cgroup-layout.ts';
+import {
+  cgroupDirectories,
+  cgroupDirectory,
+  cgroupLayout,
+  checkCgroupPath,
+} from '../../../src/host/cgroup-layout.ts';
 import { parseOomKills } from '../../../src/host/cgroups.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 
@@ -46,7 +51,8 @@ test('v1 alone, and nothing at all', () => {
 });
 
 test('the root and paths with dots are never ours', () => {
-  for (const path of ['/', '', 'a', '/a/', '//a', '/a/../b', '/.', '/a//b']) expect(() => checkCgroupPath(path), path).toThrow(/use cgroup/u);
+  for (const path of ['/', '', 'a', '/a/', '//a', '/a/../b', '/.', '/a//b'])
+    expect(() => checkCgroupPath(path), path).toThrow(/use cgroup/u);
   expect(checkCgroupPath('/a/b..c')).toBe('/a/b..c');
 });
 

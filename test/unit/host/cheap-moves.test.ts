@@ -36,7 +36,15 @@ function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: strin
   mkdirSync(dirname(procs), { recursive: true });
   writeFileSync(procs, '');
   const version = names === '' ? 2 : 1;
-  return { procs, layout: { version, hybrid: false, controllers: [], hierarchies: [{ version, mountPoint, controllers: names.split(',') }] } };
+  return {
+    procs,
+    layout: {
+      version,
+      hybrid: false,
+      controllers: [],
+      hierarchies: [{ version, mountPoint, controllers: names.split(',') }],
+    },
+  };
 }
 
 test('while work is under way this process is moved to where it is, again and again; afterwards not', async () => {
@@ -82,5 +90,10 @@ function linkOf(fd: string): string {
 test('without such a file work is done all the same', async () => {
   const { layout } = fakeHierarchy();
   const moves = new CheapMoves({ ...layout, hierarchies: [] }, new HandClock());
-  await expect(moves.during(async (ready) => { await ready; return 'done'; })).resolves.toBe('done');
+  await expect(
+    moves.during(async (ready) => {
+      await ready;
+      return 'done';
+    }),
+  ).resolves.toBe('done');
 });

@@ -27,7 +27,15 @@ test('F78 wall time counts on over a small step back and follows one that somebo
   const wall = [5n * MS, 5n * MS, 4n * MS, 5n * MS + YEAR, 6n * MS, 6n * MS, 0n];
   const nowNs = ascending(() => wall.shift() ?? 0n);
   // a step of a ms, the year ahead and back, and what a clock says that has begun anew within a second
-  expect(Array.from({ length: 7 }, nowNs)).toEqual([5n * MS, 5n * MS + 1n, 5n * MS + 2n, 5n * MS + YEAR, 6n * MS, 6n * MS + 1n, 6n * MS + 2n]);
+  expect(Array.from({ length: 7 }, nowNs)).toEqual([
+    5n * MS,
+    5n * MS + 1n,
+    5n * MS + 2n,
+    5n * MS + YEAR,
+    6n * MS,
+    6n * MS + 1n,
+    6n * MS + 2n,
+  ]);
 });
 
 test('S89: a timer never fires before its time, fractions of a millisecond included', async () => {
@@ -81,7 +89,12 @@ test('F15 a stall is told once, with the time that the process was busy itself',
       resolve();
     });
     // a whole look late, wherever in its period it begins
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallLookMs + clockLimits.stallMs + 100);
+    Atomics.wait(
+      new Int32Array(new SharedArrayBuffer(4)),
+      0,
+      0,
+      clockLimits.stallLookMs + clockLimits.stallMs + 100,
+    );
   });
   stop();
   expect(told).toHaveLength(1);

@@ -37,11 +37,15 @@ describe('absence', () => {
 
   it('gives way to what is to stand for it; a file on the way does not', async () => {
     await expect(missingAs(lstat(join(dir, 'none')), undefined)).resolves.toBeUndefined();
-    await expect(missingAs(lstat(join(dir, 'file/below')), undefined)).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(missingAs(lstat(join(dir, 'file/below')), undefined)).rejects.toMatchObject({
+      code: 'ENOTDIR',
+    });
     await expect(missingAs(Promise.resolve(1), 2)).resolves.toBe(1);
   });
 
   it('of a process is told by either of two errors', () => {
-    expect([ENOENT, ESRCH, EACCES].map((errno) => isProcessGone(new KernelError('read', errno, '/proc/1/stat')))).toEqual([true, true, false]);
+    expect(
+      [ENOENT, ESRCH, EACCES].map((errno) => isProcessGone(new KernelError('read', errno, '/proc/1/stat'))),
+    ).toEqual([true, true, false]);
   });
 });

@@ -30,7 +30,12 @@ test('a failed call says what was attempted, on what, and the errno', () => {
 });
 
 test('errno names are those of the man pages, and errors of exhaustion have that kind', () => {
-  expect([errnoName(11), errnoName(95), errnoName(2), errnoName(524)]).toEqual(['EAGAIN', 'EOPNOTSUPP', 'ENOENT', 'errno 524']);
+  expect([errnoName(11), errnoName(95), errnoName(2), errnoName(524)]).toEqual([
+    'EAGAIN',
+    'EOPNOTSUPP',
+    'ENOENT',
+    'errno 524',
+  ]);
   expect(new KernelError('open x', 24, 'x').fault.kind).toBe('exhausted');
 });
 

@@ -38,10 +38,26 @@ function fifo(...names: readonly string[]): string {
 
 /** What a read of it gives within the test's own time; a blocked one never settles. */
 const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
-  'a layer’s record': () => readLayerRecord(dirname(fifo('layer/layer.json')), parseDigest(`sha256:${'a'.repeat(64)}`) as Digest, (call) => call()),
+  'a layer’s record': () =>
+    readLayerRecord(
+      dirname(fifo('layer/layer.json')),
+      parseDigest(`sha256:${'a'.repeat(64)}`) as Digest,
+      (call) => call(),
+    ),
   'the record of a handler': async () => (await readHandlerRecords(dirname(fifo('handlers/runc.json'))))[0],
-  'a kept probe': () => recallProbe(dirname(fifo('probes/runc.probe')), { name: 'runc', kind: 'oci', path: '/bin/sh', root: '/run/x' }),
-  'the note of a checkpoint': async () => (await begun(dirname(dirname(fifo('checkpoints/x/note.json'))), (_name, error) => { throw error; }))[0],
+  'a kept probe': () =>
+    recallProbe(dirname(fifo('probes/runc.probe')), {
+      name: 'runc',
+      kind: 'oci',
+      path: '/bin/sh',
+      root: '/run/x',
+    }),
+  'the note of a checkpoint': async () =>
+    (
+      await begun(dirname(dirname(fifo('checkpoints/x/note.json'))), (_name, error) => {
+        throw error;
+      })
+    )[0],
   'the record of a shim': () => {
     const id = sandboxId();
     fifo('state/sandboxes', id, 'shim.json');
@@ -53,24 +69,36 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
   },
 };
 
-test.each(Object.keys(READERS))('F89 %s that is a FIFO counts as none', async (name) => {
-  expect(await READERS[name]?.()).toBe(undefined);
-}, EVENT_MS);
+test.each(Object.keys(READERS))(
+  'F89 %s that is a FIFO counts as none',
+  async (name) => {
+    expect(await READERS[name]?.()).toBe(undefined);
+  },
+  EVENT_MS,
+);
 
-test('F89 a FIFO in the place of the journal, or of a bundle’s document, is an error', async () => {
-  fifo('journal/journal.7');
-  const disk = await openDisk(join(root, 'journal'));
-  await expect(disk.read('journal.7')).rejects.toThrow('not a regular file');
-  await expect(disk.openAt('journal.7', 0)).rejects.toThrow('ENXIO');
-  await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('no bundle');
-}, EVENT_MS);
+test(
+  'F89 a FIFO in the place of the journal, or of a bundle’s document, is an error',
+  async () => {
+    fifo('journal/journal.7');
+    const disk = await openDisk(join(root, 'journal'));
+    await expect(disk.read('journal.7')).rejects.toThrow('not a regular file');
+    await expect(disk.openAt('journal.7', 0)).rejects.toThrow('ENXIO');
+    await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('no bundle');
+  },
+  EVENT_MS,
+);
 
-test('F89 a file of ours is put in a FIFO’s place; one in the place of what is written beside it is an error', async () => {
-  const path = fifo('whole/file');
-  await writeWhole(path, 'text', 0o600);
-  expect(lstatSync(path).isFile()).toBe(true);
-  fifo('whole/file.new');
-  await expect(writeWhole(path, 'text', 0o600)).rejects.toThrow('ENXIO');
-  await writeStdioProgram(dirname(fifo('programs/shim-stdio')));
-  expect(lstatSync(join(root, 'programs/shim-stdio')).isFile()).toBe(true);
-}, EVENT_MS);
+test(
+  'F89 a file of ours is put in a FIFO’s place; one in the place of what is written beside it is an error',
+  async () => {
+    const path = fifo('whole/file');
+    await writeWhole(path, 'text', 0o600);
+    expect(lstatSync(path).isFile()).toBe(true);
+    fifo('whole/file.new');
+    await expect(writeWhole(path, 'text', 0o600)).rejects.toThrow('ENXIO');
+    await writeStdioProgram(dirname(fifo('programs/shim-stdio')));
+    expect(lstatSync(join(root, 'programs/shim-stdio')).isFile()).toBe(true);
+  },
+  EVENT_MS,
+);

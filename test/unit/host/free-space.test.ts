@@ -9,8 +9,13 @@ const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 /** A file system of 4 KiB blocks. */
-const facts = (totalBytes: number, freeBytes: number, files = 0, ffree = 0): FilesystemFacts =>
-  ({ bsize: 4096, blocks: totalBytes / 4096, bavail: freeBytes / 4096, files, ffree });
+const facts = (totalBytes: number, freeBytes: number, files = 0, ffree = 0): FilesystemFacts => ({
+  bsize: 4096,
+  blocks: totalBytes / 4096,
+  bavail: freeBytes / 4096,
+  files,
+  ffree,
+});
 
 describe('F22 the least free space', () => {
   it('is a fixed number of bytes, and of a small file system a part', () => {
@@ -21,9 +26,12 @@ describe('F22 the least free space', () => {
   it('is refused with the path and both figures', () => {
     const { kind, message, retryable } = faultBy(() => demandSpace('/images', facts(100 * GIB, 12 * MIB)));
     expect([kind, retryable]).toEqual(['exhausted', true]);
-    expect(message).toBe('no space left on /images: 12 MiB are free, and 256 MiB stay free for the journal and for pods');
-    expect(faultBy(() => demandSpace('/images', facts(100 * GIB, 50 * GIB, 1_000_000, 8191))).message)
-      .toBe('no space left on /images: 8191 inodes are free, and 8192 stay free for the journal and for pods');
+    expect(message).toBe(
+      'no space left on /images: 12 MiB are free, and 256 MiB stay free for the journal and for pods',
+    );
+    expect(faultBy(() => demandSpace('/images', facts(100 * GIB, 50 * GIB, 1_000_000, 8191))).message).toBe(
+      'no space left on /images: 8191 inodes are free, and 8192 stay free for the journal and for pods',
+    );
   });
 
   it('a file system without a number of inodes, or of blocks, has none that could be missing', () => {

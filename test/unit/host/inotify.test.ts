@@ -11,7 +11,12 @@ function event(mask: number, name: string, padded: number): Buffer {
 }
 
 test('events are read one after the other, names without their padding', () => {
-  const bytes = Buffer.concat([event(0x80, 'ab', 16), event(0x4000, '', 0), event(0x8, 'x'.repeat(16), 16), event(0x8, 'é', 8)]);
+  const bytes = Buffer.concat([
+    event(0x80, 'ab', 16),
+    event(0x4000, '', 0),
+    event(0x8, 'x'.repeat(16), 16),
+    event(0x8, 'é', 8),
+  ]);
   expect(parseInotify(bytes)).toEqual([
     { mask: 0x80, name: 'ab' },
     { mask: 0x4000, name: '' },

@@ -29,13 +29,14 @@ describe('kernel files', () => {
     timers = timers.filter(({ at }) => at > now);
     for (const { fn } of due) fn();
   };
-  const open = (): number => readdirSync('/proc/self/fd').filter((fd) => {
-    try {
-      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
-    } catch {
-      return false;
-    }
-  }).length;
+  const open = (): number =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+      } catch {
+        return false;
+      }
+    }).length;
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-kernel-files-'));

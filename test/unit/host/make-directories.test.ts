@@ -17,7 +17,9 @@ describe('directories at paths that users name', () => {
     await makeDirectories(join(dir, 'a/b/c'), 0o755);
     await makeDirectories(join(dir, 'a/b/c/'), 0o711);
     await makeDirectories('/', 0o755);
-    expect([statSync(join(dir, 'a')).mode & 0o777, statSync(join(dir, 'a/b/c')).mode & 0o777]).toEqual([0o700, 0o755]);
+    expect([statSync(join(dir, 'a')).mode & 0o777, statSync(join(dir, 'a/b/c')).mode & 0o777]).toEqual([
+      0o700, 0o755,
+    ]);
   });
 
   test('follows a link to a directory, makes several at once', async () => {
@@ -38,6 +40,8 @@ describe('directories at paths that users name', () => {
     await expect(makeDirectories(join(dir, 'file'), 0o755)).rejects.toMatchObject({ code: 'EEXIST' });
     await expect(makeDirectories(join(dir, 'file/below'), 0o755)).rejects.toMatchObject({ code: 'ENOTDIR' });
     await expect(makeDirectories(join(dir, 'dangling'), 0o755)).rejects.toMatchObject({ code: 'EEXIST' });
-    await expect(makeDirectories(join(dir, 'dangling/below'), 0o755)).rejects.toMatchObject({ code: /E(NOENT|EXIST)/ });
+    await expect(makeDirectories(join(dir, 'dangling/below'), 0o755)).rejects.toMatchObject({
+      code: /E(NOENT|EXIST)/,
+    });
   });
 });

@@ -13,14 +13,21 @@ test('F14 a heap that is full of garbage is collected and taken for what is left
     collections += 1;
     usedMib = leftMib;
   };
-  const refusal = heapGuard({ monoMs: () => nowMs }, () => ({ usedBytes: usedMib * MIB, limitBytes: 128 * MIB }), collect);
+  const refusal = heapGuard(
+    { monoMs: () => nowMs },
+    () => ({ usedBytes: usedMib * MIB, limitBytes: 128 * MIB }),
+    collect,
+  );
   expect([refusal(), collections]).toEqual([undefined, 0]);
   usedMib = 120;
   expect([refusal(), collections]).toEqual([undefined, 1]);
   nowMs += memoryLimits.collectEveryMs;
   leftMib = 110;
   usedMib = 120;
-  expect([refusal(), collections]).toEqual(['110 of the 128 MiB that troupe has for its records are in use', 2]);
+  expect([refusal(), collections]).toEqual([
+    '110 of the 128 MiB that troupe has for its records are in use',
+    2,
+  ]);
   nowMs += memoryLimits.collectEveryMs - 1;
   expect([refusal() === undefined, collections]).toEqual([false, 2]);
   nowMs += 1;

@@ -51,5 +51,6 @@ test('calls during a look share one that begins after them', async () => {
   const looks = await Promise.all([first, second]);
   const later = readMountInfo();
   expect(later).not.toBe(second);
-  for (const mounts of [...looks, await later]) expect(findMount(mounts, '/proc')).toMatchObject({ fsType: 'proc' });
+  for (const mounts of [...looks, await later])
+    expect(findMount(mounts, '/proc')).toMatchObject({ fsType: 'proc' });
 });

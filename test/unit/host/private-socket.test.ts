@@ -13,7 +13,9 @@ const linking = vi.hoisted(() => ({ refusal: '' }));
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof FsPromises>();
   const link: typeof real.link = (from, to) =>
-    linking.refusal === '' ? real.link(from, to) : Promise.reject(Object.assign(new Error(linking.refusal), { code: linking.refusal }));
+    linking.refusal === ''
+      ? real.link(from, to)
+      : Promise.reject(Object.assign(new Error(linking.refusal), { code: linking.refusal }));
   return { ...real, link };
 });
 
@@ -24,20 +26,28 @@ function scratch(): string {
 }
 
 async function listen(path: string): Promise<PrivateSocket> {
-  const socket = await listenPrivately({ path, clock: realClock(), log: silentLog, onConnection: (one) => one.destroy() });
+  const socket = await listenPrivately({
+    path,
+    clock: realClock(),
+    log: silentLog,
+    onConnection: (one) => one.destroy(),
+  });
   onTestFinished(() => socket.close());
   return socket;
 }
 
-test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])('F90: a file system without hard links (%s) has the socket all the same', async (code) => {
-  const path = join(scratch(), 's.sock');
-  linking.refusal = code;
-  onTestFinished(() => void (linking.refusal = ''));
-  await listen(path);
-  expect([statSync(path).isSocket(), statSync(path).mode & 0o777]).toEqual([true, 0o600]);
-  // a second one finds that somebody listens
-  await expect(listen(path)).rejects.toThrow('another process listens there');
-});
+test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
+  'F90: a file system without hard links (%s) has the socket all the same',
+  async (code) => {
+    const path = join(scratch(), 's.sock');
+    linking.refusal = code;
+    onTestFinished(() => void (linking.refusal = ''));
+    await listen(path);
+    expect([statSync(path).isSocket(), statSync(path).mode & 0o777]).toEqual([true, 0o600]);
+    // a second one finds that somebody listens
+    await expect(listen(path)).rejects.toThrow('another process listens there');
+  },
+);
 
 test('F89: whatever an earlier start has left in the private directory goes', async () => {
   const directory = scratch();

@@ -1,19 +1,37 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { bootId, isEnding, isRunningStat, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
+import {
+  bootId,
+  isEnding,
+  isRunningStat,
+  killProcess,
+  parseStat,
+  processExists,
+  processIdentity,
+  signalNumber,
+} from '../../../src/host/process-identity.ts';
 import { decodeStatus } from '../../../src/host/process-reaper.ts';
 
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
 
 test('the stat line is read past spaces and parentheses in the command', () => {
-  const wanted = { pid: 77, startTicks: 987654, state: 'S', parentPid: 10, processGroup: 42, session: 42, flags: 4194560 };
+  const wanted = {
+    pid: 77,
+    startTicks: 987654,
+    state: 'S',
+    parentPid: 10,
+    processGroup: 42,
+    session: 42,
+    flags: 4194560,
+  };
   expect(parseStat(`77 (sh) ${tail}\n`)).toEqual(wanted);
   expect(parseStat(`77 (a) b (c) R 1) ${tail}\n`)).toEqual(wanted);
 });
 
 test('a stat line that is none gives nothing', () => {
-  for (const text of ['', '77', '77 (sh', '77 (sh) S 1', `x (sh) ${tail}`]) expect(parseStat(text)).toBeUndefined();
+  for (const text of ['', '77', '77 (sh', '77 (sh) S 1', `x (sh) ${tail}`])
+    expect(parseStat(text)).toBeUndefined();
 });
 
 test('F43: a process with another start time is another process', () => {
@@ -59,7 +77,18 @@ test('signals are known by both names, the boot by its id', () => {
 
 test('F71 a process that has begun to exit does not run, though it is no zombie yet', () => {
   const [forkedOnly, exiting] = [0x40, 0x4];
-  expect(['R', 'S', 'D', 'T'].map((state) => isRunningStat({ state, flags: forkedOnly }))).toEqual([true, true, true, true]);
-  expect(['R', 'S', 'D', 'Z', 'X'].map((state) => isRunningStat({ state, flags: exiting }))).toEqual([false, false, false, false, false]);
+  expect(['R', 'S', 'D', 'T'].map((state) => isRunningStat({ state, flags: forkedOnly }))).toEqual([
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(['R', 'S', 'D', 'Z', 'X'].map((state) => isRunningStat({ state, flags: exiting }))).toEqual([
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
   expect(isRunningStat({ state: 'Z', flags: 0 })).toBe(false);
 });

@@ -1,4 +1,12 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -20,7 +28,8 @@ function place(): string {
 test('a directory goes with more files than are deleted at once, and with directories below', async () => {
   const tree = join(place(), 'tree');
   mkdirSync(join(tree, 'a/b'), { recursive: true });
-  for (let index = 0; index < hostLimits.removedAtOnce * 2 + 1; index += 1) writeFileSync(join(tree, `file-${index}`), '');
+  for (let index = 0; index < hostLimits.removedAtOnce * 2 + 1; index += 1)
+    writeFileSync(join(tree, `file-${index}`), '');
   writeFileSync(join(tree, 'a/b/c'), '');
   await removeDirectory(tree);
   expect(existsSync(tree)).toBe(false);

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
-import { cgroupParentOf, containerCgroup, hasSandboxCgroup, monitorCgroup, pauseCgroup } from '../../../src/host/layout.ts';
+import {
+  cgroupParentOf,
+  containerCgroup,
+  hasSandboxCgroup,
+  monitorCgroup,
+  pauseCgroup,
+} from '../../../src/host/layout.ts';
 import { isScope, isSlice, runtimeCgroupsPath, scopeOf, sliceCgroup } from '../../../src/host/slices.ts';
 import { startScopeArgv } from '../../../src/host/systemd.ts';
 
@@ -21,9 +27,12 @@ describe('slices', () => {
     expect(cgroupParentOf(slice)).toBe(cgroup);
   });
 
-  it.each(['-a.slice', 'a-.slice', 'a--b.slice', '.slice'])('%s is no slice that systemd would take', (slice) => {
-    expect(() => sliceCgroup(slice)).toThrow(/use slice/u);
-  });
+  it.each(['-a.slice', 'a-.slice', 'a--b.slice', '.slice'])(
+    '%s is no slice that systemd would take',
+    (slice) => {
+      expect(() => sliceCgroup(slice)).toThrow(/use slice/u);
+    },
+  );
 
   it('are told from paths by their end', () => {
     expect([isSlice('/a/b'), isSlice('/a.slice/b'), isSlice('/a.slice')]).toEqual([false, false, true]);

@@ -33,7 +33,9 @@ test('no file, and a file where a directory should be', async () => {
 test('F89 a directory in its place is no file; another failure is thrown with its code, and no descriptor stays open', async () => {
   const before = readdirSync('/proc/self/fd').length;
   await expect(readSmallFile(directory, BOUNDS)).resolves.toBeUndefined();
-  await expect(readSmallFile(join(directory, 'n'.repeat(256)), BOUNDS)).rejects.toMatchObject({ code: 'ENAMETOOLONG' });
+  await expect(readSmallFile(join(directory, 'n'.repeat(256)), BOUNDS)).rejects.toMatchObject({
+    code: 'ENAMETOOLONG',
+  });
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
 
@@ -44,28 +46,40 @@ if (reason !== undefined) process.stdout.write(`skipped, files in memory: ${reas
 describe.each(['on a disk', 'in memory'])('%s', (where) => {
   let place: string;
   beforeAll(async () => {
-    place = mkdtempSync(join(where === 'in memory' && reason === undefined ? shared : tmpdir(), 'troupe-small-'));
+    place = mkdtempSync(
+      join(where === 'in memory' && reason === undefined ? shared : tmpdir(), 'troupe-small-'),
+    );
     if (where === 'in memory') await recogniseMemory(place);
   });
   afterAll(() => rmSync(place, { recursive: true }));
 
-  test.skipIf(where === 'in memory' && reason !== undefined)('S85 a file above the usual size takes a buffer of its own size, not of the bound', async () => {
-    const path = join(place, 'large');
-    writeFileSync(path, 'x'.repeat(90_000));
-    const allocations = vi.spyOn(Buffer, 'allocUnsafe');
-    try {
-      expect((await readSmallFile(path, { usualBytes: 65_536, bytesMax: 8 * 1024 * 1024 }))?.length).toBe(90_000);
-      expect(Math.max(...allocations.mock.calls.map(([bytes]) => bytes))).toBe(90_001);
-    } finally {
-      allocations.mockRestore();
-    }
-  });
+  test.skipIf(where === 'in memory' && reason !== undefined)(
+    'S85 a file above the usual size takes a buffer of its own size, not of the bound',
+    async () => {
+      const path = join(place, 'large');
+      writeFileSync(path, 'x'.repeat(90_000));
+      const allocations = vi.spyOn(Buffer, 'allocUnsafe');
+      try {
+        expect((await readSmallFile(path, { usualBytes: 65_536, bytesMax: 8 * 1024 * 1024 }))?.length).toBe(
+          90_000,
+        );
+        expect(Math.max(...allocations.mock.calls.map(([bytes]) => bytes))).toBe(90_001);
+      } finally {
+        allocations.mockRestore();
+      }
+    },
+  );
 
-  test.skipIf(where === 'in memory' && reason !== undefined)('F89 a FIFO and a directory are no file, a file beyond the bound is empty', async () => {
-    execFileSync('mkfifo', [join(place, 'fifo')]);
-    mkdirSync(join(place, 'directory'));
-    writeFileSync(join(place, 'long'), '123456789');
-    const [fifo, inside, long] = await Promise.all(['fifo', 'directory', 'long'].map((name) => readSmallFile(join(place, name), BOUNDS)));
-    expect([fifo, inside, long]).toEqual([undefined, undefined, '']);
-  });
+  test.skipIf(where === 'in memory' && reason !== undefined)(
+    'F89 a FIFO and a directory are no file, a file beyond the bound is empty',
+    async () => {
+      execFileSync('mkfifo', [join(place, 'fifo')]);
+      mkdirSync(join(place, 'directory'));
+      writeFileSync(join(place, 'long'), '123456789');
+      const [fifo, inside, long] = await Promise.all(
+        ['fifo', 'directory', 'long'].map((name) => readSmallFile(join(place, name), BOUNDS)),
+      );
+      expect([fifo, inside, long]).toEqual([undefined, undefined, '']);
+    },
+  );
 });

@@ -9,7 +9,11 @@ const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be. */
-async function reads(piece: Buffer, pieces: number, prepare: (reader: SocketReader) => void = () => undefined) {
+async function reads(
+  piece: Buffer,
+  pieces: number,
+  prepare: (reader: SocketReader) => void = () => undefined,
+) {
   const pipe = makePipe();
   const reader = new SocketReader(pipe.read);
   prepare(reader);
@@ -28,7 +32,9 @@ async function reads(piece: Buffer, pieces: number, prepare: (reader: SocketRead
   await reader.closed;
   const tookMs = performance.now() - startedMs;
   // one more in each span, after which it is known that there were enough, and one after each rest; the last span has begun only
-  const most = (Math.floor(tookMs / smallReads.everyMs) + 1) * (smallReads.times + 1) + Math.floor(tookMs / smallReadRestMs);
+  const most =
+    (Math.floor(tookMs / smallReads.everyMs) + 1) * (smallReads.times + 1) +
+    Math.floor(tookMs / smallReadRestMs);
   return { isBounded: count <= most, count, bytes };
 }
 
@@ -39,7 +45,10 @@ describe('a pipe of small pieces', () => {
 
   test('S89: what is dropped by whoever gets it is read no faster, whatever its pieces', async () => {
     const piece = Buffer.alloc(smallReadBytes * 2, 'x');
-    expect(await reads(piece, 2000, (reader) => reader.unwanted())).toMatchObject({ isBounded: true, bytes: 2000 * piece.length });
+    expect(await reads(piece, 2000, (reader) => reader.unwanted())).toMatchObject({
+      isBounded: true,
+      bytes: 2000 * piece.length,
+    });
   });
 
   test('S89: a pause of its owner outlasts that of the pace, and its end is heard of in both', async () => {

@@ -161,7 +161,11 @@ describe('F39 S85 the sync pipe of a monitor', () => {
 
   it.each([
     ['a line without an end', 'x'.repeat(monitorLimits.reportBytes + 1), 0],
-    ['more lines than anybody awaits', 'x\n'.repeat(monitorLimits.reportLines + 1), monitorLimits.reportLines],
+    [
+      'more lines than anybody awaits',
+      'x\n'.repeat(monitorLimits.reportLines + 1),
+      monitorLimits.reportLines,
+    ],
   ])('ends for good with %s', async (_what, text, lines) => {
     const pipe = makePipe();
     const sync = new SyncPipe(pipe.read);

@@ -40,12 +40,18 @@ describe('statistics driver', () => {
   });
 
   function begin(version: 1 | 2): void {
-    const cgroups: CgroupLayout = { version, hybrid: false, controllers: CONTROLLERS, hierarchies: [{ version, mountPoint: root, controllers: CONTROLLERS }] };
+    const cgroups: CgroupLayout = {
+      version,
+      hybrid: false,
+      controllers: CONTROLLERS,
+      hierarchies: [{ version, mountPoint: root, controllers: CONTROLLERS }],
+    };
     const written = { written: () => Promise.resolve(undefined), writtenLately: () => undefined };
     driver = createStatsDriver({ cgroups, clock, netns: () => join(root, 'no-such-pin'), written });
   }
 
-  const says = (file: string, text: string): void => writeFileSync(join(root, 'pods', `troupe-${id}`, file), text);
+  const says = (file: string, text: string): void =>
+    writeFileSync(join(root, 'pods', `troupe-${id}`, file), text);
 
   it('F78: the rate of CPU use goes by the clock that nobody sets', async () => {
     begin(2);
@@ -55,7 +61,10 @@ describe('statistics driver', () => {
     clock.nowMs += 4000;
     // an hour back and, as it happens, a millisecond: by the wall this were two thousand cores
     clock.wallNs += 1_000_000n;
-    expect(await driver.container({ id, sandbox })).toMatchObject({ cpuNanoCores: 500_000_000n, atNs: 5_001_000_000n });
+    expect(await driver.container({ id, sandbox })).toMatchObject({
+      cpuNanoCores: 500_000_000n,
+      atNs: 5_001_000_000n,
+    });
     clock.nowMs += 4000;
     clock.wallNs -= 3_600_000_000_000n;
     expect((await driver.container({ id, sandbox }))?.cpuNanoCores).toBe(0n);
@@ -63,13 +72,25 @@ describe('statistics driver', () => {
 
   it('v1: what is left of swap is the limit of both less that of memory and what is used; nothing where one has no limit', async () => {
     begin(1);
-    const files = { 'cpuacct.usage': '5', 'memory.stat': 'total_rss 1\n', 'memory.usage_in_bytes': '100', 'memory.memsw.usage_in_bytes': '130', 'memory.limit_in_bytes': '1000' };
+    const files = {
+      'cpuacct.usage': '5',
+      'memory.stat': 'total_rss 1\n',
+      'memory.usage_in_bytes': '100',
+      'memory.memsw.usage_in_bytes': '130',
+      'memory.limit_in_bytes': '1000',
+    };
     for (const [file, text] of Object.entries(files)) says(file, `${text}\n`);
     says('memory.memsw.limit_in_bytes', '1500\n');
-    expect(await driver.container({ id, sandbox })).toMatchObject({ swapBytes: 30n, swapAvailableBytes: 470n });
+    expect(await driver.container({ id, sandbox })).toMatchObject({
+      swapBytes: 30n,
+      swapAvailableBytes: 470n,
+    });
     says('memory.memsw.limit_in_bytes', '9223372036854771712\n');
     clock.nowMs += 4000;
-    expect(await driver.container({ id, sandbox })).toMatchObject({ swapBytes: 30n, swapAvailableBytes: undefined });
+    expect(await driver.container({ id, sandbox })).toMatchObject({
+      swapBytes: 30n,
+      swapAvailableBytes: undefined,
+    });
   });
 
   it('processes are counted however many there are', async () => {
@@ -82,20 +103,35 @@ describe('statistics driver', () => {
     expect(await told).toMatchObject({ processes: 20_000n, threads: 20_000n });
   });
 
-  it('S88 the usage of a cgroup is the pod\'s only where the cgroup is named after its whole uid', () => {
+  it("S88 the usage of a cgroup is the pod's only where the cgroup is named after its whole uid", () => {
     begin(2);
     const uid = '1b4f-22-c';
     const usageAt = (cgroupParent: string, ofUid = uid): bigint | undefined => {
       const path = join(root, cgroupParentOf(cgroupParent));
       mkdirSync(path, { recursive: true });
       writeFileSync(join(path, 'memory.current'), '77\n');
-      return driver.sandbox({ id: 'any' as SandboxId, sandbox: { ...sandbox, cgroupParent, key: { ...sandbox.key, uid: ofUid } } })?.memoryBytes;
+      return driver.sandbox({
+        id: 'any' as SandboxId,
+        sandbox: { ...sandbox, cgroupParent, key: { ...sandbox.key, uid: ofUid } },
+      })?.memoryBytes;
     };
-    const own = ['/kubepods/burstable/pod1b4f-22-c', 'kubepods-pod1b4f_22_c.slice', '/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1b4f_22_c.slice'];
+    const own = [
+      '/kubepods/burstable/pod1b4f-22-c',
+      'kubepods-pod1b4f_22_c.slice',
+      '/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1b4f_22_c.slice',
+    ];
     expect(own.map((parent) => usageAt(parent))).toEqual(own.map(() => 77n));
-    const foreign = ['/kubepods/pod1b4f-22-cc', '/kubepods/xpod1b4f-22-c', '/pod1b4f-22-c/shared', '/1b4f-22-c', 'a-xpod1b4f_22_c.slice', 'a-pod1b4f_22_c-b.slice'];
+    const foreign = [
+      '/kubepods/pod1b4f-22-cc',
+      '/kubepods/xpod1b4f-22-c',
+      '/pod1b4f-22-c/shared',
+      '/1b4f-22-c',
+      'a-xpod1b4f_22_c.slice',
+      'a-pod1b4f_22_c-b.slice',
+    ];
     expect(foreign.map((parent) => usageAt(parent))).toEqual(foreign.map(() => undefined));
-    for (const short of ['', 'p', 'kubepods', 'c', 'slice', '.slice']) for (const parent of own) expect(usageAt(parent, short)).toBeUndefined();
+    for (const short of ['', 'p', 'kubepods', 'c', 'slice', '.slice'])
+      for (const parent of own) expect(usageAt(parent, short)).toBeUndefined();
   });
 
   it('a pod without a process whose namespace is gone has no interfaces', async () => {

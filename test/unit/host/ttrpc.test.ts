@@ -17,15 +17,26 @@ function pairOf(routes: readonly TtrpcRoute[]) {
   const [near, far] = duplexPair();
   const ends: string[] = [];
   const server = new TtrpcServer(far, { clock, routes, onClose: () => ends.push('server') });
-  const client = new TtrpcClient(near, { clock, peer: 'shim of pod 1', metadata: { namespace: 'pods' }, onClose: () => ends.push('client') });
+  const client = new TtrpcClient(near, {
+    clock,
+    peer: 'shim of pod 1',
+    metadata: { namespace: 'pods' },
+    onClose: () => ends.push('client'),
+  });
   return { clock, client, server, near, far, ends };
 }
 
 const kindOf = (call: Promise<unknown>): Promise<FaultKind | 'none'> =>
-  call.then(() => 'none' as const, (thrown: unknown) => (thrown instanceof FaultError ? thrown.fault.kind : 'bug'));
+  call.then(
+    () => 'none' as const,
+    (thrown: unknown) => (thrown instanceof FaultError ? thrown.fault.kind : 'bug'),
+  );
 
 const messageOf = (call: Promise<unknown>): Promise<string> =>
-  call.then(() => '', (thrown: unknown) => (thrown instanceof Error ? thrown.message : ''));
+  call.then(
+    () => '',
+    (thrown: unknown) => (thrown instanceof Error ? thrown.message : ''),
+  );
 
 describe('ttrpc calls', () => {
   it('bring message, metadata and answer across', async () => {
@@ -44,9 +55,13 @@ describe('ttrpc calls', () => {
   it('go on while another one waits', async () => {
     let end: (answer: { exitStatus: number }) => void = () => undefined;
     const { client } = pairOf([
-      ttrpcRoute(Task.method.wait, () => new Promise((resolve) => {
-        end = resolve;
-      })),
+      ttrpcRoute(
+        Task.method.wait,
+        () =>
+          new Promise((resolve) => {
+            end = resolve;
+          }),
+      ),
       ttrpcRoute(Task.method.pids, () => Promise.resolve({ processes: [{ pid: 9 }] })),
     ]);
     const waiting = client.call(Task.method.wait, { id: 'c1' });
@@ -55,7 +70,7 @@ describe('ttrpc calls', () => {
     expect((await waiting).exitStatus).toBe(3);
   });
 
-  it('give a fault by its kind, another program\'s internal error as outside', async () => {
+  it("give a fault by its kind, another program's internal error as outside", async () => {
     const { client } = pairOf([
       ttrpcRoute(Task.method.kill, () => fail('notFound', 'process already finished')),
       ttrpcRoute(Task.method.pause, () => Promise.reject(new Error('nil pointer'))),
@@ -65,14 +80,22 @@ describe('ttrpc calls', () => {
     expect(await kindOf(killed)).toBe('notFound');
     expect(await kindOf(client.call(Task.method.pause, { id: 'c1' }))).toBe('outside');
     expect(await kindOf(client.call(Task.method.resume, { id: 'c1' }))).toBe('unsupported');
-    for (const kind of ['notFound', 'wrongState', 'cancelled', 'superseded'] as const) expect(kindOfCode(codeOfKind(kind))).toBe(kind);
+    for (const kind of ['notFound', 'wrongState', 'cancelled', 'superseded'] as const)
+      expect(kindOfCode(codeOfKind(kind))).toBe(kind);
     expect(kindOfCode(99)).toBe('outside');
   });
 
   it('can name another version of the service', async () => {
-    const { client } = pairOf([{ ...ttrpcRoute(Task.method.connect, () => Promise.resolve({ shimPid: 5 })), service: 'containerd.task.v3.Task' }]);
+    const { client } = pairOf([
+      {
+        ...ttrpcRoute(Task.method.connect, () => Promise.resolve({ shimPid: 5 })),
+        service: 'containerd.task.v3.Task',
+      },
+    ]);
     expect(await kindOf(client.call(Task.method.connect, { id: 'c1' }))).toBe('unsupported');
-    expect((await client.call(Task.method.connect, { id: 'c1' }, { service: 'containerd.task.v3.Task' })).shimPid).toBe(5);
+    expect(
+      (await client.call(Task.method.connect, { id: 'c1' }, { service: 'containerd.task.v3.Task' })).shimPid,
+    ).toBe(5);
   });
 
   it('end at their deadline and by their signal; what comes later is dropped', async () => {
@@ -94,7 +117,9 @@ describe('ttrpc calls', () => {
     await clock.advance(500);
     expect(await late).toBe('timedOut');
     expect(served.map(({ signal }) => signal.aborted)).toEqual([true, false]);
-    expect(await kindOf(client.call(Task.method.wait, { id: 'c1' }, { signal: controller.signal }))).toBe('cancelled');
+    expect(await kindOf(client.call(Task.method.wait, { id: 'c1' }, { signal: controller.signal }))).toBe(
+      'cancelled',
+    );
   });
 
   it('reject when the connection ends, with whom and what, and handlers are told', async () => {
@@ -119,13 +144,20 @@ describe('ttrpc calls', () => {
   });
 
   it('are bounded on both ends', async () => {
-    const { client, server, far } = pairOf([ttrpcRoute(Task.method.wait, () => new Promise(() => undefined))]);
-    const calls = Array.from({ length: ttrpcLimits.requests + 1 }, () => kindOf(client.call(Task.method.wait, { id: 'c1' })));
+    const { client, server, far } = pairOf([
+      ttrpcRoute(Task.method.wait, () => new Promise(() => undefined)),
+    ]);
+    const calls = Array.from({ length: ttrpcLimits.requests + 1 }, () =>
+      kindOf(client.call(Task.method.wait, { id: 'c1' })),
+    );
     expect(await calls.at(-1)).toBe('exhausted');
     far.pause();
-    for (let more = calls.length - 1; more < ttrpcLimits.pendingCalls; more += 1) calls.push(kindOf(client.call(Task.method.wait, { id: 'c1' })));
+    for (let more = calls.length - 1; more < ttrpcLimits.pendingCalls; more += 1)
+      calls.push(kindOf(client.call(Task.method.wait, { id: 'c1' })));
     expect(await kindOf(client.call(Task.method.wait, { id: 'c1' }))).toBe('exhausted');
-    expect(await kindOf(client.call(Task.method.state, { id: 'x'.repeat(ttrpcLimits.messageBytes) }))).toBe('exhausted');
+    expect(await kindOf(client.call(Task.method.state, { id: 'x'.repeat(ttrpcLimits.messageBytes) }))).toBe(
+      'exhausted',
+    );
     server.close();
     await Promise.all(calls);
   });
@@ -151,9 +183,13 @@ describe('S85 requests at work', () => {
   it('are bounded in bytes, too: those beyond are refused, and one alone is taken', async () => {
     const ends: (() => void)[] = [];
     const { client } = pairOf([
-      ttrpcRoute(Task.method.state, ({ id }) => new Promise((resolve) => void ends.push(() => resolve({ id: id.slice(0, 1) })))),
+      ttrpcRoute(
+        Task.method.state,
+        ({ id }) => new Promise((resolve) => void ends.push(() => resolve({ id: id.slice(0, 1) }))),
+      ),
     ]);
-    const large = (digit: string): Promise<unknown> => client.call(Task.method.state, { id: digit.repeat(3 * 1024 * 1024) });
+    const large = (digit: string): Promise<unknown> =>
+      client.call(Task.method.state, { id: digit.repeat(3 * 1024 * 1024) });
     const first = [large('1'), large('2')];
     let third = 'is taken';
     void kindOf(large('3')).then((kind) => (third = kind));
@@ -179,7 +215,10 @@ describe('S85 requests at work', () => {
 describe('S85 small messages for an end that does not read', () => {
   it('are refused before their objects cost more than the bound, and count no longer once they were taken', async () => {
     const taken: (() => void)[] = [];
-    const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done: () => void) => void taken.push(done) });
+    const stream = new Duplex({
+      read: () => undefined,
+      write: (_chunk, _encoding, done: () => void) => void taken.push(done),
+    });
     const connection = new TtrpcConnection(stream, { onFrame: () => undefined, onEnd: () => undefined });
     const frame = { streamId: 1, type: TTRPC_TYPE.data, flags: 0, payload: Uint8Array.of(1) };
     const most = ttrpcLimits.unsentBytes / pieceLimits.leastChargeBytes;

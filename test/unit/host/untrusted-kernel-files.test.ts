@@ -19,7 +19,9 @@ function bytesRead(): number {
 
 test('S89: of a command line of megabytes the beginning is read', async () => {
   const words = Array.from({ length: 12 }, () => 'x'.repeat(100_000));
-  const child = spawn('/bin/sh', ['-c', 'echo; read line', 'sh', ...words], { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn('/bin/sh', ['-c', 'echo; read line', 'sh', ...words], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
   // once it has said something it is the program with those words
   await new Promise((resolve) => child.stdout.once('data', resolve));
   const before = bytesRead();
@@ -31,15 +33,21 @@ test('S89: of a command line of megabytes the beginning is read', async () => {
   expect(read).toBeLessThan(monitorLimits.cmdlineBytes + 4096);
 });
 
-const HEAD = 'Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs\n';
+const HEAD =
+  'Inter-|   Receive                                                |  Transmit\n face |bytes    packets errs\n';
 const interfaceLine = (name: string): string => `${name}: 1 2 3 4 0 0 0 0 5 6 7 8 0 0 0 0\n`;
 
 test('S78: of a pod with a hundred thousand interfaces its own and some others are in the statistics', () => {
-  const text = HEAD + Array.from({ length: 100_000 }, (_, at) => interfaceLine(at === 70_000 ? 'eth0' : `dummy${at}`)).join('');
+  const text =
+    HEAD +
+    Array.from({ length: 100_000 }, (_, at) => interfaceLine(at === 70_000 ? 'eth0' : `dummy${at}`)).join('');
   const found = interfacesIn(text);
   expect(found).toHaveLength(hostLimits.interfaces);
   expect(found.slice(0, 2).map(({ name }) => name)).toEqual(['eth0', 'dummy0']);
-  expect(interfacesIn(HEAD + interfaceLine('tun0') + interfaceLine('eth0')).map(({ name }) => name)).toEqual(['tun0', 'eth0']);
+  expect(interfacesIn(HEAD + interfaceLine('tun0') + interfaceLine('eth0')).map(({ name }) => name)).toEqual([
+    'tun0',
+    'eth0',
+  ]);
 });
 
 test('S78: of a longer list of interfaces whole lines are read, up to the bound', () => {
@@ -58,14 +66,24 @@ test('S78: of a longer list of interfaces whole lines are read, up to the bound'
 });
 
 test('S89: open files of a container with too many processes are not counted, though these have none', () => {
-  const pids = (count: number): string => Array.from({ length: count }, (_, at) => `${2 ** 22 + at}\n`).join('');
-  const details = (count: number) => readDetails(2, (_controller, file) => (file === 'cgroup.procs' ? pids(count) : undefined), [], undefined);
+  const pids = (count: number): string =>
+    Array.from({ length: count }, (_, at) => `${2 ** 22 + at}\n`).join('');
+  const details = (count: number) =>
+    readDetails(2, (_controller, file) => (file === 'cgroup.procs' ? pids(count) : undefined), [], undefined);
   expect(details(hostLimits.countedFiles + 1)).toMatchObject({ openFiles: undefined, sockets: undefined });
   expect(details(2)).toMatchObject({ openFiles: 0n, sockets: 0n });
 });
 
 test('S89: the tree of a process with half a million children is found by one pass over them', () => {
-  const stat = (pid: number, parentPid: number): ProcessStat => ({ pid, startTicks: 1, state: 'S', parentPid, processGroup: pid, session: pid, flags: 0 });
+  const stat = (pid: number, parentPid: number): ProcessStat => ({
+    pid,
+    startTicks: 1,
+    state: 'S',
+    parentPid,
+    processGroup: pid,
+    session: pid,
+    flags: 0,
+  });
   const stats = [stat(2, 1), ...Array.from({ length: 500_000 }, (_, at) => stat(3 + at, 2))];
   expect(membersOf({ pid: 2, startTicks: 1 }, new Map(), stats)).toHaveLength(500_001);
 });

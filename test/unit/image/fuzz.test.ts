@@ -23,18 +23,50 @@ const SEEDS = {
   artifact: JSON.stringify({
     schemaVersion: 2,
     config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: DIGEST, size: 2 },
-    layers: [{ mediaType: 'a/b', digest: DIGEST, size: 3, annotations: { 'org.opencontainers.image.title': 'dir/a.bin' } }],
+    layers: [
+      {
+        mediaType: 'a/b',
+        digest: DIGEST,
+        size: 3,
+        annotations: { 'org.opencontainers.image.title': 'dir/a.bin' },
+      },
+    ],
   }),
-  schema1: signed(JSON.stringify({
-    schemaVersion: 1,
-    architecture: 'amd64',
-    fsLayers: [{ blobSum: DIGEST }, { blobSum: DIGEST }],
-    history: [{ v1Compatibility: JSON.stringify({ id: 'b'.repeat(64), parent: 'a'.repeat(64), os: 'linux', config: { Cmd: ['x'] } }) }, { v1Compatibility: JSON.stringify({ id: 'a'.repeat(64), created: '2015-01-01T00:00:00Z', container_config: { Cmd: ['y'] } }) }],
-  })),
+  schema1: signed(
+    JSON.stringify({
+      schemaVersion: 1,
+      architecture: 'amd64',
+      fsLayers: [{ blobSum: DIGEST }, { blobSum: DIGEST }],
+      history: [
+        {
+          v1Compatibility: JSON.stringify({
+            id: 'b'.repeat(64),
+            parent: 'a'.repeat(64),
+            os: 'linux',
+            config: { Cmd: ['x'] },
+          }),
+        },
+        {
+          v1Compatibility: JSON.stringify({
+            id: 'a'.repeat(64),
+            created: '2015-01-01T00:00:00Z',
+            container_config: { Cmd: ['y'] },
+          }),
+        },
+      ],
+    }),
+  ),
   config: JSON.stringify({
     os: 'linux',
     architecture: 'amd64',
-    config: { User: '1:2', Env: ['A=b'], Cmd: ['c'], Volumes: { '/v': {} }, Labels: { l: 'm' }, StopSignal: 'SIGTERM' },
+    config: {
+      User: '1:2',
+      Env: ['A=b'],
+      Cmd: ['c'],
+      Volumes: { '/v': {} },
+      Labels: { l: 'm' },
+      StopSignal: 'SIGTERM',
+    },
     rootfs: { type: 'layers', diff_ids: [DIGEST] },
   }),
   reference: `r.example:5000/team/app_x:v1@${DIGEST}`,
@@ -45,8 +77,15 @@ const SEEDS = {
 
 /** With a signature in the form that Docker's tools give it. */
 function signed(payload: string): string {
-  const claim = JSON.stringify({ formatLength: payload.length - 1, formatTail: Buffer.from('}').toString('base64url') });
-  const signature = { header: { alg: 'ES256' }, signature: 'AAAA', protected: Buffer.from(claim).toString('base64url') };
+  const claim = JSON.stringify({
+    formatLength: payload.length - 1,
+    formatTail: Buffer.from('}').toString('base64url'),
+  });
+  const signature = {
+    header: { alg: 'ES256' },
+    signature: 'AAAA',
+    protected: Buffer.from(claim).toString('base64url'),
+  };
   return `${payload.slice(0, -1)},"signatures":[${JSON.stringify(signature)}]}`;
 }
 

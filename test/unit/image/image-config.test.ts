@@ -1,19 +1,36 @@
 import { describe, expect, it } from 'vitest';
-import { checkLayerCount, parseImageConfig, parseImageUser, type ParsedImageConfig } from '../../../src/oci/image/image-config.ts';
+import {
+  checkLayerCount,
+  parseImageConfig,
+  parseImageUser,
+  type ParsedImageConfig,
+} from '../../../src/oci/image/image-config.ts';
 import { refusalBy } from '../../support/fault-of.ts';
 
 const DIFF = `sha256:${'d'.repeat(64)}`;
 const base = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [DIFF] } };
 
 function parse(document: object | string): ParsedImageConfig {
-  return parseImageConfig(Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)), 'config c');
+  return parseImageConfig(
+    Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)),
+    'config c',
+  );
 }
 
 const withConfig = (config: object): string => refusalBy(() => parse({ ...base, config }));
 
 describe('image configs', () => {
   it('S17 one that is a manifest as well is refused: an artifact has the id of its manifest', () => {
-    expect(refusalBy(() => parse({ ...base, schemaVersion: 2, mediaType: 'application/vnd.oci.image.manifest.v1+json', layers: [] }))).toContain('schemaVersion stands in a config: the document is two things at once');
+    expect(
+      refusalBy(() =>
+        parse({
+          ...base,
+          schemaVersion: 2,
+          mediaType: 'application/vnd.oci.image.manifest.v1+json',
+          layers: [],
+        }),
+      ),
+    ).toContain('schemaVersion stands in a config: the document is two things at once');
   });
 
   it('are read whole', () => {
@@ -51,7 +68,9 @@ describe('image configs', () => {
       labels: { x: 'y' },
       exposedPorts: ['80/tcp'],
     });
-    expect(Object.isFrozen(parsed) && Object.isFrozen(parsed.env) && Object.isFrozen(parsed.labels)).toBe(true);
+    expect(Object.isFrozen(parsed) && Object.isFrozen(parsed.env) && Object.isFrozen(parsed.labels)).toBe(
+      true,
+    );
   });
 
   it('labels are bounded together only: buildpacks keep one of 200 KiB', () => {
@@ -62,13 +81,19 @@ describe('image configs', () => {
   });
 
   it('architectures in other words, and a root file system that does not say its one type', () => {
-    expect(parse({ ...base, architecture: 'x86_64', os: 'Linux' })).toMatchObject({ architecture: 'amd64', os: 'linux' });
+    expect(parse({ ...base, architecture: 'x86_64', os: 'Linux' })).toMatchObject({
+      architecture: 'amd64',
+      os: 'linux',
+    });
     expect(parse({ ...base, rootfs: { diff_ids: [DIFF] } }).diffIds).toEqual([DIFF]);
   });
 
   it('null and missing fields are empty', () => {
     const empty = parse({ ...base, config: null });
-    const nulls = parse({ ...base, config: { Env: null, Cmd: null, Entrypoint: null, Volumes: null, Labels: null, User: null } });
+    const nulls = parse({
+      ...base,
+      config: { Env: null, Cmd: null, Entrypoint: null, Volumes: null, Labels: null, User: null },
+    });
     expect(nulls).toEqual(empty);
     expect(empty).toMatchObject({ env: [], cmd: [], entrypoint: [], volumes: [], user: '', workingDir: '' });
   });
@@ -82,10 +107,30 @@ describe('image configs', () => {
     ['env as text', { Env: 'A=1' }, 'config.Env is not a list'],
     ['one huge entry', { Env: [`A=${'x'.repeat(128 * 1024)}`] }, 'config.Env[0] is longer'],
     ['S28 many entries', { Env: Array.from({ length: 5000 }, () => 'A=1') }, 'config.Env has 5000 entries'],
-    ['S28 many bytes', { Env: Array.from({ length: 20 }, () => `A=${'x'.repeat(100_000)}`) }, 'config.Env has more than 1048576 bytes'],
-    ['S28 many bytes of labels', { Labels: Object.fromEntries(Array.from({ length: 20 }, (_none, at) => [`l${at}`, 'x'.repeat(100_000)])) }, 'config.Labels has more than 1048576 bytes'],
-    ['S28 many labels', { Labels: Object.fromEntries(Array.from({ length: 5000 }, (_none, at) => [`l${at}`, ''])) }, 'config.Labels has 5000 entries'],
-    ['S28 a config of more than 4 MiB', { Comment: 'x'.repeat(5 * 1024 ** 2) }, 'more than the 4194304 allowed'],
+    [
+      'S28 many bytes',
+      { Env: Array.from({ length: 20 }, () => `A=${'x'.repeat(100_000)}`) },
+      'config.Env has more than 1048576 bytes',
+    ],
+    [
+      'S28 many bytes of labels',
+      {
+        Labels: Object.fromEntries(
+          Array.from({ length: 20 }, (_none, at) => [`l${at}`, 'x'.repeat(100_000)]),
+        ),
+      },
+      'config.Labels has more than 1048576 bytes',
+    ],
+    [
+      'S28 many labels',
+      { Labels: Object.fromEntries(Array.from({ length: 5000 }, (_none, at) => [`l${at}`, ''])) },
+      'config.Labels has 5000 entries',
+    ],
+    [
+      'S28 a config of more than 4 MiB',
+      { Comment: 'x'.repeat(5 * 1024 ** 2) },
+      'more than the 4194304 allowed',
+    ],
     ['cmd with NUL', { Cmd: ['a\0b'] }, 'config.Cmd[0]'],
     ['relative working directory', { WorkingDir: 'x' }, 'config.WorkingDir'],
     ['bad stop signal', { StopSignal: 'SIG TERM;' }, 'config.StopSignal'],
@@ -99,16 +144,31 @@ describe('image configs', () => {
 
   it.each([
     ['S56 without rootfs', { os: 'linux' }, 'rootfs is missing'],
-    ['S56 without layers', { ...base, rootfs: { type: 'layers', diff_ids: [] } }, 'rootfs.diff_ids names no layer'],
+    [
+      'S56 without layers',
+      { ...base, rootfs: { type: 'layers', diff_ids: [] } },
+      'rootfs.diff_ids names no layer',
+    ],
     ['of another kind', { ...base, rootfs: { type: 'x', diff_ids: [DIFF] } }, 'rootfs.type'],
-    ['S47 with a bad diff-id', { ...base, rootfs: { type: 'layers', diff_ids: ['sha256:../x'] } }, 'rootfs.diff_ids[0]'],
-    ['S59 with 10000 layers', { ...base, rootfs: { type: 'layers', diff_ids: Array.from({ length: 10_000 }, () => DIFF) } }, 'has 10000'],
+    [
+      'S47 with a bad diff-id',
+      { ...base, rootfs: { type: 'layers', diff_ids: ['sha256:../x'] } },
+      'rootfs.diff_ids[0]',
+    ],
+    [
+      'S59 with 10000 layers',
+      { ...base, rootfs: { type: 'layers', diff_ids: Array.from({ length: 10_000 }, () => DIFF) } },
+      'has 10000',
+    ],
   ])('refuses one %s', (_name, document, words) => {
     expect(refusalBy(() => parse(document))).toContain(words);
   });
 
   it('S61 labels __proto__ and constructor are labels', () => {
-    const text = JSON.stringify({ ...base, config: { Labels: {} } }).replace('"Labels":{}', '"Labels":{"__proto__":"x","constructor":"y"}');
+    const text = JSON.stringify({ ...base, config: { Labels: {} } }).replace(
+      '"Labels":{}',
+      '"Labels":{"__proto__":"x","constructor":"y"}',
+    );
     const { labels } = parse(text);
     expect(Object.entries(labels)).toEqual([
       ['__proto__', 'x'],
@@ -118,7 +178,9 @@ describe('image configs', () => {
   });
 
   it('F67 the number of diff-ids must be that of the layers', () => {
-    expect(refusalBy(() => checkLayerCount(parse(base), 2, 'config c'))).toContain('names 1 layers, the manifest 2');
+    expect(refusalBy(() => checkLayerCount(parse(base), 2, 'config c'))).toContain(
+      'names 1 layers, the manifest 2',
+    );
     expect(refusalBy(() => checkLayerCount(parse(base), 1, 'config c'))).toBe('accepted');
   });
 });
@@ -139,8 +201,26 @@ describe('S25 USER of an image', () => {
   });
 
   it.each([
-    '4294967296', '2147483648', '2147483648:0', '0:2147483648', '-1', '1e9', '0x0', '+0', ' 0', '0 ', '0\n', '9'.repeat(100),
-    '1:2:3', '1.0', '٠', 'a b', 'a/b', '-a', '\0', '0abc',
+    '4294967296',
+    '2147483648',
+    '2147483648:0',
+    '0:2147483648',
+    '-1',
+    '1e9',
+    '0x0',
+    '+0',
+    ' 0',
+    '0 ',
+    '0\n',
+    '9'.repeat(100),
+    '1:2:3',
+    '1.0',
+    '٠',
+    'a b',
+    'a/b',
+    '-a',
+    '\0',
+    '0abc',
   ])('%j is refused', (text) => {
     expect(parseImageUser(text)).toBeUndefined();
     expect(withConfig({ User: text })).toContain('config.User');

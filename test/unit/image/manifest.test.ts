@@ -1,7 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { type Fault } from '../../../src/base/fault.ts';
 import { imageLimits } from '../../../src/base/limits.ts';
-import { isNondistributable, mediaTypes, parseManifest, type ImageIndex, type ImageManifest, type Manifest } from '../../../src/oci/image/manifest.ts';
+import {
+  isNondistributable,
+  mediaTypes,
+  parseManifest,
+  type ImageIndex,
+  type ImageManifest,
+  type Manifest,
+} from '../../../src/oci/image/manifest.ts';
 import { faultBy } from '../../support/fault-of.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
@@ -17,7 +24,8 @@ function parse(document: object | string, contentType = ''): Manifest | ImageInd
   return parseManifest(Buffer.from(text), contentType, 'manifest m');
 }
 
-const faultOf = (document: object | string, contentType = ''): Fault => faultBy(() => parse(document, contentType));
+const faultOf = (document: object | string, contentType = ''): Fault =>
+  faultBy(() => parse(document, contentType));
 
 describe('manifests', () => {
   it('reads an OCI manifest', () => {
@@ -46,7 +54,10 @@ describe('manifests', () => {
   });
 
   it('reads an index and a manifest list', () => {
-    const document = { ...index, manifests: [{ ...entry, platform: { os: 'linux', architecture: 'ARM64', variant: 'v8' } }] };
+    const document = {
+      ...index,
+      manifests: [{ ...entry, platform: { os: 'linux', architecture: 'ARM64', variant: 'v8' } }],
+    };
     expect(parse(document)).toEqual({
       kind: 'index',
       mediaType: mediaTypes.ociIndex,
@@ -63,7 +74,9 @@ describe('manifests', () => {
 
   it('is frozen', () => {
     const parsed = parse(manifest) as ImageManifest;
-    expect(Object.isFrozen(parsed) && Object.isFrozen(parsed.layers) && Object.isFrozen(parsed.layers[0])).toBe(true);
+    expect(
+      Object.isFrozen(parsed) && Object.isFrozen(parsed.layers) && Object.isFrozen(parsed.layers[0]),
+    ).toBe(true);
   });
 });
 
@@ -80,9 +93,17 @@ describe('S17 one document, one meaning', () => {
     ['media type of something else', { ...manifest, mediaType: 'application/x' }, ''],
     ['index stated, manifest inside', { schemaVersion: 2, config, layers: [layer] }, mediaTypes.ociIndex],
     ['fsLayers', { ...manifest, fsLayers: [] }, ''],
-    ['a key in another case', `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[${JSON.stringify(layer)}],"Layers":[]}`, ''],
+    [
+      'a key in another case',
+      `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[${JSON.stringify(layer)}],"Layers":[]}`,
+      '',
+    ],
     ['a descriptor key in another case', { ...manifest, layers: [{ ...layer, Digest: digest('2') }] }, ''],
-    ['duplicate keys', `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[${JSON.stringify(layer)}],"layers":[]}`, ''],
+    [
+      'duplicate keys',
+      `{"schemaVersion":2,"config":${JSON.stringify(config)},"layers":[${JSON.stringify(layer)}],"layers":[]}`,
+      '',
+    ],
   ])('refuses %s', (_name, document, contentType) => {
     expect(faultOf(document, contentType)).toMatchObject({ kind: 'outside' });
   });
@@ -93,26 +114,81 @@ describe('bad manifests', () => {
     ['S56 no layers', { ...manifest, layers: [] }, 'outside', 'names no layer'],
     ['S56 layers null', { ...manifest, layers: null }, 'outside', 'names no layer'],
     ['S56 no config', { schemaVersion: 2, layers: [layer] }, 'outside', 'config is missing'],
-    ['an index without manifests', { schemaVersion: 2, mediaType: mediaTypes.ociIndex }, 'outside', 'manifests is missing'],
-    ['S59 100000 layers', { ...manifest, layers: Array.from({ length: 100_000 }, () => null) }, 'outside', 'layers has 100000'],
-    ['too many entries', { ...index, manifests: Array.from({ length: 1025 }, () => null) }, 'outside', '1025 entries'],
-    ['S47 digest with a path', { ...manifest, config: { ...config, digest: 'sha256:../../x' } }, 'outside', 'config.digest'],
-    ['S47 digest of 64 bare digits', { ...manifest, layers: [{ ...layer, digest: 'a'.repeat(64) }] }, 'outside', 'layers[0].digest'],
-    ['S47 sha512', { ...manifest, layers: [{ ...layer, digest: `sha512:${'a'.repeat(128)}` }] }, 'outside', 'layers[0].digest'],
-    ['S47 upper case', { ...index, manifests: [{ ...entry, digest: digest('A') }] }, 'outside', 'manifests[0].digest'],
-    ['no digest', { ...manifest, layers: [{ mediaType: OCI_LAYER, size: 1 }] }, 'outside', 'layers[0].digest is missing'],
+    [
+      'an index without manifests',
+      { schemaVersion: 2, mediaType: mediaTypes.ociIndex },
+      'outside',
+      'manifests is missing',
+    ],
+    [
+      'S59 100000 layers',
+      { ...manifest, layers: Array.from({ length: 100_000 }, () => null) },
+      'outside',
+      'layers has 100000',
+    ],
+    [
+      'too many entries',
+      { ...index, manifests: Array.from({ length: 1025 }, () => null) },
+      'outside',
+      '1025 entries',
+    ],
+    [
+      'S47 digest with a path',
+      { ...manifest, config: { ...config, digest: 'sha256:../../x' } },
+      'outside',
+      'config.digest',
+    ],
+    [
+      'S47 digest of 64 bare digits',
+      { ...manifest, layers: [{ ...layer, digest: 'a'.repeat(64) }] },
+      'outside',
+      'layers[0].digest',
+    ],
+    [
+      'S47 sha512',
+      { ...manifest, layers: [{ ...layer, digest: `sha512:${'a'.repeat(128)}` }] },
+      'outside',
+      'layers[0].digest',
+    ],
+    [
+      'S47 upper case',
+      { ...index, manifests: [{ ...entry, digest: digest('A') }] },
+      'outside',
+      'manifests[0].digest',
+    ],
+    [
+      'no digest',
+      { ...manifest, layers: [{ mediaType: OCI_LAYER, size: 1 }] },
+      'outside',
+      'layers[0].digest is missing',
+    ],
     ['negative size', { ...manifest, layers: [{ ...layer, size: -1 }] }, 'outside', 'layers[0].size'],
-    ['size above the cap', { ...manifest, layers: [{ ...layer, size: 2 ** 50 }] }, 'outside', 'layers[0].size'],
+    [
+      'size above the cap',
+      { ...manifest, layers: [{ ...layer, size: 2 ** 50 }] },
+      'outside',
+      'layers[0].size',
+    ],
     ['size with a fraction', { ...manifest, layers: [{ ...layer, size: 1.5 }] }, 'outside', 'layers[0].size'],
     ['size as text', { ...manifest, layers: [{ ...layer, size: '1' }] }, 'outside', 'layers[0].size'],
-    ['S48 config above the cap', { ...manifest, config: { ...config, size: 5 * 1024 ** 2 } }, 'outside', 'config.size'],
+    [
+      'S48 config above the cap',
+      { ...manifest, config: { ...config, size: 5 * 1024 ** 2 } },
+      'outside',
+      'config.size',
+    ],
     ['layers as object', { ...manifest, layers: {} }, 'outside', 'layers is not a list'],
     ['a layer as text', { ...manifest, layers: ['x'] }, 'outside', 'layers[0] is not an object'],
     ['an array', [], 'outside', 'is not an object'],
     ['schemaVersion missing', { config, layers: [layer] }, 'outside', 'schemaVersion is missing'],
     ['schemaVersion 3', { ...manifest, schemaVersion: 3 }, 'outside', 'schemaVersion is 3'],
     ['S56 schema 1 without layers', { schemaVersion: 1, fsLayers: [] }, 'outside', 'fsLayers names no layer'],
-    ['media type with a newline', { ...manifest, config: { ...config, mediaType: 'a/b\nc' } }, 'outside', 'config.mediaType'],
+    [
+      'media type with a newline',
+      { ...manifest, config: { ...config, mediaType: 'a/b\nc' } },
+      'outside',
+      'config.mediaType',
+    ],
   ])('%s', (_name, document, kind, words) => {
     const fault = faultOf(document);
     expect(fault.kind).toBe(kind);
@@ -121,7 +197,9 @@ describe('bad manifests', () => {
   });
 
   it('S17 schema 2 under the content type of schema 1', () => {
-    expect(faultOf(manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws').message).toContain('content type');
+    expect(faultOf(manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws').message).toContain(
+      'content type',
+    );
   });
 
   it.each([
@@ -137,8 +215,15 @@ describe('bad manifests', () => {
   });
 
   it('estargz and zstd:chunked are gzip and zstd: what their annotations say is not needed and not read', () => {
-    const annotations = { 'containerd.io/snapshot/stargz/toc.digest': digest('d'), 'io.github.containers.zstd-chunked.manifest-checksum': 'x' };
-    const layers = ['gzip', 'zstd'].map((compression) => ({ ...layer, annotations, mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}` }));
+    const annotations = {
+      'containerd.io/snapshot/stargz/toc.digest': digest('d'),
+      'io.github.containers.zstd-chunked.manifest-checksum': 'x',
+    };
+    const layers = ['gzip', 'zstd'].map((compression) => ({
+      ...layer,
+      annotations,
+      mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}`,
+    }));
     const parsed = parse({ ...manifest, layers }) as ImageManifest;
     expect(parsed.layers.map(({ compression }) => compression)).toEqual(['gzip', 'zstd']);
     expect(JSON.stringify(parsed.layers)).not.toContain('checksum');
@@ -151,15 +236,19 @@ describe('bad manifests', () => {
     ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
     ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
     ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
-  ])('S16 a layer of type %s is the asked registry\'s, and its urls go nowhere', (mediaType, compression) => {
-    const parsed = parse({ ...manifest, layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }] }) as ImageManifest;
+  ])("S16 a layer of type %s is the asked registry's, and its urls go nowhere", (mediaType, compression) => {
+    const parsed = parse({
+      ...manifest,
+      layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }],
+    }) as ImageManifest;
     expect(parsed.layers).toEqual([{ ...layer, mediaType, compression }]);
     expect(isNondistributable(mediaType)).toBe(mediaType !== OCI_LAYER);
     expect(JSON.stringify(parsed)).not.toContain('127.0.0.1');
   });
 
-  it('an old config of Docker\'s is an image\'s, of OCI\'s an artifact\'s', () => {
-    const kindOf = (mediaType: string, type: string): string => parse({ ...manifest, mediaType, config: { ...config, mediaType: type } }).kind;
+  it("an old config of Docker's is an image's, of OCI's an artifact's", () => {
+    const kindOf = (mediaType: string, type: string): string =>
+      parse({ ...manifest, mediaType, config: { ...config, mediaType: type } }).kind;
     for (const type of ['application/octet-stream', 'application/json', 'text/html']) {
       expect(kindOf(mediaTypes.dockerManifest, type), type).toBe('manifest');
       expect(kindOf(mediaTypes.ociManifest, type), type).toBe('artifact');
@@ -173,7 +262,12 @@ describe('bad manifests', () => {
   });
 
   it('S61 annotations with hostile keys stay data', () => {
-    const parsed = parse(JSON.stringify({ ...manifest, annotations: {} }).replace('"annotations":{}', '"annotations":{"__proto__":"x","toString":"y"}'));
+    const parsed = parse(
+      JSON.stringify({ ...manifest, annotations: {} }).replace(
+        '"annotations":{}',
+        '"annotations":{"__proto__":"x","toString":"y"}',
+      ),
+    );
     expect(Object.entries((parsed as ImageManifest).annotations)).toEqual([
       ['__proto__', 'x'],
       ['toString', 'y'],

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { parseManifest, mediaTypes, type ImageIndex } from '../../../src/oci/image/manifest.ts';
-import { choosePlatform, formatPlatform, platformOfArch, platformOfMachine, type Platform } from '../../../src/oci/image/platform.ts';
+import {
+  choosePlatform,
+  formatPlatform,
+  platformOfArch,
+  platformOfMachine,
+  type Platform,
+} from '../../../src/oci/image/platform.ts';
 
 function parsePlatform(text: string): Platform {
   const [os = '', architecture = '', variant = ''] = text.split('/');
@@ -15,8 +21,13 @@ function chosen(offered: readonly string[], wanted: string, upTo?: string): numb
     size: index,
     ...(text === '' ? {} : { platform: parsePlatform(text) }),
   }));
-  const index = parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })), '', 'i') as ImageIndex;
-  return choosePlatform(index.entries, { ...parsePlatform(wanted), ...(upTo === undefined ? {} : { upTo }) })?.size;
+  const index = parseManifest(
+    Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })),
+    '',
+    'i',
+  ) as ImageIndex;
+  return choosePlatform(index.entries, { ...parsePlatform(wanted), ...(upTo === undefined ? {} : { upTo }) })
+    ?.size;
 }
 
 describe('the platform of an index', () => {
@@ -63,9 +74,23 @@ describe('the platform of an index', () => {
 
   it('entries of types that are not read are passed over', () => {
     const platform = { os: 'linux', architecture: 'amd64' };
-    const types = ['application/vnd.example.sbom+json', 'application/vnd.docker.distribution.manifest.v1+json', mediaTypes.ociManifest];
-    const manifests = types.map((mediaType, size) => ({ mediaType, size, digest: `sha256:${'e'.repeat(64)}`, platform }));
-    const of = (entries: readonly object[]): ImageIndex => parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: entries })), '', 'i') as ImageIndex;
+    const types = [
+      'application/vnd.example.sbom+json',
+      'application/vnd.docker.distribution.manifest.v1+json',
+      mediaTypes.ociManifest,
+    ];
+    const manifests = types.map((mediaType, size) => ({
+      mediaType,
+      size,
+      digest: `sha256:${'e'.repeat(64)}`,
+      platform,
+    }));
+    const of = (entries: readonly object[]): ImageIndex =>
+      parseManifest(
+        Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: entries })),
+        '',
+        'i',
+      ) as ImageIndex;
     expect(choosePlatform(of(manifests).entries, { ...platform, variant: '' })?.size).toBe(1);
     expect(choosePlatform(of(manifests.slice(0, 1)).entries, { ...platform, variant: '' })).toBeUndefined();
   });
@@ -73,8 +98,15 @@ describe('the platform of an index', () => {
   it('levels of x86-64 by the flags of the processor', () => {
     const v2 = 'fpu cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3';
     const v3 = `${v2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave`;
-    const of = (flags: string, arch = 'x64'): string | undefined => platformOfMachine(arch, `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t: x\n`).upTo;
-    expect([of('fpu'), of(v2), of(v2.replace('ssse3', '')), of(v3), of(`${v3} avx512bw avx512cd avx512dq avx512f avx512vl`)]).toEqual([undefined, 'v2', undefined, 'v3', 'v4']);
+    const of = (flags: string, arch = 'x64'): string | undefined =>
+      platformOfMachine(arch, `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t: x\n`).upTo;
+    expect([
+      of('fpu'),
+      of(v2),
+      of(v2.replace('ssse3', '')),
+      of(v3),
+      of(`${v3} avx512bw avx512cd avx512dq avx512f avx512vl`),
+    ]).toEqual([undefined, 'v2', undefined, 'v3', 'v4']);
     // without the level below, what is above counts nothing
     expect(of(v3.replace('popcnt', ''))).toBeUndefined();
     expect(of(v3, 'arm64')).toBeUndefined();

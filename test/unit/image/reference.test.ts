@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { formatReference, parseHost, parseRawReference, parseReference, withDigest } from '../../../src/oci/image/reference.ts';
+import {
+  formatReference,
+  parseHost,
+  parseRawReference,
+  parseReference,
+  withDigest,
+} from '../../../src/oci/image/reference.ts';
 import { refusalBy } from '../../support/fault-of.ts';
 
 const HEX = 'a'.repeat(64);
@@ -37,7 +43,9 @@ describe('RPC PullImage and ImageStatus: references are normalised', () => {
     const digest = parseReference(`a@sha256:${HEX}`).digest;
     expect(digest).toBeDefined();
     if (digest === undefined) return;
-    expect(formatReference(withDigest(parseReference('a:1'), digest))).toBe(`docker.io/library/a@sha256:${HEX}`);
+    expect(formatReference(withDigest(parseReference('a:1'), digest))).toBe(
+      `docker.io/library/a@sha256:${HEX}`,
+    );
   });
 
   it('tells a short name from one with a host', () => {
@@ -118,14 +126,18 @@ describe('S47 malformed references and digests are refused', () => {
   it('accepts names and tags at their limits', () => {
     const longest = 'x'.repeat(255 - 'docker.io/library/'.length);
     expect(refusalBy(() => parseReference(longest))).toBe('accepted');
-    expect(formatReference(parseReference(formatReference(parseReference(longest))))).toBe(`docker.io/library/${longest}:latest`);
+    expect(formatReference(parseReference(formatReference(parseReference(longest))))).toBe(
+      `docker.io/library/${longest}:latest`,
+    );
     expect(refusalBy(() => parseReference(`a:${'t'.repeat(128)}`))).toBe('accepted');
     expect(refusalBy(() => parseReference('r.example:65535/a'))).toBe('accepted');
   });
 });
 
 it('S47 refuses a name that its defaults make too long, since it would not be taken again', () => {
-  expect(refusalBy(() => parseReference('x'.repeat(256 - 'docker.io/library/'.length)))).toMatch(/^invalidRequest: .*longer than 255/u);
+  expect(refusalBy(() => parseReference('x'.repeat(256 - 'docker.io/library/'.length)))).toMatch(
+    /^invalidRequest: .*longer than 255/u,
+  );
 });
 
 describe('hosts', () => {

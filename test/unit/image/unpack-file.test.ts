@@ -13,15 +13,21 @@ describe('FileStream', () => {
     let finished = 0;
     const sink = {
       begin: (entry: TarEntry): void => void entries.push(entry),
-      data: (bytes: Uint8Array, position: number): void => void written.push(`${position}:${Buffer.from(bytes).toString()}`),
+      data: (bytes: Uint8Array, position: number): void =>
+        void written.push(`${position}:${Buffer.from(bytes).toString()}`),
       finish: (): void => void (finished += 1),
     };
     const stream = new FileStream(sink, 'conf/ä', { layerBytes: 3 });
     for (const piece of pieces) await stream.write(Buffer.from(piece));
     const digest = `sha256:${createHash('sha256').update(pieces.join('')).digest('hex')}` as Digest;
-    expect(await stream.end()).toEqual({ diffId: fileLayerId('conf/ä', digest), tarBytes: pieces.join('').length });
+    expect(await stream.end()).toEqual({
+      diffId: fileLayerId('conf/ä', digest),
+      tarBytes: pieces.join('').length,
+    });
     // names are bytes
-    expect(entries).toMatchObject([{ type: 'file', name: 'conf/\u00c3\u00a4', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n }]);
+    expect(entries).toMatchObject([
+      { type: 'file', name: 'conf/\u00c3\u00a4', mode: 0o644, uid: 0, gid: 0, mtimeNs: 0n },
+    ]);
     expect(finished).toBe(1);
     expect(written.length).toBe(pieces.length);
   });

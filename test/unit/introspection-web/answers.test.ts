@@ -10,13 +10,22 @@ import { stage } from './stage.ts';
 async function serve(metrics: () => Promise<string>) {
   const clock = new HandClock();
   const { options } = stage(clock);
-  const web = await startWeb({ address: '127.0.0.1:0', token: '1f'.repeat(32), introspection: options, metrics, metricsAreOpen: true });
+  const web = await startWeb({
+    address: '127.0.0.1:0',
+    token: '1f'.repeat(32),
+    introspection: options,
+    metrics,
+    metricsAreOpen: true,
+  });
   onTestFinished(() => web.close());
   const scrape = (): Promise<string> =>
     new Promise((resolve, reject) => {
       const asked = get(`${web.origin}/metrics`, { agent: false }, (answer) => {
         let text = '';
-        answer.setEncoding('utf8').on('data', (piece: string) => (text += piece)).on('end', () => resolve(text));
+        answer
+          .setEncoding('utf8')
+          .on('data', (piece: string) => (text += piece))
+          .on('end', () => resolve(text));
       });
       asked.on('error', reject);
     });

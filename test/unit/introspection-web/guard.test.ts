@@ -17,30 +17,66 @@ describe('S68: the page is for this machine only', () => {
     expect(parseLoopback(text)).toEqual(address);
   });
 
-  test.each(['0.0.0.0:9095', '[::]:9095', '10.0.0.1:9095', '127.0.0.1', ':9095', '127.0.0.1:70000', '127.0.0.999:1', '127.0.0.1.example.org:80', 'example.org:80', ''])('%s cannot', (text) => {
+  test.each([
+    '0.0.0.0:9095',
+    '[::]:9095',
+    '10.0.0.1:9095',
+    '127.0.0.1',
+    ':9095',
+    '127.0.0.1:70000',
+    '127.0.0.999:1',
+    '127.0.0.1.example.org:80',
+    'example.org:80',
+    '',
+  ])('%s cannot', (text) => {
     expect(parseLoopback(text)).toBeUndefined();
   });
 
   test('the configuration refuses other addresses with the line', () => {
-    expect(() => applyFile(defaultConfig, '[introspection]\nhttp_address = "0.0.0.0:9095"\n', 't.toml')).toThrow(/t\.toml, line 2: introspection\.http_address: must be a loopback address/u);
-    expect(() => applyFile(defaultConfig, '[tracing]\nendpoint = "http://user:secret@127.0.0.1:4318"\n', 't.toml')).toThrow(/without credentials/u);
-    expect(applyFile(defaultConfig, '[introspection]\nhttp_address = "127.0.0.1:9095"\n', 't.toml').introspection.http_address).toBe('127.0.0.1:9095');
+    expect(() =>
+      applyFile(defaultConfig, '[introspection]\nhttp_address = "0.0.0.0:9095"\n', 't.toml'),
+    ).toThrow(/t\.toml, line 2: introspection\.http_address: must be a loopback address/u);
+    expect(() =>
+      applyFile(defaultConfig, '[tracing]\nendpoint = "http://user:secret@127.0.0.1:4318"\n', 't.toml'),
+    ).toThrow(/without credentials/u);
+    expect(
+      applyFile(defaultConfig, '[introspection]\nhttp_address = "127.0.0.1:9095"\n', 't.toml').introspection
+        .http_address,
+    ).toBe('127.0.0.1:9095');
   });
 
   test.each(['127.0.0.1:9095', 'localhost:7000', '[::1]:9095', '127.0.0.1'])('Host %s is ours', (host) => {
     expect(refusal({ host })).toBeUndefined();
   });
 
-  test.each(['evil.example:9095', '127.0.0.1.evil.example', 'localhost.evil.example:9095', '169.254.169.254', '', '[::2]:9095', 'x@127.0.0.1'])('Host %s is a page under a name of its own', (host) => {
+  test.each([
+    'evil.example:9095',
+    '127.0.0.1.evil.example',
+    'localhost.evil.example:9095',
+    '169.254.169.254',
+    '',
+    '[::2]:9095',
+    'x@127.0.0.1',
+  ])('Host %s is a page under a name of its own', (host) => {
     expect(refusal({ host })).toContain('Host');
   });
 
   test('a page of another origin, port or site is refused', () => {
     const host = '127.0.0.1:9095';
-    expect(refusal({ host, origin: 'http://127.0.0.1:9095', 'sec-fetch-site': 'same-origin' })).toBeUndefined();
+    expect(
+      refusal({ host, origin: 'http://127.0.0.1:9095', 'sec-fetch-site': 'same-origin' }),
+    ).toBeUndefined();
     expect(refusal({ host, 'sec-fetch-site': 'none' })).toBeUndefined();
-    for (const origin of ['http://127.0.0.1:8000', 'https://127.0.0.1:9095', 'http://evil.example', 'null', '']) expect(refusal({ host, origin })).toContain('origin');
-    for (const site of ['cross-site', 'same-site']) expect(refusal({ host, 'sec-fetch-site': site })).toContain('site');
+    for (const origin of [
+      'http://127.0.0.1:8000',
+      'https://127.0.0.1:9095',
+      'http://evil.example',
+      'null',
+      '',
+    ])
+      expect(refusal({ host, origin })).toContain('origin');
+    for (const site of ['cross-site', 'same-site'])
+      expect(refusal({ host, 'sec-fetch-site': site })).toContain('site');
   });
 });
 
@@ -56,13 +92,14 @@ describe('the token', () => {
 
   test('is right as a whole only', () => {
     expect(isToken(token, token)).toBe(true);
-    for (const wrong of ['', token.slice(1), `${token}0`, token.toUpperCase(), 'cd'.repeat(32)]) expect(isToken(wrong, token)).toBe(false);
+    for (const wrong of ['', token.slice(1), `${token}0`, token.toUpperCase(), 'cd'.repeat(32)])
+      expect(isToken(wrong, token)).toBe(false);
     // none was made: nothing opens
     expect(isToken('', '')).toBe(false);
   });
 });
 
-describe('the token\'s file', () => {
+describe("the token's file", () => {
   let directory = '';
   let made = 0;
   const random = { token: (bytes: number) => (++made).toString(16).padStart(2 * bytes, '0') };

@@ -1,9 +1,37 @@
 import { describe, expect, test } from 'vitest';
-import { clockText, eventText, Model, msOf, rowsOf, shortId, spanText, toneOf, waitText } from './page-modules.ts';
+import {
+  clockText,
+  eventText,
+  Model,
+  msOf,
+  rowsOf,
+  shortId,
+  spanText,
+  toneOf,
+  waitText,
+} from './page-modules.ts';
 import type { PageActor } from './page-modules.ts';
 
-const pod = (id: string, part: Partial<PageActor> = {}): PageActor => ({ address: `sandbox/${id}`, kind: 'sandbox', id, name: id, namespace: 'default', state: 'ready', settled: true, ...part });
-const box = (id: string, sandboxId: string, part: Partial<PageActor> = {}): PageActor => ({ address: `container/${id}`, kind: 'container', id, name: id, sandboxId, state: 'running', settled: true, ...part });
+const pod = (id: string, part: Partial<PageActor> = {}): PageActor => ({
+  address: `sandbox/${id}`,
+  kind: 'sandbox',
+  id,
+  name: id,
+  namespace: 'default',
+  state: 'ready',
+  settled: true,
+  ...part,
+});
+const box = (id: string, sandboxId: string, part: Partial<PageActor> = {}): PageActor => ({
+  address: `container/${id}`,
+  kind: 'container',
+  id,
+  name: id,
+  sandboxId,
+  state: 'running',
+  settled: true,
+  ...part,
+});
 
 function rows(actors: readonly PageActor[], text = '', mode = 'all'): readonly string[] {
   const model = new Model();
@@ -13,9 +41,14 @@ function rows(actors: readonly PageActor[], text = '', mode = 'all'): readonly s
 
 describe('rows', () => {
   const actors = [
-    pod('web'), pod('db', { namespace: 'shop' }), pod('api'),
-    box('nginx', 'web'), box('log', 'web', { state: 'stopping.killing', settled: false }), box('pg', 'db', { fault: 'exit 1' }),
-    box('lost', 'nowhere'), { address: 'pull/1', kind: 'pull', name: 'busybox:1', state: 'fetching' },
+    pod('web'),
+    pod('db', { namespace: 'shop' }),
+    pod('api'),
+    box('nginx', 'web'),
+    box('log', 'web', { state: 'stopping.killing', settled: false }),
+    box('pg', 'db', { fault: 'exit 1' }),
+    box('lost', 'nowhere'),
+    { address: 'pull/1', kind: 'pull', name: 'busybox:1', state: 'fetching' },
   ];
 
   test('pulls, pods by namespace and name, containers below their pod, those without one last', () => {
@@ -36,7 +69,9 @@ describe('rows', () => {
   });
 
   test('what is waited on can be found', () => {
-    expect(rows([pod('web', { settled: false, waits: [{ on: 'CNI ADD bridge' }] }), pod('db')], 'cni')).toEqual(['web']);
+    expect(
+      rows([pod('web', { settled: false, waits: [{ on: 'CNI ADD bridge' }] }), pod('db')], 'cni'),
+    ).toEqual(['web']);
   });
 });
 
@@ -80,8 +115,25 @@ test('the tone of an actor', () => {
 });
 
 test('words for people', () => {
-  expect([0, 999, 1500, 12_345, 61_000, 3_700_000, 90_000_000, -5].map(spanText)).toEqual(['0 ms', '999 ms', '1.5 s', '12 s', '1 m 1 s', '1 h 1 m', '1 d 1 h', '0 s']);
-  expect(['xstate.init', 'xstate.done.actor.0.a.b', 'xstate.error.actor.0.a', 'xstate.after.grace.a.b', 'sandbox.stop'].map(eventText)).toEqual(['start', 'done', 'failed', 'after grace', 'sandbox.stop']);
+  expect([0, 999, 1500, 12_345, 61_000, 3_700_000, 90_000_000, -5].map(spanText)).toEqual([
+    '0 ms',
+    '999 ms',
+    '1.5 s',
+    '12 s',
+    '1 m 1 s',
+    '1 h 1 m',
+    '1 d 1 h',
+    '0 s',
+  ]);
+  expect(
+    [
+      'xstate.init',
+      'xstate.done.actor.0.a.b',
+      'xstate.error.actor.0.a',
+      'xstate.after.grace.a.b',
+      'sandbox.stop',
+    ].map(eventText),
+  ).toEqual(['start', 'done', 'failed', 'after grace', 'sandbox.stop']);
   expect(msOf('1700000000123456789')).toBe(1_700_000_000_123);
   expect(msOf(undefined)).toBe(0);
   expect(clockText(1_700_000_000_123)).toMatch(/^\d\d:\d\d:20\.123$/u);

@@ -22,8 +22,10 @@ function observed() {
   const told: string[] = [];
   activity.observe({
     asked: (owner, { requestId }) => void told.push(`asked ${owner.slice(0, 9)} ${requestId}`),
-    answered: (owner, { requestId }, isSettled) => void told.push(`answered ${owner.slice(0, 9)} ${requestId} ${isSettled}`),
-    ended: ({ effect, outcome, fault, sinceMonoMs, endMonoMs }) => void told.push(`${effect} ${outcome} ${fault?.kind ?? '-'} ${endMonoMs - sinceMonoMs}`),
+    answered: (owner, { requestId }, isSettled) =>
+      void told.push(`answered ${owner.slice(0, 9)} ${requestId} ${isSettled}`),
+    ended: ({ effect, outcome, fault, sinceMonoMs, endMonoMs }) =>
+      void told.push(`${effect} ${outcome} ${fault?.kind ?? '-'} ${endMonoMs - sinceMonoMs}`),
   });
   return { clock, activity, told };
 }
@@ -31,7 +33,8 @@ function observed() {
 describe('effects', () => {
   test('are told with how they ended and how long they took', async () => {
     const { clock, activity, told } = observed();
-    const end = (work: () => Promise<unknown>, signal = idle): Promise<unknown> => activity.run('sandbox/a', 'undo', 1000, signal, work).catch(() => undefined);
+    const end = (work: () => Promise<unknown>, signal = idle): Promise<unknown> =>
+      activity.run('sandbox/a', 'undo', 1000, signal, work).catch(() => undefined);
     await end(() => clock.advance(20));
     await end(() => fail('outside', 'no'));
     await end(() => fail('cancelled', 'gone'));
@@ -40,7 +43,12 @@ describe('effects', () => {
     expect(activity.all().map(({ effect }) => effect)).toEqual(['undo']);
     await clock.advance(1000 + actorLimits.driverGraceMs);
     await late;
-    expect(told).toEqual(['undo ok - 20', 'undo failed outside 0', 'undo cancelled cancelled 0', `undo timedOut timedOut ${1000 + actorLimits.driverGraceMs}`]);
+    expect(told).toEqual([
+      'undo ok - 20',
+      'undo failed outside 0',
+      'undo cancelled cancelled 0',
+      `undo timedOut timedOut ${1000 + actorLimits.driverGraceMs}`,
+    ]);
     expect(activity.all()).toEqual([]);
   });
 });
@@ -52,16 +60,27 @@ describe('ask', () => {
     const moving = sandbox(1, 'stopping.undoing');
     directory.put(moving, { send: () => undefined } as Partial<AnyActorRef> as AnyActorRef);
     const question = (requestId: string, deadlineMonoMs: number | undefined) =>
-      ask({ directory, activity, clock }, { cause: { requestId, origin: 'StopPodSandbox' }, signal: idle, deadlineMonoMs }, {
-        address: moving.address, attempted: 'stop', answer: (view) => (view?.settled === true ? { ok: true } : undefined),
-      });
+      ask(
+        { directory, activity, clock },
+        { cause: { requestId, origin: 'StopPodSandbox' }, signal: idle, deadlineMonoMs },
+        {
+          address: moving.address,
+          attempted: 'stop',
+          answer: (view) => (view?.settled === true ? { ok: true } : undefined),
+        },
+      );
     const late = question('late', clock.monoMs() + 10).catch(() => undefined);
     const patient = question('patient', undefined);
     await clock.advance(10);
     await late;
     directory.put({ ...moving, path: 'notReady', state: 'notReady', settled: true }, {} as AnyActorRef);
     await patient;
-    expect(told).toEqual(['asked sandbox/a late', 'asked sandbox/a patient', 'answered sandbox/a late false', 'answered sandbox/a patient true']);
+    expect(told).toEqual([
+      'asked sandbox/a late',
+      'asked sandbox/a patient',
+      'answered sandbox/a late false',
+      'answered sandbox/a patient true',
+    ]);
   });
 });
 
@@ -78,18 +97,27 @@ describe('the edge', () => {
       observer: {
         begin: (cause) => {
           told.push(cause);
-          return { traceparent: ours, ended: (code, latencyMs, fault) => void told.push([code, latencyMs > 0, fault?.kind]) };
+          return {
+            traceparent: ours,
+            ended: (code, latencyMs, fault) => void told.push([code, latencyMs > 0, fault?.kind]),
+          };
         },
       },
       runtime: { version: (_request, given) => handler((context = given)) },
     });
-    await methods['runtime.v1.RuntimeService/Version']?.(new Uint8Array(), { signal: idle, traceparent: client }).catch(() => undefined);
+    await methods['runtime.v1.RuntimeService/Version']?.(new Uint8Array(), {
+      signal: idle,
+      traceparent: client,
+    }).catch(() => undefined);
     return { told, context };
   };
 
-  test('tells each call\'s begin and end; what the call causes belongs to our span', async () => {
+  test("tells each call's begin and end; what the call causes belongs to our span", async () => {
     const { told, context } = await call(() => Promise.resolve({}));
-    expect(told).toEqual([{ requestId: 'r1', origin: 'Version', traceparent: client }, ['ok', true, undefined]]);
+    expect(told).toEqual([
+      { requestId: 'r1', origin: 'Version', traceparent: client },
+      ['ok', true, undefined],
+    ]);
     expect(context?.cause).toEqual({ requestId: 'r1', origin: 'Version', traceparent: ours });
   });
 

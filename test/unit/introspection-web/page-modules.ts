@@ -15,7 +15,11 @@ export interface Layout {
   readonly width: number;
   readonly height: number;
   readonly boxes: readonly Box[];
-  readonly routes: readonly { readonly from: string; readonly to: string; readonly points: readonly (readonly [number, number])[] }[];
+  readonly routes: readonly {
+    readonly from: string;
+    readonly to: string;
+    readonly points: readonly (readonly [number, number])[];
+  }[];
 }
 
 export interface PageActor {
@@ -47,9 +51,13 @@ const page = join(import.meta.dirname, '../../../src/introspection/page');
 
 export const { layoutChart, liftedEdges } = (await import(join(page, 'chart-layout.js'))) as {
   layoutChart: (chart: Chart) => Layout;
-  liftedEdges: (chart: Chart) => ReadonlyMap<string, readonly { readonly from: string; readonly to: string }[]>;
+  liftedEdges: (
+    chart: Chart,
+  ) => ReadonlyMap<string, readonly { readonly from: string; readonly to: string }[]>;
 };
-export const { activeStates, clockText, eventText, msOf, shortId, spanText } = (await import(join(page, 'format.js'))) as {
+export const { activeStates, clockText, eventText, msOf, shortId, spanText } = (await import(
+  join(page, 'format.js')
+)) as {
   activeStates: (path: string) => readonly string[];
   clockText: (ms: number) => string;
   eventText: (type: string) => string;
@@ -59,7 +67,10 @@ export const { activeStates, clockText, eventText, msOf, shortId, spanText } = (
 };
 export const { Model, rowsOf, toneOf, waitText } = (await import(join(page, 'model.js'))) as {
   Model: new () => PageModel;
-  rowsOf: (model: PageModel, filter: { readonly text: string; readonly mode: string }) => readonly { readonly actor: PageActor; readonly depth: number }[];
+  rowsOf: (
+    model: PageModel,
+    filter: { readonly text: string; readonly mode: string },
+  ) => readonly { readonly actor: PageActor; readonly depth: number }[];
   toneOf: (actor: PageActor, nowMs: number) => string;
   waitText: (actor: PageActor) => string;
 };

@@ -18,41 +18,89 @@ import { containerSpec, containerView, sandboxSpec } from '../actors/fixtures.ts
 export function wallClock(): ClockPort {
   let last = 0n;
   return {
-    nowNs: () => (last = BigInt(Date.now()) * 1_000_000n > last ? BigInt(Date.now()) * 1_000_000n : last + 1n),
+    nowNs: () =>
+      (last = BigInt(Date.now()) * 1_000_000n > last ? BigInt(Date.now()) * 1_000_000n : last + 1n),
     monoMs: () => performance.now(),
     setTimeout: (fn, ms) => setTimeout(fn, ms),
     clearTimeout: (handle) => clearTimeout(handle as NodeJS.Timeout),
   };
 }
 
-const id = (letter: string, number: number): string => `${letter}${number.toString(16).padStart(11, '0')}`.padEnd(64, letter);
+const id = (letter: string, number: number): string =>
+  `${letter}${number.toString(16).padStart(11, '0')}`.padEnd(64, letter);
 
 /** The view of a sandbox, by number. */
 export function sandbox(number: number, path: string, part: Partial<SandboxView> = {}): SandboxView {
   const sandboxId = parseSandboxId(id('a', number)) ?? fallen();
   const state = path.split(/[.{]/u, 1)[0] ?? '';
   return {
-    kind: 'sandbox', address: `sandbox/${sandboxId}`, id: sandboxId, path, state, settled: state === 'ready' || state === 'notReady' || state === 'owing',
-    listed: state !== 'provisioning', claimed: true, committed: true, fault: undefined, createdAtNs: BigInt(Date.now()) * 1_000_000n, ready: state === 'ready', ips: ['10.62.0.2'],
-    spec: sandboxSpec({ key: { name: `pod-${String(number).padStart(3, '0')}`, namespace: number % 3 === 0 ? 'shop' : 'default', uid: `u${number}`, attempt: 0 } }),
-    pause: undefined, owesStop: false, owes: false, debts: [],
+    kind: 'sandbox',
+    address: `sandbox/${sandboxId}`,
+    id: sandboxId,
+    path,
+    state,
+    settled: state === 'ready' || state === 'notReady' || state === 'owing',
+    listed: state !== 'provisioning',
+    claimed: true,
+    committed: true,
+    fault: undefined,
+    createdAtNs: BigInt(Date.now()) * 1_000_000n,
+    ready: state === 'ready',
+    ips: ['10.62.0.2'],
+    spec: sandboxSpec({
+      key: {
+        name: `pod-${String(number).padStart(3, '0')}`,
+        namespace: number % 3 === 0 ? 'shop' : 'default',
+        uid: `u${number}`,
+        attempt: 0,
+      },
+    }),
+    pause: undefined,
+    owesStop: false,
+    owes: false,
+    debts: [],
     ...part,
   };
 }
 
 /** The view of a container of that sandbox. */
-export function container(number: number, of: SandboxView, path: string, part: Partial<ContainerView> = {}): ContainerView {
+export function container(
+  number: number,
+  of: SandboxView,
+  path: string,
+  part: Partial<ContainerView> = {},
+): ContainerView {
   const containerId = parseContainerId(id('c', number)) ?? fallen();
-  const spec = containerSpec({ key: { sandboxId: of.id, name: part.spec?.key.name ?? `app-${number}`, attempt: 0 } });
+  const spec = containerSpec({
+    key: { sandboxId: of.id, name: part.spec?.key.name ?? `app-${number}`, attempt: 0 },
+  });
   const state = path.split(/[.{]/u, 1)[0] ?? '';
   const createdAtNs = BigInt(Date.now()) * 1_000_000n;
-  return containerView(state, { address: `container/${containerId}`, id: containerId, path, createdAtNs, debts: [], ...part, spec });
+  return containerView(state, {
+    address: `container/${containerId}`,
+    id: containerId,
+    path,
+    createdAtNs,
+    debts: [],
+    ...part,
+    spec,
+  });
 }
 
 export function pull(reference: string, path: string, part: Partial<PullView> = {}): PullView {
   return {
-    kind: 'pull', address: `pull/${Buffer.from(reference).toString('hex').slice(0, 16)}`, path, state: path, settled: false, listed: false, claimed: true, fault: undefined,
-    reference, imageId: '', repoDigest: '', present: path === 'present',
+    kind: 'pull',
+    address: `pull/${Buffer.from(reference).toString('hex').slice(0, 16)}`,
+    path,
+    state: path,
+    settled: false,
+    listed: false,
+    claimed: true,
+    fault: undefined,
+    reference,
+    imageId: '',
+    repoDigest: '',
+    present: path === 'present',
     ...part,
   };
 }
@@ -88,7 +136,9 @@ function troupeOf(directory: Directory, activity: Activity): Troupe {
   return parts as Troupe;
 }
 
-function optionsOf(parts: Pick<IntrospectionOptions, 'troupe' | 'activity' | 'recorder' | 'clock'>): IntrospectionOptions {
+function optionsOf(
+  parts: Pick<IntrospectionOptions, 'troupe' | 'activity' | 'recorder' | 'clock'>,
+): IntrospectionOptions {
   return {
     ...parts,
     charts: troupeCharts(),
@@ -110,15 +160,34 @@ export function stage(clock: ClockPort = wallClock()): Stage {
   const troupe = troupeOf(directory, activity);
   const before = new Map<string, string>();
   const put = (view: View, on = 'xstate.init', cause = ''): void => {
-    recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: view.path, on, cause, settled: view.settled, final: false });
+    recorder.note({
+      address: view.address,
+      from: before.get(view.address) ?? '',
+      to: view.path,
+      on,
+      cause,
+      settled: view.settled,
+      final: false,
+    });
     before.set(view.address, view.path);
     directory.put(view, {} as AnyActorRef);
   };
   return {
-    troupe, activity, recorder, put,
+    troupe,
+    activity,
+    recorder,
+    put,
     options: optionsOf({ troupe, activity, recorder, clock }),
     drop: (view) => {
-      recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: 'gone', on: 'done', cause: '', settled: true, final: true });
+      recorder.note({
+        address: view.address,
+        from: before.get(view.address) ?? '',
+        to: 'gone',
+        on: 'done',
+        cause: '',
+        settled: true,
+        final: true,
+      });
       directory.drop(view);
     },
     wait: (view, effect, timeoutMs, waiting) => {

@@ -12,8 +12,20 @@ import { ManualClock, turns } from '../actors/fixtures.ts';
 import { wallClock } from './stage.ts';
 
 const client = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
-const cause = (requestId: string, traceparent?: string) => ({ requestId, origin: 'StopPodSandbox', ...(traceparent === undefined ? {} : { traceparent }) });
-const effectEnd = (owner: string, part: object = {}) => ({ owner, effect: 'undo', sinceMonoMs: 1000, endMonoMs: 1000, outcome: 'ok' as const, fault: undefined, ...part });
+const cause = (requestId: string, traceparent?: string) => ({
+  requestId,
+  origin: 'StopPodSandbox',
+  ...(traceparent === undefined ? {} : { traceparent }),
+});
+const effectEnd = (owner: string, part: object = {}) => ({
+  owner,
+  effect: 'undo',
+  sinceMonoMs: 1000,
+  endMonoMs: 1000,
+  outcome: 'ok' as const,
+  fault: undefined,
+  ...part,
+});
 
 function tracing() {
   const clock = new ManualClock();
@@ -24,7 +36,7 @@ function tracing() {
 }
 
 describe('spans', () => {
-  test('a call is the child of its client\'s span, and what it asks for is told under its own', async () => {
+  test("a call is the child of its client's span, and what it asks for is told under its own", async () => {
     const { clock, spans, tracer } = tracing();
     const call = tracer.begin(cause('r1', client));
     expect(call.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/u);
@@ -32,14 +44,26 @@ describe('spans', () => {
     await clock.advance(40);
     call.ended('unknown', fault('outside', 'CNI said no'));
     expect(spans).toEqual([
-      expect.objectContaining({ name: 'StopPodSandbox', kind: 'server', traceId: '0af7651916cd43dd8448eb211c80319c', parentSpanId: 'b7ad6b7169203331', startNs: 1_000_000_000n, endNs: 1_040_000_000n, error: 'CNI said no' }),
+      expect.objectContaining({
+        name: 'StopPodSandbox',
+        kind: 'server',
+        traceId: '0af7651916cd43dd8448eb211c80319c',
+        parentSpanId: 'b7ad6b7169203331',
+        startNs: 1_000_000_000n,
+        endNs: 1_040_000_000n,
+        error: 'CNI said no',
+      }),
     ]);
   });
 
   test('F78 a call lasts as long as it did, though somebody set the clock meanwhile', async () => {
     const { clock, spans } = tracing();
     let setNs = 0n;
-    const tracer = new Tracer({ clock: { nowNs: () => clock.nowNs() - setNs, monoMs: () => clock.monoMs() }, random: { token: (bytes) => '1'.repeat(2 * bytes) }, put: (span) => void spans.push(span) });
+    const tracer = new Tracer({
+      clock: { nowNs: () => clock.nowNs() - setNs, monoMs: () => clock.monoMs() },
+      random: { token: (bytes) => '1'.repeat(2 * bytes) },
+      put: (span) => void spans.push(span),
+    });
     const call = tracer.begin(cause('r1', client));
     setNs = 900_000_000n;
     await clock.advance(40);
@@ -47,10 +71,12 @@ describe('spans', () => {
     expect(spans).toMatchObject([{ startNs: 1_000_000_000n, endNs: 1_040_000_000n }]);
   });
 
-  test('without a client\'s span it begins a trace', () => {
+  test("without a client's span it begins a trace", () => {
     const { spans, tracer } = tracing();
     tracer.begin(cause('r1')).ended('ok', undefined);
-    expect(spans).toMatchObject([{ parentSpanId: '', error: undefined, attributes: { 'troupe.request_id': 'r1', 'troupe.code': 'ok' } }]);
+    expect(spans).toMatchObject([
+      { parentSpanId: '', error: undefined, attributes: { 'troupe.request_id': 'r1', 'troupe.code': 'ok' } },
+    ]);
   });
 
   test('what a client does not sample is not told, nor what it causes', () => {
@@ -74,17 +100,27 @@ describe('spans', () => {
     first.ended('ok', undefined);
     second.ended('ok', undefined);
     const [effect, one, two] = spans;
-    expect(effect).toMatchObject({ name: 'undo', kind: 'internal', traceId: one?.traceId, parentSpanId: one?.spanId, startNs: 1_200_000_000n, endNs: 1_400_000_000n });
+    expect(effect).toMatchObject({
+      name: 'undo',
+      kind: 'internal',
+      traceId: one?.traceId,
+      parentSpanId: one?.spanId,
+      startNs: 1_200_000_000n,
+      endNs: 1_400_000_000n,
+    });
     expect(effect?.links).toMatchObject([{ traceId: two?.traceId, spanId: two?.spanId }]);
   });
 
-  test('once the actor has settled, and for other actors, an effect is nobody\'s', () => {
+  test("once the actor has settled, and for other actors, an effect is nobody's", () => {
     const { spans, tracer } = tracing();
     tracer.asked('sandbox/a', cause('r1', client));
     tracer.effect(effectEnd('sandbox/b'));
     tracer.settled('sandbox/a');
     tracer.effect(effectEnd('sandbox/a'));
-    expect(spans.map((span) => [span.parentSpanId, span.links.length])).toEqual([['', 0], ['', 0]]);
+    expect(spans.map((span) => [span.parentSpanId, span.links.length])).toEqual([
+      ['', 0],
+      ['', 0],
+    ]);
   });
 
   test('a call that changed nothing is not the cause of what comes later; one whose deadline passed still is', () => {
@@ -102,32 +138,60 @@ describe('spans', () => {
 
   test('calls that join are bounded', () => {
     const { spans, tracer } = tracing();
-    for (let call = 0; call < 3 * tracesLimits.linksPerSpan; call += 1) tracer.asked('sandbox/a', cause('r', tracer.begin(cause('r')).traceparent));
+    for (let call = 0; call < 3 * tracesLimits.linksPerSpan; call += 1)
+      tracer.asked('sandbox/a', cause('r', tracer.begin(cause('r')).traceparent));
     tracer.effect(effectEnd('sandbox/a'));
     expect(spans[0]?.links).toHaveLength(tracesLimits.linksPerSpan);
   });
 });
 
 const span = (name: string): Span => ({
-  name, traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), parentSpanId: 'c'.repeat(16), kind: 'internal', startNs: 1_700_000_000_123_456_789n, endNs: 1_700_000_000_200_000_000n,
-  attributes: { 'troupe.actor': 'sandbox/a', count: 3 }, links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), sampled: true }], error: 'no',
+  name,
+  traceId: 'a'.repeat(32),
+  spanId: 'b'.repeat(16),
+  parentSpanId: 'c'.repeat(16),
+  kind: 'internal',
+  startNs: 1_700_000_000_123_456_789n,
+  endNs: 1_700_000_000_200_000_000n,
+  attributes: { 'troupe.actor': 'sandbox/a', count: 3 },
+  links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), sampled: true }],
+  error: 'no',
 });
 
 test('OTLP as JSON: ids in hex, times as text, kinds and status as numbers', () => {
   expect(JSON.parse(otlpBody([span('x')], '1.2.3'))).toEqual({
-    resourceSpans: [{
-      resource: { attributes: [{ key: 'service.name', value: { stringValue: 'troupe' } }, { key: 'service.version', value: { stringValue: '1.2.3' } }] },
-      scopeSpans: [{
-        scope: { name: 'troupe', version: '1.2.3' },
-        spans: [{
-          traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), parentSpanId: 'c'.repeat(16), name: 'x', kind: 1,
-          startTimeUnixNano: '1700000000123456789', endTimeUnixNano: '1700000000200000000',
-          attributes: [{ key: 'troupe.actor', value: { stringValue: 'sandbox/a' } }, { key: 'count', value: { intValue: '3' } }],
-          links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16) }],
-          status: { code: 2, message: 'no' },
-        }],
-      }],
-    }],
+    resourceSpans: [
+      {
+        resource: {
+          attributes: [
+            { key: 'service.name', value: { stringValue: 'troupe' } },
+            { key: 'service.version', value: { stringValue: '1.2.3' } },
+          ],
+        },
+        scopeSpans: [
+          {
+            scope: { name: 'troupe', version: '1.2.3' },
+            spans: [
+              {
+                traceId: 'a'.repeat(32),
+                spanId: 'b'.repeat(16),
+                parentSpanId: 'c'.repeat(16),
+                name: 'x',
+                kind: 1,
+                startTimeUnixNano: '1700000000123456789',
+                endTimeUnixNano: '1700000000200000000',
+                attributes: [
+                  { key: 'troupe.actor', value: { stringValue: 'sandbox/a' } },
+                  { key: 'count', value: { intValue: '3' } },
+                ],
+                links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16) }],
+                status: { code: 2, message: 'no' },
+              },
+            ],
+          },
+        ],
+      },
+    ],
   });
 });
 
@@ -163,7 +227,12 @@ describe('export', () => {
   });
 
   test('a collector that says later is asked again, each time after longer; then the batch is given up', async () => {
-    const { clock, bodies, exporter } = exporting(['later', 'later', 'taken', ...Array.from({ length: tracesLimits.attempts }, () => 'later' as const)]);
+    const { clock, bodies, exporter } = exporting([
+      'later',
+      'later',
+      'taken',
+      ...Array.from({ length: tracesLimits.attempts }, () => 'later' as const),
+    ]);
     exporter.put(span('x'));
     await clock.advance(tracesLimits.flushMs);
     await clock.advance(tracesLimits.backoffMs);
@@ -208,18 +277,29 @@ describe('export', () => {
 });
 
 test('a real collector gets one POST to /v1/traces; its answer decides', async () => {
-  const seen: { readonly url: string | undefined; readonly type: string | undefined; readonly body: string }[] = [];
+  const seen: {
+    readonly url: string | undefined;
+    readonly type: string | undefined;
+    readonly body: string;
+  }[] = [];
   const codes = [200, 400, 503, 429];
   const collector = createServer((request, response) => {
     let body = '';
-    request.setEncoding('utf8').on('data', (piece: string) => (body += piece)).on('end', () => {
-      response.statusCode = codes[seen.length] ?? 200;
-      seen.push({ url: request.url, type: request.headers['content-type'], body });
-      response.end('{}');
-    });
+    request
+      .setEncoding('utf8')
+      .on('data', (piece: string) => (body += piece))
+      .on('end', () => {
+        response.statusCode = codes[seen.length] ?? 200;
+        seen.push({ url: request.url, type: request.headers['content-type'], body });
+        response.end('{}');
+      });
   });
   await new Promise<void>((resolve) => void collector.listen(0, '127.0.0.1', resolve));
-  const send = postTo(`http://127.0.0.1:${(collector.address() as AddressInfo).port}/`, wallClock(), silentLog);
+  const send = postTo(
+    `http://127.0.0.1:${(collector.address() as AddressInfo).port}/`,
+    wallClock(),
+    silentLog,
+  );
   const body = otlpBody([span('ü')], '1');
   const answers: Sent[] = [];
   for (const _code of codes) answers.push(await send(body));

@@ -32,7 +32,10 @@ interface Invoke {
 }
 
 const pathsOf = (config: StateConfig, around = ''): string[] =>
-  Object.entries(config.states ?? {}).flatMap(([name, state]) => [`${around}${name}`, ...pathsOf(state, `${around}${name}.`)]);
+  Object.entries(config.states ?? {}).flatMap(([name, state]) => [
+    `${around}${name}`,
+    ...pathsOf(state, `${around}${name}.`),
+  ]);
 
 const effectsOf = (config: StateConfig): string[] => [
   ...[config.invoke ?? []].flat().map(({ src }: Invoke) => String(src)),
@@ -43,32 +46,46 @@ const charts = new Map(troupeCharts().map((chart) => [chart.id, chart]));
 
 describe('charts', () => {
   it('are there for every machine with an address', () => {
-    const folders = readdirSync(new URL('../../../src/actors', import.meta.url), { recursive: true, encoding: 'utf8' })
+    const folders = readdirSync(new URL('../../../src/actors', import.meta.url), {
+      recursive: true,
+      encoding: 'utf8',
+    })
       .filter((file) => file.endsWith('.machine.ts'))
       .map((file) => file.replace(/^.*\//u, '').replace('.machine.ts', ''));
     // the root and the janitor have no address: nobody asks for them by name
-    expect([...charts.keys()].toSorted()).toEqual(folders.filter((name) => !['root', 'janitor'].includes(name)).toSorted());
+    expect([...charts.keys()].toSorted()).toEqual(
+      folders.filter((name) => !['root', 'janitor'].includes(name)).toSorted(),
+    );
   });
 
-  it.each(machines.map((machine) => [machine.id, machine] as const))('%s: names every state of its config, and nothing else', (id, machine) => {
-    const paths = charts.get(id)?.states.map(({ path }) => path) ?? [];
-    expect(paths.toSorted()).toEqual(pathsOf(machine.config as StateConfig).toSorted());
-    expect(paths.length).toBeGreaterThan(3);
-  });
+  it.each(machines.map((machine) => [machine.id, machine] as const))(
+    '%s: names every state of its config, and nothing else',
+    (id, machine) => {
+      const paths = charts.get(id)?.states.map(({ path }) => path) ?? [];
+      expect(paths.toSorted()).toEqual(pathsOf(machine.config as StateConfig).toSorted());
+      expect(paths.length).toBeGreaterThan(3);
+    },
+  );
 
-  it.each(machines.map((machine) => [machine.id, machine] as const))('%s: names every effect that its config invokes', (id, machine) => {
-    const effects = charts.get(id)?.states.flatMap((state) => state.effects) ?? [];
-    expect(effects.toSorted()).toEqual(effectsOf(machine.config as StateConfig).toSorted());
-    expect(effects).not.toContain('');
-  });
+  it.each(machines.map((machine) => [machine.id, machine] as const))(
+    '%s: names every effect that its config invokes',
+    (id, machine) => {
+      const effects = charts.get(id)?.states.flatMap((state) => state.effects) ?? [];
+      expect(effects.toSorted()).toEqual(effectsOf(machine.config as StateConfig).toSorted());
+      expect(effects).not.toContain('');
+    },
+  );
 
-  it.each([...charts.values()].map((chart) => [chart.id, chart] as const))('%s: arrows begin and end at states, parents are states, each compound has one first state', (_id, chart) => {
-    const paths = new Set(['', ...chart.states.map(({ path }) => path)]);
-    for (const { from, to } of chart.arrows) expect(paths.has(from) && paths.has(to)).toBe(true);
-    for (const { path, type, parent } of chart.states) {
-      expect(paths.has(parent)).toBe(true);
-      const first = chart.states.filter((state) => state.parent === path && state.initial);
-      if (type === 'compound') expect([path, first.length]).toEqual([path, 1]);
-    }
-  });
+  it.each([...charts.values()].map((chart) => [chart.id, chart] as const))(
+    '%s: arrows begin and end at states, parents are states, each compound has one first state',
+    (_id, chart) => {
+      const paths = new Set(['', ...chart.states.map(({ path }) => path)]);
+      for (const { from, to } of chart.arrows) expect(paths.has(from) && paths.has(to)).toBe(true);
+      for (const { path, type, parent } of chart.states) {
+        expect(paths.has(parent)).toBe(true);
+        const first = chart.states.filter((state) => state.parent === path && state.initial);
+        if (type === 'compound') expect([path, first.length]).toEqual([path, 1]);
+      }
+    },
+  );
 });

@@ -5,7 +5,10 @@ import { findView } from '../../../src/introspection/find-view.ts';
 import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../cri/stage.ts';
 
 const pod = (digit: string, name: string, more = {}): View =>
-  sandboxView(sandboxId(digit), { spec: { ...podSpec, key: { ...podSpec.key, namespace: 'shop', name, uid: `u-${digit}` } }, ...more });
+  sandboxView(sandboxId(digit), {
+    spec: { ...podSpec, key: { ...podSpec.key, namespace: 'shop', name, uid: `u-${digit}` } },
+    ...more,
+  });
 const container = (digit: string, name: string, of: string, attempt = 0): View =>
   containerView(containerId(digit), {
     spec: { ...containerSpec, key: { sandboxId: sandboxId(of), name, attempt } },
@@ -22,7 +25,13 @@ const codeOf = (query: string, groups: readonly (readonly View[])[]): Code => {
 };
 
 describe('which actor a word means', () => {
-  const living = [pod('a', 'web'), pod('b', 'cc'), container('c', 'app', 'a'), container('d', 'app', 'b'), container('e', 'db', 'a')];
+  const living = [
+    pod('a', 'web'),
+    pod('b', 'cc'),
+    container('c', 'app', 'a'),
+    container('d', 'app', 'b'),
+    container('e', 'db', 'a'),
+  ];
 
   it.each([
     [`sandbox/${sandboxId('a')}`, 'sandbox/a'],
@@ -41,7 +50,13 @@ describe('which actor a word means', () => {
   });
 
   it('the latest attempt of a name, and the pod where pod and container have one name', () => {
-    const attempts = [pod('a', 'web'), container('c', 'app', 'a'), container('d', 'app', 'a', 2), container('e', 'app', 'a', 1), container('f', 'web', 'a')];
+    const attempts = [
+      pod('a', 'web'),
+      container('c', 'app', 'a'),
+      container('d', 'app', 'a', 2),
+      container('e', 'app', 'a', 1),
+      container('f', 'web', 'a'),
+    ];
     expect(findView('app', [attempts]).address).toBe(`container/${containerId('d')}`);
     expect(findView('web', [attempts]).address).toBe(`sandbox/${sandboxId('a')}`);
   });
@@ -54,7 +69,9 @@ describe('which actor a word means', () => {
 
   it('none, several, no word', () => {
     expect(codeOf('nobody', [living])).toBe(Code.NotFound);
-    expect(() => findView('app', [living])).toThrow(/this may be container\/c+, container\/d+; say more of it/u);
+    expect(() => findView('app', [living])).toThrow(
+      /this may be container\/c+, container\/d+; say more of it/u,
+    );
     expect(codeOf('app', [living])).toBe(Code.InvalidArgument);
     expect(codeOf('', [living])).toBe(Code.InvalidArgument);
   });

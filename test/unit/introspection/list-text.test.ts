@@ -21,17 +21,31 @@ function stage() {
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
   const troupe = { directory, activity } as Partial<Troupe> as Troupe;
-  const options = { recorder, activity, clock, troupe } as Partial<IntrospectionOptions> as IntrospectionOptions;
+  const options = {
+    recorder,
+    activity,
+    clock,
+    troupe,
+  } as Partial<IntrospectionOptions> as IntrospectionOptions;
   const texts = new ListTexts(options);
   const put = (view: View): void => directory.put(view, createEmptyActor());
-  const list = async (kind = ''): Promise<ListResponse> => fromJsonString(ListResponseSchema, await texts.answer(kind));
+  const list = async (kind = ''): Promise<ListResponse> =>
+    fromJsonString(ListResponseSchema, await texts.answer(kind));
   return { clock, recorder, directory, activity, options, put, list };
 }
 
 const pod = sandboxView(sandboxId('a'));
 const app = containerView(containerId('c'));
 
-const asked = (from: string, to: string) => ({ address: app.address, from, to, on: 'test', cause: '', settled: true, final: false });
+const asked = (from: string, to: string) => ({
+  address: app.address,
+  from,
+  to,
+  on: 'test',
+  cause: '',
+  settled: true,
+  final: false,
+});
 
 describe('the text of List', () => {
   it('says what the message says, and only of the kind that is asked for', async () => {
@@ -40,7 +54,10 @@ describe('the text of List', () => {
     put(pod);
     put(app);
     recorder.note(asked('created', 'running'));
-    const message = create(ListResponseSchema, { actors: [await describeActor(options, pod), await describeActor(options, app)], seq: recorder.seq });
+    const message = create(ListResponseSchema, {
+      actors: [await describeActor(options, pod), await describeActor(options, app)],
+      seq: recorder.seq,
+    });
     expect(toJson(ListResponseSchema, await list())).toEqual(toJson(ListResponseSchema, message));
     expect((await list('container')).actors.map(({ address }) => address)).toEqual([app.address]);
     expect((await list('pull')).actors).toEqual([]);
@@ -57,7 +74,13 @@ describe('the text of List', () => {
     put({ ...app, path: 'stopping.killing', state: 'stopping', settled: false });
     expect((await list()).actors[0]).toMatchObject({ state: 'stopping.killing', waits: [] });
     const end = new AbortController();
-    const effect = activity.run(app.address, 'kill', 30_000, end.signal, (fx) => new Promise<void>((resolve) => fx.signal.addEventListener('abort', () => resolve())));
+    const effect = activity.run(
+      app.address,
+      'kill',
+      30_000,
+      end.signal,
+      (fx) => new Promise<void>((resolve) => fx.signal.addEventListener('abort', () => resolve())),
+    );
     expect((await list()).actors[0]?.waits).toMatchObject([{ effect: 'kill' }]);
     end.abort();
     await effect.catch(() => undefined);

@@ -28,7 +28,10 @@ describe('the past of one actor', () => {
     }
     const past = recorder.past(address);
     expect(past?.history).toHaveLength(limits.historyPerActor);
-    expect(past?.history.at(-1)).toMatchObject({ to: String(limits.historyPerActor + 10), seq: BigInt(limits.historyPerActor + 11) });
+    expect(past?.history.at(-1)).toMatchObject({
+      to: String(limits.historyPerActor + 10),
+      seq: BigInt(limits.historyPerActor + 11),
+    });
     expect(past?.sinceNs).toBe(past?.history.at(-1)?.atNs);
     expect(recorder.past('container/other')).toBeUndefined();
   });
@@ -39,7 +42,10 @@ describe('the past of one actor', () => {
     directory.drop(view);
     await clock.advance(limits.tombstoneMs);
     expect(recorder.removed()).toMatchObject([{ view: { address } }]);
-    expect(recorder.past(address)).toMatchObject({ history: [{ to: 'exited' }], end: { atNs: 1_000_000_000n } });
+    expect(recorder.past(address)).toMatchObject({
+      history: [{ to: 'exited' }],
+      end: { atNs: 1_000_000_000n },
+    });
     await clock.advance(1);
     expect(recorder.removed()).toEqual([]);
     expect(recorder.past(address)).toBeUndefined();
@@ -85,7 +91,8 @@ describe('watching', () => {
     expect(seq(seen)).toEqual([['b', 3n]]);
   });
 
-  const seq = (changes: readonly Change[]): (readonly [string, bigint])[] => changes.map(({ to, seq: number }) => [to, number] as const);
+  const seq = (changes: readonly Change[]): (readonly [string, bigint])[] =>
+    changes.map(({ to, seq: number }) => [to, number] as const);
 
   it('behind a number: what came since, then what comes, without hole or double', () => {
     const { recorder, step } = bench();
@@ -93,7 +100,11 @@ describe('watching', () => {
     const seen: Change[] = [];
     recorder.watch(2n, (change) => seen.push(change));
     step(address, 'c', 'd');
-    expect(seq(seen)).toEqual([['b', 3n], ['c', 4n], ['d', 5n]]);
+    expect(seq(seen)).toEqual([
+      ['b', 3n],
+      ['c', 4n],
+      ['d', 5n],
+    ]);
   });
 
   it('from the number of a list that was made before anything happened', () => {
@@ -119,9 +130,10 @@ describe('watching', () => {
   it('is bounded in watchers; one that ends makes room', () => {
     const { recorder } = bench();
     const stops = Array.from({ length: limits.watchers }, () => recorder.watch(0n, () => undefined));
-    expect(() => recorder.watch(0n, () => undefined)).toThrow(`watch: ${limits.watchers} clients watch already`);
+    expect(() => recorder.watch(0n, () => undefined)).toThrow(
+      `watch: ${limits.watchers} clients watch already`,
+    );
     stops[0]?.();
     expect(() => recorder.watch(0n, () => undefined)).not.toThrow();
   });
 });
-

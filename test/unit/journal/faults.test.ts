@@ -9,7 +9,10 @@ import type { Trouble } from './support.ts';
 import { alive, all, appendAll, expectPrefix, texts, untilPause } from './whole-prefix.ts';
 
 /** Runs to the end with the trouble at each disk operation in turn. */
-async function sweep(trouble: Trouble, each: (rig: Rig, durable: number, at: number) => Promise<void>): Promise<number> {
+async function sweep(
+  trouble: Trouble,
+  each: (rig: Rig, durable: number, at: number) => Promise<void>,
+): Promise<number> {
   const calm = new Rig();
   await appendAll(calm);
   for (let at = 0; at < calm.operations.length; at += 1) {
@@ -37,7 +40,11 @@ describe('journal on a bad disk', () => {
           const copy = rig.model.clone();
           copy.losePower(randomStream(at * 100 + draw, 'power'));
           const { state } = await new Rig(copy).open();
-          expect([at, draw, texts.slice(durable, durable + 2).includes(textOf(state))]).toStrictEqual([at, draw, true]);
+          expect([at, draw, texts.slice(durable, durable + 2).includes(textOf(state))]).toStrictEqual([
+            at,
+            draw,
+            true,
+          ]);
         }
       });
       expect(operations).toBeGreaterThan(24);
@@ -65,7 +72,13 @@ describe('journal on a bad disk', () => {
       const opened = await alive(rig, rig.open());
       let durable = 0;
       for (const record of opened === undefined ? [] : history) {
-        if ((await alive(rig, opened?.journal.append([record], { sync: true }).then(() => true) ?? Promise.resolve(false))) !== true) break;
+        if (
+          (await alive(
+            rig,
+            opened?.journal.append([record], { sync: true }).then(() => true) ?? Promise.resolve(false),
+          )) !== true
+        )
+          break;
         durable += 1;
       }
       rig.model.losePower(randomStream(at, 'power'));
@@ -97,7 +110,10 @@ describe('journal on a bad disk', () => {
     const from = rig.operations.length;
     // the append's sync fails and drops the pages; then the daemon dies before it can do anything about it
     rig.trouble = (now) => (now === from + 1 ? 'EIO' : now > from + 1 ? 'dieBefore' : undefined);
-    await alive(rig, journal.append([recordNumber(1)], { sync: true }).catch(() => undefined));
+    await alive(
+      rig,
+      journal.append([recordNumber(1)], { sync: true }).catch(() => undefined),
+    );
     const second = rig.next();
     const shown = textOf((await second.open()).state);
     second.model.losePower(randomStream(1, 'power'));
@@ -113,7 +129,10 @@ describe('journal on a bad disk', () => {
       const opened = await rig.open().catch(() => undefined);
       const kept: JournalRecord[] = [];
       for (const record of opened === undefined ? [] : all) {
-        await opened?.journal.append([record], { sync: true }).then(() => kept.push(record), () => undefined);
+        await opened?.journal.append([record], { sync: true }).then(
+          () => kept.push(record),
+          () => undefined,
+        );
       }
       const state = ledgerFold.empty();
       for (const record of kept) ledgerFold.apply(state, record);
@@ -135,7 +154,9 @@ describe('journal on a bad disk', () => {
       syncs += operation === 'sync' ? 1 : 0;
       return operation === 'sync' && syncs > 1 ? undefined : 'EIO';
     };
-    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'outside' } });
+    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({
+      fault: { kind: 'outside' },
+    });
     for (let draw = 0; draw < 20; draw += 1) {
       const copy = rig.model.clone();
       copy.losePower(randomStream(draw, 'power'));
@@ -147,7 +168,7 @@ describe('journal on a bad disk', () => {
     expect(textOf((await rig.next().open()).state)).toBe(textOf(state));
   });
 
-  it('F19 a new file that is refused after its rename goes although it can\'t be closed (sim seed 9388)', async () => {
+  it("F19 a new file that is refused after its rename goes although it can't be closed (sim seed 9388)", async () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
@@ -155,8 +176,12 @@ describe('journal on a bad disk', () => {
     rig.trouble = (now, operation) => {
       if (now <= from) return undefined;
       // the append's own sync, then the directory's after the rename, then each close
-      const renamed = rig.operations.slice(from).includes('rename') && !rig.operations.slice(from).includes('syncDirectory');
-      return now === from + 1 || (operation === 'syncDirectory' && renamed) || operation === 'close' ? 'EIO' : undefined;
+      const renamed =
+        rig.operations.slice(from).includes('rename') &&
+        !rig.operations.slice(from).includes('syncDirectory');
+      return now === from + 1 || (operation === 'syncDirectory' && renamed) || operation === 'close'
+        ? 'EIO'
+        : undefined;
     };
     await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toThrow('EIO');
     await expectPrefix(rig, 1);
@@ -168,7 +193,9 @@ describe('journal on a bad disk', () => {
     await journal.append([recordNumber(0)], { sync: true });
     rig.trouble = (_now, operation) => (operation === 'sync' || operation === 'openAt' ? 'EIO' : undefined);
     const outcomes: string[] = [];
-    const first = journal.append([recordNumber(1)], { sync: true }).then(() => outcomes.push('first is written'));
+    const first = journal
+      .append([recordNumber(1)], { sync: true })
+      .then(() => outcomes.push('first is written'));
     await untilPause(rig);
     const later = expect(journal.append([intentNumber(10)], { sync: true })).rejects.toThrow('EIO');
     rig.tick();
@@ -212,7 +239,11 @@ describe('journal on a bad disk', () => {
       const rig = new Rig();
       const opened = await rig.open();
       rig.trouble = (_now, operation) => (operation === 'sync' || operation === 'openAt' ? 'EIO' : undefined);
-      return { rig, close: opened.close, refused: expect(opened.journal.append([recordNumber(0)], { sync: true })).rejects.toThrow('EIO') };
+      return {
+        rig,
+        close: opened.close,
+        refused: expect(opened.journal.append([recordNumber(0)], { sync: true })).rejects.toThrow('EIO'),
+      };
     };
     const closed = await badDisk();
     await untilPause(closed.rig);

@@ -52,7 +52,8 @@ describe('journal damage', () => {
       const last = at >= (ends[49] ?? 0);
       // a wrong last record cannot be told from a write that was torn
       expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
-      if (!last) expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
+      if (!last)
+        expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
       if (at % 97 !== 0) continue;
       await journal.append(all.slice(expected), { sync: true });
       expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);
@@ -88,7 +89,10 @@ describe('journal damage', () => {
       const name = model.list().find((one) => /^journal\.\d+$/u.test(one)) ?? '';
       model.put(name, whole.slice(0, 3000).fill(0, 300, 310));
       const { report } = await new Rig(model).open();
-      expect([report.keptAs, report.damagedKept.toSorted()]).toStrictEqual([`${name}.damaged`, model.list().filter((one) => one.endsWith('.damaged'))]);
+      expect([report.keptAs, report.damagedKept.toSorted()]).toStrictEqual([
+        `${name}.damaged`,
+        model.list().filter((one) => one.endsWith('.damaged')),
+      ]);
     }
     expect(model.list().filter((name) => name.endsWith('.damaged')).length).toBeLessThanOrEqual(5);
   });
@@ -102,8 +106,16 @@ describe('journal damage', () => {
     rig.model.put('journal.6', whole.slice());
     rig.model.put('journal.8.new', new Uint8Array(3));
     await expect(rig.open()).rejects.toMatchObject({ fault: { kind: 'unsupported' } });
-    await expect(rig.next().open()).rejects.toThrow(`format ${FORMAT + 1} by a newer troupe, this one reads up to ${FORMAT}`);
+    await expect(rig.next().open()).rejects.toThrow(
+      `format ${FORMAT + 1} by a newer troupe, this one reads up to ${FORMAT}`,
+    );
     expect(rig.operations).toStrictEqual(['list', 'read']);
-    expect(rig.model.list()).toStrictEqual(['journal.6', 'journal.7', 'journal.8.new', 'journal.reserve', 'unrelated']);
+    expect(rig.model.list()).toStrictEqual([
+      'journal.6',
+      'journal.7',
+      'journal.8.new',
+      'journal.reserve',
+      'unrelated',
+    ]);
   });
 });

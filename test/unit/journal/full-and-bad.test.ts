@@ -10,7 +10,10 @@ import { intentNumber, Rig, textOf } from './support.ts';
 
 vi.mock('../../../src/base/limits.ts', async (original) => {
   const limits = await original<typeof Limits>();
-  return { ...limits, journalLimits: { ...limits.journalLimits, compactAfterBytes: 10_000, reserveBytes: 4000 } };
+  return {
+    ...limits,
+    journalLimits: { ...limits.journalLimits, compactAfterBytes: 10_000, reserveBytes: 4000 },
+  };
 });
 
 /** Without a wait for the answer of an unsynced append: the disk of the rig answers within microtasks. */
@@ -51,7 +54,7 @@ describe('journal on a disk that is full and bad', () => {
     await expectSame(rig, opened);
   });
 
-  it('F19 F21 a start on a full disk writes what it read once more: an earlier life\'s failed sync may have dropped it', async () => {
+  it("F19 F21 a start on a full disk writes what it read once more: an earlier life's failed sync may have dropped it", async () => {
     const first = new Rig();
     const { journal } = await first.open();
     await journal.append([intentNumber(0)], { sync: true });
@@ -76,7 +79,10 @@ describe('journal on a disk that is full and bad', () => {
     const journals = () => rig.model.list().filter((name) => /\.\d+$/u.test(name));
     const [before] = journals();
     rig.model.capacityBytes = rig.model.usedBytes() + 500;
-    for (let n = 0; n < 12; n += 1) await opened.journal.append([{ type: 'sandbox.stopped', id: intentNumber(5 * n).id, owed: [] }], { sync: true });
+    for (let n = 0; n < 12; n += 1)
+      await opened.journal.append([{ type: 'sandbox.stopped', id: intentNumber(5 * n).id, owed: [] }], {
+        sync: true,
+      });
     expect(journals()).toStrictEqual([before]);
     await expectSame(rig, opened);
     rig.model.capacityBytes = Number.MAX_SAFE_INTEGER;
@@ -92,7 +98,9 @@ describe('journal on a disk that is full and bad', () => {
     await opened.journal.append([intentNumber(0)], { sync: true });
     rig.model.capacityBytes = rig.model.usedBytes() + 100;
     for (let n = 1; n <= 50; n += 1) {
-      await expect(opened.journal.append([intentNumber(5 * n)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+      await expect(opened.journal.append([intentNumber(5 * n)], { sync: true })).rejects.toMatchObject({
+        fault: { kind: 'exhausted' },
+      });
     }
     expect(rig.model.list()).toContain('journal.reserve');
     await opened.journal.append([stopped(0)], { sync: true });
@@ -110,7 +118,10 @@ describe('journal on a disk that is full and bad', () => {
     expect(rig.model.list()).not.toContain('journal.reserve');
     // it would fit
     await expect(opened.journal.append([intentNumber(10)], { sync: true })).rejects.toMatchObject({
-      fault: { kind: 'exhausted', message: expect.stringMatching(/no space for anything new.*4000 bytes.*ENOSPC/u) as string },
+      fault: {
+        kind: 'exhausted',
+        message: expect.stringMatching(/no space for anything new.*4000 bytes.*ENOSPC/u) as string,
+      },
     });
     expect(rig.model.list().filter((name) => name.endsWith('.new'))).toStrictEqual([]);
     await opened.journal.append([stopped(5)], { sync: true });
@@ -132,7 +143,13 @@ describe('journal on a disk that is full and bad', () => {
       opened.journal.append([removed(0)], { sync: true }),
       opened.journal.append([stopped(5)], { sync: true }),
     ]);
-    expect(outcomes.map(({ status }) => status)).toStrictEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect(outcomes.map(({ status }) => status)).toStrictEqual([
+      'rejected',
+      'fulfilled',
+      'rejected',
+      'fulfilled',
+      'fulfilled',
+    ]);
     expect([...opened.state.sandboxes.keys()]).toStrictEqual([intentNumber(5).id]);
     await expectSame(rig, opened);
   });
@@ -151,7 +168,9 @@ describe('journal on a disk that is full and bad', () => {
       return 'ENOSPC';
     };
     let first = 'waits';
-    const begun = opened.journal.append([intentNumber(10)], { sync: true }).then(() => { first = 'written'; });
+    const begun = opened.journal.append([intentNumber(10)], { sync: true }).then(() => {
+      first = 'written';
+    });
     await expect(opened.journal.append([stopped(0)], { sync: true })).rejects.toThrow('EIO');
     expect(first).toBe('waits');
     rig.trouble = () => undefined;
@@ -163,12 +182,14 @@ describe('journal on a disk that is full and bad', () => {
   it('F21 F25 what the disk refuses is told once, another reason once more, and their number when it works again', async () => {
     const rig = new Rig();
     const lines: string[] = [];
-    const told = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+    const told = (fields: object, message: string): void =>
+      void lines.push(`${message} ${JSON.stringify(fields)}`);
     rig.log = { ...silentLog, info: told, warn: told, error: told };
     const { journal } = await rig.open();
     const { capacityBytes } = rig.model;
     const refuse = async () => {
-      for (let n = 0; n < 100; n += 1) await journal.append([intentNumber(5)], { sync: true }).catch(() => undefined);
+      for (let n = 0; n < 100; n += 1)
+        await journal.append([intentNumber(5)], { sync: true }).catch(() => undefined);
     };
     await journal.append([intentNumber(0)], { sync: true });
     rig.model.capacityBytes = rig.model.usedBytes();
@@ -178,17 +199,21 @@ describe('journal on a disk that is full and bad', () => {
       await journal.append([stopped(0)], { sync: true });
       await refuse();
     }
-    rig.trouble = (_at, operation) => (['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined);
+    rig.trouble = (_at, operation) =>
+      ['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined;
     await refuse();
     expect(lines.length).toBeLessThan(8);
     expect(lines.filter((line) => line.includes('write failed'))).toStrictEqual([
-      expect.stringContaining('ENOSPC') as string, expect.stringContaining('EROFS') as string,
+      expect.stringContaining('ENOSPC') as string,
+      expect.stringContaining('EROFS') as string,
     ]);
     rig.trouble = () => undefined;
     rig.model.capacityBytes = capacityBytes;
     lines.length = 0;
     for (let n = 1; n < 10; n += 1) await journal.append([intentNumber(5 * n)], { sync: true });
-    expect(lines).toStrictEqual([expect.stringMatching(/^journal: the disk takes records again \{"refusals":[5-9]\d\d\}$/u) as string]);
+    expect(lines).toStrictEqual([
+      expect.stringMatching(/^journal: the disk takes records again \{"refusals":[5-9]\d\d\}$/u) as string,
+    ]);
   });
 
   it('F12 F19 close settles although the last sync fails: nobody was told that it would not', async () => {

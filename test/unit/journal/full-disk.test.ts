@@ -12,7 +12,8 @@ describe('journal that takes no more', () => {
     const rig = new Rig();
     const { journal } = await rig.open();
     await journal.append([recordNumber(0)], { sync: true });
-    rig.trouble = (_now, operation) => (['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined);
+    rig.trouble = (_now, operation) =>
+      ['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined;
     for (const record of [recordNumber(1), recordNumber(1)]) {
       await expect(journal.append([record], { sync: true })).rejects.toThrow('EROFS');
     }
@@ -33,7 +34,10 @@ describe('journal that takes no more', () => {
     let written = 0;
     for (let n = 0; n < 10_000; n += 1) {
       const before = textOf(state);
-      const outcome = await journal.append([end], { sync: true }).then(() => 'ok', (thrown: unknown) => thrown);
+      const outcome = await journal.append([end], { sync: true }).then(
+        () => 'ok',
+        (thrown: unknown) => thrown,
+      );
       if (outcome === 'ok') {
         written += frame(end).length;
         continue;
@@ -70,7 +74,9 @@ describe('journal that takes no more', () => {
     const { journal, state } = await rig.open();
     const answered: number[] = [];
     const before = rig.operations.length;
-    const appends = all.map((record, n) => journal.append([record], { sync: n % 3 !== 2 }).then(() => answered.push(n)));
+    const appends = all.map((record, n) =>
+      journal.append([record], { sync: n % 3 !== 2 }).then(() => answered.push(n)),
+    );
     expect(textOf(state)).toBe(texts[0]);
     await Promise.all(appends);
     expect(rig.operations.slice(before)).toStrictEqual(['append', 'sync', 'append', 'sync']);
@@ -84,8 +90,12 @@ describe('journal that takes no more', () => {
     const { journal, state } = await rig.open();
     const huge = intentNumber(0);
     const tooLarge = { ...huge, spec: { ...huge.spec, hostname: 'x'.repeat(journalLimits.recordBytes) } };
-    await expect(journal.append([tooLarge], { sync: true })).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
-    const many = Array.from({ length: journalLimits.pendingAppends + 2 }, () => journal.append([huge], { sync: true }));
+    await expect(journal.append([tooLarge], { sync: true })).rejects.toMatchObject({
+      fault: { kind: 'exhausted' },
+    });
+    const many = Array.from({ length: journalLimits.pendingAppends + 2 }, () =>
+      journal.append([huge], { sync: true }),
+    );
     const results = await Promise.allSettled(many);
     expect(results.filter((result) => result.status === 'rejected')).toHaveLength(1);
     expect(textOf(state)).toBe(texts[1]);
@@ -96,6 +106,8 @@ describe('journal that takes no more', () => {
     const last = journal.append([recordNumber(0)], { sync: true });
     await close();
     await last;
-    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({
+      fault: { kind: 'notReady' },
+    });
   });
 });

@@ -15,11 +15,32 @@ import type { Trouble } from './support.ts';
 // small files, so that a few records are compacted and eat the reserve; a doubt lasts until it is lifted
 vi.mock('../../../src/base/limits.ts', async (original) => {
   const limits = await original<typeof Limits>();
-  return { ...limits, journalLimits: { ...limits.journalLimits, compactAfterBytes: 3000, reserveBytes: 600, doubtTries: 1_000_000 } };
+  return {
+    ...limits,
+    journalLimits: {
+      ...limits.journalLimits,
+      compactAfterBytes: 3000,
+      reserveBytes: 600,
+      doubtTries: 1_000_000,
+    },
+  };
 });
 
 const SEEDS = 300;
-const OPERATIONS = ['append', 'sync', 'size', 'close', 'list', 'read', 'create', 'openAt', 'writeAgain', 'rename', 'unlink', 'syncDirectory'];
+const OPERATIONS = [
+  'append',
+  'sync',
+  'size',
+  'close',
+  'list',
+  'read',
+  'create',
+  'openAt',
+  'writeAgain',
+  'rename',
+  'unlink',
+  'syncDirectory',
+];
 const STEPS = 30;
 /** Microtasks within which a journal on a quiet disk has answered everything. */
 const HOPS = 4000;
@@ -34,7 +55,11 @@ const everything: JournalFold<number[]> = {
 };
 
 function recordOf(n: number): JournalRecord {
-  return { type: 'sandbox.stopped', id: n.toString(16).padStart(64, '0') as SandboxId, owed: ['x'.repeat((n * 37) % 150)] };
+  return {
+    type: 'sandbox.stopped',
+    id: n.toString(16).padStart(64, '0') as SandboxId,
+    owed: ['x'.repeat((n * 37) % 150)],
+  };
 }
 
 function numberOf(record: JournalRecord): number {
@@ -57,7 +82,11 @@ function counted(disk: DiskPort, open: Set<DiskFile>): DiskPort {
     open.add(made);
     return made;
   };
-  return { ...disk, create: async (name) => wrapped(await disk.create(name)), openAt: async (name, length) => wrapped(await disk.openAt(name, length)) };
+  return {
+    ...disk,
+    create: async (name) => wrapped(await disk.create(name)),
+    openAt: async (name, length) => wrapped(await disk.openAt(name, length)),
+  };
 }
 
 type Told = 'durable' | 'refused' | 'unsynced' | 'unknown';
@@ -86,10 +115,16 @@ class History {
 
   weather(): void {
     this.#rate = this.random.chance(0.3) ? 0 : this.random.next() * 0.5;
-    this.#kinds = (['EIO', 'ENOSPC', 'EROFS', 'doneButEIO', 'short', 'dieBefore', 'dieAfter'] as const).filter((kind) => this.random.chance(kind.startsWith('die') ? 0.1 : 0.4));
+    this.#kinds = (
+      ['EIO', 'ENOSPC', 'EROFS', 'doneButEIO', 'short', 'dieBefore', 'dieAfter'] as const
+    ).filter((kind) => this.random.chance(kind.startsWith('die') ? 0.1 : 0.4));
     this.#where = OPERATIONS.filter(() => this.random.chance(0.5));
-    this.model.capacityBytes = this.random.chance(0.3) ? this.model.usedBytes() + this.random.int(1000) : Number.MAX_SAFE_INTEGER;
-    this.trace.push(`weather ${this.#rate.toFixed(2)} ${this.#kinds.join()} ${this.model.capacityBytes - this.model.usedBytes()}`);
+    this.model.capacityBytes = this.random.chance(0.3)
+      ? this.model.usedBytes() + this.random.int(1000)
+      : Number.MAX_SAFE_INTEGER;
+    this.trace.push(
+      `weather ${this.#rate.toFixed(2)} ${this.#kinds.join()} ${this.model.capacityBytes - this.model.usedBytes()}`,
+    );
     this.#watch();
   }
 
@@ -102,7 +137,10 @@ class History {
 
   #watch(): void {
     this.rig.trouble = (at, operation) => {
-      const wrong = this.#where.includes(operation) && this.random.chance(this.#rate) && this.#kinds.length > 0 ? this.random.pick(this.#kinds) : undefined;
+      const wrong =
+        this.#where.includes(operation) && this.random.chance(this.#rate) && this.#kinds.length > 0
+          ? this.random.pick(this.#kinds)
+          : undefined;
       this.trace.push(`  ${at} ${operation} ${wrong ?? ''}`);
       return wrong;
     };
@@ -122,7 +160,9 @@ class History {
       (refusal: unknown) => Object.assign(outcome, { refusal }),
     );
     await this.#settle(() => outcome.journal !== undefined || outcome.refusal !== undefined);
-    this.trace.push(`started ${outcome.journal?.state.join() ?? String(outcome.refusal)} ${outcome.journal?.report.keptAs ?? ''}`);
+    this.trace.push(
+      `started ${outcome.journal?.state.join() ?? String(outcome.refusal)} ${outcome.journal?.report.keptAs ?? ''}`,
+    );
     if (outcome.journal === undefined) return;
     this.journal = outcome.journal;
     this.lives += 1;
@@ -143,12 +183,16 @@ class History {
     this.trace.push(`append ${numbers.join()} ${sync}`);
     const { rig } = this;
     this.waiting += 1;
-    this.journal?.journal.append(numbers.map(recordOf), { sync }).then(
-      () => tell(sync ? 'durable' : 'unsynced'),
-      () => tell('refused'),
-    ).finally(() => {
-      if (rig === this.rig) this.waiting -= 1;
-    }).catch(() => undefined);
+    this.journal?.journal
+      .append(numbers.map(recordOf), { sync })
+      .then(
+        () => tell(sync ? 'durable' : 'unsynced'),
+        () => tell('refused'),
+      )
+      .finally(() => {
+        if (rig === this.rig) this.waiting -= 1;
+      })
+      .catch(() => undefined);
   }
 
   /** Some of the answers, all, or none. */

@@ -17,13 +17,24 @@ const id = (n: number): ContainerId => n.toString(16).padStart(64, 'c') as Conta
 
 /** As versions before this one wrote it: the types of today refuse it. */
 function olderIntent(n: number): JournalRecord {
-  const program = { command: ['sh', '-c', 'canary-command'], args: ['--token=canary-argument'], env: [{ name: 'A', value: `canary-env-value-${n}` }] };
+  const program = {
+    command: ['sh', '-c', 'canary-command'],
+    args: ['--token=canary-argument'],
+    env: [{ name: 'A', value: `canary-env-value-${n}` }],
+  };
   const spec = { ...recordedSpec(containerSpec({ env: [] })), ...program };
-  return { type: 'container.intent', id: id(n), spec, image: { id: imageId(), ref: 'nginx', layers: [digest('5')] }, createdAtNs: 5n } as never;
+  return {
+    type: 'container.intent',
+    id: id(n),
+    spec,
+    image: { id: imageId(), ref: 'nginx', layers: [digest('5')] },
+    createdAtNs: 5n,
+  } as never;
 }
 
 const older: readonly JournalRecord[] = [...records(6), ...[0, 1, 2, 3].map(olderIntent)];
-const bytesOf = (all: readonly JournalRecord[]): Uint8Array => new Uint8Array(Buffer.concat([header(), ...all.map(frame)]));
+const bytesOf = (all: readonly JournalRecord[]): Uint8Array =>
+  new Uint8Array(Buffer.concat([header(), ...all.map(frame)]));
 
 function diskWith(files: Readonly<Record<string, Uint8Array>>): DiskModel {
   const model = new DiskModel();
@@ -33,12 +44,17 @@ function diskWith(files: Readonly<Record<string, Uint8Array>>): DiskModel {
 
 /** Files in which a canary stands, also after each of some power losses. */
 function leaks(model: DiskModel): string[] {
-  const copies = [model, ...Array.from({ length: 20 }, (_none, draw) => {
-    const copy = model.clone();
-    copy.losePower(randomStream(draw, 'power'));
-    return copy;
-  })];
-  return copies.flatMap((copy) => copy.list().filter((name) => findInBytes(copy.read(name) ?? new Uint8Array(), CANARIES).length > 0));
+  const copies = [
+    model,
+    ...Array.from({ length: 20 }, (_none, draw) => {
+      const copy = model.clone();
+      copy.losePower(randomStream(draw, 'power'));
+      return copy;
+    }),
+  ];
+  return copies.flatMap((copy) =>
+    copy.list().filter((name) => findInBytes(copy.read(name) ?? new Uint8Array(), CANARIES).length > 0),
+  );
 }
 
 describe('a journal with the programs of containers in it', () => {
@@ -86,13 +102,21 @@ describe('a damaged journal that is kept', () => {
       bytes[at] = (bytes[at] ?? 0) ^ 0xff;
       const model = diskWith({ 'journal.7': bytes });
       const { report } = await new Rig(model).open();
-      for (const name of model.list()) expect([at, name, findInBytes(model.read(name) ?? new Uint8Array(), CANARIES)]).toEqual([at, name, []]);
+      for (const name of model.list())
+        expect([at, name, findInBytes(model.read(name) ?? new Uint8Array(), CANARIES)]).toEqual([
+          at,
+          name,
+          [],
+        ]);
       if (report.keptAs !== '') expect(model.read(report.keptAs)).toHaveLength(bytes.length);
     }
   });
 
   it('S91 an earlier start kept is masked, durably, and stays as it is from then on', async () => {
-    const model = diskWith({ 'journal.2.damaged': bytesOf(older).subarray(5), 'journal.7': bytesOf(records(3)) });
+    const model = diskWith({
+      'journal.2.damaged': bytesOf(older).subarray(5),
+      'journal.7': bytesOf(records(3)),
+    });
     await new Rig(model).open();
     expect(leaks(model)).toEqual([]);
     const once = model.read('journal.2.damaged');
@@ -102,8 +126,11 @@ describe('a damaged journal that is kept', () => {
     expect(again.operations).not.toContain('writeAgain');
   });
 
-  it('S91 is emptied where it can\'t be written over, and its name stays', async () => {
-    const model = diskWith({ 'journal.2.damaged': bytesOf(older).subarray(5), 'journal.7': bytesOf(records(3)) });
+  it("S91 is emptied where it can't be written over, and its name stays", async () => {
+    const model = diskWith({
+      'journal.2.damaged': bytesOf(older).subarray(5),
+      'journal.7': bytesOf(records(3)),
+    });
     const rig = new Rig(model);
     rig.trouble = (_at, operation) => (operation === 'writeAgain' ? 'ENOSPC' : undefined);
     const { report } = await rig.open();
@@ -112,9 +139,13 @@ describe('a damaged journal that is kept', () => {
   });
 
   it('S91 stops no start where nothing of it can be written', async () => {
-    const model = diskWith({ 'journal.2.damaged': bytesOf(older).subarray(5), 'journal.7': bytesOf(records(3)) });
+    const model = diskWith({
+      'journal.2.damaged': bytesOf(older).subarray(5),
+      'journal.7': bytesOf(records(3)),
+    });
     const rig = new Rig(model);
-    rig.trouble = (at, operation) => (['openAt', 'writeAgain'].includes(operation) && at > 0 ? 'EIO' : undefined);
+    rig.trouble = (at, operation) =>
+      ['openAt', 'writeAgain'].includes(operation) && at > 0 ? 'EIO' : undefined;
     expect((await rig.open()).state.sandboxes.size).toBe(1);
   });
 });
@@ -130,7 +161,10 @@ describe('the mask', () => {
     expect([...masked.subarray(at, at + 20)]).toEqual(Array.from({ length: 20 }, () => 0));
     const second = header().length + frame(older[0] as JournalRecord).length;
     const rest = parse(new Uint8Array(Buffer.concat([header(), masked.subarray(second)])));
-    expect([rest.end, rest.records.map(({ type }) => type)]).toEqual(['whole', older.slice(1).map(({ type }) => type)]);
+    expect([rest.end, rest.records.map(({ type }) => type)]).toEqual([
+      'whole',
+      older.slice(1).map(({ type }) => type),
+    ]);
   });
 
   it('S91 is made of a copy, also of what a real disk reads: else nothing would seem to have changed', () => {
@@ -145,7 +179,12 @@ describe('the mask', () => {
     const body = new TextEncoder().encode('{"a":"canary-env-value"}');
     expect(Buffer.from(maskedBytes(body, (record) => record)).toString()).toBe('x'.repeat(body.length));
     for (const record of [null, 'canary-env-value', { a: 'canary-env-value' }]) {
-      expect(findInBytes(maskedBytes(frame(record as never), (same) => same), CANARIES)).toEqual([]);
+      expect(
+        findInBytes(
+          maskedBytes(frame(record as never), (same) => same),
+          CANARIES,
+        ),
+      ).toEqual([]);
     }
   });
 });

@@ -49,7 +49,8 @@ export class Rig {
     if (trouble === 'dieBefore') this.dead = true;
     if (this.dead) return never;
     if (trouble === 'EIO' && failed !== undefined) return failed();
-    if (trouble === 'EIO' || trouble === 'ENOSPC' || trouble === 'EROFS') throw new DiskError(trouble, operation);
+    if (trouble === 'EIO' || trouble === 'ENOSPC' || trouble === 'EROFS')
+      throw new DiskError(trouble, operation);
     if (trouble === 'short') return this.#whileFull(effect);
     const value = effect();
     if (trouble === 'doneButEIO') throw new DiskError('EIO', operation);
@@ -97,7 +98,9 @@ export class Rig {
 
 /** Record number `n` of a made-up history: the life of one sandbox after the other, five records each. */
 export function recordNumber(n: number): JournalRecord {
-  const id = Math.floor(n / 5).toString(16).padStart(64, '0') as SandboxId;
+  const id = Math.floor(n / 5)
+    .toString(16)
+    .padStart(64, '0') as SandboxId;
   switch (n % 5) {
     case 1:
       return { type: 'sandbox.ready', id, ips: [`10.0.0.${n % 250}`], pause: undefined };
@@ -115,21 +118,40 @@ export function recordNumber(n: number): JournalRecord {
 
 /** A sandbox of its own. */
 export function intentNumber(n: number): Extract<JournalRecord, { type: 'sandbox.intent' }> {
-  const id = Math.floor(n / 5).toString(16).padStart(64, '0') as SandboxId;
+  const id = Math.floor(n / 5)
+    .toString(16)
+    .padStart(64, '0') as SandboxId;
   return { type: 'sandbox.intent', id, createdAtNs: BigInt(n), spec: specOf(n) };
 }
 
 function specOf(n: number): Extract<JournalRecord, { type: 'sandbox.intent' }>['spec'] {
   return {
     key: { name: `pod-${n}`, namespace: 'default', uid: `uid-${n}`, attempt: 0 },
-    hostname: '', logDirectory: '', dns: undefined, portMappings: [], labels: { n: String(n) }, annotations: {}, handler: '',
-    cgroupParent: '', sysctls: [], privileged: false, readonlyRootfs: false, seccomp: { type: 'runtimeDefault', path: '' },
+    hostname: '',
+    logDirectory: '',
+    dns: undefined,
+    portMappings: [],
+    labels: { n: String(n) },
+    annotations: {},
+    handler: '',
+    cgroupParent: '',
+    sysctls: [],
+    privileged: false,
+    readonlyRootfs: false,
+    seccomp: { type: 'runtimeDefault', path: '' },
     namespaces: { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined },
-    user: { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' },
+    user: {
+      runAsUser: undefined,
+      runAsUsername: '',
+      runAsGroup: undefined,
+      supplementalGroups: [],
+      supplementalGroupsPolicy: 'merge',
+    },
   };
 }
 
-export const records = (count: number): JournalRecord[] => Array.from({ length: count }, (_none, n) => recordNumber(n));
+export const records = (count: number): JournalRecord[] =>
+  Array.from({ length: count }, (_none, n) => recordNumber(n));
 
 /** The state as text, for comparison. */
 export function textOf(state: Ledger): string {
@@ -147,4 +169,3 @@ export function prefixTexts(all: readonly JournalRecord[]): string[] {
     }),
   ];
 }
-

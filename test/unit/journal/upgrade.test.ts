@@ -26,8 +26,15 @@ function olderDisk(): DiskModel {
   return model;
 }
 
-const newest = (model: DiskModel): string => `journal.${Math.max(...model.list().flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? []).map(Number))}`;
-const formatOf = (model: DiskModel, name: string): number => parse(model.read(name) ?? new Uint8Array()).format;
+const newest = (model: DiskModel): string =>
+  `journal.${Math.max(
+    ...model
+      .list()
+      .flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? [])
+      .map(Number),
+  )}`;
+const formatOf = (model: DiskModel, name: string): number =>
+  parse(model.read(name) ?? new Uint8Array()).format;
 
 describe('a journal of an older version', () => {
   it('F30 is migrated in a copy, and the old file goes once the copy stands', async () => {
@@ -39,29 +46,39 @@ describe('a journal of an older version', () => {
     expect(model.list()).not.toContain('journal.7');
   });
 
-  it.each(['dieBefore', 'dieAfter', 'EIO'] as const)('F31 %s at each disk operation of the migration, then a power loss: the old state stands, or the new one, and it goes on', async (trouble) => {
-    const calm = new Rig(olderDisk());
-    await calm.open();
-    for (let at = 0; at < calm.operations.length; at += 1) {
-      const rig = new Rig(olderDisk());
-      rig.trouble = (now) => (now === at ? trouble : undefined);
-      const opening = rig.open().then(() => true, () => true);
-      const dead = async (): Promise<boolean> => {
-        while (!rig.dead) await new Promise<void>((resolve) => setImmediate(resolve));
-        return true;
-      };
-      await Promise.race([opening, dead()]);
-      for (let draw = 0; draw < 10; draw += 1) {
-        const model = rig.model.clone();
-        model.losePower(randomStream(at * 100 + draw, 'power'));
-        const { state, journal } = await new Rig(model).open();
-        expect([at, draw, textOf(state)]).toStrictEqual([at, draw, texts[COUNT]]);
-        await journal.append([recordNumber(COUNT)], { sync: true });
-        expect([at, draw, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, draw, texts[COUNT + 1]]);
-        expect(formatOf(model, newest(model))).toBe(FORMAT);
+  it.each(['dieBefore', 'dieAfter', 'EIO'] as const)(
+    'F31 %s at each disk operation of the migration, then a power loss: the old state stands, or the new one, and it goes on',
+    async (trouble) => {
+      const calm = new Rig(olderDisk());
+      await calm.open();
+      for (let at = 0; at < calm.operations.length; at += 1) {
+        const rig = new Rig(olderDisk());
+        rig.trouble = (now) => (now === at ? trouble : undefined);
+        const opening = rig.open().then(
+          () => true,
+          () => true,
+        );
+        const dead = async (): Promise<boolean> => {
+          while (!rig.dead) await new Promise<void>((resolve) => setImmediate(resolve));
+          return true;
+        };
+        await Promise.race([opening, dead()]);
+        for (let draw = 0; draw < 10; draw += 1) {
+          const model = rig.model.clone();
+          model.losePower(randomStream(at * 100 + draw, 'power'));
+          const { state, journal } = await new Rig(model).open();
+          expect([at, draw, textOf(state)]).toStrictEqual([at, draw, texts[COUNT]]);
+          await journal.append([recordNumber(COUNT)], { sync: true });
+          expect([at, draw, textOf((await new Rig(model).open()).state)]).toStrictEqual([
+            at,
+            draw,
+            texts[COUNT + 1],
+          ]);
+          expect(formatOf(model, newest(model))).toBe(FORMAT);
+        }
       }
-    }
-  });
+    },
+  );
 
   it('F31 F21 without space for the copy the start fails and the old file stays as it was, for the older version', async () => {
     const model = olderDisk();

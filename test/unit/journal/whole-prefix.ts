@@ -12,7 +12,10 @@ export async function appendAll(rig: Rig, from = 0): Promise<number> {
   if (opened === undefined) return 0;
   let durable = from;
   for (const record of all.slice(from)) {
-    const said = await alive(rig, opened.journal.append([record], { sync: true }).then(() => true));
+    const said = await alive(
+      rig,
+      opened.journal.append([record], { sync: true }).then(() => true),
+    );
     if (said === undefined) break;
     durable += 1;
   }

@@ -5,10 +5,20 @@ import { stagingReplacements } from '../../support/tools/kubernetes.ts';
 describe('the build of the kubelet', () => {
   it('replaces each staging module by its published version, and nothing else', () => {
     const goMod = [
-      'module k8s.io/kubernetes', 'require (', '\tk8s.io/api v0.0.0', '\tk8s.io/klog/v2 v2.140.0', ')', 'replace (',
-      '\tk8s.io/api => ./staging/src/k8s.io/api', '\tk8s.io/cri-api => ./staging/src/k8s.io/cri-api', '\texample.com/x => example.com/y v1.0.0', ')',
+      'module k8s.io/kubernetes',
+      'require (',
+      '\tk8s.io/api v0.0.0',
+      '\tk8s.io/klog/v2 v2.140.0',
+      ')',
+      'replace (',
+      '\tk8s.io/api => ./staging/src/k8s.io/api',
+      '\tk8s.io/cri-api => ./staging/src/k8s.io/cri-api',
+      '\texample.com/x => example.com/y v1.0.0',
+      ')',
     ].join('\n');
-    expect(stagingReplacements(goMod)).toBe('\nreplace (\n\tk8s.io/api => k8s.io/api v0.36.3\n\tk8s.io/cri-api => k8s.io/cri-api v0.36.3\n)\n');
+    expect(stagingReplacements(goMod)).toBe(
+      '\nreplace (\n\tk8s.io/api => k8s.io/api v0.36.3\n\tk8s.io/cri-api => k8s.io/cri-api v0.36.3\n)\n',
+    );
   });
 
   it('says so when it finds none', () => {

@@ -33,7 +33,11 @@ describe('DEL', () => {
     plugins.seen.length = 0;
     await attachments.del(id, netns, context, noGuess);
     expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
+      'three',
+      'three',
+      'three',
+    ]);
     expect(plugins.seen.map(({ env }) => env['CNI_NETNS'])).toEqual([netns, netns, netns]);
     expect(left.every((names) => names.length === 2)).toBe(true);
     expect(readdirSync(cacheDir)).toEqual([]);
@@ -59,49 +63,81 @@ describe('DEL', () => {
   });
 
   it('F51: after a failure in the chain covers all of it, with what the ones before had answered', async () => {
-    const { attachments, attachment } = world((seen) => (seen.command === 'ADD' && seen.tool === 'two' ? pluginFailure(100, 'no') : good(seen)));
+    const { attachments, attachment } = world((seen) =>
+      seen.command === 'ADD' && seen.tool === 'two' ? pluginFailure(100, 'no') : good(seen),
+    );
     const fault = await faultOf(attachments.add(attachment, netns, context));
     expect(fault.message).toBe(`CNI ADD of sandbox ${id} to network net: plugin two: error 100: no`);
     plugins.seen.length = 0;
     await attachments.del(id, netns, context, noGuess);
     expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['one', 'one', 'one']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
+      'one',
+      'one',
+      'one',
+    ]);
   });
 
   it('F52, F53: a failed DEL stays owed, with all that it needs, until one succeeds', async () => {
     let broken = true;
-    const { attachments, attachment, cache } = world((seen) => (broken && seen.command === 'DEL' && seen.tool === 'two' ? pluginFailure(11, 'later') : good(seen)));
+    const { attachments, attachment, cache } = world((seen) =>
+      broken && seen.command === 'DEL' && seen.tool === 'two' ? pluginFailure(11, 'later') : good(seen),
+    );
     await attachments.add(attachment, netns, context);
     for (let round = 0; round < 3; round += 1) {
-      expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({ kind: 'outside', retryable: true });
+      expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({
+        kind: 'outside',
+        retryable: true,
+      });
     }
     expect(await cache.list()).toEqual([id]);
     broken = false;
     plugins.seen.length = 0;
     // a new daemon on the same directory keeps the duty
     const again = new AttachmentCache(join(plugins.dir, 'cache'));
-    await new Attachments(plugins.runTool, again, new Firewall(plugins.runTool, [])).del(id, '', context, noGuess);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    await new Attachments(plugins.runTool, again, new Firewall(plugins.runTool, [])).del(
+      id,
+      '',
+      context,
+      noGuess,
+    );
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
+      'three',
+      'three',
+      'three',
+    ]);
     expect(await cache.list()).toEqual([]);
   });
 
   it('S77: a plugin that fails, or whose executable is gone, keeps no other from freeing what it holds (containerd/containerd#12130)', async () => {
-    const { attachments, attachment, cache } = world((seen) => (seen.tool === 'two' ? pluginFailure(999, 'no agent') : good(seen)));
+    const { attachments, attachment, cache } = world((seen) =>
+      seen.tool === 'two' ? pluginFailure(999, 'no agent') : good(seen),
+    );
     rmSync(join(plugins.dir, 'three'));
     await faultOf(attachments.add(attachment, netns, context));
     plugins.seen.length = 0;
     const { message } = await faultOf(attachments.del(id, netns, context, noGuess));
     expect(plugins.order()).toEqual(['DEL two', 'DEL one']);
-    expect(message).toMatch(/^CNI DEL of sandbox \w+ from network net: plugin three: no such executable in .*; plugin two: error 999: no agent$/u);
+    expect(message).toMatch(
+      /^CNI DEL of sandbox \w+ from network net: plugin three: no such executable in .*; plugin two: error 999: no agent$/u,
+    );
     expect(await cache.list()).toEqual([id]);
   });
 
   it('F50: one that hangs leaves time for the others, and a slow one may be slow: some is kept back for each that follows', async () => {
-    const { attachments, attachment } = world((seen) => (seen.command === 'DEL' && seen.tool === 'three' ? { timedOut: true, durationMs: seen.timeoutMs } : good(seen)));
+    const { attachments, attachment } = world((seen) =>
+      seen.command === 'DEL' && seen.tool === 'three'
+        ? { timedOut: true, durationMs: seen.timeoutMs }
+        : good(seen),
+    );
     await attachments.add(attachment, netns, context);
     plugins.seen.length = 0;
     expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({ kind: 'timedOut' });
-    expect(plugins.seen.map(({ tool, timeoutMs }) => [tool, timeoutMs])).toEqual([['three', 60_000 - 2 * networkLimits.delKeptMs], ['two', networkLimits.delKeptMs], ['one', 2 * networkLimits.delKeptMs - 1]]);
+    expect(plugins.seen.map(({ tool, timeoutMs }) => [tool, timeoutMs])).toEqual([
+      ['three', 60_000 - 2 * networkLimits.delKeptMs],
+      ['two', networkLimits.delKeptMs],
+      ['one', 2 * networkLimits.delKeptMs - 1],
+    ]);
   });
 
   it('F55: uses the configuration and values of ADD, unchanged to the last digit', async () => {
@@ -136,7 +172,9 @@ describe('DEL', () => {
 
   it('runs with the network of today when the duty itself is damaged, and keeps it while that fails', async () => {
     let broken = true;
-    const { attachments, attachment, cacheDir, cache } = world((seen) => (broken && seen.command === 'DEL' ? pluginFailure(11, 'later') : good(seen)));
+    const { attachments, attachment, cacheDir, cache } = world((seen) =>
+      broken && seen.command === 'DEL' ? pluginFailure(11, 'later') : good(seen),
+    );
     await attachments.add(attachment, netns, context);
     const file = join(cacheDir, `${id}.json`);
     writeFileSync(file, readFileSync(file, 'utf8').slice(0, 40));
@@ -162,15 +200,26 @@ describe('DEL', () => {
 });
 
 describe('rules left by plugins', () => {
-  const masquerading = () => network({ plugins: [{ type: 'one', ipMasq: true }, { type: 'portmap', capabilities: { portMappings: true } }] });
+  const masquerading = () =>
+    network({
+      plugins: [
+        { type: 'one', ipMasq: true },
+        { type: 'portmap', capabilities: { portMappings: true } },
+      ],
+    });
 
   it('are looked for after DEL by the names of the chains, and taken away in one transaction', async () => {
     const masq = chainName('net', id);
     const dnat = chainName('net', id, 'DN-');
     const { cache, attachment } = world((seen) => {
-      if (seen.argv.includes('-S')) return seen.argv.at(-1) === masq ? {} : { exitCode: 1, stderr: 'iptables: No chain/target/match by that name.' };
+      if (seen.argv.includes('-S'))
+        return seen.argv.at(-1) === masq
+          ? {}
+          : { exitCode: 1, stderr: 'iptables: No chain/target/match by that name.' };
       if (seen.tool === 'iptables-save') {
-        return { stdout: `*nat\n:${masq} - [0:0]\n-A POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-A OTHER -j ${dnat}\n-A ${masq} -d 10.0.0.0/24 -j ACCEPT\nCOMMIT\n` };
+        return {
+          stdout: `*nat\n:${masq} - [0:0]\n-A POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-A OTHER -j ${dnat}\n-A ${masq} -d 10.0.0.0/24 -j ACCEPT\nCOMMIT\n`,
+        };
       }
       return good(seen);
     }, masquerading());
@@ -180,7 +229,12 @@ describe('rules left by plugins', () => {
     plugins.seen.length = 0;
     await attachments.del(id, netns, context, noGuess);
     // both are looked for at once
-    expect(plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1) ?? '').toSorted((a, b) => a.localeCompare(b))).toEqual([masq, dnat].toSorted((a, b) => a.localeCompare(b)));
+    expect(
+      plugins.seen
+        .filter(({ argv }) => argv.includes('-S'))
+        .map(({ argv }) => argv.at(-1) ?? '')
+        .toSorted((a, b) => a.localeCompare(b)),
+    ).toEqual([masq, dnat].toSorted((a, b) => a.localeCompare(b)));
     expect(plugins.seen.at(-1)).toMatchObject({
       tool: 'iptables-restore',
       stdinText: `*nat\n-D POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-F ${masq}\n-X ${masq}\nCOMMIT\n`,
@@ -189,11 +243,16 @@ describe('rules left by plugins', () => {
   });
 
   it('keep the DEL owed while iptables fails', async () => {
-    const { cache, attachment } = world((seen) => (seen.tool === 'iptables' ? { exitCode: 4, stderr: 'resource problem' } : good(seen)), masquerading());
+    const { cache, attachment } = world(
+      (seen) => (seen.tool === 'iptables' ? { exitCode: 4, stderr: 'resource problem' } : good(seen)),
+      masquerading(),
+    );
     plugins.install('iptables');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
-    expect((await faultOf(attachments.del(id, netns, context, noGuess))).message).toContain('exit code 4: resource problem');
+    expect((await faultOf(attachments.del(id, netns, context, noGuess))).message).toContain(
+      'exit code 4: resource problem',
+    );
     expect(await cache.list()).toEqual([id]);
   });
 

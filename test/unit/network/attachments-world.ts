@@ -49,7 +49,12 @@ export function worldOf(plugins: FakePlugins, net: Network): World {
     runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'tcp' }] },
   };
   // no iptables there: the chains of these networks make no rules
-  return { attachments: new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [])), cache, cacheDir, attachment };
+  return {
+    attachments: new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [])),
+    cache,
+    cacheDir,
+    attachment,
+  };
 }
 
 export const good = ({ command, tool }: Seen): Answer =>

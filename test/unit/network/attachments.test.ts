@@ -22,7 +22,9 @@ describe('ADD', () => {
     const { attachments, attachment } = world(good);
     expect(await attachments.add(attachment, netns, context)).toEqual(['10.0.0.5']);
     expect(plugins.order()).toEqual(['ADD one', 'ADD two', 'ADD three']);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by?: string } | undefined)?.by)).toEqual([undefined, 'one', 'two']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by?: string } | undefined)?.by)).toEqual(
+      [undefined, 'one', 'two'],
+    );
     expect(plugins.seen.map(({ stdin }) => 'runtimeConfig' in stdin)).toEqual([false, true, false]);
     expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual([60_000, 59_999, 59_998]);
   });
@@ -49,7 +51,9 @@ describe('ADD', () => {
 
   it('refuses a second ADD after a failed one until DEL has succeeded', async () => {
     let broken = true;
-    const { attachments, attachment } = world((seen) => (broken && seen.command === 'ADD' ? pluginFailure(7, 'no') : good(seen)));
+    const { attachments, attachment } = world((seen) =>
+      broken && seen.command === 'ADD' ? pluginFailure(7, 'no') : good(seen),
+    );
     await faultOf(attachments.add(attachment, netns, context));
     broken = false;
     expect((await faultOf(attachments.add(attachment, netns, context))).kind).toBe('wrongState');
@@ -59,18 +63,25 @@ describe('ADD', () => {
 
   it('converts a result of another version for the next plugin', async () => {
     const old = JSON.stringify({ cniVersion: '0.4.0', ips: [{ version: '4', address: '10.0.0.5/24' }] });
-    const { attachments, attachment } = world(({ command, tool }) => (command === 'ADD' && tool === 'one' ? { stdout: old } : { stdout: result('10.0.0.6') }));
+    const { attachments, attachment } = world(({ command, tool }) =>
+      command === 'ADD' && tool === 'one' ? { stdout: old } : { stdout: result('10.0.0.6') },
+    );
     await attachments.add(attachment, netns, context);
-    expect(plugins.seen[1]?.stdin['prevResult']).toMatchObject({ cniVersion: '1.0.0', ips: [{ address: '10.0.0.5/24' }] });
+    expect(plugins.seen[1]?.stdin['prevResult']).toMatchObject({
+      cniVersion: '1.0.0',
+      ips: [{ address: '10.0.0.5/24' }],
+    });
   });
 
   it.each(['', 'garbage', '{}', JSON.stringify({ cniVersion: '1.0.0', ips: [{ address: '10.0.0.5' }] })])(
     'F54: publishes nothing of the last result %j and leaves the DEL owed',
     async (stdout) => {
-      const { attachments, attachment, cache } = world((seen) => (seen.tool === 'three' ? { stdout } : good(seen)));
+      const { attachments, attachment, cache } = world((seen) =>
+        seen.tool === 'three' ? { stdout } : good(seen),
+      );
       const fault = await faultOf(attachments.add(attachment, netns, context));
       expect(fault).toMatchObject({ kind: 'outside' });
-      expect(fault.message).toContain('result can\'t be used');
+      expect(fault.message).toContain("result can't be used");
       expect(await cache.list()).toEqual([id]);
       expect((await cache.readResult(id))?.complete).toBe(false);
     },
@@ -91,14 +102,19 @@ describe('ADD', () => {
 
   it('fails without a network namespace before anything is kept', async () => {
     const { attachments, attachment, cache } = world(good);
-    expect((await faultOf(attachments.add(attachment, '', context))).message).toContain('its network namespace is gone');
+    expect((await faultOf(attachments.add(attachment, '', context))).message).toContain(
+      'its network namespace is gone',
+    );
     expect(await cache.list()).toEqual([]);
   });
 
   it('has one deadline for the chain', async () => {
     const { attachments, attachment } = world((seen) => ({ ...good(seen), durationMs: 700 }));
     const fault = await faultOf(attachments.add(attachment, netns, { timeoutMs: 1000 }));
-    expect(fault).toMatchObject({ kind: 'timedOut', message: expect.stringContaining('plugin three: no time left of 1000 ms') });
+    expect(fault).toMatchObject({
+      kind: 'timedOut',
+      message: expect.stringContaining('plugin three: no time left of 1000 ms'),
+    });
     expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual([1000, 300]);
   });
 });
@@ -111,7 +127,11 @@ describe('CHECK', () => {
     plugins.seen.length = 0;
     await attachments.check(id, netns, context);
     expect(plugins.order()).toEqual(['CHECK one', 'CHECK two', 'CHECK three']);
-    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual([
+      'three',
+      'three',
+      'three',
+    ]);
     plugins.close();
     for (const net of [network({ disableCheck: true }), network({ cniVersion: '0.3.1' })]) {
       const quiet = world(good, net);
@@ -125,7 +145,9 @@ describe('CHECK', () => {
 });
 
 describe('probes of a network', () => {
-  const versions = (list: string[]) => ({ stdout: JSON.stringify({ cniVersion: '1.1.0', supportedVersions: list }) });
+  const versions = (list: string[]) => ({
+    stdout: JSON.stringify({ cniVersion: '1.1.0', supportedVersions: list }),
+  });
   const call = () => ({ runTool: plugins.runTool, pluginDirs: [plugins.dir], timeoutMs: 1000 });
 
   it('say which plugin is absent, too old, or not available', async () => {
@@ -136,10 +158,14 @@ describe('probes of a network', () => {
     expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe(
       "CNI VERSION in network net: plugin one: it speaks 0.4.0, 1.0.0, the network's configuration is in 1.1.0",
     );
-    expect(await networkProblem(network({ plugins: [{ type: 'four' }] }), call())).toContain('plugin four: no such executable');
+    expect(await networkProblem(network({ plugins: [{ type: 'four' }] }), call())).toContain(
+      'plugin four: no such executable',
+    );
     plugins.close();
     world((seen) => (seen.command === 'VERSION' ? versions(['1.1.0']) : pluginFailure(50, 'no daemon')));
-    expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe('CNI STATUS in network net: plugin one: error 50: no daemon');
+    expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe(
+      'CNI STATUS in network net: plugin one: error 50: no daemon',
+    );
   });
 
   it('collect garbage from 1.1.0 on, in all plugins though one fails, unless disabled', async () => {
@@ -147,10 +173,14 @@ describe('probes of a network', () => {
     await collectGarbage(network(), [{ id, ifName: 'eth0' }], call());
     await collectGarbage(network({ cniVersion: '1.1.0', disableGC: true }), [], call());
     expect(plugins.seen).toEqual([]);
-    const fault = await faultOf(collectGarbage(network({ cniVersion: '1.1.0' }), [{ id, ifName: 'eth0' }], call()));
+    const fault = await faultOf(
+      collectGarbage(network({ cniVersion: '1.1.0' }), [{ id, ifName: 'eth0' }], call()),
+    );
     expect(fault.message).toBe('CNI GC in network net: plugin one: error 100: no');
     expect(plugins.order()).toEqual(['GC one', 'GC two', 'GC three']);
-    expect(plugins.seen[2]?.stdin['cni.dev/valid-attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
+    expect(plugins.seen[2]?.stdin['cni.dev/valid-attachments']).toEqual([
+      { containerID: id, ifname: 'eth0' },
+    ]);
     expect(plugins.seen[2]?.stdin['cni.dev/attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
   });
 });

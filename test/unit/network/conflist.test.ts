@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { chooseNetwork, isConfFile, parseList, parseNetworks, parseSingle, pluginFolder } from '../../../src/network/conflist.ts';
+import {
+  chooseNetwork,
+  isConfFile,
+  parseList,
+  parseNetworks,
+  parseSingle,
+  pluginFolder,
+} from '../../../src/network/conflist.ts';
 import { networkLimits } from '../../../src/base/limits.ts';
 
 const list = (extra: object = {}) =>
@@ -16,7 +23,10 @@ describe('network configurations', () => {
       list({
         disableCheck: true,
         disableGC: 'true',
-        plugins: [{ type: 'bridge', mtu: 9000 }, { type: 'portmap', capabilities: { portMappings: true, dns: false } }],
+        plugins: [
+          { type: 'bridge', mtu: 9000 },
+          { type: 'portmap', capabilities: { portMappings: true, dns: false } },
+        ],
       }),
     );
     expect(parsed).toEqual({
@@ -44,10 +54,13 @@ describe('network configurations', () => {
     expect(parseSingle(list()).ok).toBe(false);
   });
 
-  it.each(['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'])('takes version %s', (cniVersion) => {
-    const parsed = parseList(list({ cniVersion }));
-    expect(parsed.ok && parsed.network.cniVersion).toBe(cniVersion);
-  });
+  it.each(['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'])(
+    'takes version %s',
+    (cniVersion) => {
+      const parsed = parseList(list({ cniVersion }));
+      expect(parsed.ok && parsed.network.cniVersion).toBe(cniVersion);
+    },
+  );
 
   it('takes the highest known of cniVersion and cniVersions, and 0.1.0 for none', () => {
     const versionOf = (text: string) => {
@@ -66,7 +79,9 @@ describe('network configurations', () => {
       expect(reasonOf(list({ plugins: [{ type }] }))).toContain('is not the file name of a plugin');
       if (type !== '') {
         expect(reasonOf(list({ plugins: [{ type: 'bridge', ipam: { type } }] }))).toContain('ipam.type');
-        expect(reasonOf(list({ plugins: [{ type: 'flannel', delegate: { type } }] }))).toContain('delegate.type');
+        expect(reasonOf(list({ plugins: [{ type: 'flannel', delegate: { type } }] }))).toContain(
+          'delegate.type',
+        );
       }
     },
   );
@@ -88,14 +103,21 @@ describe('network configurations', () => {
     [list({ name: '../x' }), 'network name'],
     [list({ name: 'a'.repeat(300) }), 'network name'],
     [list({ plugins: [{ type: 'a', capabilities: ['x'] }] }), 'capabilities'],
-    [list({ plugins: Array.from({ length: networkLimits.pluginsPerChain + 1 }, () => ({ type: 'a' })) }), 'more than'],
+    [
+      list({ plugins: Array.from({ length: networkLimits.pluginsPerChain + 1 }, () => ({ type: 'a' })) }),
+      'more than',
+    ],
   ])('refuses %.60s', (text, reason) => {
     expect(reasonOf(text)).toContain(reason);
   });
 
   it('keeps numbers that a double cannot hold', () => {
-    const parsed = parseList('{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"x","id":12345678901234567890,"f":1.50}]}');
-    expect(parsed.ok && JSON.stringify(parsed.network.plugins[0]?.raw)).toBe('{"type":"x","id":12345678901234567890,"f":1.50}');
+    const parsed = parseList(
+      '{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"x","id":12345678901234567890,"f":1.50}]}',
+    );
+    expect(parsed.ok && JSON.stringify(parsed.network.plugins[0]?.raw)).toBe(
+      '{"type":"x","id":12345678901234567890,"f":1.50}',
+    );
   });
 
   it('sorts by file name, skips with a reason, keeps the first of two with one name', () => {
@@ -116,21 +138,33 @@ describe('network configurations', () => {
   });
 
   it('puts the plugins of the folder behind those of the list; a list may do without any of its own', () => {
-    const mesh = { file: 'net/50-mesh.conf', text: JSON.stringify({ type: 'mesh', capabilities: { portMappings: true } }) };
+    const mesh = {
+      file: 'net/50-mesh.conf',
+      text: JSON.stringify({ type: 'mesh', capabilities: { portMappings: true } }),
+    };
     const types = (text: string) => {
       const parsed = parseList(text, [mesh]);
       return parsed.ok ? parsed.network.plugins.map(({ type }) => type) : parsed.reason;
     };
-    expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'bridge' }] }))).toEqual(['bridge', 'mesh']);
+    expect(
+      types(JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'bridge' }] })),
+    ).toEqual(['bridge', 'mesh']);
     expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net' }))).toEqual(['mesh']);
     expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [] }))).toContain('is empty');
-    const torn = parseList(JSON.stringify({ name: 'net', plugins: [{ type: 'bridge' }] }), [{ file: 'net/x.conf', text: '{' }]);
+    const torn = parseList(JSON.stringify({ name: 'net', plugins: [{ type: 'bridge' }] }), [
+      { file: 'net/x.conf', text: '{' },
+    ]);
     expect(torn).toEqual({ ok: false, reason: 'net/x.conf: not a JSON object' });
   });
 
   it('S50: names as the folder only what is a network name, and none where the list wants none', () => {
     expect(pluginFolder('{"name":"net"}')).toBe('net');
-    for (const more of ['"name":"../x"', '"name":"net","loadOnlyInlinedPlugins":true', '"name":"net","loadOnlyInlinedPlugins":"True"', '"type":"x"']) {
+    for (const more of [
+      '"name":"../x"',
+      '"name":"net","loadOnlyInlinedPlugins":true',
+      '"name":"net","loadOnlyInlinedPlugins":"True"',
+      '"type":"x"',
+    ]) {
       expect(pluginFolder(`{${more}}`), more).toBeUndefined();
     }
   });

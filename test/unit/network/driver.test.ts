@@ -31,12 +31,19 @@ const speaks = ({ command }: Seen): Answer => {
   return command === 'ADD' ? { stdout: result('10.0.0.5', { cniVersion: '1.1.0' }) } : {};
 };
 
-async function start({ answer = speaks, netns = () => OWN_NETNS, chain = [{ type: 'one' }] }: Setting = {}): Promise<NetworkDriver> {
+async function start({
+  answer = speaks,
+  netns = () => OWN_NETNS,
+  chain = [{ type: 'one' }],
+}: Setting = {}): Promise<NetworkDriver> {
   plugins = fakePlugins(answer);
   plugins.install('one');
   const confDir = join(plugins.dir, 'net.d');
   mkdirSync(confDir);
-  writeFileSync(join(confDir, '10.conflist'), JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: chain }));
+  writeFileSync(
+    join(confDir, '10.conflist'),
+    JSON.stringify({ cniVersion: '1.1.0', name: 'n', plugins: chain }),
+  );
   driver = createNetworkDriver({
     confDir,
     networkName: '',
@@ -55,7 +62,12 @@ async function start({ answer = speaks, netns = () => OWN_NETNS, chain = [{ type
 
 function effect(): EffectContext & { readonly notes: string[] } {
   const notes: string[] = [];
-  return { signal: new AbortController().signal, timeoutMs: 1000, note: ({ on }) => void notes.push(on), notes };
+  return {
+    signal: new AbortController().signal,
+    timeoutMs: 1000,
+    note: ({ on }) => void notes.push(on),
+    notes,
+  };
 }
 
 describe('the network port', () => {
@@ -64,7 +76,11 @@ describe('the network port', () => {
     const fx = effect();
     expect(await port.add(sandboxInput(id), fx)).toEqual({ ips: ['10.0.0.5'] });
     expect(fx.notes).toEqual(['CNI ADD one']);
-    expect(plugins.seen[0]?.env).toMatchObject({ CNI_NETNS: OWN_NETNS, CNI_IFNAME: 'eth0', CNI_CONTAINERID: id });
+    expect(plugins.seen[0]?.env).toMatchObject({
+      CNI_NETNS: OWN_NETNS,
+      CNI_IFNAME: 'eth0',
+      CNI_CONTAINERID: id,
+    });
     expect(plugins.seen[0]?.env['CNI_ARGS']).toBe(
       `IgnoreUnknown=1;K8S_POD_NAMESPACE=prod;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_ID=${id};K8S_POD_UID=u-1`,
     );
@@ -98,7 +114,9 @@ describe('the network port', () => {
     const port = await start({ netns: () => path });
     await port.add(sandboxInput(id), effect());
     path = join(plugins.dir, 'one');
-    expect((await faultOf(port.add(sandboxInput(sandboxId('e')), effect()))).message).toContain('its network namespace is gone');
+    expect((await faultOf(port.add(sandboxInput(sandboxId('e')), effect()))).message).toContain(
+      'its network namespace is gone',
+    );
     await port.del(sandboxInput(id), effect());
     expect(plugins.seen.at(-1)?.env).toMatchObject({ CNI_COMMAND: 'DEL', CNI_NETNS: '' });
     path = '/nowhere/x';
@@ -114,9 +132,13 @@ describe('the network port', () => {
     expect(kept()).not.toContain('secret');
     await port.stop();
     plugins.close();
-    const asking = await start({ chain: [{ type: 'one', capabilities: { 'io.kubernetes.cri.pod-annotations': true } }] });
+    const asking = await start({
+      chain: [{ type: 'one', capabilities: { 'io.kubernetes.cri.pod-annotations': true } }],
+    });
     await asking.add(sandboxInput(id, { annotations }), effect());
-    expect(plugins.seen[0]?.stdin['runtimeConfig']).toEqual({ 'io.kubernetes.cri.pod-annotations': annotations });
+    expect(plugins.seen[0]?.stdin['runtimeConfig']).toEqual({
+      'io.kubernetes.cri.pod-annotations': annotations,
+    });
     expect(kept()).toContain('secret');
   });
 

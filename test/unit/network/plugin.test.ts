@@ -3,7 +3,13 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { networkLimits } from '../../../src/base/limits.ts';
 import type { PluginCall } from '../../../src/network/plugin.ts';
-import { cniArgs, findExecutable, pluginRequest, runPlugin, supportedVersions } from '../../../src/network/plugin.ts';
+import {
+  cniArgs,
+  findExecutable,
+  pluginRequest,
+  runPlugin,
+  supportedVersions,
+} from '../../../src/network/plugin.ts';
 import type { Answer, FakePlugins } from './fake-plugins.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { fakePlugins, pluginFailure, sandboxId } from './fake-plugins.ts';
@@ -33,7 +39,9 @@ describe('one run of a plugin', () => {
   it('S64: gives the protocol in the environment and nothing of the daemon', async () => {
     const { plugins: fake, call } = setUp({ stdout: '{}' });
     const ended: number[] = [];
-    expect(await runPlugin(fake.runTool, { ...call, onEnd: (ms) => void ended.push(ms) })).toEqual({ stdout: '{}' });
+    expect(await runPlugin(fake.runTool, { ...call, onEnd: (ms) => void ended.push(ms) })).toEqual({
+      stdout: '{}',
+    });
     expect(ended).toEqual([1]);
     expect(fake.seen[0]?.argv).toEqual([join(fake.dir, 'bridge')]);
     expect(fake.seen[0]?.env).toEqual({
@@ -59,14 +67,38 @@ describe('one run of a plugin', () => {
   });
 
   it.each<[string, Answer, object]>([
-    ['code 11', pluginFailure(11, 'busy'), { kind: 'outside', retryable: true, message: expect.stringMatching(/error 11: busy$/u) }],
+    [
+      'code 11',
+      pluginFailure(11, 'busy'),
+      { kind: 'outside', retryable: true, message: expect.stringMatching(/error 11: busy$/u) },
+    ],
     ['code 7', pluginFailure(7, 'bad conf'), { kind: 'outside', retryable: false }],
-    ['F58: a used-up pool', pluginFailure(999, 'no IP addresses available in range set: 10.0.0.1-10.0.0.2'), { kind: 'exhausted', retryable: true }],
-    ['no JSON but stderr', { exitCode: 2, stderr: 'panic:\n\u001b[31mboom' }, { kind: 'outside', message: expect.stringMatching(/exit code 2: panic: \[31mboom$/u) }],
+    [
+      'F58: a used-up pool',
+      pluginFailure(999, 'no IP addresses available in range set: 10.0.0.1-10.0.0.2'),
+      { kind: 'exhausted', retryable: true },
+    ],
+    [
+      'no JSON but stderr',
+      { exitCode: 2, stderr: 'panic:\n\u001b[31mboom' },
+      { kind: 'outside', message: expect.stringMatching(/exit code 2: panic: \[31mboom$/u) },
+    ],
     ['silence', { exitCode: 3 }, { message: expect.stringMatching(/exit code 3: it said nothing$/u) }],
-    ['a signal', { exitCode: null }, { message: expect.stringMatching(/ended by a signal: it said nothing$/u) }],
-    ['F50: the deadline', { exitCode: null, timedOut: true }, { kind: 'timedOut', message: expect.stringMatching(/no answer within 1000 ms; it was killed$/u) }],
-    ['F54: too much output', { truncated: true, stdout: 'x'.repeat(networkLimits.pluginOutputBytes) }, { kind: 'outside', message: expect.stringMatching(/more than 1048576 bytes/u) }],
+    [
+      'a signal',
+      { exitCode: null },
+      { message: expect.stringMatching(/ended by a signal: it said nothing$/u) },
+    ],
+    [
+      'F50: the deadline',
+      { exitCode: null, timedOut: true },
+      { kind: 'timedOut', message: expect.stringMatching(/no answer within 1000 ms; it was killed$/u) },
+    ],
+    [
+      'F54: too much output',
+      { truncated: true, stdout: 'x'.repeat(networkLimits.pluginOutputBytes) },
+      { kind: 'outside', message: expect.stringMatching(/more than 1048576 bytes/u) },
+    ],
   ])('tells of %s', async (_name, answer, expected) => {
     const { plugins: fake, call } = setUp(answer);
     expect(await faultOf(runPlugin(fake.runTool, call))).toMatchObject(expected);
@@ -89,7 +121,14 @@ describe('the request to a plugin', () => {
   const network = { name: 'net', cniVersion: '1.0.0' as const };
 
   it('is the configuration with name, version, granted values and the previous result', () => {
-    const raw = { type: 'portmap', capabilities: { portMappings: true }, snat: true, prevResult: 'x', runtimeConfig: { mac: 'x' }, name: 'x' };
+    const raw = {
+      type: 'portmap',
+      capabilities: { portMappings: true },
+      snat: true,
+      prevResult: 'x',
+      runtimeConfig: { mac: 'x' },
+      name: 'x',
+    };
     const plugin = { type: 'portmap', capabilities: ['portMappings'], raw };
     expect(pluginRequest(network, plugin, { portMappings: [], mac: 'aa' }, { ips: [] })).toEqual({
       type: 'portmap',
@@ -131,7 +170,10 @@ describe('CNI_ARGS', () => {
 });
 
 it('reads the versions of a VERSION answer', () => {
-  expect(supportedVersions('{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0",7]}')).toEqual(['0.4.0', '1.0.0']);
+  expect(supportedVersions('{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0",7]}')).toEqual([
+    '0.4.0',
+    '1.0.0',
+  ]);
   expect(supportedVersions('hello')).toBeUndefined();
   expect(supportedVersions('{}')).toBeUndefined();
 });

@@ -50,21 +50,40 @@ describe('results of ADD', () => {
   });
 
   it('writes IPv6 addresses as RFC 5952 has it, in whatever form a plugin prints them', () => {
-    const ips = ['FD00:0:0:0:0:0:0:5/64', 'fd00::0006/64', '10.1.0.2/24'].map((address) => ({ address, interface: 2 }));
-    expect(podIps(parse({ ...bridge, ips }), 'eth0')).toEqual({ ok: true, ips: ['fd00::5', 'fd00::6', '10.1.0.2'] });
+    const ips = ['FD00:0:0:0:0:0:0:5/64', 'fd00::0006/64', '10.1.0.2/24'].map((address) => ({
+      address,
+      interface: 2,
+    }));
+    expect(podIps(parse({ ...bridge, ips }), 'eth0')).toEqual({
+      ok: true,
+      ips: ['fd00::5', 'fd00::6', '10.1.0.2'],
+    });
   });
 
   it('takes addresses of class E, which clouds give to pods (kubernetes/kubernetes#110456)', () => {
-    expect(reasonOf({ ...bridge, ips: [{ address: '240.10.0.2/16', interface: 2 }] })).toBe('good: 240.10.0.2');
+    expect(reasonOf({ ...bridge, ips: [{ address: '240.10.0.2/16', interface: 2 }] })).toBe(
+      'good: 240.10.0.2',
+    );
   });
 
   it('goes by the name alone where no interface says that it is in a sandbox; the host’s end is not the pod', () => {
     const interfaces = [{ name: 'azv1' }, { name: 'eth0' }];
-    const addressOf = (index: number) => ({ ...bridge, interfaces, ips: [{ address: '10.240.0.8/16', interface: index }] });
+    const addressOf = (index: number) => ({
+      ...bridge,
+      interfaces,
+      ips: [{ address: '10.240.0.8/16', interface: index }],
+    });
     expect(reasonOf(addressOf(1))).toBe('good: 10.240.0.8');
     expect(reasonOf(addressOf(0))).toBe('it gives eth0 no address');
     // with a sandbox named, the host's interface of the same name is another one
-    const both = { ...bridge, interfaces: [{ name: 'eth0' }, { name: 'eth0', sandbox: '/run/netns/x' }], ips: [{ address: '192.168.1.4/24', interface: 0 }, { address: '10.1.0.2/24', interface: 1 }] };
+    const both = {
+      ...bridge,
+      interfaces: [{ name: 'eth0' }, { name: 'eth0', sandbox: '/run/netns/x' }],
+      ips: [
+        { address: '192.168.1.4/24', interface: 0 },
+        { address: '10.1.0.2/24', interface: 1 },
+      ],
+    };
     expect(reasonOf(both)).toBe('good: 10.1.0.2');
   });
 
@@ -103,7 +122,14 @@ describe('results of ADD', () => {
   });
 
   it('converts to older versions and back without losing an address, route or interface', () => {
-    const result = parse({ ...bridge, cniVersion: '1.1.0', interfaces: bridge.interfaces.map((item) => ({ ...item, mtu: 1500 })) }, '1.1.0');
+    const result = parse(
+      {
+        ...bridge,
+        cniVersion: '1.1.0',
+        interfaces: bridge.interfaces.map((item) => ({ ...item, mtu: 1500 })),
+      },
+      '1.1.0',
+    );
     for (const version of ['0.3.0', '0.3.1', '0.4.0', '1.0.0'] as const) {
       const there = resultIn(result, version);
       expect(there['ips']).toHaveLength(2);
@@ -149,11 +175,24 @@ describe('results of ADD', () => {
     [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: 9 }] }, 'no index'],
     [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: -1 }] }, 'no index'],
     [{ ...bridge, ips: [{ address: '10.1.0.2/24', gateway: 'x' }] }, 'gateway'],
-    [{ ...bridge, interfaces: [{ name: 'net1', sandbox: '/run/netns/x' }], ips: [{ address: '10.1.0.2/24' }] }, 'net1, not eth0'],
+    [
+      {
+        ...bridge,
+        interfaces: [{ name: 'net1', sandbox: '/run/netns/x' }],
+        ips: [{ address: '10.1.0.2/24' }],
+      },
+      'net1, not eth0',
+    ],
     [{ ...bridge, interfaces: [{ name: '' }] }, 'name'],
     [{ ...bridge, routes: [{ dst: 'x' }] }, 'dst'],
     [{ ...bridge, dns: { nameservers: [1] } }, 'dns.nameservers'],
-    [{ ...bridge, ips: Array.from({ length: networkLimits.resultIps + 1 }, () => ({ address: '10.1.0.2/24' })) }, 'more than'],
+    [
+      {
+        ...bridge,
+        ips: Array.from({ length: networkLimits.resultIps + 1 }, () => ({ address: '10.1.0.2/24' })),
+      },
+      'more than',
+    ],
   ])('F54: refuses %.80j', (value, reason) => {
     expect(reasonOf(value)).toContain(reason);
   });

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { networkLimits } from '../../../src/base/limits.ts';
@@ -44,8 +52,8 @@ async function fire(clock: HandClock, ms: number): Promise<void> {
   clock.timers.delete(entry[0]);
   entry[1].fn();
   // a timer is set when the look has ended, and another in its place when the kernel has reported what was written meanwhile
-  while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs)) await new Promise((resolve) => void setImmediate(resolve));
-
+  while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs))
+    await new Promise((resolve) => void setImmediate(resolve));
 }
 
 const list = (name: string, extra: object = {}) =>
@@ -79,7 +87,13 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
     }
     await watch.rescan();
   };
-  return { confDir, clock, watch, pass, put: (file: string, text: string) => writeFileSync(join(confDir, file), text) };
+  return {
+    confDir,
+    clock,
+    watch,
+    pass,
+    put: (file: string, text: string) => writeFileSync(join(confDir, file), text),
+  };
 }
 
 describe('NetworkReady', () => {
@@ -87,7 +101,11 @@ describe('NetworkReady', () => {
     const { watch, confDir } = setUp();
     expect(watch.state()).toMatchObject({ ready: false, reason: 'NetworkPluginNotReady' });
     await watch.start();
-    expect(watch.state()).toEqual({ ready: false, reason: 'NetworkPluginNotReady', message: `no CNI configuration in ${confDir}` });
+    expect(watch.state()).toEqual({
+      ready: false,
+      reason: 'NetworkPluginNotReady',
+      message: `no CNI configuration in ${confDir}`,
+    });
     rmSync(confDir, { recursive: true });
     await watch.rescan();
     expect(watch.state().message).toBe(`no CNI configuration in ${confDir}`);
@@ -117,7 +135,10 @@ describe('NetworkReady', () => {
     put('net/README', 'no plugin');
     put('net/30.json', '{"type":"no plugin either"}');
     await watch.start();
-    expect(watch.state()).toMatchObject({ ready: true, network: { plugins: [{ type: 'bridge' }, { type: 'bridge' }, { type: 'portmap' }] } });
+    expect(watch.state()).toMatchObject({
+      ready: true,
+      network: { plugins: [{ type: 'bridge' }, { type: 'bridge' }, { type: 'portmap' }] },
+    });
     put('net/15-torn.conf', '{"type":');
     await watch.rescan();
     await pass(networkLimits.tornMs);
@@ -192,7 +213,15 @@ describe('NetworkReady', () => {
     expect(plugins.order()).toEqual(['VERSION bridge']);
     const provenFile = join(plugins.dir, 'proven');
     const again = async (): Promise<NetworkWatch> => {
-      const next = new NetworkWatch({ confDir, networkName: '', pluginDirs: [plugins.dir], provenFile, clock, runTool: plugins.runTool, log: silentLog });
+      const next = new NetworkWatch({
+        confDir,
+        networkName: '',
+        pluginDirs: [plugins.dir],
+        provenFile,
+        clock,
+        runTool: plugins.runTool,
+        log: silentLog,
+      });
       await next.start();
       await next.stop();
       return next;
@@ -224,10 +253,16 @@ describe('NetworkReady', () => {
 
   it('follows STATUS at each look from 1.1.0 on', async () => {
     let available = false;
-    const { watch, put } = setUp({}, (seen) => (seen.command === 'STATUS' && !available ? pluginFailure(50, 'no daemon') : speaks(seen)));
+    const { watch, put } = setUp({}, (seen) =>
+      seen.command === 'STATUS' && !available ? pluginFailure(50, 'no daemon') : speaks(seen),
+    );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
-    expect(watch.state()).toMatchObject({ ready: false, message: expect.stringContaining('error 50: no daemon'), network: { name: 'n' } });
+    expect(watch.state()).toMatchObject({
+      ready: false,
+      message: expect.stringContaining('error 50: no daemon'),
+      network: { name: 'n' },
+    });
     available = true;
     await watch.rescan();
     expect(watch.state().ready).toBe(true);
@@ -256,18 +291,21 @@ describe('NetworkReady', () => {
 
   it('S89 is not hurried on by who writes there without end: what comes during a look is seen by one a moment later', async () => {
     let looks = 0;
-    const { watch, clock, put } = setUp({
-      runTool: async (call) => {
-        const result = await plugins.runTool(call);
-        // the look goes on until it has heard of what was written meanwhile
-        for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
-        return result;
+    const { watch, clock, put } = setUp(
+      {
+        runTool: async (call) => {
+          const result = await plugins.runTool(call);
+          // the look goes on until it has heard of what was written meanwhile
+          for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+          return result;
+        },
       },
-    }, (seen) => {
-      if (seen.command === 'STATUS') looks += 1;
-      if (looks < 20) put('20-other.conflist', list(`other-${looks}`));
-      return speaks(seen);
-    });
+      (seen) => {
+        if (seen.command === 'STATUS') looks += 1;
+        if (looks < 20) put('20-other.conflist', list(`other-${looks}`));
+        return speaks(seen);
+      },
+    );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
     expect(looks).toBe(1);
@@ -276,28 +314,37 @@ describe('NetworkReady', () => {
 
   it('S89 looks a few times in a second, however often somebody writes there: each look runs the plugins', async () => {
     let looks = 0;
-    const { watch, clock, put } = setUp({
-      runTool: async (call) => {
-        const result = await plugins.runTool(call);
-        for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
-        return result;
+    const { watch, clock, put } = setUp(
+      {
+        runTool: async (call) => {
+          const result = await plugins.runTool(call);
+          for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+          return result;
+        },
       },
-    }, (seen) => {
-      if (seen.command === 'STATUS') looks += 1;
-      // during each look, as a plugin may that keeps something there
-      put('20-other.conflist', list(`other-${looks}`));
-      return speaks(seen);
-    });
+      (seen) => {
+        if (seen.command === 'STATUS') looks += 1;
+        // during each look, as a plugin may that keeps something there
+        put('20-other.conflist', list(`other-${looks}`));
+        return speaks(seen);
+      },
+    );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
     const { times, everyMs } = networkLimits.hurriedScans;
     for (let look = 1; look < times; look += 1) await fire(clock, networkLimits.rescanDelayMs);
-    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([times, [networkLimits.rescanDelayMs]]);
+    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
+      times,
+      [networkLimits.rescanDelayMs],
+    ]);
     await fire(clock, networkLimits.rescanDelayMs);
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([everyMs]);
     clock.nowMs += everyMs;
     await fire(clock, everyMs);
-    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([times + 2, [networkLimits.rescanDelayMs]]);
+    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
+      times + 2,
+      [networkLimits.rescanDelayMs],
+    ]);
   });
 
   it('sets no timer once stopped', async () => {
@@ -312,7 +359,8 @@ describe('NetworkReady', () => {
 describe('a directory of configurations', () => {
   it('F56: is refused with more entries than anybody writes', async () => {
     const { confDir } = setUp();
-    for (let at = 0; at <= networkLimits.confDirEntries; at += 1) writeFileSync(join(confDir, `${at}.conflist`), '{}');
+    for (let at = 0; at <= networkLimits.confDirEntries; at += 1)
+      writeFileSync(join(confDir, `${at}.conflist`), '{}');
     const loaded = await loadConfDir(confDir);
     expect(loaded).toMatchObject({ networks: [], empty: false });
     expect(loaded.problem).toBe(`${confDir} has more than ${networkLimits.confDirEntries} entries`);

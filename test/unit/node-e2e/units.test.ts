@@ -16,14 +16,33 @@ afterEach(async () => {
   await rm(directory, { recursive: true, force: true });
 });
 
-const tool = async (name: string, ...args: string[]): Promise<{ readonly code: number; readonly stdout: string }> => await run([join(bin, name), ...args]);
-const unit = async (name: string): Promise<{ readonly pid: number; readonly argv: readonly string[] }> => JSON.parse(await readFile(join(directory, 'units', name), 'utf8')) as { readonly pid: number; readonly argv: readonly string[] };
+const tool = async (
+  name: string,
+  ...args: string[]
+): Promise<{ readonly code: number; readonly stdout: string }> => await run([join(bin, name), ...args]);
+const unit = async (name: string): Promise<{ readonly pid: number; readonly argv: readonly string[] }> =>
+  JSON.parse(await readFile(join(directory, 'units', name), 'utf8')) as {
+    readonly pid: number;
+    readonly argv: readonly string[];
+  };
 
 /** It waits to be ended. */
 async function startUnit(): Promise<void> {
   const program = join(directory, 'program.mjs');
   await writeFile(program, 'setInterval(() => undefined, 1000);');
-  const { code } = await tool('systemd-run', '-p', 'Delegate=true', '-p', `StandardError=append:${join(directory, 'log')}`, '--unit=one.service', '--slice=x.slice', '--remain-after-exit', process.execPath, program, 'a%%b$$c');
+  const { code } = await tool(
+    'systemd-run',
+    '-p',
+    'Delegate=true',
+    '-p',
+    `StandardError=append:${join(directory, 'log')}`,
+    '--unit=one.service',
+    '--slice=x.slice',
+    '--remain-after-exit',
+    process.execPath,
+    program,
+    'a%%b$$c',
+  );
   expect(code).toBe(0);
 }
 
@@ -32,12 +51,16 @@ describe('the stand-ins for systemd', () => {
     await startUnit();
     const first = await unit('one.service');
     expect(first.argv.at(-1)).toBe('a%b$c');
-    expect((await tool('systemctl', 'list-units', '*one*', '--state=running')).stdout).toContain('one.service loaded active running');
+    expect((await tool('systemctl', 'list-units', '*one*', '--state=running')).stdout).toContain(
+      'one.service loaded active running',
+    );
     expect((await tool('sudo', join(bin, 'systemctl'), 'restart', 'one')).code).toBe(0);
     expect((await unit('one.service')).pid).not.toBe(first.pid);
     expect((await tool('systemctl', 'stop', 'one.service')).code).toBe(0);
     expect((await tool('systemctl', 'list-units', '*one*', '--state=running')).stdout).toBe('');
-    expect((await tool('systemctl', 'list-units', '*one*')).stdout).toContain('one.service loaded active exited');
+    expect((await tool('systemctl', 'list-units', '*one*')).stdout).toContain(
+      'one.service loaded active exited',
+    );
   });
 
   it('say what they can not do', async () => {

@@ -19,16 +19,23 @@ async function directory(plugins: readonly string[], others: readonly string[]) 
   return { warned, find: () => findPlugins(own, configs, log) };
 }
 
-const numbered = (count: number, form: (digits: string) => string): string[] => Array.from({ length: count }, (_none, at) => form(String(at).padStart(4, '0')));
+const numbered = (count: number, form: (digits: string) => string): string[] =>
+  Array.from({ length: count }, (_none, at) => form(String(at).padStart(4, '0')));
 
 test('S78 files that are no plugins, however many, do not keep the others from being started', async () => {
-  const { find, warned } = await directory(['10-logger'], numbered(nriLimits.directoryEntries + 10, (digits) => `stray-${digits}`));
+  const { find, warned } = await directory(
+    ['10-logger'],
+    numbered(nriLimits.directoryEntries + 10, (digits) => `stray-${digits}`),
+  );
   expect((await find()).map(({ name, index }) => `${index} ${name}`)).toEqual(['10 logger']);
   expect(warned).toEqual([expect.stringContaining(`only the first ${nriLimits.directoryEntries} of`)]);
 });
 
 test('S78 as many plugins are started as may take part', async () => {
-  const { find, warned } = await directory(numbered(nriLimits.plugins + 3, (digits) => `10-p${digits}`), []);
+  const { find, warned } = await directory(
+    numbered(nriLimits.plugins + 3, (digits) => `10-p${digits}`),
+    [],
+  );
   const found = await find();
   expect([found.length, found[0]?.name, warned.length]).toEqual([nriLimits.plugins, 'p0000', 3]);
 });

@@ -2,7 +2,11 @@
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { actorLimits } from '../../../src/base/limits.ts';
-import { ContainerUpdateSchema, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import {
+  ContainerUpdateSchema,
+  Plugin as PluginService,
+  Runtime,
+} from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import { CONTAINER_ID } from '../oci-spec/fixtures.ts';
@@ -20,14 +24,26 @@ describe('CreateContainer', () => {
     const { joins, adjust } = await stage();
     const seen: string[][] = [];
     const validated: unknown[] = [];
-    const adds = (name: string) => (fake: FakePlugin): void => {
-      fake.on(method.createContainer, ({ container: one }) => (seen.push(one?.env ?? []), { adjust: { env: [{ key: name, value: '1' }] } }));
-    };
+    const adds =
+      (name: string) =>
+      (fake: FakePlugin): void => {
+        fake.on(
+          method.createContainer,
+          ({ container: one }) => (
+            seen.push(one?.env ?? []),
+            { adjust: { env: [{ key: name, value: '1' }] } }
+          ),
+        );
+      };
     await joins('10', 'a', adds('A'));
     await joins('20', 'b', (fake) => {
       adds('B')(fake);
       fake.on(method.validateContainerAdjustment, ({ adjust: all, plugins, owners }) => {
-        validated.push(all?.env.map(({ key }) => key), plugins.map(({ index, name }) => `${index}-${name}`), Object.keys(owners?.owners ?? {}));
+        validated.push(
+          all?.env.map(({ key }) => key),
+          plugins.map(({ index, name }) => `${index}-${name}`),
+          Object.keys(owners?.owners ?? {}),
+        );
         return {};
       });
     });
@@ -39,17 +55,31 @@ describe('CreateContainer', () => {
 
   test('a validator’s rejection is one, and so is its silence', async () => {
     const { joins, adjust } = await stage();
-    const guard = await joins('10', 'guard', (fake) => fake.on(method.validateContainerAdjustment, () => ({ reject: true, reason: 'never' })));
+    const guard = await joins('10', 'guard', (fake) =>
+      fake.on(method.validateContainerAdjustment, () => ({ reject: true, reason: 'never' })),
+    );
     await expect(adjust()).rejects.toThrow(/nri plugin 10-guard rejected the adjustment: never/);
     guard.on(method.validateContainerAdjustment, () => (guard.dies(), never()));
     await expect(adjust()).rejects.toThrow(/10-guard: ValidateContainerAdjustment: it gave no answer/);
   });
 
   test.each([
-    ['reject_sysctl_adjustment', { linux: { sysctl: { 'kernel.x': '1' } } }, /plugin 10-p adjusted sysctl kernel.x/],
-    ['reject_sysctl_adjustment', { linux: { sysctl: { '-kernel.y': '' } } }, /plugin 10-p adjusted sysctl kernel.y/],
+    [
+      'reject_sysctl_adjustment',
+      { linux: { sysctl: { 'kernel.x': '1' } } },
+      /plugin 10-p adjusted sysctl kernel.x/,
+    ],
+    [
+      'reject_sysctl_adjustment',
+      { linux: { sysctl: { '-kernel.y': '' } } },
+      /plugin 10-p adjusted sysctl kernel.y/,
+    ],
     ['reject_namespace_adjustment', { linux: { namespaces: [{ type: 'uts' }] } }, /adjusted namespace uts/],
-    ['reject_runtime_default_seccomp_adjustment', { linux: { seccompPolicy: { defaultAction: 'SCMP_ACT_ALLOW' } } }, /the runtimeDefault seccomp policy/],
+    [
+      'reject_runtime_default_seccomp_adjustment',
+      { linux: { seccompPolicy: { defaultAction: 'SCMP_ACT_ALLOW' } } },
+      /the runtimeDefault seccomp policy/,
+    ],
     ['reject_oci_hook_adjustment', { hooks: { poststop: [{ path: '/x' }] } }, /adjusted OCI hooks/],
   ] as const)('%s by configuration', async (rule, adjusts, message) => {
     const { joins, adjust } = await stage({ enable: true, [rule]: true });
@@ -60,9 +90,17 @@ describe('CreateContainer', () => {
   test('all plugins together have a bound of their own within the making of a bundle', async () => {
     const { joins, adjust, clock } = await stage({}, undefined, 2 * actorLimits.pluginsMs);
     // the first one stays within its own
-    const reached = new Promise<void>((resolve) => void joins('10', 'p', (fake) => fake.on(method.createContainer, () => (resolve(), never()))));
+    const reached = new Promise<void>(
+      (resolve) =>
+        void joins('10', 'p', (fake) => fake.on(method.createContainer, () => (resolve(), never()))),
+    );
     await joins('11', 'q');
-    const refused = expect(adjust()).rejects.toMatchObject({ fault: { kind: 'timedOut', message: expect.stringMatching(/^create container .*: nri plugins have taken more than 20000 ms$/) } });
+    const refused = expect(adjust()).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        message: expect.stringMatching(/^create container .*: nri plugins have taken more than 20000 ms$/),
+      },
+    });
     await reached;
     await clock.advance(actorLimits.pluginsMs);
     await refused;
@@ -70,7 +108,12 @@ describe('CreateContainer', () => {
 
   test('changes and evicts other containers before it settles', async () => {
     const { joins, adjust, changed } = await stage();
-    await joins('10', 'p', (fake) => fake.on(method.createContainer, () => ({ update: [shares(OTHER, 7n)], evict: [{ containerId: OTHER, reason: 'room' }] })));
+    await joins('10', 'p', (fake) =>
+      fake.on(method.createContainer, () => ({
+        update: [shares(OTHER, 7n)],
+        evict: [{ containerId: OTHER, reason: 'room' }],
+      })),
+    );
     await adjust();
     expect(changed).toEqual(['other 7', `evict ${OTHER} room`]);
   });
@@ -80,7 +123,9 @@ describe('UpdateContainer', () => {
   test('may be changed, and changes others', async () => {
     const { driver, joins, fx, changed, visible } = await stage();
     visible.containers.push(main);
-    await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(CONTAINER_ID, 5n), shares(OTHER, 6n)] })));
+    await joins('10', 'p', (fake) =>
+      fake.on(method.updateContainer, () => ({ update: [shares(CONTAINER_ID, 5n), shares(OTHER, 6n)] })),
+    );
     const wanted = await driver.updateContainer(CONTAINER_ID, { ...NO_LIMITS, cpuQuota: 9n }, fx());
     expect(wanted).toMatchObject({ cpuQuota: 9n, cpuShares: 5n });
     expect(changed).toEqual(['other 6']);
@@ -89,23 +134,41 @@ describe('UpdateContainer', () => {
   test('a plugin’s failed update of another container is not told as if this one were missing', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
-    await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares('e'.repeat(64), 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/^update container e+ as an nri plugin wants it: .*no such container$/) } });
+    await joins('10', 'p', (fake) =>
+      fake.on(method.updateContainer, () => ({ update: [shares('e'.repeat(64), 6n)] })),
+    );
+    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({
+      fault: {
+        kind: 'outside',
+        message: expect.stringMatching(
+          /^update container e+ as an nri plugin wants it: .*no such container$/,
+        ),
+      },
+    });
   });
 
   test('two plugins that want the same limit: no name is taken, so it is not told as one', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
-    for (const index of ['10', '11']) await joins(index, 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(OTHER, 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('both set') } });
+    for (const index of ['10', '11'])
+      await joins(index, 'p', (fake) =>
+        fake.on(method.updateContainer, () => ({ update: [shares(OTHER, 6n)] })),
+      );
+    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({
+      fault: { kind: 'outside', message: expect.stringContaining('both set') },
+    });
   });
 
   test('asked for by a plugin itself: what fails is told', async () => {
     const { joins, changed } = await stage();
     const fake = await joins('10', 'p');
     const missing = shares('e'.repeat(64), 1n);
-    await expect(fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 3n), missing] })).rejects.toThrow(/no such container/);
-    const answer = await fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 4n), { ...missing, ignoreFailure: true }] });
+    await expect(
+      fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 3n), missing] }),
+    ).rejects.toThrow(/no such container/);
+    const answer = await fake.client.call(Runtime.method.updateContainers, {
+      update: [shares(OTHER, 4n), { ...missing, ignoreFailure: true }],
+    });
     expect(answer.failed.map(({ containerId }) => containerId)).toEqual(['e'.repeat(64)]);
     expect(changed).toEqual(['other 3', 'other 4']);
   });

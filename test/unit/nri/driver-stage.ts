@@ -25,13 +25,25 @@ export const OTHER = 'd'.repeat(64) as ContainerId;
 
 export const pod: NriPod = { id: SANDBOX_ID, spec: sandbox, ips: ['10.0.0.2'], pause: undefined };
 export const main: NriContainer = {
-  id: CONTAINER_ID, spec: container, image: { id: container.imageId, ref: 'r@sha256:1', layers: [] }, criState: 'created', init: process,
-  createdAtNs: 1n, startedAtNs: undefined, exit: undefined,
+  id: CONTAINER_ID,
+  spec: container,
+  image: { id: container.imageId, ref: 'r@sha256:1', layers: [] },
+  criState: 'created',
+  init: process,
+  createdAtNs: 1n,
+  startedAtNs: undefined,
+  exit: undefined,
 };
 
 export const validator = {
-  enable: false, reject_oci_hook_adjustment: false, reject_runtime_default_seccomp_adjustment: false, reject_unconfined_seccomp_adjustment: false,
-  reject_custom_seccomp_adjustment: false, reject_namespace_adjustment: false, reject_sysctl_adjustment: false, required_plugins: [] as string[],
+  enable: false,
+  reject_oci_hook_adjustment: false,
+  reject_runtime_default_seccomp_adjustment: false,
+  reject_unconfined_seccomp_adjustment: false,
+  reject_custom_seccomp_adjustment: false,
+  reject_namespace_adjustment: false,
+  reject_sysctl_adjustment: false,
+  required_plugins: [] as string[],
   tolerate_missing_plugins_annotation: '',
 };
 
@@ -64,8 +76,14 @@ async function startDriver(node: NriNode, options: Driven) {
   let connect: ((socket: Socket) => void) | undefined;
   const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
   const driver = new NriDriver({
-    log: silentLog, socket: join(directory, 's'), pluginDirectory: '', configDirectory: directory,
-    registrationMs: nriLimits.registrationMs, runtime: { name: 'troupe', version: '1' }, namespacesOf: () => [], ...options,
+    log: silentLog,
+    socket: join(directory, 's'),
+    pluginDirectory: '',
+    configDirectory: directory,
+    registrationMs: nriLimits.registrationMs,
+    runtime: { name: 'troupe', version: '1' },
+    namespacesOf: () => [],
+    ...options,
     listen: (_path, onConnection) => {
       connect = onConnection;
       return Promise.resolve({ close: () => Promise.resolve() });
@@ -78,7 +96,12 @@ async function startDriver(node: NriNode, options: Driven) {
 }
 
 /** Connects and registers the plugin; returns once it is synchronized. */
-async function bring(fake: FakePlugin, connect: (fake: FakePlugin) => void, index: string, name: string): Promise<void> {
+async function bring(
+  fake: FakePlugin,
+  connect: (fake: FakePlugin) => void,
+  index: string,
+  name: string,
+): Promise<void> {
   const synchronized = new Promise<void>((resolve) => {
     const before = fake.synchronize;
     fake.on(method.synchronize, (request) => {
@@ -92,24 +115,52 @@ async function bring(fake: FakePlugin, connect: (fake: FakePlugin) => void, inde
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-export async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, requestMs: number = nriLimits.requestMs) {
+export async function stage(
+  rules: Partial<typeof validator> = {},
+  document?: OciSpec,
+  requestMs: number = nriLimits.requestMs,
+) {
   const clock = new ManualClock();
   const changed: string[] = [];
   const visible: Visible = { pods: [], containers: [] };
   const { driver, connect } = await startDriver(nodeOf(visible, changed), {
-    clock, requestMs, validator: { ...validator, ...rules }, documentOf: () => Promise.resolve(document),
+    clock,
+    requestMs,
+    validator: { ...validator, ...rules },
+    documentOf: () => Promise.resolve(document),
   });
   const notes: string[] = [];
-  const fx = (signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs: 1000, note: ({ on }) => notes.push(on) });
-  const joins = async (index: string, name: string, prepare: (fake: FakePlugin) => void = () => undefined): Promise<FakePlugin> => {
+  const fx = (signal = new AbortController().signal): EffectContext => ({
+    signal,
+    timeoutMs: 1000,
+    note: ({ on }) => notes.push(on),
+  });
+  const joins = async (
+    index: string,
+    name: string,
+    prepare: (fake: FakePlugin) => void = () => undefined,
+  ): Promise<FakePlugin> => {
     const fake = new FakePlugin(clock).hearsAll();
     prepare(fake);
     await bring(fake, connect, index, name);
     return fake;
   };
   const wish = inputOf();
-  const adjust = () => driver.adjust({ id: CONTAINER_ID, sandboxId: SANDBOX_ID, spec: container, sandbox, handler: '', image: wish.image, pidNamespaceOf: undefined },
-    generateSpec(wish), (limits) => limitsOf(limits, wish.host), fx());
+  const adjust = () =>
+    driver.adjust(
+      {
+        id: CONTAINER_ID,
+        sandboxId: SANDBOX_ID,
+        spec: container,
+        sandbox,
+        handler: '',
+        image: wish.image,
+        pidNamespaceOf: undefined,
+      },
+      generateSpec(wish),
+      (limits) => limitsOf(limits, wish.host),
+      fx(),
+    );
   /** Connects and says nothing. */
   const silent = (): FakePlugin => {
     const fake = new FakePlugin(clock);

@@ -22,9 +22,17 @@ test('F89 a place that can’t be listened at is tried again by the next start, 
   let tries = 0;
   let closed = 0;
   const driver = new NriDriver({
-    clock: new ManualClock(), log: silentLog, socket: join(directory, 's'), pluginDirectory: '/proc/self/status', configDirectory: directory,
-    registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, validator, runtime: { name: 'troupe', version: '1' },
-    documentOf: () => Promise.resolve(undefined), namespacesOf: () => [],
+    clock: new ManualClock(),
+    log: silentLog,
+    socket: join(directory, 's'),
+    pluginDirectory: '/proc/self/status',
+    configDirectory: directory,
+    registrationMs: nriLimits.registrationMs,
+    requestMs: nriLimits.requestMs,
+    validator,
+    runtime: { name: 'troupe', version: '1' },
+    documentOf: () => Promise.resolve(undefined),
+    namespacesOf: () => [],
     onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
     listen: async () => {
       tries += 1;
@@ -60,10 +68,16 @@ describe('plugins', () => {
   test('are called in the order of their index, whatever the order in which they came', async () => {
     const { driver, joins, fx, notes } = await stage();
     const order: string[] = [];
-    for (const index of ['30', '10', '20']) await joins(index, 'p', (fake) => fake.on(method.runPodSandbox, () => (order.push(index), {})));
+    for (const index of ['30', '10', '20'])
+      await joins(index, 'p', (fake) => fake.on(method.runPodSandbox, () => (order.push(index), {})));
     await driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
     expect(order).toEqual(['10', '20', '30']);
-    expect(notes).toEqual(['nri: the turn of others', 'nri 10-p RunPodSandbox', 'nri 20-p RunPodSandbox', 'nri 30-p RunPodSandbox']);
+    expect(notes).toEqual([
+      'nri: the turn of others',
+      'nri 10-p RunPodSandbox',
+      'nri 20-p RunPodSandbox',
+      'nri 30-p RunPodSandbox',
+    ]);
   });
 
   test('S94 any number of connections that register nothing keep none out that does', async () => {
@@ -76,8 +90,11 @@ describe('plugins', () => {
   test('a pod that was told is ended once, also when its start was refused', async () => {
     const { driver, joins, fx } = await stage();
     const fake = await joins('10', 'p', (one) => one.on(method.runPodSandbox, () => fail('outside', 'no')));
-    await expect(driver.tellPod('RunPodSandbox', SANDBOX_ID, fx())).rejects.toThrow(/refused RunPodSandbox: no/);
-    for (const news of ['RemovePodSandbox', 'RemovePodSandbox', 'StopPodSandbox'] as const) await driver.tellPod(news, SANDBOX_ID, fx());
+    await expect(driver.tellPod('RunPodSandbox', SANDBOX_ID, fx())).rejects.toThrow(
+      /refused RunPodSandbox: no/,
+    );
+    for (const news of ['RemovePodSandbox', 'RemovePodSandbox', 'StopPodSandbox'] as const)
+      await driver.tellPod(news, SANDBOX_ID, fx());
     expect(fake.heard.slice(2)).toEqual(['RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
   });
 
@@ -93,7 +110,12 @@ describe('plugins', () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push({ ...main, criState: 'running' });
     const told: unknown[] = [];
-    await joins('10', 'p', (fake) => fake.on(method.stopContainer, ({ container: one }) => (told.push(one?.state, one?.exitCode, one?.pid), {})));
+    await joins('10', 'p', (fake) =>
+      fake.on(
+        method.stopContainer,
+        ({ container: one }) => (told.push(one?.state, one?.exitCode, one?.pid), {}),
+      ),
+    );
     await driver.tellContainer('StopContainer', CONTAINER_ID, fx(), exit);
     expect(told).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
   });
@@ -129,29 +151,44 @@ describe('plugins', () => {
     await told;
     expect(other.heard.slice(2)).toEqual(['RunPodSandbox']);
     await driver.tellPod('StopPodSandbox', SANDBOX_ID, fx());
-    expect(driver.plugins()).toEqual([{ id: '20-b', gone: '' }, { id: '10-slow', gone: 'RunPodSandbox: no answer within 2000 ms' }]);
+    expect(driver.plugins()).toEqual([
+      { id: '20-b', gone: '' },
+      { id: '10-slow', gone: 'RunPodSandbox: no answer within 2000 ms' },
+    ]);
   });
 
   test('what does not fit into one message is told in several', async () => {
     const { joins, visible } = await stage();
     const labels = { big: 'x'.repeat(nriLimits.synchronizeBytes - 1000) };
     visible.pods.push(pod);
-    visible.containers.push({ ...main, spec: { ...container, labels } }, { ...main, id: OTHER, spec: { ...container, labels } });
+    visible.containers.push(
+      { ...main, spec: { ...container, labels } },
+      { ...main, id: OTHER, spec: { ...container, labels } },
+    );
     const parts: string[] = [];
     await joins('10', 'p', (fake) => {
-      fake.synchronize = ({ pods, containers, more }) => (parts.push(`${pods.length} ${containers.length} ${more}`), { more });
+      fake.synchronize = ({ pods, containers, more }) => (
+        parts.push(`${pods.length} ${containers.length} ${more}`),
+        { more }
+      );
     });
     expect(parts).toEqual(['1 1 true', '0 1 false']);
   });
 
   test('a container too large for a message is told without its document, and keeps no plugin out', async () => {
     const document = generateSpec(inputOf());
-    const { joins, visible, driver } = await stage({}, { ...document, process: { ...document.process, env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] } });
+    const { joins, visible, driver } = await stage(
+      {},
+      { ...document, process: { ...document.process, env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] } },
+    );
     visible.pods.push(pod);
     visible.containers.push(main);
     const told: unknown[] = [];
     await joins('10', 'p', (fake) => {
-      fake.synchronize = ({ containers, more }) => (told.push(...containers.map(({ id, env, linux }) => [id, env, linux?.resources?.cpu?.shares?.value])), { more });
+      fake.synchronize = ({ containers, more }) => (
+        told.push(...containers.map(({ id, env, linux }) => [id, env, linux?.resources?.cpu?.shares?.value])),
+        { more }
+      );
     });
     expect(told).toEqual([[CONTAINER_ID, [], container.resources.cpuShares]]);
     expect(driver.plugins()).toEqual([{ id: '10-p', gone: '' }]);

@@ -17,7 +17,9 @@ export class FakePlugin {
   /** Names of the methods in the order of the calls. */
   readonly heard: string[] = [];
   /** Its answer to Synchronize; to be replaced before it registers. */
-  synchronize: (request: SynchronizeRequest) => MessageInitShape<typeof SynchronizeResponseSchema> = ({ more }) => ({ more });
+  synchronize: (request: SynchronizeRequest) => MessageInitShape<typeof SynchronizeResponseSchema> = ({
+    more,
+  }) => ({ more });
   readonly #theirs: Duplex;
   readonly #routes: TtrpcRoute[] = [];
 

@@ -17,9 +17,17 @@ function bench(files: PluginFiles) {
   const reported: string[] = [];
   let listening = 0;
   const members = new Members({
-    clock, log: silentLog, socket: '/nowhere/nri.sock', pluginDirectory: '/proc/self', configDirectory: '/proc/self', files,
-    registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, runtime: { name: 'troupe', version: '1' },
-    onUpdate: () => Promise.resolve({ failed: [] }), onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
+    clock,
+    log: silentLog,
+    socket: '/nowhere/nri.sock',
+    pluginDirectory: '/proc/self',
+    configDirectory: '/proc/self',
+    files,
+    registrationMs: nriLimits.registrationMs,
+    requestMs: nriLimits.requestMs,
+    runtime: { name: 'troupe', version: '1' },
+    onUpdate: () => Promise.resolve({ failed: [] }),
+    onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
     join: () => Promise.resolve(),
     listen: () => {
       listening += 1;
@@ -31,7 +39,10 @@ function bench(files: PluginFiles) {
 }
 
 test('F89 a plugin directory that never answers holds pods no longer than its bound, and the socket is there then', async () => {
-  const { clock, members, reported, waitsFor, listening } = bench({ find: () => new Promise(() => undefined), launch: () => new Promise(() => undefined) });
+  const { clock, members, reported, waitsFor, listening } = bench({
+    find: () => new Promise(() => undefined),
+    launch: () => new Promise(() => undefined),
+  });
   const starting = members.start();
   await waitsFor(1);
   await clock.advance(nriLimits.directoryMs - 1);
@@ -41,7 +52,9 @@ test('F89 a plugin directory that never answers holds pods no longer than its bo
   await expect.poll(() => members.starting).toBeUndefined();
   await starting;
   expect(members.starting).toBeUndefined();
-  expect(reported).toEqual([expect.stringMatching(/^nri plugins: list nri plugins: .* has not answered within 5000 ms$/u)]);
+  expect(reported).toEqual([
+    expect.stringMatching(/^nri plugins: list nri plugins: .* has not answered within 5000 ms$/u),
+  ]);
   expect(listening()).toBe(1);
   await members.close();
 });
@@ -53,14 +66,19 @@ test('F89 a plugin whose program never answers is reported and does not hold pod
     launches += 1;
     return launched.promise;
   };
-  const { clock, members, reported, waitsFor, listening } = bench({ find: () => Promise.resolve([plugin]), launch });
+  const { clock, members, reported, waitsFor, listening } = bench({
+    find: () => Promise.resolve([plugin]),
+    launch,
+  });
   const starting = members.start();
   await expect.poll(() => launches).toBe(1);
   await waitsFor(1);
   await clock.advance(nriLimits.directoryMs);
   await expect.poll(() => members.starting).toBeUndefined();
   await starting;
-  expect(reported).toEqual(['nri plugin 10-late: start nri plugin 10-late: timed out after 5000 ms waiting for /proc/self/exe']);
+  expect(reported).toEqual([
+    'nri plugin 10-late: start nri plugin 10-late: timed out after 5000 ms waiting for /proc/self/exe',
+  ]);
   expect([members.starting, listening()]).toEqual([undefined, 1]);
   const child = await spawnProcess({ argv: ['/bin/sleep', '3600'], env: {}, isHelper: false });
   onTestFinished(() => void killProcess(child.identity, 9));

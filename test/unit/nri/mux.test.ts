@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { nriLimits } from '../../../src/base/limits.ts';
 import { Mux, MuxParser, muxPieces } from '../../../src/nri/mux.ts';
 
-const bytes = (length: number, seed = 1): Uint8Array => Uint8Array.from({ length }, (_, index) => (index * 31 + seed) & 0xff);
+const bytes = (length: number, seed = 1): Uint8Array =>
+  Uint8Array.from({ length }, (_, index) => (index * 31 + seed) & 0xff);
 
 /** What a parser gives for these chunks, by connection. */
 function parsed(chunks: Iterable<Uint8Array>): Map<number, number[]> {
@@ -16,7 +17,13 @@ function parsed(chunks: Iterable<Uint8Array>): Map<number, number[]> {
 }
 
 describe('pieces of a message', () => {
-  test.each([[0, []], [1, [1]], [4096, [4096]], [4097, [4096, 1]], [100_000, [4096, 95_904]]] as const)('%i bytes go as Go reads them', (length, wanted) => {
+  test.each([
+    [0, []],
+    [1, [1]],
+    [4096, [4096]],
+    [4097, [4096, 1]],
+    [100_000, [4096, 95_904]],
+  ] as const)('%i bytes go as Go reads them', (length, wanted) => {
     const pieces = [...muxPieces(7, bytes(length))];
     expect(pieces.map((piece) => piece.length - 8)).toEqual(wanted);
     expect([...(parsed(pieces).get(7) ?? [])]).toEqual([...bytes(length)]);
@@ -24,19 +31,29 @@ describe('pieces of a message', () => {
 });
 
 describe('a stream of pieces', () => {
-  const stream = Buffer.concat([...muxPieces(1, bytes(20)), ...muxPieces(2, bytes(5000, 9)), ...muxPieces(1, bytes(3, 4))]);
-  const wanted = new Map([[1, [...bytes(20), ...bytes(3, 4)]], [2, [...bytes(5000, 9)]]]);
+  const stream = Buffer.concat([
+    ...muxPieces(1, bytes(20)),
+    ...muxPieces(2, bytes(5000, 9)),
+    ...muxPieces(1, bytes(3, 4)),
+  ]);
+  const wanted = new Map([
+    [1, [...bytes(20), ...bytes(3, 4)]],
+    [2, [...bytes(5000, 9)]],
+  ]);
 
   test('is the same wherever it is cut', () => {
     for (let at = 0; at <= stream.length; at += 1) {
       const got = parsed([stream.subarray(0, at), stream.subarray(at)]);
-      if (got.size !== 2 || !equal(got.get(1), wanted.get(1)) || !equal(got.get(2), wanted.get(2))) expect(got, `cut at ${at}`).toEqual(wanted);
+      if (got.size !== 2 || !equal(got.get(1), wanted.get(1)) || !equal(got.get(2), wanted.get(2)))
+        expect(got, `cut at ${at}`).toEqual(wanted);
     }
     expect(parsed([...stream].map((byte) => Uint8Array.of(byte)))).toEqual(wanted);
   });
 
   test('an empty piece is none', () => {
-    expect(parsed([Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0), ...muxPieces(1, bytes(2))])).toEqual(new Map([[1, [...bytes(2)]]]));
+    expect(parsed([Uint8Array.of(0, 0, 0, 1, 0, 0, 0, 0), ...muxPieces(1, bytes(2))])).toEqual(
+      new Map([[1, [...bytes(2)]]]),
+    );
   });
 
   test('a length beyond the protocol ends it before a byte of it is held', () => {
@@ -56,7 +73,10 @@ describe('a stream of pieces', () => {
     });
     for (let from = 0; from < noise.length; from += 1) {
       try {
-        const total = [...parsed([noise.subarray(from)]).values()].reduce((sum, part) => sum + part.length, 0);
+        const total = [...parsed([noise.subarray(from)]).values()].reduce(
+          (sum, part) => sum + part.length,
+          0,
+        );
         expect(total).toBeLessThanOrEqual(noise.length);
       } catch (error) {
         expect(String(error)).toMatch(/a piece of \d+ bytes/);

@@ -42,7 +42,15 @@ describe('registration', () => {
     fake.on(method.configure, configure);
     await Promise.all([plugin.register(), fake.registers('logger', '10')]);
     expect(plugin.id).toBe('10-logger');
-    expect(configure).toHaveBeenCalledWith(expect.objectContaining({ config: 'its configuration', runtimeName: 'troupe', runtimeVersion: '1.2.3', registrationTimeout: 5000n, requestTimeout: 2000n }));
+    expect(configure).toHaveBeenCalledWith(
+      expect.objectContaining({
+        config: 'its configuration',
+        runtimeName: 'troupe',
+        runtimeVersion: '1.2.3',
+        registrationTimeout: 5000n,
+        requestTimeout: 2000n,
+      }),
+    );
     expect(plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT)).toBe(true);
   });
 
@@ -50,10 +58,19 @@ describe('registration', () => {
     const { fake, plugin } = connected();
     fake.on(method.configure, () => ({ events: 1 << (Event.STOP_CONTAINER - 1) }));
     await Promise.all([plugin.register(), fake.registers('logger', '10')]);
-    expect([Event.STOP_CONTAINER, Event.RUN_POD_SANDBOX].map((event) => plugin.hears(event))).toEqual([true, false]);
+    expect([Event.STOP_CONTAINER, Event.RUN_POD_SANDBOX].map((event) => plugin.hears(event))).toEqual([
+      true,
+      false,
+    ]);
   });
 
-  test.each([['logger', '1'], ['logger', 'ab'], ['', '10'], ['a/b', '10'], ['a'.repeat(256), '10']])('%s with index %s is refused on both sides', async (name, index) => {
+  test.each([
+    ['logger', '1'],
+    ['logger', 'ab'],
+    ['', '10'],
+    ['a/b', '10'],
+    ['a'.repeat(256), '10'],
+  ])('%s with index %s is refused on both sides', async (name, index) => {
     const { fake, plugin } = connected();
     const results = await Promise.allSettled([plugin.register(), fake.registers(name, index)]);
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
@@ -62,7 +79,9 @@ describe('registration', () => {
   test('events of another version are refused', async () => {
     const { fake, plugin } = connected();
     fake.on(method.configure, () => ({ events: 1 << 20 }));
-    await expect(Promise.all([plugin.register(), fake.registers('logger', '10')])).rejects.toThrow(/unknown events \(0x100000\)/);
+    await expect(Promise.all([plugin.register(), fake.registers('logger', '10')])).rejects.toThrow(
+      /unknown events \(0x100000\)/,
+    );
   });
 
   test('one that was started by us keeps the name of its file', async () => {
@@ -89,19 +108,25 @@ describe('a call', () => {
   test('has the plugin’s answer', async () => {
     const { plugin, fake, fx } = await registered();
     fake.on(method.createContainer, () => ({ adjust: { args: ['a'] } }));
-    expect((await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx))?.adjust?.args).toEqual(['a']);
+    expect((await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx))?.adjust?.args).toEqual([
+      'a',
+    ]);
   });
 
   test('a refusal is told with its name and its reason; the plugin stays', async () => {
     const { plugin, fake, fx, gone } = await registered();
     fake.on(method.runPodSandbox, () => fail('outside', 'not on a Friday'));
-    await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toThrow('nri plugin 10-logger refused RunPodSandbox: not on a Friday');
+    await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toThrow(
+      'nri plugin 10-logger refused RunPodSandbox: not on a Friday',
+    );
     expect(gone).toEqual([]);
   });
 
   test('a plugin that gives no answer is dropped, and was no refusal', async () => {
     const { plugin, fake, fx, gone, clock } = await registered();
-    const reached = new Promise<void>((resolve) => fake.on(method.createContainer, () => (resolve(), never())));
+    const reached = new Promise<void>((resolve) =>
+      fake.on(method.createContainer, () => (resolve(), never())),
+    );
     const answer = plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx);
     await reached;
     await clock.advance(nriLimits.requestMs);
@@ -140,7 +165,9 @@ describe('a call', () => {
     const { plugin, fake, gone } = await registered();
     const controller = new AbortController();
     fake.on(method.createContainer, () => (controller.abort(), never()));
-    await expect(plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, controller)).rejects.toThrow(/no longer wanted/);
+    await expect(plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, controller)).rejects.toThrow(
+      /no longer wanted/,
+    );
     expect(gone).toEqual([]);
   });
 
@@ -149,7 +176,15 @@ describe('a call', () => {
     fake.on(method.createContainer, () => ({}));
     const container = { env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] };
     const refused = plugin.ask(Event.CREATE_CONTAINER, method.createContainer, { container }, fx);
-    await expect(refused).rejects.toMatchObject({ fault: { kind: 'exhausted', retryable: false, message: expect.stringMatching(/^tell nri plugin 10-logger of CreateContainer: .* bytes: the protocol allows 4194304$/) } });
+    await expect(refused).rejects.toMatchObject({
+      fault: {
+        kind: 'exhausted',
+        retryable: false,
+        message: expect.stringMatching(
+          /^tell nri plugin 10-logger of CreateContainer: .* bytes: the protocol allows 4194304$/,
+        ),
+      },
+    });
     expect(gone).toEqual([]);
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeDefined();
   });
@@ -158,15 +193,26 @@ describe('a call', () => {
     const { plugin, fake, fx } = await registered();
     const changes: unknown[] = [];
     fake.on(method.stateChange, ({ event, pod }) => (changes.push([event, pod?.id]), {}));
-    for (const id of ['one', 'two']) await plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, { pod: { id } }, fx);
-    expect(changes).toEqual([[Event.RUN_POD_SANDBOX, 'one'], [Event.RUN_POD_SANDBOX, 'two']]);
+    for (const id of ['one', 'two'])
+      await plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, { pod: { id } }, fx);
+    expect(changes).toEqual([
+      [Event.RUN_POD_SANDBOX, 'one'],
+      [Event.RUN_POD_SANDBOX, 'two'],
+    ]);
     expect(fake.heard.filter((name) => name === 'RunPodSandbox')).toEqual([]);
   });
 
   test('what a plugin asks for comes with its name', async () => {
     const asked: string[] = [];
-    const { fake } = await registered({ onUpdate: (plugin, { update }) => (asked.push(`${plugin.id} ${update.length}`), Promise.resolve({ failed: update })) });
-    const answer = await fake.client.call(Runtime.method.updateContainers, { update: [{ containerId: 'x' }] });
+    const { fake } = await registered({
+      onUpdate: (plugin, { update }) => (
+        asked.push(`${plugin.id} ${update.length}`),
+        Promise.resolve({ failed: update })
+      ),
+    });
+    const answer = await fake.client.call(Runtime.method.updateContainers, {
+      update: [{ containerId: 'x' }],
+    });
     expect(asked).toEqual(['10-logger 1']);
     expect(answer.failed.map(({ containerId }) => containerId)).toEqual(['x']);
   });

@@ -16,12 +16,22 @@ test('S85 containers are described as their message is made, and not all before 
       yield { id: String(at), labels };
     }
   }
-  const sent: { readonly ids: readonly (string | undefined)[]; readonly described: number; readonly more: boolean }[] = [];
-  const call: unknown = async (_method: unknown, { containers: told = [], more = false }: { containers?: ContainerMessage[]; more?: boolean }) => {
+  const sent: {
+    readonly ids: readonly (string | undefined)[];
+    readonly described: number;
+    readonly more: boolean;
+  }[] = [];
+  const call: unknown = async (
+    _method: unknown,
+    { containers: told = [], more = false }: { containers?: ContainerMessage[]; more?: boolean },
+  ) => {
     sent.push({ ids: told.map(({ id }) => id), described, more });
     return { more, update: [] };
   };
-  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock: new HandClock(), callsMs: 0 });
+  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), {
+    clock: new HandClock(),
+    callsMs: 0,
+  });
   expect(sent.flatMap(({ ids }) => ids)).toEqual(Array.from({ length: 100 }, (_none, at) => String(at)));
   expect(sent.map(({ more }) => more)).toEqual([...sent.slice(1).map(() => true), false]);
   let before = 0;
@@ -34,7 +44,8 @@ test('S85 containers are described as their message is made, and not all before 
 
 test('S90 a plugin that takes its time for each of many messages does not hold the events of all pods for ever', async () => {
   async function* containers(): AsyncGenerator<ContainerMessage> {
-    for (let at = 0; at < 100; at += 1) yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
+    for (let at = 0; at < 100; at += 1)
+      yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
   }
   const clock = new HandClock();
   let calls = 0;
@@ -45,7 +56,10 @@ test('S90 a plugin that takes its time for each of many messages does not hold t
     clock.nowMs += 1900;
     return { more, update: [] };
   };
-  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock, callsMs: synchronizeMs(2000) });
+  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), {
+    clock,
+    callsMs: synchronizeMs(2000),
+  });
   await expect(synchronizing).rejects.toThrow(/its calls have taken more than 20000 ms/u);
   expect(calls).toBe(11);
   // the last one has what is left of the whole
@@ -66,7 +80,10 @@ test('S90 what is read between the calls does not count as the plugin’s time, 
     clock.nowMs += 4000;
     return { more, update: [] };
   };
-  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock, callsMs: synchronizeMs(20_000) });
+  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), {
+    clock,
+    callsMs: synchronizeMs(20_000),
+  });
   await expect(synchronizing).resolves.toEqual([]);
   expect(calls).toBe(11);
 });

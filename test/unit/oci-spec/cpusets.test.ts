@@ -10,7 +10,11 @@ describe('sets of CPUs and memory nodes', () => {
   test.each([['4'], ['3-4'], ['0-7'], ['2-1'], ['0,8'], ['999999']])('%s is not', (asked) => {
     expect(() => refuseBeyond('cpuset_cpus', asked, '0-3,7\n')).toThrow(
       expect.objectContaining({
-        fault: expect.objectContaining({ kind: 'invalidRequest', subject: 'linux.resources.cpuset_cpus', message: `use cpuset_cpus ${asked}: this machine has 0-3,7` }) as unknown,
+        fault: expect.objectContaining({
+          kind: 'invalidRequest',
+          subject: 'linux.resources.cpuset_cpus',
+          message: `use cpuset_cpus ${asked}: this machine has 0-3,7`,
+        }) as unknown,
       }) as Error,
     );
   });
@@ -18,7 +22,11 @@ describe('sets of CPUs and memory nodes', () => {
   test('of this machine', async () => {
     await checkCpusets(container.resources);
     await checkCpusets({ ...container.resources, cpusetCpus: '0', cpusetMems: '0' });
-    await expect(checkCpusets({ ...container.resources, cpusetCpus: '0,99999' })).rejects.toThrow('use cpuset_cpus 0,99999: this machine has ');
-    await expect(checkCpusets({ ...container.resources, cpusetMems: '4096' })).rejects.toThrow('use cpuset_mems 4096');
+    await expect(checkCpusets({ ...container.resources, cpusetCpus: '0,99999' })).rejects.toThrow(
+      'use cpuset_cpus 0,99999: this machine has ',
+    );
+    await expect(checkCpusets({ ...container.resources, cpusetMems: '4096' })).rejects.toThrow(
+      'use cpuset_mems 4096',
+    );
   });
 });

@@ -1,6 +1,12 @@
 /** A plain pod with a plain container, from which each test changes what it is about. */
 import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
-import type { ContainerSecurity, ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import type {
+  ContainerSecurity,
+  ContainerSpec,
+  ImageConfig,
+  Mount,
+  SandboxSpec,
+} from '../../../src/actors/ports/specs.ts';
 import { parseContainerId, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
 import { containerCgroup, createLayout } from '../../../src/host/layout.ts';
 import { CAPABILITY_NAMES } from '../../../src/oci/runtime/spec/capabilities.ts';
@@ -111,15 +117,17 @@ const root: ResolvedUser = { uid: 0, gid: 0, additionalGids: [0], home: '/root' 
 export const layout = createLayout({ root: '/var/lib/troupe', state: '/run/troupe' });
 
 /** The whole input of one container. */
-export function inputOf(changes: {
-  readonly spec?: Partial<ContainerSpec>;
-  readonly security?: Partial<ContainerSecurity>;
-  readonly resources?: Partial<ContainerSpec['resources']>;
-  readonly sandbox?: Partial<SandboxSpec>;
-  readonly image?: Partial<ImageConfig>;
-  readonly host?: Partial<SpecHost>;
-  readonly input?: Partial<SpecInput>;
-} = {}): SpecInput {
+export function inputOf(
+  changes: {
+    readonly spec?: Partial<ContainerSpec>;
+    readonly security?: Partial<ContainerSecurity>;
+    readonly resources?: Partial<ContainerSpec['resources']>;
+    readonly sandbox?: Partial<SandboxSpec>;
+    readonly image?: Partial<ImageConfig>;
+    readonly host?: Partial<SpecHost>;
+    readonly input?: Partial<SpecInput>;
+  } = {},
+): SpecInput {
   const pod: SandboxSpec = { ...sandbox, ...changes.sandbox };
   const isOwnNetwork = pod.namespaces.network === 'pod';
   return {

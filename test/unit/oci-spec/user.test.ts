@@ -5,7 +5,13 @@ import { specLimits } from '../../../src/base/limits.ts';
 import { pauseUser, resolveUser, resolveUserIn } from '../../../src/oci/runtime/user.ts';
 import { faultBy } from '../../support/fault-of.ts';
 
-const nobody: UserChoice = { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' };
+const nobody: UserChoice = {
+  runAsUser: undefined,
+  runAsUsername: '',
+  runAsGroup: undefined,
+  supplementalGroups: [],
+  supplementalGroupsPolicy: 'merge',
+};
 
 const files = {
   passwd: [
@@ -21,7 +27,15 @@ const files = {
     'evil:x:8:8::/home/e\rroot:/bin/sh',
     'alice:x:0:0::/root:/bin/sh',
   ].join('\n'),
-  group: ['root:x:0:root,alice', 'users:x:1001:', 'wheel:x:2000:alice,bob', 'audio:x:2001:alice', 'wrap:x:4294967296:alice', 'broken', 'staff:x:50'].join('\n'),
+  group: [
+    'root:x:0:root,alice',
+    'users:x:1001:',
+    'wheel:x:2000:alice,bob',
+    'audio:x:2001:alice',
+    'wrap:x:4294967296:alice',
+    'broken',
+    'staff:x:50',
+  ].join('\n'),
 };
 
 const kindOf = (work: () => unknown): FaultKind => faultBy(work).kind;
@@ -46,8 +60,28 @@ describe('forms of the image USER (S24)', () => {
   });
 
   test.each([
-    '4294967296', '2147483648', '2147483648:0', '-1', '1e9', '0x0', '+0', ' 0', '0 ', '1'.repeat(100), '99999999999', '0abc', '1.5', 'a:b:c', 'no\nbody', 'nobody-here',
-    'alice:nogroup', 'alice:-1', 'alice:4294967296', 'wrapped', 'ａlice', 'x'.repeat(10_000),
+    '4294967296',
+    '2147483648',
+    '2147483648:0',
+    '-1',
+    '1e9',
+    '0x0',
+    '+0',
+    ' 0',
+    '0 ',
+    '1'.repeat(100),
+    '99999999999',
+    '0abc',
+    '1.5',
+    'a:b:c',
+    'no\nbody',
+    'nobody-here',
+    'alice:nogroup',
+    'alice:-1',
+    'alice:4294967296',
+    'wrapped',
+    'ａlice',
+    'x'.repeat(10_000),
   ])('S25, S26: %j is refused and never uid 0', (user) => {
     expect(kindOf(() => resolveUser(nobody, user, files))).toBe('invalidRequest');
   });
@@ -60,7 +94,11 @@ describe('forms of the image USER (S24)', () => {
 describe('the request over the image', () => {
   test('run_as_username over run_as_user over USER', () => {
     expect(resolveUser({ ...nobody, runAsUsername: 'bob', runAsUser: 5 }, 'alice', files).uid).toBe(1002);
-    expect(resolveUser({ ...nobody, runAsUser: 1000 }, 'bob', files)).toMatchObject({ uid: 1000, gid: 1001, home: '/home/alice' });
+    expect(resolveUser({ ...nobody, runAsUser: 1000 }, 'bob', files)).toMatchObject({
+      uid: 1000,
+      gid: 1001,
+      home: '/home/alice',
+    });
     expect(resolveUser({ ...nobody, runAsUser: 0 }, 'bob', files).uid).toBe(0);
   });
 
@@ -75,7 +113,9 @@ describe('the request over the image', () => {
 
   test('S12: strict takes the groups of the request only, merge both', () => {
     const asked = { ...nobody, runAsUser: 1000, supplementalGroups: [3000, 2000, 3000] };
-    expect(resolveUser({ ...asked, supplementalGroupsPolicy: 'strict' }, '', files).additionalGids).toEqual([1001, 2000, 3000]);
+    expect(resolveUser({ ...asked, supplementalGroupsPolicy: 'strict' }, '', files).additionalGids).toEqual([
+      1001, 2000, 3000,
+    ]);
     expect(resolveUser(asked, '', files).additionalGids).toEqual([1001, 0, 2000, 2001, 3000]);
   });
 
@@ -85,8 +125,12 @@ describe('the request over the image', () => {
 
   test.each([-1, 1.5, 2 ** 31, Number.NaN, 2 ** 53])('number %d is refused wherever it stands', (value) => {
     expect(kindOf(() => resolveUser({ ...nobody, runAsUser: value }, '', files))).toBe('invalidRequest');
-    expect(kindOf(() => resolveUser({ ...nobody, runAsUser: 1, runAsGroup: value }, '', files))).toBe('invalidRequest');
-    expect(kindOf(() => resolveUser({ ...nobody, supplementalGroups: [value] }, '', files))).toBe('invalidRequest');
+    expect(kindOf(() => resolveUser({ ...nobody, runAsUser: 1, runAsGroup: value }, '', files))).toBe(
+      'invalidRequest',
+    );
+    expect(kindOf(() => resolveUser({ ...nobody, supplementalGroups: [value] }, '', files))).toBe(
+      'invalidRequest',
+    );
   });
 
   test('more groups than the kernel takes are refused', () => {
@@ -110,7 +154,10 @@ describe('the image without a user data base', () => {
       return Promise.resolve(undefined);
     });
     const options = { bytesMax: specLimits.passwdBytes };
-    expect(asked).toEqual([['/root/fs', '/etc/passwd', options], ['/root/fs', '/etc/group', options]]);
+    expect(asked).toEqual([
+      ['/root/fs', '/etc/passwd', options],
+      ['/root/fs', '/etc/group', options],
+    ]);
   });
 });
 
@@ -123,14 +170,33 @@ test('S10: more lines than a data base has are refused, in the group file too', 
 
 test('S10: a member of a group is a whole word of its list', () => {
   const member = (name: string, members: string): boolean =>
-    resolveUser(nobody, name, { passwd: `${name}:x:5:6::/:`, group: `g:x:9:${members}` }).additionalGids.includes(9);
-  expect(['al', 'al,b', 'b,al', ',,al,', 'ala,al \r'].map((list) => member('al', list))).toEqual([true, true, true, true, true]);
-  expect(['', 'ala', 'b,bal', 'ala,alal', ','].map((list) => member('al', list))).toEqual([false, false, false, false, false]);
+    resolveUser(nobody, name, {
+      passwd: `${name}:x:5:6::/:`,
+      group: `g:x:9:${members}`,
+    }).additionalGids.includes(9);
+  expect(['al', 'al,b', 'b,al', ',,al,', 'ala,al \r'].map((list) => member('al', list))).toEqual([
+    true,
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(['', 'ala', 'b,bal', 'ala,alal', ','].map((list) => member('al', list))).toEqual([
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
 });
 
 test('the pause process: 65535, or the numbers of the sandbox; a name cannot be resolved', () => {
   expect(pauseUser(nobody)).toMatchObject({ uid: 65_535, gid: 65_535 });
-  expect(pauseUser({ ...nobody, runAsUser: 7, runAsGroup: 8, supplementalGroups: [9] })).toMatchObject({ uid: 7, gid: 8, additionalGids: [8, 9] });
+  expect(pauseUser({ ...nobody, runAsUser: 7, runAsGroup: 8, supplementalGroups: [9] })).toMatchObject({
+    uid: 7,
+    gid: 8,
+    additionalGids: [8, 9],
+  });
   expect(kindOf(() => pauseUser({ ...nobody, runAsUsername: 'alice' }))).toBe('unsupported');
   expect(kindOf(() => pauseUser({ ...nobody, runAsGroup: 8 }))).toBe('invalidRequest');
 });

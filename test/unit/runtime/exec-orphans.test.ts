@@ -9,10 +9,14 @@ function stage(count: number) {
   const ends = Array.from({ length: count }, () => Promise.withResolvers<void>());
   const begun: number[] = [];
   const closing = new AbortController();
-  const all = endEach(ends.map((_end, at) => at), closing.signal, (at) => {
-    begun.push(at);
-    return ends[at]?.promise ?? Promise.resolve();
-  });
+  const all = endEach(
+    ends.map((_end, at) => at),
+    closing.signal,
+    (at) => {
+      begun.push(at);
+      return ends[at]?.promise ?? Promise.resolve();
+    },
+  );
   const end = async (at: number): Promise<void> => {
     ends[at]?.resolve();
     await ends[at]?.promise;

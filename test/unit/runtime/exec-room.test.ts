@@ -17,7 +17,10 @@ async function settledOf(asked: readonly Promise<void>[]): Promise<number> {
 }
 
 /** A pipe that gives what the test gives it. */
-class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'unwanted' | 'closed' | 'destroy'> {
+class FakeReader implements Pick<
+  SocketReader,
+  'start' | 'pause' | 'resume' | 'unwanted' | 'closed' | 'destroy'
+> {
   readonly closed = Promise.resolve();
   isPaused = false;
   give: (bytes: Uint8Array) => void = () => undefined;
@@ -61,11 +64,16 @@ function stage(rooms: number = execRooms) {
 }
 
 const states = (execs: readonly OutputRoom[]): string[] =>
-  execs.map((one) => (one.whenRevoked.aborted ? 'revoked' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none'));
+  execs.map((one) =>
+    one.whenRevoked.aborted ? 'revoked' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none',
+  );
 
 function outputIn(room: OutputRoom): { readonly reader: FakeReader; readonly output: CappedOutput } {
   const reader = new FakeReader();
-  return { reader, output: new CappedOutput(reader as Partial<SocketReader> as SocketReader, execOutputBytes, room) };
+  return {
+    reader,
+    output: new CappedOutput(reader as Partial<SocketReader> as SocketReader, execOutputBytes, room),
+  };
 }
 
 describe('F74 room for the output of execs', () => {
@@ -142,9 +150,21 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     const others = ask('a', 'a', 'b');
     const late = ask('c');
     pass(execRoomHeldMs - 1001);
-    expect(states([slow, ...others, ...late])).toEqual(['granted', 'granted', 'granted', 'granted', 'waiting']);
+    expect(states([slow, ...others, ...late])).toEqual([
+      'granted',
+      'granted',
+      'granted',
+      'granted',
+      'waiting',
+    ]);
     pass(1);
-    expect(states([slow, ...others, ...late])).toEqual(['revoked', 'granted', 'granted', 'granted', 'granted']);
+    expect(states([slow, ...others, ...late])).toEqual([
+      'revoked',
+      'granted',
+      'granted',
+      'granted',
+      'granted',
+    ]);
     // its process may take a while to end: nothing of it is kept any more
     reader.give(new Uint8Array(MIB));
     expect(output.takeBytes()).toHaveLength(0);
@@ -166,7 +186,9 @@ describe('S85 no namespace holds up the large outputs of another', () => {
   it('S85 a namespace waits for the other namespaces before it, not for all of their execs', () => {
     const { ask, pass } = stage();
     // more namespaces than rooms
-    const many = ['a', 'b', 'c', 'd', 'e', 'f'].map((namespace) => ask(...Array.from({ length: 50 }, () => namespace)));
+    const many = ['a', 'b', 'c', 'd', 'e', 'f'].map((namespace) =>
+      ask(...Array.from({ length: 50 }, () => namespace)),
+    );
     for (let round = 0; round < 5; round += 1) {
       pass(execRoomHeldMs / 2);
       const [mine] = ask('mine') as [OutputRoom];
@@ -183,15 +205,30 @@ describe('S85 no namespace holds up the large outputs of another', () => {
   it('S85 an exec whose room is taken back rejects with the reason; a cancelled one stays cancelled', async () => {
     const { all, ask, pass } = stage(1);
     const id = containerId('c');
-    const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+    const fx: EffectContext = {
+      signal: new AbortController().signal,
+      timeoutMs: 1000,
+      note: () => undefined,
+    };
     const ended = Promise.withResolvers<never>();
-    const running = withOutputRoom({ id, namespace: 'a' }, fx, async (room, { signal }) => {
-      signal.addEventListener('abort', () => ended.reject(new Error('killed')));
-      await room.ask();
-      return ended.promise;
-    }, all);
+    const running = withOutputRoom(
+      { id, namespace: 'a' },
+      fx,
+      async (room, { signal }) => {
+        signal.addEventListener('abort', () => ended.reject(new Error('killed')));
+        await room.ask();
+        return ended.promise;
+      },
+      all,
+    );
     const refused = expect(running).rejects.toMatchObject({
-      fault: { kind: 'exhausted', subject: id, message: expect.stringMatching(/^exec in container .*: its output is larger than 65536 bytes .* within 10000 ms/u) as string },
+      fault: {
+        kind: 'exhausted',
+        subject: id,
+        message: expect.stringMatching(
+          /^exec in container .*: its output is larger than 65536 bytes .* within 10000 ms/u,
+        ) as string,
+      },
     });
     const [next] = ask('b') as [OutputRoom];
     pass(execRoomHeldMs);
@@ -199,12 +236,17 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     expect(next.isGranted).toBe(true);
     // one that had ended just before has lost its output, too
     next.release();
-    const late = withOutputRoom({ id, namespace: 'a' }, fx, async (room) => {
-      await room.ask();
-      ask('b');
-      pass(execRoomHeldMs);
-      return 'an answer';
-    }, all);
+    const late = withOutputRoom(
+      { id, namespace: 'a' },
+      fx,
+      async (room) => {
+        await room.ask();
+        ask('b');
+        pass(execRoomHeldMs);
+        return 'an answer';
+      },
+      all,
+    );
     await expect(late).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
   });
 });

@@ -7,7 +7,9 @@ import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
 import { limitHugepages } from '../../../src/oci/runtime/driver-update.ts';
 
 const MIB = 1024n * 1024n;
-const of = (limits: Readonly<Record<string, bigint>>) => ({ hugepageLimits: Object.entries(limits).map(([pageSize, limitBytes]) => ({ pageSize, limitBytes })) });
+const of = (limits: Readonly<Record<string, bigint>>) => ({
+  hugepageLimits: Object.entries(limits).map(([pageSize, limitBytes]) => ({ pageSize, limitBytes })),
+});
 
 describe('huge pages of a container that lives', () => {
   let root: string;
@@ -17,16 +19,33 @@ describe('huge pages of a container that lives', () => {
   });
   afterEach(() => rmSync(root, { recursive: true }));
 
-  const layout = (version: 1 | 2, controllers = ['hugetlb']): CgroupLayout => ({ version, hybrid: false, controllers, hierarchies: [{ version, mountPoint: root, controllers }] });
-  const files = (): Record<string, string> => Object.fromEntries(readdirSync(join(root, 'c')).map((name) => [name, readFileSync(join(root, 'c', name), 'utf8')]));
+  const layout = (version: 1 | 2, controllers = ['hugetlb']): CgroupLayout => ({
+    version,
+    hybrid: false,
+    controllers,
+    hierarchies: [{ version, mountPoint: root, controllers }],
+  });
+  const files = (): Record<string, string> =>
+    Object.fromEntries(
+      readdirSync(join(root, 'c')).map((name) => [name, readFileSync(join(root, 'c', name), 'utf8')]),
+    );
   const has = (...names: readonly string[]): void => {
     for (const name of names) writeFileSync(join(root, 'c', name), '');
   };
 
   it('v2: both limits of a size that changes; what stays is not touched', async () => {
     has('hugetlb.2MB.max', 'hugetlb.2MB.rsvd.max', 'hugetlb.1GB.max');
-    await limitHugepages(layout(2), '/c', of({ '2MB': 8n * MIB, '1GB': 0n }), of({ '2MB': 4n * MIB, '1GB': 0n }));
-    expect(files()).toEqual({ 'hugetlb.2MB.max': '8388608', 'hugetlb.2MB.rsvd.max': '8388608', 'hugetlb.1GB.max': '' });
+    await limitHugepages(
+      layout(2),
+      '/c',
+      of({ '2MB': 8n * MIB, '1GB': 0n }),
+      of({ '2MB': 4n * MIB, '1GB': 0n }),
+    );
+    expect(files()).toEqual({
+      'hugetlb.2MB.max': '8388608',
+      'hugetlb.2MB.rsvd.max': '8388608',
+      'hugetlb.1GB.max': '',
+    });
   });
 
   it('v1, an older kernel without a limit of what is reserved; a size that this machine has not is passed over', async () => {

@@ -8,7 +8,13 @@ import { realClock } from '../../../src/host/clock.ts';
 import { processStat } from '../../../src/host/process-identity.ts';
 import { createArgv, logPathOf, monitorEnv } from '../../../src/oci/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../src/oci/monitor/exit-file.ts';
-import { inodeIn, monitorIdentity, parsePid, scanFor, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
+import {
+  inodeIn,
+  monitorIdentity,
+  parsePid,
+  scanFor,
+  worksFor,
+} from '../../../src/oci/monitor/monitor-process.ts';
 
 const id = 'a'.repeat(64) as ContainerId;
 const directory = mkdtempSync(join(tmpdir(), 'troupe-monitor-'));
@@ -32,9 +38,31 @@ const create = {
 describe('S65 the monitor’s argv', () => {
   it('is the same fixed form for every container', () => {
     expect(createArgv(create)).toEqual([
-      '/usr/bin/conmon', '-b', '/b', '-c', id, '-u', id, '-n', id, '-r', '/usr/sbin/runc',
-      '--runtime-arg', '--root=/r', '--runtime-arg', '--log=/l',
-      '-P', '/m', '-p', '/p', '--exit-dir', '/e', '--full-attach', '--no-sync-log', '-l', 'k8s-file:/log/-c',
+      '/usr/bin/conmon',
+      '-b',
+      '/b',
+      '-c',
+      id,
+      '-u',
+      id,
+      '-n',
+      id,
+      '-r',
+      '/usr/sbin/runc',
+      '--runtime-arg',
+      '--root=/r',
+      '--runtime-arg',
+      '--log=/l',
+      '-P',
+      '/m',
+      '-p',
+      '/p',
+      '--exit-dir',
+      '/e',
+      '--full-attach',
+      '--no-sync-log',
+      '-l',
+      'k8s-file:/log/-c',
     ]);
   });
 
@@ -54,8 +82,18 @@ describe('S65 the monitor’s argv', () => {
   });
 
   it('has the runtime restore in the place of its create, with these options', () => {
-    const argv = createArgv({ ...create, restore: { images: '/r/checkpoint', options: ['--file-locks', '--lsm-profile=selinux:a'] } });
-    expect(argv.slice(createArgv(create).length)).toEqual(['--restore', '/r/checkpoint', '--runtime-opt', '--file-locks', '--runtime-opt', '--lsm-profile=selinux:a']);
+    const argv = createArgv({
+      ...create,
+      restore: { images: '/r/checkpoint', options: ['--file-locks', '--lsm-profile=selinux:a'] },
+    });
+    expect(argv.slice(createArgv(create).length)).toEqual([
+      '--restore',
+      '/r/checkpoint',
+      '--runtime-opt',
+      '--file-locks',
+      '--runtime-opt',
+      '--lsm-profile=selinux:a',
+    ]);
   });
 
   it('knows systemd only when told', () => {
@@ -75,7 +113,12 @@ describe('S65 the monitor’s argv', () => {
 });
 
 describe('F40 the exit file', () => {
-  it.each([['0', 0], ['137\n', 137], ['255', 255], ['7', 7]])('%j is %d', (text, code) => {
+  it.each([
+    ['0', 0],
+    ['137\n', 137],
+    ['255', 255],
+    ['7', 7],
+  ])('%j is %d', (text, code) => {
     expect(parseExitCode(text)).toBe(code);
   });
 
@@ -91,13 +134,20 @@ describe('F40 the exit file', () => {
     const path = join(directory, 'good');
     writeFileSync(path, '42');
     utimesSync(path, 1_700_000_000, 1_700_000_000.5);
-    expect(await readExitFile(path, realClock())).toEqual({ exitCode: 42, finishedAtNs: 1_700_000_000_500_000_000n, problem: '' });
+    expect(await readExitFile(path, realClock())).toEqual({
+      exitCode: 42,
+      finishedAtNs: 1_700_000_000_500_000_000n,
+      problem: '',
+    });
   });
 
   it('empty or bad is 255 and says why', async () => {
     writeFileSync(join(directory, 'empty'), '');
     writeFileSync(join(directory, 'bad'), 'x'.repeat(1000));
-    expect(await readExitFile(join(directory, 'empty'), realClock())).toMatchObject({ exitCode: 255, problem: 'the exit file is empty' });
+    expect(await readExitFile(join(directory, 'empty'), realClock())).toMatchObject({
+      exitCode: 255,
+      problem: 'the exit file is empty',
+    });
     const bad = await readExitFile(join(directory, 'bad'), realClock());
     expect(bad?.exitCode).toBe(255);
     expect(bad?.problem).toBe(`the exit file holds "${'x'.repeat(32)}"`);
@@ -120,14 +170,24 @@ describe('F40 the exit file', () => {
     expect(exitFactOf({ ...file, exitCode: 1 }, 3)).toMatchObject({ oomKilled: false, reason: 'Error' });
     expect(exitFactOf({ ...file, exitCode: 0 }, 3)).toMatchObject({ oomKilled: false, reason: 'Completed' });
     expect(exitFactOf({ exitCode: 255, finishedAtNs: 5n, problem: 'empty' }, 3)).toEqual({
-      exitCode: 255, finishedAtNs: 5n, oomKilled: false, reason: 'Unknown', message: 'empty', observedBy: 'exitFile',
+      exitCode: 255,
+      finishedAtNs: 5n,
+      oomKilled: false,
+      reason: 'Unknown',
+      message: 'empty',
+      observedBy: 'exitFile',
     });
   });
 });
 
 describe('F43 the monitor by its pid file', () => {
-  it.each([['123\n', 123], ['2', 2]])('%j is a pid', (text, pid) => expect(parsePid(text)).toBe(pid));
-  it.each(['', '0', '1', '-5', '12x', '99999999', '1.5'])('%j is none', (text) => expect(parsePid(text)).toBeUndefined());
+  it.each([
+    ['123\n', 123],
+    ['2', 2],
+  ])('%j is a pid', (text, pid) => expect(parsePid(text)).toBe(pid));
+  it.each(['', '0', '1', '-5', '12x', '99999999', '1.5'])('%j is none', (text) =>
+    expect(parsePid(text)).toBeUndefined(),
+  );
 
   it('works for a container when id and state root both stand in its argv', () => {
     const marks = { id, rootArg: '--root=/r' };
@@ -141,7 +201,9 @@ describe('F43 the monitor by its pid file', () => {
     const pidFile = join(directory, 'conmon.pid');
     writeFileSync(pidFile, String(process.pid));
     expect(await monitorIdentity(pidFile, { id, rootArg: '--root=/r' })).toBeUndefined();
-    expect(await monitorIdentity(join(directory, 'absent.pid'), { id, rootArg: '--root=/r' })).toBeUndefined();
+    expect(
+      await monitorIdentity(join(directory, 'absent.pid'), { id, rootArg: '--root=/r' }),
+    ).toBeUndefined();
   });
 });
 

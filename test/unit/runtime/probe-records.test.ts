@@ -6,7 +6,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Handler, ProbeResult } from '../../../src/oci/runtime/handlers.ts';
 import { keepProbe, parseProbe, programMark, recallProbe } from '../../../src/oci/runtime/probe-records.ts';
 
-const found: ProbeResult = { ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false, execCgroup: true };
+const found: ProbeResult = {
+  ready: true,
+  reason: '',
+  recursiveReadOnlyMounts: true,
+  userNamespaces: false,
+  execCgroup: true,
+};
 
 let directory: string;
 let handler: Handler;
@@ -62,8 +68,14 @@ test('a result whose stand-in is gone does not count', async () => {
 test.each([
   ['a result of another version', { version: 2, mark: 'm', result: found }],
   ['a result without its mark', { version: 1, result: found }],
-  ['a result that lacks a field', { version: 1, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } }],
-  ['a result with a field of another type', { version: 1, mark: 'm', result: { ...found, execCgroup: 'yes' } }],
+  [
+    'a result that lacks a field',
+    { version: 1, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
+  ],
+  [
+    'a result with a field of another type',
+    { version: 1, mark: 'm', result: { ...found, execCgroup: 'yes' } },
+  ],
   ['no result', { version: 1, mark: 'm' }],
   ['a number', 1],
   ['null', null],

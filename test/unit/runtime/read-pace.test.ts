@@ -91,7 +91,14 @@ describe('output in small pieces', () => {
     const source = endless(smallReadBytes);
     const clock = new HandClock();
     const many = smallReads.times * 10;
-    const pump = new OutputPump(source, { ...taker, write: () => (source.reads() >= many ? (source.end(), Promise.resolve()) : Promise.resolve()) }, clock);
+    const pump = new OutputPump(
+      source,
+      {
+        ...taker,
+        write: () => (source.reads() >= many ? (source.end(), Promise.resolve()) : Promise.resolve()),
+      },
+      clock,
+    );
     await pump.ended;
     expect([source.reads(), clock.timers.size]).toEqual([many, 0]);
   });

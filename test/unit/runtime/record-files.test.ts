@@ -17,7 +17,11 @@ test('F89 F32: a FIFO or a directory in the place of a record is as if there wer
   const id = sandboxId();
   mkdirSync(layout.sandboxDir(id), { recursive: true });
   mkdirSync(join(layout.handlersDir, 'directory.json'), { recursive: true });
-  execFileSync('mkfifo', [join(layout.handlersDir, 'fifo.json'), join(layout.handlersDir, 'runc.probe'), join(layout.sandboxDir(id), 'shim.json')]);
+  execFileSync('mkfifo', [
+    join(layout.handlersDir, 'fifo.json'),
+    join(layout.handlersDir, 'runc.probe'),
+    join(layout.sandboxDir(id), 'shim.json'),
+  ]);
   expect(await readHandlerRecords(layout.handlersDir)).toEqual([]);
   const handler = { name: 'runc', path: '/bin/true', kind: 'oci' } as Parameters<typeof recallProbe>[1];
   expect(await recallProbe(layout.handlersDir, handler)).toBeUndefined();

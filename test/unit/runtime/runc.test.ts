@@ -11,18 +11,49 @@ import { HandlerTable } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
 import { runtimeAnnotations } from '../../../src/oci/runtime/spec/annotations.ts';
-import { createArgv, deleteArgv, driverArgs, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
+import {
+  createArgv,
+  deleteArgv,
+  driverArgs,
+  execArgv,
+  globalArgs,
+  lastError,
+  parseState,
+  saysNoContainer,
+  startArgv,
+} from '../../../src/oci/runtime/runc.ts';
 
 const id = 'b'.repeat(64) as ContainerId;
 
 describe('S65 the runtime’s argv', () => {
   const call = { path: '/usr/sbin/runc', globals: globalArgs('/r', '/l'), id };
   it('puts values behind fixed words', () => {
-    expect(startArgv(call)).toEqual(['/usr/sbin/runc', '--root=/r', '--log=/l', '--log-format=json', 'start', id]);
+    expect(startArgv(call)).toEqual([
+      '/usr/sbin/runc',
+      '--root=/r',
+      '--log=/l',
+      '--log-format=json',
+      'start',
+      id,
+    ]);
     expect(deleteArgv(call).slice(-2)).toEqual(['delete', id]);
-    expect(createArgv(call, '/b', '/p').slice(-6)).toEqual(['create', '--bundle', '/b', '--pid-file', '/p', id]);
+    expect(createArgv(call, '/b', '/p').slice(-6)).toEqual([
+      'create',
+      '--bundle',
+      '/b',
+      '--pid-file',
+      '/p',
+      id,
+    ]);
     const exec = execArgv(call, { processFile: '/f', pidFile: '/p', options: ['--cgroup=freezer:e'] });
-    expect(exec.slice(-6)).toEqual(['exec', '--detach', '--process=/f', '--pid-file=/p', '--cgroup=freezer:e', id]);
+    expect(exec.slice(-6)).toEqual([
+      'exec',
+      '--detach',
+      '--process=/f',
+      '--pid-file=/p',
+      '--cgroup=freezer:e',
+      id,
+    ]);
     expect(globalArgs('/r', '/l', ['--debug']).at(-1)).toBe('--debug');
     expect(driverArgs('/a.slice/troupe-1.scope')).toEqual(['--systemd-cgroup']);
     expect(driverArgs('/a/troupe-1')).toEqual([]);
@@ -56,7 +87,9 @@ describe('F35 what a failing runtime says', () => {
   const line = (level: string, msg: string): string => JSON.stringify({ level, msg, time: 't' });
 
   it('is the last error of its log', () => {
-    expect(lastError([line('error', 'first'), line('error', 'second'), line('warning', 'later'), ''].join('\n'))).toBe('second');
+    expect(
+      lastError([line('error', 'first'), line('error', 'second'), line('warning', 'later'), ''].join('\n')),
+    ).toBe('second');
   });
 
   it('survives a cut first line and text that is no JSON', () => {
@@ -82,18 +115,35 @@ describe('F35 what a failing runtime says', () => {
 
 describe('the process of an exec', () => {
   const config = JSON.stringify({
-    process: { terminal: true, consoleSize: { height: 1, width: 2 }, user: { uid: 5, gid: 6 }, args: ['init'], env: ['A=1'], cwd: '/w', noNewPrivileges: true },
+    process: {
+      terminal: true,
+      consoleSize: { height: 1, width: 2 },
+      user: { uid: 5, gid: 6 },
+      args: ['init'],
+      env: ['A=1'],
+      cwd: '/w',
+      noNewPrivileges: true,
+    },
   });
 
   it('is the container’s with other arguments and no terminal', () => {
     expect(JSON.parse(execProcess(config, ['-x', '--', 'y'], id))).toEqual({
-      terminal: false, user: { uid: 5, gid: 6 }, args: ['-x', '--', 'y'], env: ['A=1'], cwd: '/w', noNewPrivileges: true,
+      terminal: false,
+      user: { uid: 5, gid: 6 },
+      args: ['-x', '--', 'y'],
+      env: ['A=1'],
+      cwd: '/w',
+      noNewPrivileges: true,
     });
   });
 
   it('on a terminal has a TERM, the image’s own where there is one', () => {
     const envOf = (env: readonly string[] | undefined, wanted: boolean): unknown =>
-      (JSON.parse(execProcess(JSON.stringify({ process: { args: [], env } }), ['top'], id, { wanted })) as { readonly env?: unknown }).env;
+      (
+        JSON.parse(execProcess(JSON.stringify({ process: { args: [], env } }), ['top'], id, { wanted })) as {
+          readonly env?: unknown;
+        }
+      ).env;
     expect(envOf(['A=1'], true)).toEqual(['A=1', 'TERM=xterm']);
     expect(envOf(undefined, true)).toEqual(['TERM=xterm']);
     expect(envOf(['TERM=screen', 'TERMINFO=/x'], true)).toEqual(['TERM=screen', 'TERMINFO=/x']);
@@ -101,7 +151,8 @@ describe('the process of an exec', () => {
   });
 
   it('keeps every digit of a number above 2^53', () => {
-    const text = '{"process":{"args":[],"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":9007199254740993}]}}';
+    const text =
+      '{"process":{"args":[],"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":9007199254740993}]}}';
     expect(execProcess(text, ['a'], id)).toContain('"soft":18446744073709551615,"hard":9007199254740993');
   });
 
@@ -126,14 +177,23 @@ describe('the process of an exec', () => {
   });
 });
 
-describe('the owner of a process\'s pipes', () => {
+describe("the owner of a process's pipes", () => {
   const text = (more: object): string => JSON.stringify({ process: { user: { uid: 5, gid: 6 } }, ...more });
-  const maps = (...rows: readonly (readonly number[])[]) => rows.map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
+  const maps = (...rows: readonly (readonly number[])[]) =>
+    rows.map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
 
   it('is the host’s number of its user in a user namespace, and left alone elsewhere', () => {
-    expect(stdioOwner(text({ linux: { uidMappings: maps([0, 1000, 3], [3, 70_000, 10]), gidMappings: maps([0, 140_000, 7]) } }))).toEqual({ uid: 70_002, gid: 140_006 });
+    expect(
+      stdioOwner(
+        text({
+          linux: { uidMappings: maps([0, 1000, 3], [3, 70_000, 10]), gidMappings: maps([0, 140_000, 7]) },
+        }),
+      ),
+    ).toEqual({ uid: 70_002, gid: 140_006 });
     expect(stdioOwner(text({ linux: {} }))).toBeUndefined();
-    expect(stdioOwner(text({ linux: { uidMappings: maps([0, 1000, 5]), gidMappings: maps([0, 1000, 7]) } }))).toBeUndefined();
+    expect(
+      stdioOwner(text({ linux: { uidMappings: maps([0, 1000, 5]), gidMappings: maps([0, 1000, 7]) } })),
+    ).toBeUndefined();
     expect(stdioOwner(text({ mounts: [{ uidMappings: maps([0, 1000, 9]) }] }))).toBeUndefined();
     expect(stdioOwner('{"linux":{"uidMappings":[null,5,{"containerID":"0"}]}}')).toBeUndefined();
   });
@@ -141,7 +201,9 @@ describe('the owner of a process\'s pipes', () => {
 
 describe('memory that a new limit must hold', () => {
   it('is the usage without the inactive page cache, never below zero', () => {
-    expect(workingSetBytes('1000', 'inactive_file 300\ntotal_inactive_file 400\n', 'total_inactive_file')).toBe(600n);
+    expect(
+      workingSetBytes('1000', 'inactive_file 300\ntotal_inactive_file 400\n', 'total_inactive_file'),
+    ).toBe(600n);
     expect(workingSetBytes('1000', 'inactive_file 300\n', 'inactive_file')).toBe(700n);
     expect(workingSetBytes('1000', '', 'inactive_file')).toBe(1000n);
     expect(workingSetBytes('100', 'inactive_file 300\n', 'inactive_file')).toBe(0n);
@@ -165,21 +227,34 @@ describe('runtime handlers', () => {
 
   it('are listed with the default one first under the empty name, not ready until probed', () => {
     const handlers = table();
-    handlers.set('crun', { ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false, execCgroup: true });
+    handlers.set('crun', {
+      ready: true,
+      reason: '',
+      recursiveReadOnlyMounts: true,
+      userNamespaces: false,
+      execCgroup: true,
+    });
     expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
-      ['', true, ''], ['runc', false, 'not probed yet'], ['crun', true, ''],
+      ['', true, ''],
+      ['runc', false, 'not probed yet'],
+      ['crun', true, ''],
     ]);
   });
 
   it('refuse a default that is not configured and a name that would collide with pause state', () => {
     expect(() => new HandlerTable(configs, 'kata', String)).toThrow(FaultError);
-    expect(() => new HandlerTable([{ name: 'a.pause', path: '/x', kind: 'oci' }], 'a.pause', String)).toThrow(FaultError);
+    expect(() => new HandlerTable([{ name: 'a.pause', path: '/x', kind: 'oci' }], 'a.pause', String)).toThrow(
+      FaultError,
+    );
   });
 
   it('are kept for their pods when another configuration has them no more, and come back with it', () => {
     const handlers = table();
     handlers.replace([configs[0]], 'runc');
-    expect(handlers.statuses().map(({ name, target }) => [name, target])).toEqual([['', 'runc'], ['runc', 'runc']]);
+    expect(handlers.statuses().map(({ name, target }) => [name, target])).toEqual([
+      ['', 'runc'],
+      ['runc', 'runc'],
+    ]);
     expect(handlers.resolve('crun').path).toBe('/usr/bin/crun');
     expect(handlers.known().map(({ name }) => name)).toEqual(['runc', 'crun']);
     handlers.replace([{ ...configs[1], path: '/opt/crun' }], 'crun');
@@ -198,17 +273,34 @@ describe('runtime handlers', () => {
 
   it('keep type and root: with others under the same name their pods would be out of reach; nothing changes then', () => {
     const handlers = table();
-    expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(/with another root: its pods need the old one/u);
+    expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(
+      /with another root: its pods need the old one/u,
+    );
     handlers.replace([configs[0]], 'runc');
-    expect(() => handlers.replace([configs[0], { ...configs[1], kind: 'vm' }], 'runc')).toThrow(/with another type/u);
+    expect(() => handlers.replace([configs[0], { ...configs[1], kind: 'vm' }], 'runc')).toThrow(
+      /with another type/u,
+    );
     expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc']);
   });
 
   it('are recorded for a later daemon; what is damaged is as if it were not there', () => {
-    const record = { version: 1, name: 'kata', path: '/opt/shim', kind: 'vm', options: ['--debug'], configPath: '/etc/kata.toml' };
+    const record = {
+      version: 1,
+      name: 'kata',
+      path: '/opt/shim',
+      kind: 'vm',
+      options: ['--debug'],
+      configPath: '/etc/kata.toml',
+    };
     const { version: _version, ...config } = record;
     expect(parseHandlerRecord(JSON.stringify(record))).toEqual(config);
-    for (const wrong of [{ version: 2 }, { name: '../x' }, { path: 'relative' }, { kind: 'wasm' }, { path: '/a\0b' }]) {
+    for (const wrong of [
+      { version: 2 },
+      { name: '../x' },
+      { path: 'relative' },
+      { kind: 'wasm' },
+      { path: '/a\0b' },
+    ]) {
       expect(parseHandlerRecord(JSON.stringify({ ...record, ...wrong }))).toBeUndefined();
     }
     expect(parseHandlerRecord('{')).toBeUndefined();
@@ -224,15 +316,32 @@ describe('runtime handlers', () => {
   });
 
   it('let annotations through by whole name or by beginning, ours never replaced (S05)', () => {
-    const handler = { recursiveReadOnlyMounts: false, allowedAnnotations: ['io.katacontainers.*', 'run.oci.handler'], defaultAnnotations: { a: '1', 'run.oci.handler': 'no' } };
-    const given = { 'io.katacontainers.config': 'x', 'io.katacontainers': 'y', 'run.oci.handler': 'krun', 'run.oci.handlers': 'z', other: '1' };
-    expect(runtimeAnnotations(handler, given)).toEqual({ a: '1', 'io.katacontainers.config': 'x', 'run.oci.handler': 'krun' });
+    const handler = {
+      recursiveReadOnlyMounts: false,
+      allowedAnnotations: ['io.katacontainers.*', 'run.oci.handler'],
+      defaultAnnotations: { a: '1', 'run.oci.handler': 'no' },
+    };
+    const given = {
+      'io.katacontainers.config': 'x',
+      'io.katacontainers': 'y',
+      'run.oci.handler': 'krun',
+      'run.oci.handlers': 'z',
+      other: '1',
+    };
+    expect(runtimeAnnotations(handler, given)).toEqual({
+      a: '1',
+      'io.katacontainers.config': 'x',
+      'run.oci.handler': 'krun',
+    });
     expect(runtimeAnnotations({ recursiveReadOnlyMounts: false }, given)).toEqual({});
   });
 
   it('tell their features', () => {
-    expect(parseFeatures('{"mountOptions":["ro","rro"],"linux":{"mountExtensions":{"idmap":{"enabled":true}}}}')).toEqual({
-      recursiveReadOnlyMounts: true, userNamespaces: true,
+    expect(
+      parseFeatures('{"mountOptions":["ro","rro"],"linux":{"mountExtensions":{"idmap":{"enabled":true}}}}'),
+    ).toEqual({
+      recursiveReadOnlyMounts: true,
+      userNamespaces: true,
     });
     const neither = { recursiveReadOnlyMounts: false, userNamespaces: false };
     for (const text of ['', 'unknown command features', '{}', '{"mountOptions":"rro","linux":5}']) {
@@ -257,7 +366,10 @@ describe('the note beside a bundle', () => {
   });
 
   it('names scopes below a slice', () => {
-    const below = noteOf({ id, sandboxId, sandbox: { cgroupParent: '/kubepods.slice/kubepods-pod1.slice' } } as BundleInput, 'runc');
+    const below = noteOf(
+      { id, sandboxId, sandbox: { cgroupParent: '/kubepods.slice/kubepods-pod1.slice' } } as BundleInput,
+      'runc',
+    );
     expect(below).toMatchObject({
       cgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope/container`,
       monitorCgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope/monitor`,

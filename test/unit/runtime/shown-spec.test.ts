@@ -25,14 +25,18 @@ it('a document is shown without the environment of its process and of its hooks'
     annotations: { env: 'kept' },
   };
   expect(JSON.parse(withoutEnvironment(JSON.stringify(document)) ?? '')).toEqual({
-    process: { args: ['sh'] }, hooks: { prestart: [{ path: '/hook' }] }, annotations: { env: 'kept' },
+    process: { args: ['sh'] },
+    hooks: { prestart: [{ path: '/hook' }] },
+    annotations: { env: 'kept' },
   });
 });
 
 it('numbers of 64 bits stay as they are', () => {
-  expect(withoutEnvironment('{ "soft": 18446744073709551615, "limit": 9223372036854771712, "small": 5, "half": 0.5 }')).toBe(
-    '{"soft":18446744073709551615,"limit":9223372036854771712,"small":5,"half":0.5}',
-  );
+  expect(
+    withoutEnvironment(
+      '{ "soft": 18446744073709551615, "limit": 9223372036854771712, "small": 5, "half": 0.5 }',
+    ),
+  ).toBe('{"soft":18446744073709551615,"limit":9223372036854771712,"small":5,"half":0.5}');
 });
 
 it('what is no document is not shown', async () => {
@@ -47,8 +51,15 @@ it('a container shows its bundle; a pod its pause process, and without one the n
   for (const kind of ['uts', 'net'] as const) write(layout.pin(sandbox, kind), '');
   expect(JSON.parse((await specs.sandbox(sandbox)) ?? '')).toEqual({
     ociVersion: '1.0.2',
-    linux: { namespaces: [{ type: 'network', path: layout.pin(sandbox, 'net') }, { type: 'uts', path: layout.pin(sandbox, 'uts') }] },
+    linux: {
+      namespaces: [
+        { type: 'network', path: layout.pin(sandbox, 'net') },
+        { type: 'uts', path: layout.pin(sandbox, 'uts') },
+      ],
+    },
   });
   write(join(layout.pauseBundleDir(sandbox), 'config.json'), '{"linux":{"namespaces":[{"type":"pid"}]}}');
-  expect(JSON.parse((await specs.sandbox(sandbox)) ?? '')).toEqual({ linux: { namespaces: [{ type: 'pid' }] } });
+  expect(JSON.parse((await specs.sandbox(sandbox)) ?? '')).toEqual({
+    linux: { namespaces: [{ type: 'pid' }] },
+  });
 });

@@ -28,14 +28,24 @@ test('S78 the command line of an exec is given up once its description is writte
   const argv = ['sh', '-c', 'x'.repeat(1000)];
   const onArgvRead = (): void => {
     const name = readdirSync(directory).find((one) => one.startsWith('exec-')) ?? '';
-    written = (JSON.parse(readFileSync(join(directory, name, 'process.json'), 'utf8')) as { args: unknown }).args;
+    written = (JSON.parse(readFileSync(join(directory, name, 'process.json'), 'utf8')) as { args: unknown })
+      .args;
     argv.length = 0;
   };
   const startTicks = BigInt((await readFile('/proc/self/stat', 'utf8')).split(') ')[1]?.split(' ')[19] ?? '');
   const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
   const init = { pid: process.pid, startTicks, bootId };
-  const input = Object.assign({} as StreamExecInput, { id: containerId('c'), handler: 'runc', init, argv, tty: false, onArgvRead });
-  await expect(streamExec(parts, input, {} as ClientStreams, {} as EffectContext)).rejects.toThrow('as far as this');
+  const input = Object.assign({} as StreamExecInput, {
+    id: containerId('c'),
+    handler: 'runc',
+    init,
+    argv,
+    tty: false,
+    onArgvRead,
+  });
+  await expect(streamExec(parts, input, {} as ClientStreams, {} as EffectContext)).rejects.toThrow(
+    'as far as this',
+  );
   expect([written, argv]).toEqual([['sh', '-c', 'x'.repeat(1000)], []]);
   expect(await readdir(directory)).toEqual(['config.json']);
 });

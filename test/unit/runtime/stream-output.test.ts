@@ -11,7 +11,9 @@ function turningClock(stallMs = 0): ClockPort & { pass(ms: number): void } {
   return {
     nowNs: () => BigInt(nowMs) * 1_000_000n,
     monoMs: () => nowMs,
-    pass: (ms) => { nowMs += ms; },
+    pass: (ms) => {
+      nowMs += ms;
+    },
     setTimeout: (fn: () => void, ms: number): TimerHandle =>
       setImmediate(() => {
         nowMs += ms + stall;
@@ -32,7 +34,10 @@ function pipe(): ByteSource & { push(text: string | undefined): void } {
       wake();
     },
     read: async () => {
-      if (waiting.length === 0) await new Promise<void>((resolve) => { wake = resolve; });
+      if (waiting.length === 0)
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
       const text = waiting.shift();
       return text === undefined ? undefined : Buffer.from(text);
     },
@@ -42,7 +47,14 @@ function pipe(): ByteSource & { push(text: string | undefined): void } {
 
 function collector(): ByteSink & { readonly text: () => string } {
   let all = '';
-  return { text: () => all, write: (bytes) => { all += Buffer.from(bytes).toString(); return Promise.resolve(); }, end: () => undefined };
+  return {
+    text: () => all,
+    write: (bytes) => {
+      all += Buffer.from(bytes).toString();
+      return Promise.resolve();
+    },
+    end: () => undefined,
+  };
 }
 
 const never = new AbortController().signal;
@@ -54,7 +66,14 @@ describe('the last output of a process that has ended', () => {
     const pump = new OutputPump(source, sink, clock);
     clock.pass(5 * streamLimits.drainQuietMs);
     const drained = drain([pump], clock, never);
-    clock.setTimeout(() => clock.setTimeout(() => { source.push('last words'); source.push(undefined); }, 0), 0);
+    clock.setTimeout(
+      () =>
+        clock.setTimeout(() => {
+          source.push('last words');
+          source.push(undefined);
+        }, 0),
+      0,
+    );
     await drained;
     expect(sink.text()).toBe('last words');
   });
@@ -65,7 +84,10 @@ describe('the last output of a process that has ended', () => {
     const pump = new OutputPump(source, sink, clock);
     const drained = drain([pump], clock, never);
     // in the pipe since before the stall: read in the turn of the timer that was late
-    clock.setTimeout(() => { source.push('last words'); source.push(undefined); }, 0);
+    clock.setTimeout(() => {
+      source.push('last words');
+      source.push(undefined);
+    }, 0);
     await drained;
     expect(sink.text()).toBe('last words');
   });
@@ -101,14 +123,19 @@ describe('the last output of a process that has ended', () => {
     const paused: ByteSink = {
       end: () => undefined,
       async write(bytes) {
-        await new Promise<void>((resolve) => { read = resolve; });
+        await new Promise<void>((resolve) => {
+          read = resolve;
+        });
         await sink.write(bytes);
       },
     };
     const pump = new OutputPump(source, paused, clock);
     for (const part of ['first', ' second', ' last words', undefined]) source.push(part);
     const drained = drain([pump], clock, never);
-    while (clock.monoMs() < 3 * streamLimits.drainMs) await new Promise<void>((resolve) => { clock.setTimeout(resolve, 0); });
+    while (clock.monoMs() < 3 * streamLimits.drainMs)
+      await new Promise<void>((resolve) => {
+        clock.setTimeout(resolve, 0);
+      });
     const reading = new Promise<void>((resolve) => {
       const next = (): void => {
         read();

@@ -8,7 +8,10 @@ describe('F39 the report of a create', () => {
   });
 
   it('gives the failure with the runtime’s words', () => {
-    expect(parseCreateReport('{"pid": -1, "message": "no such file"}')).toEqual({ kind: 'failed', message: 'no such file' });
+    expect(parseCreateReport('{"pid": -1, "message": "no such file"}')).toEqual({
+      kind: 'failed',
+      message: 'no such file',
+    });
   });
 
   it('caps the failure’s words', () => {

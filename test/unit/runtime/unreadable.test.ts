@@ -19,11 +19,32 @@ function bench(isFailing: () => boolean) {
     throw new Error('not a step of this test');
   };
   const kind: KindSteps = {
-    destroy, destroyPause: destroy, create: unused, start: unused, update: unused, kill: unused, killAll: unused, delete: unused, watch: unused,
-    execSync: unused, startPause: unused,
+    destroy,
+    destroyPause: destroy,
+    create: unused,
+    start: unused,
+    update: unused,
+    kill: unused,
+    killAll: unused,
+    delete: unused,
+    watch: unused,
+    execSync: unused,
+    startPause: unused,
   };
-  const parts = { conditions, log: silentLog, table: new HandlerTable([{ name: 'runc', kind: 'oci', path: '/usr/sbin/runc' }], 'runc', (name) => `/run/${name}`) };
-  return { parts, steps: stepsByKind(parts, kind, kind), subjects: () => conditions.all().map(({ subject }) => subject) };
+  const parts = {
+    conditions,
+    log: silentLog,
+    table: new HandlerTable(
+      [{ name: 'runc', kind: 'oci', path: '/usr/sbin/runc' }],
+      'runc',
+      (name) => `/run/${name}`,
+    ),
+  };
+  return {
+    parts,
+    steps: stepsByKind(parts, kind, kind),
+    subjects: () => conditions.all().map(({ subject }) => subject),
+  };
 }
 
 test('F89 a removed container or pause process is no longer a condition; one that can’t be removed is', async () => {

@@ -24,11 +24,18 @@ describe('the tar writer of test images', () => {
     try {
       const archive = join(directory, 'layer.tar');
       writeFileSync(archive, tarOf(entries));
-      const listing = execFileSync('tar', ['--list', '--verbose', '--numeric-owner', '--utc', '--full-time', '-f', archive], {
-        encoding: 'utf8',
-        env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-      });
-      const lines = listing.trim().split('\n').map((line) => line.replace(/\s+/g, ' '));
+      const listing = execFileSync(
+        'tar',
+        ['--list', '--verbose', '--numeric-owner', '--utc', '--full-time', '-f', archive],
+        {
+          encoding: 'utf8',
+          env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+        },
+      );
+      const lines = listing
+        .trim()
+        .split('\n')
+        .map((line) => line.replace(/\s+/g, ' '));
       expect(lines).toEqual([
         'drwxr-xr-x 0/0 0 1970-01-01 00:00:00 bin/',
         '-rwsr-xr-x 0/0 700 1970-01-01 00:00:00 bin/tool',
@@ -43,21 +50,41 @@ describe('the tar writer of test images', () => {
   });
 
   it('refuses a path that would have to be cut', () => {
-    expect(() => tarOf([{ type: 'file', path: 'x'.repeat(101), mode: 0o644, content: '' }])).toThrow('longer than 100 bytes');
+    expect(() => tarOf([{ type: 'file', path: 'x'.repeat(101), mode: 0o644, content: '' }])).toThrow(
+      'longer than 100 bytes',
+    );
   });
 });
 
 describe('images made from parts', () => {
   it('has digests of what it holds: config and layers in the manifest, uncompressed layers in the config', () => {
-    const layers = [layerOf(entries), layerOf([{ type: 'file', path: 'second', mode: 0o644, content: '2' }], 'none')];
+    const layers = [
+      layerOf(entries),
+      layerOf([{ type: 'file', path: 'second', mode: 0o644, content: '2' }], 'none'),
+    ];
     const image = imageOf({ User: '1000', Cmd: ['sh'] }, layers);
     const manifest = JSON.parse(image.manifest.bytes.toString()) as { config: object; layers: object[] };
     expect(image.manifest.digest).toBe(sha256(image.manifest.bytes));
-    expect(manifest.config).toMatchObject({ digest: sha256(image.config.bytes), size: image.config.bytes.length });
-    expect(manifest.layers).toMatchObject(layers.map(({ blob }) => ({ digest: sha256(blob.bytes), size: blob.bytes.length, mediaType: blob.mediaType })));
-    const config = JSON.parse(image.config.bytes.toString()) as { config: object; rootfs: { diff_ids: string[] } };
+    expect(manifest.config).toMatchObject({
+      digest: sha256(image.config.bytes),
+      size: image.config.bytes.length,
+    });
+    expect(manifest.layers).toMatchObject(
+      layers.map(({ blob }) => ({
+        digest: sha256(blob.bytes),
+        size: blob.bytes.length,
+        mediaType: blob.mediaType,
+      })),
+    );
+    const config = JSON.parse(image.config.bytes.toString()) as {
+      config: object;
+      rootfs: { diff_ids: string[] };
+    };
     expect(config.config).toMatchObject({ User: '1000', Cmd: ['sh'] });
-    expect(config.rootfs.diff_ids).toEqual([sha256(gunzipSync(layers[0]?.blob.bytes ?? '')), sha256(layers[1]?.blob.bytes ?? Buffer.alloc(0))]);
+    expect(config.rootfs.diff_ids).toEqual([
+      sha256(gunzipSync(layers[0]?.blob.bytes ?? '')),
+      sha256(layers[1]?.blob.bytes ?? Buffer.alloc(0)),
+    ]);
   });
 
   it('is the same image each time it is made', () => {

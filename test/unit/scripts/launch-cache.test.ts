@@ -1,7 +1,18 @@
 // src/daemon/launch.ts with a bundle of three lines: when what V8 compiled is kept, and when it is not believed.
 import { execFileSync } from 'node:child_process';
 import { build } from 'esbuild';
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -11,12 +22,19 @@ import { run } from '../../support/run.ts';
 const directory = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
 const cache = join(directory, 'code-cache/daemon.bin');
 const bundle = join(directory, 'troupe.cjs');
-const TEXT = "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n";
+const TEXT =
+  "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n";
 
 beforeAll(async () => {
   await build({
-    entryPoints: { launch: join(checkout, 'src/daemon/launch.ts') }, outdir: directory, bundle: true, platform: 'node', format: 'cjs', outExtension: { '.js': '.cjs' },
-    banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" }, define: { 'import.meta.url': 'launchUrl' },
+    entryPoints: { launch: join(checkout, 'src/daemon/launch.ts') },
+    outdir: directory,
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" },
+    define: { 'import.meta.url': 'launchUrl' },
   });
   writeFileSync(bundle, TEXT);
 });
@@ -28,7 +46,8 @@ async function launch(...kept: string[]): Promise<void> {
   expect(ended).toMatchObject({ code: 0, stdout: 'troupe.cjs true\n', stderr: '' });
 }
 
-const runs = (): unknown => (JSON.parse(readFileSync(cache, 'latin1').split('\n')[0] ?? '') as { runs: unknown }).runs;
+const runs = (): unknown =>
+  (JSON.parse(readFileSync(cache, 'latin1').split('\n')[0] ?? '') as { runs: unknown }).runs;
 
 it('keeps what is asked for, each kind of run once and beside the others', async () => {
   await launch();
@@ -75,7 +94,10 @@ it('F89 reads and writes no FIFO in the place of the cache, nor in that of the f
   await launch('start');
   expect([statSync(cache).isFile(), runs()]).toEqual([true, ['start']]);
   const planted = 'mkfifo "$0.$$"; exec "$@"';
-  const ended = await run(['/bin/sh', '-c', planted, cache, process.execPath, join(directory, 'launch.cjs'), 'serve', 'recovery'], { timeoutMs: 30_000 });
+  const ended = await run(
+    ['/bin/sh', '-c', planted, cache, process.execPath, join(directory, 'launch.cjs'), 'serve', 'recovery'],
+    { timeoutMs: 30_000 },
+  );
   expect(ended).toMatchObject({ code: 0, stderr: '' });
   expect(runs()).toEqual(['start', 'recovery']);
 });

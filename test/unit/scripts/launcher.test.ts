@@ -10,7 +10,8 @@ const nodePackage = `node-linux-${process.arch}`;
 
 describe('the launcher', () => {
   let directory = '';
-  const tell = "console.log(JSON.stringify({ version: process.version, flags: process.execArgv, args: process.argv.slice(2), pool: process.env['UV_THREADPOOL_SIZE'], options: process.env['NODE_OPTIONS'] ?? null, which: 'WHICH' }));\n";
+  const tell =
+    "console.log(JSON.stringify({ version: process.version, flags: process.execArgv, args: process.argv.slice(2), pool: process.env['UV_THREADPOOL_SIZE'], options: process.env['NODE_OPTIONS'] ?? null, which: 'WHICH' }));\n";
 
   beforeAll(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe launcher-'));
@@ -65,18 +66,31 @@ describe('the set-up script', () => {
 
   it('refuses a mode it does not know, and names those it does', async () => {
     const ended = await run([process.execPath, setup, 'everything']);
-    expect(ended).toMatchObject({ code: 1, stderr: 'set-up: unknown mode "everything"; there are: packages, start, demo, test, vm\n' });
+    expect(ended).toMatchObject({
+      code: 1,
+      stderr: 'set-up: unknown mode "everything"; there are: packages, start, demo, test, vm\n',
+    });
   });
 
   const isRoot = process.getuid?.() === 0;
-  if (!isRoot) console.log('skipped: the set-up without root, as npm 8 runs it (to become another user takes root)');
-  it.skipIf(!isRoot)('says what to do when it needs root, above all when npm 8 has given it up under sudo', async () => {
-    const asNobody = ['setpriv', '--reuid=65534', '--clear-groups', process.execPath, setup, 'start'];
-    const plain = await run(asNobody, { env: { npm_config_user_agent: 'npm/10.8.2 node/v20', SUDO_UID: undefined } });
-    expect(plain).toMatchObject({ code: 1 });
-    expect(plain.stderr).toContain('sudo npm start');
-    const npm8 = await run(asNobody, { env: { npm_config_user_agent: 'npm/8.19.2 node/v18', SUDO_UID: '65534' } });
-    expect(npm8).toMatchObject({ code: 1 });
-    expect(npm8.stderr).toContain('npm 8 runs scripts as the owner of the checkout (uid 65534), even under sudo');
-  });
+  if (!isRoot)
+    console.log('skipped: the set-up without root, as npm 8 runs it (to become another user takes root)');
+  it.skipIf(!isRoot)(
+    'says what to do when it needs root, above all when npm 8 has given it up under sudo',
+    async () => {
+      const asNobody = ['setpriv', '--reuid=65534', '--clear-groups', process.execPath, setup, 'start'];
+      const plain = await run(asNobody, {
+        env: { npm_config_user_agent: 'npm/10.8.2 node/v20', SUDO_UID: undefined },
+      });
+      expect(plain).toMatchObject({ code: 1 });
+      expect(plain.stderr).toContain('sudo npm start');
+      const npm8 = await run(asNobody, {
+        env: { npm_config_user_agent: 'npm/8.19.2 node/v18', SUDO_UID: '65534' },
+      });
+      expect(npm8).toMatchObject({ code: 1 });
+      expect(npm8.stderr).toContain(
+        'npm 8 runs scripts as the owner of the checkout (uid 65534), even under sudo',
+      );
+    },
+  );
 });

@@ -14,7 +14,16 @@ const file = (name: string, tests: [string, string][], more: object = {}): objec
 
 describe('the counts of a test run', () => {
   it('counts passed, failed and skipped tests, the latter two by name', () => {
-    const text = report([file('test/a.test.ts', [['one', 'passed'], ['two', 'failed'], ['three', 'pending']])], false);
+    const text = report(
+      [
+        file('test/a.test.ts', [
+          ['one', 'passed'],
+          ['two', 'failed'],
+          ['three', 'pending'],
+        ]),
+      ],
+      false,
+    );
     expect(countTests('unit', 1, text)).toEqual({
       passed: 1,
       failed: 1,
@@ -26,16 +35,29 @@ describe('the counts of a test run', () => {
 
   it('counts a file that cannot be loaded as failed', () => {
     const text = report([file('test/a.test.ts', [], { status: 'failed', message: 'no such module' })], false);
-    expect(countTests('unit', 1, text)).toMatchObject({ passed: 0, failed: 1, failures: ['test/a.test.ts: no such module'] });
+    expect(countTests('unit', 1, text)).toMatchObject({
+      passed: 0,
+      failed: 1,
+      failures: ['test/a.test.ts: no such module'],
+    });
   });
 
   it('fails when vitest fails outside the tests', () => {
-    expect(countTests('unit', 1, report([file('test/a.test.ts', [['one', 'passed']])], true))).toMatchObject({ passed: 1, failed: 1 });
-    expect(countTests('unit', 0, report([file('test/a.test.ts', [['one', 'passed']])], false))).toMatchObject({ passed: 1, failed: 1 });
+    expect(countTests('unit', 1, report([file('test/a.test.ts', [['one', 'passed']])], true))).toMatchObject({
+      passed: 1,
+      failed: 1,
+    });
+    expect(countTests('unit', 0, report([file('test/a.test.ts', [['one', 'passed']])], false))).toMatchObject(
+      { passed: 1, failed: 1 },
+    );
   });
 
   it('fails when there are no tests: a step that proves nothing is not green', () => {
-    expect(countTests('unit', 0, report([]))).toMatchObject({ passed: 0, failed: 1, failures: ['unit: not a single test was found'] });
+    expect(countTests('unit', 0, report([]))).toMatchObject({
+      passed: 0,
+      failed: 1,
+      failures: ['unit: not a single test was found'],
+    });
   });
 
   it('fails when there is no report at all', () => {
@@ -62,13 +84,19 @@ describe('the progress of a run', () => {
     const counts = { files: 80, filesDone: 12, tests: 310, failed: 1 };
     expect(progressLine({ ...counts, running: [] })).toBe('12 of 80 files, 310 tests, 1 failed');
     const running = ['a', 'b', 'c', 'd', 'e'].map((name, at) => ({ name, seconds: 32.4 - at }));
-    expect(progressLine({ ...counts, running })).toBe('12 of 80 files, 310 tests, 1 failed; running: a (32 s), b (31 s), c (30 s), 2 more');
+    expect(progressLine({ ...counts, running })).toBe(
+      '12 of 80 files, 310 tests, 1 failed; running: a (32 s), b (31 s), c (30 s), 2 more',
+    );
   });
 
   it('of a Go build is counted from what `go build -v` prints, whatever the pieces, a line in ten seconds', () => {
     const lines: string[] = [];
     let nowMs = 0;
-    const onOutput = buildProgress('runc', (line) => lines.push(line), () => nowMs);
+    const onOutput = buildProgress(
+      'runc',
+      (line) => lines.push(line),
+      () => nowMs,
+    );
     onOutput('go: downloading example.test/a v1.0.0\nexample.te');
     nowMs = 9_999;
     onOutput('st/a\ninternal/cpu\n');

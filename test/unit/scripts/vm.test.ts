@@ -8,7 +8,9 @@ describe('the root disk of the guest', () => {
   it('has one Linux partition and the signature by which the kernel is told of it', () => {
     const record = masterBootRecord(2048, 4096);
     expect(rootPartition).toBe(`PARTUUID=${record.readUInt32LE(440).toString(16).padStart(8, '0')}-01`);
-    expect([record.readUInt8(450), record.readUInt32LE(454), record.readUInt32LE(458)]).toEqual([0x83, 2048, 4096]);
+    expect([record.readUInt8(450), record.readUInt32LE(454), record.readUInt32LE(458)]).toEqual([
+      0x83, 2048, 4096,
+    ]);
     expect(record.subarray(462, 510).every((byte) => byte === 0)).toBe(true);
     expect(record.subarray(510)).toEqual(Buffer.from([0x55, 0xaa]));
     expect(record).toHaveLength(512);
@@ -18,14 +20,24 @@ describe('the root disk of the guest', () => {
 describe("QEMU's arguments", () => {
   const run = {
     parts: { qemu: ['/qemu'] as const, env: {}, kernel: '/vmlinuz' },
-    rootDisk: '/root.img', modulesDisk: '/modules.img', checkoutTar: '/checkout.tar', directory: '/run',
-    timeoutMs: 1, onOutput: () => undefined,
+    rootDisk: '/root.img',
+    modulesDisk: '/modules.img',
+    checkoutTar: '/checkout.tar',
+    directory: '/run',
+    timeoutMs: 1,
+    onOutput: () => undefined,
   };
 
   it('name each disk by its serial, and write to none that is kept', () => {
     const argv = qemuArguments(run);
-    expect(argv.filter((word) => word.startsWith('nvme,')).map((word) => word.split('serial=')[1])).toEqual(['root', 'modules', 'checkout', 'results']);
-    for (const word of argv.filter((one) => one.startsWith('file=') && !one.includes('results'))) expect(word).toMatch(/,(?:snapshot|readonly)=on$/u);
+    expect(argv.filter((word) => word.startsWith('nvme,')).map((word) => word.split('serial=')[1])).toEqual([
+      'root',
+      'modules',
+      'checkout',
+      'results',
+    ]);
+    for (const word of argv.filter((one) => one.startsWith('file=') && !one.includes('results')))
+      expect(word).toMatch(/,(?:snapshot|readonly)=on$/u);
     expect(argv).toContain('tcg,thread=multi');
   });
 
@@ -41,17 +53,45 @@ describe('the count of a part', () => {
   const spec = (name: string, state: string, reason = '') => ({ name, state, reason, seconds: 1 });
 
   it('is that of the specs of critest, by name', () => {
-    const report = JSON.stringify([spec('a', 'passed'), spec('b', 'skipped', 'no AppArmor'), spec('c', 'failed', 'it is so')]);
-    expect(countPart({ ...part, code: 1, report })).toMatchObject({ passed: 1, failed: 1, skipped: 1, failures: ['c: it is so'], skips: ['b: no AppArmor'] });
+    const report = JSON.stringify([
+      spec('a', 'passed'),
+      spec('b', 'skipped', 'no AppArmor'),
+      spec('c', 'failed', 'it is so'),
+    ]);
+    expect(countPart({ ...part, code: 1, report })).toMatchObject({
+      passed: 1,
+      failed: 1,
+      skipped: 1,
+      failures: ['c: it is so'],
+      skips: ['b: no AppArmor'],
+    });
   });
 
   it('has a failure where the part failed and no test of it, or where it left no report', () => {
-    expect(countPart({ ...part, code: 1, report: JSON.stringify([spec('a', 'passed')]) }).failures).toEqual(['critest-AppArmor ended with 1 although no spec failed']);
-    expect(countPart({ ...part, code: 0, report: '' }).failures).toEqual(['critest-AppArmor ended with 0 and left no report']);
+    expect(countPart({ ...part, code: 1, report: JSON.stringify([spec('a', 'passed')]) }).failures).toEqual([
+      'critest-AppArmor ended with 1 although no spec failed',
+    ]);
+    expect(countPart({ ...part, code: 0, report: '' }).failures).toEqual([
+      'critest-AppArmor ended with 0 and left no report',
+    ]);
   });
 
   it("is that of vitest's report otherwise", () => {
-    const report = JSON.stringify({ success: true, testResults: [{ name: 'x.test.ts', status: 'passed', message: '', assertionResults: [{ fullName: 'works', status: 'passed' }] }] });
-    expect(countPart({ name: 'systemd', seconds: 2, code: 0, report })).toMatchObject({ passed: 1, failed: 0, skipped: 0 });
+    const report = JSON.stringify({
+      success: true,
+      testResults: [
+        {
+          name: 'x.test.ts',
+          status: 'passed',
+          message: '',
+          assertionResults: [{ fullName: 'works', status: 'passed' }],
+        },
+      ],
+    });
+    expect(countPart({ name: 'systemd', seconds: 2, code: 0, report })).toMatchObject({
+      passed: 1,
+      failed: 0,
+      skipped: 0,
+    });
   });
 });

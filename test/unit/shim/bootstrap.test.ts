@@ -7,7 +7,12 @@ import { bootstrapParams, parseBootstrap, shimArgv, shimEnv } from '../../../src
 import type { ShimAddress } from '../../../src/oci/shim/bootstrap.ts';
 
 const id = 'a'.repeat(64);
-const command = { program: '/opt/kata/shim', namespace: 'troupe-1', id, events: '/run/troupe/shims/events.sock' };
+const command = {
+  program: '/opt/kata/shim',
+  namespace: 'troupe-1',
+  id,
+  events: '/run/troupe/shims/events.sock',
+};
 const parsed = (text: string): ShimAddress => parseBootstrap(Buffer.from(text));
 const kindOf = (work: () => unknown): FaultKind | 'none' => {
   try {
@@ -23,8 +28,15 @@ describe('what a shim prints at its start', () => {
     expect(parsed('unix:///run/s/1\n')).toEqual({ path: '/run/s/1', api: 2 });
     expect(parsed('/run/s/1')).toEqual({ path: '/run/s/1', api: 2 });
     expect(parsed('unix://@/containerd-shim/1.sock')).toEqual({ path: '\0/containerd-shim/1.sock', api: 2 });
-    expect(parsed('{"version":3,"address":"unix:///run/s/1","protocol":"ttrpc"}')).toEqual({ path: '/run/s/1', api: 3 });
-    expect(parseBootstrap(encodeMessage(BootstrapResultSchema, { version: 3, address: 'unix:///run/s/1', protocol: 'ttrpc' }))).toEqual({ path: '/run/s/1', api: 3 });
+    expect(parsed('{"version":3,"address":"unix:///run/s/1","protocol":"ttrpc"}')).toEqual({
+      path: '/run/s/1',
+      api: 3,
+    });
+    expect(
+      parseBootstrap(
+        encodeMessage(BootstrapResultSchema, { version: 3, address: 'unix:///run/s/1', protocol: 'ttrpc' }),
+      ),
+    ).toEqual({ path: '/run/s/1', api: 3 });
   });
 
   it.each<[string, string, FaultKind]>([
@@ -42,11 +54,37 @@ describe('what a shim prints at its start', () => {
 
 describe('how a shim is called', () => {
   it('with words for old ones and a message for new ones, and nothing of our environment (S64)', () => {
-    expect(shimArgv(command, 'start')).toEqual(['/opt/kata/shim', '-namespace', 'troupe-1', '-id', id, '-address', command.events, 'start']);
+    expect(shimArgv(command, 'start')).toEqual([
+      '/opt/kata/shim',
+      '-namespace',
+      'troupe-1',
+      '-id',
+      id,
+      '-address',
+      command.events,
+      'start',
+    ]);
     expect(shimArgv(command, 'delete', '/b').slice(-3)).toEqual(['-bundle', '/b', 'delete']);
-    expect(Object.keys(shimEnv(command, '/bin')).toSorted()).toEqual(['GOMAXPROCS', 'GRPC_ADDRESS', 'MAX_SHIM_VERSION', 'NAMESPACE', 'PATH', 'TTRPC_ADDRESS']);
-    const params = decodeMessage(BootstrapParamsSchema, bootstrapParams(command, '2.3.0', '/run/troupe/shims'));
-    expect(params).toMatchObject({ instanceId: id, namespace: 'troupe-1', containerdTtrpcAddress: command.events, socketDir: '/run/troupe/shims' });
-    expect(decodeMessage(BootstrapParamsSchema, bootstrapParams(command, '2.3.0', undefined)).socketDir).toBeUndefined();
+    expect(Object.keys(shimEnv(command, '/bin')).toSorted()).toEqual([
+      'GOMAXPROCS',
+      'GRPC_ADDRESS',
+      'MAX_SHIM_VERSION',
+      'NAMESPACE',
+      'PATH',
+      'TTRPC_ADDRESS',
+    ]);
+    const params = decodeMessage(
+      BootstrapParamsSchema,
+      bootstrapParams(command, '2.3.0', '/run/troupe/shims'),
+    );
+    expect(params).toMatchObject({
+      instanceId: id,
+      namespace: 'troupe-1',
+      containerdTtrpcAddress: command.events,
+      socketDir: '/run/troupe/shims',
+    });
+    expect(
+      decodeMessage(BootstrapParamsSchema, bootstrapParams(command, '2.3.0', undefined)).socketDir,
+    ).toBeUndefined();
   });
 });

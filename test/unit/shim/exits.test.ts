@@ -30,17 +30,37 @@ function stage() {
   const shim = { callIfThere: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
   const shims = { find: async () => (asked.push('find'), shim) };
   const exits = { report: (_id: unknown, exit: ExitFact) => told(exit) };
-  const watch = new ShimExits({ layout, log: silentLog, clock: new ManualClock() } as never, shims as never, exits as never);
-  return { layout, watch: () => watch.watch(CONTAINER_ID, { root: join(root, 'r', 'h') } as never), asked, reported };
+  const watch = new ShimExits(
+    { layout, log: silentLog, clock: new ManualClock() } as never,
+    shims as never,
+    exits as never,
+  );
+  return {
+    layout,
+    watch: () => watch.watch(CONTAINER_ID, { root: join(root, 'r', 'h') } as never),
+    asked,
+    reported,
+  };
 }
 
 test('an exit that no file can be written for is told all the same', async () => {
   const { layout, watch, reported } = stage();
-  await writeNote(layout, CONTAINER_ID, noteOf({ ...inputOf(), handler: 'kata', pidNamespaceOf: undefined }, 'kata'));
+  await writeNote(
+    layout,
+    CONTAINER_ID,
+    noteOf({ ...inputOf(), handler: 'kata', pidNamespaceOf: undefined }, 'kata'),
+  );
   // stands in the file's way, as a full disk would
   await mkdir(join(layout.containerDir(CONTAINER_ID), 'exit.new'), { recursive: true });
   watch();
-  expect(await reported).toEqual({ exitCode: 3, finishedAtNs: 1_000_000_000n, oomKilled: false, reason: 'Error', message: '', observedBy: 'process' });
+  expect(await reported).toEqual({
+    exitCode: 3,
+    finishedAtNs: 1_000_000_000n,
+    oomKilled: false,
+    reason: 'Error',
+    message: '',
+    observedBy: 'process',
+  });
   await expect(readFile(layout.exitFile(CONTAINER_ID))).rejects.toThrow('ENOENT');
 });
 
@@ -49,7 +69,11 @@ test('one without a note is no longer watched: once it has one, it can be', asyn
   watch();
   for (let turn = 0; turn < 50; turn += 1) await aTurn();
   expect(asked).toEqual([]);
-  await writeNote(layout, CONTAINER_ID, noteOf({ ...inputOf(), handler: 'kata', pidNamespaceOf: undefined }, 'kata'));
+  await writeNote(
+    layout,
+    CONTAINER_ID,
+    noteOf({ ...inputOf(), handler: 'kata', pidNamespaceOf: undefined }, 'kata'),
+  );
   await mkdir(join(layout.containerDir(CONTAINER_ID), 'exit.new'), { recursive: true });
   while (asked.length === 0) {
     watch();

@@ -1,5 +1,15 @@
 // What a guest can make its shim say to the daemon, at any rate: lines of its log and reports of OOM kills.
-import { mkdirSync, mkdtempSync, openSync, rmSync, writeSync, closeSync, constants, existsSync, statSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  writeSync,
+  closeSync,
+  constants,
+  existsSync,
+  statSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -35,14 +45,18 @@ async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await turn();
 }
 
-describe('a shim\'s log', () => {
+describe("a shim's log", () => {
   test('S89: is read from time to time, and of each read some lines are kept; the shim goes on when it has been read', async () => {
     const path = join(directory, 'log');
     makeLogFifo(path);
     const clock = new HandClock();
     const lines: string[] = [];
     const dropped: number[] = [];
-    const log = { ...silentLog, debug: (fields: { readonly line?: string; readonly dropped?: number }) => void (fields.line === undefined ? dropped.push(fields.dropped ?? 0) : lines.push(fields.line)) };
+    const log = {
+      ...silentLog,
+      debug: (fields: { readonly line?: string; readonly dropped?: number }) =>
+        void (fields.line === undefined ? dropped.push(fields.dropped ?? 0) : lines.push(fields.line)),
+    };
     const end = followLog(path, 'sandbox', { log, clock });
     const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
     const many = 'a line of the guest\n'.repeat(1000);
@@ -69,9 +83,20 @@ describe('a shim\'s log', () => {
 /** A container in a pod whose shim is this process. */
 async function shimRunsAs(layout: Layout, id: ContainerId, pid: number): Promise<void> {
   mkdirSync(layout.sandboxDir(SANDBOX_ID), { recursive: true });
-  await writeNote(layout, id, noteOf({ ...inputOf(), id, sandboxId: SANDBOX_ID, handler: 'kata', pidNamespaceOf: undefined }, 'kata'));
+  await writeNote(
+    layout,
+    id,
+    noteOf({ ...inputOf(), id, sandboxId: SANDBOX_ID, handler: 'kata', pidNamespaceOf: undefined }, 'kata'),
+  );
   const shim = processIdentity(pid) ?? expect.unreachable();
-  await writeShimRecord(layout, SANDBOX_ID, { version: 1, handler: 'kata', path: '/run/s', api: 2, shim, task: undefined });
+  await writeShimRecord(layout, SANDBOX_ID, {
+    version: 1,
+    handler: 'kata',
+    path: '/run/s',
+    api: 2,
+    shim,
+    task: undefined,
+  });
 }
 
 describe('events of a shim', () => {
@@ -82,8 +107,15 @@ describe('events of a shim', () => {
     await shimRunsAs(layout, id, process.ppid);
     const events = new ShimEvents({ layout, clock: new HandClock(), log: silentLog });
     await events.open();
-    const event = { typeUrl: 'types.containerd.io/containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: id }) };
-    const payload = encodeMessage(RequestSchema, { service: Events.typeName, method: Events.method.forward.name, payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }) });
+    const event = {
+      typeUrl: 'types.containerd.io/containerd.events.TaskOOM',
+      value: encodeMessage(TaskOOMSchema, { containerId: id }),
+    };
+    const payload = encodeMessage(RequestSchema, {
+      service: Events.typeName,
+      method: Events.method.forward.name,
+      payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }),
+    });
     const socket = createConnection(eventsSocket(layout));
     let isAnswered = false;
     socket.once('data', () => (isAnswered = true));
@@ -102,16 +134,29 @@ describe('events of a shim', () => {
     await shimRunsAs(layout, id, process.pid);
     const clock = new HandClock();
     const told: unknown[] = [];
-    const events = new ShimEvents({ layout, clock, log: { ...silentLog, info: (fields: unknown) => void told.push(fields) } });
+    const events = new ShimEvents({
+      layout,
+      clock,
+      log: { ...silentLog, info: (fields: unknown) => void told.push(fields) },
+    });
     await events.open();
-    const event = { typeUrl: 'types.containerd.io/containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: id }) };
-    const payload = encodeMessage(RequestSchema, { service: Events.typeName, method: Events.method.forward.name, payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }) });
-    const frame = (streamId: number): Uint8Array => encodeTtrpcFrame({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
+    const event = {
+      typeUrl: 'types.containerd.io/containerd.events.TaskOOM',
+      value: encodeMessage(TaskOOMSchema, { containerId: id }),
+    };
+    const payload = encodeMessage(RequestSchema, {
+      service: Events.typeName,
+      method: Events.method.forward.name,
+      payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }),
+    });
+    const frame = (streamId: number): Uint8Array =>
+      encodeTtrpcFrame({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
     const socket = createConnection(eventsSocket(layout));
     let answered = Buffer.alloc(0);
     socket.on('data', (bytes: Buffer) => (answered = Buffer.concat([answered, bytes])));
     // all of one size: a head of ten bytes, which begins with the length of the rest
-    const answers = (): number => (answered.length < 10 ? 0 : answered.length / (10 + answered.readUInt32BE(0)));
+    const answers = (): number =>
+      answered.length < 10 ? 0 : answered.length / (10 + answered.readUInt32BE(0));
     let sent = 0;
     const send = (count: number): void => {
       for (let each = 0; each < count; each += 1) socket.write(frame((sent += 1) * 2 - 1));

@@ -21,10 +21,17 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'shim-'));
   const path = join(directory, 's');
   const clock = new ManualClock();
-  const routes = [ttrpcRoute(Task.method.create, () => fail(...answer)), ttrpcRoute(Task.method.kill, () => fail(...answer))];
+  const routes = [
+    ttrpcRoute(Task.method.create, () => fail(...answer)),
+    ttrpcRoute(Task.method.kill, () => fail(...answer)),
+  ];
   server = createServer((socket) => void new TtrpcServer(socket, { clock, routes }));
   await new Promise<void>((resolve) => server.listen(path, resolve));
-  shim = await Shim.connect(SANDBOX_ID, { path, api: 2 }, { clock, namespace: 'n', onClose: () => undefined });
+  shim = await Shim.connect(
+    SANDBOX_ID,
+    { path, api: 2 },
+    { clock, namespace: 'n', onClose: () => undefined },
+  );
 });
 afterEach(async () => {
   shim.close();
@@ -33,14 +40,22 @@ afterEach(async () => {
 });
 
 it.each<[FaultKind, FaultKind]>([
-  ['notFound', 'outside'], ['conflict', 'outside'], ['invalidRequest', 'outside'], ['denied', 'outside'], ['notReady', 'outside'],
-  ['unsupported', 'outside'], ['timedOut', 'timedOut'],
+  ['notFound', 'outside'],
+  ['conflict', 'outside'],
+  ['invalidRequest', 'outside'],
+  ['denied', 'outside'],
+  ['notReady', 'outside'],
+  ['unsupported', 'outside'],
+  ['timedOut', 'timedOut'],
 ])("a shim's %s is told as %s, with what was attempted on which container", async (kind, told) => {
   answer = [kind, 'executable file not found in $PATH'];
   await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
     fault: { kind: told, message: expect.stringMatching(/Create: executable file not found in \$PATH$/) },
   });
-  if (told === 'outside') await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({ fault: { subject: 'c1', message: expect.stringContaining('call a shim for c1: ') } });
+  if (told === 'outside')
+    await expect(shim.call(Task.method.create, { id: 'c1' })).rejects.toMatchObject({
+      fault: { subject: 'c1', message: expect.stringContaining('call a shim for c1: ') },
+    });
 });
 
 it.each<[FaultKind, string, boolean]>([
@@ -56,11 +71,16 @@ it.each<[FaultKind, string, boolean]>([
   ['wrongState', 'process already finished', false],
 ])('%s %s: gone is %s', async (kind, said, isGone) => {
   answer = [kind, said];
-  const call = shim.callIfThere(Task.method.kill, { id: 'c1' }).then((found) => found === undefined, () => false);
+  const call = shim.callIfThere(Task.method.kill, { id: 'c1' }).then(
+    (found) => found === undefined,
+    () => false,
+  );
   expect(await call).toBe(isGone);
 });
 
 it('a shim that says that it is unavailable is known as such to what ends it (Shims.orKill)', async () => {
   answer = ['notReady', 'the agent is dead'];
-  await expect(shim.callIfThere(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+  await expect(shim.callIfThere(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({
+    fault: { kind: 'notReady' },
+  });
 });

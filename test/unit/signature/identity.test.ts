@@ -9,8 +9,10 @@ import { requirementsFor, scopesOf } from '../../../src/oci/signature/scopes.ts'
 const D1 = `sha256:${'1'.repeat(64)}`;
 const D2 = `sha256:${'2'.repeat(64)}`;
 
-const rule = (signedIdentity: object) => parseSignedIdentity(parseDocument(Buffer.from(JSON.stringify({ signedIdentity })), 'test'));
-const matches = (signedIdentity: object, asked: string, signed: string): boolean => identityMatches(rule(signedIdentity), parseReference(asked), signed);
+const rule = (signedIdentity: object) =>
+  parseSignedIdentity(parseDocument(Buffer.from(JSON.stringify({ signedIdentity })), 'test'));
+const matches = (signedIdentity: object, asked: string, signed: string): boolean =>
+  identityMatches(rule(signedIdentity), parseReference(asked), signed);
 
 describe('signedIdentity', () => {
   it.each([
@@ -32,14 +34,26 @@ describe('signedIdentity', () => {
     ['r.example/a:1', 'R.example/A:1', false, false, false],
     ['r.example/a:1', 'r.example/../a:1', false, false, false],
   ])('%s, signed for %s', (asked, signed, exact, repoDigestOrExact, repository) => {
-    expect(['matchExact', 'matchRepoDigestOrExact', 'matchRepository'].map((type) => matches({ type }, asked, signed))).toEqual([exact, repoDigestOrExact, repository]);
+    expect(
+      ['matchExact', 'matchRepoDigestOrExact', 'matchRepository'].map((type) =>
+        matches({ type }, asked, signed),
+      ),
+    ).toEqual([exact, repoDigestOrExact, repository]);
   });
 
   it('exactReference and exactRepository look at the signature alone', () => {
     const reference = { type: 'exactReference', dockerReference: 'v.example/a:1' };
-    expect(['v.example/a:1', 'v.example/a:2', 'v.example/a', 'r.example/a:1'].map((signed) => matches(reference, 'r.example/a:1', signed))).toEqual([true, false, false, false]);
+    expect(
+      ['v.example/a:1', 'v.example/a:2', 'v.example/a', 'r.example/a:1'].map((signed) =>
+        matches(reference, 'r.example/a:1', signed),
+      ),
+    ).toEqual([true, false, false, false]);
     const repository = { type: 'exactRepository', dockerRepository: 'v.example/a' };
-    expect(['v.example/a:1', 'v.example/a:2', `v.example/a@${D1}`, 'v.example/b:1'].map((signed) => matches(repository, 'r.example/a:1', signed))).toEqual([true, true, true, false]);
+    expect(
+      ['v.example/a:1', 'v.example/a:2', `v.example/a@${D1}`, 'v.example/b:1'].map((signed) =>
+        matches(repository, 'r.example/a:1', signed),
+      ),
+    ).toEqual([true, true, true, false]);
   });
 
   it('remapIdentity replaces whole parts of the name, and leaves other names as they are', () => {
@@ -50,7 +64,10 @@ describe('signedIdentity', () => {
     expect(matches(mirror, 'mirror.example/vendors/a:1', 'vendor.examples/a:1')).toBe(false);
     expect(matches(mirror, 'mirror.example/vendors/a:1', 'mirror.example/vendors/a:1')).toBe(true);
     const whole = { type: 'remapIdentity', prefix: 'mirror.example/a', signedPrefix: 'vendor.example/b' };
-    expect([matches(whole, 'mirror.example/a:1', 'vendor.example/b:1'), matches(whole, 'mirror.example/a:1', 'vendor.example/b:2')]).toEqual([true, false]);
+    expect([
+      matches(whole, 'mirror.example/a:1', 'vendor.example/b:1'),
+      matches(whole, 'mirror.example/a:1', 'vendor.example/b:2'),
+    ]).toEqual([true, false]);
     const port = { type: 'remapIdentity', prefix: 'mirror.example', signedPrefix: 'vendor.example' };
     expect(matches(port, 'mirror.example:5000/a:1', 'vendor.example:5000/a:1')).toBe(false);
   });
@@ -59,21 +76,53 @@ describe('signedIdentity', () => {
 describe('scopes', () => {
   it('from the reference itself to the widest domain, the port left out of wildcards', () => {
     expect(scopesOf(parseReference('r.eu.example:5000/team/app:1'))).toEqual([
-      'r.eu.example:5000/team/app:1', 'r.eu.example:5000/team/app', 'r.eu.example:5000/team', 'r.eu.example:5000', '*.eu.example', '*.example',
+      'r.eu.example:5000/team/app:1',
+      'r.eu.example:5000/team/app',
+      'r.eu.example:5000/team',
+      'r.eu.example:5000',
+      '*.eu.example',
+      '*.example',
     ]);
-    expect(scopesOf(parseReference(`busybox@${D1}`))).toEqual([`docker.io/library/busybox@${D1}`, 'docker.io/library/busybox', 'docker.io/library', 'docker.io', '*.io']);
+    expect(scopesOf(parseReference(`busybox@${D1}`))).toEqual([
+      `docker.io/library/busybox@${D1}`,
+      'docker.io/library/busybox',
+      'docker.io/library',
+      'docker.io',
+      '*.io',
+    ]);
   });
 
   it('the most specific one counts, then the transport, then the default', () => {
     const named = (keyPath: string) => [{ type: 'signedBy', keyType: 'GPGKeys', keyPath }];
-    const docker = Object.fromEntries(['r.eu.example/team/app:1', 'r.eu.example/team/app', 'r.eu.example/team', 'r.eu.example', '*.eu.example', '*.example', ''].map((scope) => [scope, named(`/${scope}`)]));
-    const policy = parsePolicy(Buffer.from(JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } })), 'p');
+    const docker = Object.fromEntries(
+      [
+        'r.eu.example/team/app:1',
+        'r.eu.example/team/app',
+        'r.eu.example/team',
+        'r.eu.example',
+        '*.eu.example',
+        '*.example',
+        '',
+      ].map((scope) => [scope, named(`/${scope}`)]),
+    );
+    const policy = parsePolicy(
+      Buffer.from(JSON.stringify({ default: [{ type: 'reject' }], transports: { docker } })),
+      'p',
+    );
     const keyOf = (reference: string): unknown => requirementsFor(policy, parseReference(reference))[0];
     for (const [reference, scope] of [
-      ['r.eu.example/team/app:1', 'r.eu.example/team/app:1'], ['r.eu.example/team/app:2', 'r.eu.example/team/app'], ['r.eu.example/team/other:1', 'r.eu.example/team'],
-      ['r.eu.example/teams/app:1', 'r.eu.example'], ['s.eu.example/a', '*.eu.example'], ['deep.er.eu.example/a', '*.eu.example'], ['eu.example/a', '*.example'],
-      ['example/a', ''], ['evil-eu.example/a', '*.example'], ['other.test/a', ''],
-    ] as const) expect(keyOf(reference), reference).toMatchObject({ keys: { paths: [`/${scope}`] } });
+      ['r.eu.example/team/app:1', 'r.eu.example/team/app:1'],
+      ['r.eu.example/team/app:2', 'r.eu.example/team/app'],
+      ['r.eu.example/team/other:1', 'r.eu.example/team'],
+      ['r.eu.example/teams/app:1', 'r.eu.example'],
+      ['s.eu.example/a', '*.eu.example'],
+      ['deep.er.eu.example/a', '*.eu.example'],
+      ['eu.example/a', '*.example'],
+      ['example/a', ''],
+      ['evil-eu.example/a', '*.example'],
+      ['other.test/a', ''],
+    ] as const)
+      expect(keyOf(reference), reference).toMatchObject({ keys: { paths: [`/${scope}`] } });
     const bare = parsePolicy(Buffer.from(JSON.stringify({ default: [{ type: 'reject' }] })), 'p');
     expect(requirementsFor(bare, parseReference('r.example/a'))).toEqual([{ type: 'reject', reason: '' }]);
   });

@@ -17,8 +17,12 @@ test('F89 S59: a container goes though its subvolumes can not be deleted: the tr
   const paths = storePaths('/var/lib/troupe');
   const lines: string[] = [];
   const host: DriverHost = {
-    paths, clock: new HandClock(), log: { ...silentLog, warn: (_fields: object, message: string) => void lines.push(message) },
-    flatten: () => Promise.resolve(), discard: () => Promise.resolve(), newName: () => 'x',
+    paths,
+    clock: new HandClock(),
+    log: { ...silentLog, warn: (_fields: object, message: string) => void lines.push(message) },
+    flatten: () => Promise.resolve(),
+    discard: () => Promise.resolve(),
+    newName: () => 'x',
   };
   const id: ContainerId = containerId();
   await expect(btrfsDriver(host).removing?.(rootfsPaths(paths, id), id)).resolves.toBeUndefined();

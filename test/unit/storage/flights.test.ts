@@ -5,7 +5,10 @@ import { ManualClock, turns } from '../actors/fixtures.ts';
 
 /** A promise with its handles. */
 function deferred() {
-  const handles: { resolve: () => void; reject: (error: Error) => void } = { resolve: () => undefined, reject: () => undefined };
+  const handles: { resolve: () => void; reject: (error: Error) => void } = {
+    resolve: () => undefined,
+    reject: () => undefined,
+  };
   const promise = new Promise<void>((resolve, reject) => {
     handles.resolve = resolve;
     handles.reject = reject;
@@ -40,7 +43,10 @@ describe('work shared by callers', () => {
     work.resolve();
     await Promise.all([first, second]);
     expect(runs).toBe(1);
-    expect([one.heard, two.heard]).toEqual([[5, 9], [5, 9]]);
+    expect([one.heard, two.heard]).toEqual([
+      [5, 9],
+      [5, 9],
+    ]);
     expect(flights.has('k')).toBe(false);
   });
 
@@ -49,23 +55,31 @@ describe('work shared by callers', () => {
     const leaver = new AbortController();
     const [cleaned, started, aborted] = [deferred(), deferred(), deferred()];
     const events: string[] = [];
-    const first = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(leaver.signal), async (signal) => {
-      started.resolve();
-      await new Promise<void>((resolve) => {
-        signal.addEventListener('abort', () => {
-          resolve();
+    const first = flights.join(
+      { key: 'k', party: 'a', source: 'a' },
+      passenger(leaver.signal),
+      async (signal) => {
+        started.resolve();
+        await new Promise<void>((resolve) => {
+          signal.addEventListener('abort', () => {
+            resolve();
+          });
         });
-      });
-      aborted.resolve();
-      await cleaned.promise;
-      events.push('cleaned');
-      signal.throwIfAborted();
-    });
+        aborted.resolve();
+        await cleaned.promise;
+        events.push('cleaned');
+        signal.throwIfAborted();
+      },
+    );
     await started.promise;
     leaver.abort(new Error('gone'));
     const ended = first.catch((error: unknown) => events.push(error instanceof Error ? error.message : ''));
     await aborted.promise;
-    const second = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), async () => void events.push('second'));
+    const second = flights.join(
+      { key: 'k', party: 'a', source: 'a' },
+      passenger(),
+      async () => void events.push('second'),
+    );
     cleaned.resolve();
     await Promise.all([ended, second]);
     expect(events[0]).toBe('cleaned');
@@ -79,7 +93,9 @@ describe('work shared by callers', () => {
       runs += 1;
       throw new Error(`failure ${runs}`);
     };
-    const calls = Array.from({ length: 10 }, () => flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), failing));
+    const calls = Array.from({ length: 10 }, () =>
+      flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), failing),
+    );
     const results = await Promise.allSettled(calls);
     expect(results.every((result) => result.status === 'rejected')).toBe(true);
     expect(runs).toBeLessThanOrEqual(10);
@@ -88,7 +104,11 @@ describe('work shared by callers', () => {
   test('different keys do not meet', async () => {
     const flights = new Flights(new ManualClock());
     const seen: string[] = [];
-    await Promise.all(['a', 'b'].map((key) => flights.join({ key, party: 'a', source: 'a' }, passenger(), async () => void seen.push(key))));
+    await Promise.all(
+      ['a', 'b'].map((key) =>
+        flights.join({ key, party: 'a', source: 'a' }, passenger(), async () => void seen.push(key)),
+      ),
+    );
     expect(seen.toSorted()).toEqual(['a', 'b']);
   });
 });
@@ -105,16 +125,20 @@ describe('S90 work that was begun for another party', () => {
     const [theirs, own] = [deferred(), deferred()];
     let move: (bytes: number) => void = () => undefined;
     let arrive: () => void = () => undefined;
-    const first = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), async (signal, onBytes, arrived) => {
-      events.push('a');
-      move = onBytes;
-      arrive = arrived;
-      signal.addEventListener('abort', () => {
-        events.push('a ended');
-        theirs.reject(new Error('aborted'));
-      });
-      await theirs.promise;
-    });
+    const first = flights.join(
+      { key: 'k', party: 'a', source: 'a' },
+      passenger(),
+      async (signal, onBytes, arrived) => {
+        events.push('a');
+        move = onBytes;
+        arrive = arrived;
+        signal.addEventListener('abort', () => {
+          events.push('a ended');
+          theirs.reject(new Error('aborted'));
+        });
+        await theirs.promise;
+      },
+    );
     await turns();
     const second = flights.join({ key: 'k', party: 'b', source }, passenger(), async () => {
       events.push('b');
@@ -122,7 +146,17 @@ describe('S90 work that was begun for another party', () => {
     });
     await turns();
     expect(events).toEqual(['a']);
-    return { clock, flights, events, theirs, own, first, second, move: (bytes: number) => move(bytes), arrive: () => arrive() };
+    return {
+      clock,
+      flights,
+      events,
+      theirs,
+      own,
+      first,
+      second,
+      move: (bytes: number) => move(bytes),
+      arrive: () => arrive(),
+    };
   }
 
   test('is waited for while it makes way, and while what is left is ours', async () => {
@@ -183,7 +217,11 @@ describe('S90 work that was begun for another party', () => {
     await clock.advance(LOOK);
     move(1);
     const third = passenger();
-    const last = flights.join({ key: 'k', party: 'c', source: 'c' }, third, async () => void events.push('c'));
+    const last = flights.join(
+      { key: 'k', party: 'c', source: 'c' },
+      third,
+      async () => void events.push('c'),
+    );
     await turns();
     expect(third.heard).toEqual([1]);
     own.resolve();

@@ -11,7 +11,12 @@ const job = { kind: 'remove', path: '/nowhere' } as const;
 const open: MessagePort[] = [];
 
 /** A job and the worker's end of its channel. */
-function pair(): { readonly running: RunningJob; readonly ended: () => void; readonly worker: MessagePort; say(message: FromJob): void } {
+function pair(): {
+  readonly running: RunningJob;
+  readonly ended: () => void;
+  readonly worker: MessagePort;
+  say(message: FromJob): void;
+} {
   const { port1, port2 } = new MessageChannel();
   open.push(port1, port2);
   const running = new RunningJob(job);
@@ -42,7 +47,13 @@ test('bytes on the way are bounded: a writer waits for the worker’s credit', a
   // less than a batch: it goes when the blob is whole
   running.end();
   while (got.at(-1) !== 7) await once(worker, 'message');
-  expect(got).toEqual([...Array.from({ length: storageLimits.windowBytes / storageLimits.batchBytes }, () => storageLimits.batchBytes), 7]);
+  expect(got).toEqual([
+    ...Array.from(
+      { length: storageLimits.windowBytes / storageLimits.batchBytes },
+      () => storageLimits.batchBytes,
+    ),
+    7,
+  ]);
 });
 
 test('the sender keeps its bytes: they are copied, not taken', async () => {
@@ -79,7 +90,13 @@ test('a worker that goes away without an answer loses the job', async () => {
 
 test('an answer that was sent before the channel closed counts', async () => {
   const { running, worker, say } = pair();
-  say({ type: 'done', result: { kind: 'remove', removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 } } });
+  say({
+    type: 'done',
+    result: { kind: 'remove', removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 } },
+  });
   worker.close();
-  await expect(running.result).resolves.toEqual({ kind: 'remove', removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 } });
+  await expect(running.result).resolves.toEqual({
+    kind: 'remove',
+    removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 },
+  });
 });

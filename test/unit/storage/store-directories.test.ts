@@ -19,7 +19,12 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 function bench(): { directories: StoreDirectories; conditions: Conditions; aside: string } {
   const conditions = new Conditions(silentLog);
   const paths = storePaths(root);
-  const directories = storeDirectories(paths, (call) => call(), (call) => call(), (moved) => conditions.report(moved));
+  const directories = storeDirectories(
+    paths,
+    (call) => call(),
+    (call) => call(),
+    (moved) => conditions.report(moved),
+  );
   writeFileSync(paths.layers, 'a file');
   return { directories, conditions, aside: `${paths.layers}.not-a-directory` };
 }
@@ -36,7 +41,13 @@ test('F89 a file in the place of a directory is moved aside, also where that nam
 
 test('F89 when all names are taken nothing is moved or deleted', async () => {
   const { directories, aside } = bench();
-  for (let number = 0; number < hostLimits.movedAside; number += 1) writeFileSync(number === 0 ? aside : `${aside}.${number}`, String(number));
-  await expect(directories.ofImages()).rejects.toMatchObject({ fault: { kind: 'exhausted', subject: aside } });
-  expect([readFileSync(aside, 'utf8'), readFileSync(storePaths(root).layers, 'utf8')]).toEqual(['0', 'a file']);
+  for (let number = 0; number < hostLimits.movedAside; number += 1)
+    writeFileSync(number === 0 ? aside : `${aside}.${number}`, String(number));
+  await expect(directories.ofImages()).rejects.toMatchObject({
+    fault: { kind: 'exhausted', subject: aside },
+  });
+  expect([readFileSync(aside, 'utf8'), readFileSync(storePaths(root).layers, 'utf8')]).toEqual([
+    '0',
+    'a file',
+  ]);
 });

@@ -17,7 +17,10 @@ import { makeDeep } from '../../support/deep-tree.ts';
 import { nameIn, withFailing } from '../../support/failing-calls.ts';
 
 const place = (): string => scratchForDeep('troupe-measure-');
-const measured = (paths: readonly string[], entries: number = storageLimits.measuredEntries): readonly Measured[] => finished(measureEach(paths, entries));
+const measured = (
+  paths: readonly string[],
+  entries: number = storageLimits.measuredEntries,
+): readonly Measured[] => finished(measureEach(paths, entries));
 
 function treeOf(...names: string[]): string {
   const root = place();
@@ -61,8 +64,15 @@ test('S88 one tree of more entries than its share hides no other', () => {
   expect(measured([large, small], 200)).toMatchObject([{ isWhole: false }, { inodes: 3, isWhole: true }]);
   // what small ones leave over is for the large one, which is counted once more
   const [first, ...others] = measured([large, small, treeOf('c')], 480);
-  expect([first, ...others]).toMatchObject([{ inodes: 301, isWhole: true }, { inodes: 3, isWhole: true }, { inodes: 2, isWhole: true }]);
-  expect(measured([large, small], 1000)).toMatchObject([{ inodes: 301, isWhole: true }, { inodes: 3, isWhole: true }]);
+  expect([first, ...others]).toMatchObject([
+    { inodes: 301, isWhole: true },
+    { inodes: 3, isWhole: true },
+    { inodes: 2, isWhole: true },
+  ]);
+  expect(measured([large, small], 1000)).toMatchObject([
+    { inodes: 301, isWhole: true },
+    { inodes: 3, isWhole: true },
+  ]);
 });
 
 /** Directories in each other, each with so many files: what must not be counted. Answers the deepest one. */
@@ -83,7 +93,12 @@ function movedWhileCounted(tree: string, levels: number, target: string): Measur
   const steps = measureEach([tree], levels * 2 + 1000);
   let step = steps.next();
   // three steps for each level on the way down
-  for (let yields = 1; step.done !== true && yields * storageLimits.treeStep < (storageLimits.heldDepth + 200) * 3; yields += 1) step = steps.next();
+  for (
+    let yields = 1;
+    step.done !== true && yields * storageLimits.treeStep < (storageLimits.heldDepth + 200) * 3;
+    yields += 1
+  )
+    step = steps.next();
   renameSync(join(tree, ...Array.from({ length: storageLimits.heldDepth + 20 }, () => 'd'), 'd'), target);
   while (step.done !== true) step = steps.next();
   return step.value[0];
@@ -102,7 +117,11 @@ test('S88 a way back that can’t be looked at is a lower bound, and keeps no de
   const root = place();
   makeDeep(root, storageLimits.heldDepth + 10, 1);
   const before = readdirSync('/proc/self/fd').length;
-  const [size] = withFailing('statx', (_fd, name) => (nameIn(name) === '.' ? 'ESTALE' : undefined), () => measured([root]));
+  const [size] = withFailing(
+    'statx',
+    (_fd, name) => (nameIn(name) === '.' ? 'ESTALE' : undefined),
+    () => measured([root]),
+  );
   expect(size?.isWhole).toBe(false);
   expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
@@ -123,7 +142,8 @@ test('S88 a directory that is moved out of the tree while it is counted leads to
 test('S88 a directory that was given the inode of a deleted one is not taken for it', () => {
   const was = { device: 7, inode: 12, born: 1e18 };
   expect(isSame(was, { ...was })).toBe(true);
-  for (const other of [{ device: 8 }, { inode: 13 }, { born: 1e18 + 1000 }]) expect(isSame({ ...was, ...other }, was)).toBe(false);
+  for (const other of [{ device: 8 }, { inode: 13 }, { born: 1e18 + 1000 }])
+    expect(isSame({ ...was, ...other }, was)).toBe(false);
   expect(isSame(undefined, was)).toBe(false);
   const fd = openOwnDirectory(place());
   const nowNs = Date.now() * 1e6;
@@ -135,23 +155,43 @@ test('S88 a directory that was given the inode of a deleted one is not taken for
 test('S88 the last whole figure stands where a later one is smaller and only a lower bound', () => {
   const lines: unknown[] = [];
   const figures = new WholeFigures({ warn: (fields: unknown) => void lines.push(fields) } as never);
-  expect(figures.settle('c', { usedBytes: 100, inodes: 10, isWhole: true })).toEqual({ usedBytes: 100, inodes: 10 });
-  expect(figures.settle('c', { usedBytes: 40, inodes: 20, isWhole: false })).toEqual({ usedBytes: 100, inodes: 20 });
-  expect(figures.settle('c', { usedBytes: 400, inodes: 5, isWhole: false })).toEqual({ usedBytes: 400, inodes: 10 });
+  expect(figures.settle('c', { usedBytes: 100, inodes: 10, isWhole: true })).toEqual({
+    usedBytes: 100,
+    inodes: 10,
+  });
+  expect(figures.settle('c', { usedBytes: 40, inodes: 20, isWhole: false })).toEqual({
+    usedBytes: 100,
+    inodes: 20,
+  });
+  expect(figures.settle('c', { usedBytes: 400, inodes: 5, isWhole: false })).toEqual({
+    usedBytes: 400,
+    inodes: 10,
+  });
   expect(lines).toHaveLength(1);
-  expect(figures.settle('c', { usedBytes: 1, inodes: 1, isWhole: true })).toEqual({ usedBytes: 1, inodes: 1 });
+  expect(figures.settle('c', { usedBytes: 1, inodes: 1, isWhole: true })).toEqual({
+    usedBytes: 1,
+    inodes: 1,
+  });
   figures.keepOnly(new Set());
-  expect(figures.settle('c', { usedBytes: 0, inodes: 0, isWhole: false })).toEqual({ usedBytes: 0, inodes: 0 });
+  expect(figures.settle('c', { usedBytes: 0, inodes: 0, isWhole: false })).toEqual({
+    usedBytes: 0,
+    inodes: 0,
+  });
 });
 
 test('S88 a figure that is a lower bound is shown as one, for as long as it is and its container is there', () => {
   const conditions = new Conditions(silentLog);
   const figures = new WholeFigures(silentLog, conditions);
-  const [one, other] = ['a', 'b'].map((digit) => `/var/lib/troupe/containers/${digit.repeat(64)}`) as [string, string];
+  const [one, other] = ['a', 'b'].map((digit) => `/var/lib/troupe/containers/${digit.repeat(64)}`) as [
+    string,
+    string,
+  ];
   for (const subject of [one, other]) figures.settle(subject, { usedBytes: 40, inodes: 20, isWhole: false });
   figures.settle(one, { usedBytes: 50, inodes: 20, isWhole: false });
   const reason = 'at least 40 bytes in 20 files: too large or changing too fast to be counted whole';
-  expect(conditions.all()).toEqual(['a', 'b'].map((digit) => ({ type: 'UsageCounted', subject: `container ${digit.repeat(64)}`, reason })));
+  expect(conditions.all()).toEqual(
+    ['a', 'b'].map((digit) => ({ type: 'UsageCounted', subject: `container ${digit.repeat(64)}`, reason })),
+  );
   figures.settle(one, { usedBytes: 50, inodes: 20, isWhole: true });
   expect(conditions.all()).toHaveLength(1);
   figures.keepOnly(new Set());

@@ -43,7 +43,7 @@ test('F89 descriptors and the yields of a deletion are bounded, whatever the dep
   expect(removal).toMatchObject({ entries: 1 + 3000 * 3, failures: [], failed: 0 });
   expect(removal.freedBytes).toBeGreaterThan(0);
   expect(most).toBeLessThanOrEqual(storageLimits.treeDepth + 1);
-  expect(steps).toBeGreaterThan(3000 * 3 / storageLimits.treeStep);
+  expect(steps).toBeGreaterThan((3000 * 3) / storageLimits.treeStep);
   expect(readdirSync('/proc/self/fd').length).toBe(before);
   expect(readdirSync(root)).toEqual([]);
 });
@@ -52,7 +52,12 @@ test('F89 names of any bytes, and those that a deletion would give itself, are n
   const tree = join(place(), NAME);
   mkdirSync(tree);
   const bytes = Array.from({ length: 255 }, (_, at) => at + 1).filter((byte) => byte !== 0x2f);
-  for (const name of [Buffer.from(bytes), Buffer.alloc(255, 0xff), Buffer.from('a\nb'), Buffer.from('-rf *')]) {
+  for (const name of [
+    Buffer.from(bytes),
+    Buffer.alloc(255, 0xff),
+    Buffer.from('a\nb'),
+    Buffer.from('-rf *'),
+  ]) {
     mkdirSync(Buffer.concat([Buffer.from(`${tree}/`), name]));
     writeFileSync(Buffer.concat([Buffer.from(`${tree}/`), name, Buffer.from('/'), name]), '');
   }

@@ -23,19 +23,28 @@ const forever = (): Promise<never> => new Promise(() => undefined);
 describe('the bound of a port call', () => {
   test('work that is done in time leaves no timer', async () => {
     const { clock, timers } = handClock();
-    expect(await within(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7)).toBe(7);
+    expect(
+      await within(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7),
+    ).toBe(7);
     expect(timers.size).toBe(0);
   });
 
   test('work that hangs is left behind when its time is over, with what was attempted', async () => {
     const { clock, timers, fire } = handClock();
     let seen: AbortSignal | undefined;
-    const call = within(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'mount x', (signal) => {
-      seen = signal;
-      return forever();
-    });
+    const call = within(
+      clock,
+      { signal: new AbortController().signal, timeoutMs: 5 },
+      'mount x',
+      (signal) => {
+        seen = signal;
+        return forever();
+      },
+    );
     fire();
-    await expect(call).rejects.toMatchObject({ fault: { kind: 'timedOut', message: 'mount x: not done after 5 ms' } });
+    await expect(call).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: 'mount x: not done after 5 ms' },
+    });
     expect(seen?.aborted).toBe(true);
     expect(timers.size).toBe(0);
   });

@@ -14,7 +14,11 @@ let directory = '';
 let pool: WorkerPool;
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'troupe-pool-'));
-  pool = new WorkerPool({ clock: realClock(), workers: 1, program: new URL('../../support/ending-worker.ts', import.meta.url) });
+  pool = new WorkerPool({
+    clock: realClock(),
+    workers: 1,
+    program: new URL('../../support/ending-worker.ts', import.meta.url),
+  });
 });
 afterEach(() => {
   pool.close();
@@ -28,9 +32,15 @@ describe('S90 a storage worker that ends', () => {
   it('has each of its jobs done once more by itself: the one that ends workers fails, the others do not', async () => {
     const victims = [measure('victim'), measure('victim')];
     const killer = measure('kills');
-    const [fault, ...results] = await Promise.all([faultOf(killer.result), ...victims.map(({ result }) => result)]);
+    const [fault, ...results] = await Promise.all([
+      faultOf(killer.result),
+      ...victims.map(({ result }) => result),
+    ]);
     expect(fault.message).toBe('storage worker: ended with code 7');
-    expect(results).toEqual([{ kind: 'measure', sizes: [] }, { kind: 'measure', sizes: [] }]);
+    expect(results).toEqual([
+      { kind: 'measure', sizes: [] },
+      { kind: 'measure', sizes: [] },
+    ]);
     // in its worker alone, the killer had nobody with it
     expect(jobs()).toEqual(['victim', 'victim', 'kills', 'victim', 'victim', 'kills']);
   });

@@ -26,8 +26,11 @@ async function allSeen(client: Client): Promise<void> {
 test('S78 forwarded connections are bounded over all pods, for one, and for a namespace; a slot that is freed twice is one', () => {
   const slots = new ForwardSlots();
   const { forwards, forwardsPerTarget, forwardsPerNamespace } = streamLimits;
-  const take = (pod: number, namespace: string): (() => void)[] => Array.from({ length: forwardsPerTarget }, () => slots.take(`pod ${pod}`, namespace));
-  const hostile = Array.from({ length: forwardsPerNamespace / forwardsPerTarget }, (_none, pod) => take(pod, 'hostile')).flat();
+  const take = (pod: number, namespace: string): (() => void)[] =>
+    Array.from({ length: forwardsPerTarget }, () => slots.take(`pod ${pod}`, namespace));
+  const hostile = Array.from({ length: forwardsPerNamespace / forwardsPerTarget }, (_none, pod) =>
+    take(pod, 'hostile'),
+  ).flat();
   expect(() => slots.take('pod 0', 'hostile')).toThrow(`${forwardsPerTarget} of its connections are open`);
   expect(() => slots.take('another', 'hostile')).toThrow(`${forwardsPerNamespace} of its namespace's`);
   const others = take(100, 'other');
@@ -44,27 +47,55 @@ test('S78 forwarded connections are bounded over all pods, for one, and for a na
 test('S78 sessions are bounded for a container, for a namespace and in all, and so are the bytes of their requests', () => {
   const { sessions, sessionsPerTarget, sessionsPerNamespace } = streamLimits;
   /** With so many sessions open. */
-  const withOpen = (room: SessionRoom, count: number, namespace: string, { target = '', bytes = 100 } = {}): SessionPlace[] =>
-    Array.from({ length: count }, (_none, at) => room.take({ target: target === '' ? `${namespace} ${at}` : target, namespace, bytes }) ?? expect.fail('no room'));
+  const withOpen = (
+    room: SessionRoom,
+    count: number,
+    namespace: string,
+    { target = '', bytes = 100 } = {},
+  ): SessionPlace[] =>
+    Array.from(
+      { length: count },
+      (_none, at) =>
+        room.take({ target: target === '' ? `${namespace} ${at}` : target, namespace, bytes }) ??
+        expect.fail('no room'),
+    );
   const wanted = { target: 'new', namespace: 'hostile', bytes: 100 };
   const room = new SessionRoom();
   const hostile = withOpen(room, sessionsPerNamespace, 'hostile');
-  expect([room.take(wanted), room.take({ ...wanted, namespace: 'other' })]).toEqual([undefined, expect.anything()]);
+  expect([room.take(wanted), room.take({ ...wanted, namespace: 'other' })]).toEqual([
+    undefined,
+    expect.anything(),
+  ]);
   withOpen(room, sessions - sessionsPerNamespace - 1, 'b');
   expect(room.take({ ...wanted, namespace: 'c' })).toBeUndefined();
   for (const place of hostile.slice(0, 1)) for (const release of [place.release, place.release]) release();
-  expect([room.take({ ...wanted, namespace: 'c' }), room.take({ ...wanted, namespace: 'c' })]).toEqual([expect.anything(), undefined]);
+  expect([room.take({ ...wanted, namespace: 'c' }), room.take({ ...wanted, namespace: 'c' })]).toEqual([
+    expect.anything(),
+    undefined,
+  ]);
   const ofTarget = new SessionRoom();
   withOpen(ofTarget, sessionsPerTarget, 'other', { target: 'new' });
-  expect([ofTarget.take(wanted), ofTarget.take({ ...wanted, target: 'another' })]).toEqual([undefined, expect.anything()]);
+  expect([ofTarget.take(wanted), ofTarget.take({ ...wanted, target: 'another' })]).toEqual([
+    undefined,
+    expect.anything(),
+  ]);
 });
 
 test('S78 the bytes of the requests of open sessions are bounded for a namespace and in all, and those that are read make room', () => {
   const argv = ['sh', '-c', 'x'.repeat(1024 * 1024)];
-  const bytes = requestBytes({ kind: 'exec', id: container, argv, stdin: true, stdout: true, stderr: false, tty: true });
+  const bytes = requestBytes({
+    kind: 'exec',
+    id: container,
+    argv,
+    stdin: true,
+    stdout: true,
+    stderr: false,
+    tty: true,
+  });
   expect(bytes).toBeGreaterThan(1024 * 1024);
   const room = new SessionRoom();
-  const take = (namespace: string, ofRequest = bytes): SessionPlace | undefined => room.take({ target: 'new', namespace, bytes: ofRequest });
+  const take = (namespace: string, ofRequest = bytes): SessionPlace | undefined =>
+    room.take({ target: 'new', namespace, bytes: ofRequest });
   const [first] = Array.from({ length: 31 }, () => take('a') ?? expect.fail('no room'));
   expect([take('a'), take('a', 100)]).toEqual([undefined, expect.anything()]);
   for (let at = 0; at < 31; at += 1) expect(take('b')).toBeDefined();
@@ -92,7 +123,10 @@ test('S78 the requests that wait behind URLs are bounded by their bytes, too, an
   const tokens = new TokenTable(new HandClock(), realRandom());
   const argv = ['x'.repeat(1024 * 1024)];
   const issue = (namespace = 'c'): string =>
-    tokens.issue({ kind: 'exec', id: container, argv, stdin: false, stdout: true, stderr: false, tty: false }, namespace);
+    tokens.issue(
+      { kind: 'exec', id: container, argv, stdin: false, stdout: true, stderr: false, tty: false },
+      namespace,
+    );
   const ofOne = (namespace: string): string[] => Array.from({ length: 7 }, () => issue(namespace));
   const issued = ofOne('a');
   expect(() => issue('a')).toThrow(/7 URLs of its namespace with requests of \d+ bytes wait/u);
@@ -120,7 +154,10 @@ describe('S85 what clients have sent and nobody reads', () => {
     const clock = new HandClock();
     const sessions = Array.from({ length: 200 }, (_none, at) => {
       const wire = new Wire();
-      countIn(wire, room.share(at === 199 ? 'another' : 'one', at === 199 ? 'other' : 'hostile', () => undefined));
+      countIn(
+        wire,
+        room.share(at === 199 ? 'another' : 'one', at === 199 ? 'other' : 'hostile', () => undefined),
+      );
       const intake = new Intake(wire, clock, () => undefined);
       return { wire, intake, waiting: fill(intake, wire) };
     });
@@ -139,13 +176,22 @@ describe('S85 what clients have sent and nobody reads', () => {
   });
 
   const none = (): void => undefined;
-  const session = (room: InboundRoom, target: string, namespace: string): { readonly wire: Wire; readonly intake: Intake } => {
+  const session = (
+    room: InboundRoom,
+    target: string,
+    namespace: string,
+  ): { readonly wire: Wire; readonly intake: Intake } => {
     const wire = new Wire();
     countIn(wire, room.share(target, namespace, none));
     return { wire, intake: new Intake(wire, new HandClock(), () => undefined) };
   };
   /** As many sessions as fill a bound, each with as much as it may have; what they give uses it all. */
-  const filled = (room: InboundRoom, namespace: string, bytes: number, target: (at: number) => string): (() => void)[] =>
+  const filled = (
+    room: InboundRoom,
+    namespace: string,
+    bytes: number,
+    target: (at: number) => string,
+  ): (() => void)[] =>
     Array.from({ length: bytes / inboundBytes }, (_none, at) => {
       const { wire, intake } = session(room, target(at), namespace);
       const waiting = fill(intake, wire);
@@ -153,21 +199,31 @@ describe('S85 what clients have sent and nobody reads', () => {
     });
   const window = streamLimits.spdyWindowBytes;
 
-  test.each(['a container', 'a namespace', 'all'])('S85 a session that was paused while there was no room for %s is read once there is', (whose) => {
-    const room = new InboundRoom();
-    const target = (at: number): string => (whose === 'a container' ? 'one' : `target ${at}`);
-    const bytes = whose === 'a container' ? inboundTargetBytes : streamLimits.inboundNamespaceBytes;
-    const others = [...filled(room, 'a', bytes, target), ...(whose === 'all' ? filled(room, 'b', bytes, (at) => `other ${at}`) : [])];
-    const { wire, intake } = session(room, whose === 'a container' ? 'one' : 'mine', whose === 'all' ? 'mine' : 'a');
-    // three streams: two stall with their whole windows, and what is used of the third is no reason to read on
-    for (const part of [window, window, window]) intake.came(part);
-    expect(wire.isPaused()).toBe(false);
-    intake.came(10);
-    intake.used(window);
-    expect(wire.isPaused()).toBe(true);
-    for (const useAll of others) useAll();
-    expect([wire.isPaused(), room.size]).toEqual([false, 2 * window + 10]);
-  });
+  test.each(['a container', 'a namespace', 'all'])(
+    'S85 a session that was paused while there was no room for %s is read once there is',
+    (whose) => {
+      const room = new InboundRoom();
+      const target = (at: number): string => (whose === 'a container' ? 'one' : `target ${at}`);
+      const bytes = whose === 'a container' ? inboundTargetBytes : streamLimits.inboundNamespaceBytes;
+      const others = [
+        ...filled(room, 'a', bytes, target),
+        ...(whose === 'all' ? filled(room, 'b', bytes, (at) => `other ${at}`) : []),
+      ];
+      const { wire, intake } = session(
+        room,
+        whose === 'a container' ? 'one' : 'mine',
+        whose === 'all' ? 'mine' : 'a',
+      );
+      // three streams: two stall with their whole windows, and what is used of the third is no reason to read on
+      for (const part of [window, window, window]) intake.came(part);
+      expect(wire.isPaused()).toBe(false);
+      intake.came(10);
+      intake.used(window);
+      expect(wire.isPaused()).toBe(true);
+      for (const useAll of others) useAll();
+      expect([wire.isPaused(), room.size]).toEqual([false, 2 * window + 10]);
+    },
+  );
 
   test('S85 while there is no room the other streams of a session with a stalled one go on, whatever one read brings', () => {
     const room = new InboundRoom();
@@ -184,7 +240,8 @@ describe('S85 what clients have sent and nobody reads', () => {
 
   test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
     const room = new InboundRoom();
-    for (let part = 0; part < 4; part += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
+    for (let part = 0; part < 4; part += 1)
+      filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
     expect(room.size).toBeGreaterThan(1.5 * streamLimits.inboundNamespaceBytes);
     expect(room.share('new', 'hostile', none).most).toBe(inboundTightBytes);
     expect(room.share('new', 'other', none).most).toBe(inboundBytes);
@@ -206,10 +263,13 @@ describe('S85 what clients have sent and nobody reads', () => {
     const fillSessions = (namespace: string, count: number): void => {
       for (let at = 0; at < count; at += 1) {
         const wire = new Wire();
-        countIn(wire, room.share(`${namespace} ${at}`, namespace, () => {
-          cut.set(namespace, (cut.get(namespace) ?? 0) + 1);
-          wire.destroy();
-        }));
+        countIn(
+          wire,
+          room.share(`${namespace} ${at}`, namespace, () => {
+            cut.set(namespace, (cut.get(namespace) ?? 0) + 1);
+            wire.destroy();
+          }),
+        );
         fill(new Intake(wire, new HandClock(), none), wire);
         most = Math.max(most, room.size);
       }
@@ -220,14 +280,21 @@ describe('S85 what clients have sent and nobody reads', () => {
     expect(cut.get('hostile')).toBeGreaterThan(sessionsPerNamespace / 2);
     for (let other = 0; other < 4; other += 1) fillSessions(`hostile ${other}`, 300);
     expect(most).toBeLessThanOrEqual(inboundMostBytes + inboundBytes);
-    expect([...cut.keys()].toSorted()).toEqual(['hostile', ...[0, 1, 2, 3].map((other) => `hostile ${other}`)]);
+    expect([...cut.keys()].toSorted()).toEqual([
+      'hostile',
+      ...[0, 1, 2, 3].map((other) => `hostile ${other}`),
+    ]);
   });
 
   test('S85 is counted of SPDY in a WebSocket, too', () => {
     const room = new InboundRoom();
     const wire = new Wire();
     countIn(wire, room.share('one', 'a', none));
-    const inner = new Intake(tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock())), new HandClock(), () => undefined);
+    const inner = new Intake(
+      tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock())),
+      new HandClock(),
+      () => undefined,
+    );
     inner.came(part);
     expect(room.size).toBe(part);
   });
@@ -245,10 +312,12 @@ test('S85 output for attached clients is bounded over all of them: those who rea
   };
   const silent = Array.from({ length: 16 }, listener);
   // as much as each may have, and then their container is quiet
-  for (const one of silent) while (one.waiting + packet.length <= attachBytes) expect(one.push(stdout, packet)).toBe(true);
+  for (const one of silent)
+    while (one.waiting + packet.length <= attachBytes) expect(one.push(stdout, packet)).toBe(true);
   expect(room.size).toBe(attachAllBytes);
   const slow = listener();
-  for (let bytes = 0; bytes < attachBytes / 2; bytes += packet.length) expect(slow.push(stdout, packet)).toBe(true);
+  for (let bytes = 0; bytes < attachBytes / 2; bytes += packet.length)
+    expect(slow.push(stdout, packet)).toBe(true);
   expect(room.size).toBeLessThanOrEqual(attachAllBytes);
   expect(silent.map((one) => one.waiting).filter((waiting) => waiting === 0)).toHaveLength(1);
   await until(() => why.length > 0);
@@ -292,7 +361,9 @@ test('S68 S89 requests that are refused for their Host are one line of the log i
   const ask = (): Promise<void> =>
     new Promise((resolve) => {
       const headers = { host: 'h'.repeat(8000), connection: 'upgrade', upgrade: 'websocket' };
-      const asked = request({ port: server.port, host: '127.0.0.1', headers, agent: false }, (response) => response.resume().on('close', resolve));
+      const asked = request({ port: server.port, host: '127.0.0.1', headers, agent: false }, (response) =>
+        response.resume().on('close', resolve),
+      );
       asked.on('error', () => resolve());
       asked.end();
     });

@@ -5,7 +5,11 @@ import type { ByteSink } from '../../../src/base/byte-streams.ts';
 
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 
-function collecting(): { readonly sink: ByteSink; readonly text: () => string; readonly ended: () => boolean } {
+function collecting(): {
+  readonly sink: ByteSink;
+  readonly text: () => string;
+  readonly ended: () => boolean;
+} {
   let [all, isEnded] = ['', false];
   const sink: ByteSink = {
     write: (part) => {
@@ -56,7 +60,9 @@ describe('a byte queue', () => {
     for (let at = 0; at < 60_000; at += 1) queue.push(bytes('x'));
     expect([queue.size, (await queue.read())?.buffer.byteLength, queue.size]).toEqual([60_000, 256, 59_744]);
     for (let at = 0; at < 128; at += 1) queue.push(new Uint8Array(64 * 1024 - 512));
-    expect(() => queue.push(new Uint8Array(64 * 1024))).toThrow('keep bytes for a slow reader: more than 8388608 bytes');
+    expect(() => queue.push(new Uint8Array(64 * 1024))).toThrow(
+      'keep bytes for a slow reader: more than 8388608 bytes',
+    );
   });
 
   it('drops what comes once nobody wants it', async () => {
@@ -87,7 +93,9 @@ describe('a pump', () => {
     const queue = new ByteQueue((count) => taken.push(count));
     queue.push(bytes('a'));
     queue.push(bytes('bc'));
-    await expect(pump(queue, { write: () => Promise.reject(new Error('gone')), end: () => undefined })).rejects.toThrow('gone');
+    await expect(
+      pump(queue, { write: () => Promise.reject(new Error('gone')), end: () => undefined }),
+    ).rejects.toThrow('gone');
     expect(taken).toEqual([3]);
   });
 });

@@ -10,7 +10,10 @@ test('S34: the socket for a terminal is a file in a directory of its own, for ro
   try {
     const socket = await ConsoleSocket.listen(directory, 'x');
     // an abstract name has no file, and every container on the host's network could connect to it (CVE-2020-15257)
-    const names = readFileSync('/proc/net/unix', 'utf8').split('\n').map((line) => line.split(/\s+/u)[7] ?? '').filter((name) => name.includes(parent));
+    const names = readFileSync('/proc/net/unix', 'utf8')
+      .split('\n')
+      .map((line) => line.split(/\s+/u)[7] ?? '')
+      .filter((name) => name.includes(parent));
     expect(names).toEqual([join(directory, 'x')]);
     expect(statSync(directory).mode & 0o777).toBe(0o700);
     await socket.close();

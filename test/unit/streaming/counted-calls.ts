@@ -20,7 +20,11 @@ export function callsOf<T extends object>(prototype: T, method: keyof T & string
 export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Calls of `method` until what was brought has been read, some turns later. */
-export async function callsWhileRead<T extends object>(prototype: T, method: keyof T & string, bring: () => void): Promise<number> {
+export async function callsWhileRead<T extends object>(
+  prototype: T,
+  method: keyof T & string,
+  bring: () => void,
+): Promise<number> {
   const original: unknown = Reflect.get(prototype, method);
   if (typeof original !== 'function') throw new Error(`no method ${method}`);
   let calls = 0;

@@ -12,7 +12,11 @@ function channel() {
   const resizes = new Resizes();
   const seen: number[] = [];
   resizes.onResize(pacedSizes(clock, ({ columns }) => void seen.push(columns)));
-  return { clock, seen, push: (columns: number) => resizes.push(Buffer.from(`{"Width":${columns},"Height":24}`)) };
+  return {
+    clock,
+    seen,
+    push: (columns: number) => resizes.push(Buffer.from(`{"Width":${columns},"Height":24}`)),
+  };
 }
 
 test('S89: of a storm of sizes some are passed on in each span, and the last one in the end', async () => {
@@ -42,15 +46,18 @@ test('S89: sizes as a person makes them are passed on at once', async () => {
   expect(clock.timers.size).toBe(0);
 });
 
-test.each(['}', '{x}', '{}', '{"Width":0}', '{"Width":80,"Height":24}'])('S89: of a storm of %s few are read, and the last size counts', (one) => {
-  const { seen, push } = channel();
-  const resizes = new Resizes();
-  const parse = vi.spyOn(JSON, 'parse');
-  const exec = vi.spyOn(RegExp.prototype, 'exec');
-  resizes.push(Buffer.from(one.repeat(20_000)));
-  const reads = parse.mock.calls.length + exec.mock.calls.length;
-  vi.restoreAllMocks();
-  expect(reads).toBeLessThanOrEqual(2 * streamLimits.resizeTries);
-  push(7);
-  expect(seen).toEqual([7]);
-});
+test.each(['}', '{x}', '{}', '{"Width":0}', '{"Width":80,"Height":24}'])(
+  'S89: of a storm of %s few are read, and the last size counts',
+  (one) => {
+    const { seen, push } = channel();
+    const resizes = new Resizes();
+    const parse = vi.spyOn(JSON, 'parse');
+    const exec = vi.spyOn(RegExp.prototype, 'exec');
+    resizes.push(Buffer.from(one.repeat(20_000)));
+    const reads = parse.mock.calls.length + exec.mock.calls.length;
+    vi.restoreAllMocks();
+    expect(reads).toBeLessThanOrEqual(2 * streamLimits.resizeTries);
+    push(7);
+    expect(seen).toEqual([7]);
+  },
+);

@@ -42,7 +42,8 @@ describe('a TLS connection', () => {
     socket.pause();
     // each is written before the next one is given: those that wait together would be one record
     isKeeping = true;
-    for (let at = 0; at < RECORDS; at += 1) await new Promise<void>((done) => void client.write('x', () => done()));
+    for (let at = 0; at < RECORDS; at += 1)
+      await new Promise<void>((done) => void client.write('x', () => done()));
     const records = Buffer.concat(kept);
     expect(records.length).toBeGreaterThanOrEqual(RECORDS * RECORD_BYTES);
     tcp.write(records);
@@ -50,7 +51,9 @@ describe('a TLS connection', () => {
     await untilTrue(() => socket.readableLength > 0);
     for (let turns = 0; turns < 500; turns += 1) await turn();
     // what brings it up to the bound, and one read beyond
-    expect(socket.readableLength).toBeLessThan(streamLimits.pausedBytes + 2 * streamLimits.readBytes / RECORD_BYTES);
+    expect(socket.readableLength).toBeLessThan(
+      streamLimits.pausedBytes + (2 * streamLimits.readBytes) / RECORD_BYTES,
+    );
     let came = 0;
     socket.on('data', (bytes: Buffer) => (came += bytes.length));
     socket.resume();

@@ -22,8 +22,14 @@ function begin() {
   const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
   const streams: SpdyStream[] = [];
   const ends: Fault[] = [];
-  const session = new SpdySession(wire, Buffer.alloc(0), clock, { onStream: (stream) => streams.push(stream), onClose: (why) => ends.push(why) });
-  const open = async (id: number, headers: readonly (readonly [string, string])[] = []): Promise<SpdyStream> => {
+  const session = new SpdySession(wire, Buffer.alloc(0), clock, {
+    onStream: (stream) => streams.push(stream),
+    onClose: (why) => ends.push(why),
+  });
+  const open = async (
+    id: number,
+    headers: readonly (readonly [string, string])[] = [],
+  ): Promise<SpdyStream> => {
     wire.bring(synStreamFrame(id, await codec.encode(new Map(headers)), false));
     await untilTrue(() => streams.some((stream) => stream.id === id));
     return streams.find((stream) => stream.id === id) as SpdyStream;
@@ -35,7 +41,9 @@ describe('S85 single bytes in SPDY', () => {
   it('for a process that does not read are joined, and the client is paused', async () => {
     const { wire, open } = begin();
     const stream = await open(1);
-    const frames = Buffer.concat(Array.from({ length: 7000 }, () => [dataHead(1, 1, false), Buffer.of(7)]).flat());
+    const frames = Buffer.concat(
+      Array.from({ length: 7000 }, () => [dataHead(1, 1, false), Buffer.of(7)]).flat(),
+    );
     for (let rounds = 0; !wire.isPaused(); rounds += 1) {
       // twice as many as there is room for
       expect(rounds * 7000).toBeLessThan(2 * streamLimits.inboundBytes);
@@ -79,7 +87,9 @@ describe('S85 single bytes in SPDY', () => {
     const replies = wire.sent.length;
     wire.bring(windowUpdateFrame(1, 1), pingFrame(1));
     await untilTrue(() => wire.sent.length > replies);
-    const writes = streams.map((stream) => stream.write(Buffer.alloc(streamLimits.spdyWindowBytes + 10)).catch(() => undefined));
+    const writes = streams.map((stream) =>
+      stream.write(Buffer.alloc(streamLimits.spdyWindowBytes + 10)).catch(() => undefined),
+    );
     // the session's window is used up by the first stream; the own windows of the others are not, so that they stand in the session's line
     await untilTrue(() => wire.written.length > streamLimits.spdyWindowBytes);
     for (let turns = 0; turns < 10; turns += 1) await turn();
@@ -87,7 +97,9 @@ describe('S85 single bytes in SPDY', () => {
     const updates = Buffer.concat(Array.from({ length: 2000 }, () => windowUpdateFrame(3, 1)));
     expect(await callsWhileRead(Set.prototype, 'add', () => wire.bring(updates))).toBeLessThan(500);
     const ofSession = Buffer.concat(Array.from({ length: 2000 }, () => windowUpdateFrame(0, 1)));
-    expect(await callsWhileRead(Set.prototype, 'delete', () => wire.bring(ofSession))).toBeLessThanOrEqual(4 * 2000);
+    expect(await callsWhileRead(Set.prototype, 'delete', () => wire.bring(ofSession))).toBeLessThanOrEqual(
+      4 * 2000,
+    );
     // each of these comes while the other streams stand in line: one wake is three calls, and all of them would be two for each stream
     let calls = 0;
     for (let at = 0; at < 100; at += 1) {
@@ -99,7 +111,10 @@ describe('S85 single bytes in SPDY', () => {
     wire.bring(windowUpdateFrame(0, 100 * streamLimits.spdyWindowBytes));
     for (const stream of streams) wire.bring(windowUpdateFrame(stream.id, streamLimits.spdyWindowBytes));
     await Promise.all(writes);
-    const sent = [...new SpdyParser().push(wire.written)].reduce((sum, one) => sum + (one.kind === 'data' ? one.bytes.length : 0), 0);
+    const sent = [...new SpdyParser().push(wire.written)].reduce(
+      (sum, one) => sum + (one.kind === 'data' ? one.bytes.length : 0),
+      0,
+    );
     expect([sent, ends]).toEqual([streams.length * (streamLimits.spdyWindowBytes + 10), []]);
   });
 
@@ -128,7 +143,10 @@ describe('S85 single bytes in SPDY', () => {
     const [one, two] = [await open(1), await open(3)];
     wire.bring(windowUpdateFrame(1, 1_000_000));
     await untilTrue(() => wire.readableLength === 0);
-    const [first, second] = [one.write(Buffer.alloc(streamLimits.spdyWindowBytes + 1)), two.write(Buffer.of(1))];
+    const [first, second] = [
+      one.write(Buffer.alloc(streamLimits.spdyWindowBytes + 1)),
+      two.write(Buffer.of(1)),
+    ];
     wire.bring(resetFrame(1, 5));
     await expect(first).rejects.toThrow(/ended/u);
     wire.bring(windowUpdateFrame(0, 1));
@@ -137,27 +155,50 @@ describe('S85 single bytes in SPDY', () => {
 
   it('headers that mean nothing here are not kept', async () => {
     const { open } = begin();
-    const stream = await open(1, [['streamtype', 'data'], ['noise', 'x'.repeat(60_000)], ['requestid', 'y'.repeat(streamLimits.spdyHeaderChars + 1)]]);
+    const stream = await open(1, [
+      ['streamtype', 'data'],
+      ['noise', 'x'.repeat(60_000)],
+      ['requestid', 'y'.repeat(streamLimits.spdyHeaderChars + 1)],
+    ]);
     expect([...stream.headers]).toEqual([['streamtype', 'data']]);
   });
 
   it('S89 a header block has as many names as a client needs, and not as many as inflate', async () => {
     const codec = new HeaderCodec();
-    const named = (count: number): Promise<Buffer> => codec.encode(new Map(Array.from({ length: count }, (_none, at) => [`n${at}`, ''])));
+    const named = (count: number): Promise<Buffer> =>
+      codec.encode(new Map(Array.from({ length: count }, (_none, at) => [`n${at}`, ''])));
     const reader = new HeaderCodec();
-    expect((await reader.decode(await named(streamLimits.spdyHeaderNames))).size).toBe(streamLimits.spdyHeaderNames);
+    expect((await reader.decode(await named(streamLimits.spdyHeaderNames))).size).toBe(
+      streamLimits.spdyHeaderNames,
+    );
     await expect(reader.decode(await named(5000))).rejects.toThrow(/5000 names, more than 64/u);
   });
 
   it('halves of connections whose streams are reset are forgotten at once', async () => {
     const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
-    spdyForward({ transport: wire, head: Buffer.alloc(0), clock, dial: () => Promise.reject(new Error('no')), ports: [], claim: () => () => undefined, onGone: () => undefined });
+    spdyForward({
+      transport: wire,
+      head: Buffer.alloc(0),
+      clock,
+      dial: () => Promise.reject(new Error('no')),
+      ports: [],
+      claim: () => () => undefined,
+      onGone: () => undefined,
+    });
     for (let at = 0; at <= 100; at += 1) {
-      const headers = new Map([['streamtype', 'data'], ['port', '80'], ['requestid', String(at)]]);
+      const headers = new Map([
+        ['streamtype', 'data'],
+        ['port', '80'],
+        ['requestid', String(at)],
+      ]);
       // what is answered to the last one comes after all before it; its time is the only one that still runs
-      wire.bring(synStreamFrame(2 * at + 1, await codec.encode(headers), false), ...(at === 100 ? [] : [resetFrame(2 * at + 1, 5)]));
+      wire.bring(
+        synStreamFrame(2 * at + 1, await codec.encode(headers), false),
+        ...(at === 100 ? [] : [resetFrame(2 * at + 1, 5)]),
+      );
     }
-    const replies = (): number => [...new SpdyParser().push(wire.written)].filter(({ kind }) => kind === 'headers').length;
+    const replies = (): number =>
+      [...new SpdyParser().push(wire.written)].filter(({ kind }) => kind === 'headers').length;
     await untilTrue(() => replies() === 101);
     expect(clock.timers.size).toBe(1);
   });

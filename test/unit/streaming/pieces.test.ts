@@ -27,7 +27,9 @@ describe('S85 a client that reads nothing', () => {
     wire.release();
     await Promise.all(writes);
     expect(wire.sent.length).toBeLessThan(20);
-    expect(Buffer.compare(wire.written, Buffer.from(Array.from({ length: 50_000 }, (_none, at) => at % 251)))).toBe(0);
+    expect(
+      Buffer.compare(wire.written, Buffer.from(Array.from({ length: 50_000 }, (_none, at) => at % 251))),
+    ).toBe(0);
   });
 
   it('counts as idle, however much it sends; one that reads does not', () => {
@@ -39,40 +41,52 @@ describe('S85 a client that reads nothing', () => {
     expect(movedBytes(wire)).toBe(5);
   });
 
-  it.each([['a good end', { kind: 'exited', exitCode: 0 }, streamLimits.idleMs], ['a bad end', { kind: 'failed', fault: { kind: 'cancelled', message: 'gone' } }, streamLimits.drainMs]] as const)(
-    'does not hold its session for ever after %s',
-    async (_what, end, ms) => {
-      const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
-      const wanted = { stdin: false, stdout: true, stderr: false, tty: false };
-      const opening = spdyCommand({ transport: wire, head: Buffer.alloc(0), wanted, version: 4, clock, onGone: () => undefined });
-      wire.bring(synStreamFrame(1, await codec.encode(new Map([['streamtype', 'error']])), false));
-      wire.bring(synStreamFrame(3, await codec.encode(new Map([['streamtype', 'stdout']])), false));
-      const channels = await opening;
-      wire.isHolding = true;
-      void channels.streams.stdout?.write(Buffer.alloc(1000)).catch(() => undefined);
-      let isOver = false;
-      void channels.finish(end as Parameters<typeof channels.finish>[0]).then(() => (isOver = true));
-      // a wait without a bound of its own would never come to the next step
-      for (let turns = 0; turns < 20; turns += 1) await turn();
-      clock.fire(ms);
-      for (let turns = 0; turns < 20; turns += 1) await turn();
-      // the second one is that of the connection's own end
-      expect(wire.writableEnded).toBe(true);
-      clock.fire(ms);
-      for (let turns = 0; turns < 20; turns += 1) await turn();
-      expect(isOver).toBe(true);
-      expect(wire.destroyed).toBe(true);
-    },
-  );
+  it.each([
+    ['a good end', { kind: 'exited', exitCode: 0 }, streamLimits.idleMs],
+    ['a bad end', { kind: 'failed', fault: { kind: 'cancelled', message: 'gone' } }, streamLimits.drainMs],
+  ] as const)('does not hold its session for ever after %s', async (_what, end, ms) => {
+    const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
+    const wanted = { stdin: false, stdout: true, stderr: false, tty: false };
+    const opening = spdyCommand({
+      transport: wire,
+      head: Buffer.alloc(0),
+      wanted,
+      version: 4,
+      clock,
+      onGone: () => undefined,
+    });
+    wire.bring(synStreamFrame(1, await codec.encode(new Map([['streamtype', 'error']])), false));
+    wire.bring(synStreamFrame(3, await codec.encode(new Map([['streamtype', 'stdout']])), false));
+    const channels = await opening;
+    wire.isHolding = true;
+    void channels.streams.stdout?.write(Buffer.alloc(1000)).catch(() => undefined);
+    let isOver = false;
+    void channels.finish(end as Parameters<typeof channels.finish>[0]).then(() => (isOver = true));
+    // a wait without a bound of its own would never come to the next step
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    clock.fire(ms);
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    // the second one is that of the connection's own end
+    expect(wire.writableEnded).toBe(true);
+    clock.fire(ms);
+    for (let turns = 0; turns < 20; turns += 1) await turn();
+    expect(isOver).toBe(true);
+    expect(wire.destroyed).toBe(true);
+  });
 });
 
 describe('S85 single bytes in WebSocket', () => {
   it('fragments of a byte are joined, each copied once', () => {
     const parser = new WsParser();
     const begun = [...parser.push(frame(OPCODE.text, false, Buffer.of(0x61)))];
-    const rest = Buffer.concat(Array.from({ length: 5000 }, () => frame(OPCODE.continuation, false, Buffer.of(0x62))));
+    const rest = Buffer.concat(
+      Array.from({ length: 5000 }, () => frame(OPCODE.continuation, false, Buffer.of(0x62))),
+    );
     let copies = 0;
-    for (let at = 0; at < 10; at += 1) copies += callsOf(Uint8Array.prototype, 'set', () => expect([...parser.push(Buffer.from(rest))]).toEqual([]));
+    for (let at = 0; at < 10; at += 1)
+      copies += callsOf(Uint8Array.prototype, 'set', () =>
+        expect([...parser.push(Buffer.from(rest))]).toEqual([]),
+      );
     expect(begun).toEqual([]);
     expect(copies).toBeLessThan(2.1 * 50_000);
     const [message] = [...parser.push(frame(OPCODE.continuation, true, Buffer.of(0x63)))];
@@ -85,13 +99,18 @@ describe('S85 single bytes in WebSocket', () => {
     const head = Buffer.from([0x80 | OPCODE.binary, 0x80 | 126, 0x27, 0x10, 0, 0, 0, 0]);
     let copied = 0;
     const { set } = Uint8Array.prototype;
-    Uint8Array.prototype.set = function count(this: Uint8Array, source: ArrayLike<number>, offset?: number): void {
+    Uint8Array.prototype.set = function count(
+      this: Uint8Array,
+      source: ArrayLike<number>,
+      offset?: number,
+    ): void {
       copied += source.length;
       set.call(this, source, offset);
     };
     let messages = 0;
     try {
-      for (const byte of Buffer.concat([head, Buffer.alloc(10_000, 5)])) messages += [...parser.push(Uint8Array.of(byte))].length;
+      for (const byte of Buffer.concat([head, Buffer.alloc(10_000, 5)]))
+        messages += [...parser.push(Uint8Array.of(byte))].length;
     } finally {
       Uint8Array.prototype.set = set;
     }
@@ -102,7 +121,9 @@ describe('S85 single bytes in WebSocket', () => {
   it('messages of a byte in a tunnel that nobody reads are joined, and the client is paused', async () => {
     const wire = new Wire();
     const stream = tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock()));
-    const messages = Buffer.concat(Array.from({ length: 8000 }, () => frame(OPCODE.binary, true, Buffer.of(1))));
+    const messages = Buffer.concat(
+      Array.from({ length: 8000 }, () => frame(OPCODE.binary, true, Buffer.of(1))),
+    );
     stream.pause();
     while (!wire.isPaused()) {
       wire.bring(messages);

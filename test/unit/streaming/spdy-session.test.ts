@@ -2,7 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../../src/base/fault.ts';
 import { streamLimits } from '../../../src/base/limits.ts';
-import { SpdyParser, dataHead, pingFrame, resetFrame, synStreamFrame, windowUpdateFrame } from '../../../src/cri/streaming/spdy-frames.ts';
+import {
+  SpdyParser,
+  dataHead,
+  pingFrame,
+  resetFrame,
+  synStreamFrame,
+  windowUpdateFrame,
+} from '../../../src/cri/streaming/spdy-frames.ts';
 import type { SpdyFrame } from '../../../src/cri/streaming/spdy-frames.ts';
 import { HeaderCodec } from '../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../src/cri/streaming/spdy-session.ts';
@@ -26,7 +33,10 @@ function begin() {
   };
   const sent = (): SpdyFrame[] => [...new SpdyParser().push(wire.written)];
   const data = (id: number): number =>
-    sent().reduce((sum, frame) => sum + (frame.kind === 'data' && frame.streamId === id ? frame.bytes.length : 0), 0);
+    sent().reduce(
+      (sum, frame) => sum + (frame.kind === 'data' && frame.streamId === id ? frame.bytes.length : 0),
+      0,
+    );
   return { wire, session, codec, open, sent, data, ends };
 }
 
@@ -106,7 +116,8 @@ describe('a SPDY session', () => {
     const { wire, open } = begin();
     const stream = await open(1);
     const chunk = Buffer.alloc(256 * 1024);
-    for (let sent = 0; sent <= streamLimits.inboundBytes; sent += chunk.length) wire.bring(dataHead(1, chunk.length, false), chunk);
+    for (let sent = 0; sent <= streamLimits.inboundBytes; sent += chunk.length)
+      wire.bring(dataHead(1, chunk.length, false), chunk);
     await untilTrue(() => wire.isPaused());
     expect(stream.source.size).toBeLessThanOrEqual(streamLimits.inboundBytes + 2 * chunk.length);
     while (stream.source.size > 0) await stream.source.read();

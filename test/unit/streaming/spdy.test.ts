@@ -44,7 +44,12 @@ function frames(chunks: readonly Buffer[]): object[] {
 }
 
 function plain(frame: SpdyFrame): object {
-  return Object.fromEntries(Object.entries(frame).map(([key, value]) => [key, value instanceof Uint8Array ? Buffer.from(value).toString() : value]));
+  return Object.fromEntries(
+    Object.entries(frame).map(([key, value]) => [
+      key,
+      value instanceof Uint8Array ? Buffer.from(value).toString() : value,
+    ]),
+  );
 }
 
 function joined(found: readonly object[]): object[] {
@@ -52,7 +57,14 @@ function joined(found: readonly object[]): object[] {
   for (const frame of found) {
     const last = all.at(-1);
     const now: { kind?: string; bytes?: string; fin?: boolean } = { ...frame };
-    if (last?.kind === 'data' && now.kind === 'data' && last.fin === false && last.bytes !== '' && now.bytes !== '') last.bytes = `${last.bytes}${now.bytes}`;
+    if (
+      last?.kind === 'data' &&
+      now.kind === 'data' &&
+      last.fin === false &&
+      last.bytes !== '' &&
+      now.bytes !== ''
+    )
+      last.bytes = `${last.bytes}${now.bytes}`;
     else all.push(now);
   }
   return all;
@@ -100,7 +112,9 @@ describe('SPDY frames', () => {
   });
 
   it('of unknown types are ignored', () => {
-    expect(frames([Buffer.concat([Buffer.from('800300ff00000002aaaa', 'hex'), pingFrame(7)])])).toEqual([{ kind: 'ping', id: 7 }]);
+    expect(frames([Buffer.concat([Buffer.from('800300ff00000002aaaa', 'hex'), pingFrame(7)])])).toEqual([
+      { kind: 'ping', id: 7 },
+    ]);
   });
 
   it('damaged in any way are read or refused, never more', () => {
@@ -118,7 +132,11 @@ describe('SPDY frames', () => {
 });
 
 describe('SPDY headers', () => {
-  const headers = new Map([['streamtype', 'data'], ['port', '80'], ['requestid', '0']]);
+  const headers = new Map([
+    ['streamtype', 'data'],
+    ['port', '80'],
+    ['requestid', '0'],
+  ]);
 
   it('are primed with the dictionary of the protocol', () => {
     let [low, high] = [1, 0];
@@ -141,7 +159,9 @@ describe('SPDY headers', () => {
   });
 
   it('are named in small letters', () => {
-    expect(parseHeaders(writeHeaders(new Map([['streamType', 'error']])))).toEqual(new Map([['streamtype', 'error']]));
+    expect(parseHeaders(writeHeaders(new Map([['streamType', 'error']])))).toEqual(
+      new Map([['streamtype', 'error']]),
+    );
   });
 
   it('refuse a bomb', async () => {

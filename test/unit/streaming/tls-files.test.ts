@@ -16,7 +16,12 @@ test('F95 F32: a FIFO, a directory or a file of any size in the place of a certi
   writeFileSync(at('large'), '');
   truncateSync(at('large'), streamLimits.pemBytes + 1);
   writeFileSync(at('pem'), 'text');
-  const keeper = (cert: string): TlsKeeper => new TlsKeeper({ cert: at(cert), key: at('pem'), clientCa: '' }, silentLog);
-  for (const cert of ['fifo', '.', 'large']) await expect(keeper(cert).options(), cert).rejects.toThrow('not a regular file of at most');
-  expect(await keeper('pem').options()).toMatchObject({ cert: Buffer.from('text'), key: Buffer.from('text') });
+  const keeper = (cert: string): TlsKeeper =>
+    new TlsKeeper({ cert: at(cert), key: at('pem'), clientCa: '' }, silentLog);
+  for (const cert of ['fifo', '.', 'large'])
+    await expect(keeper(cert).options(), cert).rejects.toThrow('not a regular file of at most');
+  expect(await keeper('pem').options()).toMatchObject({
+    cert: Buffer.from('text'),
+    key: Buffer.from('text'),
+  });
 });

@@ -50,7 +50,8 @@ describe('small frames for a client', () => {
     const outbox = new Outbox(wire);
     wire.isHolding = true;
     const frame = Buffer.alloc(1024);
-    for (let bytes = 0; bytes < streamLimits.unsentBytes; bytes += frame.length) expect(outbox.send(frame)).toBe(true);
+    for (let bytes = 0; bytes < streamLimits.unsentBytes; bytes += frame.length)
+      expect(outbox.send(frame)).toBe(true);
     expect(outbox.send(frame)).toBe(false);
     await untilTrue(() => wire.closed);
   });
@@ -83,7 +84,8 @@ describe('leaving a client', () => {
     void closeGently(wire, clock, isPatient).then(() => (isOver = true));
     return { wire, clock, isOver: () => isOver };
   };
-  const lingers = (clock: HandClock): boolean => [...clock.timers.values()].some(({ ms }) => ms === streamLimits.lingerMs);
+  const lingers = (clock: HandClock): boolean =>
+    [...clock.timers.values()].some(({ ms }) => ms === streamLimits.lingerMs);
 
   it('what it does not read yet is kept for it as long as a session may idle', async () => {
     const { wire, clock, isOver } = leave(true);

@@ -2,13 +2,24 @@
 import { describe, expect, it } from 'vitest';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
-import { containerId, containerSpec, containerView, hex, sandboxId, sandboxView, stage } from '../cri/stage.ts';
+import {
+  containerId,
+  containerSpec,
+  containerView,
+  hex,
+  sandboxId,
+  sandboxView,
+  stage,
+} from '../cri/stage.ts';
 
 const { method } = RuntimeService;
 
 describe('Exec, Attach, PortForward', () => {
   const asked: StreamRequest[] = [];
-  const urls = { urlFor: (wanted: StreamRequest) => Promise.resolve(`http://127.0.0.1:1/${wanted.kind}/${asked.push(wanted)}`) };
+  const urls = {
+    urlFor: (wanted: StreamRequest) =>
+      Promise.resolve(`http://127.0.0.1:1/${wanted.kind}/${asked.push(wanted)}`),
+  };
   const world = (): ReturnType<typeof stage> => {
     asked.length = 0;
     const made = stage({}, { urls });
@@ -46,7 +57,11 @@ describe('Exec, Attach, PortForward', () => {
     ['an empty id', method.attach, { ...streams }],
     ['a terminal with stderr', method.attach, { containerId: hex('4'), ...streams, tty: true }],
     ['no stream', method.attach, { containerId: hex('1') }],
-    ['a terminal that is not there', method.attach, { containerId: hex('1'), ...streams, stderr: false, tty: true }],
+    [
+      'a terminal that is not there',
+      method.attach,
+      { containerId: hex('1'), ...streams, stderr: false, tty: true },
+    ],
     ['no terminal where there is one', method.attach, { containerId: hex('4'), ...streams }],
     ['an empty id', method.portForward, {}],
     ['port 0', method.portForward, { podSandboxId: hex('a'), port: [0] }],

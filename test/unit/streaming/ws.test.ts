@@ -61,10 +61,14 @@ describe('WebSocket frames', () => {
       for (const length of [0, 1, 127, 128, 131, 1000]) {
         const frame = masked(2, payload.subarray(0, length));
         const moved = Buffer.concat([Buffer.alloc(offset), frame]).subarray(offset);
-        expect([...new WsParser().push(moved)]).toEqual([{ kind: 'message', isText: false, bytes: payload.subarray(0, length) }]);
+        expect([...new WsParser().push(moved)]).toEqual([
+          { kind: 'message', isText: false, bytes: payload.subarray(0, length) },
+        ]);
       }
       const parts = read(pieces(masked(2, payload), 150 + offset), true);
-      expect(Buffer.concat(parts.map((part) => (part.kind === 'message' ? part.bytes : Buffer.alloc(0))))).toEqual(payload);
+      expect(
+        Buffer.concat(parts.map((part) => (part.kind === 'message' ? part.bytes : Buffer.alloc(0)))),
+      ).toEqual(payload);
     }
   });
 
@@ -79,7 +83,10 @@ describe('WebSocket frames', () => {
     ['a control frame in parts', masked(9, Buffer.alloc(0), false)],
     ['a long control frame', masked(9, Buffer.alloc(126))],
     ['a continuation of nothing', masked(0, Buffer.alloc(1))],
-    ['a message inside another', Buffer.concat([masked(2, Buffer.alloc(1), false), masked(2, Buffer.alloc(1))])],
+    [
+      'a message inside another',
+      Buffer.concat([masked(2, Buffer.alloc(1), false), masked(2, Buffer.alloc(1))]),
+    ],
     ['a close frame of one byte', masked(8, Buffer.alloc(1))],
   ])('refuse %s', (_name, bytes) => {
     expect(() => read([bytes])).toThrow(FaultError);
@@ -106,8 +113,16 @@ describe('WebSocket frames', () => {
       return all;
     };
     expect(joined(row.length)).toEqual([
-      'binary one', 'text two, ä', 'binary begin ', { kind: 'ping', bytes: Buffer.from('ping') }, '+and ', '+end', { kind: 'pong' },
-      `binary ${'m'.repeat(200)}`, `binary ${'x'.repeat(long.length)}`, { kind: 'close', code: 1000 },
+      'binary one',
+      'text two, ä',
+      'binary begin ',
+      { kind: 'ping', bytes: Buffer.from('ping') },
+      '+and ',
+      '+end',
+      { kind: 'pong' },
+      `binary ${'m'.repeat(200)}`,
+      `binary ${'x'.repeat(long.length)}`,
+      { kind: 'close', code: 1000 },
     ]);
     const latin = (size: number): string => {
       const parser = new WsParser(true);
@@ -122,12 +137,17 @@ describe('WebSocket frames', () => {
     const size = 8 * streamLimits.webSocketMessageBytes;
     let came = 0;
     for (const chunk of pieces(masked(2, Buffer.alloc(size, 7)), 65_536)) {
-      for (const one of parser.push(chunk)) if (one.kind === 'message') came += one.bytes.every((byte) => byte === 7) ? one.bytes.length : 0;
+      for (const one of parser.push(chunk))
+        if (one.kind === 'message') came += one.bytes.every((byte) => byte === 7) ? one.bytes.length : 0;
     }
     expect(came).toBe(size);
     const huge = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
     expect(() => [...new WsParser(true).push(huge)]).toThrow(/more than/u);
-    for (const bytes of [masked(3, Buffer.alloc(1)), masked(0, Buffer.alloc(1)), Buffer.concat([masked(2, Buffer.alloc(1), false), masked(2, Buffer.alloc(1))])]) {
+    for (const bytes of [
+      masked(3, Buffer.alloc(1)),
+      masked(0, Buffer.alloc(1)),
+      Buffer.concat([masked(2, Buffer.alloc(1), false), masked(2, Buffer.alloc(1))]),
+    ]) {
       expect(() => [...new WsParser(true).push(bytes)]).toThrow(FaultError);
     }
   });
@@ -135,11 +155,15 @@ describe('WebSocket frames', () => {
   it('keep nothing of empty fragments', () => {
     const parser = new WsParser();
     expect([...parser.push(masked(2, Buffer.from('a'), false))]).toEqual([]);
-    for (let count = 0; count < 10_000; count += 1) expect([...parser.push(masked(0, Buffer.alloc(0), false))]).toEqual([]);
+    for (let count = 0; count < 10_000; count += 1)
+      expect([...parser.push(masked(0, Buffer.alloc(0), false))]).toEqual([]);
     expect([...parser.push(masked(0, Buffer.from('b')))]).toMatchObject([{ bytes: Buffer.from('ab') }]);
   });
 
-  it.each([['whole', false], ['in pieces', true]])('damaged in any way are read or refused, %s', (_name, inPieces) => {
+  it.each([
+    ['whole', false],
+    ['in pieces', true],
+  ])('damaged in any way are read or refused, %s', (_name, inPieces) => {
     const short = row.subarray(0, 120);
     const random = generator(11);
     for (let round = 0; round < 4000; round += 1) {

@@ -33,4 +33,5 @@ export function textOf(seen: Seen | undefined): string {
   return (seen?.pieces ?? []).map((piece) => piece.text).join('');
 }
 
-export const refusal = (bytes: Buffer, maxEntries?: number): Fault => faultBy(() => read(bytes, bytes.length, maxEntries));
+export const refusal = (bytes: Buffer, maxEntries?: number): Fault =>
+  faultBy(() => read(bytes, bytes.length, maxEntries));

@@ -57,11 +57,19 @@ function bytesOf(body: Uint8Array | string): Buffer {
 }
 
 /** The body of a PAX header; values as bytes (latin1) or buffers. */
-export function paxBody(records: Readonly<Record<string, string | Buffer>> | readonly (readonly [string, string])[]): Buffer {
-  const list: readonly (readonly [string, string | Buffer])[] = Array.isArray(records) ? records : Object.entries(records);
+export function paxBody(
+  records: Readonly<Record<string, string | Buffer>> | readonly (readonly [string, string])[],
+): Buffer {
+  const list: readonly (readonly [string, string | Buffer])[] = Array.isArray(records)
+    ? records
+    : Object.entries(records);
   return Buffer.concat(
     list.map(([key, value]) => {
-      const tail = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), typeof value === 'string' ? Buffer.from(value, 'latin1') : value, Buffer.from('\n')]);
+      const tail = Buffer.concat([
+        Buffer.from(` ${key}=`, 'latin1'),
+        typeof value === 'string' ? Buffer.from(value, 'latin1') : value,
+        Buffer.from('\n'),
+      ]);
       let length = tail.length + 1;
       while (String(length).length + tail.length !== length) length += 1;
       return Buffer.concat([Buffer.from(String(length)), tail]);

@@ -5,11 +5,21 @@ import { read, refusal, textOf } from './read-archive.ts';
 
 describe('tar headers', () => {
   test('a file, whatever the pieces that it comes in', () => {
-    const bytes = archive(entry({ name: 'a/b', mode: 0o4755, uid: 7, gid: 8, body: 'x'.repeat(700) }), entry({ name: 'c', body: 'end' }));
+    const bytes = archive(
+      entry({ name: 'a/b', mode: 0o4755, uid: 7, gid: 8, body: 'x'.repeat(700) }),
+      entry({ name: 'c', body: 'end' }),
+    );
     for (const step of [1, 7, 512, 513, 4096]) {
       const seen = read(bytes, step);
       expect(seen.map((it) => it.entry.name)).toEqual(['a/b', 'c']);
-      expect(seen[0]?.entry).toMatchObject({ type: 'file', mode: 0o4755, uid: 7, gid: 8, size: 700, mtimeNs: 1_700_000_000_000_000_000n });
+      expect(seen[0]?.entry).toMatchObject({
+        type: 'file',
+        mode: 0o4755,
+        uid: 7,
+        gid: 8,
+        size: 700,
+        mtimeNs: 1_700_000_000_000_000_000n,
+      });
       expect(textOf(seen[0])).toBe('x'.repeat(700));
       expect(textOf(seen[1])).toBe('end');
       expect(seen.every((it) => it.finished)).toBe(true);
@@ -29,7 +39,16 @@ describe('tar headers', () => {
         entry({ name: 'contiguous', flag: '7', body: 'x' }),
       ),
     );
-    expect(seen.map((it) => it.entry.type)).toEqual(['hardLink', 'symlink', 'character', 'block', 'directory', 'fifo', 'directory', 'file']);
+    expect(seen.map((it) => it.entry.type)).toEqual([
+      'hardLink',
+      'symlink',
+      'character',
+      'block',
+      'directory',
+      'fifo',
+      'directory',
+      'file',
+    ]);
     expect(seen[3]?.entry).toMatchObject({ deviceMajor: 8, deviceMinor: 300 });
     // a link's size says nothing about bytes in the archive (as in Go's archive/tar)
     expect(seen[0]?.entry.size).toBe(0);
@@ -49,7 +68,11 @@ describe('tar headers', () => {
         }),
       ),
     );
-    expect(seen[0]?.entry).toMatchObject({ uid: 4_000_000_000, mtimeNs: -86_400_000_000_000n, name: `${'p'.repeat(150)}/n` });
+    expect(seen[0]?.entry).toMatchObject({
+      uid: 4_000_000_000,
+      mtimeNs: -86_400_000_000_000n,
+      name: `${'p'.repeat(150)}/n`,
+    });
   });
 
   test('names are bytes', () => {
@@ -73,11 +96,22 @@ describe('PAX', () => {
   test('S58: the PAX path wins over ustar, the last record of a key counts, an empty one takes back', () => {
     const seen = read(
       archive(
-        paxEntry([['path', 'one'], ['path', 'two'], ['uid', '5'], ['uid', '']], { name: 'ustar', uid: 9 }),
+        paxEntry(
+          [
+            ['path', 'one'],
+            ['path', 'two'],
+            ['uid', '5'],
+            ['uid', ''],
+          ],
+          { name: 'ustar', uid: 9 },
+        ),
         entry({ name: 'plain' }),
       ),
     );
-    expect(seen.map((it) => [it.entry.name, it.entry.uid])).toEqual([['two', 9], ['plain', 0]]);
+    expect(seen.map((it) => [it.entry.name, it.entry.uid])).toEqual([
+      ['two', 9],
+      ['plain', 0],
+    ]);
   });
 
   test('times to the nanosecond, sizes, binary xattrs and empty ones', () => {
@@ -94,12 +128,20 @@ describe('PAX', () => {
     );
     expect(seen[0]?.entry.mtimeNs).toBe(-1_500_000_000n);
     expect(textOf(seen[0])).toBe('abc');
-    expect(seen[0]?.entry.xattrs).toEqual([{ name: 'security.capability', value }, { name: 'user.e', value: Buffer.alloc(0) }]);
+    expect(seen[0]?.entry.xattrs).toEqual([
+      { name: 'security.capability', value },
+      { name: 'user.e', value: Buffer.alloc(0) },
+    ]);
     expect(seen[1]?.entry.mtimeNs).toBe(1_700_000_000_123_456_789n);
   });
 
   test('a global header is passed over', () => {
-    const seen = read(archive(entry({ name: 'g', flag: 'g', body: paxBody({ path: 'evil', comment: 'c' }) }), entry({ name: 'f' })));
+    const seen = read(
+      archive(
+        entry({ name: 'g', flag: 'g', body: paxBody({ path: 'evil', comment: 'c' }) }),
+        entry({ name: 'f' }),
+      ),
+    );
     expect(seen.map((it) => it.entry.name)).toEqual(['f']);
   });
 
@@ -116,11 +158,16 @@ describe('PAX', () => {
     ['a size beyond 2^53', paxBody({ size: '99999999999999999' }).toString('latin1')],
     ['a time that is none', paxBody({ mtime: '1e9' }).toString('latin1')],
   ])('S58: a record with %s is refused', (_what, body) => {
-    expect(refusal(archive(entry({ name: 'x', flag: 'x', body }), entry({ name: 'f' })))).toMatchObject({ kind: 'outside', retryable: false });
+    expect(refusal(archive(entry({ name: 'x', flag: 'x', body }), entry({ name: 'f' })))).toMatchObject({
+      kind: 'outside',
+      retryable: false,
+    });
   });
 
   test('S58: a huge PAX header is refused by its size alone', () => {
-    expect(refusal(entry({ name: 'x', flag: 'x', size: unpackLimits.metaBytes + 1 })).message).toContain('more than 1048576');
+    expect(refusal(entry({ name: 'x', flag: 'x', size: unpackLimits.metaBytes + 1 })).message).toContain(
+      'more than 1048576',
+    );
   });
 });
 
@@ -132,7 +179,9 @@ describe('archives that are not what they should be', () => {
   });
 
   test('S58: a negative size', () => {
-    expect(refusal(archive(entry({ name: 'f', patch: (header) => header.fill(0xff, 124, 136) }))).message).toContain('negative size');
+    expect(
+      refusal(archive(entry({ name: 'f', patch: (header) => header.fill(0xff, 124, 136) }))).message,
+    ).toContain('negative size');
   });
 
   test('an unknown type, a uid that means "no change", a device that no kernel has', () => {
@@ -149,7 +198,8 @@ describe('archives that are not what they should be', () => {
 
   test('cut short anywhere but between entries is refused', () => {
     const whole = Buffer.concat([paxEntry({ path: 'f' }, { name: 'x', body: 'y'.repeat(600) })]);
-    for (const length of [1, 511, 513, 1024, 1025, 1536, 2000]) expect(refusal(whole.subarray(0, length)).message).toContain('cut short');
+    for (const length of [1, 511, 513, 1024, 1025, 1536, 2000])
+      expect(refusal(whole.subarray(0, length)).message).toContain('cut short');
     // without the two zero blocks it is whole all the same: the diff-id is the judge
     expect(read(whole)).toHaveLength(1);
     expect(read(Buffer.alloc(0))).toHaveLength(0);

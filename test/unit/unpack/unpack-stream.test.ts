@@ -7,8 +7,13 @@ import { LayerStream } from '../../../src/oci/image/unpack-stream.ts';
 import { archive, digestOf, entry } from './tar-builder.ts';
 
 /** More than the decompressor gives at once, and not all alike. */
-const body = Buffer.from(Uint32Array.from({ length: 600_000 }, (_, at) => Math.imul(at, 2_654_435_761) >>> (at % 24)).buffer);
-const tar = archive(entry({ name: 'first', body }), entry({ name: 'second', body: body.subarray(0, 1_000_001) }));
+const body = Buffer.from(
+  Uint32Array.from({ length: 600_000 }, (_, at) => Math.imul(at, 2_654_435_761) >>> (at % 24)).buffer,
+);
+const tar = archive(
+  entry({ name: 'first', body }),
+  entry({ name: 'second', body: body.subarray(0, 1_000_001) }),
+);
 const limits = { entries: 100, layerBytes: 100_000_000 };
 
 /** Keeps what comes. */
@@ -30,7 +35,15 @@ async function feed(stream: LayerStream, blob: Uint8Array, step: number): Promis
 }
 
 describe('a blob as a stream', () => {
-  const blobs = { plain: tar, gzip: gzipSync(tar), zstd: zstdCompressSync(tar), 'two gzip members': Buffer.concat([gzipSync(tar.subarray(0, 1_234_567)), gzipSync(tar.subarray(1_234_567))]) };
+  const blobs = {
+    plain: tar,
+    gzip: gzipSync(tar),
+    zstd: zstdCompressSync(tar),
+    'two gzip members': Buffer.concat([
+      gzipSync(tar.subarray(0, 1_234_567)),
+      gzipSync(tar.subarray(1_234_567)),
+    ]),
+  };
   for (const [form, blob] of Object.entries(blobs)) {
     for (const step of [10_007, 65_536, blob.length]) {
       test(`${form} in pieces of ${step} bytes comes out whole and in order`, async () => {
@@ -56,16 +69,24 @@ describe('a blob as a stream', () => {
       finish: () => undefined,
     };
     const stream = new LayerStream(sink, limits);
-    await expect(feed(stream, gzipSync(tar), 65_536).then(() => stream.end())).rejects.toMatchObject({ fault: { kind: 'exhausted', message: 'the disk is full' } });
+    await expect(feed(stream, gzipSync(tar), 65_536).then(() => stream.end())).rejects.toMatchObject({
+      fault: { kind: 'exhausted', message: 'the disk is full' },
+    });
     expect(calls).toBe(1);
   });
 
   test('S59: a bomb in one write ends at the bound of the layer', async () => {
     let taken = 0;
-    const sink: TarSink = { begin: () => undefined, data: (bytes) => (taken += bytes.length), finish: () => undefined };
+    const sink: TarSink = {
+      begin: () => undefined,
+      data: (bytes) => (taken += bytes.length),
+      finish: () => undefined,
+    };
     const bomb = gzipSync(archive(entry({ name: 'zeros', body: Buffer.alloc(20_000_000) })));
     const stream = new LayerStream(sink, { entries: 100, layerBytes: 10_000_000 });
-    await expect(stream.write(bomb).then(() => stream.end())).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    await expect(stream.write(bomb).then(() => stream.end())).rejects.toMatchObject({
+      fault: { kind: 'exhausted' },
+    });
     expect(taken).toBeLessThanOrEqual(10_000_000);
     expect(taken).toBeGreaterThan(10_000_000 - 2 * unpackLimits.inflateChunkBytes);
   });
@@ -73,7 +94,9 @@ describe('a blob as a stream', () => {
   test('a blob that is cut short is refused', async () => {
     for (const blob of [gzipSync(tar), zstdCompressSync(tar)]) {
       const stream = new LayerStream(new Kept(), limits);
-      await expect(feed(stream, blob.subarray(0, blob.length - 9), 65_536).then(() => stream.end())).rejects.toMatchObject({ fault: { kind: 'outside' } });
+      await expect(
+        feed(stream, blob.subarray(0, blob.length - 9), 65_536).then(() => stream.end()),
+      ).rejects.toMatchObject({ fault: { kind: 'outside' } });
     }
   });
 });

@@ -26,7 +26,10 @@ afterAll(() => node.close());
 /** Addresses that the default network's host-local has given away. */
 const leases = (): string[] => {
   const root = '/var/lib/troupe/cni/leases';
-  return readdirSync(root, { recursive: true }).map(String).map((path) => path.split('/').at(-1) ?? '').filter((name) => /^\d+\.\d+\.\d+\.\d+$/u.test(name));
+  return readdirSync(root, { recursive: true })
+    .map(String)
+    .map((path) => path.split('/').at(-1) ?? '')
+    .filter((name) => /^\d+\.\d+\.\d+\.\d+$/u.test(name));
 };
 
 describe('after a reboot', () => {
@@ -39,11 +42,18 @@ describe('after a reboot', () => {
     expect(items.map(({ id }) => id).sort()).toEqual([before.pod, before.stopped].sort());
     for (const { state } of items) expect(state).toBe(PodSandboxState.SANDBOX_NOTREADY);
     const { containers } = await node.client.runtime.listContainers({});
-    expect(containers.map(({ state }) => state)).toEqual([ContainerState.CONTAINER_EXITED, ContainerState.CONTAINER_EXITED, ContainerState.CONTAINER_EXITED]);
+    expect(containers.map(({ state }) => state)).toEqual([
+      ContainerState.CONTAINER_EXITED,
+      ContainerState.CONTAINER_EXITED,
+      ContainerState.CONTAINER_EXITED,
+    ]);
     expect((await node.status(before.ended)).exitCode).toBe(7);
     // ended by the shutdown before troupe was, or with the machine; one that was never started was the runtime's init,
     // and runc's (Go, as PID 1 of its namespace) ends with 2 when it is asked by SIGTERM
-    for (const [id, codes] of [[before.created, [0, 2, 137, 143, 255]], [before.running, [0, 137, 143, 255]]] as const) {
+    for (const [id, codes] of [
+      [before.created, [0, 2, 137, 143, 255]],
+      [before.running, [0, 137, 143, 255]],
+    ] as const) {
       const { finishedAt, reason, exitCode } = await node.status(id);
       expect(finishedAt).toBeGreaterThan(0n);
       expect(codes).toContain(exitCode);

@@ -20,5 +20,12 @@ it('leaves a pod with containers in every state, and one that is stopped', async
   const stopped = await node.runPod('stopped');
   await node.client.runtime.stopPodSandbox({ podSandboxId: stopped.id });
   const { status } = await node.client.runtime.podSandboxStatus({ podSandboxId: pod.id });
-  await remember('pods', { pod: pod.id, stopped: stopped.id, ended, created, running, ip: status?.network?.ip ?? '' });
+  await remember('pods', {
+    pod: pod.id,
+    stopped: stopped.id,
+    ended,
+    created,
+    running,
+    ip: status?.network?.ip ?? '',
+  });
 });

@@ -19,7 +19,11 @@ const MARK = join(STATE, 'rebooted');
 async function show(argv: readonly string[], timeoutMs: number): Promise<number> {
   const [program = '', ...args] = argv;
   // CI: lines as they come, no picture that is drawn anew
-  const child = spawn(program, args, { cwd: checkout, stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, CI: '1', TROUPE_TEST_PATIENCE: '10' } });
+  const child = spawn(program, args, {
+    cwd: checkout,
+    stdio: ['ignore', 'inherit', 'inherit'],
+    env: { ...process.env, CI: '1', TROUPE_TEST_PATIENCE: '10' },
+  });
   return await new Promise<number>((resolve) => {
     const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
     child.once('error', () => resolve(-1));
@@ -42,7 +46,17 @@ const vitest = (name: string, project: string, files: readonly string[], timeout
   name,
   run: async (report) =>
     await show(
-      [process.execPath, 'node_modules/vitest/vitest.mjs', 'run', '--project', project, ...files, '--reporter=verbose', '--reporter=json', `--outputFile.json=${report}`],
+      [
+        process.execPath,
+        'node_modules/vitest/vitest.mjs',
+        'run',
+        '--project',
+        project,
+        ...files,
+        '--reporter=verbose',
+        '--reporter=json',
+        `--outputFile.json=${report}`,
+      ],
       timeoutMs,
     ),
 });
@@ -50,7 +64,20 @@ const vitest = (name: string, project: string, files: readonly string[], timeout
 const critest = (focus: string, timeoutMs: number): Part => ({
   name: `critest-${focus}`,
   // the guest's own runc: what its users have
-  run: async (report) => await show([process.execPath, 'test/e2e/critest/main.ts', '--focus', focus, '--runtime', '/usr/sbin/runc', '--report', report], timeoutMs),
+  run: async (report) =>
+    await show(
+      [
+        process.execPath,
+        'test/e2e/critest/main.ts',
+        '--focus',
+        focus,
+        '--runtime',
+        '/usr/sbin/runc',
+        '--report',
+        report,
+      ],
+      timeoutMs,
+    ),
 });
 
 const firstBoot: readonly Part[] = [
@@ -59,7 +86,9 @@ const firstBoot: readonly Part[] = [
   critest('AppArmor', HOUR_MS),
   vitest('before-reboot', 'vm', ['test/vm/guest/before-reboot.test.ts'], HOUR_MS),
 ];
-const secondBoot: readonly Part[] = [vitest('after-reboot', 'vm', ['test/vm/guest/after-reboot.test.ts'], HOUR_MS)];
+const secondBoot: readonly Part[] = [
+  vitest('after-reboot', 'vm', ['test/vm/guest/after-reboot.test.ts'], HOUR_MS),
+];
 
 async function runPart(number: number, part: Part): Promise<void> {
   console.log(`== ${part.name}`);
@@ -70,7 +99,10 @@ async function runPart(number: number, part: Part): Promise<void> {
   const report = await readFile(file, 'utf8').catch(() => '');
   const seconds = (performance.now() - startedAt) / 1000;
   const result: PartReport = { name: part.name, code, seconds, report };
-  await writeFile(join(REPORTS, `${String(number).padStart(3, '0')}-${part.name}.json`), JSON.stringify(result));
+  await writeFile(
+    join(REPORTS, `${String(number).padStart(3, '0')}-${part.name}.json`),
+    JSON.stringify(result),
+  );
   await rm(directory, { recursive: true });
   for (const failure of countPart(result).failures) console.log(`FAILED: ${failure}`);
 }
@@ -91,7 +123,13 @@ async function main(): Promise<number> {
 }
 
 async function handOver(): Promise<void> {
-  await runOrThrow(['sh', '-c', 'journalctl --no-pager --unit=troupe >"$1"', 'sh', join(REPORTS, 'troupe.log')]);
+  await runOrThrow([
+    'sh',
+    '-c',
+    'journalctl --no-pager --unit=troupe >"$1"',
+    'sh',
+    join(REPORTS, 'troupe.log'),
+  ]);
   await runOrThrow(['tar', '--create', '--file', process.env['TROUPE_VM_RESULTS'] ?? '', '-C', REPORTS, '.']);
 }
 

@@ -10,8 +10,19 @@ import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
-import { type ContainerConfig, containerConfig, type SandboxConfig, sandboxConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
-import { ContainerState, type LinuxContainerConfigSchema, type LinuxPodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  type ContainerConfig,
+  containerConfig,
+  type SandboxConfig,
+  sandboxConfig,
+  startUntilUp,
+  untilTermed,
+} from '../../e2e/support/pods.ts';
+import {
+  ContainerState,
+  type LinuxContainerConfigSchema,
+  type LinuxPodSandboxConfigSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 
 /** The fields of a message, to be spread into another. */
 type Fields<D extends DescMessage> = Exclude<MessageInitShape<D>, Message>;
@@ -48,22 +59,31 @@ export async function makeNode(): Promise<void> {
 /** Writes the configuration; it counts from the next start. */
 export async function configure(driver: 'systemd' | 'cgroupfs', more = ''): Promise<void> {
   await mkdir('/etc/troupe', { recursive: true });
-  await writeFile(CONFIG, `[log]\nlevel = "debug"\n[cgroup]\ndriver = "${driver}"\n[runtime.handlers.crun]\npath = "crun"\n${more}`);
+  await writeFile(
+    CONFIG,
+    `[log]\nlevel = "debug"\n[cgroup]\ndriver = "${driver}"\n[runtime.handlers.crun]\npath = "crun"\n${more}`,
+  );
 }
 
-export const systemctl = async (...args: readonly string[]): Promise<string> => (await runOrThrow(['systemctl', ...args], { timeoutMs: 300_000 })).trim();
+export const systemctl = async (...args: readonly string[]): Promise<string> =>
+  (await runOrThrow(['systemctl', ...args], { timeoutMs: 300_000 })).trim();
 
 /** Names of the units that troupe or its runtimes have had made, in any state. */
 export async function ownUnits(): Promise<string[]> {
   const listed = await systemctl('list-units', '--all', '--plain', '--no-legend', '--full', 'troupe-*');
-  return listed.split('\n').map((line) => line.trim().split(' ')[0] ?? '').filter((name) => name.endsWith('.scope'));
+  return listed
+    .split('\n')
+    .map((line) => line.trim().split(' ')[0] ?? '')
+    .filter((name) => name.endsWith('.scope'));
 }
 
 /** The cgroup of a process on the one hierarchy there is. */
-export const cgroupOf = (pid: number): string => readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().slice('0::'.length);
+export const cgroupOf = (pid: number): string =>
+  readFileSync(`/proc/${pid}/cgroup`, 'utf8').trim().slice('0::'.length);
 
 /** A control file of a cgroup. */
-export const control = (cgroup: string, file: string): string => readFileSync(join('/sys/fs/cgroup', cgroup, file), 'utf8').trim();
+export const control = (cgroup: string, file: string): string =>
+  readFileSync(join('/sys/fs/cgroup', cgroup, file), 'utf8').trim();
 
 /** Waits for what must come; the test's own time limit bounds it. */
 export async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
@@ -75,7 +95,8 @@ export async function until<T>(look: () => Promise<T | undefined | false>): Prom
 }
 
 /** The slice that a kubelet with the systemd driver gives a pod of this name. */
-export const sliceOf = (name: string): string => `/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod${name}.slice`;
+export const sliceOf = (name: string): string =>
+  `/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod${name}.slice`;
 
 /** Pods and containers as the guest's tests want them. */
 export class Node {
@@ -91,23 +112,48 @@ export class Node {
     this.client.close();
   }
 
-  async runPod(name: string, more: PodFields = {}, options: { readonly attempt?: number; readonly handler?: string } = {}): Promise<Pod> {
+  async runPod(
+    name: string,
+    more: PodFields = {},
+    options: { readonly attempt?: number; readonly handler?: string } = {},
+  ): Promise<Pod> {
     const base = sandboxConfig({ name, logDirectory: join(LOGS, name), attempt: options.attempt ?? 0 });
     const linux: PodFields = { cgroupParent: sliceOf(name), ...(base.linux as PodFields), ...more };
     const config: SandboxConfig = { ...(base as Exclude<SandboxConfig, Message>), linux };
-    const { podSandboxId } = await this.client.runtime.runPodSandbox({ config, runtimeHandler: options.handler ?? '' });
+    const { podSandboxId } = await this.client.runtime.runPodSandbox({
+      config,
+      runtimeHandler: options.handler ?? '',
+    });
     return { id: podSandboxId, config };
   }
 
-  async create(pod: Pod, name: string, command: readonly string[], more: ContainerFields = {}): Promise<string> {
+  async create(
+    pod: Pod,
+    name: string,
+    command: readonly string[],
+    more: ContainerFields = {},
+  ): Promise<string> {
     const base = containerConfig({ name, image: this.image, command }) as Exclude<ContainerConfig, Message>;
     const ours = base.linux as ContainerFields;
-    const linux = { ...ours, ...more, securityContext: { ...(ours.securityContext as object), ...(more.securityContext as object) } };
-    const { containerId } = await this.client.runtime.createContainer({ podSandboxId: pod.id, config: { ...base, linux }, sandboxConfig: pod.config });
+    const linux = {
+      ...ours,
+      ...more,
+      securityContext: { ...(ours.securityContext as object), ...(more.securityContext as object) },
+    };
+    const { containerId } = await this.client.runtime.createContainer({
+      podSandboxId: pod.id,
+      config: { ...base, linux },
+      sandboxConfig: pod.config,
+    });
     return containerId;
   }
 
-  async start(pod: Pod, name: string, command: readonly string[], more: ContainerFields = {}): Promise<string> {
+  async start(
+    pod: Pod,
+    name: string,
+    command: readonly string[],
+    more: ContainerFields = {},
+  ): Promise<string> {
     const containerId = await this.create(pod, name, command, more);
     await this.client.runtime.startContainer({ containerId });
     return containerId;
@@ -138,15 +184,23 @@ export class Node {
   async pid(containerId: string): Promise<number> {
     const { info } = await this.client.runtime.containerStatus({ containerId, verbose: true });
     const { pid } = JSON.parse(info['info'] ?? '{}') as { pid?: number };
-    if (pid === undefined) throw new Error(`the status of ${containerId} names no pid: ${JSON.stringify(info)}`);
+    if (pid === undefined)
+      throw new Error(`the status of ${containerId} names no pid: ${JSON.stringify(info)}`);
     return pid;
   }
 
   /** stdout of a command in it that must succeed. */
   async exec(containerId: string, ...cmd: string[]): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.client.runtime.execSync({ containerId, cmd, timeout: 60n });
+    const { exitCode, stdout, stderr } = await this.client.runtime.execSync({
+      containerId,
+      cmd,
+      timeout: 60n,
+    });
     const text = new TextDecoder();
-    if (exitCode !== 0) throw new Error(`${cmd.join(' ')} ended with ${exitCode}: ${text.decode(stderr)}${text.decode(stdout)}`);
+    if (exitCode !== 0)
+      throw new Error(
+        `${cmd.join(' ')} ended with ${exitCode}: ${text.decode(stderr)}${text.decode(stdout)}`,
+      );
     return text.decode(stdout).trim();
   }
 
@@ -169,13 +223,20 @@ export async function startTroupe(): Promise<void> {
 }
 
 /** The end of what troupe has printed in this boot. */
-const journal = async (): Promise<string> => (await runOrThrow(['journalctl', '--boot', '--no-pager', '--unit=troupe', '--lines=60'])).slice(-8000);
+const journal = async (): Promise<string> =>
+  (await runOrThrow(['journalctl', '--boot', '--no-pager', '--unit=troupe', '--lines=60'])).slice(-8000);
 
 /** Waits until lists are answered. */
 export async function served(): Promise<void> {
   const client = criClient(SOCKET);
   try {
-    await until(async () => await client.runtime.listPodSandbox({}, { deadlineMs: 5_000 }).then(() => true, () => false));
+    await until(
+      async () =>
+        await client.runtime.listPodSandbox({}, { deadlineMs: 5_000 }).then(
+          () => true,
+          () => false,
+        ),
+    );
   } finally {
     client.close();
   }
@@ -184,11 +245,15 @@ export async function served(): Promise<void> {
 /** Starts the service and has it pull a busybox, from a registry that is gone afterwards; what PullImage answered. */
 export async function startWithImage(): Promise<string> {
   const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
-  await writeFile('/etc/containers/registries.conf.d/vm.conf', `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`);
+  await writeFile(
+    '/etc/containers/registries.conf.d/vm.conf',
+    `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+  );
   await startTroupe();
   const client = criClient(SOCKET);
   try {
-    return (await client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } })).imageRef;
+    return (await client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } }))
+      .imageRef;
   } finally {
     client.close();
     await registry.stop();
@@ -206,4 +271,3 @@ export async function remember(name: string, value: unknown): Promise<void> {
 export async function recall<T>(name: string): Promise<T> {
   return JSON.parse(await readFile(join(STATE, `${name}.json`), 'utf8')) as T;
 }
-

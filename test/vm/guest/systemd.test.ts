@@ -2,10 +2,28 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { CgroupDriver, ContainerState, NamespaceMode, SecurityProfile_ProfileType as Profile } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  CgroupDriver,
+  ContainerState,
+  NamespaceMode,
+  SecurityProfile_ProfileType as Profile,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { run, runOrThrow } from '../../support/run.ts';
-import { cgroupOf, check, configure, control, Node, ownUnits, served, sliceOf, startTroupe, startWithImage, systemctl, until } from './node.ts';
+import {
+  cgroupOf,
+  check,
+  configure,
+  control,
+  Node,
+  ownUnits,
+  served,
+  sliceOf,
+  startTroupe,
+  startWithImage,
+  systemctl,
+  until,
+} from './node.ts';
 
 const MIB = 1024 * 1024;
 let node: Node;
@@ -20,7 +38,9 @@ afterAll(() => node.close());
 afterEach(async () => await node.removeAll());
 
 /** The limits of a container, as the kubelet says them. */
-const limits = (memoryLimitInBytes: bigint, more: object = {}) => ({ resources: { memoryLimitInBytes, oomScoreAdj: 500n, ...more } });
+const limits = (memoryLimitInBytes: bigint, more: object = {}) => ({
+  resources: { memoryLimitInBytes, oomScoreAdj: 500n, ...more },
+});
 /** Takes memory until it is killed for it. */
 const HOG = ['sh', '-c', 'x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done'];
 
@@ -30,7 +50,10 @@ describe('the service', () => {
     const { linux } = await node.client.runtime.runtimeConfig({});
     expect(linux?.cgroupDriver).toBe(CgroupDriver.SYSTEMD);
     const { status } = await node.client.runtime.status({});
-    expect(status?.conditions.map(({ type, status: holds, message }) => [type, holds, message])).toEqual([['RuntimeReady', true, ''], ['NetworkReady', true, '']]);
+    expect(status?.conditions.map(({ type, status: holds, message }) => [type, holds, message])).toEqual([
+      ['RuntimeReady', true, ''],
+      ['NetworkReady', true, ''],
+    ]);
   });
 });
 
@@ -43,7 +66,9 @@ describe('the systemd cgroup driver', () => {
     const monitor = Number(readFileSync(`/run/troupe/containers/${id}/conmon.pid`, 'utf8'));
     expect(cgroupOf(monitor)).toBe(`${sliceOf('scopes')}/troupe-${id}.scope/monitor`);
     expect(await ownUnits()).toEqual([`troupe-${id}.scope`]);
-    expect(await systemctl('show', '--property=Slice', '--value', `troupe-${id}.scope`)).toBe('kubepods-besteffort-podscopes.slice');
+    expect(await systemctl('show', '--property=Slice', '--value', `troupe-${id}.scope`)).toBe(
+      'kubepods-besteffort-podscopes.slice',
+    );
     const found = await check();
     expect([found.code, found.stdout]).toEqual([0, expect.stringContaining('clean:')]);
     await node.client.runtime.stopContainer({ containerId: id, timeout: 10n });
@@ -54,40 +79,68 @@ describe('the systemd cgroup driver', () => {
 
   it('sets limits of cgroup v2, and others by UpdateContainerResources', async () => {
     const pod = await node.runPod('limits');
-    const id = await node.start(pod, 'main', untilTermed(0), limits(BigInt(64 * MIB), { cpuPeriod: 100_000n, cpuQuota: 50_000n, cpuShares: 512n }));
+    const id = await node.start(
+      pod,
+      'main',
+      untilTermed(0),
+      limits(BigInt(64 * MIB), { cpuPeriod: 100_000n, cpuQuota: 50_000n, cpuShares: 512n }),
+    );
     const cgroup = cgroupOf(await node.pid(id));
     expect(control(cgroup, 'memory.max')).toBe(String(64 * MIB));
     expect(control(cgroup, 'cpu.max')).toBe('50000 100000');
     const weight = Number(control(cgroup, 'cpu.weight'));
     await node.client.runtime.updateContainerResources({
       containerId: id,
-      linux: { memoryLimitInBytes: BigInt(96 * MIB), cpuPeriod: 100_000n, cpuQuota: 20_000n, cpuShares: 2048n },
+      linux: {
+        memoryLimitInBytes: BigInt(96 * MIB),
+        cpuPeriod: 100_000n,
+        cpuQuota: 20_000n,
+        cpuShares: 2048n,
+      },
     });
     expect(control(cgroup, 'memory.max')).toBe(String(96 * MIB));
     expect(control(cgroup, 'cpu.max')).toBe('20000 100000');
     expect(Number(control(cgroup, 'cpu.weight'))).toBeGreaterThan(weight);
-    expect((await node.status(id)).resources?.linux).toMatchObject({ memoryLimitInBytes: BigInt(96 * MIB), cpuQuota: 20_000n });
+    expect((await node.status(id)).resources?.linux).toMatchObject({
+      memoryLimitInBytes: BigInt(96 * MIB),
+      cpuQuota: 20_000n,
+    });
     // systemd writes its own view of a scope anew when it reloads
     await systemctl('daemon-reload');
     expect(control(cgroup, 'memory.max')).toBe(String(96 * MIB));
-    await expect(node.client.runtime.updateContainerResources({ containerId: id, linux: { memoryLimitInBytes: 4096n } })).rejects.toThrow(/UpdateContainerResources/u);
+    await expect(
+      node.client.runtime.updateContainerResources({ containerId: id, linux: { memoryLimitInBytes: 4096n } }),
+    ).rejects.toThrow(/UpdateContainerResources/u);
     expect(control(cgroup, 'memory.max')).toBe(String(96 * MIB));
     await node.removePod(pod.id);
   });
 
-  it.each([1, 2, 3])('F47 tells an OOM kill, though systemd takes the scope away at once (%i)', async (round) => {
-    const pod = await node.runPod(`oom${round}`);
-    const hog = await node.start(pod, 'hog', HOG, limits(BigInt(24 * MIB)));
-    expect(await node.ended(hog)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
-    await node.removePod(pod.id);
-  });
+  it.each([1, 2, 3])(
+    'F47 tells an OOM kill, though systemd takes the scope away at once (%i)',
+    async (round) => {
+      const pod = await node.runPod(`oom${round}`);
+      const hog = await node.start(pod, 'hog', HOG, limits(BigInt(24 * MIB)));
+      expect(await node.ended(hog)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
+      await node.removePod(pod.id);
+    },
+  );
 
   it("F47 calls a SIGKILL no OOM kill, nor a child's OOM kill that of its container", async () => {
     const pod = await node.runPod('noomk');
-    const killed = await node.start(pod, 'killed', ['sh', '-c', 'trap "" TERM; while :; do sleep 1; done'], limits(BigInt(64 * MIB)));
+    const killed = await node.start(
+      pod,
+      'killed',
+      ['sh', '-c', 'trap "" TERM; while :; do sleep 1; done'],
+      limits(BigInt(64 * MIB)),
+    );
     await node.client.runtime.stopContainer({ containerId: killed, timeout: 0n });
     expect(await node.status(killed)).toMatchObject({ exitCode: 137, reason: 'Error' });
-    const parent = await node.start(pod, 'parent', ['sh', '-c', `sh -c '${HOG[2] ?? ''}'; exit 3`], limits(BigInt(24 * MIB)));
+    const parent = await node.start(
+      pod,
+      'parent',
+      ['sh', '-c', `sh -c '${HOG[2] ?? ''}'; exit 3`],
+      limits(BigInt(24 * MIB)),
+    );
     expect(await node.ended(parent)).toMatchObject({ exitCode: 3, reason: 'Error' });
     await node.removePod(pod.id);
   });
@@ -102,7 +155,9 @@ describe('the systemd cgroup driver', () => {
     expect(stats?.memory?.usageBytes?.value).toBeGreaterThan(0n);
     expect(stats?.memory?.availableBytes?.value).toBeLessThanOrEqual(BigInt(64 * MIB));
     const { stats: ofPod } = await node.client.runtime.podSandboxStats({ podSandboxId: pod.id });
-    expect(ofPod?.linux?.memory?.usageBytes?.value).toBeGreaterThanOrEqual(stats?.memory?.usageBytes?.value ?? 0n);
+    expect(ofPod?.linux?.memory?.usageBytes?.value).toBeGreaterThanOrEqual(
+      stats?.memory?.usageBytes?.value ?? 0n,
+    );
     expect(ofPod?.linux?.containers.map((one) => one.attributes?.id)).toEqual([id]);
     await node.removePod(pod.id);
   });
@@ -112,17 +167,27 @@ describe('the systemd cgroup driver', () => {
     const id = await node.start(pod, 'main', untilTermed(0));
     const cgroup = cgroupOf(await node.pid(id));
     const before = control(cgroup, 'pids.current');
-    await expect(node.client.runtime.execSync({ containerId: id, cmd: ['sh', '-c', 'trap "" TERM; setsid sleep 1000 & sleep 1000'], timeout: 2n })).rejects.toThrow();
+    await expect(
+      node.client.runtime.execSync({
+        containerId: id,
+        cmd: ['sh', '-c', 'trap "" TERM; setsid sleep 1000 & sleep 1000'],
+        timeout: 2n,
+      }),
+    ).rejects.toThrow();
     await until(async () => control(cgroup, 'pids.current') === before);
     expect(await node.exec(id, 'echo', 'still there')).toBe('still there');
     await node.removePod(pod.id);
   });
 
   it('runs a pause process in a scope of its own where the pod shares its PID namespace', async () => {
-    const pod = await node.runPod('pause', { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } });
+    const pod = await node.runPod('pause', {
+      securityContext: { namespaceOptions: { pid: NamespaceMode.POD } },
+    });
     const unit = `troupe-pause-${pod.id}.scope`;
     expect(await ownUnits()).toEqual([unit]);
-    const id = await node.start(pod, 'main', untilTermed(0), { securityContext: { namespaceOptions: { pid: NamespaceMode.POD } } });
+    const id = await node.start(pod, 'main', untilTermed(0), {
+      securityContext: { namespaceOptions: { pid: NamespaceMode.POD } },
+    });
     expect(await node.exec(id, 'cat', '/proc/1/comm')).toBe('pause');
     await node.removePod(pod.id);
     await until(async () => (await ownUnits()).length === 0);
@@ -187,7 +252,10 @@ describe('a restart of the service', () => {
     expect(await node.ended(hog)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
     await configure('systemd');
     await startTroupe();
-    for (const [containerId, exitCode] of [[old, 6], [id, 7]] as const) {
+    for (const [containerId, exitCode] of [
+      [old, 6],
+      [id, 7],
+    ] as const) {
       await node.client.runtime.stopContainer({ containerId, timeout: 10n });
       expect((await node.status(containerId)).exitCode).toBe(exitCode);
     }
@@ -200,25 +268,50 @@ describe('a restart of the service', () => {
 describe('security', () => {
   const MINE = 'vm-test-no-touch';
   const text = `profile ${MINE} flags=(attach_disconnected) {\n  file,\n  capability,\n  signal,\n  deny /tmp/** w,\n}\n`;
-  const apparmor = (profileType: Profile, localhostRef = '') => ({ securityContext: { apparmor: { profileType, localhostRef } } });
-  const confinement = async (id: string): Promise<string> => await node.exec(id, 'cat', '/proc/self/attr/current');
+  const apparmor = (profileType: Profile, localhostRef = '') => ({
+    securityContext: { apparmor: { profileType, localhostRef } },
+  });
+  const confinement = async (id: string): Promise<string> =>
+    await node.exec(id, 'cat', '/proc/self/attr/current');
 
   it('loads the default AppArmor profile at start and enforces it', async () => {
-    expect(readFileSync('/sys/kernel/security/apparmor/profiles', 'utf8')).toContain('troupe-default (enforce)');
+    expect(readFileSync('/sys/kernel/security/apparmor/profiles', 'utf8')).toContain(
+      'troupe-default (enforce)',
+    );
     const pod = await node.runPod('confined');
-    for (const [name, more] of [['said', apparmor(Profile.RuntimeDefault)], ['unsaid', {}], ['old', { securityContext: { apparmorProfile: 'runtime/default' } }]] as const) {
+    for (const [name, more] of [
+      ['said', apparmor(Profile.RuntimeDefault)],
+      ['unsaid', {}],
+      ['old', { securityContext: { apparmorProfile: 'runtime/default' } }],
+    ] as const) {
       const id = await node.start(pod, name, untilTermed(0), more);
       expect(await confinement(id)).toBe('troupe-default (enforce)');
     }
     // nothing but the profile stands in the way: all capabilities, no read-only paths
-    const able = { securityContext: { ...apparmor(Profile.RuntimeDefault).securityContext, capabilities: { addCapabilities: ['ALL'] }, readonlyPaths: [], maskedPaths: [] } };
+    const able = {
+      securityContext: {
+        ...apparmor(Profile.RuntimeDefault).securityContext,
+        capabilities: { addCapabilities: ['ALL'] },
+        readonlyPaths: [],
+        maskedPaths: [],
+      },
+    };
     const id = await node.start(pod, 'able', untilTermed(0), able);
     const panic = readFileSync('/proc/sys/kernel/panic', 'utf8');
-    const denied = await node.client.runtime.execSync({ containerId: id, cmd: ['sh', '-c', 'echo 77 >/proc/sys/kernel/panic'], timeout: 60n });
-    expect([denied.exitCode, new TextDecoder().decode(denied.stderr)]).toEqual([1, expect.stringContaining('Permission denied')]);
+    const denied = await node.client.runtime.execSync({
+      containerId: id,
+      cmd: ['sh', '-c', 'echo 77 >/proc/sys/kernel/panic'],
+      timeout: 60n,
+    });
+    expect([denied.exitCode, new TextDecoder().decode(denied.stderr)]).toEqual([
+      1,
+      expect.stringContaining('Permission denied'),
+    ]);
     expect(readFileSync('/proc/sys/kernel/panic', 'utf8')).toBe(panic);
     // an unloaded default is loaded again
-    await runOrThrow(['sh', '-c', 'printf "profile troupe-default {}" | apparmor_parser --remove']).catch(() => undefined);
+    await runOrThrow(['sh', '-c', 'printf "profile troupe-default {}" | apparmor_parser --remove']).catch(
+      () => undefined,
+    );
     const again = await node.start(pod, 'again', untilTermed(0), apparmor(Profile.RuntimeDefault));
     expect(await confinement(again)).toBe('troupe-default (enforce)');
     await node.removePod(pod.id);
@@ -227,19 +320,31 @@ describe('security', () => {
   it('runs unconfined what asks for it, and what is privileged', async () => {
     const pod = await node.runPod('unconfined', { securityContext: { privileged: true } });
     const asked = await node.start(pod, 'asked', untilTermed(0), apparmor(Profile.Unconfined));
-    const privileged = await node.start(pod, 'privileged', untilTermed(0), { securityContext: { privileged: true, apparmor: { profileType: Profile.Localhost, localhostRef: MINE } } });
-    for (const id of [asked, privileged]) expect(await confinement(id)).toMatch(/^(?:unconfined|runc \(unconfined\)|crun \(unconfined\))$/u);
+    const privileged = await node.start(pod, 'privileged', untilTermed(0), {
+      securityContext: { privileged: true, apparmor: { profileType: Profile.Localhost, localhostRef: MINE } },
+    });
+    for (const id of [asked, privileged])
+      expect(await confinement(id)).toMatch(/^(?:unconfined|runc \(unconfined\)|crun \(unconfined\))$/u);
     await node.removePod(pod.id);
   });
 
   it('enforces a loaded profile by name, and refuses one that is not loaded', async () => {
     const pod = await node.runPod('named');
-    await expect(node.create(pod, 'unloaded', ['true'], apparmor(Profile.Localhost, MINE))).rejects.toThrow(/use AppArmor profile vm-test-no-touch: it is not loaded on this node/u);
+    await expect(node.create(pod, 'unloaded', ['true'], apparmor(Profile.Localhost, MINE))).rejects.toThrow(
+      /use AppArmor profile vm-test-no-touch: it is not loaded on this node/u,
+    );
     expect((await run(['apparmor_parser', '--replace', '--skip-cache'], { stdin: text })).code).toBe(0);
-    for (const [name, more] of [['new', apparmor(Profile.Localhost, MINE)], ['old', { securityContext: { apparmorProfile: `localhost/${MINE}` } }]] as const) {
+    for (const [name, more] of [
+      ['new', apparmor(Profile.Localhost, MINE)],
+      ['old', { securityContext: { apparmorProfile: `localhost/${MINE}` } }],
+    ] as const) {
       const id = await node.start(pod, name, untilTermed(0), more);
       expect(await confinement(id)).toBe(`${MINE} (enforce)`);
-      const { exitCode } = await node.client.runtime.execSync({ containerId: id, cmd: ['touch', '/tmp/x'], timeout: 60n });
+      const { exitCode } = await node.client.runtime.execSync({
+        containerId: id,
+        cmd: ['touch', '/tmp/x'],
+        timeout: 60n,
+      });
       expect(exitCode).toBe(1);
     }
     await node.removePod(pod.id);
@@ -247,9 +352,15 @@ describe('security', () => {
 
   it('filters system calls with the default seccomp profile', async () => {
     const pod = await node.runPod('seccomp');
-    const id = await node.start(pod, 'main', untilTermed(0), { securityContext: { seccomp: { profileType: Profile.RuntimeDefault } } });
+    const id = await node.start(pod, 'main', untilTermed(0), {
+      securityContext: { seccomp: { profileType: Profile.RuntimeDefault } },
+    });
     expect(await node.exec(id, 'grep', '^Seccomp:', '/proc/self/status')).toMatch(/2$/u);
-    const { exitCode } = await node.client.runtime.execSync({ containerId: id, cmd: ['unshare', '--user', 'true'], timeout: 60n });
+    const { exitCode } = await node.client.runtime.execSync({
+      containerId: id,
+      cmd: ['unshare', '--user', 'true'],
+      timeout: 60n,
+    });
     expect(exitCode).not.toBe(0);
     expect((await node.status(id)).state).toBe(ContainerState.CONTAINER_RUNNING);
     await node.removePod(pod.id);

@@ -46,22 +46,38 @@ export function factsOf(descriptions: Descriptions): CheckpointFacts {
   // the peers write the image's id, or a repository with digest, as the reference
   const images = [config['rootfsImageRef'], config['rootfsImageName'], config['rootfsImage']].filter(isName);
   if (images.length === 0) refuse(`${FILES.config} names no image`);
-  return { digest: digestOf(descriptions), images: [...new Set(images)], mounts: mountsOf(spec['mounts']), tty: member(spec['process'], 'terminal') === true };
+  return {
+    digest: digestOf(descriptions),
+    images: [...new Set(images)],
+    mounts: mountsOf(spec['mounts']),
+    tty: member(spec['process'], 'terminal') === true,
+  };
 }
 
 // eslint-disable-next-line no-control-regex -- a name with control characters is refused
 const CONTROL = /[\u0000-\u001f\u007f]/u;
 
 function isName(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= requestLimits.imageBytes && !CONTROL.test(value);
+  return (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.length <= requestLimits.imageBytes &&
+    !CONTROL.test(value)
+  );
 }
 
 function mountsOf(value: unknown): readonly string[] {
   if (value === undefined || value === null) return [];
-  if (!Array.isArray(value) || value.length > checkpointLimits.describedMounts) return refuse(`${FILES.spec} has no list of mounts of a usual length`);
+  if (!Array.isArray(value) || value.length > checkpointLimits.describedMounts)
+    return refuse(`${FILES.spec} has no list of mounts of a usual length`);
   const found = value.filter(isBind).map((mount) => {
     const destination = member(mount, 'destination');
-    if (typeof destination !== 'string' || !destination.startsWith('/') || destination.length > requestLimits.pathBytes) refuse(`${FILES.spec} has a mount without a place`);
+    if (
+      typeof destination !== 'string' ||
+      !destination.startsWith('/') ||
+      destination.length > requestLimits.pathBytes
+    )
+      refuse(`${FILES.spec} has a mount without a place`);
     return posix.normalize(destination).replace(/(?<=.)\/$/u, '');
   });
   return [...new Set(found)];
@@ -69,9 +85,14 @@ function mountsOf(value: unknown): readonly string[] {
 
 function isBind(mount: unknown): boolean {
   const options = member(mount, 'options');
-  return member(mount, 'type') === 'bind' || (Array.isArray(options) && options.some((option) => option === 'bind' || option === 'rbind'));
+  return (
+    member(mount, 'type') === 'bind' ||
+    (Array.isArray(options) && options.some((option) => option === 'bind' || option === 'rbind'))
+  );
 }
 
 function member(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, key)?.value : undefined;
+  return typeof value === 'object' && value !== null
+    ? Object.getOwnPropertyDescriptor(value, key)?.value
+    : undefined;
 }

@@ -22,9 +22,11 @@ export async function importArchive({ place, digest, into, rootfs }: ImportOrder
   const intake = new Intake(into);
   try {
     await readMembers(place, intake);
-    if (digestOf(descriptionsIn(intake.texts)) !== digest) refuse('it is not the one that the request was held against');
+    if (digestOf(descriptionsIn(intake.texts)) !== digest)
+      refuse('it is not the one that the request was held against');
     if (!intake.images.has(INVENTORY)) refuse(`it has no ${FILES.images}/${INVENTORY}`);
-    for (const name of intake.images) if (isCore(name)) demandMachine(join(into, FILES.images, name), process.arch);
+    for (const name of intake.images)
+      if (isCore(name)) demandMachine(join(into, FILES.images, name), process.arch);
   } finally {
     intake.close();
   }
@@ -72,7 +74,8 @@ class Intake implements Taker {
     this.#open = fd;
     return {
       write: (bytes, position) => {
-        for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+        for (let done = 0; done < bytes.length;)
+          done += writeSync(fd, bytes, done, bytes.length - done, position + done);
       },
       end: () => {
         if (fstatSync(fd).size < size) ftruncateSync(fd, size);

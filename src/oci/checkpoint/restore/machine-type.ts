@@ -10,7 +10,15 @@ const CORE_MAGIC = 0x55053847;
 const HEAD_BYTES = 14;
 /** Field 1, a varint: `mtype` of CoreEntry. */
 const MTYPE_TAG = 0x08;
-const TYPES: Readonly<Record<string, number>> = { x64: 1, arm: 2, arm64: 3, ppc64: 4, s390x: 5, loong64: 7, riscv64: 8 };
+const TYPES: Readonly<Record<string, number>> = {
+  x64: 1,
+  arm: 2,
+  arm64: 3,
+  ppc64: 4,
+  s390x: 5,
+  loong64: 7,
+  riscv64: 8,
+};
 
 /** One for each thread. */
 export function isCore(name: string): boolean {
@@ -21,9 +29,16 @@ export function isCore(name: string): boolean {
 export function demandMachine(path: string, arch: string): void {
   const name = path.slice(path.lastIndexOf('/') + 1);
   const head = headOf(path);
-  if (head.length < HEAD_BYTES || head.readUInt32LE(0) !== COMMON_MAGIC || head.readUInt32LE(4) !== CORE_MAGIC || head[12] !== MTYPE_TAG) refuse(`${name} is no image of CRIU's`);
+  if (
+    head.length < HEAD_BYTES ||
+    head.readUInt32LE(0) !== COMMON_MAGIC ||
+    head.readUInt32LE(4) !== CORE_MAGIC ||
+    head[12] !== MTYPE_TAG
+  )
+    refuse(`${name} is no image of CRIU's`);
   const type = head[13];
-  if (type !== TYPES[arch]) refuse(`${name} is of another machine (CRIU's type ${type ?? 0}, this one is ${arch})`);
+  if (type !== TYPES[arch])
+    refuse(`${name} is of another machine (CRIU's type ${type ?? 0}, this one is ${arch})`);
 }
 
 function headOf(path: string): Buffer {

@@ -45,7 +45,9 @@ const IMAGE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 
 /** Gives the taker what is there. Throws `invalidRequest` for what is no archive of a checkpoint. */
 export function readMembers(place: Place, taker: Taker): Promise<void> {
-  return asked(() => ('archive' in place ? readArchive(place.archive, taker) : readDirectory(place.directory, taker)));
+  return asked(() =>
+    'archive' in place ? readArchive(place.archive, taker) : readDirectory(place.directory, taker),
+  );
 }
 
 /** What reading a tar throws, as the fault of whoever named the archive. */
@@ -54,7 +56,8 @@ export async function asked(work: () => Promise<void>): Promise<void> {
     await work();
   } catch (error) {
     // an archive that is wrong is the request's fault; what the system says is not
-    if (error instanceof FaultError && error.fault.kind === 'outside') throw new FaultError({ ...error.fault, kind: 'invalidRequest' });
+    if (error instanceof FaultError && error.fault.kind === 'outside')
+      throw new FaultError({ ...error.fault, kind: 'invalidRequest' });
     throw error;
   }
 }
@@ -70,7 +73,9 @@ function meaningOf(name: string): Kind | undefined {
   const bytesMax = Object.hasOwn(DOCUMENTS, name) ? DOCUMENTS[name] : undefined;
   if (bytesMax !== undefined) return { kind: 'document', bytesMax };
   if (name === FILES.rootfs) return { kind: 'rootfs' };
-  return name.startsWith(`${FILES.images}/`) && IMAGE.test(name.slice(FILES.images.length + 1)) ? { kind: 'image' } : undefined;
+  return name.startsWith(`${FILES.images}/`) && IMAGE.test(name.slice(FILES.images.length + 1))
+    ? { kind: 'image' }
+    : undefined;
 }
 
 /** Each name once: of two, programs differ in which they take. */
@@ -89,7 +94,10 @@ class Members {
     if (this.#taken.has(name)) refuse(`it holds ${name} twice`);
     this.#taken.add(name);
     this.#bytes += size;
-    if (this.#bytes > checkpointLimits.archiveBytes) fail('exhausted', `read checkpoint: its files have more than ${checkpointLimits.archiveBytes} bytes`, { retryable: false });
+    if (this.#bytes > checkpointLimits.archiveBytes)
+      fail('exhausted', `read checkpoint: its files have more than ${checkpointLimits.archiveBytes} bytes`, {
+        retryable: false,
+      });
     if (kind.kind === 'document') return this.#document(name, size, kind.bytesMax);
     return this.#taker.file(kind.kind, name.slice(name.lastIndexOf('/') + 1), size);
   }
@@ -111,13 +119,19 @@ async function readArchive(path: string, taker: Taker): Promise<void> {
   const sink: TarSink = {
     begin: ({ name, type, size }: TarEntry) => {
       const plain = plainPath(name);
-      target = type === 'directory' && plain === FILES.images ? undefined : members.open(plain, size, type === 'file');
+      target =
+        type === 'directory' && plain === FILES.images
+          ? undefined
+          : members.open(plain, size, type === 'file');
     },
     data: (bytes, position) => target?.write(bytes, position),
     finish: () => target?.end(),
   };
   const fd = openFile(path);
-  const stream = new LayerStream(sink, { entries: checkpointLimits.archiveEntries, layerBytes: checkpointLimits.archiveBytes });
+  const stream = new LayerStream(sink, {
+    entries: checkpointLimits.archiveEntries,
+    layerBytes: checkpointLimits.archiveBytes,
+  });
   try {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
     for (let read = readSync(fd, piece); read > 0 && !taker.isDone; read = readSync(fd, piece)) {
@@ -137,7 +151,9 @@ function openFile(path: string): number {
   try {
     fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   } catch (error) {
-    return fail('invalidRequest', `read checkpoint ${path}: ${codeOf(error) ?? 'unknown error'}`, { subject: path });
+    return fail('invalidRequest', `read checkpoint ${path}: ${codeOf(error) ?? 'unknown error'}`, {
+      subject: path,
+    });
   }
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
@@ -151,7 +167,8 @@ async function readDirectory(path: string, taker: Taker): Promise<void> {
   try {
     for (const name of [...Object.keys(DOCUMENTS), FILES.rootfs]) readMember(root, name, members);
     if (taker.isDone) return;
-    const images = existing(root, FILES.images, O_RDONLY | O_DIRECTORY) ?? refuse(`it has no directory ${FILES.images}`);
+    const images =
+      existing(root, FILES.images, O_RDONLY | O_DIRECTORY) ?? refuse(`it has no directory ${FILES.images}`);
     try {
       for (const { name } of listDirectory(images)) readMember(root, `${FILES.images}/${name}`, members);
     } finally {
@@ -170,7 +187,7 @@ function readMember(root: number, name: string, members: Members): void {
     const stats = fstatSync(fd);
     const target = members.open(name, stats.size, stats.isFile());
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
-    for (let position = 0; target !== undefined && position < stats.size; ) {
+    for (let position = 0; target !== undefined && position < stats.size;) {
       const read = readSync(fd, piece, 0, Math.min(piece.length, stats.size - position), position);
       if (read === 0) refuse(`${name} ends before its size`);
       target.write(piece.subarray(0, read), position);

@@ -23,4 +23,7 @@ export interface ImportOrder {
 
 export type Order = DescribeOrder | ImportOrder;
 
-export type Answer = { readonly facts: CheckpointFacts } | { readonly done: true } | { readonly fault: Fault };
+export type Answer =
+  | { readonly facts: CheckpointFacts }
+  | { readonly done: true }
+  | { readonly fault: Fault };

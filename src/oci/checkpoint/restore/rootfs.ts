@@ -21,12 +21,16 @@ import { asked, refuse } from './members.ts';
 /** The changed files of the archive at the path into the mounted root file system `root`. */
 export async function applyChanges(path: string, root: number): Promise<void> {
   const sink = new ChangeSink(root);
-  const stream = new LayerStream(sink, { entries: unpackLimits.entries, layerBytes: checkpointLimits.archiveBytes });
+  const stream = new LayerStream(sink, {
+    entries: unpackLimits.entries,
+    layerBytes: checkpointLimits.archiveBytes,
+  });
   const fd = openSync(path, O_RDONLY | O_CLOEXEC);
   try {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
     await asked(async () => {
-      for (let read = readSync(fd, piece); read > 0; read = readSync(fd, piece)) await stream.write(piece.subarray(0, read));
+      for (let read = readSync(fd, piece); read > 0; read = readSync(fd, piece))
+        await stream.write(piece.subarray(0, read));
       await stream.end();
       sink.complete();
     });
@@ -89,7 +93,8 @@ export function removeDeleted(list: string, root: number): void {
   } catch {
     return refuse(`${FILES.deleted} is no JSON`);
   }
-  if (!Array.isArray(paths) || paths.length > checkpointLimits.changedFiles) return refuse(`${FILES.deleted} is no list of at most ${checkpointLimits.changedFiles} paths`);
+  if (!Array.isArray(paths) || paths.length > checkpointLimits.changedFiles)
+    return refuse(`${FILES.deleted} is no list of at most ${checkpointLimits.changedFiles} paths`);
   for (const path of paths as readonly unknown[]) {
     const plain = typeof path === 'string' ? plainPath(Buffer.from(path, 'utf8').toString('latin1')) : '';
     if (plain === '') refuse(`${FILES.deleted} holds what is no path of a file`);

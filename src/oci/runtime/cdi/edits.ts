@@ -33,11 +33,21 @@ export interface CdiEdits {
 export type Needs = (version: string, what: string) => void;
 
 const IDS_MAX = 2 ** 32 - 2;
-const KEYS = ['env', 'deviceNodes', 'mounts', 'hooks', 'additionalGids', 'additionalGIDs', 'intelRdt', 'netDevices'];
+const KEYS = [
+  'env',
+  'deviceNodes',
+  'mounts',
+  'hooks',
+  'additionalGids',
+  'additionalGIDs',
+  'intelRdt',
+  'netDevices',
+];
 
 /** Of one `containerEdits`; none at all is empty. Throws `outside` that names file and field. */
 export function parseEdits(fields: Fields | undefined, needs: Needs): CdiEdits {
-  if (fields === undefined) return { env: [], deviceNodes: [], mounts: [], hooks: [], additionalGids: [], intelRdt: undefined };
+  if (fields === undefined)
+    return { env: [], deviceNodes: [], mounts: [], hooks: [], additionalGids: [], intelRdt: undefined };
   fields.refuseOthers(KEYS);
   // a runtime that does not know them leaves them out without a word, and the workload would miss its interface
   if (fields.has('netDevices')) fields.refuse('netDevices', 'is not supported by this runtime');
@@ -56,8 +66,18 @@ export function parseEdits(fields: Fields | undefined, needs: Needs): CdiEdits {
 }
 
 /** Whether nothing is said: of a device that is a mistake. */
-export function isEmpty({ env, deviceNodes, mounts, hooks, additionalGids, intelRdt: rdt }: CdiEdits): boolean {
-  return env.length + deviceNodes.length + mounts.length + hooks.length + additionalGids.length === 0 && rdt === undefined;
+export function isEmpty({
+  env,
+  deviceNodes,
+  mounts,
+  hooks,
+  additionalGids,
+  intelRdt: rdt,
+}: CdiEdits): boolean {
+  return (
+    env.length + deviceNodes.length + mounts.length + hooks.length + additionalGids.length === 0 &&
+    rdt === undefined
+  );
 }
 
 function variables(fields: Fields, name: string): readonly string[] {
@@ -68,16 +88,33 @@ function variables(fields: Fields, name: string): readonly string[] {
 
 function absolute(fields: Fields, name: string): string {
   const path = fields.text(name, '', nodeFileLimits.pathBytes);
-  if (!posix.isAbsolute(path) || path.split('/').includes('..')) fields.refuse(name, 'is not an absolute path without ..');
+  if (!posix.isAbsolute(path) || path.split('/').includes('..'))
+    fields.refuse(name, 'is not an absolute path without ..');
   const clean = posix.normalize(path);
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
 }
 
 /** `u` is an unbuffered character device, which Linux does not tell from others (mknod(1)). */
-const DEVICE_TYPES: Readonly<Record<string, CdiDeviceNode['type']>> = { '': undefined, b: 'b', c: 'c', u: 'c', p: 'p' };
+const DEVICE_TYPES: Readonly<Record<string, CdiDeviceNode['type']>> = {
+  '': undefined,
+  b: 'b',
+  c: 'c',
+  u: 'c',
+  p: 'p',
+};
 
 function deviceNode(fields: Fields, needs: Needs): CdiDeviceNode {
-  fields.refuseOthers(['path', 'hostPath', 'type', 'major', 'minor', 'fileMode', 'permissions', 'uid', 'gid']);
+  fields.refuseOthers([
+    'path',
+    'hostPath',
+    'type',
+    'major',
+    'minor',
+    'fileMode',
+    'permissions',
+    'uid',
+    'gid',
+  ]);
   const path = absolute(fields, 'path');
   if (fields.text('hostPath', '') !== '') needs('0.5.0', 'deviceNodes.hostPath');
   const type = fields.text('type', '');
@@ -116,7 +153,12 @@ function mountOf(fields: Fields, needs: Needs): OciMount {
   const destination = absolute(fields, 'containerPath');
   if (destination === '/') fields.refuse('containerPath', 'is the root directory');
   if (source === '') fields.refuse('hostPath', 'is empty');
-  return { destination, source: isBind ? absolute(fields, 'hostPath') : source, type: type === '' ? 'bind' : type, options };
+  return {
+    destination,
+    source: isBind ? absolute(fields, 'hostPath') : source,
+    type: type === '' ? 'bind' : type,
+    options,
+  };
 }
 
 function hookOf(fields: Fields): StagedHook {
@@ -142,14 +184,32 @@ function isStage(name: string): name is HookKind {
 
 function intelRdt(fields: Fields | undefined, needs: Needs): OciIntelRdt | undefined {
   if (fields === undefined) return undefined;
-  fields.refuseOthers(['closID', 'l3CacheSchema', 'memBwSchema', 'schemata', 'enableMonitoring', 'enableCMT', 'enableMBM']);
+  fields.refuseOthers([
+    'closID',
+    'l3CacheSchema',
+    'memBwSchema',
+    'schemata',
+    'enableMonitoring',
+    'enableCMT',
+    'enableMBM',
+  ]);
   needs('0.7.0', 'intelRdt');
-  if (fields.has('schemata') || fields.flag('enableMonitoring') === true) needs('1.1.0', 'intelRdt.schemata and enableMonitoring');
+  if (fields.has('schemata') || fields.flag('enableMonitoring') === true)
+    needs('1.1.0', 'intelRdt.schemata and enableMonitoring');
   const closId = fields.text('closID', '');
   // it becomes the name of a directory; `/` is the root class
-  if (closId !== '/' && (/[/\n]/u.test(closId) || closId === '.' || closId === '..')) fields.refuse('closID', 'is no name of a class of service');
-  const texts = Object.fromEntries(['closID', 'l3CacheSchema', 'memBwSchema'].map((name) => [name, fields.text(name, '')]).filter(([, value]) => value !== ''));
-  const flags = Object.fromEntries(['enableMonitoring', 'enableCMT', 'enableMBM'].map((name) => [name, fields.flag(name)]).filter(([, value]) => value === true));
+  if (closId !== '/' && (/[/\n]/u.test(closId) || closId === '.' || closId === '..'))
+    fields.refuse('closID', 'is no name of a class of service');
+  const texts = Object.fromEntries(
+    ['closID', 'l3CacheSchema', 'memBwSchema']
+      .map((name) => [name, fields.text(name, '')])
+      .filter(([, value]) => value !== ''),
+  );
+  const flags = Object.fromEntries(
+    ['enableMonitoring', 'enableCMT', 'enableMBM']
+      .map((name) => [name, fields.flag(name)])
+      .filter(([, value]) => value === true),
+  );
   const schemata = fields.texts('schemata');
   return { ...texts, ...flags, ...(schemata.length === 0 ? {} : { schemata }) };
 }

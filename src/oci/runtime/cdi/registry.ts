@@ -57,7 +57,10 @@ export class CdiRegistry {
   }
 
   #refuse(name: string, problems: readonly string[]): never {
-    const where = this.#directories.length === 0 ? 'no directory of CDI files is configured' : `no usable CDI file in ${this.#directories.join(', ')} has it`;
+    const where =
+      this.#directories.length === 0
+        ? 'no directory of CDI files is configured'
+        : `no usable CDI file in ${this.#directories.join(', ')} has it`;
     const why = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
     return fail('invalidRequest', `use CDI device ${name}: ${where}${why}`, { subject: 'CDI_devices' });
   }
@@ -65,7 +68,10 @@ export class CdiRegistry {
   async #look(onPath: OnPath): Promise<Look> {
     const look: Look = { devices: new Map(), conflicts: new Set(), problems: new Map() };
     const seen = new Set<string>();
-    const problem = (path: string) => (error: unknown): undefined => void look.problems.set(path, toFault(error).message);
+    const problem =
+      (path: string) =>
+      (error: unknown): undefined =>
+        void look.problems.set(path, toFault(error).message);
     for (const [priority, directory] of this.#directories.entries()) {
       const paths = (await filesIn(directory, ['.json', '.yaml'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) {

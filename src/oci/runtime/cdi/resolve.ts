@@ -29,13 +29,22 @@ export async function resolveEdits(edits: CdiEdits, place: CdiPlace): Promise<Ed
   return { env, hooks, additionalGids, intelRdt, devices, mounts };
 }
 
-async function resolveNode(node: CdiDeviceNode, { user, mappings, onPath }: CdiPlace): Promise<ResolvedDevice> {
+async function resolveNode(
+  node: CdiDeviceNode,
+  { user, mappings, onPath }: CdiPlace,
+): Promise<ResolvedDevice> {
   const { path, hostPath, permissions } = node;
   const attempted = `use CDI device node ${hostPath}`;
-  const refuse = (reason: string): never => fail('invalidRequest', `${attempted}: ${reason}`, { subject: hostPath });
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `${attempted}: ${reason}`, { subject: hostPath });
   // runtimes bind the host's node there, since none can be made
-  if (mappings !== undefined && path !== hostPath) fail('unsupported', `${attempted} as ${path}: in a user namespace both paths must be the same`, { subject: hostPath });
-  const found = await onPath(hostPath, attempted, () => nodeOf(hostPath, path, permissions).catch(onlyAbsent));
+  if (mappings !== undefined && path !== hostPath)
+    fail('unsupported', `${attempted} as ${path}: in a user namespace both paths must be the same`, {
+      subject: hostPath,
+    });
+  const found = await onPath(hostPath, attempted, () =>
+    nodeOf(hostPath, path, permissions).catch(onlyAbsent),
+  );
   // a vendor may say all of it by itself, of a node that is not there yet
   const type = node.type ?? found?.type ?? refuse('it is no device of this machine');
   const isSaid = node.type !== undefined && (node.type === 'p' || (node.major ?? 0) !== 0);
@@ -55,7 +64,16 @@ async function resolveNode(node: CdiDeviceNode, { user, mappings, onPath }: CdiP
 }
 
 /** Words for what reaches other mounts, and what comes from them (mount(8), shared subtree operations). */
-const PROPAGATION: ReadonlySet<string> = new Set(['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'unbindable', 'runbindable']);
+const PROPAGATION: ReadonlySet<string> = new Set([
+  'private',
+  'rprivate',
+  'slave',
+  'rslave',
+  'shared',
+  'rshared',
+  'unbindable',
+  'runbindable',
+]);
 
 /**
  * Volumes of a user namespace show their owners only when they are mapped. One that says nothing of propagation is private, as
@@ -63,13 +81,18 @@ const PROPAGATION: ReadonlySet<string> = new Set(['private', 'rprivate', 'slave'
  */
 async function resolveMount(mount: OciMount, { mappings, onPath }: CdiPlace): Promise<OciMount> {
   const { source } = mount;
-  const options = mount.options.some((option) => PROPAGATION.has(option)) ? mount.options : [...mount.options, 'rprivate'];
+  const options = mount.options.some((option) => PROPAGATION.has(option))
+    ? mount.options
+    : [...mount.options, 'rprivate'];
   const kind = options.includes('rbind') ? 'ridmap' : options.includes('bind') ? 'idmap' : undefined;
   if (kind === undefined) return mount;
   const bound = { ...mount, options };
   const attempted = `mount ${source} of a CDI device at ${mount.destination}`;
   const isThere = await onPath(source, attempted, () => stat(source).then(() => true, onlyAbsent));
-  if (isThere === undefined) fail('invalidRequest', `${attempted}: the source is not there`, { subject: source });
+  if (isThere === undefined)
+    fail('invalidRequest', `${attempted}: the source is not there`, { subject: source });
   const isMapped = options.includes('idmap') || options.includes('ridmap');
-  return mappings === undefined || isMapped ? bound : { ...bound, options: [...options, kind], ...idMappings(mappings) };
+  return mappings === undefined || isMapped
+    ? bound
+    : { ...bound, options: [...options, kind], ...idMappings(mappings) };
 }

@@ -17,7 +17,8 @@ export interface CdiSpec {
 const VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.4.0', '0.5.0', '0.6.0', '0.7.0', '0.8.0', '1.0.0', '1.1.0'];
 
 /** vendor/class of at most 253 and 63 characters; letters and digits with `_`, `-` and `.` between them. */
-const KIND = /^([A-Za-z](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)\/([A-Za-z](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)$/u;
+const KIND =
+  /^([A-Za-z](?:[A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?)\/([A-Za-z](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)$/u;
 const DEVICE = /^[A-Za-z0-9](?:[A-Za-z0-9_.:-]{0,251}[A-Za-z0-9])?$/u;
 
 /**
@@ -31,7 +32,8 @@ export async function parseCdiFile(path: string, bytes: Uint8Array): Promise<Cdi
   const version = top.text('cdiVersion', '').replace(/^v/u, '');
   if (!VERSIONS.includes(version)) top.refuse('cdiVersion', `is none of ${VERSIONS.join(', ')}`);
   const needs = (least: string, feature: string): void => {
-    if (VERSIONS.indexOf(version) < VERSIONS.indexOf(least)) top.refuse('cdiVersion', `is ${version}, but ${feature} came with ${least}`);
+    if (VERSIONS.indexOf(version) < VERSIONS.indexOf(least))
+      top.refuse('cdiVersion', `is ${version}, but ${feature} came with ${least}`);
   };
   const kind = top.text('kind', '');
   const match = KIND.exec(kind);

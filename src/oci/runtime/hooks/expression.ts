@@ -38,6 +38,9 @@ export function inMatchTime<T>(work: () => T): T {
   } catch (thrown) {
     // an Error of the other context, which is no instance of this one's
     if ((thrown as { readonly code?: unknown }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw thrown;
-    return fail('outside', `${now.what} is too slow: hooks could not be chosen for the container's text within ${nodeFileLimits.matchMs} ms`);
+    return fail(
+      'outside',
+      `${now.what} is too slow: hooks could not be chosen for the container's text within ${nodeFileLimits.matchMs} ms`,
+    );
   }
 }

@@ -37,7 +37,10 @@ export class HookDirectories {
   /** What is wrong with the files as they are now: path → reason. While there is one, no container is created (see above). */
   async problems(onPath: OnPath): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
-    const problem = (path: string) => (error: unknown): undefined => void found.set(path, toFault(error).message);
+    const problem =
+      (path: string) =>
+      (error: unknown): undefined =>
+        void found.set(path, toFault(error).message);
     for (const directory of this.#directories) {
       const paths = (await filesIn(directory, ['.json'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) await this.#files.read(path, onPath).catch(problem(path));

@@ -47,15 +47,23 @@ function hookOf(fields: Fields): OciHook {
   if (!posix.isAbsolute(path)) fields.refuse('path', 'is not absolute');
   const timeout = fields.integer('timeout', 1, nodeFileLimits.hookSeconds);
   const [args, env] = [fields.texts('args'), fields.texts('env')];
-  if (env.some((variable) => variable.indexOf('=') < 1)) fields.refuse('env', 'has an entry that is not NAME=value');
-  return { path, ...(args.length === 0 ? {} : { args }), ...(env.length === 0 ? {} : { env }), ...(timeout === undefined ? {} : { timeout }) };
+  if (env.some((variable) => variable.indexOf('=') < 1))
+    fields.refuse('env', 'has an entry that is not NAME=value');
+  return {
+    path,
+    ...(args.length === 0 ? {} : { args }),
+    ...(env.length === 0 ? {} : { env }),
+    ...(timeout === undefined ? {} : { timeout }),
+  };
 }
 
 function stagesOf(top: Fields): readonly HookKind[] {
   const stages = top.texts('stages');
   const isKind = (stage: string): stage is HookKind => (HOOK_KINDS as readonly string[]).includes(stage);
   if (stages.length === 0) top.refuse('stages', 'is empty');
-  return stages.map((stage, at) => (isKind(stage) ? stage : top.refuse(`stages[${at}]`, `is none of ${HOOK_KINDS.join(', ')}`)));
+  return stages.map((stage, at) =>
+    isKind(stage) ? stage : top.refuse(`stages[${at}]`, `is none of ${HOOK_KINDS.join(', ')}`),
+  );
 }
 
 function conditionsOf(when: Fields): readonly Condition[] {
@@ -69,9 +77,19 @@ function conditionsOf(when: Fields): readonly Condition[] {
   return [
     ...(always === undefined ? [] : [() => always]),
     // false never holds, as in the peers' implementation
-    ...(hasBindMounts === undefined ? [] : [(subject: HookSubject) => hasBindMounts && subject.hasBindMounts]),
-    ...(commands.length === 0 ? [] : [({ command }: HookSubject) => commands.some((one) => one.matches(command))]),
-    ...annotations.map(({ key, value }): Condition => (subject) => Object.entries(subject.annotations).some(([name, text]) => key.matches(name) && value.matches(text))),
+    ...(hasBindMounts === undefined
+      ? []
+      : [(subject: HookSubject) => hasBindMounts && subject.hasBindMounts]),
+    ...(commands.length === 0
+      ? []
+      : [({ command }: HookSubject) => commands.some((one) => one.matches(command))]),
+    ...annotations.map(
+      ({ key, value }): Condition =>
+        (subject) =>
+          Object.entries(subject.annotations).some(
+            ([name, text]) => key.matches(name) && value.matches(text),
+          ),
+    ),
   ];
 }
 

@@ -39,7 +39,10 @@ export function applyEdits(document: OciSpec, edits: Edits): OciSpec {
     process: {
       ...program,
       env: withVariables(program.env, edits.env),
-      user: { ...program.user, additionalGids: [...new Set([...program.user.additionalGids, ...edits.additionalGids])] },
+      user: {
+        ...program.user,
+        additionalGids: [...new Set([...program.user.additionalGids, ...edits.additionalGids])],
+      },
     },
     mounts: withMounts(document.mounts, edits.mounts),
     linux: {

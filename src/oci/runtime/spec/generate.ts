@@ -27,7 +27,11 @@ export function generateSpec(input: SpecInput): OciSpec {
     });
   }
   checkMapped(input.user, sandbox.namespaces.user);
-  const capabilities = resolveCapabilities(spec.security.capabilities, input.host.boundingCapabilities, privileged);
+  const capabilities = resolveCapabilities(
+    spec.security.capabilities,
+    input.host.boundingCapabilities,
+    privileged,
+  );
   return {
     ociVersion: OCI_VERSION,
     process: processOf(input, capabilities),
@@ -65,7 +69,10 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
     case 'runtimeDefault':
       return input.localSeccomp ?? defaultSeccomp(input.host.arch, bounding);
     case 'localhost':
-      return input.localSeccomp ?? fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path });
+      return (
+        input.localSeccomp ??
+        fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path })
+      );
   }
 }
 

@@ -12,8 +12,12 @@ const TTY_GROUP = 5;
 
 /** All mounts in the order in which they must be made: outer ones first. */
 export function mountsOf(input: SpecInput): readonly OciMount[] {
-  const asked = input.mounts.map((resolved) => requestedMount(resolved, input.handler.recursiveReadOnlyMounts));
-  const kept = defaultMounts(input).filter(({ destination }) => !asked.some((mount) => replaces(mount.destination, destination)));
+  const asked = input.mounts.map((resolved) =>
+    requestedMount(resolved, input.handler.recursiveReadOnlyMounts),
+  );
+  const kept = defaultMounts(input).filter(
+    ({ destination }) => !asked.some((mount) => replaces(mount.destination, destination)),
+  );
   return byDepth([...kept, ...asked]);
 }
 
@@ -28,7 +32,9 @@ export function byDepth(mounts: readonly OciMount[]): readonly OciMount[] {
 /** `linux.rootfsPropagation`: a mount can only be shared or slave when the root is so at least; undefined for the runtime's default. */
 export function rootfsPropagation(mounts: readonly ResolvedMount[]): string | undefined {
   if (mounts.some(({ mount }) => mount.propagation === 'bidirectional')) return 'rshared';
-  return mounts.some((resolved) => propagationOf(resolved) === PROPAGATION.hostToContainer) ? 'rslave' : undefined;
+  return mounts.some((resolved) => propagationOf(resolved) === PROPAGATION.hostToContainer)
+    ? 'rslave'
+    : undefined;
 }
 
 /** The same place; or all of /dev or /sys at once, under which ours would lie on top of the volume again. */
@@ -48,13 +54,35 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
   const shm = sandbox.namespaces.ipc === 'node' ? '/dev/shm' : files.shm;
   const rootMode = spec.security.readonlyRootfs ? 'ro' : 'rw';
   return [
-    ...ownedMount(input, 'pid', { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }),
-    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+    ...ownedMount(input, 'pid', {
+      destination: '/proc',
+      type: 'proc',
+      source: 'proc',
+      options: ['nosuid', 'noexec', 'nodev'],
+    }),
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'],
+    },
     terminals(sandbox),
-    ...ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
+    ...ownedMount(input, 'ipc', {
+      destination: '/dev/mqueue',
+      type: 'mqueue',
+      source: 'mqueue',
+      options: ['nosuid', 'noexec', 'nodev'],
+    }),
     bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
-    ...ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
-    ...(privileged && sandbox.namespaces.network === 'pod' && sandbox.namespaces.user === undefined ? [WRITABLE_SYS] : []),
+    ...ownedMount(input, 'network', {
+      destination: '/sys',
+      type: 'sysfs',
+      source: 'sysfs',
+      options: ['nosuid', 'noexec', 'nodev', sysMode],
+    }),
+    ...(privileged && sandbox.namespaces.network === 'pod' && sandbox.namespaces.user === undefined
+      ? [WRITABLE_SYS]
+      : []),
     {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
@@ -73,12 +101,22 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
  * that is not privileged (containerd#8445). Mounted anew it is writable again; the others' mounts stay read-only by themselves. A
  * user namespace may not: the file system is the host's.
  */
-const WRITABLE_SYS: OciMount = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['remount', 'nosuid', 'noexec', 'nodev', 'rw'] };
+const WRITABLE_SYS: OciMount = {
+  destination: '/sys',
+  type: 'sysfs',
+  source: 'sysfs',
+  options: ['remount', 'nosuid', 'noexec', 'nodev', 'rw'],
+};
 
 function terminals(sandbox: SandboxSpec): OciMount {
   // mode and ptmxmode as both peers have them
   const options = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
-  return { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: hasTtyGroup(sandbox) ? [...options, 'gid=5'] : options };
+  return {
+    destination: '/dev/pts',
+    type: 'devpts',
+    source: 'devpts',
+    options: hasTtyGroup(sandbox) ? [...options, 'gid=5'] : options,
+  };
 }
 
 /** A user namespace may have no group 5, and the kernel refuses an id that cannot be. */
@@ -100,9 +138,13 @@ function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: Oc
   if (kind === 'ipc' && host.messageQueues !== true) return [];
   const isReadOnly = mount.options.includes('ro');
   if (isReadOnly && !handler.recursiveReadOnlyMounts) {
-    fail('unsupported', `show ${mount.destination} of the host in a user namespace: the runtime handler has no recursive read-only mounts`, {
-      subject: `linux.security_context.namespace_options.${kind}`,
-    });
+    fail(
+      'unsupported',
+      `show ${mount.destination} of the host in a user namespace: the runtime handler has no recursive read-only mounts`,
+      {
+        subject: `linux.security_context.namespace_options.${kind}`,
+      },
+    );
   }
   const others = mount.options.filter((option) => option !== 'ro' && option !== 'rw');
   return [bind(mount.destination, mount.destination, [...others, isReadOnly ? 'rro' : 'rw'])];
@@ -121,7 +163,8 @@ const IMAGE_OPTIONS = ['nodev', 'noexec', 'nosuid'];
  * CRI-O has it. What is to be recursively read-only must be private by contract.
  */
 function propagationOf({ mount, holdsOurs }: ResolvedMount): string {
-  if (mount.propagation === 'private' && holdsOurs === true && !mount.recursiveReadOnly) return PROPAGATION.hostToContainer;
+  if (mount.propagation === 'private' && holdsOurs === true && !mount.recursiveReadOnly)
+    return PROPAGATION.hostToContainer;
   return PROPAGATION[mount.propagation];
 }
 
@@ -132,7 +175,13 @@ function requestedMount(resolved: ResolvedMount, canReadOnly: boolean): OciMount
     destination,
     type: 'bind',
     source,
-    options: ['rbind', propagationOf(resolved), accessMode(mount, canReadOnly), ...(mount.image === undefined ? (mount.options ?? []) : IMAGE_OPTIONS), ...(mount.idMappings === undefined ? [] : ['idmap'])],
+    options: [
+      'rbind',
+      propagationOf(resolved),
+      accessMode(mount, canReadOnly),
+      ...(mount.image === undefined ? (mount.options ?? []) : IMAGE_OPTIONS),
+      ...(mount.idMappings === undefined ? [] : ['idmap']),
+    ],
     ...idMappings(mount.idMappings),
   };
 }
@@ -148,9 +197,13 @@ export function containerPath(mount: Mount): string {
   const clean = posix.join('/', asked);
   const path = clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
   if (asked === '' || asked.includes('\0') || path === '/') {
-    fail('invalidRequest', `mount ${sourceName(mount)} at ${JSON.stringify(asked)}: not a place inside the container`, {
-      subject: 'mounts.container_path',
-    });
+    fail(
+      'invalidRequest',
+      `mount ${sourceName(mount)} at ${JSON.stringify(asked)}: not a place inside the container`,
+      {
+        subject: 'mounts.container_path',
+      },
+    );
   }
   return path;
 }
@@ -158,9 +211,13 @@ export function containerPath(mount: Mount): string {
 function accessMode(mount: Mount, canReadOnly: boolean): string {
   if (!mount.recursiveReadOnly) return mount.readonly ? 'ro' : 'rw';
   const refuse = (reason: string): never =>
-    fail('invalidRequest', `mount ${mount.hostPath} at ${mount.containerPath} recursively read-only: ${reason}`, {
-      subject: 'mounts.recursive_read_only',
-    });
+    fail(
+      'invalidRequest',
+      `mount ${mount.hostPath} at ${mount.containerPath} recursively read-only: ${reason}`,
+      {
+        subject: 'mounts.recursive_read_only',
+      },
+    );
   if (!mount.readonly) refuse('readonly must be set too');
   if (mount.propagation !== 'private') refuse('propagation must be private');
   if (!canReadOnly) refuse('the runtime handler cannot do it');

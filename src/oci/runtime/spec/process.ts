@@ -43,18 +43,24 @@ export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly s
   const rest = following.length > 0 || command.length > 0 ? following : image.cmd;
   const args = [...entry, ...rest];
   if (args.length === 0) {
-    fail('invalidRequest', 'find the command to run: neither the request nor the image names one', { subject: 'command' });
+    fail('invalidRequest', 'find the command to run: neither the request nor the image names one', {
+      subject: 'command',
+    });
   }
-  if (args[0] === '') fail('invalidRequest', 'find the command to run: its first word is empty', { subject: 'command' });
+  if (args[0] === '')
+    fail('invalidRequest', 'find the command to run: its first word is empty', { subject: 'command' });
   if (args.some((arg) => arg.includes('\0'))) {
-    fail('invalidRequest', 'use the command: a word contains a NUL, which ends it for execve', { subject: 'command' });
+    fail('invalidRequest', 'use the command: a word contains a NUL, which ends it for execve', {
+      subject: 'command',
+    });
   }
   return args;
 }
 
 /** A bundle is written for a request, which has the program; what the journal gives back has none (S91). */
 function programOf({ command, args, env }: ContainerSpec): Program {
-  if (command === undefined || args === undefined || env === undefined) return fail('bug', 'write the bundle: the spec has no program');
+  if (command === undefined || args === undefined || env === undefined)
+    return fail('bug', 'write the bundle: the spec has no program');
   return { command, args, env };
 }
 
@@ -69,7 +75,8 @@ export function processEnv(input: SpecInput): readonly string[] {
   env.set('HOME', input.user.home);
   for (const entry of image.env) {
     const at = entry.indexOf('=');
-    if (at < 0) fail('invalidRequest', `use the image's variable ${entry}: it has no =`, { subject: 'image env' });
+    if (at < 0)
+      fail('invalidRequest', `use the image's variable ${entry}: it has no =`, { subject: 'image env' });
     setVariable(env, entry.slice(0, at), entry.slice(at + 1), 'image env');
   }
   for (const { name, value } of programOf(spec).env) setVariable(env, name, value, 'envs');
@@ -78,12 +85,19 @@ export function processEnv(input: SpecInput): readonly string[] {
 
 function setVariable(env: Map<string, string>, name: string, value: string, field: string): void {
   if (name === '' || name.includes('=') || name.includes('\0')) {
-    fail('invalidRequest', `set variable ${JSON.stringify(name)}: a name must not be empty nor contain = or NUL`, { subject: field });
+    fail(
+      'invalidRequest',
+      `set variable ${JSON.stringify(name)}: a name must not be empty nor contain = or NUL`,
+      { subject: field },
+    );
   }
-  if (value.includes('\0')) fail('invalidRequest', `set variable ${name}: its value contains a NUL`, { subject: field });
+  if (value.includes('\0'))
+    fail('invalidRequest', `set variable ${name}: its value contains a NUL`, { subject: field });
   // HOME ends up as a field of passwd lines, here or in what the container runs (CVE-2022-4318, CVE-2026-15809)
   if (name === 'HOME' && !isPlainHome(value)) {
-    fail('invalidRequest', 'set variable HOME: line breaks and colons are not allowed in its value', { subject: field });
+    fail('invalidRequest', 'set variable HOME: line breaks and colons are not allowed in its value', {
+      subject: field,
+    });
   }
   env.set(name, value);
 }
@@ -112,8 +126,13 @@ export function workingDirectory(spec: ContainerSpec, image: ImageConfig): strin
   if (cwd.includes('\0') || Buffer.byteLength(cwd) > specLimits.pathBytes) {
     fail('invalidRequest', 'use working_dir: it contains a NUL or is too long', { subject: 'working_dir' });
   }
-  if (/^\/proc\/[^/]+\/(?:task\/[^/]+\/)?(?:fd|cwd|root)(?:\/|$)/u.test(cwd) || /^\/dev\/fd(?:\/|$)/u.test(cwd)) {
-    fail('invalidRequest', `use working_dir ${cwd}: a process's descriptors are no place to run in`, { subject: 'working_dir' });
+  if (
+    /^\/proc\/[^/]+\/(?:task\/[^/]+\/)?(?:fd|cwd|root)(?:\/|$)/u.test(cwd) ||
+    /^\/dev\/fd(?:\/|$)/u.test(cwd)
+  ) {
+    fail('invalidRequest', `use working_dir ${cwd}: a process's descriptors are no place to run in`, {
+      subject: 'working_dir',
+    });
   }
   return cwd.length > 1 && cwd.endsWith('/') ? cwd.slice(0, -1) : cwd;
 }
@@ -124,7 +143,9 @@ export function workingDirectory(spec: ContainerSpec, image: ImageConfig): strin
 export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
   const configured = host.rlimits?.find(({ type }) => type === OPEN_FILES);
   if (configured !== undefined) return [configured];
-  return [{ type: OPEN_FILES, soft: Math.min(OPEN_FILES_SOFT, host.openFilesHard), hard: host.openFilesHard }];
+  return [
+    { type: OPEN_FILES, soft: Math.min(OPEN_FILES_SOFT, host.openFilesHard), hard: host.openFilesHard },
+  ];
 }
 
 /** The value that can be set: in the kernel's range, and not below our own without CAP_SYS_RESOURCE. */

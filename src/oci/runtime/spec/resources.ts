@@ -10,7 +10,13 @@ export function resourcesOf(input: SpecInput): OciResources {
   const { resources, security } = input.spec;
   // a new cgroup has no quota; told so again, crun 1.8 writes -1 as an unsigned number, which cgroup v1 refuses
   const asked = resources.cpuQuota === -1n ? { ...resources, cpuQuota: undefined } : resources;
-  return { devices: deviceRules(input.devices, security.privileged && input.handler.privilegedWithoutHostDevices !== true), ...limitsOf(asked, input.host) };
+  return {
+    devices: deviceRules(
+      input.devices,
+      security.privileged && input.handler.privilegedWithoutHostDevices !== true,
+    ),
+    ...limitsOf(asked, input.host),
+  };
 }
 
 /** What can be limited here of what was asked. Throws `invalidRequest` with the field's name. */
@@ -35,12 +41,17 @@ export function limitsOf(resources: Resources, host: SpecHost): OciLimits {
 export function resourceConditions(resources: Resources, host: SpecHost): readonly string[] {
   const conditions = resources.hugepageLimits
     .filter(({ pageSize }) => !host.hugepageSizes.includes(pageSize))
-    .map(({ pageSize }) => `hugepage limit for ${pageSize} dropped: no usable hugetlb controller for that size on this node`);
+    .map(
+      ({ pageSize }) =>
+        `hugepage limit for ${pageSize} dropped: no usable hugetlb controller for that size on this node`,
+    );
   if (resources.memorySwapLimitBytes !== undefined && !host.swapLimits) {
     conditions.push('memory_swap_limit_in_bytes dropped: swap cannot be limited on this node');
   }
   if (!host.oomScoreAdjCanSink && resources.oomScoreAdj < host.oomScoreAdj) {
-    conditions.push(`oom_score_adj ${resources.oomScoreAdj} raised to ${host.oomScoreAdj}: no CAP_SYS_RESOURCE on this node`);
+    conditions.push(
+      `oom_score_adj ${resources.oomScoreAdj} raised to ${host.oomScoreAdj}: no CAP_SYS_RESOURCE on this node`,
+    );
   }
   return conditions;
 }
@@ -48,9 +59,13 @@ export function resourceConditions(resources: Resources, host: SpecHost): readon
 function memoryOf(resources: Resources, host: SpecHost): OciResources['memory'] {
   const { memoryLimitBytes: limit, memorySwapLimitBytes: swap } = resources;
   if (limit !== undefined && limit > 0n && limit < BigInt(specLimits.memoryMinBytes)) {
-    fail('invalidRequest', `limit memory to ${limit} bytes: less than ${specLimits.memoryMinBytes}, in which no process starts`, {
-      subject: 'linux.resources.memory_limit_in_bytes',
-    });
+    fail(
+      'invalidRequest',
+      `limit memory to ${limit} bytes: less than ${specLimits.memoryMinBytes}, in which no process starts`,
+      {
+        subject: 'linux.resources.memory_limit_in_bytes',
+      },
+    );
   }
   if (swap !== undefined && swap >= 0n && limit !== undefined && swap < limit) {
     fail('invalidRequest', `limit memory and swap to ${swap} bytes: less than the memory limit of ${limit}`, {
@@ -83,16 +98,21 @@ function cpuOf(resources: Resources): OciResources['cpu'] {
   return Object.keys(cpu).length === 0 ? undefined : cpu;
 }
 
-function unifiedOf(resources: Resources, host: SpecHost): { readonly unified?: Readonly<Record<string, string>> } {
+function unifiedOf(
+  resources: Resources,
+  host: SpecHost,
+): { readonly unified?: Readonly<Record<string, string>> } {
   const entries = Object.entries(resources.unified);
   if (entries.length === 0) return {};
   const refuse = (reason: string): never =>
     fail('invalidRequest', `set unified cgroup resources: ${reason}`, { subject: 'linux.resources.unified' });
   if (host.cgroupVersion === 1) refuse('this node has cgroup v1');
-  if (entries.length > specLimits.unifiedKeys) refuse(`${entries.length} keys, more than ${specLimits.unifiedKeys}`);
+  if (entries.length > specLimits.unifiedKeys)
+    refuse(`${entries.length} keys, more than ${specLimits.unifiedKeys}`);
   for (const [key] of entries) {
     // a key becomes a file name in the container's cgroup
-    if (!/^[a-z0-9_]+\.[A-Za-z0-9_.-]+$/u.test(key) || key.includes('..')) refuse(`${JSON.stringify(key)} is not a controller's file`);
+    if (!/^[a-z0-9_]+\.[A-Za-z0-9_.-]+$/u.test(key) || key.includes('..'))
+      refuse(`${JSON.stringify(key)} is not a controller's file`);
   }
   return { unified: Object.fromEntries(entries) };
 }
@@ -113,5 +133,13 @@ export function deviceRule({ type, major, minor, permissions }: ResolvedDevice):
 
 /** `linux.devices`: the nodes. */
 export function devicesOf(devices: readonly ResolvedDevice[]): readonly OciDevice[] {
-  return devices.map(({ path, type, major, minor, fileMode, uid, gid }) => ({ path, type, major, minor, fileMode, uid, gid }));
+  return devices.map(({ path, type, major, minor, fileMode, uid, gid }) => ({
+    path,
+    type,
+    major,
+    minor,
+    fileMode,
+    uid,
+    gid,
+  }));
 }

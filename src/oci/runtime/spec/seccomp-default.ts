@@ -6,49 +6,88 @@
 
 /** By subject. A name that the kernel or libseccomp lacks is skipped by the runtime. */
 export const ALLOWED_SYSCALLS: readonly (readonly [subject: string, names: string])[] = [
-  ['open, close, positions', `open openat openat2 creat close close_range dup dup2 dup3 fcntl fcntl64 lseek _llseek flock
-    name_to_handle_at memfd_create memfd_secret`],
-  ['read and write', `read readv pread64 preadv preadv2 write writev pwrite64 pwritev pwritev2 sendfile sendfile64 splice tee
+  [
+    'open, close, positions',
+    `open openat openat2 creat close close_range dup dup2 dup3 fcntl fcntl64 lseek _llseek flock
+    name_to_handle_at memfd_create memfd_secret`,
+  ],
+  [
+    'read and write',
+    `read readv pread64 preadv preadv2 write writev pwrite64 pwritev pwritev2 sendfile sendfile64 splice tee
     vmsplice copy_file_range readahead fadvise64 fadvise64_64 fallocate truncate truncate64 ftruncate ftruncate64
-    sync syncfs fsync fdatasync sync_file_range sync_file_range2 cachestat`],
-  ['names and attributes', `access faccessat faccessat2 chdir fchdir getcwd chmod fchmod fchmodat fchmodat2 chown chown32
+    sync syncfs fsync fdatasync sync_file_range sync_file_range2 cachestat`,
+  ],
+  [
+    'names and attributes',
+    `access faccessat faccessat2 chdir fchdir getcwd chmod fchmod fchmodat fchmodat2 chown chown32
     lchown lchown32 fchown fchown32 fchownat link linkat symlink symlinkat readlink readlinkat unlink unlinkat rename
     renameat renameat2 mkdir mkdirat rmdir mknod mknodat umask utime utimes utimensat utimensat_time64 futimesat
     getdents getdents64 stat stat64 lstat lstat64 fstat fstat64 fstatat64 newfstatat statx statfs statfs64 fstatfs
-    fstatfs64`],
-  ['extended attributes', `getxattr lgetxattr fgetxattr getxattrat setxattr lsetxattr fsetxattr setxattrat listxattr
-    llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat`],
-  ['waiting for events', `select _newselect pselect6 pselect6_time64 poll ppoll ppoll_time64 epoll_create epoll_create1
+    fstatfs64`,
+  ],
+  [
+    'extended attributes',
+    `getxattr lgetxattr fgetxattr getxattrat setxattr lsetxattr fsetxattr setxattrat listxattr
+    llistxattr flistxattr listxattrat removexattr lremovexattr fremovexattr removexattrat`,
+  ],
+  [
+    'waiting for events',
+    `select _newselect pselect6 pselect6_time64 poll ppoll ppoll_time64 epoll_create epoll_create1
     epoll_ctl epoll_ctl_old epoll_wait epoll_wait_old epoll_pwait epoll_pwait2 eventfd eventfd2 inotify_init
     inotify_init1 inotify_add_watch inotify_rm_watch fanotify_mark io_setup io_destroy io_submit io_cancel
-    io_getevents io_pgetevents io_pgetevents_time64`],
-  ['memory', `brk mmap mmap2 munmap mremap mprotect msync madvise mincore mlock mlock2 mlockall munlock munlockall mseal
-    remap_file_pages map_shadow_stack membarrier pkey_alloc pkey_free pkey_mprotect process_mrelease`],
-  ['processes', `fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid getpgid getpgrp
+    io_getevents io_pgetevents io_pgetevents_time64`,
+  ],
+  [
+    'memory',
+    `brk mmap mmap2 munmap mremap mprotect msync madvise mincore mlock mlock2 mlockall munlock munlockall mseal
+    remap_file_pages map_shadow_stack membarrier pkey_alloc pkey_free pkey_mprotect process_mrelease`,
+  ],
+  [
+    'processes',
+    `fork vfork execve execveat exit exit_group wait4 waitid waitpid getpid getppid gettid getpgid getpgrp
     setpgid getsid setsid kill tkill tgkill pidfd_open pidfd_send_signal prctl ptrace process_vm_readv
     process_vm_writev set_tid_address set_thread_area get_thread_area set_robust_list get_robust_list rseq
-    restart_syscall uretprobe`],
-  ['users and capabilities', `getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32
+    restart_syscall uretprobe`,
+  ],
+  [
+    'users and capabilities',
+    `getuid getuid32 geteuid geteuid32 getgid getgid32 getegid getegid32 getresuid getresuid32
     getresgid getresgid32 getgroups getgroups32 setuid setuid32 setgid setgid32 setreuid setreuid32 setregid
     setregid32 setresuid setresuid32 setresgid setresgid32 setfsuid setfsuid32 setfsgid setfsgid32 setgroups
-    setgroups32 capget capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self`],
-  ['scheduling and limits', `sched_yield sched_getaffinity sched_setaffinity sched_getattr sched_setattr sched_getparam
+    setgroups32 capget capset seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self`,
+  ],
+  [
+    'scheduling and limits',
+    `sched_yield sched_getaffinity sched_setaffinity sched_getattr sched_setattr sched_getparam
     sched_setparam sched_getscheduler sched_setscheduler sched_get_priority_max sched_get_priority_min
     sched_rr_get_interval sched_rr_get_interval_time64 getpriority setpriority ioprio_get ioprio_set getrlimit
-    ugetrlimit setrlimit prlimit64 getrusage getcpu times sysinfo uname getrandom`],
+    ugetrlimit setrlimit prlimit64 getrusage getcpu times sysinfo uname getrandom`,
+  ],
   ['futexes', `futex futex_time64 futex_waitv futex_wake futex_wait futex_requeue`],
-  ['signals', `rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
-    rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack sigprocmask sigreturn signalfd signalfd4 pause`],
-  ['time', `time gettimeofday clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
+  [
+    'signals',
+    `rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
+    rt_sigtimedwait_time64 rt_tgsigqueueinfo sigaltstack sigprocmask sigreturn signalfd signalfd4 pause`,
+  ],
+  [
+    'time',
+    `time gettimeofday clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
     clock_nanosleep_time64 nanosleep alarm getitimer setitimer timer_create timer_delete timer_getoverrun timer_gettime
     timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime timerfd_gettime64 timerfd_settime
-    timerfd_settime64 adjtimex clock_adjtime clock_adjtime64`],
+    timerfd_settime64 adjtimex clock_adjtime clock_adjtime64`,
+  ],
   ['pipes, terminals', `pipe pipe2 ioctl`],
-  ['sockets', `socketpair bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt send
-    sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64`],
-  ['System V and POSIX IPC', `ipc msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl
+  [
+    'sockets',
+    `socketpair bind listen accept accept4 connect shutdown getsockname getpeername getsockopt setsockopt send
+    sendto sendmsg sendmmsg recv recvfrom recvmsg recvmmsg recvmmsg_time64`,
+  ],
+  [
+    'System V and POSIX IPC',
+    `ipc msgctl msgget msgrcv msgsnd semctl semget semop semtimedop semtimedop_time64 shmat shmctl
     shmdt shmget mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedreceive_time64 mq_timedsend mq_timedsend_time64
-    mq_unlink`],
+    mq_unlink`,
+  ],
 ];
 
 /** Further ones by kernel architecture, its 32-bit programs included. */
@@ -66,9 +105,12 @@ export const ARCHITECTURES = {
 /** Allowed for those who may do these things anyway: with the capability in the bounding set. */
 export const CAPABILITY_SYSCALLS: readonly (readonly [capability: string, names: string])[] = [
   ['CAP_DAC_READ_SEARCH', 'open_by_handle_at'],
-  ['CAP_SYS_ADMIN', `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr
+  [
+    'CAP_SYS_ADMIN',
+    `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr
     move_mount open_tree open_tree_attr listmount statmount perf_event_open quotactl quotactl_fd setdomainname
-    sethostname setns syslog umount umount2 unshare`],
+    sethostname setns syslog umount umount2 unshare`,
+  ],
   ['CAP_SYS_BOOT', 'reboot'],
   ['CAP_SYS_CHROOT', 'chroot'],
   ['CAP_SYS_MODULE', 'delete_module init_module finit_module'],

@@ -20,11 +20,24 @@ export interface ProfileConditions {
 
 /** OCI runtime spec 1.1, linux.seccomp.defaultAction. */
 const ACTIONS: ReadonlySet<string> = new Set([
-  'SCMP_ACT_KILL', 'SCMP_ACT_KILL_PROCESS', 'SCMP_ACT_KILL_THREAD', 'SCMP_ACT_TRAP', 'SCMP_ACT_ERRNO', 'SCMP_ACT_TRACE',
-  'SCMP_ACT_ALLOW', 'SCMP_ACT_LOG', 'SCMP_ACT_NOTIFY',
+  'SCMP_ACT_KILL',
+  'SCMP_ACT_KILL_PROCESS',
+  'SCMP_ACT_KILL_THREAD',
+  'SCMP_ACT_TRAP',
+  'SCMP_ACT_ERRNO',
+  'SCMP_ACT_TRACE',
+  'SCMP_ACT_ALLOW',
+  'SCMP_ACT_LOG',
+  'SCMP_ACT_NOTIFY',
 ]);
 const OPERATORS: ReadonlySet<string> = new Set<SeccompOperator>([
-  'SCMP_CMP_NE', 'SCMP_CMP_LT', 'SCMP_CMP_LE', 'SCMP_CMP_EQ', 'SCMP_CMP_GE', 'SCMP_CMP_GT', 'SCMP_CMP_MASKED_EQ',
+  'SCMP_CMP_NE',
+  'SCMP_CMP_LT',
+  'SCMP_CMP_LE',
+  'SCMP_CMP_EQ',
+  'SCMP_CMP_GE',
+  'SCMP_CMP_GT',
+  'SCMP_CMP_MASKED_EQ',
 ]);
 /** Docker's names of the architectures in includes and excludes. */
 const GO_ARCH = { x64: 'amd64', arm64: 'arm64' } as const;
@@ -32,7 +45,11 @@ const GO_ARCH = { x64: 'amd64', arm64: 'arm64' } as const;
 class ProfileError extends Error {}
 
 /** The profile of the bytes of a file (bounded by the caller). Throws `invalidRequest` with path and reason. */
-export function parseSeccompProfile(bytes: Uint8Array, path: string, conditions: ProfileConditions): OciSeccomp {
+export function parseSeccompProfile(
+  bytes: Uint8Array,
+  path: string,
+  conditions: ProfileConditions,
+): OciSeccomp {
   try {
     return profile(object(parseStrictJson(bytes), 'the document'), conditions);
   } catch (thrown) {
@@ -43,7 +60,8 @@ export function parseSeccompProfile(bytes: Uint8Array, path: string, conditions:
 
 function profile(root: JsonObject, conditions: ProfileConditions): OciSeccomp {
   const rules = list(root.get('syscalls'), 'syscalls');
-  if (rules.length > specLimits.seccompRules) wrong(`syscalls has ${rules.length} rules, more than ${specLimits.seccompRules}`);
+  if (rules.length > specLimits.seccompRules)
+    wrong(`syscalls has ${rules.length} rules, more than ${specLimits.seccompRules}`);
   const errno = optionalInteger(root.get('defaultErrnoRet'), 'defaultErrnoRet');
   const flags = strings(root.get('flags'), 'flags');
   const listenerPath = optionalText(root.get('listenerPath'), 'listenerPath');
@@ -76,10 +94,15 @@ function architectures(root: JsonObject, arch: KernelArch): readonly string[] {
 
 function toRule(rule: JsonObject, where: string): SeccompRule {
   const one = optionalText(rule.get('name'), `${where}.name`);
-  const names = [...(one === undefined || one === '' ? [] : [one]), ...strings(rule.get('names'), `${where}.names`)];
+  const names = [
+    ...(one === undefined || one === '' ? [] : [one]),
+    ...strings(rule.get('names'), `${where}.names`),
+  ];
   if (names.length === 0) wrong(`${where} names no system call`);
   const errno = optionalInteger(rule.get('errnoRet'), `${where}.errnoRet`);
-  const args = list(rule.get('args'), `${where}.args`).map((arg) => toArg(object(arg, `${where}.args`), where));
+  const args = list(rule.get('args'), `${where}.args`).map((arg) =>
+    toArg(object(arg, `${where}.args`), where),
+  );
   return {
     names,
     action: action(rule.get('action'), `${where}.action`),
@@ -116,7 +139,8 @@ function applies(rule: JsonObject, conditions: ProfileConditions): boolean {
   }
   if (excludes === undefined) return true;
   if (strings(excludes.get('arches'), 'excludes.arches').includes(arch)) return false;
-  if (strings(excludes.get('caps'), 'excludes.caps').some((name) => conditions.capabilities.includes(name))) return false;
+  if (strings(excludes.get('caps'), 'excludes.caps').some((name) => conditions.capabilities.includes(name)))
+    return false;
   return !(excludes.has('minKernel') && kernelReaches(excludes, conditions));
 }
 
@@ -154,7 +178,9 @@ function list(value: Json | undefined, where: string): readonly Json[] {
 }
 
 function strings(value: Json | undefined, where: string): readonly string[] {
-  return list(value, where).map((item) => (typeof item === 'string' ? item : wrong(`${where} holds something that is no text`)));
+  return list(value, where).map((item) =>
+    typeof item === 'string' ? item : wrong(`${where} holds something that is no text`),
+  );
 }
 
 function optionalText(value: Json | undefined, where: string): string | undefined {
@@ -164,7 +190,8 @@ function optionalText(value: Json | undefined, where: string): string | undefine
 
 function optionalInteger(value: Json | undefined, where: string): bigint | undefined {
   if (value === undefined || value === null) return undefined;
-  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n) return wrong(`${where} is not an unsigned integer`);
+  if (typeof value !== 'bigint' || value < 0n || value >= 1n << 64n)
+    return wrong(`${where} is not an unsigned integer`);
   return value;
 }
 

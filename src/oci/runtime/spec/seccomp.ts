@@ -1,7 +1,13 @@
 /** Seccomp profiles for config.json: the built-in one, resolved for a set of capabilities. */
 import {
-  ALLOWED_SYSCALLS, ARCHITECTURES, ARCH_SYSCALLS, CAPABILITY_SYSCALLS, FIRST_DENIED_FAMILY, HIGHER_FAMILIES,
-  NAMESPACE_FLAGS, PERSONALITIES,
+  ALLOWED_SYSCALLS,
+  ARCHITECTURES,
+  ARCH_SYSCALLS,
+  CAPABILITY_SYSCALLS,
+  FIRST_DENIED_FAMILY,
+  HIGHER_FAMILIES,
+  NAMESPACE_FLAGS,
+  PERSONALITIES,
 } from './seccomp-default.ts';
 import type { KernelArch } from './input.ts';
 import type { OciSeccomp, SeccompArg, SeccompRule } from './types.ts';
@@ -13,7 +19,10 @@ const DENY = 'SCMP_ACT_ERRNO';
 
 /** RuntimeDefault for a process with these capabilities in its bounding set. */
 export function defaultSeccomp(arch: KernelArch, capabilities: readonly string[]): OciSeccomp {
-  const names = new Set([...ALLOWED_SYSCALLS.flatMap(([, list]) => words(list)), ...words(ARCH_SYSCALLS[arch])]);
+  const names = new Set([
+    ...ALLOWED_SYSCALLS.flatMap(([, list]) => words(list)),
+    ...words(ARCH_SYSCALLS[arch]),
+  ]);
   for (const [capability, list] of CAPABILITY_SYSCALLS) {
     if (capabilities.includes(capability)) for (const name of words(list)) names.add(name);
   }

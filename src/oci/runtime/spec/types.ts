@@ -73,7 +73,14 @@ export interface OciHook {
   readonly timeout?: number;
 }
 
-export const HOOK_KINDS = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop'] as const;
+export const HOOK_KINDS = [
+  'prestart',
+  'createRuntime',
+  'createContainer',
+  'startContainer',
+  'poststart',
+  'poststop',
+] as const;
 export type HookKind = (typeof HOOK_KINDS)[number];
 export type OciHooks = Readonly<Partial<Record<HookKind, readonly OciHook[]>>>;
 
@@ -192,7 +199,11 @@ export interface OciLinux {
   readonly sysctl?: Readonly<Record<string, string>>;
   readonly netDevices?: Readonly<Record<string, { readonly name?: string }>>;
   readonly intelRdt?: OciIntelRdt;
-  readonly memoryPolicy?: { readonly mode: string; readonly nodes: string; readonly flags: readonly string[] };
+  readonly memoryPolicy?: {
+    readonly mode: string;
+    readonly nodes: string;
+    readonly flags: readonly string[];
+  };
 }
 
 export interface OciSpec {
@@ -210,7 +221,11 @@ export interface OciSpec {
  * and through a number 9223372036854775807 would become a value that Go refuses for int64.
  */
 export function encodeSpec(spec: OciSpec | OciLimits): string {
-  return JSON.stringify(spec, (_key, value: unknown) => (typeof value === 'bigint' ? rawInteger(value) : value), 2);
+  return JSON.stringify(
+    spec,
+    (_key, value: unknown) => (typeof value === 'bigint' ? rawInteger(value) : value),
+    2,
+  );
 }
 
 // in V8 since 11.4; TypeScript's library does not have it yet

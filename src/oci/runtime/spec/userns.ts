@@ -10,7 +10,10 @@ export function userNamespace(pins: SpecPaths['pins']): readonly OciNamespace[] 
 }
 
 /** `uidMappings` and `gidMappings`, of the container or of a mount; nothing where there are none. */
-export function idMappings(mappings: IdMappings | undefined): { readonly uidMappings?: readonly OciIdMapping[]; readonly gidMappings?: readonly OciIdMapping[] } {
+export function idMappings(mappings: IdMappings | undefined): {
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
+} {
   if (mappings === undefined) return {};
   return { uidMappings: [ociMapping(mappings.uids)], gidMappings: [ociMapping(mappings.gids)] };
 }
@@ -30,5 +33,7 @@ export function checkMapped(user: ResolvedUser, mappings: IdMappings | undefined
 }
 
 function refuse(what: string, length: number, subject: string): never {
-  return fail('invalidRequest', `run as ${what}: the pod's user namespace has ids 0 to ${length - 1} only`, { subject });
+  return fail('invalidRequest', `run as ${what}: the pod's user namespace has ids 0 to ${length - 1} only`, {
+    subject,
+  });
 }

@@ -10,7 +10,15 @@ import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
-import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
+import {
+  BTRFS_MAGIC,
+  createSubvolume,
+  deleteSubvolume,
+  enableQuotas,
+  limitSubvolume,
+  snapshotSubvolume,
+  syncFilesystemOf,
+} from '../../../host/btrfs.ts';
 import { filesystemType } from '../../../host/directory-lock.ts';
 import { isThere } from '../../../host/is-there.ts';
 import { readSmallFile } from '../../../host/small-file.ts';
@@ -25,16 +33,24 @@ const UNFINISHED = 'tree.new';
 const LAYERS = 'layers';
 
 /** The driver. */
-export function btrfsDriver(host: DriverHost, { limitBytes }: { readonly limitBytes?: number | undefined } = {}): RootfsDriver {
+export function btrfsDriver(
+  host: DriverHost,
+  { limitBytes }: { readonly limitBytes?: number | undefined } = {},
+): RootfsDriver {
   const chains = new Chains(host);
   return {
     name: 'btrfs',
     check: async () => {
       const { root, containersRoot } = host.paths;
       const attempted = `use storage driver btrfs at ${containersRoot}`;
-      if (root !== containersRoot) fail('invalidRequest', `${attempted}: containers are snapshots of images and need them on the same file system: storage.image_store must be empty`);
+      if (root !== containersRoot)
+        fail(
+          'invalidRequest',
+          `${attempted}: containers are snapshots of images and need them on the same file system: storage.image_store must be empty`,
+        );
       await mkdir(root, { recursive: true, mode: PRIVATE_MODE });
-      if ((await filesystemType(root)) !== BTRFS_MAGIC) fail('invalidRequest', `${attempted}: this is no btrfs`, { subject: root });
+      if ((await filesystemType(root)) !== BTRFS_MAGIC)
+        fail('invalidRequest', `${attempted}: this is no btrfs`, { subject: root });
       if (limitBytes !== undefined) await enableQuotas(root);
     },
     layerGoing: ({ diffId }) => chains.dropAllOf(diffId),
@@ -56,7 +72,10 @@ export function btrfsDriver(host: DriverHost, { limitBytes }: { readonly limitBy
       deleteSubvolume(paths.dir, 'upper').catch((error: unknown) => {
         // a container can make subvolumes in its own, nested without bound and with names of any bytes: the trash deletes them
         // entry by entry, as rmdir(2) takes empty ones (Linux 4.18)
-        host.log.warn({ path: paths.upper, fault: toFault(error) }, 'delete a subvolume with those in it: failed; its files are deleted one by one');
+        host.log.warn(
+          { path: paths.upper, fault: toFault(error) },
+          'delete a subvolume with those in it: failed; its files are deleted one by one',
+        );
       }),
     recover: () => chains.dropUnfinished(),
     // another device to whoever counts what lies below the container's directory
@@ -66,7 +85,11 @@ export function btrfsDriver(host: DriverHost, { limitBytes }: { readonly limitBy
 }
 
 function refuseLabel({ label, attempted }: RootRequest): void {
-  if (label !== undefined) fail('unsupported', `${attempted}: snapshots of btrfs share their SELinux labels, and this container has one of its own; use the driver overlay`);
+  if (label !== undefined)
+    fail(
+      'unsupported',
+      `${attempted}: snapshots of btrfs share their SELinux labels, and this container has one of its own; use the driver overlay`,
+    );
 }
 
 class Chains {
@@ -93,7 +116,11 @@ class Chains {
     await writeFile(join(dir, LAYERS), diffIds, { mode: 0o600 });
     await deleteSubvolume(dir, UNFINISHED);
     await createSubvolume(dir, UNFINISHED);
-    await this.#host.flatten({ layers, target: join(dir, UNFINISHED), scratch: join(dir, UNFINISHED, `.links-${this.#host.newName()}`) });
+    await this.#host.flatten({
+      layers,
+      target: join(dir, UNFINISHED),
+      scratch: join(dir, UNFINISHED, `.links-${this.#host.newName()}`),
+    });
     // what has its name has its bytes, also after a power loss
     await syncFilesystemOf(dir);
     await rename(join(dir, UNFINISHED), join(dir, TREE));
@@ -133,5 +160,12 @@ async function drop(dir: string): Promise<void> {
 }
 
 async function layersOf(dir: string): Promise<readonly string[]> {
-  return (await readSmallFile(join(dir, LAYERS), { usualBytes: storageLimits.noteBytes, bytesMax: storageLimits.noteBytes }))?.split('\n') ?? [];
+  return (
+    (
+      await readSmallFile(join(dir, LAYERS), {
+        usualBytes: storageLimits.noteBytes,
+        bytesMax: storageLimits.noteBytes,
+      })
+    )?.split('\n') ?? []
+  );
 }

@@ -87,7 +87,11 @@ class Images {
       await this.#run(tree, image, `use storage driver erofs at ${root}`);
       await mountImage(image, place);
     } catch (error) {
-      fail('invalidRequest', `use storage driver erofs at ${root}: ${error instanceof Error ? error.message : String(error)} (it needs Linux 6.12, erofs on files)`, { subject: root });
+      fail(
+        'invalidRequest',
+        `use storage driver erofs at ${root}: ${error instanceof Error ? error.message : String(error)} (it needs Linux 6.12, erofs on files)`,
+        { subject: root },
+      );
     } finally {
       await unmount(place, { lazy: true });
       await rm(work, { recursive: true, force: true });
@@ -102,7 +106,10 @@ class Images {
     try {
       await this.#locks.with(layer.diffId, () => this.#makeNow(layer));
     } catch (error) {
-      this.#host.log.warn({ diffId: layer.diffId, fault: toFault(error) }, 'no image could be made of a layer; it stays unpacked');
+      this.#host.log.warn(
+        { diffId: layer.diffId, fault: toFault(error) },
+        'no image could be made of a layer; it stays unpacked',
+      );
     }
   }
 
@@ -115,7 +122,12 @@ class Images {
     await syncPath(unfinished);
     await rename(unfinished, image);
     const { size, blocks } = await lstat(image);
-    await rewriteLayerRecord(dir, diffId, (record) => ({ ...record, imageBytes: size, usedBytes: blocks * STAT_BLOCK_BYTES + OWN_BYTES, inodes: OWN_INODES }));
+    await rewriteLayerRecord(dir, diffId, (record) => ({
+      ...record,
+      imageBytes: size,
+      usedBytes: blocks * STAT_BLOCK_BYTES + OWN_BYTES,
+      inodes: OWN_INODES,
+    }));
     await this.#host.discard(tree);
   }
 
@@ -137,7 +149,8 @@ class Images {
     for (const name of await namesIn(layers)) {
       const diffId = parseDigest(`sha256:${name}`);
       // pulls of this process may be at work
-      if (diffId !== undefined) await this.#locks.with(diffId, () => this.#finishOrUndoOne(join(layers, name), diffId));
+      if (diffId !== undefined)
+        await this.#locks.with(diffId, () => this.#finishOrUndoOne(join(layers, name), diffId));
     }
   }
 
@@ -146,7 +159,8 @@ class Images {
     const record = await readLayerRecord(dir, diffId, (call) => call());
     if (record?.imageBytes === undefined) await rm(join(dir, IMAGE), { force: true });
     else await this.#host.discard(join(dir, DIFF));
-    for (const other of await namesIn(dir)) if (![DIFF, RECORD, IMAGE].includes(other)) await rm(join(dir, other), { force: true });
+    for (const other of await namesIn(dir))
+      if (![DIFF, RECORD, IMAGE].includes(other)) await rm(join(dir, other), { force: true });
   }
 
   async unmount(layer: StoredLayer): Promise<void> {
@@ -165,10 +179,17 @@ class Images {
   async #run(tree: string, image: string, attempted: string): Promise<void> {
     const { clock } = this.#host;
     // chunks: holes and blocks that occur twice cost nothing
-    const ended = await runTool({ argv: [this.#program, `--chunksize=${storageLimits.imageChunkBytes}`, image, tree], timeoutMs: storageLimits.imageMs, clock });
+    const ended = await runTool({
+      argv: [this.#program, `--chunksize=${storageLimits.imageChunkBytes}`, image, tree],
+      timeoutMs: storageLimits.imageMs,
+      clock,
+    });
     if (ended.exitCode === 0 && !ended.timedOut) return;
     const said = printable(Buffer.from(ended.stderr).toString('utf8'));
-    fail('outside', `${attempted}: ${this.#program} ended with ${ended.timedOut ? 'its time' : `code ${ended.exitCode}`}: ${said}`);
+    fail(
+      'outside',
+      `${attempted}: ${this.#program} ended with ${ended.timedOut ? 'its time' : `code ${ended.exitCode}`}: ${said}`,
+    );
   }
 }
 

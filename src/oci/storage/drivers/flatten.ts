@@ -13,7 +13,19 @@ import { getXattrAt, listXattrsAt } from '../../../host/files-at.ts';
 import { shown } from '../../image/tar-header.ts';
 import type { ByteString } from '../../image/tar-header.ts';
 import {
-  chmodAt, chownAt, isWhiteout, linkAt, listDirectory, mkdirAt, mknodAt, openDirectoryAt, readLinkAt, setTimeAt, setXattrAt, statAt, symlinkAt,
+  chmodAt,
+  chownAt,
+  isWhiteout,
+  linkAt,
+  listDirectory,
+  mkdirAt,
+  mknodAt,
+  openDirectoryAt,
+  readLinkAt,
+  setTimeAt,
+  setXattrAt,
+  statAt,
+  symlinkAt,
 } from '../../image/unpack-sys.ts';
 import { openOwnDirectory } from '../own-directory.ts';
 import { removeTreeAt } from '../tree.ts';
@@ -52,7 +64,11 @@ function copyLayer(layer: string, to: number, scratch: string, label: string | u
     mkdirSync(scratch, { mode: PRIVATE_MODE });
     const links = openOwnDirectory(scratch);
     try {
-      const copying = { label: label === undefined ? undefined : Buffer.from(`${label}\0`), links, linked: new Set<string>() };
+      const copying = {
+        label: label === undefined ? undefined : Buffer.from(`${label}\0`),
+        links,
+        linked: new Set<string>(),
+      };
       copyDirectory(from, '.', to, '.', 0, copying);
     } finally {
       closeSync(links);
@@ -73,8 +89,19 @@ function removeScratch(scratch: string): void {
 }
 
 /** The directory `name` of `from` over `toName` of `to`, which is there. */
-function copyDirectory(from: number, name: ByteString, to: number, toName: ByteString, depth: number, copying: Copying): void {
-  if (depth > storageLimits.flattenDepth) fail('unsupported', `copy directory ${shown(name)}: it is more than ${storageLimits.flattenDepth} levels deep`);
+function copyDirectory(
+  from: number,
+  name: ByteString,
+  to: number,
+  toName: ByteString,
+  depth: number,
+  copying: Copying,
+): void {
+  if (depth > storageLimits.flattenDepth)
+    fail(
+      'unsupported',
+      `copy directory ${shown(name)}: it is more than ${storageLimits.flattenDepth} levels deep`,
+    );
   const source = openDirectoryAt(from, name);
   const target = openDirectoryAt(to, toName);
   try {
@@ -133,7 +160,11 @@ function copyFile(from: number, name: ByteString, stats: Stats, to: number): voi
   const [source, target] = [pathOf(from, name), pathOf(to, name)];
   const hasHoles = stats.blocks * STAT_BLOCK_BYTES < stats.size;
   try {
-    copyFileSync(source, target, constants.COPYFILE_EXCL | (hasHoles ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE));
+    copyFileSync(
+      source,
+      target,
+      constants.COPYFILE_EXCL | (hasHoles ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE),
+    );
   } catch (error) {
     if (!hasHoles || codeOf(error) === 'ENOSPC') throw error;
     removeTreeAt(to, name);
@@ -141,14 +172,22 @@ function copyFile(from: number, name: ByteString, stats: Stats, to: number): voi
   }
 }
 
-function copyAttributes(from: number, name: ByteString, stats: BigIntStats, to: number, toName: ByteString, copying: Copying): void {
+function copyAttributes(
+  from: number,
+  name: ByteString,
+  stats: BigIntStats,
+  to: number,
+  toName: ByteString,
+  copying: Copying,
+): void {
   chownAt(to, toName, Number(stats.uid), Number(stats.gid));
   if (!stats.isSymbolicLink()) chmodAt(to, toName, Number(stats.mode & 0o7777n));
   // after the owner, whose change drops file capabilities; after the mode, which would change an ACL's mask
   for (const xattr of listXattrsAt(from, nameOf(name))) {
     if (xattr.startsWith(OVERLAY_XATTR) || xattr === SELINUX) continue;
     const value = getXattrAt(from, nameOf(name), xattr);
-    if (value !== undefined) setXattrAt(to, toName, Buffer.from(xattr).toString('latin1'), Buffer.from(value));
+    if (value !== undefined)
+      setXattrAt(to, toName, Buffer.from(xattr).toString('latin1'), Buffer.from(value));
   }
   if (copying.label !== undefined) setXattrAt(to, toName, SELINUX, copying.label);
   setTimeAt(to, toName, stats.mtimeNs);

@@ -76,7 +76,12 @@ export async function writeNote(dir: Dir, name: string, identity: ProcessIdentit
 
 /** Who mounted it; undefined when nobody has. */
 export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity | undefined> {
-  const fields = jsonObject((await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), { usualBytes: storageLimits.recordUsualBytes, bytesMax: storageLimits.noteBytes })) ?? '');
+  const fields = jsonObject(
+    (await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), {
+      usualBytes: storageLimits.recordUsualBytes,
+      bytesMax: storageLimits.noteBytes,
+    })) ?? '',
+  );
   const [pid, startTicks] = [fields?.['pid'], fields?.['startTicks']];
   return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
 }

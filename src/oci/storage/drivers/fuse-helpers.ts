@@ -41,28 +41,60 @@ export class Helpers {
   async serve(request: RootRequest, name: string, target: string, wished: readonly string[]): Promise<void> {
     const { paths, label, owners, attempted } = request;
     await makeHelpersDir(paths.dir);
-    const own = owners === undefined ? [] : [mappingOption('uidmapping', owners.mappings.uids), mappingOption('gidmapping', owners.mappings.gids)];
-    const all = [...wished, ...own, 'allow_other', ...(label === undefined ? [] : [`context="${label}"`])].join(',');
+    const own =
+      owners === undefined
+        ? []
+        : [
+            mappingOption('uidmapping', owners.mappings.uids),
+            mappingOption('gidmapping', owners.mappings.gids),
+          ];
+    const all = [
+      ...wished,
+      ...own,
+      'allow_other',
+      ...(label === undefined ? [] : [`context="${label}"`]),
+    ].join(',');
     // a file: a pipe to us would break with us; and by it the next daemon finds one that has no note (fuse-starts.ts)
     const log = await openLog(paths.dir, name);
     try {
-      const child = await spawnProcess({ argv: [this.#options.program, '-f', '-o', all, target], env: {}, isHelper: false, stdout: log.fd, stderr: log.fd });
+      const child = await spawnProcess({
+        argv: [this.#options.program, '-f', '-o', all, target],
+        env: {},
+        isHelper: false,
+        stdout: log.fd,
+        stderr: log.fd,
+      });
       if (await this.#hasMounted(child, request, name, target)) return this.#watch(child.identity, target);
     } finally {
       await log.close();
     }
     const words = await readLog(paths.dir, name);
-    fail('outside', `${attempted}: ${this.#options.program} has mounted nothing: ${words === '' ? 'it says nothing' : words}`);
+    fail(
+      'outside',
+      `${attempted}: ${this.#options.program} has mounted nothing: ${words === '' ? 'it says nothing' : words}`,
+    );
   }
 
   /** Waits for the mount; then its note is written, and from then on it goes on without us. */
-  async #hasMounted(child: Child, { paths, cgroup }: RootRequest, name: string, target: string): Promise<boolean> {
+  async #hasMounted(
+    child: Child,
+    { paths, cgroup }: RootRequest,
+    name: string,
+    target: string,
+  ): Promise<boolean> {
     let isServing = false;
     try {
       if (cgroup !== undefined) await this.#options.place(child.pid, cgroup);
       let hasEnded = false;
       void child.exited.then(() => (hasEnded = true));
-      if (!(await this.#until(() => isMountPoint(target), storageLimits.fuseMountMs, () => hasEnded))) return false;
+      if (
+        !(await this.#until(
+          () => isMountPoint(target),
+          storageLimits.fuseMountMs,
+          () => hasEnded,
+        ))
+      )
+        return false;
       await writeNote(paths.dir, name, child.identity);
       isServing = true;
       return true;
@@ -81,15 +113,27 @@ export class Helpers {
   async takeOver(): Promise<void> {
     const { paths, clock, log } = this.#host;
     const { ended, left } = await endStarts(paths, clock);
-    for (const { identity, target } of ended) log.info({ pid: identity.pid, mount: target }, 'ended a fuse-overlayfs that an earlier daemon was starting');
-    for (const { identity, target } of left) log.error({ pid: identity.pid, mount: target }, 'a fuse-overlayfs that an earlier daemon was starting was killed and does not end; its container can not be removed until it does');
+    for (const { identity, target } of ended)
+      log.info(
+        { pid: identity.pid, mount: target },
+        'ended a fuse-overlayfs that an earlier daemon was starting',
+      );
+    for (const { identity, target } of left)
+      log.error(
+        { pid: identity.pid, mount: target },
+        'a fuse-overlayfs that an earlier daemon was starting was killed and does not end; its container can not be removed until it does',
+      );
     this.#stuck = left;
   }
 
   /** After the mounts: they end by themselves, but one whose files somebody still uses goes on for them. */
   async ended(paths: RootfsPaths): Promise<void> {
     for (const { identity } of await helpersAt(paths.dir)) {
-      await this.#until(() => Promise.resolve(!processExists(identity)), storageLimits.fuseEndMs, () => false);
+      await this.#until(
+        () => Promise.resolve(!processExists(identity)),
+        storageLimits.fuseEndMs,
+        () => false,
+      );
     }
   }
 
@@ -97,9 +141,15 @@ export class Helpers {
   async kill({ dir }: RootfsPaths): Promise<void> {
     const stuck = this.#stuck.filter(({ target }) => target.startsWith(`${dir}/`));
     const helpers = [...(await helpersAt(dir)), ...stuck];
-    for (const { identity } of helpers) if (processExists(identity)) await killTree(identity, this.#host.clock);
+    for (const { identity } of helpers)
+      if (processExists(identity)) await killTree(identity, this.#host.clock);
     const left = helpers.filter(isRunning).map(({ identity }) => identity.pid);
-    if (left.length > 0) fail('timedOut', `remove ${dir}: fuse-overlayfs was killed and does not end: process ${left.join(', ')}`, { subject: dir });
+    if (left.length > 0)
+      fail(
+        'timedOut',
+        `remove ${dir}: fuse-overlayfs was killed and does not end: process ${left.join(', ')}`,
+        { subject: dir },
+      );
     // one that mounted after everything was taken off: the directory would take its mount along to the trash
     for (const { target } of helpers) await unmount(target, { lazy: true });
   }
@@ -119,7 +169,11 @@ export class Helpers {
     watchProcess(identity, () => {
       void isMountPoint(target).then(
         (isLeft) => {
-          if (isLeft) this.#host.log.error({ pid: identity.pid, mount: target }, 'fuse-overlayfs has ended below a container: its root file system can not be used any more; remove the container');
+          if (isLeft)
+            this.#host.log.error(
+              { pid: identity.pid, mount: target },
+              'fuse-overlayfs has ended below a container: its root file system can not be used any more; remove the container',
+            );
         },
         () => undefined,
       );
@@ -128,7 +182,7 @@ export class Helpers {
 
   async #until(isMet: () => Promise<boolean>, ms: number, isHopeless: () => boolean): Promise<boolean> {
     const { clock } = this.#host;
-    for (const end = clock.monoMs() + ms; ; ) {
+    for (const end = clock.monoMs() + ms; ;) {
       // looked at before the last try, which then sees all that it did
       const isLast = isHopeless() || clock.monoMs() >= end;
       if (await isMet()) return true;
@@ -142,6 +196,9 @@ function isRunning({ identity }: Helper): boolean {
   return processExists(identity);
 }
 
-function mappingOption(name: 'uidmapping' | 'gidmapping', { containerId, hostId, length }: IdMapping): string {
+function mappingOption(
+  name: 'uidmapping' | 'gidmapping',
+  { containerId, hostId, length }: IdMapping,
+): string {
   return `${name}=${containerId}:${hostId}:${length}`;
 }

@@ -29,17 +29,40 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
   return {
     name: 'fuse-overlayfs',
     check: async () => {
-      if (!(await isThere('/dev/fuse'))) fail('invalidRequest', 'use storage driver fuse-overlayfs: there is no /dev/fuse', { subject: '/dev/fuse' });
+      if (!(await isThere('/dev/fuse')))
+        fail('invalidRequest', 'use storage driver fuse-overlayfs: there is no /dev/fuse', {
+          subject: '/dev/fuse',
+        });
       await limit.check(host.paths.containersRoot);
     },
     mountRoot: async (request) => {
       const { paths, layers } = request;
       // the program stores what belongs to id n of the pod as n: the owners on the disk are those of the image
-      await makeUpper({ ...request, owners: undefined }, layers[0] === undefined ? undefined : unpackedTree(layers[0]), limit);
-      const written = [`upperdir=${optionPath(paths.upper)}`, `workdir=${optionPath(paths.work)}`, ...(options.isVolatile ? ['volatile'] : [])];
-      await helpers.serve(request, ROOT, paths.rootfs, [...(await lowerOption(request)), ...written, 'suid', 'dev']);
+      await makeUpper(
+        { ...request, owners: undefined },
+        layers[0] === undefined ? undefined : unpackedTree(layers[0]),
+        limit,
+      );
+      const written = [
+        `upperdir=${optionPath(paths.upper)}`,
+        `workdir=${optionPath(paths.work)}`,
+        ...(options.isVolatile ? ['volatile'] : []),
+      ];
+      await helpers.serve(request, ROOT, paths.rootfs, [
+        ...(await lowerOption(request)),
+        ...written,
+        'suid',
+        'dev',
+      ]);
     },
-    mountVolume: async (request) => helpers.serve(request, request.name, request.target, [...(await lowerOption(request)), 'ro', 'nosuid', 'nodev', 'noexec']),
+    mountVolume: async (request) =>
+      helpers.serve(request, request.name, request.target, [
+        ...(await lowerOption(request)),
+        'ro',
+        'nosuid',
+        'nodev',
+        'noexec',
+      ]),
     unmounted: (paths) => helpers.ended(paths),
     removing: async (paths, id) => {
       await helpers.kill(paths);
@@ -57,5 +80,9 @@ async function lowerOption({ layers, paths }: RootRequest): Promise<string[]> {
 
 /** The program's own escapes are not the same in all versions: paths with these are for other drivers. */
 function optionPath(path: string): string {
-  return /[,:\\]/u.test(path) ? fail('unsupported', `give fuse-overlayfs the path ${path}: it holds a comma, a colon or a backslash`, { subject: path }) : path;
+  return /[,:\\]/u.test(path)
+    ? fail('unsupported', `give fuse-overlayfs the path ${path}: it holds a comma, a colon or a backslash`, {
+        subject: path,
+      })
+    : path;
 }

@@ -12,7 +12,12 @@ import { join } from 'node:path';
 import type { ClockPort } from '../../../actors/ports/clock.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { unmount } from '../../../host/mounts.ts';
-import { listProcessStats, processExists, processIdentity, standardOutput } from '../../../host/process-identity.ts';
+import {
+  listProcessStats,
+  processExists,
+  processIdentity,
+  standardOutput,
+} from '../../../host/process-identity.ts';
 import type { ProcessStat } from '../../../host/process-identity.ts';
 import { killTree } from '../../../host/process-kill.ts';
 import { isOfHost } from '../../../host/process-owner.ts';
@@ -31,7 +36,10 @@ export interface EndedStarts {
  * Kills what was being started for containers of this store, waits until it is gone, and takes off what it mounted.
  * Before the first start of this process's own, by the holder of the root's lock.
  */
-export async function endStarts(paths: Pick<StorePaths, 'containers' | 'containersTrash'>, clock: ClockPort): Promise<EndedStarts> {
+export async function endStarts(
+  paths: Pick<StorePaths, 'containers' | 'containersTrash'>,
+  clock: ClockPort,
+): Promise<EndedStarts> {
   const ended: Helper[] = [];
   const places = await placesOf(paths);
   if (places.length === 0) return { ended, left: [] };
@@ -58,10 +66,14 @@ interface Place {
 }
 
 /** Those in which there is anything. */
-async function placesOf({ containers, containersTrash }: Pick<StorePaths, 'containers' | 'containersTrash'>): Promise<Place[]> {
+async function placesOf({
+  containers,
+  containersTrash,
+}: Pick<StorePaths, 'containers' | 'containersTrash'>): Promise<Place[]> {
   const places: Place[] = [];
   for (const path of [containers, containersTrash]) {
-    if ((await namesIn(path)).length > 0) places.push({ path, prefix: `${await realpath(path)}/`, isTrash: path === containersTrash });
+    if ((await namesIn(path)).length > 0)
+      places.push({ path, prefix: `${await realpath(path)}/`, isTrash: path === containersTrash });
   }
   return places;
 }

@@ -24,7 +24,12 @@ export type Mapped = ReadonlyMap<string, string>;
  * 6.15 takes layers from mounts that have a place only: there they have one for this while (overlayfs keeps copies of
  * its own).
  */
-export async function withMappedTrees(trees: readonly string[], scratch: Scratch, pin: string, mount: (mapped: Mapped) => Promise<void>): Promise<void> {
+export async function withMappedTrees(
+  trees: readonly string[],
+  scratch: Scratch,
+  pin: string,
+  mount: (mapped: Mapped) => Promise<void>,
+): Promise<void> {
   const held: number[] = [];
   try {
     const mapped = new Map<string, string>();
@@ -46,7 +51,12 @@ export async function withMappedTrees(trees: readonly string[], scratch: Scratch
 }
 
 /** The way of Linux before 6.15; exported so that its test runs on any kernel. */
-export async function withPlacedTrees(trees: readonly string[], scratch: Pick<Scratch, 'lower'>, pin: string, mount: (mapped: Mapped) => Promise<void>): Promise<void> {
+export async function withPlacedTrees(
+  trees: readonly string[],
+  scratch: Pick<Scratch, 'lower'>,
+  pin: string,
+  mount: (mapped: Mapped) => Promise<void>,
+): Promise<void> {
   await dropPlaced(scratch.lower);
   const mapped = new Map<string, string>();
   try {
@@ -75,5 +85,7 @@ async function dropAll(place: string): Promise<boolean> {
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
     if (!(await unmount(place, { lazy: true }))) return mounts > 0;
   }
-  return fail('outside', `unmount ${place}: more than ${storageLimits.stackedMounts} mounts lie on it`, { subject: place });
+  return fail('outside', `unmount ${place}: more than ${storageLimits.stackedMounts} mounts lie on it`, {
+    subject: place,
+  });
 }

@@ -45,7 +45,12 @@ export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayO
 }
 
 /** A writable root over `lower`. */
-export async function mountOverlayRoot(request: RootRequest, lower: readonly LowerTree[], options: OverlayOptions, limit: ContainerLimit): Promise<void> {
+export async function mountOverlayRoot(
+  request: RootRequest,
+  lower: readonly LowerTree[],
+  options: OverlayOptions,
+  limit: ContainerLimit,
+): Promise<void> {
   const { paths } = request;
   await makeUpper(request, lower[0], limit);
   await withDirectories(request, lower, paths, async (directories) =>
@@ -69,23 +74,42 @@ export async function mountOverlayRoot(request: RootRequest, lower: readonly Low
 }
 
 /** An image, read-only. */
-export async function mountOverlayVolume(request: RootRequest & { readonly target: string }, lower: readonly LowerTree[]): Promise<void> {
+export async function mountOverlayVolume(
+  request: RootRequest & { readonly target: string },
+  lower: readonly LowerTree[],
+): Promise<void> {
   const { paths, target } = request;
-  await withDirectories(request, lower, { lower: paths.lower, work: join(paths.volumes, 'work') }, async (directories) =>
-    mountOverlay({
-      // overlayfs wants two where nothing can be written
-      target, lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)], source: 'overlay', options: labelOption(request),
-      readOnly: true, nosuid: true, nodev: true, noexec: true,
-    }),
+  await withDirectories(
+    request,
+    lower,
+    { lower: paths.lower, work: join(paths.volumes, 'work') },
+    async (directories) =>
+      mountOverlay({
+        // overlayfs wants two where nothing can be written
+        target,
+        lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)],
+        source: 'overlay',
+        options: labelOption(request),
+        readOnly: true,
+        nosuid: true,
+        nodev: true,
+        noexec: true,
+      }),
   );
 }
 
 async function withDirectories(
-  { owners }: RootRequest, lower: readonly LowerTree[], scratch: Parameters<typeof withMappedTrees>[1], mount: (directories: readonly string[]) => Promise<void>,
+  { owners }: RootRequest,
+  lower: readonly LowerTree[],
+  scratch: Parameters<typeof withMappedTrees>[1],
+  mount: (directories: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  if (owners === undefined || lower.length === 0) return mount(lower.map(({ tree, below }) => join(tree, below)));
+  if (owners === undefined || lower.length === 0)
+    return mount(lower.map(({ tree, below }) => join(tree, below)));
   const trees = [...new Set(lower.map(({ tree }) => tree))];
-  return withMappedTrees(trees, scratch, owners.pin, (mapped) => mount(lower.map(({ tree, below }) => join(mapped.get(tree) ?? tree, below))));
+  return withMappedTrees(trees, scratch, owners.pin, (mapped) =>
+    mount(lower.map(({ tree, below }) => join(mapped.get(tree) ?? tree, below))),
+  );
 }
 
 /** All files show with this one label, whatever lies on the disk: layers are shared by pods whose labels differ. */
@@ -94,7 +118,11 @@ function labelOption({ label }: RootRequest): NonNullable<OverlayRequest['option
 }
 
 /** The upper directory with the attributes that `/` shall have, and an empty work directory. */
-export async function makeUpper({ id, paths, owners, attempted }: RootRequest, top: LowerTree | undefined, limit: ContainerLimit): Promise<void> {
+export async function makeUpper(
+  { id, paths, owners, attempted }: RootRequest,
+  top: LowerTree | undefined,
+  limit: ContainerLimit,
+): Promise<void> {
   // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); it holds nothing of use
   await rm(paths.work, { recursive: true, force: true });
   // side by side: each is a hop through the pool
@@ -104,12 +132,19 @@ export async function makeUpper({ id, paths, owners, attempted }: RootRequest, t
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
   // the merged root has the attributes of the uppermost directory: without this `/` would be closed to all but root
-  await chown(paths.upper, onHost(root?.uid ?? 0, owners?.mappings.uids, attempted), onHost(root?.gid ?? 0, owners?.mappings.gids, attempted));
+  await chown(
+    paths.upper,
+    onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
+    onHost(root?.gid ?? 0, owners?.mappings.gids, attempted),
+  );
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
 }
 
 function onHost(id: number, mapping: IdMapping | undefined, attempted: string): number {
   if (mapping === undefined) return id;
   if (id < mapping.length) return mapping.hostId + id;
-  return fail('unsupported', `${attempted}: the image's root directory belongs to id ${id}, of which the pod's user namespace has none`);
+  return fail(
+    'unsupported',
+    `${attempted}: the image's root directory belongs to id ${id}, of which the pod's user namespace has none`,
+  );
 }

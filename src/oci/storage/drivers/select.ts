@@ -16,7 +16,8 @@ const NAMES: readonly DriverName[] = ['overlay', 'fuse-overlayfs', 'vfs', 'btrfs
 
 /** Drivers that others have or had. */
 const REFUSED: Readonly<Record<string, string>> = {
-  devicemapper: 'containers/storage and Docker have dropped it (it lost data when its loop files ran full); use overlay',
+  devicemapper:
+    'containers/storage and Docker have dropped it (it lost data when its loop files ran full); use overlay',
   aufs: 'aufs was never part of Linux, and Debian and Docker have dropped it; use overlay',
   zfs: 'zfs is no part of Linux and troupe has no driver for it; overlay works on zfs 2.2 and later',
   overlay2: 'it is called overlay here',
@@ -59,7 +60,9 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
     if ((await markOf(root)) === driver.name) continue;
     await mkdir(root, { recursive: true, mode: 0o700 });
     const path = join(root, DRIVER_MARK);
-    await writeAtomic(path, Buffer.from(`${driver.name}\n`), 0o600).catch((error: unknown) => unmarked.push({ path, reason: toFault(error).message }));
+    await writeAtomic(path, Buffer.from(`${driver.name}\n`), 0o600).catch((error: unknown) =>
+      unmarked.push({ path, reason: toFault(error).message }),
+    );
   }
   return unmarked;
 }
@@ -70,10 +73,15 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
  */
 export async function checkOtherStore(root: string, driver: DriverName): Promise<void> {
   const attempted = `use additional image store ${root}`;
-  const unread = (error: unknown): never => fail('outside', `${attempted}: ${toFault(error).message}`, { subject: root });
+  const unread = (error: unknown): never =>
+    fail('outside', `${attempted}: ${toFault(error).message}`, { subject: root });
   const mark = await markOf(root).catch(unread);
   if (mark === 'erofs' && driver !== 'erofs') {
-    fail('invalidRequest', `${attempted}: it was made with the driver erofs, whose layers ${driver} can not use`, { subject: 'storage.additional_stores' });
+    fail(
+      'invalidRequest',
+      `${attempted}: it was made with the driver erofs, whose layers ${driver} can not use`,
+      { subject: 'storage.additional_stores' },
+    );
   }
   await readdir(storePaths(root).layers).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') unread(error);
@@ -88,6 +96,9 @@ async function isEmpty(paths: StorePaths): Promise<boolean> {
 /** The driver's name, which may be one that a later version has; '' for a mark that says nothing, undefined for none. */
 async function markOf(root: string): Promise<string | undefined> {
   const path = join(root, DRIVER_MARK);
-  const text = await readSmallFile(path, { usualBytes: storageLimits.noteBytes, bytesMax: storageLimits.noteBytes });
+  const text = await readSmallFile(path, {
+    usualBytes: storageLimits.noteBytes,
+    bytesMax: storageLimits.noteBytes,
+  });
   return text?.trim() ?? ((await isThere(path)) ? '' : undefined);
 }

@@ -15,8 +15,12 @@ export function copySparse(source: Buffer, target: Buffer): void {
       const { size } = fstatSync(from);
       ftruncateSync(to, size);
       const piece = Buffer.allocUnsafe(storageLimits.copyBytes);
-      for (let at = nextData(from, 0); at !== undefined; ) {
-        const end = must(callSync(libc.lseek, from, at, SEEK_HOLE), 'find the end of data in', source.toString());
+      for (let at = nextData(from, 0); at !== undefined;) {
+        const end = must(
+          callSync(libc.lseek, from, at, SEEK_HOLE),
+          'find the end of data in',
+          source.toString(),
+        );
         copyRange(from, to, at, end, piece);
         at = end >= size ? undefined : nextData(from, end);
       }
@@ -36,10 +40,11 @@ function nextData(fd: number, at: number): number | undefined {
 }
 
 function copyRange(from: number, to: number, begin: number, end: number, piece: Buffer): void {
-  for (let at = begin; at < end; ) {
+  for (let at = begin; at < end;) {
     const bytes = readSync(from, piece, 0, Math.min(piece.length, end - at), at);
     if (bytes === 0) fail('outside', `copy a sparse file: it ended at ${at} instead of ${end}`);
-    for (let written = 0; written < bytes; ) written += writeSync(to, piece, written, bytes - written, at + written);
+    for (let written = 0; written < bytes;)
+      written += writeSync(to, piece, written, bytes - written, at + written);
     at += bytes;
   }
 }
