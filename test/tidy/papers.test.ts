@@ -24,9 +24,13 @@ interface Lockfile {
   >;
 }
 
-const pages = ['README.md', 'CHANGELOG.md', ...filesBelow('docs'), ...filesBelow('deploy')].filter((file) =>
-  existsSync(join(checkout, file)),
-);
+const pages = [
+  'README.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  ...filesBelow('docs'),
+  ...filesBelow('deploy'),
+].filter((file) => existsSync(join(checkout, file)));
 
 describe('dependencies', () => {
   const all = Object.keys({
@@ -122,6 +126,14 @@ it('links between the papers lead somewhere', () => {
         .map((target) => `${file}: ${target}`),
     );
   expect(broken).toEqual([]);
+});
+
+it('files that CONTRIBUTING.md names are there', () => {
+  const named = [...textOf('CONTRIBUTING.md').matchAll(/`((?:src|test|docs|scripts|\.githooks)[\w./-]*)`/gu)];
+  expect(named.length).toBeGreaterThan(40);
+  expect(named.map((match) => match[1] ?? '').filter((path) => !existsSync(join(checkout, path)))).toEqual(
+    [],
+  );
 });
 
 describe('configuration', () => {
