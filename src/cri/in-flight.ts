@@ -1,6 +1,7 @@
 /** What is at work at once: calls, the bytes of their requests and what these become in memory, each bounded (F14, S85). */
 import { fail } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
+import { Sums } from '../base/sums.ts';
 import { tooManyPieces } from '../base/message-pieces.ts';
 
 /**
@@ -51,7 +52,7 @@ export class InFlight {
   #bytes = 0;
   #pieces = 0;
   #waiting = 0;
-  readonly #waitingByNamespace = new Map<string, number>();
+  readonly #waitingByNamespace = new Sums();
 
   /** `memoryRefusal`: why nothing more may be kept in memory, or undefined when it may. */
   constructor(memoryRefusal: () => string | undefined = () => undefined) {
@@ -113,7 +114,7 @@ export class InFlight {
   admitWaiting(rpc: string, namespaceOf: () => string): () => void {
     if (!WAITING.has(rpc)) return () => undefined;
     const namespace = namespaceOf();
-    const ofNamespace = this.#waitingByNamespace.get(namespace) ?? 0;
+    const ofNamespace = this.#waitingByNamespace.of(namespace);
     if (this.#waiting >= edgeLimits.waitingCalls || ofNamespace >= edgeLimits.waitingCallsPerNamespace) {
       fail(
         'exhausted',
@@ -121,12 +122,10 @@ export class InFlight {
       );
     }
     this.#waiting += 1;
-    this.#waitingByNamespace.set(namespace, ofNamespace + 1);
+    this.#waitingByNamespace.add(namespace, 1);
     return () => {
       this.#waiting -= 1;
-      const left = (this.#waitingByNamespace.get(namespace) ?? 1) - 1;
-      if (left === 0) this.#waitingByNamespace.delete(namespace);
-      else this.#waitingByNamespace.set(namespace, left);
+      this.#waitingByNamespace.add(namespace, -1);
     };
   }
 }

@@ -3,6 +3,7 @@
  * and a client that reads nothing keeps its session for hours: without a share, one tenant takes all (S78). Pure.
  */
 import { streamLimits } from '../../base/limits.ts';
+import { Sums } from '../../base/sums.ts';
 import type { StreamRequest } from './tokens.ts';
 
 export interface OpenSession {
@@ -24,8 +25,9 @@ export interface SessionPlace {
 export class SessionRoom {
   #sessions = 0;
   #bytes = 0;
-  readonly #byTarget = new Map<string, number>();
-  readonly #byNamespace = new Map<string, { readonly sessions: number; readonly bytes: number }>();
+  readonly #byTarget = new Sums();
+  readonly #byNamespace = new Sums();
+  readonly #bytesByNamespace = new Sums();
 
   /** Undefined where there is no room for one session more. */
   take(wanted: OpenSession): SessionPlace | undefined {
@@ -45,29 +47,21 @@ export class SessionRoom {
   }
 
   #hasRoom({ target, namespace, bytes }: OpenSession): boolean {
-    const { sessions: ofNamespace, bytes: bytesOfNamespace } = this.#byNamespace.get(namespace) ?? {
-      sessions: 0,
-      bytes: 0,
-    };
     return (
       this.#sessions < streamLimits.sessions &&
-      (this.#byTarget.get(target) ?? 0) < streamLimits.sessionsPerTarget &&
-      ofNamespace < streamLimits.sessionsPerNamespace &&
+      this.#byTarget.of(target) < streamLimits.sessionsPerTarget &&
+      this.#byNamespace.of(namespace) < streamLimits.sessionsPerNamespace &&
       this.#bytes + bytes <= streamLimits.requestBytes &&
-      bytesOfNamespace + bytes <= streamLimits.requestBytesPerNamespace
+      this.#bytesByNamespace.of(namespace) + bytes <= streamLimits.requestBytesPerNamespace
     );
   }
 
   #count({ target, namespace }: OpenSession, sessions: number, bytes: number): void {
     this.#sessions += sessions;
     this.#bytes += bytes;
-    const ofTarget = (this.#byTarget.get(target) ?? 0) + sessions;
-    if (ofTarget === 0) this.#byTarget.delete(target);
-    else this.#byTarget.set(target, ofTarget);
-    const before = this.#byNamespace.get(namespace) ?? { sessions: 0, bytes: 0 };
-    const now = { sessions: before.sessions + sessions, bytes: before.bytes + bytes };
-    if (now.sessions === 0) this.#byNamespace.delete(namespace);
-    else this.#byNamespace.set(namespace, now);
+    this.#byTarget.add(target, sessions);
+    this.#byNamespace.add(namespace, sessions);
+    this.#bytesByNamespace.add(namespace, bytes);
   }
 }
 

@@ -8,6 +8,7 @@ import type { RandomPort } from '../../actors/ports/random.ts';
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { streamLimits } from '../../base/limits.ts';
+import { Sums } from '../../base/sums.ts';
 import { requestBytes } from './session-room.ts';
 import type { WantedStreams } from './command-channels.ts';
 
@@ -31,8 +32,9 @@ export class TokenTable {
   /** By the token's digest, so that how long a look-up takes says nothing of the tokens; the oldest first. */
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
-  /** What waits for the pods of a namespace. */
-  readonly #byNamespace = new Map<string, { count: number; bytes: number }>();
+  /** Tokens that wait for the pods of a namespace, and bytes of their requests. */
+  readonly #byNamespace = new Sums();
+  readonly #bytesByNamespace = new Sums();
 
   constructor(clock: Pick<ClockPort, 'monoMs'>, random: Pick<RandomPort, 'token'>) {
     this.#clock = clock;
@@ -48,7 +50,7 @@ export class TokenTable {
   issue(request: StreamRequest, namespace: string): string {
     this.#dropExpired();
     const bytes = requestBytes(request);
-    const { count, bytes: waiting } = this.#byNamespace.get(namespace) ?? { count: 0, bytes: 0 };
+    const [count, waiting] = [this.#byNamespace.of(namespace), this.#bytesByNamespace.of(namespace)];
     const { tokens, tokenRequestBytes, tokensPerNamespace, tokenRequestBytesPerNamespace } = streamLimits;
     if (this.#entries.size >= tokens || this.#bytes + bytes > tokenRequestBytes) {
       this.#refuse(
@@ -63,7 +65,8 @@ export class TokenTable {
       );
     }
     this.#bytes += bytes;
-    this.#byNamespace.set(namespace, { count: count + 1, bytes: waiting + bytes });
+    this.#byNamespace.add(namespace, 1);
+    this.#bytesByNamespace.add(namespace, bytes);
     const token = this.#random.token(streamLimits.tokenBytes);
     this.#entries.set(digest(token), {
       request,
@@ -94,11 +97,8 @@ export class TokenTable {
   #drop(key: string, { namespace, bytes }: Entry): void {
     this.#entries.delete(key);
     this.#bytes -= bytes;
-    const ofNamespace = this.#byNamespace.get(namespace);
-    if (ofNamespace === undefined) return;
-    ofNamespace.count -= 1;
-    ofNamespace.bytes -= bytes;
-    if (ofNamespace.count === 0) this.#byNamespace.delete(namespace);
+    this.#byNamespace.add(namespace, -1);
+    this.#bytesByNamespace.add(namespace, -bytes);
   }
 
   #refuse({ id }: StreamRequest, reason: string): never {
