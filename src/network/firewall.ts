@@ -20,6 +20,16 @@ const CHAIN_CHARS = 28;
 
 export type Family = 4 | 6;
 
+/**
+ * What the tools say where the kernel has no such table, and so no rules: of both flavours (iptables: libiptc.c, nft.c). Other
+ * reasons of "can't initialize" say nothing of rules ("Permission denied").
+ */
+export const NO_TABLE =
+  /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument|initialize nft: Protocol not supported/u;
+
+/** What they say of an absent chain: the nft flavour "incompatible" or "does not exist", the legacy one "No chain". */
+const NO_CHAIN = /No chain|does not exist|is incompatible/iu;
+
 /** Name of the masquerade chain (`''`) or of portmap's DNAT chain (`'DN-'`) of one container. */
 export function chainName(networkName: string, containerId: string, prefix: '' | 'DN-' = ''): string {
   const hash = createHash('sha512').update(`${networkName}${containerId}`).digest('hex');
@@ -106,9 +116,7 @@ export class Firewall {
     const result = await run([tool, '-w', '-t', 'nat', '-S', chain]);
     if (result.exitCode === 0) return true;
     const said = decode(result.stderr);
-    // of an absent chain the nft flavour says "incompatible", the legacy one "No chain"; a kernel without the table has no rules
-    if (/No chain|does not exist|is incompatible|Table does not exist|can't initialize/iu.test(said))
-      return false;
+    if (NO_CHAIN.test(said) || NO_TABLE.test(said)) return false;
     return fail(
       'outside',
       `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`,

@@ -12,6 +12,7 @@ import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
 import { chooseNetwork } from '../../network/conflist.ts';
 import type { Network } from '../../network/conflist.ts';
+import { NO_TABLE } from '../../network/firewall.ts';
 import { asObject, asString, member } from '../../network/json.ts';
 import { decode, findExecutable, quote, TOOL_DIRS } from '../../network/plugin.ts';
 import type { Config } from '../config-schema.ts';
@@ -156,10 +157,6 @@ export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<stri
   }
   return [...found.values()];
 }
-
-/** What the tools say where the kernel has no such table, and so no rules: of both flavours (iptables, libiptc.c and nft.c). */
-const NO_TABLE =
-  /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument/u;
 
 /** Throws `outside` where the rules can't be read whole, and `timedOut`: what was not read is not known to be gone. */
 async function rulesOf(

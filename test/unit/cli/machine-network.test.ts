@@ -78,6 +78,7 @@ describe('rules of the nat table', () => {
     'iptables-save v1.8.9 (legacy): Cannot initialize: Table does not exist (do you need to insmod?)',
     'ip6tables-save v1.8.9 (legacy): Cannot initialize: Address family not supported by protocol',
     'iptables-save v1.8.9 (nf_tables): Could not fetch rule set generation id: Invalid argument',
+    'iptables-save/1.8.9 Failed to initialize nft: Protocol not supported',
   ])('I3 are none where the kernel has no such table: %s', async (said) => {
     expect(await rulesWith(`echo '${said}' >&2; exit 1`)).toMatchObject({ unread: [], rules: [] });
   });

@@ -242,18 +242,40 @@ describe('rules left by plugins', () => {
     expect(await cache.list()).toEqual([]);
   });
 
-  it('keep the DEL owed while iptables fails', async () => {
+  /** The attachment's DEL where `iptables -S` fails. */
+  async function delWhere(exitCode: number, stderr: string) {
     const { cache, attachment } = world(
-      (seen) => (seen.tool === 'iptables' ? { exitCode: 4, stderr: 'resource problem' } : good(seen)),
+      (seen) => (seen.tool === 'iptables' ? { exitCode, stderr } : good(seen)),
       masquerading(),
     );
     plugins.install('iptables');
     const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
     await attachments.add(attachment, netns, context);
-    expect((await faultOf(attachments.del(id, netns, context, noGuess))).message).toContain(
-      'exit code 4: resource problem',
-    );
+    return { cache, deleted: attachments.del(id, netns, context, noGuess) };
+  }
+
+  it.each([
+    [4, 'resource problem'],
+    [
+      4,
+      "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Permission denied (you must be root)",
+    ],
+    [3, "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Module is wrong version"],
+  ])('I3 keep the DEL owed while iptables fails with exit code %i: %s', async (exitCode, said) => {
+    const { cache, deleted } = await delWhere(exitCode, said);
+    expect((await faultOf(deleted)).message).toContain(`exit code ${exitCode}: ${said}`);
     expect(await cache.list()).toEqual([id]);
+  });
+
+  it.each([
+    "iptables v1.8.9 (legacy): can't initialize iptables table `nat': Table does not exist (do you need to insmod?)",
+    "iptables v1.8.9 (legacy): can't initialize iptables table `nat': iptables who? (do you need to insmod?)",
+    'iptables/1.8.9 Failed to initialize nft: Protocol not supported',
+    "iptables v1.8.9 (nf_tables): chain `CNI-x' in table `nat' is incompatible, use 'nft' tool.",
+  ])('I3 are none where the kernel has no table or no chain: %s', async (said) => {
+    const { cache, deleted } = await delWhere(3, said);
+    await deleted;
+    expect(await cache.list()).toEqual([]);
   });
 
   it('are not looked for where no plugin masquerades or maps ports', async () => {
