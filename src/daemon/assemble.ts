@@ -5,7 +5,7 @@ import { createTroupe } from '../actors/cast.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
 import type { HostPort } from '../actors/ports/host.ts';
 import type { Ports } from '../actors/ports/ports.ts';
-import type { SelinuxLabels } from '../actors/ports/specs.ts';
+import type { ImageRecord, SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
@@ -65,7 +65,7 @@ import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
 import { checkpointDriver, runtimeDriver } from './runtime.ts';
 import { Rechecked, whileThere } from './rechecked.ts';
-import { isUsable, openStore, storageDriver } from './storage.ts';
+import { isUsable, openStore, storageDriver, whenUsable } from './storage.ts';
 import { transitionLog } from './transition-log.ts';
 
 export interface Assembly {
@@ -81,6 +81,10 @@ export interface Assembly {
   readonly nodeFiles: NodeFiles;
   /** Of a further image store: whether it could be read. */
   readonly isUsableStore: (root: string) => boolean;
+  /** `adopt` is given each further image store that could not be read, when it can be. */
+  whenStoreUsable(adopt: (root: string) => void): void;
+  /** Records of the images that are here now. */
+  images(): readonly ImageRecord[];
   /** What the journal may have lost, in a sentence. */
   readonly lostFacts: string | undefined;
   /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
@@ -128,6 +132,8 @@ export async function assemble(
     nodeFiles,
     apparmor: await apparmor,
     isUsableStore: (root) => isUsable(root, start.rechecked),
+    whenStoreUsable: (adopt) => whenUsable(config.storage.additional_stores, start.rechecked, adopt),
+    images: () => [...opened.state.images.values()],
     nri,
     lostFacts: lostFacts(opened.report, journalDirectory(layout)),
     reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),

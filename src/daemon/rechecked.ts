@@ -27,6 +27,7 @@ export class Rechecked {
   readonly #clock: ClockPort;
   readonly #conditions: Pick<Conditions, 'report' | 'clear'>;
   readonly #held = new Map<string, Held>();
+  readonly #listeners = new Set<(gone: Degradation) => void>();
   #timer: TimerHandle | undefined;
   #isClosed = false;
 
@@ -45,6 +46,11 @@ export class Rechecked {
   /** Whether it was reported and is not known to be gone. */
   has({ type, subject }: Pick<Degradation, 'type' | 'subject'>): boolean {
     return this.#held.has(keyOf(type, subject));
+  }
+
+  /** `listener` is given each degradation whose cause is gone, after `has` has become false for it. */
+  onGone(listener: (gone: Degradation) => void): void {
+    this.#listeners.add(listener);
   }
 
   close(): void {
@@ -70,6 +76,7 @@ export class Rechecked {
     if (reason !== undefined) return this.#conditions.report({ ...degradation, reason });
     this.#held.delete(key);
     this.#conditions.clear(degradation.type, degradation.subject);
+    for (const listener of this.#listeners) listener(degradation);
   }
 }
 

@@ -71,6 +71,18 @@ export function isUsable(root: string, rechecked: Pick<Rechecked, 'has'>): boole
   return !rechecked.has(partOf(root));
 }
 
+/** `adopt` is given each further store that could not be read, when it can be. */
+export function whenUsable(
+  roots: readonly string[],
+  rechecked: Pick<Rechecked, 'onGone'>,
+  adopt: (root: string) => void,
+): void {
+  rechecked.onGone(({ subject }) => {
+    const root = roots.find((one) => partOf(one).subject === subject);
+    if (root !== undefined) adopt(root);
+  });
+}
+
 function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject: string } {
   return { type: 'PartsStarted', subject: `image store ${root}` };
 }
@@ -92,7 +104,7 @@ async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreP
   }
 }
 
-/** A further store that can't be read holds up no start; its layers are used from the check on that succeeds, its images from the next start on. */
+/** A further store that can't be read holds up no start; its layers and images are used from the check on that succeeds. */
 async function orUnusable(root: string, driver: DriverName, { clock, rechecked }: StoreParts): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
   const check = (): Promise<void> => inPool(root, () => checkOtherStore(root, driver));

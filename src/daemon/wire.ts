@@ -1,6 +1,7 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
 import { join } from 'node:path';
 import type { Troupe } from '../actors/troupe.ts';
+import { toFault } from '../base/fault.ts';
 import { launchLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods, edgeStreams } from '../cri/edge.ts';
@@ -84,10 +85,12 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
+  const { additional_stores: stores } = config.storage;
+  assembly.whenStoreUsable((root) => void adoptLater(root, assembly));
   await orWithout(
     part,
     'images of additional stores',
-    () => adoptImages(config, assembly.ports, assembly.isUsableStore),
+    () => adoptImages(stores.filter(assembly.isUsableStore), assembly.ports, assembly.images),
     undefined,
     Infinity,
   );
@@ -111,6 +114,15 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     },
     stop: () => stopAll(assembly, late, server, streaming),
   };
+}
+
+/** The images of a store that was late. What fails is in the log, and the next start adopts them. */
+async function adoptLater(root: string, { ports, images }: Assembly): Promise<void> {
+  try {
+    await adoptImages([root], ports, images);
+  } catch (thrown) {
+    ports.log.warn({ store: root, fault: toFault(thrown) }, 'list the images of an additional store: failed');
+  }
 }
 
 interface LateParts {

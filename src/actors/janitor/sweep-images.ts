@@ -66,11 +66,11 @@ async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void
   try {
     // of those that were here before the look: one that comes meanwhile has layers that the look has not seen
     const images = sweeping.layers.images();
-    const { layers, imagesUnknown } = await sweeping.ports.storage.observe(fx);
-    if (imagesUnknown === true)
+    const facts = await sweeping.ports.storage.observe(fx);
+    if (facts.imagesUnknown === true)
       fail('timedOut', 'look for layers that nobody uses: the disk of the images does not answer');
-    await forgetBroken(sweeping.ports, stillThere(sweeping, images), layers);
-    await sweeping.layers.collect(layers, fx);
+    await forgetBroken(sweeping.ports, stillThere(sweeping, images), facts);
+    await sweeping.layers.collect(facts.layers, fx);
     const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
     await sweeping.ports.images.dropPartials({ keep: kept }, fx);
   } catch (thrown) {

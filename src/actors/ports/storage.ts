@@ -28,12 +28,17 @@ export interface StorageFacts {
   readonly layers: readonly Digest[];
   /** The images' own disk does not answer: of layers nothing is known. Left out where it does. */
   readonly imagesUnknown?: true;
+  /** Roots of additional stores that were not read: a layer that is not in `layers` may be there. Left out for none. */
+  readonly unreadStores?: readonly string[];
   /** Containers that have a directory, and whether the root file system is mounted. */
   readonly rootfs: readonly { readonly id: ContainerId; readonly mounted: boolean }[];
 }
 
 export interface StoragePort {
-  /** A writable root file system, mounted. A missing layer rejects with `notFound` that names it (F27). */
+  /**
+   * A writable root file system, mounted. A missing layer rejects with `notFound` that names it (F27), with
+   * `notReady` that names the store where an additional one can't be read now.
+   */
   mountRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;
   /** Succeeds when not mounted. */
   unmountRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;

@@ -44,7 +44,7 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
   // nothing of these is needed to serve: the janitor's rounds do both again
   await orLater(ports, 'forget images that have lost a layer', async () => {
     if (world.storage.imagesUnknown !== true)
-      await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
+      await forgetBroken(ports, [...ledger.images.values()], world.storage);
   });
   await orLater(ports, 'delete what earlier runs left', () => ports.storage.removePartials(fx));
 }

@@ -117,9 +117,13 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
       ? []
       : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
   });
-  if (own === undefined) return { layers: others, imagesUnknown: true, rootfs };
+  const unread = others.unread.length === 0 ? {} : { unreadStores: others.unread };
+  if (own === undefined) return { layers: others.layers, imagesUnknown: true, ...unread, rootfs };
   return {
-    layers: [...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others])],
+    layers: [
+      ...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others.layers]),
+    ],
+    ...unread,
     rootfs,
   };
 }

@@ -24,7 +24,7 @@ import type { LayerRecord } from './layer-record.ts';
 import type { LayerStoreOptions } from './layer-store-options.ts';
 import { namesIn } from './names-in.ts';
 import { OtherStores } from './other-stores.ts';
-import type { FoundLayer } from './other-stores.ts';
+import type { FoundLayer, ListedLayers } from './other-stores.ts';
 import type { StoreDirectories } from './store-directories.ts';
 import { StoreDisks } from './store-disks.ts';
 import { DiskSweep } from './sweep-debris.ts';
@@ -209,9 +209,14 @@ export class LayerStore {
     });
   }
 
-  /** Of layers in other stores that are only read. */
-  listOthers(): Promise<Digest[]> {
+  /** Layers in other stores that are only read. */
+  listOthers(): Promise<ListedLayers> {
     return this.#others.list();
+  }
+
+  /** Roots of other stores that can't be read now: a layer that is not found may be there. */
+  get unreadStores(): readonly string[] {
+    return this.#others.unread;
   }
 
   /** Records of all layers of our own that are whole. */

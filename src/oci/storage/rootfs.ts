@@ -107,14 +107,21 @@ async function layersOf(
   const stored: StoredLayer[] = [];
   for (const [at, diffId] of wanted.entries()) {
     const layer = found[at];
-    if (layer === undefined)
-      fail('notFound', `${attempted}: layer ${diffId} is not in the store`, { subject: diffId });
+    if (layer === undefined) return refuseMissing(store, diffId, attempted);
     const { paths, isOwn, record } = layer;
     stored.push({ diffId, dir: layerDir(paths, diffId), layers: paths.layers, isOwn });
     // a missing layer below would still be an image that is not whole, but nothing of it is used
     if (record.rootOpaque) break;
   }
   return stored;
+}
+
+/** Throws `notReady` while an additional store can't be read, which may have the layer, else `notFound`. */
+function refuseMissing({ unreadStores }: LayerStore, diffId: Digest, attempted: string): never {
+  if (unreadStores.length === 0)
+    fail('notFound', `${attempted}: layer ${diffId} is not in the store`, { subject: diffId });
+  const stores = unreadStores.map((root) => `image store ${root} can not be read`).join(', ');
+  return fail('notReady', `${attempted}: layer ${diffId} not found: ${stores}`, { subject: diffId });
 }
 
 /** Unmounts it; succeeds when it is not mounted. */

@@ -1,5 +1,5 @@
 // Images on a disk of their own, layers of a further store that is only read, and a store that does not answer any more.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -52,6 +52,8 @@ describePods('stores beside the own root', () => {
   let giver: World;
   let world: World;
   let images: string;
+  let shared: string;
+  const share = (): void => void execFileSync('mount', ['--bind', giver.instance.root, shared]);
   beforeAll(async () => {
     giver = await makeWorld({ name: 'giver', network: 'host-only' });
     await giver.pull();
@@ -60,13 +62,17 @@ describePods('stores beside the own root', () => {
       config: (directory) => {
         images = join(directory, 'images');
         mountMemory(images);
-        return `[storage]\nimage_store = "${images}"\nadditional_stores = ["${giver.instance.root}"]\n`;
+        shared = join(directory, 'shared');
+        execFileSync('mkdir', [shared]);
+        share();
+        return `[storage]\nimage_store = "${images}"\nadditional_stores = ["${shared}"]\n`;
       },
     });
   });
   afterAll(async () => {
     await world?.instance.kill();
-    if (existsSync(images ?? '')) execFileSync('umount', ['-l', images]);
+    // neither is there after a test that failed half-way
+    for (const path of [images, shared]) if (existsSync(path ?? '')) spawnSync('umount', ['-l', path]);
     await world?.close();
     await giver?.close();
   });
@@ -79,6 +85,35 @@ describePods('stores beside the own root', () => {
     await world.client.runtime.removePodSandbox({ podSandboxId });
     await world.client.image.removeImage({ image: { image: giver.imageName } });
     expect((await world.client.image.listImages({})).images).toEqual([]);
+  });
+
+  it('F45 F89 a further store that is not mounted yet at a start: its images are kept, and run once it is', async () => {
+    const { instance, client } = world;
+    await instance.kill();
+    await instance.start();
+    const listed = async (): Promise<readonly string[][]> =>
+      (await client.image.listImages({})).images.map(({ repoTags }) => repoTags);
+    expect(await listed()).toEqual([[giver.imageName]]);
+    await instance.kill();
+    execFileSync('umount', [shared]);
+    await instance.start();
+    const { conditions } = (await client.runtime.status({})).status ?? {};
+    expect(conditions?.find(({ type }) => type === 'PartsStarted')?.message).toContain(
+      `image store ${shared}: `,
+    );
+    expect(await listed()).toEqual([[giver.imageName]]);
+    await expect(running(world, 'late', giver.imageName)).rejects.toThrow(
+      `image store ${shared} can not be read`,
+    );
+    expect(await listed()).toEqual([[giver.imageName]]);
+    await instance.kill();
+    share();
+    await instance.start();
+    const { podSandboxId } = await running(world, 'mounted', giver.imageName);
+    for (const { id } of (await client.runtime.listPodSandbox({})).items)
+      await client.runtime.removePodSandbox({ podSandboxId: id });
+    expect(podSandboxId).not.toBe('');
+    await client.image.removeImage({ image: { image: giver.imageName } });
   });
 
   it('a layer of a further store is not fetched, and that store is not written to; images and containers are told apart', async () => {
