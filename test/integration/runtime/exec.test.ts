@@ -25,14 +25,18 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     container = await world.run(['sleep', '1000']);
   });
   afterEach(async () => {
-    // whatever an exec did: its files and the runtime's calls are gone
-    expect(
-      readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-')),
-    ).toEqual([]);
-    expect(processesNaming(container.id).filter((line) => line.includes('--detach'))).toEqual([]);
-    expect(await world.close()).toEqual([]);
+    const left: string[] = [];
+    try {
+      // whatever an exec did: its files and the runtime's calls are gone
+      left.push(...execFiles(), ...processesNaming(container.id).filter((line) => line.includes('--detach')));
+    } finally {
+      left.push(...(await world.close()));
+    }
+    expect(left).toEqual([]);
   });
 
+  const execFiles = (): string[] =>
+    readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'));
   const exec = (
     argv: readonly string[],
     execTimeoutMs = 0,
@@ -219,8 +223,6 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
         inside().some((line) => line.includes('sleep 1003')) &&
         !inside().some((line) => line.includes('--detach')),
     );
-    const left = (): string[] =>
-      readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'));
     const warned: string[] = [];
     const next = world.newDriver({
       log: { ...silentLog, warn: (_fields, message) => void warned.push(message) },
@@ -229,11 +231,11 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     try {
       await next.open();
       // not even tried to the end
-      expect([warned, left().length, inside().length]).toEqual([[], 1, 1]);
+      expect([warned, execFiles().length, inside().length]).toEqual([[], 1, 1]);
     } finally {
       writeFileSync(join(freezer, 'freezer.state'), 'THAWED');
     }
-    await until(() => inside().length === 0 && left().length === 0);
+    await until(() => inside().length === 0 && execFiles().length === 0);
     await lost;
     next.close();
   });
