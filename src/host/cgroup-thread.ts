@@ -9,7 +9,7 @@ import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectories, cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
-import { codeOf, fromNode, isProcessGone } from './errno.ts';
+import { codeOf, fromNode, isCgroupGone, isProcessGone } from './errno.ts';
 import { killProcess, processIdentity } from './process-identity.ts';
 import type { CgroupOrder } from './thread-protocol.ts';
 
@@ -136,8 +136,7 @@ function descend(directory: string): string[] {
       found.push(next);
       for (const entry of entries) if (entry.isDirectory()) ahead.push(join(next, entry.name));
     } catch (error) {
-      // ENODEV: removed while it was open
-      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENODEV') throw error;
+      if (!isCgroupGone(error)) throw error;
     }
   }
   return found;
@@ -229,7 +228,7 @@ function freeze(layout: CgroupLayout, path: string): boolean {
   try {
     return readFileSync(freezer.stateFile, 'utf8').split('\n').includes(freezer.isFrozen);
   } catch (error) {
-    if (isGone(error)) return true;
+    if (isCgroupGone(error)) return true;
     throw error;
   }
 }
@@ -243,12 +242,8 @@ function setFreezer(freezer: Freezer, value: string): void {
   try {
     writeFileSync(freezer.file, value, { flag: 'r+' });
   } catch (error) {
-    if (!isGone(error)) throw fromNode(error, `write ${value} to`, freezer.file);
+    if (!isCgroupGone(error)) throw fromNode(error, `write ${value} to`, freezer.file);
   }
-}
-
-function isGone(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV';
 }
 
 /** Kills a listed process if it still is the one in the cgroup: its pid may be another's by now (F43). */

@@ -69,6 +69,12 @@ export function isProcessGone(thrown: unknown): boolean {
   return code === 'ENOENT' || code === 'ESRCH';
 }
 
+/** Whether a cgroup's file failed since the cgroup was removed: before it was opened, or while it was open. */
+export function isCgroupGone(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  return code === 'ENOENT' || code === 'ENODEV';
+}
+
 /** An error of node:fs as a KernelError that reads "<attempted> <subject>: <reason>"; any other value as it is. */
 export function fromNode(thrown: unknown, attempted: string, subject: string): unknown {
   const errno = thrown instanceof Error && 'errno' in thrown ? thrown.errno : undefined;

@@ -17,7 +17,7 @@ import {
   removeCgroup,
   withCgroup,
 } from '../../host/cgroups.ts';
-import { codeOf, isProcessGone } from '../../host/errno.ts';
+import { codeOf, isCgroupGone, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { writeOwnFile } from '../../host/own-files.ts';
 import { scopeOf } from '../../host/slices.ts';
@@ -272,12 +272,13 @@ export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Prom
       await rmdir(leaf.directory);
       return;
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return;
+      if (isCgroupGone(error)) return;
       if (codeOf(error) !== 'EBUSY') throw error;
     }
     for (const pid of await listProcesses(parts.cgroups, leaf.path)) {
+      // the container may be removed meanwhile: the leaf is gone then, too
       await moveProcess(parts.cgroups, leaf.parent, pid).catch((error: unknown) => {
-        if (!isProcessGone(error)) throw error;
+        if (!isProcessGone(error) && !isCgroupGone(error)) throw error;
       });
     }
   }

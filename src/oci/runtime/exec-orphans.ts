@@ -6,7 +6,8 @@ import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { isProcessGone } from '../../host/errno.ts';
+import type { Log } from '../../base/log.ts';
+import { isCgroupGone, isProcessGone } from '../../host/errno.ts';
 import { processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
@@ -95,9 +96,18 @@ export function endOrphanExecs(
     try {
       await endOrphan(parts, orphan);
     } catch (error) {
-      parts.log.warn({ id: orphan.id, fault: toFault(error) }, 'an exec of an earlier daemon does not end');
+      logUnended(parts.log, orphan.id, error);
     }
   });
+}
+
+/** Says why an exec was not ended or not cleaned up: its container may be removed at the same time, which does both. */
+export function logUnended(log: Log, id: ContainerId, error: unknown): void {
+  const fault = toFault(error);
+  if (isCgroupGone(error))
+    log.debug({ id, fault }, 'end exec of an earlier daemon: its container was removed');
+  else if (fault.kind === 'timedOut') log.warn({ id, fault }, 'an exec of an earlier daemon does not end');
+  else log.warn({ id, fault }, 'an exec of an earlier daemon could not be cleaned up');
 }
 
 /** Ends them, some at a time, and begins no further one once `closing` aborts. `end` must not reject. */

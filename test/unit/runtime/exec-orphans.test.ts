@@ -1,6 +1,13 @@
+import { constants } from 'node:os';
 import { expect, test } from 'vitest';
 import { driverLimits } from '../../../src/base/limits.ts';
-import { endEach } from '../../../src/oci/runtime/exec-orphans.ts';
+import { FaultError } from '../../../src/base/fault.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { KernelError } from '../../../src/host/errno.ts';
+import { refuseSurvivors } from '../../../src/oci/runtime/driver-cgroup.ts';
+import { endEach, logUnended } from '../../../src/oci/runtime/exec-orphans.ts';
+import { faultBy } from '../../support/fault-of.ts';
+import { containerId } from '../cri/stage.ts';
 
 const { orphanExecsAtOnce } = driverLimits;
 
@@ -42,4 +49,24 @@ test('F45 no further exec of an earlier daemon is ended once the daemon closes',
   for (let at = 0; at < orphanExecsAtOnce; at += 1) await end(at);
   await all;
   expect(begun).toHaveLength(orphanExecsAtOnce);
+});
+
+test('F45 F29 an exec of an earlier daemon that does not end is told apart from one whose container is removed meanwhile', () => {
+  const lines: string[] = [];
+  const log = {
+    ...silentLog,
+    warn: (_fields: object, message: string) => void lines.push(`warn: ${message}`),
+    debug: (_fields: object, message: string) => void lines.push(`debug: ${message}`),
+  };
+  const { ENODEV, ENOENT, EIO } = constants.errno;
+  const id = containerId('c');
+  for (const errno of [ENODEV, ENOENT, EIO])
+    logUnended(log, id, new KernelError('move cgroup /a', errno, '/a'));
+  logUnended(log, id, new FaultError(faultBy(() => refuseSurvivors(id, [1]))));
+  expect(lines).toEqual([
+    'debug: end exec of an earlier daemon: its container was removed',
+    'debug: end exec of an earlier daemon: its container was removed',
+    'warn: an exec of an earlier daemon could not be cleaned up',
+    'warn: an exec of an earlier daemon does not end',
+  ]);
 });
