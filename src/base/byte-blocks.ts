@@ -185,10 +185,16 @@ export class ByteBlocks {
     this.clear();
   }
 
-  /** Drops all, and gives the memory back at once. Only where `takeAllAndFree` is allowed. */
-  drop(): void {
+  /**
+   * Keeps the first `size` bytes, in a block of their own, and gives the memory of all others back at once. Only where
+   * `takeAllAndFree` is allowed.
+   */
+  cut(size: number): void {
+    if (this.#size <= size) return;
+    const first = new Uint8Array(this.peek(size));
     for (let part = this.shift(); part !== undefined; part = this.shift()) freeBlock(part);
     this.clear();
+    this.append(first);
   }
 
   /** Drops all. */

@@ -584,7 +584,10 @@ export const driverLimits = {
   execRooms: 4,
   /** Of those, at most for one namespace: one is always left for the others. */
   execRoomsPerNamespace: 3,
-  /** ms that an exec may hold one while another namespace waits for it: a pipe brings 16 MiB in less than a second. */
+  /**
+   * ms that an exec may hold one while another namespace waits for it: a pipe brings 16 MiB in less than a second. Then its output
+   * is cut to `execFreeBytes` of each.
+   */
   execRoomHeldMs: 10_000,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
   execDrainMs: 1000,

@@ -129,8 +129,9 @@ export interface RuntimePort {
   watch(input: ContainerInput & { readonly init: ProcessIdentity }): void;
   reopenLog(input: ContainerInput, fx: EffectContext): Promise<void>;
   /**
-   * On timeout or abort the whole process tree of the exec is killed before the promise rejects with `timedOut`. `exhausted`, in the
-   * same way, for one with a large output that holds up the execs of other namespaces. `namespace` is the pod's.
+   * On timeout or abort the whole process tree of the exec is killed before the promise rejects with `timedOut` or `cancelled`.
+   * `namespace` is the pod's. A large output is cut, and the command runs on, when execs of other namespaces need its memory; the
+   * last line of stderr then says so, where there is room for it.
    */
   execSync(
     input: ContainerInput & {

@@ -6,14 +6,16 @@
  *
  * A command decides how long it runs, so a room that it holds until its end would be its tenant's to block. A namespace therefore
  * has fewer rooms than there are, the next one goes to the namespace with the fewest, and a room that was held for its time is
- * taken back when another namespace waits: the command is ended with a plain error (S85).
+ * taken back when another namespace waits (S85): what is kept is cut to what each exec may keep, the rest is dropped as beyond the
+ * largest output, and the command runs on. It may be a hook that is entitled to its time: its container is killed when it fails.
  */
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
-import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
 import { realClock } from '../../host/clock.ts';
+
+const CUT_MESSAGE = `cut output of exec to ${driverLimits.execFreeBytes} bytes: another namespace needed its memory`;
 
 /** One exec's request for a room. */
 interface Claim {
@@ -21,7 +23,7 @@ interface Claim {
   /** False once the command has ended: only the client's reading is left. */
   readonly isRevocable: boolean;
   granted(): void;
-  /** Must drop at once what is kept: the room is the next one's when this returns. */
+  /** Must cut at once what is kept: the room is the next one's when this returns. */
   revoked(): void;
 }
 
@@ -135,11 +137,13 @@ export class OutputRooms {
 export class OutputRoom implements Claim {
   readonly namespace: string;
   readonly #rooms: OutputRooms;
-  readonly #revoked = new AbortController();
+  readonly #onCut: (() => void)[] = [];
   #asked: PromiseWithResolvers<void> | undefined;
   #isOver = false;
   /** It may keep all that is kept at most. */
   isGranted = false;
+  /** It was taken back: each output keeps `driverLimits.execFreeBytes`, and drops the rest. */
+  isCut = false;
   isRevocable = true;
 
   constructor(namespace: string, rooms: OutputRooms = roomsOfTheProcess) {
@@ -148,12 +152,12 @@ export class OutputRoom implements Claim {
   }
 
   get isWaiting(): boolean {
-    return this.#asked !== undefined && !this.isGranted;
+    return this.#asked !== undefined && !this.isGranted && !this.isCut;
   }
 
-  /** Aborts when the room was taken back: the outputs drop what they keep, and the command is ended. */
-  get whenRevoked(): AbortSignal {
-    return this.#revoked.signal;
+  /** Calls `cut` when the room is taken back. It must give the memory back before it returns, and not throw. */
+  onCut(cut: () => void): void {
+    this.#onCut.push(cut);
   }
 
   /** Settles once there is room: never for one that was released before. */
@@ -172,7 +176,14 @@ export class OutputRoom implements Claim {
 
   revoked(): void {
     this.#isOver = true;
-    this.#revoked.abort();
+    this.isGranted = false;
+    this.isCut = true;
+    for (const cut of this.#onCut) cut();
+  }
+
+  /** The command has ended: its output is complete within a bounded time, and is not cut any more. */
+  ended(): void {
+    this.isRevocable = false;
   }
 
   /** What was kept is not used any more. Repeatable; to be called for every claim. */
@@ -197,33 +208,23 @@ export interface RoomUse {
   readonly over?: AbortSignal | undefined;
 }
 
-/** Runs an exec that keeps output in `room`. Its signal aborts when the room is taken back; this rejects with `exhausted` then. */
+/** Runs an exec that keeps output in `room`, which is released when its answer has been sent. */
 export async function withOutputRoom<T>(
   { id, namespace, over }: RoomUse,
-  fx: EffectContext,
-  run: (room: OutputRoom, fx: EffectContext) => Promise<T>,
+  log: Log,
+  run: (room: OutputRoom) => Promise<T>,
   rooms?: OutputRooms,
 ): Promise<T> {
   const room = new OutputRoom(namespace, rooms);
+  room.onCut(() => log.warn({ id, namespace }, CUT_MESSAGE));
   let isKept = false;
   try {
-    const result = await run(room, { ...fx, signal: AbortSignal.any([fx.signal, room.whenRevoked]) });
-    if (room.whenRevoked.aborted) refuseRevoked(id);
+    const result = await run(room);
     isKept = true;
     return result;
-  } catch (thrown) {
-    // what was stopped says only that its result is not wanted
-    if (room.whenRevoked.aborted && !fx.signal.aborted) refuseRevoked(id);
-    throw thrown;
   } finally {
     room.releaseWhen(isKept ? over : undefined);
   }
-}
-
-function refuseRevoked(id: ContainerId): never {
-  const { execFreeBytes, execRoomHeldMs } = driverLimits;
-  const reason = `its output is larger than ${execFreeBytes} bytes and it did not end within ${execRoomHeldMs} ms, while other namespaces wait for this memory`;
-  return fail('exhausted', `exec in container ${id}: ${reason}`, { subject: id });
 }
 
 /** Memory belongs to the process: all drivers and shims share these. */

@@ -23,7 +23,7 @@ import { exitCodeOf, killExec } from './exec-end.ts';
 import type { BegunExec } from './exec-end.ts';
 import { beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import type { ExecWish } from './exec-files.ts';
-import { CappedOutput, drained } from './exec-output.ts';
+import { CappedOutput, drained, takeBoth } from './exec-output.ts';
 import { withOutputRoom } from './exec-room.ts';
 import type { OutputRoom } from './exec-room.ts';
 import { execProcess } from './exec-process.ts';
@@ -42,11 +42,10 @@ export type ExecInput = ExecWish & {
 
 /**
  * Resolves with the exit code and what the process wrote, whatever the code. Rejects with `wrongState` when the
- * container does not run, with `timedOut`, `cancelled` or `exhausted` (as `withOutputRoom`) after the process and all that it
- * started were killed.
+ * container does not run, with `timedOut` or `cancelled` after the process and all that it started were killed.
  */
 export function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  return withOutputRoom(input, fx, (room, bounded) => execInRoom(parts, input, room, bounded));
+  return withOutputRoom(input, parts.log, (room) => execInRoom(parts, input, room, fx));
 }
 
 async function execInRoom(
@@ -125,8 +124,7 @@ class Exec {
       await drained([started.stdout, started.stderr], room, parts.clock, (granted) => this.#bounded(granted));
       return {
         exitCode: exitCodeOf(status, (reason) => this.#fail(reason)),
-        stdout: started.stdout.take(),
-        stderr: started.stderr.take(),
+        ...takeBoth(started.stdout, started.stderr, room),
       };
     } finally {
       if (!hasEnded)

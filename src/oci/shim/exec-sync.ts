@@ -1,10 +1,11 @@
 /** ExecSync in a shim: output kept to a bound, as everywhere. */
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ExecResult } from '../../actors/ports/runtime.ts';
+import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { within } from '../../host/wait.ts';
 import type { ExecInput } from '../runtime/exec.ts';
-import { CappedOutput, drained } from '../runtime/exec-output.ts';
+import { CappedOutput, drained, takeBoth } from '../runtime/exec-output.ts';
 import { withOutputRoom } from '../runtime/exec-room.ts';
 import type { OutputRoom } from '../runtime/exec-room.ts';
 import type { ShimParts } from './containers.ts';
@@ -13,7 +14,7 @@ import { readFifo } from './fifo.ts';
 
 /** As `RuntimePort.execSync`. */
 export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  return withOutputRoom(input, fx, (room, bounded) => toEnd(shim, input, room, bounded));
+  return withOutputRoom(input, shim.parts.log, (room) => toEnd(shim, input, room, fx));
 }
 
 async function toEnd(
@@ -47,5 +48,7 @@ async function toEnd(
     fx,
   );
   const [stdout, stderr] = outputs;
-  return { exitCode, stdout: stdout?.take() ?? new Uint8Array(), stderr: stderr?.take() ?? new Uint8Array() };
+  if (stdout === undefined || stderr === undefined)
+    return fail('bug', `exec in container ${input.id}: its outputs were not opened`, { subject: input.id });
+  return { exitCode, ...takeBoth(stdout, stderr, room) };
 }

@@ -180,6 +180,21 @@ describe('S85 bytes in blocks', () => {
     expect(blocks.takeAllAndFree()).toEqual(pattern(9));
   });
 
+  it.each([[1, 300, 20_000, 70_000, 5], [300_000], [5, 6]])(
+    'is cut to its first bytes, of pieces of %i and more, and goes on',
+    (...sizes) => {
+      const whole = Buffer.concat(sizes.map((size) => pattern(size)));
+      for (const most of [0, 1, 10, 1000, 65_536, whole.length - 1, whole.length, MIB]) {
+        const blocks = new ByteBlocks('test', MIB);
+        for (const size of sizes) blocks.appendCopy(pattern(size));
+        blocks.cut(most);
+        blocks.appendCopy(pattern(7));
+        const rest = Buffer.concat([whole.subarray(0, most), pattern(7)]);
+        expect([blocks.size, Buffer.compare(blocks.takeAllAndFree(), rest)]).toEqual([rest.length, 0]);
+      }
+    },
+  );
+
   it('refuses what is beyond its bound, and keeps nothing of it', () => {
     const blocks = new ByteBlocks('read the test', 10);
     blocks.append(pattern(8));

@@ -1,10 +1,11 @@
-import { describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { driverLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import type { SocketReader } from '../../../src/host/socket-reader.ts';
-import { CappedOutput } from '../../../src/oci/runtime/exec-output.ts';
+import { CappedOutput, drained, takeBoth } from '../../../src/oci/runtime/exec-output.ts';
 import { OutputRoom, OutputRooms, withOutputRoom } from '../../../src/oci/runtime/exec-room.ts';
 import { HandClock } from '../../support/hand-clock.ts';
+import { wholeBytes } from '../../support/whole-bytes.ts';
 import { containerId } from '../cri/stage.ts';
 
 /** Promises that have settled by now. */
@@ -21,8 +22,9 @@ class FakeReader implements Pick<
   SocketReader,
   'start' | 'pause' | 'resume' | 'unwanted' | 'closed' | 'destroy'
 > {
-  readonly closed = Promise.resolve();
+  closed: Promise<void> = Promise.resolve();
   isPaused = false;
+  isUnwanted = false;
   give: (bytes: Uint8Array) => void = () => undefined;
   start(take: (bytes: Uint8Array) => void): void {
     this.give = take;
@@ -34,8 +36,7 @@ class FakeReader implements Pick<
     this.isPaused = false;
   }
   unwanted(): void {
-    // what is over the bound is dropped by who reads
-    // it has no pace of its own
+    this.isUnwanted = true;
   }
   destroy(): void {
     // nothing is held
@@ -64,9 +65,7 @@ function stage(rooms: number = execRooms) {
 }
 
 const states = (execs: readonly OutputRoom[]): string[] =>
-  execs.map((one) =>
-    one.whenRevoked.aborted ? 'revoked' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none',
-  );
+  execs.map((one) => (one.isCut ? 'cut' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none'));
 
 function outputIn(room: OutputRoom): { readonly reader: FakeReader; readonly output: CappedOutput } {
   const reader = new FakeReader();
@@ -158,16 +157,10 @@ describe('S85 no namespace holds up the large outputs of another', () => {
       'waiting',
     ]);
     pass(1);
-    expect(states([slow, ...others, ...late])).toEqual([
-      'revoked',
-      'granted',
-      'granted',
-      'granted',
-      'granted',
-    ]);
-    // its process may take a while to end: nothing of it is kept any more
+    expect(states([slow, ...others, ...late])).toEqual(['cut', 'granted', 'granted', 'granted', 'granted']);
+    // the same as what is beyond the largest output: read, and dropped
     reader.give(new Uint8Array(MIB));
-    expect(output.takeBytes()).toHaveLength(0);
+    expect([output.takeBytes().length, reader.isUnwanted]).toEqual([execFreeBytes, true]);
     slow.release();
     expect(states(ask('d'))).toEqual(['waiting']);
   });
@@ -180,7 +173,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     expect(clock.timers.size).toBe(0);
     expect(states(ask('c'))).toEqual(['granted']);
     // of the namespace that holds the most, the one that has held it the longest
-    expect(states(slow)).toEqual(['revoked', 'granted', 'granted', 'waiting', 'granted']);
+    expect(states(slow)).toEqual(['cut', 'granted', 'granted', 'waiting', 'granted']);
   });
 
   it('S85 a namespace waits for the other namespaces before it, not for all of their execs', () => {
@@ -197,56 +190,109 @@ describe('S85 no namespace holds up the large outputs of another', () => {
       pass(execRoomHeldMs);
       pass(execRoomHeldMs);
       // it may have been taken back again
-      expect([round, mine.isGranted]).toEqual([round, true]);
+      expect([round, mine.isGranted || mine.isCut]).toEqual([round, true]);
       mine.release();
     }
   });
 
-  it('S85 an exec whose room is taken back rejects with the reason; a cancelled one stays cancelled', async () => {
+  it('S85 the memory of what is cut is given back before the next one has the room', () => {
+    const { ask, claim, pass } = stage(1);
+    const slow = claim('a');
+    const { reader, output } = outputIn(slow);
+    const piece = new Uint8Array(execFreeBytes);
+    for (let given = 0; given < 8 * MIB; given += piece.length) reader.give(piece);
+    const freed = vi.spyOn(ArrayBuffer.prototype, 'transfer');
+    onTestFinished(() => freed.mockRestore());
+    ask('b');
+    expect(freed).not.toHaveBeenCalled();
+    pass(execRoomHeldMs);
+    expect(freed.mock.calls.length).toBeGreaterThanOrEqual((8 * MIB) / piece.length);
+    expect(output.takeBytes()).toHaveLength(execFreeBytes);
+  });
+
+  it('S85 an exec whose room is taken back runs to its end: the start of each output, its exit code, a line of stderr and one of the log', async () => {
     const { all, ask, pass } = stage(1);
     const id = containerId('c');
-    const fx: EffectContext = {
-      signal: new AbortController().signal,
-      timeoutMs: 1000,
-      note: () => undefined,
+    const warned: object[] = [];
+    const log = {
+      ...silentLog,
+      warn: (fields: object, message: string) => void warned.push({ ...fields, message }),
     };
-    const ended = Promise.withResolvers<never>();
-    const running = withOutputRoom(
+    const result = await withOutputRoom(
       { id, namespace: 'a' },
-      fx,
-      async (room, { signal }) => {
-        signal.addEventListener('abort', () => ended.reject(new Error('killed')));
+      log,
+      async (room) => {
+        const [out, err] = [outputIn(room), outputIn(room)];
+        out.reader.give(new Uint8Array(MIB).fill(1));
         await room.ask();
-        return ended.promise;
+        err.reader.give(Buffer.from('before'));
+        const [next] = ask('b');
+        pass(execRoomHeldMs);
+        expect([room.isCut, next?.isGranted]).toEqual([true, true]);
+        out.reader.give(new Uint8Array(MIB).fill(2));
+        err.reader.give(Buffer.from(', and after'));
+        expect([out.reader.isPaused, out.reader.isUnwanted, err.reader.isUnwanted]).toEqual([
+          false,
+          true,
+          false,
+        ]);
+        return { exitCode: 7, ...takeBoth(out.output, err.output, room) };
       },
       all,
     );
-    const refused = expect(running).rejects.toMatchObject({
-      fault: {
-        kind: 'exhausted',
-        subject: id,
-        message: expect.stringMatching(
-          /^exec in container .*: its output is larger than 65536 bytes .* within 10000 ms/u,
-        ) as string,
+    expect(result.exitCode).toBe(7);
+    expect(wholeBytes(result.stdout)).toEqual(new Uint8Array(execFreeBytes).fill(1));
+    expect(Buffer.from(wholeBytes(result.stderr)).toString('utf8')).toBe(
+      'before, and after\ntroupe: output cut to 64 KiB: another namespace needed its memory\n',
+    );
+    expect(warned).toEqual([
+      {
+        id,
+        namespace: 'a',
+        message: 'cut output of exec to 65536 bytes: another namespace needed its memory',
       },
-    });
+    ]);
+  });
+
+  it.each([
+    [0, 66],
+    [execFreeBytes - 66, 66],
+    [execFreeBytes - 65, 0],
+    [MIB, 0],
+  ])(
+    'S85 the line about a cut is within the bound: %i bytes of stderr before it, %i of it',
+    (bytes, added) => {
+      const { ask, claim, pass } = stage(1);
+      const room = claim('a');
+      const [out, err] = [outputIn(room), outputIn(room)];
+      out.reader.give(new Uint8Array(MIB));
+      if (bytes > 0) err.reader.give(Buffer.alloc(bytes, '\n'));
+      ask('b');
+      pass(execRoomHeldMs);
+      const { stderr } = takeBoth(out.output, err.output, room);
+      expect(wholeBytes(stderr).length).toBe(Math.min(bytes, execFreeBytes) + added);
+    },
+  );
+
+  it('S85 an exec that has ended is not cut while its output is drained', async () => {
+    const { ask, claim, clock, pass } = stage(1);
+    const room = claim('a');
+    const out = outputIn(room);
+    // a background child holds the pipe
+    out.reader.closed = new Promise(() => undefined);
+    const output = new CappedOutput(
+      out.reader as Partial<SocketReader> as SocketReader,
+      execOutputBytes,
+      room,
+    );
+    out.reader.give(new Uint8Array(MIB));
+    const done = drained([output], room, clock, (granted) => granted);
     const [next] = ask('b') as [OutputRoom];
     pass(execRoomHeldMs);
-    await refused;
+    await done;
+    expect(states([room, next])).toEqual(['granted', 'waiting']);
+    expect(output.takeBytes()).toHaveLength(MIB);
+    room.releaseWhen(undefined);
     expect(next.isGranted).toBe(true);
-    // one that had ended just before has lost its output, too
-    next.release();
-    const late = withOutputRoom(
-      { id, namespace: 'a' },
-      fx,
-      async (room) => {
-        await room.ask();
-        ask('b');
-        pass(execRoomHeldMs);
-        return 'an answer';
-      },
-      all,
-    );
-    await expect(late).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
   });
 });
