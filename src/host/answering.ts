@@ -134,17 +134,19 @@ async function linkTarget(path: string): Promise<string | undefined> {
  * The result of `work` on the path. Throws `timedOut` that names the mount when its file system does not answer within
  * the effect's bound, `cancelled` when the effect's signal aborts. Work that is under way by then cannot be stopped (a
  * thread stands in the kernel): it keeps its slot in the pool, of which a mount has a few, and its result is dropped.
+ * @param work gets the mount point, whose share of the pool it has (`inPool`)
  */
-export async function onUserPath<T>(request: UserPath, work: () => Promise<T>): Promise<T> {
+export async function onUserPath<T>(request: UserPath, work: (mountPoint: string) => Promise<T>): Promise<T> {
   const { path, attempted, mounts, fx } = request;
   fx.note({ on: attempted });
   const remote = await firstRemote(path, mounts);
   const mount = remote ?? mountOver(path, mounts);
   const where =
     mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
-  return bounded(request, mount?.mountPoint ?? '/', where, async (signal) => {
+  const mountPoint = mount?.mountPoint ?? '/';
+  return bounded(request, mountPoint, where, async (signal) => {
     if (remote !== undefined) await ask(request, remote, where, signal);
-    return inPool(mount?.mountPoint ?? '/', work, signal);
+    return inPool(mountPoint, () => work(mountPoint), signal);
   });
 }
 

@@ -11,9 +11,11 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import { fail } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
-import { codeOf, isAbsent } from '../../host/errno.ts';
+import { closeInPool } from '../../host/close-in-pool.ts';
+import { codeOf, isAbsent, onlyAbsent } from '../../host/errno.ts';
 import { isThere } from '../../host/is-there.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import { within } from '../../host/wait.ts';
 
 const SUFFIX = '.partial';
 
@@ -27,30 +29,51 @@ export interface Place {
   readonly fx: EffectContext;
 }
 
+/** An archive that is open. */
+export interface OpenArchive {
+  readonly file: FileHandle;
+  /** In whose share of libuv's pool it is closed, also once something else is mounted there. */
+  readonly mountPoint: string;
+}
+
 /**
  * The empty file, under its partial name. Throws `conflict` when something has either name, `invalidRequest` when there is
- * no such directory.
+ * no such directory. One that is open only after the bound is closed again.
  */
-export function openArchive(place: Place): Promise<FileHandle> {
-  const { archive, attempted } = place;
-  return onPlace(place, 'make the archive', async () => {
-    try {
-      if (await isThere(archive)) return taken(attempted, archive);
-      const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-      return await open(partialOf(archive), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
-    } catch (error) {
-      const code = codeOf(error) ?? '';
-      if (code === 'EEXIST') return taken(attempted, partialOf(archive));
-      if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(code)) {
-        return fail(
-          'invalidRequest',
-          `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'its name is too long' : `there is no directory ${dirname(archive)}`}`,
-          { subject: archive },
-        );
-      }
-      throw error;
+export async function openArchive(place: Place): Promise<OpenArchive> {
+  let opened: OpenArchive | undefined;
+  let isLate = false;
+  try {
+    return await onPlace(place, 'make the archive', async (mountPoint) => {
+      const file = await createPart(place);
+      opened = { file, mountPoint };
+      if (isLate) await file.close();
+      return opened;
+    });
+  } catch (error) {
+    isLate = true;
+    if (opened !== undefined) closeInPool(opened.mountPoint, opened.file).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function createPart({ archive, attempted }: Place): Promise<FileHandle> {
+  try {
+    if (await isThere(archive)) return taken(attempted, archive);
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    return await open(partialOf(archive), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  } catch (error) {
+    const code = codeOf(error) ?? '';
+    if (code === 'EEXIST') return taken(attempted, partialOf(archive));
+    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(code)) {
+      return fail(
+        'invalidRequest',
+        `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'its name is too long' : `there is no directory ${dirname(archive)}`}`,
+        { subject: archive },
+      );
     }
-  });
+    throw error;
+  }
 }
 
 /** Whole, and there under its name, beside the name of its part. Throws `conflict` when something has it by now. */
@@ -101,9 +124,23 @@ export function demandEmpty(
   });
 }
 
-/** Closes its file, which waits for the file system as a sync does (close(2), NFS). */
-export function closeArchive(place: Place, file: FileHandle): Promise<void> {
-  return onPlace(place, 'close the archive', () => file.close());
+/**
+ * Closes its file, which waits for the file system as a sync does (close(2), NFS). The bound ends the wait and not the
+ * close: `timedOut` says that it goes on.
+ */
+export async function closeArchive(
+  { archive, attempted, clock, fx }: Place,
+  { file, mountPoint }: Pick<OpenArchive, 'mountPoint'> & { readonly file: Pick<FileHandle, 'close'> },
+): Promise<void> {
+  const closing = closeInPool(mountPoint, file);
+  const { timeoutMs } = fx;
+  fx.note({ on: `${attempted}: close the archive ${archive}` });
+  if ((await within({ clock, timeoutMs }, closing)) === 'timedOut')
+    fail(
+      'timedOut',
+      `${attempted}: close the archive ${archive}: the file system at ${mountPoint} has not answered within ${timeoutMs} ms`,
+      { subject: mountPoint },
+    );
 }
 
 /** What there is of it goes, for good: the note of it, by which a later daemon would find it, goes next. */
@@ -172,15 +209,15 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes a regular file that has this very name; anything else is not ours. */
+/** Removes a regular file that has this very name; anything else is not ours. One that somebody else removes is gone, too. */
 async function removePlain(path: string): Promise<void> {
-  if ((await plainAt(path)) !== undefined) await unlink(path);
+  if ((await plainAt(path)) !== undefined) await unlink(path).catch(onlyAbsent);
 }
 
 async function onPlace<T>(
   { archive, attempted, clock, fx }: Place,
   what: string,
-  work: () => Promise<T>,
+  work: (mountPoint: string) => Promise<T>,
 ): Promise<T> {
   return onUserPath(
     {

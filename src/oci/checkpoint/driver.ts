@@ -2,7 +2,6 @@
  * Checkpoints: all containers of a request are stopped where they are, read, and let go; then their archives are packed.
  * The layout is that of CRI-O and checkpointctl. Whatever ends it, the containers go on and no part is left.
  */
-import type { FileHandle } from 'node:fs/promises';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
@@ -26,14 +25,14 @@ import {
   settleArchive,
   undoArchives,
 } from './archive.ts';
-import type { Place } from './archive.ts';
+import type { OpenArchive, Place } from './archive.ts';
 import { FILES } from './documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
 import type { Job, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
 import type { ToolCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
-import { begun, dropWork, makeWork } from './work.ts';
+import { begun, dropWork, keepNote, makeWork } from './work.ts';
 import type { Note } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
@@ -61,10 +60,9 @@ interface Request {
 }
 
 /** An archive that is being made. */
-interface Draft {
+interface Draft extends OpenArchive {
   readonly job: Job;
   readonly place: Place;
-  readonly file: FileHandle;
   hasName: boolean;
 }
 
@@ -111,6 +109,7 @@ async function checkpoint(
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
   const together = containers.map(({ archive }) => archive);
   const drafts: Draft[] = [];
+  let kept: readonly ContainerId[] = [];
   try {
     for (const container of containers)
       drafts.push(await begin(stage, container, { attempted, together }, fx));
@@ -126,21 +125,45 @@ async function checkpoint(
     }
     for (const { place } of drafts) await settleArchive(place);
   } catch (error) {
-    for (const { place, hasName } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, hasName);
+    kept = await dropAll(reader, drafts, fx);
     throw error;
   } finally {
-    await Promise.all(
-      drafts.map(({ place, file }) =>
-        closeArchive({ ...place, fx: unbounded(fx) }, file).catch((error: unknown) =>
-          reader.parts.log.warn(
-            { archive: place.archive, fault: toFault(error) },
-            'close the archive of a checkpoint',
-          ),
-        ),
-      ),
-    );
-    for (const { id } of containers) await dropWork(directory, id);
+    await closeAll(reader, drafts, fx);
+    for (const { id } of containers)
+      await (kept.includes(id) ? keepNote(directory, id) : dropWork(directory, id));
   }
+}
+
+/** Each on its own, the one that is on a dead file system beside the others. Gives those whose archive may still be there. */
+async function dropAll(
+  { parts: { log } }: Reader,
+  drafts: readonly Draft[],
+  fx: EffectContext,
+): Promise<readonly ContainerId[]> {
+  const kept: ContainerId[] = [];
+  await Promise.all(
+    drafts.map(({ job, place, hasName }) =>
+      dropArchive({ ...place, fx: unbounded(fx) }, hasName).catch((error: unknown) => {
+        kept.push(job.container.id);
+        log.warn({ archive: place.archive, fault: toFault(error) }, 'remove the archive of a checkpoint');
+      }),
+    ),
+  );
+  return kept;
+}
+
+async function closeAll(
+  { parts: { log } }: Reader,
+  drafts: readonly Draft[],
+  fx: EffectContext,
+): Promise<void> {
+  await Promise.all(
+    drafts.map(({ place, ...archive }) =>
+      closeArchive({ ...place, fx: unbounded(fx) }, archive).catch((error: unknown) =>
+        log.warn({ archive: place.archive, fault: toFault(error) }, 'close the archive of a checkpoint'),
+      ),
+    ),
+  );
 }
 
 async function begin(
@@ -153,8 +176,8 @@ async function begin(
   const handler = reader.parts.table.resolve(container.handler);
   const place: Place = { archive, attempted, clock: reader.clock, fx };
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
-  const file = await openArchive(place);
-  return { job: { container, handler, attempted, work }, place, file, hasName: false };
+  const archiveFile = await openArchive(place);
+  return { job: { container, handler, attempted, work }, place, ...archiveFile, hasName: false };
 }
 
 /** All are still before the first is read, and none goes on before the last was. */
@@ -224,7 +247,6 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
     const notes = await begun(directory, (name, error) =>
       log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'),
     );
-    const archives = new Set(notes.map(({ archive }) => archive));
     const failed = ({ id, archive }: Note, error: unknown): void =>
       log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
     const thawed: Note[] = [];
@@ -233,27 +255,38 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
         () => thawed.push(note),
         (error: unknown) => failed(note, error),
       );
+    const archives = new Set(notes.map(({ archive }) => archive));
+    const requests = Map.groupBy(thawed, ({ together }) => JSON.stringify(together));
     // no container stays frozen, and no archive stays, for one on a file system that does not answer
     await Promise.all(
-      thawed.map(async (note) => {
-        const { id, together } = note;
-        const place = {
-          attempted: `undo the checkpoint of container ${id}`,
-          clock: reader.clock,
-          fx: unbounded({ note: () => undefined }),
-        };
-        await undoArchives(
-          together.filter((one) => archives.has(one)),
-          together,
-          place,
-        )
-          .then(() => dropWork(directory, id))
-          .catch((error: unknown) => failed(note, error));
+      [...requests.values()].map(async (ofOne) => {
+        const undone = undoRequest(reader, ofOne, archives);
+        for (const note of ofOne)
+          await undone
+            .then(() => dropWork(directory, note.id))
+            .catch((error: unknown) => failed(note, error));
       }),
     );
   } catch (error) {
     log.error({ fault: toFault(error) }, 'checkpoints that were cut off could not be looked for');
   }
+}
+
+/** Of one request there is a note for each container, and all of them name the same archives. */
+async function undoRequest(
+  reader: Reader,
+  notes: readonly Note[],
+  archives: ReadonlySet<string>,
+): Promise<void> {
+  const [first] = notes;
+  if (first === undefined) return;
+  const { id, together } = first;
+  const begunOnes = together.filter((one) => archives.has(one));
+  await undoArchives(begunOnes, together, {
+    attempted: `undo the checkpoint of container ${id}`,
+    clock: reader.clock,
+    fx: unbounded({ note: () => undefined }),
+  });
 }
 
 /** A handler that is not known any more has no container that could be let go. */

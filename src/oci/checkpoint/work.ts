@@ -39,6 +39,13 @@ export function dropWork(directory: string, id: ContainerId): Promise<void> {
   return rm(join(directory, id), { recursive: true, force: true });
 }
 
+/** All of it but the note, by which a later daemon undoes what could not be undone. */
+export async function keepNote(directory: string, id: ContainerId): Promise<void> {
+  const work = join(directory, id);
+  for (const name of await namesOf(work))
+    if (name !== NOTE) await rm(join(work, name), { recursive: true, force: true });
+}
+
 /**
  * What daemons before this one began; directories without a whole note were not begun, and go. One that can't be read or
  * removed is reported to `onUnreadable` and keeps none of the others from being undone: their containers are frozen.

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { createLayout } from '../../../src/host/layout.ts';
-import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
+import { closeArchive, partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
 import { createCheckpointDriver } from '../../../src/oci/checkpoint/driver.ts';
 import type { CheckpointOptions } from '../../../src/oci/checkpoint/driver.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
@@ -47,6 +47,17 @@ describe.skipIf(reason !== '')(
         undoArchives([archive], [archive], { attempted: 'undo', clock: realClock(), fx }),
       ).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: dead.path } });
       expect(pids).toHaveLength(1);
+    });
+
+    it('is closed without a question to its server', async () => {
+      let closes = 0;
+      const close = async (): Promise<void> => void (closes += 1);
+      const fx = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
+      await closeArchive(
+        { archive: join(dead.path, 'a.tar'), attempted: 'close', clock: realClock(), fx },
+        { file: { close }, mountPoint: dead.path },
+      );
+      expect(closes).toBe(1);
     });
 
     it('keeps its note, and no other archive from being undone', async () => {
