@@ -19,6 +19,7 @@ import type { DebrisReport } from '../../base/left-debris.ts';
 import { ingestLimits, storageLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { missingAs, onlyAbsent } from '../../host/errno.ts';
+import { closeInPool } from '../../host/close-in-pool.ts';
 import { demandSpace, leastFreeBytes } from '../../host/free-space.ts';
 import type { FilesystemFacts } from '../../host/free-space.ts';
 import { namesOf } from '../../host/names-of.ts';
@@ -83,7 +84,7 @@ export class Ingests {
     const release = (): void => void this.#active.delete(name);
     const facts = (): Promise<FilesystemFacts> => this.#facts();
     try {
-      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await inPool(directory, () => mkdir(directory, { recursive: true, mode: 0o700 }));
       if (await this.#hasRoom(name, incoming)) {
         if (incoming.namespace !== undefined) this.#namespaces.set(name, incoming.namespace);
         return await Ingest.open({ path: join(directory, name), directory, size, log, release, facts });
@@ -108,7 +109,7 @@ export class Ingests {
     const round = this.#left.round();
     const { directory } = this.#options;
     await round.attempt(directory, async () => {
-      for (const name of await namesOf(directory)) {
+      for (const name of await inPool(directory, () => namesOf(directory))) {
         const digest = ingestedDigest(name);
         const path = join(directory, name);
         if (digest === undefined || !keep.has(digest)) await round.attempt(path, () => this.#dropStray(name));
@@ -120,16 +121,18 @@ export class Ingests {
   /** Whatever has the name, also a directory, unless it is being written. */
   async #dropStray(name: string): Promise<void> {
     if (this.#active.has(name)) return;
-    const path = join(this.#options.directory, name);
-    const isDirectory = (await missingAs(lstat(path), undefined))?.isDirectory() ?? false;
-    if (isDirectory && this.#options.discard !== undefined) await this.#options.discard(path);
-    else await removeFile(path);
+    const { directory, discard } = this.#options;
+    const path = join(directory, name);
+    const found = await inPool(directory, () => missingAs(lstat(path), undefined));
+    if (found?.isDirectory() === true && discard !== undefined) await discard(path);
+    else await inPool(directory, () => removeFile(path));
   }
 
   async #drop(name: string): Promise<void> {
     if (this.#active.has(name)) return;
     // something else in the place of the directory holds no file of ours, and no pull fails for it
-    await removeFile(join(this.#options.directory, name)).catch(onlyAbsent);
+    const { directory } = this.#options;
+    await inPool(directory, () => removeFile(join(directory, name))).catch(onlyAbsent);
   }
 
   /** What is kept must neither crowd out the layers that it is for, nor what others keep, nor grow without an end. */
@@ -158,7 +161,7 @@ export class Ingests {
 
   #facts(): Promise<FilesystemFacts> {
     const { directory, facts = statfs } = this.#options;
-    return facts(directory);
+    return inPool(directory, () => facts(directory));
   }
 
   #namespaceOf(name: string): string | undefined {
@@ -168,9 +171,10 @@ export class Ingests {
   /** Bytes by file name. */
   async #sizes(): Promise<ReadonlyMap<string, number>> {
     const sizes = new Map<string, number>();
-    for (const name of await namesOf(this.#options.directory)) {
+    const { directory } = this.#options;
+    for (const name of await inPool(directory, () => namesOf(directory))) {
       // one that has just been deleted counts nothing
-      const { size } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0 }));
+      const { size } = await inPool(directory, () => stat(join(directory, name))).catch(() => ({ size: 0 }));
       sizes.set(name, size);
     }
     for (const name of this.#namespaces.keys())
@@ -194,7 +198,7 @@ export function ingestedDigest(name: string): Digest | undefined {
 
 interface IngestPlace {
   readonly path: string;
-  /** What the calls may hang on. */
+  /** What the calls may hang on, for libuv's pool. */
   readonly directory: string;
   /** Of the whole blob. */
   readonly size: number;
@@ -224,14 +228,15 @@ export class Ingest {
 
   static async open(place: IngestPlace): Promise<Ingest> {
     const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    const file = await open(place.path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    const { path, directory } = place;
+    const file = await inPool(directory, () => open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600));
     try {
-      const { size } = await file.stat();
+      const { size } = await inPool(directory, () => file.stat());
       // longer than its blob: whatever it is, it is no beginning of it
-      if (size > place.size) await file.truncate(0);
+      if (size > place.size) await inPool(directory, () => file.truncate(0));
       return new Ingest(file, size > place.size ? 0 : size, place);
     } catch (error) {
-      await file.close();
+      await closeInPool(directory, file);
       throw error;
     }
   }
@@ -246,7 +251,8 @@ export class Ingest {
     const end = this.#bytes;
     for (let at = 0; at < end;) {
       const buffer = Buffer.allocUnsafe(Math.min(ingestLimits.readBytes, end - at));
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, at);
+      const position = at;
+      const { bytesRead } = await this.#inPool(() => this.#file.read(buffer, 0, buffer.length, position));
       if (bytesRead === 0) return;
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
@@ -268,7 +274,8 @@ export class Ingest {
     this.#pending.clear();
     await this.#writing;
     this.#bytes = 0;
-    if (!this.#isBroken) await this.#file.truncate(0).catch((error: unknown) => this.#give(error));
+    if (this.#isBroken) return;
+    await this.#inPool(() => this.#file.truncate(0)).catch((error: unknown) => this.#give(error));
   }
 
   /** Ends the use of the file; it stays for the next download. */
@@ -276,8 +283,9 @@ export class Ingest {
     await this.#writing;
     this.#flush();
     await this.#writing;
-    await this.#file.close().catch(() => undefined);
-    if (this.#isBroken) await removeFile(this.#place.path).catch(() => undefined);
+    const { directory, path } = this.#place;
+    await closeInPool(directory, this.#file).catch(() => undefined);
+    if (this.#isBroken) await this.#inPool(() => removeFile(path)).catch(() => undefined);
     this.#place.release();
   }
 
@@ -293,11 +301,15 @@ export class Ingest {
     if (this.#roomBytes < 0) await this.#demandRoom();
     // a full disk takes a part: the rest is tried once more, which then says why
     for (let done = 0; done < bytes.length;) {
-      done += await inPool(
-        this.#place.directory,
-        async () => (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten,
+      const { bytesWritten } = await this.#inPool(() =>
+        this.#file.write(bytes, done, bytes.length - done, at + done),
       );
+      done += bytesWritten;
     }
+  }
+
+  #inPool<T>(call: () => Promise<T>): Promise<T> {
+    return inPool(this.#place.directory, call);
   }
 
   /** Since the file was opened others may have filled the disk: what is unpacked comes before what is kept. */

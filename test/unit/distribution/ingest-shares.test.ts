@@ -1,12 +1,14 @@
 // Who may keep how much of what is downloaded.
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
-import { ingestLimits, storageLimits } from '../../../src/base/limits.ts';
+import { hostLimits, ingestLimits, storageLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { FilesystemFacts } from '../../../src/host/free-space.ts';
+import { inPool } from '../../../src/host/pool.ts';
 import { Ingests } from '../../../src/oci/distribution/ingest.ts';
 
 const MIB = 1024 * 1024;
@@ -86,5 +88,45 @@ describe('F22 kept downloads', () => {
     const kept = await ingests().open(incoming(1, 12 * MIB, 'a'));
     expect(kept).toBeDefined();
     await kept?.close();
+  });
+});
+
+describe('F33 F60 kept downloads on a disk that does not answer', () => {
+  it('hold a few threads of the pool to learn its free space, and no more', async () => {
+    const answer = Promise.withResolvers<FilesystemFacts>();
+    let asked = 0;
+    let most = 0;
+    const options = { directory, log: silentLog, leastBytes: 1 };
+    const here = new Ingests({
+      ...options,
+      facts: async () => {
+        asked += 1;
+        most = Math.max(most, asked);
+        const facts = await answer.promise;
+        asked -= 1;
+        return facts;
+      },
+    });
+    const count = 2 * hostLimits.poolCallsPerKey;
+    const all = Array.from({ length: count }, (_, at) => here.open(incoming(at, 1, `n${at}`)));
+    await expect.poll(() => most).toBeGreaterThanOrEqual(hostLimits.poolCallsPerKey);
+    answer.resolve(LARGE);
+    for (const one of await Promise.all(all)) await one?.close();
+    expect(most).toBe(hostLimits.poolCallsPerKey);
+  });
+
+  it('wait for their share of it before they touch it', async () => {
+    const own = join(directory, 'own');
+    const answer = Promise.withResolvers<void>();
+    const hung = Array.from({ length: hostLimits.poolCallsPerKey }, () => inPool(own, () => answer.promise));
+    const here = new Ingests({ directory: own, log: silentLog, leastBytes: 1, facts: async () => LARGE });
+    const opening = here.open(incoming(1, 1, 'n'));
+    // calls that come after one that did not wait
+    for (let turn = 0; turn < 8; turn += 1) await stat(directory);
+    expect(existsSync(own)).toBe(false);
+    answer.resolve();
+    await Promise.all(hung);
+    await (await opening)?.close();
+    expect(existsSync(own)).toBe(true);
   });
 });
