@@ -17,12 +17,14 @@ export interface LayerSink {
 export type Download = (sink: LayerSink, signal: AbortSignal) => Promise<void>;
 
 export interface IntakeOptions {
-  readonly pool: WorkerPool;
+  readonly pool: Pick<WorkerPool, 'start' | 'apart'>;
   readonly clock: ClockPort;
   /** A new job with a fresh name, each time. */
   newJob(): UnpackJob;
   /** Makes the layer visible by `publish`, or gives the record of the one that is there by now. */
   commit(publish: () => Promise<LayerRecord>): Promise<LayerRecord>;
+  /** The time of `work` is no registry's (`Turn`); not to be nested. */
+  ours<T>(work: () => Promise<T>): Promise<T>;
   /** A job's end, however it came: `isClean` says that nothing of it is left. */
   onEnd(job: UnpackJob, isClean: boolean): void;
 }
@@ -43,7 +45,26 @@ export async function takeLayer(
   } catch (error) {
     if (!intake.mayStartAgain || signal.aborted) throw error;
   }
-  return pool.apart((start) => takeBy(new Intake(options, start), options, download, signal), signal);
+  return takeApart(options, download, signal);
+}
+
+/** In a worker of its own. The wait for that is ours; the download, which counts parts of itself as ours, is not. */
+async function takeApart(
+  options: IntakeOptions,
+  download: Download,
+  signal: AbortSignal,
+): Promise<LayerRecord> {
+  const place = Promise.withResolvers<void>();
+  const waited = options.ours(() => place.promise);
+  try {
+    return await options.pool.apart(async (start) => {
+      place.resolve();
+      await waited;
+      return takeBy(new Intake(options, start), options, download, signal);
+    }, signal);
+  } finally {
+    place.resolve();
+  }
 }
 
 async function takeBy(

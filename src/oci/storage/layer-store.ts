@@ -311,7 +311,9 @@ export class LayerStore {
           arrived();
           return turn.ours(() => this.#commit(diffId, publish, turn.signal));
         };
-        await takeLayer({ ...this.#intake(layer), commit }, counted(download, turn, onBytes), turn.signal);
+        const ours = <T>(work: () => Promise<T>): Promise<T> => turn.ours(work);
+        const intake: IntakeOptions = { ...this.#intake(layer), commit, ours };
+        await takeLayer(intake, counted(download, turn, onBytes), turn.signal);
       },
       signal,
     );
@@ -334,7 +336,7 @@ export class LayerStore {
     );
   }
 
-  #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit'> {
+  #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit' | 'ours'> {
     const options = this.#options;
     return {
       pool: this.#disks.images.pool,

@@ -76,6 +76,14 @@ export const ofPulls: readonly Mutant[] = [
   },
   {
     row: 'S90',
+    title: 'the wait for a worker of its own counts as a slow registry',
+    file: 'src/oci/storage/layer-intake.ts',
+    find: 'const waited = options.ours(() => place.promise);',
+    replace: 'const waited = place.promise;',
+    test: { file: 'test/unit/storage/layer-intake.test.ts', named: 'S90 a transfer that waits for a worker' },
+  },
+  {
+    row: 'S90',
     title: 'a page a minute keeps a download alive',
     file: 'src/oci/distribution/body.ts',
     find: 'return Math.max(\n      distributionLimits.progressBytes,\n      Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000),\n    );',
