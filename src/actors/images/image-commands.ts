@@ -15,6 +15,7 @@ import type { LayerBook } from './layer-book.ts';
 
 interface Waiters {
   readonly address: string;
+  readonly reference: string;
   readonly namespace: string;
   count: number;
 }
@@ -62,8 +63,9 @@ export async function pullImage(
   const attempted = `PullImage ${asked}`;
   const keyWith = (used: PullWish['auth']): string =>
     encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
-  // what was left for one pull is used up once it is taken: a call that is refused takes nothing
-  if (brought === undefined && !stage.pulls.has(keyWith(undefined))) demandRoom(stage, attempted, namespace);
+  // what was left for one pull is used up once it is taken: a call that is refused takes nothing. Only the credentials
+  // decide which pull of the reference it joins, and one that joins needs no room
+  if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
   // before the key is made: who has other credentials must not join
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
   const key = keyWith(auth);
@@ -97,6 +99,11 @@ export async function pullImage(
       throw thrown;
     },
   );
+}
+
+/** Whether a pull of the reference is under way for the namespace, with whatever credentials. */
+function mayJoin({ pulls }: ImageStage, reference: string, namespace: string): boolean {
+  return [...pulls.values()].some((pull) => pull.reference === reference && pull.namespace === namespace);
 }
 
 async function leftCredentials(
@@ -134,7 +141,8 @@ function demandRoom(stage: ImageStage, attempted: string, namespace: string): vo
 function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
   demandRoom(stage, attempted, wish.namespace);
   const address = `pull/${stage.ports.random.token(8)}`;
-  const waiters: Waiters = { address, namespace: wish.namespace, count: 0 };
+  const { reference, namespace } = wish;
+  const waiters: Waiters = { address, reference, namespace, count: 0 };
   stage.pulls.set(key, waiters);
   const unlisten = stage.directory.listen(address, (_view, gone) => {
     if (!gone) return;

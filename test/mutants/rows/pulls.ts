@@ -70,9 +70,17 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'credentials that were left for one pull are used up by a call that is refused',
     file: 'src/actors/images/image-commands.ts',
-    find: 'if (brought === undefined && !stage.pulls.has(keyWith(undefined))) demandRoom(stage, attempted, namespace);',
+    find: 'if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);',
     replace: '',
     test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 leaves room for other namespaces' },
+  },
+  {
+    row: 'S90',
+    title: 'a call that would join a pull with its credentials is refused',
+    file: 'src/actors/images/image-commands.ts',
+    find: '!mayJoin(stage, asked, namespace)',
+    replace: '!stage.pulls.has(keyWith(undefined))',
+    test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 with credentials that were left' },
   },
   {
     row: 'S90',

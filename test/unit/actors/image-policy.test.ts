@@ -67,6 +67,22 @@ describe('a pull', () => {
     await Promise.all(many);
   });
 
+  it('S90 with credentials that were left for it is joined, however many the namespace has under way', async () => {
+    const world = await EasyWorld.serving();
+    world.answers['images.takeCredentials'] = { username: 'u', password: 'p' };
+    const go = world.hold('images.resolve');
+    const pull = (name: string) =>
+      world.troupe.pullImage({ reference: `${name}:1`, auth: undefined, namespace: 'busy' }, world.call());
+    const many = Array.from({ length: actorLimits.pullsPerNamespace }, (_, at) => pull(`x${at}`));
+    await turns();
+    const joined = pull('x0');
+    await turns();
+    expect(world.count('images.resolve')).toBe(actorLimits.pullsPerNamespace);
+    await go();
+    expect(await joined).toBe(await many[0]);
+    await Promise.all(many);
+  });
+
   it('that everybody has left while the policy is asked ends', async () => {
     const world = await EasyWorld.serving();
     world.hold('policy.admit');
