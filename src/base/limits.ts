@@ -710,6 +710,8 @@ export const storageLimits = {
   transfersPerSource: 4,
   /** The most that either may be configured to: each holds a socket, and a window of bytes on its way to a worker. */
   transfersMost: 64,
+  /** Of the turns of all, and of a registry, what one namespace may hold at the cost of others: as of the pulls, 48 of 64. */
+  transferShareOfNamespace: 0.75,
   /** Layers that wait for a transfer: 16 images of 64 layers. */
   transfersWaiting: 1024,
   /** ms between two looks at the rates of transfers, made only while others wait: a pull waits so long for a trickle at most twice. */

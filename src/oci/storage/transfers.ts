@@ -142,7 +142,6 @@ export class Transfers {
   #next(): Waiter | undefined {
     const { slots, slotsPerHost } = this.#options;
     const held = [...this.#running].filter(({ isSlow }) => !isSlow);
-    if (held.length >= slots) return undefined;
     const of = (all: readonly Running[], key: keyof Party, party: Party): number =>
       all.filter((one) => one.party[key] === party[key]).length;
     const all = [...this.#running];
@@ -150,7 +149,14 @@ export class Transfers {
       all.filter(({ party }) => party.host === host && party.namespace === namespace).length;
     // of the own ones those, too, that gave their turn away: to others, since on a slow line more of them are slower still
     const may = this.#line.filter(
-      ({ party }) => of(held, 'host', party) < slotsPerHost && own(party) < slotsPerHost,
+      ({ party }) =>
+        hasRoom(held, party, slots) &&
+        hasRoom(
+          held.filter((one) => one.party.host === party.host),
+          party,
+          slotsPerHost,
+        ) &&
+        own(party) < slotsPerHost,
     );
     const weigh = ({ party }: Waiter): readonly number[] => [
       of(all, 'namespace', party),
@@ -225,6 +231,19 @@ export class Transfers {
     const reason = `${host}: fewer than ${storageLimits.transferBytesPerSecond} bytes a second while layers of others wait`;
     most.controller.abort(new FaultError(fault('outside', reason, { retryable: true })));
   }
+}
+
+/**
+ * Whether a transfer for this party may begin beside those that hold a turn. What a namespace holds beyond its share counts
+ * only for itself: it may use all turns while nobody else waits, and others still begin at once, at most a quarter more.
+ */
+function hasRoom(held: readonly Running[], { namespace }: Party, slots: number): boolean {
+  if (held.length < slots) return true;
+  const share = Math.ceil(slots * storageLimits.transferShareOfNamespace);
+  const counts = new Map<string, number>();
+  for (const { party } of held) counts.set(party.namespace, (counts.get(party.namespace) ?? 0) + 1);
+  if ((counts.get(namespace) ?? 0) >= share) return false;
+  return [...counts.values()].reduce((sum, count) => sum + Math.min(count, share), 0) < slots;
 }
 
 function compare(one: readonly number[], other: readonly number[]): number {

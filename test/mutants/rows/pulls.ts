@@ -225,6 +225,17 @@ export const ofPulls: readonly Mutant[] = [
   },
   {
     row: 'S90',
+    title: 'one namespace may hold all turns of transfers',
+    file: 'src/oci/storage/transfers.ts',
+    find: 'Math.min(count, share), 0) < slots;',
+    replace: 'count, 0) < slots;',
+    test: {
+      file: 'test/unit/storage/transfers.test.ts',
+      named: 'S90 one namespace that is just fast enough',
+    },
+  },
+  {
+    row: 'S90',
     title: 'of many that trickle none ends for who waits',
     file: 'src/oci/storage/transfers.ts',
     find: 'else this.#endOne();',

@@ -106,6 +106,25 @@ describe('turns of transfers', () => {
     expect(begun).toEqual(['t0', 't1', 't2', 't3', 'victim']);
   });
 
+  test('S90 one namespace that is just fast enough, at two registries, leaves a turn to another', async () => {
+    const { begun, start, done } = bench(6, 4);
+    for (const at of [0, 1, 2, 3]) start(`a${at}`, party('one', 'tenant'));
+    for (const at of [4, 5, 6]) start(`a${at}`, party('two', 'tenant'));
+    await turns();
+    // all turns while nobody else waits, and no more of them
+    expect(begun).toEqual(['a0', 'a1', 'a2', 'a3', 'a4', 'a5']);
+    start('victim', party('one', 'other'));
+    start('victim 2', party('three', 'other'));
+    await turns();
+    expect(begun.slice(6)).toEqual(['victim']);
+    await done('a4');
+    expect(begun.slice(7)).toEqual([]);
+    await done('victim');
+    expect(begun.slice(7)).toEqual(['victim 2']);
+    await done('a5');
+    expect(begun.at(-1)).toBe('a6');
+  });
+
   test('S90 one that brings enough keeps its turn, and so does one that waits for our disk', async () => {
     const { clock, begun, turnOf, start } = bench(2);
     start('fast', party('good', ''));
