@@ -195,6 +195,44 @@ describeAsRoot('archives of checkpoints', () => {
     expect(existsSync(join(into, 'rootfs-diff.tar'))).toBe(false);
   });
 
+  it('F22 a restore leaves the least free space, of our directory and of the root file system', async () => {
+    const facts = (free: number) => ({ bsize: 4096, blocks: 2 ** 24, bavail: free, files: 0, ffree: 0 });
+    const place = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
+    const restoredWith = (full: string): Promise<void> => {
+      const into = mkdtempSync(join(directory, 'into-'));
+      return importArchive({ kind: 'import', place, digest, into, rootfs }, (path) =>
+        facts(path.startsWith(join(directory, full)) ? 100 : 2 ** 23),
+      );
+    };
+    for (const full of ['into-', 'rootfs']) {
+      await expect(restoredWith(full)).rejects.toMatchObject({
+        fault: {
+          kind: 'exhausted',
+          message: expect.stringContaining(`no space left on ${join(directory, full)}`),
+        },
+      });
+      expect(readdirSync(join(rootfs, 'etc'))).toEqual(['passwd']);
+    }
+    // the file system fills while it is written
+    let asked = 0;
+    const into = mkdtempSync(join(directory, 'into-'));
+    const filling = importArchive(
+      {
+        kind: 'import',
+        place: changes(
+          ...[1, 2].map((at) => entry({ name: `big${at}`, body: Buffer.alloc(12 * 2 ** 20, at) })),
+        ),
+        digest,
+        into,
+        rootfs,
+      },
+      (path) => facts(path === rootfs && (asked += 1) > 1 ? 100 : 2 ** 23),
+    );
+    await expect(filling).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    expect(existsSync(join(rootfs, 'big1'))).toBe(true);
+    expect(asked).toBe(2);
+  });
+
   it('S08: files and deletions stay in the root file system, whatever its links and theirs say', async () => {
     symlinkSync(outside, join(rootfs, 'out'));
     symlinkSync('../../../../../../..', join(rootfs, 'up'));

@@ -241,6 +241,14 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'F22',
+    title: 'the changes of a checkpoint fill the disk to its last byte',
+    file: 'src/oci/checkpoint/restore/rootfs.ts',
+    find: 'this.#applier = new LayerApplier(root, space);',
+    replace: 'this.#applier = new LayerApplier(root);',
+    test: { file: 'test/integration/checkpoint/import.test.ts', named: 'F22 a restore leaves' },
+  },
+  {
+    row: 'F22',
     title: 'layers take the last inodes',
     file: 'src/host/free-space.ts',
     find: 'if (files > 0 && ffree < leastInodes)',

@@ -2,9 +2,20 @@
  * An archive brought to where the runtime takes it from: CRIU's files into a directory of ours, and what the container
  * had written into its new root file system.
  */
-import { closeSync, fstatSync, ftruncateSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  statfsSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../host/ffi-constants.ts';
+import { SpaceGuard } from '../../../host/free-space.ts';
+import type { FilesystemFacts } from '../../../host/free-space.ts';
 import { createFileAt } from '../../image/unpack-sys.ts';
 import { FILES } from '../documents.ts';
 import { descriptionsIn, digestOf } from './describe.ts';
@@ -17,9 +28,19 @@ import { applyChanges, removeDeleted } from './rootfs.ts';
 /** CRIU writes it with every dump (images/inventory.proto): what has none is not whole. */
 const INVENTORY = 'inventory.img';
 
-/** Throws `invalidRequest` for what is no checkpoint, or not the one described; what was made stays for the caller's undo. */
-export async function importArchive({ place, digest, into, rootfs }: ImportOrder): Promise<void> {
-  const intake = new Intake(into);
+type FactsOf = (path: string) => FilesystemFacts;
+
+/**
+ * Throws `invalidRequest` for what is no checkpoint, or not the one described, and `exhausted` where it would take of the
+ * space that stays free; what was made stays for the caller's undo.
+ */
+export async function importArchive(
+  { place, digest, into, rootfs }: ImportOrder,
+  factsOf: FactsOf = (path) => statfsSync(path),
+): Promise<void> {
+  const space = new SpaceGuard(into, () => factsOf(into));
+  space.ask();
+  const intake = new Intake(into, space);
   try {
     await readMembers(place, intake);
     if (digestOf(descriptionsIn(intake.texts)) !== digest)
@@ -30,15 +51,20 @@ export async function importArchive({ place, digest, into, rootfs }: ImportOrder
   } finally {
     intake.close();
   }
-  await changeRootfs(join(into, FILES.rootfs), intake, rootfs);
+  await changeRootfs(join(into, FILES.rootfs), intake, rootfs, new SpaceGuard(rootfs, () => factsOf(rootfs)));
 }
 
 /** Deleted files last: an archive that names a file in both lists has deleted it (as the peers do it). */
-async function changeRootfs(changes: string, intake: Intake, rootfs: string): Promise<void> {
+async function changeRootfs(
+  changes: string,
+  intake: Intake,
+  rootfs: string,
+  space: SpaceGuard,
+): Promise<void> {
   const root = openSync(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   try {
     if (intake.hasChanges) {
-      await applyChanges(changes, root);
+      await applyChanges(changes, root, space);
       unlinkSync(changes);
     }
     await asked(async () => removeDeleted(intake.texts.get(FILES.deleted) ?? '[]', root));
@@ -55,9 +81,11 @@ class Intake implements Taker {
   hasChanges = false;
   readonly #root: number;
   readonly #images: number;
+  readonly #space: SpaceGuard;
   #open: number | undefined;
 
-  constructor(into: string) {
+  constructor(into: string, space: SpaceGuard) {
+    this.#space = space;
     mkdirSync(join(into, FILES.images), { mode: 0o700 });
     this.#root = openSync(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     this.#images = openSync(join(into, FILES.images), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -74,6 +102,7 @@ class Intake implements Taker {
     this.#open = fd;
     return {
       write: (bytes, position) => {
+        this.#space.take(bytes.length, 0);
         for (let done = 0; done < bytes.length;)
           done += writeSync(fd, bytes, done, bytes.length - done, position + done);
       },

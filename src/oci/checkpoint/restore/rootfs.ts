@@ -5,6 +5,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { checkpointLimits, unpackLimits } from '../../../base/limits.ts';
 import { O_CLOEXEC, O_RDONLY } from '../../../host/ffi-constants.ts';
+import type { SpaceGuard } from '../../../host/free-space.ts';
 import type { TarEntry } from '../../image/tar-entry.ts';
 import type { ByteString } from '../../image/tar-header.ts';
 import type { TarSink } from '../../image/tar-reader.ts';
@@ -18,9 +19,10 @@ import { removeTreeAt } from '../../storage/tree.ts';
 import { FILES } from '../documents.ts';
 import { asked, refuse } from './members.ts';
 
-/** The changed files of the archive at the path into the mounted root file system `root`. */
-export async function applyChanges(path: string, root: number): Promise<void> {
-  const sink = new ChangeSink(root);
+/** The changed files of the archive at the path into the mounted root file system `root`, as far as `space` allows. */
+export async function applyChanges(path: string, root: number, space: SpaceGuard): Promise<void> {
+  space.ask();
+  const sink = new ChangeSink(root, space);
   const stream = new LayerStream(sink, {
     entries: unpackLimits.entries,
     layerBytes: checkpointLimits.archiveBytes,
@@ -44,12 +46,14 @@ export async function applyChanges(path: string, root: number): Promise<void> {
 /** A layer's applier, but in a root that is in use: what a layer marks as deleted (containerd's archives do) is deleted. */
 class ChangeSink implements TarSink {
   readonly #root: number;
+  readonly #space: SpaceGuard;
   #applier: LayerApplier;
   #isTaken = false;
 
-  constructor(root: number) {
+  constructor(root: number, space: SpaceGuard) {
     this.#root = root;
-    this.#applier = new LayerApplier(root);
+    this.#space = space;
+    this.#applier = new LayerApplier(root, space);
   }
 
   begin(entry: TarEntry): void {
@@ -81,7 +85,7 @@ class ChangeSink implements TarSink {
     this.#applier.complete();
     this.#applier.close();
     remove();
-    this.#applier = new LayerApplier(this.#root);
+    this.#applier = new LayerApplier(this.#root, this.#space);
   }
 }
 
