@@ -28,13 +28,17 @@ export function leastFreeInodes(total: number): number {
   return Math.min(storageLimits.leastFreeInodes, Math.floor(total / storageLimits.leastFreeShare));
 }
 
-/** Throws `exhausted` where `path` has less free than has to stay free, with both figures. */
-export function demandSpace(path: string, { bsize, blocks, bavail, files, ffree }: FilesystemFacts): void {
+/** Throws `exhausted` where `path` has less free than has to stay free after `bytes` more, with both figures. */
+export function demandSpace(
+  path: string,
+  { bsize, blocks, bavail, files, ffree }: FilesystemFacts,
+  bytes = 0,
+): void {
   const least = leastFreeBytes(blocks * bsize);
-  if (bavail * bsize < least) {
+  if (bavail * bsize - bytes < least) {
     refuse(
       path,
-      `${mib(bavail * bsize)} MiB are free, and ${mib(least)} MiB stay free for the journal and for pods`,
+      `${mib(bavail * bsize)} MiB are free${bytes < MIB ? '' : ` for ${mib(bytes)} MiB`}, and ${mib(least)} MiB stay free for the journal and for pods`,
     );
   }
   const leastInodes = leastFreeInodes(files);
@@ -60,16 +64,16 @@ export class SpaceGuard {
     this.#bytesLeft -= bytes;
     this.#inodesLeft -= inodes;
     if (this.#bytesLeft >= 0 && this.#inodesLeft >= 0) return;
-    this.ask();
+    this.ask(bytes);
   }
 
-  /** Asks now, whatever was counted: where something large begins. */
-  ask(): void {
+  /** Asks now, whatever was counted: where something large begins, of `bytes` if that is known. */
+  ask(bytes = 0): void {
     const facts = this.#facts();
     // whoever is refused is asked about again
     this.#bytesLeft = 0;
     this.#inodesLeft = 0;
-    demandSpace(this.#path, facts);
+    demandSpace(this.#path, facts, bytes);
     this.#bytesLeft = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
     this.#inodesLeft =
       facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / storageLimits.leastFreeSteps;

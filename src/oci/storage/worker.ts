@@ -163,7 +163,8 @@ function subjectOf(job: StepJob): string {
 function flatten(job: FlattenJob, port: MessagePort): void {
   try {
     if (job.isAgain === true) for (const _pause of emptyDirectory(job.target)) continue;
-    flattenLayers(job);
+    // one for each job: targets are directories of their own
+    flattenLayers(job, new SpaceGuard(job.target, () => statfsSync(job.target)));
     answer(port, { type: 'done', result: { kind: 'flatten' } });
   } catch (error) {
     answer(port, { type: 'failed', fault: toFault(error, `flatten ${job.target}`) });

@@ -1,6 +1,8 @@
 // Layers copied over each other, where the names and sizes are the difficulty.
 import {
   closeSync,
+  constants,
+  copyFileSync,
   ftruncateSync,
   linkSync,
   lstatSync,
@@ -16,8 +18,18 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { SpaceGuard } from '../../../src/host/free-space.ts';
 import { flattenLayers } from '../../../src/oci/storage/drivers/flatten.ts';
 import { describeAsRoot, scratch } from '../unpack/support.ts';
+
+function sharesBlocks(file: string, clone: string): boolean {
+  try {
+    copyFileSync(file, clone, constants.COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describeAsRoot('layers copied over each other', () => {
   const root = scratch('flatten');
@@ -26,6 +38,7 @@ describeAsRoot('layers copied over each other', () => {
     readonly layer: string;
     readonly target: string;
     readonly copy: (...lower: string[]) => void;
+    readonly copyWithin: (space: SpaceGuard) => void;
   } => {
     const dir = join(root, String((count += 1)));
     const [layer, target, links] = ['layer', 'target', 'links'].map((name) => join(dir, name)) as [
@@ -38,8 +51,31 @@ describeAsRoot('layers copied over each other', () => {
       layer,
       target,
       copy: (...lower) => flattenLayers({ layers: [...lower, layer], target, scratch: links }),
+      copyWithin: (space) => flattenLayers({ layers: [layer], target, scratch: links }, space),
     };
   };
+
+  test('F22 copies leave what has to stay free, unless the file system shares blocks', () => {
+    const { layer, target, copyWithin } = fresh();
+    const large = Buffer.alloc(3 * 1024 * 1024, 'x');
+    for (const name of ['a', 'b']) writeFileSync(join(layer, name), large);
+    const space = new SpaceGuard('/store', () => ({
+      bsize: 4096,
+      blocks: 2 ** 25,
+      bavail: 255 * 256,
+      files: 0,
+      ffree: 0,
+    }));
+    if (sharesBlocks(join(layer, 'a'), join(root, 'clone'))) {
+      copyWithin(space);
+      expect(readdirSync(target).toSorted()).toEqual(['a', 'b']);
+      return;
+    }
+    expect(() => copyWithin(space)).toThrow(
+      /^no space left on \/store: 255 MiB are free for 3\.0 MiB, and 256 MiB stay free/u,
+    );
+    expect(readdirSync(target)).toEqual([]);
+  });
 
   test('S14: a file with holes keeps them', () => {
     const { layer, target, copy } = fresh();

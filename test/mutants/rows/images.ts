@@ -249,6 +249,14 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'F22',
+    title: 'copies of images fill the disk to its last byte',
+    file: 'src/oci/storage/drivers/flatten.ts',
+    find: '  disk.space?.take(bytes, 1);\n',
+    replace: '',
+    test: { file: 'test/integration/storage/flatten.test.ts', named: 'F22 copies leave' },
+  },
+  {
+    row: 'F22',
     title: 'layers take the last inodes',
     file: 'src/host/free-space.ts',
     find: 'if (files > 0 && ffree < leastInodes)',

@@ -165,8 +165,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'a registry on a slow line gets ever more transfers',
     file: 'src/oci/storage/transfers.ts',
-    find: ' && own(party) < slotsPerHost',
-    replace: ' && own(party) >= 0',
+    find: 'own(party) < slotsPerHost,',
+    replace: 'own(party) >= 0,',
     test: {
       file: 'test/unit/storage/transfers.test.ts',
       named: 'S90 on a slow line a registry gets no more',

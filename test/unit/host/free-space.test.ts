@@ -34,6 +34,14 @@ describe('F22 the least free space', () => {
     );
   });
 
+  it('counts what is about to be written in one piece', () => {
+    const space = new SpaceGuard('/images', () => facts(100 * GIB, 300 * MIB));
+    space.take(43 * MIB, 1);
+    expect(faultBy(() => space.take(45 * MIB, 1)).message).toBe(
+      'no space left on /images: 300 MiB are free for 45 MiB, and 256 MiB stay free for the journal and for pods',
+    );
+  });
+
   it('a file system without a number of inodes, or of blocks, has none that could be missing', () => {
     demandSpace('/images', facts(100 * GIB, 50 * GIB));
     demandSpace('/images', facts(0, 0));

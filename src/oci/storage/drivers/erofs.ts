@@ -3,13 +3,14 @@
  * through overlayfs, with nothing copied and none of its files on the disk. The mounts are shared by all containers, at
  * `chains/<hex of diff-id>`, and go with the layer or with the daemon (an overlay keeps what it is made of).
  */
-import { lstat, mkdir, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, printable, toFault } from '../../../base/fault.ts';
 import { hexOf, parseDigest } from '../../../base/ids.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
+import { demandSpace } from '../../../host/free-space.ts';
 import { isThere } from '../../../host/is-there.ts';
 import { isOtherDevice } from '../../../host/mount-point.ts';
 import { mountFilesystem, unmount } from '../../../host/mounts.ts';
@@ -118,7 +119,15 @@ class Images {
     if (!(await isThere(tree))) return;
     const unfinished = `${image}.new`;
     await rm(unfinished, { force: true });
-    await this.#run(tree, unfinished, `make the image of layer ${diffId}`);
+    // at most what the files take; mkfs.erofs writes it, so that it can't be stopped on the way
+    const { usedBytes = 0 } = (await readLayerRecord(dir, diffId, (call) => call())) ?? {};
+    demandSpace(dir, await statfs(dir), usedBytes);
+    try {
+      await this.#run(tree, unfinished, `make the image of layer ${diffId}`);
+    } catch (error) {
+      await rm(unfinished, { force: true });
+      throw error;
+    }
     await syncPath(unfinished);
     await rename(unfinished, image);
     const { size, blocks } = await lstat(image);

@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { fail } from '../../../base/fault.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { codeOf } from '../../../host/errno.ts';
+import type { SpaceGuard } from '../../../host/free-space.ts';
 import { getXattrAt, listXattrsAt } from '../../../host/files-at.ts';
 import { shown } from '../../image/tar-header.ts';
 import type { ByteString } from '../../image/tar-header.ts';
@@ -45,19 +46,31 @@ interface Copying {
   /** Holds a name of each hard-linked file that was copied of this layer, by its inode: one descriptor for all. */
   readonly links: number;
   readonly linked: Set<string>;
+  readonly disk: Disk;
 }
 
-/** Copies all of them; the target has the root's attributes of the highest layer. */
-export function flattenLayers({ layers, target, scratch, label }: FlattenRequest): void {
+/** Where the copies are written. */
+interface Disk {
+  readonly space: SpaceGuard | undefined;
+  /** Whether it shares blocks, which takes no space; undefined until it was tried. */
+  canClone: boolean | undefined;
+}
+
+/**
+ * Copies all of them; the target has the root's attributes of the highest layer. `space`: throws where the copies would take
+ * what has to stay free of the disk; not asked where blocks are shared.
+ */
+export function flattenLayers({ layers, target, scratch, label }: FlattenRequest, space?: SpaceGuard): void {
   const to = openOwnDirectory(target);
+  const disk: Disk = { space, canClone: undefined };
   try {
-    for (const layer of layers) copyLayer(layer, to, scratch, label);
+    for (const layer of layers) copyLayer(layer, to, scratch, label, disk);
   } finally {
     closeSync(to);
   }
 }
 
-function copyLayer(layer: string, to: number, scratch: string, label: string | undefined): void {
+function copyLayer(layer: string, to: number, scratch: string, label: string | undefined, disk: Disk): void {
   const from = openOwnDirectory(layer);
   try {
     removeScratch(scratch);
@@ -68,6 +81,7 @@ function copyLayer(layer: string, to: number, scratch: string, label: string | u
         label: label === undefined ? undefined : Buffer.from(`${label}\0`),
         links,
         linked: new Set<string>(),
+        disk,
       };
       copyDirectory(from, '.', to, '.', 0, copying);
     } finally {
@@ -124,7 +138,10 @@ function copyEntry(from: number, name: ByteString, to: number, depth: number, co
   const below = statAt(to, name);
   if (stats.isDirectory()) {
     if (below !== undefined && !below.isDirectory()) removeTreeAt(to, name);
-    if (below?.isDirectory() !== true) mkdirAt(to, name, PRIVATE_MODE);
+    if (below?.isDirectory() !== true) {
+      if (copying.disk.canClone === false) copying.disk.space?.take(0, 1);
+      mkdirAt(to, name, PRIVATE_MODE);
+    }
     copyDirectory(from, name, to, name, depth + 1, copying);
     return;
   }
@@ -135,18 +152,19 @@ function copyEntry(from: number, name: ByteString, to: number, depth: number, co
     linkAt(copying.links, key, to, name);
     return;
   }
-  copyNode(from, name, stats, to);
+  copyNode(from, name, stats, to, copying.disk);
   copyAttributes(from, name, bigStat(from, name), to, name, copying);
   if (stats.nlink <= 1) return;
   linkAt(to, name, copying.links, key);
   copying.linked.add(key);
 }
 
-function copyNode(from: number, name: ByteString, stats: Stats, to: number): void {
+function copyNode(from: number, name: ByteString, stats: Stats, to: number, disk: Disk): void {
+  if (!stats.isFile() && disk.canClone === false) disk.space?.take(0, 1);
   if (stats.isSymbolicLink()) {
     symlinkAt(readLinkAt(from, name), to, name);
   } else if (stats.isFile()) {
-    copyFile(from, name, stats, to);
+    copyFile(from, name, stats, to, disk);
   } else {
     // devices, FIFOs, sockets; the numbers as makedev(3) packs them
     const major = Number((BigInt(stats.rdev) >> 8n) & 0xfffn);
@@ -156,19 +174,32 @@ function copyNode(from: number, name: ByteString, stats: Stats, to: number): voi
 }
 
 /** Whole files by the kernel's own ways (FICLONE, copy_file_range), which would fill holes: files with those by another. */
-function copyFile(from: number, name: ByteString, stats: Stats, to: number): void {
+function copyFile(from: number, name: ByteString, stats: Stats, to: number, disk: Disk): void {
   const [source, target] = [pathOf(from, name), pathOf(to, name)];
-  const hasHoles = stats.blocks * STAT_BLOCK_BYTES < stats.size;
-  try {
-    copyFileSync(
-      source,
-      target,
-      constants.COPYFILE_EXCL | (hasHoles ? constants.COPYFILE_FICLONE_FORCE : constants.COPYFILE_FICLONE),
-    );
-  } catch (error) {
-    if (!hasHoles || codeOf(error) === 'ENOSPC') throw error;
+  const bytes = stats.blocks * STAT_BLOCK_BYTES;
+  const hasHoles = bytes < stats.size;
+  // an empty file does not tell whether blocks can be shared
+  if (disk.canClone !== false && bytes > 0) {
+    if (cloneFile(source, target)) {
+      disk.canClone = true;
+      return;
+    }
+    disk.canClone = false;
     removeTreeAt(to, name);
-    copySparse(source, target);
+  }
+  disk.space?.take(bytes, 1);
+  if (hasHoles) copySparse(source, target);
+  else copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+}
+
+/** False where the file system does not share the blocks of these two files. */
+function cloneFile(source: Buffer, target: Buffer): boolean {
+  try {
+    copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOSPC') throw error;
+    return false;
   }
 }
 
