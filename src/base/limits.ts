@@ -1196,8 +1196,10 @@ export const nriLimits = {
   registering: 16,
   /** Entries of the plugin directory that are looked at. */
   directoryEntries: 1024,
-  /** ms to list the plugin directory, and then to execute each plugin, each a few calls: pods wait meanwhile, and it may lie on a dead mount. */
+  /** ms that pods wait for the list of the plugin directory, and then for each plugin to be executed: it may lie on a dead mount. */
   directoryMs: 5_000,
+  /** ms to look at the path of the plugin directory and to list it, to look at that of a plugin, and to execute it: a cold disk at boot takes many seconds. Nothing waits for it but one thread. */
+  launchMs: 60_000,
   /** Bytes of a plugin's configuration: it travels in one message with a bound of 4 MiB. */
   configBytes: 1024 * 1024,
   /** Bytes of pods and containers in one message of Synchronize: well below a message's bound; more goes in further ones. */

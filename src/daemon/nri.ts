@@ -41,7 +41,7 @@ export async function createNri(
   });
 }
 
-/** ms that a plugin which is started by us may take until it takes part: to be found, executed, registered, configured and synchronized. */
+/** ms that a start waits for plugins of the directory: to be listed, executed (with the look at their paths), registered, configured and synchronized. */
 export function nriStartMs({ nri }: Config): number {
   return (
     2 * nriLimits.directoryMs +

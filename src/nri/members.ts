@@ -73,14 +73,14 @@ export class Members {
     return [...this.#members.map(({ id }) => ({ id, gone: '' })), ...this.#gone.items()];
   }
 
-  /** Settles when those that are started by us are in; undefined when none is on its way. */
+  /** Settles when those that are started by us are in, or pods have waited for them long enough; undefined when none is waited for. */
   get starting(): Promise<void> | undefined {
     return this.#starting;
   }
 
   /**
-   * Starts the plugins of the directory, then listens. Settles when each of them is a member or was given up; rejects where
-   * it can't listen, and may then be called again.
+   * Starts the plugins of the directory, then listens. Settles when each of them is a member, was given up or is not
+   * waited for any longer; rejects where it can't listen, and may then be called again.
    */
   async start(): Promise<void> {
     const { socket, listen } = this.#options;
@@ -120,44 +120,83 @@ export class Members {
     void this.#letIn(socket, '', undefined, () => undefined);
   }
 
+  /** Settles when each is a member or was given up; of what takes longer to be read than pods wait, they come in later. */
   async #launchAll(): Promise<void> {
-    const { pluginDirectory, configDirectory, log, files } = this.#options;
+    const { pluginDirectory } = this.#options;
     if (pluginDirectory === '') return;
+    const listing = this.#list();
+    const launching = listing.then((found) => Promise.all(found.map((one) => this.#launch(one))));
+    if (await this.#isInTime(listing, pluginDirectory)) await launching;
+  }
+
+  /** None where they can't be listed. */
+  async #list(): Promise<readonly FoundPlugin[]> {
+    const { pluginDirectory, configDirectory, log, files } = this.#options;
     try {
       const find = files?.find ?? findPlugins;
-      const found = await this.#onPath(pluginDirectory, 'list nri plugins', () =>
+      return await this.#onPath(pluginDirectory, 'list nri plugins', () =>
         find(pluginDirectory, configDirectory, log),
       );
-      await Promise.all(found.map((one) => this.#launch(one)));
     } catch (error) {
       log.error({ reason: toFault(error).message }, 'no nri plugin was started');
       this.#options.onNotStarted?.('nri plugins', toFault(error).message);
+      return [];
     }
   }
 
   async #launch(found: FoundPlugin): Promise<void> {
+    if (this.#isClosed) return;
+    const spawning = this.#spawned(found);
+    const joining = spawning.then(async (launched) => {
+      if (launched === undefined) return;
+      const { socket, child } = launched;
+      // also one that was dropped: nobody would start it again, and nobody would end it
+      await this.#letIn(socket, found.config, found, () => void this.#end(child));
+    });
+    if (await this.#isInTime(spawning, found.path)) await joining;
+  }
+
+  /** False when pods have waited for it long enough; it goes on, up to `launchMs`. */
+  async #isInTime(work: Promise<unknown>, path: string): Promise<boolean> {
+    const { clock, log } = this.#options;
+    const done = work.then(() => ({ isDone: true }));
+    const first = await within({ clock, timeoutMs: nriLimits.directoryMs }, done);
+    if (typeof first === 'object') return true;
+    log.warn(
+      { path },
+      `nri plugins: no answer within ${nriLimits.directoryMs} ms; pods go on, and a plugin takes part once it is started`,
+    );
+    return false;
+  }
+
+  /** Undefined, and reported, where it can't be started within `launchMs`. */
+  async #spawned(found: FoundPlugin): Promise<LaunchedPlugin | undefined> {
     const { log } = this.#options;
     const id = `${found.index}-${found.name}`;
     try {
       const attempted = `start nri plugin ${id}`;
       // a program of a dead mount would hold a thread each, and those of all plugins all that there are
       await this.#onPath(found.path, attempted, () => Promise.resolve());
-      const { socket, child } = await this.#spawn(found, attempted);
+      const launched = await this.#spawn(found, attempted);
+      const { socket, child } = launched;
       this.#children.add(child);
       void child.exited.then(() => this.#children.delete(child));
-      // also one that was dropped: nobody would start it again, and nobody would end it
-      await this.#letIn(socket, found.config, found, () => void this.#end(child));
+      if (!this.#isClosed) return launched;
+      socket.destroy();
+      void this.#end(child);
+      return undefined;
     } catch (error) {
       log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
       this.#options.onNotStarted?.(`nri plugin ${id}`, toFault(error).message);
+      return undefined;
     }
   }
 
-  /** `work` on a path of the administrator's, within `directoryMs`: pods wait for it. */
+  /** `work` on a path of the administrator's, within `launchMs`. */
   async #onPath<T>(path: string, attempted: string, work: () => Promise<T>): Promise<T> {
     const fx = {
       signal: new AbortController().signal,
-      timeoutMs: nriLimits.directoryMs,
+      timeoutMs: nriLimits.launchMs,
       note: () => undefined,
     };
     return onUserPath(
@@ -166,11 +205,11 @@ export class Members {
     );
   }
 
-  /** One that comes later than `directoryMs` is ended: nobody waits for it any more. */
+  /** One that comes later than `launchMs` is ended: it was reported as not started. */
   async #spawn(found: FoundPlugin, attempted: string): Promise<LaunchedPlugin> {
     const { clock, files } = this.#options;
     const launching = (files?.launch ?? launchPlugin)(found).then((launched) => ({ launched }));
-    const first = await within({ clock, timeoutMs: nriLimits.directoryMs }, launching);
+    const first = await within({ clock, timeoutMs: nriLimits.launchMs }, launching);
     if (typeof first === 'object') return first.launched;
     const drop = ({ launched: { socket, child } }: { readonly launched: LaunchedPlugin }): void => {
       socket.destroy();
@@ -179,7 +218,7 @@ export class Members {
     launching.then(drop).catch(() => undefined);
     return fail(
       'timedOut',
-      `${attempted}: timed out after ${nriLimits.directoryMs} ms waiting for ${found.path}`,
+      `${attempted}: timed out after ${nriLimits.launchMs} ms waiting for ${found.path}`,
       { subject: found.path },
     );
   }

@@ -9,6 +9,7 @@ import { Members } from '../../../src/nri/members.ts';
 import type { PluginFiles } from '../../../src/nri/members.ts';
 import type { LaunchedPlugin } from '../../../src/nri/directory.ts';
 import { ManualClock } from '../actors/fixtures.ts';
+import { FakePlugin } from './fake-plugin.ts';
 
 const plugin = { name: 'late', index: '10', path: '/proc/self/exe', config: '' };
 
@@ -28,7 +29,7 @@ function bench(files: PluginFiles) {
     runtime: { name: 'troupe', version: '1' },
     onUpdate: () => Promise.resolve({ failed: [] }),
     onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
-    join: () => Promise.resolve(),
+    join: (_plugin, admit) => Promise.resolve(admit()),
     listen: () => {
       listening += 1;
       return Promise.resolve({ close: () => Promise.resolve() });
@@ -44,18 +45,20 @@ test('F89 a plugin directory that never answers holds pods no longer than its bo
     launch: () => new Promise(() => undefined),
   });
   const starting = members.start();
-  await waitsFor(1);
+  await waitsFor(2);
   await clock.advance(nriLimits.directoryMs - 1);
   expect([members.starting === undefined, reported.length]).toEqual([false, 0]);
   await clock.advance(1);
   // ahead of the promise: without a bound this fails by its limit, not by the test's
   await expect.poll(() => members.starting).toBeUndefined();
   await starting;
-  expect(members.starting).toBeUndefined();
-  expect(reported).toEqual([
-    expect.stringMatching(/^nri plugins: list nri plugins: .* has not answered within 5000 ms$/u),
-  ]);
-  expect(listening()).toBe(1);
+  expect([reported, listening()]).toEqual([[], 1]);
+  await clock.advance(nriLimits.launchMs - nriLimits.directoryMs);
+  await expect
+    .poll(() => reported)
+    .toEqual([
+      expect.stringMatching(/^nri plugins: list nri plugins: .* has not answered within 60000 ms$/u),
+    ]);
   await members.close();
 });
 
@@ -72,14 +75,17 @@ test('F89 a plugin whose program never answers is reported and does not hold pod
   });
   const starting = members.start();
   await expect.poll(() => launches).toBe(1);
-  await waitsFor(1);
+  await waitsFor(2);
   await clock.advance(nriLimits.directoryMs);
   await expect.poll(() => members.starting).toBeUndefined();
   await starting;
-  expect(reported).toEqual([
-    'nri plugin 10-late: start nri plugin 10-late: timed out after 5000 ms waiting for /proc/self/exe',
-  ]);
-  expect([members.starting, listening()]).toEqual([undefined, 1]);
+  expect([reported, members.starting, listening()]).toEqual([[], undefined, 1]);
+  await clock.advance(nriLimits.launchMs - nriLimits.directoryMs);
+  await expect
+    .poll(() => reported)
+    .toEqual([
+      'nri plugin 10-late: start nri plugin 10-late: timed out after 60000 ms waiting for /proc/self/exe',
+    ]);
   const child = await spawnProcess({ argv: ['/bin/sleep', '3600'], env: {}, isHelper: false });
   onTestFinished(() => void killProcess(child.identity, 9));
   const socket = new Socket();
@@ -89,4 +95,59 @@ test('F89 a plugin whose program never answers is reported and does not hold pod
   expect(await child.exited).toMatchObject({ signal: 9 });
   expect([socket.destroyed, reported.length]).toEqual([true, 1]);
   await members.close();
+});
+
+test('F89 a plugin whose directory and program are read after pods have waited takes part all the same', async () => {
+  const found = Promise.withResolvers<readonly (typeof plugin)[]>();
+  const launched = Promise.withResolvers<LaunchedPlugin>();
+  const { clock, members, reported, waitsFor } = bench({
+    find: () => found.promise,
+    launch: () => launched.promise,
+  });
+  const starting = members.start();
+  await waitsFor(2);
+  await clock.advance(nriLimits.directoryMs);
+  await starting;
+  await clock.advance(nriLimits.launchMs - nriLimits.directoryMs - 1);
+  found.resolve([plugin]);
+  await waitsFor(2);
+  await clock.advance(nriLimits.launchMs - 1);
+  const fake = new FakePlugin(clock);
+  const child = await spawnProcess({ argv: ['/bin/sleep', '3600'], env: {}, isHelper: false });
+  onTestFinished(() => void killProcess(child.identity, 9));
+  launched.resolve({ socket: fake.trunk as Socket, child });
+  await fake.registers('late', '10');
+  await expect.poll(() => members.all.map(({ id }) => id)).toEqual(['10-late']);
+  expect(reported).toEqual([]);
+  // it is ours: once its connection is closed, it is ended
+  fake.dies();
+  await expect.poll(() => members.all).toEqual([]);
+  await clock.advance(nriLimits.endMs);
+  expect(await child.exited).toMatchObject({ signal: 9 });
+  await members.close();
+});
+
+test('F89 a program that is there after the end of the daemon is ended', async () => {
+  const launched = Promise.withResolvers<LaunchedPlugin>();
+  let launches = 0;
+  const { clock, members, waitsFor } = bench({
+    find: () => Promise.resolve([plugin]),
+    launch: () => {
+      launches += 1;
+      return launched.promise;
+    },
+  });
+  const starting = members.start();
+  await expect.poll(() => launches).toBe(1);
+  await waitsFor(2);
+  await clock.advance(nriLimits.directoryMs);
+  await starting;
+  await members.close();
+  const child = await spawnProcess({ argv: ['/bin/sleep', '3600'], env: {}, isHelper: false });
+  onTestFinished(() => void killProcess(child.identity, 9));
+  const socket = new Socket();
+  launched.resolve({ socket, child });
+  await expect.poll(() => socket.destroyed).toBe(true);
+  await clock.advance(nriLimits.endMs);
+  expect(await child.exited).toMatchObject({ signal: 9 });
 });
