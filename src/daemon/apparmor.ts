@@ -1,5 +1,5 @@
 /** What containers can have of AppArmor on this machine. */
-import { toFault } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import { launchLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { apparmorIsEnabled, loadProfile, profileIsLoaded } from '../host/apparmor.ts';
@@ -7,15 +7,17 @@ import { DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT } from '../oci/runtime/apparmor.t
 import type { Apparmor } from '../oci/runtime/apparmor.ts';
 import { within } from '../oci/storage/within.ts';
 import { findProgram } from './find-program.ts';
-import { orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
+/** Changes once where the kernel's answer comes late. */
 export interface ApparmorSetup {
   /** Undefined where the kernel enforces none. */
   readonly apparmor: Apparmor | undefined;
   /** The profile of containers that ask for the default; empty where there is none. */
   readonly defaultProfile: string;
 }
+
+const NONE: ApparmorSetup = { apparmor: undefined, defaultProfile: '' };
 
 /** What is asked of the machine. */
 export interface ApparmorMachine {
@@ -33,8 +35,9 @@ const MACHINE: ApparmorMachine = {
 
 /**
  * Looks, and loads our default profile. A machine that enforces AppArmor and can't load it still runs pods: without the
- * default profile, as with both peers, and with a line in the log; named profiles that are loaded can be had. One that does
- * not say within `partMs` whether it enforces AppArmor counts as one that does not.
+ * default profile, as with both peers, and with a line in the log; named profiles that are loaded can be had. Of one that does
+ * not say within `partMs` whether it enforces AppArmor containers with a profile are refused until it has said so: they must
+ * not run unconfined because a read was slow.
  */
 export async function setUpApparmor(
   report: PartReport,
@@ -42,8 +45,62 @@ export async function setUpApparmor(
   machine: ApparmorMachine = MACHINE,
 ): Promise<ApparmorSetup> {
   const { clock, conditions } = report;
-  if (!(await orWithout(report, 'AppArmor', machine.isEnabled, false)))
-    return { apparmor: undefined, defaultProfile: '' };
+  const enabled = machine.isEnabled();
+  const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
+  try {
+    const isEnabled = await within(clock, bound, 'ask whether AppArmor is enforced', () => enabled);
+    return isEnabled ? await withDefault(report, log, machine) : NONE;
+  } catch (thrown) {
+    conditions.report({ type: 'PartsStarted', subject: 'AppArmor', reason: toFault(thrown).message });
+    const late = enabled.then((isEnabled) => (isEnabled ? withDefault(report, log, machine) : NONE));
+    return new LateApparmor(late, () => conditions.clear('PartsStarted', 'AppArmor'));
+  }
+}
+
+/** Until the kernel has said whether it enforces AppArmor. */
+class LateApparmor implements ApparmorSetup, Apparmor {
+  #known: ApparmorSetup | undefined;
+
+  constructor(late: Promise<ApparmorSetup>, onKnown: () => void) {
+    late.then(
+      (known) => {
+        this.#known = known;
+        onKnown();
+      },
+      // stays unknown, and stays reported
+      () => undefined,
+    );
+  }
+
+  get apparmor(): Apparmor | undefined {
+    return this.#known === undefined ? this : this.#known.apparmor;
+  }
+
+  get defaultProfile(): string {
+    return this.#known === undefined ? DEFAULT_PROFILE : this.#known.defaultProfile;
+  }
+
+  async isLoaded(profile: string): Promise<boolean> {
+    return this.#asked(profile).isLoaded(profile);
+  }
+
+  async loadDefault(): Promise<void> {
+    return this.#asked(DEFAULT_PROFILE).loadDefault();
+  }
+
+  #asked(profile: string): Apparmor {
+    const attempted = `use AppArmor profile ${profile}`;
+    if (this.#known === undefined)
+      fail('notReady', `${attempted}: the kernel has not yet said whether it enforces AppArmor`);
+    return this.#known.apparmor ?? fail('notReady', `${attempted}: AppArmor is not enabled on this node`);
+  }
+}
+
+async function withDefault(
+  { clock, conditions }: PartReport,
+  log: Log,
+  machine: ApparmorMachine,
+): Promise<ApparmorSetup> {
   try {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
     const parser = await within(clock, bound, 'find apparmor_parser', machine.parser);

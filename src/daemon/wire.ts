@@ -179,8 +179,13 @@ async function serve(
     version: VERSION,
     cgroupDriver: config.cgroup.driver,
     selinuxEnabled: await selinuxIsEnabled(),
-    apparmorEnabled: apparmor.apparmor !== undefined,
-    apparmorDefault: apparmor.defaultProfile,
+    // the kernel may answer late
+    get apparmorEnabled() {
+      return apparmor.apparmor !== undefined;
+    },
+    get apparmorDefault() {
+      return apparmor.defaultProfile;
+    },
     capabilityNames: CAPABILITY_NAMES,
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,

@@ -32,9 +32,9 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89',
     title: 'an AppArmor that does not answer holds the start',
     file: 'src/daemon/apparmor.ts',
-    find: "orWithout(report, 'AppArmor', machine.isEnabled, false)",
-    replace: 'machine.isEnabled()',
-    test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 goes on without AppArmor' },
+    find: "await within(clock, bound, 'ask whether AppArmor is enforced', () => enabled)",
+    replace: 'await enabled',
+    test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
   },
   {
     row: 'F89',

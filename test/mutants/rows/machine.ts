@@ -8,6 +8,14 @@ const host = 'test/integration/host/files.test.ts';
 
 export const ofMachine: readonly Mutant[] = [
   {
+    row: 'S73',
+    title: 'containers run unconfined where the kernel is slow to say whether it enforces AppArmor',
+    file: 'src/daemon/apparmor.ts',
+    find: "return new LateApparmor(late, () => conditions.clear('PartsStarted', 'AppArmor'));",
+    replace: 'void late;\n    return NONE;',
+    test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
+  },
+  {
     row: 'S33',
     title: 'names in a volume that are no text keep their labels',
     file: 'src/host/entries-of.ts',

@@ -3,10 +3,12 @@ import { expect, it, describe } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { launchLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import type { ContainerSecurity } from '../../../src/actors/ports/specs.ts';
 import { setUpApparmor } from '../../../src/daemon/apparmor.ts';
 import type { ApparmorMachine } from '../../../src/daemon/apparmor.ts';
 import { platformOrPlain } from '../../../src/daemon/machine-platform.ts';
 import { platformOfMachine } from '../../../src/oci/image/platform.ts';
+import { checkProfile } from '../../../src/oci/runtime/apparmor.ts';
 import { ManualClock, turns } from '../actors/fixtures.ts';
 
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -36,13 +38,34 @@ describe('a start', () => {
     load: () => Promise.resolve(),
   };
 
-  it('F89 goes on without AppArmor when the kernel does not say in time whether it enforces it', async () => {
+  it('F89 S73 goes on where the kernel does not say in time whether it enforces AppArmor; containers with a profile wait for it', async () => {
     const { clock, report, reasons } = bench();
-    const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: never });
+    const answer = Promise.withResolvers<boolean>();
+    const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: () => answer.promise });
     await clock.advance(launchLimits.partMs);
-    await expect.poll(reasons).toHaveLength(1);
-    expect(await setup).toEqual({ apparmor: undefined, defaultProfile: '' });
-    expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted AppArmor: /u)]);
+    await expect.poll(reasons).toEqual([expect.stringMatching(/^PartsStarted AppArmor: /u)]);
+    const late = await setup;
+    expect(late.defaultProfile).toBe('troupe-default');
+    const check = (apparmorProfile: string): Promise<void> =>
+      checkProfile(late.apparmor, { apparmorProfile, privileged: false } as ContainerSecurity);
+    for (const profile of ['troupe-default', 'named'])
+      await expect(check(profile)).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+    await check('');
+    answer.resolve(false);
+    await expect.poll(reasons).toEqual([]);
+    expect([late.apparmor, late.defaultProfile]).toEqual([undefined, '']);
+    await expect(check('named')).rejects.toThrow('AppArmor is not enabled on this node');
+  });
+
+  it('has the default profile once a late answer is that AppArmor is enforced', async () => {
+    const { clock, report, reasons } = bench();
+    const answer = Promise.withResolvers<boolean>();
+    const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: () => answer.promise });
+    await clock.advance(launchLimits.partMs);
+    const late = await setup;
+    answer.resolve(true);
+    await expect.poll(reasons).toEqual([]);
+    expect([late.apparmor !== undefined, late.defaultProfile]).toEqual([true, 'troupe-default']);
   });
 
   it.each([
