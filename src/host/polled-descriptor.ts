@@ -23,6 +23,8 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   readonly #poll: EdgePoll;
   #isOpen = true;
   #hasEnded = false;
+  /** The last read was refused with EIO. */
+  #isClosedOnce = false;
   #reads = 0;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
@@ -54,11 +56,21 @@ export class PolledDescriptor implements ByteSource, ByteSink {
       }
       this.#reads += 1;
       const { result, errno } = callSync(libc.read, this.#fd, scratch, scratch.length);
-      if (result > 0) return Buffer.from(scratch.subarray(0, result));
+      if (result > 0) {
+        this.#isClosedOnce = false;
+        return Buffer.from(scratch.subarray(0, result));
+      }
       if (result === 0) return undefined;
       const code = errnoName(errno);
-      // the master of a terminal whose last slave was closed; a socket whose peer went with our bytes unread
-      if (code === 'EIO' || code === 'ECONNRESET') return undefined;
+      // a socket whose peer went with our bytes unread
+      if (code === 'ECONNRESET') return undefined;
+      if (code === 'EIO') {
+        // the master of a terminal whose last slave was closed. n_tty_read() asks for input first and for the close then: what
+        // was written in between is there at the next read, and only a second EIO says that there is nothing more
+        if (this.#isClosedOnce) return undefined;
+        this.#isClosedOnce = true;
+        continue;
+      }
       if (code !== 'EAGAIN' && code !== 'EINTR')
         throw new KernelError(`read from ${this.#name}`, errno, this.#name);
       if (code === 'EAGAIN') await this.#untilReadable();
