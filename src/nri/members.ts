@@ -159,9 +159,8 @@ export class Members {
   /** False when pods have waited for it long enough; it goes on, up to `launchMs`. */
   async #isInTime(work: Promise<unknown>, path: string): Promise<boolean> {
     const { clock, log } = this.#options;
-    const done = work.then(() => ({ isDone: true }));
-    const first = await within({ clock, timeoutMs: nriLimits.directoryMs }, done);
-    if (typeof first === 'object') return true;
+    const done = work.then(() => true);
+    if ((await within({ clock, timeoutMs: nriLimits.directoryMs }, done)) === true) return true;
     log.warn(
       { path },
       `nri plugins: no answer within ${nriLimits.directoryMs} ms; pods go on, and a plugin takes part once it is started`,
@@ -178,12 +177,11 @@ export class Members {
       // a program of a dead mount would hold a thread each, and those of all plugins all that there are
       await this.#onPath(found.path, attempted, () => Promise.resolve());
       const launched = await this.#spawn(found, attempted);
-      const { socket, child } = launched;
+      const { child } = launched;
       this.#children.add(child);
       void child.exited.then(() => this.#children.delete(child));
       if (!this.#isClosed) return launched;
-      socket.destroy();
-      void this.#end(child);
+      this.#discard(launched);
       return undefined;
     } catch (error) {
       log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
@@ -208,19 +206,20 @@ export class Members {
   /** One that comes later than `launchMs` is ended: it was reported as not started. */
   async #spawn(found: FoundPlugin, attempted: string): Promise<LaunchedPlugin> {
     const { clock, files } = this.#options;
-    const launching = (files?.launch ?? launchPlugin)(found).then((launched) => ({ launched }));
+    const launching = (files?.launch ?? launchPlugin)(found);
     const first = await within({ clock, timeoutMs: nriLimits.launchMs }, launching);
-    if (typeof first === 'object') return first.launched;
-    const drop = ({ launched: { socket, child } }: { readonly launched: LaunchedPlugin }): void => {
-      socket.destroy();
-      void this.#end(child);
-    };
-    launching.then(drop).catch(() => undefined);
+    if (typeof first === 'object') return first;
+    launching.then((late) => this.#discard(late)).catch(() => undefined);
     return fail(
       'timedOut',
       `${attempted}: timed out after ${nriLimits.launchMs} ms waiting for ${found.path}`,
       { subject: found.path },
     );
+  }
+
+  #discard({ socket, child }: LaunchedPlugin): void {
+    socket.destroy();
+    void this.#end(child);
   }
 
   /** Settles when it has become a member or was turned away; `ended` is called when its connection has ended. */
