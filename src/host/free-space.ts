@@ -46,30 +46,25 @@ export function demandSpace(
     refuse(path, `${ffree} inodes are free, and ${leastInodes} stay free for the journal and for pods`);
 }
 
-/** Counts what is written, and asks the file system once for each `storageLimits.leastFreeSteps`-th of what has to stay free. */
-export class SpaceGuard {
+/** What may be written until the file system is to be asked again: a `storageLimits.leastFreeSteps`-th of what has to stay free. */
+export class SpaceCount {
   readonly #path: string;
-  readonly #facts: () => FilesystemFacts;
   #bytesLeft = 0;
   #inodesLeft = 0;
 
-  /** @param facts of the file system of `path`, as it is now; synchronous, for worker threads */
-  constructor(path: string, facts: () => FilesystemFacts) {
+  constructor(path: string) {
     this.#path = path;
-    this.#facts = facts;
   }
 
-  /** So much is about to be written. Throws `exhausted` where there is not enough left; the first call always asks. */
-  take(bytes: number, inodes: number): void {
+  /** So much is about to be written. False where `renew` has to come first, as before the first bytes. */
+  spend(bytes: number, inodes = 0): boolean {
     this.#bytesLeft -= bytes;
     this.#inodesLeft -= inodes;
-    if (this.#bytesLeft >= 0 && this.#inodesLeft >= 0) return;
-    this.ask(bytes);
+    return this.#bytesLeft >= 0 && this.#inodesLeft >= 0;
   }
 
-  /** Asks now, whatever was counted: where something large begins, of `bytes` if that is known. */
-  ask(bytes = 0): void {
-    const facts = this.#facts();
+  /** Takes what the file system says now. Throws `exhausted` where not enough is left after `bytes` more. */
+  renew(facts: FilesystemFacts, bytes = 0): void {
     // whoever is refused is asked about again
     this.#bytesLeft = 0;
     this.#inodesLeft = 0;
@@ -77,6 +72,28 @@ export class SpaceGuard {
     this.#bytesLeft = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
     this.#inodesLeft =
       facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / storageLimits.leastFreeSteps;
+  }
+}
+
+/** Counts what is written, and asks the file system when the count is spent. */
+export class SpaceGuard {
+  readonly #count: SpaceCount;
+  readonly #facts: () => FilesystemFacts;
+
+  /** @param facts of the file system of `path`, as it is now; synchronous, for worker threads */
+  constructor(path: string, facts: () => FilesystemFacts) {
+    this.#count = new SpaceCount(path);
+    this.#facts = facts;
+  }
+
+  /** So much is about to be written. Throws `exhausted` where there is not enough left; the first call always asks. */
+  take(bytes: number, inodes: number): void {
+    if (!this.#count.spend(bytes, inodes)) this.ask(bytes);
+  }
+
+  /** Asks now, whatever was counted: where something large begins, of `bytes` if that is known. */
+  ask(bytes = 0): void {
+    this.#count.renew(this.#facts(), bytes);
   }
 }
 

@@ -16,11 +16,11 @@ import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { LeftDebris } from '../../base/left-debris.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
-import { ingestLimits, storageLimits } from '../../base/limits.ts';
+import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { missingAs, onlyAbsent } from '../../host/errno.ts';
 import { closeInPool } from '../../host/close-in-pool.ts';
-import { demandSpace, leastFreeBytes } from '../../host/free-space.ts';
+import { SpaceCount, leastFreeBytes } from '../../host/free-space.ts';
 import type { FilesystemFacts } from '../../host/free-space.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { removeFile } from '../../host/own-files.ts';
@@ -216,14 +216,15 @@ export class Ingest {
   /** Bytes in the file, those on their way included. */
   #bytes: number;
   #writing: Promise<void> = Promise.resolve();
-  /** Bytes that may be written before the file system is asked again. */
-  #roomBytes = 0;
+  /** Since the file was opened others may have filled the disk: what is unpacked comes before what is kept. */
+  readonly #space: SpaceCount;
   #isBroken = false;
 
   private constructor(file: FileHandle, bytes: number, place: IngestPlace) {
     this.#file = file;
     this.#bytes = bytes;
     this.#place = place;
+    this.#space = new SpaceCount(place.directory);
   }
 
   static async open(place: IngestPlace): Promise<Ingest> {
@@ -297,8 +298,7 @@ export class Ingest {
   }
 
   async #writeAll(bytes: Uint8Array, at: number): Promise<void> {
-    this.#roomBytes -= bytes.length;
-    if (this.#roomBytes < 0) await this.#demandRoom();
+    if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#place.facts());
     // a full disk takes a part: the rest is tried once more, which then says why
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#inPool(() =>
@@ -310,13 +310,6 @@ export class Ingest {
 
   #inPool<T>(call: () => Promise<T>): Promise<T> {
     return inPool(this.#place.directory, call);
-  }
-
-  /** Since the file was opened others may have filled the disk: what is unpacked comes before what is kept. */
-  async #demandRoom(): Promise<void> {
-    const facts = await this.#place.facts();
-    demandSpace(this.#place.directory, facts);
-    this.#roomBytes = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
   }
 
   #give(error: unknown): void {
