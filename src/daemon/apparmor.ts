@@ -7,6 +7,7 @@ import { DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT } from '../oci/runtime/apparmor.t
 import type { Apparmor } from '../oci/runtime/apparmor.ts';
 import { within } from '../oci/storage/within.ts';
 import { findProgram } from './find-program.ts';
+import { orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
 /** Changes once where the kernel's answer comes late. */
@@ -16,6 +17,8 @@ export interface ApparmorSetup {
   /** The profile of containers that ask for the default; empty where there is none. */
   readonly defaultProfile: string;
 }
+
+const PART = 'AppArmor';
 
 const NONE: ApparmorSetup = { apparmor: undefined, defaultProfile: '' };
 
@@ -34,7 +37,7 @@ const MACHINE: ApparmorMachine = {
 };
 
 /**
- * Looks, and loads our default profile. A machine that enforces AppArmor and can't load it still runs pods: without the
+ * Asks, and loads our default profile. A machine that enforces AppArmor and can't load it still runs pods: without the
  * default profile, as with both peers, and with a line in the log; named profiles that are loaded can be had. Of one that does
  * not say within `partMs` whether it enforces AppArmor containers with a profile are refused until it has said so: they must
  * not run unconfined because a read was slow.
@@ -44,17 +47,12 @@ export async function setUpApparmor(
   log: Log,
   machine: ApparmorMachine = MACHINE,
 ): Promise<ApparmorSetup> {
-  const { clock, conditions } = report;
   const enabled = machine.isEnabled();
-  const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
-  try {
-    const isEnabled = await within(clock, bound, 'ask whether AppArmor is enforced', () => enabled);
-    return isEnabled ? await withDefault(report, log, machine) : NONE;
-  } catch (thrown) {
-    conditions.report({ type: 'PartsStarted', subject: 'AppArmor', reason: toFault(thrown).message });
-    const late = enabled.then((isEnabled) => (isEnabled ? withDefault(report, log, machine) : NONE));
-    return new LateApparmor(late, () => conditions.clear('PartsStarted', 'AppArmor'));
-  }
+  const setUp = async (isEnabled: boolean): Promise<ApparmorSetup> =>
+    isEnabled ? withDefault(report, log, machine) : NONE;
+  const answer = await orWithout<boolean | undefined>(report, PART, () => enabled, undefined);
+  if (answer !== undefined) return setUp(answer);
+  return new LateApparmor(enabled.then(setUp), () => report.conditions.clear('PartsStarted', PART));
 }
 
 /** Until the kernel has said whether it enforces AppArmor. */

@@ -32,7 +32,7 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89',
     title: 'an AppArmor that does not answer holds the start',
     file: 'src/daemon/apparmor.ts',
-    find: "await within(clock, bound, 'ask whether AppArmor is enforced', () => enabled)",
+    find: 'await orWithout<boolean | undefined>(report, PART, () => enabled, undefined)',
     replace: 'await enabled',
     test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
   },

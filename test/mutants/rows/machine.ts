@@ -11,8 +11,8 @@ export const ofMachine: readonly Mutant[] = [
     row: 'S73',
     title: 'containers run unconfined where the kernel is slow to say whether it enforces AppArmor',
     file: 'src/daemon/apparmor.ts',
-    find: "return new LateApparmor(late, () => conditions.clear('PartsStarted', 'AppArmor'));",
-    replace: 'void late;\n    return NONE;',
+    find: "return new LateApparmor(enabled.then(setUp), () => report.conditions.clear('PartsStarted', PART));",
+    replace: 'return NONE;',
     test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
   },
   {
