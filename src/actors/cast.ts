@@ -19,7 +19,7 @@ import { pullEffects } from './image-pull/image-pull.effects.ts';
 import { imagePullMachine } from './image-pull/image-pull.machine.ts';
 import { janitorMachine } from './janitor/janitor.machine.ts';
 import { sweepOnce } from './janitor/sweep.ts';
-import type { Sweeping } from './janitor/sweep.ts';
+import type { Sweeping } from './janitor/sweeping.ts';
 import { nriNode } from './nri-node.ts';
 import type { EffectContext } from './ports/effect.ts';
 import type { Ports } from './ports/ports.ts';

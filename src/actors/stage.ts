@@ -1,7 +1,7 @@
 /** What all commands together work with. */
 import type { ContainerStage } from './commands/container-stage.ts';
 import type { ImageStage } from './images/image-commands.ts';
-import type { Sweeping } from './janitor/sweep.ts';
+import type { Sweeping } from './janitor/sweeping.ts';
 import type { SandboxStage } from './sandbox-commands.ts';
 
 /** Everything the commands need. */

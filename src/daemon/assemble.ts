@@ -11,7 +11,7 @@ import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { cgroupDirectories, detectCgroups } from '../host/cgroup-layout.ts';
-import type { CgroupLayout } from '../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../host/thread-protocol.ts';
 import { realClock } from '../host/clock.ts';
 import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';

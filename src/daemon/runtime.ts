@@ -3,7 +3,7 @@ import { noCheckpoints } from '../actors/ports/checkpoint.ts';
 import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import type { CgroupLayout } from '../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../host/thread-protocol.ts';
 import type { Layout } from '../host/layout.ts';
 import { userNamespacesProblem } from '../host/userns-probe.ts';
 import type { NriDriver } from '../nri/driver.ts';

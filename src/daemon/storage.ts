@@ -7,7 +7,7 @@ import type { Conditions } from '../base/conditions.ts';
 import { FaultError, fail, toFault } from '../base/fault.ts';
 import { storageLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import type { CgroupLayout } from '../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../host/thread-protocol.ts';
 import { createCgroup, moveProcess } from '../host/cgroups.ts';
 import { monitorCgroup } from '../host/layout.ts';
 import type { Layout } from '../host/layout.ts';

@@ -1,7 +1,7 @@
 /** Killing everything in a cgroup: nothing that it forks gets away (F46). */
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
-import type { CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupLayout } from './thread-protocol.ts';
 import { listProcesses, withCgroup } from './cgroups.ts';
 import { pause } from './wait.ts';
 

@@ -7,23 +7,7 @@ import { codeOf } from './errno.ts';
 import { readMountInfo } from './mountinfo.ts';
 import type { MountInfo } from './mountinfo.ts';
 import { readSmallFile } from './small-file.ts';
-
-export interface CgroupHierarchy {
-  readonly version: 1 | 2;
-  readonly mountPoint: string;
-  /** Controllers, or for a v1 hierarchy without any its name, such as `name=systemd`. */
-  readonly controllers: readonly string[];
-}
-
-export interface CgroupLayout {
-  /** 2 when the v2 hierarchy has all controllers; 1 when any is on v1. */
-  readonly version: 1 | 2;
-  /** v1 with a v2 hierarchy beside it. */
-  readonly hybrid: boolean;
-  /** Usable controllers, sorted, without names. */
-  readonly controllers: readonly string[];
-  readonly hierarchies: readonly CgroupHierarchy[];
-}
+import type { CgroupHierarchy, CgroupLayout } from './thread-protocol.ts';
 
 /** What the machine has now. Throws `unsupported` when no cgroup file system is mounted. */
 export async function detectCgroups(): Promise<CgroupLayout> {

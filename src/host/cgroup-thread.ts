@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectories, cgroupDirectory } from './cgroup-layout.ts';
-import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupHierarchy, CgroupLayout } from './thread-protocol.ts';
 import { codeOf, fromNode, isCgroupGone, isProcessGone } from './errno.ts';
 import { killProcess, processIdentity } from './process-identity.ts';
 import type { CgroupOrder } from './thread-protocol.ts';

@@ -8,7 +8,7 @@
 import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../base/limits.ts';
 import { checkCgroupPath, readControl } from './cgroup-layout.ts';
-import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupHierarchy, CgroupLayout } from './thread-protocol.ts';
 import { onlyAbsent } from './errno.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import type { CgroupOrder } from './thread-protocol.ts';

@@ -18,7 +18,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
-import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupHierarchy, CgroupLayout } from './thread-protocol.ts';
 import { pause } from './wait.ts';
 
 export class CheapMoves {

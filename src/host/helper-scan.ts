@@ -8,25 +8,7 @@ import { codeOf, isProcessGone } from './errno.ts';
 import { markIn } from './helper-mark.ts';
 import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
-
-/** What is known of the daemon before this one. */
-export interface Predecessor {
-  readonly key: string;
-  /** Its program, as /proc/PID/exe told it. */
-  readonly program: string;
-  /** Of its environment, as /proc/PID/environ told it. */
-  readonly environmentBytes: number;
-  /** Name of its mount namespace, which its children have until they are a program; empty where that was not recorded. */
-  readonly mounts: string;
-}
-
-export interface HelpersOrder extends Predecessor {
-  readonly kind: 'helpers';
-  /** The one whose helpers are left alone. */
-  readonly life: string;
-  /** Only these are looked at; all processes when left out. */
-  readonly among?: readonly number[];
-}
+import type { HelpersOrder, Predecessor } from './thread-protocol.ts';
 
 export interface FoundHelper extends ProcessIdentity {
   /** Its command line, cut; empty while it is being started. */

@@ -42,7 +42,7 @@ import type {
   WorkerStart,
 } from './thread-protocol.ts';
 import { inOrderOfEffect, sysctlNamespace, sysctlPath } from './sysctl.ts';
-import type { Sysctl } from './sysctl.ts';
+import type { Sysctl } from './thread-protocol.ts';
 
 const CLONE_FLAG: Readonly<Record<PinKind, number>> = {
   net: CLONE_NEWNET,

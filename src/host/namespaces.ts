@@ -23,7 +23,7 @@ import { mountBind, setPropagation, unmount } from './mounts.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
 import type { PinKind, PinOrder, PinPaths } from './thread-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
-import type { Sysctl } from './sysctl.ts';
+import type { Sysctl } from './thread-protocol.ts';
 import { withUserNamespace } from './userns-process.ts';
 import type { UserNamespaceRequest } from './userns-process.ts';
 

@@ -9,7 +9,7 @@ import type { SandboxId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
 import { onUserPath } from './answering.ts';
 import { killCgroup } from './cgroup-kill.ts';
-import type { CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupLayout } from './thread-protocol.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
 import { codeOf, onlyAbsent } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';

@@ -6,7 +6,7 @@ import type { SandboxSpec } from '../actors/ports/specs.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectory } from './cgroup-layout.ts';
-import type { CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupLayout } from './thread-protocol.ts';
 import { cgroupParentOf, containerCgroup } from './layout.ts';
 import { netDevOf } from './namespaces.ts';
 import type { ReadControl } from './usage-details.ts';

@@ -1,11 +1,6 @@
 /** Names of kernel parameters and the namespace that each belongs to. Pure. */
 import { fail } from '../base/fault.ts';
-
-export interface Sysctl {
-  /** With dots or slashes, as sysctl(8) takes it: `net.ipv4.ip_forward`, `net/ipv4/conf/eth0.1/forwarding`. */
-  readonly name: string;
-  readonly value: string;
-}
+import type { Sysctl } from './thread-protocol.ts';
 
 export type SysctlNamespace = 'net' | 'ipc' | 'uts';
 

@@ -1,8 +1,47 @@
 /** What the kernel thread and the main thread say to each other: plain data. */
 import type { Fault } from '../base/fault.ts';
-import type { CgroupLayout } from './cgroup-layout.ts';
-import type { HelpersOrder } from './helper-scan.ts';
-import type { Sysctl } from './sysctl.ts';
+
+export interface CgroupHierarchy {
+  readonly version: 1 | 2;
+  readonly mountPoint: string;
+  /** Controllers, or for a v1 hierarchy without any its name, such as `name=systemd`. */
+  readonly controllers: readonly string[];
+}
+
+export interface CgroupLayout {
+  /** 2 when the v2 hierarchy has all controllers; 1 when any is on v1. */
+  readonly version: 1 | 2;
+  /** v1 with a v2 hierarchy beside it. */
+  readonly hybrid: boolean;
+  /** Usable controllers, sorted, without names. */
+  readonly controllers: readonly string[];
+  readonly hierarchies: readonly CgroupHierarchy[];
+}
+
+export interface Sysctl {
+  /** With dots or slashes, as sysctl(8) takes it: `net.ipv4.ip_forward`, `net/ipv4/conf/eth0.1/forwarding`. */
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What is known of the daemon before this one. */
+export interface Predecessor {
+  readonly key: string;
+  /** Its program, as /proc/PID/exe told it. */
+  readonly program: string;
+  /** Of its environment, as /proc/PID/environ told it. */
+  readonly environmentBytes: number;
+  /** Name of its mount namespace, which its children have until they are a program; empty where that was not recorded. */
+  readonly mounts: string;
+}
+
+export interface HelpersOrder extends Predecessor {
+  readonly kind: 'helpers';
+  /** The one whose helpers are left alone. */
+  readonly life: string;
+  /** Only these are looked at; all processes when left out. */
+  readonly among?: readonly number[];
+}
 
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
 export type PinKind = (typeof PIN_KINDS)[number];

@@ -1,7 +1,7 @@
 /** Parameters that hold ids: the kernel reads them as the writer's, which are the host's. Pure. */
 import type { IdMapping } from '../actors/ports/specs.ts';
 import { sysctlPath } from './sysctl.ts';
-import type { Sysctl } from './sysctl.ts';
+import type { Sysctl } from './thread-protocol.ts';
 
 /** The group ids that may make ICMP sockets, from and to (icmp(7)). */
 const PING_GROUPS = 'net/ipv4/ping_group_range';

@@ -8,7 +8,7 @@ import type { ImageFetching } from '../ports/journal.ts';
 import type { ImageRecord } from '../ports/specs.ts';
 import { overShare } from './over-share.ts';
 import type { Shared } from './over-share.ts';
-import type { Sweeping } from './sweep.ts';
+import type { Sweeping } from './sweeping.ts';
 
 /** Layers are looked at even where no record can be written. */
 export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promise<void> {

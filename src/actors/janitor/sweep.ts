@@ -1,27 +1,13 @@
 /** One round of the janitor. */
 import { actorLimits } from '../../base/limits.ts';
 import type { Directory } from '../directory.ts';
-import type { LayerBook } from '../images/layer-book.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { HostFacts } from '../ports/host.ts';
 import type { Ports } from '../ports/ports.ts';
 import { pinsOf } from '../recovery/plan.ts';
 import type { SandboxView } from '../views.ts';
 import { sweepImages } from './sweep-images.ts';
-
-export interface Sweeping {
-  readonly ports: Ports;
-  readonly directory: Directory;
-  readonly layers: LayerBook;
-  /** Address of each unclaimed container and when the janitor first saw it, monotonic milliseconds. */
-  readonly unclaimed: Map<string, number>;
-  /** Each pull that was interrupted (`fetchingKey`) and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
-  readonly interrupted: Map<string, number>;
-  /** When deleting debris was begun last, monotonic milliseconds; undefined before the first round, the start has begun it. */
-  debrisAt: number | undefined;
-  /** True when something may have left a layer without a user since the last round. */
-  layersChanged: boolean;
-}
+import type { Sweeping } from './sweeping.ts';
 
 /** Retries what is owed, undoes what nobody came for, stops broken sandboxes, deletes unused layers and what nobody resumes. */
 export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<void> {

@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import type { CommandVersion } from './command-status.ts';
-import type { StreamRequest } from './tokens.ts';
+import type { StreamRequest } from './stream-request.ts';
 
 /** An answer that refuses. */
 export interface Refusal {

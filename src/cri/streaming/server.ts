@@ -18,7 +18,8 @@ import { InboundRoom, countIn } from './inbound-room.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
-import { SessionRoom, requestBytes } from './session-room.ts';
+import { SessionRoom } from './session-room.ts';
+import { requestBytes } from './stream-request.ts';
 import type { SessionPlace } from './session-room.ts';
 import { serveSession } from './sessions.ts';
 import type { SessionOptions, Upgraded } from './sessions.ts';
@@ -26,7 +27,7 @@ import { movedBytes } from './transport.ts';
 import { TlsKeeper } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
 import { TokenTable } from './tokens.ts';
-import type { StreamRequest } from './tokens.ts';
+import type { StreamRequest } from './stream-request.ts';
 import { acceptKey } from './ws-connection.ts';
 
 export interface StreamingOptions extends SessionOptions {

@@ -4,7 +4,6 @@
  */
 import { streamLimits } from '../../base/limits.ts';
 import { Sums } from '../../base/sums.ts';
-import type { StreamRequest } from './tokens.ts';
 
 export interface OpenSession {
   readonly target: string;
@@ -63,13 +62,4 @@ export class SessionRoom {
     this.#byNamespace.add(namespace, sessions);
     this.#bytesByNamespace.add(namespace, bytes);
   }
-}
-
-/** An object for each argument, as for a session without any. */
-const WORD_BYTES = 32;
-
-/** What a request takes while it is kept, in bytes. */
-export function requestBytes(request: StreamRequest): number {
-  const words = request.kind === 'exec' ? request.argv : [];
-  return words.reduce((sum, word) => sum + word.length + WORD_BYTES, WORD_BYTES);
 }

@@ -15,7 +15,7 @@ import type { CommandEnd } from './command-status.ts';
 import type { Protocol } from './handshake.ts';
 import { spdyCommand } from './spdy-command.ts';
 import { spdyForward } from './spdy-forward.ts';
-import type { StreamRequest } from './tokens.ts';
+import type { StreamRequest } from './stream-request.ts';
 import { wsCommand } from './ws-command.ts';
 import { WsConnection, tunnel } from './ws-connection.ts';
 import { wsForward } from './ws-forward.ts';

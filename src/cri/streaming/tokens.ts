@@ -6,18 +6,10 @@ import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
 import { fail } from '../../base/fault.ts';
-import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { Sums } from '../../base/sums.ts';
-import { requestBytes } from './session-room.ts';
-import type { WantedStreams } from './command-channels.ts';
-
-export type StreamRequest =
-  /** `argv` is emptied once the process was described to the runtime: its session may last for hours. */
-  | ({ readonly kind: 'exec'; readonly id: ContainerId; readonly argv: string[] } & WantedStreams)
-  | ({ readonly kind: 'attach'; readonly id: ContainerId } & WantedStreams)
-  /** No ports: any that the client names. */
-  | { readonly kind: 'portforward'; readonly id: SandboxId; readonly ports: readonly number[] };
+import { requestBytes } from './stream-request.ts';
+import type { StreamRequest } from './stream-request.ts';
 
 interface Entry {
   readonly request: StreamRequest;

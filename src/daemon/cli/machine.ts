@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
-import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/thread-protocol.ts';
 import { listProcesses } from '../../host/cgroups.ts';
 import { missingAs } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';

@@ -12,7 +12,7 @@ import { errnoName, must } from '../../host/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import { getXattrAt, listXattrsAt } from '../../host/files-at.ts';
-import { shown, type ByteString } from '../image/tar-header.ts';
+import { shown, type ByteString } from '../../base/byte-string.ts';
 import type { SparsePiece } from '../image/tar-sparse.ts';
 import { isAllowedXattr } from '../image/unpack-apply.ts';
 import { OPAQUE_XATTR } from '../image/unpack-root.ts';

@@ -3,7 +3,8 @@
  * program and Go's archive/tar read them. The same entry is the same bytes, always.
  */
 import type { TarEntry } from '../image/tar-entry.ts';
-import { TAR_BLOCK, type ByteString } from '../image/tar-header.ts';
+import { TAR_BLOCK } from '../image/tar-header.ts';
+import { type ByteString } from '../../base/byte-string.ts';
 import type { SparsePiece } from '../image/tar-sparse.ts';
 
 /** What is written of an entry. `pieces`: where a file with holes has its data. */

@@ -2,15 +2,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { archiveLimits, unpackLimits } from '../../base/limits.ts';
-import {
-  isZeroBlock,
-  parseHeader,
-  refuseTar,
-  shown,
-  TAR_BLOCK,
-  textField,
-  type ByteString,
-} from '../image/tar-header.ts';
+import { isZeroBlock, parseHeader, refuseTar, TAR_BLOCK, textField } from '../image/tar-header.ts';
+import { shown, type ByteString } from '../../base/byte-string.ts';
 import { paxNumber, parsePax } from '../image/tar-pax.ts';
 import { plainPath, splitPath, type LayerPath } from '../image/unpack-path.ts';
 

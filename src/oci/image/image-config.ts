@@ -7,6 +7,7 @@ import type { Digest } from '../../base/ids.ts';
 import { imageLimits } from '../../base/limits.ts';
 import type { ImageConfig } from '../../actors/ports/specs.ts';
 import { parseDocument, type Fields } from './fields.ts';
+import { parseImageUser } from './image-user.ts';
 import { usualNames } from './platform.ts';
 
 /** The parsed config with what only the puller needs. */
@@ -21,13 +22,6 @@ export interface ParsedImageConfig extends ImageConfig {
 }
 
 /** `USER` of an image: numbers where it has numbers, names to be looked up in the image otherwise. */
-export interface ImageUser {
-  /** Undefined: not stated, which means uid 0. */
-  readonly user: number | string | undefined;
-  /** Undefined: the user's own group. */
-  readonly group: number | string | undefined;
-}
-
 const TOP_KEYS = ['architecture', 'os', 'variant', 'created', 'config', 'rootfs'];
 const CONFIG_KEYS = [
   'User',
@@ -101,29 +95,6 @@ function readUser(run: Fields): string {
   if (parseImageUser(text) === undefined)
     run.refuse('User', `is ${JSON.stringify(text)}, not a user and group`);
   return text;
-}
-
-/**
- * `user[:group]`, each a number up to 2³¹−1 or a name. Undefined for anything else: signs, spaces, exponents, hex and
- * numbers too large are neither, and must never end as uid 0 (S25).
- */
-export function parseImageUser(text: string): ImageUser | undefined {
-  const parts = text.split(':');
-  if (parts.length > 2) return undefined;
-  const user = userPart(parts[0] ?? '');
-  const group = userPart(parts[1] ?? '');
-  return user === null || group === null ? undefined : { user, group };
-}
-
-const NAME = /^[A-Za-z_][A-Za-z0-9_.@\\-]*\$?$/u;
-
-function userPart(text: string): number | string | undefined | null {
-  if (text === '') return undefined;
-  if (!/^[0-9]+$/u.test(text)) return NAME.test(text) ? text : null;
-  // ten digits hold 2^31; leading zeros are decimal, as the peers read them
-  const digits = text.replace(/^0+(?=[0-9])/u, '');
-  if (digits.length > 10 || Number(digits) > imageLimits.highestUserId) return null;
-  return Number(digits);
 }
 
 /** An entry without a name or `=` is refused: runc refuses the spec, and one peer's daemon dies of it. */

@@ -1,5 +1,4 @@
 /** Which image of an index fits this machine (image spec: image-index.md, platform; variants as in its table). */
-import type { IndexEntry } from './manifest.ts';
 
 /** Go's words: `linux`, `amd64`, `v8`; the variant is empty where there is none. */
 export interface Platform {
@@ -106,23 +105,4 @@ function variantNumber(platform: Platform): number | undefined {
   if (platform.variant === '') return BASELINE.get(platform.architecture) ?? 0;
   const digits = /^v([0-9]{1,2})$/u.exec(platform.variant)?.[1];
   return digits === undefined ? undefined : Number(digits);
-}
-
-/**
- * The entry to use, or undefined; those of types that are not read are passed over. Best rank first, at equal rank the earlier one; entries that don't state a platform
- * (a nested index usually) come last, and what they lead to is checked by its config.
- */
-export function choosePlatform(entries: readonly IndexEntry[], wanted: Platform): IndexEntry | undefined {
-  let best: IndexEntry | undefined;
-  let bestRank = Number.POSITIVE_INFINITY;
-  for (const entry of entries) {
-    if (!entry.isKnown) continue;
-    const rank =
-      entry.platform === undefined ? Number.MAX_SAFE_INTEGER : platformRank(entry.platform, wanted);
-    if (rank !== undefined && rank < bestRank) {
-      best = entry;
-      bestRank = rank;
-    }
-  }
-  return best;
 }

@@ -1,8 +1,10 @@
 /** From a header and the records that stood before it to what one entry is. */
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
-import type { ByteString, RawHeader } from './tar-header.ts';
-import { refuseTar, shown } from './tar-header.ts';
+import type { RawHeader } from './tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
+import { refuseTar } from './tar-header.ts';
+import { shown } from '../../base/byte-string.ts';
 import type { PaxRecord } from './tar-pax.ts';
 import { paxNumber, paxTime } from './tar-pax.ts';
 import type { SparsePiece } from './tar-sparse.ts';

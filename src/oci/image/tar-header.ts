@@ -3,12 +3,10 @@
  * tar-stream is not used: it decodes names and PAX values as UTF-8, which destroys binary xattrs (security.capability)
  * and names of other encodings, rounds times to milliseconds, and does not know sparse files.
  */
+import type { ByteString } from '../../base/byte-string.ts';
 import { fail } from '../../base/fault.ts';
 
 export const TAR_BLOCK = 512;
-
-/** A string with one character (U+0000 to U+00FF) per byte: names in archives are bytes, not text. */
-export type ByteString = string;
 
 export interface RawHeader {
   /** The type flag as one character. */
@@ -23,13 +21,6 @@ export interface RawHeader {
   readonly mtime: number;
   readonly deviceMajor: number;
   readonly deviceMinor: number;
-}
-
-/** A byte string as text for messages. */
-export function shown(name: ByteString): string {
-  return JSON.stringify(
-    Buffer.from(name.length > 256 ? `${name.slice(0, 256)}…` : name, 'latin1').toString('utf8'),
-  );
 }
 
 /** Throws the Fault of an archive that is not what it should be: the same bytes fail the same way again. */

@@ -1,6 +1,6 @@
 /** The records of a PAX extended header: `LENGTH KEY=VALUE\n`, LENGTH counting itself (POSIX.1-2017 pax). */
 import { refuseTar } from './tar-header.ts';
-import type { ByteString } from './tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 
 export interface PaxRecord {
   readonly key: ByteString;

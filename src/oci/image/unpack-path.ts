@@ -1,7 +1,8 @@
 /** Where an entry belongs in a layer: names checked and whiteouts told apart (OCI image spec, layer.md). */
 import { unpackLimits } from '../../base/limits.ts';
-import type { ByteString } from './tar-header.ts';
-import { refuseTar, shown } from './tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
+import { refuseTar } from './tar-header.ts';
+import { shown } from '../../base/byte-string.ts';
 
 /** A path below the layer's root in plain form: components joined by `/`, none empty, `.` or `..`; empty is the root. */
 export type LayerPath = ByteString;

@@ -3,8 +3,9 @@ import { closeSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
-import type { ByteString } from './tar-header.ts';
-import { refuseTar, shown } from './tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
+import { refuseTar } from './tar-header.ts';
+import { shown } from '../../base/byte-string.ts';
 import type { LayerPath } from './unpack-path.ts';
 import {
   chmodAt,

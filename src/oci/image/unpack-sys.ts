@@ -14,7 +14,7 @@ import {
   O_WRONLY,
 } from '../../host/ffi-constants.ts';
 import * as at from '../../host/files-at.ts';
-import type { ByteString } from './tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 
 const S_IFMT = 0o170000;
 const S_IFCHR = 0o020000;

@@ -5,7 +5,7 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/thread-protocol.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import {
   cgroupExists,

@@ -8,7 +8,7 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail, printable } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/thread-protocol.ts';
 import type { CheapMoves } from '../../host/cheap-moves.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import type { Layout } from '../../host/layout.ts';

@@ -4,7 +4,7 @@ import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { Resources } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { readControl, writeControl } from '../../host/cgroup-layout.ts';
-import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/thread-protocol.ts';
 import { onlyAbsent } from '../../host/errno.ts';
 import { checkCpusets } from './cpusets.ts';
 import { ownGlobals, runRuntime } from './driver-parts.ts';

@@ -6,8 +6,8 @@
 import type { IdMappings, UserChoice } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { imageLimits, specLimits } from '../../base/limits.ts';
-import { parseImageUser } from '../image/image-config.ts';
-import type { ImageUser } from '../image/image-config.ts';
+import { parseImageUser } from '../image/image-user.ts';
+import type { ImageUser } from '../image/image-user.ts';
 import type { ResolvedUser } from './spec/input.ts';
 import { isPlainHome } from './spec/process.ts';
 

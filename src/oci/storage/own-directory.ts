@@ -2,7 +2,7 @@
 import { openSync } from 'node:fs';
 import { codeOf } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../../host/ffi-constants.ts';
-import type { ByteString } from '../image/tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 
 /** Opens a directory that we made, by its path, as a base. */
 export function openOwnDirectory(path: string): number {

@@ -7,11 +7,21 @@ import type { Digest } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { missingAs } from '../../host/errno.ts';
 import { layerDir } from './layer-layout.ts';
-import type { LayerStore } from './layer-store.ts';
+import type { StorePaths } from './layer-layout.ts';
+import type { StoreDirectories } from './store-directories.ts';
 import type { Trash } from './trash.ts';
 
+/** What a sweep needs of the store that it sweeps. */
+export interface SweptStore {
+  readonly paths: StorePaths;
+  readonly directories: StoreDirectories;
+  takeOver(): Promise<void>;
+  eachLayer(visit: (diffId: Digest) => Promise<void>): Promise<void>;
+  recover(): Promise<void>;
+}
+
 export interface SweepOptions {
-  readonly store: LayerStore;
+  readonly store: SweptStore;
   /** Whose disk it is; `both` where there is one. */
   readonly disks: 'both' | 'images' | 'containers';
   readonly conditions: DebrisReport;

@@ -5,7 +5,7 @@ import { conditionLimits } from '../../base/limits.ts';
 import { readBatch } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../../host/ffi-constants.ts';
-import { shown } from '../image/tar-header.ts';
+import { shown } from '../../base/byte-string.ts';
 import { removeTree } from './tree-removal.ts';
 
 export interface Emptied {

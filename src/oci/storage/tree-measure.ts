@@ -11,7 +11,7 @@ import { storageLimits } from '../../base/limits.ts';
 import { openParent, openSubdirectory, seekDirectory, statEntry } from '../../host/directory-entries.ts';
 import type { BatchEntry, EntryStats, Identity } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
-import type { ByteString } from '../image/tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 import { openOwnParent } from './own-directory.ts';
 import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
 import type { Level } from './tree-walk.ts';

@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import { storageLimits } from '../../base/limits.ts';
 import { readBatch } from '../../host/directory-entries.ts';
 import type { BatchEntry, Identity } from '../../host/directory-entries.ts';
-import type { ByteString } from '../image/tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 
 /** A directory between the top of the tree and the entry at work. */
 export interface Level extends Identity {

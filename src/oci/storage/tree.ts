@@ -1,7 +1,7 @@
 /** Whole trees deleted and measured through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../../base/limits.ts';
-import type { ByteString } from '../image/tar-header.ts';
+import type { ByteString } from '../../base/byte-string.ts';
 import { openOwnParent } from './own-directory.ts';
 import { measureEach } from './tree-measure.ts';
 import type { TreeSize } from './tree-measure.ts';

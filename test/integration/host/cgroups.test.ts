@@ -8,7 +8,7 @@ import {
   detectCgroups,
   readControl,
 } from '../../../src/host/cgroup-layout.ts';
-import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/thread-protocol.ts';
 import {
   cgroupExists,
   createCgroup,

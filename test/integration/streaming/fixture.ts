@@ -9,7 +9,7 @@ import { ByteQueue, pump } from '../../../src/base/byte-streams.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { startStreaming } from '../../../src/cri/streaming/server.ts';
-import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
+import type { StreamRequest } from '../../../src/cri/streaming/stream-request.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { containerId, containerView, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
 import { HandClock } from '../../support/hand-clock.ts';

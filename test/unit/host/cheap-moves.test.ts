@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
-import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/thread-protocol.ts';
 import { hostLimits } from '../../../src/base/limits.ts';
 import { CheapMoves } from '../../../src/host/cheap-moves.ts';
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
-import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/thread-protocol.ts';
 import { cgroupParentOf } from '../../../src/host/layout.ts';
 import { createStatsDriver } from '../../../src/host/stats-driver.ts';
 import type { StatsDriver } from '../../../src/host/stats-driver.ts';

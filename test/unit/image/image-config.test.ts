@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import {
   checkLayerCount,
   parseImageConfig,
-  parseImageUser,
   type ParsedImageConfig,
 } from '../../../src/oci/image/image-config.ts';
+import { parseImageUser } from '../../../src/oci/image/image-user.ts';
 import { refusalBy } from '../../support/fault-of.ts';
 
 const DIFF = `sha256:${'d'.repeat(64)}`;

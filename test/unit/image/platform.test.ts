@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { parseManifest, mediaTypes, type ImageIndex } from '../../../src/oci/image/manifest.ts';
 import {
-  choosePlatform,
   formatPlatform,
   platformOfArch,
   platformOfMachine,
   type Platform,
 } from '../../../src/oci/image/platform.ts';
+import { choosePlatform } from '../../../src/oci/image/choose-platform.ts';
 
 function parsePlatform(text: string): Platform {
   const [os = '', architecture = '', variant = ''] = text.split('/');

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/thread-protocol.ts';
 import { limitHugepages } from '../../../src/oci/runtime/driver-update.ts';
 
 const MIB = 1024n * 1024n;

@@ -9,7 +9,7 @@ import { negotiate, parsePath, refuseHost } from '../../../src/cri/streaming/han
 import { parsePort } from '../../../src/cri/streaming/port-forward.ts';
 import { expectedRoles } from '../../../src/cri/streaming/spdy-command.ts';
 import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
-import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
+import type { StreamRequest } from '../../../src/cri/streaming/stream-request.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { hex } from '../cri/stage.ts';
 import { HandClock } from '../../support/hand-clock.ts';

@@ -1,7 +1,7 @@
 /** The three RPCs that give a URL of a stream. */
 import { describe, expect, it } from 'vitest';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
-import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
+import type { StreamRequest } from '../../../src/cri/streaming/stream-request.ts';
 import {
   containerId,
   containerSpec,

@@ -7,7 +7,7 @@ import { checkpointLimits, unpackLimits } from '../../../base/limits.ts';
 import { O_CLOEXEC, O_RDONLY } from '../../../host/ffi-constants.ts';
 import type { SpaceGuard } from '../../../host/free-space.ts';
 import type { TarEntry } from '../../image/tar-entry.ts';
-import type { ByteString } from '../../image/tar-header.ts';
+import type { ByteString } from '../../../base/byte-string.ts';
 import type { TarSink } from '../../image/tar-reader.ts';
 import { LayerApplier } from '../../image/unpack-apply.ts';
 import { placeOf, plainPath, splitPath } from '../../image/unpack-path.ts';

@@ -11,8 +11,8 @@ import { storageLimits } from '../../../base/limits.ts';
 import { codeOf } from '../../../host/errno.ts';
 import type { SpaceGuard } from '../../../host/free-space.ts';
 import { getXattrAt, listXattrsAt } from '../../../host/files-at.ts';
-import { shown } from '../../image/tar-header.ts';
-import type { ByteString } from '../../image/tar-header.ts';
+import { shown } from '../../../base/byte-string.ts';
+import type { ByteString } from '../../../base/byte-string.ts';
 import {
   chmodAt,
   chownAt,
