@@ -38,9 +38,9 @@ await build({
   ...shared,
   // worker threads and programs of ours are files of their own
   entryPoints: {
-    'kernel-worker': 'src/host/kernel-worker.ts',
-    worker: 'src/oci/storage/worker.ts',
-    'checkpoint-reader': 'src/oci/checkpoint/restore/reader-main.ts',
+    'kernel-worker': 'src/host/kernel-worker/kernel-worker.ts',
+    worker: 'src/oci/images/store/workers/worker.ts',
+    'checkpoint-reader': 'src/oci/runtime/checkpoint/restore/reader-main.ts',
   },
   format: 'esm',
   // CommonJS packages call require for Node's own modules

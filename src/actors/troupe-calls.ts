@@ -1,21 +1,25 @@
 /** The calls of the Troupe: each is its command over the stage, or what the root of the actors says. */
 import type { ActorRefFrom } from 'xstate';
 import { actorLimits } from '../base/limits.ts';
-import { checkpointContainer, checkpointSandbox, describeCheckpoint } from './checkpoint-commands.ts';
+import {
+  checkpointContainer,
+  checkpointSandbox,
+  describeCheckpoint,
+} from './commands/checkpoint-commands.ts';
 import { createContainer } from './commands/create-container.ts';
 import { removeContainer } from './commands/remove-container.ts';
 import { startContainer } from './commands/start-container.ts';
 import { stopContainer } from './commands/stop-container.ts';
-import { execSync, reopenLog } from './exec-commands.ts';
+import { execSync, reopenLog } from './commands/exec-commands.ts';
 import { findImage, sourceNamed } from './images/catalog.ts';
 import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
 import { pullImage, removeImage } from './images/image-commands.ts';
 import type { rootMachine } from './root/root.machine.ts';
-import { removeSandbox, runSandbox, stopSandbox } from './sandbox-commands.ts';
+import { removeSandbox, runSandbox, stopSandbox } from './commands/sandbox-commands.ts';
 import type { Stage } from './stage.ts';
 import type { Troupe } from './troupe.ts';
-import { updateContainer, updateSandbox } from './update-commands.ts';
+import { updateContainer, updateSandbox } from './commands/update-commands.ts';
 
 /** The actor at the root. */
 export type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;

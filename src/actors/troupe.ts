@@ -3,20 +3,20 @@
  * queries answer from the directory and the ledger and wait for nothing.
  */
 import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
-import type { Call } from './ask.ts';
-import type { PodWish, RestoreWish, Wanted } from './checkpoint-commands.ts';
-import type { Directory } from './directory.ts';
-import type { Activity } from './activity.ts';
+import type { Call } from './directory/ask.ts';
+import type { PodWish, RestoreWish, Wanted } from './commands/checkpoint-commands.ts';
+import type { Directory } from './directory/directory.ts';
+import type { Activity } from './effects/activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
 import type { PullWish } from './images/image-commands.ts';
 import type { Kept } from './images/keepers.ts';
-import type { CheckpointFacts } from './ports/checkpoint.ts';
-import type { NetworkStatus } from './ports/network.ts';
-import type { NriPlugin } from './ports/nri.ts';
-import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
-import type { ContainerSpec, ImageRecord, ImageSource, Resources, SandboxSpec } from './ports/specs.ts';
-import type { StatsPort, WrittenUsage } from './ports/stats.ts';
-import type { FilesystemUsage } from './ports/storage.ts';
+import type { CheckpointFacts } from '../ports/checkpoint.ts';
+import type { NetworkStatus } from '../ports/network.ts';
+import type { NriPlugin } from '../ports/nri.ts';
+import type { ExecResult, HandlerStatus } from '../ports/runtime.ts';
+import type { ContainerSpec, ImageRecord, ImageSource, Resources, SandboxSpec } from '../ports/specs.ts';
+import type { StatsPort, WrittenUsage } from '../ports/stats.ts';
+import type { FilesystemUsage } from '../ports/storage.ts';
 
 export interface Troupe {
   readonly directory: Directory;

@@ -1,7 +1,7 @@
 /**
  * A Fault is how every layer says "this did not work": plain data, so that it
  * can stand in an actor's context, in the journal and in a log line alike.
- * Drivers throw `FaultError`; actors keep `context.fault`; `cri/status.ts`
+ * Drivers throw `FaultError`; actors keep `context.fault`; `cri/call/status.ts`
  * turns the kind into a gRPC code.
  */
 import { withoutCredentials, withoutUnsafe } from './shown-text.ts';

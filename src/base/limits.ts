@@ -182,7 +182,7 @@ export const distributionLimits = {
   mirrors: 16,
 } as const;
 
-/** Images in files: src/oci/archive. */
+/** Images in files: src/oci/images/archive. */
 export const archiveLimits = {
   /** Entries of a tar that holds images: each layer has up to three, the largest saved sets have some thousands. */
   entries: 65_536,
@@ -200,7 +200,7 @@ export const archiveLimits = {
   readBytes: 1024 * 1024,
 } as const;
 
-/** What is kept of downloads that broke off: see src/oci/distribution/ingest.ts. */
+/** What is kept of downloads that broke off: see src/oci/images/registry/ingest.ts. */
 export const ingestLimits = {
   /** Bytes of the smallest blob that is kept while it comes: smaller ones are here again in a moment. */
   leastBytes: 4 * 1024 * 1024,
@@ -519,7 +519,7 @@ export const halfOpenLimits = {
   pingScans: 2,
 } as const;
 
-/** The files of our Unix sockets: see src/host/private-socket.ts. */
+/** The files of our Unix sockets: see src/host/io/private-socket.ts. */
 export const socketLimits = {
   /** ms between two checks whether the file is still ours: connectable again within 5 s when it is not (F90). */
   scanMs: 3000,
@@ -527,7 +527,7 @@ export const socketLimits = {
   namedUsers: 64,
 } as const;
 
-/** conmon, the monitor: see src/oci/monitor. */
+/** conmon, the monitor: see src/oci/runtime/monitor. */
 export const monitorLimits = {
   /** Bytes of one line on the sync pipe: conmon sends at most 8 KiB of the runtime's stderr in it. */
   reportBytes: 64 * 1024,
@@ -628,7 +628,7 @@ export const driverLimits = {
   orphanExecsAtOnce: 16,
 } as const;
 
-/** Transient scopes of systemd: see src/host/systemd.ts. */
+/** Transient scopes of systemd: see src/host/cgroups/systemd.ts. */
 export const systemdLimits = {
   /** ms for a call of the manager: 10 ms usual; longer is a system bus that restarts. */
   callMs: 10_000,
@@ -641,7 +641,7 @@ export const systemdLimits = {
   quotedChars: 512,
 } as const;
 
-/** Reading a layer's tar and writing it to disk: see src/oci/image/unpack*. */
+/** Reading a layer's tar and writing it to disk: see src/oci/layers. */
 export const unpackLimits = {
   /** Headers in one layer: the largest public layers have some 400 000 files; one costs 1 KiB of blob-less tar (F67). */
   entries: 1_048_576,
@@ -681,7 +681,7 @@ export const unpackLimits = {
   zstdWindowLog: 27,
 } as const;
 
-/** Layers and root file systems on disk, and the worker threads that write them: see src/oci/storage. */
+/** Layers and root file systems on disk, and the worker threads that write them: see src/oci/images/store. */
 export const storageLimits = {
   /** Worker threads: the unpacking of two layers at once fills both cores of a small node; 12 MB each. */
   workers: 2,
@@ -1169,7 +1169,7 @@ export const pieceLimits = {
   queueBytes: 8 * 1024 * 1024,
 } as const;
 
-/** ttrpc, the RPC of shims and of NRI: see src/base/ttrpc-frames.ts and src/host/ttrpc*.ts. */
+/** ttrpc, the RPC of shims and of NRI: see src/ttrpc. */
 export const ttrpcLimits = {
   /** Bytes of one message: the protocol's own bound. */
   messageBytes: 4 * 1024 * 1024,
@@ -1264,7 +1264,7 @@ export const launchLimits = {
   afterPodMs: 2000,
 } as const;
 
-/** Shims of containerd's runtime v2: see src/oci/shim. */
+/** Shims of containerd's runtime v2: see src/oci/runtime/shim. */
 export const shimLimits = {
   /** Bytes that a shim's `start` or `delete` may print: an address, or a message of a few fields. */
   startOutputBytes: 64 * 1024,
@@ -1300,7 +1300,7 @@ export const shimLimits = {
   oomsKnown: 4096,
 } as const;
 
-/** Checkpoints: see src/oci/checkpoint. */
+/** Checkpoints: see src/oci/runtime/checkpoint. */
 export const checkpointLimits = {
   /** ms for a checkpoint whose caller names no bound: memory and changed files of some 10 GiB on a slow disk. */
   checkpointMs: 10 * 60_000,
@@ -1341,7 +1341,7 @@ export const checkpointLimits = {
   describedMounts: 4096,
 } as const;
 
-/** Signature policies: see src/oci/signature. */
+/** Signature policies: see src/oci/images/signature. */
 export const signatureLimits = {
   /** Bytes of one policy.json, and of one file of registries.d. */
   confBytes: 1024 * 1024,
@@ -1378,7 +1378,7 @@ export const signatureLimits = {
   keptBytes: 256 * 1024,
 } as const;
 
-/** The real clock and stalls of the event loop: see src/host/clock.ts. */
+/** The real clock and stalls of the event loop: see src/host/clock/clock.ts. */
 export const clockLimits = {
   /** ms by which wall time may step back and be counted on from: what NTP corrects at once; more is somebody setting the clock. */
   setBackMs: 1000,
@@ -1390,7 +1390,7 @@ export const clockLimits = {
   stallLookMs: 1000,
 } as const;
 
-/** The configuration: see src/daemon/config.ts and reload.ts. */
+/** The configuration: see src/daemon/config/config.ts and reload.ts. */
 export const configLimits = {
   /** Bytes of one file: one that names a hundred handlers has some 20 KiB. */
   fileBytes: 1024 * 1024,
@@ -1398,7 +1398,7 @@ export const configLimits = {
   reloadEveryMs: 250,
 } as const;
 
-/** Helpers that a killed daemon has left: see src/host/helpers.ts. */
+/** Helpers that a killed daemon has left: see src/host/process/helpers.ts. */
 export const helperLimits = {
   /** Milliseconds in which they may finish what they are at, all together, before they are killed: a plugin or a runtime takes some 50, and each start after a crash may wait for it. */
   graceMs: 2000,

@@ -1,7 +1,7 @@
 /** All RPCs that work, for `edgeMethods`. What is absent here is answered Unimplemented. */
 import type { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
-import type { EdgeOptions, ServiceHandlers, ServiceStreams } from './edge.ts';
-import { EventFeed } from './event-feed.ts';
+import type { EdgeOptions, ServiceHandlers, ServiceStreams } from './call/edge.ts';
+import { EventFeed } from './call/event-feed.ts';
 import { imageFsInfo } from './image/image-fs-info.ts';
 import { imageStatus } from './image/image-status.ts';
 import { listImages } from './image/list-images.ts';
@@ -9,7 +9,7 @@ import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
 import { imageList } from './present/image.ts';
-import { namespaceOf } from './lookup.ts';
+import { namespaceOf } from './lookup/lookup.ts';
 import { checkpointContainer } from './runtime/checkpoint-container.ts';
 import { checkpointPod } from './runtime/checkpoint-pod.ts';
 import { containerStats } from './runtime/container-stats.ts';
@@ -47,7 +47,7 @@ import { updateContainerResources } from './runtime/update-container-resources.t
 import { updatePodSandboxResources } from './runtime/update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './runtime/update-runtime-config.ts';
 import { version } from './runtime/version.ts';
-import type { ServiceOptions } from './service-options.ts';
+import type { ServiceOptions } from './call/service-options.ts';
 import type { UrlIssuer } from './streaming/server.ts';
 
 export interface Services {

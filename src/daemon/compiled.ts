@@ -1,8 +1,8 @@
 /** What V8 has compiled, kept for later starts of the bundle (src/daemon/launch.ts). */
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import { launchLimits } from '../base/limits.ts';
-import { withFlagsOfStart } from '../host/memory.ts';
+import { withFlagsOfStart } from '../host/tuning/memory.ts';
 
 /** Given by the launcher; not there when the sources run unbundled. */
 declare const troupeCompiled: ((run: string) => void) | undefined;

@@ -2,26 +2,26 @@
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { escaped, escapedLines, withoutCredentials } from '../base/shown-text.ts';
-import { realClock, watchForStalls } from '../host/clock.ts';
-import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread.ts';
-import { realRandom } from '../host/random.ts';
-import { preferSmallHeap, trimMemory } from '../host/memory.ts';
-import { notify } from '../host/sd-notify.ts';
-import { pause } from '../host/wait.ts';
+import { realClock, watchForStalls } from '../host/clock/clock.ts';
+import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread/kernel-thread.ts';
+import { realRandom } from '../host/clock/random.ts';
+import { preferSmallHeap, trimMemory } from '../host/tuning/memory.ts';
+import { notify } from '../host/io/sd-notify.ts';
+import { pause } from '../host/clock/wait.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
-import { asksForDaemon, parseCommandLine, USAGE } from './command-line.ts';
-import type { CommandLine } from './command-line.ts';
-import { notifySocket, terminalWishes } from './config.ts';
-import type { Config } from './config-schema.ts';
-import { reloader } from './reload.ts';
+import { asksForDaemon, parseCommandLine, USAGE } from './config/command-line.ts';
+import type { CommandLine } from './config/command-line.ts';
+import { notifySocket, terminalWishes } from './config/config.ts';
+import type { Config } from './config/config-schema.ts';
+import { reloader } from './wiring/reload.ts';
 import { safeLines } from './safe-lines.ts';
-import { VERSION } from './version.ts';
-import type { Daemon } from './wire.ts';
+import { VERSION } from './wiring/version.ts';
+import type { Daemon } from './wiring/wire.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
 /** Of services (systemd.exec(5), UMask=), and what images are made for; CRI-O sets the same. */
@@ -79,7 +79,7 @@ async function serve(line: CommandLine): Promise<void> {
   // beside the loading of all else, which takes as long; the first thing that the start asks for are the mounts
   await startKernelThread();
   const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([
-    import('./wire.ts'),
+    import('./wiring/wire.ts'),
     import('./cli/config-of.ts'),
   ]);
   const { config, problems } = await configOf(line, DEFAULT_CONFIG);

@@ -1,12 +1,12 @@
 /** The charts of all machines, read off the machines themselves. */
-import type { Activity } from '../actors/activity.ts';
+import type { Activity } from '../actors/effects/activity.ts';
 import { containerEffects } from '../actors/container/container.effects.ts';
 import { containerMachine } from '../actors/container/container.machine.ts';
 import { pullEffects } from '../actors/image-pull/image-pull.effects.ts';
 import { PullProgress } from '../actors/image-pull/progress.ts';
 import { imagePullMachine } from '../actors/image-pull/image-pull.machine.ts';
-import type { LayerBook } from '../actors/images/layer-book.ts';
-import type { Ports } from '../actors/ports/ports.ts';
+import type { LayerBook } from '../actors/ledger/layer-book.ts';
+import type { Ports } from '../ports/ports.ts';
 import { sandboxEffects } from '../actors/sandbox/sandbox.effects.ts';
 import type { ContainersOf } from '../actors/sandbox/sandbox.effects.ts';
 import { sandboxMachine } from '../actors/sandbox/sandbox.machine.ts';

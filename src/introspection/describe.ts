@@ -1,13 +1,13 @@
 /** Views, activity and past as messages. The fields are named here one by one: what is not named is not shown. */
 import { readFile, readdir } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { Activity, Running } from '../actors/activity.ts';
+import type { Activity, Running } from '../actors/effects/activity.ts';
 import type { LayerProgress } from '../actors/image-pull/progress.ts';
 import type { Troupe } from '../actors/troupe.ts';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import { printable } from '../base/fault.ts';
-import type { View } from '../actors/views.ts';
+import type { View } from '../actors/directory/views.ts';
 import type {
   ActorSchema,
   ChangeSchema,

@@ -1,6 +1,6 @@
 /** Which actor a person means by a word. */
 import { Code, ConnectError } from '@connectrpc/connect';
-import type { View } from '../actors/views.ts';
+import type { View } from '../actors/directory/views.ts';
 
 /** Addresses named in a message about a word that fits several. */
 const NAMED = 5;

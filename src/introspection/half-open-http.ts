@@ -1,7 +1,7 @@
 /** Bounds for the connections of an HTTP server: how many, and how long a request may take to come (S94). */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import { HalfOpen } from '../base/half-open.ts';
 
 export interface HttpBounds {

@@ -1,6 +1,6 @@
 /** The journal's disk with a meter in between: what it does is unchanged. */
-import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { DiskFile, DiskPort } from '../ports/disk.ts';
+import type { ClockPort } from '../ports/clock.ts';
 
 /** Tells how long each sync of a file took, and whether the disk took it. */
 export function meteredDisk(

@@ -2,13 +2,13 @@
  * What is measured, each under one name. Labels have values from our own code only (RPCs of the contract, names of
  * effects and of top states): nothing that a client chooses, so that their number is bounded.
  */
-import type { EffectEnd } from '../actors/activity.ts';
-import type { Directory } from '../actors/directory.ts';
+import type { EffectEnd } from '../actors/effects/activity.ts';
+import type { Directory } from '../actors/directory/directory.ts';
 import { CONDITION_TYPES } from '../base/conditions.ts';
 import type { Conditions } from '../base/conditions.ts';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
-import type { View } from '../actors/views.ts';
+import type { View } from '../actors/directory/views.ts';
 import type { Chart } from './chart.ts';
 import { Registry } from './metrics.ts';
 import type { Gauge } from './metrics.ts';

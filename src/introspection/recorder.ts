@@ -2,9 +2,9 @@
 import { Ring } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
 import { introspectionLimits as limits } from '../base/limits.ts';
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { Directory } from '../actors/directory.ts';
-import type { View } from '../actors/views.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { Directory } from '../actors/directory/directory.ts';
+import type { View } from '../actors/directory/views.ts';
 import type { Transition } from './transitions.ts';
 
 /** One change of state. */

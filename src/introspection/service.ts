@@ -7,7 +7,7 @@ import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import type { KeptLayer } from '../actors/images/keepers.ts';
 import type { Troupe } from '../actors/troupe.ts';
-import type { View } from '../actors/views.ts';
+import type { View } from '../actors/directory/views.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
 import type {
   ChartsResponse,

@@ -4,9 +4,9 @@
  * settled; calls that joined later are links. Work that nobody asked for (an exit, the janitor) begins a trace of its
  * own: to hang it below the last call would be a guess.
  */
-import type { EffectEnd } from '../actors/activity.ts';
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { RandomPort } from '../actors/ports/random.ts';
+import type { EffectEnd } from '../actors/effects/activity.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { RandomPort } from '../ports/random.ts';
 import type { Cause } from '../base/cause.ts';
 import type { Fault } from '../base/fault.ts';
 import { tracesLimits } from '../base/limits.ts';

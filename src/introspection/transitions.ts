@@ -1,6 +1,6 @@
 /** Changes of state as xstate's inspection tells them, for the log and for the recorder. No payloads. */
 import type { AnyMachineSnapshot, InspectionEvent } from 'xstate';
-import { statePath } from '../actors/state-path.ts';
+import { statePath } from '../actors/directory/state-path.ts';
 
 export interface Transition {
   /** Such as `container/3f2a…`. */
@@ -41,7 +41,7 @@ function addressOf(context: unknown): string {
   return typeof context.owner === 'string' ? context.owner : '';
 }
 
-/** Commands carry the Cause of the call that sent them (actors/ask.ts), births that of the call that asked for them. */
+/** Commands carry the Cause of the call that sent them (actors/directory/ask.ts), births that of the call that asked for them. */
 function causeOf(event: object): string {
   const { cause: sent, input } = event as { readonly cause?: unknown; readonly input?: unknown };
   const cause =

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import { fail } from '../base/fault.ts';
 import { halfOpenLimits, introspectionLimits, webLimits } from '../base/limits.ts';
 import { boundConnections } from './half-open-http.ts';

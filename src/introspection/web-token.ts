@@ -1,7 +1,7 @@
 /** The page's access token in a file of its own, for root only. */
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
-import type { RandomPort } from '../actors/ports/random.ts';
+import type { RandomPort } from '../ports/random.ts';
 import { webLimits } from '../base/limits.ts';
 
 /**

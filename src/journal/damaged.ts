@@ -6,8 +6,8 @@
  * spaces where something was taken out. What belongs to no whole record may be any part of a secret, so each of its bytes
  * becomes an `x`, but for zeros: whether a disk brought zeros or text back is what an admin wants to know.
  */
-import type { DiskPort } from '../actors/ports/disk.ts';
-import type { JournalFold, JournalRecord } from '../actors/ports/journal.ts';
+import type { DiskPort } from '../ports/disk.ts';
+import type { JournalFold, JournalRecord } from '../ports/journal.ts';
 import { encodePlain } from '../base/codec.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';

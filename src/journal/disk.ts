@@ -2,7 +2,7 @@
 import { constants, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import { fail } from '../base/fault.ts';
 
 /** Opens the directory, made with mode 0700 when it is not there. */

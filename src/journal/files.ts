@@ -3,8 +3,8 @@
  * records: it is durable; it was refused and no later life will read it; or nobody knows yet, since the disk refused
  * the taking back as well.
  */
-import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
-import type { JournalFold, JournalRecord } from '../actors/ports/journal.ts';
+import type { DiskFile, DiskPort } from '../ports/disk.ts';
+import type { JournalFold, JournalRecord } from '../ports/journal.ts';
 import { toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';

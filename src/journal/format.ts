@@ -9,7 +9,7 @@
 import { decodePlain, encodePlain } from '../base/codec.ts';
 import { fail } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
-import type { JournalRecord } from '../actors/ports/journal.ts';
+import type { JournalRecord } from '../ports/journal.ts';
 import { crc32c } from './crc32c.ts';
 
 /** Raised when an older troupe could not read what this one writes. */

@@ -4,8 +4,8 @@
  * beside, synced, renamed, its directory synced, before n is deleted: at every
  * moment the highest whole file is the truth. Each start writes such a snapshot.
  */
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { JournalPort, JournalRecord } from '../actors/ports/journal.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { JournalPort, JournalRecord } from '../ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';

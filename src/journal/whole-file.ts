@@ -1,5 +1,5 @@
 /** Files that are written whole, beside the one that grows. */
-import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { Refusals } from './refusals.ts';
 
 /** Where they are written, and who is told of what is refused. */

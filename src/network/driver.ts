@@ -1,13 +1,13 @@
 /** The network port over CNI: what the actors see of this directory. */
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { EffectContext } from '../actors/ports/effect.ts';
-import type { NetworkInput, NetworkPort } from '../actors/ports/network.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { NetworkInput, NetworkPort } from '../ports/network.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { networkLimits } from '../base/limits.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import { setSysctlsInNamespace } from '../host/namespaces.ts';
-import { sysctlInterface } from '../host/sysctl.ts';
+import { setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';
+import { sysctlInterface } from '../host/namespaces/sysctl.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
 import type { ChainContext } from './attachments.ts';

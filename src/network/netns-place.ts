@@ -1,5 +1,5 @@
 /**
- * Where plugins are shown a pod's network namespace. Our own pins are hidden from everybody (src/host/namespaces.ts), but many
+ * Where plugins are shown a pod's network namespace. Our own pins are hidden from everybody (src/host/namespaces/namespaces.ts), but many
  * networks' plugins are thin: they hand CNI_NETNS to a daemon in a container, which sees the host's /run/netns alone and only by
  * mount propagation (OVN-Kubernetes, Multus, Antrea, Kube-OVN). There, where iproute2 and both peers have theirs, a second
  * mount of the namespace lies from ADD until DEL has succeeded. Removing its file takes it away from whoever copied it.
@@ -8,9 +8,9 @@ import { mkdir, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FaultError, toFault } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
-import { codeOf, onlyAbsent } from '../host/errno.ts';
-import { mountBind, unmount } from '../host/mounts.ts';
-import { isNamespacePin } from '../host/namespaces.ts';
+import { codeOf, onlyAbsent } from '../host/ffi/errno.ts';
+import { mountBind, unmount } from '../host/mounts/mounts.ts';
+import { isNamespacePin } from '../host/namespaces/namespaces.ts';
 
 export interface NetnsPlaceOptions {
   /** Our own pin. */

@@ -12,7 +12,7 @@ import type { CniVersion, PluginConf } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';
 import { asArray, asString, member, parseObject } from './json.ts';
 
-/** The part of a tool run that CNI needs; `runTool` of src/host/process-tool.ts with a clock satisfies it. */
+/** The part of a tool run that CNI needs; `runTool` of src/host/process/process-tool.ts with a clock satisfies it. */
 export interface ToolCall {
   /** argv[0] is an absolute path. */
   readonly argv: readonly string[];

@@ -3,7 +3,7 @@
  * specific fields"), from what the client wished for the pod. Pure.
  */
 import { fail } from '../base/fault.ts';
-import type { SandboxInput } from '../actors/ports/host.ts';
+import type { SandboxInput } from '../ports/host.ts';
 import type { Json, JsonObject } from './json.ts';
 
 const INGRESS = 'kubernetes.io/ingress-bandwidth';

@@ -1,6 +1,6 @@
 /** A bound of its own for plugins within a longer effect, so that they do not use up what its other steps need. */
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { EffectContext } from '../actors/ports/effect.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { EffectContext } from '../ports/effect.ts';
 import { FaultError, fault } from '../base/fault.ts';
 import { actorLimits, nriLimits } from '../base/limits.ts';
 

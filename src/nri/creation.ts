@@ -1,8 +1,8 @@
 /** What plugins, one after the other, make of a container that is being created. */
 import { fail } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
-import { mergeResources } from '../actors/ports/resources.ts';
-import type { Resources } from '../actors/ports/specs.ts';
+import { mergeResources } from '../ports/resources.ts';
+import type { Resources } from '../ports/specs.ts';
 import type { ContainerAdjustment, CreateContainerResponse } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { amend } from './amend.ts';

@@ -1,5 +1,5 @@
 /** Pods and containers as plugins are shown them: what the node has, with the document of each container. */
-import type { NriContainer, NriNode, NriPod } from '../actors/ports/nri.ts';
+import type { NriContainer, NriNode, NriPod } from '../ports/nri.ts';
 import { toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';

@@ -5,12 +5,12 @@ import { Socket } from 'node:net';
 import { toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { closeFd, makeSocketPair } from '../host/descriptors.ts';
-import { missingAs } from '../host/errno.ts';
-import { readFileInRoot } from '../host/files.ts';
-import { namesOf } from '../host/names-of.ts';
-import { spawnProcess } from '../host/process.ts';
-import type { Child } from '../host/process.ts';
+import { closeFd, makeSocketPair } from '../host/io/descriptors.ts';
+import { missingAs } from '../host/ffi/errno.ts';
+import { readFileInRoot } from '../host/files/files.ts';
+import { namesOf } from '../host/files/names-of.ts';
+import { spawnProcess } from '../host/process/process.ts';
+import type { Child } from '../host/process/process.ts';
 import { isIndex, isName } from './plugin.ts';
 import type { PluginName } from './plugin.ts';
 

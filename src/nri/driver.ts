@@ -1,10 +1,10 @@
 /** The port over plugins: what happens on the node is told to each of them in turn. */
-import type { EffectContext } from '../actors/ports/effect.ts';
-import type { ExitFact } from '../actors/ports/journal.ts';
-import type { ContainerNews, NriNode, NriPlugin, NriPort, PodNews } from '../actors/ports/nri.ts';
-import { mergeResources } from '../actors/ports/resources.ts';
-import type { BundleInput } from '../actors/ports/runtime.ts';
-import type { Resources } from '../actors/ports/specs.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { ExitFact } from '../ports/journal.ts';
+import type { ContainerNews, NriNode, NriPlugin, NriPort, PodNews } from '../ports/nri.ts';
+import { mergeResources } from '../ports/resources.ts';
+import type { BundleInput } from '../ports/runtime.ts';
+import type { Resources } from '../ports/specs.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';

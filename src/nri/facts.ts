@@ -1,7 +1,7 @@
 /** Pods and containers as plugins are told them. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { NriContainer, NriPod } from '../actors/ports/nri.ts';
-import type { SeccompChoice } from '../actors/ports/specs.ts';
+import type { NriContainer, NriPod } from '../ports/nri.ts';
+import type { SeccompChoice } from '../ports/specs.ts';
 import {
   ContainerSchema,
   ContainerState,
@@ -19,7 +19,7 @@ import type {
 } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciHook, OciResources, OciSeccomp, OciSpec } from '../oci/runtime/spec/types.ts';
 import { nriLimits } from '../base/limits.ts';
-import { encodeMessage } from '../host/ttrpc.ts';
+import { encodeMessage } from '../ttrpc/protocol.ts';
 import { limitsMessage, optional } from './limits.ts';
 
 export type ContainerMessage = MessageInitShape<typeof ContainerSchema>;

@@ -1,6 +1,6 @@
 /** What plugins have heard of: news of anything else would be of a stranger. */
 import type { ContainerId, SandboxId } from '../base/ids.ts';
-import type { NriContainer, NriNode, NriPod } from '../actors/ports/nri.ts';
+import type { NriContainer, NriNode, NriPod } from '../ports/nri.ts';
 
 type Stage = 'lives' | 'ended';
 

@@ -1,7 +1,7 @@
 /** Limits in NRI's words and in ours. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { NO_LIMITS } from '../actors/ports/resources.ts';
-import type { Resources } from '../actors/ports/specs.ts';
+import { NO_LIMITS } from '../ports/resources.ts';
+import type { Resources } from '../ports/specs.ts';
 import type { LinuxResources, LinuxResourcesSchema } from '../gen/nri/v1alpha1/api_pb.ts';
 
 /** The limits that ContainerStatus and updates know, too; what is unset stays. */

@@ -1,17 +1,17 @@
 /** The plugins of this node: how they come in, in what order they are called, and how they go. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { NriPlugin } from '../actors/ports/nri.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { NriPlugin } from '../ports/nri.ts';
 import { Ring } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { onUserPath } from '../host/answering.ts';
-import { readMountInfo } from '../host/mountinfo.ts';
-import { signalNumber, killProcess } from '../host/process-identity.ts';
-import type { Child } from '../host/process.ts';
-import { within } from '../host/wait.ts';
+import { onUserPath } from '../host/mounts/answering.ts';
+import { readMountInfo } from '../host/mounts/mountinfo.ts';
+import { signalNumber, killProcess } from '../host/process/process-identity.ts';
+import type { Child } from '../host/process/process.ts';
+import { within } from '../host/clock/wait.ts';
 import { Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import { findPlugins, launchPlugin } from './directory.ts';
 import type { FoundPlugin, LaunchedPlugin } from './directory.ts';

@@ -1,6 +1,6 @@
 /** Which method of a plugin tells which news. */
-import type { EffectContext } from '../actors/ports/effect.ts';
-import type { ContainerNews, NriContainer, PodNews } from '../actors/ports/nri.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { ContainerNews, NriContainer, PodNews } from '../ports/nri.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';

@@ -1,8 +1,8 @@
 /** One plugin: its connection, its name, what it wants to hear. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../actors/ports/clock.ts';
-import type { EffectContext } from '../actors/ports/effect.ts';
+import type { ClockPort } from '../ports/clock.ts';
+import type { EffectContext } from '../ports/effect.ts';
 import { fail, fault, FaultError, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
@@ -12,8 +12,8 @@ import type {
   UpdateContainersRequest,
   UpdateContainersResponseSchema,
 } from '../gen/nri/v1alpha1/api_pb.ts';
-import { TtrpcClient, UnsentError } from '../host/ttrpc-client.ts';
-import { TtrpcServer, ttrpcRoute } from '../host/ttrpc-server.ts';
+import { TtrpcClient, UnsentError } from '../ttrpc/client.ts';
+import { TtrpcServer, ttrpcRoute } from '../ttrpc/server.ts';
 import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from './mux.ts';
 
 /** The API's version that we speak; plugins decide by it what they may ask for. */

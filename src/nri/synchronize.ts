@@ -1,10 +1,10 @@
 /** Tells a plugin of all pods and containers, in as many messages as they need. */
-import type { ClockPort } from '../actors/ports/clock.ts';
+import type { ClockPort } from '../ports/clock.ts';
 import { fail } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import { ContainerSchema, PodSandboxSchema, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
-import { encodeMessage } from '../host/ttrpc.ts';
+import { encodeMessage } from '../ttrpc/protocol.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import type { Plugin } from './plugin.ts';
 

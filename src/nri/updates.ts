@@ -6,9 +6,9 @@ import { parseContainerId } from '../base/ids.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import type { NriNode } from '../actors/ports/nri.ts';
-import { NO_LIMITS, mergeResources } from '../actors/ports/resources.ts';
-import type { Resources } from '../actors/ports/specs.ts';
+import type { NriNode } from '../ports/nri.ts';
+import { NO_LIMITS, mergeResources } from '../ports/resources.ts';
+import type { Resources } from '../ports/specs.ts';
 import type {
   ContainerEviction,
   ContainerUpdate,

@@ -3,8 +3,8 @@
  * which kinds of adjustment no plugin may make, and which plugins must be there. Pure.
  */
 import { fail } from '../base/fault.ts';
-import type { NriPod } from '../actors/ports/nri.ts';
-import type { ContainerSpec } from '../actors/ports/specs.ts';
+import type { NriPod } from '../ports/nri.ts';
+import type { ContainerSpec } from '../ports/specs.ts';
 import { Field } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { Owners } from './owners.ts';
 

@@ -3,20 +3,20 @@
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerId } from '../../src/base/ids.ts';
-import { realClock } from '../../src/host/clock.ts';
-import { stopKernelThread } from '../../src/host/kernel-thread.ts';
+import { realClock } from '../../src/host/clock/clock.ts';
+import { stopKernelThread } from '../../src/host/kernel-thread/kernel-thread.ts';
 import {
   type PinRequest,
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
   unpinNamespaces,
-} from '../../src/host/namespaces.ts';
-import { runTool } from '../../src/host/process-tool.ts';
-import { realRandom } from '../../src/host/random.ts';
-import { watchDirectory } from '../../src/host/watch.ts';
-import { createArgv, monitorEnv } from '../../src/oci/monitor/conmon.ts';
-import { launchMonitor } from '../../src/oci/monitor/launch.ts';
+} from '../../src/host/namespaces/namespaces.ts';
+import { runTool } from '../../src/host/process/process-tool.ts';
+import { realRandom } from '../../src/host/clock/random.ts';
+import { watchDirectory } from '../../src/host/process/watch.ts';
+import { createArgv, monitorEnv } from '../../src/oci/runtime/monitor/conmon.ts';
+import { launchMonitor } from '../../src/oci/runtime/monitor/launch.ts';
 
 /** ms that each part took. */
 export type Parts = Readonly<Record<string, number>>;

@@ -7,10 +7,10 @@ import {
   type Ledger,
   ledgerFold,
   type SandboxFacts,
-} from '../../src/actors/recovery/ledger.ts';
-import type { JournalRecord } from '../../src/actors/ports/journal.ts';
+} from '../../src/actors/ledger/ledger.ts';
+import type { JournalRecord } from '../../src/ports/journal.ts';
 import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
-import { realClock } from '../../src/host/clock.ts';
+import { realClock } from '../../src/host/clock/clock.ts';
 import { openDisk } from '../../src/journal/disk.ts';
 import { type OpenJournal, openJournal } from '../../src/journal/journal.ts';
 import type { World } from '../e2e/support/world.ts';

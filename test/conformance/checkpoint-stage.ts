@@ -1,8 +1,8 @@
 /** The machine that the suite of the checkpoints' port runs on, and what its cases share. */
-import type { CheckpointedContainer, CheckpointPort } from '../../src/actors/ports/checkpoint.ts';
-import type { ExitFact } from '../../src/actors/ports/journal.ts';
-import type { RuntimePort } from '../../src/actors/ports/runtime.ts';
-import type { RestoreSource } from '../../src/actors/ports/specs.ts';
+import type { CheckpointedContainer, CheckpointPort } from '../../src/ports/checkpoint.ts';
+import type { ExitFact } from '../../src/ports/journal.ts';
+import type { RuntimePort } from '../../src/ports/runtime.ts';
+import type { RestoreSource } from '../../src/ports/specs.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { fx } from './runtime-stage.ts';
 import type { Running, Wish } from './runtime-stage.ts';

@@ -1,7 +1,7 @@
 /** What every CheckpointPort does, the real one with a CRIU that is played: archives, restores, and what is left when either is cut off. */
 import { expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { RuntimeFacts } from '../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { RuntimeFacts } from '../../src/ports/runtime.ts';
 import { archived, attempted, imported } from './checkpoint-stage.ts';
 import type { CheckpointStage } from './checkpoint-stage.ts';
 import { fx, fxOf, kindOf } from './runtime-stage.ts';

@@ -1,6 +1,6 @@
 /** What every DiskPort does, the real directory as the simulated one. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { DiskPort } from '../../src/actors/ports/disk.ts';
+import type { DiskPort } from '../../src/ports/disk.ts';
 
 export interface DiskStage {
   readonly disk: DiskPort;

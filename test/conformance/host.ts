@@ -1,7 +1,7 @@
 /** What every HostPort does, the kernel as its twin. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { HostPort, SandboxInput } from '../../src/actors/ports/host.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { HostPort, SandboxInput } from '../../src/ports/host.ts';
 
 export interface HostStage {
   readonly port: HostPort;

@@ -1,6 +1,6 @@
 /** What every ImagesPort does, registry client and layer store as their twin. */
 import { beforeEach, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import { FaultError } from '../../src/base/fault.ts';
 import type { Digest } from '../../src/base/ids.ts';

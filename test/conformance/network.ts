@@ -1,7 +1,7 @@
 /** What every NetworkPort does, CNI plugins as their twin. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { NetworkInput, NetworkPort } from '../../src/actors/ports/network.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { NetworkInput, NetworkPort } from '../../src/ports/network.ts';
 
 export interface NetworkStage {
   readonly port: NetworkPort;

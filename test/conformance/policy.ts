@@ -1,9 +1,9 @@
 /** What every PolicyPort does, the real one as its twin. */
 import { beforeEach, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { ResolvedImage } from '../../src/actors/ports/images.ts';
-import type { PolicyPort } from '../../src/actors/ports/policy.ts';
-import type { ImageRecord } from '../../src/actors/ports/specs.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { ResolvedImage } from '../../src/ports/images.ts';
+import type { PolicyPort } from '../../src/ports/policy.ts';
+import type { ImageRecord } from '../../src/ports/specs.ts';
 import { describeSuite } from './suite.ts';
 import { refusalOf } from '../support/fault-of.ts';
 

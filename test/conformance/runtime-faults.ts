@@ -1,7 +1,7 @@
 /** What hangs, fails or is given up: the kind of the fault, and that destroy takes away whatever was left. */
 import { expect, it } from 'vitest';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { RuntimePort } from '../../src/ports/runtime.ts';
 import { abortedKind, created, exitOf, factsOf, fx, fxOf, kindOf, started } from './runtime-stage.ts';
 import type { Running, RuntimeStage, Verb } from './runtime-stage.ts';
 import { describeCases } from './suite.ts';

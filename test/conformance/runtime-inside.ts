@@ -1,7 +1,7 @@
 /** Calls on a container that runs: exec, limits, log. */
 import { expect, it } from 'vitest';
-import type { ExecResult } from '../../src/actors/ports/runtime.ts';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { ExecResult } from '../../src/ports/runtime.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
 import { EXECS, abortedKind, exitOf, factsOf, fx, fxOf, kindOf, started } from './runtime-stage.ts';
 import type { Running, RuntimeStage } from './runtime-stage.ts';
 import { describeCases } from './suite.ts';

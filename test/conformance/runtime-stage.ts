@@ -1,7 +1,7 @@
 /** The machine that the suite of the runtime port runs on, and what its cases share. */
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
-import type { BundleInput, PauseInput, RuntimeFacts, RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
+import type { BundleInput, PauseInput, RuntimeFacts, RuntimePort } from '../../src/ports/runtime.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import { FaultError } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';

@@ -1,6 +1,6 @@
 /** What every StoragePort does, overlayfs and the layer store as their twin. */
 import { beforeEach, expect, it } from 'vitest';
-import type { RootfsInput } from '../../src/actors/ports/storage.ts';
+import type { RootfsInput } from '../../src/ports/storage.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { kindOf } from './runtime-stage.ts';
 import { fx, fxOf, layersOf, pulled } from './store-stage.ts';

@@ -1,8 +1,8 @@
 /** The machine that the suites of storage and images run on: a layer store, a registry, root file systems. */
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { ImagesPort, ResolvedImage } from '../../src/actors/ports/images.ts';
-import type { Layer } from '../../src/actors/ports/specs.ts';
-import type { StoragePort } from '../../src/actors/ports/storage.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { ImagesPort, ResolvedImage } from '../../src/ports/images.ts';
+import type { Layer } from '../../src/ports/specs.ts';
+import type { StoragePort } from '../../src/ports/storage.ts';
 import type { ContainerId, Digest } from '../../src/base/ids.ts';
 
 /** How the registry goes wrong: it has not got it, gives it to nobody, has too much to do, sends other bytes, or says nothing. */

@@ -4,7 +4,7 @@
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { mountFilesystem, remountReadOnly } from '../../src/host/mounts.ts';
+import { mountFilesystem, remountReadOnly } from '../../src/host/mounts/mounts.ts';
 import { caseOf, corpusOf, targets } from './cases.ts';
 import { minimise } from './minimise.ts';
 import type { Stage, Target, TargetName } from './target.ts';

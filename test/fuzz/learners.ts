@@ -15,7 +15,7 @@ export interface LearnerEntry {
 
 const KIB = 1024;
 const signature = (...names: readonly string[]): string[] =>
-  names.map((name) => `src/oci/signature/${name}.ts`);
+  names.map((name) => `src/oci/images/signature/${name}.ts`);
 
 /** A target of the blind form, driven in one process; it begins with that form's corpus. */
 async function staged(target: Target): Promise<Learner> {
@@ -179,8 +179,8 @@ export const learners = {
       ),
       'src/base/line-cutter.ts',
       'src/base/byte-blocks.ts',
-      'src/oci/shim/record.ts',
-      'src/oci/storage/layer-record.ts',
+      'src/oci/runtime/shim/record.ts',
+      'src/oci/images/store/records/layer-record.ts',
     ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
@@ -225,9 +225,9 @@ export const learners = {
         'updates',
         'merged',
       ),
-      'src/base/ttrpc-frames.ts',
-      'src/host/ttrpc.ts',
-      'src/oci/shim/bootstrap.ts',
+      'src/ttrpc/frames.ts',
+      'src/ttrpc/protocol.ts',
+      'src/oci/runtime/shim/bootstrap.ts',
     ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
@@ -242,7 +242,7 @@ export const learners = {
     load: async () => (await import('./targets/passwd.ts')).passwdLearner,
   },
   checkpoint: {
-    sources: parsersOf('oci/checkpoint/restore', 'members', 'describe', 'machine-type', 'rootfs'),
+    sources: parsersOf('oci/runtime/checkpoint/restore', 'members', 'describe', 'machine-type', 'rootfs'),
     maxBytes: 32 * KIB,
     rssMiB: 900,
     short: 1200,

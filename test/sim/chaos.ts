@@ -1,6 +1,6 @@
 /** A client without manners: any call on anything it knows, in any order, with any deadline; it believes no answer. */
-import type { RestoreSource } from '../../src/actors/ports/specs.ts';
-import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import type { RestoreSource } from '../../src/ports/specs.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import { CheckpointClient } from './client-checkpoints.ts';
 import { Client, kindOf } from './client.ts';

@@ -1,6 +1,6 @@
 /** How the steps of the checkpoints' twin happen, and what it reads archives from. */
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { RestoreSource } from '../../src/actors/ports/specs.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { RestoreSource } from '../../src/ports/specs.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { SimArchive } from './checkpoint-model.ts';
 import type { Kernel } from './kernel.ts';

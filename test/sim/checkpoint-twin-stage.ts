@@ -1,6 +1,6 @@
 /** The stage of the checkpoints' suite over the twin. */
-import type { ExitFact } from '../../src/actors/ports/journal.ts';
-import type { RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { ExitFact } from '../../src/ports/journal.ts';
+import type { RuntimePort } from '../../src/ports/runtime.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { CheckpointStage } from '../conformance/checkpoint-stage.ts';
 import { created, fx } from '../conformance/runtime-stage.ts';

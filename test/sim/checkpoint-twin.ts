@@ -7,8 +7,8 @@ import type {
   CheckpointedContainer,
   CheckpointInput,
   CheckpointPort,
-} from '../../src/actors/ports/checkpoint.ts';
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
+} from '../../src/ports/checkpoint.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
 import { Semaphore } from '../../src/base/bounded.ts';
 import { fail } from '../../src/base/fault.ts';
 import { checkpointLimits } from '../../src/base/limits.ts';

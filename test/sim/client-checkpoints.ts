@@ -1,6 +1,6 @@
 /** The calls of a client that have to do with checkpoints, with their book-keeping. */
-import type { Call } from '../../src/actors/ask.ts';
-import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import type { Call } from '../../src/actors/directory/ask.ts';
+import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../src/ports/specs.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';

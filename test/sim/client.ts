@@ -2,8 +2,8 @@
 import { FaultError } from '../../src/base/fault.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
-import { NO_LIMITS } from '../../src/actors/ports/resources.ts';
-import type { ContainerSpec, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import { NO_LIMITS } from '../../src/ports/resources.ts';
+import type { ContainerSpec, SandboxSpec } from '../../src/ports/specs.ts';
 import type { World } from './world.ts';
 
 export class Client {

@@ -1,5 +1,5 @@
 /** The Disk port over the model. Every operation goes through `via`, which decides when it happens and how it answers. */
-import type { DiskFile, DiskPort } from '../../src/actors/ports/disk.ts';
+import type { DiskFile, DiskPort } from '../../src/ports/disk.ts';
 import type { DiskModel, Inode } from './disk-model.ts';
 
 /** Runs the effect of one disk operation, or refuses it; `sync` is told apart, since its failure drops pages. */

@@ -2,11 +2,11 @@
  * I11: the events of one life of the daemon against the views that clients read. One event for each step that a pod or
  * container takes, in order, and none before its change can be read.
  */
-import type { Directory } from '../../src/actors/directory.ts';
-import type { ClockPort } from '../../src/actors/ports/clock.ts';
-import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
-import { EventFeed } from '../../src/cri/event-feed.ts';
-import type { PodEvent, PodEventType } from '../../src/cri/event-feed.ts';
+import type { Directory } from '../../src/actors/directory/directory.ts';
+import type { ClockPort } from '../../src/ports/clock.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
+import { EventFeed } from '../../src/cri/call/event-feed.ts';
+import type { PodEvent, PodEventType } from '../../src/cri/call/event-feed.ts';
 
 const RANK: Readonly<Record<PodEventType, number>> = { created: 0, started: 1, stopped: 2, deleted: 3 };
 /** More than one step of the simulation can make. */

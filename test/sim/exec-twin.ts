@@ -1,6 +1,6 @@
 /** Execs over the simulated kernel: the few commands that the conformance suite knows; whatever else ends with 0 at once. */
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
-import type { ExecResult, RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
+import type { ExecResult, RuntimePort } from '../../src/ports/runtime.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { EXECS } from '../conformance/runtime-stage.ts';
 import type { Kernel } from './kernel.ts';

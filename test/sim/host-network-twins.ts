@@ -1,6 +1,6 @@
 /** The host and network ports over the simulated kernel. */
-import type { HostPort, SandboxFacts } from '../../src/actors/ports/host.ts';
-import type { NetworkPort } from '../../src/actors/ports/network.ts';
+import type { HostPort, SandboxFacts } from '../../src/ports/host.ts';
+import type { NetworkPort } from '../../src/ports/network.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { SandboxId } from '../../src/base/ids.ts';
 import type { Kernel } from './kernel.ts';

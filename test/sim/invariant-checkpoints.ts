@@ -3,7 +3,7 @@
  * crash. I10: nothing is held still, and no part is there, but for a checkpoint under way. I1: what is to be restored has
  * its images until then and no process; what ended by a failed restore has none either.
  */
-import type { ContainerView } from '../../src/actors/views.ts';
+import type { ContainerView } from '../../src/actors/directory/views.ts';
 import { partialOf } from './checkpoint-model.ts';
 import type { Broken } from './invariants.ts';
 import type { World } from './world.ts';

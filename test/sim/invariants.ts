@@ -2,9 +2,9 @@
  * The rows I1–I8, I13 and I18 of reliability.md B over three views: the records (directory and ledger), the kernel (the
  * twins' state) and the clients' history. `check` is cheap and runs after each step; `checkEmpty` at the very end.
  */
-import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
 import { pinsOf } from '../../src/actors/recovery/plan.ts';
-import type { Ledger } from '../../src/actors/recovery/ledger.ts';
+import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { actorLimits } from '../../src/base/limits.ts';
 import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';

@@ -2,8 +2,8 @@
  * What is outside of the daemon and outlives it: processes, monitors, namespaces, cgroups, files, leases, layers.
  * A plain model; the twins of the ports change it, the invariants read it.
  */
-import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
-import type { Resources } from '../../src/actors/ports/specs.ts';
+import type { ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
+import type { Resources } from '../../src/ports/specs.ts';
 import { Checkpoints } from './checkpoint-model.ts';
 import { Logs } from './logs.ts';
 import type { Random } from './random.ts';

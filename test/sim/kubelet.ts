@@ -3,9 +3,9 @@
  * failure, each time with another termination log and a changed annotation; now and then the same call twice at once.
  */
 import { fail } from '../../src/base/fault.ts';
-import type { ContainerSpec, RestoreSource, SandboxKey } from '../../src/actors/ports/specs.ts';
+import type { ContainerSpec, RestoreSource, SandboxKey } from '../../src/ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
-import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';
 import { CheckpointClient } from './client-checkpoints.ts';
 import { Client, kindOf } from './client.ts';
 import type { Random } from './random.ts';

@@ -2,7 +2,7 @@
  * How a port call of a twin happens: its effect is one pick, made of parts that may be cut short, its answer another.
  * Between the two the daemon may die. Faults are drawn here, so that each twin stays a plain model.
  */
-import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { EffectContext } from '../../src/ports/effect.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { Random } from './random.ts';
 import { WORLD } from './scheduler.ts';

@@ -1,5 +1,5 @@
 /** A proxy around the ports that sees each effect begin: the crash points of an operation. Works on the real ports as on the twins. */
-import type { Ports } from '../../src/actors/ports/ports.ts';
+import type { Ports } from '../../src/ports/ports.ts';
 
 export interface Around {
   /** Called before the effect, with `port.method`; what it returns is awaited first. */

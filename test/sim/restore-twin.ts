@@ -1,6 +1,6 @@
 /** The part of the checkpoints' twin that brings archives in and makes processes of them. */
-import type { CheckpointPort } from '../../src/actors/ports/checkpoint.ts';
-import type { ProcessIdentity } from '../../src/actors/ports/journal.ts';
+import type { CheckpointPort } from '../../src/ports/checkpoint.ts';
+import type { ProcessIdentity } from '../../src/ports/journal.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { archiveAt, digestOf } from './checkpoint-steps.ts';

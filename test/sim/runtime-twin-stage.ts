@@ -1,7 +1,7 @@
 /** The stage of the runtime suite over the twin. */
-import type { ExitFact } from '../../src/actors/ports/journal.ts';
-import type { SandboxInput } from '../../src/actors/ports/host.ts';
-import type { RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { ExitFact } from '../../src/ports/journal.ts';
+import type { SandboxInput } from '../../src/ports/host.ts';
+import type { RuntimePort } from '../../src/ports/runtime.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Behaviour, RuntimeStage, Wish } from '../conformance/runtime-stage.ts';
 import { machine } from './conformance-machine.ts';

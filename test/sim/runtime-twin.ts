@@ -1,7 +1,7 @@
 /** Runtime and monitor over the simulated kernel. The watch belongs to one life of the daemon, monitors do not. */
-import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
-import type { RuntimeFacts, RuntimePort } from '../../src/actors/ports/runtime.ts';
-import type { Resources } from '../../src/actors/ports/specs.ts';
+import type { ExitFact, ProcessIdentity } from '../../src/ports/journal.ts';
+import type { RuntimeFacts, RuntimePort } from '../../src/ports/runtime.ts';
+import type { Resources } from '../../src/ports/specs.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { signalNumber } from '../../src/oci/runtime/spec/signals.ts';

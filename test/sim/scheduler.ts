@@ -4,7 +4,7 @@
  *
  * A life of the daemon is an epoch: what belongs to an older one is never delivered.
  */
-import type { ClockPort, TimerHandle } from '../../src/actors/ports/clock.ts';
+import type { ClockPort, TimerHandle } from '../../src/ports/clock.ts';
 import { hashText, randomStream } from './random.ts';
 import type { Random } from './random.ts';
 

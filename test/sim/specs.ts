@@ -1,12 +1,12 @@
 /** Wishes as a kubelet sends them: never the same twice under one name. */
-import { NO_LIMITS } from '../../src/actors/ports/resources.ts';
+import { NO_LIMITS } from '../../src/ports/resources.ts';
 import type {
   ContainerKey,
   ContainerSpec,
   Namespaces,
   SandboxKey,
   SandboxSpec,
-} from '../../src/actors/ports/specs.ts';
+} from '../../src/ports/specs.ts';
 import type { ImageId } from '../../src/base/ids.ts';
 
 const USER = {

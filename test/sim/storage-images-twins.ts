@@ -1,12 +1,12 @@
 /** Layer store, root file systems and a registry with a few images that share layers. */
-import type { ImagesPort, ResolvedImage } from '../../src/actors/ports/images.ts';
-import type { PolicyPort } from '../../src/actors/ports/policy.ts';
-import type { ImageConfig } from '../../src/actors/ports/specs.ts';
-import type { FilesystemUsage, StoragePort } from '../../src/actors/ports/storage.ts';
+import type { ImagesPort, ResolvedImage } from '../../src/ports/images.ts';
+import type { PolicyPort } from '../../src/ports/policy.ts';
+import type { ImageConfig } from '../../src/ports/specs.ts';
+import type { FilesystemUsage, StoragePort } from '../../src/ports/storage.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, Digest, ImageId } from '../../src/base/ids.ts';
-import { formatReference, parseReference, repositoryOf } from '../../src/oci/image/reference.ts';
+import { formatReference, parseReference, repositoryOf } from '../../src/oci/images/model/reference.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 

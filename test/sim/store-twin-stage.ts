@@ -1,6 +1,6 @@
 /** The stage of the storage and images suites over the twins. */
-import type { ImagesPort } from '../../src/actors/ports/images.ts';
-import type { StoragePort } from '../../src/actors/ports/storage.ts';
+import type { ImagesPort } from '../../src/ports/images.ts';
+import type { StoragePort } from '../../src/ports/storage.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Refusal, StoreStage } from '../conformance/store-stage.ts';

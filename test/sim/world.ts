@@ -1,11 +1,11 @@
 /** One machine: the outer state, and one life of the daemon after the other on it, made of the real journal and the real cast. */
 import type { InspectionEvent } from 'xstate';
-import type { Call } from '../../src/actors/ask.ts';
-import { createTroupe } from '../../src/actors/cast.ts';
-import { noPlugins } from '../../src/actors/ports/nri.ts';
-import type { Ports } from '../../src/actors/ports/ports.ts';
-import { ledgerFold } from '../../src/actors/recovery/ledger.ts';
-import type { Ledger } from '../../src/actors/recovery/ledger.ts';
+import type { Call } from '../../src/actors/directory/ask.ts';
+import { createTroupe } from '../../src/actors/start-actors.ts';
+import { noPlugins } from '../../src/ports/nri.ts';
+import type { Ports } from '../../src/ports/ports.ts';
+import { ledgerFold } from '../../src/actors/ledger/ledger.ts';
+import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';

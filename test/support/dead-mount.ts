@@ -2,9 +2,9 @@
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { must } from '../../src/host/errno.ts';
-import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../src/host/ffi-constants.ts';
-import { callSync, libc } from '../../src/host/ffi.ts';
+import { must } from '../../src/host/ffi/errno.ts';
+import { MNT_DETACH, MS_NODEV, MS_NOSUID } from '../../src/host/ffi/constants.ts';
+import { callSync, libc } from '../../src/host/ffi/ffi.ts';
 
 /** Why there can be none here; empty when there can. */
 export function whyNoDeadMount(): string {

@@ -1,8 +1,8 @@
 /** Trees that containers leave and no path is long enough for. */
 import { closeSync, writeSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { createFileAt, mkdirAt, openDirectoryAt } from '../../src/oci/image/unpack-sys.ts';
-import { openOwnDirectory } from '../../src/oci/storage/own-directory.ts';
+import { createFileAt, mkdirAt, openDirectoryAt } from '../../src/oci/trees/entry-calls.ts';
+import { openOwnDirectory } from '../../src/oci/trees/own-directory.ts';
 import { runOrThrow } from './run.ts';
 import { PROGRAM_MS } from './patience.ts';
 

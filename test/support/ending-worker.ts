@@ -5,7 +5,7 @@
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parentPort } from 'node:worker_threads';
-import type { FromJob, ToWorker } from '../../src/oci/storage/worker-protocol.ts';
+import type { FromJob, ToWorker } from '../../src/oci/images/store/workers/worker-protocol.ts';
 
 parentPort?.on('message', (message: ToWorker) => {
   if (message.type === 'exit') {

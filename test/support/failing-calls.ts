@@ -1,8 +1,8 @@
 // Calls of the C library that fail as a broken disk makes them fail: calls go through FFI, so nothing can be put before them from outside.
 import { constants } from 'node:os';
 import koffi from 'koffi';
-import { libc } from '../../src/host/ffi.ts';
-import type { Native } from '../../src/host/ffi-native.ts';
+import { libc } from '../../src/host/ffi/ffi.ts';
+import type { Native } from '../../src/host/ffi/native.ts';
 
 /** An errno's name for a call that is to fail, undefined for one that is made. */
 export type Failure<A extends unknown[]> = (...args: A) => keyof typeof constants.errno | undefined;

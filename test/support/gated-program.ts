@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { parseStat } from '../../src/host/process-identity.ts';
+import { parseStat } from '../../src/host/process/process-identity.ts';
 
 /** ms between two looks. */
 const LOOK_MS = 5;

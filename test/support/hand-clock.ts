@@ -1,4 +1,4 @@
-import type { ClockPort } from '../../src/actors/ports/clock.ts';
+import type { ClockPort } from '../../src/ports/clock.ts';
 
 /** Time that stands still until the test moves it; timers run when the test says so. */
 export class HandClock implements ClockPort {

@@ -1,11 +1,11 @@
 // Storage drivers by name, for tests and for the programs that tests start.
-import { btrfsDriver } from '../../src/oci/storage/drivers/btrfs.ts';
-import { erofsDriver } from '../../src/oci/storage/drivers/erofs.ts';
-import { fuseOverlayDriver } from '../../src/oci/storage/drivers/fuse-overlayfs.ts';
-import { overlayDriver } from '../../src/oci/storage/drivers/overlay.ts';
-import type { DriverHost, RootfsDriver } from '../../src/oci/storage/drivers/rootfs-driver.ts';
-import { parseDriverName } from '../../src/oci/storage/drivers/select.ts';
-import { vfsDriver } from '../../src/oci/storage/drivers/vfs.ts';
+import { btrfsDriver } from '../../src/oci/images/store/drivers/btrfs.ts';
+import { erofsDriver } from '../../src/oci/images/store/drivers/erofs.ts';
+import { fuseOverlayDriver } from '../../src/oci/images/store/drivers/fuse-overlayfs.ts';
+import { overlayDriver } from '../../src/oci/images/store/drivers/overlay.ts';
+import type { DriverHost, RootfsDriver } from '../../src/oci/images/store/drivers/rootfs-driver.ts';
+import { parseDriverName } from '../../src/oci/images/store/drivers/select.ts';
+import { vfsDriver } from '../../src/oci/images/store/drivers/vfs.ts';
 
 /** The driver of that name, with the program that it needs; `onStarted` when one was started that serves a mount. */
 export function driverWith(

@@ -13,7 +13,11 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import type { DriverHost, DriverName, RootfsDriver } from '../../src/oci/storage/drivers/rootfs-driver.ts';
+import type {
+  DriverHost,
+  DriverName,
+  RootfsDriver,
+} from '../../src/oci/images/store/drivers/rootfs-driver.ts';
 import { driverWith } from './storage-drivers-of.ts';
 import { debianTree, inTree } from './tools/debian.ts';
 

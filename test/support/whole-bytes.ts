@@ -1,6 +1,6 @@
 /** Bytes in one piece, of what is moved to where it is wanted. */
-import type { KeptOutput } from '../../src/actors/ports/runtime.ts';
-import { MovedMessage } from '../../src/cri/moved-message.ts';
+import type { KeptOutput } from '../../src/ports/runtime.ts';
+import { MovedMessage } from '../../src/cri/call/moved-message.ts';
 
 /** Uses up what is given, once. */
 export function wholeBytes(bytes: Uint8Array | KeptOutput | MovedMessage): Uint8Array {

@@ -1,28 +1,15 @@
-// Who may import whom (docs/architecture.md, "Rooms"), and that no file imports itself by a detour.
+// Which folder may import which (docs/rooms.md), and that neither files nor folders go in circles, types included.
+import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { ROOMS } from './support/rooms.ts';
 import type { Source } from './support/sources.ts';
-import { sourcesBelow } from './support/sources.ts';
-
-/** Room → the directories of src/ that its files may import beside their own. */
-const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  base: [],
-  'actors/ports': ['base'],
-  actors: ['base', 'actors/ports'],
-  cri: ['base', 'actors', 'gen'],
-  introspection: ['base', 'actors', 'gen'],
-  journal: ['base', 'actors/ports', 'gen'],
-  host: ['base', 'actors/ports', 'gen'],
-  oci: ['base', 'actors/ports', 'host', 'gen'],
-  network: ['base', 'actors/ports', 'host'],
-  nri: ['base', 'actors/ports', 'host', 'oci', 'gen'],
-  daemon: ['base', 'actors', 'cri', 'introspection', 'journal', 'host', 'oci', 'network', 'nri', 'gen'],
-  gen: [],
-};
+import { filesBelow, sourcesBelow } from './support/sources.ts';
 
 /** Room → packages that it may import. Everything else is `node:*` (lint says where) or our own. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   base: [],
-  'actors/ports': [],
+  ports: [],
+  ttrpc: ['@bufbuild/protobuf'],
   actors: ['xstate'],
   cri: ['@bufbuild/protobuf', '@bufbuild/protobuf/wkt', '@grpc/grpc-js'],
   introspection: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'xstate'],
@@ -34,24 +21,29 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   daemon: ['pino', 'smol-toml', 'xstate'],
 };
 
-function roomOf(file: string): string {
-  const [, first = '', second = ''] = file.split('/');
-  return first === 'actors' && second === 'ports' ? 'actors/ports' : first;
-}
+/** `oci/runtime/exec` of `src/oci/runtime/exec/exec.ts`. */
+const folderOf = (file: string): string => dirname(file).slice('src/'.length);
+const roomOf = (file: string): string => folderOf(file).split('/')[0] ?? '';
 
-/** `actors` stands for its ports, too. */
+/** An entry without a slash stands for all folders of a room, except for the folder's own room. */
 function mayImport(from: string, to: string): boolean {
-  if (from === to) return true;
-  const allowed = ARROWS[from] ?? [];
-  return allowed.includes(to) || (to === 'actors/ports' && allowed.includes('actors'));
+  const room = to.split('/')[0] ?? '';
+  const allowed = ROOMS.get(from)?.imports ?? [];
+  return from === to || allowed.includes(to) || (!from.startsWith(`${room}/`) && allowed.includes(room));
 }
 
 const sources = sourcesBelow('src');
 
 describe('arrows', () => {
-  it('knows every room', () => {
-    const rooms = new Set(sources.map((source) => roomOf(source.file)));
-    expect([...rooms].filter((room) => ARROWS[room] === undefined)).toEqual([]);
+  it('know every folder', () => {
+    const folders = new Set(
+      filesBelow('src')
+        .map(folderOf)
+        .filter((folder) => folder !== 'gen'),
+    );
+    const known = new Set(ROOMS.keys());
+    expect([...folders].filter((folder) => !known.has(folder))).toEqual([]);
+    expect([...known].filter((folder) => !folders.has(folder))).toEqual([]);
   });
 
   it('go only where they may', () => {
@@ -59,11 +51,28 @@ describe('arrows', () => {
       source.imports
         .filter(
           ({ file }) =>
-            file !== undefined && !(file.startsWith('src/') && mayImport(roomOf(source.file), roomOf(file))),
+            file !== undefined &&
+            !(file.startsWith('src/') && mayImport(folderOf(source.file), folderOf(file))),
         )
         .map(({ specifier }) => `${source.file} imports ${specifier}`),
     );
     expect(wrong).toEqual([]);
+  });
+
+  it('are all in use', () => {
+    const used = new Set(
+      sources.flatMap((source) =>
+        source.imports.flatMap(({ file }) =>
+          file === undefined
+            ? []
+            : [`${folderOf(source.file)} ${folderOf(file)}`, `${folderOf(source.file)} ${roomOf(file)}`],
+        ),
+      ),
+    );
+    const idle = [...ROOMS].flatMap(([from, { imports }]) =>
+      imports.map((to) => `${from} ${to}`).filter((arrow) => !used.has(arrow)),
+    );
+    expect(idle).toEqual([]);
   });
 
   it('lead to packages only where they may', () => {
@@ -86,31 +95,41 @@ describe('arrows', () => {
   });
 });
 
-/** Cycles of imports that exist when the program runs; types are gone by then. */
-function cycles(all: readonly Source[]): readonly string[] {
-  const targets = new Map(
-    all.map((source) => [
-      source.file,
-      source.imports.flatMap(({ file, typeOnly }) => (file === undefined || typeOnly ? [] : [file])),
-    ]),
-  );
+/** Paths through `arrows` that end where they began. */
+function circles(arrows: ReadonlyMap<string, readonly string[]>): readonly string[] {
   const finished = new Set<string>();
   const found: string[] = [];
-  const visit = (file: string, path: readonly string[]): void => {
-    if (path.includes(file)) {
-      found.push([...path.slice(path.indexOf(file)), file].join(' → '));
+  const visit = (name: string, path: readonly string[]): void => {
+    if (path.includes(name)) {
+      found.push([...path.slice(path.indexOf(name)), name].join(' → '));
       return;
     }
-    if (finished.has(file)) return;
-    for (const target of targets.get(file) ?? []) visit(target, [...path, file]);
-    finished.add(file);
+    if (finished.has(name)) return;
+    for (const target of arrows.get(name) ?? []) visit(target, [...path, name]);
+    finished.add(name);
   };
-  for (const file of targets.keys()) visit(file, []);
+  for (const name of arrows.keys()) visit(name, []);
   return found;
 }
 
+function importsOf(all: readonly Source[], withTypes = true): ReadonlyMap<string, readonly string[]> {
+  const targets = ({ imports }: Source): readonly string[] =>
+    imports.flatMap(({ file, typeOnly }) => (file === undefined || (typeOnly && !withTypes) ? [] : [file]));
+  return new Map(all.map((source) => [source.file, targets(source)]));
+}
+
 it('no file imports itself by a detour', () => {
-  expect(cycles(sources)).toEqual([]);
-  expect(cycles(sourcesBelow('test'))).toEqual([]);
-  expect(cycles(sourcesBelow('scripts'))).toEqual([]);
+  expect(circles(importsOf(sources))).toEqual([]);
+  expect(circles(importsOf(sourcesBelow('test'), false))).toEqual([]);
+  expect(circles(importsOf(sourcesBelow('scripts'), false))).toEqual([]);
+});
+
+it('no folder of src imports itself by a detour', () => {
+  const arrows = new Map<string, readonly string[]>();
+  for (const [file, targets] of importsOf(sources)) {
+    const folder = folderOf(file);
+    const others = targets.map(folderOf).filter((target) => target !== folder);
+    arrows.set(folder, [...new Set([...(arrows.get(folder) ?? []), ...others])]);
+  }
+  expect(circles(arrows)).toEqual([]);
 });

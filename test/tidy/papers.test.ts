@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Rule } from '../../src/daemon/config-rule.ts';
-import { defaultConfig, schema } from '../../src/daemon/config-schema.ts';
-import { applyFile } from '../../src/daemon/config.ts';
+import type { Rule } from '../../src/daemon/config/sections/config-rule.ts';
+import { defaultConfig, schema } from '../../src/daemon/config/config-schema.ts';
+import { applyFile } from '../../src/daemon/config/config.ts';
 import { checkout, filesBelow, sourcesBelow, textOf } from './support/sources.ts';
 
 const manifest = JSON.parse(textOf('package.json')) as Readonly<

@@ -11,13 +11,13 @@ const ALLOWED: Readonly<Record<string, string>> = {
   'src/cri/streaming/ws-connection.ts': 'the parts of one frame: a head and a payload',
   'src/cri/streaming/spdy-headers.ts': 'names and values of a header block of our own',
   'src/cri/streaming/spdy-dictionary.ts': 'the words of a constant',
-  'src/oci/archive/tar-header-bytes.ts': 'the parts of one header of a tar that we write',
-  'src/oci/checkpoint/rootfs-diff.ts': 'names of files, bounded in number (changedFiles)',
-  'src/oci/checkpoint/tar.ts': 'names of files, bounded in number (changedFiles)',
-  'src/oci/signature/armor.ts': 'the blocks of one file of keys, which was read whole',
-  'src/oci/signature/gpgv.ts': 'key rings of the configuration, bounded in number (keyFiles)',
-  'src/oci/signature/policy.ts': 'keys of the configuration, bounded in number (keyFiles)',
-  'src/oci/signature/keys.ts': 'keys of the configuration, bounded in number (keyFiles)',
+  'src/oci/images/archive/tar-header-bytes.ts': 'the parts of one header of a tar that we write',
+  'src/oci/runtime/checkpoint/rootfs-diff.ts': 'names of files, bounded in number (changedFiles)',
+  'src/oci/runtime/checkpoint/tar.ts': 'names of files, bounded in number (changedFiles)',
+  'src/oci/images/signature/armor.ts': 'the blocks of one file of keys, which was read whole',
+  'src/oci/images/signature/gpgv.ts': 'key rings of the configuration, bounded in number (keyFiles)',
+  'src/oci/images/signature/policy.ts': 'keys of the configuration, bounded in number (keyFiles)',
+  'src/oci/images/signature/keys.ts': 'keys of the configuration, bounded in number (keyFiles)',
   'src/journal/files.ts': 'records of our own that become one file',
 };
 
@@ -81,7 +81,7 @@ describe('S85 pieces', () => {
   });
 
   it('pipes are read by SocketReader: a socket of Node keeps an object for each read while it is paused', () => {
-    const own = ['src/host/socket-reader.ts', 'src/host/descriptors.ts', 'src/nri/directory.ts'];
+    const own = ['src/host/io/socket-reader.ts', 'src/host/io/descriptors.ts', 'src/nri/directory.ts'];
     const made = (node: Node): boolean =>
       node.type === 'NewExpression' && dotted(nodeAt(node, 'callee')) === 'Socket';
     expect(

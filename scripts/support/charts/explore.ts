@@ -3,7 +3,7 @@ import type { AnyMachineSnapshot, AnyTransitionDefinition, EventObject, StateNod
 import { getInitialMicrosteps, getMicrosteps, getNextTransitions, transition as next } from 'xstate';
 import { encodePlain } from '../../../src/base/codec.ts';
 import { FaultError, fault } from '../../../src/base/fault.ts';
-import { statePath } from '../../../src/actors/state-path.ts';
+import { statePath } from '../../../src/actors/directory/state-path.ts';
 import { effectOf } from './chart.ts';
 import type { Charted } from './machines.ts';
 

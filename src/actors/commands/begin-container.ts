@@ -2,15 +2,15 @@
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
-import type { Call } from '../ask.ts';
+import type { Call } from '../directory/ask.ts';
 import { nameOf } from '../images/admission.ts';
 import { sourceNamed } from '../images/catalog.ts';
-import type { ProcessIdentity } from '../ports/journal.ts';
-import type { ContainerSpec, ImageRecord, ImageUse } from '../ports/specs.ts';
-import type { SandboxView } from '../views.ts';
+import type { ProcessIdentity } from '../../ports/journal.ts';
+import type { ContainerSpec, ImageRecord, ImageUse } from '../../ports/specs.ts';
+import type { SandboxView } from '../directory/views.ts';
 import { handlerOf } from '../sandbox/sandbox.context.ts';
-import { containerLabels } from '../selinux.ts';
-import { creationNs } from '../times.ts';
+import { containerLabels } from './selinux.ts';
+import { creationNs } from '../effects/times.ts';
 import type { ContainerStage } from './container-stage.ts';
 
 /** Its id; from here on its layers are held. Throws what refuses the request. */

@@ -1,11 +1,11 @@
 /** What the commands of containers work with, and the look-ups that several of them make. */
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import type { Asker } from '../ask.ts';
+import type { Asker } from '../directory/ask.ts';
 import type { ContainerInput } from '../container/container.context.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { Ledger } from '../recovery/ledger.ts';
-import type { ContainerView, SandboxView } from '../views.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { Ledger } from '../ledger/ledger.ts';
+import type { ContainerView, SandboxView } from '../directory/views.ts';
 
 export interface ContainerStage extends Asker {
   readonly ports: Ports;

@@ -1,6 +1,6 @@
 /** The containers of a sandbox that is stopped or removed. */
 import type { SandboxId } from '../../base/ids.ts';
-import type { Call } from '../ask.ts';
+import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { removeContainer } from './remove-container.ts';
 import { stopContainer } from './stop-container.ts';

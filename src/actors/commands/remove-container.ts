@@ -1,8 +1,8 @@
 /** RemoveContainer. */
 import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../ask.ts';
-import type { Call, Outcome } from '../ask.ts';
+import { ask } from '../directory/ask.ts';
+import type { Call, Outcome } from '../directory/ask.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { giveUpMaking } from './give-up-making.ts';

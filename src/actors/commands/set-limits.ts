@@ -2,11 +2,11 @@
 import { fault, fail } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../ask.ts';
-import type { Call, Outcome } from '../ask.ts';
+import { ask } from '../directory/ask.ts';
+import type { Call, Outcome } from '../directory/ask.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
-import type { Resources } from '../ports/specs.ts';
-import type { ContainerView } from '../views.ts';
+import type { Resources } from '../../ports/specs.ts';
+import type { ContainerView } from '../directory/views.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer } from './container-stage.ts';
 

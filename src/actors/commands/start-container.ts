@@ -1,9 +1,9 @@
 /** StartContainer. */
 import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask, forCall } from '../ask.ts';
-import type { Call, Outcome } from '../ask.ts';
-import { orItsEnd } from '../ending.ts';
+import { ask, forCall } from '../directory/ask.ts';
+import type { Call, Outcome } from '../directory/ask.ts';
+import { orItsEnd } from './after-exit.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer, readySandbox } from './container-stage.ts';

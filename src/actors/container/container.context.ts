@@ -1,8 +1,8 @@
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
-import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } from '../ports/specs.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
+import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } from '../../ports/specs.ts';
 
 /** What a container acquires, in order. `runtime` is bundle, monitor, process and runtime state: one undo finds them all. */
 export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;

@@ -1,16 +1,16 @@
-import type { Activity } from '../activity.ts';
-import { recordedExit, recordedSpec } from '../recorded.ts';
-import { effectLogic } from '../effect-logic.ts';
-import type { Owned } from '../effect-logic.ts';
-import { containerNews } from '../nri-news.ts';
+import type { Activity } from '../effects/activity.ts';
+import { recordedExit, recordedSpec } from '../effects/recorded.ts';
+import { effectLogic } from '../effects/effect-logic.ts';
+import type { Owned } from '../effects/effect-logic.ts';
+import { containerNews } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits, checkpointLimits } from '../../base/limits.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { RootfsInput } from '../ports/storage.ts';
-import type { ContainerSpec, ImageUse, Resources, RestoreSource } from '../ports/specs.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { RootfsInput } from '../../ports/storage.ts';
+import type { ContainerSpec, ImageUse, Resources, RestoreSource } from '../../ports/specs.ts';
 import type { ContainerStep, Making } from './container.context.ts';
 
 export interface ContainerEffectInput extends Owned {

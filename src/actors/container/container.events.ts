@@ -1,7 +1,7 @@
 /** What the events of a container say: errors, outputs, start and exit. */
 import type { Fault } from '../../base/fault.ts';
-import type { ExitFact } from '../ports/journal.ts';
-import { latest } from '../times.ts';
+import type { ExitFact } from '../../ports/journal.ts';
+import { latest } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent } from './container.context.ts';
 
 /** Of an effect that failed. */

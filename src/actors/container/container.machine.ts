@@ -36,7 +36,7 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
-import { endedAfter } from '../times.ts';
+import { endedAfter } from '../effects/times.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';

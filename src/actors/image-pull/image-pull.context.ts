@@ -1,6 +1,6 @@
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
-import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
+import type { RegistryAuth, ResolvedImage } from '../../ports/images.ts';
 
 export interface PullInput {
   /** Address of the actor. */

@@ -1,16 +1,16 @@
 import { assert } from '../../base/assert.ts';
 import { Semaphore } from '../../base/bounded.ts';
 import { actorLimits } from '../../base/limits.ts';
-import type { Activity } from '../activity.ts';
-import { effectLogic } from '../effect-logic.ts';
-import type { Owned } from '../effect-logic.ts';
-import type { LayerBook } from '../images/layer-book.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
-import type { ImageFetching } from '../ports/journal.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { ImageRecord } from '../ports/specs.ts';
-import { fetchingKey } from '../recovery/ledger.ts';
+import type { Activity } from '../effects/activity.ts';
+import { effectLogic } from '../effects/effect-logic.ts';
+import type { Owned } from '../effects/effect-logic.ts';
+import type { LayerBook } from '../ledger/layer-book.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { RegistryAuth, ResolvedImage } from '../../ports/images.ts';
+import type { ImageFetching } from '../../ports/journal.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import { fetchingKey } from '../ledger/ledger.ts';
 import type { PullProgress } from './progress.ts';
 
 export interface PullEffectInput extends Owned {

@@ -15,7 +15,7 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
-import type { ResolvedImage } from '../ports/images.ts';
+import type { ResolvedImage } from '../../ports/images.ts';
 import type { PullContext, PullEvent, PullInput } from './image-pull.context.ts';
 import type { PullEffects } from './image-pull.effects.ts';
 

@@ -2,11 +2,11 @@
 import { fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
-import type { Activity } from '../activity.ts';
-import type { Call } from '../ask.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { ContainerSpec } from '../ports/specs.ts';
-import type { Ledger } from '../recovery/ledger.ts';
+import type { Activity } from '../effects/activity.ts';
+import type { Call } from '../directory/ask.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ContainerSpec } from '../../ports/specs.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 
 interface AdmissionStage {
   readonly ports: Pick<Ports, 'policy'>;

@@ -1,8 +1,8 @@
 /** Images that have lost a layer (F27, F28). */
 import { toFault } from '../../base/fault.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { ImageRecord } from '../ports/specs.ts';
-import type { StorageFacts } from '../ports/storage.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import type { StorageFacts } from '../../ports/storage.ts';
 
 /**
  * An image without one of its layers is not here: its name goes, so that the kubelet pulls it again, which repairs it.

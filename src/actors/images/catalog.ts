@@ -1,6 +1,6 @@
 /** Which image a name means: pure questions to the ledger's images. */
 import { parseImageId } from '../../base/ids.ts';
-import type { ImageRecord, ImageSource } from '../ports/specs.ts';
+import type { ImageRecord, ImageSource } from '../../ports/specs.ts';
 
 /** What names are looked up by. */
 type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;

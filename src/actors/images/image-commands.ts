@@ -3,15 +3,15 @@ import { encodePlain } from '../../base/codec.ts';
 import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
-import { ask } from '../ask.ts';
-import type { Asker, Call, Outcome } from '../ask.ts';
+import { ask } from '../directory/ask.ts';
+import type { Asker, Call, Outcome } from '../directory/ask.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';
 import type { PullProgress } from '../image-pull/progress.ts';
-import type { RegistryAuth } from '../ports/images.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { Ledger } from '../recovery/ledger.ts';
+import type { RegistryAuth } from '../../ports/images.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import { findImage, isIdText } from './catalog.ts';
-import type { LayerBook } from './layer-book.ts';
+import type { LayerBook } from '../ledger/layer-book.ts';
 
 interface Waiters {
   readonly address: string;

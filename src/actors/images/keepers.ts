@@ -1,8 +1,8 @@
 /** Why an image and its layers are kept: who has a use for them, by address. Pure. */
 import type { Digest } from '../../base/ids.ts';
-import type { ImageFetching } from '../ports/journal.ts';
-import type { ImageRecord } from '../ports/specs.ts';
-import type { ContainerView, PullView } from '../views.ts';
+import type { ImageFetching } from '../../ports/journal.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import type { ContainerView, PullView } from '../directory/views.ts';
 
 export interface KeptLayer {
   readonly diffId: Digest;

@@ -1,6 +1,6 @@
 /** Which images the kubelet's image collection must leave: `images.pinned`. Pure. */
 import { FaultError } from '../../base/fault.ts';
-import type { ImageRecord } from '../ports/specs.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
 
 /**
  * A test for images that a pattern names: an exact name or id, a beginning followed by `*`, or a part between two `*`

@@ -10,7 +10,7 @@
 import { setup } from 'xstate';
 import type { PromiseActorLogic } from 'xstate';
 import { actorLimits } from '../../base/limits.ts';
-import type { Owned } from '../effect-logic.ts';
+import type { Owned } from '../effects/effect-logic.ts';
 
 /** The janitor's machine over its one effect. */
 export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void, Owned> }) {

@@ -1,11 +1,11 @@
 /** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
 import { fail } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
-import { fetchingKey } from '../recovery/ledger.ts';
+import { fetchingKey } from '../ledger/ledger.ts';
 import { forgetBroken } from '../images/broken.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { ImageFetching } from '../ports/journal.ts';
-import type { ImageRecord } from '../ports/specs.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { ImageFetching } from '../../ports/journal.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
 import { overShare } from './over-share.ts';
 import type { Shared } from './over-share.ts';
 import type { Sweeping } from './sweeping.ts';

@@ -1,11 +1,11 @@
 /** One round of the janitor. */
 import { actorLimits } from '../../base/limits.ts';
-import type { Directory } from '../directory.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { HostFacts } from '../ports/host.ts';
-import type { Ports } from '../ports/ports.ts';
+import type { Directory } from '../directory/directory.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { HostFacts } from '../../ports/host.ts';
+import type { Ports } from '../../ports/ports.ts';
 import { pinsOf } from '../recovery/plan.ts';
-import type { SandboxView } from '../views.ts';
+import type { SandboxView } from '../directory/views.ts';
 import { sweepImages } from './sweep-images.ts';
 import type { Sweeping } from './sweeping.ts';
 

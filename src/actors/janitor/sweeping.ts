@@ -1,7 +1,7 @@
 /** What the janitor works with and remembers from round to round. */
-import type { Directory } from '../directory.ts';
-import type { LayerBook } from '../images/layer-book.ts';
-import type { Ports } from '../ports/ports.ts';
+import type { Directory } from '../directory/directory.ts';
+import type { LayerBook } from '../ledger/layer-book.ts';
+import type { Ports } from '../../ports/ports.ts';
 
 export interface Sweeping {
   readonly ports: Ports;

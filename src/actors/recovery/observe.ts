@@ -1,9 +1,9 @@
 import { toFault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { PauseFacts } from '../ports/runtime.ts';
-import type { Ledger } from './ledger.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { PauseFacts } from '../../ports/runtime.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import type { World } from './plan.ts';
 
 /** Asks every port what is there, also of what is on record. No process is started for it (house rule 3.3). */

@@ -28,15 +28,15 @@
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerEntry, ContainerInput } from '../container/container.context.ts';
 import { CONTAINER_STEPS } from '../container/container.context.ts';
-import type { HostFacts } from '../ports/host.ts';
-import type { ExitFact } from '../ports/journal.ts';
-import type { SandboxSpec } from '../ports/specs.ts';
-import type { PauseFacts, RuntimeFacts } from '../ports/runtime.ts';
-import type { StorageFacts } from '../ports/storage.ts';
+import type { HostFacts } from '../../ports/host.ts';
+import type { ExitFact } from '../../ports/journal.ts';
+import type { SandboxSpec } from '../../ports/specs.ts';
+import type { PauseFacts, RuntimeFacts } from '../../ports/runtime.ts';
+import type { StorageFacts } from '../../ports/storage.ts';
 import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
 import { SANDBOX_STEPS, handlerOf, stepsOf } from '../sandbox/sandbox.context.ts';
-import { latest } from '../times.ts';
-import type { ContainerFacts, Ledger, SandboxFacts } from './ledger.ts';
+import { latest } from '../effects/times.ts';
+import type { ContainerFacts, Ledger, SandboxFacts } from '../ledger/ledger.ts';
 
 /** What the ports observed. */
 export interface World {

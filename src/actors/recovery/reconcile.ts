@@ -2,13 +2,13 @@
 import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { ContainerInput } from '../container/container.context.ts';
-import type { Directory } from '../directory.ts';
+import type { Directory } from '../directory/directory.ts';
 import { forgetBroken } from '../images/broken.ts';
-import type { ClockPort } from '../ports/clock.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { Ports } from '../ports/ports.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { Ports } from '../../ports/ports.ts';
 import type { SandboxInput } from '../sandbox/sandbox.context.ts';
-import type { Ledger } from './ledger.ts';
+import type { Ledger } from '../ledger/ledger.ts';
 import { observeWorld } from './observe.ts';
 import { planContainer, planSandbox } from './plan.ts';
 import type { World } from './plan.ts';

@@ -1,9 +1,9 @@
 /** The way out for a quarantined actor: its undo without its machine. Every undo is idempotent by id. */
-import type { EffectContext } from '../ports/effect.ts';
-import type { ExitFact } from '../ports/journal.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { ContainerView, SandboxView } from '../views.ts';
-import { endedAfter } from '../times.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { ExitFact } from '../../ports/journal.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ContainerView, SandboxView } from '../directory/views.ts';
+import { endedAfter } from '../effects/times.ts';
 
 /** Undoes a sandbox; with `remove` its record goes too. Gives what it is afterwards; the first failure is thrown. */
 export async function sweepSandbox(

@@ -15,7 +15,7 @@ import { assign, setup } from 'xstate';
 import type { AnyActorLogic, PromiseActorLogic } from 'xstate';
 import { toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import type { Owned } from '../effect-logic.ts';
+import type { Owned } from '../effects/effect-logic.ts';
 
 export interface RootEffects {
   readonly recover: PromiseActorLogic<void, Owned>;

@@ -1,8 +1,8 @@
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import type { ProcessIdentity } from '../ports/journal.ts';
-import type { SandboxSpec } from '../ports/specs.ts';
+import type { ProcessIdentity } from '../../ports/journal.ts';
+import type { SandboxSpec } from '../../ports/specs.ts';
 
 /** What a sandbox acquires, in the order of acquiring; the undo of each has the same name. */
 export const SANDBOX_STEPS = ['files', 'cgroup', 'namespaces', 'network', 'pause'] as const;

@@ -1,15 +1,15 @@
 import type { ActorRefFrom } from 'xstate';
-import type { Activity } from '../activity.ts';
-import { effectLogic } from '../effect-logic.ts';
-import type { Around, Owned } from '../effect-logic.ts';
-import { podNews } from '../nri-news.ts';
+import type { Activity } from '../effects/activity.ts';
+import { effectLogic } from '../effects/effect-logic.ts';
+import type { Around, Owned } from '../effects/effect-logic.ts';
+import { podNews } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
-import type { EffectContext } from '../ports/effect.ts';
-import type { JournalRecord, ProcessIdentity } from '../ports/journal.ts';
-import type { Ports } from '../ports/ports.ts';
-import type { SandboxSpec } from '../ports/specs.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { JournalRecord, ProcessIdentity } from '../../ports/journal.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { SandboxSpec } from '../../ports/specs.ts';
 import type { SandboxStep } from './sandbox.context.ts';
 
 export interface SandboxEffectInput extends Owned {

@@ -1,7 +1,7 @@
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
+import type { RpcHandler } from '../call/edge.ts';
 import { filesystemUsage } from '../present/image.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ImageFsInfo: both lists always, since the kubelet reads the first entry of each. */
 export function imageFsInfo({

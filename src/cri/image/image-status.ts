@@ -1,8 +1,8 @@
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
+import type { RpcHandler } from '../call/edge.ts';
 import { imageMessage } from '../present/image.ts';
 import { imageInfo } from '../present/info.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 

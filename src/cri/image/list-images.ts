@@ -1,8 +1,8 @@
-import type { ImageRecord } from '../../actors/ports/specs.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
 import type { ImageFilter, ImageService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
+import type { RpcHandler } from '../call/edge.ts';
 import type { ImageList } from '../present/image.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 

@@ -1,8 +1,8 @@
 import { requestLimits } from '../../base/limits.ts';
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { ServiceOptions } from '../service-options.ts';
-import { forKubelet } from '../status.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
+import { forKubelet } from '../call/status.ts';
 import { line, translated } from '../validate/check.ts';
 import { imageName, registryAuth } from '../validate/image.ts';
 

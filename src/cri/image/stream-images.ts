@@ -1,8 +1,8 @@
 import { edgeLimits } from '../../base/limits.ts';
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
 import type { ImageList } from '../present/image.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { imagesListed } from './list-images.ts';
 
 /** StreamImages: what ListImages answers, in parts; of one moment all the same. */

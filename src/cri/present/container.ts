@@ -2,10 +2,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { isId } from '../../actors/images/admission.ts';
-import { isOf } from '../../actors/images/sources.ts';
-import type { ExitFact } from '../../actors/ports/journal.ts';
-import type { ImageRecord, Mount, Resources } from '../../actors/ports/specs.ts';
-import type { ContainerView } from '../../actors/views.ts';
+import { isOf } from '../../actors/ledger/sources.ts';
+import type { ExitFact } from '../../ports/journal.ts';
+import type { ImageRecord, Mount, Resources } from '../../ports/specs.ts';
+import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ImageId } from '../../base/ids.ts';
 import type {
   ContainerStatusSchema,

@@ -2,7 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ContainerEventResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
-import type { PodEvent } from '../event-feed.ts';
+import type { PodEvent } from '../call/event-feed.ts';
 import { containerStatus, type ImageOf } from './container.ts';
 import { sandboxStatus } from './sandbox.ts';
 

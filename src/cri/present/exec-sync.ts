@@ -3,9 +3,9 @@
  * that is doubled as it grows, in what is cut from that, and in the output itself, all until a later collection.
  */
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { ExecResult } from '../../actors/ports/runtime.ts';
+import type { ExecResult } from '../../ports/runtime.ts';
 import { ExecSyncResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
-import { lengthOf, MovedMessage } from '../moved-message.ts';
+import { lengthOf, MovedMessage } from '../call/moved-message.ts';
 import { varint } from './varint.ts';
 
 /** Fields 1 and 2, each of wire type 2: tag, length, bytes (protobuf encoding, "Length-Delimited Records"). */

@@ -1,8 +1,8 @@
 /** ImageRecord and file system usage → CRI messages. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { ImageRecord } from '../../actors/ports/specs.ts';
-import type { FilesystemUsage } from '../../actors/ports/storage.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import type { FilesystemUsage } from '../../ports/storage.ts';
 import type { FilesystemUsageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ImageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ListBytes } from './list-bytes.ts';

@@ -2,9 +2,9 @@
  * The `info` map of verbose answers: JSON texts for people. Keys are those that crictl and scripts read with both
  * peers (`.info.pid`, `.info.runtimeSpec`); what is ours stands under `troupe`. No environment, no credentials.
  */
-import type { Activity } from '../../actors/activity.ts';
-import type { ImageRecord } from '../../actors/ports/specs.ts';
-import type { ContainerView, SandboxView } from '../../actors/views.ts';
+import type { Activity } from '../../actors/effects/activity.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
 import { encodePlain } from '../../base/codec.ts';
 
 type Info = Record<string, string>;

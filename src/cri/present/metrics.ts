@@ -1,13 +1,7 @@
 /** Usage → metrics. Pure. What the machine does not tell is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import type {
-  InterfaceUsage,
-  Pressure,
-  Usage,
-  UsageDetails,
-  WrittenUsage,
-} from '../../actors/ports/stats.ts';
-import type { ContainerView, SandboxView } from '../../actors/views.ts';
+import type { InterfaceUsage, Pressure, Usage, UsageDetails, WrittenUsage } from '../../ports/stats.ts';
+import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
 import type {
   ContainerMetricsSchema,
   MetricSchema,

@@ -1,8 +1,8 @@
 /** SandboxView → CRI messages. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
-import type { Namespaces } from '../../actors/ports/specs.ts';
-import type { SandboxView } from '../../actors/views.ts';
+import type { Namespaces } from '../../ports/specs.ts';
+import type { SandboxView } from '../../actors/directory/views.ts';
 import type { NamespaceOptionSchema, PodSandboxStatusSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { NamespaceMode, PodSandboxSchema, PodSandboxState } from '../../gen/runtime/v1/api_pb.ts';
 import { ListBytes } from './list-bytes.ts';

@@ -1,14 +1,8 @@
 /** Usage → CRI messages. Pure. Every part carries its time; what the machine does not tell is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import type {
-  InterfaceUsage,
-  Pressure,
-  PressureLine,
-  Usage,
-  WrittenUsage,
-} from '../../actors/ports/stats.ts';
-import type { ContainerView, SandboxView } from '../../actors/views.ts';
+import type { InterfaceUsage, Pressure, PressureLine, Usage, WrittenUsage } from '../../ports/stats.ts';
+import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
 import { ContainerAttributesSchema } from '../../gen/runtime/v1/api_pb.ts';
 import type {
   ContainerAttributes,

@@ -1,9 +1,9 @@
-import { isAlive } from '../../actors/views.ts';
+import { isAlive } from '../../actors/directory/views.ts';
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedContainer } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedContainer } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import type { UrlIssuer } from '../streaming/server.ts';
 import { refuse } from '../validate/check.ts';
 import { wantedStreams } from '../validate/streams.ts';

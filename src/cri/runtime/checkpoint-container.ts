@@ -1,8 +1,8 @@
 import { requestLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedContainer } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedContainer } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { absolutePath, refuse } from '../validate/check.ts';
 import { seconds } from '../validate/seconds.ts';
 

@@ -1,10 +1,10 @@
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { gatherContainer } from '../gather-stats.ts';
-import { listedContainer } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { gatherContainer } from '../stats/gather-stats.ts';
+import { listedContainer } from '../lookup/lookup.ts';
 import { containerStats as present } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ContainerStats: NotFound for an unknown container and for one that has ended, as there is nothing to read. */
 export function containerStats({

@@ -1,9 +1,9 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedContainer } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedContainer } from '../lookup/lookup.ts';
 import { containerStatus as present } from '../present/container.ts';
 import { containerInfo } from '../present/info.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ContainerStatus: NotFound for an unknown id, and for one that nobody was handed. */
 export function containerStatus({

@@ -1,8 +1,8 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedSandbox } from '../lookup.ts';
-import { makeContainer } from '../make-container.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedSandbox } from '../lookup/lookup.ts';
+import { makeContainer } from '../lookup/make-container.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 const RPC = 'CreateContainer';
 

@@ -1,9 +1,9 @@
 import { requestLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { knownContainer } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { knownContainer } from '../lookup/lookup.ts';
 import { execSyncMessage } from '../present/exec-sync.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { refuse } from '../validate/check.ts';
 import { words } from '../validate/container.ts';
 import { seconds } from '../validate/seconds.ts';

@@ -1,7 +1,7 @@
 import type { Troupe } from '../../actors/troupe.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
-import type { EventFeed } from '../event-feed.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
+import type { EventFeed } from '../call/event-feed.ts';
 import { podEvent } from '../present/event.ts';
 
 /**

@@ -1,11 +1,11 @@
 import type { Troupe } from '../../actors/troupe.ts';
-import type { ContainerView } from '../../actors/views.ts';
+import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { gatherContainers } from '../gather-stats.ts';
-import { findContainer, findSandbox, labelTest } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { gatherContainers } from '../stats/gather-stats.ts';
+import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
 import { containerStats } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListContainerStats: containers that run and pass every part of the filter; an unknown id gives an empty list. */
 export function listContainerStats(

@@ -1,10 +1,10 @@
-import type { ContainerView } from '../../actors/views.ts';
+import type { ContainerView } from '../../actors/directory/views.ts';
 import type { ContainerFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerState } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { findContainer, findSandbox, labelTest } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
 import { containerList, containerState } from '../present/container.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { word } from '../validate/check.ts';
 
 const STATES = {

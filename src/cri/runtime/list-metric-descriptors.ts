@@ -1,5 +1,5 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
+import type { RpcHandler } from '../call/edge.ts';
 import { metricDescriptors } from '../present/metric-descriptors.ts';
 
 /** ListMetricDescriptors: the same as long as the daemon lives. */

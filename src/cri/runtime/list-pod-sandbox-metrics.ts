@@ -1,8 +1,8 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { eachThatAnswers, gatherMetrics } from '../gather-stats.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { eachThatAnswers, gatherMetrics } from '../stats/gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListPodSandboxMetrics: of all ready sandboxes. */
 export function listPodSandboxMetrics(

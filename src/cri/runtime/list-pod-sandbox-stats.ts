@@ -1,11 +1,11 @@
 import type { Troupe } from '../../actors/troupe.ts';
-import type { SandboxView } from '../../actors/views.ts';
+import type { SandboxView } from '../../actors/directory/views.ts';
 import type { PodSandboxStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { eachThatAnswers, gatherSandbox } from '../gather-stats.ts';
-import { findSandbox, labelTest } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { eachThatAnswers, gatherSandbox } from '../stats/gather-stats.ts';
+import { findSandbox, labelTest } from '../lookup/lookup.ts';
 import { sandboxStats } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** ListPodSandboxStats: ready sandboxes that pass every part of the filter; an unknown id gives an empty list. */
 export function listPodSandboxStats(

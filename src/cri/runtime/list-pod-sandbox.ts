@@ -1,10 +1,10 @@
-import type { SandboxView } from '../../actors/views.ts';
+import type { SandboxView } from '../../actors/directory/views.ts';
 import type { PodSandboxFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { PodSandboxState } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { findSandbox, labelTest } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { findSandbox, labelTest } from '../lookup/lookup.ts';
 import { sandboxList, sandboxState } from '../present/sandbox.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { word } from '../validate/check.ts';
 
 const STATES = {

@@ -1,9 +1,9 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { gatherSandbox } from '../gather-stats.ts';
-import { listedSandbox } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { gatherSandbox } from '../stats/gather-stats.ts';
+import { listedSandbox } from '../lookup/lookup.ts';
 import { sandboxStats } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** PodSandboxStats: NotFound for an unknown sandbox. */
 export function podSandboxStats(

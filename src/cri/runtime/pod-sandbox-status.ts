@@ -1,11 +1,11 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { EventFeed } from '../event-feed.ts';
-import { listedSandbox } from '../lookup.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { EventFeed } from '../call/event-feed.ts';
+import { listedSandbox } from '../lookup/lookup.ts';
 import { sandboxInfo } from '../present/info.ts';
 import { containerStatus } from '../present/container.ts';
 import { sandboxStatus } from '../present/sandbox.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /**
  * PodSandboxStatus. The containers' statuses with their time belong to the event-driven relist (features.md row 5): they

@@ -1,8 +1,8 @@
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedSandbox } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedSandbox } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import type { UrlIssuer } from '../streaming/server.ts';
 import { each, intIn } from '../validate/check.ts';
 

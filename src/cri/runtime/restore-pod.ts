@@ -1,10 +1,10 @@
-import type { Call } from '../../actors/ask.ts';
+import type { Call } from '../../actors/directory/ask.ts';
 import { FaultError, toFault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerConfig, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { makeContainer } from '../make-container.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { makeContainer } from '../lookup/make-container.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { absolutePath, translated } from '../validate/check.ts';
 import { archiveOf, eachArchive, noOptions } from '../validate/restore.ts';
 import { sandboxSpec } from '../validate/sandbox.ts';

@@ -1,6 +1,6 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { sandboxSpec } from '../validate/sandbox.ts';
 

@@ -1,7 +1,7 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { CgroupDriver } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** RuntimeConfig: the cgroup driver. Stated always: the zero value is SYSTEMD. */
 export function runtimeConfig({

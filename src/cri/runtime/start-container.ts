@@ -1,7 +1,7 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { knownContainer } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { knownContainer } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** StartContainer. */
 export function startContainer({

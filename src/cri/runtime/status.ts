@@ -1,8 +1,8 @@
-import type { HandlerStatus } from '../../actors/ports/runtime.ts';
+import type { HandlerStatus } from '../../ports/runtime.ts';
 import { encodePlain } from '../../base/codec.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal' | 'lostFacts' | 'conditions'>;
 

@@ -1,8 +1,8 @@
 import { actorLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { findContainer } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { findContainer } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { seconds } from '../validate/seconds.ts';
 
 /** StopContainer: stop signal, `timeout` seconds of grace, KILL. Success for an unknown id. */

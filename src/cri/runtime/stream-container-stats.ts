@@ -1,8 +1,8 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
-import { gatherInBatches } from '../gather-stats.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
+import { gatherInBatches } from '../stats/gather-stats.ts';
 import { containerStats } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { containersMeasured } from './list-container-stats.ts';
 
 /** StreamContainerStats: what ListContainerStats answers, in parts, each read when the one before is taken. */

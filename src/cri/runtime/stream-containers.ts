@@ -1,8 +1,8 @@
 import { edgeLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
 import { containerList } from '../present/container.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { containersListed } from './list-containers.ts';
 
 /** StreamContainers: what ListContainers answers, in parts; of one moment all the same. */

@@ -1,8 +1,8 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
-import { gatherMetrics, ifItAnswers } from '../gather-stats.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
+import { gatherMetrics, ifItAnswers } from '../stats/gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** StreamPodSandboxMetrics: what ListPodSandboxMetrics answers, a pod at a time, each read when the one before is taken. */
 export function streamPodSandboxMetrics(

@@ -1,8 +1,8 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { StreamRpcHandler } from '../edge.ts';
-import { gatherSandbox, ifItAnswers } from '../gather-stats.ts';
+import type { StreamRpcHandler } from '../call/edge.ts';
+import { gatherSandbox, ifItAnswers } from '../stats/gather-stats.ts';
 import { sandboxStats } from '../present/stats.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { sandboxesMeasured } from './list-pod-sandbox-stats.ts';
 
 /** StreamPodSandboxStats: what ListPodSandboxStats answers, a pod at a time, each read when the one before is taken. */

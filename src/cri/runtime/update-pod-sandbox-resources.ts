@@ -1,7 +1,7 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import { listedSandbox } from '../lookup.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import { listedSandbox } from '../lookup/lookup.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { resourcesChange } from '../validate/resources.ts';
 

@@ -1,6 +1,6 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
-import type { RpcHandler } from '../edge.ts';
-import type { ServiceOptions } from '../service-options.ts';
+import type { RpcHandler } from '../call/edge.ts';
+import type { ServiceOptions } from '../call/service-options.ts';
 
 /** Version: names and versions. `0.1.0` is what the kubelet's own version of this message has always been. */
 export function version(

@@ -1,6 +1,6 @@
 /** A client of exec or attach, whatever it speaks. */
-import type { ClockPort } from '../../actors/ports/clock.ts';
-import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { ClientStreams, TerminalSize } from '../../ports/streams.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { Pace } from '../../base/pace.ts';

@@ -1,5 +1,5 @@
 /** One forwarded connection, whatever the client speaks: bytes both ways, each direction with its own end. */
-import type { PortConnection } from '../../actors/ports/streams.ts';
+import type { PortConnection } from '../../ports/streams.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { pump } from '../../base/byte-streams.ts';
 import { toFault } from '../../base/fault.ts';

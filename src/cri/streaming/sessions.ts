@@ -1,11 +1,11 @@
 /** What happens on an upgraded connection: the request of its token is carried out with the client's streams. */
 import type { Duplex } from 'node:stream';
-import type { Activity } from '../../actors/activity.ts';
-import type { Directory } from '../../actors/directory.ts';
-import type { ClockPort } from '../../actors/ports/clock.ts';
-import type { ClientStreams, PortConnection, StreamsPort } from '../../actors/ports/streams.ts';
-import { isAlive } from '../../actors/views.ts';
-import type { ContainerView } from '../../actors/views.ts';
+import type { Activity } from '../../actors/effects/activity.ts';
+import type { Directory } from '../../actors/directory/directory.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { ClientStreams, PortConnection, StreamsPort } from '../../ports/streams.ts';
+import { isAlive } from '../../actors/directory/views.ts';
+import type { ContainerView } from '../../actors/directory/views.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { actorLimits, streamLimits } from '../../base/limits.ts';

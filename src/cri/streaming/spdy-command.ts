@@ -1,6 +1,6 @@
 /** Exec and attach over SPDY: one stream per role, named by its header `streamtype`. */
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';

@@ -4,7 +4,7 @@
  * error stream comes first, and the data stream has the next odd number.
  */
 import type { Duplex } from 'node:stream';
-import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { forward, parsePort } from './port-forward.ts';

@@ -6,7 +6,7 @@
  * Kubernetes client uses, never sends one, and would wait for ever for byte 65 537. Back-pressure is then TCP's.
  */
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';

@@ -3,8 +3,8 @@
  * token is good for stays here: a client can't widen it.
  */
 import { createHash } from 'node:crypto';
-import type { ClockPort } from '../../actors/ports/clock.ts';
-import type { RandomPort } from '../../actors/ports/random.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { RandomPort } from '../../ports/random.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { Sums } from '../../base/sums.ts';

@@ -1,7 +1,7 @@
 /** What SPDY and WebSocket have in common below them: a socket, or a WebSocket that carries SPDY. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';

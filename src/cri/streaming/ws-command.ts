@@ -4,7 +4,7 @@
  * names the channel that the client has ended.
  */
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import type { ByteSink } from '../../base/byte-streams.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';

@@ -1,7 +1,7 @@
 /** A WebSocket of a client: whole messages in, frames out, pings answered, a closing handshake that is bounded. */
 import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';

@@ -4,7 +4,7 @@
  * per port, without half-close.
  */
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';

@@ -1,5 +1,5 @@
 /** Devices of the Container Device Interface by their names. Pure: whether one is here is the bundle writer's to find out. */
-import type { StringMap } from '../../actors/ports/specs.ts';
+import type { StringMap } from '../../ports/specs.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type { CDIDevice } from '../../gen/runtime/v1/api_pb.ts';
 import { each, line, quoted, refuse } from './check.ts';

@@ -4,7 +4,7 @@
  */
 import { fail, FaultError, toFault } from '../../base/fault.ts';
 import { requestLimits } from '../../base/limits.ts';
-import type { StringMap } from '../../actors/ports/specs.ts';
+import type { StringMap } from '../../ports/specs.ts';
 
 /**
  * Runs the translation of a request; what it refuses begins with the RPC's name. What is marked for the kubelet

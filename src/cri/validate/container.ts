@@ -1,11 +1,5 @@
 /** ContainerConfig → ContainerSpec. Pure: the sandbox and the image are looked up by the caller. */
-import type {
-  ContainerSecurity,
-  ContainerSpec,
-  EnvVar,
-  Namespaces,
-  SandboxSpec,
-} from '../../actors/ports/specs.ts';
+import type { ContainerSecurity, ContainerSpec, EnvVar, Namespaces, SandboxSpec } from '../../ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type {
@@ -13,7 +7,7 @@ import type {
   KeyValue,
   LinuxContainerSecurityContext,
 } from '../../gen/runtime/v1/api_pb.ts';
-import type { HostPolicy } from '../service-options.ts';
+import type { HostPolicy } from '../call/service-options.ts';
 import {
   absolutePath,
   each,

@@ -1,5 +1,5 @@
 /** ImageSpec and AuthConfig. Pure. */
-import type { RegistryAuth } from '../../actors/ports/images.ts';
+import type { RegistryAuth } from '../../ports/images.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type { AuthConfig, ImageSpec } from '../../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required, text } from './check.ts';

@@ -1,11 +1,11 @@
 /** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
-import type { Device, Mount, MountOption, Namespaces } from '../../actors/ports/specs.ts';
+import type { Device, Mount, MountOption, Namespaces } from '../../ports/specs.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
-import { withKubeletPrefix } from '../status.ts';
+import { withKubeletPrefix } from '../call/status.ts';
 import { absolutePath, each, line, path, quoted, refuse, unset, word } from './check.ts';
 import { mountMappings } from './userns.ts';
 

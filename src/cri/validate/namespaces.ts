@@ -1,5 +1,5 @@
 /** Namespace options of sandboxes and containers (features.md B2). Pure. */
-import type { Namespaces, PidMode } from '../../actors/ports/specs.ts';
+import type { Namespaces, PidMode } from '../../ports/specs.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import type { NamespaceOption } from '../../gen/runtime/v1/api_pb.ts';
 import { NamespaceMode } from '../../gen/runtime/v1/api_pb.ts';

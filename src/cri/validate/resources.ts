@@ -1,6 +1,6 @@
 /** cgroup limits of a container. Zero and empty mean "not stated" in CRI, undefined does here. Pure. */
-import { NO_LIMITS } from '../../actors/ports/resources.ts';
-import type { Resources, StringMap } from '../../actors/ports/specs.ts';
+import { NO_LIMITS } from '../../ports/resources.ts';
+import type { Resources, StringMap } from '../../ports/specs.ts';
 import { requestLimits, specLimits } from '../../base/limits.ts';
 import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
 import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';

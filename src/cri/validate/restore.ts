@@ -1,6 +1,6 @@
 /** The files of a pod's checkpoint, and whether a request fits the checkpoint that it names. Pure: what the checkpoint says was read by the caller. */
-import type { CheckpointFacts } from '../../actors/ports/checkpoint.ts';
-import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../actors/ports/specs.ts';
+import type { CheckpointFacts } from '../../ports/checkpoint.ts';
+import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { each, quoted, refuse } from './check.ts';

@@ -1,12 +1,12 @@
 /** PodSandboxConfig → SandboxSpec. Pure. */
-import type { SandboxKey, SandboxSpec } from '../../actors/ports/specs.ts';
+import type { SandboxKey, SandboxSpec } from '../../ports/specs.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type {
   LinuxPodSandboxConfig,
   PodSandboxConfig,
   PodSandboxMetadata,
 } from '../../gen/runtime/v1/api_pb.ts';
-import type { HostPolicy } from '../service-options.ts';
+import type { HostPolicy } from '../call/service-options.ts';
 import { absolutePath, line, path, quoted, refuse, required, stringMap, unset } from './check.ts';
 import { sandboxNamespaces } from './namespaces.ts';
 import type { UsernsPolicy } from './namespaces.ts';

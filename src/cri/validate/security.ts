@@ -1,12 +1,12 @@
 /** User, seccomp, AppArmor, SELinux and capabilities. Pure. */
-import type { Capabilities, SeccompChoice, UserChoice } from '../../actors/ports/specs.ts';
+import type { Capabilities, SeccompChoice, UserChoice } from '../../ports/specs.ts';
 import { imageLimits, requestLimits } from '../../base/limits.ts';
 import type { Capability, Int64Value, SecurityProfile } from '../../gen/runtime/v1/api_pb.ts';
 import {
   SecurityProfile_ProfileType as ProfileType,
   SupplementalGroupsPolicy,
 } from '../../gen/runtime/v1/api_pb.ts';
-import type { HostPolicy } from '../service-options.ts';
+import type { HostPolicy } from '../call/service-options.ts';
 import { absolutePath, each, intIn, line, quoted, refuse, required, word } from './check.ts';
 
 interface UserFields {

@@ -1,5 +1,5 @@
 /** Parts of SELinux labels. Pure: whether the policy has such a label is asked when the container is made. */
-import type { SelinuxOptions } from '../../actors/ports/specs.ts';
+import type { SelinuxOptions } from '../../ports/specs.ts';
 import type { SELinuxOption } from '../../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse } from './check.ts';
 

@@ -1,5 +1,5 @@
 /** Sysctls of a sandbox: only those that a namespace of its own holds (S01, S02). Pure. */
-import type { Namespaces, Sysctl } from '../../actors/ports/specs.ts';
+import type { Namespaces, Sysctl } from '../../ports/specs.ts';
 import { requestLimits } from '../../base/limits.ts';
 import { line, quoted, refuse, text } from './check.ts';
 

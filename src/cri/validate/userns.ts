@@ -1,5 +1,5 @@
 /** User namespaces and id-mapped mounts: mappings as they are asked for (features.md B2). Pure. */
-import type { IdMapping, IdMappings } from '../../actors/ports/specs.ts';
+import type { IdMapping, IdMappings } from '../../ports/specs.ts';
 import type { IDMapping, UserNamespace } from '../../gen/runtime/v1/api_pb.ts';
 import { NamespaceMode } from '../../gen/runtime/v1/api_pb.ts';
 import { refuse } from './check.ts';

@@ -2,12 +2,12 @@
 import { join } from 'node:path';
 import { cliLimits } from '../../base/limits.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { lockDirectory } from '../../host/directory-lock.ts';
-import type { DirectoryLock } from '../../host/directory-lock.ts';
-import { missingAs } from '../../host/errno.ts';
-import { pause } from '../../host/wait.ts';
+import { lockDirectory } from '../../host/files/directory-lock.ts';
+import type { DirectoryLock } from '../../host/files/directory-lock.ts';
+import { missingAs } from '../../host/ffi/errno.ts';
+import { pause } from '../../host/clock/wait.ts';
 import { problemOf } from '../../introspection/client.ts';
-import type { Config } from '../config-schema.ts';
+import type { Config } from '../config/config-schema.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';

@@ -1,7 +1,7 @@
-import type { CommandLine } from '../command-line.ts';
-import { loadConfig, readConfig } from '../config.ts';
-import type { Overrides, ReadConfig } from '../config.ts';
-import type { Config } from '../config-schema.ts';
+import type { CommandLine } from '../config/command-line.ts';
+import { loadConfig, readConfig } from '../config/config.ts';
+import type { Overrides, ReadConfig } from '../config/config.ts';
+import type { Config } from '../config/config-schema.ts';
 
 /** The configuration that files and options make, for a start. The default file may be missing. Throws for the main file only. */
 export function configOf(line: CommandLine, defaultFile: string): Promise<ReadConfig> {

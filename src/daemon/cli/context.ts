@@ -1,8 +1,8 @@
 /** What every command is given. */
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import type { IntrospectionClient } from '../../introspection/client.ts';
-import type { CommandLine } from '../command-line.ts';
-import type { Config } from '../config-schema.ts';
+import type { CommandLine } from '../config/command-line.ts';
+import type { Config } from '../config/config-schema.ts';
 import type { Screen } from './screen.ts';
 
 export interface Command {

@@ -1,16 +1,16 @@
 /** `troupe export`: an image that is here as a layout or an archive. Needs no daemon: records and layers are read where they lie. */
 import { findImage } from '../../actors/images/catalog.ts';
 import { fail } from '../../base/fault.ts';
-import { candidates } from '../../oci/distribution/endpoints.ts';
-import { formatReference } from '../../oci/image/reference.ts';
-import { parseTarget, writeTarget } from '../../oci/archive/write-target.ts';
-import { storePaths, type StorePaths } from '../../oci/storage/layer-layout.ts';
-import type { Config } from '../config-schema.ts';
-import { registriesOf } from '../registry.ts';
+import { candidates } from '../../oci/images/registry/endpoints.ts';
+import { formatReference } from '../../oci/images/model/reference.ts';
+import { parseTarget, writeTarget } from '../../oci/images/archive/write-target.ts';
+import { storePaths, type StorePaths } from '../../oci/images/store/records/layer-layout.ts';
+import type { Config } from '../config/config-schema.ts';
+import { registriesOf } from '../wiring/registry.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
-import { readRecords } from './records.ts';
+import { readRecords } from '../wiring/journal-records.ts';
 
 /** Prints the id that the copy has, which is another than the image's own: its layers are packed anew. */
 export async function exportImage({ line, screen, config, json, signal }: Command): Promise<number> {

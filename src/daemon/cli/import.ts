@@ -5,7 +5,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { jsonObject } from '../../base/json-object.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf } from '../../host/ffi/errno.ts';
 import {
   chosen,
   openSource,
@@ -13,10 +13,14 @@ import {
   type ImageSource,
   type Location,
   type OfferedImage,
-} from '../../oci/archive/image-source.ts';
-import { serveImage } from '../../oci/archive/serve-image.ts';
-import { importsDirectory, importSocketPath, offeredImport } from '../../oci/distribution/local-imports.ts';
-import { formatReference, parseReference } from '../../oci/image/reference.ts';
+} from '../../oci/images/archive/image-source.ts';
+import { serveImage } from '../../oci/images/archive/serve-image.ts';
+import {
+  importsDirectory,
+  importSocketPath,
+  offeredImport,
+} from '../../oci/images/registry/local-imports.ts';
+import { formatReference, parseReference } from '../../oci/images/model/reference.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';

@@ -1,9 +1,9 @@
 /** `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is pulled. */
 import { cliLimits } from '../../base/limits.ts';
-import { formatReference } from '../../oci/image/reference.ts';
-import { realRandom } from '../../host/random.ts';
-import { machinePlatform } from '../machine-platform.ts';
-import { registriesOf, registryClient } from '../registry.ts';
+import { formatReference } from '../../oci/images/model/reference.ts';
+import { realRandom } from '../../host/clock/random.ts';
+import { machinePlatform } from '../wiring/machine-platform.ts';
+import { registriesOf, registryClient } from '../wiring/registry.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';

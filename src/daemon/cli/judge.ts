@@ -4,13 +4,13 @@
  * a leak, since its actor (or the next start) undoes it.
  */
 import { basename } from 'node:path';
-import type { ContainerFacts, SandboxFacts } from '../../actors/recovery/ledger.ts';
+import type { ContainerFacts, SandboxFacts } from '../../actors/ledger/ledger.ts';
 import type { Digest } from '../../base/ids.ts';
-import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/layout.ts';
-import { ingestedDigest } from '../../oci/distribution/ingest.ts';
+import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/sandbox/layout.ts';
+import { ingestedDigest } from '../../oci/images/registry/ingest.ts';
 import type { Finding, Invariant, Leak } from './findings.ts';
 import type { Id, Machine } from './machine.ts';
-import type { Records } from './records.ts';
+import type { Records } from '../wiring/journal-records.ts';
 
 /** What the running daemon says of one actor. */
 export interface LiveActor {

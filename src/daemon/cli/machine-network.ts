@@ -1,13 +1,13 @@
 /** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
 import { basename, join } from 'node:path';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
-import { namesIfDirectory } from '../../host/names-of.ts';
-import { runTool } from '../../host/process-tool.ts';
-import { readSmallFile } from '../../host/small-file.ts';
+import { namesIfDirectory } from '../../host/files/names-of.ts';
+import { runTool } from '../../host/process/process-tool.ts';
+import { readSmallFile } from '../../host/files/small-file.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
 import { chooseNetwork } from '../../network/conflist.ts';
@@ -15,7 +15,7 @@ import type { Network } from '../../network/conflist.ts';
 import { NO_TABLE } from '../../network/firewall.ts';
 import { asObject, asString, member } from '../../network/json.ts';
 import { decode, findExecutable, quote, TOOL_DIRS } from '../../network/plugin.ts';
-import type { Config } from '../config-schema.ts';
+import type { Config } from '../config/config-schema.ts';
 
 export interface Lease {
   readonly path: string;

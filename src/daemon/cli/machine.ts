@@ -6,22 +6,22 @@ import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
-import { cgroupDirectories } from '../../host/cgroup-layout.ts';
-import type { CgroupLayout } from '../../host/thread-protocol.ts';
-import { listProcesses } from '../../host/cgroups.ts';
-import { missingAs } from '../../host/errno.ts';
-import type { Layout } from '../../host/layout.ts';
-import { readMountInfo } from '../../host/mountinfo.ts';
-import { namesIfDirectory } from '../../host/names-of.ts';
-import { isNamespacePin } from '../../host/namespaces.ts';
-import { bootId, listProcessStats } from '../../host/process-identity.ts';
-import type { ProcessStat } from '../../host/process-identity.ts';
-import { isOfHost } from '../../host/process-owner.ts';
-import { commandLine } from '../../oci/monitor/monitor-process.ts';
-import { eventsSocket } from '../../oci/shim/launch.ts';
-import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
-import type { StorePaths } from '../../oci/storage/layer-layout.ts';
-import { readLayerRecord } from '../../oci/storage/layer-record.ts';
+import { cgroupDirectories } from '../../host/cgroups/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
+import { listProcesses } from '../../host/cgroups/cgroups.ts';
+import { missingAs } from '../../host/ffi/errno.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { readMountInfo } from '../../host/mounts/mountinfo.ts';
+import { namesIfDirectory } from '../../host/files/names-of.ts';
+import { isNamespacePin } from '../../host/namespaces/namespaces.ts';
+import { bootId, listProcessStats } from '../../host/process/process-identity.ts';
+import type { ProcessStat } from '../../host/process/process-identity.ts';
+import { isOfHost } from '../../host/process/process-owner.ts';
+import { commandLine } from '../../oci/runtime/monitor/monitor-process.ts';
+import { eventsSocket } from '../../oci/runtime/shim/launch.ts';
+import { layerDir, storePaths } from '../../oci/images/store/records/layer-layout.ts';
+import type { StorePaths } from '../../oci/images/store/records/layer-layout.ts';
+import { readLayerRecord } from '../../oci/images/store/records/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
 import type { Lease, NetworkPlace, Rule, Unread } from './machine-network.ts';
 
@@ -179,7 +179,7 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
   return argv.includes('--exit-dir') ? 'monitor' : 'runtime';
 }
 
-/** The forms of src/host/layout.ts: those of the cgroupfs driver, and scopes. */
+/** The forms of src/host/sandbox/layout.ts: those of the cgroupfs driver, and scopes. */
 const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
 
 async function seenCgroups(

@@ -1,12 +1,12 @@
 /** One instance's places, and one look at its records and its machine together. */
-import { cgroupParentOf, createLayout } from '../../host/layout.ts';
-import { detectCgroups } from '../../host/cgroup-layout.ts';
-import type { ClockPort } from '../../actors/ports/clock.ts';
-import type { Config } from '../config-schema.ts';
+import { cgroupParentOf, createLayout } from '../../host/sandbox/layout.ts';
+import { detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { Config } from '../config/config-schema.ts';
 import { lookAtMachine } from './machine.ts';
 import type { Machine, Place } from './machine.ts';
-import { readRecords } from './records.ts';
-import type { Records } from './records.ts';
+import { readRecords } from '../wiring/journal-records.ts';
+import type { Records } from '../wiring/journal-records.ts';
 
 export interface Look {
   readonly place: Place;

@@ -1,12 +1,12 @@
 /** The commands of the program beside the daemon: from a command line to an exit code. */
 import { toFault } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
-import { realClock } from '../../host/clock.ts';
+import { realClock } from '../../host/clock/clock.ts';
 import { introspectionClient, isCallError, problemOf } from '../../introspection/client.ts';
 import type { CallProblem } from '../../introspection/client.ts';
-import type { CommandLine, CommandName } from '../command-line.ts';
-import { introspectionSocket } from '../config.ts';
-import type { Config } from '../config-schema.ts';
+import type { CommandLine, CommandName } from '../config/command-line.ts';
+import { introspectionSocket } from '../config/config.ts';
+import type { Config } from '../config/config-schema.ts';
 import { configOf } from './config-of.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';

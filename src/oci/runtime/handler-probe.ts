@@ -1,16 +1,16 @@
 /** Looks whether a handler's program works on this machine, and what it can. */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable, toFault } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
-import { runTool } from '../../host/process-tool.ts';
-import { probeShim } from '../shim/probe.ts';
-import { nothingProbed } from './handlers.ts';
-import type { HandlerConfig, ProbeResult } from './handlers.ts';
-import { hybridControllers, writeStandIn } from './hide-unified.ts';
-import { knownFlaws } from './known-flaws.ts';
+import { codeOf } from '../../host/ffi/errno.ts';
+import { runTool } from '../../host/process/process-tool.ts';
+import { probeShim } from './shim/probe.ts';
+import { nothingProbed } from './handlers/handlers.ts';
+import type { HandlerConfig, ProbeResult } from './handlers/handlers.ts';
+import { hybridControllers, writeStandIn } from './handlers/hide-unified.ts';
+import { knownFlaws } from './handlers/known-flaws.ts';
 
 export interface ProbeOptions {
   readonly clock: ClockPort;

@@ -1,11 +1,11 @@
 /** When the handlers are probed: at a start only where nothing is known of the program, and once more when the start is over. */
-import type { TimerHandle } from '../../actors/ports/clock.ts';
+import type { TimerHandle } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import type { DriverParts } from './driver-parts.ts';
+import type { DriverParts } from './container/parts.ts';
 import { probeHandler } from './handler-probe.ts';
-import type { Handler } from './handlers.ts';
-import { keepProbe, programMark, recallProbe } from './probe-records.ts';
+import type { Handler } from './handlers/handlers.ts';
+import { keepProbe, programMark, recallProbe } from './handlers/probe-records.ts';
 
 export class HandlerProbes {
   readonly #parts: DriverParts;

@@ -1,14 +1,14 @@
 /** The streams port on runc, conmon and the kernel. */
-import type { StreamsPort } from '../../actors/ports/streams.ts';
-import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { StreamsPort } from '../../ports/streams.ts';
+import type { ContainerInput } from '../../ports/runtime.ts';
 import { toFault } from '../../base/fault.ts';
-import { dialPort } from '../../host/port-forward-dial.ts';
-import { resizeTerminal } from '../monitor/control.ts';
-import type { ShimDriver } from '../shim/driver.ts';
-import type { DriverParts } from './driver-parts.ts';
-import { Attachments } from './stream-attach.ts';
-import { clearConsoles } from './stream-console.ts';
-import { consolesDir, streamExec } from './stream-exec.ts';
+import { dialPort } from '../../host/streams/port-forward-dial.ts';
+import { resizeTerminal } from './monitor/control.ts';
+import type { ShimDriver } from './shim/driver.ts';
+import type { DriverParts } from './container/parts.ts';
+import { Attachments } from './exec/stream-attach.ts';
+import { clearConsoles } from './exec/stream-console.ts';
+import { consolesDir, streamExec } from './exec/stream-exec.ts';
 
 export interface StreamsDriver extends StreamsPort {
   /** Ends what is attached; containers go on. Execs end by their own signals. */

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';
-import { defaultConfig } from '../../../src/daemon/config-schema.ts';
+import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import type { Instance } from '../../support/instance.ts';
 
 /** The pod that the plugin hangs for. */

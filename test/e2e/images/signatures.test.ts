@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { busyboxEntries } from '../../../scripts/support/busybox-image.ts';
 import { imageOf, layerOf, type Blob, type Image } from '../../../scripts/support/image.ts';
-import { platformOfMachine } from '../../../src/oci/image/platform.ts';
+import { platformOfMachine } from '../../../src/oci/images/model/platform.ts';
 import { GpgHome, missingGpg, simplePayload } from '../../support/signature/gpg.ts';
 import { base64, cosignPayload, keyPairs, signedBy, type KeyPair } from '../../support/signature/sigstore.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { criClient } from '../../../scripts/support/cri-client.ts';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
-import { defaultConfig } from '../../../src/daemon/config-schema.ts';
+import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { makeInstance } from '../../support/instance.ts';
 import type { Instance } from '../../support/instance.ts';
 import { checkout } from '../../support/tools/cache.ts';

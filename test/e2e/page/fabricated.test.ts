@@ -2,8 +2,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startWeb } from '../../../src/introspection/web-server.ts';
 import type { WebServer } from '../../../src/introspection/web-server.ts';
-import type { SandboxView } from '../../../src/actors/views.ts';
-import { container, pull, sandbox, stage } from '../../unit/introspection-web/stage.ts';
+import type { SandboxView } from '../../../src/actors/directory/views.ts';
+import { container, pull, sandbox, stage } from '../../unit/introspection/stage.ts';
 import { chromium, openBrowser } from './browser.ts';
 import type { Browser, Page } from './browser.ts';
 

@@ -1,7 +1,7 @@
 /** Archives that mean harm, and good ones changed field by field: headers, PAX records, sparse maps, order. */
 import type { Random } from '../../sim/random.ts';
-import { archive, checksum, entry, paxBody } from '../../unit/unpack/tar-builder.ts';
-import type { Fields } from '../../unit/unpack/tar-builder.ts';
+import { archive, checksum, entry, paxBody } from '../../unit/oci/layers/tar-builder.ts';
+import type { Fields } from '../../unit/oci/layers/tar-builder.ts';
 import { mutateBytes } from '../mutate.ts';
 
 /** Names that meet each other. */

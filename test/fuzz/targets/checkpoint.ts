@@ -2,13 +2,13 @@
 import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';
-import { FILES } from '../../../src/oci/checkpoint/documents.ts';
-import { describe, descriptionsIn, factsOf } from '../../../src/oci/checkpoint/restore/describe.ts';
-import { demandMachine, isCore } from '../../../src/oci/checkpoint/restore/machine-type.ts';
-import { readMembers } from '../../../src/oci/checkpoint/restore/members.ts';
-import { removeDeleted } from '../../../src/oci/checkpoint/restore/rootfs.ts';
+import { FILES } from '../../../src/oci/documents/checkpoint-documents.ts';
+import { describe, descriptionsIn, factsOf } from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
+import { demandMachine, isCore } from '../../../src/oci/runtime/checkpoint/restore/machine-type.ts';
+import { readMembers } from '../../../src/oci/runtime/checkpoint/restore/members.ts';
+import { removeDeleted } from '../../../src/oci/runtime/checkpoint/restore/rootfs.ts';
 import { violated } from '../target.ts';
-import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 
 const CONFIG = JSON.stringify({

@@ -2,16 +2,16 @@
 import type { Digest } from '../../../src/base/ids.ts';
 import { monitorLimits } from '../../../src/base/limits.ts';
 import { LineCutter } from '../../../src/base/line-cutter.ts';
-import { parseExitCode } from '../../../src/oci/monitor/exit-file.ts';
-import { inodeIn, parsePid } from '../../../src/oci/monitor/monitor-process.ts';
-import { parseCreateReport } from '../../../src/oci/monitor/sync-pipe.ts';
-import { parseNote } from '../../../src/oci/runtime/driver-record.ts';
-import { parseNotedState } from '../../../src/oci/runtime/foreign-state.ts';
+import { parseExitCode } from '../../../src/oci/runtime/monitor/exit-file.ts';
+import { inodeIn, parsePid } from '../../../src/oci/runtime/monitor/monitor-process.ts';
+import { parseCreateReport } from '../../../src/oci/runtime/monitor/sync-pipe.ts';
+import { parseNote } from '../../../src/oci/runtime/container/record.ts';
+import { parseNotedState } from '../../../src/oci/runtime/container/foreign-state.ts';
 import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
-import { parseHandlerRecord } from '../../../src/oci/runtime/handler-records.ts';
-import { lastError, parseState } from '../../../src/oci/runtime/runc.ts';
-import { parseShimRecord } from '../../../src/oci/shim/record.ts';
-import { parseLayerRecord } from '../../../src/oci/storage/layer-record.ts';
+import { parseHandlerRecord } from '../../../src/oci/runtime/container/handler-records.ts';
+import { lastError, parseState } from '../../../src/oci/runtime/container/runc.ts';
+import { parseShimRecord } from '../../../src/oci/runtime/shim/record.ts';
+import { parseLayerRecord } from '../../../src/oci/images/store/records/layer-record.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

@@ -1,7 +1,7 @@
 /** Manifests, indexes and image configs: one document has one meaning or none (S15, S17, S47, S48, S61). */
-import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
-import { parseManifest } from '../../../src/oci/image/manifest.ts';
-import { schema1Config, signedPayload } from '../../../src/oci/image/schema1.ts';
+import { parseImageConfig } from '../../../src/oci/images/model/image-config.ts';
+import { parseManifest } from '../../../src/oci/images/model/manifest.ts';
+import { schema1Config, signedPayload } from '../../../src/oci/images/model/schema1.ts';
 import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Stage, Target, Verdict } from '../target.ts';

@@ -1,6 +1,6 @@
 /** ttrpc and NRI: frames, the mux, messages of plugins and of shims, and what a plugin's adjustment makes of a container's document. */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { encodeTtrpcFrame, TtrpcParser } from '../../../src/base/ttrpc-frames.ts';
+import { encodeTtrpcFrame, TtrpcParser } from '../../../src/ttrpc/frames.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import {
   ConfigureResponseSchema,
@@ -9,14 +9,14 @@ import {
   UpdateContainersRequestSchema,
 } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { RequestSchema, ResponseSchema } from '../../../src/gen/ttrpc/ttrpc_pb.ts';
-import { decodeMessage } from '../../../src/host/ttrpc.ts';
+import { decodeMessage } from '../../../src/ttrpc/protocol.ts';
 import { Creation } from '../../../src/nri/creation.ts';
 import { MuxParser, muxPieces } from '../../../src/nri/mux.ts';
 import { Updates } from '../../../src/nri/updates.ts';
-import { parseBootstrap } from '../../../src/oci/shim/bootstrap.ts';
+import { parseBootstrap } from '../../../src/oci/runtime/shim/bootstrap.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
-import { CONTAINER_ID, container, inputOf } from '../../unit/oci-spec/fixtures.ts';
+import { CONTAINER_ID, container, inputOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

@@ -1,6 +1,6 @@
 /** An image's passwd and group: what cannot be resolved is refused, and nothing but a stated 0 ends as uid or gid 0. */
-import { resolveUser } from '../../../src/oci/runtime/user.ts';
-import type { UserChoice } from '../../../src/actors/ports/specs.ts';
+import { resolveUser } from '../../../src/oci/runtime/bundle/host/user.ts';
+import type { UserChoice } from '../../../src/ports/specs.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

@@ -1,9 +1,9 @@
 /** policy.json and registries.d: which signatures an image needs. What is not understood must refuse. */
-import { acceptAnything, parsePolicy } from '../../../src/oci/signature/policy.ts';
-import { parseRegistriesD, placesOf } from '../../../src/oci/signature/registries-d.ts';
-import { identityMatches } from '../../../src/oci/signature/identity.ts';
-import { requirementsFor } from '../../../src/oci/signature/scopes.ts';
-import { parseReference } from '../../../src/oci/image/reference.ts';
+import { acceptAnything, parsePolicy } from '../../../src/oci/images/signature/policy.ts';
+import { parseRegistriesD, placesOf } from '../../../src/oci/images/signature/registries-d.ts';
+import { identityMatches } from '../../../src/oci/images/signature/identity.ts';
+import { requirementsFor } from '../../../src/oci/images/signature/scopes.ts';
+import { parseReference } from '../../../src/oci/images/model/reference.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

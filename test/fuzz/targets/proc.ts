@@ -1,12 +1,12 @@
 /** Texts of the kernel below /proc and in cgroups, whose names users choose: commands, mount points, interfaces, environments. */
-import { parseProfiles } from '../../../src/host/apparmor.ts';
-import { parseOomKills } from '../../../src/host/cgroups.ts';
-import { parseLocks } from '../../../src/host/directory-lock.ts';
-import { markIn } from '../../../src/host/helper-mark.ts';
-import { parseMountInfo } from '../../../src/host/mountinfo.ts';
-import { parseStat } from '../../../src/host/process-identity.ts';
-import { parseContexts } from '../../../src/host/selinux.ts';
-import { readDetails } from '../../../src/host/usage-details.ts';
+import { parseProfiles } from '../../../src/host/security/apparmor.ts';
+import { parseOomKills } from '../../../src/host/cgroups/cgroups.ts';
+import { parseLocks } from '../../../src/host/files/directory-lock.ts';
+import { markIn } from '../../../src/host/process/helper-mark.ts';
+import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { parseStat } from '../../../src/host/process/process-identity.ts';
+import { parseContexts } from '../../../src/host/security/selinux.ts';
+import { readDetails } from '../../../src/host/usage/usage-details.ts';
 import {
   parseChosen,
   parseDeviceTable,
@@ -15,8 +15,8 @@ import {
   parseNetDev,
   parseNumber,
   parsePressure,
-} from '../../../src/host/usage-files.ts';
-import { parseInotify } from '../../../src/host/watch.ts';
+} from '../../../src/host/usage/usage-files.ts';
+import { parseInotify } from '../../../src/host/process/watch.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

@@ -1,10 +1,10 @@
 /** Image references: what is taken can be told to a registry and to a file system, and means one thing (S47). */
 import { isIPv6 } from 'node:net';
 import type { Random } from '../../sim/random.ts';
-import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
-import { candidates, endpointsOf } from '../../../src/oci/distribution/endpoints.ts';
-import type { ImageReference } from '../../../src/oci/image/reference.ts';
-import { formatReference, parseReference } from '../../../src/oci/image/reference.ts';
+import { parseRegistriesConf } from '../../../src/oci/images/registry/registries-conf.ts';
+import { candidates, endpointsOf } from '../../../src/oci/images/registry/endpoints.ts';
+import type { ImageReference } from '../../../src/oci/images/model/reference.ts';
+import { formatReference, parseReference } from '../../../src/oci/images/model/reference.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Stage, Target, Verdict } from '../target.ts';
 import { expectRefusal, violated } from '../target.ts';

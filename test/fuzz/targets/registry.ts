@@ -3,10 +3,10 @@
  * reach nobody else and stand in no message (S16, S48, S49, S60, S79, F60–F64).
  */
 import { createHash } from 'node:crypto';
-import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
+import type { RegistryAuth } from '../../../src/ports/images.ts';
 import { FaultError } from '../../../src/base/fault.ts';
-import { RegistryClient } from '../../../src/oci/distribution/client.ts';
-import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
+import { RegistryClient } from '../../../src/oci/images/registry/client.ts';
+import { parseRegistriesConf } from '../../../src/oci/images/registry/registries-conf.ts';
 import { digestOf } from '../../support/registry/fake-registry.ts';
 import type { TestImage } from '../../support/registry/images.ts';
 import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';

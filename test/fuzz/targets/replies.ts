@@ -1,7 +1,7 @@
 /** What registries and token services answer, as texts: challenges, tokens, reasons, and what node agents and helpers print. */
-import { parseAuthFile, findIn, parseHelperReply } from '../../../src/oci/distribution/auth-file.ts';
-import { parseTokenReply } from '../../../src/oci/distribution/auth.ts';
-import { parseChallenges } from '../../../src/oci/distribution/challenge.ts';
+import { parseAuthFile, findIn, parseHelperReply } from '../../../src/oci/images/registry/auth-file.ts';
+import { parseTokenReply } from '../../../src/oci/images/registry/auth.ts';
+import { parseChallenges } from '../../../src/oci/images/registry/challenge.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

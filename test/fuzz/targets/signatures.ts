@@ -3,15 +3,15 @@
  * right key in one half of the kinds, so that what stands behind the signature is read; in the other half it must be refused.
  */
 import { verify, X509Certificate } from 'node:crypto';
-import { entriesIn } from '../../../src/oci/signature/attachments.ts';
-import { keyRing } from '../../../src/oci/signature/armor.ts';
-import { chainRefusal, emailRefusal, issuerRefusal } from '../../../src/oci/signature/certificates.ts';
-import { emailsIn, extensionsOf, pathLengthIn, utf8In } from '../../../src/oci/signature/der.ts';
-import { refusalIn } from '../../../src/oci/signature/gpgv-status.ts';
-import { parseCertificates, pemBlocks } from '../../../src/oci/signature/keys.ts';
-import { parsePayload, payloadTypes } from '../../../src/oci/signature/payload.ts';
-import { loggedAtMs } from '../../../src/oci/signature/rekor.ts';
-import { openSigstore, type Trust } from '../../../src/oci/signature/sigstore.ts';
+import { entriesIn } from '../../../src/oci/images/signature/attachments.ts';
+import { keyRing } from '../../../src/oci/images/signature/armor.ts';
+import { chainRefusal, emailRefusal, issuerRefusal } from '../../../src/oci/images/signature/certificates.ts';
+import { emailsIn, extensionsOf, pathLengthIn, utf8In } from '../../../src/oci/images/signature/der.ts';
+import { refusalIn } from '../../../src/oci/images/signature/gpgv-status.ts';
+import { parseCertificates, pemBlocks } from '../../../src/oci/images/signature/keys.ts';
+import { parsePayload, payloadTypes } from '../../../src/oci/images/signature/payload.ts';
+import { loggedAtMs } from '../../../src/oci/images/signature/rekor.ts';
+import { openSigstore, type Trust } from '../../../src/oci/images/signature/sigstore.ts';
 import { violated } from '../target.ts';
 import { der, pemOf, signedBody } from '../../support/signature/der-writer.ts';
 import { learnerOf, type Kind } from './kinds.ts';

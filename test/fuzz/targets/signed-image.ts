@@ -1,7 +1,7 @@
 // An image signed in each way that a policy knows: by a certificate of Fulcio, of a private authority, and by a logged key.
 import { createHash, sign, X509Certificate } from 'node:crypto';
-import { payloadTypes } from '../../../src/oci/signature/payload.ts';
-import type { Trust } from '../../../src/oci/signature/sigstore.ts';
+import { payloadTypes } from '../../../src/oci/images/signature/payload.ts';
+import type { Trust } from '../../../src/oci/images/signature/sigstore.ts';
 import {
   bodyOf,
   der,

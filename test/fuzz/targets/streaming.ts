@@ -18,7 +18,7 @@ import { SpdySession } from '../../../src/cri/streaming/spdy-session.ts';
 import { closePayload, WsParser } from '../../../src/cri/streaming/ws-frames.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { TestClock } from '../../support/registry/test-clock.ts';
-import { Wire } from '../../unit/streaming/support.ts';
+import { Wire } from '../../unit/cri/streaming/support.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

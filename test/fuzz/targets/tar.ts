@@ -1,10 +1,10 @@
 /** Tar archives and compressed layers in this process, without a file system: what is read does not depend on how it is cut. */
-import { placeOf, plainPath } from '../../../src/oci/image/unpack-path.ts';
-import { LayerStream } from '../../../src/oci/image/unpack-stream.ts';
-import { ZstdFrames } from '../../../src/oci/image/unpack-zstd.ts';
-import type { TarEntry } from '../../../src/oci/image/tar-entry.ts';
-import type { TarSink } from '../../../src/oci/image/tar-reader.ts';
-import { TarReader } from '../../../src/oci/image/tar-reader.ts';
+import { placeOf, plainPath } from '../../../src/oci/layers/unpack-path.ts';
+import { LayerStream } from '../../../src/oci/layers/unpack-stream.ts';
+import { ZstdFrames } from '../../../src/oci/layers/unpack-zstd.ts';
+import type { TarEntry } from '../../../src/oci/layers/tar-entry.ts';
+import type { TarSink } from '../../../src/oci/layers/tar-reader.ts';
+import { TarReader } from '../../../src/oci/layers/tar-reader.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { LayerGenerator } from '../../support/layers/generate.ts';
 import { randomStream } from '../../sim/random.ts';

@@ -1,10 +1,13 @@
 /** TOML that an operator or a tool writes: registries.conf and our own configuration. Answers are a refusal with its line, or a value. */
-import { applyFile } from '../../../src/daemon/config.ts';
-import { defaultConfig } from '../../../src/daemon/config-schema.ts';
-import { candidates, endpointsOf } from '../../../src/oci/distribution/endpoints.ts';
-import { mergeRegistriesConf, parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
+import { applyFile } from '../../../src/daemon/config/config.ts';
+import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
+import { candidates, endpointsOf } from '../../../src/oci/images/registry/endpoints.ts';
+import {
+  mergeRegistriesConf,
+  parseRegistriesConf,
+} from '../../../src/oci/images/registry/registries-conf.ts';
 import { FaultError } from '../../../src/base/fault.ts';
-import { parseReference } from '../../../src/oci/image/reference.ts';
+import { parseReference } from '../../../src/oci/images/model/reference.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
 

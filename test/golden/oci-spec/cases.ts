@@ -1,7 +1,7 @@
 /** The wishes whose documents are goldens; the name is the file's. */
 import type { SpecInput } from '../../../src/oci/runtime/spec/input.ts';
 import { parseSeccompProfile } from '../../../src/oci/runtime/spec/seccomp-profile.ts';
-import { inputOf, mountOf } from '../../unit/oci-spec/fixtures.ts';
+import { inputOf, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 
 const nodeAll = { network: 'node', pid: 'node', ipc: 'node', targetId: undefined } as const;
 const pidOf = (pid: 'pod' | 'target' | 'node' | 'container') =>

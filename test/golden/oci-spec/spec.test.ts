@@ -1,8 +1,8 @@
 /** One document per wish: a change of behaviour is a diff of these files. Rewritten with `vitest run -u`. */
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { container, layout, host, SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
-import { pauseSpec } from '../../../src/oci/runtime/pause.ts';
+import { container, layout, host, SANDBOX_ID, sandbox } from '../../unit/oci/runtime/spec/fixtures.ts';
+import { pauseSpec } from '../../../src/oci/runtime/pause-process/bundle.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { encodeSpec, HOOK_KINDS } from '../../../src/oci/runtime/spec/types.ts';
 import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';

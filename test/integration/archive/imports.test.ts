@@ -5,15 +5,15 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
-import type { ImageSource } from '../../../src/oci/archive/image-source.ts';
-import { serveImage, type ServedImage } from '../../../src/oci/archive/serve-image.ts';
-import { memoryFile } from '../../../src/oci/archive/source-files.ts';
+import type { ImageSource } from '../../../src/oci/images/archive/image-source.ts';
+import { serveImage, type ServedImage } from '../../../src/oci/images/archive/serve-image.ts';
+import { memoryFile } from '../../../src/oci/images/archive/source-files.ts';
 import {
   importsDirectory,
   importSocketPath,
   offeredImport,
-} from '../../../src/oci/distribution/local-imports.ts';
-import { parseReference } from '../../../src/oci/image/reference.ts';
+} from '../../../src/oci/images/registry/local-imports.ts';
+import { parseReference } from '../../../src/oci/images/model/reference.ts';
 import { digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';

@@ -3,10 +3,10 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { layerTar } from '../../../src/oci/archive/layer-tar.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { openOwnDirectory } from '../../../src/oci/storage/own-directory.ts';
-import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
+import { layerTar } from '../../../src/oci/images/archive/layer-tar.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { openOwnDirectory } from '../../../src/oci/trees/own-directory.ts';
+import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 
 /** Everything that a layer can hold. Directories stand before their files, so that each has a time of its own. */

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../src/base/fault.ts';
-import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
+import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
 import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
 import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';

@@ -13,8 +13,8 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../src/base/fault.ts';
-import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
-import { SANDBOX_ID, mountOf } from '../../unit/oci-spec/fixtures.ts';
+import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
+import { SANDBOX_ID, mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
 import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';

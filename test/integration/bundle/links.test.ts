@@ -11,7 +11,7 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
-import { mountOf } from '../../unit/oci-spec/fixtures.ts';
+import { mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
 

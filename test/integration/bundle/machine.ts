@@ -14,20 +14,20 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
-import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
+import type { BundleInput } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { cgroupParentOf, createLayout } from '../../../src/host/layout.ts';
-import type { Layout } from '../../../src/host/layout.ts';
-import { createBundleWriter } from '../../../src/oci/runtime/bundle.ts';
-import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
-import { CdiRegistry } from '../../../src/oci/runtime/cdi/registry.ts';
-import { HookDirectories } from '../../../src/oci/runtime/hooks/hook-directories.ts';
-import { probeSpecHost } from '../../../src/oci/runtime/bundle-host.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { cgroupParentOf, createLayout } from '../../../src/host/sandbox/layout.ts';
+import type { Layout } from '../../../src/host/sandbox/layout.ts';
+import { createBundleWriter } from '../../../src/oci/runtime/bundle/bundle.ts';
+import type { BundleFiles } from '../../../src/oci/runtime/bundle/bundle.ts';
+import { CdiRegistry } from '../../../src/oci/runtime/bundle/cdi/registry.ts';
+import { HookDirectories } from '../../../src/oci/runtime/bundle/hooks/hook-directories.ts';
+import { probeSpecHost } from '../../../src/oci/runtime/bundle/host/bundle-host.ts';
 import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
-import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci-spec/fixtures.ts';
+import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const APPLETS = [

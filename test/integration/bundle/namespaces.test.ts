@@ -3,8 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { bootId, processIdentity } from '../../../src/host/process-identity.ts';
-import { SANDBOX_ID } from '../../unit/oci-spec/fixtures.ts';
+import { bootId, processIdentity } from '../../../src/host/process/process-identity.ts';
+import { SANDBOX_ID } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
 

@@ -2,7 +2,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { mountOf } from '../../unit/oci-spec/fixtures.ts';
+import { mountOf } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, readConfig, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
 

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import { pauseElf } from '../../../src/oci/runtime/pause-elf.ts';
-import { SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
+import { pauseElf } from '../../../src/oci/runtime/pause-process/elf.ts';
+import { SANDBOX_ID, sandbox } from '../../unit/oci/runtime/spec/fixtures.ts';
 import { fx, makeMachine, statusOf, whyNot } from './machine.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 

@@ -1,5 +1,5 @@
 /** Archives of checkpoints for tests: whole ones, and with whatever a test puts in the place of a part. */
-import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 
 /** What a core image of this machine begins with: two magics, a size, the machine's type. */
 export function coreImage(type = process.arch === 'arm64' ? 3 : 1): Buffer {

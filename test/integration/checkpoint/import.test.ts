@@ -17,10 +17,13 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkpointLimits } from '../../../src/base/limits.ts';
-import { describe as describeArchive, factsOf } from '../../../src/oci/checkpoint/restore/describe.ts';
-import { importArchive } from '../../../src/oci/checkpoint/restore/import.ts';
-import type { Place } from '../../../src/oci/checkpoint/restore/protocol.ts';
-import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import {
+  describe as describeArchive,
+  factsOf,
+} from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
+import { importArchive } from '../../../src/oci/runtime/checkpoint/restore/import.ts';
+import type { Place } from '../../../src/oci/runtime/checkpoint/restore/protocol.ts';
+import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot } from '../unpack/support.ts';
 import { checkpointTar, CONFIG, coreImage, members, SPEC } from './archives.ts';
 import type { Parts } from './archives.ts';

@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
-import { libc } from '../../../src/host/ffi.ts';
-import { setXattrAt } from '../../../src/host/files-at.ts';
-import type { DiffOptions } from '../../../src/oci/checkpoint/rootfs-diff.ts';
-import { rootfsChanges } from '../../../src/oci/checkpoint/rootfs-diff.ts';
+import { AT_FDCWD } from '../../../src/host/ffi/constants.ts';
+import { libc } from '../../../src/host/ffi/ffi.ts';
+import { setXattrAt } from '../../../src/host/files/files-at.ts';
+import type { DiffOptions } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
+import { rootfsChanges } from '../../../src/oci/runtime/checkpoint/rootfs-diff.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`changes of a root file system are not tested: ${reason}`);

@@ -3,9 +3,9 @@ import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
-import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
-import { begun } from '../../../src/oci/checkpoint/work.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { partialOf, undoArchives } from '../../../src/oci/runtime/checkpoint/archive.ts';
+import { begun } from '../../../src/oci/runtime/checkpoint/work.ts';
 
 const place = {
   attempted: 'undo',

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerId, ImageId } from '../../../src/base/ids.ts';
-import type { CheckpointDriver } from '../../../src/oci/checkpoint/driver.ts';
+import type { CheckpointDriver } from '../../../src/oci/runtime/checkpoint/driver.ts';
 import type { CheckpointStage } from '../../conformance/checkpoint-stage.ts';
 import { created, fx } from '../../conformance/runtime-stage.ts';
 import type { Wish } from '../../conformance/runtime-stage.ts';

@@ -1,10 +1,10 @@
 /** The stage of the runtime suite with the real runc and conmon, below a temporary root. */
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
+import type { BundleInput } from '../../../src/ports/runtime.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
-import { containerCgroup } from '../../../src/host/layout.ts';
-import type { BundleWriter } from '../../../src/oci/runtime/driver-parts.ts';
+import { containerCgroup } from '../../../src/host/sandbox/layout.ts';
+import type { BundleWriter } from '../../../src/oci/runtime/container/parts.ts';
 import type { Behaviour, RuntimeStage, Verb } from '../../conformance/runtime-stage.ts';
 import { cgroupPaths } from '../runtime/kernel.ts';
 import { RUNC, World, processesNaming, until, wrapper } from '../runtime/support.ts';

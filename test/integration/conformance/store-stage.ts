@@ -3,12 +3,12 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeF
 import { join } from 'node:path';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { createLayout } from '../../../src/host/layout.ts';
-import type { Layout } from '../../../src/host/layout.ts';
-import { Ingests } from '../../../src/oci/distribution/ingest.ts';
-import { createImagesDriver } from '../../../src/oci/image/driver.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
+import type { Layout } from '../../../src/host/sandbox/layout.ts';
+import { Ingests } from '../../../src/oci/images/registry/ingest.ts';
+import { createImagesDriver } from '../../../src/oci/images/driver.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
+import type { LayerStoreOptions } from '../../../src/oci/images/store/layer-store-options.ts';
 import type { Refusal, StoreStage } from '../../conformance/store-stage.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
 import type { Handler } from '../../support/registry/fake-registry.ts';

@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { edgeLimits, halfOpenLimits } from '../../../src/base/limits.ts';
-import type { UnaryHandler } from '../../../src/cri/server.ts';
+import type { UnaryHandler } from '../../../src/cri/call/server.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
 import {
   OPEN_HEADERS,

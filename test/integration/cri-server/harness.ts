@@ -9,10 +9,10 @@ import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import type { CriServer, UnaryHandler } from '../../../src/cri/server.ts';
-import { startCriServer } from '../../../src/cri/server.ts';
-import { listenPrivately } from '../../../src/host/private-socket.ts';
-import type { SocketPeer } from '../../../src/host/socket-peer.ts';
+import type { CriServer, UnaryHandler } from '../../../src/cri/call/server.ts';
+import { startCriServer } from '../../../src/cri/call/server.ts';
+import { listenPrivately } from '../../../src/host/io/private-socket.ts';
+import type { SocketPeer } from '../../../src/host/io/socket-peer.ts';
 import { HandTimers } from '../../support/hand-clock.ts';
 
 export const version = 'runtime.v1.RuntimeService/Version';

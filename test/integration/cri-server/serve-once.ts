@@ -1,7 +1,7 @@
 /** Started under strace by private.test.ts: serves on the socket named by the argument, then closes. */
 import { silentLog } from '../../../src/base/log.ts';
-import { startCriServer } from '../../../src/cri/server.ts';
-import { listenPrivately } from '../../../src/host/private-socket.ts';
+import { startCriServer } from '../../../src/cri/call/server.ts';
+import { listenPrivately } from '../../../src/host/io/private-socket.ts';
 import { HandTimers } from '../../support/hand-clock.ts';
 
 process.umask(0);

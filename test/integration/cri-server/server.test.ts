@@ -6,9 +6,9 @@ import { describe, expect, test } from 'vitest';
 import { ByteBlocks } from '../../../src/base/byte-blocks.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
-import { MovedMessage } from '../../../src/cri/moved-message.ts';
-import type { CallContext, UnaryHandler } from '../../../src/cri/server.ts';
-import { RpcError } from '../../../src/cri/status.ts';
+import { MovedMessage } from '../../../src/cri/call/moved-message.ts';
+import type { CallContext, UnaryHandler } from '../../../src/cri/call/server.ts';
+import { RpcError } from '../../../src/cri/call/status.ts';
 import { ImageService, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { clientOn, rawCall, serve, version } from './harness.ts';
 

@@ -20,9 +20,9 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { socketLimits } from '../../../src/base/limits.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { nameOtherUsers } from '../../../src/daemon/cri-socket.ts';
-import type { SocketPeer } from '../../../src/host/socket-peer.ts';
-import { peerOf } from '../../../src/host/socket-peer.ts';
+import { nameOtherUsers } from '../../../src/daemon/wiring/cri-socket.ts';
+import type { SocketPeer } from '../../../src/host/io/socket-peer.ts';
+import { peerOf } from '../../../src/host/io/socket-peer.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
 import { clientOn, scratchDirectory, serve, version } from './harness.ts';
 

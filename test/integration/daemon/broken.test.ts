@@ -9,9 +9,9 @@ import {
   PodSandboxState,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
-import { createLayout } from '../../../src/host/layout.ts';
-import { unmount } from '../../../src/host/mounts.ts';
-import { killProcess, processIdentity } from '../../../src/host/process-identity.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
+import { unmount } from '../../../src/host/mounts/mounts.ts';
+import { killProcess, processIdentity } from '../../../src/host/process/process-identity.ts';
 import { sandboxConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { hybridControllers } from '../../../src/oci/runtime/hide-unified.ts';
+import { hybridControllers } from '../../../src/oci/runtime/handlers/hide-unified.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
 const CRUN = '/usr/bin/crun';

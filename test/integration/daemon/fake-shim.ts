@@ -9,11 +9,11 @@ import { join } from 'node:path';
 import { Events, TaskOOMSchema } from '../../../src/gen/shim/events_pb.ts';
 import { MetricsSchema } from '../../../src/gen/shim/metrics2_pb.ts';
 import { DeleteResponseSchema, Status, Task } from '../../../src/gen/shim/task_pb.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { encodeMessage } from '../../../src/host/ttrpc.ts';
-import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
-import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
-import type { TtrpcRoute } from '../../../src/host/ttrpc-server.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { encodeMessage } from '../../../src/ttrpc/protocol.ts';
+import { TtrpcClient, connectUnix } from '../../../src/ttrpc/client.ts';
+import { TtrpcServer, ttrpcRoute } from '../../../src/ttrpc/server.ts';
+import type { TtrpcRoute } from '../../../src/ttrpc/server.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

@@ -12,7 +12,7 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   SecurityProfileSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { detectCgroups } from '../../../src/host/cgroup-layout.ts';
+import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 import { removePod } from './pod.ts';
 import { ABORTED, INVALID_ARGUMENT, faultOf, openFields } from './fields-bench.ts';
 import type { Bench } from './fields-bench.ts';

@@ -6,7 +6,7 @@ import { containerConfig } from '../../e2e/support/pods.ts';
 import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
-import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { CONFIG, members, SPEC } from '../checkpoint/archives.ts';
 import type { Parts } from '../checkpoint/archives.ts';
 import type { FakeCriu } from './fake-criu.ts';

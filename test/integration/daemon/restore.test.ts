@@ -9,7 +9,7 @@ import { describePods } from '../../e2e/support/crictl.ts';
 import { sandboxConfig } from '../../e2e/support/pods.ts';
 import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { checkpointTar, CONFIG, coreImage, SPEC } from '../checkpoint/archives.ts';
 import type { Parts } from '../checkpoint/archives.ts';
 import { code, fakeCriu, refusalOf, RUNC } from './fake-criu.ts';

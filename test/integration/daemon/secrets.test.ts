@@ -6,7 +6,7 @@ import { create } from '@bufbuild/protobuf';
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { recordedSpec } from '../../../src/actors/recorded.ts';
+import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import { ContainerConfigSchema, KeyValueSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { introspectionClient } from '../../../src/introspection/client.ts';

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { createLayout } from '../../../src/host/layout.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { describePods } from '../../e2e/support/crictl.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './pod.ts';

@@ -7,7 +7,7 @@ import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import type { Limits } from './pod.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
-import { detectCgroups } from '../../../src/host/cgroup-layout.ts';
+import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 
 const MIB = 1024n * 1024n;
 const cgroups = await detectCgroups();

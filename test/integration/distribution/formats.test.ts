@@ -9,7 +9,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
 import { hexOf } from '../../../src/base/ids.ts';
-import type { Resolved } from '../../../src/oci/distribution/client.ts';
+import type { Resolved } from '../../../src/oci/images/registry/client.ts';
 import {
   startRegistry,
   type DockerRegistry,

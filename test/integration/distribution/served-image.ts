@@ -1,6 +1,6 @@
 /** A registry in this process that has one image of one layer, and a client of it. */
-import type { Descriptor } from '../../../src/oci/image/manifest.ts';
-import type { Resolved } from '../../../src/oci/distribution/client.ts';
+import type { Descriptor } from '../../../src/oci/images/model/manifest.ts';
+import type { Resolved } from '../../../src/oci/images/registry/client.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';

@@ -139,7 +139,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const registry = await start(good);
     const host = `r.example:${registry.port}`;
     let conf = insecure(host);
-    const { parseRegistriesConf } = await import('../../../src/oci/distribution/registries-conf.ts');
+    const { parseRegistriesConf } = await import('../../../src/oci/images/registry/registries-conf.ts');
     const rig = rigOf('', { lookup, registries: () => parseRegistriesConf(conf, 'x') });
     expect((await rig.resolve(`${host}/a:v`)).config.os).toBe('linux');
     conf = '';

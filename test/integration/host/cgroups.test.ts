@@ -1,14 +1,14 @@
 import { closeSync, existsSync, mkdirSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 import {
   cgroupDirectories,
   cgroupDirectory,
   detectCgroups,
   readControl,
-} from '../../../src/host/cgroup-layout.ts';
-import type { CgroupLayout } from '../../../src/host/thread-protocol.ts';
+} from '../../../src/host/cgroups/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/kernel-thread/thread-protocol.ts';
 import {
   cgroupExists,
   createCgroup,
@@ -16,12 +16,12 @@ import {
   moveProcess,
   oomKills,
   removeCgroup,
-} from '../../../src/host/cgroups.ts';
-import { killCgroup } from '../../../src/host/cgroup-kill.ts';
-import { makePipe } from '../../../src/host/descriptors.ts';
-import { killProcess } from '../../../src/host/process-identity.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import type { Child } from '../../../src/host/process.ts';
+} from '../../../src/host/cgroups/cgroups.ts';
+import { killCgroup } from '../../../src/host/cgroups/cgroup-kill.ts';
+import { makePipe } from '../../../src/host/io/descriptors.ts';
+import { killProcess } from '../../../src/host/process/process-identity.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import type { Child } from '../../../src/host/process/process.ts';
 import { describeAsRoot } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { hostLimits } from '../../../src/base/limits.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const helper = new URL('./child-signals.ts', import.meta.url).pathname;

@@ -1,14 +1,14 @@
 /** Run by child-signals.test.ts, which says what: a process that hears of its children as a daemon does. */
 import { hostLimits } from '../../../src/base/limits.ts';
-import { hearChildren } from '../../../src/host/child-signals.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { libc } from '../../../src/host/ffi.ts';
-import { processStat } from '../../../src/host/process-identity.ts';
-import { reapOrphans } from '../../../src/host/process-reaper.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import type { Child } from '../../../src/host/process.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
-import { watchProcess } from '../../../src/host/watch.ts';
+import { hearChildren } from '../../../src/host/process/child-signals.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { libc } from '../../../src/host/ffi/ffi.ts';
+import { processStat } from '../../../src/host/process/process-identity.ts';
+import { reapOrphans } from '../../../src/host/process/process-reaper.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import type { Child } from '../../../src/host/process/process.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
+import { watchProcess } from '../../../src/host/process/watch.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();

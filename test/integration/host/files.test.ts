@@ -19,15 +19,15 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 import {
   lockDirectory,
   filesystemType,
   filesystemUsage,
   parseLocks,
-} from '../../../src/host/directory-lock.ts';
-import { O_PATH } from '../../../src/host/ffi-constants.ts';
-import * as at from '../../../src/host/files-at.ts';
+} from '../../../src/host/files/directory-lock.ts';
+import { O_PATH } from '../../../src/host/ffi/constants.ts';
+import * as at from '../../../src/host/files/files-at.ts';
 import {
   mkdirInRoot,
   openInRoot,
@@ -36,8 +36,8 @@ import {
   symlinkInRoot,
   writeAtomic,
   writeFileInRoot,
-} from '../../../src/host/files.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
+} from '../../../src/host/files/files.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
 import { describeAsRoot, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

@@ -1,9 +1,9 @@
 /** Run by namespaces.test.ts under strace, which lets every setns fail: each pin loses its thread. */
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { realClock } from '../../../src/host/clock.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
-import { pinNamespaces, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
+import { pinNamespaces, unpinNamespaces } from '../../../src/host/namespaces/namespaces.ts';
 
 const root = process.argv[2] ?? '';
 const clock = realClock();

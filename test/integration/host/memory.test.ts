@@ -6,7 +6,7 @@ describe('memory', () => {
   test('what was freed in the middle of the heap is given back', async () => {
     // in a process of its own: another test's garbage plays no part
     const program = `
-      const { trim } = await import(${JSON.stringify(new URL('../../../src/host/memory.ts', import.meta.url).href)});
+      const { trim } = await import(${JSON.stringify(new URL('../../../src/host/tuning/memory.ts', import.meta.url).href)});
       const koffi = (await import('koffi')).default;
       const libc = koffi.load('libc.so.6');
       const malloc = libc.func('void *malloc(size_t)');
@@ -28,7 +28,7 @@ describe('memory', () => {
 
   test('what a start has used of the program is let go of, and mapped again when it is used', async () => {
     const program = `
-      const { letGoOfProgram } = await import(${JSON.stringify(new URL('../../../src/host/program-pages.ts', import.meta.url).href)});
+      const { letGoOfProgram } = await import(${JSON.stringify(new URL('../../../src/host/tuning/program-pages.ts', import.meta.url).href)});
       const { readFileSync } = await import('node:fs');
       const fileKiB = () => Number(/RssFile:\\s+(\\d+)/u.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
       const work = () => [JSON.stringify({ a: [1.5, 'ä'.normalize('NFD')] }), new Intl.NumberFormat('de').format(1234.5), eval('(() => 6 * 7)()')].join(' ');

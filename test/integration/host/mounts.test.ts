@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { findMount, readMountInfo } from '../../../src/host/mountinfo.ts';
+import { findMount, readMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 import {
   mountBind,
   mountFilesystem,
@@ -19,7 +19,7 @@ import {
   remountReadOnly,
   setPropagation,
   unmount,
-} from '../../../src/host/mounts.ts';
+} from '../../../src/host/mounts/mounts.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 
 describeAsRoot('mounts', () => {

@@ -9,8 +9,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   isNamespacePin,
   netDevOf,
@@ -19,10 +19,10 @@ import {
   releasePinRoot,
   setSysctlsInNamespace,
   unpinNamespaces,
-} from '../../../src/host/namespaces.ts';
-import { readMountInfo, findMount } from '../../../src/host/mountinfo.ts';
-import { mountBind, unmount } from '../../../src/host/mounts.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
+} from '../../../src/host/namespaces/namespaces.ts';
+import { readMountInfo, findMount } from '../../../src/host/mounts/mountinfo.ts';
+import { mountBind, unmount } from '../../../src/host/mounts/mounts.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
 import { describeAsRoot, hasProgram, mountPointsBelow, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

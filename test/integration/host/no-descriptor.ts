@@ -1,6 +1,6 @@
 /** Run by namespaces.test.ts: with no descriptor free the kernel thread can't start; once there are some, it does. */
 import { closeSync, openSync } from 'node:fs';
-import { askKernelThread, stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { askKernelThread, stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 
 const ask = (): Promise<unknown> =>
   askKernelThread({ kind: 'mountInfo' }, { attempted: 'look', subject: 'x' }).catch((thrown: unknown) =>

@@ -2,14 +2,18 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
-import { makePipe } from '../../../src/host/descriptors.ts';
-import { killTree } from '../../../src/host/process-kill.ts';
-import { listProcessStats, processExists, processIdentity } from '../../../src/host/process-identity.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
-import type { ToolRequest, ToolResult } from '../../../src/host/process-tool.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import { SocketReader } from '../../../src/host/socket-reader.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { makePipe } from '../../../src/host/io/descriptors.ts';
+import { killTree } from '../../../src/host/process/process-kill.ts';
+import {
+  listProcessStats,
+  processExists,
+  processIdentity,
+} from '../../../src/host/process/process-identity.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
+import type { ToolRequest, ToolResult } from '../../../src/host/process/process-tool.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import { SocketReader } from '../../../src/host/io/socket-reader.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();

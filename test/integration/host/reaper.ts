@@ -1,10 +1,10 @@
 /** Run by process.test.ts: a process that reaps its orphans, as a daemon does that is process 1. */
-import { realClock } from '../../../src/host/clock.ts';
-import { listProcessStats, processIdentity } from '../../../src/host/process-identity.ts';
-import type { ProcessStat } from '../../../src/host/process-identity.ts';
-import { reapOrphans } from '../../../src/host/process-reaper.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
-import { watchProcess } from '../../../src/host/watch.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { listProcessStats, processIdentity } from '../../../src/host/process/process-identity.ts';
+import type { ProcessStat } from '../../../src/host/process/process-identity.ts';
+import { reapOrphans } from '../../../src/host/process/process-reaper.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
+import { watchProcess } from '../../../src/host/process/watch.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();

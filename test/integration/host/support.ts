@@ -3,8 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
-import { unmount } from '../../../src/host/mounts.ts';
-import { parseMountInfo } from '../../../src/host/mountinfo.ts';
+import { unmount } from '../../../src/host/mounts/mounts.ts';
+import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
 
 const isRoot = process.getuid?.() === 0;
 

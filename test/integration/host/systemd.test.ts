@@ -6,9 +6,9 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ClockPort } from '../../../src/actors/ports/clock.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { createSystemd } from '../../../src/host/systemd.ts';
+import type { ClockPort } from '../../../src/ports/clock.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { createSystemd } from '../../../src/host/cgroups/systemd.ts';
 
 let directory = '';
 let child: ChildProcess;

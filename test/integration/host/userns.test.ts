@@ -9,19 +9,19 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   isNamespacePin,
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
   unpinNamespaces,
-} from '../../../src/host/namespaces.ts';
-import { attach, unmount } from '../../../src/host/mounts.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
-import { idmappedTree } from '../../../src/host/userns-idmap.ts';
-import { withUserNamespace } from '../../../src/host/userns-process.ts';
+} from '../../../src/host/namespaces/namespaces.ts';
+import { attach, unmount } from '../../../src/host/mounts/mounts.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
+import { idmappedTree } from '../../../src/host/mounts/userns-idmap.ts';
+import { withUserNamespace } from '../../../src/host/namespaces/userns-process.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

@@ -11,11 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makePipe } from '../../../src/host/descriptors.ts';
-import { killProcess, processIdentity } from '../../../src/host/process-identity.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import { pollReadable } from '../../../src/host/poll.ts';
-import { watchDirectory, watchProcess } from '../../../src/host/watch.ts';
+import { makePipe } from '../../../src/host/io/descriptors.ts';
+import { killProcess, processIdentity } from '../../../src/host/process/process-identity.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import { pollReadable } from '../../../src/host/io/poll.ts';
+import { watchDirectory, watchProcess } from '../../../src/host/process/watch.ts';
 import { describeAsRoot, scratchDirectory } from './support.ts';
 
 /** A list that can be waited on until it holds something. */

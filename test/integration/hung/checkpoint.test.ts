@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { createLayout } from '../../../src/host/layout.ts';
-import { closeArchive, partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
-import { createCheckpointDriver } from '../../../src/oci/checkpoint/driver.ts';
-import type { CheckpointOptions } from '../../../src/oci/checkpoint/driver.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
+import { closeArchive, partialOf, undoArchives } from '../../../src/oci/runtime/checkpoint/archive.ts';
+import { createCheckpointDriver } from '../../../src/oci/runtime/checkpoint/driver.ts';
+import type { CheckpointOptions } from '../../../src/oci/runtime/checkpoint/driver.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
 

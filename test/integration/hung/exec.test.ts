@@ -1,8 +1,8 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
-import type { ExecResult } from '../../../src/actors/ports/runtime.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
+import type { ExecResult } from '../../../src/ports/runtime.ts';
 import {
   processesNaming,
   RUNC,

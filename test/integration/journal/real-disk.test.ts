@@ -3,10 +3,10 @@ import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promise
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
-import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
+import type { Ledger } from '../../../src/actors/ledger/ledger.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 import { openDisk } from '../../../src/journal/disk.ts';
 import { openJournal } from '../../../src/journal/journal.ts';
 import { prefixTexts, records, textOf } from '../../unit/journal/support.ts';

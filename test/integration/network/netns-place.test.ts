@@ -4,15 +4,15 @@ import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { SandboxId } from '../../../src/base/ids.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   isNamespacePin,
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
   unpinNamespaces,
-} from '../../../src/host/namespaces.ts';
+} from '../../../src/host/namespaces/namespaces.ts';
 import { NetnsPlace, shownNetns } from '../../../src/network/netns-place.ts';
 import { sandboxId } from '../../unit/network/fake-plugins.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from '../host/support.ts';

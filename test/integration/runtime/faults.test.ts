@@ -10,8 +10,8 @@ import {
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import {
   CONMON,
   RUNC,

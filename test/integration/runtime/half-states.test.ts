@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
+import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import {
   RUNC,
   World,

@@ -1,9 +1,9 @@
 // A container in another process's PID namespace: the runtime finds that by its pid, which may be a third one's by then.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
-import { bootId } from '../../../src/host/process-identity.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import type { Child } from '../../../src/host/process.ts';
+import type { ProcessIdentity } from '../../../src/ports/journal.ts';
+import { bootId } from '../../../src/host/process/process-identity.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import type { Child } from '../../../src/host/process/process.ts';
 import { World, fx, missing, processesNaming } from './support.ts';
 
 const reason = missing();

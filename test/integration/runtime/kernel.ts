@@ -1,6 +1,6 @@
 /** What tests of the driver need of the kernel. */
 import { join } from 'node:path';
-import { detectCgroups } from '../../../src/host/cgroup-layout.ts';
+import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 
 export const cgroups = await detectCgroups();
 

@@ -2,11 +2,11 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
-import type { ContainerInput } from '../../../src/actors/ports/runtime.ts';
+import type { ProcessIdentity } from '../../../src/ports/journal.ts';
+import type { ContainerInput } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { withCgroup } from '../../../src/host/cgroups.ts';
-import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
+import { withCgroup } from '../../../src/host/cgroups/cgroups.ts';
+import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroups } from './kernel.ts';
 import { World, fx, logged, missing, processesNaming, until } from './support.ts';
 

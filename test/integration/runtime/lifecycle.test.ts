@@ -11,7 +11,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
-import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
+import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { World, fx, gone, logged, missing, processesNaming, until } from './support.ts';
 

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { hidingElf } from '../../../src/oci/runtime/hiding-elf.ts';
+import { hidingElf } from '../../../src/oci/runtime/handlers/hiding-elf.ts';
 
 const isRunnable = process.arch === 'x64' && process.geteuid?.() === 0;
 if (!isRunnable) console.log('skipped: the stand-in is for x86-64, and a mount namespace needs root');

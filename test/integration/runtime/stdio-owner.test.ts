@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseContainerId } from '../../../src/base/ids.ts';
-import { spawnProcess } from '../../../src/host/process.ts';
-import type { Child } from '../../../src/host/process.ts';
-import { ownStdio } from '../../../src/oci/runtime/stdio-owner.ts';
+import { spawnProcess } from '../../../src/host/process/process.ts';
+import type { Child } from '../../../src/host/process/process.ts';
+import { ownStdio } from '../../../src/oci/runtime/container/stdio-owner.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`owners of pipes are not tested: ${reason}`);

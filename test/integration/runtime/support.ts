@@ -14,22 +14,27 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
-import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../../src/actors/ports/journal.ts';
-import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
-import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
-import type { ContainerSpec, ImageConfig, SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../../src/ports/journal.ts';
+import { NO_LIMITS } from '../../../src/ports/resources.ts';
+import type { BundleInput } from '../../../src/ports/runtime.ts';
+import type { ContainerSpec, ImageConfig, SandboxSpec } from '../../../src/ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { containerCgroup, createLayout, pauseCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
-import type { Layout } from '../../../src/host/layout.ts';
-import { realRandom } from '../../../src/host/random.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import {
+  containerCgroup,
+  createLayout,
+  pauseCgroup,
+  sandboxCgroup,
+} from '../../../src/host/sandbox/layout.ts';
+import type { Layout } from '../../../src/host/sandbox/layout.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
 import { createRuntimeDriver } from '../../../src/oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../../../src/oci/runtime/driver.ts';
-import type { BundleWriter, RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
+import type { BundleWriter, RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
-import { createCgroup, removeCgroup } from '../../../src/host/cgroups.ts';
+import { createCgroup, removeCgroup } from '../../../src/host/cgroups/cgroups.ts';
 import { EVENT_MS, hangs } from '../../support/patience.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
-import { parseReference } from '../../../src/oci/image/reference.ts';
-import { refusalOf } from '../../../src/oci/signature/judge.ts';
-import type { Fulcio, Pki, SigstoreSigned } from '../../../src/oci/signature/policy.ts';
+import { parseReference } from '../../../src/oci/images/model/reference.ts';
+import { refusalOf } from '../../../src/oci/images/signature/judge.ts';
+import type { Fulcio, Pki, SigstoreSigned } from '../../../src/oci/images/signature/policy.ts';
 import {
   Authority,
   authorityLines,
@@ -17,7 +17,7 @@ import {
   signedBy,
   type Certified,
 } from '../../support/signature/sigstore.ts';
-import { realClock } from '../../../src/host/clock.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
 
 const missing = existsSync('/usr/bin/openssl') ? undefined : '/usr/bin/openssl is missing';
 if (missing !== undefined) console.warn(`skipped: ${missing}`);

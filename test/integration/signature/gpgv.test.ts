@@ -4,10 +4,10 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
-import { runTool } from '../../../src/host/process-tool.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { Gpgv, type Opened } from '../../../src/oci/signature/gpgv.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { runTool } from '../../../src/host/process/process-tool.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { Gpgv, type Opened } from '../../../src/oci/images/signature/gpgv.ts';
 import { GpgHome, missingGpg } from '../../support/signature/gpg.ts';
 
 if (missingGpg.length > 0)
@@ -142,7 +142,7 @@ describe.skipIf(missingGpg.length > 0)('S49: OpenPGP signatures, by gpgv outside
   });
 
   it('the daemon itself loads no library for it', () => {
-    const script = `const { Gpgv } = await import(${JSON.stringify(join(import.meta.dirname, '../../../src/oci/signature/gpgv.ts'))}); if (typeof Gpgv !== 'function') process.exit(1); const { readFileSync } = await import('node:fs'); process.stdout.write(readFileSync('/proc/self/maps', 'utf8'));`;
+    const script = `const { Gpgv } = await import(${JSON.stringify(join(import.meta.dirname, '../../../src/oci/images/signature/gpgv.ts'))}); if (typeof Gpgv !== 'function') process.exit(1); const { readFileSync } = await import('node:fs'); process.stdout.write(readFileSync('/proc/self/maps', 'utf8'));`;
     expect(execFileSync(process.execPath, ['--input-type=module', '-e', script]).toString()).not.toMatch(
       /gpgme|libgcrypt|libassuan/u,
     );

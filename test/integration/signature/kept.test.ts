@@ -8,9 +8,9 @@ import { Conditions } from '../../../src/base/conditions.ts';
 import type { Digest, ImageId } from '../../../src/base/ids.ts';
 import { signatureLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import type { KeptFor } from '../../../src/oci/signature/kept-index.ts';
-import { KeptSignatures, type Evidence } from '../../../src/oci/signature/kept-signatures.ts';
-import type { Signature } from '../../../src/oci/signature/signature.ts';
+import type { KeptFor } from '../../../src/oci/images/signature/kept-index.ts';
+import { KeptSignatures, type Evidence } from '../../../src/oci/images/signature/kept-signatures.ts';
+import type { Signature } from '../../../src/oci/images/signature/signature.ts';
 
 const hex = (value: number): string => value.toString(16).padStart(64, '0');
 const image = (value: number): ImageId => `sha256:${hex(value)}` as ImageId;

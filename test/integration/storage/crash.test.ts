@@ -2,7 +2,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { run } from '../../support/run.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 
 const program = join(import.meta.dirname, 'unpack-once.ts');

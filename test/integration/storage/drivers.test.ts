@@ -4,24 +4,24 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { StoragePort } from '../../../src/actors/ports/storage.ts';
+import type { StoragePort } from '../../../src/ports/storage.ts';
 import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import type { ContainerId, Digest, ImageId } from '../../../src/base/ids.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
-import { createLayout } from '../../../src/host/layout.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import {
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
   unpinNamespaces,
-} from '../../../src/host/namespaces.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+} from '../../../src/host/namespaces/namespaces.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { storageDrivers, unpackedProgram } from '../../support/storage-drivers.ts';
 import type { Place } from '../../support/storage-drivers.ts';
 import { run } from '../../support/run.ts';
-import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, treeOf } from '../unpack/support.ts';
 
 const random = realRandom();

@@ -18,8 +18,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { SpaceGuard } from '../../../src/host/free-space.ts';
-import { flattenLayers } from '../../../src/oci/storage/drivers/flatten.ts';
+import { SpaceGuard } from '../../../src/host/files/free-space.ts';
+import { flattenLayers } from '../../../src/oci/images/store/drivers/flatten.ts';
 import { describeAsRoot, scratch } from '../unpack/support.ts';
 
 function sharesBlocks(file: string, clone: string): boolean {

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { rootfsPaths, storePaths } from '../../../src/oci/storage/layer-layout.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { rootfsPaths, storePaths } from '../../../src/oci/images/store/records/layer-layout.ts';
 import { storageLimits } from '../../../src/base/limits.ts';
-import { HELPERS } from '../../../src/oci/storage/drivers/fuse-files.ts';
-import { Helpers } from '../../../src/oci/storage/drivers/fuse-helpers.ts';
+import { HELPERS } from '../../../src/oci/images/store/drivers/fuse-files.ts';
+import { Helpers } from '../../../src/oci/images/store/drivers/fuse-helpers.ts';
 import { containerId } from '../../unit/actors/fixtures.ts';
-import type { DriverHost, RootRequest } from '../../../src/oci/storage/drivers/rootfs-driver.ts';
+import type { DriverHost, RootRequest } from '../../../src/oci/images/store/drivers/rootfs-driver.ts';
 
 let directory: string;
 beforeEach(() => {

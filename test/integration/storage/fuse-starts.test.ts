@@ -4,20 +4,20 @@ import { chmodSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
-import type { StoragePort } from '../../../src/actors/ports/storage.ts';
+import type { StoragePort } from '../../../src/ports/storage.ts';
 import { parseContainerId } from '../../../src/base/ids.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
-import { processIdentity } from '../../../src/host/process-identity.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { RootfsDriver } from '../../../src/oci/storage/drivers/rootfs-driver.ts';
-import { rootfsPaths } from '../../../src/oci/storage/layer-layout.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { processIdentity } from '../../../src/host/process/process-identity.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
+import type { RootfsDriver } from '../../../src/oci/images/store/drivers/rootfs-driver.ts';
+import { rootfsPaths } from '../../../src/oci/images/store/records/layer-layout.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { gatedProgram, isRunning } from '../../support/gated-program.ts';
 import { run } from '../../support/run.ts';
 import { driverWith } from '../../support/storage-drivers-of.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 const random = realRandom();

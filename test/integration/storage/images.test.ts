@@ -1,12 +1,12 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { ImagesPort, ResolvedImage } from '../../../src/actors/ports/images.ts';
+import type { ImagesPort, ResolvedImage } from '../../../src/ports/images.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { Ingests } from '../../../src/oci/distribution/ingest.ts';
-import { createImagesDriver } from '../../../src/oci/image/driver.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { Ingests } from '../../../src/oci/images/registry/ingest.ts';
+import { createImagesDriver } from '../../../src/oci/images/driver.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, layerOfTar } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';

@@ -3,12 +3,12 @@ import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
 import { storageLimits } from '../../../src/base/limits.ts';
-import type { LayerSink } from '../../../src/oci/storage/layer-intake.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import type { LayerSink } from '../../../src/oci/images/store/layer-intake.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { run } from '../../support/run.ts';
 import { ManualClock } from '../../unit/actors/fixtures.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 /** A promise and its handle. */

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { storageLimits } from '../../../src/base/limits.ts';
 import type { Digest } from '../../../src/base/ids.ts';
-import type { LayerStore, WantedLayer } from '../../../src/oci/storage/layer-store.ts';
+import type { LayerStore, WantedLayer } from '../../../src/oci/images/store/layer-store.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { KILLER } from '../../support/killer-digest.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
 const BATCH = storageLimits.batchBytes;

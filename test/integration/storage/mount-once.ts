@@ -1,10 +1,10 @@
 /** A process that mounts a root file system, for tests that kill it, and dies by itself once fuse-overlayfs runs: `node mount-once.ts DRIVER PROGRAM ROOT CONTAINER DIFF_ID…`. */
 import { parseContainerId, parseDigest, parseSandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { driverWith } from '../../support/storage-drivers-of.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 

@@ -1,17 +1,17 @@
 import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import type { StoragePort } from '../../../src/actors/ports/storage.ts';
+import type { StoragePort } from '../../../src/ports/storage.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { parseContainerId } from '../../../src/base/ids.ts';
 import type { ContainerId, Digest } from '../../../src/base/ids.ts';
-import { createLayout } from '../../../src/host/layout.ts';
-import { parseMountInfo } from '../../../src/host/mountinfo.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
+import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { run } from '../../support/run.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 
 const random = realRandom();

@@ -2,10 +2,14 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { btrfsDriver } from '../../../src/oci/storage/drivers/btrfs.ts';
-import { overlayDriver } from '../../../src/oci/storage/drivers/overlay.ts';
-import { checkOtherStore, claimStore, parseDriverName } from '../../../src/oci/storage/drivers/select.ts';
-import { vfsDriver } from '../../../src/oci/storage/drivers/vfs.ts';
+import { btrfsDriver } from '../../../src/oci/images/store/drivers/btrfs.ts';
+import { overlayDriver } from '../../../src/oci/images/store/drivers/overlay.ts';
+import {
+  checkOtherStore,
+  claimStore,
+  parseDriverName,
+} from '../../../src/oci/images/store/drivers/select.ts';
+import { vfsDriver } from '../../../src/oci/images/store/drivers/vfs.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
 describeAsRoot('the driver of a store', () => {

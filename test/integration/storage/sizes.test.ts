@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { RECORD } from '../../../src/oci/storage/layer-layout.ts';
-import { measureTrees } from '../../../src/oci/storage/tree.ts';
-import { archive, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
+import { RECORD } from '../../../src/oci/images/store/records/layer-layout.ts';
+import { measureTrees } from '../../../src/oci/trees/remove-tree.ts';
+import { archive, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 const directory = (name: string): Buffer => entry({ name: `${name}/`, flag: '5', mode: 0o755 });

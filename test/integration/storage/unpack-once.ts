@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { parseDigest } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { driverWith } from '../../support/storage-drivers-of.ts';
 
 const [root = '', file = '', digest = '', name = 'overlay', program = ''] = process.argv.slice(2);

@@ -2,26 +2,26 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { RootfsInput, StoragePort } from '../../../src/actors/ports/storage.ts';
+import type { RootfsInput, StoragePort } from '../../../src/ports/storage.ts';
 import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import type { Digest, ImageId } from '../../../src/base/ids.ts';
-import { createLayout } from '../../../src/host/layout.ts';
-import { parseMountInfo } from '../../../src/host/mountinfo.ts';
-import { attach, mountOverlay } from '../../../src/host/mounts.ts';
-import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { createLayout } from '../../../src/host/sandbox/layout.ts';
+import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { attach, mountOverlay } from '../../../src/host/mounts/mounts.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import {
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
   unpinNamespaces,
-} from '../../../src/host/namespaces.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { idmappedTree } from '../../../src/host/userns-idmap.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import { withPlacedTrees } from '../../../src/oci/storage/drivers/mapped-layers.ts';
-import { rootfsPaths } from '../../../src/oci/storage/layer-layout.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+} from '../../../src/host/namespaces/namespaces.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { idmappedTree } from '../../../src/host/mounts/userns-idmap.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
+import { withPlacedTrees } from '../../../src/oci/images/store/drivers/mapped-layers.ts';
+import { rootfsPaths } from '../../../src/oci/images/store/records/layer-layout.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
 const random = realRandom();

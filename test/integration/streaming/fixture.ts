@@ -2,15 +2,15 @@
 import { createHash } from 'node:crypto';
 import { createEmptyActor } from 'xstate';
 import { onTestFinished } from 'vitest';
-import { Activity } from '../../../src/actors/activity.ts';
-import { Directory } from '../../../src/actors/directory.ts';
-import type { ClientStreams, PortConnection, StreamsPort } from '../../../src/actors/ports/streams.ts';
+import { Activity } from '../../../src/actors/effects/activity.ts';
+import { Directory } from '../../../src/actors/directory/directory.ts';
+import type { ClientStreams, PortConnection, StreamsPort } from '../../../src/ports/streams.ts';
 import { ByteQueue, pump } from '../../../src/base/byte-streams.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { startStreaming } from '../../../src/cri/streaming/server.ts';
 import type { StreamRequest } from '../../../src/cri/streaming/stream-request.ts';
-import { realRandom } from '../../../src/host/random.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
 import { containerId, containerView, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 

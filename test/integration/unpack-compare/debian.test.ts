@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
-import { mountFilesystem } from '../../../src/host/mounts.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { mountFilesystem } from '../../../src/host/mounts/mounts.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 import { showMerged } from './merged.ts';

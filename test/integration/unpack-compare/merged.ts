@@ -1,9 +1,9 @@
 /** What overlayfs shows of layers of our store. */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { mountOverlay, unmount } from '../../../src/host/mounts.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { digestOf } from '../../unit/unpack/tar-builder.ts';
+import { mountOverlay, unmount } from '../../../src/host/mounts/mounts.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { digestOf } from '../../unit/oci/layers/tar-builder.ts';
 import { put } from '../unpack/support.ts';
 
 /**

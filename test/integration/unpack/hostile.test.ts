@@ -12,9 +12,9 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { beforeAll, expect, test } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
 import type { Digest } from '../../../src/base/ids.ts';
-import { mountFilesystem } from '../../../src/host/mounts.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
+import { mountFilesystem } from '../../../src/host/mounts/mounts.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from './support.ts';
 
 describeAsRoot('hostile layers', () => {

@@ -2,14 +2,14 @@
 import { mkdirSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { leastFreeBytes, SpaceGuard } from '../../../src/host/free-space.ts';
-import type { FilesystemFacts } from '../../../src/host/free-space.ts';
-import { mountFilesystem } from '../../../src/host/mounts.ts';
-import { storePaths } from '../../../src/oci/storage/layer-layout.ts';
-import { LayerUnpack } from '../../../src/oci/storage/unpack-job.ts';
-import { measureTrees } from '../../../src/oci/storage/tree.ts';
+import { leastFreeBytes, SpaceGuard } from '../../../src/host/files/free-space.ts';
+import type { FilesystemFacts } from '../../../src/host/files/free-space.ts';
+import { mountFilesystem } from '../../../src/host/mounts/mounts.ts';
+import { storePaths } from '../../../src/oci/images/store/records/layer-layout.ts';
+import { LayerUnpack } from '../../../src/oci/images/store/workers/unpack-job.ts';
+import { measureTrees } from '../../../src/oci/trees/remove-tree.ts';
 import { faultOf } from '../../support/fault-of.ts';
-import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { context, describeAsRoot, openStore, put, scratch } from './support.ts';
 
 const MIB = 1024 * 1024;

@@ -13,17 +13,17 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { realClock } from '../../../src/host/clock.ts';
-import { getXattrAt, listXattrsAt } from '../../../src/host/files-at.ts';
-import { parseMountInfo } from '../../../src/host/mountinfo.ts';
-import { unmount } from '../../../src/host/mounts.ts';
-import { realRandom } from '../../../src/host/random.ts';
-import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
-import { digestOf } from '../../unit/unpack/tar-builder.ts';
+import { realClock } from '../../../src/host/clock/clock.ts';
+import { getXattrAt, listXattrsAt } from '../../../src/host/files/files-at.ts';
+import { parseMountInfo } from '../../../src/host/mounts/mountinfo.ts';
+import { unmount } from '../../../src/host/mounts/mounts.ts';
+import { realRandom } from '../../../src/host/clock/random.ts';
+import { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
+import type { LayerStoreOptions } from '../../../src/oci/images/store/layer-store-options.ts';
+import { digestOf } from '../../unit/oci/layers/tar-builder.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const isRoot = process.getuid?.() === 0;

@@ -16,10 +16,10 @@ import {
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { beforeAll, expect, test } from 'vitest';
-import { chmodAt, chownAt, mknodAt, setXattrAt, utimensAt } from '../../../src/host/files-at.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { chmodAt, chownAt, mknodAt, setXattrAt, utimensAt } from '../../../src/host/files/files-at.ts';
+import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { run } from '../../support/run.ts';
-import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
+import { archive, digestOf, entry, paxEntry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from './support.ts';
 
 const S_IFCHR = 0o020000;

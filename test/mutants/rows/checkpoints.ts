@@ -16,7 +16,7 @@ export const ofCheckpoints: readonly Mutant[] = [
   {
     row: 'S08',
     title: 'another archive than the one that was checked is restored',
-    file: 'src/oci/checkpoint/restore/import.ts',
+    file: 'src/oci/runtime/checkpoint/restore/import.ts',
     find: "if (digestOf(descriptionsIn(intake.texts)) !== digest)\n      refuse('it is not the one that the request was held against');",
     replace: "if (digest === '') refuse('it is not the one that the request was held against');",
     test: { file: archives, named: 'S08: another archive' },
@@ -24,7 +24,7 @@ export const ofCheckpoints: readonly Mutant[] = [
   {
     row: 'S08',
     title: 'links in an image are followed',
-    file: 'src/oci/checkpoint/restore/members.ts',
+    file: 'src/oci/runtime/checkpoint/restore/members.ts',
     find: "return openBeneath(root, name, flags, 0, 'noLinks');",
     replace: 'return openSync(`/proc/self/fd/${root}/${name}`, flags);',
     test: { file: archives, named: 'S08: a link, a device' },
@@ -32,7 +32,7 @@ export const ofCheckpoints: readonly Mutant[] = [
   {
     row: 'S08',
     title: 'a link stands for a file of CRIU’s',
-    file: 'src/oci/checkpoint/restore/members.ts',
+    file: 'src/oci/runtime/checkpoint/restore/members.ts',
     find: 'if (kind !== undefined && !isFile) refuse(',
     replace: "if (kind !== undefined && name === '') refuse(",
     test: { file: archives, named: 'S08: a link, a device' },
@@ -40,7 +40,7 @@ export const ofCheckpoints: readonly Mutant[] = [
   {
     row: 'S30',
     title: 'an image is named by its own annotations',
-    file: 'src/oci/image/driver.ts',
+    file: 'src/oci/images/driver.ts',
     find: "const repoTag = reference.digest === undefined ? formatReference(reference) : '';",
     replace:
       "const repoTag = manifest.annotations['org.opencontainers.image.ref.name'] ?? formatReference(reference);",

@@ -1,45 +1,45 @@
 // Guards in what is deleted and counted of trees that nobody trusts.
 import type { Mutant } from '../mutant.ts';
 
-const measure = 'src/oci/storage/tree-measure.ts';
-const removal = 'src/oci/storage/tree-removal.ts';
+const measure = 'src/oci/trees/tree-measure.ts';
+const removal = 'src/oci/trees/tree-removal.ts';
 const left = 'src/base/left-debris.ts';
-const failing = 'test/unit/storage/tree-errors.test.ts';
-const walk = 'src/oci/storage/tree-walk.ts';
-const small = 'src/oci/storage/small-tree.ts';
-const counted = 'test/unit/storage/tree-measure.test.ts';
-const removed = 'test/unit/storage/tree-removal.test.ts';
-const removedSmall = 'test/unit/storage/small-tree.test.ts';
+const failing = 'test/unit/oci/trees/tree-errors.test.ts';
+const walk = 'src/oci/trees/tree-walk.ts';
+const small = 'src/oci/trees/small-tree.ts';
+const counted = 'test/unit/oci/trees/tree-measure.test.ts';
+const removed = 'test/unit/oci/trees/tree-removal.test.ts';
+const removedSmall = 'test/unit/oci/trees/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'what was moved aside is reported for as long as the daemon runs',
-    file: 'src/daemon/rechecked.ts',
+    file: 'src/daemon/wiring/rechecked.ts',
     find: '    this.#conditions.clear(degradation.type, degradation.subject);\n',
     replace: '',
-    test: { file: 'test/unit/daemon/rechecked.test.ts', named: 'F89 I22 what was moved aside' },
+    test: { file: 'test/unit/daemon/wiring/rechecked.test.ts', named: 'F89 I22 what was moved aside' },
   },
   {
     row: 'F89',
     title: 'a check that does not end is begun again each time',
-    file: 'src/daemon/rechecked.ts',
+    file: 'src/daemon/wiring/rechecked.ts',
     find: 'if (!held.isUnderWay) void',
     replace: 'void',
-    test: { file: 'test/unit/daemon/rechecked.test.ts', named: 'F89 a check that does not end' },
+    test: { file: 'test/unit/daemon/wiring/rechecked.test.ts', named: 'F89 a check that does not end' },
   },
   {
     row: 'F89',
     title: 'an AppArmor that does not answer holds the start',
-    file: 'src/daemon/apparmor.ts',
+    file: 'src/daemon/wiring/apparmor.ts',
     find: 'await orWithout<boolean | undefined>(report, PART, () => enabled, undefined)',
     replace: 'await enabled',
-    test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
+    test: { file: 'test/unit/daemon/wiring/slow-probes.test.ts', named: 'F89 S73 goes on where the kernel' },
   },
   {
     row: 'F89',
     title: 'an image store that is missing ends the start',
-    file: 'src/daemon/storage.ts',
+    file: 'src/daemon/wiring/storage.ts',
     find: "if (kind === 'invalidRequest') throw thrown;",
     replace: "if (kind !== 'bug') throw thrown;",
     test: { file: 'test/integration/daemon/start-faults.test.ts', named: 'F89 without image stores' },
@@ -50,23 +50,26 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/actors/images/broken.ts',
     find: 'if (unreadStores.length > 0) {',
     replace: 'if (unreadStores.length < 0) {',
-    test: { file: 'test/unit/actors/late-stores.test.ts', named: 'F45 F89 images with layers in a store' },
+    test: {
+      file: 'test/unit/actors/images/late-stores.test.ts',
+      named: 'F45 F89 images with layers in a store',
+    },
   },
   {
     row: 'F89',
     title: 'a store that is not mounted passes for an empty one',
-    file: 'src/oci/storage/other-stores.ts',
+    file: 'src/oci/images/store/other-stores.ts',
     find: 'if (names.length === 0) await checkMounted(paths, gate);',
     replace: '',
-    test: { file: 'test/unit/storage/other-stores.test.ts', named: 'F45 F89 the list names stores' },
+    test: { file: 'test/unit/oci/images/store/other-stores.test.ts', named: 'F45 F89 the list names stores' },
   },
   {
     row: 'F89',
     title: 'the images of a store that was late are not listed',
-    file: 'src/daemon/rechecked.ts',
+    file: 'src/daemon/wiring/rechecked.ts',
     find: 'for (const listener of this.#listeners) listener(degradation);',
     replace: '',
-    test: { file: 'test/unit/daemon/other-images.test.ts', named: 'F45 F89 the images of a store' },
+    test: { file: 'test/unit/daemon/wiring/other-images.test.ts', named: 'F45 F89 the images of a store' },
   },
   {
     row: 'F89',
@@ -106,11 +109,14 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'a container with subvolumes of its own can never be removed',
-    file: 'src/oci/storage/drivers/btrfs.ts',
+    file: 'src/oci/images/store/drivers/btrfs.ts',
     find: '// entry by entry, as rmdir(2) takes empty ones (Linux 4.18)',
     replace:
       '// entry by entry, as rmdir(2) takes empty ones (Linux 4.18)\n        if (error !== undefined) throw error;',
-    test: { file: 'test/unit/storage/btrfs-removal.test.ts', named: 'F89 S59: a container goes' },
+    test: {
+      file: 'test/unit/oci/images/store/drivers/btrfs-removal.test.ts',
+      named: 'F89 S59: a container goes',
+    },
   },
   {
     row: 'F89',
@@ -118,7 +124,10 @@ export const ofDebris: readonly Mutant[] = [
     file: 'src/actors/recovery/observe.ts',
     find: 'return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);',
     replace: 'return [...sandboxes.keys()].slice(0, 0);',
-    test: { file: 'test/unit/actors/unknown-networks.test.ts', named: 'F89: a start that can not list' },
+    test: {
+      file: 'test/unit/actors/sandbox/unknown-networks.test.ts',
+      named: 'F89: a start that can not list',
+    },
   },
   {
     row: 'S88',
@@ -163,7 +172,7 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'S88',
     title: 'a lower bound takes the place of the last whole figure',
-    file: 'src/oci/storage/whole-figures.ts',
+    file: 'src/oci/trees/whole-figures.ts',
     find: 'Math.max(usedBytes, last?.usedBytes ?? 0)',
     replace: 'usedBytes',
     test: { file: counted, named: 'S88 the last whole figure stands' },
@@ -211,7 +220,7 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'a trash that can’t be read to its end hides what is known of the rest',
-    file: 'src/oci/storage/tree-empty.ts',
+    file: 'src/oci/trees/tree-empty.ts',
     find: 'return { entries: [], isEnd: true, problem: toFault(error).message };',
     replace: 'throw error;',
     test: { file: failing, named: 'F89 a trash that can’t be read to its end' },
@@ -246,10 +255,10 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'F89',
     title: 'a removed container stays a condition',
-    file: 'src/oci/runtime/driver-kinds.ts',
+    file: 'src/oci/runtime/container/kinds.ts',
     find: "clearUnreadable(parts, 'container', input.id);",
     replace: '',
-    test: { file: 'test/unit/runtime/unreadable.test.ts', named: 'F89 a removed container' },
+    test: { file: 'test/unit/oci/runtime/container/unreadable.test.ts', named: 'F89 a removed container' },
   },
   {
     row: 'F89',

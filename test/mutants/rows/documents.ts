@@ -1,9 +1,9 @@
 // Guards in what becomes config.json, and in who a container runs as.
 import type { Mutant } from '../mutant.ts';
 
-const confinement = 'test/unit/oci-spec/confinement.test.ts';
-const refusals = 'test/unit/oci-spec/refusals.test.ts';
-const users = 'test/unit/oci-spec/user.test.ts';
+const confinement = 'test/unit/oci/runtime/spec/confinement.test.ts';
+const refusals = 'test/unit/oci/runtime/spec/refusals.test.ts';
+const users = 'test/unit/oci/runtime/bundle/host/user.test.ts';
 
 export const ofDocuments: readonly Mutant[] = [
   {
@@ -17,7 +17,7 @@ export const ofDocuments: readonly Mutant[] = [
   {
     row: 'S04',
     title: 'a home from the image’s passwd is not looked at',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: 'if (!isPlainHome(home)) {',
     replace: 'if (home.length > 4096) {',
     test: { file: users, named: 'S04: a home with control characters' },
@@ -61,7 +61,7 @@ export const ofDocuments: readonly Mutant[] = [
   {
     row: 'S12',
     title: 'groups of the image although the policy is strict',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: "choice.supplementalGroupsPolicy === 'merge' && entry !== undefined",
     replace: 'entry !== undefined',
     test: { file: users, named: 'S12: strict' },
@@ -69,7 +69,7 @@ export const ofDocuments: readonly Mutant[] = [
   {
     row: 'S24',
     title: 'groups of the image are not set',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: 'additionalGids: [gid, ...others]',
     replace: 'additionalGids: [gid]',
     test: { file: users, named: String.raw`forms of the image USER \(S24\).* "alice"` },
@@ -77,7 +77,7 @@ export const ofDocuments: readonly Mutant[] = [
   {
     row: 'S25',
     title: 'numbers of passwd and group wrap at 2^32',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: 'return value <= imageLimits.highestUserId ? value : undefined;',
     replace: 'return value >>> 0;',
     test: { file: users, named: 'S25, S26: .*(wrapped|4294967296)' },
@@ -85,15 +85,15 @@ export const ofDocuments: readonly Mutant[] = [
   {
     row: 'S25',
     title: 'USER of an image wraps at 2^32',
-    file: 'src/oci/image/image-config.ts',
+    file: 'src/oci/documents/image-user.ts',
     find: 'if (digits.length > 10 || Number(digits) > imageLimits.highestUserId) return null;\n  return Number(digits);',
     replace: 'return Number(digits) >>> 0;',
-    test: { file: 'test/unit/image/image-config.test.ts', named: 'S25 USER of an image' },
+    test: { file: 'test/unit/oci/images/model/image-config.test.ts', named: 'S25 USER of an image' },
   },
   {
     row: 'S26',
     title: 'a number too large is looked up as a name, which passwd maps to 0',
-    file: 'src/oci/image/image-config.ts',
+    file: 'src/oci/documents/image-user.ts',
     find: 'if (digits.length > 10 || Number(digits) > imageLimits.highestUserId) return null;',
     replace: 'if (digits.length > 10 || Number(digits) > imageLimits.highestUserId) return text;',
     test: { file: users, named: 'S25, S26: "99999999999"' },

@@ -1,16 +1,16 @@
 // Guards against registries, manifests and layers.
 import type { Mutant } from '../mutant.ts';
 
-const manifest = 'test/unit/image/manifest.test.ts';
-const auth = 'test/unit/distribution/auth.test.ts';
-const sparse = 'test/unit/unpack/sparse-files.test.ts';
+const manifest = 'test/unit/oci/images/model/manifest.test.ts';
+const auth = 'test/unit/oci/images/registry/auth.test.ts';
+const sparse = 'test/unit/oci/layers/sparse-files.test.ts';
 const hostile = 'test/integration/unpack/hostile.test.ts';
 
 export const ofImages: readonly Mutant[] = [
   {
     row: 'S16',
     title: 'where the image says that a layer lies is read',
-    file: 'src/oci/image/manifest.ts',
+    file: 'src/oci/images/model/manifest.ts',
     find: 'if (compression !== undefined) return Object.freeze({ ...descriptor, compression });',
     replace:
       "if (compression !== undefined) return Object.freeze({ ...descriptor, compression, urls: fields.texts('urls') });",
@@ -19,7 +19,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S17',
     title: 'an index with layers is taken',
-    file: 'src/oci/image/manifest.ts',
+    file: 'src/oci/images/model/manifest.ts',
     find: "if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');",
     replace: 'void foreign;',
     test: { file: manifest, named: 'S17 one document, one meaning' },
@@ -27,23 +27,26 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S17',
     title: 'a manifest of schema 1 with layers of schema 2 is taken',
-    file: 'src/oci/image/schema1.ts',
+    file: 'src/oci/images/model/schema1.ts',
     find: "for (const foreign of ['config', 'layers', 'manifests', SIGNATURES]) {",
     replace: 'for (const foreign of [] as string[]) {',
-    test: { file: 'test/unit/image/schema1.test.ts', named: 'S17 (layers of schema 2|a config) beside' },
+    test: {
+      file: 'test/unit/oci/images/model/schema1.test.ts',
+      named: 'S17 (layers of schema 2|a config) beside',
+    },
   },
   {
     row: 'S18',
     title: 'a title leads out of an artifact',
-    file: 'src/oci/image/artifact.ts',
+    file: 'src/oci/images/model/artifact.ts',
     find: 'if (!isPlain || Buffer',
     replace: 'if (Buffer',
-    test: { file: 'test/unit/image/artifact.test.ts', named: 'S18 the title' },
+    test: { file: 'test/unit/oci/images/model/artifact.test.ts', named: 'S18 the title' },
   },
   {
     row: 'S66',
     title: 'a namespace leads out of its directory',
-    file: 'src/oci/distribution/namespaced-credentials.ts',
+    file: 'src/oci/images/registry/namespaced-credentials.ts',
     find: "if (directory === '' || !NAMESPACE.test(namespace)) return undefined;",
     replace: "if (directory === '') return undefined;",
     test: { file: 'test/integration/distribution/namespaced.test.ts', named: 'S66 the namespace' },
@@ -59,7 +62,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S58',
     title: 'the unpacker walks links as the host has them',
-    file: 'src/host/files-at.ts',
+    file: 'src/host/files/files-at.ts',
     find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,',
     replace: 'inRoot: 0,',
     test: { file: hostile, named: 'S58: links that lead outside' },
@@ -67,7 +70,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S59',
     title: 'a file can be of any size',
-    file: 'src/oci/image/tar-entry.ts',
+    file: 'src/oci/layers/tar-entry.ts',
     find: 'if (size > unpackLimits.fileBytes || size < 0) {',
     replace: 'if (size < 0) {',
     test: { file: sparse, named: 'S59: a file of 8 EiB' },
@@ -75,7 +78,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S79',
     title: 'credentials go to whatever host is asked',
-    file: 'src/oci/distribution/auth.ts',
+    file: 'src/oci/images/registry/auth.ts',
     find: 'return withoutDefaultPort(host) === withoutDefaultPort(owned.host);',
     replace: 'return host.includes(owned.host);',
     test: { file: auth, named: 'S79 they belong to one host' },
@@ -83,7 +86,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S59',
     title: 'an image can have any number of layers',
-    file: 'src/oci/image/manifest.ts',
+    file: 'src/oci/images/model/manifest.ts',
     find: "fields.objects('layers', imageLimits.layers)",
     replace: "fields.objects('layers', Number.MAX_SAFE_INTEGER)",
     test: { file: manifest, named: 'S59 100000 layers' },
@@ -91,7 +94,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S49',
     title: 'a token is asked for by plain http though the registry speaks https',
-    file: 'src/oci/distribution/session.ts',
+    file: 'src/oci/images/registry/session.ts',
     find: "if (realm.protocol === 'http:' && this.#scheme !== 'http')\n      refuse('speaks plain http, though the registry speaks https');",
     replace: "if (realm.protocol === '') refuse('speaks plain http, though the registry speaks https');",
     test: {
@@ -102,7 +105,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S49',
     title: 'what gpgv says of a signature is not looked at',
-    file: 'src/oci/signature/gpgv.ts',
+    file: 'src/oci/images/signature/gpgv.ts',
     find: 'return refusal === undefined ? { payload: stdout } : { refusal };',
     replace: 'return { payload: stdout };',
     test: {
@@ -113,7 +116,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S80',
     title: 'cloud metadata is an address like any other',
-    file: 'src/oci/distribution/host-policy.ts',
+    file: 'src/oci/images/registry/host-policy.ts',
     find: "OWN.addSubnet('169.254.0.0', 16, 'ipv4');\n",
     replace: '',
     test: { file: auth, named: 'S80 addresses of the machine itself' },
@@ -121,7 +124,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S81',
     title: 'certificates are not looked at',
-    file: 'src/oci/distribution/transport.ts',
+    file: 'src/oci/images/registry/transport.ts',
     find: "{ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }",
     replace: "{ ...bounds, rejectUnauthorized: false, minVersion: 'TLSv1.2' }",
     test: {
@@ -132,7 +135,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S23',
     title: 'a document of any size is parsed',
-    file: 'src/oci/image/fields.ts',
+    file: 'src/oci/documents/fields.ts',
     find: 'if (bytes.byteLength > imageLimits.documentBytes) {',
     replace: 'if (bytes.byteLength < 0) {',
     test: { file: manifest, named: 'S23 S48 more than 4 MiB' },
@@ -140,7 +143,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S60',
     title: 'a layer is taken whatever its digest is',
-    file: 'src/oci/distribution/blob.ts',
+    file: 'src/oci/images/registry/blob.ts',
     find: 'if (digest !== descriptor.digest) throw',
     replace: "if (digest === '') throw",
     test: {
@@ -159,47 +162,53 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S61',
     title: 'the date of a certificate is of memory that nothing was written to',
-    file: 'src/oci/signature/certificates.ts',
+    file: 'src/oci/images/signature/certificates.ts',
     find: '[Date.parse(certificate.validFrom), Date.parse(certificate.validTo)]',
     replace: '[certificate.validFromDate.getTime(), certificate.validToDate.getTime()]',
-    test: { file: 'test/unit/signature/certificates.test.ts', named: 'S61 such a date is never' },
+    test: { file: 'test/unit/oci/images/signature/certificates.test.ts', named: 'S61 such a date is never' },
   },
   {
     row: 'S61',
     title: 'keys of YAML below the top can be anything',
-    file: 'src/oci/image/yaml-fields.ts',
+    file: 'src/oci/documents/yaml-fields.ts',
     find: 'demandTextKeys(member, what, depth + 1);',
     replace: '',
-    test: { file: 'test/unit/cdi/spec-file.test.ts', named: 'S61 a key of YAML that is no text' },
+    test: {
+      file: 'test/unit/oci/runtime/bundle/cdi/spec-file.test.ts',
+      named: 'S61 a key of YAML that is no text',
+    },
   },
   {
     row: 'S61',
     title: 'a lookaside URL with an impossible port is taken',
-    file: 'src/oci/signature/registries-d.ts',
+    file: 'src/oci/images/signature/registries-d.ts',
     find: "lookaside !== '' && !URL.canParse(lookaside)",
     replace: "lookaside === 'x'",
-    test: { file: 'test/unit/signature/documents.test.ts', named: 'S61 a port that no URL has' },
+    test: { file: 'test/unit/oci/images/signature/documents.test.ts', named: 'S61 a port that no URL has' },
   },
   {
     row: 'S95',
     title: 'an image sets the notes of fuse-overlayfs',
-    file: 'src/oci/image/unpack-apply.ts',
+    file: 'src/oci/layers/unpack-apply.ts',
     find: ' && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));',
     replace: " && !name.startsWith('user.overlay.');",
-    test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.containers.override_stat is' },
+    test: {
+      file: 'test/unit/oci/layers/allowed-xattr.test.ts',
+      named: 'S95 user.containers.override_stat is',
+    },
   },
   {
     row: 'S59',
     title: 'a zstd stream may have any number of empty frames',
-    file: 'src/oci/image/unpack-zstd.ts',
+    file: 'src/oci/layers/unpack-zstd.ts',
     find: 'if (this.#frames > unpackLimits.zstdFrames) {',
     replace: 'if (this.#frames < 0) {',
-    test: { file: 'test/unit/unpack/zstd-frames.test.ts', named: 'S59 frames without content' },
+    test: { file: 'test/unit/oci/layers/zstd-frames.test.ts', named: 'S59 frames without content' },
   },
   {
     row: 'S14',
     title: 'a layer may have any number of sparse pieces',
-    file: 'src/oci/image/tar-reader.ts',
+    file: 'src/oci/layers/tar-reader.ts',
     find: 'if (this.#pieceSum > unpackLimits.layerSparsePieces) {',
     replace: 'if (this.#pieceSum < 0) {',
     test: { file: sparse, named: 'S14: many sparse files' },
@@ -207,23 +216,26 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S61',
     title: 'authorities of a chain are tried again on each way',
-    file: 'src/oci/signature/certificates.ts',
+    file: 'src/oci/images/signature/certificates.ts',
     find: 'left = left.filter((one) => !level.includes(one));',
     replace: 'left = left.slice();',
-    test: { file: 'test/unit/signature/certificates.test.ts', named: 'S61 authorities that all vouch' },
+    test: {
+      file: 'test/unit/oci/images/signature/certificates.test.ts',
+      named: 'S61 authorities that all vouch',
+    },
   },
   {
     row: 'S95',
     title: 'an image sets the notes of other unpackers',
-    file: 'src/oci/image/unpack-apply.ts',
+    file: 'src/oci/layers/unpack-apply.ts',
     find: '!FOREIGN_NAMES.includes(name) && ',
     replace: '',
-    test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.rootlesscontainers is' },
+    test: { file: 'test/unit/oci/layers/allowed-xattr.test.ts', named: 'S95 user.rootlesscontainers is' },
   },
   {
     row: 'F22',
     title: 'layers fill the disk of the journal to its last byte',
-    file: 'src/oci/storage/unpack-job.ts',
+    file: 'src/oci/images/store/workers/unpack-job.ts',
     find: 'new LayerApplier(this.#rootFd, space);',
     replace: 'new LayerApplier(this.#rootFd);',
     test: { file: 'test/integration/unpack/reserve.test.ts', named: 'F22 the least free space' },
@@ -231,7 +243,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'F22',
     title: 'a layer is begun on a full disk',
-    file: 'src/oci/storage/unpack-job.ts',
+    file: 'src/oci/images/store/workers/unpack-job.ts',
     find: 'space.ask();',
     replace: '',
     test: {
@@ -242,7 +254,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'F22',
     title: 'the changes of a checkpoint fill the disk to its last byte',
-    file: 'src/oci/checkpoint/restore/rootfs.ts',
+    file: 'src/oci/runtime/checkpoint/restore/rootfs.ts',
     find: 'this.#applier = new LayerApplier(root, space);',
     replace: 'this.#applier = new LayerApplier(root);',
     test: { file: 'test/integration/checkpoint/import.test.ts', named: 'F22 a restore leaves' },
@@ -250,7 +262,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'F22',
     title: 'copies of images fill the disk to its last byte',
-    file: 'src/oci/storage/drivers/flatten.ts',
+    file: 'src/oci/images/store/drivers/flatten.ts',
     find: '  disk.space?.take(bytes, 1);\n',
     replace: '',
     test: { file: 'test/integration/storage/flatten.test.ts', named: 'F22 copies leave' },
@@ -258,31 +270,34 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'F22',
     title: 'layers take the last inodes',
-    file: 'src/host/free-space.ts',
+    file: 'src/host/files/free-space.ts',
     find: 'if (files > 0 && ffree < leastInodes)',
     replace: 'if (files < 0)',
     test: {
-      file: 'test/unit/host/free-space.test.ts',
+      file: 'test/unit/host/files/free-space.test.ts',
       named: 'F22 the least free space.*is refused with the path',
     },
   },
   {
     row: 'F22',
     title: 'the file system is asked for each file',
-    file: 'src/host/free-space.ts',
+    file: 'src/host/files/free-space.ts',
     find: 'return this.#bytesLeft >= 0 && this.#inodesLeft >= 0;',
     replace: 'return false;',
     test: {
-      file: 'test/unit/host/free-space.test.ts',
+      file: 'test/unit/host/files/free-space.test.ts',
       named: 'F22 the file system is asked.*once for each part',
     },
   },
   {
     row: 'F22',
     title: 'a download is kept though others have filled the disk',
-    file: 'src/oci/distribution/ingest.ts',
+    file: 'src/oci/images/registry/ingest.ts',
     find: 'if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#place.facts());',
     replace: '',
-    test: { file: 'test/unit/distribution/ingest-shares.test.ts', named: 'F22 kept downloads.*end, and go' },
+    test: {
+      file: 'test/unit/oci/images/registry/ingest-shares.test.ts',
+      named: 'F22 kept downloads.*end, and go',
+    },
   },
 ];

@@ -1,24 +1,24 @@
 // Guards of rows of the security matrix that were written before their mutants.
 import type { Mutant } from '../mutant.ts';
 
-const config = 'test/unit/image/image-config.test.ts';
+const config = 'test/unit/oci/images/model/image-config.test.ts';
 
 export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S21',
     title: 'any number of execs keep all of their output at once',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'reader.pause();\n',
     replace: '\n',
     test: {
-      file: 'test/unit/runtime/exec-room.test.ts',
+      file: 'test/unit/oci/runtime/exec/output-budget.test.ts',
       named: 'S21 an exec that writes more than a little',
     },
   },
   {
     row: 'S22',
     title: 'the socket of a terminal outlives an exec that fails to start',
-    file: 'src/oci/runtime/stream-exec.ts',
+    file: 'src/oci/runtime/exec/stream-exec.ts',
     find: 'await console?.close();',
     replace: '',
     test: {
@@ -29,7 +29,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S28',
     title: 'an image has any number of variables',
-    file: 'src/oci/image/fields.ts',
+    file: 'src/oci/documents/fields.ts',
     find: 'texts(name: string): readonly string[] {\n    let bytes = 0;\n    return this.#list(name, imageLimits.configEntries)',
     replace:
       'texts(name: string): readonly string[] {\n    let bytes = 0;\n    return this.#list(name, Number.MAX_SAFE_INTEGER)',
@@ -38,7 +38,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S28',
     title: 'an image has labels of any size together',
-    file: 'src/oci/image/fields.ts',
+    file: 'src/oci/documents/fields.ts',
     find: 'bytes += Buffer.byteLength(key) + Buffer.byteLength(text);',
     replace: '',
     test: { file: config, named: 'refuses S28 many bytes of labels' },
@@ -46,7 +46,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S28',
     title: 'a document of any size is parsed',
-    file: 'src/oci/image/fields.ts',
+    file: 'src/oci/documents/fields.ts',
     find: 'if (bytes.byteLength > imageLimits.documentBytes) {',
     replace: 'if (bytes.byteLength < 0) {',
     test: { file: config, named: 'refuses S28 a config of more than 4 MiB' },
@@ -54,7 +54,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S46',
     title: 'users are looked up in the node’s files',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: "read(rootfs, '/etc/passwd', options)",
     replace: "read('/', '/etc/passwd', options)",
     test: { file: 'test/integration/bundle/files.test.ts', named: 'S10, S28, S46: a passwd that is huge' },
@@ -62,15 +62,15 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S48',
     title: 'a manifest may name a config of any size',
-    file: 'src/oci/image/manifest.ts',
+    file: 'src/oci/images/model/manifest.ts',
     find: 'const config = readDescriptor(configFields, imageLimits.documentBytes);',
     replace: 'const config = readDescriptor(configFields, imageLimits.layerBytes);',
-    test: { file: 'test/unit/image/manifest.test.ts', named: 'S48 config above the cap' },
+    test: { file: 'test/unit/oci/images/model/manifest.test.ts', named: 'S48 config above the cap' },
   },
   {
     row: 'S48',
     title: 'a manifest of any size is read',
-    file: 'src/oci/distribution/client.ts',
+    file: 'src/oci/images/registry/client.ts',
     find: 'bytes: await response.body.whole(imageLimits.documentBytes), headers',
     replace: 'bytes: await response.body.whole(2 * imageLimits.documentBytes), headers',
     test: {
@@ -81,7 +81,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S52',
     title: 'an image’s files keep the node’s owners in a user namespace',
-    file: 'src/host/userns-idmap.ts',
+    file: 'src/host/mounts/userns-idmap.ts',
     find: 'mountAttr(MOUNT_ATTR_IDMAP | flags, 0, 0, namespace.fd)',
     replace: 'mountAttr(flags, 0, 0, 0)',
     test: {
@@ -92,7 +92,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S53',
     title: 'a file that decides which libraries are loaded is read from the image',
-    file: 'src/oci/runtime/user.ts',
+    file: 'src/oci/runtime/bundle/host/user.ts',
     find: 'const options = { bytesMax: specLimits.passwdBytes };',
     replace:
       "const options = { bytesMax: specLimits.passwdBytes };\n  await read(rootfs, '/etc/nsswitch.conf', options);",
@@ -128,7 +128,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S84',
     title: 'a daemon that dies leaves its memory on the disk',
-    file: 'src/host/undumpable.ts',
+    file: 'src/host/security/undumpable.ts',
     find: 'libc.prctl, PR_SET_DUMPABLE, 0, 0, 0, 0)',
     replace: 'libc.prctl, PR_SET_DUMPABLE, 1, 0, 0, 0)',
     test: {

@@ -2,10 +2,10 @@
 import type { Mutant } from '../mutant.ts';
 
 const blocks = 'test/unit/base/byte-blocks.test.ts';
-const readers = 'test/unit/host/socket-reader.test.ts';
-const streams = 'test/unit/streaming/pieces.test.ts';
-const spdy = 'test/unit/streaming/pieces-spdy.test.ts';
-const rooms = 'test/unit/runtime/exec-room.test.ts';
+const readers = 'test/unit/host/io/socket-reader.test.ts';
+const streams = 'test/unit/cri/streaming/pieces.test.ts';
+const spdy = 'test/unit/cri/streaming/pieces-spdy.test.ts';
+const rooms = 'test/unit/oci/runtime/exec/output-budget.test.ts';
 
 export const ofPieces: readonly Mutant[] = [
   {
@@ -51,7 +51,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'a pipe is read before anybody wants it',
-    file: 'src/host/socket-reader.ts',
+    file: 'src/host/io/socket-reader.ts',
     find: '    this.socket.pause();\n    // an error',
     replace: '    // an error',
     test: { file: readers, named: 'S85.*that is not read is left to the kernel' },
@@ -59,7 +59,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'a pipe is read on while nobody takes its bytes',
-    file: 'src/host/socket-bytes.ts',
+    file: 'src/host/streams/socket-bytes.ts',
     find: 'isPaused = true;\n      reader.pause();',
     replace: 'isPaused = true;',
     test: { file: readers, named: 'S85.*is read up to its bound, joined' },
@@ -67,7 +67,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'writes pile up in a socket',
-    file: 'src/host/socket-bytes.ts',
+    file: 'src/host/streams/socket-bytes.ts',
     find: 'else socket.write(bytes, resolve);',
     replace: 'else resolve(socket.write(bytes) ? null : undefined);',
     test: { file: readers, named: 'S85 whose peer does not read is given one piece at a time' },
@@ -150,40 +150,40 @@ export const ofPieces: readonly Mutant[] = [
     file: 'src/cri/streaming/transport.ts',
     find: "Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);",
     replace: 'void streamLimits.pausedBytes;',
-    test: { file: 'test/unit/streaming/paused-tls.test.ts', named: 'S85' },
+    test: { file: 'test/unit/cri/streaming/paused-tls.test.ts', named: 'S85' },
   },
   {
     row: 'S85',
     title: 'answers of ttrpc that nobody reads count for their bytes',
-    file: 'src/host/ttrpc.ts',
+    file: 'src/ttrpc/protocol.ts',
     find: 'const charge = pieceCharge(bytes.length);',
     replace: 'const charge = pieceCharge(bytes.length) > 0 ? bytes.length : 0;',
-    test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85' },
+    test: { file: 'test/unit/ttrpc/protocol.test.ts', named: 'S85' },
   },
   {
     row: 'S85',
     title: 'the output of an exec stays until a collection beside its answer',
-    file: 'src/cri/moved-message.ts',
+    file: 'src/cri/call/moved-message.ts',
     find: 'freeBytes(part);',
     replace: '',
-    test: { file: 'test/unit/cri/exec-sync-bytes.test.ts', named: 'S85' },
+    test: { file: 'test/unit/cri/present/exec-sync-bytes.test.ts', named: 'S85' },
   },
   {
     row: 'S85',
     title: 'the output of an exec is joined before it is encoded',
-    file: 'src/cri/moved-message.ts',
+    file: 'src/cri/call/moved-message.ts',
     find: 'this.#parts = parts;',
     replace:
       'this.#parts = parts.map((part) => {\n      if (part instanceof Uint8Array) return part;\n      const whole = new Uint8Array(part.size);\n      part.moveTo(whole, 0);\n      return whole;\n    });',
-    test: { file: 'test/unit/cri/exec-sync-bytes.test.ts', named: 'S85' },
+    test: { file: 'test/unit/cri/present/exec-sync-bytes.test.ts', named: 'S85' },
   },
   {
     row: 'S85',
     title: 'each look at a drain leaves a waiter behind',
-    file: 'src/oci/runtime/stream-output.ts',
+    file: 'src/oci/runtime/exec/stream-output.ts',
     find: 'streamLimits.drainLookMs, signal }, ended);',
     replace: 'streamLimits.drainLookMs, signal }, hasEnded ? ended : pumps[0]?.ended ?? ended);',
-    test: { file: 'test/unit/runtime/stream-output.test.ts', named: 'S85' },
+    test: { file: 'test/unit/oci/runtime/exec/stream-output.test.ts', named: 'S85' },
   },
   {
     row: 'S85',
@@ -236,7 +236,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'one namespace has all of the memory for large outputs of execs',
-    file: 'src/oci/runtime/exec-room.ts',
+    file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'one.held >= driverLimits.execRoomsPerNamespace',
     replace: 'one.held < 0',
     test: { file: rooms, named: 'S85 one namespace leaves a room to the others' },
@@ -244,7 +244,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'an exec keeps the memory for its output as long as it runs',
-    file: 'src/oci/runtime/exec-room.ts',
+    file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'if (leftMs > 0) soonestMs =',
     replace: 'if (leftMs > -Infinity) soonestMs =',
     test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
@@ -252,7 +252,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'an exec whose memory was given to another keeps its output',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'this.#kept.cut(driverLimits.execFreeBytes);',
     replace: '',
     test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
@@ -260,7 +260,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'a namespace waits behind all execs of the others that came before',
-    file: 'src/oci/runtime/exec-room.ts',
+    file: 'src/oci/runtime/exec/output-budget.ts',
     find: 'one.lastGrant < best.lastGrant',
     replace: 'best.held < 0',
     test: { file: rooms, named: 'S85 a namespace waits for the other namespaces' },
@@ -268,7 +268,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'an exec whose memory was given to another keeps what it writes next',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'return this.#room.isCut ? Math.min(',
     replace: 'return this.#room.isCut ? Math.max(',
     test: { file: rooms, named: 'S85 an exec whose room is taken back runs to its end' },
@@ -276,7 +276,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'an output that was cut is answered as if it were whole',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'if (room.isCut) stderr.endWith(CUT_LINE);',
     replace: '',
     test: { file: rooms, named: 'S85 an exec whose room is taken back runs to its end' },
@@ -284,7 +284,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'the line about a cut is kept beyond the bound',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'if (bytes.length <= this.#left) this.#add(bytes);',
     replace: 'this.#kept.append(bytes);',
     test: { file: rooms, named: 'S85 the line about a cut is within the bound' },
@@ -292,7 +292,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'an exec that has ended loses its output while it is drained',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: 'room.ended();',
     replace: '',
     test: { file: rooms, named: 'S85 an exec that has ended is not cut' },

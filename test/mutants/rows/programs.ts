@@ -1,14 +1,14 @@
 // Guards around programs that are run: runtimes, monitors, plugins, and processes that are ended.
 import type { Mutant } from '../mutant.ts';
 
-const flaws = 'test/unit/runtime/known-flaws.test.ts';
-const runc = 'test/unit/runtime/runc.test.ts';
+const flaws = 'test/unit/oci/runtime/handlers/known-flaws.test.ts';
+const runc = 'test/unit/oci/runtime/container/runc.test.ts';
 
 /** A flaw of runtimes that nobody is told of any more. */
 const untold = (row: string, name: string, what: string): Mutant => ({
   row,
   title: `nobody is told that a runtime has ${name}`,
-  file: 'src/oci/runtime/known-flaws.ts',
+  file: 'src/oci/runtime/handlers/known-flaws.ts',
   find: `name: '${name} (${what})'`,
   replace: `name: 'a flaw (${what})'`,
   test: { file: flaws, named: `${row}: ${name}` },
@@ -18,7 +18,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S97',
     title: 'a container’s process is ours by its mere words',
-    file: 'src/host/process-owner.ts',
+    file: 'src/host/process/process-owner.ts',
     find: "    if (mounts !== readlinkSync('/proc/self/ns/mnt') && mounts !== mountsOfFirst()) return false;\n",
     replace: '    if (mounts === mountsOfFirst()) mountsOfFirst();\n',
     test: {
@@ -29,7 +29,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S97',
     title: 'any user’s process is ours by its mere words',
-    file: 'src/host/process-owner.ts',
+    file: 'src/host/process/process-owner.ts',
     find: 'return uidsOf(pid).every((uid) => uid === process.geteuid?.());',
     replace: 'return uidsOf(pid).length > 0;',
     test: {
@@ -51,7 +51,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S97',
     title: 'the daemon kills whoever bears our words',
-    file: 'src/oci/monitor/monitor-process.ts',
+    file: 'src/oci/runtime/monitor/monitor-process.ts',
     find: ' || !isOfHost(pid)) return undefined;',
     replace: ' || (pid < 0 && !isOfHost(pid))) return undefined;',
     test: {
@@ -62,7 +62,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S97',
     title: 'a container has the root of another unmounted',
-    file: 'src/oci/storage/drivers/fuse-starts.ts',
+    file: 'src/oci/images/store/drivers/fuse-starts.ts',
     find: ' || !isOfHost(stat.pid)) return undefined;',
     replace: ' || (stat.pid < 0 && !isOfHost(stat.pid))) return undefined;',
     test: {
@@ -73,7 +73,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S03',
     title: 'all that an exec writes is kept',
-    file: 'src/oci/runtime/exec-output.ts',
+    file: 'src/oci/runtime/exec/output.ts',
     find: "new ByteBlocks('keep the output of a command', bytesMax)",
     replace: "new ByteBlocks('keep the output of a command', 4 * bytesMax)",
     test: { file: 'test/integration/runtime/exec.test.ts', named: 'S03 S21 keeps a little less than 16 MiB' },
@@ -81,7 +81,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S13',
     title: 'the monitor is within the pod’s memory limit',
-    file: 'src/oci/runtime/driver-cgroup.ts',
+    file: 'src/oci/runtime/container/cgroup.ts',
     find: "version === 2 || !controllers.includes('memory')",
     replace: 'version === 2 || controllers.length >= 0',
     test: { file: 'test/integration/runtime/lifecycle.test.ts', named: 'S13 F47 the monitor' },
@@ -89,10 +89,10 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S34',
     title: 'a terminal is offered under an abstract name',
-    file: 'src/oci/runtime/stream-console.ts',
+    file: 'src/oci/runtime/exec/stream-console.ts',
     find: "const bytes = Buffer.from(path, 'utf8');",
     replace: "const bytes = Buffer.from(`\\0${path}`, 'utf8');",
-    test: { file: 'test/unit/streaming/console.test.ts', named: 'S34: ' },
+    test: { file: 'test/unit/cri/streaming/console.test.ts', named: 'S34: ' },
   },
   untold('S36', 'CVE-2019-5736', 'the host’s runc is overwritten'),
   untold('S37', 'CVE-2021-30465', 'mounts by a link that is swapped'),
@@ -104,7 +104,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S38',
     title: 'children get descriptors of ours',
-    file: 'src/host/process.ts',
+    file: 'src/host/process/process.ts',
     find: 'set(libc.actionsAddclosefrom, actions, highest + 1);',
     replace: '',
     test: { file: 'test/integration/host/process.test.ts', named: 'S38: a child has descriptors' },
@@ -112,15 +112,15 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S64',
     title: 'monitors get variables of the daemon',
-    file: 'src/oci/monitor/conmon.ts',
+    file: 'src/oci/runtime/monitor/conmon.ts',
     find: 'return {\n    PATH: path,\n    _OCI_SYNCPIPE',
     replace: 'return {\n    ...(process.env as Record<string, string>),\n    PATH: path,\n    _OCI_SYNCPIPE',
-    test: { file: 'test/unit/runtime/monitor.test.ts', named: 'S64 has an environment' },
+    test: { file: 'test/unit/oci/runtime/monitor/monitor.test.ts', named: 'S64 has an environment' },
   },
   {
     row: 'S64',
     title: 'monitors, and so containers’ processes, get the mark of helpers',
-    file: 'src/oci/monitor/launch.ts',
+    file: 'src/oci/runtime/monitor/launch.ts',
     find: 'isHelper: false,',
     replace: 'isHelper: true,',
     test: { file: 'test/e2e/killed/helpers.test.ts', named: 'S64: no monitor' },
@@ -136,7 +136,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S65',
     title: 'a NUL cuts the words of an exec short',
-    file: 'src/oci/runtime/exec-process.ts',
+    file: 'src/oci/runtime/container/exec-process.ts',
     find: "if (argv.some((word) => word.includes('\\0'))) refuse('must not hold a NUL byte');\n",
     replace: '',
     test: { file: runc, named: 'S65 refuses a NUL' },
@@ -144,7 +144,7 @@ export const ofPrograms: readonly Mutant[] = [
   {
     row: 'S65',
     title: 'the words of an exec stand on the runtime’s command line',
-    file: 'src/oci/runtime/runc.ts',
+    file: 'src/oci/runtime/container/runc.ts',
     find: '`--process=${processFile}`,\n    `--pid-file=${pidFile}`,\n    ...options,\n    call.id,',
     replace: '`--pid-file=${pidFile}`,\n    ...options,\n    call.id,\n    processFile,',
     test: { file: runc, named: 'S65 the runtime’s argv' },

@@ -5,15 +5,15 @@ const inFlight = 'test/unit/cri-wire/in-flight.test.ts';
 
 const pieces = 'test/unit/cri-wire/message-pieces.test.ts';
 
-const answers = 'test/unit/introspection-web/answers.test.ts';
+const answers = 'test/unit/introspection/answers.test.ts';
 
-const bounds = 'test/unit/streaming/bounds.test.ts';
+const bounds = 'test/unit/cri/streaming/bounds.test.ts';
 
 export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'calls that last take all that the node may have',
-    file: 'src/cri/in-flight.ts',
+    file: 'src/cri/call/in-flight.ts',
     find: 'this.#waiting >= edgeLimits.waitingCalls || ',
     replace: '',
     test: { file: inFlight, named: 'S78 leave room for those that end' },
@@ -21,23 +21,23 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'calls that last of one namespace take those of all',
-    file: 'src/cri/in-flight.ts',
+    file: 'src/cri/call/in-flight.ts',
     find: ' || ofNamespace >= edgeLimits.waitingCallsPerNamespace',
     replace: '',
-    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 execs of one tenant' },
+    test: { file: 'test/unit/cri/lookup/waiting-calls.test.ts', named: 'S78 execs of one tenant' },
   },
   {
     row: 'S78',
     title: 'a drain of a full node is refused its stops',
-    file: 'src/cri/in-flight.ts',
+    file: 'src/cri/call/in-flight.ts',
     find: 'if (ENDING.has(rpc) && bytes <= edgeLimits.endingCallBytes)',
     replace: 'if (rpc.length === 0)',
-    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 a drain stops 1100 containers' },
+    test: { file: 'test/unit/cri/lookup/waiting-calls.test.ts', named: 'S78 a drain stops 1100 containers' },
   },
   {
     row: 'S85',
     title: 'a request is bounded by its bytes only',
-    file: 'src/cri/in-flight.ts',
+    file: 'src/cri/call/in-flight.ts',
     find: 'if (pieces > edgeLimits.requestPieces) {',
     replace: 'if (pieces < 0) {',
     test: { file: pieces, named: 'S85 a request of empty messages' },
@@ -80,7 +80,10 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/command-channels.ts',
     find: 'tries < streamLimits.resizeTries && before > 0',
     replace: 'before > 0',
-    test: { file: 'test/unit/streaming/paced-sizes.test.ts', named: 'S89: of a storm of .* few are read' },
+    test: {
+      file: 'test/unit/cri/streaming/paced-sizes.test.ts',
+      named: 'S89: of a storm of .* few are read',
+    },
   },
   {
     row: 'S89',
@@ -88,12 +91,12 @@ export const ofRooms: readonly Mutant[] = [
     file: 'src/cri/streaming/spdy-headers.ts',
     find: 'if (count > streamLimits.spdyHeaderNames)',
     replace: 'if (count < 0)',
-    test: { file: 'test/unit/streaming/pieces-spdy.test.ts', named: 'S89 a header block' },
+    test: { file: 'test/unit/cri/streaming/pieces-spdy.test.ts', named: 'S89 a header block' },
   },
   {
     row: 'S78',
     title: 'a selector of any number of labels is held against each container',
-    file: 'src/cri/lookup.ts',
+    file: 'src/cri/lookup/lookup.ts',
     find: 'Object.entries(stringMap(field, selector))',
     replace: 'Object.entries(selector)',
     test: { file: 'test/unit/cri/ids.test.ts', named: 'S78 a selector' },
@@ -101,7 +104,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'a batch of which nothing can be read ends the stream of statistics',
-    file: 'src/cri/gather-stats.ts',
+    file: 'src/cri/stats/gather-stats.ts',
     find: 'firstFailed ??= failed;',
     replace: 'if (failed !== undefined && answered.length === 0) throw failed.reason;',
     test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a batch of which nothing can be read' },
@@ -109,18 +112,18 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S90',
     title: 'each volume of a mount that does not answer holds threads of its own',
-    file: 'src/host/selinux.ts',
+    file: 'src/host/security/selinux.ts',
     find: 'const directory = await openDirectory(AT_FDCWD, path, mount);',
     replace: 'const directory = await openDirectory(AT_FDCWD, path, path);',
-    test: { file: 'test/unit/host/selinux.test.ts', named: 'S90 F45 volumes on a mount' },
+    test: { file: 'test/unit/host/security/selinux.test.ts', named: 'S90 F45 volumes on a mount' },
   },
   {
     row: 'S88',
     title: "a cgroup whose name holds the uid somewhere counts as the pod's",
-    file: 'src/host/stats-driver.ts',
+    file: 'src/host/usage/stats-driver.ts',
     find: 'name === `pod${key.uid}` ||',
     replace: 'cgroupParent.includes(key.uid) ||',
-    test: { file: 'test/unit/host/stats-driver.test.ts', named: 'S88 the usage of a cgroup' },
+    test: { file: 'test/unit/host/usage/stats-driver.test.ts', named: 'S88 the usage of a cgroup' },
   },
   {
     row: 'S78',
@@ -173,18 +176,24 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'the driver never reports that it needs the command line no more',
-    file: 'src/oci/runtime/stream-exec.ts',
+    file: 'src/oci/runtime/exec/stream-exec.ts',
     find: 'input.onArgvRead?.();',
     replace: '',
-    test: { file: 'test/unit/runtime/stream-exec-argv.test.ts', named: 'S78 the command line of an exec' },
+    test: {
+      file: 'test/unit/oci/runtime/exec/stream-exec-argv.test.ts',
+      named: 'S78 the command line of an exec',
+    },
   },
   {
     row: 'S78',
     title: 'an exec in a shim keeps its command line as long as it lasts',
-    file: 'src/oci/shim/exec.ts',
+    file: 'src/oci/runtime/shim/exec.ts',
     find: 'request.input.onArgvRead?.();',
     replace: '',
-    test: { file: 'test/unit/shim/exec-argv.test.ts', named: 'S78 the command line of an exec in a shim' },
+    test: {
+      file: 'test/unit/oci/runtime/shim/exec-argv.test.ts',
+      named: 'S78 the command line of an exec in a shim',
+    },
   },
   {
     row: 'S85',
@@ -237,7 +246,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'output waits for any number of attached clients',
-    file: 'src/oci/runtime/stream-listeners.ts',
+    file: 'src/oci/runtime/exec/stream-listeners.ts',
     find: 'while (this.#bytes > streamLimits.attachAllBytes) {',
     replace: 'while (this.#bytes < 0) {',
     test: { file: bounds, named: 'S85 output for attached clients' },
@@ -245,10 +254,10 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'requests of ttrpc at work are bounded in number only',
-    file: 'src/host/ttrpc-server.ts',
+    file: 'src/ttrpc/server.ts',
     find: 'if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {',
     replace: 'if (this.#bytes < 0) {',
-    test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85 requests at work.*are bounded in bytes' },
+    test: { file: 'test/unit/ttrpc/protocol.test.ts', named: 'S85 requests at work.*are bounded in bytes' },
   },
   {
     row: 'S78',
@@ -261,18 +270,18 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'events for one client keep any number of bytes',
-    file: 'src/cri/event-feed.ts',
+    file: 'src/cri/call/event-feed.ts',
     find: ' || isTooMuch',
     replace: '',
-    test: { file: 'test/unit/cri/event-feed.test.ts', named: 'S85 is bounded by what its events keep' },
+    test: { file: 'test/unit/cri/call/event-feed.test.ts', named: 'S85 is bounded by what its events keep' },
   },
   {
     row: 'S85',
     title: 'each event for a client is charged with all that its pod has',
-    file: 'src/cri/event-feed.ts',
+    file: 'src/cri/call/event-feed.ts',
     find: 'this.#held.has(view.spec) ? 0 : heldBytes(view.spec)',
     replace: 'heldBytes(view.spec)',
-    test: { file: 'test/unit/cri/event-feed.test.ts', named: 'S85 counts what its events share once' },
+    test: { file: 'test/unit/cri/call/event-feed.test.ts', named: 'S85 counts what its events share once' },
   },
   {
     row: 'S78',
@@ -293,7 +302,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'one container that cannot be read leaves the node without statistics',
-    file: 'src/cri/gather-stats.ts',
+    file: 'src/cri/stats/gather-stats.ts',
     find: 'if (failed !== undefined && answered.length === 0) throw failed.reason;',
     replace: 'if (failed !== undefined) throw failed.reason;',
     test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a container, a pod' },
@@ -301,7 +310,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'what is left out of statistics is nowhere to be seen',
-    file: 'src/cri/gather-stats.ts',
+    file: 'src/cri/stats/gather-stats.ts',
     find: "unread.note(readings[at]?.subject ?? '', one.reason);",
     replace: 'void unread;',
     test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 what is left out is in the log' },
@@ -317,11 +326,11 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S88',
     title: 'a lower bound is shown as a figure like any other',
-    file: 'src/oci/storage/whole-figures.ts',
+    file: 'src/oci/trees/whole-figures.ts',
     find: "this.#conditions?.report({ type: 'UsageCounted', subject: shownName(subject), reason });",
     replace: 'void reason;',
     test: {
-      file: 'test/unit/storage/tree-measure.test.ts',
+      file: 'test/unit/oci/trees/tree-measure.test.ts',
       named: 'S88 a figure that is a lower bound is shown',
     },
   },

@@ -5,31 +5,34 @@ export const ofRuntime: readonly Mutant[] = [
   {
     row: 'S86',
     title: 'any shim reports OOM kills of any pod',
-    file: 'src/oci/shim/events.ts',
+    file: 'src/oci/runtime/shim/events.ts',
     find: 'record.shim.pid === shim && ',
     replace: '',
-    test: { file: 'test/unit/shim/pace.test.ts', named: 'S86: an OOM kill that a shim reports' },
+    test: { file: 'test/unit/oci/runtime/shim/pace.test.ts', named: 'S86: an OOM kill that a shim reports' },
   },
   {
     row: 'S62',
     title: 'a guest’s figures are believed whatever they are',
-    file: 'src/oci/shim/stats.ts',
+    file: 'src/oci/runtime/shim/stats.ts',
     find: "typeof figure !== 'bigint' || figure < MOST",
     replace: 'figure !== null',
-    test: { file: 'test/unit/shim/facts.test.ts', named: 'S62: figures that no machine can have' },
+    test: {
+      file: 'test/unit/oci/runtime/shim/facts.test.ts',
+      named: 'S62: figures that no machine can have',
+    },
   },
   {
     row: 'S62',
     title: 'an exit has whatever time a shim says',
-    file: 'src/oci/shim/exits.ts',
+    file: 'src/oci/runtime/shim/exits.ts',
     find: 'saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs',
     replace: 'saidNs',
-    test: { file: 'test/unit/shim/facts.test.ts', named: 'S62: an exit that is to come' },
+    test: { file: 'test/unit/oci/runtime/shim/facts.test.ts', named: 'S62: an exit that is to come' },
   },
   {
     row: 'S97',
     title: 'pipes are given to whoever has the pid by then',
-    file: 'src/oci/runtime/stdio-owner.ts',
+    file: 'src/oci/runtime/container/stdio-owner.ts',
     find: '      if (!processExists(init)) return;\n',
     replace: '',
     test: {
@@ -40,7 +43,7 @@ export const ofRuntime: readonly Mutant[] = [
   {
     row: 'S54',
     title: 'a link in an image leads a checkpoint to a directory of the host',
-    file: 'src/oci/checkpoint/rootfs-diff.ts',
+    file: 'src/oci/runtime/checkpoint/rootfs-diff.ts',
     find: 'libc.openat2, layer, name, how, how.length',
     replace: 'libc.openat, layer, name, O_RDONLY | O_DIRECTORY, 0',
     test: { file: 'test/integration/checkpoint/rootfs-diff.test.ts', named: 'S54 a link in a layer' },
@@ -48,7 +51,7 @@ export const ofRuntime: readonly Mutant[] = [
   {
     row: 'S89',
     title: 'a directory of a container is read whole',
-    file: 'src/oci/checkpoint/rootfs-diff.ts',
+    file: 'src/oci/runtime/checkpoint/rootfs-diff.ts',
     find: 'for await (const entry of search.entries(at(upper, directory))) {',
     replace: 'for (const entry of await Array.fromAsync(search.entries(at(upper, directory)))) {',
     test: {
@@ -59,7 +62,7 @@ export const ofRuntime: readonly Mutant[] = [
   {
     row: 'S89',
     title: 'attributes of a checkpoint are read on the main thread',
-    file: 'src/oci/checkpoint/rootfs-diff.ts',
+    file: 'src/oci/runtime/checkpoint/rootfs-diff.ts',
     find: 'await callInPool(POOL_KEY, libc.lgetxattr, name,',
     replace:
       'libc.lgetxattr(name, OPAQUE, value, 1) === 9 ? ({} as never) : await callInPool(POOL_KEY, libc.lgetxattr, name,',

@@ -1,10 +1,10 @@
 // Guards that keep secrets off the disk and out of what is shown.
 import type { Mutant } from '../mutant.ts';
 
-const config = 'test/unit/daemon/config-secrets.test.ts';
+const config = 'test/unit/daemon/config/config-secrets.test.ts';
 const journal = 'test/unit/journal/secrets.test.ts';
 const lines = 'test/unit/daemon/safe-lines.test.ts';
-const screen = 'test/unit/cli/text.test.ts';
+const screen = 'test/unit/daemon/cli/text.test.ts';
 const shown = 'test/unit/base/shown-text.test.ts';
 
 export const ofSecrets: readonly Mutant[] = [
@@ -14,7 +14,7 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/actors/container/container.effects.ts',
     find: 'spec: recordedSpec(spec), image',
     replace: 'spec: spec as never, image',
-    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 no record of a container' },
+    test: { file: 'test/unit/actors/effects/recorded.test.ts', named: 'S91 no record of a container' },
   },
   {
     row: 'S91',
@@ -22,20 +22,20 @@ export const ofSecrets: readonly Mutant[] = [
     file: 'src/actors/container/container.effects.ts',
     find: 'exit: recordedExit(exit), startedAtNs',
     replace: 'exit: recordedExit({ ...exit }) && exit, startedAtNs',
-    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 no record of a failed start' },
+    test: { file: 'test/unit/actors/effects/recorded.test.ts', named: 'S91 no record of a failed start' },
   },
   {
     row: 'S91',
     title: 'the record of a failed start of an earlier version stays as it is',
-    file: 'src/actors/recorded.ts',
+    file: 'src/actors/effects/recorded.ts',
     find: 'return exit === record.exit ? record : { ...record, exit };',
     replace: 'return record;',
-    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 an earlier version.s record' },
+    test: { file: 'test/unit/actors/effects/recorded.test.ts', named: 'S91 an earlier version.s record' },
   },
   {
     row: 'S91',
     title: 'a record of an earlier version keeps its program',
-    file: 'src/actors/recorded.ts',
+    file: 'src/actors/effects/recorded.ts',
     find: "if (!('command' in spec) && !('args' in spec) && !('env' in spec)) return record;",
     replace: "if (!('never' in spec)) return record;",
     test: { file: journal, named: 'S91 is written anew without them' },
@@ -107,7 +107,7 @@ export const ofSecrets: readonly Mutant[] = [
   {
     row: 'S92',
     title: 'the proxy of a file is a plain text',
-    file: 'src/daemon/config.ts',
+    file: 'src/daemon/config/config.ts',
     find: 'withSecrets(table, schema)',
     replace: 'withSecrets(table, {})',
     test: { file: config, named: 'S92 is in no view' },
@@ -115,7 +115,7 @@ export const ofSecrets: readonly Mutant[] = [
   {
     row: 'S92',
     title: 'a new password of a proxy is no change',
-    file: 'src/daemon/reload.ts',
+    file: 'src/daemon/wiring/reload.ts',
     find: 'value instanceof SecretUrl ? value.reveal()',
     replace: 'value instanceof SecretUrl ? value.shown',
     test: { file: config, named: 'S92 is a change by itself' },

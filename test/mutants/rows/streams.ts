@@ -1,9 +1,9 @@
 // Guards of what listens: the streaming server, the sockets, the page.
 import type { Mutant } from '../mutant.ts';
 
-const requests = 'test/unit/streaming/requests.test.ts';
+const requests = 'test/unit/cri/streaming/requests.test.ts';
 
-const transport = 'test/unit/streaming/transport.test.ts';
+const transport = 'test/unit/cri/streaming/transport.test.ts';
 
 export const ofStreams: readonly Mutant[] = [
   {
@@ -68,7 +68,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/introspection/web-guard.ts',
     find: "return token !== '' && timingSafeEqual(digest(given), digest(token));",
     replace: 'return given.startsWith(token) && timingSafeEqual(digest(token), digest(token));',
-    test: { file: 'test/unit/introspection-web/server.test.ts', named: 'S70: what is shown needs the token' },
+    test: { file: 'test/unit/introspection/server.test.ts', named: 'S70: what is shown needs the token' },
   },
   {
     row: 'S78',
@@ -84,7 +84,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/spdy-forward.ts',
     find: 'if (release === undefined) return half.stream.reset(RESET.refusedStream);',
     replace: 'if (release === undefined) return;',
-    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
+    test: { file: 'test/unit/cri/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
   },
   {
     row: 'S78',
@@ -92,7 +92,7 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/spdy-forward.ts',
     find: 'this.#take(key, half);\n    half.release();',
     replace: 'this.#take(key, half);',
-    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
+    test: { file: 'test/unit/cri/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
   },
   {
     row: 'S68',
@@ -100,6 +100,6 @@ export const ofStreams: readonly Mutant[] = [
     file: 'src/cri/streaming/server.ts',
     find: 'if (clock.monoMs() < this.#refusedUntilMs) return;',
     replace: '',
-    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S68 S89 requests that are refused' },
+    test: { file: 'test/unit/cri/streaming/bounds.test.ts', named: 'S68 S89 requests that are refused' },
   },
 ];

@@ -1,6 +1,6 @@
 /** Entries of layers as bytes of a tar, in each of the forms that tar programs write: v7, ustar, GNU and PAX. */
-import type { Fields } from '../../unit/unpack/tar-builder.ts';
-import { entry, paxBody } from '../../unit/unpack/tar-builder.ts';
+import type { Fields } from '../../unit/oci/layers/tar-builder.ts';
+import { entry, paxBody } from '../../unit/oci/layers/tar-builder.ts';
 
 export type TarForm = 'v7' | 'ustar' | 'gnu' | 'pax';
 export type SparseForm = 'gnu' | 'pax-0.0' | 'pax-0.1' | 'pax-1.0';

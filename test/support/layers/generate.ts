@@ -2,7 +2,7 @@
  * Layers made from a seed, with everything that a layer may hold. What comes out is a valid archive: its links have
  * targets and its parents are directories. Whoever compares gets to know what programs may do differently by right.
  */
-import { archive, entry, paxBody } from '../../unit/unpack/tar-builder.ts';
+import { archive, entry, paxBody } from '../../unit/oci/layers/tar-builder.ts';
 import type { Random } from '../../sim/random.ts';
 import { randomStream } from '../../sim/random.ts';
 import type { LayerEntry, TarForm } from './encode.ts';

@@ -1,11 +1,15 @@
 /** A client over scripted registries, with what a test wants to know of a pull. */
 import type { lookup as dnsLookup } from 'node:dns';
 import { createSecureContext } from 'node:tls';
-import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
-import { RegistryClient, type ClientOptions, type Resolved } from '../../../src/oci/distribution/client.ts';
-import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
-import type { Descriptor } from '../../../src/oci/image/manifest.ts';
-import type { Platform } from '../../../src/oci/image/platform.ts';
+import type { RegistryAuth } from '../../../src/ports/images.ts';
+import {
+  RegistryClient,
+  type ClientOptions,
+  type Resolved,
+} from '../../../src/oci/images/registry/client.ts';
+import { parseRegistriesConf } from '../../../src/oci/images/registry/registries-conf.ts';
+import type { Descriptor } from '../../../src/oci/images/model/manifest.ts';
+import type { Platform } from '../../../src/oci/images/model/platform.ts';
 import { TestClock, testRandom, testTimeouts } from './test-clock.ts';
 
 export const amd64: Platform = { os: 'linux', architecture: 'amd64', variant: '' };

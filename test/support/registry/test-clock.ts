@@ -3,9 +3,9 @@
  * recorded; timeouts (`testTimeouts`, all longer) pass only when a scripted fault calls `advance`.
  */
 import { distributionLimits } from '../../../src/base/limits.ts';
-import type { ClockPort, TimerHandle } from '../../../src/actors/ports/clock.ts';
-import type { RandomPort } from '../../../src/actors/ports/random.ts';
-import type { Timeouts } from '../../../src/oci/distribution/transport.ts';
+import type { ClockPort, TimerHandle } from '../../../src/ports/clock.ts';
+import type { RandomPort } from '../../../src/ports/random.ts';
+import type { Timeouts } from '../../../src/oci/images/registry/transport.ts';
 
 export const testTimeouts: Timeouts = {
   connectMs: 100_000,

@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Signature, SigstoreParts } from '../../../src/oci/signature/signature.ts';
+import type { Signature, SigstoreParts } from '../../../src/oci/images/signature/signature.ts';
 
 export interface KeyPair {
   readonly privateKey: KeyObject;

@@ -1,12 +1,12 @@
 // A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in order.
-import type { Call } from '../../../src/actors/ask.ts';
-import { createTroupe } from '../../../src/actors/cast.ts';
-import type { CastOptions } from '../../../src/actors/cast.ts';
-import type { ExitFact, JournalRecord } from '../../../src/actors/ports/journal.ts';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
-import type { Ports } from '../../../src/actors/ports/ports.ts';
-import type { Resources } from '../../../src/actors/ports/specs.ts';
-import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import type { Call } from '../../../src/actors/directory/ask.ts';
+import { createTroupe } from '../../../src/actors/start-actors.ts';
+import type { CastOptions } from '../../../src/actors/start-actors.ts';
+import type { ExitFact, JournalRecord } from '../../../src/ports/journal.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
+import type { Ports } from '../../../src/ports/ports.ts';
+import type { Resources } from '../../../src/ports/specs.ts';
+import { emptyLedger, ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { innerCause } from '../../../src/base/cause.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';

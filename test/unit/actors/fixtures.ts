@@ -1,8 +1,8 @@
 // Wishes, records and a clock for the tests of actors.
-import { recordedSpec } from '../../../src/actors/recorded.ts';
+import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { AnyActorRef } from 'xstate';
-import type { ContainerView } from '../../../src/actors/views.ts';
-import type { ClockPort, TimerHandle } from '../../../src/actors/ports/clock.ts';
+import type { ContainerView } from '../../../src/actors/directory/views.ts';
+import type { ClockPort, TimerHandle } from '../../../src/ports/clock.ts';
 import type {
   ContainerCreated,
   ContainerIntent,
@@ -10,9 +10,9 @@ import type {
   ProcessIdentity,
   SandboxIntent,
   SandboxReady,
-} from '../../../src/actors/ports/journal.ts';
-import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
-import type { ResolvedImage } from '../../../src/actors/ports/images.ts';
+} from '../../../src/ports/journal.ts';
+import { NO_LIMITS } from '../../../src/ports/resources.ts';
+import type { ResolvedImage } from '../../../src/ports/images.ts';
 import type {
   ContainerSecurity,
   ContainerSpec,
@@ -20,7 +20,7 @@ import type {
   Namespaces,
   SandboxSpec,
   UserChoice,
-} from '../../../src/actors/ports/specs.ts';
+} from '../../../src/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { parseContainerId, parseDigest, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
 

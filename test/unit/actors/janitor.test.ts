@@ -1,6 +1,6 @@
 // The janitor's round over the whole cast: what it finds broken is stopped, what it can't look at is left alone.
 import { describe, expect, it } from 'vitest';
-import type { SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { actorLimits } from '../../../src/base/limits.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { sandboxSpec } from './fixtures.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { edgeLimits } from '../../../src/base/limits.ts';
-import { DEADLINE_HEADER, noteDeadline } from '../../../src/cri/call-deadline.ts';
+import { DEADLINE_HEADER, noteDeadline } from '../../../src/cri/call/call-deadline.ts';
 
 const clock = { monoMs: () => 1000 };
 

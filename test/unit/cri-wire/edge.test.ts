@@ -3,10 +3,10 @@ import { describe, expect, test } from 'vitest';
 import { fail, fault, FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
 import type { Log } from '../../../src/base/log.ts';
-import type { EdgeOptions, RpcContext } from '../../../src/cri/edge.ts';
-import { deadlineMarginMs, edgeMethods } from '../../../src/cri/edge.ts';
-import type { CallContext, UnaryHandler } from '../../../src/cri/server.ts';
-import { RpcError } from '../../../src/cri/status.ts';
+import type { EdgeOptions, RpcContext } from '../../../src/cri/call/edge.ts';
+import { deadlineMarginMs, edgeMethods } from '../../../src/cri/call/edge.ts';
+import type { CallContext, UnaryHandler } from '../../../src/cri/call/server.ts';
+import { RpcError } from '../../../src/cri/call/status.ts';
 import {
   ImageStatusRequestSchema,
   ListContainersRequestSchema,

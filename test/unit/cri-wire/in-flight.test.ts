@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { edgeLimits } from '../../../src/base/limits.ts';
-import { InFlight } from '../../../src/cri/in-flight.ts';
+import { InFlight } from '../../../src/cri/call/in-flight.ts';
 
 const MIB = 1024 * 1024;
 

@@ -3,13 +3,13 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { edgeLimits, requestLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { edgeMethods } from '../../../src/cri/edge.ts';
-import { InFlight } from '../../../src/cri/in-flight.ts';
+import { edgeMethods } from '../../../src/cri/call/edge.ts';
+import { InFlight } from '../../../src/cri/call/in-flight.ts';
 import { messagePieces } from '../../../src/base/message-pieces.ts';
 import { Plugin, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { CreateContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { Task } from '../../../src/gen/shim/task_pb.ts';
-import { decodeMessage } from '../../../src/host/ttrpc.ts';
+import { decodeMessage } from '../../../src/ttrpc/protocol.ts';
 
 const encoded = (
   config: NonNullable<MessageInitShape<typeof CreateContainerRequestSchema>['config']>,

@@ -2,7 +2,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import type { FaultKind } from '../../../src/base/fault.ts';
 import { fault } from '../../../src/base/fault.ts';
-import { grpcCode, toStatus, withKubeletPrefix } from '../../../src/cri/status.ts';
+import { grpcCode, toStatus, withKubeletPrefix } from '../../../src/cri/call/status.ts';
 
 describe('fault → status', () => {
   test('our code numbers are those of the library', () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { CgroupDriver, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { lostFacts } from '../../../src/daemon/lost-facts.ts';
+import { lostFacts } from '../../../src/daemon/wiring/journal-damage.ts';
 import { handlers, stage } from './stage.ts';
 
 const { method } = RuntimeService;

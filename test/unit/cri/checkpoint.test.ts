@@ -1,8 +1,8 @@
 // What the requests for checkpoints are translated to, and what of a checkpoint's word is held against a request.
 import { describe, expect, it } from 'vitest';
-import { noCheckpoints } from '../../../src/actors/ports/checkpoint.ts';
-import type { CheckpointFacts } from '../../../src/actors/ports/checkpoint.ts';
-import type { ImageRecord } from '../../../src/actors/ports/specs.ts';
+import { noCheckpoints } from '../../../src/ports/checkpoint.ts';
+import type { CheckpointFacts } from '../../../src/ports/checkpoint.ts';
+import type { ImageRecord } from '../../../src/ports/specs.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView, hex, image, sandboxId, sandboxView, stage } from './stage.ts';
 

@@ -1,7 +1,7 @@
 // Lists of statistics: one container or pod that can't be read leaves the figures of all others.
 import { create, fromBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import type { Usage } from '../../../src/actors/ports/stats.ts';
+import type { Usage } from '../../../src/ports/stats.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import { innerCause } from '../../../src/base/cause.ts';
 import { fail, fault, FaultError } from '../../../src/base/fault.ts';
@@ -9,10 +9,10 @@ import { edgeLimits } from '../../../src/base/limits.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import type { RpcContext } from '../../../src/cri/edge.ts';
-import { eachThatAnswers, ifItAnswers } from '../../../src/cri/gather-stats.ts';
+import type { RpcContext } from '../../../src/cri/call/edge.ts';
+import { eachThatAnswers, ifItAnswers } from '../../../src/cri/stats/gather-stats.ts';
 import { streamContainerStats } from '../../../src/cri/runtime/stream-container-stats.ts';
-import { UnreadUsage } from '../../../src/cri/unread-usage.ts';
+import { UnreadUsage } from '../../../src/cri/call/unread-usage.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerSpec, containerView, sandboxId, sandboxView, stage } from './stage.ts';
 

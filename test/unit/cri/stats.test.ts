@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/actors/ports/stats.ts';
+import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/ports/stats.ts';
 import { sandboxStats } from '../../../src/cri/present/stats.ts';
 import { PodSandboxStatsSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import {
@@ -9,7 +9,7 @@ import {
   parseNetDev,
   parseNumber,
   parsePressure,
-} from '../../../src/host/usage-files.ts';
+} from '../../../src/host/usage/usage-files.ts';
 import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
 
 const usage: Usage = {

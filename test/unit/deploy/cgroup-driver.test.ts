@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { loadConfig } from '../../../src/daemon/config.ts';
+import { loadConfig } from '../../../src/daemon/config/config.ts';
 
 let directory = '';
 beforeEach(async () => {

@@ -2,14 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
 import { readdirSync } from 'node:fs';
-import type { Activity } from '../../../src/actors/activity.ts';
+import type { Activity } from '../../../src/actors/effects/activity.ts';
 import { containerEffects } from '../../../src/actors/container/container.effects.ts';
 import { containerMachine } from '../../../src/actors/container/container.machine.ts';
 import { pullEffects } from '../../../src/actors/image-pull/image-pull.effects.ts';
 import { PullProgress } from '../../../src/actors/image-pull/progress.ts';
 import { imagePullMachine } from '../../../src/actors/image-pull/image-pull.machine.ts';
-import type { LayerBook } from '../../../src/actors/images/layer-book.ts';
-import type { Ports } from '../../../src/actors/ports/ports.ts';
+import type { LayerBook } from '../../../src/actors/ledger/layer-book.ts';
+import type { Ports } from '../../../src/ports/ports.ts';
 import { sandboxEffects } from '../../../src/actors/sandbox/sandbox.effects.ts';
 import type { ContainersOf } from '../../../src/actors/sandbox/sandbox.effects.ts';
 import { sandboxMachine } from '../../../src/actors/sandbox/sandbox.machine.ts';

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { expect, onTestFinished, test } from 'vitest';
 import { describeActor } from '../../../src/introspection/describe.ts';
-import { container, sandbox, stage } from '../introspection-web/stage.ts';
+import { container, sandbox, stage } from './stage.ts';
 
 test.each([['exec'], ['execSync']])(
   'S91 what a user runs by %s is not shown, nor looked at',

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, it } from 'vitest';
-import type { View } from '../../../src/actors/views.ts';
+import type { View } from '../../../src/actors/directory/views.ts';
 import { findView } from '../../../src/introspection/find-view.ts';
 import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../cri/stage.ts';
 

@@ -2,10 +2,10 @@
 import { create, fromJsonString, toJson } from '@bufbuild/protobuf';
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { Activity } from '../../../src/actors/activity.ts';
-import { Directory } from '../../../src/actors/directory.ts';
+import { Activity } from '../../../src/actors/effects/activity.ts';
+import { Directory } from '../../../src/actors/directory/directory.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
-import type { View } from '../../../src/actors/views.ts';
+import type { View } from '../../../src/actors/directory/views.ts';
 import { introspectionLimits } from '../../../src/base/limits.ts';
 import { ListResponseSchema } from '../../../src/gen/introspection/v1/introspection_pb.ts';
 import type { ListResponse } from '../../../src/gen/introspection/v1/introspection_pb.ts';

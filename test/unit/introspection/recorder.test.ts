@@ -1,6 +1,6 @@
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { Directory } from '../../../src/actors/directory.ts';
+import { Directory } from '../../../src/actors/directory/directory.ts';
 import { introspectionLimits as limits } from '../../../src/base/limits.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import type { Change } from '../../../src/introspection/recorder.ts';

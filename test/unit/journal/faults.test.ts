@@ -1,8 +1,8 @@
 /** The journal on a disk that refuses, lies, fills up, and loses power. */
 import { describe, expect, it } from 'vitest';
 import { journalLimits } from '../../../src/base/limits.ts';
-import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
-import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import type { JournalRecord } from '../../../src/ports/journal.ts';
+import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
 import { intentNumber, prefixTexts, recordNumber, Rig, textOf } from './support.ts';
 import type { Trouble } from './support.ts';

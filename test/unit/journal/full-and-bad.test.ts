@@ -1,10 +1,10 @@
 /** The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are compacted soon. */
 import { describe, expect, it, vi } from 'vitest';
-import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import type { JournalRecord } from '../../../src/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type * as Limits from '../../../src/base/limits.ts';
-import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import type { Ledger } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
 import { intentNumber, Rig, textOf } from './support.ts';
 

@@ -1,7 +1,7 @@
 /** The journal under random faults, kills and power losses: what it told of each record is what later lives find. */
 import { describe, expect, it, vi } from 'vitest';
-import type { DiskFile, DiskPort } from '../../../src/actors/ports/disk.ts';
-import type { JournalFold, JournalRecord } from '../../../src/actors/ports/journal.ts';
+import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
+import type { JournalFold, JournalRecord } from '../../../src/ports/journal.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import type * as Limits from '../../../src/base/limits.ts';
 import { openJournal } from '../../../src/journal/journal.ts';

@@ -1,11 +1,11 @@
 /** Programs of containers, which earlier versions wrote into the journal, and damaged files, which hold any bytes (S91). */
 import { describe, expect, it } from 'vitest';
-import { recordedSpec } from '../../../src/actors/recorded.ts';
-import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
+import type { JournalRecord } from '../../../src/ports/journal.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { maskedBytes } from '../../../src/journal/damaged.ts';
 import { frame, header, parse } from '../../../src/journal/format.ts';
-import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { findInBytes } from '../../support/canaries.ts';
 import { containerSpec, digest, imageId } from '../actors/fixtures.ts';
 import { DiskModel } from '../../sim/disk-model.ts';

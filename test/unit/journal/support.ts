@@ -1,7 +1,7 @@
 /** Journals on the simulated disk, with a hand on every disk operation. */
-import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
-import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
-import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import type { JournalRecord } from '../../../src/ports/journal.ts';
+import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
+import type { Ledger } from '../../../src/actors/ledger/ledger.ts';
 import { encodePlain } from '../../../src/base/codec.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';

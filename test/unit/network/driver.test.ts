@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
+import type { EffectContext } from '../../../src/ports/effect.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { NetworkDriver } from '../../../src/network/driver.ts';
 import { createNetworkDriver } from '../../../src/network/driver.ts';

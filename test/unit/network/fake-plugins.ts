@@ -2,8 +2,8 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import type { SandboxInput } from '../../../src/actors/ports/host.ts';
-import type { SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import type { SandboxInput } from '../../../src/ports/host.ts';
+import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { parseSandboxId } from '../../../src/base/ids.ts';
 import type { RunTool, ToolCall, ToolResult } from '../../../src/network/plugin.ts';

@@ -16,7 +16,7 @@ import { Updates } from '../../../src/nri/updates.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
 import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
-import { CONTAINER_ID, container, inputOf } from '../oci-spec/fixtures.ts';
+import { CONTAINER_ID, container, inputOf } from '../oci/runtime/spec/fixtures.ts';
 
 type Adjust = NonNullable<MessageInitShape<typeof CreateContainerResponseSchema>['adjust']>;
 

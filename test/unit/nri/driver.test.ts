@@ -10,7 +10,7 @@ import { ContainerState, Event, Plugin as PluginService } from '../../../src/gen
 import { NriDriver } from '../../../src/nri/driver.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { ManualClock, exit } from '../actors/fixtures.ts';
-import { CONTAINER_ID, SANDBOX_ID, container, inputOf } from '../oci-spec/fixtures.ts';
+import { CONTAINER_ID, SANDBOX_ID, container, inputOf } from '../oci/runtime/spec/fixtures.ts';
 import { never } from './fake-plugin.ts';
 import { OTHER, main, pod, stage, validator } from './driver-stage.ts';
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { podMessage } from '../../../src/nri/facts.ts';
-import { sandbox, SANDBOX_ID, container } from '../oci-spec/fixtures.ts';
+import { sandbox, SANDBOX_ID, container } from '../oci/runtime/spec/fixtures.ts';
 
 const pod = { id: SANDBOX_ID, spec: sandbox, ips: ['10.0.0.2'], pause: undefined };
 

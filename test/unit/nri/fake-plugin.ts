@@ -2,12 +2,12 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { duplexPair } from 'node:stream';
 import type { Duplex } from 'node:stream';
-import type { ClockPort } from '../../../src/actors/ports/clock.ts';
+import type { ClockPort } from '../../../src/ports/clock.ts';
 import { Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { SynchronizeRequest, SynchronizeResponseSchema } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
-import { TtrpcClient } from '../../../src/host/ttrpc-client.ts';
-import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
-import type { TtrpcRoute } from '../../../src/host/ttrpc-server.ts';
+import { TtrpcClient } from '../../../src/ttrpc/client.ts';
+import { TtrpcServer, ttrpcRoute } from '../../../src/ttrpc/server.ts';
+import type { TtrpcRoute } from '../../../src/ttrpc/server.ts';
 import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from '../../../src/nri/mux.ts';
 
 export class FakePlugin {

@@ -2,7 +2,7 @@ import { describe, expect, test, vi } from 'vitest';
 import { fail } from '../../../src/base/fault.ts';
 import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
 import { Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
-import { encodeTtrpcFrame } from '../../../src/base/ttrpc-frames.ts';
+import { encodeTtrpcFrame } from '../../../src/ttrpc/frames.ts';
 import { muxPieces } from '../../../src/nri/mux.ts';
 import { Plugin } from '../../../src/nri/plugin.ts';
 import type { PluginOptions } from '../../../src/nri/plugin.ts';

@@ -1,5 +1,5 @@
 /** Capability sets (capabilities(7)) from what CRI asks, in the order that both peers apply it (features.md B3). */
-import type { Capabilities } from '../../../actors/ports/specs.ts';
+import type { Capabilities } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import type { OciCapabilities } from './types.ts';
 

@@ -1,7 +1,7 @@
 /** What the generator is told: the wish, and every fact of the host that decides, so that it can be pure. */
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
-import type { SandboxFiles } from '../../../host/layout.ts';
-import type { ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../actors/ports/specs.ts';
+import type { SandboxFiles } from '../../../host/sandbox/layout.ts';
+import type { ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../ports/specs.ts';
 import type { OciDevice, OciRlimit, OciSeccomp } from './types.ts';
 
 export type KernelArch = 'x64' | 'arm64';

@@ -1,6 +1,6 @@
 /** The `mounts` part: ours, and the request's over them. */
 import { posix } from 'node:path';
-import type { Mount, SandboxSpec } from '../../../actors/ports/specs.ts';
+import type { Mount, SandboxSpec } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ResolvedMount, SpecInput } from './input.ts';
 import type { OciMount } from './types.ts';

@@ -1,6 +1,6 @@
 /** The `process` part: what runs, as whom, with which environment. */
 import { posix } from 'node:path';
-import type { ContainerSpec, ImageConfig, Program } from '../../../actors/ports/specs.ts';
+import type { ContainerSpec, ImageConfig, Program } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../../../base/limits.ts';
 import type { SpecHost, SpecInput } from './input.ts';

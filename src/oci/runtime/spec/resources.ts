@@ -1,5 +1,5 @@
 /** The `resources` part: cgroup limits and device rules. */
-import type { Resources } from '../../../actors/ports/specs.ts';
+import type { Resources } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../../../base/limits.ts';
 import type { ResolvedDevice, SpecHost, SpecInput } from './input.ts';

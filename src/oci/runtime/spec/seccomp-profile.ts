@@ -5,8 +5,8 @@
  */
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../../../base/limits.ts';
-import { parseStrictJson } from '../../image/strict-json.ts';
-import type { Json, JsonObject } from '../../image/strict-json.ts';
+import { parseStrictJson } from '../../documents/strict-json.ts';
+import type { Json, JsonObject } from '../../documents/strict-json.ts';
 import { ARCHITECTURES } from './seccomp-default.ts';
 import type { KernelArch } from './input.ts';
 import type { OciSeccomp, SeccompArg, SeccompOperator, SeccompRule } from './types.ts';

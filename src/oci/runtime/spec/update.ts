@@ -1,5 +1,5 @@
 /** The document of the runtime's `update`: limits of a container that lives. Pure. */
-import type { Resources } from '../../../actors/ports/specs.ts';
+import type { Resources } from '../../../ports/specs.ts';
 import type { SpecHost } from './input.ts';
 import { limitsOf } from './resources.ts';
 import type { OciLimits } from './types.ts';

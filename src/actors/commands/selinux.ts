@@ -1,0 +1,93 @@
+/**
+ * SELinux labels of pods and containers: the machine's default ones, with the parts that a request names, and with two
+ * categories that no other pod has, so that pods of the same type cannot read each other's files (MCS). Pure.
+ */
+import type { ContainerSpec, SandboxSpec, SelinuxLabels, SelinuxOptions } from '../../ports/specs.ts';
+
+/** c0 to c1023: what every policy in use has (setrans.conf(5)). */
+const CATEGORIES = 1024;
+const PAIRS = (CATEGORIES * (CATEGORIES - 1)) / 2;
+
+interface Parts {
+  readonly user: string;
+  readonly role: string;
+  readonly type: string;
+  readonly level: string;
+}
+
+/** user:role:type:level; the level may have colons of its own. */
+function partsOf(label: string): Parts {
+  const [user = '', role = '', type = '', ...level] = label.split(':');
+  return { user, role, type, level: level.join(':') };
+}
+
+function labelOf({ user, role, type, level }: Parts): string {
+  return [user, role, type, level].join(':');
+}
+
+/** The level of a label, such as `s0:c1,c2`. */
+export function levelOf(label: string): string {
+  return partsOf(label).level;
+}
+
+/** The n-th pair of categories, n from 0 on, wrapping round. */
+export function categoryPair(n: number): string {
+  let rest = n % PAIRS;
+  let low = 0;
+  while (rest >= CATEGORIES - 1 - low) {
+    rest -= CATEGORIES - 1 - low;
+    low += 1;
+  }
+  return `c${low},c${low + 1 + rest}`;
+}
+
+/** A level that is not among `taken`: the sensitivity of `base` with the first free pair from the `start`-th on. */
+export function freeLevel(base: string, taken: ReadonlySet<string>, start: number): string {
+  const sensitivity = base.split(':', 1)[0] ?? '';
+  for (let at = start; at < start + PAIRS; at += 1) {
+    const level = `${sensitivity}:${categoryPair(at)}`;
+    if (!taken.has(level)) return level;
+  }
+  // more pods than pairs: there is no such machine, and two of them would still be of one type
+  return `${sensitivity}:${categoryPair(start)}`;
+}
+
+/**
+ * Of a pod; undefined for one that shares processes or IPC with the host, with which separated labels could do nothing
+ * (as with both peers). `free` gives a level of its own to one that names none.
+ */
+export function podLabels(
+  { selinux, namespaces }: Pick<SandboxSpec, 'selinux' | 'namespaces'>,
+  defaults: SelinuxLabels,
+  free: (base: string) => string,
+): SelinuxLabels | undefined {
+  if (namespaces.pid === 'node' || namespaces.ipc === 'node') return undefined;
+  const own = levelOf(defaults.process);
+  const level = selinux === undefined || selinux.level === '' ? free(own) : selinux.level;
+  return withParts(defaults, { ...(selinux ?? NO_OPTIONS), level });
+}
+
+const NO_OPTIONS: SelinuxOptions = { user: '', role: '', type: '', level: '' };
+
+/** Of a container: its pod's, with what it names itself; undefined for one that is to be free of them. */
+export function containerLabels(
+  { security, selinux }: Pick<ContainerSpec, 'security' | 'selinux'>,
+  pod: SelinuxLabels | undefined,
+): SelinuxLabels | undefined {
+  if (pod === undefined || security.privileged || security.namespaces.pid === 'node') return undefined;
+  return selinux === undefined ? pod : withParts(pod, selinux);
+}
+
+/** Files have the user and the level of the process, and keep their own role and type (libselinux, selinux_raw_context). */
+function withParts(labels: SelinuxLabels, asked: SelinuxOptions): SelinuxLabels {
+  const [process, mount] = [partsOf(labels.process), partsOf(labels.mount)];
+  return {
+    process: labelOf({
+      user: asked.user || process.user,
+      role: asked.role || process.role,
+      type: asked.type || process.type,
+      level: asked.level || process.level,
+    }),
+    mount: labelOf({ ...mount, user: asked.user || mount.user, level: asked.level || mount.level }),
+  };
+}

@@ -1,0 +1,142 @@
+/**
+ * The read model: every sandbox, container and pull by address, id prefix and
+ * name. Lists come from here and never from a mailbox, so that nothing that an
+ * actor waits for can hold up a reader (features.md I4).
+ */
+import type { AnyActorRef } from 'xstate';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { containerAddress } from '../container/container.context.ts';
+import type { ContainerKey, SandboxKey } from '../../ports/specs.ts';
+import { sandboxAddress } from '../sandbox/sandbox.context.ts';
+import type { ContainerView, PullView, SandboxView, View } from './views.ts';
+
+/** Tells a change; `gone` when it was the last one. */
+export type Listener = (view: View, gone: boolean) => void;
+
+interface Entry {
+  view: View;
+  ref: AnyActorRef;
+}
+
+export type Found<V> = { readonly found: 'one'; readonly view: V } | { readonly found: 'none' | 'many' };
+
+export class Directory {
+  readonly #entries = new Map<string, Entry>();
+  readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #everyChange = new Set<Listener>();
+  #sandboxes: readonly SandboxView[] | undefined;
+  #containers: readonly ContainerView[] | undefined;
+
+  /** The actor's new view; the supervisor is the only caller. */
+  put(view: View, ref: AnyActorRef): void {
+    this.#entries.set(view.address, { view, ref });
+    this.#changed(view, false);
+  }
+
+  /** The actor has ended with this view; the supervisor is the only caller. */
+  drop(view: View): void {
+    this.#entries.delete(view.address);
+    this.#changed(view, true);
+  }
+
+  /** Hears of one actor's changes until the returned function is called. */
+  listen(address: string, listener: Listener): () => void {
+    const listeners = this.#listeners.get(address) ?? new Set<Listener>();
+    listeners.add(listener);
+    this.#listeners.set(address, listeners);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) this.#listeners.delete(address);
+    };
+  }
+
+  /** Hears of all changes. */
+  listenToAll(listener: Listener): () => void {
+    this.#everyChange.add(listener);
+    return () => this.#everyChange.delete(listener);
+  }
+
+  view(address: string): View | undefined {
+    return this.#entries.get(address)?.view;
+  }
+
+  ref(address: string): AnyActorRef | undefined {
+    return this.#entries.get(address)?.ref;
+  }
+
+  sandbox(id: SandboxId): SandboxView | undefined {
+    const view = this.view(sandboxAddress(id));
+    return view?.kind === 'sandbox' ? view : undefined;
+  }
+
+  container(id: ContainerId): ContainerView | undefined {
+    const view = this.view(containerAddress(id));
+    return view?.kind === 'container' ? view : undefined;
+  }
+
+  /** All sandboxes, listed or not, in order of creation; the same array until something changes. */
+  sandboxes(): readonly SandboxView[] {
+    this.#sandboxes ??= this.#all().filter((view) => view.kind === 'sandbox');
+    return this.#sandboxes;
+  }
+
+  /** All containers, listed or not, in order of creation; the same array until something changes. */
+  containers(): readonly ContainerView[] {
+    this.#containers ??= this.#all().filter((view) => view.kind === 'container');
+    return this.#containers;
+  }
+
+  pulls(): readonly PullView[] {
+    return this.#all().filter((view) => view.kind === 'pull');
+  }
+
+  containersOf(id: SandboxId): readonly ContainerView[] {
+    return this.containers().filter((view) => view.spec.key.sandboxId === id);
+  }
+
+  /** Sandboxes with this name; more than one only while an owing one is worked off. */
+  sandboxesByKey(key: SandboxKey): readonly SandboxView[] {
+    return this.sandboxes().filter(
+      ({ spec }) =>
+        spec.key.name === key.name &&
+        spec.key.namespace === key.namespace &&
+        spec.key.uid === key.uid &&
+        spec.key.attempt === key.attempt,
+    );
+  }
+
+  /** Containers of this name in their sandbox, of any attempt. */
+  containersByName(key: ContainerKey): readonly ContainerView[] {
+    return this.containersOf(key.sandboxId).filter((view) => view.spec.key.name === key.name);
+  }
+
+  /** By unique prefix of the id; unlisted ones are found only by their whole id. */
+  findSandbox(prefix: string): Found<SandboxView> {
+    return find(this.sandboxes(), prefix);
+  }
+
+  /** By unique prefix of the id; unlisted ones are found only by their whole id. */
+  findContainer(prefix: string): Found<ContainerView> {
+    return find(this.containers(), prefix);
+  }
+
+  #all(): View[] {
+    return [...this.#entries.values()].map((entry) => entry.view);
+  }
+
+  #changed(view: View, gone: boolean): void {
+    if (view.kind === 'sandbox') this.#sandboxes = undefined;
+    if (view.kind === 'container') this.#containers = undefined;
+    for (const listener of [...(this.#listeners.get(view.address) ?? [])]) listener(view, gone);
+    for (const listener of this.#everyChange) listener(view, gone);
+  }
+}
+
+function find<V extends SandboxView | ContainerView>(views: readonly V[], prefix: string): Found<V> {
+  const matches = views.filter((view) => view.id === prefix || (view.listed && view.id.startsWith(prefix)));
+  const [first] = matches;
+  if (first === undefined) return { found: 'none' };
+  const whole = matches.find((view) => view.id === prefix);
+  if (whole !== undefined) return { found: 'one', view: whole };
+  return matches.length === 1 ? { found: 'one', view: first } : { found: 'many' };
+}

@@ -1,0 +1,189 @@
+/**
+ * A supervisor: hand-written actor logic over a Map of children, since a machine
+ * with many spawned children costs O(N²) (house rule 5.1). It starts children,
+ * hears of their end, and rebuilds one that crashed from what is durable; after
+ * `restartsMax` crashes in a minute the child is quarantined.
+ *
+ * `parent` of createActor is not in xstate's documented options; a unit test
+ * breaks when an upgrade changes it.
+ */
+import type {
+  ActorLogic,
+  ActorScope,
+  AnyActorLogic,
+  AnyActorRef,
+  AnyMachineSnapshot,
+  EventObject,
+  InputFrom,
+  Snapshot,
+} from 'xstate';
+import { createActor } from 'xstate';
+import { fault, toFault } from '../../base/fault.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Activity } from '../effects/activity.ts';
+import type { Directory } from './directory.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { View } from './views.ts';
+
+export type SupervisorEvent<I> =
+  | { readonly type: 'child.start'; readonly address: string; readonly input: I }
+  | { readonly type: 'child.rebuilt'; readonly address: string; readonly input: I | undefined };
+
+export interface SupervisorOptions<L extends AnyActorLogic> {
+  readonly logic: L;
+  readonly view: (snapshot: AnyMachineSnapshot) => View;
+  readonly directory: Directory;
+  readonly activity: Activity;
+  readonly clock: ClockPort;
+  readonly log: Log;
+  /** What the child would be started with after a restart of the daemon now; undefined when nothing durable is left. */
+  readonly rebuild: (address: string) => Promise<InputFrom<L> | undefined>;
+}
+
+interface Children {
+  readonly refs: Map<string, AnyActorRef>;
+  /** Monotonic milliseconds of the last crashes. */
+  readonly crashes: Map<string, readonly number[]>;
+}
+
+export type SupervisorSnapshot = Snapshot<undefined> & { readonly members: Children };
+
+type AnySupervisorEvent<I> = SupervisorEvent<I> | (EventObject & { readonly error?: unknown });
+type Scope<I> = ActorScope<SupervisorSnapshot, AnySupervisorEvent<I>>;
+
+const DONE = 'xstate.done.actor.';
+const ERROR = 'xstate.error.actor.';
+
+/** The logic of one supervisor; each is started once under the root. */
+export function supervisorLogic<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+): ActorLogic<SupervisorSnapshot, AnySupervisorEvent<InputFrom<L>>> {
+  type I = InputFrom<L>;
+  return {
+    getInitialSnapshot: () => ({
+      status: 'active',
+      output: undefined,
+      error: undefined,
+      // not `children`: xstate walks a property of that name as its own
+      members: { refs: new Map(), crashes: new Map() },
+    }),
+    transition: (snapshot, event, scope) => {
+      const { members } = snapshot;
+      if (isStart<I>(event)) start(options, members, event.address, event.input, scope);
+      else if (isRebuilt<I>(event)) rebuilt(options, members, event.address, event.input, scope);
+      else if (event.type.startsWith(DONE)) ended(options, members, event.type.slice(DONE.length));
+      else if (event.type.startsWith(ERROR)) crashed(options, members, event, scope);
+      return snapshot;
+    },
+    getPersistedSnapshot: (snapshot) => snapshot,
+  };
+}
+
+function isStart<I>(event: AnySupervisorEvent<I>): event is SupervisorEvent<I> & { type: 'child.start' } {
+  return event.type === 'child.start';
+}
+
+function isRebuilt<I>(event: AnySupervisorEvent<I>): event is SupervisorEvent<I> & { type: 'child.rebuilt' } {
+  return event.type === 'child.rebuilt';
+}
+
+function start<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  address: string,
+  input: InputFrom<L>,
+  scope: Scope<InputFrom<L>>,
+): void {
+  const actorOptions = { parent: scope.self, id: address, systemId: address, input };
+  const ref: AnyActorRef = createActor(options.logic as AnyActorLogic, actorOptions);
+  children.refs.set(address, ref);
+  ref.subscribe({
+    next: (snapshot: AnyMachineSnapshot) => {
+      if (snapshot.status === 'active') options.directory.put(options.view(snapshot), ref);
+    },
+    // told to this supervisor as an event as well; without an observer xstate rethrows it in a timer
+    error: () => undefined,
+  });
+  scope.defer(() => ref.start());
+}
+
+function ended<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  address: string,
+): void {
+  const ref = children.refs.get(address);
+  if (ref === undefined) return;
+  children.refs.delete(address);
+  children.crashes.delete(address);
+  options.directory.drop(options.view(ref.getSnapshot() as AnyMachineSnapshot));
+}
+
+/** A crash is a bug of ours, never a container's failure: throw the memory away, look, go on (house rule 5.3). */
+function crashed<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  event: EventObject & { readonly error?: unknown },
+  scope: Scope<InputFrom<L>>,
+): void {
+  const address = event.type.slice(ERROR.length);
+  const now = options.clock.monoMs();
+  const recent = (children.crashes.get(address) ?? []).filter((at) => now - at < actorLimits.restartWindowMs);
+  children.crashes.set(address, [...recent, now]);
+  const reason = toFault(event.error).message;
+  if (recent.length >= actorLimits.restartsMax) {
+    options.log.error({ actor: address, reason }, 'actor quarantined');
+    quarantine(options, children, address, reason);
+    return;
+  }
+  options.log.error({ actor: address, reason }, 'actor crashed, rebuilding it');
+  const rebuild = async (): Promise<InputFrom<L> | undefined> => {
+    await options.activity.endAll(address);
+    return options.rebuild(address);
+  };
+  rebuild().then(
+    (input) => scope.self.send({ type: 'child.rebuilt', address, input }),
+    (thrown: unknown) => {
+      options.log.error({ actor: address, reason: toFault(thrown).message }, 'actor cannot be rebuilt');
+      quarantine(options, children, address, toFault(thrown).message);
+    },
+  );
+}
+
+function rebuilt<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  address: string,
+  input: InputFrom<L> | undefined,
+  scope: Scope<InputFrom<L>>,
+): void {
+  if (input !== undefined) {
+    start(options, children, address, input, scope);
+    return;
+  }
+  children.refs.delete(address);
+  const view = options.directory.view(address);
+  if (view !== undefined) {
+    options.directory.drop({
+      ...view,
+      fault: view.fault ?? fault('bug', `${address}: its actor crashed before anything was durable`),
+    });
+  }
+}
+
+/** Still listed, with the reason; Stop and Remove go the sweep path (troupe.ts). */
+function quarantine<L extends AnyActorLogic>(
+  options: SupervisorOptions<L>,
+  children: Children,
+  address: string,
+  reason: string,
+): void {
+  const ref = children.refs.get(address);
+  const view = options.directory.view(address);
+  if (ref === undefined || view === undefined) return;
+  const why = fault('bug', `${address}: quarantined after ${actorLimits.restartsMax + 1} crashes: ${reason}`);
+  const quarantined = { ...view, state: 'quarantined', path: 'quarantined', settled: true, fault: why };
+  // a sandbox without an actor must not be handed out, nor get containers
+  options.directory.put(quarantined.kind === 'sandbox' ? { ...quarantined, ready: false } : quarantined, ref);
+}

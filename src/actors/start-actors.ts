@@ -1,0 +1,274 @@
+/** Puts the actors together: ports and ledger in, the Troupe out. */
+import type { AnyActorLogic, AnyActorRef, InspectionEvent } from 'xstate';
+import { createActor } from 'xstate';
+import { fail } from '../base/fault.ts';
+import { innerCause } from '../base/cause.ts';
+import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
+import { actorLimits } from '../base/limits.ts';
+import { Activity } from './effects/activity.ts';
+import type { Call } from './directory/ask.ts';
+import { endAll } from './commands/end-containers.ts';
+import type { ContainerInput } from './container/container.context.ts';
+import { containerEffects } from './container/container.effects.ts';
+import { containerMachine } from './container/container.machine.ts';
+import { Directory } from './directory/directory.ts';
+import { effectLogic } from './effects/effect-logic.ts';
+import { PullProgress } from './image-pull/progress.ts';
+import { LayerBook } from './ledger/layer-book.ts';
+import { pullEffects } from './image-pull/image-pull.effects.ts';
+import { imagePullMachine } from './image-pull/image-pull.machine.ts';
+import { janitorMachine } from './janitor/janitor.machine.ts';
+import { sweepOnce } from './janitor/sweep.ts';
+import type { Sweeping } from './janitor/sweeping.ts';
+import { nriNode } from './commands/nri-node.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { Ports } from '../ports/ports.ts';
+import type { ImageUse, SelinuxLabels } from '../ports/specs.ts';
+import type { Ledger } from './ledger/ledger.ts';
+import { observeWorld } from './recovery/observe.ts';
+import { planContainer, planSandbox } from './recovery/plan.ts';
+import { recover, settleAll } from './recovery/reconcile.ts';
+import { sweepContainer, sweepSandbox } from './recovery/sweep.ts';
+import { rootMachine } from './root/root.machine.ts';
+import { sandboxEffects } from './sandbox/sandbox.effects.ts';
+import { sandboxMachine } from './sandbox/sandbox.machine.ts';
+import type { Stage } from './stage.ts';
+import { supervisorLogic } from './directory/supervisor.ts';
+import type { Troupe } from './troupe.ts';
+import { troupeOf } from './troupe-calls.ts';
+import type { CallsOptions, RootRef } from './troupe-calls.ts';
+import { containerView, pullView, sandboxView } from './directory/views.ts';
+import type { ContainerView, SandboxView } from './directory/views.ts';
+
+export interface CastOptions extends CallsOptions {
+  readonly ports: Ports;
+  /** What the journal folded to; the journal changes it as records become durable. */
+  readonly ledger: Ledger;
+  /** The machine's labels for containers; left out where it has no SELinux. */
+  readonly selinux?: SelinuxLabels | undefined;
+  /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
+  readonly inspect?: (event: InspectionEvent) => void;
+}
+
+/** The Troupe over these ports; nothing happens before `start()`. */
+export function createTroupe(options: CastOptions): Troupe {
+  const { ports } = options;
+  const stage = createStage(options, (supervisor, address, input) => {
+    // a call that was admitted may come here after the drain has ended the supervisors
+    const ref = root.system.get(supervisor) as AnyActorRef | undefined;
+    if (ref === undefined)
+      return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
+    return ref.send({ type: 'child.start', address, input });
+  });
+  releaseLayers(stage);
+  forwardExits(stage);
+  ports.nri.attach(nriNode(stage));
+  const root: RootRef = createRoot(stage, options.inspect);
+  return troupeOf(stage, root, options);
+}
+
+/** Starts an actor at an address under its supervisor. */
+type StartChild = (supervisor: 'sandboxes' | 'containers' | 'pulls', address: string, input: unknown) => void;
+
+function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartChild): Stage {
+  const directory = new Directory();
+  const activity = new Activity(ports.clock);
+  const layers = new LayerBook(ledger, ports.storage);
+  const sweeping: Sweeping = {
+    ports,
+    directory,
+    layers,
+    unclaimed: new Map(),
+    interrupted: new Map(),
+    debrisAt: undefined,
+    layersChanged: true,
+  };
+  const stage: Stage = {
+    ports,
+    ledger,
+    directory,
+    activity,
+    layers,
+    sweeping,
+    progress: new PullProgress(ports.clock),
+    selinux,
+    clock: ports.clock,
+    pulls: new Map(),
+    startSandbox: (input) => startChild('sandboxes', `sandbox/${input.id}`, input),
+    startContainer: (input) => {
+      holdLayers(layers, input);
+      startChild('containers', `container/${input.id}`, input);
+    },
+    startPull: (input) => startChild('pulls', input.owner, input),
+    layersLeft: () => {
+      sweeping.layersChanged = true;
+    },
+    sweepSandbox: (view, remove) => sweepQuarantinedSandbox(stage, view, remove),
+    sweepContainer: (view, remove) => sweepQuarantinedContainer(stage, view, remove),
+  };
+  return stage;
+}
+
+function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolean): Promise<void> {
+  const { ports, directory, activity } = stage;
+  return onOwn(activity, view.address, async (fx) => {
+    const [origin, how] = remove
+      ? (['RemovePodSandbox', 'remove'] as const)
+      : (['StopPodSandbox', 'stop'] as const);
+    await endAll(stage, view.id, innerCall(stage, fx, origin), how);
+    const swept = await sweepSandbox(ports, view, remove, fx);
+    if (remove && ports.nri.isActive())
+      await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
+    settle(directory, swept, remove);
+  });
+}
+
+function sweepQuarantinedContainer(
+  { ports, directory, activity }: Stage,
+  view: ContainerView,
+  remove: boolean,
+): Promise<void> {
+  return onOwn(activity, view.address, async (fx) => {
+    const swept = await sweepContainer(ports, view, remove, fx);
+    if (remove && ports.nri.isActive())
+      await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
+    settle(directory, swept, remove);
+  });
+}
+
+/** Before the actor starts, so that nothing takes its layers away. */
+function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
+  layers.hold(`container/${id}`, layersOf(image));
+  if (entry === 'new' && restore !== undefined && 'layer' in restore.from)
+    layers.hold(restoreOf(`container/${id}`), [restore.from.layer]);
+}
+
+/** Whatever held layers releases them when it has gone. */
+function releaseLayers({ directory, layers, sweeping }: Stage): void {
+  directory.listenToAll((view, gone) => {
+    // once it is made, or can't be, its checkpoint's image may go
+    if (
+      view.kind === 'container' &&
+      view.spec.restore !== undefined &&
+      (gone || view.settled) &&
+      layers.release(restoreOf(view.address))
+    )
+      sweeping.layersChanged = true;
+    if (!gone || view.kind === 'sandbox') return;
+    layers.release(view.address);
+    sweeping.layersChanged = true;
+  });
+}
+
+/** The exits that the runtime reports, to the actors of their containers. */
+function forwardExits({ ports, directory }: Stage): void {
+  ports.runtime.onExit((id, exit) => {
+    const ref = directory.ref(`container/${id}`);
+    if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
+    else ref.send({ type: 'container.exited', exit });
+  });
+}
+
+/** Who holds the layer that a container is restored from. */
+function restoreOf(address: string): string {
+  return `restore of ${address}`;
+}
+
+/** Of the container's own image and of those that it mounts. */
+function layersOf({ layers, volumes }: ImageUse): readonly Digest[] {
+  return [...layers, ...(volumes ?? []).flatMap((volume) => volume.layers)];
+}
+
+/** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
+function onOwn(
+  activity: Activity,
+  address: string,
+  work: (fx: EffectContext) => Promise<void>,
+): Promise<void> {
+  return activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
+}
+
+/** What a sweep has made of a quarantined one: gone, or listed as ended; without the latter a kubelet would stop it for ever. */
+function settle(directory: Directory, view: SandboxView | ContainerView, remove: boolean): void {
+  const ref = directory.ref(view.address);
+  if (remove) directory.drop(view);
+  else if (ref !== undefined) directory.put(view, ref);
+}
+
+function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {
+  const { activity, clock } = stage;
+  const machine = rootMachine({
+    recover: effectLogic(activity, 'recover', actorLimits.removeRootfsMs, (_input, fx) => recover(stage, fx)),
+    settleAll: effectLogic(activity, 'settleAll', actorLimits.drainMs, (_input, fx) => settleAll(stage, fx)),
+    ...supervisors(stage),
+    janitor: janitorMachine({
+      sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) =>
+        sweepOnce(stage.sweeping, fx),
+      ),
+    }),
+  });
+  return createActor(machine, {
+    clock: {
+      setTimeout: (fn: () => void, ms: number) => clock.setTimeout(fn, ms),
+      clearTimeout: (handle) => clock.clearTimeout(handle as never),
+    },
+    ...(inspect === undefined ? {} : { inspect: guarded(inspect, stage.ports) }),
+  });
+}
+
+function guarded(inspect: (event: InspectionEvent) => void, ports: Ports): (event: InspectionEvent) => void {
+  return (event) => {
+    try {
+      inspect(event);
+    } catch (thrown) {
+      ports.log.error({ reason: String(thrown) }, 'the inspector threw');
+    }
+  };
+}
+
+function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
+  const { ports, ledger, directory, activity, clock } = stage;
+  const shared = { directory, activity, clock, log: ports.log };
+  const world = () =>
+    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) =>
+      observeWorld(ports, ledger, fx),
+    );
+  const containersOf = {
+    stopAll: (id: SandboxId, fx: EffectContext) =>
+      endAll(stage, id, innerCall(stage, fx, 'StopPodSandbox'), 'stop'),
+    removeAll: (id: SandboxId, fx: EffectContext) =>
+      endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),
+  };
+  return {
+    sandboxes: supervisorLogic({
+      ...shared,
+      logic: sandboxMachine(sandboxEffects(ports, activity, containersOf)),
+      view: sandboxView,
+      rebuild: async (address) =>
+        planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
+    }),
+    containers: supervisorLogic({
+      ...shared,
+      logic: containerMachine(containerEffects(ports, activity)),
+      view: containerView,
+      rebuild: async (address) =>
+        planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
+    }),
+    pulls: supervisorLogic({
+      ...shared,
+      logic: imagePullMachine(pullEffects(ports, activity, stage.layers, stage.progress)),
+      view: pullView,
+      // a pull has nothing durable: its callers are told, and ask again
+      rebuild: () => Promise.resolve(undefined),
+    }),
+  };
+}
+
+/** A sandbox's own wait for its containers: ended a little before its bound, so that the reason is still told. */
+function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
+  return {
+    cause: innerCause(origin),
+    signal: fx.signal,
+    deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs,
+  };
+}

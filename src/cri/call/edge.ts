@@ -1,0 +1,358 @@
+/**
+ * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
+ * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
+ */
+import type {
+  DescMethod,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  Message,
+  MessageInitShape,
+  MessageShape,
+} from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { RandomPort } from '../../ports/random.ts';
+import type { Cause } from '../../base/cause.ts';
+import type { Fault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { edgeLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { messagePieces } from '../../base/message-pieces.ts';
+import { ImageService, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import { MovedMessage } from './moved-message.ts';
+import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
+import { InFlight } from './in-flight.ts';
+import type { GrpcCodeName } from './status.ts';
+import { RpcError, toStatus } from './status.ts';
+
+/** What a handler knows of its call beside the request. */
+export interface RpcContext {
+  readonly cause: Cause;
+  /** Aborts when the client has gone or its deadline has passed, with a FaultError as reason: nobody listens any more. */
+  readonly signal: AbortSignal;
+  /**
+   * The latest moment (clock.monoMs) at which an answer, or a fault that says where things stand, still
+   * reaches the client: its deadline less a margin. Undefined when the client set none.
+   */
+  readonly deadlineMonoMs: number | undefined;
+  /** Aborts once the answer has left, or nobody waits for it. */
+  readonly over?: AbortSignal | undefined;
+}
+
+/** One RPC. Gives the answer's fields, or its bytes when they are encoded already; throws FaultError. */
+export type RpcHandler<M extends DescMethodUnary> = (
+  request: MessageShape<M['input']>,
+  context: RpcContext,
+) => Promise<MessageInitShape<M['output']> | Uint8Array | MovedMessage>;
+
+/** The handlers of a service by the local name of the RPC, such as `runPodSandbox`; what is absent is Unimplemented. */
+export type ServiceHandlers<S extends { readonly method: Record<string, DescMethod> }> = {
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never
+  ]?: S['method'][K] extends DescMethodUnary ? RpcHandler<S['method'][K]> : never;
+};
+
+/** One server-streaming RPC: gives each message by `write`, and waits for it; throws FaultError. */
+export type StreamRpcHandler<M extends DescMethodServerStreaming> = (
+  request: MessageShape<M['input']>,
+  context: RpcContext,
+  write: (message: MessageInitShape<M['output']> | Uint8Array) => Promise<void>,
+) => Promise<void>;
+
+/** As `ServiceHandlers`, of the RPCs whose answer is a stream. */
+export type ServiceStreams<S extends { readonly method: Record<string, DescMethod> }> = {
+  readonly [
+    K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never
+  ]?: S['method'][K] extends DescMethodServerStreaming ? StreamRpcHandler<S['method'][K]> : never;
+};
+
+export interface EdgeOptions {
+  readonly clock: Pick<ClockPort, 'monoMs'>;
+  readonly random: Pick<RandomPort, 'token'>;
+  readonly log: Log;
+  /** Why calls can't be taken now (such as "recovering"), or undefined when they can. */
+  readonly notReadyReason: () => string | undefined;
+  /** Why nothing more may be kept in memory now, or undefined when it may. */
+  readonly memoryRefusal?: () => string | undefined;
+  /** Whose namespace a decoded request is for; empty where nobody knows. */
+  readonly namespaceOf?: (request: Message) => string;
+  readonly runtime?: ServiceHandlers<typeof RuntimeService>;
+  readonly image?: ServiceHandlers<typeof ImageService>;
+  readonly runtimeStreams?: ServiceStreams<typeof RuntimeService>;
+  readonly imageStreams?: ServiceStreams<typeof ImageService>;
+  readonly observer?: RpcObserver;
+}
+
+/** Sees each call begin and end, for metrics and traces. Must not throw. */
+export interface RpcObserver {
+  /** The cause's traceparent is the client's. */
+  begin(cause: Cause): ObservedCall;
+}
+
+export interface ObservedCall {
+  /** Takes the place of the client's: what the call causes belongs to our span of it. */
+  readonly traceparent: string | undefined;
+  /** Called once. */
+  ended(code: GrpcCodeName, latencyMs: number, fault: Fault | undefined): void;
+}
+
+/** The handlers for `startCriServer`, by full method name such as `runtime.v1.RuntimeService/Version`. */
+export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> {
+  const edge = edgeOf(options);
+  const methods: Record<string, UnaryHandler> = {};
+  for (const [service, handlers] of [
+    [RuntimeService, options.runtime],
+    [ImageService, options.image],
+  ] as const) {
+    for (const rpc of service.methods) {
+      // keyed by this very service's names and types (ServiceHandlers); the loop alone can't see it
+      const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>> | undefined)?.[
+        rpc.localName
+      ];
+      if (handler === undefined || rpc.methodKind !== 'unary') continue;
+      methods[`${service.typeName}/${rpc.name}`] = (request, call) => edge.serve(rpc, handler, request, call);
+    }
+  }
+  return methods;
+}
+
+/** As `edgeMethods`, for `streams` of `startCriServer`. */
+export function edgeStreams(options: EdgeOptions): Record<string, StreamHandler> {
+  const edge = edgeOf(options);
+  const streams: Record<string, StreamHandler> = {};
+  for (const [service, handlers] of [
+    [RuntimeService, options.runtimeStreams],
+    [ImageService, options.imageStreams],
+  ] as const) {
+    for (const rpc of service.methods) {
+      const handler = (handlers as Readonly<Record<string, AnyStreamHandler | undefined>> | undefined)?.[
+        rpc.localName
+      ];
+      if (handler === undefined || rpc.methodKind !== 'server_streaming') continue;
+      streams[`${service.typeName}/${rpc.name}`] = (request, call, write) =>
+        edge.serveStream(rpc, handler, { request, call, write });
+    }
+  }
+  return streams;
+}
+
+type AnyHandler = RpcHandler<DescMethodUnary>;
+type AnyStreamHandler = StreamRpcHandler<DescMethodServerStreaming>;
+type StreamCall = {
+  readonly request: Uint8Array;
+  readonly call: CallContext;
+  readonly write: (message: Uint8Array) => Promise<void>;
+};
+/** What the edge needs of an RPC's descriptor. */
+type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
+
+/**
+ * Answered at any time and never counted: a client must always be able to ask how things are. RuntimeConfig
+ * is a constant that a kubelet asks once, at its start, which may be while we recover.
+ */
+const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig']);
+
+/** Streams that end with their client only. A list in parts is a call, which those that never end must not stand in the way of. */
+const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
+
+const edges = new WeakMap<EdgeOptions, Edge>();
+
+/** One for both kinds of RPCs of the same options: what is at work is counted together. */
+function edgeOf(options: EdgeOptions): Edge {
+  const known = edges.get(options) ?? new Edge(options);
+  edges.set(options, known);
+  return known;
+}
+
+class Edge {
+  readonly #options: EdgeOptions;
+  readonly #inFlight: InFlight;
+  #endless = 0;
+
+  constructor(options: EdgeOptions) {
+    this.#options = options;
+    this.#inFlight = new InFlight(options.memoryRefusal);
+  }
+
+  async serve(
+    rpc: Rpc,
+    handler: AnyHandler,
+    request: Uint8Array,
+    call: CallContext,
+  ): Promise<Uint8Array | MovedMessage> {
+    const { clock, random } = this.#options;
+    const startedMonoMs = clock.monoMs();
+    const { cause, observed } = this.#begin(
+      random.token(edgeLimits.requestIdBytes),
+      rpc.name,
+      call.traceparent,
+    );
+    let release = (): void => undefined;
+    let leave = (): void => undefined;
+    try {
+      if (!ALWAYS.has(rpc.name)) {
+        this.#refuseWhileNotReady(rpc.name);
+        release = this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
+      }
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
+      const message = decode(rpc, request);
+      leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
+      const answer = await handler(message, { cause, signal: call.signal, deadlineMonoMs, over: call.over });
+      const bytes = answer instanceof MovedMessage ? sendable(rpc, answer) : encode(rpc, answer);
+      this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
+      observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
+      return bytes;
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
+      const status = toStatus(fault, cause.requestId);
+      observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
+      throw new RpcError(status);
+    } finally {
+      leave();
+      release();
+    }
+  }
+
+  async serveStream(
+    rpc: Rpc,
+    handler: AnyStreamHandler,
+    { request, call, write }: StreamCall,
+  ): Promise<void> {
+    const { clock, random } = this.#options;
+    const startedMonoMs = clock.monoMs();
+    const { cause, observed } = this.#begin(
+      random.token(edgeLimits.requestIdBytes),
+      rpc.name,
+      call.traceparent,
+    );
+    let bytes = 0;
+    let release = (): void => undefined;
+    try {
+      this.#refuseWhileNotReady(rpc.name);
+      release = ENDLESS.has(rpc.name)
+        ? this.#admitEndless(rpc.name)
+        : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
+      await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
+        const encoded = encode(rpc, message);
+        bytes += encoded.length;
+        return write(encoded);
+      });
+      this.#logAnswer(rpc.name, cause, startedMonoMs, bytes);
+      observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      // how every stream of events ends one day
+      if (fault.kind === 'cancelled')
+        this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
+      else this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
+      const status = toStatus(fault, cause.requestId);
+      observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
+      throw new RpcError(status);
+    } finally {
+      release();
+    }
+  }
+
+  #admitEndless(rpc: string): () => void {
+    if (this.#endless >= edgeLimits.streams)
+      fail('exhausted', `${rpc}: ${edgeLimits.streams} streams are open already`);
+    this.#endless += 1;
+    return () => {
+      this.#endless -= 1;
+    };
+  }
+
+  #begin(
+    requestId: string,
+    rpc: string,
+    traceparent: string | undefined,
+  ): { readonly cause: Cause; readonly observed: ObservedCall | undefined } {
+    const cause = causeOf(requestId, rpc, traceparent);
+    const observed = this.#options.observer?.begin(cause);
+    return {
+      cause: observed?.traceparent === undefined ? cause : { ...cause, traceparent: observed.traceparent },
+      observed,
+    };
+  }
+
+  #refuseWhileNotReady(rpc: string): void {
+    const reason = this.#options.notReadyReason();
+    if (reason !== undefined) fail('notReady', `${rpc}: troupe takes no calls yet: ${reason}`);
+  }
+
+  /** The client's deadline less the margin. */
+  #deadline(rpc: string, nowMonoMs: number, deadlineMonoMs: number | undefined): number | undefined {
+    if (deadlineMonoMs === undefined) return undefined;
+    const leftMs = deadlineMonoMs - nowMonoMs;
+    if (leftMs <= 0) fail('timedOut', `${rpc}: the caller's deadline had passed when the call arrived`);
+    return deadlineMonoMs - deadlineMarginMs(leftMs);
+  }
+
+  #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {
+    const fields = { ...cause, code: 'ok', bytes, latencyMs: this.#sinceMs(startedMonoMs) };
+    if (ALWAYS.has(rpc) || rpc.startsWith('List') || rpc.startsWith('Stream'))
+      this.#options.log.trace(fields, rpc);
+    else this.#options.log.info(fields, rpc);
+  }
+
+  #logFault(rpc: string, cause: Cause, startedMonoMs: number, fault: Fault, thrown: unknown): void {
+    const { code } = toStatus(fault, cause.requestId);
+    const fields = { ...cause, code, fault, latencyMs: this.#sinceMs(startedMonoMs) };
+    if (fault.kind !== 'bug') this.#options.log.warn(fields, rpc);
+    else
+      this.#options.log.error({ ...fields, stack: thrown instanceof Error ? thrown.stack : undefined }, rpc);
+  }
+
+  #sinceMs(startedMonoMs: number): number {
+    return Math.round((this.#options.clock.monoMs() - startedMonoMs) * 1000) / 1000;
+  }
+}
+
+/**
+ * How long before the client's deadline an answer must be ready, in ms: a share of what is left, so that a
+ * busy machine still gets it out, never more than half of it.
+ */
+export function deadlineMarginMs(leftMs: number): number {
+  const share = (leftMs * edgeLimits.deadlineMarginPercent) / 100;
+  const bounded = Math.min(Math.max(share, edgeLimits.deadlineMarginMinMs), edgeLimits.deadlineMarginMaxMs);
+  return Math.min(bounded, leftMs / 2);
+}
+
+/** W3C Trace Context, version 00 and later: version, trace id, parent id, flags. Ids of zeros are void. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/u;
+
+function causeOf(requestId: string, origin: string, traceparent: string | undefined): Cause {
+  // what is not a traceparent is left out: it would only carry a client's text into logs and spans
+  if (traceparent === undefined || !TRACEPARENT.test(traceparent)) return { requestId, origin };
+  return { requestId, origin, traceparent };
+}
+
+function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
+  try {
+    // fields of a newer contract are dropped: proto3 lets readers do so, and we never send a request on
+    return fromBinary(rpc.input, request, { readUnknownFields: false });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return fail('invalidRequest', `${rpc.name}: the request is no valid ${rpc.input.name}: ${reason}`);
+  }
+}
+
+function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array): Uint8Array {
+  return sendable(
+    rpc,
+    answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer)),
+  );
+}
+
+function sendable<T extends { readonly length: number }>({ name }: Rpc, bytes: T): T {
+  if (bytes.length > edgeLimits.sendBytes) {
+    fail(
+      'exhausted',
+      `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`,
+    );
+  }
+  return bytes;
+}

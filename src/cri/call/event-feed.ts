@@ -1,0 +1,218 @@
+/**
+ * The changes of pods and containers as events, for GetContainerEvents. They are read off the directory's views, so
+ * none comes before the change can be read through a status (I11). Names and moments are those of the peers: a
+ * sandbox has events under its own id, too (features.md row 32).
+ */
+import type { Directory } from '../../actors/directory/directory.ts';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { ContainerView, SandboxView, View } from '../../actors/directory/views.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { fault, FaultError } from '../../base/fault.ts';
+import { edgeLimits } from '../../base/limits.ts';
+
+export type PodEventType = 'created' | 'started' | 'stopped' | 'deleted';
+
+/** One change, with the pod as it was right after it. */
+export interface PodEvent {
+  /** Of the container, or of the sandbox itself. */
+  readonly id: string;
+  readonly type: PodEventType;
+  /** Rises from event to event, whatever the wall clock does. */
+  readonly createdAtNs: bigint;
+  /** Undefined only when the sandbox was gone before its container. */
+  readonly sandbox: SandboxView | undefined;
+  /** Those that are listed. */
+  readonly containers: readonly ContainerView[];
+}
+
+/** How far a pod or container has come; an event for each step that it takes. */
+type Stage = 'unseen' | 'created' | 'started' | 'stopped';
+
+/** Each step and what it is called. A container that ended before its start skips `started`. */
+const STEPS: readonly { readonly to: Stage; readonly type: PodEventType }[] = [
+  { to: 'created', type: 'created' },
+  { to: 'started', type: 'started' },
+  { to: 'stopped', type: 'stopped' },
+];
+
+export class EventFeed {
+  readonly #directory: Directory;
+  readonly #clock: Pick<ClockPort, 'nowNs'>;
+  readonly #stages = new Map<string, Stage>();
+  readonly #streams = new Set<EventStream>();
+  #lastNs = 0n;
+
+  /** Listens from now on; what the directory holds already is not news. */
+  constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>) {
+    this.#directory = directory;
+    this.#clock = clock;
+    directory.listenToAll((view, gone) => this.#changed(view, gone));
+    for (const view of [...directory.sandboxes(), ...directory.containers()])
+      this.#stages.set(view.address, stageOf(view));
+  }
+
+  /** Whether a client has asked for events, and so wants whole pods in PodSandboxStatus. */
+  get isWatched(): boolean {
+    return this.#streams.size > 0;
+  }
+
+  /** The time now; later than that of any event before. */
+  stampNs(): bigint {
+    const nowNs = this.#clock.nowNs();
+    this.#lastNs = nowNs > this.#lastNs ? nowNs : this.#lastNs + 1n;
+    return this.#lastNs;
+  }
+
+  /** Every event from now on, to be closed by the caller. */
+  open(queueMax: number = edgeLimits.eventQueue): EventStream {
+    const stream = new EventStream(queueMax, () => this.#streams.delete(stream));
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  #changed(view: View, gone: boolean): void {
+    if (view.kind === 'pull') return;
+    const before = this.#stages.get(view.address) ?? 'unseen';
+    const now = stageOf(view);
+    if (gone) this.#stages.delete(view.address);
+    else this.#stages.set(view.address, now);
+    for (const { to, type } of STEPS) {
+      if (isPast(before, to) || !isPast(now, to) || skips(view, now, to)) continue;
+      this.#tell(view, type);
+    }
+    if (before !== 'unseen' && (gone || now === 'unseen')) this.#tell(view, 'deleted');
+  }
+
+  #tell(view: SandboxView | ContainerView, type: PodEventType): void {
+    if (!this.isWatched) return;
+    const sandboxId: SandboxId = view.kind === 'sandbox' ? view.id : view.spec.key.sandboxId;
+    // one that has just gone is told as it was last
+    const sandbox = view.kind === 'sandbox' ? view : this.#directory.sandbox(sandboxId);
+    const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
+    const event: PodEvent = { id: view.id, type, createdAtNs: this.stampNs(), sandbox, containers };
+    for (const stream of [...this.#streams]) stream.push(event);
+  }
+}
+
+const ORDER: readonly Stage[] = ['unseen', 'created', 'started', 'stopped'];
+
+function isPast(stage: Stage, step: Stage): boolean {
+  return ORDER.indexOf(stage) >= ORDER.indexOf(step);
+}
+
+function skips(view: SandboxView | ContainerView, now: Stage, step: Stage): boolean {
+  return (
+    step === 'started' && now === 'stopped' && view.kind === 'container' && view.startedAtNs === undefined
+  );
+}
+
+function stageOf(view: SandboxView | ContainerView): Stage {
+  if (!view.listed) return 'unseen';
+  if (view.kind === 'sandbox') return view.ready ? 'started' : 'stopped';
+  if (view.criState === 'exited') return 'stopped';
+  return view.criState === 'running' ? 'started' : 'created';
+}
+
+/** For an event, for a view without its spec, and for a mount. */
+const EVENT_BYTES = 256;
+const VIEW_BYTES = 1024;
+const MOUNT_BYTES = 256;
+
+type Spec = SandboxView['spec'] | ContainerView['spec'];
+
+/** Once for each pod or container: its spec stays the same object while its state changes. */
+const held = new WeakMap<object, number>();
+
+/** What a spec holds, as a bound counts it: an event may keep it long after its pod has gone. */
+function heldBytes(spec: Spec): number {
+  const known = held.get(spec);
+  if (known !== undefined) return known;
+  let bytes = 0;
+  for (const map of [spec.labels, spec.annotations])
+    for (const [key, value] of Object.entries(map)) bytes += key.length + value.length;
+  if ('env' in spec) {
+    bytes += MOUNT_BYTES * spec.mounts.length;
+    for (const { name, value } of spec.env) bytes += name.length + value.length;
+    for (const word of [...(spec.command ?? []), ...(spec.args ?? [])]) bytes += word.length;
+  }
+  held.set(spec, bytes);
+  return bytes;
+}
+
+/** What one client has still to be told, in order. */
+export class EventStream {
+  readonly #queueMax: number;
+  readonly #leave: () => void;
+  #queue: PodEvent[] = [];
+  /** Views and specs that the queue's events have: most have the same as the event before. */
+  #held = new Set<object>();
+  #bytes = 0;
+  #hasOverflown = false;
+  #wake: () => void = () => undefined;
+
+  constructor(queueMax: number, leave: () => void) {
+    this.#queueMax = queueMax;
+    this.#leave = leave;
+  }
+
+  push(event: PodEvent): void {
+    this.#bytes += EVENT_BYTES;
+    for (const view of [event.sandbox, ...event.containers])
+      if (view !== undefined) this.#bytes += this.#hold(view);
+    // the first one always has room: else a pod that is larger than the bound would never be reported
+    const isTooMuch = this.#queue.length > 0 && this.#bytes > edgeLimits.eventQueueBytes;
+    if (this.#queue.length >= this.#queueMax || isTooMuch) {
+      // a gap in the middle would never be noticed: nothing more is told, and the client has to list anew
+      this.#hasOverflown = true;
+      this.#queue = [];
+      this.#held.clear();
+      this.close();
+    } else {
+      this.#queue.push(event);
+    }
+    this.#wake();
+  }
+
+  /** The events that wait, at least one. Rejects with the signal's reason, or with `exhausted` when some were lost. */
+  async take(signal: AbortSignal): Promise<readonly PodEvent[]> {
+    while (this.#queue.length === 0) {
+      signal.throwIfAborted();
+      if (this.#hasOverflown) {
+        const most =
+          this.#bytes > edgeLimits.eventQueueBytes
+            ? `${edgeLimits.eventQueueBytes} bytes of events`
+            : `${this.#queueMax} events`;
+        throw new FaultError(fault('exhausted', `events: the client is more than ${most} behind; list anew`));
+      }
+      await this.#news(signal);
+    }
+    const events = this.#queue;
+    this.#queue = [];
+    this.#held.clear();
+    this.#bytes = 0;
+    return events;
+  }
+
+  close(): void {
+    this.#leave();
+  }
+
+  /** Bytes that the queue keeps more than before. A spec stays the same object while its container's state changes. */
+  #hold(view: SandboxView | ContainerView): number {
+    if (this.#held.has(view)) return 0;
+    const specBytes = this.#held.has(view.spec) ? 0 : heldBytes(view.spec);
+    this.#held.add(view).add(view.spec);
+    return VIEW_BYTES + specBytes;
+  }
+
+  #news(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#wake = wake;
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+}

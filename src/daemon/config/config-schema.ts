@@ -1,0 +1,86 @@
+/** What a configuration may say, and its defaults. Every key is here or in `config-sections/`; anything else is refused with its line. */
+import type { Rule } from './sections/config-rule.ts';
+import { imagesDefaults, imagesRule } from './sections/images.ts';
+import type { ImagesSettings } from './sections/images.ts';
+import { introspectionDefaults, introspectionRule } from './sections/introspection.ts';
+import type { IntrospectionSettings } from './sections/introspection.ts';
+import { networkDefaults, networkRule } from './sections/network.ts';
+import type { NetworkSettings } from './sections/network.ts';
+import { nriDefaults, nriRule } from './sections/nri.ts';
+import type { NriSettings } from './sections/nri.ts';
+import { runtimeDefaults, runtimeRule } from './sections/runtime.ts';
+import type { RuntimeSettings } from './sections/runtime.ts';
+import { storageDefaults, storageRule } from './sections/storage.ts';
+import type { StorageSettings } from './sections/storage.ts';
+import { streamingDefaults, streamingRule } from './sections/streaming.ts';
+import type { StreamingSettings } from './sections/streaming.ts';
+import { tracingDefaults, tracingRule } from './sections/tracing.ts';
+import type { TracingSettings } from './sections/tracing.ts';
+
+export interface Config {
+  /** What survives a reboot: journal, images, what containers wrote. */
+  readonly root: string;
+  /** What does not: bundles, exit files, namespace pins. A tmpfs. */
+  readonly state: string;
+  /** The CRI socket. */
+  readonly socket: string;
+  readonly log: { readonly level: string };
+  readonly cgroup: {
+    readonly driver: 'cgroupfs' | 'systemd';
+    /** Parent of pods whose client names none: a cgroup's path, or with the systemd driver a slice. */
+    readonly parent: string;
+  };
+  readonly runtime: RuntimeSettings;
+  readonly network: NetworkSettings;
+  readonly streaming: StreamingSettings;
+  readonly introspection: IntrospectionSettings;
+  readonly tracing: TracingSettings;
+  readonly nri: NriSettings;
+  readonly storage: StorageSettings;
+  readonly images: ImagesSettings;
+}
+
+/** `cgroup.parent` of the systemd driver where nothing else is configured. */
+export const DEFAULT_SLICE = 'troupe.slice';
+
+export const defaultConfig: Config = {
+  root: '/var/lib/troupe',
+  state: '/run/troupe',
+  socket: '/run/troupe/troupe.sock',
+  log: { level: 'info' },
+  cgroup: { driver: 'cgroupfs', parent: '/troupe' },
+  runtime: runtimeDefaults,
+  network: networkDefaults,
+  streaming: streamingDefaults,
+  introspection: introspectionDefaults,
+  tracing: tracingDefaults,
+  nri: nriDefaults,
+  storage: storageDefaults,
+  images: imagesDefaults,
+};
+
+export const schema: Readonly<Record<string, Rule>> = {
+  root: { is: 'path' },
+  state: { is: 'path' },
+  socket: { is: 'path' },
+  log: { is: 'table', keys: { level: { is: 'oneOf', values: ['trace', 'debug', 'info', 'warn', 'error'] } } },
+  cgroup: {
+    is: 'table',
+    keys: {
+      driver: { is: 'oneOf', values: ['cgroupfs', 'systemd'] },
+      parent: {
+        is: 'optionalForm',
+        form: /^(?:\/[^\0]*|[^\0/]+\.slice)$/u,
+        must: 'be an absolute path, or the name of a slice such as troupe.slice',
+      },
+    },
+  },
+  runtime: runtimeRule,
+  network: networkRule,
+  streaming: streamingRule,
+  introspection: introspectionRule,
+  tracing: tracingRule,
+  nri: nriRule,
+  storage: storageRule,
+  images: imagesRule,
+};

@@ -1,0 +1,75 @@
+/** `images`: where images come from, and which ones are accepted. */
+import { distributionLimits, storageLimits } from '../../../base/limits.ts';
+import type { SecretUrl } from '../../../base/secret-url.ts';
+import type { Rule } from './config-rule.ts';
+
+export interface ImagesSettings {
+  readonly registries_conf: string;
+  readonly registries_conf_dir: string;
+  /** Images that the kubelet's collection leaves: names, beginnings with `*` behind them, parts between two `*`. */
+  readonly pinned: readonly string[];
+  readonly auth_files: readonly string[];
+  /** Credentials for one pull in one namespace each: `<namespace>-<sha256 of the image's name>.json`; empty for none. */
+  readonly namespaced_auth_dir: string;
+  readonly certs_dirs: readonly string[];
+  /** containers-policy.json(5); a file that is missing, or none, accepts every image. */
+  readonly signature_policy: string;
+  /** `<namespace>.json` in it stands in the place of that file for pods of the namespace; empty for none. */
+  readonly signature_policy_dir: string;
+  /** Where signatures lie, containers-registries.d(5). */
+  readonly registries_d: string;
+  /** Milliseconds without progress after which a download is broken off and tried again, or elsewhere. */
+  readonly progress_timeout_ms: number;
+  /** Layers that are downloaded and unpacked at once, over all images. */
+  readonly parallel_downloads: number;
+  /** The same from one registry. */
+  readonly parallel_downloads_per_registry: number;
+  readonly http_proxy: SecretUrl | '';
+  readonly https_proxy: SecretUrl | '';
+  readonly no_proxy: string;
+}
+
+export const imagesDefaults: ImagesSettings = {
+  registries_conf: '/etc/containers/registries.conf',
+  registries_conf_dir: '/etc/containers/registries.conf.d',
+  pinned: [],
+  auth_files: ['/etc/troupe/auth.json'],
+  namespaced_auth_dir: '',
+  certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
+  signature_policy: '/etc/containers/policy.json',
+  signature_policy_dir: '',
+  registries_d: '/etc/containers/registries.d',
+  progress_timeout_ms: distributionLimits.stallMs,
+  parallel_downloads: storageLimits.transfers,
+  parallel_downloads_per_registry: storageLimits.transfersPerSource,
+  http_proxy: '',
+  https_proxy: '',
+  no_proxy: '',
+};
+
+const proxyRule: Rule = { is: 'secretUrl', form: /^https?:\/\/[^\s\0]+$/u, must: 'be the URL of a proxy' };
+
+export const imagesRule: Rule = {
+  is: 'table',
+  keys: {
+    registries_conf: { is: 'optionalPath' },
+    registries_conf_dir: { is: 'optionalPath' },
+    pinned: {
+      is: 'words',
+      form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u,
+      must: 'be a list of names, of beginnings followed by *, or of parts between two *',
+    },
+    auth_files: { is: 'paths' },
+    namespaced_auth_dir: { is: 'optionalPath' },
+    certs_dirs: { is: 'paths' },
+    signature_policy: { is: 'optionalPath' },
+    signature_policy_dir: { is: 'optionalPath' },
+    registries_d: { is: 'optionalPath' },
+    progress_timeout_ms: { is: 'milliseconds', most: distributionLimits.stallMostMs },
+    parallel_downloads: { is: 'count', most: storageLimits.transfersMost },
+    parallel_downloads_per_registry: { is: 'count', most: storageLimits.transfersMost },
+    http_proxy: proxyRule,
+    https_proxy: proxyRule,
+    no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
+  },
+};

@@ -1,0 +1,47 @@
+/** `storage`: where images and what containers write are kept, and how a root file system is made of an image. */
+import type { Rule } from './config-rule.ts';
+
+export interface StorageSettings {
+  /** `overlay`, `fuse-overlayfs`, `vfs`, `btrfs` or `erofs`. */
+  readonly driver: string;
+  /** Where images are; empty: below `root`, with the containers. */
+  readonly image_store: string;
+  /** Roots of other troupes whose layers are used and never written. */
+  readonly additional_stores: readonly string[];
+  /** With overlay and erofs: a change of owner or mode alone copies no file. */
+  readonly overlay_metacopy: boolean;
+  /** What containers write is not synced to the disk, also where they ask for it. */
+  readonly overlay_volatile: boolean;
+  /** Bytes that one container may write. */
+  readonly container_size: number | 'unlimited';
+  /** Of the driver fuse-overlayfs. */
+  readonly mount_program: string;
+  /** Of the driver erofs. */
+  readonly erofs_program: string;
+}
+
+export const storageDefaults: StorageSettings = {
+  driver: 'overlay',
+  image_store: '',
+  additional_stores: [],
+  overlay_metacopy: false,
+  overlay_volatile: true,
+  container_size: 'unlimited',
+  mount_program: 'fuse-overlayfs',
+  erofs_program: 'mkfs.erofs',
+};
+
+export const storageRule: Rule = {
+  is: 'table',
+  keys: {
+    // names of drivers that are gone are answered with the reason where the driver is made
+    driver: { is: 'text' },
+    image_store: { is: 'optionalPath' },
+    additional_stores: { is: 'paths' },
+    overlay_metacopy: { is: 'yesOrNo' },
+    overlay_volatile: { is: 'yesOrNo' },
+    container_size: { is: 'limit', least: 1024 * 1024 },
+    mount_program: { is: 'text' },
+    erofs_program: { is: 'text' },
+  },
+};

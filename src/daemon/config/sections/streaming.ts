@@ -1,0 +1,37 @@
+/** `streaming`: the server for exec, attach and port-forward. */
+import type { Rule } from './config-rule.ts';
+
+export interface StreamingSettings {
+  /** Address of the server for exec, attach and port-forward; the kubelet must reach it. */
+  readonly address: string;
+  /** 0: one that is free. */
+  readonly port: number;
+  /** PEM files; both empty: without TLS. Read again when they change. */
+  readonly tls_cert: string;
+  readonly tls_key: string;
+  /** PEM file of the authority whose certificates clients must show; empty: they show none. */
+  readonly tls_client_ca: string;
+  /** Names that a request's Host or Origin may hold beside addresses, localhost and this node's name. */
+  readonly allowed_hosts: readonly string[];
+}
+
+export const streamingDefaults: StreamingSettings = {
+  address: '127.0.0.1',
+  port: 0,
+  tls_cert: '',
+  tls_key: '',
+  tls_client_ca: '',
+  allowed_hosts: [],
+};
+
+export const streamingRule: Rule = {
+  is: 'table',
+  keys: {
+    address: { is: 'optionalForm', form: /^[0-9a-fA-F:.]+$/u, must: 'be an IPv4 or IPv6 address' },
+    port: { is: 'port' },
+    tls_cert: { is: 'optionalPath' },
+    tls_key: { is: 'optionalPath' },
+    tls_client_ca: { is: 'optionalPath' },
+    allowed_hosts: { is: 'hosts' },
+  },
+};

@@ -1,0 +1,370 @@
+/** The composition root's larger half: every driver is made here and nowhere else, and handed to the actors as one object. */
+import { rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createTroupe } from '../../actors/start-actors.ts';
+import { noPlugins } from '../../ports/nri.ts';
+import type { HostPort } from '../../ports/host.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ImageRecord, SelinuxLabels } from '../../ports/specs.ts';
+import { ledgerFold } from '../../actors/ledger/ledger.ts';
+import type { Ledger } from '../../actors/ledger/ledger.ts';
+import type { Troupe } from '../../actors/troupe.ts';
+import type { Log } from '../../base/log.ts';
+import { cgroupDirectories, detectCgroups } from '../../host/cgroups/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
+import { realClock } from '../../host/clock/clock.ts';
+import { lockDirectory } from '../../host/files/directory-lock.ts';
+import { checkFfi } from '../../host/ffi/check.ts';
+import { succeed } from '../../host/process/helpers.ts';
+import { createLayout } from '../../host/sandbox/layout.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { WritableWatch } from '../../host/files/writable-watch.ts';
+import { stopKernelThread } from '../../host/kernel-thread/kernel-thread.ts';
+import { namesIfDirectory } from '../../host/files/names-of.ts';
+import { releasePinRoot } from '../../host/namespaces/namespaces.ts';
+import { realRandom } from '../../host/clock/random.ts';
+import { isSlice } from '../../host/cgroups/slices.ts';
+import { policyLabels, selinuxIsEnabled } from '../../host/security/selinux.ts';
+import { createStatsDriver } from '../../host/usage/stats-driver.ts';
+import type { StatsDriver } from '../../host/usage/stats-driver.ts';
+import { createHostDriver } from '../../host/sandbox/sandbox-driver.ts';
+import type { Chart } from '../../introspection/chart.ts';
+import { troupeCharts } from '../../introspection/charts.ts';
+import { Recorder } from '../../introspection/recorder.ts';
+import { onTransition } from '../../introspection/transitions.ts';
+import { meteredDisk } from '../../introspection/metrics-ports.ts';
+import { openDisk } from '../../journal/disk.ts';
+import { openJournal } from '../../journal/journal.ts';
+import type { OpenJournal } from '../../journal/journal.ts';
+import type { NetworkDriver } from '../../network/driver.ts';
+import type { NriDriver } from '../../nri/driver.ts';
+import type { LiveRegistries } from '../../oci/images/registry/live-registries.ts';
+import type { RegistriesConf } from '../../oci/images/registry/registries-conf.ts';
+import { Ingests } from '../../oci/images/registry/ingest.ts';
+import { createImagesDriver } from '../../oci/images/driver.ts';
+import type { RuntimeDriver } from '../../oci/runtime/driver.ts';
+import type { StreamsDriver } from '../../oci/runtime/stream-driver.ts';
+import { Written } from '../../oci/images/store/writable-usage.ts';
+import type { LayerStore } from '../../oci/images/store/layer-store.ts';
+import { setUpApparmor } from './apparmor.ts';
+import type { ApparmorSetup } from './apparmor.ts';
+import type { Config } from '../config/config-schema.ts';
+import { handlersOf } from './handlers.ts';
+import { lostFacts } from './journal-damage.ts';
+import { makeDirectories, makePins, makeRoots } from './own-directories.ts';
+import { platformOrPlain } from './machine-platform.ts';
+import { watchNodeFiles } from './node-files.ts';
+import type { NodeFiles } from './node-files.ts';
+import { networkDriver } from './network.ts';
+import { createNri } from './nri.ts';
+import { createObservability } from './observability.ts';
+import type { Observability } from './observability.ts';
+import { orLater, orWithout } from './optional-part.ts';
+import type { PartReport } from './optional-part.ts';
+import { policyDriver } from './policy.ts';
+import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
+import { checkpointDriver, runtimeDriver } from './runtime.ts';
+import { Rechecked, whileThere } from './rechecked.ts';
+import { isUsable, openStore, storageDriver, whenUsable } from './storage.ts';
+import { transitionLog } from './transition-log.ts';
+
+export interface Assembly {
+  readonly ports: Ports;
+  readonly troupe: Troupe;
+  readonly recorder: Recorder;
+  readonly charts: readonly Chart[];
+  readonly observability: Observability;
+  readonly streams: StreamsDriver;
+  readonly apparmor: ApparmorSetup;
+  /** Undefined where none is configured. */
+  readonly nri: NriDriver | undefined;
+  readonly nodeFiles: NodeFiles;
+  /** Of a further image store: whether it could be read. */
+  readonly isUsableStore: (root: string) => boolean;
+  /** `adopt` is given each further image store that could not be read, when it can be. */
+  whenStoreUsable(adopt: (root: string) => void): void;
+  /** Records of the images that are here now. */
+  images(): readonly ImageRecord[];
+  /** What the journal may have lost, in a sentence. */
+  readonly lostFacts: string | undefined;
+  /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
+  reload(config: Config): Promise<void>;
+  /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
+  release(): Promise<void>;
+}
+
+/** What a test puts between the actors and the drivers; the daemon itself nothing. */
+export type AroundPorts = (ports: Ports) => Ports;
+
+/**
+ * Lock, journal and, before anything is observed or undone, the end of an earlier daemon's helpers, then drivers, actors: in the
+ * order of house rule 3.3. Nothing is recovered before `troupe.start()`.
+ */
+export async function assemble(
+  config: Config,
+  log: Log,
+  around: AroundPorts = (ports) => ports,
+): Promise<Assembly> {
+  checkFfi();
+  const handed: Handed = { clock: realClock(), random: realRandom(), log };
+  const layout = createLayout(config);
+  const start = await takeOver(config, layout, handed);
+  const { lock, charts, observability, part, opened, cgroups } = start;
+  const apparmor = setUpApparmor(part, log);
+  const drivers = await openDrivers(config, layout, start, handed, apparmor);
+  const { nri, store, runtime, network, live, host, stats } = drivers;
+  const streams = await runtime.streams();
+  const nodeFiles = watchNodeFiles(config, {
+    live,
+    network,
+    conditions: observability.conditions,
+    clock: handed.clock,
+  });
+  const ports = around(await portsOf(config, layout, start, handed, drivers));
+  const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
+  return {
+    ports,
+    troupe,
+    recorder,
+    charts,
+    observability,
+    streams,
+    nodeFiles,
+    apparmor: await apparmor,
+    isUsableStore: (root) => isUsable(root, start.rechecked),
+    whenStoreUsable: (adopt) => whenUsable(config.storage.additional_stores, start.rechecked, adopt),
+    images: () => [...opened.state.images.values()],
+    nri,
+    lostFacts: lostFacts(opened.report, journalDirectory(layout)),
+    reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),
+    release: async () => {
+      await observability.close();
+      for (const one of [streams, runtime, store, live, nodeFiles, stats, host, start.rechecked]) one.close();
+      await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
+      await tidy(layout, cgroups, config.cgroup.parent);
+      await lock.release();
+    },
+  };
+}
+
+type Handed = Pick<Ports, 'clock' | 'random' | 'log'>;
+
+/** What a start needs, and the end of an earlier daemon's helpers. */
+async function takeOver(config: Config, layout: Layout, handed: Handed) {
+  const { clock, log } = handed;
+  await makeRoots(layout);
+  const lock = await lockDirectory(layout.root);
+  const movedAside = await makeDirectories(layout);
+  const charts = troupeCharts();
+  const observability = createObservability(config, charts, handed);
+  const { conditions } = observability;
+  const part: PartReport = { clock, conditions };
+  const rechecked = new Rechecked(clock, conditions);
+  for (const moved of movedAside) rechecked.report(moved, whileThere(moved));
+  const [opened, cgroups, platform] = await Promise.all([
+    journalOf(layout, clock, log, observability),
+    detectCgroups(),
+    platformOrPlain(part),
+    orWithout(
+      part,
+      'helpers of an earlier run',
+      () => succeed({ file: layout.helpersFile, ...handed }),
+      undefined,
+      Infinity,
+    ),
+  ]);
+  return { lock, charts, observability, part, rechecked, opened, cgroups, platform };
+}
+
+type Start = Awaited<ReturnType<typeof takeOver>>;
+
+interface Drivers {
+  /** Undefined where none is configured. */
+  readonly nri: NriDriver | undefined;
+  readonly store: LayerStore;
+  readonly runtime: RuntimeDriver;
+  readonly network: NetworkDriver;
+  readonly live: LiveRegistries;
+  readonly host: WatchedHost;
+  readonly stats: StatsDriver;
+}
+
+/** The drivers that are open, or watch something, until they are closed. */
+async function openDrivers(
+  config: Config,
+  layout: Layout,
+  start: Start,
+  { clock, random, log }: Handed,
+  apparmor: Promise<ApparmorSetup>,
+): Promise<Drivers> {
+  const { observability, part, rechecked, cgroups } = start;
+  const nri = await createNri(config, layout, part, log);
+  const store = await openStore(config, {
+    clock,
+    random,
+    log,
+    cgroups,
+    conditions: observability.conditions,
+    rechecked,
+  });
+  const [runtime, network, live] = await Promise.all([
+    runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
+    networkDriver(config, layout, part, log),
+    liveRegistries(config, clock, log),
+    orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
+  ]);
+  const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
+  const stats = createStatsDriver({
+    cgroups,
+    clock,
+    netns: (id) => layout.pin(id, 'net'),
+    written: new Written(store, clock),
+    guest: (id) => runtime.guestUsage(id),
+  });
+  return { nri, store, runtime, network, live, host, stats };
+}
+
+/** What the actors get: the open drivers, and those that are made over them. */
+async function portsOf(
+  config: Config,
+  layout: Layout,
+  start: Start,
+  handed: Handed,
+  drivers: Drivers,
+): Promise<Ports> {
+  const { clock, random, log } = handed;
+  const { observability, part, opened, platform } = start;
+  const { nri, store, runtime, network, live, host, stats } = drivers;
+  const registries = (): RegistriesConf => live.current;
+  const client = registryClient(config, registries, clock, random);
+  return {
+    clock,
+    random,
+    log,
+    journal: opened.journal,
+    runtime,
+    checkpoints: await checkpointDriver(config, runtime, store, part),
+    network,
+    nri: nri ?? noPlugins,
+    host,
+    stats,
+    storage: storageDriver(store, layout, opened.state, clock),
+    policy: policyDriver(config, layout, {
+      client,
+      registries,
+      clock,
+      random,
+      platform,
+      conditions: part.conditions,
+      discard: (path) => store.discard(path),
+    }),
+    images: createImagesDriver({
+      client,
+      store,
+      ingests: ingestsOf(store, part, log),
+      clock,
+      platform,
+      takeCredentials: namespacedCredentials(config, clock),
+      onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes),
+    }),
+  };
+}
+
+function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ingests {
+  return new Ingests({
+    directory: store.paths.ingest,
+    log,
+    conditions,
+    discard: (path) => store.discard(path),
+  });
+}
+
+async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
+  const apply = await live.prepare(registriesPaths(fresh));
+  await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
+  apply();
+}
+
+function journalDirectory({ root }: Layout): string {
+  return join(root, 'journal');
+}
+
+async function journalOf(
+  layout: Layout,
+  clock: Ports['clock'],
+  log: Log,
+  { metrics }: Observability,
+): Promise<OpenJournal<Ledger>> {
+  const disk = await openDisk(journalDirectory(layout));
+  return openJournal({
+    disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)),
+    fold: ledgerFold,
+    log,
+    clock,
+  });
+}
+
+/** The policy's labels for containers; undefined where there is no SELinux. */
+async function machineLabels(): Promise<SelinuxLabels | undefined> {
+  return (await selinuxIsEnabled()) ? policyLabels() : undefined;
+}
+
+/** The actors over these ports, and who is told of what they do. */
+function cast(
+  config: Config,
+  ports: Ports,
+  ledger: Ledger,
+  observability: Observability,
+  selinux: SelinuxLabels | undefined,
+): Pick<Assembly, 'troupe' | 'recorder'> {
+  const recorder = new Recorder(ports.clock);
+  const toLog = transitionLog(ports.log);
+  const troupe = createTroupe({
+    ports,
+    ledger,
+    cgroupParent: config.cgroup.parent,
+    pinned: config.images.pinned,
+    selinux,
+    inspect: onTransition((transition) => {
+      recorder.note(transition);
+      toLog(transition);
+      observability.transition(transition);
+    }),
+  });
+  recorder.attach(troupe.directory);
+  observability.watch(troupe);
+  return { troupe, recorder };
+}
+
+/** What only pods need goes when there are none; while there are, both refuse and stay. */
+async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
+  // what could not be made at the start, or can't be read, keeps nobody from stopping
+  const pins = await namesIfDirectory(layout.pinsDir).catch(() => ['unknown']);
+  if (pins.length === 0) await releasePinRoot(layout.pinsDir).catch(() => undefined);
+  // a slice is systemd's
+  if (isSlice(cgroupParent)) return;
+  for (const directory of cgroupDirectories(cgroups, cgroupParent))
+    await rmdir(directory).catch(() => undefined);
+}
+
+type WatchedHost = HostPort & { readonly close: () => void };
+
+/** The host driver, which also knows whether our directories take writes. */
+function watchedHost(
+  layout: Layout,
+  cgroups: CgroupLayout,
+  imagesRoot: string,
+  clock: Ports['clock'],
+  log: Log,
+): WatchedHost {
+  const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
+  writable.start();
+  const driver = createHostDriver({
+    layout,
+    cgroups,
+    clock,
+    hostResolvConf: '/etc/resolv.conf',
+    hostHosts: '/etc/hosts',
+  });
+  return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
+}

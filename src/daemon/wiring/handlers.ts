@@ -1,0 +1,55 @@
+/** From the configuration's handlers to those of the driver: programs are looked up, and one that is not there is told by its handler. */
+import { toFault } from '../../base/fault.ts';
+import type { HandlerConfig } from '../../oci/runtime/handlers/handlers.ts';
+import type { Config } from '../config/config-schema.ts';
+import type { HandlerSettings } from '../config/sections/runtime.ts';
+import { findProgram } from './find-program.ts';
+
+/** Never rejects: a handler whose program is missing is listed with the reason, and the others work. */
+export function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[]> {
+  return Promise.all(
+    Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings, runtime.monitor)),
+  );
+}
+
+/** The monitor of handlers that name none. One that is not there leaves them not ready with the reason, and ends no start. */
+export async function monitorOf({ runtime }: Config): Promise<string> {
+  return (await lookUp(runtime.monitor, 'monitor')).path;
+}
+
+async function handlerOf(
+  name: string,
+  settings: HandlerSettings,
+  machineMonitor: string,
+): Promise<HandlerConfig> {
+  const program = await lookUp(settings.path || name, `runtime handler ${name}`);
+  const monitor = await lookUp(settings.monitor || machineMonitor, `monitor of runtime handler ${name}`);
+  const missing = program.missing ?? monitor.missing;
+  const { root, config_path: configPath, seccomp_profile: seccompProfile } = settings;
+  return {
+    name,
+    kind: settings.type ?? 'oci',
+    path: program.path,
+    ...(missing === undefined ? {} : { missing }),
+    monitorPath: monitor.path,
+    ...(root ? { root } : {}),
+    ...(configPath ? { configPath } : {}),
+    ...(seccompProfile ? { seccompProfile } : {}),
+    options: settings.options ?? [],
+    noPivot: settings.no_pivot ?? false,
+    allowedAnnotations: settings.allowed_annotations ?? [],
+    defaultAnnotations: settings.default_annotations ?? {},
+    privilegedWithoutHostDevices: settings.privileged_without_host_devices ?? false,
+  };
+}
+
+async function lookUp(
+  name: string,
+  purpose: string,
+): Promise<{ readonly path: string; readonly missing?: string }> {
+  try {
+    return { path: await findProgram(name, purpose) };
+  } catch (thrown) {
+    return { path: name, missing: toFault(thrown).message };
+  }
+}

@@ -1,0 +1,42 @@
+/** The driver of pod networks, by the configuration. */
+import { join } from 'node:path';
+import type { Log } from '../../base/log.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { runTool } from '../../host/process/process-tool.ts';
+import { defaultNetwork } from '../../network/default-conflist.ts';
+import { createNetworkDriver } from '../../network/driver.ts';
+import type { NetworkDriver } from '../../network/driver.ts';
+import type { Config } from '../config/config-schema.ts';
+import { orLater } from './optional-part.ts';
+import type { PartReport } from './optional-part.ts';
+
+/** The network driver, which watches its configuration from now on. */
+export async function networkDriver(
+  config: Config,
+  layout: Layout,
+  part: PartReport,
+  log: Log,
+): Promise<NetworkDriver> {
+  const { network } = config;
+  const { clock } = part;
+  const driver = createNetworkDriver({
+    confDir: network.config_dir,
+    networkName: network.name,
+    pluginDirs: network.plugin_dirs,
+    cacheDir: join(layout.root, 'cni', 'cache'),
+    provenFile: join(layout.state, 'network.proven'),
+    netnsPath: (id) => layout.pin(id, 'net'),
+    netnsDir: network.netns_dir,
+    fallback: defaultNetwork({
+      bridge: network.default_bridge,
+      subnet: network.default_subnet,
+      leaseDir: join(layout.root, 'cni', 'leases'),
+    }),
+    runTool: (call) => runTool({ ...call, clock }),
+    clock,
+    log,
+  });
+  // a directory that does not answer makes NetworkReady false until it does
+  await orLater(part, 'network configuration', () => driver.start());
+  return driver;
+}

@@ -1,0 +1,78 @@
+/** NRI as it is configured. */
+import type { NriPod } from '../../ports/nri.ts';
+import { driverLimits, nriLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { listenPrivately } from '../../host/io/private-socket.ts';
+import { readSmallFile } from '../../host/files/small-file.ts';
+import { synchronizeMs } from '../../nri/bounded.ts';
+import type { NriDriver } from '../../nri/driver.ts';
+import type { OciSpec } from '../../oci/runtime/spec/types.ts';
+import type { Config } from '../config/config-schema.ts';
+import type { PartReport } from './optional-part.ts';
+import { VERSION } from './version.ts';
+
+/**
+ * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then: most
+ * nodes have no plugins, and every start would wait for its messages to be built.
+ */
+export async function createNri(
+  { nri }: Config,
+  layout: Layout,
+  { clock, conditions }: PartReport,
+  log: Log,
+): Promise<NriDriver | undefined> {
+  if (nri.socket === '' && nri.plugin_dir === '' && !nri.default_validator.enable) return undefined;
+  const { NriDriver: Driver } = await import('../../nri/driver.ts');
+  return new Driver({
+    clock,
+    log,
+    socket: nri.socket,
+    pluginDirectory: nri.plugin_dir,
+    configDirectory: nri.plugin_config_dir,
+    registrationMs: nri.registration_timeout_ms,
+    requestMs: nri.request_timeout_ms,
+    validator: nri.default_validator,
+    runtime: { name: 'troupe', version: VERSION },
+    onNotStarted: (what, reason) => conditions.report({ type: 'PartsStarted', subject: what, reason }),
+    documentOf: (id) => documentAt(layout.configJson(id)),
+    namespacesOf: (pod) => namespacesOf(layout, pod),
+    listen: (path, onConnection) => listenPrivately({ path, clock, log, onConnection }),
+  });
+}
+
+/** ms that a start waits for plugins of the directory: to be listed, executed (with the look at their paths), registered, configured and synchronized. */
+export function nriStartMs({ nri }: Config): number {
+  return (
+    2 * nriLimits.directoryMs +
+    nri.registration_timeout_ms +
+    nri.request_timeout_ms +
+    synchronizeMs(nri.request_timeout_ms)
+  );
+}
+
+async function documentAt(path: string): Promise<OciSpec | undefined> {
+  // a reboot takes it away, and the removal of its container
+  const text = await readSmallFile(path, {
+    usualBytes: driverLimits.documentUsualBytes,
+    bytesMax: driverLimits.stateFileBytes,
+  });
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as OciSpec);
+}
+
+function namespacesOf(
+  layout: Layout,
+  { id, spec }: NriPod,
+): readonly { readonly type: string; readonly path: string }[] {
+  const { network, ipc, user } = spec.namespaces;
+  return [
+    ...(network === 'pod'
+      ? [
+          { type: 'network', path: layout.pin(id, 'net') },
+          { type: 'uts', path: layout.pin(id, 'uts') },
+        ]
+      : []),
+    ...(ipc === 'pod' ? [{ type: 'ipc', path: layout.pin(id, 'ipc') }] : []),
+    ...(user === undefined ? [] : [{ type: 'user', path: layout.pin(id, 'user') }]),
+  ];
+}

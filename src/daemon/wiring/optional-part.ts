@@ -1,0 +1,168 @@
+/**
+ * Parts of the start that the daemon can do without. What a start needs is the lock, a readable journal and the CRI's
+ * socket; whatever else fails or does not answer is a condition, and the daemon serves (docs/start.md).
+ *
+ * Two forms: `orWithout` for what is of use now or never, `LatePart` for what is of use whenever it comes. An error of our
+ * own configuration (`invalidRequest`) ends the start with either: the administrator must hear of it at once.
+ */
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
+import type { Conditions } from '../../base/conditions.ts';
+import { FaultError, fail, toFault } from '../../base/fault.ts';
+import { launchLimits } from '../../base/limits.ts';
+import { within } from '../../oci/images/store/within.ts';
+
+export interface PartReport {
+  readonly clock: ClockPort;
+  readonly conditions: Pick<Conditions, 'report' | 'clear'>;
+}
+
+/**
+ * What the work gives, or `without` when it fails or has not answered after `timeoutMs`; then the part is reported for as
+ * long as the daemon runs. `Infinity` for work that has bounds of its own.
+ */
+export async function orWithout<T>(
+  report: PartReport,
+  part: string,
+  work: () => Promise<T>,
+  without: T,
+  timeoutMs: number = launchLimits.partMs,
+): Promise<T> {
+  const bounded = (): Promise<T> =>
+    within(report.clock, { signal: new AbortController().signal, timeoutMs }, `start ${part}`, work);
+  try {
+    return await (timeoutMs === Infinity ? work() : bounded());
+  } catch (thrown) {
+    if (isOurConfiguration(thrown)) throw thrown;
+    report.conditions.report({ type: 'PartsStarted', subject: part, reason: toFault(thrown).message });
+    return without;
+  }
+}
+
+export interface LatePartOptions {
+  /** ms between two tries, for as long as none succeeds; left out, the first try is the only one that `start` makes. */
+  readonly againMs?: number;
+  /**
+   * ms after which a try counts as failed: work that has longer bounds of its own is not reported while it keeps them.
+   * `start` waits for no longer than `partMs` all the same.
+   */
+  readonly reportedMs?: number;
+}
+
+/** What `work` gives is taken whenever it comes, and the part is reported until then. */
+export class LatePart<T> {
+  readonly #report: PartReport;
+  readonly #name: string;
+  readonly #work: () => Promise<T>;
+  readonly #againMs: number | undefined;
+  readonly #reportedMs: number;
+  #arrived: { readonly value: T } | undefined;
+  /** Under way; it may go on when nobody waits any longer. */
+  #coming: Promise<void> | undefined;
+  #timer: TimerHandle | undefined;
+  #isClosed = false;
+
+  constructor(
+    report: PartReport,
+    name: string,
+    work: () => Promise<T>,
+    { againMs, reportedMs = launchLimits.partMs }: LatePartOptions = {},
+  ) {
+    this.#report = report;
+    this.#name = name;
+    this.#work = work;
+    this.#againMs = againMs;
+    this.#reportedMs = reportedMs;
+  }
+
+  /** What there is by now. */
+  get value(): T | undefined {
+    return this.#arrived?.value;
+  }
+
+  /** Settles within `partMs`; throws for an error of our own configuration only. */
+  async start(): Promise<void> {
+    const trying = this.#try();
+    if (this.#reportedMs <= launchLimits.partMs) return trying;
+    const { clock } = this.#report;
+    const waited = Promise.withResolvers<void>();
+    let isOver = false;
+    const timer = clock.setTimeout(() => {
+      isOver = true;
+      waited.resolve();
+    }, launchLimits.partMs);
+    const settled = trying
+      .finally(() => clock.clearTimeout(timer))
+      .catch((thrown: unknown) => {
+        if (!isOver) throw thrown;
+        this.#refused(thrown);
+      });
+    await Promise.race([settled, waited.promise]);
+  }
+
+  async #try(): Promise<void> {
+    await orWithout(this.#report, this.#name, () => this.#come(), undefined, this.#reportedMs);
+    if (this.#arrived === undefined && !this.#isClosed && this.#againMs !== undefined) {
+      this.#timer = this.#report.clock.setTimeout(
+        () => void this.start().catch((thrown: unknown) => this.#refused(thrown)),
+        this.#againMs,
+      );
+    }
+  }
+
+  /** What there is, else one more try, or the rest of the one that is under way. Throws FaultError. */
+  async now(): Promise<T> {
+    const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
+    if (this.#arrived === undefined)
+      await within(this.#report.clock, bound, `start ${this.#name}`, () => this.#come());
+    return (this.#arrived ?? fail('notReady', `start ${this.#name}: troupe is stopping`)).value;
+  }
+
+  /** Closes it; what is still under way is closed when it comes. Repeatable. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#timer !== undefined) this.#report.clock.clearTimeout(this.#timer);
+    if (this.#arrived !== undefined) await closed(this.#arrived.value);
+  }
+
+  #come(): Promise<void> {
+    if (this.#isClosed || this.#arrived !== undefined) return Promise.resolve();
+    this.#coming ??= this.#work()
+      .then((value) => this.#take(value))
+      .finally(() => {
+        this.#coming = undefined;
+      });
+    return this.#coming;
+  }
+
+  async #take(value: T): Promise<void> {
+    if (this.#isClosed) return closed(value);
+    this.#arrived = { value };
+    this.#report.conditions.clear('PartsStarted', this.#name);
+  }
+
+  /** Nobody waits for a later try: what would have ended the start is reported as well. */
+  #refused(thrown: unknown): void {
+    this.#report.conditions.report({
+      type: 'PartsStarted',
+      subject: this.#name,
+      reason: toFault(thrown).message,
+    });
+  }
+}
+
+/** A late part without a value, tried once. */
+export function orLater(report: PartReport, part: string, work: () => Promise<void>): Promise<void> {
+  return new LatePart(report, part, work).start();
+}
+
+function isOurConfiguration(thrown: unknown): boolean {
+  return thrown instanceof FaultError && thrown.fault.kind === 'invalidRequest';
+}
+
+async function closed(value: unknown): Promise<void> {
+  if (isClosable(value)) await value.close();
+}
+
+function isClosable(value: unknown): value is { close(): Promise<void> } {
+  return typeof value === 'object' && value !== null && 'close' in value && typeof value.close === 'function';
+}

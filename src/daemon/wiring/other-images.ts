@@ -1,0 +1,63 @@
+/** Images of stores that are only read: those whose layers are all here are listed as if they had been pulled. */
+import { withoutTags } from '../../actors/ledger/sources.ts';
+import type { Ports } from '../../ports/ports.ts';
+import type { ImageRecord } from '../../ports/specs.ts';
+import { toFault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { within } from '../../oci/images/store/within.ts';
+import { readRecords } from './journal-records.ts';
+
+/**
+ * Takes them into our own journal, before the recovery or when a store can be read later. A name that one of ours has stays with ours. One that was removed
+ * here comes back with the next start, since its files can't be removed. A store that can't be read is told and left out.
+ */
+export async function adoptImages(
+  stores: readonly string[],
+  ports: Pick<Ports, 'clock' | 'journal' | 'log' | 'storage'>,
+  ownImages: () => readonly ImageRecord[],
+): Promise<void> {
+  if (stores.length === 0) return;
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
+  const { layers } = await ports.storage.observe({
+    signal: bound.signal,
+    timeoutMs: 2 * storageLimits.otherStoreMs,
+    note: () => undefined,
+  });
+  const here = new Set(layers);
+  const theirs: ImageRecord[] = [];
+  for (const store of stores) {
+    try {
+      const { ledger } = await within(ports.clock, bound, `read the images of ${store}`, () =>
+        readRecords(store, storageLimits.otherJournalBytes),
+      );
+      for (const image of ledger.images.values())
+        if (image.layers.every(({ diffId }) => here.has(diffId))) theirs.push(image);
+    } catch (thrown) {
+      ports.log.warn(
+        { store, fault: toFault(thrown) },
+        'the images of an additional store can not be read; they are not listed',
+      );
+    }
+  }
+  // after all that is waited for: a pull may end meanwhile
+  const found = unknownOf(theirs, ownImages());
+  if (found.length > 0)
+    await ports.journal.append(
+      found.map((image) => ({ type: 'image.present' as const, image })),
+      { sync: true },
+    );
+}
+
+/** Those that we do not have, each without the names that ours or an earlier one of them has. */
+function unknownOf(images: readonly ImageRecord[], own: readonly ImageRecord[]): readonly ImageRecord[] {
+  const ids = new Set(own.map(({ id }) => id));
+  const names = new Set(own.flatMap(({ repoTags }) => repoTags));
+  const found: ImageRecord[] = [];
+  for (const image of images) {
+    if (ids.has(image.id)) continue;
+    found.push(withoutTags(image, names));
+    ids.add(image.id);
+    for (const tag of image.repoTags) names.add(tag);
+  }
+  return found;
+}

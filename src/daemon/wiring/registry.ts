@@ -1,0 +1,103 @@
+/** The registry client as the configuration says: for the daemon, and for commands that ask a registry themselves. */
+import type { ClockPort } from '../../ports/clock.ts';
+import type { RandomPort } from '../../ports/random.ts';
+import { distributionLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { SecretUrl } from '../../base/secret-url.ts';
+import { runTool } from '../../host/process/process-tool.ts';
+import { RegistryClient } from '../../oci/images/registry/client.ts';
+import { HostCertificates } from '../../oci/images/registry/host-certificates.ts';
+import { loadRegistries } from '../../oci/images/registry/load-registries.ts';
+import { LiveRegistries, type RegistriesPaths } from '../../oci/images/registry/live-registries.ts';
+import { offeredImport } from '../../oci/images/registry/local-imports.ts';
+import { takeNamespaced } from '../../oci/images/registry/namespaced-credentials.ts';
+import { NodeCredentials } from '../../oci/images/registry/node-credentials.ts';
+import type { RegistriesConf } from '../../oci/images/registry/registries-conf.ts';
+import { Transport, type TransportOptions } from '../../oci/images/registry/transport.ts';
+import type { ImagesDriverOptions } from '../../oci/images/driver.ts';
+import type { Config } from '../config/config-schema.ts';
+import { findProgram } from './find-program.ts';
+
+/** What the node keeps of credentials, for pulls that bring none. */
+export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCredentials {
+  return new NodeCredentials({
+    files: () => images.auth_files,
+    findHelper: (program) => findProgram(program, 'credentials for a registry'),
+    runTool,
+    clock,
+  });
+}
+
+/** What is left for one pull in a namespace. */
+export function namespacedCredentials(
+  config: Config,
+  clock: ClockPort,
+): NonNullable<ImagesDriverOptions['takeCredentials']> {
+  const from = { directory: config.images.namespaced_auth_dir, node: nodeCredentials(config, clock) };
+  return (references, namespace, signal) => takeNamespaced(from, references, namespace, signal);
+}
+
+/** The files and directories that it reads are those of the start; what is in them counts at once. */
+export function registryClient(
+  config: Config,
+  registries: () => RegistriesConf,
+  clock: ClockPort,
+  random: RandomPort,
+): RegistryClient {
+  const { images, state } = config;
+  const credentials = nodeCredentials(config, clock);
+  return new RegistryClient({
+    clock,
+    random,
+    registries,
+    timeouts: { stallMs: images.progress_timeout_ms },
+    nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
+    importSocket: (reference) => offeredImport(state, reference),
+    ...connecting(images),
+  });
+}
+
+/** What fetches from web servers that are no registries, under the same rules. */
+export function webTransport({ images }: Config, clock: ClockPort): Transport {
+  const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
+  return new Transport({
+    clock,
+    timeouts: { connectMs, headersMs, stallMs, documentMs },
+    ...connecting(images),
+  });
+}
+
+function connecting(images: Config['images']): Pick<TransportOptions, 'certificates' | 'proxy'> {
+  const certificates = new HostCertificates(() => images.certs_dirs);
+  const proxy = {
+    HTTP_PROXY: revealed(images.http_proxy),
+    HTTPS_PROXY: revealed(images.https_proxy),
+    NO_PROXY: images.no_proxy,
+  };
+  return {
+    certificates: (host) => certificates.of(host),
+    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+  };
+}
+
+function revealed(url: SecretUrl | ''): string {
+  return url === '' ? '' : url.reveal();
+}
+
+/** registries.conf and its drop-ins, as they are now. */
+export function registriesOf(config: Config): Promise<RegistriesConf> {
+  return loadRegistries(registriesPaths(config));
+}
+
+/** Where they are. */
+export function registriesPaths({ images }: Config): RegistriesPaths {
+  return { file: images.registries_conf, directory: images.registries_conf_dir };
+}
+
+/** The same, looked at as long as it is not closed. */
+export async function liveRegistries(config: Config, clock: ClockPort, log: Log): Promise<LiveRegistries> {
+  const live = new LiveRegistries(clock, log);
+  const apply = await live.prepare(registriesPaths(config));
+  apply();
+  return live;
+}

@@ -1,0 +1,102 @@
+/** The drivers of containers and of their checkpoints, by the configuration. */
+import { noCheckpoints } from '../../ports/checkpoint.ts';
+import type { CheckpointPort } from '../../ports/checkpoint.ts';
+import { toFault } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
+import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { userNamespacesProblem } from '../../host/namespaces/userns-probe.ts';
+import type { NriDriver } from '../../nri/driver.ts';
+import { probeSpecHost } from '../../oci/runtime/bundle/host/bundle-host.ts';
+import { createBundleWriter } from '../../oci/runtime/bundle/bundle.ts';
+import { CdiRegistry } from '../../oci/runtime/bundle/cdi/registry.ts';
+import { HookDirectories } from '../../oci/runtime/bundle/hooks/hook-directories.ts';
+import { createRuntimeDriver } from '../../oci/runtime/driver.ts';
+import type { RuntimeDriver } from '../../oci/runtime/driver.ts';
+import { layerDiff } from '../../oci/images/store/records/layer-layout.ts';
+import type { LayerStore } from '../../oci/images/store/layer-store.ts';
+import type { ApparmorSetup } from './apparmor.ts';
+import type { Config } from '../config/config-schema.ts';
+import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
+import { handlersOf, monitorOf } from './handlers.ts';
+import { orLater } from './optional-part.ts';
+import type { PartReport } from './optional-part.ts';
+import { changesOf } from './storage.ts';
+import { systemdOf } from './systemd.ts';
+
+/** The runtime driver, opened: its handlers are probed, exits are watched. */
+export async function runtimeDriver(
+  config: Config,
+  layout: Layout,
+  cgroups: CgroupLayout,
+  { clock, conditions }: PartReport,
+  log: Log,
+  apparmor: Promise<ApparmorSetup>,
+  nri: NriDriver | undefined,
+): Promise<RuntimeDriver> {
+  const bundles = createBundleWriter({
+    ownDevices: config.runtime.device_ownership_from_security_context,
+    node: {
+      hooks: new HookDirectories(config.runtime.hooks_dirs),
+      cdi: new CdiRegistry(config.runtime.cdi_dirs),
+    },
+    layout,
+    clock,
+    log,
+    apparmor: (await apparmor).apparmor,
+    host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
+    handlerFeatures: (name) => driver.specHandler(name),
+    ...(nri === undefined
+      ? {}
+      : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
+  });
+  const driver = createRuntimeDriver({
+    clock,
+    log,
+    layout,
+    bundles,
+    cgroups,
+    conditions,
+    handlers: await handlersOf(config),
+    monitorPath: await monitorOf(config),
+    ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
+    toolPath: TOOL_DIRECTORIES.join(':'),
+    defaultHandler: config.runtime.default_handler,
+    ...(await systemdOf(config, clock)),
+    userNamespaces: async () => {
+      const problem = await userNamespacesProblem({
+        program: layout.usernsProgram,
+        directory: layout.root,
+        clock,
+      });
+      if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');
+      return problem === undefined;
+    },
+  });
+  await driver.open();
+  return driver;
+}
+
+/** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
+export async function checkpointDriver(
+  config: Config,
+  runtime: RuntimeDriver,
+  store: LayerStore,
+  part: PartReport,
+): Promise<CheckpointPort> {
+  const { criu, restore } = config.runtime;
+  if (criu === '') return noCheckpoints;
+  const found = await findProgram(criu, 'checkpoints').then(
+    (path) => ({ path }),
+    (thrown: unknown) => ({ missing: toFault(thrown).message }),
+  );
+  const driver = runtime.checkpoints({
+    criu: found,
+    restores: restore,
+    upperOf: (id) => changesOf(config, store, id),
+    layerOf: (diffId) => layerDiff(store.paths, diffId),
+  });
+  // what earlier ones left; those to come have names of their own
+  await orLater(part, 'checkpoints of an earlier run', () => driver.open());
+  return driver;
+}

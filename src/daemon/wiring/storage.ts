@@ -1,0 +1,198 @@
+/** The layer store of the configuration: its places, its driver, the programs of that. */
+import type { ClockPort } from '../../ports/clock.ts';
+import type { RandomPort } from '../../ports/random.ts';
+import type { StoragePort } from '../../ports/storage.ts';
+import type { Ledger } from '../../actors/ledger/ledger.ts';
+import type { Conditions } from '../../base/conditions.ts';
+import { FaultError, fail, toFault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
+import { createCgroup, moveProcess } from '../../host/cgroups/cgroups.ts';
+import { monitorCgroup } from '../../host/sandbox/layout.ts';
+import type { Layout } from '../../host/sandbox/layout.ts';
+import { inPool } from '../../host/ffi/pool.ts';
+import { isSlice } from '../../host/cgroups/slices.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { createStorageDriver } from '../../oci/images/store/driver.ts';
+import { btrfsDriver } from '../../oci/images/store/drivers/btrfs.ts';
+import { erofsDriver } from '../../oci/images/store/drivers/erofs.ts';
+import { fuseOverlayDriver } from '../../oci/images/store/drivers/fuse-overlayfs.ts';
+import { overlayDriver } from '../../oci/images/store/drivers/overlay.ts';
+import type { DriverHost, DriverName, RootfsDriver } from '../../oci/images/store/drivers/rootfs-driver.ts';
+import { checkOtherStore, claimStore, parseDriverName } from '../../oci/images/store/drivers/select.ts';
+import { vfsDriver } from '../../oci/images/store/drivers/vfs.ts';
+import { rootfsPaths } from '../../oci/images/store/records/layer-layout.ts';
+import { LayerStore } from '../../oci/images/store/layer-store.ts';
+import { within } from '../../oci/images/store/within.ts';
+import type { Config } from '../config/config-schema.ts';
+import { findProgram } from './find-program.ts';
+import { whileThere } from './rechecked.ts';
+import type { Rechecked } from './rechecked.ts';
+
+export interface StoreParts {
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  readonly log: Log;
+  readonly cgroups: CgroupLayout;
+  readonly conditions: Conditions;
+  readonly rechecked: Rechecked;
+}
+
+/** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
+export async function openStore(
+  config: Pick<Config, 'root' | 'storage' | 'images'>,
+  parts: StoreParts,
+): Promise<LayerStore> {
+  const { storage, root, images } = config;
+  const { clock, random, log, conditions, rechecked } = parts;
+  const driver = await driverOf(storage, parts.cgroups);
+  const store = new LayerStore({
+    root: storage.image_store === '' ? root : storage.image_store,
+    containersRoot: root,
+    additionalRoots: storage.additional_stores,
+    transfers: images.parallel_downloads,
+    transfersPerSource: images.parallel_downloads_per_registry,
+    driver,
+    clock,
+    random,
+    log,
+    conditions,
+    onMoved: (moved) => rechecked.report(moved, whileThere(moved)),
+    isUsable: (other) => isUsable(other, rechecked),
+  });
+  const others = storage.additional_stores.map((other) => orUnusable(other, store.driver.name, parts));
+  await Promise.all([claim(store, parts), ...others]);
+  return store;
+}
+
+/** False for a further store that could not be read at the start, nor since. */
+export function isUsable(root: string, rechecked: Pick<Rechecked, 'has'>): boolean {
+  return !rechecked.has(partOf(root));
+}
+
+/** `adopt` is given each further store that could not be read, when it can be. */
+export function whenUsable(
+  roots: readonly string[],
+  rechecked: Pick<Rechecked, 'onGone'>,
+  adopt: (root: string) => void,
+): void {
+  rechecked.onGone(({ subject }) => {
+    const root = roots.find((one) => partOf(one).subject === subject);
+    if (root !== undefined) adopt(root);
+  });
+}
+
+function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject: string } {
+  return { type: 'PartsStarted', subject: `image store ${root}` };
+}
+
+async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreParts): Promise<void> {
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
+  const check = async (): Promise<void> => {
+    for (const { path, reason } of await claimStore(store.paths, store.driver))
+      conditions.report({ type: 'DebrisRemoved', subject: path, reason });
+  };
+  try {
+    await within(clock, bound, `look at the image store ${store.paths.root}`, check);
+  } catch (error) {
+    // a server that is gone: pods that run need nothing of it, and calls that do say so
+    if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
+    rechecked.report({ ...partOf(store.paths.root), reason: error.fault.message }, () =>
+      check().then(() => undefined),
+    );
+  }
+}
+
+/** A further store that can't be read holds up no start; its layers and images are used from the check on that succeeds. */
+async function orUnusable(root: string, driver: DriverName, { clock, rechecked }: StoreParts): Promise<void> {
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
+  const check = (): Promise<void> => inPool(root, () => checkOtherStore(root, driver));
+  try {
+    await within(clock, bound, `read image store ${root}`, check);
+  } catch (thrown) {
+    const { kind, message } = toFault(thrown);
+    if (kind === 'invalidRequest') throw thrown;
+    rechecked.report({ ...partOf(root), reason: message }, () => check().then(() => undefined));
+  }
+}
+
+/** The port on it. The ledger tells below which cgroup a sandbox is. */
+export function storageDriver(
+  store: LayerStore,
+  layout: Layout,
+  { sandboxes }: Pick<Ledger, 'sandboxes'>,
+  clock: ClockPort,
+): StoragePort {
+  return createStorageDriver({
+    store,
+    clock,
+    usernsPin: (id) => layout.pin(id, 'user'),
+    helperCgroup: (sandboxId, id) =>
+      helperCgroup(sandboxes.get(sandboxId)?.intent.spec.cgroupParent, sandboxId, id),
+  });
+}
+
+async function driverOf(
+  storage: Config['storage'],
+  cgroups: CgroupLayout,
+): Promise<(host: DriverHost) => RootfsDriver> {
+  const name = parseDriverName(storage.driver);
+  const limitBytes = storage.container_size === 'unlimited' ? undefined : storage.container_size;
+  const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile, limitBytes };
+  switch (name) {
+    case 'overlay':
+      return (host) => overlayDriver(host, overlay);
+    case 'vfs':
+      // each copy would count with the image that it is of
+      if (limitBytes !== undefined)
+        fail('invalidRequest', 'use storage.container_size: the storage driver vfs has no quotas', {
+          subject: 'storage.container_size',
+        });
+      return vfsDriver;
+    case 'btrfs':
+      return (host) => btrfsDriver(host, { limitBytes });
+    case 'erofs': {
+      const program = await findProgram(storage.erofs_program, 'storage driver erofs');
+      return (host) => erofsDriver(host, { ...overlay, program });
+    }
+    case 'fuse-overlayfs': {
+      const program = await findProgram(storage.mount_program, 'storage driver fuse-overlayfs');
+      const place = async (pid: number, cgroup: string): Promise<void> => {
+        await createCgroup(cgroups, cgroup);
+        await moveProcess(cgroups, cgroup, pid);
+      };
+      return (host) =>
+        fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, place });
+    }
+  }
+}
+
+/**
+ * Where a program lives that serves a container's root: with the pod's monitors, so that its memory counts to the pod
+ * and not to the daemon. Below a slice the container's scope is not there yet, and it stays with the daemon.
+ */
+function helperCgroup(
+  cgroupParent: string | undefined,
+  sandboxId: SandboxId,
+  id: ContainerId,
+): string | undefined {
+  return cgroupParent === undefined || isSlice(cgroupParent)
+    ? undefined
+    : monitorCgroup(cgroupParent, sandboxId, id);
+}
+
+/** What a container wrote, apart from its image: what a checkpoint takes along. Throws `unsupported` where that is not told apart. */
+export function changesOf({ storage }: Pick<Config, 'storage'>, store: LayerStore, id: ContainerId): string {
+  const { name } = store.driver;
+  const attempted = `checkpoint container ${id}`;
+  if (name === 'vfs' || name === 'btrfs' || name === 'erofs')
+    fail('unsupported', `${attempted}: the storage driver ${name} does not tell its changes from its image`, {
+      subject: id,
+    });
+  if (storage.overlay_metacopy)
+    fail('unsupported', `${attempted}: with storage.overlay_metacopy its changes are not whole files`, {
+      subject: id,
+    });
+  return rootfsPaths(store.paths, id).upper;
+}

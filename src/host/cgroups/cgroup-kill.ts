@@ -1,0 +1,47 @@
+/** Killing everything in a cgroup: nothing that it forks gets away (F46). */
+import type { ClockPort } from '../../ports/clock.ts';
+import { hostLimits } from '../../base/limits.ts';
+import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
+import { listProcesses, withCgroup } from './cgroups.ts';
+import { pause } from '../clock/wait.ts';
+
+export interface KillOptions {
+  readonly clock: ClockPort;
+  /** ms until it must be empty. */
+  readonly timeoutMs: number;
+}
+
+/**
+ * Kills all processes of the cgroup and of those below it, and waits until they are gone. Returns the pids that are
+ * left when the time is over (uninterruptible sleep, F45); empty is success, also for a cgroup that is not there.
+ */
+export async function killCgroup(
+  layout: CgroupLayout,
+  path: string,
+  options: KillOptions,
+): Promise<number[]> {
+  const { clock, timeoutMs } = options;
+  const deadline = clock.monoMs() + timeoutMs;
+  let waitMs: number = hostLimits.killLookFirstMs;
+  for (;;) {
+    const pids = await listProcesses(layout, path);
+    if (pids.length === 0 || clock.monoMs() >= deadline) return pids;
+    // cgroup.kill (Linux 5.14, v2 only)
+    if ((await withCgroup('killAtOnce', layout, path)) !== true) await killFrozen(layout, path, clock);
+    await pause(clock, waitMs);
+    waitMs = Math.min(waitMs * 2, hostLimits.killLookLastMs);
+  }
+}
+
+/** Freezes, kills what is listed, thaws: a frozen process forks nothing, and its signal takes effect when it thaws. */
+async function killFrozen(layout: CgroupLayout, path: string, clock: ClockPort): Promise<void> {
+  try {
+    for (let look = 0; look < hostLimits.freezeLooks; look += 1) {
+      if ((await withCgroup('freeze', layout, path)) === true) break;
+      await pause(clock, hostLimits.killLookFirstMs);
+    }
+    await withCgroup('killMembers', layout, path);
+  } finally {
+    await withCgroup('thaw', layout, path);
+  }
+}

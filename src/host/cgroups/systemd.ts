@@ -1,0 +1,113 @@
+/** systemd as the manager of cgroups: transient scopes over D-Bus. The names are in slices.ts. */
+import { basename } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import type { ClockPort } from '../../ports/clock.ts';
+import { fail, printable } from '../../base/fault.ts';
+import { systemdLimits } from '../../base/limits.ts';
+import { isProcessGone } from '../ffi/errno.ts';
+import { runTool } from '../process/process-tool.ts';
+import { sliceOf } from './slices.ts';
+import { pause } from '../clock/wait.ts';
+
+export interface Systemd {
+  /**
+   * Puts a process into a new scope, a child of its slice, and returns when it is in there. What is below the scope is
+   * ours. Does nothing for a process that has ended. systemd forgets the scope when its last process has ended, also
+   * after a failure.
+   */
+  startScope(cgroup: string, pid: number): Promise<void>;
+}
+
+export interface SystemdOptions {
+  readonly clock: ClockPort;
+  /** Absolute path of busctl, which is a part of systemd. */
+  readonly busctl: string;
+}
+
+/** The system's manager. Nothing is asked before the first call. */
+export function createSystemd(options: SystemdOptions): Systemd {
+  return { startScope: (cgroup, pid) => startScope(options, cgroup, pid) };
+}
+
+async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid: number): Promise<void> {
+  const unit = basename(cgroup);
+  const attempted = `start scope ${unit} with process ${pid}`;
+  const argv = startScopeArgv(busctl, cgroup, pid);
+  const answer = await runTool({ argv, clock, timeoutMs: systemdLimits.callMs });
+  if (answer.timedOut)
+    fail('timedOut', `${attempted}: systemd has not answered within ${systemdLimits.callMs} ms`, {
+      subject: unit,
+    });
+  if (answer.exitCode !== 0) {
+    if ((await cgroupOf(pid)) === undefined) return;
+    const said = printable(
+      Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars),
+    );
+    fail('outside', `${attempted}: ${said || `busctl ended with ${answer.exitCode}`}`, { subject: unit });
+  }
+  await untilInside(clock, unit, pid, attempted);
+}
+
+/**
+ * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegated: systemd hands all controllers down and keeps its
+ * hands off what is below (systemd's CGROUP_DELEGATION.md).
+ */
+export function startScopeArgv(busctl: string, cgroup: string, pid: number): string[] {
+  return [
+    busctl,
+    '--system',
+    '--no-pager',
+    'call',
+    'org.freedesktop.systemd1',
+    '/org/freedesktop/systemd1',
+    'org.freedesktop.systemd1.Manager',
+    'StartTransientUnit',
+    'ssa(sv)a(sa(sv))',
+    basename(cgroup),
+    'fail',
+    '5',
+    'Description',
+    's',
+    'a container of troupe with its monitor',
+    'Slice',
+    's',
+    sliceOf(cgroup),
+    'PIDs',
+    'au',
+    '1',
+    String(pid),
+    'Delegate',
+    'b',
+    'true',
+    'CollectMode',
+    's',
+    'inactive-or-failed',
+    '0',
+  ];
+}
+
+/** The answer names a job; the process is moved when that is done, a moment later. */
+async function untilInside(clock: ClockPort, unit: string, pid: number, attempted: string): Promise<void> {
+  const deadline = clock.monoMs() + systemdLimits.enterMs;
+  let waitMs: number = systemdLimits.lookFirstMs;
+  for (;;) {
+    const cgroup = await cgroupOf(pid);
+    if (cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`))) return;
+    if (clock.monoMs() >= deadline)
+      fail('timedOut', `${attempted}: it is not in there after ${systemdLimits.enterMs} ms`, {
+        subject: unit,
+      });
+    await pause(clock, waitMs);
+    waitMs = Math.min(waitMs * 2, systemdLimits.lookLastMs);
+  }
+}
+
+/** The process's lines of /proc/PID/cgroup; undefined when it has ended. */
+async function cgroupOf(pid: number): Promise<string | undefined> {
+  try {
+    return await readFile(`/proc/${pid}/cgroup`, 'utf8');
+  } catch (error) {
+    if (isProcessGone(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,87 @@
+/** Waiting on the clock that was handed in, with a bound. */
+import type { ClockPort } from '../../ports/clock.ts';
+import { fail } from '../../base/fault.ts';
+
+/** Resolves after `ms`; rejects with `cancelled` when the signal aborts first. */
+export function pause(clock: ClockPort, ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => {
+      clock.clearTimeout(timer);
+      reject(new CancelledWait());
+    };
+    const timer = clock.setTimeout(() => {
+      signal?.removeEventListener('abort', onAbort);
+      resolve();
+    }, ms);
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+/** The event loop has looked at every descriptor once: timers come before pipes, and after a stall there may lie what was written long ago. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
+/** The wait ended because nobody wants its result; callers turn it into a Fault that names the work. */
+export class CancelledWait extends Error {
+  constructor() {
+    super('the result is no longer wanted');
+    this.name = 'CancelledWait';
+  }
+}
+
+export interface Bound {
+  readonly clock: ClockPort;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** `timedOut` or `cancelled` in place of the promise's value when the bound is met first. The promise goes on. */
+export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 'timedOut' | 'cancelled'> {
+  const { clock, timeoutMs, signal } = bound;
+  let cleanUp = (): void => undefined;
+  const limit = new Promise<'timedOut' | 'cancelled'>((resolve) => {
+    const onAbort = (): void => resolve('cancelled');
+    const timer = clock.setTimeout(() => resolve('timedOut'), timeoutMs);
+    cleanUp = (): void => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    cleanUp();
+  }
+}
+
+/**
+ * Looks again and again, with waits doubled from `firstMs` to `lastMs`, until `look` gives a value or `bound.timeoutMs`
+ * passed (undefined). Throws `cancelled` on abort.
+ */
+export async function poll<T>(
+  bound: Bound & { readonly firstMs: number; readonly lastMs: number; readonly attempted: string },
+  look: () => Promise<T | undefined> | T | undefined,
+): Promise<T | undefined> {
+  const { clock, signal } = bound;
+  const deadline = clock.monoMs() + bound.timeoutMs;
+  let waitMs = bound.firstMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined) return found;
+    const leftMs = deadline - clock.monoMs();
+    if (leftMs <= 0) return undefined;
+    try {
+      await pause(clock, Math.min(waitMs, leftMs), signal);
+    } catch (error) {
+      if (error instanceof CancelledWait) fail('cancelled', `${bound.attempted}: ${error.message}`);
+      throw error;
+    }
+    waitMs = Math.min(waitMs * 2, bound.lastMs);
+  }
+}

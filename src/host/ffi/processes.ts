@@ -1,0 +1,96 @@
+/** Prototypes of calls about processes, signals and memory. */
+import { native, syscall, SYSCALLS } from './native.ts';
+import type { Word } from './native.ts';
+
+/** Spawning, signals, waiting, memory, time. */
+export const processCalls = {
+  waitpid: native<[pid: number, status: Uint8Array, options: number]>('waitpid', ['int', 'void *', 'int']),
+  waitid: native<[kind: number, id: number, info: Uint8Array, options: number]>('waitid', [
+    'int',
+    'unsigned int',
+    'void *',
+    'int',
+  ]),
+  kill: native<[pid: number, signal: number]>('kill', ['int', 'int']),
+  posixSpawn: native<
+    [
+      pid: Uint8Array,
+      path: string,
+      actions: Uint8Array,
+      attributes: Uint8Array,
+      argv: Uint8Array,
+      envp: Uint8Array,
+    ]
+  >('posix_spawn', ['void *', 'const char *', 'void *', 'void *', 'void *', 'void *']),
+  spawnattrInit: native<[attributes: Uint8Array]>('posix_spawnattr_init', ['void *']),
+  spawnattrDestroy: native<[attributes: Uint8Array]>('posix_spawnattr_destroy', ['void *']),
+  spawnattrSetflags: native<[attributes: Uint8Array, flags: number]>('posix_spawnattr_setflags', [
+    'void *',
+    'short',
+  ]),
+  spawnattrGetflags: native<[attributes: Uint8Array, flags: Uint8Array]>('posix_spawnattr_getflags', [
+    'void *',
+    'void *',
+  ]),
+  spawnattrSetsigmask: native<[attributes: Uint8Array, set: Uint8Array]>('posix_spawnattr_setsigmask', [
+    'void *',
+    'void *',
+  ]),
+  spawnattrSetsigdefault: native<[attributes: Uint8Array, set: Uint8Array]>('posix_spawnattr_setsigdefault', [
+    'void *',
+    'void *',
+  ]),
+  actionsInit: native<[actions: Uint8Array]>('posix_spawn_file_actions_init', ['void *']),
+  actionsDestroy: native<[actions: Uint8Array]>('posix_spawn_file_actions_destroy', ['void *']),
+  actionsAddopen: native<[actions: Uint8Array, fd: number, path: string, flags: number, mode: number]>(
+    'posix_spawn_file_actions_addopen',
+    ['void *', 'int', 'const char *', 'int', 'unsigned int'],
+  ),
+  actionsAdddup2: native<[actions: Uint8Array, fd: number, childFd: number]>(
+    'posix_spawn_file_actions_adddup2',
+    ['void *', 'int', 'int'],
+  ),
+  actionsAddclose: native<[actions: Uint8Array, fd: number]>('posix_spawn_file_actions_addclose', [
+    'void *',
+    'int',
+  ]),
+  actionsAddclosefrom: native<[actions: Uint8Array, fd: number]>('posix_spawn_file_actions_addclosefrom_np', [
+    'void *',
+    'int',
+  ]),
+  actionsAddchdir: native<[actions: Uint8Array, path: string]>('posix_spawn_file_actions_addchdir_np', [
+    'void *',
+    'const char *',
+  ]),
+  mallocTrim: native<[keptBytes: number]>('malloc_trim', ['size_t']),
+  madvise: native<[address: Word, length: Word, advice: number]>('madvise', ['uintptr_t', 'size_t', 'int']),
+  sigaction: native<[signal: number, action: Uint8Array | null, old: Uint8Array | null]>('sigaction', [
+    'int',
+    'void *',
+    'void *',
+  ]),
+  sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
+  prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
+    'int',
+    'unsigned long',
+    'unsigned long',
+    'unsigned long',
+    'unsigned long',
+  ]),
+  pidfdOpen: syscall<[pid: number, flags: number]>(SYSCALLS.pidfdOpen, ['int', 'unsigned int']),
+  pidfdSendSignal: syscall<[pidfd: number, signal: number, info: null, flags: number]>(
+    SYSCALLS.pidfdSendSignal,
+    ['int', 'int', 'void *', 'unsigned int'],
+  ),
+
+  /**
+   * The system call, which changes this thread alone; glibc's function of that name changes all threads. -1 as
+   * 0xffffffff leaves an id as it is. Numbers: syscall_64.tbl and asm-generic/unistd.h.
+   */
+  setresuidOfThread: syscall<[real: number, effective: number, saved: number]>(
+    process.arch === 'arm64' ? 147 : 117,
+    ['unsigned int', 'unsigned int', 'unsigned int'],
+  ),
+
+  clockGettime: native<[clock: number, time: Uint8Array]>('clock_gettime', ['int', 'void *']),
+} as const;

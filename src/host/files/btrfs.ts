@@ -1,0 +1,162 @@
+/** Subvolumes of btrfs by ioctl (include/uapi/linux/btrfs.h). */
+import { closeSync } from 'node:fs';
+import { hostLimits } from '../../base/limits.ts';
+import { KernelError, errnoName, must } from '../ffi/errno.ts';
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/constants.ts';
+import { libc } from '../ffi/ffi.ts';
+import type { Outcome } from '../ffi/ffi.ts';
+import { openBeneath } from './files-at.ts';
+import { callInPool } from '../ffi/pool.ts';
+import { withDirectory } from './with-directory.ts';
+
+/** statfs(2). */
+export const BTRFS_MAGIC = 0x9123683e;
+/** Inode of a subvolume's root directory (BTRFS_FIRST_FREE_OBJECTID). */
+export const SUBVOLUME_INODE = 256;
+
+const SNAP_CREATE = 0x50009401;
+const SUBVOL_CREATE = 0x5000940e;
+const SNAP_DESTROY = 0x5000940f;
+const QUOTA_CTL = 0xc0109428;
+const QUOTA_CTL_ENABLE = 1n;
+const QGROUP_LIMIT = 0x8030942b;
+/** struct btrfs_ioctl_qgroup_limit_args: the group (0: the subvolume's own), flags, referenced, exclusive, two more. */
+const QGROUP_LIMIT_BYTES = 48;
+const QGROUP_LIMIT_MAX_EXCL = 2n;
+const GET_SUBVOL_ROOTREF = 0xd000943d;
+const INO_LOOKUP_USER = 0xd000943e;
+/** struct btrfs_ioctl_vol_args: fd, name; that of root references: the lowest id, 255 pairs of ids, their number. */
+const ARGS_BYTES = 4096;
+const NAME_OFFSET = 8;
+const ROOTREFS = 255;
+const ROOTREF_BYTES = 16;
+const ROOTREF_COUNT_OFFSET = 8 + ROOTREFS * ROOTREF_BYTES;
+/** struct btrfs_ioctl_ino_lookup_user_args: directory, subvolume, name[256], path[3824]. */
+const LOOKUP_NAME_OFFSET = 16;
+const LOOKUP_PATH_OFFSET = 272;
+
+/** A new, empty subvolume `name` in a directory. */
+export async function createSubvolume(directory: string, name: string): Promise<void> {
+  await withDirectory('btrfs', directory, async (fd) => {
+    must(await order(fd, SUBVOL_CREATE, volumeArguments(0, name)), `make subvolume ${name} in`, directory);
+  });
+}
+
+/** A writable copy of a subvolume that shares all its blocks. */
+export async function snapshotSubvolume(source: string, directory: string, name: string): Promise<void> {
+  await withDirectory('btrfs', source, (from) =>
+    withDirectory('btrfs', directory, async (fd) => {
+      must(
+        await order(fd, SNAP_CREATE, volumeArguments(from, name)),
+        `make snapshot ${name} of ${source} in`,
+        directory,
+      );
+    }),
+  );
+}
+
+/** Deletes a subvolume with those that somebody made in it. Succeeds when there is none; a plain directory is left alone. */
+export async function deleteSubvolume(directory: string, name: string): Promise<void> {
+  try {
+    await withDirectory('btrfs', directory, (fd) => deleteAt(fd, name, `${directory}/${name}`, 0));
+  } catch (error) {
+    if (!(error instanceof KernelError && error.code === 'ENOENT')) throw error;
+  }
+}
+
+/** Has the file system at a path count what subvolumes have; it can be repeated. */
+export async function enableQuotas(path: string): Promise<void> {
+  const args = Buffer.alloc(16);
+  args.writeBigUInt64LE(QUOTA_CTL_ENABLE, 0);
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path),
+  );
+}
+
+/** Bytes that a subvolume may have for itself alone, beside what it shares. */
+export async function limitSubvolume(path: string, bytes: number): Promise<void> {
+  const args = Buffer.alloc(QGROUP_LIMIT_BYTES);
+  args.writeBigUInt64LE(QGROUP_LIMIT_MAX_EXCL, 8);
+  args.writeBigUInt64LE(BigInt(bytes), 24);
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) =>
+      void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path),
+  );
+}
+
+async function deleteAt(parent: number, name: string, shown: string, depth: number): Promise<void> {
+  const done = await order(parent, SNAP_DESTROY, volumeArguments(0, name));
+  if (done.result === 0 || ['ENOENT', 'ENOTDIR', 'EINVAL'].includes(errnoName(done.errno))) return;
+  if (errnoName(done.errno) !== 'ENOTEMPTY' || depth >= hostLimits.subvolumeDepth)
+    must(done, 'delete subvolume', shown);
+  const own = openBeneath(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  try {
+    for (let round = 0; round < hostLimits.subvolumeRounds; round += 1) {
+      const nested = await nestedSubvolumes(own, shown);
+      if (nested.length === 0) break;
+      for (const { path, entry } of nested) {
+        // what lies on the way is the container's; no link of it is followed
+        const above = path === '' ? own : openBeneath(own, path, O_RDONLY | O_DIRECTORY);
+        try {
+          await deleteAt(above, entry, `${shown}/${path}${entry}`, depth + 1);
+        } finally {
+          if (above !== own) closeSync(above);
+        }
+      }
+    }
+  } finally {
+    closeSync(own);
+  }
+  must(await order(parent, SNAP_DESTROY, volumeArguments(0, name)), 'delete subvolume', shown);
+}
+
+/** At most 255 of the subvolumes right below one, by the directory that holds them and their names there. */
+async function nestedSubvolumes(
+  fd: number,
+  shown: string,
+): Promise<{ readonly path: string; readonly entry: string }[]> {
+  const references = Buffer.alloc(ARGS_BYTES);
+  const listed = await order(fd, GET_SUBVOL_ROOTREF, references);
+  // EOVERFLOW: there are more than fit; these come first
+  if (listed.result !== 0 && errnoName(listed.errno) !== 'EOVERFLOW')
+    must(listed, 'list the subvolumes in', shown);
+  const found: { path: string; entry: string }[] = [];
+  for (let at = 0; at < references.readUInt8(ROOTREF_COUNT_OFFSET); at += 1) {
+    const offset = 8 + at * ROOTREF_BYTES;
+    const question = Buffer.alloc(ARGS_BYTES);
+    // asked with the directory first, where the answer to the list has it second
+    question.writeBigUInt64LE(references.readBigUInt64LE(offset + 8), 0);
+    question.writeBigUInt64LE(references.readBigUInt64LE(offset), 8);
+    must(await order(fd, INO_LOOKUP_USER, question), 'find a subvolume in', shown);
+    found.push({ path: textAt(question, LOOKUP_PATH_OFFSET), entry: textAt(question, LOOKUP_NAME_OFFSET) });
+  }
+  return found;
+}
+
+function textAt(buffer: Buffer, offset: number): string {
+  return buffer.toString('utf8', offset, buffer.indexOf(0, offset));
+}
+
+function volumeArguments(fd: number, name: string): Buffer {
+  const args = Buffer.alloc(ARGS_BYTES);
+  args.writeBigInt64LE(BigInt(fd), 0);
+  args.write(name, NAME_OFFSET, 'utf8');
+  return args;
+}
+
+function order(fd: number, request: number, args: Buffer): Promise<Outcome> {
+  return callInPool('btrfs', libc.ioctl, fd, request, args);
+}
+
+/** All that was written to the file system of a directory is on the disk. */
+export async function syncFilesystemOf(path: string): Promise<void> {
+  await withDirectory(
+    'btrfs',
+    path,
+    async (fd) => void must(await callInPool('btrfs', libc.syncfs, fd), 'sync the file system of', path),
+  );
+}

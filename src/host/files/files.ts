@@ -1,0 +1,338 @@
+/**
+ * Files below a root that somebody else filled (an image, a volume): every path is resolved by the kernel inside that
+ * root (openat2 with RESOLVE_IN_ROOT and NO_MAGICLINKS), so that no link and no rename in between leads out (S54).
+ */
+import { close, closeSync, fstat, fsync, read, write } from 'node:fs';
+import { readlink } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { promisify } from 'node:util';
+import { fail } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { errnoName, isAbsent, must } from '../ffi/errno.ts';
+import {
+  AT_FDCWD,
+  AT_SYMLINK_NOFOLLOW,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+} from '../ffi/constants.ts';
+import { howBeneath } from './files-at.ts';
+import { libc } from '../ffi/ffi.ts';
+import type { Outcome } from '../ffi/ffi.ts';
+import { callInPool } from '../ffi/pool.ts';
+
+const closeLater = promisify(close);
+const fstatLater = promisify(fstat);
+const fsyncLater = promisify(fsync);
+const readLater = promisify(read);
+const writeLater = promisify(write);
+
+/** A directory by its path, which is ours to trust, or by a descriptor of it (O_PATH is enough). */
+export type Root = string | number;
+
+/** Runs `work` with a descriptor of the root. */
+async function withRoot<T>(root: Root, work: (fd: number) => Promise<T>): Promise<T> {
+  if (typeof root === 'number') return work(root);
+  const opened = await callInPool(root, libc.openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  return withPlace(must(opened, 'open directory', root), work);
+}
+
+async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
+  try {
+    return await work(fd);
+  } finally {
+    await closeLater(fd);
+  }
+}
+
+/** For O_PATH alone: nothing was opened, so that closing waits for nothing and needs no hop through the pool. */
+async function withPlace<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
+  try {
+    return await work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function openBelow(root: number, path: string, flags: number, mode: number): Promise<Outcome> {
+  const how = howBeneath(flags, mode, 'inRoot');
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);
+    // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere (openat2(2)); it asks to try again
+    const mayRetry =
+      outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
+    if (!mayRetry) return outcome;
+  }
+}
+
+/** Opens `path` as it is inside `root`. The descriptor is close-on-exec; the caller closes it. */
+export async function openInRoot(root: Root, path: string, flags: number, mode = 0): Promise<number> {
+  return withRoot(root, async (fd) => must(await openBelow(fd, path, flags, mode), 'open', path));
+}
+
+/**
+ * The bytes of a regular file inside a root; undefined when there is none of that name. Anything else than a regular
+ * file, and one of more than `bytesMax`, is refused before a byte is read (S10: a FIFO would hang, a device has no end).
+ */
+export async function readFileInRoot(
+  root: Root,
+  path: string,
+  options: { bytesMax: number },
+): Promise<Uint8Array | undefined> {
+  return withRoot(root, async (rootFd) => {
+    // O_PATH first: opening a FIFO or a device has effects
+    const found = await openBelow(rootFd, path, O_PATH, 0);
+    if (found.result === -1 && ['ENOENT', 'ENOTDIR'].includes(errnoName(found.errno))) return undefined;
+    return withPlace(must(found, 'read', path), async (fd) => {
+      const stat = await fstatLater(fd);
+      if (!stat.isFile()) fail('invalidRequest', `read ${path}: not a regular file`, { subject: path });
+      if (stat.size > options.bytesMax) tooLarge(path, options.bytesMax);
+      const flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+      const opened = await callInPool('files', libc.openat, AT_FDCWD, `/proc/self/fd/${fd}`, flags, 0);
+      return withFd(must(opened, 'read', path), (file) => readAll(file, stat.size, path, options.bytesMax));
+    });
+  });
+}
+
+function tooLarge(path: string, bytesMax: number): never {
+  return fail('invalidRequest', `read ${path}: larger than ${bytesMax} bytes`, { subject: path });
+}
+
+async function readAll(file: number, sizeHint: number, path: string, bytesMax: number): Promise<Uint8Array> {
+  // files of /proc and /sys have size 0 and content; one byte more than allowed shows that there is more
+  const roomBytes = Math.min(sizeHint === 0 ? bytesMax : sizeHint, bytesMax) + 1;
+  const buffer = Buffer.alloc(roomBytes);
+  let length = 0;
+  while (length < roomBytes) {
+    const { bytesRead } = await readLater(file, buffer, length, roomBytes - length, null);
+    if (bytesRead === 0) return Uint8Array.from(buffer.subarray(0, length));
+    length += bytesRead;
+  }
+  if (length > bytesMax) tooLarge(path, bytesMax);
+  return fail('outside', `read ${path}: it grew while it was read`, { subject: path, retryable: true });
+}
+
+/** By the host's numbers. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A directory that is to be. */
+interface Making {
+  /** As it was asked for. */
+  readonly path: string;
+  readonly mode: number;
+  readonly owner: Owner | undefined;
+  /** Links to nothing that may still be followed, of all on the way together. */
+  readonly budget: { links: number };
+}
+
+/**
+ * Makes a directory inside a root with all its parents; one that is there keeps its mode and owner. Where a link leads to
+ * nothing, what it names is made, inside the root as well: an image may leave /run out to which its /var/run leads.
+ */
+export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
+  await withRoot(root, (rootFd) =>
+    mkdirBelow(rootFd, posix.normalize(`/${path}`), {
+      path,
+      mode,
+      owner,
+      budget: { links: hostLimits.symlinks },
+    }),
+  );
+}
+
+async function mkdirBelow(rootFd: number, path: string, making: Making): Promise<void> {
+  const parts = path.split('/').filter((part) => part !== '');
+  if (parts.length > hostLimits.pathComponents)
+    fail('invalidRequest', `make directory ${making.path}: too deep`, { subject: making.path });
+  for (let depth = 1; depth <= parts.length; depth += 1) {
+    const prefix = parts.slice(0, depth).join('/');
+    const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
+    if (found.result !== -1) closeSync(found.result);
+    else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', making.path);
+    else await mkdirOnce(rootFd, parts.slice(0, depth), making);
+  }
+}
+
+async function mkdirOnce(rootFd: number, parts: readonly string[], making: Making): Promise<void> {
+  const { path, mode, owner } = making;
+  const name = parts.at(-1) ?? '';
+  const above = parts.slice(0, -1).join('/') || '.';
+  const parent = await openBelow(rootFd, above, O_PATH | O_DIRECTORY, 0);
+  await withPlace(must(parent, 'make directory', path), async (fd) => {
+    const made = await callInPool('files', libc.mkdirat, fd, name, mode);
+    if (made.result === 0) {
+      if (owner === undefined) return;
+      must(
+        await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW),
+        'set the owner of',
+        path,
+      );
+      return;
+    }
+    if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
+    const again = await openBelow(rootFd, parts.join('/'), O_PATH | O_DIRECTORY, 0);
+    if (again.result !== -1) return closeSync(again.result);
+    // somebody else made it meanwhile, or it is a link to nothing
+    if (errnoName(again.errno) !== 'ENOENT') must(again, 'make directory', path);
+    making.budget.links -= 1;
+    if (making.budget.links < 0)
+      fail('invalidRequest', `make directory ${path}: too many links on the way`, { subject: path });
+    const target = await readlink(`/proc/self/fd/${fd}/${name}`);
+    await mkdirBelow(rootFd, target.startsWith('/') ? target : `${above}/${target}`, making);
+  });
+}
+
+/**
+ * Makes a symbolic link in a directory that is there; false when the directory is not, or has that name already.
+ * `target` is a text that nobody looks at here.
+ */
+export async function symlinkInRoot(
+  root: Root,
+  directory: string,
+  name: string,
+  target: string,
+  owner?: Owner,
+): Promise<boolean> {
+  return withRoot(root, async (rootFd) => {
+    const found = await openBelow(rootFd, directory, O_PATH | O_DIRECTORY, 0);
+    if (found.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(found.errno))) return false;
+    return withPlace(must(found, 'make link', `${directory}/${name}`), async (fd) => {
+      const made = await callInPool('files', libc.symlinkat, target, fd, name);
+      if (made.result === -1 && errnoName(made.errno) === 'EEXIST') return false;
+      must(made, 'make link', `${directory}/${name}`);
+      if (owner !== undefined)
+        must(
+          await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW),
+          'set the owner of',
+          name,
+        );
+      return true;
+    });
+  });
+}
+
+export interface WriteOptions {
+  readonly mode: number;
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+let temporaryFiles = 0;
+
+/** A name that no other call of this process has; O_EXCL guards against other processes. */
+function temporaryName(name: string): string {
+  temporaryFiles += 1;
+  return `.${name.slice(0, 100)}.${process.pid}-${temporaryFiles}.tmp`;
+}
+
+/**
+ * Writes a file inside a root by a temporary file and a rename: whatever has that name (a FIFO, a device, a link) is
+ * replaced, never opened or followed. The parent directory must be there. Not synced.
+ */
+export async function writeFileInRoot(
+  root: Root,
+  path: string,
+  bytes: Uint8Array,
+  options: WriteOptions,
+): Promise<void> {
+  const { dir, base } = posix.parse(posix.normalize(`/${path}`));
+  if (base === '') fail('invalidRequest', `write ${path}: not a file's name`, { subject: path });
+  await withRoot(root, async (rootFd) => {
+    const parent = must(await openBelow(rootFd, dir, O_PATH | O_DIRECTORY, 0), 'write', path);
+    await withFd(parent, (fd) => replaceAt(fd, base, bytes, options, path, false));
+  });
+}
+
+async function replaceAt(
+  directory: number,
+  name: string,
+  bytes: Uint8Array,
+  options: WriteOptions,
+  path: string,
+  isSynced: boolean,
+): Promise<void> {
+  const temporary = temporaryName(name);
+  // made with no permissions: nobody opens it before owner and mode are set
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  const file = must(await callInPool('files', libc.openat, directory, temporary, flags, 0), 'write', path);
+  try {
+    await withFd(file, async (fd) => {
+      let written = 0;
+      while (written < bytes.length) {
+        written += (await writeLater(fd, bytes, written, bytes.length - written, null)).bytesWritten;
+      }
+      const { uid, gid } = options;
+      if (uid !== undefined && gid !== undefined) {
+        const owned = await callInPool(
+          'files',
+          libc.fchownat,
+          directory,
+          temporary,
+          uid,
+          gid,
+          AT_SYMLINK_NOFOLLOW,
+        );
+        must(owned, 'set the owner of', path);
+      }
+      const moded = await callInPool(
+        'files',
+        libc.fchmodat,
+        directory,
+        temporary,
+        options.mode,
+        AT_SYMLINK_NOFOLLOW,
+      );
+      must(moded, 'set the mode of', path);
+      if (isSynced) await fsyncLater(fd);
+    });
+    must(await callInPool('files', libc.renameat2, directory, temporary, directory, name, 0), 'write', path);
+  } catch (error) {
+    await callInPool('files', libc.unlinkat, directory, temporary, 0);
+    throw error;
+  }
+}
+
+/**
+ * Writes a file of ours so that after a crash either the old or the new content is there, whole: temporary file,
+ * fsync, rename, fsync of the directory (without the last the rename may be lost).
+ */
+export async function writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void> {
+  const { dir, base } = posix.parse(path);
+  const directory = dir === '' ? '.' : dir;
+  const opened = await callInPool(
+    'files',
+    libc.openat,
+    AT_FDCWD,
+    directory,
+    O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+    0,
+  );
+  await withFd(must(opened, `write ${path} in`, directory), async (fd) => {
+    await replaceAt(fd, base, bytes, { mode }, path, true);
+    await fsyncLater(fd);
+  });
+}
+
+/**
+ * Where `path` inside `root` lies on the host, all links resolved inside the root; undefined when it is not there.
+ * True at that moment only: to act on the file, keep a descriptor from openInRoot instead.
+ */
+export async function resolveInRoot(root: Root, path: string): Promise<string | undefined> {
+  try {
+    const fd = await openInRoot(root, path, O_PATH);
+    return await withFd(fd, () => readlink(`/proc/self/fd/${fd}`));
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,72 @@
+/** Pipes and other descriptors that children are given. All are close-on-exec here; spawning hands out copies. */
+import { closeSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
+import {
+  AF_UNIX,
+  F_DUPFD_CLOEXEC,
+  MFD_CLOEXEC,
+  MFD_NOEXEC_SEAL,
+  O_CLOEXEC,
+  SOCK_CLOEXEC,
+  SOCK_STREAM,
+} from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
+import { errnoName, fromNode, must } from '../ffi/errno.ts';
+
+export interface Pipe {
+  readonly read: number;
+  readonly write: number;
+}
+
+/** A new pipe; the caller closes both ends. */
+export function makePipe(): Pipe {
+  const fds = Buffer.alloc(8);
+  must(callSync(libc.pipe2, fds, O_CLOEXEC), 'open a', 'pipe');
+  return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) };
+}
+
+/** Two ends of a connection; the caller closes both. */
+export function makeSocketPair(): { readonly ours: number; readonly theirs: number } {
+  const fds = Buffer.alloc(8);
+  must(callSync(libc.socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 'open a', 'socket pair');
+  return { ours: fds.readInt32LE(0), theirs: fds.readInt32LE(4) };
+}
+
+/** The write end of a pipe as a stream, which owns the descriptor from here on. */
+export function writeEnd(fd: number): Socket {
+  return new Socket({ fd, readable: false, writable: true });
+}
+
+/** A copy of `fd` with a number of at least `lowest`. */
+export function duplicateFrom(fd: number, lowest: number): number {
+  return must(callSync(libc.fcntl, fd, F_DUPFD_CLOEXEC, lowest), 'duplicate descriptor', String(fd));
+}
+
+/**
+ * A file in memory that holds `bytes`, to be read from its beginning: a child's stdin without a writer that could
+ * block, get EPIPE, or outlive the child. The caller closes it.
+ */
+export function memoryFile(bytes: Uint8Array): number {
+  let made = callSync(libc.memfdCreate, 'stdin', MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+  // the flag came with Linux 6.3; from then on vm.memfd_noexec may demand it
+  if (made.result === -1 && errnoName(made.errno) === 'EINVAL')
+    made = callSync(libc.memfdCreate, 'stdin', MFD_CLOEXEC);
+  const fd = must(made, 'make a file in', 'memory');
+  let written = 0;
+  try {
+    while (written < bytes.length) written += writeSync(fd, bytes, written, bytes.length - written, written);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+  return fd;
+}
+
+/** Closes a descriptor that is ours; a number that is not open is a bug that would close somebody else's later. */
+export function closeFd(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch (error) {
+    throw fromNode(error, 'close descriptor', String(fd));
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * A descriptor as a source and a sink of bytes, for what Node has no stream for: the master of a pseudo-terminal
+ * (Node's own falls back to writes that block the whole process), SEQPACKET sockets.
+ */
+import { closeSync } from 'node:fs';
+import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
+import { fail } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { KernelError, errnoName } from '../ffi/errno.ts';
+import { SHUT_WR } from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
+import { pollBoth } from './poll.ts';
+import type { EdgePoll } from './poll.ts';
+import { nextTurn } from '../clock/wait.ts';
+
+/** One read's bytes; what is kept of them is copied. One for all: a read is over before the next begins. */
+const scratch = Buffer.alloc(streamLimits.readBytes);
+
+export class PolledDescriptor implements ByteSource, ByteSink {
+  readonly #fd: number;
+  readonly #name: string;
+  readonly #packetBytes: number;
+  readonly #poll: EdgePoll;
+  #isOpen = true;
+  #hasEnded = false;
+  /** The last read was refused with EIO. */
+  #isClosedOnce = false;
+  #reads = 0;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriter: (() => void) | undefined;
+
+  /** Owns the descriptor from here on. `packetBytes`: most bytes of one write, each of which is one packet of a SEQPACKET socket. */
+  constructor(fd: number, name: string, packetBytes: number = streamLimits.readBytes) {
+    this.#fd = fd;
+    this.#name = name;
+    this.#packetBytes = packetBytes;
+    this.#poll = pollBoth(fd);
+  }
+
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+
+  /** For ioctl; undefined once closed. */
+  get fd(): number | undefined {
+    return this.#isOpen ? this.#fd : undefined;
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    for (;;) {
+      if (!this.#isOpen) return undefined;
+      if (this.#reads >= streamLimits.readsPerTurn) {
+        this.#reads = 0;
+        await nextTurn();
+        continue;
+      }
+      this.#reads += 1;
+      const { result, errno } = callSync(libc.read, this.#fd, scratch, scratch.length);
+      if (result > 0) {
+        this.#isClosedOnce = false;
+        return Buffer.from(scratch.subarray(0, result));
+      }
+      if (result === 0) return undefined;
+      const code = errnoName(errno);
+      // a socket whose peer went with our bytes unread
+      if (code === 'ECONNRESET') return undefined;
+      if (code === 'EIO') {
+        // the master of a terminal whose last slave was closed. n_tty_read() asks for input first and for the close then: what
+        // was written in between is there at the next read, and only a second EIO says that there is nothing more
+        if (this.#isClosedOnce) return undefined;
+        this.#isClosedOnce = true;
+        continue;
+      }
+      if (code !== 'EAGAIN' && code !== 'EINTR')
+        throw new KernelError(`read from ${this.#name}`, errno, this.#name);
+      if (code === 'EAGAIN') await this.#untilReadable();
+    }
+  }
+
+  #untilReadable(): Promise<void> {
+    this.#reads = 0;
+    return new Promise((resolve) => {
+      this.#wakeReader = resolve;
+      this.#poll.onceReadable(resolve);
+    });
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    let at = 0;
+    while (at < bytes.length) {
+      if (!this.#isOpen || this.#hasEnded) fail('cancelled', `write to ${this.#name}: it was closed`);
+      const part = bytes.subarray(at, at + this.#packetBytes);
+      const { result, errno } = callSync(libc.write, this.#fd, part, part.length);
+      if (result >= 0) {
+        at += result;
+        continue;
+      }
+      const code = errnoName(errno);
+      if (code !== 'EAGAIN' && code !== 'EINTR')
+        throw new KernelError(`write to ${this.#name}`, errno, this.#name);
+      if (code === 'EAGAIN') await this.#untilWritable();
+    }
+  }
+
+  #untilWritable(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wakeWriter = resolve;
+      this.#poll.onceWritable(resolve);
+    });
+  }
+
+  /** Ends the direction to the peer, where it is a socket; a terminal has no such thing and stays as it is. */
+  end(): void {
+    if (this.#hasEnded || !this.#isOpen) return;
+    this.#hasEnded = true;
+    callSync(libc.shutdown, this.#fd, SHUT_WR);
+    this.#wakeWriter?.();
+  }
+
+  cancel(): void {
+    this.close();
+  }
+
+  /** Closes the descriptor; reads end, writes reject. Repeatable. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#poll.close();
+    closeSync(this.#fd);
+    this.#wakeReader?.();
+    this.#wakeWriter?.();
+  }
+}

@@ -1,0 +1,253 @@
+/**
+ * A Unix socket that only root can reach, from its first moment on, and whose file is put back when somebody removes
+ * it: the kernel keeps the listener of a removed file, but nobody can connect to it any more, and the node would be
+ * dead (F90).
+ */
+import { chmod, link, lstat, mkdir, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { edgeLimits, socketLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { codeOf, onlyAbsent } from '../ffi/errno.ts';
+import { lstatOwn } from '../files/state-files.ts';
+import { listenerAt } from './socket-peer.ts';
+import type { SocketPeer } from './socket-peer.ts';
+
+export interface PrivateSocketOptions {
+  /** Absolute; its directory is made (mode 0700) when missing. */
+  readonly path: string;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly log: Log;
+  readonly onConnection: (socket: Socket) => void;
+  /** Whether a client that has ended its side can still be answered, as HTTP wants it; false without it. */
+  readonly allowHalfOpen?: boolean;
+  /** Called once, when another process listens at the path in our place. Its file is left alone. */
+  readonly onTaken?: (listener: SocketPeer) => void;
+}
+
+export interface PrivateSocket {
+  /** Removes the file if it is still ours, then takes no more connections; those that are open stay. Repeatable. */
+  close(): Promise<void>;
+}
+
+/** Listens until closed. Throws FaultError when the path is another's, or the socket can't be made. */
+export async function listenPrivately(options: PrivateSocketOptions): Promise<PrivateSocket> {
+  const socket = new KeptSocket(options);
+  await socket.open();
+  return socket;
+}
+
+/** What tells one file from another: some file systems use an inode's number again, with another time of change. */
+interface FileIdentity {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly ctimeNs: bigint;
+}
+
+interface Bound {
+  readonly listener: Server;
+  readonly identity: FileIdentity;
+}
+
+class KeptSocket implements PrivateSocket {
+  readonly #options: PrivateSocketOptions;
+  #bound: Bound | undefined;
+  #timer: TimerHandle | undefined;
+  #scanning: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  /** The last thing that was logged of the file; empty while all is well. */
+  #problem = '';
+  #isTaken = false;
+
+  constructor(options: PrivateSocketOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<void> {
+    const { path } = this.#options;
+    await refuseForeign(path);
+    this.#bound = await this.#bind();
+    this.#scanLater();
+  }
+
+  close(): Promise<void> {
+    return (this.#closing ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    const { path, clock } = this.#options;
+    if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
+    // it could otherwise put the file back behind us
+    await this.#scanning;
+    try {
+      // a new client shall find no socket instead of one on which nobody answers
+      if (await this.#isOurs(await lstat(path, { bigint: true }).catch(onlyAbsent))) await unlink(path);
+    } finally {
+      this.#bound?.listener.close();
+    }
+  }
+
+  #scanLater(): void {
+    if (this.#closing !== undefined) return;
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#scanning = this.#scan()
+        .catch((error: unknown) => this.#note(`check ${this.#options.path}: ${toFault(error).message}`))
+        .then(() => this.#scanLater());
+    }, socketLimits.scanMs);
+  }
+
+  async #scan(): Promise<void> {
+    const { path, log, onTaken } = this.#options;
+    // by default it lies in memory: no thread is woken every few seconds for as long as the daemon runs
+    const found = await lstatOwn(path);
+    if (found !== undefined && same(found, this.#bound?.identity)) {
+      this.#problem = '';
+      return;
+    }
+    const listener = await listenerAt(path);
+    if (listener === 'unknown') return this.#note(`check ${path}: no connection`);
+    if (listener === 'nobody') {
+      if (found === undefined || found.isSocket()) return this.#restore();
+      return this.#note(`listen on ${path}: what is there now is not a socket`);
+    }
+    if (listener.pid === process.pid) {
+      // only its mode, its owner or its name was changed
+      if (found !== undefined && this.#bound !== undefined) this.#bound = { ...this.#bound, identity: found };
+      return;
+    }
+    if (this.#isTaken) return;
+    this.#isTaken = true;
+    log.error({ ...listener }, `listen on ${path}: another process listens there now`);
+    onTaken?.(listener);
+  }
+
+  async #restore(): Promise<void> {
+    const { path, log } = this.#options;
+    const before = this.#bound;
+    this.#bound = await this.#bind();
+    before?.listener.close();
+    log.warn({}, `the file of socket ${path} was removed or replaced: made again`);
+  }
+
+  async #isOurs(found: (FileIdentity & { isSocket(): boolean }) | undefined): Promise<boolean> {
+    const identity = this.#bound?.identity;
+    if (found?.ino !== identity?.ino || found?.dev !== identity?.dev || found === undefined) return false;
+    if (same(found, identity)) return true;
+    const listener = await listenerAt(this.#options.path);
+    return typeof listener === 'object' && listener.pid === process.pid;
+  }
+
+  async #bind(): Promise<Bound> {
+    const { path, log, onConnection, allowHalfOpen = false } = this.#options;
+    const listener = createServer({ allowHalfOpen }, onConnection);
+    const identity = await bindPrivately(listener, path);
+    listener.on('error', (error) => log.error({ error: error.message }, `socket ${path} failed`));
+    return { listener, identity };
+  }
+
+  /** Once for each thing. */
+  #note(problem: string): void {
+    if (problem !== this.#problem) this.#options.log.error({}, problem);
+    this.#problem = problem;
+  }
+}
+
+function same(one: FileIdentity, other: FileIdentity | undefined): boolean {
+  return one.dev === other?.dev && one.ino === other.ino && one.ctimeNs === other.ctimeNs;
+}
+
+/**
+ * Binds such that nobody else can connect at any moment: in a directory of mode 0700, where the socket gets its mode
+ * 0600; then it is moved out. (A umask would do too, but belongs to the whole process.)
+ */
+async function bindPrivately(listener: Server, path: string): Promise<FileIdentity> {
+  const slash = path.lastIndexOf('/');
+  const privateDirectory = `${path.slice(0, slash)}/.${path.slice(slash + 1)}`;
+  const made = `${privateDirectory}/s`;
+  await mkdir(path.slice(0, slash) || '/', { recursive: true, mode: 0o700 });
+  await makePrivateDirectory(privateDirectory, made);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen(made, () => {
+        listener.off('error', reject);
+        resolve();
+      });
+    });
+    await chmod(made, 0o600);
+    await moveOut(made, path);
+  } catch (error) {
+    listener.close();
+    await rm(privateDirectory, { recursive: true, force: true });
+    throw error;
+  }
+  await rmdir(privateDirectory);
+  return lstat(path, { bigint: true });
+}
+
+/** A link fails where somebody has come in between; a rename would replace that, and may only where nobody listens. */
+async function moveOut(made: string, path: string): Promise<void> {
+  try {
+    await link(made, path);
+    await unlink(made);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST' && !NO_HARD_LINKS.has(codeOf(error) ?? '')) throw error;
+    await refuseForeign(path);
+    await rename(made, path);
+  }
+}
+
+/** What file systems say that have none, such as some of virtual machines and networks (link(2)). */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
+
+/** Throws unless `path` can be a socket's, and is free or a socket on which nobody listens. */
+async function refuseForeign(path: string): Promise<void> {
+  if (!path.startsWith('/') || path.endsWith('/')) {
+    fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
+  }
+  // `/.` before the name, `/s` behind it
+  if (Buffer.byteLength(path) + 3 > edgeLimits.socketPathBytes) {
+    const most = edgeLimits.socketPathBytes - 3;
+    fail('invalidRequest', `listen on ${path}: the path has more than ${most} bytes`, { subject: path });
+  }
+  const found = await lstat(path).catch(onlyAbsent);
+  if (found === undefined) return;
+  if (!found.isSocket())
+    fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
+  if (await someoneListens(path)) refuseTaken(path);
+}
+
+function refuseTaken(path: string): never {
+  return fail('conflict', `listen on ${path}: another process listens there`, { subject: path });
+}
+
+/** What a start that was killed left in it is cleared away. */
+async function makePrivateDirectory(directory: string, made: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    const found = await lstat(directory);
+    if (!found.isDirectory() || found.uid !== process.geteuid?.() || (found.mode & 0o077) !== 0) {
+      fail('conflict', `listen on ${made}: ${directory} is not a directory of ours`, { subject: directory });
+    }
+    if (await someoneListens(made)) refuseTaken(made);
+    // whatever lies there is ours: the directory is root's alone
+    for (const name of await readdir(directory))
+      await rm(`${directory}/${name}`, { recursive: true, force: true });
+  }
+}
+
+/** Only a refused connection tells that a socket is stale: any other answer may come from a live but busy peer. */
+function someoneListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error) => resolve(!['ECONNREFUSED', 'ENOENT'].includes(codeOf(error) ?? '')));
+  });
+}

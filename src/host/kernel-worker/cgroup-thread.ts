@@ -1,0 +1,266 @@
+/**
+ * Of the kernel thread: what is done to cgroups, by their files in every hierarchy. Synchronous: it runs in that thread
+ * only. What each act means for callers stands in cgroups.ts and cgroup-kill.ts.
+ */
+import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fail } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { cgroupDirectories, cgroupDirectory } from '../cgroups/cgroup-layout.ts';
+import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
+import { codeOf, fromNode, isCgroupGone, isProcessGone } from '../ffi/errno.ts';
+import { killProcess, processIdentity } from '../process/process-identity.ts';
+import type { CgroupOrder } from '../kernel-thread/thread-protocol.ts';
+
+/** Carries out one order; throws errors with the errno's name. */
+export function cgroupInThread({ act, layout, path, pid = 0 }: CgroupOrder): unknown {
+  switch (act) {
+    case 'create':
+      return create(layout, path);
+    case 'remove':
+      return remove(layout, path);
+    case 'exists':
+      return exists(layout, path);
+    case 'list':
+      return list(layout, path);
+    case 'move':
+      return move(layout, path, pid);
+    case 'killAtOnce':
+      return killAtOnce(layout, path);
+    case 'freeze':
+      return freeze(layout, path);
+    case 'killMembers':
+      return list(layout, path).forEach((member) => killMember(member, path));
+    case 'thaw':
+      return thaw(layout, path);
+  }
+}
+
+function create(layout: CgroupLayout, path: string): void {
+  for (const hierarchy of layout.hierarchies) {
+    try {
+      createIn(hierarchy, path.split('/').slice(1), layout.version === 2);
+    } catch (error) {
+      throw fromNode(error, `create cgroup ${path} in`, hierarchy.mountPoint);
+    }
+  }
+}
+
+function createIn(hierarchy: CgroupHierarchy, parts: readonly string[], mayEnable: boolean): void {
+  const isCpuset = hierarchy.version === 1 && hierarchy.controllers.includes('cpuset');
+  // nothing is to be seen to on the way, and its parents are mostly there: 30 calls of 50 less for a pod, and as many errors
+  if (!mayEnable && !isCpuset && madeBelowParent(join(hierarchy.mountPoint, ...parts))) return;
+  let directory = hierarchy.mountPoint;
+  let isParentOurs = false;
+  for (const part of parts) {
+    if (mayEnable && isParentOurs) enableControllers(directory);
+    directory = join(directory, part);
+    isParentOurs = makeOne(directory);
+    // also one that was there: another pod's start may be between its mkdir and its values, or a crash may have been;
+    // an empty one serves nobody, and the OCI runtime fills every empty one above its container's, too
+    if (isCpuset) {
+      for (const file of ['cpuset.cpus', 'cpuset.mems']) inherit(directory, file);
+    }
+  }
+}
+
+/** False when its parent is missing. */
+function madeBelowParent(directory: string): boolean {
+  try {
+    makeOne(directory);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** True when this call made it. */
+function makeOne(directory: string): boolean {
+  try {
+    mkdirSync(directory, 0o755);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+/** A new v1 cpuset is empty, and an empty one refuses every process (cpuset(7)). */
+function inherit(directory: string, file: string): void {
+  if (readFileSync(join(directory, file), 'utf8').trim() !== '') return;
+  writeFileSync(join(directory, file), readFileSync(join(dirname(directory), file)));
+}
+
+/** Hands all controllers that a v2 cgroup of ours has down to its children. */
+function enableControllers(directory: string): void {
+  const available = readFileSync(join(directory, 'cgroup.controllers'), 'utf8')
+    .trim()
+    .split(/\s+/u)
+    .filter(Boolean);
+  const enabled = readFileSync(join(directory, 'cgroup.subtree_control'), 'utf8').trim().split(/\s+/u);
+  for (const controller of available.filter((name) => !enabled.includes(name))) {
+    try {
+      writeFileSync(join(directory, 'cgroup.subtree_control'), `+${controller}`);
+    } catch {
+      // a parent with processes of its own refuses (EBUSY): then that limit is not to be had below it, and setting it says so
+    }
+  }
+}
+
+function remove(layout: CgroupLayout, path: string): void {
+  for (const directory of cgroupDirectories(layout, path)) {
+    for (const below of descend(directory).reverse()) {
+      try {
+        rmdirSync(below);
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') throw fromNode(error, `remove cgroup ${path}:`, below);
+      }
+    }
+  }
+}
+
+/** The directory and all below it, parents first; none when it is not there. How deep they lie is the container's choice. */
+function descend(directory: string): string[] {
+  const found: string[] = [];
+  const ahead = [directory];
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    if (found.length >= hostLimits.cgroupsBelow)
+      fail('exhausted', `walk cgroup ${directory}: more than ${hostLimits.cgroupsBelow} below it`, {
+        subject: directory,
+      });
+    try {
+      // a leaf, which most are: kernfs counts a directory's directories as links (2 of its own), and listing costs more
+      const entries = statSync(next).nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
+      found.push(next);
+      for (const entry of entries) if (entry.isDirectory()) ahead.push(join(next, entry.name));
+    } catch (error) {
+      if (!isCgroupGone(error)) throw error;
+    }
+  }
+  return found;
+}
+
+function exists(layout: CgroupLayout, path: string): boolean {
+  return cgroupDirectories(layout, path).some(
+    (directory) => statSync(directory, { throwIfNoEntry: false }) !== undefined,
+  );
+}
+
+function list(layout: CgroupLayout, path: string): number[] {
+  const pids = new Set<number>();
+  for (const directory of cgroupDirectories(layout, path)) {
+    for (const below of descend(directory)) for (const pid of processesOf(below)) pids.add(pid);
+  }
+  return [...pids];
+}
+
+function processesOf(directory: string): number[] {
+  try {
+    const pids = readFileSync(join(directory, 'cgroup.procs'), 'utf8').split('\n').map(Number);
+    // 0: a process of a PID namespace that we do not see
+    return pids.filter((pid) => pid > 0);
+  } catch (error) {
+    // EOPNOTSUPP: a threaded cgroup, whose processes its parent lists
+    if (['ENOENT', 'ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return [];
+    throw error;
+  }
+}
+
+function move(layout: CgroupLayout, path: string, pid: number): void {
+  for (const directory of cgroupDirectories(layout, path)) {
+    try {
+      writeFileSync(join(directory, 'cgroup.procs'), String(pid));
+    } catch (error) {
+      throw fromNode(error, `move process ${pid} to cgroup`, directory);
+    }
+  }
+}
+
+/** False when there is no cgroup.kill, or when processes live in a v1 hierarchy. */
+function killAtOnce(layout: CgroupLayout, path: string): boolean {
+  if (layout.version === 1) return false;
+  const unified = layout.hierarchies.find((hierarchy) => hierarchy.version === 2);
+  if (unified === undefined) return false;
+  try {
+    writeFileSync(join(unified.mountPoint, path, 'cgroup.kill'), '1', { flag: 'r+' });
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw fromNode(error, 'kill cgroup', path);
+  }
+}
+
+interface Freezer {
+  readonly file: string;
+  readonly frozen: string;
+  readonly thawed: string;
+  /** File that tells whether all are frozen, and the line that says so. */
+  readonly stateFile: string;
+  readonly isFrozen: string;
+}
+
+function freezerOf(layout: CgroupLayout, path: string): Freezer | undefined {
+  const v1 = cgroupDirectory(layout, path, 'freezer');
+  if (v1 !== undefined) {
+    const file = join(v1, 'freezer.state');
+    return { file, frozen: 'FROZEN', thawed: 'THAWED', stateFile: file, isFrozen: 'FROZEN' };
+  }
+  const unified = layout.hierarchies.find((hierarchy) => hierarchy.version === 2);
+  if (layout.version === 1 || unified === undefined) return undefined;
+  const directory = join(unified.mountPoint, path);
+  const stateFile = join(directory, 'cgroup.events');
+  return {
+    file: join(directory, 'cgroup.freeze'),
+    frozen: '1',
+    thawed: '0',
+    stateFile,
+    isFrozen: 'frozen 1',
+  };
+}
+
+/** True when all are frozen, or nothing is there to be. v1 wants it written again while new processes come in. */
+function freeze(layout: CgroupLayout, path: string): boolean {
+  const freezer = freezerOf(layout, path);
+  if (freezer === undefined) return true;
+  setFreezer(freezer, freezer.frozen);
+  try {
+    return readFileSync(freezer.stateFile, 'utf8').split('\n').includes(freezer.isFrozen);
+  } catch (error) {
+    if (isCgroupGone(error)) return true;
+    throw error;
+  }
+}
+
+function thaw(layout: CgroupLayout, path: string): void {
+  const freezer = freezerOf(layout, path);
+  if (freezer !== undefined) setFreezer(freezer, freezer.thawed);
+}
+
+function setFreezer(freezer: Freezer, value: string): void {
+  try {
+    writeFileSync(freezer.file, value, { flag: 'r+' });
+  } catch (error) {
+    if (!isCgroupGone(error)) throw fromNode(error, `write ${value} to`, freezer.file);
+  }
+}
+
+/** Kills a listed process if it still is the one in the cgroup: its pid may be another's by now (F43). */
+function killMember(pid: number, path: string): void {
+  const identity = processIdentity(pid);
+  if (identity === undefined) return;
+  try {
+    const cgroups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n');
+    const isMember = cgroups.some((line) =>
+      isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path),
+    );
+    if (isMember) killProcess(identity, constants.signals.SIGKILL);
+  } catch (error) {
+    if (!isProcessGone(error)) throw error;
+  }
+}
+
+function isBelow(candidate: string, path: string): boolean {
+  return candidate === path || candidate.startsWith(`${path}/`);
+}

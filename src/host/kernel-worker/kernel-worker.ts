@@ -1,0 +1,53 @@
+/**
+ * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups, the lists of mounts and processes): a hop through
+ * libuv's pool per call costs more than the call, and a v1 machine has eleven hierarchies. Nothing here waits on a disk
+ * or on another file system; only the kernel's own locks.
+ */
+import { readFileSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import { toFault } from '../../base/fault.ts';
+import { cgroupInThread } from './cgroup-thread.ts';
+import { codeOf } from '../ffi/errno.ts';
+import { findHelpers } from '../process/helper-scan.ts';
+import {
+  makeSocket,
+  pinInThread,
+  readNetDev,
+  setSysctlsInThread,
+  unpinInThread,
+} from './namespaces-thread.ts';
+import type { ThreadAnswer, ThreadOrder, ThreadRequest } from '../kernel-thread/thread-protocol.ts';
+
+parentPort?.on('message', ({ id, order }: ThreadRequest) => {
+  parentPort?.postMessage({ ...carryOut(order), id } satisfies ThreadAnswer);
+});
+
+function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
+  switch (order.kind) {
+    case 'pin':
+      return pinInThread(order);
+    case 'unpin':
+      return giving(() => unpinInThread(order));
+    case 'socket':
+      return makeSocket(order);
+    case 'sysctl':
+      return setSysctlsInThread(order);
+    case 'netDev':
+      return readNetDev(order);
+    case 'cgroup':
+      return giving(() => cgroupInThread(order));
+    case 'helpers':
+      return giving(() => findHelpers(order));
+    case 'mountInfo':
+      return giving(() => readFileSync('/proc/self/mountinfo', 'utf8'));
+  }
+}
+
+function giving(work: () => unknown): Omit<ThreadAnswer, 'id'> {
+  try {
+    return { value: work(), isLost: false };
+  } catch (error) {
+    const code = codeOf(error);
+    return { failure: toFault(error), isLost: false, ...(code === undefined ? {} : { code }) };
+  }
+}

@@ -1,0 +1,256 @@
+/**
+ * Of the kernel thread: what leaves the host's namespaces, as no other thread does. It makes a pod's namespaces by unshare, sets them up from the
+ * inside, pins them by bind mounts of its own /proc/thread-self/ns files, and comes back.
+ *
+ * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
+ * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
+ */
+import { closeSync, openSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { workerData } from 'node:worker_threads';
+import { FaultError, toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { codeOf, errnoName, must } from '../ffi/errno.ts';
+import {
+  AF_INET,
+  CLONE_NEWIPC,
+  CLONE_NEWNET,
+  CLONE_NEWUTS,
+  IFF_UP,
+  IFREQ_BYTES,
+  IFREQ_FLAGS_OFFSET,
+  MNT_DETACH,
+  MS_BIND,
+  SIOCGIFFLAGS,
+  SIOCSIFFLAGS,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  UMOUNT_NOFOLLOW,
+} from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
+import { readNetDev as netDevText } from '../usage/kernel-files.ts';
+import { PIN_KINDS, USER_PIN } from '../kernel-thread/thread-protocol.ts';
+import type {
+  NetDevOrder,
+  PinKind,
+  PinOrder,
+  SocketOrder,
+  SysctlOrder,
+  ThreadAnswer,
+  UnpinOrder,
+  WorkerStart,
+} from '../kernel-thread/thread-protocol.ts';
+import { inOrderOfEffect, sysctlNamespace, sysctlPath } from '../namespaces/sysctl.ts';
+import type { Sysctl } from '../kernel-thread/thread-protocol.ts';
+
+const CLONE_FLAG: Readonly<Record<PinKind, number>> = {
+  net: CLONE_NEWNET,
+  ipc: CLONE_NEWIPC,
+  uts: CLONE_NEWUTS,
+};
+
+/** An id that setresuid(2) shall leave: -1. */
+const UNCHANGED = 0xffffffff;
+
+/** Opened by the main thread, which never leaves the host's namespaces. */
+const host = (workerData as WorkerStart).host;
+
+/** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
+export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () =>
+    must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns),
+  );
+}
+
+/** The text of its net/dev, of some thousand interfaces at most. */
+export function readNetDev({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => netDevText('/proc/thread-self/net/dev') ?? '');
+}
+
+/** In that namespace while its parameters are written; those that were written stay when one fails. */
+export function setSysctlsInThread({ netns, sysctls }: SysctlOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => setAll(sysctls, setSysctl));
+}
+
+function inNetwork(netns: string, work: () => unknown): Omit<ThreadAnswer, 'id'> {
+  let failure: Fault | undefined;
+  let value: unknown;
+  try {
+    enter(netns, CLONE_NEWNET);
+    value = work();
+  } catch (error) {
+    failure = toFault(error);
+  }
+  const isLost = !comeBack();
+  return { isLost, ...(failure === undefined ? { value } : { failure }) };
+}
+
+/** Makes and pins them; what was pinned of a part is undone. */
+export function pinInThread(order: PinOrder): Omit<ThreadAnswer, 'id'> {
+  let failure: Fault | undefined;
+  const pinned: string[] = [];
+  try {
+    makeAndPin(order, pinned);
+  } catch (error) {
+    failure = toFault(error, `pin namespaces in ${order.directory}`);
+  }
+  const isLost = !comeBack();
+  if (failure !== undefined) for (const path of pinned) undoPin(path);
+  return { isLost, ...(failure === undefined ? {} : { failure }) };
+}
+
+/** Lets go of all pins in a directory and removes it. Throws errors with the errno's name. */
+export function unpinInThread({ directory }: UnpinOrder): void {
+  for (const kind of [...PIN_KINDS, USER_PIN]) {
+    const path = join(directory, kind);
+    // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
+    for (let layer = 0; layer < hostLimits.stackedMounts && unmountPin(path); layer += 1);
+    removed(() => unlinkSync(path));
+  }
+  removed(() => rmdirSync(directory));
+}
+
+/** False when nothing is mounted there. */
+function unmountPin(path: string): boolean {
+  const outcome = callSync(libc.umount, path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (outcome.result === -1 && ['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno)))
+    return false;
+  return must(outcome, 'unmount', path) === 0;
+}
+
+function removed(remove: () => void): void {
+  try {
+    remove();
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+function makeAndPin(order: PinOrder, pinned: string[]): void {
+  const { kinds, directory, hostname, from } = order;
+  if (from === undefined) {
+    const flags = kinds.reduce((sum, kind) => sum | CLONE_FLAG[kind], 0);
+    must(callSync(libc.unshare, flags), 'make namespaces for', directory);
+  } else {
+    // the rights of the host's root hold in all user namespaces below it: there is no need to enter that one
+    for (const kind of kinds) enter(`${from.path}/${kind}`, CLONE_FLAG[kind]);
+  }
+  if (kinds.includes('net')) bringLoopbackUp(directory);
+  if (kinds.includes('uts') && hostname !== undefined) {
+    const bytes = Buffer.from(hostname);
+    must(callSync(libc.sethostname, bytes, bytes.length), 'set host name', hostname);
+  }
+  setAll(order.sysctls, (sysctl) => {
+    const isOfIpc = sysctlNamespace(sysctl.name) === 'ipc';
+    asUser(isOfIpc ? (from?.rootUid ?? 0) : 0, () => setSysctl(sysctl));
+  });
+  // pinned last: a pin that is there is one of a namespace that was set up in full
+  for (const kind of kinds) pin(`/proc/thread-self/ns/${kind}`, `${directory}/${kind}`, pinned);
+  if (from !== undefined) pin(`${from.path}/${USER_PIN}`, `${directory}/${USER_PIN}`, pinned);
+}
+
+/**
+ * Parameters of an IPC namespace are its own root's to write, and nobody's beside it, the host's root included
+ * (ipc/ipc_sysctl.c, ipc_permissions; those of a network ask for the capability instead). Only this thread changes its effective user, and only for this while.
+ */
+function asUser(uid: number, work: () => void): void {
+  if (uid === 0) return work();
+  const become = (effective: number): number =>
+    must(
+      callSync(libc.setresuidOfThread, UNCHANGED, effective, UNCHANGED),
+      'take on user',
+      String(effective),
+    );
+  become(uid);
+  try {
+    work();
+  } finally {
+    become(0);
+  }
+}
+
+function pin(source: string, path: string, pinned: string[]): void {
+  closeSync(openSync(path, 'wx', 0o444));
+  pinned.push(path);
+  must(callSync(libc.mount, source, path, null, MS_BIND, null), 'pin namespace at', path);
+}
+
+function enter(path: string, flag: number): void {
+  const namespace = openSync(path, 'r');
+  try {
+    must(callSync(libc.setns, namespace, flag), 'enter namespace', path);
+  } finally {
+    closeSync(namespace);
+  }
+}
+
+/**
+ * What the kernel refuses is tried once more when all others are set: bounds are checked against each other (a local port range
+ * may begin at 80 only once the ports from there on are no longer privileged, ipv4_local_port_range).
+ */
+function setAll(sysctls: readonly Sysctl[], set: (sysctl: Sysctl) => void): void {
+  const again: Sysctl[] = [];
+  for (const sysctl of inOrderOfEffect(sysctls)) {
+    try {
+      set(sysctl);
+    } catch (error) {
+      if (sysctls.length === 1) throw error;
+      again.push(sysctl);
+    }
+  }
+  again.forEach(set);
+}
+
+/** The kernel has no such parameter, or it does not take such a value: the request's mistake. */
+const WRONG_SYSCTL: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'ERANGE']);
+
+function setSysctl({ name, value }: Sysctl): void {
+  try {
+    writeFileSync(`/proc/sys/${sysctlPath(name)}`, value, { flag: 'r+' });
+  } catch (error) {
+    const why = toFault(error, `set sysctl ${name}=${value}`);
+    throw new FaultError(
+      WRONG_SYSCTL.has(codeOf(error) ?? '')
+        ? { ...why, kind: 'invalidRequest', subject: 'config.linux.sysctls' }
+        : why,
+    );
+  }
+}
+
+/** A new network namespace has lo, down; every program of a pod expects 127.0.0.1 to answer. */
+function bringLoopbackUp(subject: string): void {
+  const socket = must(
+    callSync(libc.socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+    'open a socket in',
+    subject,
+  );
+  try {
+    const request = Buffer.alloc(IFREQ_BYTES);
+    request.write('lo', 'latin1');
+    must(callSync(libc.ioctl, socket, SIOCGIFFLAGS, request), 'read the flags of lo in', subject);
+    request.writeInt16LE(request.readInt16LE(IFREQ_FLAGS_OFFSET) | IFF_UP, IFREQ_FLAGS_OFFSET);
+    must(callSync(libc.ioctl, socket, SIOCSIFFLAGS, request), 'bring lo up in', subject);
+  } finally {
+    closeSync(socket);
+  }
+}
+
+/** True when the thread is in the host's namespaces again. */
+function comeBack(): boolean {
+  for (const { kind, fd } of host) callSync(libc.setns, fd, CLONE_FLAG[kind]);
+  try {
+    return host.every(({ kind, name }) => readlinkSync(`/proc/thread-self/ns/${kind}`) === name);
+  } catch {
+    return false;
+  }
+}
+
+function undoPin(path: string): void {
+  callSync(libc.umount, path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  try {
+    unlinkSync(path);
+  } catch {
+    // the failure that led here is the one to report; unpin removes what is left
+  }
+}

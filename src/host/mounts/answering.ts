@@ -1,0 +1,210 @@
+/**
+ * Touching a path that a user names (a volume, a log directory, a device, a profile). A dead NFS or FUSE mount behind
+ * one holds a thread of libuv's pool for as long as it is dead, and a dozen such threads are all there are (F33,
+ * F45). So a path that leads to anything but a local file system is first asked by a small process, which can be
+ * killed; and what is then done there ourselves keeps to a few threads per mount.
+ */
+import { readlink } from 'node:fs/promises';
+import { constants } from 'node:os';
+import { posix } from 'node:path';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import { Semaphore } from '../../base/bounded.ts';
+import { fail } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { codeOf } from '../ffi/errno.ts';
+import type { MountInfo } from './mountinfo.ts';
+import { inPool } from '../ffi/pool.ts';
+import { killProcess } from '../process/process-identity.ts';
+import { spawnProcess } from '../process/process.ts';
+import { within } from '../clock/wait.ts';
+
+/** File systems that wait for nothing but a disk or memory of this machine. What is not named is asked first. */
+const LOCAL: ReadonlySet<string> = new Set([
+  'ext2',
+  'ext3',
+  'ext4',
+  'xfs',
+  'btrfs',
+  'zfs',
+  'f2fs',
+  'bcachefs',
+  'jfs',
+  'vfat',
+  'exfat',
+  'iso9660',
+  'squashfs',
+  'erofs',
+  'overlay',
+  'tmpfs',
+  'ramfs',
+  'devtmpfs',
+  'rootfs',
+  'proc',
+  'sysfs',
+  'cgroup',
+  'cgroup2',
+  'cpuset',
+  'devpts',
+  'mqueue',
+  'hugetlbfs',
+  'bpf',
+  'tracefs',
+  'debugfs',
+  'securityfs',
+  'selinuxfs',
+  'configfs',
+  'efivarfs',
+  'fusectl',
+  'rpc_pipefs',
+  'nfsd',
+  'pstore',
+  'resctrl',
+  'nsfs',
+  'binfmt_misc',
+]);
+
+/** coreutils: essential on Debian and Ubuntu. */
+const STAT = '/usr/bin/stat';
+
+export interface UserPath {
+  /** Absolute. */
+  readonly path: string;
+  /** Begins the message, such as `mount /data at /srv`. */
+  readonly attempted: string;
+  readonly mounts: readonly MountInfo[];
+  readonly clock: ClockPort;
+  readonly fx: EffectContext;
+}
+
+/** The mount that a path lies on: the longest mount point above it, of equal ones the last, which lies on top. */
+export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo | undefined {
+  let found: MountInfo | undefined;
+  for (const mount of mounts) {
+    const { mountPoint } = mount;
+    const isAbove = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
+    if (isAbove && (found === undefined || mountPoint.length >= found.mountPoint.length)) found = mount;
+  }
+  return found;
+}
+
+/** Whether a mount can wait for another machine or for a program. */
+export function isRemote({ fsType, mountPoint }: MountInfo): boolean {
+  // systemd's automatic mount of binfmt_misc is on nearly every machine and waits for process 1 alone
+  return !LOCAL.has(fsType) && !(fsType === 'autofs' && mountPoint.startsWith('/proc/'));
+}
+
+/** The first mount that is not local on the way along the path, links followed; only local ones are touched for it. */
+export async function firstRemote(
+  path: string,
+  mounts: readonly MountInfo[],
+): Promise<MountInfo | undefined> {
+  // most machines have none, and then nothing is touched
+  if (!mounts.some(isRemote)) return undefined;
+  let rest = posix.normalize(path).split('/').filter(Boolean);
+  let at = '/';
+  for (let step = 0; step < hostLimits.pathComponents && rest.length > 0; step += 1) {
+    const [name = '', ...after] = rest;
+    if (name === '.' || name === '..') {
+      [at, rest] = [name === '..' ? posix.dirname(at) : at, after];
+      continue;
+    }
+    const next = posix.join(at, name);
+    const mount = mountOver(next, mounts);
+    if (mount !== undefined && isRemote(mount)) return mount;
+    const target = await linkTarget(next);
+    if (target === undefined) [at, rest] = [next, after];
+    else [at, rest] = [target.startsWith('/') ? '/' : at, [...target.split('/').filter(Boolean), ...after]];
+  }
+  return undefined;
+}
+
+async function linkTarget(path: string): Promise<string | undefined> {
+  try {
+    return await readlink(path);
+  } catch (error) {
+    // EINVAL: no link; the rest is the business of whoever uses the path
+    if (['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG', 'ELOOP'].includes(codeOf(error) ?? ''))
+      return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The result of `work` on the path. Throws `timedOut` that names the mount when its file system does not answer within
+ * the effect's bound, `cancelled` when the effect's signal aborts. Work that is under way by then cannot be stopped (a
+ * thread stands in the kernel): it keeps its slot in the pool, of which a mount has a few, and its result is dropped.
+ * @param work gets the mount point, whose share of the pool it has (`inPool`)
+ */
+export async function onUserPath<T>(request: UserPath, work: (mountPoint: string) => Promise<T>): Promise<T> {
+  const { path, attempted, mounts, fx } = request;
+  fx.note({ on: attempted });
+  const remote = await firstRemote(path, mounts);
+  const mount = remote ?? mountOver(path, mounts);
+  const where =
+    mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
+  const mountPoint = mount?.mountPoint ?? '/';
+  return bounded(request, mountPoint, where, async (signal) => {
+    if (remote !== undefined) await ask(request, remote, where, signal);
+    return inPool(mountPoint, () => work(mountPoint), signal);
+  });
+}
+
+/** `work` until the effect's bound; its signal then aborts, and what it gives later is dropped. */
+async function bounded<T>(
+  { clock, fx, attempted }: UserPath,
+  subject: string,
+  where: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const unwanted = (): never => fail('cancelled', `${attempted}: no longer wanted`, { subject });
+  if (fx.signal.aborted) unwanted();
+  const controller = new AbortController();
+  const running = work(controller.signal).then((value) => ({ value }));
+  const first = await within({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal }, running);
+  if (typeof first === 'object') return first.value;
+  running.catch(() => undefined);
+  controller.abort();
+  if (first === 'cancelled') return unwanted();
+  return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
+}
+
+const asking = new Map<string, { readonly gate: Semaphore; users: number }>();
+
+/**
+ * Settles when the path has been looked at by a process, or that was killed; whether it is there is not said. A mount
+ * has a few such processes at once: one that even SIGKILL does not end keeps its place, so that they don't pile up.
+ */
+async function ask(
+  { path, attempted, fx }: UserPath,
+  { mountPoint }: MountInfo,
+  where: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const entry = asking.get(mountPoint) ?? {
+    gate: new Semaphore(`questions to ${mountPoint}`, hostLimits.askedPerMount, hostLimits.poolCallsWaiting),
+    users: 0,
+  };
+  asking.set(mountPoint, entry);
+  entry.users += 1;
+  fx.note({ on: `${attempted}: ${where}` });
+  const stat = async (): Promise<void> => {
+    // something that only the server knows, and not from the cache: a mount's root is known without asking (since coreutils 8.32)
+    const argv = [STAT, '--dereference', '--cached=never', '--format=%s', '--', path];
+    // it changes nothing, and on a dead server it may not end for days: no start of a daemon shall wait for it
+    const child = await spawnProcess({ argv, env: {}, isHelper: false });
+    fx.note({ on: `${attempted}: ${where}`, argv, pid: child.pid });
+    const kill = (): void => void killProcess(child.identity, constants.signals.SIGKILL);
+    if (signal.aborted) kill();
+    else signal.addEventListener('abort', kill, { once: true });
+    await child.exited;
+    signal.removeEventListener('abort', kill);
+  };
+  try {
+    await entry.gate.with(stat, signal);
+  } finally {
+    entry.users -= 1;
+    if (entry.users === 0) asking.delete(mountPoint);
+  }
+  signal.throwIfAborted();
+}

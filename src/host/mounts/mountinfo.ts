@@ -1,0 +1,137 @@
+/** /proc/PID/mountinfo: what is mounted where (proc_pid_mountinfo(5)). */
+import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
+
+export interface MountInfo {
+  readonly id: number;
+  readonly parentId: number;
+  /** `major:minor`. */
+  readonly device: string;
+  /** The directory of the file system that forms the mount's root. */
+  readonly root: string;
+  readonly mountPoint: string;
+  readonly options: readonly string[];
+  /** Peer group when the mount is shared. */
+  readonly sharedGroup?: number;
+  /** Peer group that this mount receives from. */
+  readonly masterGroup?: number;
+  readonly isUnbindable: boolean;
+  readonly fsType: string;
+  readonly source: string;
+  readonly superOptions: readonly string[];
+}
+
+/** The mounts in the kernel's order: of two with the same mount point the later one lies on top. */
+export function parseMountInfo(text: string): MountInfo[] {
+  return parseWith(text, parseLine);
+}
+
+function parseWith(text: string, parse: (line: string) => MountInfo | undefined): MountInfo[] {
+  return text
+    .split('\n')
+    .map(parse)
+    .filter((mount) => mount !== undefined);
+}
+
+/** The lines of the last look: of hundreds of mounts a few differ from one look to the next. */
+let parsedLines: ReadonlyMap<string, MountInfo> = new Map();
+
+function parseAgain(text: string): MountInfo[] {
+  const lines = new Map<string, MountInfo>();
+  const mounts = parseWith(text, (line) => {
+    const mount = parsedLines.get(line) ?? parseLine(line);
+    if (mount !== undefined) lines.set(line, mount);
+    return mount;
+  });
+  parsedLines = lines;
+  return mounts;
+}
+
+function parseLine(line: string): MountInfo | undefined {
+  const fields = line.split(' ');
+  // the number of optional fields varies; a lone hyphen ends them
+  const hyphen = fields.indexOf('-', 6);
+  const [id, parentId, device, root, mountPoint, options] = fields;
+  const [fsType, source, superOptions] = fields.slice(hyphen + 1);
+  if (
+    hyphen < 0 ||
+    id === undefined ||
+    parentId === undefined ||
+    device === undefined ||
+    fsType === undefined
+  )
+    return undefined;
+  const tags = fields.slice(6, hyphen);
+  return {
+    id: Number(id),
+    parentId: Number(parentId),
+    device,
+    root: unescape(root ?? ''),
+    mountPoint: unescape(mountPoint ?? ''),
+    options: (options ?? '').split(','),
+    ...group('sharedGroup', 'shared:', tags),
+    ...group('masterGroup', 'master:', tags),
+    isUnbindable: tags.includes('unbindable'),
+    fsType: unescape(fsType),
+    source: unescape(source ?? ''),
+    superOptions: unescape(superOptions ?? '').split(','),
+  };
+}
+
+function group<K extends 'sharedGroup' | 'masterGroup'>(
+  key: K,
+  prefix: string,
+  tags: readonly string[],
+): { [P in K]?: number } {
+  const tag = tags.find((candidate) => candidate.startsWith(prefix));
+  return tag === undefined ? {} : ({ [key]: Number(tag.slice(prefix.length)) } as { [P in K]: number });
+}
+
+/** The kernel writes space, tab, newline, backslash and # as three octal digits (mangle in fs/seq_file.c). */
+function unescape(text: string): string {
+  return !text.includes('\\')
+    ? text
+    : text.replace(/\\([0-7]{3})/gu, (_all, digits: string) =>
+        String.fromCharCode(Number.parseInt(digits, 8)),
+      );
+}
+
+/** The look that is under way, and the one that begins at its end. */
+const looks: {
+  running?: Promise<readonly MountInfo[]> | undefined;
+  next?: Promise<readonly MountInfo[]> | undefined;
+} = {};
+
+/**
+ * The mounts that this process sees now. Callers share a look that begins after their call, never one under way, which
+ * may have passed the mount that they ask for: each pod's life asks four times, and many at once ask for hundreds of lines.
+ */
+export function readMountInfo(): Promise<readonly MountInfo[]> {
+  const { running, next } = looks;
+  if (next !== undefined) return next;
+  if (running === undefined) return begin();
+  const after = running.then(begin, begin);
+  looks.next = after;
+  return after;
+}
+
+function begin(): Promise<readonly MountInfo[]> {
+  looks.next = undefined;
+  const look = lookNow().finally(() => {
+    if (looks.running === look) looks.running = undefined;
+  });
+  looks.running = look;
+  return look;
+}
+
+async function lookNow(): Promise<readonly MountInfo[]> {
+  const text = await askKernelThread(
+    { kind: 'mountInfo' },
+    { attempted: 'read the mounts', subject: '/proc/self/mountinfo' },
+  );
+  return parseAgain(String(text));
+}
+
+/** The mount that lies on top at exactly this path, or undefined when nothing is mounted there. */
+export function findMount(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
+  return mounts.findLast((mount) => mount.mountPoint === path);
+}

@@ -1,0 +1,383 @@
+/**
+ * Mounts, made by the new mount API (fsopen, open_tree, move_mount): options one by one instead of a page of 4096
+ * bytes, a mount that appears in one step with all its attributes, and the file system's own words on errors.
+ * What can wait for a disk or a server that is gone runs in the pool.
+ */
+import { closeSync, readSync, readlinkSync } from 'node:fs';
+import { fail } from '../../base/fault.ts';
+import { KernelError, codeOf, errnoName, must } from '../ffi/errno.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_RECURSIVE,
+  FSCONFIG_CMD_CREATE,
+  FSCONFIG_SET_FLAG,
+  FSCONFIG_SET_STRING,
+  FSMOUNT_CLOEXEC,
+  FSOPEN_CLOEXEC,
+  MNT_DETACH,
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_SHARED,
+  MS_SLAVE,
+  MS_UNBINDABLE,
+  O_CLOEXEC,
+  O_DIRECTORY,
+  O_PATH,
+  OPEN_TREE_CLONE,
+  UMOUNT_NOFOLLOW,
+  mountAttr,
+} from '../ffi/constants.ts';
+import { callSync, libc } from '../ffi/ffi.ts';
+import { callInPool } from '../ffi/pool.ts';
+
+/** All mount calls share one key: a dead disk then holds some threads of the pool, and spawning goes on. */
+const POOL_KEY = 'mounts';
+
+export interface MountFlags {
+  readonly readOnly?: boolean;
+  readonly nosuid?: boolean;
+  readonly nodev?: boolean;
+  readonly noexec?: boolean;
+}
+
+export type Propagation = 'private' | 'slave' | 'shared' | 'unbindable';
+
+const PROPAGATION: Readonly<Record<Propagation, number>> = {
+  private: MS_PRIVATE,
+  slave: MS_SLAVE,
+  shared: MS_SHARED,
+  unbindable: MS_UNBINDABLE,
+};
+
+function attributesOf(flags: MountFlags): number {
+  return (
+    (flags.readOnly === true ? MOUNT_ATTR_RDONLY : 0) |
+    (flags.nosuid === true ? MOUNT_ATTR_NOSUID : 0) |
+    (flags.nodev === true ? MOUNT_ATTR_NODEV : 0) |
+    (flags.noexec === true ? MOUNT_ATTR_NOEXEC : 0)
+  );
+}
+
+export interface FilesystemRequest extends MountFlags {
+  readonly type: string;
+  readonly target: string;
+  /** What mountinfo shows as the source. */
+  readonly source: string;
+  /** In order; a value of true is a flag. Values longer than 255 bytes are refused by the kernel. */
+  readonly options?: readonly (readonly [key: string, value: string | true])[];
+}
+
+/** Mounts a new file system on an existing directory. Throws a KernelError with the file system's own message. */
+export async function mountFilesystem(request: FilesystemRequest): Promise<void> {
+  const { type, target } = request;
+  const attempted = `mount ${type} on`;
+  const context = must(await callInPool(POOL_KEY, libc.fsopen, type, FSOPEN_CLOEXEC), attempted, target);
+  try {
+    const options: readonly (readonly [string, string | true])[] = [
+      ['source', request.source],
+      ...(request.options ?? []),
+    ];
+    for (const [key, value] of options) await configure(context, key, value, attempted, target);
+    const created = await callInPool(POOL_KEY, libc.fsconfig, context, FSCONFIG_CMD_CREATE, null, null, 0);
+    if (created.result === -1)
+      throw new KernelError(`${attempted} ${target}`, created.errno, target, messages(context));
+    const made = await callInPool(POOL_KEY, libc.fsmount, context, FSMOUNT_CLOEXEC, attributesOf(request));
+    await attach(must(made, attempted, target), attempted, target);
+  } finally {
+    closeSync(context);
+  }
+}
+
+async function configure(
+  context: number,
+  key: string,
+  value: string | true,
+  attempted: string,
+  target: string,
+): Promise<void> {
+  const command = value === true ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
+  const argument = value === true ? null : value;
+  const isPath = typeof value === 'string' && value.startsWith('/');
+  const set = isPath
+    ? await callInPool(POOL_KEY, libc.fsconfig, context, command, key, argument, 0)
+    : // what is no path is noted in the context and no more: nothing is looked up, nothing can hang
+      callSync(libc.fsconfig, context, command, key, argument, 0);
+  if (set.result === 0) return;
+  throw new KernelError(`${attempted} ${target}: option ${key}`, set.errno, target, messages(context));
+}
+
+/** Moves a detached mount to its place and closes its descriptor. */
+export async function attach(mount: number, attempted: string, target: string): Promise<void> {
+  try {
+    const moved = await callInPool(
+      POOL_KEY,
+      libc.moveMount,
+      mount,
+      '',
+      AT_FDCWD,
+      target,
+      MOVE_MOUNT_F_EMPTY_PATH,
+    );
+    must(moved, attempted, target);
+  } finally {
+    closeSync(mount);
+  }
+}
+
+/** What the file system has to say: lines such as `e overlay: …`, read from the context until it has no more. */
+function messages(context: number): string {
+  const lines: string[] = [];
+  const line = Buffer.alloc(1024);
+  // the kernel keeps at most 8 (struct fc_log)
+  for (let index = 0; index < 8; index += 1) {
+    try {
+      lines.push(line.toString('utf8', 0, readSync(context, line)).trim());
+    } catch {
+      // ENODATA: no more
+      break;
+    }
+  }
+  return lines.join(', ');
+}
+
+export interface OverlayRequest extends MountFlags {
+  readonly target: string;
+  /** From the top layer down. */
+  readonly lower: readonly string[];
+  /** Both or none; without them the overlay can't be written. */
+  readonly upper?: string;
+  readonly work?: string;
+  readonly source: string;
+  /** Further options such as ['volatile', true] or ['index', 'off']. */
+  readonly options?: readonly (readonly [key: string, value: string | true])[];
+}
+
+/** Mounts an overlay of any number of layers that the kernel allows (500). */
+export async function mountOverlay(request: OverlayRequest): Promise<void> {
+  const held: number[] = [];
+  try {
+    const shortened = await Promise.all(request.lower.map((layer) => shorten(layer, held)));
+    const upper = request.upper === undefined ? undefined : await shorten(request.upper, held);
+    const work = request.work === undefined ? undefined : await shorten(request.work, held);
+    const writable =
+      upper === undefined || work === undefined
+        ? []
+        : ([
+            ['upperdir', upper],
+            ['workdir', work],
+          ] as const);
+    const options = [
+      ...shortened.map((layer) => ['lowerdir+', layer] as const),
+      ...writable,
+      ...(request.options ?? []),
+    ];
+    await mountFilesystem({ ...request, type: 'overlay', options });
+  } catch (error) {
+    // Linux before 6.8 does not know lowerdir+; the old way takes one page of options
+    if (!isUnknownOption(error, 'lowerdir+')) throw error;
+    await mountOverlayOldWay(request);
+  } finally {
+    for (const fd of held) closeSync(fd);
+  }
+}
+
+/** Bytes that fsconfig takes as a value, without the NUL (fs/fsopen.c: strndup_user of 256). */
+const OPTION_BYTES = 255;
+
+/** A path that fits into an option: a long one goes by a descriptor, which `held` collects for the caller to close. */
+async function shorten(path: string, held: number[]): Promise<string> {
+  return Buffer.byteLength(path) <= OPTION_BYTES ? path : byDescriptor(path, held);
+}
+
+async function byDescriptor(path: string, held: number[]): Promise<string> {
+  const opened = await callInPool(POOL_KEY, libc.openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  const fd = must(opened, 'open layer', path);
+  held.push(fd);
+  return descriptorPath(fd);
+}
+
+/**
+ * A path for an option of a mount that leads to a descriptor of ours. Mount tables show it for ever, and in a container
+ * people count the lines that name /proc (Kubernetes' e2e of unmasked mounts does): so by /dev/fd where the machine has
+ * that link, as every udev makes it.
+ */
+export function descriptorPath(fd: number): string {
+  hasDevFd ??= linkOf('/dev/fd') === '/proc/self/fd';
+  return `${hasDevFd ? '/dev' : '/proc/self'}/fd/${fd}`;
+}
+
+let hasDevFd: boolean | undefined;
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
+function isUnknownOption(error: unknown, key: string): boolean {
+  return codeOf(error) === 'EINVAL' && error instanceof Error && error.message.includes(`option ${key}:`);
+}
+
+/** The way of Linux before 6.8, by mount(2); exported so that its test runs on any kernel. */
+export async function mountOverlayOldWay(request: OverlayRequest): Promise<void> {
+  const held: number[] = [];
+  try {
+    // short names without colons and commas: 128 layers need 2.5 KiB of the page
+    const lower = await Promise.all(request.lower.map((layer) => byDescriptor(layer, held)));
+    const options: (readonly [string, string | true])[] = [['lowerdir', lower.join(':')]];
+    if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
+    if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);
+    options.push(...(request.options ?? []));
+    // a comma ends an option, except within quotes, which SELinux takes off again (mount(8), context=)
+    const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
+    const data = options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
+    const flags =
+      (request.readOnly === true ? MS_RDONLY : 0) |
+      (request.nosuid === true ? MS_NOSUID : 0) |
+      (request.nodev === true ? MS_NODEV : 0) |
+      (request.noexec === true ? MS_NOEXEC : 0);
+    const done = await callInPool(
+      POOL_KEY,
+      libc.mount,
+      request.source,
+      request.target,
+      'overlay',
+      flags,
+      data,
+    );
+    must(done, 'mount overlay on', request.target);
+  } finally {
+    for (const fd of held) closeSync(fd);
+  }
+}
+
+export interface TmpfsRequest extends MountFlags {
+  readonly target: string;
+  readonly source: string;
+  readonly sizeBytes: number | bigint;
+  /** Files, directories and links, its root counted; the kernel's own bound, half of the machine's pages, where it is not said. */
+  readonly inodes?: number;
+  /** Permissions of its root, such as 0o1777. */
+  readonly mode: number;
+  /** Of its root; root's own where it is not said. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** SELinux label of all files; left out for the policy's. */
+  readonly label?: string | undefined;
+}
+
+/** Mounts a tmpfs with a bound: one without takes half of the machine's memory. */
+export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
+  const options = [
+    ['size', request.sizeBytes.toString()],
+    ...(request.inodes === undefined ? [] : ([['nr_inodes', String(request.inodes)]] as const)),
+    ['mode', request.mode.toString(8)],
+    ...(request.owner === undefined
+      ? []
+      : ([
+          ['uid', String(request.owner.uid)],
+          ['gid', String(request.owner.gid)],
+        ] as const)),
+    ...(request.label === undefined ? [] : ([['context', request.label]] as const)),
+  ] as const;
+  await mountFilesystem({ ...request, type: 'tmpfs', options });
+}
+
+export interface BindRequest extends MountFlags {
+  readonly source: string;
+  /** Exists already, of the same kind (directory or file) as the source. */
+  readonly target: string;
+  /** With everything mounted below the source; the flags then hold for all of it. */
+  readonly recursive?: boolean;
+}
+
+/** Binds a file or directory elsewhere. A read-only bind is never writable on its way, as bind and remount would be. */
+export async function mountBind(request: BindRequest): Promise<void> {
+  const { source, target } = request;
+  const attempted = `bind ${source} on`;
+  const recursive = request.recursive === true ? AT_RECURSIVE : 0;
+  const opened = await callInPool(
+    POOL_KEY,
+    libc.openTree,
+    AT_FDCWD,
+    source,
+    OPEN_TREE_CLONE | O_CLOEXEC | recursive,
+  );
+  const tree = must(opened, attempted, target);
+  const set = attributesOf(request);
+  if (set !== 0) {
+    try {
+      await setAttributes(tree, '', AT_EMPTY_PATH | recursive, mountAttr(set, 0, 0), attempted, target);
+    } catch (error) {
+      closeSync(tree);
+      throw error;
+    }
+  }
+  await attach(tree, attempted, target);
+}
+
+/** Makes the mount at `target` (with `recursive`, all below it) read-only. */
+export async function remountReadOnly(target: string, options: { recursive?: boolean } = {}): Promise<void> {
+  const recursive = options.recursive === true ? AT_RECURSIVE : 0;
+  await setAttributes(
+    AT_FDCWD,
+    target,
+    recursive,
+    mountAttr(MOUNT_ATTR_RDONLY, 0, 0),
+    'remount read-only',
+    target,
+  );
+}
+
+/** Sets how the mount at `target` (with `recursive`, all below it) shares mounts with its copies (mount_namespaces(7)). */
+export async function setPropagation(
+  target: string,
+  propagation: Propagation,
+  options: { recursive?: boolean } = {},
+): Promise<void> {
+  const recursive = options.recursive === true ? AT_RECURSIVE : 0;
+  const attributes = mountAttr(0, 0, PROPAGATION[propagation]);
+  await setAttributes(AT_FDCWD, target, recursive, attributes, `make ${propagation} the mount`, target);
+}
+
+/** mount_setattr(2): `path` below `fd`, or what `fd` is with AT_EMPTY_PATH. */
+export async function setAttributes(
+  fd: number,
+  path: string,
+  flags: number,
+  attributes: Uint8Array,
+  attempted: string,
+  target: string,
+): Promise<void> {
+  must(
+    await callInPool(POOL_KEY, libc.mountSetattr, fd, path, flags, attributes, attributes.length),
+    attempted,
+    target,
+  );
+}
+
+/**
+ * Unmounts what lies on top at `path`. False when nothing is mounted there, so that it can be repeated; EBUSY is
+ * thrown as a KernelError with that code, and what to do then is the caller's decision (F49). `lazy` detaches a
+ * mount that is in use: its file system lives on, unseen, until the last user is gone.
+ */
+export async function unmount(path: string, options: { lazy?: boolean } = {}): Promise<boolean> {
+  if (!path.startsWith('/')) fail('bug', `unmount ${path}: not an absolute path`, { subject: path });
+  // never through a link in the last component: a link could lead to somebody else's mount
+  const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
+  const outcome = await callInPool(POOL_KEY, libc.umount, path, flags);
+  if (outcome.result === 0) return true;
+  // EINVAL: not a mount point
+  if (['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno))) return false;
+  return must(outcome, 'unmount', path) === 0;
+}

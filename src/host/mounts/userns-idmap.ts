@@ -1,0 +1,48 @@
+/** Mounts that show files with other owners than they have on the disk (mount_setattr(2), ID-mapped mounts). */
+import { closeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { FaultError, fault, toFault } from '../../base/fault.ts';
+import { codeOf, must } from '../ffi/errno.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  MOUNT_ATTR_IDMAP,
+  MOUNT_ATTR_RDONLY,
+  O_CLOEXEC,
+  OPEN_TREE_CLONE,
+  mountAttr,
+} from '../ffi/constants.ts';
+import { libc } from '../ffi/ffi.ts';
+import { setAttributes } from './mounts.ts';
+import { callInPool } from '../ffi/pool.ts';
+
+/**
+ * A detached copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
+ * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). It is read-only unless other attributes
+ * (MOUNT_ATTR_*) are given. The caller closes the descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
+ */
+export async function idmappedTree(
+  source: string,
+  userns: string,
+  flags: number = MOUNT_ATTR_RDONLY,
+): Promise<number> {
+  const attempted = `show ${source} with the owners of user namespace ${userns}`;
+  const namespace = await open(userns, 'r');
+  try {
+    const opened = await callInPool('mounts', libc.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC);
+    const tree = must(opened, attempted, 'open_tree');
+    try {
+      const attributes = mountAttr(MOUNT_ATTR_IDMAP | flags, 0, 0, namespace.fd);
+      await setAttributes(tree, '', AT_EMPTY_PATH, attributes, attempted, 'mount_setattr');
+      return tree;
+    } catch (error) {
+      closeSync(tree);
+      // EINVAL: fs/namespace.c, can_idmap_mount
+      if (codeOf(error) !== 'EINVAL') throw error;
+      const reason = `the file system cannot do it: ${toFault(error).message}`;
+      throw new FaultError(fault('unsupported', `${attempted}: ${reason}`, { subject: source }));
+    }
+  } finally {
+    await namespace.close();
+  }
+}

@@ -1,0 +1,36 @@
+/** Whether this kernel and this file system can do what pods with user namespaces need. */
+import { closeSync } from 'node:fs';
+import { release } from 'node:os';
+import type { ClockPort } from '../../ports/clock.ts';
+import { toFault } from '../../base/fault.ts';
+import { idmappedTree } from '../mounts/userns-idmap.ts';
+import { withUserNamespace } from './userns-process.ts';
+
+/** Overlays over layers with mapped owners came with Linux 5.19. */
+const OVERLAY_SINCE = [5, 19] as const;
+
+/** Why not; undefined when it works. `directory` is on the layers' file system. Never rejects. */
+export async function userNamespacesProblem(options: {
+  readonly program: string;
+  readonly directory: string;
+  readonly clock: ClockPort;
+}): Promise<string | undefined> {
+  const { program, directory, clock } = options;
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (major < OVERLAY_SINCE[0] || (major === OVERLAY_SINCE[0] && minor < OVERLAY_SINCE[1]))
+    return `Linux ${release()} is older than ${OVERLAY_SINCE.join('.')}`;
+  const some = { containerId: 0, hostId: 65_536, length: 65_536 };
+  try {
+    await withUserNamespace(
+      { program, mappings: { uids: some, gids: some } },
+      'a look at what the kernel can do',
+      clock,
+      async (from) => {
+        closeSync(await idmappedTree(directory, `${from}/user`));
+      },
+    );
+    return undefined;
+  } catch (error) {
+    return toFault(error).message;
+  }
+}

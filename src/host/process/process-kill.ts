@@ -1,0 +1,75 @@
+/** Killing a process with everything that it started. */
+import { constants } from 'node:os';
+import type { ClockPort } from '../../ports/clock.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { killProcess, listProcessStats, processExists } from './process-identity.ts';
+import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
+import { pause } from '../clock/wait.ts';
+
+const { SIGKILL, SIGSTOP } = constants.signals;
+
+/**
+ * Kills a process, its descendants, and every member of the session that it leads. The tree is stopped first, from
+ * the top down until no new member is found: a child of a killed process has another parent and could not be found
+ * any more. Returns those that still run after `killMs` (uninterruptible sleep, F45); empty is success.
+ */
+export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise<ProcessIdentity[]> {
+  const tree = new Map<number, ProcessIdentity>();
+  for (let round = 0; round < hostLimits.killStopRounds; round += 1) {
+    const found = membersOf(root, tree, await listProcessStats());
+    if (found.length === 0) break;
+    for (const member of found) {
+      tree.set(member.pid, { pid: member.pid, startTicks: member.startTicks });
+      killProcess(member, SIGSTOP);
+    }
+  }
+  // the root last: should we be killed in between, the next daemon finds by it what is left
+  for (const member of tree.values()) if (member.pid !== root.pid) killProcess(member, SIGKILL);
+  if (tree.has(root.pid)) killProcess(root, SIGKILL);
+  return waitUntilGone([...tree.values()], clock);
+}
+
+/** Members of the tree that are not in `known` yet. Ended ones are left out, but their session still counts. Pure. */
+export function membersOf(
+  root: ProcessIdentity,
+  known: ReadonlyMap<number, ProcessIdentity>,
+  stats: readonly ProcessStat[],
+): ProcessStat[] {
+  const now = new Map(stats.map((stat) => [stat.pid, stat]));
+  const isRootThere = now.get(root.pid)?.startTicks === root.startTicks;
+  const inTree = new Set<number>();
+  for (const member of [root, ...known.values()]) {
+    if (now.get(member.pid)?.startTicks === member.startTicks) inTree.add(member.pid);
+  }
+  // the session's number is only proof while its leader holds it
+  for (const stat of stats) if (isRootThere && stat.session === root.pid) inTree.add(stat.pid);
+  const children = new Map<number, number[]>();
+  for (const { parentPid, pid } of stats) {
+    const siblings = children.get(parentPid);
+    // a process may have all others of the machine as its children: no list is copied for each of them
+    if (siblings === undefined) children.set(parentPid, [pid]);
+    else siblings.push(pid);
+  }
+  // a Set yields what is added while it is walked: that is the descent
+  for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
+  return stats.filter((stat) => inTree.has(stat.pid) && !known.has(stat.pid) && !hasEnded(stat));
+}
+
+function hasEnded(stat: ProcessStat): boolean {
+  return stat.state === 'Z' || stat.state === 'X';
+}
+
+async function waitUntilGone(
+  members: readonly ProcessIdentity[],
+  clock: ClockPort,
+): Promise<ProcessIdentity[]> {
+  const deadline = clock.monoMs() + hostLimits.killMs;
+  let waitMs: number = hostLimits.killLookFirstMs;
+  let left = members.filter(processExists);
+  while (left.length > 0 && clock.monoMs() < deadline) {
+    await pause(clock, waitMs);
+    waitMs = Math.min(waitMs * 2, hostLimits.killLookLastMs);
+    left = left.filter(processExists);
+  }
+  return left;
+}

@@ -1,0 +1,159 @@
+/** One bounded run of a program: its whole life with a deadline, an output cap, and a tree that is killed with it. */
+import type { ClockPort } from '../../ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
+import { fail } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { killTree } from './process-kill.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+import { holdZombie } from './process-reaper.ts';
+import type { ExitStatus } from './process-reaper.ts';
+import { spawnProcess } from './process.ts';
+import type { Child, ExtraFd } from './process.ts';
+import type { SocketReader } from '../io/socket-reader.ts';
+import { nextTurn, within } from '../clock/wait.ts';
+
+export interface ToolRequest {
+  /** argv[0] is the absolute path of the binary. */
+  readonly argv: readonly string[];
+  /** The whole environment; empty when left out. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** As of `SpawnRequest`. */
+  readonly isHelper?: boolean;
+  readonly stdin?: Uint8Array | 'null' | number;
+  readonly timeoutMs: number;
+  /** Kept bytes of stdout and of stderr, each; what comes after is read and dropped. */
+  readonly outputBytesMax?: number;
+  /** An abort kills the tree; the run then rejects with `cancelled`. */
+  readonly signal?: AbortSignal;
+  readonly extraFds?: readonly ExtraFd[];
+  readonly clock: ClockPort;
+  /** Tells the pid as soon as there is one, for people who look at what a call waits on. */
+  readonly onSpawn?: (pid: number) => void;
+  /** ms to wait for the end of the output after the exit. */
+  readonly drainMs?: number;
+}
+
+export interface ToolResult extends ExitStatus {
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  /** Some output was dropped: over the cap, or not drained in time. */
+  readonly truncated: boolean;
+  readonly timedOut: boolean;
+  readonly pid: number;
+  readonly durationMs: number;
+}
+
+/**
+ * Runs a program to its end. Resolves for every exit code and for a timeout; rejects when it can't be started, when
+ * the signal aborts (`cancelled`), or when the killed tree will not die (`timedOut`, with the pids).
+ */
+export async function runTool(request: ToolRequest): Promise<ToolResult> {
+  const { clock, signal, argv } = request;
+  refuseAborted(argv, signal);
+  const startedMs = clock.monoMs();
+  const child = await spawnProcess({
+    argv,
+    env: request.env ?? {},
+    stdin: request.stdin ?? 'null',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+    ...(request.isHelper === undefined ? {} : { isHelper: request.isHelper }),
+    ...(request.extraFds === undefined ? {} : { extraFds: request.extraFds }),
+  });
+  const bytesMax = request.outputBytesMax ?? hostLimits.toolOutputBytes;
+  const stdout = new Output(child.stdout, bytesMax);
+  const stderr = new Output(child.stderr, bytesMax);
+  try {
+    request.onSpawn?.(child.pid);
+    const { status, timedOut } = await untilExit(child, request);
+    const drainMs = request.drainMs ?? hostLimits.drainMs;
+    const drained = await within({ clock, timeoutMs: drainMs }, Promise.all([stdout.ended, stderr.ended]));
+    if (drained === 'timedOut') await nextTurn();
+    refuseAborted(argv, signal);
+    return {
+      ...status,
+      stdout: stdout.takeBytes(),
+      stderr: stderr.takeBytes(),
+      truncated: stdout.isTruncated || stderr.isTruncated || drained === 'timedOut',
+      timedOut,
+      pid: child.pid,
+      durationMs: clock.monoMs() - startedMs,
+    };
+  } finally {
+    stdout.close();
+    stderr.close();
+  }
+}
+
+function refuseAborted(argv: readonly string[], signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const name = argv[0] ?? '';
+  fail('cancelled', `run ${name}: the result is no longer wanted`, { subject: name });
+}
+
+async function untilExit(
+  child: Child,
+  request: ToolRequest,
+): Promise<{ status: ExitStatus; timedOut: boolean }> {
+  const { clock, signal } = request;
+  const exited = await new Promise<ExitStatus | 'timeout' | 'abort'>((resolve) => {
+    const onAbort = (): void => resolve('abort');
+    const timer = clock.setTimeout(() => resolve('timeout'), request.timeoutMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    void child.exited.then((status) => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      resolve(status);
+    });
+  });
+  if (typeof exited === 'object') return { status: exited, timedOut: false };
+  const release = holdZombie(child.pid);
+  let left: ProcessIdentity[];
+  try {
+    left = await killTree(child.identity, clock);
+  } finally {
+    release();
+  }
+  const status =
+    left.length > 0 ? undefined : await within({ clock, timeoutMs: hostLimits.killMs }, child.exited);
+  if (typeof status === 'object') return { status, timedOut: exited === 'timeout' };
+  const name = request.argv[0] ?? '';
+  const pids = left.map((member) => member.pid).join(', ');
+  return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, {
+    subject: name,
+  });
+}
+
+/** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */
+class Output {
+  /** Resolves when every holder of the pipe has closed it. */
+  readonly ended: Promise<void>;
+  isTruncated = false;
+  readonly #reader: SocketReader | undefined;
+  readonly #kept: ByteBlocks;
+
+  constructor(reader: SocketReader | undefined, bytesMax: number) {
+    this.#reader = reader;
+    this.#kept = new ByteBlocks("keep a program's output", bytesMax);
+    this.ended = reader?.closed ?? Promise.resolve();
+    reader?.start((bytes) => this.#keep(bytes));
+  }
+
+  #keep(bytes: Uint8Array): void {
+    const { room } = this.#kept;
+    if (bytes.length > room) this.isTruncated = true;
+    this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
+  }
+
+  /** Once: nothing is left here then. */
+  takeBytes(): Uint8Array {
+    return this.#kept.takeAll();
+  }
+
+  close(): void {
+    this.#reader?.destroy();
+  }
+}

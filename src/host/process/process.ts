@@ -1,0 +1,271 @@
+/**
+ * The only spawn. posix_spawn (vfork and shared memory in glibc) costs the same whatever the daemon's size, where
+ * Node's fork stops the event loop in proportion to it; it runs in the pool, since it holds its caller until the
+ * exec, and a binary on a dead file system would stop the loop.
+ *
+ * What a child gets is stated in full (S38, S64): the environment as given and the mark of a helper, descriptors 0, 1, 2 and
+ * the declared ones, no signal blocked or ignored, a session of its own, a working directory that was named.
+ */
+import { closeSync, fchownSync, fstatSync } from 'node:fs';
+import { constants } from 'node:os';
+import { fail } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { duplicateFrom, makePipe, memoryFile } from '../io/descriptors.ts';
+import { KernelError, errnoName } from '../ffi/errno.ts';
+import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from '../ffi/constants.ts';
+import { addressOf, callAsync, callSync, libc } from '../ffi/ffi.ts';
+import type { Native } from '../ffi/native.ts';
+import { helperVariable } from './helper-mark.ts';
+import { inPool } from '../ffi/pool.ts';
+import { processIdentity } from './process-identity.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+import { awaitChild } from './process-reaper.ts';
+import type { ExitStatus } from './process-reaper.ts';
+import { SocketReader } from '../io/socket-reader.ts';
+
+/** A descriptor of ours that the child shall have under another number. The caller keeps and closes its own. */
+export interface ExtraFd {
+  readonly childFd: number;
+  readonly fd: number;
+}
+
+/** Numbers of the host. */
+export interface PipeOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface SpawnRequest {
+  /** argv[0] is the absolute path of the binary. */
+  readonly argv: readonly string[];
+  /** The whole environment but for the mark; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>;
+  /**
+   * False for what shall go on when this daemon is killed, and for what changes nothing: it gets no mark (helper-mark.ts). All
+   * else is ended by the next daemon.
+   */
+  readonly isHelper?: boolean;
+  /** Absolute; the root directory when left out, never the daemon's own. */
+  readonly cwd?: string;
+  /** Bytes are served from a file in memory. /dev/null when left out. */
+  readonly stdin?: Uint8Array | 'null' | number;
+  readonly stdout?: 'null' | 'pipe' | number;
+  readonly stderr?: 'null' | 'pipe' | number;
+  /** Whose the pipes are: who may open them by name, as /dev/stdout. Ours when left out. */
+  readonly pipeOwner?: PipeOwner | undefined;
+  /** Child numbers of 3 and above, each once. */
+  readonly extraFds?: readonly ExtraFd[];
+}
+
+export interface Child {
+  readonly pid: number;
+  readonly identity: ProcessIdentity;
+  /** There when 'pipe' was asked for. */
+  readonly stdout?: SocketReader;
+  readonly stderr?: SocketReader;
+  /** Never rejects. */
+  readonly exited: Promise<ExitStatus>;
+}
+
+/** Starts a program. Throws a KernelError with the reason of exec (ENOENT, EACCES, E2BIG …). */
+export async function spawnProcess(request: SpawnRequest): Promise<Child> {
+  const binary = checkRequest(request);
+  const argv = stringTable(request.argv, binary);
+  const opened: number[] = [];
+  const streams: Partial<Record<'stdout' | 'stderr', number>> = {};
+  try {
+    const table = descriptorTable(request, opened, streams);
+    const variables = [
+      ...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))),
+      ...Object.entries(request.env),
+    ];
+    const env = stringTable(
+      variables.map(([name, value]) => `${name}=${value}`),
+      binary,
+    );
+    const pid = await start(binary, request.cwd ?? '/', argv, env, table);
+    const identity = identityOfNew(pid);
+    return { pid, identity, exited: awaitChild(pid), ...takeStreams(streams) };
+  } finally {
+    for (const fd of opened) closeSync(fd);
+    // still there only when the start failed
+    for (const fd of Object.values(streams)) closeSync(fd);
+  }
+}
+
+/** The inode of the pipe for its output, or for its errors; 0 for none. */
+function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>): number {
+  const fd = stdout ?? stderr;
+  return fd === undefined ? 0 : fstatSync(fd).ino;
+}
+
+/** A child that is not reaped yet always has its entry in /proc; a failure to read it must not leave it running unowned. */
+function identityOfNew(pid: number): ProcessIdentity {
+  try {
+    const identity = processIdentity(pid);
+    if (identity !== undefined) return identity;
+    fail('bug', `start process ${pid}: /proc does not show it`, { subject: String(pid) });
+  } catch (error) {
+    callSync(libc.kill, pid, constants.signals.SIGKILL);
+    void awaitChild(pid);
+    throw error;
+  }
+}
+
+function takeStreams(fds: Partial<Record<'stdout' | 'stderr', number>>): Pick<Child, 'stdout' | 'stderr'> {
+  const { stdout, stderr } = fds;
+  delete fds.stdout;
+  delete fds.stderr;
+  return {
+    ...(stdout === undefined ? {} : { stdout: new SocketReader(stdout) }),
+    ...(stderr === undefined ? {} : { stderr: new SocketReader(stderr) }),
+  };
+}
+
+function checkRequest(request: SpawnRequest): string {
+  const binary = request.argv[0] ?? '';
+  const refuse = (reason: string): never => fail('bug', `start ${binary}: ${reason}`, { subject: binary });
+  if (!binary.startsWith('/')) refuse('the path of a binary must be absolute');
+  if (request.cwd !== undefined && !request.cwd.startsWith('/'))
+    refuse(`working directory ${request.cwd} is not absolute`);
+  for (const name of Object.keys(request.env)) {
+    if (name === '' || name.includes('='))
+      refuse(`${JSON.stringify(name)} can't name a variable of the environment`);
+  }
+  const seen = new Set<number>();
+  for (const { childFd } of request.extraFds ?? []) {
+    const isFree =
+      Number.isInteger(childFd) && childFd > 2 && childFd <= hostLimits.childFd && !seen.has(childFd);
+    if (!isFree) refuse(`descriptor ${childFd} of the child is taken or out of range`);
+    seen.add(childFd);
+  }
+  return binary;
+}
+
+/** char *table[]: the strings stand behind the pointers in one buffer of our own, so that koffi's heap bounds nothing. */
+function stringTable(strings: readonly string[], binary: string): Uint8Array {
+  if (strings.some((text) => text.includes('\0'))) {
+    fail('invalidRequest', `start ${binary}: an argument or variable holds a NUL byte`, { subject: binary });
+  }
+  const texts = strings.map((text) => Buffer.from(`${text}\0`));
+  const pointerBytes = (texts.length + 1) * 8;
+  const size = texts.reduce((sum, text) => sum + text.length, pointerBytes);
+  if (size > hostLimits.argumentBytes) {
+    fail('exhausted', `start ${binary}: arguments or environment of ${size} bytes`, {
+      subject: binary,
+      retryable: false,
+    });
+  }
+  const table = Buffer.alloc(size);
+  const base = addressOf(table);
+  let at = pointerBytes;
+  for (const [index, text] of texts.entries()) {
+    table.writeBigUInt64LE(base + BigInt(at), index * 8);
+    text.copy(table, at);
+    at += text.length;
+  }
+  return table;
+}
+
+/** What each descriptor of the child is: a descriptor of ours, or undefined for /dev/null. */
+type DescriptorTable = ReadonlyMap<number, number | undefined>;
+
+function descriptorTable(
+  request: SpawnRequest,
+  opened: number[],
+  streams: Partial<Record<'stdout' | 'stderr', number>>,
+): DescriptorTable {
+  const table = new Map<number, number | undefined>();
+  const { stdin = 'null' } = request;
+  if (stdin instanceof Uint8Array) {
+    const fd = memoryFile(stdin);
+    opened.push(fd);
+    table.set(0, fd);
+  } else table.set(0, stdin === 'null' ? undefined : stdin);
+  for (const [childFd, name] of [
+    [1, 'stdout'],
+    [2, 'stderr'],
+  ] as const) {
+    const wanted = request[name] ?? 'null';
+    if (wanted === 'pipe') {
+      const pipe = makePipe();
+      streams[name] = pipe.read;
+      opened.push(pipe.write);
+      if (request.pipeOwner !== undefined)
+        fchownSync(pipe.write, request.pipeOwner.uid, request.pipeOwner.gid);
+      table.set(childFd, pipe.write);
+    } else table.set(childFd, wanted === 'null' ? undefined : wanted);
+  }
+  for (const { childFd, fd } of request.extraFds ?? []) table.set(childFd, fd);
+  const highest = Math.max(...table.keys());
+  for (const [childFd, fd] of table) {
+    if (fd === undefined || fd > highest) continue;
+    // a source in the range of targets could be overwritten by an earlier dup2
+    const copy = duplicateFrom(fd, highest + 1);
+    opened.push(copy);
+    table.set(childFd, copy);
+  }
+  return table;
+}
+
+async function start(
+  binary: string,
+  cwd: string,
+  argv: Uint8Array,
+  env: Uint8Array,
+  table: DescriptorTable,
+): Promise<number> {
+  const attributes = Buffer.alloc(SPAWN_STRUCT_BYTES);
+  const actions = Buffer.alloc(SPAWN_STRUCT_BYTES);
+  // all of them: sigfillset leaves out the two that glibc keeps for itself, and posix_spawn then ignores these
+  const everySignal = Buffer.alloc(SIGSET_BYTES, 0xff);
+  const noSignal = Buffer.alloc(SIGSET_BYTES);
+  const pid = Buffer.alloc(4);
+  const set = <A extends unknown[]>(fn: Native<A>, ...args: A): void => {
+    // these return the errno instead of setting it (posix_spawnattr_init(3))
+    const errno = callSync(fn, ...args).result;
+    if (errno !== 0) throw new KernelError(`prepare the start of ${binary}`, errno, binary);
+  };
+  set(libc.spawnattrInit, attributes);
+  set(libc.actionsInit, actions);
+  try {
+    set(libc.spawnattrSetflags, attributes, SPAWN_FLAGS);
+    // Node ignores SIGPIPE, and ignored signals survive an exec
+    set(libc.spawnattrSetsigdefault, attributes, everySignal);
+    set(libc.spawnattrSetsigmask, attributes, noSignal);
+    addActions(actions, cwd, table, set);
+    const once = async (): Promise<number> =>
+      (await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env)).result;
+    let errno = await inPool(binary, once);
+    // a program that was written a moment ago: a child that was started meanwhile has its descriptor until its own execve
+    for (
+      let again = 0;
+      errno !== 0 && errnoName(errno) === 'ETXTBSY' && again < hostLimits.busyStarts;
+      again += 1
+    )
+      errno = await inPool(binary, once);
+    if (errno !== 0) throw new KernelError(`start ${binary}`, errno, binary);
+    return pid.readInt32LE(0);
+  } finally {
+    callSync(libc.actionsDestroy, actions);
+    callSync(libc.spawnattrDestroy, attributes);
+  }
+}
+
+function addActions(
+  actions: Uint8Array,
+  cwd: string,
+  table: DescriptorTable,
+  set: <A extends unknown[]>(fn: Native<A>, ...args: A) => void,
+): void {
+  const highest = Math.max(...table.keys());
+  for (let childFd = 0; childFd <= highest; childFd += 1) {
+    const fd = table.get(childFd);
+    if (fd !== undefined) set(libc.actionsAdddup2, actions, fd, childFd);
+    else if (!table.has(childFd)) set(libc.actionsAddclose, actions, childFd);
+    else set(libc.actionsAddopen, actions, childFd, '/dev/null', childFd === 0 ? O_RDONLY : O_RDWR, 0);
+  }
+  set(libc.actionsAddchdir, actions, cwd);
+  // last: until then the child holds the lock of our root, and the next daemon, which looks for it, does not begin
+  set(libc.actionsAddclosefrom, actions, highest + 1);
+}

@@ -1,0 +1,175 @@
+/** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
+import { readFile, stat } from 'node:fs/promises';
+import type { ClockPort } from '../../ports/clock.ts';
+import type { EffectContext } from '../../ports/effect.ts';
+import type { HostFacts, HostPort, SandboxFacts, SandboxInput } from '../../ports/host.ts';
+import { fail } from '../../base/fault.ts';
+import { parseSandboxId } from '../../base/ids.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { onUserPath } from '../mounts/answering.ts';
+import { killCgroup } from '../cgroups/cgroup-kill.ts';
+import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
+import { createCgroup, removeCgroup } from '../cgroups/cgroups.ts';
+import { codeOf, onlyAbsent } from '../ffi/errno.ts';
+import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
+import { makeDirectories } from '../files/make-directories.ts';
+import { makeOwnDirectory, statOwn } from '../files/state-files.ts';
+import { removeDirectory } from '../files/remove-tree.ts';
+import { readMountInfo } from '../mounts/mountinfo.ts';
+import { namesOf } from '../files/names-of.ts';
+import { isNamespacePin, pinNamespaces, unpinNamespaces } from '../namespaces/namespaces.ts';
+import { makeSharedFiles, sandboxHostname, unmountSharedFiles } from './sandbox-files.ts';
+import type { SandboxFilesOptions } from './sandbox-files.ts';
+import { sysctlInterface } from '../namespaces/sysctl.ts';
+import { sysctlOfMapped } from '../namespaces/userns-sysctl.ts';
+
+export interface HostDriverOptions extends SandboxFilesOptions {
+  readonly cgroups: CgroupLayout;
+  readonly clock: ClockPort;
+}
+
+/** The driver; it keeps nothing between calls. */
+export function createHostDriver(options: HostDriverOptions): HostPort {
+  const { layout, cgroups, clock } = options;
+  return {
+    makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
+    removeSandboxFiles: async ({ id }) => {
+      await Promise.all([
+        unmountSharedFiles(layout, id).then(() => removeDirectory(layout.sandboxDir(id))),
+        removeDirectory(layout.ownLogDirectory(id)),
+      ]);
+    },
+    makeSandboxCgroup: async ({ id, spec }) => {
+      if (hasSandboxCgroup(spec.cgroupParent))
+        await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));
+    },
+    removeSandboxCgroup: (input, fx) => removeOwnCgroup(options, input, fx),
+    pinNamespaces: async ({ id, spec }, fx) => {
+      fx.note({ on: 'namespace thread' });
+      const { user } = spec.namespaces;
+      const own = spec.namespaces.network === 'pod';
+      await pinNamespaces(
+        {
+          directory: layout.pinDir(id),
+          net: own,
+          ipc: spec.namespaces.ipc === 'pod',
+          // a pod on the host's network has the host's name as well (features.md B2)
+          uts: own,
+          ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
+          // those of an interface are set by the network's driver, once there is one
+          sysctls: spec.sysctls
+            .filter(({ name }) => sysctlInterface(name) === undefined)
+            .map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
+          ...(user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: user } }),
+        },
+        clock,
+      );
+    },
+    unpinNamespaces: ({ id }) => unpinNamespaces(layout.pinDir(id)),
+    observe: () => observe(options),
+  };
+}
+
+async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
+  const { layout } = options;
+  const { id, spec } = input;
+  await makeOwnDirectory(layout.sandboxDir(id), 0o700);
+  await Promise.all([
+    makeSharedFiles(options, input),
+    makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
+    checkProfile(options, spec, fx),
+  ]);
+}
+
+/**
+ * A pod's own seccomp profile is for its pause process, which most pods of ours have not: all the same a pod whose profile
+ * is not on this node is told so at once, as by the peers. Whether it can be read as one, its containers find out.
+ */
+async function checkProfile(
+  { clock }: HostDriverOptions,
+  { seccomp, privileged }: SandboxInput['spec'],
+  fx: EffectContext,
+): Promise<void> {
+  if (seccomp.type !== 'localhost' || privileged) return;
+  const { path } = seccomp;
+  const attempted = `read seccomp profile ${path}`;
+  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+    stat(path).catch(onlyAbsent),
+  );
+  if (found?.isFile() !== true)
+    fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, {
+      subject: 'seccomp.localhost_ref',
+    });
+}
+
+/** What only another path would mend; the rest (EIO, ENOSPC, EROFS) is the machine's. */
+const WRONG_PATH: ReadonlySet<string> = new Set(['EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
+/** The kubelet makes its own before; crictl users expect it to be made. */
+async function makeLogDirectory(
+  { clock }: HostDriverOptions,
+  path: string,
+  fx: EffectContext,
+): Promise<void> {
+  const request = { path, attempted: `make log directory ${path}`, mounts: await readMountInfo(), clock, fx };
+  try {
+    await onUserPath(request, () => makeDirectories(path, 0o755));
+  } catch (thrown) {
+    const code = codeOf(thrown);
+    if (code === undefined || !WRONG_PATH.has(code)) throw thrown;
+    fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, {
+      subject: 'config.log_directory',
+    });
+  }
+}
+
+async function removeOwnCgroup(
+  { cgroups, clock }: HostDriverOptions,
+  input: SandboxInput,
+  fx: EffectContext,
+): Promise<void> {
+  const { id, spec } = input;
+  if (!hasSandboxCgroup(spec.cgroupParent)) return;
+  const path = sandboxCgroup(spec.cgroupParent, id);
+  fx.note({ on: `processes in cgroup ${path}` });
+  const left = await killCgroup(cgroups, path, {
+    clock,
+    timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs),
+  });
+  if (left.length > 0) {
+    fail(
+      'outside',
+      `remove the cgroup of sandbox ${id}: processes ${left.slice(0, 8).join(', ')} do not end`,
+      { subject: id, retryable: true },
+    );
+  }
+  await removeCgroup(cgroups, path);
+}
+
+async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const directories = await idsIn(layout.sandboxesDir);
+  const pinned = await idsIn(layout.pinsDir);
+  const ids = [...new Set([...directories, ...pinned])];
+  // one look at all mounts in the place of four at each pod
+  const mounted = new Set(
+    (await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint),
+  );
+  // the kernel tells real paths, and the state directory may be reached by a link: then each is looked at
+  const isHeld = async (path: string): Promise<boolean> =>
+    mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
+  const sandboxes = await Promise.all(
+    ids.map(async (id): Promise<SandboxFacts> => {
+      const kinds = ['net', 'ipc', 'uts', 'user'] as const;
+      // what can't even be looked at holds no namespace
+      const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
+      return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
+    }),
+  );
+  return { bootId, sandboxes };
+}
+
+async function idsIn(directory: string): Promise<SandboxId[]> {
+  return (await namesOf(directory)).flatMap((name) => parseSandboxId(name) ?? []);
+}

@@ -1,0 +1,198 @@
+/** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
+import { closeSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { SelinuxLabels } from '../../ports/specs.ts';
+import { fail, printable } from '../../base/fault.ts';
+import { hostLimits } from '../../base/limits.ts';
+import { entriesOf } from '../files/entries-of.ts';
+import { codeOf, errnoName, must } from '../ffi/errno.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/constants.ts';
+import { libc } from '../ffi/ffi.ts';
+import { callInPool } from '../ffi/pool.ts';
+
+const SELINUXFS = '/sys/fs/selinux';
+const CONFIG = '/etc/selinux/config';
+const XATTR = 'security.selinux';
+
+/** What container-selinux has for processes and their files; for a policy that names none. */
+export const USUAL_LABELS: SelinuxLabels = {
+  process: 'system_u:system_r:container_t:s0',
+  mount: 'system_u:object_r:container_file_t:s0',
+};
+
+/** Whether a policy is in force, or loaded and permissive (selinux(8)). */
+export async function selinuxIsEnabled(): Promise<boolean> {
+  return (await readFile(`${SELINUXFS}/enforce`, 'utf8').catch(() => '')) !== '';
+}
+
+/** The policy's labels for containers (lxc_contexts of libselinux), or the usual ones. */
+export async function policyLabels(): Promise<SelinuxLabels> {
+  const config = await readFile(CONFIG, 'utf8').catch(() => '');
+  const policy = /^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$/mu.exec(config)?.[1];
+  if (policy === undefined) return USUAL_LABELS;
+  return parseContexts(
+    await readFile(`/etc/selinux/${policy}/contexts/lxc_contexts`, 'utf8').catch(() => ''),
+  );
+}
+
+/** Lines such as `process = "system_u:system_r:container_t:s0"`. Pure. */
+export function parseContexts(text: string): SelinuxLabels {
+  const named = (name: string): string | undefined =>
+    new RegExp(`^\\s*${name}\\s*=\\s*"?([^"\\s]+)"?\\s*$`, 'mu').exec(text)?.[1];
+  return { process: named('process') ?? USUAL_LABELS.process, mount: named('file') ?? USUAL_LABELS.mount };
+}
+
+/** Whether the loaded policy has such a label: the kernel says so when it is asked (security_check_context(3)). */
+export async function isValidLabel(label: string): Promise<boolean> {
+  try {
+    await writeFile(`${SELINUXFS}/context`, `${label}\0`);
+    return true;
+  } catch (error) {
+    if (['EINVAL', 'ERANGE'].includes(codeOf(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+const below = (root: string, names: string): readonly string[] =>
+  names.split(' ').map((name) => `${root}/${name}`);
+
+/** What everything on the host shares, and files of its accounts: labelled for one pod, the machine would not start any more. */
+const NEVER: ReadonlySet<string> = new Set([
+  '/',
+  ...below('', 'etc home media mnt opt root run srv tmp var'),
+  ...below(
+    '/etc',
+    'passwd group shadow gshadow subuid subgid sudoers sudoers.d hosts hostname resolv.conf fstab crypttab machine-id',
+  ),
+  ...below('/etc', 'pam.d security systemd cni kubernetes containers'),
+  ...below(
+    '/var',
+    'cache lib log run spool tmp lib/kubelet lib/containers lib/containerd lib/etcd log/pods log/containers',
+  ),
+]);
+
+/** Programs, devices, keys: neither these nor anything in them. */
+const NEVER_BELOW: readonly string[] = [
+  ...below('', 'usr bin sbin lib lib32 lib64 libx32 boot efi dev proc sys'),
+  ...below('/etc', 'pki ssl ssh selinux ca-certificates'),
+];
+
+/** A home as a whole holds its owner's keys. */
+const HOME = /^\/home\/[^/]+$/u;
+
+/** Whether a path, without links, is the host's own in such a way that no container may have its labels changed. */
+export function isSystemPath(path: string): boolean {
+  const clean = posix.join('/', path).replace(/(?<=.)\/$/u, '');
+  return (
+    NEVER.has(clean) ||
+    HOME.test(clean) ||
+    NEVER_BELOW.some((root) => clean === root || clean.startsWith(`${root}/`))
+  );
+}
+
+/**
+ * Labels a volume and all that is in it. Each step goes from a descriptor of its directory to one name in it, and links
+ * are labelled, never followed: whoever can write there cannot lead it out (S33, S54). Throws `invalidRequest` for a
+ * directory that is the host's own; ends early when the signal aborts. `mount`: the mount point that it lies on; a file system
+ * that no longer answers holds no more threads than its share, whatever volumes of it are labelled (F45).
+ */
+export async function relabel(
+  path: string,
+  label: string,
+  signal: AbortSignal,
+  mount: string,
+): Promise<void> {
+  if (isSystemPath(path))
+    fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, {
+      subject: 'mounts.selinux_relabel',
+    });
+  signal.throwIfAborted();
+  const directory = await openDirectory(AT_FDCWD, path, mount);
+  if (directory === undefined) return set(path, label, mount);
+  // the last name is not followed; the dot is the directory itself
+  return withDirectory(directory, async () => {
+    await set(`/proc/self/fd/${directory}/.`, label, mount);
+    await labelBelow({ directory, path, depth: 0 }, { label, signal, mount });
+  });
+}
+
+interface Labelling {
+  readonly label: string;
+  readonly signal: AbortSignal;
+  readonly mount: string;
+}
+
+interface Below {
+  readonly directory: number;
+  /** Of the directory, for messages. */
+  readonly path: string;
+  readonly depth: number;
+}
+
+async function labelBelow({ directory, path, depth }: Below, labelling: Labelling): Promise<void> {
+  const { label, signal, mount } = labelling;
+  if (depth > hostLimits.pathComponents)
+    fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
+  const at = `/proc/self/fd/${directory}`;
+  for await (const entry of entriesOf(at, { key: mount, atOnce: hostLimits.labelledAtOnce })) {
+    signal.throwIfAborted();
+    const { name } = entry;
+    await set(Buffer.concat([Buffer.from(`${at}/`), name]), label, mount);
+    if (!entry.isDirectory()) continue;
+    const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), mount);
+    // gone or something else by now: what is made in a labelled directory has its label
+    if (child === undefined) continue;
+    await withDirectory(child, () =>
+      labelBelow({ directory: child, path: `${path}/${name.toString()}`, depth: depth + 1 }, labelling),
+    );
+  }
+}
+
+/** Undefined for what is no directory, or not there any more; `mount` is what the call may hang on. */
+async function openDirectory(
+  parent: number,
+  name: string | Uint8Array,
+  mount: string,
+): Promise<number | undefined> {
+  const opened = await callInPool(
+    mount,
+    libc.openat,
+    parent,
+    name,
+    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+    0,
+  );
+  if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno)))
+    return undefined;
+  return must(opened, 'open directory', shown(name));
+}
+
+async function withDirectory(fd: number, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function set(path: string | Buffer, label: string, mount: string): Promise<void> {
+  const value = Buffer.from(`${label}\0`);
+  const done = await callInPool(
+    mount,
+    libc.lsetxattr,
+    Buffer.concat([Buffer.from(path), Buffer.alloc(1)]),
+    XATTR,
+    value,
+    value.length,
+    0,
+  );
+  // the file system keeps no labels, or the file is gone
+  if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
+  must(done, 'label', shown(path));
+}
+
+/** A path or name for messages: whoever writes in a volume chooses its bytes. A final NUL is left out. */
+function shown(name: string | Uint8Array): string {
+  return printable(Buffer.from(name).toString().replace(/\0$/u, ''));
+}

@@ -1,0 +1,53 @@
+/** Pipes and sockets as sources and sinks of bytes. */
+import type { Socket } from 'node:net';
+import { ByteQueue } from '../../base/byte-streams.ts';
+import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
+import { fail } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { noteMoved } from '../tuning/memory.ts';
+import type { SocketReader } from '../io/socket-reader.ts';
+
+/** What the reader brings: no more than `streamLimits.readBytes` and one read wait. A reset counts as the end: the bytes before it were all there are. */
+export function socketSource(reader: SocketReader): ByteSource {
+  let isPaused = false;
+  const queue = new ByteQueue(() => {
+    if (!isPaused || queue.size >= streamLimits.readBytes) return;
+    isPaused = false;
+    reader.resume();
+  });
+  reader.start(
+    (bytes) => {
+      noteMoved(bytes.length);
+      queue.push(bytes.slice());
+      if (isPaused || queue.size < streamLimits.readBytes) return;
+      isPaused = true;
+      reader.pause();
+    },
+    () => queue.end(),
+  );
+  return {
+    read: () => queue.read(),
+    // what still comes is read and dropped, so that its writer never blocks on us
+    cancel: () => {
+      reader.unwanted();
+      queue.cancel();
+    },
+  };
+}
+
+/** What goes into the socket: one piece at a time, since a socket keeps an object for each that waits. One caller at a time. */
+export function socketSink(socket: Socket): ByteSink {
+  return {
+    async write(bytes: Uint8Array): Promise<void> {
+      noteMoved(bytes.length);
+      const error = await new Promise<Error | null | undefined>((resolve) => {
+        if (socket.destroyed || socket.writableEnded) resolve(new Error('closed'));
+        else socket.write(bytes, resolve);
+      });
+      if (error !== null && error !== undefined) fail('cancelled', 'write to a socket: its reader has gone');
+    },
+    end(): void {
+      if (!socket.destroyed) socket.end();
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/** What an archive does not say of the files in it. */
+import { createHash } from 'node:crypto';
+import { fail } from '../../../base/fault.ts';
+import { parseDigest, type Digest } from '../../../base/ids.ts';
+import type { SourceFile } from './source-files.ts';
+
+const DOCKER_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
+const GZIP_MAGIC = 0x1f8b;
+const ZSTD_MAGIC = 0xfd2fb528;
+
+export async function digestOfFile(file: SourceFile): Promise<Digest> {
+  const hash = createHash('sha256');
+  for await (const piece of file.pieces()) hash.update(piece);
+  return parseDigest(`sha256:${hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+}
+
+/** By its first bytes: archives name their layers `.tar` whatever they are. */
+export async function layerTypeOf(file: SourceFile): Promise<string> {
+  for await (const piece of file.pieces()) {
+    if (piece.byteLength < 4) break;
+    const head = Buffer.from(piece.buffer, piece.byteOffset, 4);
+    if (head.readUInt16BE(0) === GZIP_MAGIC) return `${DOCKER_LAYER}.gzip`;
+    return head.readUInt32LE(0) === ZSTD_MAGIC ? `${DOCKER_LAYER}.zstd` : DOCKER_LAYER;
+  }
+  return DOCKER_LAYER;
+}

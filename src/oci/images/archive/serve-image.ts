@@ -1,0 +1,92 @@
+/**
+ * One image served on a Unix socket as a registry serves it (distribution spec, pull), for a daemon that takes it by a
+ * pull. The peer is root like us: what is checked here is for clear messages, and everything that counts the peer checks.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { chmod } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { parseDigest } from '../../../base/ids.ts';
+import { imageLimits } from '../../../base/limits.ts';
+import type { ImageSource, OfferedImage } from './image-source.ts';
+
+export interface ServedImage {
+  /** Somebody asked for the manifest. */
+  readonly wasAsked: () => boolean;
+  /** Ends connections, and removes the socket. */
+  close(): Promise<void>;
+}
+
+const PATH = /^\/v2\/.+\/(?<kind>manifests|blobs)\/(?<what>[^/]+)$/u;
+
+/** Listens before it returns. The directory must be its owner's alone. */
+export async function serveImage(
+  socketPath: string,
+  source: ImageSource,
+  image: OfferedImage,
+): Promise<ServedImage> {
+  let wasAsked = false;
+  const server: Server = createServer((request, response) => {
+    const { kind, what = '' } = PATH.exec(request.url ?? '')?.groups ?? {};
+    wasAsked ||= kind === 'manifests';
+    const answer =
+      kind === 'manifests' ? manifest(source, image, what, response) : blob(source, what, request, response);
+    answer.catch(() => {
+      // a reader that has gone, or a file that can't be read: the end of the connection tells the peer
+      response.destroy();
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(socketPath, resolve);
+  });
+  await chmod(socketPath, 0o600);
+  return {
+    wasAsked: () => wasAsked,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
+    },
+  };
+}
+
+async function manifest(
+  source: ImageSource,
+  image: OfferedImage,
+  what: string,
+  response: ServerResponse,
+): Promise<void> {
+  const digest = parseDigest(what);
+  const found =
+    digest === undefined ? image.bytes : await (await source.blob(digest))?.whole(imageLimits.documentBytes);
+  if (found === undefined) return missing(response, 'MANIFEST_UNKNOWN', what);
+  // of those that an index names only the index knows the type
+  const type = digest === undefined && image.mediaType !== '' ? image.mediaType : 'application/json';
+  response.writeHead(200, { 'content-type': type, 'content-length': found.byteLength }).end(found);
+}
+
+async function blob(
+  source: ImageSource,
+  what: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const digest = parseDigest(what);
+  const file = digest === undefined ? undefined : await source.blob(digest);
+  if (file === undefined) return missing(response, 'BLOB_UNKNOWN', what);
+  const from = Number(/^bytes=([0-9]{1,15})-$/u.exec(request.headers.range ?? '')?.[1] ?? 0);
+  const head = {
+    'content-type': 'application/octet-stream',
+    'content-length': Math.max(0, file.size - from),
+  };
+  if (from > 0 && from < file.size)
+    response.writeHead(206, { ...head, 'content-range': `bytes ${from}-${file.size - 1}/${file.size}` });
+  else response.writeHead(200, { ...head, 'content-length': file.size });
+  await pipeline(file.pieces(from < file.size ? from : 0), response);
+}
+
+async function missing(response: ServerResponse, code: string, what: string): Promise<void> {
+  const body = JSON.stringify({ errors: [{ code, message: `the archive does not have ${what}` }] });
+  response.writeHead(404, { 'content-type': 'application/json' }).end(body);
+}

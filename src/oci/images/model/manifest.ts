@@ -1,0 +1,299 @@
+/**
+ * Manifests and indexes, Docker and OCI (image spec: manifest.md, image-index.md, descriptor.md). One document
+ * has one meaning or is refused (S17): the media type in the document, the one that the registry stated and the fields
+ * present must agree.
+ */
+import { fail } from '../../../base/fault.ts';
+import type { Digest } from '../../../base/ids.ts';
+import { imageLimits } from '../../../base/limits.ts';
+import type { StringMap } from '../../../ports/specs.ts';
+import { pathOfBlob } from './artifact.ts';
+import { parseDocument, type Fields } from '../../documents/fields.ts';
+import { usualNames, type Platform } from './platform.ts';
+import { isSchema1Type, readSchema1, schema1Types, type Schema1Manifest } from './schema1.ts';
+
+export const mediaTypes = {
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+} as const;
+
+/** What a manifest request accepts, in order of liking. */
+export const acceptedManifestTypes: readonly string[] = [
+  mediaTypes.ociIndex,
+  mediaTypes.dockerList,
+  mediaTypes.ociManifest,
+  mediaTypes.dockerManifest,
+  schema1Types.signed,
+  schema1Types.plain,
+];
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface LayerDescriptor extends Descriptor {
+  readonly compression: Compression;
+}
+
+export interface IndexEntry extends Descriptor {
+  /** A manifest or an index: entries of other types are no matter of ours (image-index.md). */
+  readonly isKnown: boolean;
+  /** Undefined where the index does not say it. */
+  readonly platform: Platform | undefined;
+}
+
+export interface ImageManifest {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  /** Lowest first; at least one. */
+  readonly layers: readonly LayerDescriptor[];
+  readonly annotations: StringMap;
+}
+
+/** A manifest whose config is no image's: each blob is a file. */
+export interface ArtifactManifest {
+  readonly kind: 'artifact';
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  /** At least one; no path twice. */
+  readonly files: readonly ArtifactFile[];
+  readonly annotations: StringMap;
+}
+
+export interface ArtifactFile extends Descriptor {
+  /** Plain and relative. */
+  readonly path: string;
+}
+
+export type Manifest = ImageManifest | ArtifactManifest | Schema1Manifest;
+
+export interface ImageIndex {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly entries: readonly IndexEntry[];
+}
+
+const KIND_OF: ReadonlyMap<string, 'manifest' | 'index'> = new Map([
+  [mediaTypes.dockerManifest, 'manifest'],
+  [mediaTypes.ociManifest, 'manifest'],
+  [mediaTypes.dockerList, 'index'],
+  [mediaTypes.ociIndex, 'index'],
+]);
+
+/** Layer types that are unpacked. A mixture of Docker's and OCI's in one manifest is fine: they mean the same tars. */
+const LAYERS: ReadonlyMap<string, Compression> = new Map([
+  ['application/vnd.docker.image.rootfs.diff.tar', 'none'],
+  ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'gzip'],
+  ['application/vnd.docker.image.rootfs.diff.tar.zstd', 'zstd'],
+  ['application/vnd.oci.image.layer.v1.tar', 'none'],
+  ['application/vnd.oci.image.layer.v1.tar+gzip', 'gzip'],
+  ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
+  // "foreign" and "nondistributable" say who may hand them on, and whoever pushed them may; they come from the registry
+  // that was asked like all others, never from their `urls` (S16)
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.zstd', 'zstd'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
+]);
+
+/** True for a type of layer that registries need not have. */
+export function isNondistributable(mediaType: string): boolean {
+  return /\.(?:foreign|nondistributable)\./u.test(mediaType);
+}
+
+/** Files of one artifact: each is a layer where it is mounted. */
+const FILES: number = imageLimits.layers;
+
+/** Content types of servers that don't know what they serve (a plain web server, an object store: `binary/` is S3's). */
+const SAYS_NOTHING = new Set([
+  '',
+  'application/json',
+  'application/octet-stream',
+  'binary/octet-stream',
+  'text/plain',
+]);
+
+/**
+ * Types that Docker 1.10 wrote for the config of an image (distribution/distribution issue 1621). Such images are on
+ * public registries still. In Docker's manifests alone: in OCI's another type says that it is no image.
+ */
+const OLD_CONFIGS = new Set(['application/octet-stream', 'application/json', 'text/html']);
+
+const KNOWN_KEYS = [
+  'schemaVersion',
+  'mediaType',
+  'config',
+  'layers',
+  'manifests',
+  'fsLayers',
+  'history',
+  'signatures',
+  'artifactType',
+];
+const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
+
+/** How a layer of this media type is compressed, or undefined for a type that is not unpacked. */
+export function compressionOf(mediaType: string): Compression | undefined {
+  return LAYERS.get(mediaType);
+}
+
+/**
+ * @param bytes of a signed document its payload (`signedPayload`)
+ * @param what first words of every message, such as `manifest docker.io/library/busybox:latest`
+ * @param contentType as the registry stated it, or the media type of the descriptor that led here; '' when unknown
+ * @throws FaultError `outside` for a malformed or ambiguous document, `unsupported` for one of a kind not handled
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string, what: string): Manifest | ImageIndex {
+  const fields = parseDocument(bytes, what);
+  fields.refuseLookalikes(KNOWN_KEYS);
+  const stated = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
+  const version = fields.size('schemaVersion', Number.MAX_SAFE_INTEGER);
+  if (version === 1) return parseSchema1(fields, stated, what);
+  if (version !== 2) fields.refuse('schemaVersion', `is ${version}, not 2`);
+  const mediaType = agreedMediaType(fields, stated);
+  return KIND_OF.get(mediaType) === 'index'
+    ? readIndex(fields, mediaType)
+    : readManifest(fields, mediaType, what);
+}
+
+function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
+  const own = fields.text('mediaType', '');
+  if (own !== '' && !isSchema1Type(own)) fields.refuse('mediaType', `is ${own} in a manifest of schema 1`);
+  if (!isSchema1Type(stated) && !SAYS_NOTHING.has(stated))
+    fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
+  return readSchema1(fields, what);
+}
+
+function agreedMediaType(fields: Fields, stated: string): string {
+  const own = fields.text('mediaType', '');
+  if (own !== '' && !KIND_OF.has(own))
+    fields.refuse('mediaType', `is ${own}, neither a manifest nor an index`);
+  if (KIND_OF.has(stated)) {
+    if (own !== '' && own !== stated)
+      fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
+    return stated;
+  }
+  if (!SAYS_NOTHING.has(stated))
+    fields.refuse('content type', `is ${stated}, not that of a manifest or an index of version 2`);
+  if (own !== '') return own;
+  // OCI makes the field optional; then the fields present decide, and both sets at once are refused below
+  return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
+}
+
+function readIndex(fields: Fields, mediaType: string): ImageIndex {
+  for (const foreign of ['config', 'layers', 'fsLayers']) {
+    if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');
+  }
+  if (!fields.has('manifests')) fields.refuse('manifests', 'is missing');
+  const entries = fields.objects('manifests', imageLimits.indexEntries).map(readIndexEntry);
+  return Object.freeze({ kind: 'index', mediaType, entries: Object.freeze(entries) });
+}
+
+function readIndexEntry(fields: Fields): IndexEntry {
+  const descriptor = readDescriptor(fields, imageLimits.documentBytes);
+  const platform = fields.object('platform');
+  return Object.freeze({
+    ...descriptor,
+    isKnown: KIND_OF.has(descriptor.mediaType) || isSchema1Type(descriptor.mediaType),
+    platform:
+      platform === undefined
+        ? undefined
+        : Object.freeze({
+            ...usualNames({ os: platform.text('os', ''), architecture: platform.text('architecture', '') }),
+            variant: platform.text('variant', '').toLowerCase(),
+          }),
+  });
+}
+
+function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest | ArtifactManifest {
+  for (const foreign of ['manifests', 'fsLayers']) {
+    if (fields.has(foreign))
+      fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
+  }
+  const configFields = fields.object('config');
+  if (configFields === undefined) fields.refuse('config', 'is missing');
+  const config = readDescriptor(configFields, imageLimits.documentBytes);
+  if (!isImageConfig(config.mediaType, mediaType)) return readArtifact(fields, { mediaType, config }, what);
+  const layers = fields.objects('layers', imageLimits.layers).map((layer) => readLayer(layer, what));
+  // a root file system of no layers has no lower directory; what stands in for it must not be a directory of the host (S56)
+  if (layers.length === 0) fields.refuse('layers', 'names no layer');
+  const annotations = fields.textMap('annotations');
+  return Object.freeze({ kind: 'manifest', mediaType, config, layers: Object.freeze(layers), annotations });
+}
+
+function isImageConfig(type: string, manifestType: string): boolean {
+  if (type === mediaTypes.dockerConfig || type === mediaTypes.ociConfig) return true;
+  return manifestType === mediaTypes.dockerManifest && OLD_CONFIGS.has(type.toLowerCase());
+}
+
+function readArtifact(
+  fields: Fields,
+  head: Pick<ArtifactManifest, 'mediaType' | 'config'>,
+  what: string,
+): ArtifactManifest {
+  const stated = fields.objects('layers', FILES).map((blob): ArtifactFile => {
+    const descriptor = readDescriptor(blob, imageLimits.layerBytes);
+    refuseEncrypted(descriptor, what);
+    return Object.freeze({
+      ...descriptor,
+      path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) =>
+        blob.refuse('annotations', reason),
+      ),
+    });
+  });
+  if (stated.length === 0) fields.refuse('layers', 'names no file of the artifact');
+  // one blob named several times without a title, as in cosign's signatures, is one file
+  const files = [...new Map(stated.map((file) => [`${file.digest} ${file.path}`, file])).values()];
+  const paths = new Set(files.map(({ path }) => path));
+  if (paths.size < files.length) fields.refuse('layers', 'gives two files of the artifact the same path');
+  return Object.freeze({
+    kind: 'artifact',
+    ...head,
+    files: Object.freeze(files),
+    annotations: fields.textMap('annotations'),
+  });
+}
+
+function refuseEncrypted({ digest, mediaType }: Descriptor, what: string): void {
+  if (!mediaType.endsWith('+encrypted')) return;
+  fail(
+    'unsupported',
+    `${what}: layer ${digest} is encrypted (${mediaType}); encrypted images are not supported`,
+  );
+}
+
+function readLayer(fields: Fields, what: string): LayerDescriptor {
+  const descriptor = readDescriptor(fields, imageLimits.layerBytes);
+  const compression = LAYERS.get(descriptor.mediaType);
+  if (compression !== undefined) return Object.freeze({ ...descriptor, compression });
+  refuseEncrypted(descriptor, what);
+  return fail(
+    'unsupported',
+    `${what}: layer ${descriptor.digest} has the media type ${descriptor.mediaType}, which is not a file system layer`,
+  );
+}
+
+/**
+ * `urls` is never read: they point wherever the image's author likes, and a request there is the author's, made with our
+ * address. Content comes from the registry that was asked, or not at all (S16).
+ */
+function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
+  fields.refuseLookalikes(DESCRIPTOR_KEYS);
+  const mediaType = fields.text('mediaType', '', 255);
+  if (!/^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/iu.test(mediaType)) {
+    fields.refuse('mediaType', 'is not a media type');
+  }
+  return Object.freeze({ mediaType, digest: fields.digest('digest'), size: fields.size('size', maxBytes) });
+}

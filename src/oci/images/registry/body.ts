@@ -1,0 +1,130 @@
+/** The body of a response: read in pieces with a bound on silence, or whole with a cap. */
+import type { IncomingMessage } from 'node:http';
+import { ByteBlocks } from '../../../base/byte-blocks.ts';
+import { distributionLimits } from '../../../base/limits.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import { cancelled } from './retry.ts';
+import { TransportError, transportErrorOf } from './transport-error.ts';
+
+interface BodyTimeouts {
+  readonly stallMs: number;
+  readonly documentMs: number;
+}
+
+export class Body {
+  readonly #message: IncomingMessage;
+  readonly #clock: ClockPort;
+  readonly #timeouts: BodyTimeouts;
+  readonly #signal: AbortSignal;
+  readonly #attempted: string;
+  readonly #host: string;
+
+  constructor(
+    message: IncomingMessage,
+    host: string,
+    clock: ClockPort,
+    timeouts: BodyTimeouts,
+    signal: AbortSignal,
+    attempted: string,
+  ) {
+    this.#message = message;
+    this.#host = host;
+    this.#clock = clock;
+    this.#timeouts = timeouts;
+    this.#signal = signal;
+    this.#attempted = attempted;
+  }
+
+  /** Drops what was not read, and its connection with it. */
+  discard(): void {
+    this.#message.destroy();
+  }
+
+  /**
+   * The pieces as they come. Only waiting for the registry counts against `stallMs`, not the time that the reader takes;
+   * it starts anew after each `leastBytes`, so that neither a byte now and then keeps a pull alive (F60) nor a trickle (S90).
+   * @throws TransportError `body`, or the FaultError of the aborted signal
+   */
+  async *pieces(): AsyncGenerator<Uint8Array, void, void> {
+    const message = this.#message;
+    const stop = (): void => void message.destroy(cancelled(this.#signal, this.#attempted));
+    this.#signal.addEventListener('abort', stop, { once: true });
+    if (this.#signal.aborted) stop();
+    const pieces = message[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
+    let allowanceMs = this.#timeouts.stallMs;
+    let fresh = 0;
+    try {
+      for (;;) {
+        const askedAt = this.#clock.monoMs();
+        const piece = await this.#within(allowanceMs, pieces.next());
+        if (piece.done === true) return;
+        fresh += piece.value.byteLength;
+        if (fresh >= this.#leastBytes) {
+          fresh = 0;
+          allowanceMs = this.#timeouts.stallMs;
+        } else allowanceMs = Math.max(1, allowanceMs - (this.#clock.monoMs() - askedAt));
+        yield piece.value;
+      }
+    } catch (error) {
+      throw transportErrorOf(error as Error, 'body', this.#host);
+    } finally {
+      this.#signal.removeEventListener('abort', stop);
+      if (!message.complete) message.destroy();
+    }
+  }
+
+  /** The whole body, or a TransportError when it has more than `maxBytes` or takes longer than `documentMs`. */
+  async whole(maxBytes: number): Promise<Uint8Array> {
+    const stated = Number(this.#message.headers['content-length'] ?? '0');
+    if (stated > maxBytes) {
+      this.discard();
+      throw this.#tooLarge(maxBytes);
+    }
+    const kept = new ByteBlocks('read a document', maxBytes);
+    const timer = this.#clock.setTimeout(() => {
+      this.#message.destroy(
+        new TransportError(
+          'body',
+          `${this.#host}: the answer took longer than ${this.#timeouts.documentMs} ms`,
+        ),
+      );
+    }, this.#timeouts.documentMs);
+    try {
+      for await (const piece of this.pieces()) {
+        if (piece.byteLength > kept.room) throw this.#tooLarge(maxBytes);
+        kept.append(piece);
+      }
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
+    return kept.takeAll();
+  }
+
+  /** In each `stallMs`. */
+  get #leastBytes(): number {
+    return Math.max(
+      distributionLimits.progressBytes,
+      Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000),
+    );
+  }
+
+  async #within<T>(ms: number, work: Promise<T>): Promise<T> {
+    const timer = this.#clock.setTimeout(() => {
+      this.#message.destroy(
+        new TransportError(
+          'body',
+          `${this.#host}: fewer than ${this.#leastBytes} bytes in ${this.#timeouts.stallMs} ms`,
+        ),
+      );
+    }, ms);
+    try {
+      return await work;
+    } finally {
+      this.#clock.clearTimeout(timer);
+    }
+  }
+
+  #tooLarge(maxBytes: number): TransportError {
+    return new TransportError('policy', `${this.#host}: an answer of more than ${maxBytes} bytes`);
+  }
+}

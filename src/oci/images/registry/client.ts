@@ -1,0 +1,318 @@
+/**
+ * The registry client (distribution spec 1.1, pull). A reference is resolved to a manifest, a platform and a config, and
+ * layers are fetched; every byte is compared with the digest that led to it, and every decision follows the digest of
+ * the bytes received, never a header (F61). HEAD is not used, so nothing can change between HEAD and GET.
+ */
+import { fail, FaultError, type Fault } from '../../../base/fault.ts';
+import type { Digest } from '../../../base/ids.ts';
+import { distributionLimits, imageLimits } from '../../../base/limits.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { RegistryAuth } from '../../../ports/images.ts';
+import type { RandomPort } from '../../../ports/random.ts';
+import { acceptedManifestTypes, parseManifest, type Descriptor, type Manifest } from '../model/manifest.ts';
+import { formatPlatform, type Platform } from '../model/platform.ts';
+import { choosePlatform } from '../model/choose-platform.ts';
+import { formatReference, type ImageReference } from '../model/reference.ts';
+import { signedPayload } from '../model/schema1.ts';
+import { belongTo, ownedCredentials, type Credentials } from './auth.ts';
+import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
+import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoints.ts';
+import { imageForm, sha256, type ImageForm } from './image-form.ts';
+import type { RegistriesConf } from './registries-conf.ts';
+import { unavailable } from './registry-fault.ts';
+import { Session } from './session.ts';
+import { TransportError } from './transport-error.ts';
+import { Transport, type Timeouts, type TransportOptions } from './transport.ts';
+
+export interface ClientOptions {
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  /** Asked at each pull, so that a reload takes effect. */
+  readonly registries: () => RegistriesConf;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly certificates?: TransportOptions['certificates'];
+  readonly proxy?: TransportOptions['proxy'];
+  /** What the node itself keeps, for pulls that bring no credentials. */
+  readonly nodeCredentials?: (endpoint: Endpoint, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
+  readonly lookup?: TransportOptions['lookup'];
+  /** The Unix socket of an import that has this reference now; undefined for none. See local-imports.ts. */
+  readonly importSocket?: (reference: ImageReference) => Promise<string | undefined>;
+}
+
+export interface ResolveInput {
+  /** As the client wrote it. */
+  readonly reference: string;
+  readonly auth: RegistryAuth | undefined;
+  readonly platform: Platform;
+}
+
+export interface Resolved extends ImageForm {
+  readonly handle: PullHandle;
+  /** Which of the possible references was found. */
+  readonly reference: ImageReference;
+  /** Of what was asked for: an index's own where it is one. */
+  readonly manifestDigest: Digest;
+  /** Of the manifest for the platform; equal to the above where there was no index. */
+  readonly platformManifestDigest: Digest;
+}
+
+export type FetchOptions = Omit<BlobOptions, 'attempted'>;
+
+/** A reference with its live endpoints and tokens. Opaque: nothing of it can be printed. */
+export class PullHandle {
+  readonly reference: ImageReference;
+  readonly #sessions: readonly Session[];
+
+  constructor(reference: ImageReference, sessions: readonly Session[]) {
+    this.reference = reference;
+    this.#sessions = sessions;
+  }
+
+  /** In the order to ask: mirrors as configured, the registry last. */
+  sessions(): readonly Session[] {
+    return this.#sessions;
+  }
+
+  /** The same, with the endpoint that answered in front. */
+  startingAt(session: Session): PullHandle {
+    return new PullHandle(this.reference, [session, ...this.#sessions.filter((other) => other !== session)]);
+  }
+}
+
+export class RegistryClient {
+  readonly #options: ClientOptions;
+  readonly #transport: Transport;
+  readonly #timeouts: Timeouts;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
+    this.#timeouts = { connectMs, headersMs, stallMs, documentMs, ...options.timeouts };
+    this.#transport = new Transport({
+      clock: options.clock,
+      timeouts: this.#timeouts,
+      ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+      ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
+      ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
+    });
+  }
+
+  /** What a text may mean by registries.conf as it is now, in the order to try. Throws `invalidRequest`. */
+  candidates(text: string): readonly ImageReference[] {
+    return candidates(text, this.#options.registries());
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  /** Endpoints and credentials of a reference, without asking a registry. Throws `invalidRequest`, `denied` (blocked). */
+  async open(
+    reference: ImageReference,
+    auth: RegistryAuth | undefined,
+    signal: AbortSignal,
+  ): Promise<PullHandle> {
+    const socketPath = await this.#options.importSocket?.(reference);
+    if (socketPath !== undefined) return new PullHandle(reference, [this.#importing(reference, socketPath)]);
+    const conf = this.#options.registries();
+    const owned = ownedCredentials(auth, reference.host);
+    const hosts = insecureHosts(conf);
+    const sessions: Session[] = [];
+    for (const endpoint of endpointsOf(reference, conf)) {
+      sessions.push(
+        new Session({
+          endpoint,
+          // the request's for the host that they are for; every other one, a mirror mostly, gets what the node has for it
+          credentials:
+            owned !== undefined && belongTo(owned, endpoint)
+              ? owned.credentials
+              : await this.#kept(endpoint, signal),
+          insecureHosts: hosts,
+          transport: this.#transport,
+          clock: this.#options.clock,
+          random: this.#options.random,
+        }),
+      );
+    }
+    return new PullHandle(reference, sessions);
+  }
+
+  /** Asked like a registry, so that nothing of it is believed that would not be of one. */
+  #importing({ host, repository }: ImageReference, socketPath: string): Session {
+    const { clock, random } = this.#options;
+    const endpoint = { host, repository, insecure: true, mirror: false };
+    const transport = new Transport({ clock, timeouts: this.#timeouts, socketPath });
+    return new Session({
+      endpoint,
+      scheme: 'http',
+      credentials: undefined,
+      insecureHosts: new Set(),
+      transport,
+      clock,
+      random,
+    });
+  }
+
+  /** The node's own for this endpoint; a mirror's may differ from the registry's. */
+  async #kept(endpoint: Endpoint, signal: AbortSignal): Promise<Credentials | undefined> {
+    const auth = await this.#options.nodeCredentials?.(endpoint, signal);
+    return ownedCredentials(auth, endpoint.host)?.credentials;
+  }
+
+  /**
+   * What the reference means now, for the platform.
+   * @throws FaultError `invalidRequest`, `denied`, `notFound`, `unsupported`, `cancelled`, or `outside` (which starts
+   *   with `RegistryUnavailable:` where the registry could not be reached or did not do its work)
+   */
+  async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
+    const faults: Fault[] = [];
+    const note = (error: unknown): void => {
+      if (!(error instanceof FaultError) || signal.aborted) throw error;
+      faults.push(error.fault);
+    };
+    for (const reference of this.candidates(input.reference)) {
+      // one that is blocked is no reason against the next
+      const handle = await this.open(reference, input.auth, signal).catch(note);
+      if (handle === undefined) continue;
+      for (const session of handle.sessions()) {
+        try {
+          return await this.#resolveAt(session, handle, input.platform, signal);
+        } catch (error) {
+          note(error);
+        }
+      }
+    }
+    throw lastOf(faults, `pull ${input.reference}`);
+  }
+
+  /** The blob into the sink, verified. Throws a FaultError that names the blob and the hosts. */
+  async fetchBlob(handle: PullHandle, options: FetchOptions): Promise<void> {
+    const attempted = `pull ${formatReference(handle.reference)}: layer ${options.descriptor.digest}`;
+    await fetchBlob(handle.sessions(), { ...options, attempted }, this.#options.clock);
+  }
+
+  async #resolveAt(
+    session: Session,
+    handle: PullHandle,
+    platform: Platform,
+    signal: AbortSignal,
+  ): Promise<Resolved> {
+    const { reference } = handle;
+    const pull = `pull ${formatReference(reference)}`;
+    const chosen = await new ManifestWalk(session, pull, platform, signal).from(reference);
+    const form = await imageForm({
+      session,
+      pull,
+      signal,
+      digest: chosen.digest,
+      manifest: chosen.manifest,
+      wanted: chosen.isGuess ? platform : undefined,
+      clock: this.#options.clock,
+    });
+    return {
+      ...form,
+      handle: handle.startingAt(session),
+      reference,
+      manifestDigest: chosen.topDigest,
+      platformManifestDigest: chosen.digest,
+    };
+  }
+}
+
+interface Chosen {
+  readonly topDigest: Digest;
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  /** An entry of an index led here that does not say for which machine it is. */
+  readonly isGuess: boolean;
+}
+
+/** From a tag or digest through indexes to one manifest. */
+class ManifestWalk {
+  readonly #session: Session;
+  readonly #pull: string;
+  readonly #platform: Platform;
+  readonly #signal: AbortSignal;
+
+  constructor(session: Session, pull: string, platform: Platform, signal: AbortSignal) {
+    this.#session = session;
+    this.#pull = pull;
+    this.#platform = platform;
+    this.#signal = signal;
+  }
+
+  async from(reference: ImageReference): Promise<Chosen> {
+    const top = await this.#get(reference.digest ?? reference.tag ?? '', reference.digest, undefined);
+    let current = top;
+    let isGuess = false;
+    for (let depth = 0; depth <= imageLimits.indexDepth; depth += 1) {
+      const { document, digest } = current;
+      if (document.kind !== 'index') return { topDigest: top.digest, digest, manifest: document, isGuess };
+      const entry = choosePlatform(document.entries, this.#platform);
+      if (entry === undefined) {
+        const offered = document.entries.map(({ platform }) =>
+          platform === undefined ? '?' : formatPlatform(platform),
+        );
+        return fail(
+          'notFound',
+          `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`,
+        );
+      }
+      // an index within an index may say what the outer one leaves open
+      isGuess = entry.platform === undefined;
+      current = await this.#get(entry.digest, entry.digest, entry);
+    }
+    return fail('outside', `${this.#pull}: more than ${imageLimits.indexDepth} indexes inside one another`);
+  }
+
+  /** @param wanted what the bytes must hash to; undefined for a tag */
+  async #get(
+    tagOrDigest: string,
+    wanted: Digest | undefined,
+    descriptor: Descriptor | undefined,
+  ): Promise<{ digest: Digest; document: ReturnType<typeof parseManifest> }> {
+    const session = this.#session;
+    const host = session.endpoint.host;
+    const attempted = `${this.#pull}: manifest ${tagOrDigest}`;
+    const { bytes: sent, headers } = await this.#document(tagOrDigest, attempted);
+    const bytes = signedPayload(sent, attempted);
+    const digest = sha256(bytes);
+    if (wanted !== undefined && digest !== wanted) {
+      fail('outside', `${attempted}: ${host} sent a document with the digest ${digest}`);
+    }
+    const stated = headers['docker-content-digest'];
+    if (stated !== undefined && stated !== digest) {
+      fail('outside', `${attempted}: ${host} states another digest than that of what it sent, ${digest}`);
+    }
+    if (descriptor !== undefined && bytes.byteLength !== descriptor.size) {
+      fail(
+        'outside',
+        `${attempted}: ${host} sent ${bytes.byteLength} bytes, the index says ${descriptor.size}`,
+      );
+    }
+    const contentType = headers['content-type'] ?? '';
+    const document = parseManifest(bytes, contentType, attempted);
+    if (descriptor !== undefined && document.mediaType !== descriptor.mediaType) {
+      fail('outside', `${attempted}: it is a ${document.mediaType}, the index says ${descriptor.mediaType}`);
+    }
+    return { digest, document };
+  }
+
+  async #document(tagOrDigest: string, attempted: string) {
+    const session = this.#session;
+    const headers = { accept: acceptedManifestTypes.join(', ') };
+    try {
+      return await session.ask(
+        { path: `manifests/${tagOrDigest}`, headers, signal: this.#signal, attempted },
+        async (response) => {
+          if (response.status !== 200) await session.refuse(response, attempted);
+          return { bytes: await response.body.whole(imageLimits.documentBytes), headers: response.headers };
+        },
+      );
+    } catch (error) {
+      if (error instanceof TransportError) unavailable(attempted, error.message);
+      throw error;
+    }
+  }
+}

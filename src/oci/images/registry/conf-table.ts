@@ -1,0 +1,108 @@
+/** Tables of a TOML file read key by key, with the line in every refusal. */
+import { fail, FaultError } from '../../../base/fault.ts';
+import { distributionLimits } from '../../../base/limits.ts';
+import { lineOfKey, type TomlPath } from './toml-lines.ts';
+
+/** One table with the place it has in its file, for messages. */
+export class Table {
+  readonly #text: string;
+  readonly #file: string;
+  readonly #path: TomlPath;
+  readonly #members: ReadonlyMap<string, unknown>;
+  /** Of the whole file, in the order in which they were found. */
+  readonly #problems: string[];
+
+  constructor(text: string, file: string, path: TomlPath, value: object, problems: string[]) {
+    this.#text = text;
+    this.#file = file;
+    this.#path = path;
+    this.#members = new Map(Object.entries(value));
+    this.#problems = problems;
+  }
+
+  /** What the work gives; or, for what it refuses, a noted problem and the reason with the file. */
+  attempt<T>(work: () => T): { readonly value: T } | { readonly refusal: string } {
+    try {
+      return { value: work() };
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      this.#problems.push(error.fault.message);
+      return { refusal: `${this.#file}: ${error.fault.message}` };
+    }
+  }
+
+  refuse(key: string, reason: string): never {
+    return fail('invalidRequest', `${this.#lineOf(key)}: ${key}: ${reason}`, { subject: this.#file });
+  }
+
+  #lineOf(key: string): string {
+    return `line ${lineOfKey(this.#text, [...this.#path, key])}`;
+  }
+
+  names(): readonly string[] {
+    return [...this.#members.keys()];
+  }
+
+  has(key: string): boolean {
+    return this.#members.has(key);
+  }
+
+  /** A key of a newer version, or of another program: without effect, and reported. */
+  ignoreOthers(known: readonly string[]): void {
+    for (const key of this.#members.keys()) {
+      if (known.includes(key) || this.#problems.length >= distributionLimits.confProblems) continue;
+      this.#problems.push(`${this.#lineOf(key)}: unknown key "${key}"`);
+    }
+  }
+
+  text(key: string): string | undefined {
+    const value = this.#members.get(key);
+    if (value !== undefined && typeof value !== 'string') this.refuse(key, 'is not a string');
+    return value;
+  }
+
+  flag(key: string): boolean {
+    const value = this.#members.get(key) ?? false;
+    if (typeof value !== 'boolean') this.refuse(key, 'is neither true nor false');
+    return value;
+  }
+
+  word(key: string, allowed: readonly string[]): string | undefined {
+    const value = this.text(key);
+    // the manual: an empty value is the default
+    if (value === undefined || value === '') return undefined;
+    if (!allowed.includes(value)) this.refuse(key, `${value} is none of ${allowed.join(', ')}`);
+    return value;
+  }
+
+  texts(key: string): readonly string[] | undefined {
+    const value = this.#members.get(key);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value)) this.refuse(key, 'is not a list');
+    if (value.length > distributionLimits.mirrors)
+      this.refuse(key, `has more than ${distributionLimits.mirrors} entries`);
+    return value.map((item: unknown) =>
+      typeof item === 'string' ? item : this.refuse(key, 'is not a list of strings'),
+    );
+  }
+
+  table(key: string): Table | undefined {
+    const value = this.#members.get(key);
+    if (value === undefined) return undefined;
+    return this.#child([key], key, value);
+  }
+
+  tables(key: string, max: number): readonly Table[] {
+    const value = this.#members.get(key);
+    if (value === undefined) return [];
+    if (!Array.isArray(value)) this.refuse(key, `is not a list of tables: write [[${key}]]`);
+    if (value.length > max) this.refuse(key, `has ${value.length} tables, more than the ${max} allowed`);
+    return value.map((item: unknown, index) => this.#child([key, index], key, item));
+  }
+
+  #child(path: TomlPath, key: string, value: unknown): Table {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      this.refuse(key, 'is not a table');
+    return new Table(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
+  }
+}

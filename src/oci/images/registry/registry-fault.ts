@@ -1,0 +1,62 @@
+/**
+ * A registry's refusal as a Fault. `RegistryUnavailable:` first in the message is what the kubelet tells apart
+ * (ErrRegistryUnavailable of cri-api; it looks at the start of the text, and only when the code is Unknown, so the kind
+ * is `outside`).
+ */
+import { fail, printable, type FaultKind } from '../../../base/fault.ts';
+import { distributionLimits } from '../../../base/limits.ts';
+import { JsonError, parseStrictJson } from '../../documents/strict-json.ts';
+import { isTransient } from './retry.ts';
+import { TransportError } from './transport-error.ts';
+import type { HttpResponse } from './transport.ts';
+
+const PREFIX = 'RegistryUnavailable: ';
+
+/** Throws: the registry can't be reached, or broke off, or has too much to do. */
+export function unavailable(attempted: string, reason: string): never {
+  const message = `${attempted}: ${reason}`;
+  return fail('outside', message.startsWith(PREFIX) ? message : `${PREFIX}${message}`, { retryable: true });
+}
+
+/**
+ * Throws the Fault of a status that is not a success. Reads (and bounds) the body for the registry's own words.
+ * @param hint follows a refusal of access; '' for nothing more to say
+ */
+export async function faultOfStatus(
+  response: HttpResponse,
+  attempted: string,
+  redact: (text: string) => string,
+  hint = '',
+): Promise<never> {
+  // struck out before anything is cut or changed, since only a whole secret is found
+  const said = printable(redact(await wordsOf(response)))
+    .slice(0, distributionLimits.errorChars)
+    .toWellFormed();
+  const reason = `${response.host} answered ${response.status}${said === '' ? '' : ` (${said})`}`;
+  if (isTransient(response.status)) return unavailable(attempted, reason);
+  const kind = kindOf(response.status);
+  return fail(kind, `${attempted}: ${reason}${kind === 'denied' && hint !== '' ? `; ${hint}` : ''}`);
+}
+
+function kindOf(status: number): FaultKind {
+  if (status === 401 || status === 403) return 'denied';
+  return status === 404 ? 'notFound' : 'outside';
+}
+
+/** Code and message of the first error of the distribution spec's error body, or ''. */
+async function wordsOf(response: HttpResponse): Promise<string> {
+  try {
+    const reply = parseStrictJson(await response.body.whole(distributionLimits.errorBytes));
+    const errors: unknown = reply instanceof Map ? reply.get('errors') : undefined;
+    const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+    if (!(first instanceof Map)) return '';
+    const words = ['code', 'message']
+      .map((name): unknown => first.get(name))
+      .filter((word) => typeof word === 'string');
+    return words.join(': ');
+  } catch (error) {
+    // what a registry says about its refusal is a courtesy; the status stands without it
+    if (error instanceof JsonError || error instanceof TransportError) return '';
+    throw error;
+  }
+}

@@ -1,0 +1,58 @@
+/** How long to wait between attempts. Pure but for `backOff`. */
+import { fault, FaultError } from '../../../base/fault.ts';
+import { distributionLimits } from '../../../base/limits.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { RandomPort } from '../../../ports/random.ts';
+import { pause } from '../../../host/clock/wait.ts';
+
+/**
+ * Statuses after which the same request may succeed (RFC 9110, RFC 6585); 520 to 524 are Cloudflare's for what its origin
+ * did not do, and Docker Hub's blobs come through it.
+ */
+const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524]);
+
+export function isTransient(status: number): boolean {
+  return TRANSIENT.has(status);
+}
+
+/** ms of a Retry-After header (seconds or an HTTP date), 0 to the cap; undefined when it says nothing usable (F63). */
+export function retryAfterMs(header: string | undefined, nowNs: bigint): number | undefined {
+  if (header === undefined) return undefined;
+  const text = header.trim();
+  if (/^[0-9]+$/u.test(text)) return Math.min(Number(text) * 1000, distributionLimits.longestWaitMs);
+  // an HTTP date starts with the day's name; Date.parse alone takes nearly anything
+  if (!/^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/u.test(text)) return undefined;
+  const date = Date.parse(text);
+  if (Number.isNaN(date)) return undefined;
+  return Math.min(Math.max(0, date - Number(nowNs / 1_000_000n)), distributionLimits.longestWaitMs);
+}
+
+/**
+ * ms before the next attempt. What a registry asked for is stretched by up to a tenth, so that clients that were sent
+ * away together don't come back together; without a wish it is doubled each time, half of it random.
+ */
+export function waitMs(attempt: number, askedMs: number | undefined, random: RandomPort): number {
+  const fraction = Number.parseInt(random.token(4), 16) / 2 ** 32;
+  const base = distributionLimits.backoffMs * 2 ** Math.min(attempt - 1, 16);
+  const wished = askedMs === undefined ? base * (0.5 + fraction / 2) : askedMs * (1 + fraction / 10);
+  return Math.min(Math.round(wished), distributionLimits.longestWaitMs);
+}
+
+/** Waits between two attempts; rejects as soon as the signal is aborted. */
+export async function backOff(
+  clock: ClockPort,
+  ms: number,
+  signal: AbortSignal,
+  attempted: string,
+): Promise<void> {
+  await pause(clock, ms, signal).catch(() => {
+    throw cancelled(signal, attempted);
+  });
+}
+
+/** The Fault of an aborted signal: the caller's own reason where it is one. */
+export function cancelled(signal: AbortSignal, attempted: string): FaultError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof FaultError) return reason;
+  return new FaultError(fault('cancelled', `${attempted}: cancelled`));
+}

@@ -1,0 +1,268 @@
+/** One endpoint during one pull: its scheme, its token, and who may see which credentials. */
+import { Semaphore } from '../../../base/bounded.ts';
+import { fail } from '../../../base/fault.ts';
+import { distributionLimits } from '../../../base/limits.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { RandomPort } from '../../../ports/random.ts';
+import { basicHeader, parseTokenReply, secretsOf, type Credentials } from './auth.ts';
+import { parseChallenges, type Challenge } from './challenge.ts';
+import type { Endpoint } from './endpoints.ts';
+import { hostnameOf, isLoopback } from './host-policy.ts';
+import { faultOfStatus, unavailable } from './registry-fault.ts';
+import { backOff, isTransient, retryAfterMs, waitMs } from './retry.ts';
+import { mayRecover, TransportError } from './transport-error.ts';
+import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transport.ts';
+
+export interface SessionOptions {
+  readonly endpoint: Endpoint;
+  /** What it speaks, where that is known. */
+  readonly scheme?: 'http';
+  /** Only those that belong to this endpoint; undefined for anonymous. */
+  readonly credentials: Credentials | undefined;
+  /** Other hosts that the operator calls insecure. */
+  readonly insecureHosts: ReadonlySet<string>;
+  readonly transport: Transport;
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+}
+
+export interface Ask {
+  /** Below `/v2/<repository>/`. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  /** First words of messages: what was attempted on which name. */
+  readonly attempted: string;
+}
+
+export class Session {
+  readonly endpoint: Endpoint;
+  readonly #options: SessionOptions;
+  readonly #policy: HostPolicy;
+  /** Undefined until an insecure endpoint has shown what it speaks. */
+  #scheme: 'https' | 'http' | undefined;
+  #authorization: string | undefined;
+  readonly #secrets: Set<string>;
+  /** Why credentials that there are did not go to the token service; '' when they did, or none were asked for. */
+  #withheld = '';
+  // one token dance at a time: the others wait for its token (F62)
+  readonly #dance: Semaphore;
+
+  constructor(options: SessionOptions) {
+    this.endpoint = options.endpoint;
+    this.#options = options;
+    this.#scheme = options.scheme ?? (options.endpoint.insecure ? undefined : 'https');
+    this.#policy = policyOf(options);
+    this.#secrets = new Set(secretsOf(options.credentials));
+    this.#dance = new Semaphore(`token of ${options.endpoint.host}`, 1, distributionLimits.sockets);
+    if (options.credentials?.kind === 'bearer') this.#authorization = `Bearer ${options.credentials.token}`;
+  }
+
+  /** How often a request is made here before the next endpoint is tried. */
+  get attempts(): number {
+    return this.endpoint.mirror ? distributionLimits.mirrorAttempts : distributionLimits.attempts;
+  }
+
+  /** A text of the registry's with every secret of this session struck out (S79). */
+  redact(text: string): string {
+    let clean = text;
+    for (const secret of this.#secrets) if (secret !== '') clean = clean.replaceAll(secret, '***');
+    return clean;
+  }
+
+  /** Throws the Fault of an answer that is no success. */
+  refuse(response: HttpResponse, attempted: string): Promise<never> {
+    return faultOfStatus(response, attempted, (text) => this.redact(text), this.#withheld);
+  }
+
+  /**
+   * The request and the reading of its answer, tried again while the registry is overloaded or the connection breaks.
+   * `read` gets the answer of any other status.
+   */
+  ask<T>(ask: Ask, read: (response: HttpResponse) => Promise<T>): Promise<T> {
+    return this.#retrying(() => this.askOnce(ask), read, ask);
+  }
+
+  async #retrying<T>(
+    send: () => Promise<HttpResponse>,
+    read: (response: HttpResponse) => Promise<T>,
+    { signal, attempted }: Pick<Ask, 'signal' | 'attempted'>,
+  ): Promise<T> {
+    for (let attempt = 1; ; attempt += 1) {
+      const isLast = attempt >= this.attempts;
+      let response: HttpResponse | undefined;
+      try {
+        response = await send();
+        if (isLast || !isTransient(response.status)) return await read(response);
+      } catch (error) {
+        if (isLast || !mayRecover(error)) throw error;
+      }
+      await backOff(this.#options.clock, this.waitAfter(response, attempt), signal, attempted);
+    }
+  }
+
+  /** ms to wait after an attempt; drops the response. */
+  waitAfter(response: HttpResponse | undefined, attempt: number): number {
+    response?.body.discard();
+    const asked = retryAfterMs(response?.headers['retry-after'], this.#options.clock.nowNs());
+    return waitMs(attempt, asked, this.#options.random);
+  }
+
+  /** One request, with one token dance when it is asked for. Throws TransportError or FaultError. */
+  async askOnce(ask: Ask): Promise<HttpResponse> {
+    const sentWith = this.#authorization;
+    const response = await this.#request(ask);
+    // a host that we were redirected to gets no credentials, whatever it asks for (S16, F64)
+    if (response.status !== 401 || response.isForeign) return response;
+    const challenges = parseChallenges(response.challenges);
+    if (challenges.length === 0) return response;
+    response.body.discard();
+    await this.#dance.with(async () => {
+      // somebody else danced while this one waited: their token is tried first
+      if (this.#authorization === sentWith) this.#authorization = await this.#authenticate(challenges, ask);
+    }, ask.signal);
+    return this.#request(ask);
+  }
+
+  async #request(ask: Ask): Promise<HttpResponse> {
+    if (this.#scheme !== undefined) return this.#send(this.#scheme, ask);
+    try {
+      const response = await this.#send('https', ask);
+      this.#scheme = 'https';
+      return response;
+    } catch (error) {
+      // nothing of the request was seen by anyone, so plain http may be tried; only here, where the operator allows it
+      if (!(error instanceof TransportError) || error.phase !== 'connect') throw error;
+      const response = await this.#send('http', ask);
+      this.#scheme = 'http';
+      return response;
+    }
+  }
+
+  #send(scheme: 'https' | 'http', ask: Ask): Promise<HttpResponse> {
+    return this.#options.transport.send({
+      method: 'GET',
+      url: new URL(`${scheme}://${this.endpoint.host}/v2/${this.endpoint.repository}/${ask.path}`),
+      headers: ask.headers,
+      authorization: this.#authorization,
+      policy: this.#policy,
+      signal: ask.signal,
+      attempted: ask.attempted,
+    });
+  }
+
+  /** The Authorization header that answers the challenges. Throws `denied` when there is none. */
+  async #authenticate(challenges: readonly Challenge[], ask: Ask): Promise<string> {
+    const { credentials } = this.#options;
+    const host = this.endpoint.host;
+    const bearer = challenges.find((challenge) => challenge.scheme === 'bearer');
+    if (bearer !== undefined && credentials?.kind !== 'bearer') return this.#tokenDance(bearer, ask);
+    if (credentials?.kind === 'basic' && challenges.some((challenge) => challenge.scheme === 'basic')) {
+      return basicHeader(credentials.username, credentials.password);
+    }
+    const reason =
+      credentials === undefined
+        ? 'wants credentials, and there are none for it'
+        : 'does not accept the credentials';
+    return fail('denied', `${ask.attempted}: ${host} ${reason}`);
+  }
+
+  async #tokenDance(challenge: Challenge, ask: Ask): Promise<string> {
+    const realm = this.#realmOf(challenge, ask);
+    const request = this.#tokenRequest(realm, challenge, ask);
+    const attempted = `${ask.attempted}: token from ${realm.host}`;
+    const reply = await this.#retrying(
+      () => this.#options.transport.send(request),
+      async (response) => {
+        if (response.status !== 200) await this.refuse(response, attempted);
+        return response.body.whole(distributionLimits.tokenReplyBytes);
+      },
+      { ...ask, attempted },
+    ).catch((error: unknown) => {
+      // in words of its own: it is not the registry that can't be reached
+      if (error instanceof TransportError) unavailable(attempted, error.message);
+      throw error;
+    });
+    const token = parseTokenReply(reply);
+    if (token === undefined) return fail('denied', `${attempted}: its answer holds no usable token`);
+    this.#secrets.add(token);
+    return `Bearer ${token}`;
+  }
+
+  /** Throws `denied`, with nothing sent, for a realm that nobody may be asked at (S49, S80). */
+  #realmOf(challenge: Challenge, ask: Ask): URL {
+    const text = challenge.params.get('realm') ?? '';
+    const refuse = (reason: string): never =>
+      fail('denied', `${ask.attempted}: ${this.endpoint.host} names a token service that ${reason}`);
+    if (!URL.canParse(text)) return refuse('is no URL');
+    const realm = new URL(text);
+    if (realm.protocol !== 'https:' && realm.protocol !== 'http:')
+      refuse(`is not asked by ${realm.protocol}`);
+    if (realm.protocol === 'http:' && this.#scheme !== 'http')
+      refuse('speaks plain http, though the registry speaks https');
+    return realm;
+  }
+
+  #tokenRequest(realm: URL, challenge: Challenge, ask: Ask): HttpRequest {
+    const service = challenge.params.get('service');
+    const scope = challenge.params.get('scope') ?? `repository:${this.endpoint.repository}:pull`;
+    const isTrusted = this.#mayDanceAt(realm);
+    const credentials = isTrusted ? this.#options.credentials : undefined;
+    // a public image comes without them, so that this is no error yet
+    if (!isTrusted && this.#options.credentials !== undefined) {
+      this.#withheld = `the credentials for ${this.endpoint.host} were not sent to its token service ${realm.host}, since ${this.#policy.isInsecure(realm.host) ? realm.host : this.endpoint.host} is not verified by TLS`;
+    }
+    const url = new URL(realm);
+    url.hash = '';
+    const common = { policy: this.#policy, signal: ask.signal, attempted: ask.attempted, url };
+    if (credentials?.kind === 'identity') {
+      const form = new URLSearchParams({
+        grant_type: 'refresh_token',
+        scope,
+        client_id: 'troupe',
+        refresh_token: credentials.token,
+      });
+      if (service !== undefined) form.set('service', service);
+      const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+      return { ...common, method: 'POST', headers, authorization: undefined, body: form.toString() };
+    }
+    if (service !== undefined) url.searchParams.set('service', service);
+    // RFC 6749 separates scopes by spaces; a token service of Docker's kind takes one in each parameter
+    url.searchParams.delete('scope');
+    for (const one of scope.split(' ').filter((part) => part !== '')) url.searchParams.append('scope', one);
+    const authorization =
+      credentials?.kind === 'basic' ? basicHeader(credentials.username, credentials.password) : undefined;
+    return { ...common, method: 'GET', headers: {}, authorization };
+  }
+
+  /**
+   * The token service of a registry usually has another name (auth.docker.io). It gets the credentials when the registry
+   * that names it was verified by TLS and so is the service; otherwise anyone on the way could name one, and only the
+   * registry's own origin is trusted (F62).
+   */
+  #mayDanceAt(realm: URL): boolean {
+    const own = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/`);
+    if (realm.origin === own.origin) return true;
+    return (
+      own.protocol === 'https:' &&
+      !this.#policy.isInsecure(own.host) &&
+      realm.protocol === 'https:' &&
+      !this.#policy.isInsecure(realm.host)
+    );
+  }
+}
+
+function policyOf({ endpoint, insecureHosts }: SessionOptions): HostPolicy {
+  // as URL.host writes it: a default port is dropped there
+  const own = new URL(`https://${endpoint.host}/`);
+  const ownPlain = new URL(`http://${endpoint.host}/`);
+  const isOwn = (host: string): boolean => host === own.host || host === ownPlain.host;
+  return {
+    isInsecure: (host) => (isOwn(host) ? endpoint.insecure : insecureHosts.has(host)),
+    mayBeLocal: (url) =>
+      hostnameOf(url) === hostnameOf(own) ||
+      insecureHosts.has(url.host) ||
+      // a registry on loopback is the operator's own; what it names beside itself is on the same machine
+      (isLoopback(hostnameOf(own)) && isLoopback(hostnameOf(url))),
+  };
+}

@@ -1,0 +1,320 @@
+/**
+ * HTTP as far as a registry client needs it, with every policy ours: which hosts may be spoken to and how, what a
+ * redirect may lead to, and how long anything may take. Nothing here reads the environment, so neither
+ * NODE_TLS_REJECT_UNAUTHORIZED nor proxy variables have an effect (S81).
+ */
+import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
+import * as http from 'node:http';
+import * as https from 'node:https';
+import type { LookupFunction } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { distributionLimits } from '../../../base/limits.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import { Body } from './body.ts';
+import { addressIsPrivateToHost, hostnameOf } from './host-policy.ts';
+import { cancelled } from './retry.ts';
+import { TransportError, transportErrorOf } from './transport-error.ts';
+
+export interface Timeouts {
+  /** Until the connection stands, TLS included. */
+  readonly connectMs: number;
+  /** From the request sent to the response's head. */
+  readonly headersMs: number;
+  /** Over which a body must keep `distributionLimits.leastBytesPerSecond`. */
+  readonly stallMs: number;
+  /** For the whole of a small document's body. */
+  readonly documentMs: number;
+}
+
+/** What the operator allows; made per endpoint. Hosts are `host[:port]` as `URL.host` writes them. */
+export interface HostPolicy {
+  /** Plain http and unverified TLS are allowed. */
+  isInsecure(host: string): boolean;
+  /** The operator named the host, so it may be on loopback or link-local addresses; others may not (S80). */
+  mayBeLocal(url: URL): boolean;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  readonly url: URL;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent to the origin of `url` only, never after a redirect elsewhere. */
+  readonly authorization: string | undefined;
+  readonly body?: string;
+  readonly policy: HostPolicy;
+  readonly signal: AbortSignal;
+  /** First words of messages. */
+  readonly attempted: string;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly challenges: readonly string[];
+  /** Another origin answered than the one that was asked: its challenges get no answer. */
+  readonly isForeign: boolean;
+  /** Who answered. */
+  readonly host: string;
+  readonly body: Body;
+}
+
+export interface TransportOptions {
+  readonly clock: ClockPort;
+  readonly timeouts: Timeouts;
+  /** What TLS with a `host[:port]` is to use; undefined for the machine's authorities alone. */
+  readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
+  /** Proxies as `http.Agent` takes them; asked when a pool is made. */
+  readonly proxy?: http.ProxyEnv;
+  /** Stands in for the resolver in tests. */
+  readonly lookup?: typeof dnsLookup;
+  /** Every request goes to this Unix socket, whatever its host: plain http, no proxy. */
+  readonly socketPath?: string;
+}
+
+/** How one address is asked. */
+interface Hop {
+  /** TLS goes unverified. */
+  readonly insecure: boolean;
+  readonly authorization: string | undefined;
+  readonly secureContext: SecureContext | undefined;
+}
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+
+export class Transport {
+  readonly #options: TransportOptions;
+  readonly #agents = new Map<string, http.Agent>();
+
+  constructor(options: TransportOptions) {
+    this.#options = options;
+  }
+
+  /** Closes idle and busy sockets. */
+  close(): void {
+    for (const agent of this.#agents.values()) agent.destroy();
+    this.#agents.clear();
+  }
+
+  /**
+   * One request with its redirects. The body of the response must be read or discarded.
+   * @throws TransportError, or the FaultError of the aborted signal
+   */
+  async send(request: HttpRequest): Promise<HttpResponse> {
+    let { url, authorization } = request;
+    for (let hop = 0; hop <= distributionLimits.redirects; hop += 1) {
+      const insecure = this.#checkUrl(url, request.policy);
+      const secureContext =
+        url.protocol === 'https:' ? await this.#options.certificates?.(url.host) : undefined;
+      const message = await this.#once(url, { insecure, authorization, secureContext }, request).catch(
+        (error: unknown) => {
+          const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
+          throw isLater ? new TransportError('redirect', error.message) : error;
+        },
+      );
+      const location = message.headers.location;
+      if (request.method !== 'GET' || location === undefined || !REDIRECTS.has(message.statusCode ?? 0)) {
+        return {
+          status: message.statusCode ?? 0,
+          headers: message.headers,
+          challenges: message.headersDistinct['www-authenticate'] ?? [],
+          isForeign: url.origin !== request.url.origin,
+          host: url.host,
+          body: new Body(
+            message,
+            url.host,
+            this.#options.clock,
+            this.#options.timeouts,
+            request.signal,
+            request.attempted,
+          ),
+        };
+      }
+      message.destroy();
+      const next = redirectTarget(location, url);
+      if (next.origin !== url.origin) authorization = undefined;
+      url = next;
+    }
+    throw new TransportError('policy', `${url.host}: more than ${distributionLimits.redirects} redirects`);
+  }
+
+  /** Whether TLS goes unverified; throws for what may not be asked at all. */
+  #checkUrl(url: URL, policy: HostPolicy): boolean {
+    const insecure = policy.isInsecure(url.host);
+    if (url.protocol !== 'https:' && url.protocol !== 'http:') {
+      throw new TransportError('policy', `the scheme ${url.protocol} is not fetched`);
+    }
+    if (url.protocol === 'http:' && !insecure) {
+      throw new TransportError(
+        'policy',
+        `${url.host} is not configured as insecure, so plain http is not spoken to it`,
+      );
+    }
+    if (url.username !== '' || url.password !== '') {
+      throw new TransportError('policy', `${url.host}: a URL with credentials in it is not fetched`);
+    }
+    const name = hostnameOf(url);
+    if (addressIsPrivateToHost(name) && !policy.mayBeLocal(url)) throw localAddress(url.host, name);
+    return insecure;
+  }
+
+  #once(
+    url: URL,
+    { insecure, authorization, secureContext }: Hop,
+    request: HttpRequest,
+  ): Promise<http.IncomingMessage> {
+    const { signal } = request;
+    if (signal.aborted) return Promise.reject(cancelled(signal, request.attempted));
+    const isTls = url.protocol === 'https:';
+    const options: https.RequestOptions = {
+      method: request.method,
+      headers: {
+        // bytes are hashed as they come; a proxy that compresses would change them
+        'accept-encoding': 'identity',
+        ...request.headers,
+        ...(authorization === undefined ? {} : { authorization }),
+        ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),
+      },
+      agent: this.#agent(isTls, insecure, url, request.policy),
+      ...(this.#options.socketPath === undefined ? {} : { socketPath: this.#options.socketPath }),
+      ...(secureContext === undefined ? {} : { secureContext }),
+    };
+    return new Promise((resolve, reject) => {
+      const outgoing = isTls ? https.request(url, options) : http.request(url, options);
+      new Exchange(outgoing, isTls, url.host, request, this.#options).run(resolve, reject);
+    });
+  }
+
+  /** One pool per way of connecting: a verified request must never ride on a socket that was not verified. */
+  #agent(isTls: boolean, insecure: boolean, url: URL, policy: HostPolicy): http.Agent {
+    const named = policy.mayBeLocal(url);
+    const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'named' : 'found'}`;
+    let agent = this.#agents.get(key);
+    if (agent === undefined) {
+      const bounds = {
+        keepAlive: true,
+        maxSockets: distributionLimits.socketsPerHost,
+        maxTotalSockets: distributionLimits.sockets,
+        maxFreeSockets: distributionLimits.idleSocketsPerHost,
+        timeout: distributionLimits.idleSocketMs,
+        lookup: named ? this.#lookup() : guardedLookup(this.#lookup()),
+        ...(this.#options.proxy === undefined ? {} : { proxyEnv: this.#options.proxy }),
+      };
+      agent = isTls
+        ? new https.Agent({ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' })
+        : new http.Agent(bounds);
+      this.#agents.set(key, agent);
+    }
+    return agent;
+  }
+
+  #lookup(): typeof dnsLookup {
+    return this.#options.lookup ?? dnsLookup;
+  }
+}
+
+/** One request on the wire until its response's head, with its timers and its cancellation. */
+class Exchange {
+  readonly #outgoing: http.ClientRequest;
+  readonly #isTls: boolean;
+  readonly #host: string;
+  readonly #request: HttpRequest;
+  readonly #options: TransportOptions;
+
+  constructor(
+    outgoing: http.ClientRequest,
+    isTls: boolean,
+    host: string,
+    request: HttpRequest,
+    options: TransportOptions,
+  ) {
+    this.#outgoing = outgoing;
+    this.#isTls = isTls;
+    this.#host = host;
+    this.#request = request;
+    this.#options = options;
+  }
+
+  run(resolve: (message: http.IncomingMessage) => void, reject: (error: Error) => void): void {
+    const { clock, timeouts } = this.#options;
+    const { signal, attempted } = this.#request;
+    const outgoing = this.#outgoing;
+    let phase: 'connect' | 'headers' = 'connect';
+    let timer: ReturnType<ClockPort['setTimeout']> | undefined;
+    const arm = (ms: number, what: string): void => {
+      disarm();
+      timer = clock.setTimeout(() => {
+        outgoing.destroy(new TransportError(phase, `${this.#host}: ${what} within ${ms} ms`));
+      }, ms);
+    };
+    const disarm = (): void => {
+      if (timer !== undefined) clock.clearTimeout(timer);
+      timer = undefined;
+    };
+    const stop = (): void => {
+      outgoing.destroy(cancelled(signal, attempted));
+    };
+    const settle = (): void => {
+      disarm();
+      signal.removeEventListener('abort', stop);
+    };
+    const connected = (): void => {
+      phase = 'headers';
+      arm(timeouts.headersMs, 'no answer');
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    // the wait for a free socket of the pool is bounded by the requests ahead, so the clock starts with the socket
+    outgoing.once('socket', (socket) => {
+      if (outgoing.reusedSocket) return connected();
+      arm(timeouts.connectMs, 'no connection');
+      socket.once(this.#isTls ? 'secureConnect' : 'connect', connected);
+    });
+    outgoing.once('response', (message) => {
+      settle();
+      // the body has its own listener while it is read; before and after, an error has nobody left to tell
+      message.on('error', () => undefined);
+      resolve(message);
+    });
+    outgoing.on('error', (error) => {
+      settle();
+      reject(transportErrorOf(error, phase, this.#host));
+    });
+    outgoing.end(this.#request.body);
+  }
+}
+
+function redirectTarget(location: string, from: URL): URL {
+  let next: URL;
+  try {
+    next = new URL(location, from);
+  } catch {
+    throw new TransportError('policy', `${from.host}: a redirect to something that is no URL`);
+  }
+  if (from.protocol === 'https:' && next.protocol === 'http:') {
+    throw new TransportError('policy', `${from.host}: a redirect from https to plain http at ${next.host}`);
+  }
+  return next;
+}
+
+/** Refuses names that lead to the machine itself: a registry must not be able to aim our requests there (S80). */
+function guardedLookup(lookup: typeof dnsLookup): LookupFunction {
+  return (hostname, options: LookupOptions, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
+      const first = addresses?.[0];
+      if (error !== null || first === undefined) {
+        callback(error ?? new TransportError('connect', `${hostname}: no address`), '', 0);
+        return;
+      }
+      const local = addresses.find((entry) => addressIsPrivateToHost(entry.address));
+      if (local !== undefined) callback(localAddress(hostname, local.address), '', 0);
+      else if (options.all === true) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+function localAddress(host: string, address: string): TransportError {
+  return new TransportError(
+    'policy',
+    `${host}: ${address} is an address of this machine or its link, which a registry may not send us to`,
+  );
+}

@@ -1,0 +1,147 @@
+/** Signatures in the image's own repository, as cosign puts them there: a manifest whose tag is made of the image's digest. */
+import type { ClockPort } from '../../../ports/clock.ts';
+import { ByteBlocks } from '../../../base/byte-blocks.ts';
+import { fail, FaultError, type Fault } from '../../../base/fault.ts';
+import type { Digest } from '../../../base/ids.ts';
+import { signatureLimits } from '../../../base/limits.ts';
+import { fetchBlob } from '../registry/blob.ts';
+import type { PullHandle } from '../registry/client.ts';
+import { unavailable } from '../registry/registry-fault.ts';
+import type { Session } from '../registry/session.ts';
+import { TransportError } from '../registry/transport-error.ts';
+import { parseDocument } from '../../documents/fields.ts';
+import { mediaTypes, type Descriptor } from '../model/manifest.ts';
+import type { Signature, SigstoreParts } from './signature.ts';
+
+const SIGNATURE_TYPE = 'application/vnd.dev.cosign.simplesigning.v1+json';
+
+const annotation = {
+  signature: 'dev.cosignproject.cosign/signature',
+  certificate: 'dev.sigstore.cosign/certificate',
+  chain: 'dev.sigstore.cosign/chain',
+  bundle: 'dev.sigstore.cosign/bundle',
+} as const;
+
+interface Entry {
+  readonly descriptor: Descriptor;
+  readonly parts: SigstoreParts;
+}
+
+/**
+ * The signatures of one manifest; none where the registry has no such tag. The first endpoint that has it counts: mirrors
+ * often carry images only.
+ * @throws FaultError as RegistryClient.resolve does when an endpoint can't be asked, and none has it
+ */
+export async function fetchAttachments(
+  handle: PullHandle,
+  digest: Digest,
+  attempted: string,
+  signal: AbortSignal,
+  clock: ClockPort,
+): Promise<readonly Signature[]> {
+  const faults: Fault[] = [];
+  for (const session of handle.sessions()) {
+    try {
+      const entries = await manifestAt(
+        session,
+        digest.replace(':', '-'),
+        `${attempted}: signatures of ${digest}`,
+        signal,
+      );
+      if (entries !== undefined) return await payloads(session, entries, attempted, signal, clock);
+    } catch (error) {
+      if (!(error instanceof FaultError) || signal.aborted) throw error;
+      faults.push(error.fault);
+    }
+  }
+  const [first] = faults;
+  if (first !== undefined) throw new FaultError(first);
+  return [];
+}
+
+/** Undefined where there is no such tag. */
+async function manifestAt(
+  session: Session,
+  name: string,
+  attempted: string,
+  signal: AbortSignal,
+): Promise<readonly Entry[] | undefined> {
+  const ask = {
+    path: `manifests/${name}.sig`,
+    headers: { accept: `${mediaTypes.ociManifest}, ${mediaTypes.dockerManifest}` },
+    signal,
+    attempted,
+  };
+  try {
+    const bytes = await session.ask(ask, async (response) => {
+      if (response.status === 404) {
+        response.body.discard();
+        return undefined;
+      }
+      if (response.status !== 200) await session.refuse(response, attempted);
+      return response.body.whole(signatureLimits.signatureBytes);
+    });
+    return bytes === undefined ? undefined : entriesIn(bytes, attempted);
+  } catch (error) {
+    if (error instanceof TransportError) unavailable(attempted, error.message);
+    throw error;
+  }
+}
+
+/** The layers that are signatures; attestations and others beside them are passed over. Pure. */
+export function entriesIn(manifest: Uint8Array, what: string): readonly Entry[] {
+  const layers = parseDocument(manifest, what).objects('layers', signatureLimits.signatures);
+  return layers.flatMap((layer) => {
+    const mediaType = layer.text('mediaType', '');
+    if (mediaType !== SIGNATURE_TYPE) return [];
+    const annotations = layer.textMap('annotations');
+    const part = (name: keyof typeof annotation): string => annotations[annotation[name]] ?? '';
+    return [
+      {
+        descriptor: {
+          mediaType,
+          digest: layer.digest('digest'),
+          size: layer.size('size', signatureLimits.signatureBytes),
+        },
+        parts: {
+          signature: part('signature'),
+          certificate: part('certificate'),
+          chain: part('chain'),
+          bundle: part('bundle'),
+        },
+      },
+    ];
+  });
+}
+
+async function payloads(
+  session: Session,
+  entries: readonly Entry[],
+  attempted: string,
+  signal: AbortSignal,
+  clock: ClockPort,
+): Promise<readonly Signature[]> {
+  const bytes = entries.reduce((sum, { descriptor }) => sum + descriptor.size, 0);
+  if (bytes > signatureLimits.allBytes)
+    fail(
+      'outside',
+      `${attempted}: its signatures have ${bytes} bytes, more than the ${signatureLimits.allBytes} allowed`,
+    );
+  // several signatures are mostly of one payload
+  const fetched = new Map<Digest, Uint8Array>();
+  for (const { descriptor } of entries) {
+    if (fetched.has(descriptor.digest)) continue;
+    const kept = new ByteBlocks(attempted, signatureLimits.allBytes);
+    const sink = { write: (piece: Uint8Array): void => kept.appendCopy(piece) };
+    await fetchBlob(
+      [session],
+      { descriptor, sink, signal, attempted: `${attempted}: signature ${descriptor.digest}` },
+      clock,
+    );
+    fetched.set(descriptor.digest, kept.takeAll());
+  }
+  return entries.flatMap(({ descriptor, parts }) => {
+    const payload = fetched.get(descriptor.digest);
+    return payload === undefined ? [] : [{ kind: 'sigstore' as const, payload, parts }];
+  });
+}

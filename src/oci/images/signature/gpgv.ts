@@ -1,0 +1,101 @@
+/**
+ * OpenPGP signatures, by GnuPG's gpgv: a process of its own, without network, agent, trust database or a user's keys, that
+ * knows only the keys it is given (S49: no native library of that kind in the daemon).
+ */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { RandomPort } from '../../../ports/random.ts';
+import { Semaphore } from '../../../base/bounded.ts';
+import { fail } from '../../../base/fault.ts';
+import { signatureLimits } from '../../../base/limits.ts';
+import type { ToolRequest, ToolResult } from '../../../host/process/process-tool.ts';
+import { keyRing } from './armor.ts';
+import { refusalIn } from './gpgv-status.ts';
+
+export interface GpgvOptions {
+  /** For key rings of one run each; made when it is needed. A tmpfs. */
+  readonly directory: string;
+  readonly random: RandomPort;
+  readonly clock: ClockPort;
+  /** The absolute path of gpgv, or a FaultError. */
+  readonly findProgram: () => Promise<string>;
+  readonly runTool: (request: ToolRequest) => Promise<ToolResult>;
+}
+
+/** What a message says that one of the keys has signed, or why it is not taken. */
+export type Opened = { readonly payload: Uint8Array } | { readonly refusal: string };
+
+export class Gpgv {
+  readonly #options: GpgvOptions;
+  readonly #slots = new Semaphore('runs of gpgv', signatureLimits.gpgvAtOnce, signatureLimits.gpgvWaiting);
+
+  constructor(options: GpgvOptions) {
+    this.#options = options;
+  }
+
+  /** Throws `invalidRequest` for keys that are none and for a missing program, `timedOut`, `cancelled`. */
+  open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
+    return this.#slots.with(() => this.#open(message, keys, signal), signal);
+  }
+
+  async #open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
+    const rings = keys.map(
+      (bytes) =>
+        keyRing(bytes) ??
+        fail('invalidRequest', 'read the keys of the signature policy: one is no OpenPGP public key'),
+    );
+    const { random, directory } = this.#options;
+    const home = join(directory, random.token(8));
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    try {
+      const files = rings.map((_ring, at) => join(home, `${at}.gpg`));
+      await Promise.all(rings.map((ring, at) => writeFile(files[at] ?? '', ring, { mode: 0o600 })));
+      return await this.#run(message, home, files, signal);
+    } finally {
+      await rm(home, { recursive: true, force: true });
+    }
+  }
+
+  async #run(
+    message: Uint8Array,
+    home: string,
+    rings: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Opened> {
+    const { findProgram, runTool, clock } = this.#options;
+    const program = await findProgram();
+    const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({
+      argv: [
+        program,
+        '--homedir',
+        home,
+        '--quiet',
+        // its words for people would stand among the status lines
+        '--log-file',
+        '/dev/null',
+        '--status-fd',
+        '2',
+        ...rings.flatMap((ring) => ['--keyring', ring]),
+        '--output',
+        '-',
+        '-',
+      ],
+      stdin: message,
+      timeoutMs: signatureLimits.gpgvMs,
+      outputBytesMax: signatureLimits.signatureBytes,
+      signal,
+      clock,
+    });
+    if (timedOut)
+      fail(
+        'timedOut',
+        `verify an OpenPGP signature: ${program} did not end within ${signatureLimits.gpgvMs} ms`,
+      );
+    if (truncated) return { refusal: `what it signs is longer than ${signatureLimits.signatureBytes} bytes` };
+    const refusal =
+      refusalIn(Buffer.from(stderr).toString('latin1')) ??
+      (exitCode === 0 ? undefined : `gpgv ended with ${exitCode ?? 'a signal'}`);
+    return refusal === undefined ? { payload: stdout } : { refusal };
+  }
+}

@@ -1,0 +1,219 @@
+/** StoragePort on the layer store and the storage driver that it has. */
+import { realpath } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { FilesystemUsage, RootfsInput, StorageFacts, StoragePort } from '../../../ports/storage.ts';
+import { KeyedMutex } from '../../../base/bounded.ts';
+import { FaultError, fail, toFault } from '../../../base/fault.ts';
+import { parseContainerId } from '../../../base/ids.ts';
+import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import { storageLimits } from '../../../base/limits.ts';
+import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
+import type { RootfsOwners } from './drivers/rootfs-driver.ts';
+import type { LayerStore } from './layer-store.ts';
+import { namesIn } from './records/names-in.ts';
+import { rootfsPaths } from './records/layer-layout.ts';
+import { mountRootfs, removeRootfs, unmountRootfs } from './rootfs.ts';
+import { WholeFigures, sumOf } from '../../trees/whole-figures.ts';
+import { within } from './within.ts';
+
+export interface StorageDriverOptions {
+  readonly store: LayerStore;
+  readonly clock: ClockPort;
+  /** ms that a count of what containers wrote stands; the built-in bound where it is not said. */
+  readonly measureAgeMs?: number;
+  /** Where a sandbox's user namespace is pinned; left out where none ever is. */
+  readonly usernsPin?: (id: SandboxId) => string;
+  /** Where programs of a sandbox live that serve root file systems; left out, or undefined, for the daemon's own cgroup. */
+  readonly helperCgroup?: (sandboxId: SandboxId, id: ContainerId) => string | undefined;
+}
+
+/** The driver; one per store. */
+export function createStorageDriver(options: StorageDriverOptions): StoragePort {
+  const { store, clock } = options;
+  const containers = new KeyedMutex('root file system', storageLimits.layerWaiting);
+  const usage = new ContainerUsage(options);
+
+  const onContainer = (
+    id: ContainerId,
+    what: string,
+    fx: EffectContext,
+    work: () => Promise<void>,
+  ): Promise<void> => {
+    const attempted = `${what} root file system of container ${id}`;
+    fx.note({ on: `${what} root file system` });
+    return within(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
+      usage.forget();
+    });
+  };
+
+  return {
+    mountRootfs: (input, fx) =>
+      onContainer(input.id, 'mount', fx, () =>
+        mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: cgroupOf(options, input) }),
+      ),
+    unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
+    removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
+    removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
+    removePartials: (fx) => {
+      fx.note({ on: 'deleting half-unpacked layers' });
+      return within(clock, fx, 'remove half-unpacked layers', async () => {
+        // never rejects, and nobody waits for it: what it can't do is a condition
+        void store.removePartials();
+      });
+    },
+    observe: (fx) => within(clock, fx, 'observe storage', () => observe(store)),
+    usage: (fx) =>
+      within(clock, fx, 'measure storage', async () => {
+        const [images, written] = await Promise.all([imageUsage(store), usage.now()]);
+        return { images, containers: written };
+      }),
+  };
+}
+
+function cgroupOf(
+  { helperCgroup }: StorageDriverOptions,
+  { id, sandboxId }: RootfsInput,
+): string | undefined {
+  return sandboxId === undefined ? undefined : helperCgroup?.(sandboxId, id);
+}
+
+function ownersOf(
+  { usernsPin }: StorageDriverOptions,
+  { id, userNamespace }: RootfsInput,
+): RootfsOwners | undefined {
+  if (userNamespace === undefined) return undefined;
+  const { sandboxId, mappings } = userNamespace;
+  const pin =
+    usernsPin?.(sandboxId) ??
+    fail('bug', `mount root file system of container ${id}: nobody said where user namespaces are pinned`, {
+      subject: id,
+    });
+  return { pin, mappings };
+}
+
+async function observe(store: LayerStore): Promise<StorageFacts> {
+  const { containers } = store.paths;
+  // nothing of an earlier daemon makes a mount after this look
+  await store.takeOver().catch((error: unknown) => {
+    store.log.error(
+      { fault: toFault(error) },
+      'end programs that an earlier daemon was starting for root file systems: failed',
+    );
+  });
+  const [own, others, entries, mounts] = await Promise.all([
+    answered(store, 'looking for layers', () => store.look()),
+    store.listOthers(),
+    store.onContainers(() => namesIn(containers)),
+    readMountInfo(),
+  ]);
+  const mounted = new Set(mounts.map((mount) => mount.mountPoint));
+  // the kernel tells real paths, the store's own may lead through a link
+  const root = entries.length === 0 ? containers : await store.onContainers(() => realpath(containers));
+  const rootfs = entries.flatMap((entry) => {
+    const id = parseContainerId(entry);
+    return id === undefined
+      ? []
+      : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
+  });
+  const unread = others.unread.length === 0 ? {} : { unreadStores: others.unread };
+  if (own === undefined) return { layers: others.layers, imagesUnknown: true, ...unread, rootfs };
+  return {
+    layers: [
+      ...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others.layers]),
+    ],
+    ...unread,
+    rootfs,
+  };
+}
+
+/**
+ * What the images' disk says, or undefined when it is another one than the containers' and says nothing for a while (a
+ * server that is gone): whoever has no need of images shall not wait for it.
+ */
+async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T>): Promise<T | undefined> {
+  const { root, containersRoot } = store.paths;
+  if (root === containersRoot) return ask();
+  try {
+    return await within(
+      store.clock,
+      { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs },
+      `${what} in ${root}`,
+      ask,
+    );
+  } catch (error) {
+    if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
+    store.log.error({ fault: error.fault }, 'the disk of the images does not answer');
+    return undefined;
+  }
+}
+
+async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
+  let usedBytes = 0;
+  let inodes = 0;
+  const { ingest } = store.paths;
+  const left = (await store.onImages(() => namesIn(ingest))).length === 0 ? [] : [ingest];
+  const trees = [...((await store.driver.imageTrees?.()) ?? []), ...left];
+  const made = trees.length === 0 ? [] : await store.measure(trees);
+  for (const size of [...(await store.list()), ...made]) {
+    usedBytes += size.usedBytes;
+    inodes += size.inodes;
+  }
+  return { mountpoint: store.paths.root, usedBytes: BigInt(usedBytes), inodesUsed: BigInt(inodes) };
+}
+
+/** What containers wrote, counted at most once at a time and not more often than it changes anything. */
+class ContainerUsage {
+  readonly #store: LayerStore;
+  readonly #clock: ClockPort;
+  readonly #ageMs: number;
+  readonly #figures: WholeFigures;
+  #last: { readonly at: number; readonly usage: FilesystemUsage } | undefined;
+  #counting: Promise<FilesystemUsage> | undefined;
+
+  constructor(options: StorageDriverOptions) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#figures = new WholeFigures(options.store.log, options.store.conditions);
+    this.#ageMs = options.measureAgeMs ?? storageLimits.measureAgeMs;
+  }
+
+  now(): Promise<FilesystemUsage> {
+    if (this.#last !== undefined && this.#clock.monoMs() - this.#last.at < this.#ageMs)
+      return Promise.resolve(this.#last.usage);
+    this.#counting ??= this.#count().finally(() => {
+      this.#counting = undefined;
+    });
+    return this.#counting;
+  }
+
+  /** Something changed that shows at once. */
+  forget(): void {
+    this.#last = undefined;
+  }
+
+  async #count(): Promise<FilesystemUsage> {
+    const at = this.#clock.monoMs();
+    const { driver, paths } = this.#store;
+    const { containersRoot, containers } = paths;
+    const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap(
+      (name) => parseContainerId(name) ?? [],
+    );
+    // mounted root file systems are other devices and are not entered; nor are a driver's own trees that look like such
+    const trees = ids.flatMap((id) => [
+      join(containers, id),
+      ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),
+    ]);
+    const sizes = trees.length === 0 ? [] : await this.#store.measure(trees);
+    this.#figures.keepOnly(new Set(trees));
+    const size = sumOf(sizes.map((measured, tree) => this.#figures.settle(trees[tree] ?? '', measured)));
+    const usage = {
+      mountpoint: containersRoot,
+      usedBytes: BigInt(size.usedBytes),
+      inodesUsed: BigInt(size.inodes),
+    };
+    this.#last = { at, usage };
+    return usage;
+  }
+}

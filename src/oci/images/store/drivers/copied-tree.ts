@@ -1,0 +1,66 @@
+/** Trees that are whole when they have their name, and how they are shown as a container's root or an image. */
+import { chmod, mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOEXEC,
+  MOUNT_ATTR_NOSUID,
+  MOUNT_ATTR_RDONLY,
+} from '../../../../host/ffi/constants.ts';
+import { isThere } from '../../../../host/files/is-there.ts';
+import { attach, mountBind } from '../../../../host/mounts/mounts.ts';
+import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';
+import { DIFF } from '../records/layer-layout.ts';
+import { PRIVATE_MODE, ROOT_MODE } from './modes.ts';
+import type { DriverHost, FlattenRequest, RootfsOwners, StoredLayer } from './rootfs-driver.ts';
+
+/** Where the unpacked files of layers are, the lowest first. */
+export function unpackedLayers(layers: readonly StoredLayer[]): string[] {
+  return layers.map(({ dir }) => join(dir, DIFF)).toReversed();
+}
+
+/** A copy of the layers at `target`, made in `work` and renamed, so that a copy that was cut off never counts. */
+export async function copyTree(
+  host: DriverHost,
+  layers: readonly StoredLayer[],
+  target: string,
+  work: string,
+  label: string | undefined,
+): Promise<void> {
+  if (await isThere(target)) return;
+  // of a daemon that died
+  await host.discard(work);
+  await mkdir(work, { mode: PRIVATE_MODE });
+  const tree = join(work, 'tree');
+  await mkdir(tree);
+  // whatever the umask
+  await chmod(tree, ROOT_MODE);
+  const request: FlattenRequest = {
+    layers: unpackedLayers(layers),
+    target: tree,
+    scratch: join(work, 'links'),
+  };
+  await host.flatten(label === undefined ? request : { ...request, label });
+  await rename(tree, target);
+}
+
+/** Shows a tree elsewhere, as the files of a user namespace's owners where there are such; an image can't be written, and nothing in it runs. */
+export async function showTree(
+  tree: string,
+  target: string,
+  owners: RootfsOwners | undefined,
+  isImage: boolean,
+): Promise<void> {
+  if (owners === undefined) {
+    await mountBind({
+      source: tree,
+      target,
+      ...(isImage ? { readOnly: true, nosuid: true, nodev: true, noexec: true } : {}),
+    });
+    return;
+  }
+  const attributes = isImage
+    ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
+    : 0;
+  await attach(await idmappedTree(tree, owners.pin, attributes), 'show the tree at', target);
+}

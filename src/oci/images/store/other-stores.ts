@@ -1,0 +1,126 @@
+/** Stores of images that are only read: on a disk of the node's image, or shared by many nodes. Nothing of theirs is ever written. */
+import type { ClockPort } from '../../../ports/clock.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import type { Digest } from '../../../base/ids.ts';
+import { parseDigest } from '../../../base/ids.ts';
+import { storageLimits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import { isThere } from '../../../host/files/is-there.ts';
+import { inPool } from '../../../host/ffi/pool.ts';
+import { layerDir, storePaths } from './records/layer-layout.ts';
+import type { StorePaths } from './records/layer-layout.ts';
+import { readLayerRecord } from './records/layer-record.ts';
+import type { LayerRecord } from './records/layer-record.ts';
+import { namesIn } from './records/names-in.ts';
+import { within } from './within.ts';
+
+export interface FoundLayer {
+  readonly record: LayerRecord;
+  /** Of the store that has it. */
+  readonly paths: StorePaths;
+  readonly isOwn: boolean;
+}
+
+/** What the stores have, and which of them were not read: what those have is not known. */
+export interface ListedLayers {
+  /** Diff-ids of layers that are whole. */
+  readonly layers: readonly Digest[];
+  /** Roots. */
+  readonly unread: readonly string[];
+}
+
+/** Each call on a store's disk goes through it. */
+type Gate = <R>(call: () => Promise<R>) => Promise<R>;
+
+/** Roots as another troupe has them: `layers/<hex>/{diff/, layer.json}`. */
+export class OtherStores {
+  readonly #stores: readonly StorePaths[];
+  readonly #clock: ClockPort;
+  readonly #log: Log;
+  readonly #isUsable: (root: string) => boolean;
+  /** Roots that failed when they were asked last. */
+  readonly #failed = new Set<string>();
+
+  /** `isUsable`: of a root, asked each time; one that is not is left out. */
+  constructor(
+    roots: readonly string[],
+    {
+      clock,
+      log,
+      isUsable = () => true,
+    }: { readonly clock: ClockPort; readonly log: Log; readonly isUsable?: (root: string) => boolean },
+  ) {
+    this.#isUsable = isUsable;
+    this.#stores = roots.map((root) => storePaths(root));
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  /** Roots that may not be read now, or could not be when they were asked last: a layer that is not found may be there. */
+  get unread(): readonly string[] {
+    return this.#stores
+      .map(({ root }) => root)
+      .filter((root) => !this.#isUsable(root) || this.#failed.has(root));
+  }
+
+  /** The layer in the first store that has it whole. One that can't be read is passed over, and `unread` then. */
+  async find(diffId: Digest): Promise<FoundLayer | undefined> {
+    for (const paths of this.#stores) {
+      const record = await this.#asked(paths, async (gate) => {
+        const found = await readLayerRecord(layerDir(paths, diffId), diffId, gate);
+        if (found === undefined) await checkMounted(paths, gate);
+        return found;
+      });
+      if (record !== undefined) return { record, paths, isOwn: false };
+    }
+    return undefined;
+  }
+
+  /** All their layers. */
+  async list(): Promise<ListedLayers> {
+    const found = new Set<Digest>();
+    const unread: string[] = [];
+    for (const paths of this.#stores) {
+      const listed = await this.#asked(paths, async (gate) => {
+        const names = await gate(() => namesIn(paths.layers));
+        if (names.length === 0) await checkMounted(paths, gate);
+        const diffIds = names.flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
+        const whole = await Promise.all(
+          diffIds.map(async (diffId) =>
+            (await readLayerRecord(layerDir(paths, diffId), diffId, gate)) === undefined ? [] : [diffId],
+          ),
+        );
+        return whole.flat();
+      });
+      if (listed === undefined) unread.push(paths.root);
+      for (const diffId of listed ?? []) found.add(diffId);
+    }
+    return { layers: [...found], unread };
+  }
+
+  /** Undefined, too, where the store may not be read now or could not be. */
+  async #asked<T>(paths: StorePaths, ask: (gate: Gate) => Promise<T>): Promise<T | undefined> {
+    if (!this.#isUsable(paths.root)) return undefined;
+    const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
+    try {
+      const answer = await within(this.#clock, bound, `read image store ${paths.root}`, () =>
+        ask((call) => inPool(paths.root, call)),
+      );
+      this.#failed.delete(paths.root);
+      return answer;
+    } catch (error) {
+      this.#failed.add(paths.root);
+      this.#log.warn(
+        { store: paths.root, fault: toFault(error) },
+        'an additional image store can not be read; images with layers in it are kept',
+      );
+      return undefined;
+    }
+  }
+}
+
+/** A mount that is not there yet, or any more, leaves an empty directory: each store has `layers`. Throws `outside`. */
+async function checkMounted(paths: StorePaths, gate: Gate): Promise<void> {
+  if (!(await gate(() => isThere(paths.layers))))
+    fail('outside', `read image store ${paths.root}: ${paths.layers}: not found`, { subject: paths.root });
+}

@@ -1,0 +1,158 @@
+/**
+ * One trash: directories that were renamed away, deleted in the background. Each goes on its own, and what can't be deleted
+ * keeps nobody waiting: it is reported as a condition and tried again with the next `empty`.
+ */
+import { realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClockPort } from '../../../ports/clock.ts';
+import { Semaphore } from '../../../base/bounded.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import { LeftDebris } from '../../../base/left-debris.ts';
+import type { DebrisReport } from '../../../base/left-debris.ts';
+import { storageLimits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import { removeSmallTree } from '../../trees/small-tree.ts';
+import { unmountBelow } from '../../trees/unmount-below.ts';
+import type { Emptied } from '../../trees/tree-empty.ts';
+import type { RunningJob, WorkerPool } from './workers/worker-pool.ts';
+import type { Job, JobResult } from './workers/worker-protocol.ts';
+
+export interface TrashOptions {
+  /** The trash; the directory that it is in may be on another disk than that of another trash. */
+  readonly directory: string;
+  readonly pool: WorkerPool;
+  /** Through which each call to its file system goes. */
+  readonly gate: <T>(call: () => Promise<T>) => Promise<T>;
+  readonly newName: () => string;
+  readonly clock: ClockPort;
+  readonly log: Log;
+  readonly conditions: DebrisReport;
+}
+
+export class Trash {
+  readonly directory: string;
+  readonly gate: TrashOptions['gate'];
+  readonly #options: TrashOptions;
+  readonly #deletions = new Semaphore('deletions', storageLimits.deletions, storageLimits.deletionsWaiting);
+  readonly #background = new Set<Promise<void>>();
+  readonly #jobs = new Set<RunningJob>();
+  readonly #left: LeftDebris;
+  #emptying: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: TrashOptions) {
+    this.#options = options;
+    this.#left = new LeftDebris(reportWhile(() => !this.#isClosed, options.conditions));
+    this.directory = options.directory;
+    this.gate = options.gate;
+  }
+
+  /** A fresh path in it, for a rename. */
+  fresh(): string {
+    return join(this.directory, this.#options.newName());
+  }
+
+  /** Deletes one path of it, or a directory that nobody uses any more, in the background. */
+  later(path: string): void {
+    const deleted = this.#deletions
+      .with(() => this.#remove(path))
+      .catch((error: unknown) => {
+        this.#left.report(path, toFault(error).message);
+      })
+      .finally(() => {
+        this.#background.delete(deleted);
+      });
+    this.#background.add(deleted);
+  }
+
+  /** Deletes all that lies in it; callers share one run. Never rejects. */
+  empty(): Promise<void> {
+    this.#emptying ??= this.#empty().finally(() => {
+      this.#emptying = undefined;
+    });
+    return this.#emptying;
+  }
+
+  /** Settles when the deletions that are under way are done. */
+  async settled(): Promise<void> {
+    while (this.#background.size > 0 || this.#emptying !== undefined)
+      await Promise.all([...this.#background, this.#emptying]);
+  }
+
+  /** Ends what is under way; the rest stays for the next start. */
+  close(): void {
+    this.#isClosed = true;
+    for (const job of this.#jobs) job.cancel();
+  }
+
+  async #remove(path: string): Promise<void> {
+    const { log } = this.#options;
+    if (this.#isClosed) return;
+    if (!(await this.gate(() => removeSmallTree(path, storageLimits.smallTreeEntries)))) {
+      const result = await this.#run({ kind: 'remove', path });
+      if (result.kind !== 'remove') return;
+      const { entries, freedBytes, failures, failed } = result.removal;
+      log.debug({ path, entries, freedBytes }, 'directory in the trash deleted');
+      if (failed > 0) {
+        this.#left.report(path, reasonOf(failures, failed));
+        return;
+      }
+    }
+    this.#left.clear(path);
+  }
+
+  async #empty(): Promise<void> {
+    const { directory } = this;
+    const round = this.#left.round();
+    await round.attempt(directory, async () => {
+      // a mount on something in it: the worker sees those that lie on a name of its own, this also those of dead programs
+      const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
+      const { kept, problem } = await this.#emptyOnce();
+      for (const { name, failures, failed } of kept)
+        round.failed(join(directory, name), reasonOf(failures, failed));
+      if (problem !== undefined) fail('outside', problem, { subject: directory });
+      if (unmounted.status === 'rejected') throw unmounted.reason;
+    });
+    round.end();
+  }
+
+  async #emptyOnce(): Promise<Emptied> {
+    const { clock, log } = this.#options;
+    const startMs = clock.monoMs();
+    const result = await this.#run({ kind: 'empty', directory: this.directory });
+    if (result.kind !== 'empty')
+      return fail('bug', `empty ${this.directory}: the worker answered ${result.kind}`);
+    const { entries, freedBytes } = result;
+    if (entries > 0)
+      log.info(
+        { directory: this.directory, entries, freedBytes, ms: Math.round(clock.monoMs() - startMs) },
+        'trash emptied',
+      );
+    return result;
+  }
+
+  async #run(job: Job): Promise<JobResult> {
+    const running = this.#options.pool.start(job);
+    this.#jobs.add(running);
+    try {
+      return await running.result;
+    } finally {
+      this.#jobs.delete(running);
+    }
+  }
+}
+
+/** A deletion that our own end has cut is not a failure. */
+function reportWhile(isOpen: () => boolean, conditions: DebrisReport): DebrisReport {
+  return {
+    report: (degradation) => {
+      if (isOpen()) conditions.report(degradation);
+    },
+    clear: (type, subject) => conditions.clear(type, subject),
+  };
+}
+
+function reasonOf(failures: readonly string[], failed: number): string {
+  const more = failed - failures.length;
+  return `${failures.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}

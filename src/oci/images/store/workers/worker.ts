@@ -1,0 +1,194 @@
+/**
+ * A storage worker: unpacks, deletes and measures with synchronous system calls, away from the main thread (house
+ * rule 6). It reads nothing of the process but what a job says, and ends when it is told to.
+ */
+import { statfsSync } from 'node:fs';
+import { parentPort } from 'node:worker_threads';
+import type { MessagePort } from 'node:worker_threads';
+import { fail, fault, toFault } from '../../../../base/fault.ts';
+import { storageLimits } from '../../../../base/limits.ts';
+import { realClock } from '../../../../host/clock/clock.ts';
+import { SpaceGuard } from '../../../../host/files/free-space.ts';
+import { pause } from '../../../../host/clock/wait.ts';
+import { flattenLayers } from '../drivers/flatten.ts';
+import { removePathInSteps } from '../../../trees/remove-tree.ts';
+import { emptyDirectory } from '../../../trees/tree-empty.ts';
+import { measureEach } from '../../../trees/tree-measure.ts';
+import { LayerUnpack } from './unpack-job.ts';
+import type { FlattenJob, FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
+
+const clock = realClock();
+
+/** Of each root one, for all jobs of this thread: they fill the same disk. A store has one root. */
+const spaces = new Map<string, SpaceGuard>();
+
+function spaceOf(root: string): SpaceGuard {
+  const space = spaces.get(root) ?? new SpaceGuard(root, () => statfsSync(root));
+  spaces.set(root, space);
+  return space;
+}
+
+/** Steps of one job, one after the other; errors and a cancel end it. */
+class UnpackSession {
+  readonly #port: MessagePort;
+  readonly #job: UnpackJob;
+  #unpack: LayerUnpack | undefined;
+  #line: Promise<void> = Promise.resolve();
+  #isOver = false;
+  #isCancelled = false;
+
+  constructor(job: UnpackJob, port: MessagePort) {
+    this.#job = job;
+    this.#port = port;
+    this.#then(async () => {
+      this.#unpack = new LayerUnpack(job, spaceOf(job.root));
+    });
+    port.on('message', (message: ToJob) => {
+      this.#take(message);
+    });
+  }
+
+  #take(message: ToJob): void {
+    if (message.type === 'cancel') {
+      // noticed by the next step, so that it overtakes what waits in line
+      this.#isCancelled = true;
+      this.#then(async () => undefined);
+    } else if (message.type === 'end') {
+      this.#then(async () => {
+        const record = await this.#unpack?.commit();
+        if (record !== undefined) this.#finish({ type: 'done', result: { kind: 'unpack', record } });
+      });
+    } else {
+      const { bytes } = message;
+      this.#then(async () => {
+        await this.#unpack?.write(bytes);
+        this.#say({ type: 'credit', bytes: bytes.length });
+      });
+    }
+  }
+
+  #then(step: () => Promise<void>): void {
+    this.#line = this.#line.then(async () => {
+      if (this.#isOver) return;
+      try {
+        if (this.#isCancelled)
+          fail('cancelled', `unpack layer ${this.#job.diffId}: no longer wanted`, {
+            subject: this.#job.diffId,
+          });
+        await step();
+      } catch (error) {
+        this.#failed(error);
+      }
+    });
+  }
+
+  #failed(error: unknown): void {
+    let reason = toFault(
+      error,
+      error instanceof Error && 'fault' in error ? '' : `unpack layer ${this.#job.diffId}`,
+    );
+    try {
+      this.#unpack?.abandon();
+    } catch (second) {
+      reason = { ...reason, cause: toFault(second, 'and delete what was written') };
+    }
+    this.#finish({ type: 'failed', fault: reason });
+  }
+
+  #finish(message: FromJob): void {
+    this.#isOver = true;
+    this.#say(message);
+    this.#port.close();
+  }
+
+  #say(message: FromJob): void {
+    this.#port.postMessage(message);
+  }
+}
+
+type StepJob = Exclude<Job, UnpackJob | FlattenJob>;
+
+/** A job in slices, between which other jobs of this thread get their turn and a cancel is noticed. */
+async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
+  let isCancelled = false;
+  port.on('message', (message: ToJob) => {
+    if (message.type === 'cancel') isCancelled = true;
+  });
+  const steps = stepsOf(job);
+  try {
+    for (;;) {
+      const begunMs = clock.monoMs();
+      const step = sliceOf(steps, begunMs);
+      if (step !== undefined) {
+        answer(port, { type: 'done', result: step });
+        return;
+      }
+      if (isCancelled) fail('cancelled', `${job.kind} ${subjectOf(job)}: no longer wanted`);
+      // half of the time at most; a call that has waited for the disk has rested already
+      await pause(
+        clock,
+        job.kind === 'measure' ? 0 : Math.min(storageLimits.sliceMs, clock.monoMs() - begunMs),
+      );
+    }
+  } catch (error) {
+    answer(port, { type: 'failed', fault: toFault(error, `${job.kind} ${subjectOf(job)}`) });
+  } finally {
+    // closes what it has open
+    steps.return(undefined as never);
+  }
+}
+
+/** The result, or undefined when the slice's time is over. */
+function sliceOf(steps: Generator<void, JobResult>, begunMs: number): JobResult | undefined {
+  do {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  } while (clock.monoMs() - begunMs < storageLimits.sliceMs);
+  return undefined;
+}
+
+function* stepsOf(job: StepJob): Generator<void, JobResult> {
+  if (job.kind === 'measure')
+    return { kind: 'measure', sizes: yield* measureEach(job.paths, storageLimits.measuredEntries) };
+  if (job.kind === 'empty') return { kind: 'empty', ...(yield* emptyDirectory(job.directory)) };
+  const { error: _error, ...removal } = yield* removePathInSteps(job.path);
+  return { kind: 'remove', removal };
+}
+
+function subjectOf(job: StepJob): string {
+  if (job.kind === 'measure') return job.paths.length === 1 ? (job.paths[0] ?? '') : 'trees';
+  return job.kind === 'empty' ? job.directory : job.path;
+}
+
+function flatten(job: FlattenJob, port: MessagePort): void {
+  try {
+    if (job.isAgain === true) for (const _pause of emptyDirectory(job.target)) continue;
+    // one for each job: targets are directories of their own
+    flattenLayers(job, new SpaceGuard(job.target, () => statfsSync(job.target)));
+    answer(port, { type: 'done', result: { kind: 'flatten' } });
+  } catch (error) {
+    answer(port, { type: 'failed', fault: toFault(error, `flatten ${job.target}`) });
+  }
+}
+
+function answer(port: MessagePort, message: FromJob): void {
+  port.postMessage(message);
+  port.close();
+}
+
+function serve(main: MessagePort): void {
+  main.on('message', (message: ToWorker) => {
+    if (message.type === 'exit') {
+      main.close();
+      return;
+    }
+    const port = message.port;
+    if (message.job.kind === 'unpack') new UnpackSession(message.job, port);
+    else if (message.job.kind === 'flatten') flatten(message.job, port);
+    else void runInSteps(message.job, port);
+  });
+}
+
+if (parentPort === null)
+  throw new Error(fault('bug', 'storage worker: not started as a worker thread').message);
+serve(parentPort);

@@ -1,0 +1,376 @@
+/**
+ * Entries of a layer's tar made into files. Works like GNU tar as root, with overlayfs's forms of whiteouts, and never
+ * touches anything outside the root that it was given (S18, S58).
+ */
+import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
+import { toFault, FaultError } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/ffi/errno.ts';
+import type { SpaceGuard } from '../../host/files/free-space.ts';
+import { removeTreeAt } from '../trees/remove-tree.ts';
+import type { TarEntry } from './tar-entry.ts';
+import type { ByteString } from '../../base/byte-string.ts';
+import { refuseTar } from './tar-header.ts';
+import { shown } from '../../base/byte-string.ts';
+import type { TarSink } from './tar-reader.ts';
+import type { LayerPath, Place } from './unpack-path.ts';
+import { placeOf, plainPath, splitPath } from './unpack-path.ts';
+import { LayerRoot } from './unpack-root.ts';
+import type { WrittenSize } from './unpack-size.ts';
+import { SizeSum } from './unpack-size.ts';
+import {
+  chmodAt,
+  chownAt,
+  createFileAt,
+  isWhiteout,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  setTimeAt,
+  setTimeOf,
+  setXattrAt,
+  setXattrOf,
+  statAt,
+  symlinkAt,
+  unlinkAt,
+} from '../trees/entry-calls.ts';
+
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
+const S_IFIFO = 0o010000;
+
+export interface Applied {
+  readonly entries: number;
+  /** The layer hides all lower ones (`.wh..wh..opq` in its root): overlayfs itself knows no such mark on a root. */
+  readonly rootOpaque: boolean;
+  /** xattrs that were left out: names that an image must not set, or that the file system cannot hold. */
+  readonly xattrsDropped: number;
+  /** Everything below the root; undefined where only a walk over the tree can say. */
+  readonly size: WrittenSize | undefined;
+}
+
+interface OpenFile {
+  readonly fd: number;
+  readonly entry: TarEntry;
+}
+
+/** Takes entries in order; one at a time. After an error only `close` may be called. */
+export class LayerApplier implements TarSink {
+  readonly #root: LayerRoot;
+  readonly #space: SpaceGuard | undefined;
+  /**
+   * Times of directories, set at the end: each entry made in a directory changes its time. With the inode, since the path
+   * may lead elsewhere by then: a later entry has put a symlink in place of a directory on the way.
+   */
+  readonly #directoryTimes = new Map<LayerPath, { readonly ns: bigint; readonly ino: number }>();
+  readonly #whiteouts = new Set<LayerPath>();
+  readonly #size = new SizeSum();
+  #file: OpenFile | undefined;
+  #entries = 0;
+  #rootOpaque = false;
+  #xattrsDropped = 0;
+
+  /**
+   * `rootFd` is an open directory that stays the caller's to close. `space` is asked before each write, and throws where there
+   * is not enough of it.
+   */
+  constructor(rootFd: number, space?: SpaceGuard) {
+    this.#root = new LayerRoot(rootFd);
+    this.#space = space;
+  }
+
+  begin(entry: TarEntry): void {
+    this.#entries += 1;
+    this.#attempt(entry, () => {
+      this.#space?.take(
+        entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes),
+        1,
+      );
+      this.#place(entry, placeOf(entry.name));
+    });
+  }
+
+  data(bytes: Uint8Array, position: number): void {
+    const file = this.#file;
+    // bodies of whiteouts and ignored entries
+    if (file === undefined) return;
+    this.#attempt(file.entry, () => {
+      this.#space?.take(Math.max(bytes.length, storageLimits.entryBytes), 0);
+      let done = 0;
+      while (done < bytes.length)
+        done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
+    });
+  }
+
+  finish(): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#attempt(file.entry, () => {
+      const { fd, entry } = file;
+      // holes at the end, and files that are nothing but a hole
+      if (entry.sparse) ftruncateSync(fd, entry.size);
+      // the owner first: chown(2) takes away set-user-id bits and file capabilities
+      fchownSync(fd, entry.uid, entry.gid);
+      fchmodSync(fd, entry.mode);
+      this.#xattrs(entry, (name, value) => setXattrOf(fd, name, value));
+      setTimeOf(fd, entry.mtimeNs);
+      this.#size.addFile(fd, entry);
+      this.#file = undefined;
+      closeSync(fd);
+    });
+  }
+
+  /** After the last entry. */
+  complete(): Applied {
+    this.#dropUselessWhiteouts();
+    for (const [path, { ns, ino }] of this.#directoryTimes) {
+      if (path === '') {
+        setTimeAt(this.#root.fd, '.', ns);
+        continue;
+      }
+      const { parent, name } = splitPath(path);
+      const fd = this.#root.existing(parent);
+      const stats = fd === undefined ? undefined : statAt(fd, name);
+      if (fd === undefined || stats?.isDirectory() !== true || stats.ino !== ino) continue;
+      setTimeAt(fd, name, ns);
+      this.#size.addDirectory(stats);
+    }
+    this.#directoryTimes.clear();
+    if (this.#root.implied > 0) this.#size.giveUp();
+    return {
+      entries: this.#entries,
+      rootOpaque: this.#rootOpaque,
+      xattrsDropped: this.#xattrsDropped,
+      size: this.#size.total,
+    };
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file.fd);
+    this.#file = undefined;
+    this.#root.close();
+  }
+
+  /** Errors of the system get the entry's name. */
+  #attempt(entry: TarEntry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const fault = toFault(error, `entry ${shown(entry.name)}`);
+      throw new FaultError(fault);
+    }
+  }
+
+  #place(entry: TarEntry, place: Place): void {
+    switch (place.kind) {
+      case 'root':
+        if (entry.type !== 'directory') refuseTar('it names the root itself and is no directory');
+        this.#directoryAttributes(entry, '', this.#root.fd, '.');
+        break;
+      case 'entry':
+        this.#make(entry, place.parent, place.name);
+        break;
+      case 'whiteout':
+        this.#whiteout(place.parent, place.name);
+        break;
+      case 'opaque':
+        if (place.parent === '') this.#rootOpaque = true;
+        else this.#root.makeOpaque(place.parent, this.#root.directory(place.parent), '.');
+        break;
+      case 'ignored':
+        break;
+    }
+  }
+
+  #make(entry: TarEntry, parent: LayerPath, name: ByteString): void {
+    const fd = this.#root.directory(parent);
+    switch (entry.type) {
+      case 'directory':
+        this.#directory(entry, parent, fd, name);
+        break;
+      case 'file':
+        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), entry };
+        break;
+      case 'symlink':
+        if (entry.linkName === '') refuseTar('it is a symlink to nothing');
+        this.#fresh(fd, name, () => symlinkAt(entry.linkName, fd, name));
+        chownAt(fd, name, entry.uid, entry.gid);
+        this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+        setTimeAt(fd, name, entry.mtimeNs);
+        this.#size.addOther(statAt(fd, name));
+        break;
+      case 'hardLink':
+        this.#hardLink(entry, parent, name);
+        break;
+      case 'character':
+        this.#node(entry, fd, name, S_IFCHR);
+        break;
+      case 'block':
+        this.#node(entry, fd, name, S_IFBLK);
+        break;
+      case 'fifo':
+        this.#node(entry, fd, name, S_IFIFO);
+        break;
+    }
+  }
+
+  /** Runs `make`; when the name is taken, what has it goes first: of two entries of one name the later counts. */
+  #fresh<T>(fd: number, name: ByteString, make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+    this.#remove(fd, name);
+    return make();
+  }
+
+  #remove(fd: number, name: ByteString): void {
+    const stats = statAt(fd, name);
+    this.#size.giveUp();
+    removeTreeAt(fd, name);
+    if (stats?.isDirectory() === true || stats?.isSymbolicLink() === true) this.#root.forget(fd);
+  }
+
+  #directory(entry: TarEntry, parent: LayerPath, fd: number, name: ByteString): void {
+    const path = joined(parent, name);
+    const stats = statAt(fd, name);
+    if (stats?.isDirectory() !== true) {
+      if (stats !== undefined) this.#remove(fd, name);
+      mkdirAt(fd, name, 0o700);
+      // the lower directory was hidden by this layer: nothing of it may shine through the new one
+      if (
+        (stats !== undefined && isWhiteout(stats)) ||
+        this.#whiteouts.has(path) ||
+        this.#root.isOpaque(path)
+      )
+        this.#root.makeOpaque(path, fd, name);
+    }
+    this.#directoryAttributes(entry, path, fd, name);
+  }
+
+  #directoryAttributes(entry: TarEntry, path: LayerPath, fd: number, name: ByteString): void {
+    chownAt(fd, name, entry.uid, entry.gid);
+    chmodAt(fd, name, entry.mode);
+    this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+    if (!this.#directoryTimes.has(path)) this.#root.keepPath(path);
+    this.#directoryTimes.set(path, { ns: entry.mtimeNs, ino: statAt(fd, name)?.ino ?? 0 });
+  }
+
+  #node(entry: TarEntry, fd: number, name: ByteString, type: number): void {
+    this.#fresh(fd, name, () => mknodAt(fd, name, type | 0o600, entry.deviceMajor, entry.deviceMinor));
+    chownAt(fd, name, entry.uid, entry.gid);
+    chmodAt(fd, name, entry.mode);
+    this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+    setTimeAt(fd, name, entry.mtimeNs);
+    this.#size.addOther(undefined);
+  }
+
+  /** To a file of this layer; owner, mode and times stay those of the file, as GNU tar has it (S18). */
+  #hardLink(entry: TarEntry, parent: LayerPath, name: ByteString): void {
+    const path = plainPath(entry.linkName);
+    if (path === '') refuseTar('it is a hard link to the root');
+    const target = splitPath(path);
+    const from = this.#root.existing(target.parent);
+    const stats = from === undefined ? undefined : statAt(from, target.name);
+    if (from === undefined || stats === undefined || isWhiteout(stats)) {
+      refuseTar(`it is a hard link to ${shown(entry.linkName)}, which this layer does not have`);
+    }
+    if (stats.isDirectory()) refuseTar(`it is a hard link to the directory ${shown(entry.linkName)}`);
+    const to = this.#root.directory(parent);
+    const taken = statAt(to, name);
+    // a link to itself: removing the name first would remove the file
+    if (taken !== undefined && taken.ino === stats.ino && taken.dev === stats.dev) return;
+    this.#fresh(to, name, () => linkAt(this.#sourceOf(target.parent), target.name, to, name));
+  }
+
+  /** Looked up again, since making room for the name may have closed it. */
+  #sourceOf(parent: LayerPath): number {
+    return this.#root.existing(parent) ?? refuseTar('the directory of its target is gone');
+  }
+
+  /** Hides `name` of lower layers; what this layer itself has of that name stays (OCI image spec: whiteouts apply to lower layers only). */
+  #whiteout(parent: LayerPath, name: ByteString): void {
+    const fd = this.#root.directory(parent);
+    const stats = statAt(fd, name);
+    const path = joined(parent, name);
+    if (stats?.isDirectory() === true) this.#root.makeOpaque(path, fd, name);
+    if (stats !== undefined) return;
+    mknodAt(fd, name, S_IFCHR, 0, 0);
+    this.#size.addOther(undefined);
+    this.#root.keepPath(path);
+    this.#whiteouts.add(path);
+  }
+
+  /**
+   * Takes whiteouts away where nothing of lower layers can show: overlayfs looks for them in merged directories only, and
+   * lists those in an opaque one as names that nobody can open.
+   */
+  #dropUselessWhiteouts(): void {
+    for (const path of this.#whiteouts) {
+      if (!this.#rootOpaque && !this.#root.isBelowOpaque(path)) continue;
+      const { parent, name } = splitPath(path);
+      const fd = this.#root.existing(parent);
+      const stats = fd === undefined ? undefined : statAt(fd, name);
+      // it may have been replaced later in the archive
+      if (fd !== undefined && stats !== undefined && isWhiteout(stats)) {
+        this.#size.giveUp();
+        unlinkAt(fd, name);
+      }
+    }
+    this.#whiteouts.clear();
+  }
+
+  #xattrs(entry: TarEntry, set: (name: ByteString, value: Buffer) => void): void {
+    for (const { name, value } of entry.xattrs) {
+      if (!isAllowedXattr(name)) {
+        this.#xattrsDropped += 1;
+        continue;
+      }
+      try {
+        set(name, value);
+      } catch (error) {
+        // capabilities are part of what the image means; the rest is dropped as the peers do, where the file system
+        // has no such xattrs (EOPNOTSUPP) or the kernel allows them on files and directories only (EPERM)
+        const code = codeOf(error);
+        if (name === 'security.capability' || (code !== 'EOPNOTSUPP' && code !== 'EPERM')) throw error;
+        this.#xattrsDropped += 1;
+      }
+    }
+  }
+}
+
+function joined(parent: LayerPath, name: ByteString): LayerPath {
+  return parent === '' ? name : `${parent}/${name}`;
+}
+
+/**
+ * What programs below or beside a container's root read as their own notes: overlayfs in a user namespace, fuse-overlayfs
+ * (owner, mode and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p
+ * server and virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), unpackers without root (the file system of
+ * rootlesscontainers). With `override_stat` an image would choose what a file is after it was checked.
+ */
+const FOREIGN_PREFIXES: readonly string[] = [
+  'user.overlay.',
+  'user.fuseoverlayfs.',
+  'user.containers.',
+  'user.virtfs.',
+  'user.virtiofs.',
+  'user.virtiofsd.',
+];
+const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
+
+/**
+ * What an image may set. Never trusted.*: overlayfs keeps its own there, and with trusted.overlay.redirect an image
+ * could reach into other directories; of user.* nothing that another file system program reads as its own (S95); of
+ * security.* only capabilities (labels and IMA hashes are the host's policy).
+ */
+export function isAllowedXattr(name: ByteString): boolean {
+  if (name.startsWith('user.'))
+    return !FOREIGN_NAMES.includes(name) && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
+  return (
+    name === 'security.capability' ||
+    name === 'system.posix_acl_access' ||
+    name === 'system.posix_acl_default'
+  );
+}

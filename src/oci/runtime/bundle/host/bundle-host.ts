@@ -1,0 +1,108 @@
+/** What spec generation has to know of this machine, read once at start. */
+import { access, readFile } from 'node:fs/promises';
+import { hostname, release } from 'node:os';
+import { fail } from '../../../../base/fault.ts';
+import type { Log } from '../../../../base/log.ts';
+import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
+import { readMountInfo } from '../../../../host/mounts/mountinfo.ts';
+import { namesOf } from '../../../../host/files/names-of.ts';
+import { rlimitsFor } from './rlimits.ts';
+import type { RlimitWish } from './rlimits.ts';
+import { capabilitiesOfMask } from '../../spec/capabilities.ts';
+import type { KernelArch, SpecHost } from '../../spec/input.ts';
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+const HUGEPAGES = '/sys/kernel/mm/hugepages';
+
+export interface ProbeWishes {
+  /** `runtime.rlimits` of the configuration. */
+  readonly rlimits: Readonly<Record<string, RlimitWish>>;
+  readonly log: Log;
+}
+
+/**
+ * Reads /proc and /sys. Throws `unsupported` on another architecture than x86-64 and arm64, `invalidRequest` for limits
+ * that cannot be.
+ */
+export async function probeSpecHost({ rlimits: wishes, log }: ProbeWishes): Promise<SpecHost> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  const limits = await readFile('/proc/self/limits', 'utf8');
+  const mounts = await readMountInfo();
+  const version = (await exists(`${CGROUP_ROOT}/cgroup.controllers`)) ? 2 : 1;
+  const canRaise = capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE');
+  const { rlimits, conditions } = rlimitsFor(wishes, limits, canRaise);
+  for (const condition of conditions) log.warn({}, condition);
+  return {
+    arch: kernelArch(process.arch),
+    kernelRelease: release(),
+    boundingCapabilities: capabilitiesOfMask(fieldOf(status, 'CapBnd')),
+    cgroupVersion: version,
+    swapLimits: version === 1 ? await hasMemoryAndSwap(mounts) : await exists('/proc/swaps'),
+    hugepageSizes: (await hasHugetlb(version, mounts)) ? await pageSizes() : [],
+    openFilesHard: hardOpenFiles(limits),
+    oomScoreAdj: Number((await readFile('/proc/self/oom_score_adj', 'utf8')).trim()),
+    rlimits,
+    oomScoreAdjCanSink: canRaise,
+    messageQueues: mounts.some(({ mountPoint }) => mountPoint === '/dev/mqueue'),
+    hostname: hostname(),
+  };
+}
+
+function kernelArch(arch: string): KernelArch {
+  return arch === 'x64' || arch === 'arm64'
+    ? arch
+    : fail('unsupported', `run on ${arch}: only x64 and arm64 are known`, { subject: arch });
+}
+
+function fieldOf(status: string, name: string): string {
+  return (
+    new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'mu').exec(status)?.[1] ??
+    fail('outside', `read ${name} of /proc/self/status: not there`, { subject: name })
+  );
+}
+
+/** The hard limit in /proc/PID/limits; `unlimited` is the kernel's highest, fs.nr_open's default. */
+export function hardOpenFiles(limits: string): number {
+  const hard = /^Max open files\s+\S+\s+(\S+)/mu.exec(limits)?.[1];
+  return hard === undefined || !/^[0-9]+$/u.test(hard) ? 1_048_576 : Number(hard);
+}
+
+/** The mount of a v1 controller. */
+function v1Mount(controller: string, mounts: readonly MountInfo[]): string | undefined {
+  return mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions.includes(controller))
+    ?.mountPoint;
+}
+
+async function hasMemoryAndSwap(mounts: readonly MountInfo[]): Promise<boolean> {
+  const memory = v1Mount('memory', mounts);
+  return memory !== undefined && exists(`${memory}/memory.memsw.limit_in_bytes`);
+}
+
+async function hasHugetlb(version: 1 | 2, mounts: readonly MountInfo[]): Promise<boolean> {
+  // on a hybrid host the v2 mount may have hugetlb; a runtime that manages v1 does not use it
+  if (version === 1) return v1Mount('hugetlb', mounts) !== undefined;
+  return (await readFile(`${CGROUP_ROOT}/cgroup.controllers`, 'utf8')).split(/\s+/u).includes('hugetlb');
+}
+
+/** In the form of the cgroup files: `hugepages-2048kB` is 2MB, `hugepages-1048576kB` 1GB, `hugepages-64kB` 64KB. */
+async function pageSizes(): Promise<readonly string[]> {
+  return (await namesOf(HUGEPAGES))
+    .map(pageSizeOf)
+    .filter((size) => size !== undefined)
+    .sort();
+}
+
+/** The kernel's short form of a directory name in /sys/kernel/mm/hugepages (mm/hugetlb_cgroup.c, mem_fmt). */
+export function pageSizeOf(name: string): string | undefined {
+  const kib = Number(/^hugepages-([0-9]+)kB$/u.exec(name)?.[1] ?? Number.NaN);
+  if (Number.isNaN(kib)) return undefined;
+  if (kib >= 1024 * 1024) return `${kib / (1024 * 1024)}GB`;
+  return kib >= 1024 ? `${kib / 1024}MB` : `${kib}KB`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,175 @@
+/** Sources of the requested mounts: looked at, made where missing, and checked for propagation. */
+import { realpath } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { ImageVolume, Mount } from '../../../../ports/specs.ts';
+import { fail } from '../../../../base/fault.ts';
+import type { ImageId } from '../../../../base/ids.ts';
+import { specLimits } from '../../../../base/limits.ts';
+import { mountOver } from '../../../../host/mounts/answering.ts';
+import { codeOf } from '../../../../host/ffi/errno.ts';
+import { resolveInRoot } from '../../../../host/files/files.ts';
+import { makeDirectories } from '../../../../host/files/make-directories.ts';
+import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
+import type { ResolvedMount } from '../../spec/input.ts';
+import { containerPath, sourceName } from '../../spec/mounts.ts';
+
+/**
+ * Missing sources that are files wherever they exist: a directory made in their place would break the host (CRI-O's
+ * absent_mount_sources_to_reject has the same first entry).
+ */
+const NEVER_MADE: ReadonlySet<string> = new Set([
+  '/etc/hostname',
+  '/etc/hosts',
+  '/etc/resolv.conf',
+  '/etc/passwd',
+  '/etc/group',
+  '/etc/shadow',
+]);
+
+/** Runs a call on a host path with a bound, by the mount point that the path lies on. */
+export type OnPath = <T>(path: string, attempted: string, work: () => Promise<T>) => Promise<T>;
+
+/** What can be said of the mounts without touching the disk. Throws `invalidRequest` with the field's name. */
+export function checkMounts(mounts: readonly Mount[]): void {
+  if (mounts.length > specLimits.mounts) {
+    fail('invalidRequest', `use ${mounts.length} mounts: at most ${specLimits.mounts} are allowed`, {
+      subject: 'mounts',
+    });
+  }
+  for (const mount of mounts) {
+    containerPath(mount);
+    const { hostPath, image } = mount;
+    if (image !== undefined) continue;
+    const isUsable =
+      posix.isAbsolute(hostPath) &&
+      !hostPath.includes('\0') &&
+      Buffer.byteLength(hostPath) < specLimits.pathBytes;
+    if (!isUsable) {
+      fail(
+        'invalidRequest',
+        `mount ${JSON.stringify(hostPath)} at ${mount.containerPath}: the source is not an absolute path`,
+        {
+          subject: 'mounts.host_path',
+        },
+      );
+    }
+  }
+}
+
+export interface MountPlace {
+  readonly onPath: OnPath;
+  readonly mountInfo: readonly MountInfo[];
+  /** Where the storage has mounted an image for this container. */
+  readonly imageVolume: (image: ImageId) => string;
+  /** Where the root file systems of all containers are mounted. */
+  readonly ours: string;
+  /** Labels a volume for the container's processes; undefined where there is nothing to label. */
+  readonly relabel: ((path: string) => Promise<void>) | undefined;
+}
+
+/** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
+export async function resolveMounts(
+  mounts: readonly Mount[],
+  place: MountPlace,
+): Promise<readonly ResolvedMount[]> {
+  const { onPath, mountInfo } = place;
+  const resolved: ResolvedMount[] = [];
+  for (const mount of mounts) {
+    const attempted = `mount ${sourceName(mount)} at ${mount.containerPath}`;
+    if (mount.image !== undefined) {
+      resolved.push({ mount, source: await inImage(mount.image, place, attempted) });
+      continue;
+    }
+    const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
+    checkPropagation(mount, source, mountInfo, attempted);
+    const { relabel } = place;
+    if (mount.selinuxRelabel && relabel !== undefined) await relabel(source);
+    resolved.push({ mount, source, holdsOurs: isAbove(source, place.ours) });
+  }
+  return resolved;
+}
+
+function isAbove(path: string, below: string): boolean {
+  return path === '/' || path === below || below.startsWith(`${path}/`);
+}
+
+/** All of the image, or what lies at the sub-path in it: links of the image are followed within it and never out (S45). */
+async function inImage(
+  { id, subPath }: ImageVolume,
+  { imageVolume }: MountPlace,
+  attempted: string,
+): Promise<string> {
+  const root = imageVolume(id);
+  if (subPath === '') return root;
+  return (
+    (await resolveInRoot(root, subPath)) ??
+    fail('invalidRequest', `${attempted}: image_sub_path ${subPath} is not in the image`, {
+      subject: 'mounts.image',
+    })
+  );
+}
+
+async function sourceOf(hostPath: string, attempted: string): Promise<string> {
+  try {
+    return await realpath(hostPath);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') return refuse(attempted, error);
+  }
+  if (NEVER_MADE.has(posix.normalize(hostPath))) {
+    fail(
+      'invalidRequest',
+      `${attempted}: the source is not there, and a directory in its place would break the host`,
+      {
+        subject: 'mounts.host_path',
+      },
+    );
+  }
+  try {
+    await makeDirectories(hostPath, 0o755);
+    return await realpath(hostPath);
+  } catch (error) {
+    return refuse(attempted, error);
+  }
+}
+
+/** Wrong paths are the client's doing; the rest (EIO, ESTALE, ENOSPC) goes up as it is. */
+function refuse(attempted: string, error: unknown): never {
+  const code = codeOf(error);
+  if (code !== undefined && ['ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EEXIST', 'ENOENT'].includes(code)) {
+    fail('invalidRequest', `${attempted}: the source cannot be used: ${code}`, {
+      subject: 'mounts.host_path',
+    });
+  }
+  throw error;
+}
+
+/** Propagation that the source's mount cannot give would be lost in silence (mount_namespaces(7)). */
+function checkPropagation(
+  mount: Mount,
+  source: string,
+  mountInfo: readonly MountInfo[],
+  attempted: string,
+): void {
+  if (mount.propagation === 'private') return;
+  const over = mountOver(source, mountInfo);
+  const isShared = over?.sharedGroup !== undefined;
+  const isSlave = over?.masterGroup !== undefined;
+  if (mount.propagation === 'bidirectional' && !isShared) {
+    fail(
+      'invalidRequest',
+      `${attempted} with bidirectional propagation: ${over?.mountPoint ?? source} is not a shared mount`,
+      {
+        subject: 'mounts.propagation',
+      },
+    );
+  }
+  if (mount.propagation === 'hostToContainer' && !isShared && !isSlave) {
+    fail(
+      'invalidRequest',
+      `${attempted} with propagation from the host: ${over?.mountPoint ?? source} is neither shared nor slave`,
+      {
+        subject: 'mounts.propagation',
+      },
+    );
+  }
+}

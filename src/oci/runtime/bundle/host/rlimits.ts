@@ -1,0 +1,81 @@
+/** Limits of processes from the configuration, kept to what this daemon can give away (getrlimit(2)). Pure. */
+import { fail } from '../../../../base/fault.ts';
+import type { OciRlimit } from '../../spec/types.ts';
+
+/** Soft and hard limit as configured. */
+export interface RlimitWish {
+  readonly soft: number | 'unlimited';
+  readonly hard: number | 'unlimited';
+}
+
+/** RLIM_INFINITY of the kernel's 64-bit interface (include/uapi/asm-generic/resource.h). */
+const INFINITY = 2n ** 64n - 1n;
+
+/** How /proc/PID/limits calls each (fs/proc/base.c). */
+const LABELS: Readonly<Record<string, string>> = {
+  as: 'Max address space',
+  core: 'Max core file size',
+  cpu: 'Max cpu time',
+  data: 'Max data size',
+  fsize: 'Max file size',
+  locks: 'Max file locks',
+  memlock: 'Max locked memory',
+  msgqueue: 'Max msgqueue size',
+  nice: 'Max nice priority',
+  nofile: 'Max open files',
+  nproc: 'Max processes',
+  rss: 'Max resident set',
+  rtprio: 'Max realtime priority',
+  rttime: 'Max realtime timeout',
+  sigpending: 'Max pending signals',
+  stack: 'Max stack size',
+};
+
+export interface GivenRlimits {
+  readonly rlimits: readonly OciRlimit[];
+  /** One sentence for each that had to be lowered. */
+  readonly conditions: readonly string[];
+}
+
+/**
+ * The limits for config.json. `inherited` is the text of our own /proc/self/limits: without CAP_SYS_RESOURCE
+ * (`canRaise`) a child gets no more than that, and a runtime that is told to set more would start no container at all
+ * (features.md H1). Throws `invalidRequest` for a soft limit above its hard one, and for an unknown name.
+ */
+export function rlimitsFor(
+  wishes: Readonly<Record<string, RlimitWish>>,
+  inherited: string,
+  canRaise: boolean,
+): GivenRlimits {
+  const conditions: string[] = [];
+  const rlimits = Object.entries(wishes)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, wish]): OciRlimit => {
+      const [soft, hard] = [bound(wish.soft), bound(wish.hard)];
+      if (soft > hard)
+        fail('invalidRequest', `use runtime.rlimits.${name}: soft is above hard`, { subject: name });
+      const most = canRaise ? INFINITY : inheritedHard(name, inherited);
+      if (hard > most)
+        conditions.push(
+          `runtime.rlimits.${name}: hard limit lowered to ${most}, which is ours: no CAP_SYS_RESOURCE on this node`,
+        );
+      return {
+        type: `RLIMIT_${name.toUpperCase()}`,
+        soft: soft < most ? soft : most,
+        hard: hard < most ? hard : most,
+      };
+    });
+  return { rlimits, conditions };
+}
+
+function bound(value: number | 'unlimited'): bigint {
+  return value === 'unlimited' ? INFINITY : BigInt(value);
+}
+
+function inheritedHard(name: string, limits: string): bigint {
+  const label =
+    LABELS[name] ?? fail('invalidRequest', `use runtime.rlimits.${name}: no such limit`, { subject: name });
+  const line = limits.split('\n').find((one) => one.startsWith(`${label} `)) ?? '';
+  const hard = line.slice(label.length).trim().split(/\s+/u)[1] ?? 'unlimited';
+  return hard === 'unlimited' ? INFINITY : BigInt(hard);
+}

@@ -1,0 +1,239 @@
+/**
+ * As whom a container runs: from the request, the image's USER and the image's own passwd and group. All three are
+ * untrusted. A text is a number or a name, never both (S25, S26); what cannot be resolved is refused and never ends
+ * as uid 0.
+ */
+import type { IdMappings, UserChoice } from '../../../../ports/specs.ts';
+import { fail } from '../../../../base/fault.ts';
+import { imageLimits, specLimits } from '../../../../base/limits.ts';
+import { parseImageUser } from '../../../documents/image-user.ts';
+import type { ImageUser } from '../../../documents/image-user.ts';
+import type { ResolvedUser } from '../../spec/input.ts';
+import { isPlainHome } from '../../spec/process.ts';
+
+/** Reads a regular file as it is inside a root; undefined when there is none (src/host/files/files.ts). */
+export type ReadFileInRoot = (
+  root: string,
+  path: string,
+  options: { bytesMax: number },
+) => Promise<Uint8Array | undefined>;
+
+/** The image's user data base; an empty text where the image has none. */
+export interface UserFiles {
+  readonly passwd: string;
+  readonly group: string;
+}
+
+interface PasswdEntry {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  readonly home: string;
+}
+
+/** The user of a container whose root file system is at `rootfs`. Throws `invalidRequest`. */
+export async function resolveUserIn(
+  rootfs: string,
+  choice: UserChoice,
+  imageUser: string,
+  read: ReadFileInRoot,
+): Promise<ResolvedUser> {
+  const options = { bytesMax: specLimits.passwdBytes };
+  const [passwd, group] = await Promise.all([
+    read(rootfs, '/etc/passwd', options),
+    read(rootfs, '/etc/group', options),
+  ]);
+  return resolveUser(choice, imageUser, { passwd: textOf(passwd), group: textOf(group) });
+}
+
+function textOf(bytes: Uint8Array | undefined): string {
+  return bytes === undefined
+    ? ''
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+}
+
+/**
+ * Precedence: run_as_username, run_as_user, the image's USER. The group: run_as_group, else the one that stands
+ * beside the user, else the user's primary one. The primary group is always among the additional ones, so that a
+ * file that denies its group denies this process, too (CVE-2022-2995).
+ */
+export function resolveUser(choice: UserChoice, imageUser: string, files: UserFiles): ResolvedUser {
+  const asked = askedUser(choice, imageUser);
+  const entry = findUser(asked.user ?? 0, files.passwd);
+  const uid = typeof asked.user === 'string' ? known(entry, asked.user).uid : (asked.user ?? 0);
+  const gid =
+    choice.runAsGroup === undefined
+      ? groupOf(asked, entry, files.group)
+      : id(choice.runAsGroup, 'run_as_group');
+  const wished = choice.supplementalGroups.map((group) => id(group, 'supplemental_groups'));
+  const ofImage =
+    choice.supplementalGroupsPolicy === 'merge' && entry !== undefined
+      ? memberships(entry.name, files.group)
+      : [];
+  const others = [...new Set([...ofImage, ...wished])].filter((group) => group !== gid).sort((a, b) => a - b);
+  if (others.length >= specLimits.groups) {
+    fail(
+      'invalidRequest',
+      `resolve user ${uid}: in ${others.length + 1} groups, the kernel takes ${specLimits.groups}`,
+      {
+        subject: 'supplemental_groups',
+      },
+    );
+  }
+  return { uid, gid, additionalGids: [gid, ...others], home: homeOf(entry, uid) };
+}
+
+function askedUser(choice: UserChoice, imageUser: string): ImageUser {
+  if (choice.runAsUsername !== '') return parsed(choice.runAsUsername, 'run_as_username');
+  if (choice.runAsUser !== undefined) return { user: id(choice.runAsUser, 'run_as_user'), group: undefined };
+  if (choice.runAsGroup !== undefined) {
+    fail('invalidRequest', `run as group ${choice.runAsGroup}: no user is given with it`, {
+      subject: 'run_as_group',
+    });
+  }
+  return parsed(imageUser, "the image's USER");
+}
+
+function parsed(text: string, field: string): ImageUser {
+  const user = text.length > specLimits.nameChars * 2 ? undefined : parseImageUser(text);
+  return (
+    user ??
+    fail(
+      'invalidRequest',
+      `run as ${JSON.stringify(text.slice(0, specLimits.nameChars))}: not a user with or without a group`,
+      {
+        subject: field,
+      },
+    )
+  );
+}
+
+function id(value: number, field: string): number {
+  if (Number.isInteger(value) && value >= 0 && value <= imageLimits.highestUserId) return value;
+  return fail('invalidRequest', `use ${value} as ${field}: not in 0 to ${imageLimits.highestUserId}`, {
+    subject: field,
+  });
+}
+
+function known(entry: PasswdEntry | undefined, name: string): PasswdEntry {
+  return (
+    entry ?? fail('invalidRequest', `run as user ${name}: not in the image's /etc/passwd`, { subject: name })
+  );
+}
+
+function groupOf(asked: ImageUser, entry: PasswdEntry | undefined, groups: string): number {
+  if (typeof asked.group === 'number') return asked.group;
+  if (asked.group === undefined) return entry?.gid ?? 0;
+  for (const fields of lines(groups)) {
+    if (fields[0] !== asked.group) continue;
+    const gid = number(fields[2]);
+    if (gid !== undefined) return gid;
+  }
+  return fail('invalidRequest', `run as group ${asked.group}: not in the image's /etc/group`, {
+    subject: asked.group,
+  });
+}
+
+function homeOf(entry: PasswdEntry | undefined, uid: number): string {
+  const home = entry?.home ?? '';
+  if (!isPlainHome(home)) {
+    fail('invalidRequest', `run as user ${uid}: its home in the image's /etc/passwd has control characters`, {
+      subject: 'HOME',
+    });
+  }
+  return home.startsWith('/') ? home : '/';
+}
+
+/** The first entry with that name or number, as getpwnam(3) and getpwuid(3) do; lines that are no entry are skipped. */
+function findUser(user: number | string, passwd: string): PasswdEntry | undefined {
+  for (const [name, , uidText, gidText, , home] of lines(passwd)) {
+    if (name === undefined || name === '') continue;
+    if (typeof user === 'string' && name !== user) continue;
+    const uid = number(uidText);
+    const gid = number(gidText);
+    if (uid === undefined || gid === undefined) {
+      if (typeof user !== 'string') continue;
+      // a later line of the same name must not decide: getpwnam would have stopped here
+      return fail(
+        'invalidRequest',
+        `run as user ${user}: its entry in the image's /etc/passwd has no valid numbers`,
+        { subject: user },
+      );
+    }
+    if (typeof user === 'number' && uid !== user) continue;
+    return { name, uid, gid, home: home ?? '' };
+  }
+  return undefined;
+}
+
+function memberships(name: string, groups: string): readonly number[] {
+  const found = new Set<number>();
+  for (const [, , gidText, members] of lines(groups)) {
+    const gid = number(gidText);
+    if (gid === undefined || members === undefined || !isMember(name, members.trimEnd())) continue;
+    found.add(gid);
+    // what is beyond the kernel's bound is refused by whoever counts them
+    if (found.size > specLimits.groups) break;
+  }
+  return [...found];
+}
+
+/** Whether a comma-separated list has the name. Not split: a line of 10 MiB may have as many members (S10). */
+function isMember(name: string, members: string): boolean {
+  // one with a comma is no member of any list, and would be compared beyond each of them
+  if (name.includes(',')) return false;
+  for (let from = 0; ;) {
+    const comma = members.indexOf(',', from);
+    const end = comma < 0 ? members.length : comma;
+    if (end - from === name.length && members.startsWith(name, from)) return true;
+    if (comma < 0) return false;
+    from = comma + 1;
+  }
+}
+
+/** Decimal, in range; anything else is undefined, such as what would wrap round to 0 in 32 bits. */
+function number(text: string | undefined): number | undefined {
+  if (text === undefined || !/^[0-9]{1,10}$/u.test(text)) return undefined;
+  const value = Number(text);
+  return value <= imageLimits.highestUserId ? value : undefined;
+}
+
+/** Fields of each line, one line at a time: a file of 10 MiB must not become a million arrays at once. */
+function* lines(text: string): Generator<readonly string[]> {
+  let from = 0;
+  for (let count = 1; from < text.length; count += 1) {
+    if (count > specLimits.passwdLines) {
+      fail(
+        'invalidRequest',
+        `resolve user: /etc/passwd or /etc/group of the image has more than ${specLimits.passwdLines} lines`,
+        { subject: 'image' },
+      );
+    }
+    const at = text.indexOf('\n', from);
+    const end = at < 0 ? text.length : at;
+    if (end > from) yield text.slice(from, end).split(':', 8);
+    from = end + 1;
+  }
+}
+
+/**
+ * Of the pause process: numbers only, since its root file system has no passwd. 65535 where nothing is asked, as the
+ * well-known pause image has it, or the last of a user namespace with fewer.
+ */
+export function pauseUser(choice: UserChoice, mappings?: IdMappings): ResolvedUser {
+  if (choice.runAsUsername !== '') {
+    fail(
+      'unsupported',
+      `run the pause process as ${choice.runAsUsername}: it has no passwd, only numbers can be used`,
+      {
+        subject: 'run_as_username',
+      },
+    );
+  }
+  if (choice.runAsUser === undefined && choice.runAsGroup === undefined) {
+    const uid = Math.min(65_535, (mappings?.uids.length ?? 65_536) - 1);
+    const gid = Math.min(65_535, (mappings?.gids.length ?? 65_536) - 1);
+    return { uid, gid, additionalGids: [gid], home: '/' };
+  }
+  return resolveUser({ ...choice, supplementalGroupsPolicy: 'strict' }, '', { passwd: '', group: '' });
+}

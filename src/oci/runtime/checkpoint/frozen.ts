@@ -1,0 +1,185 @@
+/** Containers held still while they are read, and what is read of one: by the runtime and CRIU, and from its files. */
+import { closeSync, fstatSync, openSync } from 'node:fs';
+import type { Stats } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckpointedContainer } from '../../../ports/checkpoint.ts';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { ContainerId, Digest } from '../../../base/ids.ts';
+import { fail } from '../../../base/fault.ts';
+import { checkpointLimits } from '../../../base/limits.ts';
+import { isAbsent } from '../../../host/ffi/errno.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
+import { isEscape, openBeneath } from '../../../host/files/files-at.ts';
+import type { Layout } from '../../../host/sandbox/layout.ts';
+import { runTool } from '../../../host/process/process-tool.ts';
+import { ownGlobals, runRuntime } from '../container/parts.ts';
+import type { DriverParts, RuntimeAnswer } from '../container/parts.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { bindMount, configDump, FILES, specMounts } from '../../documents/checkpoint-documents.ts';
+import type { SpecMount } from '../../documents/checkpoint-documents.ts';
+import { rootfsChanges } from './rootfs-diff.ts';
+import { packChanges } from './tar.ts';
+
+export interface Reader {
+  readonly parts: DriverParts;
+  readonly layout: Layout;
+  readonly clock: ClockPort;
+  /** PATH of the runtime, with CRIU's directory first. */
+  readonly toolPath: string;
+  readonly upperOf: (id: ContainerId) => string;
+  readonly layerOf: (diffId: Digest) => string;
+}
+
+export interface Job {
+  readonly container: CheckpointedContainer;
+  readonly handler: Handler;
+  readonly attempted: string;
+  /** Directory of this checkpoint. */
+  readonly work: string;
+}
+
+type Target = Pick<Job, 'handler' | 'attempted'> & { readonly id: ContainerId };
+
+/** Stops all its processes where they are. */
+export async function freeze(
+  reader: Reader,
+  { container, handler, attempted }: Job,
+  fx: EffectContext,
+): Promise<void> {
+  const answer = await call(reader, { id: container.id, handler, attempted }, ['pause'], fx);
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${handler.name} pause: ${answer.problem}`, { subject: container.id });
+}
+
+/**
+ * Lets them go on, whatever became of what they were stopped for: neither an abort nor the caller's bound ends it.
+ * Succeeds when they run or are gone.
+ */
+export async function thaw(reader: Reader, target: Target, note: EffectContext['note']): Promise<void> {
+  const { id, handler, attempted } = target;
+  const fx: EffectContext = {
+    signal: new AbortController().signal,
+    timeoutMs: checkpointLimits.resumeMs,
+    note,
+  };
+  const answer = await call(reader, target, ['resume'], fx);
+  if (answer.ok || !(await isPaused(reader, target))) return;
+  fail('outside', `${attempted}: container ${id} stays frozen: ${handler.name} resume: ${answer.problem}`, {
+    subject: id,
+  });
+}
+
+async function isPaused({ clock, toolPath }: Reader, { id, handler }: Target): Promise<boolean> {
+  const result = await runTool({
+    argv: [handler.path, ...ownGlobals(handler), 'state', id],
+    env: { PATH: toolPath },
+    timeoutMs: checkpointLimits.probeMs,
+    clock,
+  });
+  if (result.exitCode !== 0) return false;
+  const { status } = JSON.parse(Buffer.from(result.stdout).toString('utf8')) as { readonly status?: unknown };
+  return status === 'paused';
+}
+
+/** Everything that must be of the same moment, into its directory. */
+export async function read(reader: Reader, job: Job, fx: EffectContext): Promise<void> {
+  const { container, handler, attempted, work } = job;
+  const images = ['--image-path', join(work, FILES.images), '--work-path', work];
+  // as CRI-O: locks of files belong to the processes; what is left running is what the kubelet expects
+  const answer = await call(
+    reader,
+    { id: container.id, handler, attempted },
+    ['checkpoint', ...images, '--file-locks', '--leave-running'],
+    fx,
+  );
+  if (!answer.ok)
+    fail('outside', `${attempted}: ${handler.name} checkpoint: ${answer.problem}`, { subject: container.id });
+  fx.note({ on: 'the list of changed files' });
+  const config = await readFile(reader.layout.configJson(container.id), 'utf8');
+  const mounts = specMounts(config);
+  const lowers = container.image.layers.map(reader.layerOf).toReversed();
+  const { changed, deleted } = await rootfsChanges(
+    reader.upperOf(container.id),
+    lowers,
+    mounts.map(({ destination }) => destination),
+  );
+  await packChanges({
+    ...toolCall(reader, attempted, fx),
+    from: reader.upperOf(container.id),
+    names: changed,
+    list: join(work, 'changed'),
+    to: join(work, FILES.rootfs),
+  });
+  await writeFile(join(work, FILES.spec), config, { mode: 0o600 });
+  await writeFile(join(work, FILES.config), configDump(container, handler.name, reader.clock.nowNs()), {
+    mode: 0o600,
+  });
+  await writeFile(
+    join(work, FILES.bindMounts),
+    JSON.stringify(bindMounts(reader.layout.rootfs(container.id), mounts)),
+    { mode: 0o600 },
+  );
+  if (deleted.length > 0)
+    await writeFile(
+      join(work, FILES.deleted),
+      JSON.stringify(deleted.map((path) => `/${path.toString('utf8')}`)),
+      { mode: 0o600 },
+    );
+}
+
+export function toolCall(
+  { clock, toolPath }: Reader,
+  attempted: string,
+  fx: EffectContext,
+): { clock: ClockPort; toolPath: string; attempted: string; fx: EffectContext } {
+  return { clock, toolPath, attempted, fx };
+}
+
+/**
+ * Files and directories are told apart by the places that they were mounted on: a source may lie on a file system that does
+ * not answer. Links in the root file system are the container's own and must not lead out of it.
+ */
+function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly object[] {
+  const root = openSync(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    return mounts
+      .filter(({ type }) => type === 'bind')
+      .flatMap((mount) => {
+        const facts = placeOf(root, mount.destination.replace(/^\/+/u, ''));
+        return facts === undefined ? [] : [bindMount(mount, facts.isDirectory(), facts.mode)];
+      });
+  } finally {
+    closeSync(root);
+  }
+}
+
+/** Undefined when it is not there any more. */
+function placeOf(root: number, path: string): Stats | undefined {
+  let place: number;
+  try {
+    place = openBeneath(root, path, O_PATH, 0, 'inRoot');
+  } catch (error) {
+    if (isEscape(error) || isAbsent(error)) return undefined;
+    throw error;
+  }
+  try {
+    return fstatSync(place);
+  } finally {
+    closeSync(place);
+  }
+}
+
+function call(
+  { parts, toolPath }: Reader,
+  { id, handler, attempted }: Target,
+  words: readonly string[],
+  fx: EffectContext,
+): Promise<RuntimeAnswer> {
+  const argv = [handler.path, ...ownGlobals(handler), ...words, id];
+  return runRuntime(
+    { ...parts, toolPath },
+    { argv, attempted, stage: `${handler.name} ${words[0] ?? ''}`, subject: id, fx },
+  );
+}

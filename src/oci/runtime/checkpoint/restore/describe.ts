@@ -1,0 +1,98 @@
+/** The descriptions of an archive, as far as they count: which image it belongs to, and what the request must bring. */
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
+import { jsonObject } from '../../../../base/json-object.ts';
+import { checkpointLimits, requestLimits } from '../../../../base/limits.ts';
+import { FILES } from '../../../documents/checkpoint-documents.ts';
+import { readMembers, refuse } from './members.ts';
+import type { Taker } from './members.ts';
+import type { Place } from './protocol.ts';
+
+/** The texts of config.dump and spec.dump. */
+export interface Descriptions {
+  readonly config: string;
+  readonly spec: string;
+}
+
+/** Reads no more of the archive than both descriptions. */
+export async function describe(place: Place): Promise<CheckpointFacts> {
+  const texts = new Map<string, string>();
+  const taker: Taker = {
+    get isDone() {
+      return texts.has(FILES.config) && texts.has(FILES.spec);
+    },
+    document: (name, text) => void texts.set(name, text),
+    file: () => undefined,
+  };
+  await readMembers(place, taker);
+  return factsOf(descriptionsIn(texts));
+}
+
+/** Throws when one is missing. */
+export function descriptionsIn(texts: ReadonlyMap<string, string>): Descriptions {
+  const text = (name: string): string => texts.get(name) ?? refuse(`it has no ${name}`);
+  return { config: text(FILES.config), spec: text(FILES.spec) };
+}
+
+export function digestOf({ config, spec }: Descriptions): string {
+  return `sha256:${createHash('sha256').update(config).update('\0').update(spec).digest('hex')}`;
+}
+
+/** Nothing of it is believed but these; the runtime gets a configuration made from the request alone (S08). */
+export function factsOf(descriptions: Descriptions): CheckpointFacts {
+  const config = jsonObject(descriptions.config) ?? refuse(`${FILES.config} is no JSON object`);
+  const spec = jsonObject(descriptions.spec) ?? refuse(`${FILES.spec} is no JSON object`);
+  // the peers write the image's id, or a repository with digest, as the reference
+  const images = [config['rootfsImageRef'], config['rootfsImageName'], config['rootfsImage']].filter(isName);
+  if (images.length === 0) refuse(`${FILES.config} names no image`);
+  return {
+    digest: digestOf(descriptions),
+    images: [...new Set(images)],
+    mounts: mountsOf(spec['mounts']),
+    tty: member(spec['process'], 'terminal') === true,
+  };
+}
+
+// eslint-disable-next-line no-control-regex -- a name with control characters is refused
+const CONTROL = /[\u0000-\u001f\u007f]/u;
+
+function isName(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    value !== '' &&
+    value.length <= requestLimits.imageBytes &&
+    !CONTROL.test(value)
+  );
+}
+
+function mountsOf(value: unknown): readonly string[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value) || value.length > checkpointLimits.describedMounts)
+    return refuse(`${FILES.spec} has no list of mounts of a usual length`);
+  const found = value.filter(isBind).map((mount) => {
+    const destination = member(mount, 'destination');
+    if (
+      typeof destination !== 'string' ||
+      !destination.startsWith('/') ||
+      destination.length > requestLimits.pathBytes
+    )
+      refuse(`${FILES.spec} has a mount without a place`);
+    return posix.normalize(destination).replace(/(?<=.)\/$/u, '');
+  });
+  return [...new Set(found)];
+}
+
+function isBind(mount: unknown): boolean {
+  const options = member(mount, 'options');
+  return (
+    member(mount, 'type') === 'bind' ||
+    (Array.isArray(options) && options.some((option) => option === 'bind' || option === 'rbind'))
+  );
+}
+
+function member(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null
+    ? Object.getOwnPropertyDescriptor(value, key)?.value
+    : undefined;
+}

@@ -1,0 +1,120 @@
+/**
+ * An archive brought to where the runtime takes it from: CRIU's files into a directory of ours, and what the container
+ * had written into its new root file system.
+ */
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  statfsSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../../../host/ffi/constants.ts';
+import { SpaceGuard } from '../../../../host/files/free-space.ts';
+import type { FilesystemFacts } from '../../../../host/files/free-space.ts';
+import { createFileAt } from '../../../trees/entry-calls.ts';
+import { FILES } from '../../../documents/checkpoint-documents.ts';
+import { descriptionsIn, digestOf } from './describe.ts';
+import { demandMachine, isCore } from './machine-type.ts';
+import { asked, readMembers, refuse } from './members.ts';
+import type { Taker, Target } from './members.ts';
+import type { ImportOrder } from './protocol.ts';
+import { applyChanges, removeDeleted } from './rootfs.ts';
+
+/** CRIU writes it with every dump (images/inventory.proto): what has none is not whole. */
+const INVENTORY = 'inventory.img';
+
+type FactsOf = (path: string) => FilesystemFacts;
+
+/**
+ * Throws `invalidRequest` for what is no checkpoint, or not the one described, and `exhausted` where it would take of the
+ * space that stays free; what was made stays for the caller's undo.
+ */
+export async function importArchive(
+  { place, digest, into, rootfs }: ImportOrder,
+  factsOf: FactsOf = (path) => statfsSync(path),
+): Promise<void> {
+  const space = new SpaceGuard(into, () => factsOf(into));
+  space.ask();
+  const intake = new Intake(into, space);
+  try {
+    await readMembers(place, intake);
+    if (digestOf(descriptionsIn(intake.texts)) !== digest)
+      refuse('it is not the one that the request was held against');
+    if (!intake.images.has(INVENTORY)) refuse(`it has no ${FILES.images}/${INVENTORY}`);
+    for (const name of intake.images)
+      if (isCore(name)) demandMachine(join(into, FILES.images, name), process.arch);
+  } finally {
+    intake.close();
+  }
+  await changeRootfs(join(into, FILES.rootfs), intake, rootfs, new SpaceGuard(rootfs, () => factsOf(rootfs)));
+}
+
+/** Deleted files last: an archive that names a file in both lists has deleted it (as the peers do it). */
+async function changeRootfs(
+  changes: string,
+  intake: Intake,
+  rootfs: string,
+  space: SpaceGuard,
+): Promise<void> {
+  const root = openSync(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  try {
+    if (intake.hasChanges) {
+      await applyChanges(changes, root, space);
+      unlinkSync(changes);
+    }
+    await asked(async () => removeDeleted(intake.texts.get(FILES.deleted) ?? '[]', root));
+  } finally {
+    closeSync(root);
+  }
+}
+
+class Intake implements Taker {
+  readonly isDone = false;
+  readonly texts = new Map<string, string>();
+  /** Names of CRIU's files. */
+  readonly images = new Set<string>();
+  hasChanges = false;
+  readonly #root: number;
+  readonly #images: number;
+  readonly #space: SpaceGuard;
+  #open: number | undefined;
+
+  constructor(into: string, space: SpaceGuard) {
+    this.#space = space;
+    mkdirSync(join(into, FILES.images), { mode: 0o700 });
+    this.#root = openSync(into, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    this.#images = openSync(join(into, FILES.images), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  }
+
+  document(name: string, text: string): void {
+    this.texts.set(name, text);
+  }
+
+  file(kind: 'rootfs' | 'image', name: string, size: number): Target {
+    if (kind === 'rootfs') this.hasChanges = true;
+    else this.images.add(name);
+    const fd = createFileAt(kind === 'rootfs' ? this.#root : this.#images, name);
+    this.#open = fd;
+    return {
+      write: (bytes, position) => {
+        this.#space.take(bytes.length, 0);
+        for (let done = 0; done < bytes.length;)
+          done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+      },
+      end: () => {
+        if (fstatSync(fd).size < size) ftruncateSync(fd, size);
+        this.#open = undefined;
+        closeSync(fd);
+      },
+    };
+  }
+
+  close(): void {
+    for (const fd of [this.#open, this.#images, this.#root]) if (fd !== undefined) closeSync(fd);
+  }
+}

@@ -1,0 +1,52 @@
+/** Which machine the processes of a checkpoint were of, by CRIU's images (criu: include/magic.h, images/core.proto). */
+import { closeSync, openSync, readSync } from 'node:fs';
+import { O_CLOEXEC, O_RDONLY } from '../../../../host/ffi/constants.ts';
+import { refuse } from './members.ts';
+
+/** An image begins with the magic of all and that of its kind; each entry is its size and a protobuf message. */
+const COMMON_MAGIC = 0x54564319;
+const CORE_MAGIC = 0x55053847;
+/** Two magics, one size, the tag of the message's first field, its value. */
+const HEAD_BYTES = 14;
+/** Field 1, a varint: `mtype` of CoreEntry. */
+const MTYPE_TAG = 0x08;
+const TYPES: Readonly<Record<string, number>> = {
+  x64: 1,
+  arm: 2,
+  arm64: 3,
+  ppc64: 4,
+  s390x: 5,
+  loong64: 7,
+  riscv64: 8,
+};
+
+/** One for each thread. */
+export function isCore(name: string): boolean {
+  return /^core-\d+\.img$/u.test(name);
+}
+
+/** Throws when the core image at the path is of another machine than `arch` (as Node names them), or is none. */
+export function demandMachine(path: string, arch: string): void {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const head = headOf(path);
+  if (
+    head.length < HEAD_BYTES ||
+    head.readUInt32LE(0) !== COMMON_MAGIC ||
+    head.readUInt32LE(4) !== CORE_MAGIC ||
+    head[12] !== MTYPE_TAG
+  )
+    refuse(`${name} is no image of CRIU's`);
+  const type = head[13];
+  if (type !== TYPES[arch])
+    refuse(`${name} is of another machine (CRIU's type ${type ?? 0}, this one is ${arch})`);
+}
+
+function headOf(path: string): Buffer {
+  const fd = openSync(path, O_RDONLY | O_CLOEXEC);
+  try {
+    const head = Buffer.alloc(HEAD_BYTES);
+    return head.subarray(0, readSync(fd, head, 0, HEAD_BYTES, 0));
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,72 @@
+/** Orders to the process that reads archives. */
+import { fileURLToPath } from 'node:url';
+import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
+import type { ClockPort } from '../../../../ports/clock.ts';
+import type { EffectContext } from '../../../../ports/effect.ts';
+import { fail, FaultError, printable, toFault } from '../../../../base/fault.ts';
+import { checkpointLimits, monitorLimits } from '../../../../base/limits.ts';
+import { runTool } from '../../../../host/process/process-tool.ts';
+import type { Answer, DescribeOrder, ImportOrder, Order } from './protocol.ts';
+
+export interface ReaderCall {
+  readonly attempted: string;
+  readonly clock: ClockPort;
+  readonly fx: EffectContext;
+}
+
+/** What the archive says of its container. */
+export async function describeArchive(order: DescribeOrder, call: ReaderCall): Promise<CheckpointFacts> {
+  const answer = await ask(order, call);
+  return 'facts' in answer
+    ? answer.facts
+    : fail('bug', `${call.attempted}: the archive's reader has not answered what it was asked`);
+}
+
+/** Brings it in. */
+export async function importArchive(order: ImportOrder, call: ReaderCall): Promise<void> {
+  await ask(order, call);
+}
+
+async function ask(
+  order: Order,
+  { attempted, clock, fx }: ReaderCall,
+): Promise<Exclude<Answer, { readonly fault: unknown }>> {
+  // beside this file, or in a bundle beside that
+  const program = fileURLToPath(
+    new URL(import.meta.url.endsWith('.ts') ? './reader-main.ts' : './checkpoint-reader.js', import.meta.url),
+  );
+  const argv = [process.execPath, `--max-old-space-size=${checkpointLimits.readerHeapMiB}`, program];
+  const on = `the archive ${'archive' in order.place ? order.place.archive : order.place.directory}`;
+  fx.note({ on, argv });
+  const result = await runTool({
+    argv,
+    stdin: Buffer.from(JSON.stringify(order)),
+    timeoutMs: fx.timeoutMs,
+    signal: fx.signal,
+    clock,
+    outputBytesMax: checkpointLimits.answerBytes,
+    onSpawn: (pid) => fx.note({ on, argv, pid }),
+  });
+  if (result.timedOut) return fail('timedOut', `${attempted}: ${on}: not read within ${fx.timeoutMs} ms`);
+  const answer = parse(Buffer.from(result.stdout).toString('utf8'));
+  if (answer === undefined) {
+    const said =
+      printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) ||
+      'it said nothing';
+    return fail(
+      'outside',
+      `${attempted}: ${on}: its reader ended with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}: ${said}`,
+    );
+  }
+  if ('fault' in answer) throw new FaultError(toFault(new FaultError(answer.fault), attempted));
+  return answer;
+}
+
+/** Undefined when it did not come to its answer. */
+function parse(text: string): Answer | undefined {
+  try {
+    return JSON.parse(text) as Answer;
+  } catch {
+    return undefined;
+  }
+}

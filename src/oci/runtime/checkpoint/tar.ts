@@ -1,0 +1,104 @@
+/** The tar program packs: it keeps names that are no UTF-8, holes, devices and attributes, and ends at once when it is killed. */
+import type { FileHandle } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { EffectContext } from '../../../ports/effect.ts';
+import { fail, printable } from '../../../base/fault.ts';
+import { monitorLimits } from '../../../base/limits.ts';
+import { runTool } from '../../../host/process/process-tool.ts';
+
+const TAR = '/bin/tar';
+const CP = '/bin/cp';
+/** Descriptor of the file to be written, in the child. */
+const OUT = 3;
+
+export interface ToolCall {
+  readonly clock: ClockPort;
+  readonly toolPath: string;
+  readonly attempted: string;
+  readonly fx: EffectContext;
+}
+
+export interface Changes extends ToolCall {
+  /** The directory that the names are relative to. */
+  readonly from: string;
+  readonly names: readonly Buffer[];
+  /** File that the names are written to. */
+  readonly list: string;
+  readonly to: string;
+}
+
+/** An archive of exactly these, with owners, holes and the attributes that are not the overlay's own. */
+export async function packChanges({ from, names, list, to, ...call }: Changes): Promise<void> {
+  const end = Buffer.of(0);
+  await writeFile(list, Buffer.concat(names.flatMap((name) => [name, end])), { mode: 0o600 });
+  await tool(call, [
+    TAR,
+    '--create',
+    '--force-local',
+    `--file=${to}`,
+    `--directory=${from}`,
+    '--numeric-owner',
+    '--sparse',
+    '--no-recursion',
+    '--xattrs',
+    '--xattrs-include=security.*',
+    '--xattrs-include=user.*',
+    '--null',
+    '--verbatim-files-from',
+    `--files-from=${list}`,
+  ]);
+}
+
+/** These of a directory into an open file, without what it says of who made them here. */
+export function packAll(
+  call: ToolCall,
+  from: string,
+  names: readonly string[],
+  to: FileHandle,
+): Promise<void> {
+  const argv = [
+    TAR,
+    '--create',
+    `--file=/proc/self/fd/${OUT}`,
+    `--directory=${from}`,
+    '--numeric-owner',
+    '--owner=0',
+    '--group=0',
+    '--sparse',
+    '--',
+    ...names,
+  ];
+  return tool(call, argv, to.fd);
+}
+
+/** A copy of a file; a link is copied as one, and not followed. */
+export function copyFile(call: ToolCall, from: string, to: string): Promise<void> {
+  return tool(call, [CP, '--no-dereference', '--', from, to]);
+}
+
+async function tool(
+  { clock, toolPath, attempted, fx }: ToolCall,
+  argv: readonly string[],
+  out?: number,
+): Promise<void> {
+  const on = `${argv[0] ?? ''} of the checkpoint`;
+  fx.note({ on });
+  const result = await runTool({
+    argv,
+    env: { PATH: toolPath, LC_ALL: 'C' },
+    timeoutMs: fx.timeoutMs,
+    signal: fx.signal,
+    clock,
+    onSpawn: (pid) => fx.note({ on, pid }),
+    ...(out === undefined ? {} : { extraFds: [{ childFd: OUT, fd: out }] }),
+  });
+  if (result.timedOut)
+    fail('timedOut', `${attempted}: ${on}: killed, it had not ended within ${fx.timeoutMs} ms`);
+  if (result.exitCode === 0) return;
+  const said =
+    printable(Buffer.from(result.stderr).toString('utf8').slice(-monitorLimits.quotedChars)) ||
+    'it said nothing';
+  const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
+  fail(/No space left/u.test(said) ? 'exhausted' : 'outside', `${attempted}: ${on}: ${how}: ${said}`);
+}

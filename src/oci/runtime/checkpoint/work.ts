@@ -1,0 +1,91 @@
+/**
+ * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
+ * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
+ */
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpointLimits } from '../../../base/limits.ts';
+import type { ContainerId } from '../../../base/ids.ts';
+import { parseContainerId } from '../../../base/ids.ts';
+import { isAbsent } from '../../../host/ffi/errno.ts';
+import { writeAtomic } from '../../../host/files/files.ts';
+import { namesOf } from '../../../host/files/names-of.ts';
+import { readSmallFile } from '../../../host/files/small-file.ts';
+
+export interface Note {
+  readonly version: 1;
+  readonly id: ContainerId;
+  readonly handler: string;
+  readonly archive: string;
+  /** All archives of its request. */
+  readonly together: readonly string[];
+}
+
+const NOTE = 'note.json';
+
+/**
+ * Empty, for its owner alone, with the note in it, which outlives a power loss: the archive's part may. What an earlier one
+ * left is gone.
+ */
+export async function makeWork(directory: string, note: Note): Promise<string> {
+  const work = join(directory, note.id);
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  await writeAtomic(join(work, NOTE), Buffer.from(JSON.stringify(note)), 0o600);
+  return work;
+}
+
+export function dropWork(directory: string, id: ContainerId): Promise<void> {
+  return rm(join(directory, id), { recursive: true, force: true });
+}
+
+/** All of it but the note, by which a later daemon undoes what could not be undone. */
+export async function keepNote(directory: string, id: ContainerId): Promise<void> {
+  const work = join(directory, id);
+  for (const name of await namesOf(work))
+    if (name !== NOTE) await rm(join(work, name), { recursive: true, force: true });
+}
+
+/**
+ * What daemons before this one began; directories without a whole note were not begun, and go. One that can't be read or
+ * removed is reported to `onUnreadable` and keeps none of the others from being undone: their containers are frozen.
+ */
+export async function begun(
+  directory: string,
+  onUnreadable: (name: string, error: unknown) => void,
+): Promise<readonly Note[]> {
+  const notes: Note[] = [];
+  for (const name of await namesOf(directory)) {
+    try {
+      const note = await readNote(join(directory, name, NOTE));
+      if (note?.id === name) notes.push(note);
+      else await rm(join(directory, name), { recursive: true, force: true });
+    } catch (error) {
+      onUnreadable(name, error);
+    }
+  }
+  return notes;
+}
+
+async function readNote(path: string): Promise<Note | undefined> {
+  try {
+    const text = await readSmallFile(path, {
+      usualBytes: checkpointLimits.noteUsualBytes,
+      bytesMax: checkpointLimits.noteBytes,
+    });
+    if (text === undefined) return undefined;
+    const { version, id, handler, archive, together } = JSON.parse(text) as Partial<
+      Record<keyof Note, unknown>
+    >;
+    const known = typeof id === 'string' ? parseContainerId(id) : undefined;
+    if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string')
+      return undefined;
+    const archives = Array.isArray(together)
+      ? together.filter((one): one is string => typeof one === 'string')
+      : [archive];
+    return { version, id: known, handler, archive, together: archives };
+  } catch (error) {
+    if (isAbsent(error) || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

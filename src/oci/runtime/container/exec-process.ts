@@ -1,0 +1,81 @@
+/** The process object of an exec: the container's own (user, capabilities, environment, directory), with other arguments. */
+import { fail } from '../../../base/fault.ts';
+import { driverLimits } from '../../../base/limits.ts';
+import { readSmallFile } from '../../../host/files/small-file.ts';
+
+/** Throws `invalidRequest` for an argv that execve could not take; a NUL would cut it short silently. */
+export function checkArgv(argv: readonly string[], id: string): void {
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `exec in container ${id}: cmd: ${reason}`, { subject: id });
+  if (argv.length === 0 || argv[0] === '') refuse('must not be empty');
+  if (argv.length > driverLimits.execArguments) refuse(`more than ${driverLimits.execArguments} arguments`);
+  if (argv.some((word) => word.includes('\0'))) refuse('must not hold a NUL byte');
+  const bytes = argv.reduce((sum, word) => sum + Buffer.byteLength(word), 0);
+  if (bytes > driverLimits.execArgumentBytes)
+    refuse(`more than ${driverLimits.execArgumentBytes} bytes of arguments`);
+}
+
+/** Whether the process gets a terminal, and how large that is from the start. */
+export interface ExecTerminal {
+  readonly wanted?: boolean;
+  readonly size?: { readonly rows: number; readonly columns: number } | undefined;
+}
+
+/** The text of the process file for `argv`, made from the text of a bundle's config.json. Throws `outside` when that can't be used. */
+export function execProcess(
+  configText: string,
+  argv: readonly string[],
+  id: string,
+  terminal: ExecTerminal = {},
+): string {
+  const process = memberOf(parseExact(configText), 'process');
+  if (typeof process !== 'object' || process === null || Array.isArray(process)) {
+    return fail('outside', `exec in container ${id}: its config.json holds no process`, { subject: id });
+  }
+  const { consoleSize: _size, ...rest } = process as Record<string, unknown>;
+  const { size } = terminal;
+  const consoleSize = size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
+  const env = terminal.wanted === true ? { env: withTerm(rest['env']) } : {};
+  return JSON.stringify({ ...rest, ...env, ...consoleSize, terminal: terminal.wanted === true, args: argv });
+}
+
+/**
+ * A container without a terminal has no TERM, and `top` or `clear` would refuse to run in the one of the exec. The kind is
+ * containerd's and Docker's; one that the image or the request names stays.
+ */
+function withTerm(env: unknown): readonly unknown[] {
+  const all: readonly unknown[] = Array.isArray(env) ? env : [];
+  return all.some((one) => typeof one === 'string' && one.startsWith('TERM=')) ? all : [...all, 'TERM=xterm'];
+}
+
+/** Reads a bundle's config.json. Throws `notFound` when there is none, `outside` for one beyond the bound. */
+export async function readConfig(path: string, id: string): Promise<string> {
+  const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
+  const text = await readSmallFile(path, { usualBytes, bytesMax });
+  if (text === undefined)
+    return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
+  if (text === '') fail('outside', `read ${path}: empty, or larger than ${bytesMax} bytes`, { subject: id });
+  return text;
+}
+
+function memberOf(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, key)?.value;
+}
+
+type ExactReviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+// both in V8 since 11.4; TypeScript's library has neither yet
+const exactJson = JSON as typeof JSON & {
+  parse(text: string, reviver: ExactReviver): unknown;
+  rawJSON(text: string): object;
+};
+
+/** Numbers above 2^53, such as RLIM_INFINITY, keep their digits: Go refuses the rounded ones for uint64. */
+function parseExact(text: string): unknown {
+  const keep: ExactReviver = (_key, value, { source }) => {
+    const isInexact = typeof value === 'number' && !Number.isSafeInteger(value) && source !== undefined;
+    return isInexact ? exactJson.rawJSON(source) : value;
+  };
+  return exactJson.parse(text, keep);
+}

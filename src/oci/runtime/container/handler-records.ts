@@ -1,0 +1,78 @@
+/**
+ * `<state>/handlers/<name>.json`: what is kept of each handler that was configured, so that its pods can be stopped and
+ * removed when its entry is gone, also by a daemon that has never seen it.
+ */
+import { mkdir } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { jsonObject } from '../../../base/json-object.ts';
+import { driverLimits } from '../../../base/limits.ts';
+import { readSmallFile } from '../../../host/files/small-file.ts';
+import { writeWhole } from '../../../host/files/whole-file.ts';
+import { namesIn } from './state.ts';
+import type { HandlerConfig } from '../handlers/handlers.ts';
+
+/** Whole or not at all, each; not synced, as it is gone with its pods after a reboot. */
+export async function writeHandlerRecords(
+  directory: string,
+  handlers: readonly HandlerConfig[],
+): Promise<void> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const { name, path, kind, root, options, monitorPath, configPath } of handlers) {
+    const record = { version: 1, name, path, kind, root, options, monitorPath, configPath };
+    await writeWhole(join(directory, `${name}.json`), JSON.stringify(record), 0o600);
+  }
+}
+
+/** Those that can be read; what is damaged is as if it were not there. */
+export async function readHandlerRecords(directory: string): Promise<readonly HandlerConfig[]> {
+  const files = (await namesIn(directory))
+    .filter((name) => name.endsWith('.json'))
+    .slice(0, driverLimits.handlerRecords);
+  const found: HandlerConfig[] = [];
+  for (const file of files) {
+    const text = await readSmallFile(join(directory, file), {
+      usualBytes: driverLimits.recordBytes,
+      bytesMax: driverLimits.recordBytes,
+    });
+    const record = parseHandlerRecord(text ?? '');
+    if (record !== undefined && file === `${record.name}.json`) found.push(record);
+  }
+  return found;
+}
+
+/** The record in a text, or undefined. */
+export function parseHandlerRecord(text: string): HandlerConfig | undefined {
+  if (text.length > driverLimits.recordBytes) return undefined;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
+  const {
+    version,
+    name,
+    path,
+    kind,
+    root,
+    options,
+    monitorPath,
+    configPath,
+  }: Partial<Record<keyof HandlerConfig | 'version', unknown>> = value;
+  if (version !== 1 || typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name))
+    return undefined;
+  if (!isPath(path) || (kind !== 'oci' && kind !== 'vm')) return undefined;
+  const words =
+    Array.isArray(options) && options.every((word): word is string => typeof word === 'string')
+      ? options
+      : undefined;
+  return {
+    name,
+    path,
+    kind,
+    ...(isPath(root) ? { root } : {}),
+    ...(words === undefined ? {} : { options: words }),
+    ...(isPath(monitorPath) ? { monitorPath } : {}),
+    ...(isPath(configPath) ? { configPath } : {}),
+  };
+}
+
+function isPath(value: unknown): value is string {
+  return typeof value === 'string' && isAbsolute(value) && !value.includes('\0');
+}

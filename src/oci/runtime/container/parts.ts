@@ -1,0 +1,152 @@
+/** What every part of the runtime driver is given, and the calls of the runtime's program that they share. */
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
+import type { BundleInput, PauseInput } from '../../../ports/runtime.ts';
+import type { Resources } from '../../../ports/specs.ts';
+import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import { fail, printable } from '../../../base/fault.ts';
+import { monitorLimits } from '../../../base/limits.ts';
+import type { Log } from '../../../base/log.ts';
+import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
+import type { CheapMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
+import type { Conditions } from '../../../base/conditions.ts';
+import type { Layout } from '../../../host/sandbox/layout.ts';
+import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import {
+  bootId,
+  processExists,
+  processRuns,
+  processIdentity,
+} from '../../../host/process/process-identity.ts';
+import { runTool } from '../../../host/process/process-tool.ts';
+import type { Systemd } from '../../../host/cgroups/systemd.ts';
+import type { Marks } from '../monitor/monitor-process.ts';
+import type { Handler, HandlerConfig, HandlerTable } from '../handlers/handlers.ts';
+import { lastError, rootArg } from './runc.ts';
+
+/** Who writes bundles: the spec generator with its knowledge of the host. */
+export interface BundleWriter {
+  /** Writes `layout.bundleDir(id)` with config.json. */
+  writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
+  /** Writes `layout.pauseBundleDir(id)` with config.json. */
+  writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
+  /** JSON for the runtime's `update`: the limits as they are to be, after those that were. */
+  updateDocument(resources: Resources, from: Resources): string;
+}
+
+export interface RuntimeDriverOptions {
+  readonly clock: ClockPort;
+  readonly log: Log;
+  /** Where files of ours that can't be read are reported; only in the log where it is left out. */
+  readonly conditions?: Pick<Conditions, 'report' | 'clear'>;
+  readonly layout: Layout;
+  /** Absolute path of conmon. */
+  readonly monitorPath: string;
+  /** Bytes after which a container's log begins anew; left out for no bound. */
+  readonly logBytesMax?: number;
+  /** PATH of conmon and the runtimes: all of the environment that they get. */
+  readonly toolPath: string;
+  readonly handlers: readonly HandlerConfig[];
+  readonly defaultHandler: string;
+  /** Makes the scopes of pods below a slice; undefined on a machine without systemd, where there is no such pod. */
+  readonly systemd?: Systemd;
+  readonly bundles: BundleWriter;
+  /** The machine's cgroup hierarchies. */
+  readonly cgroups: CgroupLayout;
+  /** Whether the machine can give pods user namespaces; asked at each probe. Left out: it can't. */
+  readonly userNamespaces?: () => Promise<boolean>;
+}
+
+export interface DriverParts extends RuntimeDriverOptions {
+  readonly table: HandlerTable;
+  readonly moves: CheapMoves;
+  /** Held still by us while a checkpoint reads them: nobody else lets them go. */
+  readonly heldStill: Set<ContainerId>;
+}
+
+/** The marks of the processes that work for a container or a pause container. */
+export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
+  return { id, rootArg: rootArg(handler.root) };
+}
+
+/** Options of the runtime before its verb when we call it ourselves: its errors come as JSON lines on stderr. */
+export function ownGlobals(handler: Handler): string[] {
+  return [rootArg(handler.root), '--log-format=json', ...(handler.options ?? [])];
+}
+
+export interface RuntimeRun {
+  readonly argv: readonly string[];
+  /** Such as `start container <id>`. */
+  readonly attempted: string;
+  /** Such as `runc start`: named in messages and in what the call waits on (F33, F34). */
+  readonly stage: string;
+  readonly subject: string;
+  /** Text for its standard input; none when left out. */
+  readonly stdin?: string;
+  readonly fx: EffectContext;
+}
+
+export interface RuntimeAnswer {
+  readonly ok: boolean;
+  /** `exit code 1: …`, at most 4 KiB, printable (F35); empty when ok. */
+  readonly problem: string;
+}
+
+/** Runs the runtime's program to its end. A hang is killed and told as `timedOut` with the stage. */
+export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<RuntimeAnswer> {
+  const { fx, argv } = run;
+  fx.note({ on: run.stage, argv });
+  const result = await runTool({
+    argv,
+    env: { PATH: parts.toolPath },
+    timeoutMs: fx.timeoutMs,
+    signal: fx.signal,
+    ...(run.stdin === undefined ? {} : { stdin: Buffer.from(run.stdin, 'utf8') }),
+    clock: parts.clock,
+    outputBytesMax: monitorLimits.reportBytes,
+    onSpawn: (pid) => fx.note({ on: run.stage, argv, pid }),
+  });
+  if (result.timedOut) {
+    fail('timedOut', `${run.attempted}: ${run.stage}: killed, it had not ended within ${fx.timeoutMs} ms`, {
+      subject: run.subject,
+    });
+  }
+  if (result.exitCode === 0) return { ok: true, problem: '' };
+  const stderr = Buffer.from(result.stderr).toString('utf8');
+  const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
+  const said = lastError(stderr) || printable(stderr.slice(-monitorLimits.quotedChars)) || 'it said nothing';
+  return { ok: false, problem: `${how}: ${said}` };
+}
+
+const thisBoot = bootId();
+
+/** The port's form of an identity. */
+export function toPortIdentity(identity: HostIdentity): ProcessIdentity {
+  return { pid: identity.pid, startTicks: BigInt(identity.startTicks), bootId: thisBoot };
+}
+
+/** The host's form; undefined for a process of an earlier boot, which is gone for certain. */
+export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefined {
+  return identity.bootId === thisBoot
+    ? { pid: identity.pid, startTicks: Number(identity.startTicks) }
+    : undefined;
+}
+
+/** True while that very process runs. */
+export function isAlive(identity: ProcessIdentity | undefined): boolean {
+  const host = identity === undefined ? undefined : toHostIdentity(identity);
+  return host !== undefined && processExists(host);
+}
+
+/** True while that very process runs and has not begun to exit. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  const host = toHostIdentity(identity);
+  return host !== undefined && processRuns(host);
+}
+
+/** The process with this pid, if it runs. */
+export function liveIdentity(pid: number): HostIdentity | undefined {
+  const identity = processIdentity(pid);
+  return identity !== undefined && processExists(identity) ? identity : undefined;
+}

@@ -1,0 +1,75 @@
+/**
+ * The OCI documents of pods and containers as verbose answers show them: scripts on nodes look there for the namespaces of a
+ * pod with both peers (`.info.runtimeSpec.linux.namespaces`). Without the environment, which holds secrets.
+ */
+import { join } from 'node:path';
+import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import { driverLimits } from '../../../base/limits.ts';
+import type { Layout, PinKind } from '../../../host/sandbox/layout.ts';
+import { statOwn } from '../../../host/files/state-files.ts';
+import { readSmallFile } from '../../../host/files/small-file.ts';
+import { OCI_VERSION } from '../spec/generate.ts';
+
+export interface ShownSpecs {
+  /** JSON of a container's document; undefined when its bundle is gone, as after a reboot. */
+  container(id: ContainerId): Promise<string | undefined>;
+  /** JSON of the pause process's document, or of the namespaces that are kept without one. */
+  sandbox(id: SandboxId): Promise<string | undefined>;
+}
+
+/** OCI's words for them (runtime-spec, config-linux.md, "Namespaces"), in the order of its table. */
+const NAMESPACES: readonly (readonly [type: string, pin: PinKind])[] = [
+  ['network', 'net'],
+  ['ipc', 'ipc'],
+  ['uts', 'uts'],
+  ['user', 'user'],
+];
+
+/** The reader below one layout. */
+export function shownSpecs(layout: Layout): ShownSpecs {
+  return {
+    container: (id) => readShown(layout.configJson(id)),
+    sandbox: async (id) =>
+      (await readShown(join(layout.pauseBundleDir(id), 'config.json'))) ?? pinnedSpec(layout, id),
+  };
+}
+
+async function pinnedSpec(layout: Layout, id: SandboxId): Promise<string | undefined> {
+  const namespaces = [];
+  for (const [type, pin] of NAMESPACES) {
+    const path = layout.pin(id, pin);
+    if ((await statOwn(path)) !== undefined) namespaces.push({ type, path });
+  }
+  return namespaces.length === 0
+    ? undefined
+    : JSON.stringify({ ociVersion: OCI_VERSION, linux: { namespaces } });
+}
+
+async function readShown(path: string): Promise<string | undefined> {
+  const text = await readSmallFile(path, {
+    usualBytes: driverLimits.stateFileUsualBytes,
+    bytesMax: driverLimits.stateFileBytes,
+  });
+  return text === undefined ? undefined : withoutEnvironment(text);
+}
+
+// the source of a number and its way back are in V8 since 11.4; TypeScript's library does not have them yet
+const exact = JSON as typeof JSON & { rawJSON(text: string): object };
+type Source = { readonly source?: string } | undefined;
+
+/**
+ * The document without any list named `env`: the process's, and those of its hooks. Numbers beyond 2⁵³ stay what they are,
+ * as rlimits have them: a client would not take a rounded one for 64 bits. Undefined for a text that is no JSON.
+ */
+export function withoutEnvironment(text: string): string | undefined {
+  const shown = (key: string, value: unknown, context?: Source): unknown => {
+    if (key === 'env' && Array.isArray(value)) return undefined;
+    const isRounded = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
+    return isRounded && context?.source !== undefined ? exact.rawJSON(context.source) : value;
+  };
+  try {
+    return JSON.stringify(JSON.parse(text, shown));
+  } catch {
+    return undefined;
+  }
+}

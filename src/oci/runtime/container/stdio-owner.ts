@@ -1,0 +1,77 @@
+/**
+ * Whose the pipes of a process are. In a user namespace the runtime can't hand ours over (their owner has no number in there),
+ * and `open("/dev/stdout")` fails, by which nginx does not start (containerd 10598, runc 4475, crun 1019).
+ */
+import { chownSync, closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import type { ContainerId } from '../../../base/ids.ts';
+import { jsonObject } from '../../../base/json-object.ts';
+import { isProcessGone } from '../../../host/ffi/errno.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
+import { processExists } from '../../../host/process/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import type { PipeOwner } from '../../../host/process/process.ts';
+import { readConfig } from './exec-process.ts';
+
+/** The host's numbers of the user and the group that a config.json runs its process as; undefined without a user namespace. */
+export function stdioOwner(configText: string): PipeOwner | undefined {
+  // most have none: the text is large
+  if (!configText.includes('"uidMappings"')) return undefined;
+  const config = jsonObject(configText);
+  const [linux, user] = [recordOf(config?.['linux']), recordOf(recordOf(config?.['process'])['user'])];
+  const uid = onHost(linux['uidMappings'], user['uid']);
+  const gid = onHost(linux['gidMappings'], user['gid']);
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function onHost(mappings: unknown, id: unknown): number | undefined {
+  if (!Array.isArray(mappings) || typeof id !== 'number') return undefined;
+  for (const mapping of mappings.map(recordOf)) {
+    const { containerID: first, hostID: host, size } = mapping;
+    if (typeof first !== 'number' || typeof host !== 'number' || typeof size !== 'number') continue;
+    if (id >= first && id < first + size) return host + id - first;
+  }
+  return undefined;
+}
+
+/**
+ * Gives a container that waits for its start the pipes that the monitor made. Init must not have begun its program. All is
+ * read and given through one descriptor of init's directory in /proc: where init has ended meanwhile, another process may
+ * have its pid and other pipes, but never that directory (S97).
+ */
+export async function ownStdio(init: HostIdentity, configPath: string, id: ContainerId): Promise<void> {
+  try {
+    const proc = openSync(`/proc/${init.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    try {
+      if (!processExists(init)) return;
+      const directory = `/proc/self/fd/${proc}`;
+      // procfs: answers from memory
+      if (uidMap(directory) === uidMap('/proc/self')) return;
+      const owner = stdioOwner(await readConfig(configPath, id));
+      if (owner !== undefined) for (const number of [0, 1, 2]) ownPipe(`${directory}/fd/${number}`, owner);
+    } finally {
+      closeSync(proc);
+    }
+  } catch (error) {
+    // the exit is told by others
+    if (!isProcessGone(error)) throw error;
+  }
+}
+
+function uidMap(directory: string): string {
+  return readFileSync(`${directory}/uid_map`, 'latin1');
+}
+
+function ownPipe(path: string, { uid, gid }: PipeOwner): void {
+  // held, so that what is looked at and what is given are the same
+  const fd = openSync(path, O_PATH);
+  try {
+    // /dev/null stays everybody's
+    if (fstatSync(fd).isFIFO()) chownSync(`/proc/self/fd/${fd}`, uid, gid);
+  } finally {
+    closeSync(fd);
+  }
+}

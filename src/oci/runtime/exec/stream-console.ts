@@ -1,0 +1,189 @@
+/**
+ * The terminal of an exec. The runtime makes the pseudo-terminal inside the container and sends its master over a
+ * Unix socket that we name (OCI runtime command line, --console-socket); Node can't receive descriptors, so the socket
+ * is libc's. Its path is short: the directory of a container has more than the 107 bytes that fit into an address.
+ */
+import { closeSync, fstatSync } from 'node:fs';
+import { mkdir, rm, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClockPort } from '../../../ports/clock.ts';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { ClientStreams, TerminalSize } from '../../../ports/streams.ts';
+import { fail } from '../../../base/fault.ts';
+import { edgeLimits, streamLimits } from '../../../base/limits.ts';
+import { errnoName, must } from '../../../host/ffi/errno.ts';
+import {
+  AF_UNIX,
+  MSG_CMSG_CLOEXEC,
+  SCM_RIGHTS,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  TIOCSWINSZ,
+} from '../../../host/ffi/constants.ts';
+import { addressOf, callSync, libc } from '../../../host/ffi/ffi.ts';
+import { pollReadable } from '../../../host/io/poll.ts';
+import type { Poll } from '../../../host/io/poll.ts';
+import { within } from '../../../host/clock/wait.ts';
+
+/** struct sockaddr_un: the family, then the path with its NUL. */
+export function unixAddress(path: string): Buffer {
+  const bytes = Buffer.from(path, 'utf8');
+  if (bytes.length > edgeLimits.socketPathBytes) {
+    fail('unsupported', `use socket ${path}: its path has more than ${edgeLimits.socketPathBytes} bytes`, {
+      subject: path,
+    });
+  }
+  const address = Buffer.alloc(2 + bytes.length + 1);
+  address.writeUInt16LE(AF_UNIX, 0);
+  bytes.copy(address, 2);
+  return address;
+}
+
+/** The device number of every master: /dev/ptmx, 5:2 (Documentation/admin-guide/devices.txt). */
+const PTMX = (5 << 8) | 2;
+
+/** Most descriptors that a message could bring; one is expected, others are closed. */
+const DESCRIPTORS = 8;
+
+/** Listens for one terminal. */
+export class ConsoleSocket {
+  readonly path: string;
+  /** The master, which the taker owns; rejects when something else came. Never settles when nothing came. */
+  readonly master: Promise<number>;
+  readonly #open = new Map<number, Poll | undefined>();
+  #settle: { readonly resolve: (fd: number) => void; readonly reject: (error: Error) => void } | undefined;
+
+  private constructor(path: string, listener: number) {
+    this.path = path;
+    this.master = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
+    // nobody may wait for it when the runtime fails earlier
+    this.master.catch(() => undefined);
+    this.#watch(listener, () => this.#accept(listener));
+  }
+
+  /** A new socket in `directory`, which is made when it is not there; `name` is short and used once. */
+  static async listen(directory: string, name: string): Promise<ConsoleSocket> {
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const path = join(directory, name);
+    const address = unixAddress(path);
+    const fd = must(
+      callSync(libc.socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
+      'make socket',
+      path,
+    );
+    try {
+      must(callSync(libc.bind, fd, address, address.length), 'bind socket', path);
+      must(callSync(libc.listen, fd, 1), 'listen on socket', path);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+    return new ConsoleSocket(path, fd);
+  }
+
+  #watch(fd: number, onReadable: () => void): void {
+    this.#open.set(fd, pollReadable(fd, onReadable));
+  }
+
+  #drop(fd: number): void {
+    if (!this.#open.has(fd)) return;
+    this.#open.get(fd)?.close();
+    this.#open.delete(fd);
+    closeSync(fd);
+  }
+
+  #accept(listener: number): void {
+    const { result } = callSync(libc.accept4, listener, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (result < 0) return;
+    // one exec, one terminal: whoever comes later finds no listener
+    this.#drop(listener);
+    this.#watch(result, () => this.#receive(result));
+  }
+
+  #receive(connection: number): void {
+    const { fds, errno } = receiveDescriptors(connection);
+    if (errno !== 0 && errnoName(errno) === 'EAGAIN') return;
+    this.#drop(connection);
+    const [master, ...others] = fds;
+    for (const fd of others) closeSync(fd);
+    if (master === undefined) return this.#refuse('the runtime sent no terminal');
+    const stat = fstatSync(master);
+    if (!stat.isCharacterDevice() || stat.rdev !== PTMX) {
+      closeSync(master);
+      return this.#refuse('what the runtime sent is no terminal');
+    }
+    const settle = this.#settle;
+    this.#settle = undefined;
+    if (settle === undefined) closeSync(master);
+    else settle.resolve(master);
+  }
+
+  #refuse(reason: string): void {
+    try {
+      fail('outside', `receive a terminal at ${this.path}: ${reason}`, { subject: this.path });
+    } catch (error) {
+      if (error instanceof Error) this.#settle?.reject(error);
+    }
+  }
+
+  /** Stops to listen and removes the path; a master that came is the taker's and stays open. */
+  async close(): Promise<void> {
+    this.#settle = undefined;
+    for (const fd of [...this.#open.keys()]) this.#drop(fd);
+    await unlink(this.path).catch(() => undefined);
+  }
+}
+
+/** Removes sockets that an earlier daemon left. */
+export async function clearConsoles(directory: string): Promise<void> {
+  await rm(directory, { recursive: true, force: true });
+}
+
+/**
+ * One message's descriptors. struct msghdr (56 bytes): name, its length, iov, their count, control, its length, flags;
+ * struct cmsghdr: length (8 bytes), level, type (4 each), then the descriptors. The same on x86-64 and arm64.
+ */
+function receiveDescriptors(connection: number): { readonly fds: readonly number[]; readonly errno: number } {
+  const text = Buffer.alloc(4096);
+  const control = Buffer.alloc(16 + 4 * DESCRIPTORS);
+  const vector = Buffer.alloc(16);
+  vector.writeBigUInt64LE(addressOf(text), 0);
+  vector.writeBigUInt64LE(BigInt(text.length), 8);
+  const message = Buffer.alloc(56);
+  message.writeBigUInt64LE(addressOf(vector), 16);
+  message.writeBigUInt64LE(1n, 24);
+  message.writeBigUInt64LE(addressOf(control), 32);
+  message.writeBigUInt64LE(BigInt(control.length), 40);
+  const { result, errno } = callSync(libc.recvmsg, connection, message, MSG_CMSG_CLOEXEC);
+  if (result < 0) return { fds: [], errno };
+  const fds: number[] = [];
+  const received = Number(message.readBigUInt64LE(40));
+  const isRights =
+    received >= 16 && control.readInt32LE(8) === SOL_SOCKET && control.readInt32LE(12) === SCM_RIGHTS;
+  const end = isRights ? Math.min(Number(control.readBigUInt64LE(0)), received) : 0;
+  for (let at = 16; at + 4 <= end; at += 4) fds.push(control.readInt32LE(at));
+  return { fds, errno: 0 };
+}
+
+/** The client's size, where it tells one soon: it is set before the process begins. */
+export async function firstSize(
+  clock: ClockPort,
+  client: ClientStreams,
+  { signal }: EffectContext,
+): Promise<TerminalSize | undefined> {
+  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
+  const met = await within({ clock, timeoutMs: streamLimits.firstSizeMs, signal }, told);
+  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
+}
+
+/** Sets the size; the foreground processes get SIGWINCH. A terminal that has gone is left alone. */
+export function setTerminalSize(master: number, { columns, rows }: TerminalSize): void {
+  const size = Buffer.alloc(8);
+  size.writeUInt16LE(rows, 0);
+  size.writeUInt16LE(columns, 2);
+  callSync(libc.ioctl, master, TIOCSWINSZ, size);
+}

@@ -1,0 +1,249 @@
+/**
+ * Exec: a process beside init with a client's streams. As ExecSync it is started by a detached runtime and reaped by
+ * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
+ */
+import { closeSync, fchownSync } from 'node:fs';
+import { rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { basename, join } from 'node:path';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { ClientStreams, StreamExecInput, TerminalSize } from '../../../ports/streams.ts';
+import { pump } from '../../../base/byte-streams.ts';
+import { fail } from '../../../base/fault.ts';
+import { monitorLimits, streamLimits } from '../../../base/limits.ts';
+import { makePipe, writeEnd } from '../../../host/io/descriptors.ts';
+import { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
+import { expectOrphan } from '../../../host/process/process-reaper.ts';
+import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
+import { spawnProcess } from '../../../host/process/process.ts';
+import type { Child, PipeOwner } from '../../../host/process/process.ts';
+import { socketSink, socketSource } from '../../../host/streams/socket-bytes.ts';
+import { within } from '../../../host/clock/wait.ts';
+import { dissolveExecLeaf } from '../container/cgroup.ts';
+import type { ExecLeaf } from '../container/cgroup.ts';
+import type { DriverParts } from '../container/parts.ts';
+import { readTail } from '../container/state.ts';
+import { exitCodeOf, killExec } from './end.ts';
+import type { BegunExec } from './end.ts';
+import { EXEC_PREFIX, beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
+import { execProcess } from '../container/exec-process.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { execArgv, globalArgs, lastError } from '../container/runc.ts';
+import { stdioOwner } from '../container/stdio-owner.ts';
+import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
+import { OutputPump, drain, nowhere, reasonOf } from './stream-output.ts';
+
+/** Where consoles of this instance are announced. */
+export function consolesDir(parts: DriverParts): string {
+  return join(parts.layout.state, 'tty');
+}
+
+/** As `StreamsPort.exec`. */
+export async function streamExec(
+  parts: DriverParts,
+  input: StreamExecInput,
+  client: ClientStreams,
+  fx: EffectContext,
+): Promise<{ readonly exitCode: number }> {
+  const { handler, config, directory } = await beginExec(parts, input);
+  let leaf: ExecLeaf | undefined;
+  let console: ConsoleSocket | undefined;
+  try {
+    const size = input.tty ? await firstSize(parts.clock, client, fx) : undefined;
+    await writeFile(
+      execProcessFile(directory),
+      execProcess(config, input.argv, input.id, { wanted: input.tty, size }),
+      { mode: 0o600 },
+    );
+    input.onArgvRead?.();
+    leaf = await execLeafOf(parts, handler, input.id, basename(directory));
+    if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
+    const run = {
+      parts,
+      handler,
+      input,
+      client,
+      fx,
+      directory,
+      leaf,
+      console,
+      pipeOwner: stdioOwner(config),
+    };
+    return { exitCode: await new StreamedExec(run).toEnd() };
+  } finally {
+    await console?.close();
+    if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Unique in the instance: the exec's own six characters with the beginning of its container's id. */
+function consoleName(id: string, directory: string): string {
+  return `${id.slice(0, 12)}-${basename(directory).slice(EXEC_PREFIX.length)}`;
+}
+
+interface Run {
+  readonly parts: DriverParts;
+  readonly handler: Handler;
+  readonly input: StreamExecInput;
+  readonly client: ClientStreams;
+  readonly fx: EffectContext;
+  readonly directory: string;
+  readonly leaf: ExecLeaf | undefined;
+  readonly console: ConsoleSocket | undefined;
+  readonly pipeOwner: PipeOwner | undefined;
+}
+
+interface Started extends BegunExec {
+  readonly stdin: Socket | undefined;
+}
+
+class StreamedExec {
+  readonly #run: Run;
+  readonly #logFile: string;
+  readonly #pumps: OutputPump[] = [];
+  #terminal: PolledDescriptor | undefined;
+  #size: TerminalSize | undefined;
+  #isClosed = false;
+
+  constructor(run: Run) {
+    this.#run = run;
+    this.#logFile = join(run.directory, 'runtime.log');
+  }
+
+  async toEnd(): Promise<number> {
+    const { parts, input, leaf, fx, client, console } = this.#run;
+    client.onResize((size) => this.#resize(size));
+    const started = await this.#launch();
+    let process: ReturnType<ExpectedOrphan['take']>;
+    let hasEnded = false;
+    try {
+      const startBoundMs = Math.min(fx.timeoutMs, streamLimits.execStartMs);
+      const terminal = console?.master.then((master) => this.#begin(master));
+      // its failure is told where it is awaited, if the runtime has not failed before
+      terminal?.catch(() => undefined);
+      const { exitCode } = await this.#within(started.child.exited, startBoundMs);
+      if (exitCode !== 0) this.#fail(await this.#complaint());
+      process = started.orphan.take(started.child.identity);
+      if (process === undefined)
+        return this.#fail('the runtime has ended without telling which process it started');
+      if (terminal !== undefined) await this.#within(terminal, startBoundMs);
+      fx.note({ on: 'the exec process', pid: process.pid });
+      const status = await this.#within(process.exited, fx.timeoutMs);
+      hasEnded = true;
+      await drain(this.#pumps, parts.clock, fx.signal);
+      return exitCodeOf(status, (reason) => this.#fail(reason));
+    } finally {
+      if (!hasEnded)
+        await killExec(parts, started, {
+          id: input.id,
+          leaf,
+          pid: process?.pid,
+          emptyMs: streamLimits.closeMs,
+        });
+      this.#close(started);
+    }
+  }
+
+  async #launch(): Promise<Started> {
+    const { parts, handler, input, fx, client, directory, leaf, console, pipeOwner } = this.#run;
+    const pidFile = execPidFile(directory);
+    const options = [
+      ...(leaf === undefined ? [] : [leaf.option]),
+      ...(console === undefined ? [] : [`--console-socket=${console.path}`]),
+    ];
+    const argv = execArgv(
+      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
+      { processFile: execProcessFile(directory), pidFile, options },
+    );
+    fx.note({ on: `${handler.name} exec`, argv });
+    const stdin = input.tty || client.stdin === undefined ? undefined : makePipe();
+    const orphan = expectOrphan(() => pidIn(pidFile));
+    try {
+      if (stdin !== undefined && pipeOwner !== undefined)
+        fchownSync(stdin.read, pipeOwner.uid, pipeOwner.gid);
+      const child = await spawnProcess({
+        argv,
+        env: { PATH: parts.toolPath },
+        cwd: directory,
+        stdin: stdin === undefined ? 'null' : stdin.read,
+        stdout: input.tty || client.stdout === undefined ? 'null' : 'pipe',
+        stderr: input.tty || client.stderr === undefined ? 'null' : 'pipe',
+        pipeOwner,
+      });
+      fx.note({ on: `${handler.name} exec`, argv, pid: child.pid });
+      return { child, orphan, stdin: this.#connect(child, stdin?.write) };
+    } catch (error) {
+      orphan.forget();
+      if (stdin !== undefined) closeSync(stdin.write);
+      throw error;
+    } finally {
+      if (stdin !== undefined) closeSync(stdin.read);
+    }
+  }
+
+  /** Starts to pass on what goes through pipes. */
+  #connect(child: Child, stdinFd: number | undefined): Socket | undefined {
+    const { client, parts } = this.#run;
+    for (const name of ['stdout', 'stderr'] as const) {
+      const [pipe, sink] = [child[name], client[name]];
+      if (pipe !== undefined)
+        this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock, true));
+    }
+    if (stdinFd === undefined) return undefined;
+    const stdin = writeEnd(stdinFd);
+    // the process may close it at any time
+    stdin.on('error', () => undefined);
+    if (client.stdin !== undefined) pump(client.stdin, socketSink(stdin)).catch(() => stdin.destroy());
+    return stdin;
+  }
+
+  /** The terminal is there. */
+  #begin(master: number): void {
+    const { client, parts, input } = this.#run;
+    if (this.#isClosed) return closeSync(master);
+    const terminal = new PolledDescriptor(master, `the terminal of an exec in container ${input.id}`);
+    this.#terminal = terminal;
+    if (this.#size !== undefined) setTerminalSize(master, this.#size);
+    this.#pumps.push(new OutputPump(terminal, client.stdout ?? nowhere, parts.clock));
+    // a terminal has no end of input but the character that its user types
+    if (client.stdin !== undefined) pump(client.stdin, terminal).catch(() => undefined);
+  }
+
+  #resize(size: TerminalSize): void {
+    this.#size = size;
+    const master = this.#terminal?.fd;
+    if (master !== undefined) setTerminalSize(master, size);
+  }
+
+  async #within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+    const { parts, input, fx } = this.#run;
+    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
+    const attempted = `exec in container ${input.id}`;
+    if (met === 'cancelled')
+      return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
+    if (met === 'timedOut')
+      return fail('timedOut', `${attempted}: not done within ${timeoutMs} ms`, { subject: input.id });
+    return met;
+  }
+
+  #fail(reason: string): never {
+    const { input, handler } = this.#run;
+    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, {
+      subject: input.id,
+    });
+  }
+
+  async #complaint(): Promise<string> {
+    return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'it said nothing';
+  }
+
+  #close(started: Started): void {
+    this.#isClosed = true;
+    started.orphan.forget();
+    this.#run.client.stdin?.cancel();
+    for (const one of this.#pumps) one.stop();
+    this.#terminal?.close();
+    for (const pipe of [started.stdin, started.child.stdout, started.child.stderr]) pipe?.destroy();
+  }
+}

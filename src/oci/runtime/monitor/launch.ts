@@ -1,0 +1,157 @@
+/** Starting a monitor and hearing its reports. */
+import { writeSync } from 'node:fs';
+import type { ClockPort } from '../../../ports/clock.ts';
+import { ByteBlocks } from '../../../base/byte-blocks.ts';
+import { fail, printable } from '../../../base/fault.ts';
+import { Fifo } from '../../../base/fifo.ts';
+import { monitorLimits } from '../../../base/limits.ts';
+import { LineCutter } from '../../../base/line-cutter.ts';
+import { closeFd, makePipe } from '../../../host/io/descriptors.ts';
+import { codeOf } from '../../../host/ffi/errno.ts';
+import { killTree } from '../../../host/process/process-kill.ts';
+import { spawnProcess } from '../../../host/process/process.ts';
+import type { Child } from '../../../host/process/process.ts';
+import { SocketReader } from '../../../host/io/socket-reader.ts';
+import { within } from '../../../host/clock/wait.ts';
+import type { Bound } from '../../../host/clock/wait.ts';
+import { START_FD, SYNC_FD } from './conmon.ts';
+
+/** The read end of a sync pipe. */
+export class SyncPipe {
+  readonly #reader: SocketReader;
+  readonly #cutter = new LineCutter(monitorLimits.reportBytes);
+  readonly #lines = new Fifo<string>();
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  /** Owns the descriptor from here on. */
+  constructor(fd: number) {
+    this.#reader = new SocketReader(fd);
+    this.#reader.start((bytes) => {
+      for (const line of this.#cutter.push(bytes)) this.#take(line);
+      if (this.#cutter.isCut) this.#end();
+      this.#wake?.();
+    });
+    void this.#reader.closed.then(() => {
+      this.#take(this.#cutter.takeRest());
+      this.#end();
+    });
+  }
+
+  #take(line: string): void {
+    if (line.trim() === '' || this.#cutter.isCut) return;
+    if (this.#lines.length < monitorLimits.reportLines) this.#lines.push(line);
+    else this.#end();
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#reader.destroy();
+    this.#wake?.();
+  }
+
+  /** The next line; `ended` when the monitor closed the pipe or sent a line without end. One caller at a time. */
+  async next(bound: Bound): Promise<{ readonly line: string } | 'ended' | 'timedOut' | 'cancelled'> {
+    const ready = new Promise<void>((resolve) => {
+      this.#wake = (): void => {
+        if (this.#lines.length > 0 || this.#ended) resolve();
+      };
+      this.#wake();
+    });
+    const met = await within(bound, ready);
+    this.#wake = undefined;
+    if (met !== undefined) return met;
+    const line = this.#lines.shift();
+    return line === undefined ? 'ended' : { line };
+  }
+
+  close(): void {
+    this.#end();
+  }
+}
+
+/** The first bytes of what a monitor says on stderr; the rest is read and dropped. */
+export class Complaint {
+  readonly #reader: SocketReader | undefined;
+  readonly #kept = new ByteBlocks("keep a monitor's complaint", monitorLimits.quotedChars);
+
+  constructor(reader: SocketReader | undefined) {
+    this.#reader = reader;
+    reader?.start((bytes) => this.#kept.appendCopy(bytes.subarray(0, this.#kept.room)));
+  }
+
+  /** One printable line. */
+  text(): string {
+    return printable(Buffer.from(this.#kept.peek(this.#kept.size)).toString('utf8'));
+  }
+
+  close(): void {
+    this.#reader?.destroy();
+  }
+}
+
+export interface Launched {
+  readonly child: Child;
+  readonly sync: SyncPipe;
+  readonly complaint: Complaint;
+}
+
+export interface LaunchRequest {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /**
+   * Runs while the monitor waits on its start pipe: moves it to its cgroup before it starts anything. A rejection
+   * kills the monitor and ends the launch.
+   */
+  readonly beforeStart: (pid: number) => Promise<void>;
+  readonly clock: ClockPort;
+}
+
+/** Starts a container's monitor up to the point where it goes on by itself. */
+export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
+  const sync = makePipe();
+  const start = makePipe();
+  let launched: Launched | undefined;
+  try {
+    const child = await spawnProcess({
+      argv: request.argv,
+      env: request.env,
+      // neither it nor what it starts: the runtime's create, and all that its hooks leave
+      isHelper: false,
+      cwd: request.cwd,
+      stderr: 'pipe',
+      extraFds: [
+        { childFd: SYNC_FD, fd: sync.write },
+        { childFd: START_FD, fd: start.read },
+      ],
+    });
+    launched = { child, sync: new SyncPipe(sync.read), complaint: new Complaint(child.stderr) };
+    await request.beforeStart(child.pid);
+    letGo(start.write, request.argv);
+    return launched;
+  } catch (error) {
+    if (launched === undefined) closeFd(sync.read);
+    else {
+      // before its start pipe is closed: its end lets it go on
+      await killTree(launched.child.identity, request.clock);
+      launched.sync.close();
+      launched.complaint.close();
+    }
+    throw error;
+  } finally {
+    closeFd(sync.write);
+    closeFd(start.read);
+    closeFd(start.write);
+  }
+}
+
+function letGo(fd: number, argv: readonly string[]): void {
+  try {
+    writeSync(fd, 'x');
+  } catch (error) {
+    // it has ended already; its sync pipe tells so with its end
+    if (codeOf(error) !== 'EPIPE')
+      fail('outside', `start ${argv[0] ?? ''}: write to its start pipe: ${codeOf(error)}`);
+  }
+}

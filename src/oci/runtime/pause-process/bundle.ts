@@ -1,0 +1,145 @@
+/** The pause container: a runtime's container with our own tiny program, no image and no monitor. */
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PauseInput } from '../../../ports/runtime.ts';
+import type { Resources } from '../../../ports/specs.ts';
+import { readFileInRoot, writeFileInRoot } from '../../../host/files/files.ts';
+import type { Layout } from '../../../host/sandbox/layout.ts';
+import { pauseCgroup } from '../../../host/sandbox/layout.ts';
+import { runtimeCgroupsPath } from '../../../host/cgroups/slices.ts';
+import { pauseElf } from './elf.ts';
+import { noCapabilities } from '../spec/capabilities.ts';
+import { OCI_VERSION } from '../spec/generate.ts';
+import { runtimeAnnotations } from '../spec/annotations.ts';
+import type { SpecHandler, SpecHost, SpecPaths } from '../spec/input.ts';
+import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../spec/masked.ts';
+import { clampOomScoreAdj, openFilesLimit } from '../spec/process.ts';
+import { defaultSeccomp } from '../spec/seccomp.ts';
+import type { OciNamespace, OciSeccomp, OciSpec } from '../spec/types.ts';
+import { checkMapped, idMappings, userNamespace } from '../spec/userns.ts';
+import { pauseUser } from '../bundle/host/user.ts';
+
+const PROGRAM = 'pause';
+/** Directories that the runtime mounts proc and a tmpfs on; made by us, so that it need not write into the shared rootfs. */
+const MOUNT_POINTS = ['proc', 'dev'];
+/** Just above what the OOM killer never takes: as both peers have it (features.md B1). */
+const OOM_SCORE_ADJ = -998;
+/** The least share of CPU time (cgroup v1 cpu.shares): it sleeps. */
+const CPU_SHARES = 2n;
+
+export interface PauseSpecInput extends PauseInput {
+  readonly host: SpecHost;
+  readonly rootfs: string;
+  readonly pins: SpecPaths['pins'];
+  /** The pod's own profile; left out for one that names none, which gets the built-in one whatever else it chose: this program needs nothing. */
+  readonly seccomp?: OciSeccomp | undefined;
+  /** Left out where no annotation is let through. */
+  readonly handler?: SpecHandler;
+}
+
+/** Its config.json, pure. Joins the pod's pins and brings the PID namespace that the containers join. */
+export function pauseSpec(input: PauseSpecInput): OciSpec {
+  const { sandbox, host, pins } = input;
+  const user = pauseUser(sandbox.user, sandbox.namespaces.user);
+  checkMapped(user, sandbox.namespaces.user);
+  return {
+    ociVersion: OCI_VERSION,
+    process: {
+      terminal: false,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+      args: [`/${PROGRAM}`],
+      env: [],
+      cwd: '/',
+      capabilities: noCapabilities(),
+      rlimits: openFilesLimit(host),
+      noNewPrivileges: true,
+      ...(sandbox.selinuxLabels === undefined ? {} : { selinuxLabel: sandbox.selinuxLabels.process }),
+      oomScoreAdj: clampOomScoreAdj(OOM_SCORE_ADJ, host),
+    },
+    root: { path: input.rootfs, readonly: true },
+    mounts: [
+      // runc closes inherited descriptors by way of /proc/self/fd before it executes the program
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      {
+        destination: '/dev',
+        type: 'tmpfs',
+        source: 'tmpfs',
+        options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'],
+      },
+    ],
+    annotations: pauseAnnotations(input),
+    linux: {
+      namespaces: pauseNamespaces(pins),
+      ...idMappings(sandbox.namespaces.user),
+      devices: [],
+      ...(sandbox.selinuxLabels === undefined ? {} : { mountLabel: sandbox.selinuxLabels.mount }),
+      cgroupsPath: runtimeCgroupsPath(pauseCgroup(sandbox.cgroupParent, input.id)),
+      resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },
+      seccomp: input.seccomp ?? defaultSeccomp(host.arch, []),
+      maskedPaths: DEFAULT_MASKED_PATHS,
+      readonlyPaths: DEFAULT_READONLY_PATHS,
+    },
+  };
+}
+
+/** Namespaces of its own for mounts and processes; the others are the pod's. */
+function pauseNamespaces(pins: SpecPaths['pins']): readonly OciNamespace[] {
+  const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
+    path === undefined ? [] : [{ type, path }];
+  return [
+    { type: 'mount' },
+    ...userNamespace(pins),
+    { type: 'pid' },
+    ...pinned('network', pins.net),
+    ...pinned('ipc', pins.ipc),
+    ...pinned('uts', pins.uts),
+  ];
+}
+
+/** What runtimes and hooks know a sandbox by, in containerd's and in CRI-O's words. */
+function pauseAnnotations({ id, sandbox, handler }: PauseSpecInput): Readonly<Record<string, string>> {
+  return {
+    ...(handler === undefined ? {} : runtimeAnnotations(handler, sandbox.annotations)),
+    'io.kubernetes.cri.container-type': 'sandbox',
+    'io.kubernetes.cri.sandbox-id': id,
+    'io.kubernetes.cri.sandbox-name': sandbox.key.name,
+    'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
+    'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
+    'io.kubernetes.cri-o.ContainerType': 'sandbox',
+    'io.kubernetes.cri-o.SandboxID': id,
+    ...sizeAnnotations(sandbox.resources),
+  };
+}
+
+/** By these names Kata sizes a virtual machine before its first container is known (containerd's words for them). */
+function sizeAnnotations(resources: Resources | undefined): Readonly<Record<string, string>> {
+  if (resources === undefined) return {};
+  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes } = resources;
+  const said = {
+    'cpu-period': cpuPeriod,
+    'cpu-quota': cpuQuota,
+    'cpu-shares': cpuShares,
+    memory: memoryLimitBytes,
+  };
+  return Object.fromEntries(
+    Object.entries(said).flatMap(([name, value]) =>
+      value === undefined ? [] : [[`io.kubernetes.cri.sandbox-${name}`, String(value)]],
+    ),
+  );
+}
+
+/** Makes the root file system that all pause containers share, if it is not there or not as it should be. */
+export async function makePauseRootfs(layout: Layout, host: SpecHost): Promise<void> {
+  const root = layout.pauseRootfs;
+  const program = pauseElf(host.arch);
+  for (const name of ['', ...MOUNT_POINTS]) {
+    await mkdir(join(root, name), { recursive: true, mode: 0o755 });
+    // whatever our umask is: the program runs as a user that must get in
+    await chmod(join(root, name), 0o755);
+  }
+  // a pause of another version is replaced by rename; running ones keep theirs. One byte more shows a longer one.
+  const there = await readFileInRoot(root, PROGRAM, { bytesMax: 64 * 1024 }).catch(() => undefined);
+  if (there === undefined || Buffer.compare(there, program) !== 0) {
+    await writeFileInRoot(root, PROGRAM, program, { mode: 0o555 });
+  }
+}

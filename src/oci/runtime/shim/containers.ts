@@ -1,0 +1,194 @@
+/** The life of a container in a pod's shim: each step is one call to it, and what the calls need on disk. */
+import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
+import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
+import type { Resources } from '../../../ports/specs.ts';
+import type { ContainerId } from '../../../base/ids.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import { shimLimits } from '../../../base/limits.ts';
+import { Task } from '../../../gen/shim/task_pb.ts';
+import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
+import { forgetExit, removeTree } from '../container/destroy.ts';
+import { killWorkers } from '../container/kill.ts';
+import { liveIdentity, toPortIdentity } from '../container/parts.ts';
+import type { DriverParts } from '../container/parts.ts';
+import { readNote } from '../container/record.ts';
+import type { ContainerNote } from '../container/record.ts';
+import { refuseTooSmall } from '../container/update.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { signalNumber } from '../spec/signals.ts';
+import { deleteDead, linkBundle } from './launch.ts';
+import { taskOptions } from './sandbox-task.ts';
+import type { Shim } from './shim.ts';
+import type { Shims } from './shims.ts';
+import { makeStdio, startKeeper, stdioDir } from './stdio.ts';
+
+const SIGKILL = 9;
+/** containerd's name for the type of these documents, which travel as JSON. */
+const RESOURCES_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources';
+
+export interface ShimParts {
+  readonly parts: DriverParts;
+  readonly shims: Shims;
+  /** Of `writeStdioProgram`. */
+  stdioProgram(): Promise<string>;
+}
+
+/** The monitor of its streams first, so that no output is lost; then Create. A failure leaves no process. */
+export async function createTask(
+  { parts, shims, stdioProgram }: ShimParts,
+  handler: Handler,
+  input: ContainerInput & { readonly effective: EffectiveContainer },
+  fx: EffectContext,
+): Promise<ProcessIdentity> {
+  const { layout } = parts;
+  const { id, spec } = input;
+  const attempted = `create container ${id}`;
+  const note = await noteOf(parts, id, attempted);
+  const shim = await shims.need(note.sandboxId, attempted);
+  const stdio = await makeStdio(stdioDir(parts, id), { stdin: spec.stdin, stdout: true, stderr: !spec.tty });
+  await linkBundle(layout.bundleDir(id), id);
+  try {
+    await startKeeper(parts, { input, handler, note, program: await stdioProgram() }, fx);
+    fx.note({ on: `${handler.name} create` });
+    const bundle = layout.bundleDir(id);
+    const { pid } = await shim.call(
+      Task.method.create,
+      { id, bundle, terminal: spec.tty, ...stdio, ...taskOptions(handler) },
+      bound(fx),
+    );
+    const identity = liveIdentity(pid);
+    return identity === undefined
+      ? fail('outside', `${attempted}: its process ${pid} has ended at once`, { subject: id })
+      : toPortIdentity(identity);
+  } catch (error) {
+    await removeTask(shim, id, fx).catch((thrown: unknown) =>
+      parts.log.warn({ id, fault: toFault(thrown) }, 'a task that failed could not be deleted'),
+    );
+    await killWorkers(parts, handler, id, note.cgroup);
+    throw error;
+  }
+}
+
+export async function startTask(
+  { parts, shims }: ShimParts,
+  handler: Handler,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
+  const attempted = `start container ${id}`;
+  const { sandboxId } = await noteOf(parts, id, attempted);
+  const shim = await shims.need(sandboxId, attempted);
+  fx.note({ on: `${handler.name} start` });
+  await shim.call(Task.method.start, { id }, bound(fx));
+}
+
+/** One signal to its first process; nothing happens when that has ended. */
+export async function killTask(
+  { parts, shims }: ShimParts,
+  { id, signal }: ContainerInput & { readonly signal: string },
+  fx: EffectContext,
+): Promise<void> {
+  const number = signalNumber(signal);
+  if (number === undefined)
+    fail('invalidRequest', `signal container ${id}: there is no signal ${JSON.stringify(signal)}`, {
+      subject: id,
+    });
+  const note = await readNote(parts.layout, id);
+  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
+  await shim?.callIfThere(Task.method.kill, { id, signal: number, all: false }, soon(fx));
+}
+
+/** SIGKILL to all of its processes; what a dead shim has left of them ends with its watch. */
+export async function killTaskAll(
+  { parts, shims }: ShimParts,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
+  const note = await readNote(parts.layout, id);
+  if (note === undefined) return;
+  await shims.orKill(note.sandboxId, (shim) =>
+    shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)),
+  );
+}
+
+/** Deletes an ended task: its exit code is on record. */
+export async function deleteTask(
+  { parts, shims }: ShimParts,
+  { id }: ContainerInput,
+  fx: EffectContext,
+): Promise<void> {
+  const note = await readNote(parts.layout, id);
+  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
+  await shim?.callIfThere(Task.method.delete, { id }, bound(fx));
+}
+
+export async function updateTask(
+  { parts, shims }: ShimParts,
+  handler: Handler,
+  { id, resources, from }: ContainerInput & { readonly resources: Resources; readonly from: Resources },
+  fx: EffectContext,
+): Promise<void> {
+  const attempted = `update container ${id}`;
+  const note = await noteOf(parts, id, attempted);
+  const document = parts.bundles.updateDocument(resources, from);
+  await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
+  const shim = await shims.need(note.sandboxId, attempted);
+  fx.note({ on: `${handler.name} update` });
+  await shim.call(
+    Task.method.update,
+    { id, resources: { typeUrl: RESOURCES_TYPE, value: Buffer.from(document, 'utf8') } },
+    bound(fx),
+  );
+}
+
+/** As `RuntimePort.destroy`. */
+export async function destroyTask(
+  { parts, shims }: ShimParts,
+  handler: Handler,
+  { id }: DestroyInput,
+  fx: EffectContext,
+): Promise<void> {
+  const { layout } = parts;
+  const note = await readNote(layout, id);
+  fx.note({ on: 'the end of the processes' });
+  const isRemoved =
+    note === undefined ? undefined : await shims.orKill(note.sandboxId, (shim) => removeTask(shim, id, fx));
+  if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
+  await killWorkers(parts, handler, id, undefined);
+  if (note !== undefined) {
+    await emptyCgroup(parts, id, note.cgroup, fx.timeoutMs);
+    await dropCgroup(parts, id, note.cgroup, fx);
+  }
+  await rm(join(layout.containerDir(id), id), { force: true });
+  await removeTree(layout.containerDir(id), id);
+  await forgetExit(parts, id);
+}
+
+/** Whatever state it is in. */
+async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
+  const call = soon(fx);
+  const killed = await shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
+  // a task that was deleted has no end to wait for
+  if (killed !== undefined) await shim.callIfThere(Task.method.wait, { id }, call);
+  await shim.callIfThere(Task.method.delete, { id }, call);
+  return true;
+}
+
+async function noteOf(parts: DriverParts, id: ContainerId, attempted: string): Promise<ContainerNote> {
+  return (
+    (await readNote(parts.layout, id)) ??
+    fail('notFound', `${attempted}: no bundle was written for it`, { subject: id })
+  );
+}
+
+/** For what is quick where the shim is well, and goes on also when its result is no longer wanted. */
+function soon(fx: EffectContext): { readonly timeoutMs: number } {
+  return { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs) };
+}
+
+function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+  return { timeoutMs: fx.timeoutMs, signal: fx.signal };
+}

@@ -1,0 +1,54 @@
+/** ExecSync in a shim: output kept to a bound, as everywhere. */
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { ExecResult } from '../../../ports/runtime.ts';
+import { fail } from '../../../base/fault.ts';
+import { driverLimits } from '../../../base/limits.ts';
+import { within } from '../../../host/clock/wait.ts';
+import type { ExecInput } from '../exec/exec.ts';
+import { CappedOutput, drained, takeBoth } from '../exec/output.ts';
+import { withOutputRoom } from '../exec/output-budget.ts';
+import type { OutputRoom } from '../exec/output-budget.ts';
+import type { ShimParts } from './containers.ts';
+import { runExec } from './exec.ts';
+import { readFifo } from './fifo.ts';
+
+/** As `RuntimePort.execSync`. */
+export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
+  return withOutputRoom(input, shim.parts.log, (room) => toEnd(shim, input, room, fx));
+}
+
+async function toEnd(
+  shim: ShimParts,
+  input: ExecInput,
+  room: OutputRoom,
+  fx: EffectContext,
+): Promise<ExecResult> {
+  const { clock } = shim.parts;
+  const outputs: CappedOutput[] = [];
+  const limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
+  const exitCode = await runExec(
+    shim,
+    {
+      input,
+      terminal: {},
+      wish: { stdin: false, stdout: true, stderr: true },
+      limitMs,
+      open: ({ stdout, stderr }) => {
+        for (const path of [stdout, stderr])
+          outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, room));
+      },
+      drained: () =>
+        drained(outputs, room, clock, (granted) =>
+          within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted),
+        ),
+      close: () => {
+        for (const output of outputs) output.close();
+      },
+    },
+    fx,
+  );
+  const [stdout, stderr] = outputs;
+  if (stdout === undefined || stderr === undefined)
+    return fail('bug', `exec in container ${input.id}: its outputs were not opened`, { subject: input.id });
+  return { exitCode, ...takeBoth(stdout, stderr, room) };
+}

@@ -1,0 +1,240 @@
+/** A process beside a container's own, in its shim: for ExecSync and for streams of a client alike. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { TerminalSize } from '../../../ports/streams.ts';
+import type { ContainerId } from '../../../base/ids.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import { monitorLimits, shimLimits } from '../../../base/limits.ts';
+import { Task } from '../../../gen/shim/task_pb.ts';
+import { namesOf } from '../../../host/files/names-of.ts';
+import { processIdentity } from '../../../host/process/process-identity.ts';
+import { killTree } from '../../../host/process/process-kill.ts';
+import { within } from '../../../host/clock/wait.ts';
+import { ownCgroupName } from '../container/cgroup.ts';
+import { isAlive } from '../container/parts.ts';
+import type { DriverParts } from '../container/parts.ts';
+import { readNote } from '../container/record.ts';
+import type { ContainerNote } from '../container/record.ts';
+import type { ExecWish } from '../exec/files.ts';
+import { isInCgroup } from '../exec/orphans.ts';
+import { checkArgv, execProcess, readConfig } from '../container/exec-process.ts';
+import type { ExecTerminal } from '../container/exec-process.ts';
+import type { ShimParts } from './containers.ts';
+import type { Shim } from './shim.ts';
+import { makeStdio } from './stdio.ts';
+import type { StdioPaths, StdioWish } from './stdio.ts';
+
+const SIGKILL = 9;
+/** Begins the name of an exec's directory in its container's, which is its id in the shim, too. */
+const PREFIX = 'shim-exec-';
+const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
+
+export interface ExecRequest {
+  readonly input: ExecWish;
+  readonly terminal: ExecTerminal;
+  readonly wish: StdioWish;
+  readonly limitMs: number;
+  /** Opens our ends of the FIFOs; then the process is started. */
+  open(stdio: StdioPaths, exec: RunningExec): void;
+  /** After the process has ended: its output, to the end. */
+  drained(): Promise<unknown>;
+  /** Closes our ends. */
+  close(): void;
+}
+
+/** What a client may ask of it meanwhile; failures are logged, since nobody waits for them. */
+export interface RunningExec {
+  /** Never rejects. */
+  resize(size: TerminalSize): Promise<void>;
+  closeStdin(): void;
+}
+
+/** Runs it to its end and gives its exit code. On a failure, a timeout or an abort it is killed before this rejects. */
+export async function runExec(
+  { parts, shims }: ShimParts,
+  request: ExecRequest,
+  fx: EffectContext,
+): Promise<number> {
+  const { layout } = parts;
+  const { id, argv, init } = request.input;
+  const attempted = `exec in container ${id}`;
+  checkArgv(argv, id);
+  const note = await readNote(layout, id);
+  if (note === undefined || !isAlive(init))
+    return fail('wrongState', `${attempted}: it does not run`, { subject: id });
+  const shim = await shims.need(note.sandboxId, attempted);
+  const process = {
+    text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal),
+  };
+  const directory = await mkdtemp(join(layout.containerDir(id), PREFIX));
+  try {
+    return await new TaskExec({ parts, shim, note, request, process, directory, fx }).toEnd();
+  } finally {
+    request.close();
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+interface Run {
+  readonly parts: DriverParts;
+  readonly shim: Shim;
+  readonly note: ContainerNote;
+  readonly request: ExecRequest;
+  /** Empty once the shim has it: it holds the whole command line. */
+  readonly process: { text: string };
+  readonly directory: string;
+  readonly fx: EffectContext;
+}
+
+class TaskExec implements RunningExec {
+  readonly #run: Run;
+  readonly #target: { readonly id: ContainerId; readonly execId: string };
+  readonly #deadlineMs: number;
+  #pid: number | undefined;
+
+  constructor(run: Run) {
+    this.#run = run;
+    this.#target = { id: run.request.input.id, execId: basename(run.directory) };
+    this.#deadlineMs = run.parts.clock.monoMs() + run.request.limitMs;
+  }
+
+  /** The command line is kept no longer than that: by nobody but the shim. */
+  async #describe(stdio: StdioPaths): Promise<void> {
+    const { shim, request, process } = this.#run;
+    const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process.text, 'utf8') };
+    process.text = '';
+    request.input.onArgvRead?.();
+    await this.#bounded(
+      shim.call(
+        Task.method.exec,
+        { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec },
+        {},
+      ),
+    );
+  }
+
+  async toEnd(): Promise<number> {
+    const { shim, request, directory, fx } = this.#run;
+    const stdio = await makeStdio(directory, request.wish);
+    request.open(stdio, this);
+    let hasEnded = false;
+    try {
+      fx.note({ on: 'exec in the shim' });
+      await this.#describe(stdio);
+      const { pid } = await this.#bounded(shim.call(Task.method.start, this.#target, {}));
+      this.#pid = pid;
+      fx.note({ on: 'the exec process', pid });
+      const { exitStatus } = await this.#bounded(
+        shim.call(Task.method.wait, this.#target, { signal: fx.signal }),
+      );
+      hasEnded = true;
+      await request.drained();
+      return exitStatus;
+    } finally {
+      await this.#remove(hasEnded);
+    }
+  }
+
+  resize({ columns, rows }: TerminalSize): Promise<void> {
+    return this.#aside(
+      this.#run.shim.callIfThere(
+        Task.method.resizePty,
+        { ...this.#target, width: columns, height: rows },
+        { timeoutMs: shimLimits.callMs },
+      ),
+    );
+  }
+
+  closeStdin(): void {
+    void this.#aside(
+      this.#run.shim.callIfThere(
+        Task.method.closeIO,
+        { ...this.#target, stdin: true },
+        { timeoutMs: shimLimits.callMs },
+      ),
+    );
+  }
+
+  async #aside(call: Promise<unknown>): Promise<void> {
+    try {
+      await call;
+    } catch (thrown) {
+      this.#run.parts.log.debug(
+        { id: this.#target.id, fault: toFault(thrown) },
+        'a shim refused a word about an exec',
+      );
+    }
+  }
+
+  async #bounded<T>(promise: Promise<T>): Promise<T> {
+    const { parts, request, fx } = this.#run;
+    const timeoutMs = Math.max(0, this.#deadlineMs - parts.clock.monoMs());
+    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
+    if (met !== 'timedOut' && met !== 'cancelled') return met;
+    promise.catch(() => undefined);
+    const { id } = this.#target;
+    if (met === 'cancelled')
+      return fail('cancelled', `exec in container ${id}: the result is no longer wanted`, { subject: id });
+    return fail(
+      'timedOut',
+      `exec in container ${id}: the command has not ended within ${request.limitMs} ms`,
+      { subject: id },
+    );
+  }
+
+  async #remove(hasEnded: boolean): Promise<void> {
+    const { parts, shim, note } = this.#run;
+    try {
+      if (!hasEnded) {
+        // a shim kills only the process itself: what it started is found where the machine can see it
+        const tree =
+          this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup))
+            ? processIdentity(this.#pid)
+            : undefined;
+        if (tree !== undefined) await killTree(tree, parts.clock);
+      }
+      await endExec(shim, this.#target, hasEnded);
+    } catch (thrown) {
+      parts.log.warn({ id: this.#target.id, fault: toFault(thrown) }, 'an exec of a shim was not taken away');
+    }
+  }
+}
+
+/** Takes an exec away; one that has not ended is killed first. */
+async function endExec(
+  shim: Shim,
+  target: { readonly id: ContainerId; readonly execId: string },
+  hasEnded: boolean,
+): Promise<void> {
+  const call = { timeoutMs: shimLimits.callMs };
+  if (!hasEnded) {
+    await shim.callIfThere(Task.method.kill, { ...target, signal: SIGKILL, all: false }, call);
+    await shim.callIfThere(Task.method.wait, target, call);
+  }
+  await shim.callIfThere(Task.method.delete, target, call);
+}
+
+/** Execs of one container that an earlier daemon was waiting for: their answers have no reader any more. */
+export interface OrphanTaskExecs {
+  readonly id: ContainerId;
+  readonly execIds: readonly string[];
+}
+
+/** By their directories, before the first exec of our own. */
+export async function findOrphanTaskExecs({ parts }: ShimParts, id: ContainerId): Promise<OrphanTaskExecs> {
+  const names = await namesOf(parts.layout.containerDir(id));
+  return { id, execIds: names.filter((name) => name.startsWith(PREFIX)).slice(0, monitorLimits.dirEntries) };
+}
+
+export async function endOrphanTaskExecs(
+  { parts, shims }: ShimParts,
+  { id, execIds }: OrphanTaskExecs,
+): Promise<void> {
+  const note = await readNote(parts.layout, id);
+  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
+  for (const execId of execIds) {
+    if (shim !== undefined) await endExec(shim, { id, execId }, false);
+    await rm(join(parts.layout.containerDir(id), execId), { recursive: true, force: true });
+  }
+}

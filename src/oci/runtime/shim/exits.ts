@@ -1,0 +1,174 @@
+/**
+ * How exits of a shim's containers become known: a call of Wait for each, which the shim answers whenever it is asked. The
+ * answer becomes an exit file as conmon writes it, so that from there on all goes the way of every other container, and a
+ * daemon that is killed in between reads it at its next start. A shim keeps the code until its task is deleted.
+ */
+import { rename, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import { FaultError, toFault } from '../../../base/fault.ts';
+import { driverLimits, shimLimits } from '../../../base/limits.ts';
+import { pause } from '../../../host/clock/wait.ts';
+import { Task } from '../../../gen/shim/task_pb.ts';
+import { UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';
+import { emptyCgroup, fatalOomKills } from '../container/cgroup.ts';
+import type { Exits } from '../container/exits.ts';
+import { killWorkers } from '../container/kill.ts';
+import type { DriverParts } from '../container/parts.ts';
+import { readNote } from '../container/record.ts';
+import { exists } from '../container/state.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { deleteDead } from './launch.ts';
+import type { Shims } from './shims.ts';
+import { untilFlushed } from './stdio.ts';
+
+export interface ShimExit {
+  readonly exitCode: number;
+  readonly atNs: bigint;
+}
+
+type Timestamp = { readonly seconds: bigint; readonly nanos: number } | undefined;
+
+/** `now` where the shim gave no time, one from before its container was made, or one to come: 64 bits of it fit nowhere. */
+export function shimExit(exitStatus: number, at: Timestamp, nowNs: bigint): ShimExit {
+  const saidNs =
+    at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
+  const atNs = saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs;
+  return { exitCode: exitStatus > 255 ? UNKNOWN_EXIT_CODE : exitStatus, atNs };
+}
+
+export class ShimExits {
+  readonly #parts: DriverParts;
+  readonly #shims: Shims;
+  readonly #exits: Exits;
+  readonly #watched = new Map<ContainerId, AbortController>();
+
+  constructor(parts: DriverParts, shims: Shims, exits: Exits) {
+    this.#parts = parts;
+    this.#shims = shims;
+    this.#exits = exits;
+  }
+
+  /** Until its end is told; idempotent. */
+  watch(id: ContainerId, handler: Handler): void {
+    if (this.#watched.has(id)) return;
+    const controller = new AbortController();
+    this.#watched.set(id, controller);
+    this.#untilEnd(id, handler, controller.signal).catch((thrown: unknown) => {
+      if (!controller.signal.aborted)
+        this.#parts.log.error(
+          { id, fault: toFault(thrown) },
+          "the end of a shim's container could not be told",
+        );
+      this.unwatch(id);
+    });
+  }
+
+  /** Its end is no news any more. */
+  unwatch(id: ContainerId): void {
+    this.#watched.get(id)?.abort();
+    this.#watched.delete(id);
+  }
+
+  close(): void {
+    for (const id of [...this.#watched.keys()]) this.unwatch(id);
+  }
+
+  async #untilEnd(id: ContainerId, handler: Handler, signal: AbortSignal): Promise<void> {
+    const { layout, clock } = this.#parts;
+    const sandboxId = (await readNote(layout, id))?.sandboxId;
+    if (sandboxId === undefined) return this.unwatch(id);
+    let waitMs: number = shimLimits.retryFirstMs;
+    // as long as the shim lives: a connection can be cut by either side's restart, the task goes on
+    for (;;) {
+      const outcome = await this.#wait(id, sandboxId, signal);
+      signal.throwIfAborted();
+      if (outcome === 'lost') return this.#lose(id, sandboxId, handler, signal);
+      if (outcome !== 'again') {
+        await untilFlushed(this.#parts, handler, id);
+        await this.#tellOrReport(id, outcome, signal);
+        return this.unwatch(id);
+      }
+      await pause(clock, waitMs, signal);
+      waitMs = Math.min(waitMs * 2, shimLimits.retryLastMs);
+    }
+  }
+
+  async #wait(
+    id: ContainerId,
+    sandboxId: SandboxId,
+    signal: AbortSignal,
+  ): Promise<ShimExit | 'lost' | 'again'> {
+    try {
+      const shim = await this.#shims.find(sandboxId);
+      if (shim === undefined) return 'lost';
+      const answer = await shim.callIfThere(Task.method.wait, { id }, { signal });
+      return answer === undefined
+        ? 'lost'
+        : shimExit(answer.exitStatus, answer.exitedAt, this.#parts.clock.nowNs());
+    } catch (thrown) {
+      if (thrown instanceof FaultError && thrown.fault.kind === 'notReady') return 'again';
+      this.#parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer Wait; it is asked again');
+      return 'again';
+    }
+  }
+
+  /** Nobody asks the shim again before the next start: where no file can be written (a full disk), the word itself goes on. */
+  async #tellOrReport(id: ContainerId, exit: ShimExit, signal: AbortSignal): Promise<void> {
+    const { layout, log } = this.#parts;
+    try {
+      await this.tell(id, exit);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      log.warn(
+        { id, fault: toFault(thrown) },
+        "the exit file of a shim's container could not be written; its end is told without",
+      );
+      const cgroup = (await readNote(layout, id).catch(() => undefined))?.cgroup;
+      const kills = cgroup === undefined ? 0 : await fatalOomKills(this.#parts, id, cgroup).catch(() => 0);
+      signal.throwIfAborted();
+      this.#exits.report(id, {
+        ...exitFactOf({ exitCode: exit.exitCode, finishedAtNs: exit.atNs, problem: '' }, kills),
+        observedBy: 'process',
+      });
+    }
+  }
+
+  /** The exit file, whole or not at all; one that is there was first. */
+  async tell(id: ContainerId, { exitCode, atNs }: ShimExit): Promise<void> {
+    const { layout } = this.#parts;
+    const path = layout.exitFile(id);
+    if (await exists(path)) return;
+    // beside the bundle, with which it goes when we are killed in between
+    const unfinished = join(layout.containerDir(id), 'exit.new');
+    await writeFile(unfinished, String(exitCode), { mode: 0o600 });
+    // the time of the exit is the file's
+    const seconds = Number(atNs) / 1e9;
+    await utimes(unfinished, seconds, seconds);
+    await rename(unfinished, path);
+  }
+
+  /** The shim has ended without telling, or has forgotten the container: what is left of it is killed. */
+  async #lose(id: ContainerId, sandboxId: SandboxId, handler: Handler, signal: AbortSignal): Promise<void> {
+    const { layout, log, clock } = this.#parts;
+    log.warn(
+      { id, sandbox: sandboxId },
+      'the shim of a container has ended without telling its exit; what is left of it is killed',
+    );
+    await deleteDead(this.#parts, handler, id, layout.bundleDir(id));
+    const note = await readNote(layout, id);
+    if (note !== undefined) await emptyCgroup(this.#parts, id, note.cgroup, driverLimits.killMs);
+    await killWorkers(this.#parts, handler, id, undefined);
+    signal.throwIfAborted();
+    this.unwatch(id);
+    if (await exists(layout.exitFile(id))) return;
+    this.#exits.report(id, {
+      exitCode: UNKNOWN_EXIT_CODE,
+      finishedAtNs: clock.nowNs(),
+      oomKilled: false,
+      reason: 'MonitorLost',
+      message: 'its shim ended without telling the exit code',
+      observedBy: 'process',
+    });
+  }
+}

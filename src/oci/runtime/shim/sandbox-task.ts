@@ -1,0 +1,221 @@
+/** A pod's shim with the sandbox as its first task: in place of the pause process of other handlers, whatever its namespaces. */
+import { mkdir, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { ProcessIdentity } from '../../../ports/journal.ts';
+import type { PauseInput } from '../../../ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../../base/ids.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import { shimLimits } from '../../../base/limits.ts';
+import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
+import { Task } from '../../../gen/shim/task_pb.ts';
+import { codeOf } from '../../../host/ffi/errno.ts';
+import { monitorCgroup, pauseCgroup } from '../../../host/sandbox/layout.ts';
+import { listProcessStats, processExists } from '../../../host/process/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
+import { killTree } from '../../../host/process/process-kill.ts';
+import { isOfHost } from '../../../host/process/process-owner.ts';
+import { encodeMessage } from '../../../ttrpc/protocol.ts';
+import { poll } from '../../../host/clock/wait.ts';
+import { commandLine } from '../monitor/monitor-process.ts';
+import { admitMonitor, dropCgroup, emptyCgroup } from '../container/cgroup.ts';
+import { removeTree } from '../container/destroy.ts';
+import { liveIdentity, toPortIdentity } from '../container/parts.ts';
+import type { DriverParts } from '../container/parts.ts';
+import { exists } from '../container/state.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { deleteDead, eventsSocket, linkBundle, startShim } from './launch.ts';
+import { readShimRecord, removeShimRecord, writeShimRecord } from './record.ts';
+import type { ShimRecord } from './record.ts';
+import type { Shim } from './shim.ts';
+import { makeLogFifo } from './shim-log.ts';
+import type { Shims } from './shims.ts';
+
+const SIGKILL = 9;
+
+/** Names the shim's own configuration file, where one is configured. */
+export function taskOptions(handler: Handler): {
+  readonly options?: { readonly typeUrl: string; readonly value: Uint8Array };
+} {
+  if (handler.configPath === undefined) return {};
+  return {
+    options: {
+      typeUrl: OptionsSchema.typeName,
+      value: encodeMessage(OptionsSchema, { configPath: handler.configPath }),
+    },
+  };
+}
+
+/** Starts shim and sandbox; one that runs already is kept. A failure leaves nothing. */
+export async function startSandboxTask(
+  parts: DriverParts,
+  shims: Shims,
+  handler: Handler,
+  input: PauseInput,
+  fx: EffectContext,
+): Promise<ProcessIdentity> {
+  const { layout } = parts;
+  const { id } = input;
+  const running = await runningTask(parts, id);
+  if (running !== undefined) return running;
+  await destroySandboxTask(parts, shims, handler, input, fx);
+  const bundleDir = layout.pauseBundleDir(id);
+  try {
+    await mkdir(layout.shimsDir, { recursive: true, mode: 0o700 });
+    await parts.bundles.writePauseBundle(input, fx);
+    await linkBundle(bundleDir, id);
+    makeLogFifo(join(bundleDir, 'log'));
+    const address = await startShim(parts, handler, id, bundleDir, fx);
+    const shim = await shims.connect(id, address);
+    const { shimPid } = await shim.call(Task.method.connect, { id }, bound(fx));
+    const identity = shimProcess(parts, id, shimPid);
+    const record: ShimRecord = {
+      version: 1,
+      handler: handler.name,
+      ...address,
+      shim: identity,
+      task: undefined,
+    };
+    await writeShimRecord(layout, id, record);
+    // monitors of a pod live in this place; a pod has more than one under cgroupfs, and a scope each under systemd
+    await admitMonitor(
+      parts,
+      monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId),
+      identity.pid,
+    );
+    const task = await createAndStart(shim, handler, id, bundleDir, fx);
+    await writeShimRecord(layout, id, { ...record, task });
+    return toPortIdentity(task);
+  } catch (error) {
+    await destroySandboxTask(parts, shims, handler, input, fx);
+    throw error;
+  }
+}
+
+async function createAndStart(
+  shim: Shim,
+  handler: Handler,
+  id: SandboxId,
+  bundleDir: string,
+  fx: EffectContext,
+): Promise<HostIdentity> {
+  fx.note({ on: `${handler.name}: creation of the sandbox` });
+  const { pid } = await shim.call(
+    Task.method.create,
+    { id, bundle: bundleDir, ...taskOptions(handler) },
+    bound(fx),
+  );
+  fx.note({ on: `${handler.name}: start of the sandbox`, pid });
+  const started = await shim.call(Task.method.start, { id }, bound(fx));
+  return (
+    liveIdentity(started.pid || pid) ??
+    fail('outside', `start sandbox ${id}: its process ${pid} has ended at once`, { subject: id })
+  );
+}
+
+/** The process that the shim names must be one of ours: it will be killed some day. */
+function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdentity {
+  const identity = liveIdentity(pid);
+  if (identity === undefined || !isShimOf(parts, id, pid)) {
+    return fail(
+      'outside',
+      `start sandbox ${id}: its shim calls itself process ${pid}, which is no shim of it`,
+      { subject: id },
+    );
+  }
+  return identity;
+}
+
+/** Both words stand in the command line of each shim of ours for this pod. Others of the host have no reason to name both, and a container's process is refused. */
+function isShimOf({ layout }: DriverParts, id: SandboxId, pid: number): boolean {
+  const argv = commandLine(pid);
+  return argv.includes(id) && argv.includes(eventsSocket(layout)) && isOfHost(pid);
+}
+
+function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+  return { timeoutMs: fx.timeoutMs, signal: fx.signal };
+}
+
+/** The sandbox's process, if it and its shim run. */
+export async function runningTask(
+  { layout }: DriverParts,
+  id: SandboxId,
+): Promise<ProcessIdentity | undefined> {
+  const record = await readShimRecord(layout, id);
+  if (record?.task === undefined || !processExists(record.shim) || !processExists(record.task))
+    return undefined;
+  return toPortIdentity(record.task);
+}
+
+/** Ends sandbox and shim and removes what is left of both, from whatever state a start or a crash left. Idempotent. */
+export async function destroySandboxTask(
+  parts: DriverParts,
+  shims: Shims,
+  handler: Handler,
+  input: PauseInput,
+  fx: EffectContext,
+): Promise<void> {
+  const { layout } = parts;
+  const { id } = input;
+  const bundleDir = layout.pauseBundleDir(id);
+  const record = await readShimRecord(layout, id);
+  if (record === undefined && !(await exists(bundleDir))) return;
+  fx.note({ on: 'the end of the sandbox' });
+  const hasEnded = record !== undefined && (await endPolitely(parts, shims, id, record, fx));
+  // a shim that a crash cut off from its record is found by its command line
+  for (const left of await shimsOf(parts, id)) await killTree(left, parts.clock);
+  if (!hasEnded) await deleteDead(parts, handler, id, bundleDir);
+  if (record?.task !== undefined && processExists(record.task)) await killTree(record.task, parts.clock);
+  const cgroup = pauseCgroup(input.sandbox.cgroupParent, id);
+  await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
+  await dropCgroup(parts, id, cgroup, fx);
+  if (record !== undefined) await removeSocket(record.path);
+  await removeShimRecord(layout, id);
+  await rm(join(dirname(bundleDir), id), { force: true });
+  await removeTree(bundleDir, id);
+}
+
+/** True when the shim has ended by itself, with all that it had. */
+async function endPolitely(
+  parts: DriverParts,
+  shims: Shims,
+  id: SandboxId,
+  record: ShimRecord,
+  fx: EffectContext,
+): Promise<boolean> {
+  const call = { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs), signal: fx.signal };
+  try {
+    const shim = await shims.find(id);
+    if (shim === undefined) return false;
+    await shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
+    await shim.callIfThere(Task.method.wait, { id }, call);
+    await shim.callIfThere(Task.method.delete, { id }, call);
+    // it may end before it has answered
+    await shim.callIfThere(Task.method.shutdown, { id, now: true }, call).catch(() => undefined);
+    const wait = {
+      clock: parts.clock,
+      timeoutMs: shimLimits.endMs,
+      firstMs: shimLimits.flushLookMs,
+      lastMs: shimLimits.retryLastMs,
+    };
+    const gone = await poll({ ...wait, attempted: `end the shim of sandbox ${id}` }, () =>
+      processExists(record.shim) ? undefined : true,
+    );
+    return gone === true;
+  } catch (thrown) {
+    parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not end by itself and is killed');
+    return false;
+  }
+}
+
+async function shimsOf(parts: DriverParts, id: SandboxId): Promise<HostIdentity[]> {
+  const stats = await listProcessStats();
+  return stats.filter((stat) => stat.state !== 'Z' && isShimOf(parts, id, stat.pid)).filter(processExists);
+}
+
+async function removeSocket(path: string): Promise<void> {
+  if (path.startsWith('\0')) return;
+  await unlink(path).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  });
+}

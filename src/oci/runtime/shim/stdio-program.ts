@@ -1,0 +1,64 @@
+/**
+ * The program that conmon takes for its runtime where a shim has the processes. `create` leaves one process behind, which
+ * copies between conmon's pipes and the shim's FIFOs (beside the bundle, in `io`) until the shim has closed its ends. So
+ * log, attach and the reopening of logs are conmon's as for every other container, and none of it needs this daemon.
+ *
+ * A shell script: it needs nothing but cat, runs on every architecture, and is no longer than what it does.
+ */
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readSmallFile } from '../../../host/files/small-file.ts';
+
+const PROGRAM = `#!/bin/sh
+# Called by conmon as: <this> --root=DIR create --bundle DIR --pid-file FILE ... ID
+root=$1
+verb=$2
+shift 2
+case $verb in
+create)
+  while [ $# -gt 1 ]; do
+    case $1 in
+    --bundle) bundle=$2 ;;
+    --pid-file) pidfile=$2 ;;
+    esac
+    shift
+  done
+  # a process in the background gets /dev/null as its stdin, unless it is given another
+  exec 3<&0
+  "$0" "$root" copy "\${bundle%/*}/io" "$1" <&3 3<&- &
+  echo "$!" >"$pidfile"
+  ;;
+copy)
+  io=$1
+  exec 3<&0 </dev/null
+  if [ -p "$io/in" ]; then
+    cat <&3 >"$io/in" 2>/dev/null &
+    in=$!
+  fi
+  exec 3<&-
+  if [ -p "$io/err" ]; then
+    cat "$io/err" >&2 &
+    err=$!
+  fi
+  cat "$io/out"
+  [ -z "$err" ] || wait "$err"
+  [ -z "$in" ] || kill "$in" 2>/dev/null
+  exit 0
+  ;;
+*)
+  exit 1
+  ;;
+esac
+`;
+
+/** Writes it where programs may be run, and gives its path; one that is there and the same stays. */
+export async function writeStdioProgram(directory: string): Promise<string> {
+  const path = join(directory, 'shim-stdio');
+  const there = await readSmallFile(path, { usualBytes: PROGRAM.length, bytesMax: PROGRAM.length });
+  if (there === PROGRAM) return path;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await writeFile(`${path}.new`, PROGRAM, { mode: 0o700 });
+  await chmod(`${path}.new`, 0o700);
+  await rename(`${path}.new`, path);
+  return path;
+}

@@ -1,0 +1,134 @@
+/** A container's streams where a shim has its processes: FIFOs, and a monitor that keeps them, the log and the attach socket. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { EffectContext } from '../../../ports/effect.ts';
+import type { EffectiveContainer } from '../../../ports/journal.ts';
+import type { ContainerInput } from '../../../ports/runtime.ts';
+import type { ContainerId } from '../../../base/ids.ts';
+import { fail } from '../../../base/fault.ts';
+import { shimLimits } from '../../../base/limits.ts';
+import { poll } from '../../../host/clock/wait.ts';
+import { createArgv, monitorEnv } from '../monitor/conmon.ts';
+import { launchMonitor } from '../monitor/launch.ts';
+import { monitorIdentity } from '../monitor/monitor-process.ts';
+import { parseCreateReport } from '../monitor/sync-pipe.ts';
+import { admitMonitor } from '../container/cgroup.ts';
+import { marksOf } from '../container/parts.ts';
+import type { DriverParts } from '../container/parts.ts';
+import type { ContainerNote } from '../container/record.ts';
+import type { Handler } from '../handlers/handlers.ts';
+import { rootArg } from '../container/runc.ts';
+import { makeFifo } from './fifo.ts';
+
+/** What Create and Exec are told of streams; empty: there is none. */
+export interface StdioPaths {
+  readonly stdin: string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface StdioWish {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  /** Not with a terminal, which has one output. */
+  readonly stderr: boolean;
+}
+
+/** Makes the FIFOs in a directory, which is made, too. */
+export async function makeStdio(directory: string, wish: StdioWish): Promise<StdioPaths> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const fifo = (name: string, isWanted: boolean): string => {
+    if (!isWanted) return '';
+    const path = join(directory, name);
+    makeFifo(path);
+    return path;
+  };
+  return {
+    stdin: fifo('in', wish.stdin),
+    stdout: fifo('out', wish.stdout),
+    stderr: fifo('err', wish.stderr),
+  };
+}
+
+/** Where a container's own are: the program that conmon runs looks for them there. */
+export function stdioDir(parts: DriverParts, id: ContainerId): string {
+  return join(parts.layout.containerDir(id), 'io');
+}
+
+export interface KeeperRequest {
+  readonly input: ContainerInput & { readonly effective: EffectiveContainer };
+  readonly handler: Handler;
+  readonly note: ContainerNote;
+  /** Of `writeStdioProgram`. */
+  readonly program: string;
+}
+
+/** Starts the monitor, which opens the FIFOs and waits for the shim to do so. Throws `outside` with what it said. */
+export async function startKeeper(
+  parts: DriverParts,
+  { input, handler, note, program }: KeeperRequest,
+  fx: EffectContext,
+): Promise<void> {
+  const { layout, clock } = parts;
+  const { id, spec, effective } = input;
+  const attempted = `create container ${id}: monitor of its streams`;
+  const directory = stdioDir(parts, id);
+  // conmon tells the end of the copying there, which is not the container's
+  const exitsDir = join(directory, 'exits');
+  await mkdir(exitsDir, { recursive: true, mode: 0o700 });
+  const argv = createArgv({
+    monitorPath: handler.monitorPath ?? parts.monitorPath,
+    runtimePath: program,
+    runtimeArgs: [rootArg(handler.root)],
+    id,
+    bundleDir: layout.bundleDir(id),
+    pidFile: layout.pidFile(id),
+    monitorPidFile: layout.monitorPidFile(id),
+    exitsDir,
+    logPath: effective.logPath,
+    // the terminal is the shim's: what comes through the FIFO has passed it
+    tty: false,
+    stdin: spec.stdin,
+    stdinOnce: spec.stdinOnce,
+  });
+  fx.note({ on: 'the monitor of the streams', argv });
+  const launched = await launchMonitor({
+    argv,
+    env: monitorEnv(parts.toolPath, true),
+    cwd: directory,
+    beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid),
+    clock,
+  });
+  try {
+    const answer = await launched.sync.next({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
+    if (answer === 'cancelled')
+      fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: id });
+    if (answer === 'timedOut')
+      fail('timedOut', `${attempted}: it has not reported within ${fx.timeoutMs} ms`, { subject: id });
+    const report = answer === 'ended' ? undefined : parseCreateReport(answer.line);
+    if (report?.kind !== 'value')
+      fail('outside', `${attempted}: ${launched.complaint.text() || 'it did not start'}`, { subject: id });
+  } finally {
+    launched.sync.close();
+    launched.complaint.close();
+  }
+}
+
+/** Waits until all that a container has written stands in its log, or for a while; its shim has closed the FIFOs. */
+export async function untilFlushed(parts: DriverParts, handler: Handler, id: ContainerId): Promise<void> {
+  const { layout, clock } = parts;
+  const lookMs = shimLimits.flushLookMs;
+  await poll(
+    {
+      clock,
+      timeoutMs: shimLimits.flushMs,
+      firstMs: lookMs,
+      lastMs: lookMs,
+      attempted: `wait for the log of container ${id}`,
+    },
+    async () =>
+      (await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id))) === undefined
+        ? true
+        : undefined,
+  );
+}

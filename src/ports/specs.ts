@@ -1,0 +1,348 @@
+/**
+ * What a client wishes, parsed once at the edge into types that cannot hold a
+ * bad value. Plain data: it goes into contexts, journal and drivers as it is.
+ * CRI's int64 are bigint; 0 of CRI ("unset") is undefined here where that matters.
+ */
+import type { ContainerId, Digest, ImageId, SandboxId } from '../base/ids.ts';
+
+export type StringMap = Readonly<Record<string, string>>;
+
+/** The whole tuple is the name of a sandbox (house rule: the name is the key). */
+export interface SandboxKey {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly attempt: number;
+}
+
+export interface PortMapping {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly containerPort: number;
+  readonly hostPort: number;
+  /** Empty for every address. */
+  readonly hostIp: string;
+}
+
+export interface DnsConfig {
+  readonly servers: readonly string[];
+  readonly searches: readonly string[];
+  readonly options: readonly string[];
+}
+
+export interface Sysctl {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface SeccompChoice {
+  readonly type: 'runtimeDefault' | 'unconfined' | 'localhost';
+  /** Absolute path, for `localhost` only; otherwise empty. */
+  readonly path: string;
+}
+
+/** Parts of an SELinux label that a request names; empty for the machine's own. */
+export interface SelinuxOptions {
+  readonly user: string;
+  readonly role: string;
+  readonly type: string;
+  readonly level: string;
+}
+
+/** Whole labels, such as `system_u:system_r:container_t:s0:c1,c2`. */
+export interface SelinuxLabels {
+  /** Of the processes. */
+  readonly process: string;
+  /** Of the files that are made or labelled for them. */
+  readonly mount: string;
+}
+
+export type PidMode = 'pod' | 'container' | 'node' | 'target';
+
+/** Ids of a user namespace: `containerId` on are `hostId` on of the host, `length` of them (user_namespaces(7)). */
+export interface IdMapping {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly length: number;
+}
+
+/** The one mapping for users and the one for groups; both map the container's 0 and are of one length. */
+export interface IdMappings {
+  readonly uids: IdMapping;
+  readonly gids: IdMapping;
+}
+
+export interface Namespaces {
+  readonly network: 'pod' | 'node';
+  readonly pid: PidMode;
+  readonly ipc: 'pod' | 'node';
+  /** The pod's own user namespace; left out for the host's. */
+  readonly user?: IdMappings | undefined;
+  /** For pid `target`: the container whose PID namespace is joined. */
+  readonly targetId: ContainerId | undefined;
+}
+
+export interface UserChoice {
+  readonly runAsUser: number | undefined;
+  readonly runAsUsername: string;
+  readonly runAsGroup: number | undefined;
+  readonly supplementalGroups: readonly number[];
+  readonly supplementalGroupsPolicy: 'merge' | 'strict';
+}
+
+/** The handler that a sandbox was given. */
+export interface AdmittedHandler {
+  readonly name: string;
+  /** As `HandlerStatus.needsPause`. */
+  readonly needsPause: boolean;
+}
+
+export interface SandboxSpec {
+  readonly key: SandboxKey;
+  /** Empty: the host's name on the host network, otherwise the first 12 digits of the id. */
+  readonly hostname: string;
+  /** Absolute, or empty for the runtime's own. */
+  readonly logDirectory: string;
+  /** Undefined: a copy of the host's resolv.conf. */
+  readonly dns: DnsConfig | undefined;
+  readonly portMappings: readonly PortMapping[];
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  /** Name of the runtime handler; empty is the default one. */
+  readonly handler: string;
+  /** As the kubelet gave it, without trailing slash; empty for the runtime's own parent. */
+  readonly cgroupParent: string;
+  readonly sysctls: readonly Sysctl[];
+  readonly namespaces: Namespaces;
+  readonly privileged: boolean;
+  /** Of the pause process, where there is one. */
+  readonly user: UserChoice;
+  readonly readonlyRootfs: boolean;
+  readonly seccomp: SeccompChoice;
+  /** What all containers of the pod may use together: by it a virtual machine is sized. Left out where nothing is said. */
+  readonly resources?: Resources | undefined;
+  /** What the pod costs beside its containers (RuntimeClass); for plugins. Left out where nothing is said. */
+  readonly overhead?: Resources | undefined;
+  /** Left out for none, and where the machine has no SELinux. */
+  readonly selinux?: SelinuxOptions | undefined;
+  /** Given at admission where the machine has SELinux; their pair of categories is this pod's alone. Left out in a request. */
+  readonly selinuxLabels?: SelinuxLabels | undefined;
+  /**
+   * What its handler was when it was admitted: a reload may give the empty name to another one, or take it away. Left
+   * out in a request, and in records of earlier versions.
+   */
+  readonly runtime?: AdmittedHandler | undefined;
+}
+
+/** What may be asked of a bind mount beside read-only (KEP-5855). */
+export type MountOption = 'noexec' | 'nodev' | 'nosuid';
+
+/** An image shown as a directory (KEP-4639). */
+export interface ImageVolume {
+  readonly id: ImageId;
+  /** Within the image, relative; empty for all of it. */
+  readonly subPath: string;
+}
+
+export interface Mount {
+  readonly containerPath: string;
+  /** Empty for an image. */
+  readonly hostPath: string;
+  readonly readonly: boolean;
+  readonly recursiveReadOnly: boolean;
+  readonly propagation: 'private' | 'hostToContainer' | 'bidirectional';
+  readonly selinuxRelabel: boolean;
+  /** The source's files show with these owners; left out for their own. */
+  readonly idMappings?: IdMappings | undefined;
+  /** In the order of their names; left out for none. */
+  readonly options?: readonly MountOption[] | undefined;
+  /** Instead of a host path. */
+  readonly image?: ImageVolume | undefined;
+}
+
+export interface Device {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  /** A subset of `rwm`. */
+  readonly permissions: string;
+}
+
+/** cgroup limits; undefined means "not set by the client". */
+export interface Resources {
+  readonly cpuPeriod: bigint | undefined;
+  readonly cpuQuota: bigint | undefined;
+  readonly cpuShares: bigint | undefined;
+  readonly memoryLimitBytes: bigint | undefined;
+  readonly memorySwapLimitBytes: bigint | undefined;
+  readonly oomScoreAdj: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly hugepageLimits: readonly { readonly pageSize: string; readonly limitBytes: bigint }[];
+  readonly unified: StringMap;
+}
+
+export interface Capabilities {
+  /** Upper case with the CAP_ prefix, or the one word `ALL`. */
+  readonly add: readonly string[];
+  readonly drop: readonly string[];
+  readonly addAmbient: readonly string[];
+}
+
+export interface ContainerSecurity {
+  readonly privileged: boolean;
+  readonly capabilities: Capabilities;
+  readonly namespaces: Namespaces;
+  readonly user: UserChoice;
+  readonly readonlyRootfs: boolean;
+  readonly noNewPrivs: boolean;
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly seccomp: SeccompChoice;
+  /** AppArmor profile; empty for none. */
+  readonly apparmorProfile: string;
+}
+
+/** The name of a container: with its sandbox, name and attempt. */
+export interface ContainerKey {
+  readonly sandboxId: SandboxId;
+  readonly name: string;
+  readonly attempt: number;
+}
+
+export interface EnvVar {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What a container is restored from. It decides what the processes are, and nothing outside of them (S08). */
+export interface RestoreSource {
+  /** Absolute path of an archive, or the one layer of an image that holds the same. */
+  readonly from: { readonly archive: string } | { readonly image: ImageId; readonly layer: Digest };
+  /** Of the descriptions in it (`sha256:…`), so that what is restored is what the request was held against. */
+  readonly digest: string;
+}
+
+/**
+ * What runs and with which values: secrets stand in each of them. The request has it, the bundle on a tmpfs has it, and
+ * no record does (S91).
+ */
+export interface Program {
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly env: readonly EnvVar[];
+}
+
+/** The program is left out in what the journal gives back: its container was built already, or never will be. */
+export interface ContainerSpec extends Partial<Program> {
+  readonly key: ContainerKey;
+  /** Left out for one that begins at its program's start. */
+  readonly restore?: RestoreSource | undefined;
+  /** ImageSpec.image as given, for echo. */
+  readonly imageRequested: string;
+  /** ImageSpec.user_specified_image, for echo. */
+  readonly imageUserSpecified: string;
+  /** The image that the request named, resolved at the edge of the actors. */
+  readonly imageId: ImageId;
+  readonly workingDir: string;
+  readonly mounts: readonly Mount[];
+  readonly devices: readonly Device[];
+  /** Qualified names of the Container Device Interface (`vendor.com/class=name`), each once; left out for none. */
+  readonly cdiDevices?: readonly string[];
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  /** Relative to the sandbox's log directory; empty for no log. */
+  readonly logPath: string;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+  readonly resources: Resources;
+  readonly security: ContainerSecurity;
+  /** As in `SandboxSpec`. */
+  readonly selinux?: SelinuxOptions | undefined;
+  /** Given at admission: the pod's, with what the container names. Left out in a request, and for one without. */
+  readonly selinuxLabels?: SelinuxLabels | undefined;
+  /** Such as `SIGTERM` or `SIGRTMIN+3`; empty: the image's, else SIGTERM. */
+  readonly stopSignal: string;
+}
+
+/** A spec as the journal may hold it; a spec with a program is no such thing for the compiler. */
+export type RecordedSpec = Omit<ContainerSpec, keyof Program> & { readonly [Part in keyof Program]?: never };
+
+/** What an image's config says, parsed and bounded. */
+export interface ImageConfig {
+  readonly user: string;
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly workingDir: string;
+  readonly stopSignal: string;
+  /** Sorted. */
+  readonly volumes: readonly string[];
+  readonly labels: StringMap;
+  readonly architecture: string;
+  readonly os: string;
+}
+
+/** A layer as the image's id has it: no manifest can say otherwise. */
+export interface ImageLayer {
+  /** Digest of the tar inside: the key in the layer store. */
+  readonly diffId: Digest;
+  /** Of an artifact: the blob is one file with this plain relative path. Left out for an archive. */
+  readonly file?: string;
+}
+
+/** A layer as a manifest offers it. */
+export interface Layer extends ImageLayer {
+  /** Digest of the blob as the registry serves it. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Of the blob, bytes: the manifest's claim, until the blob was received. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * What one manifest says of an image. Anyone may publish a manifest that names the config of another's image, so this
+ * counts for the references that brought the manifest, and never for the image's id (S86).
+ */
+export interface ImageSource {
+  /** Normalised repository with the digest that was pulled: one of the image's `repoDigests`. */
+  readonly repoDigest: string;
+  /** Tags that led to it when they were pulled last: of the image's `repoTags`, each at one source. */
+  readonly repoTags: readonly string[];
+  /** Name of the container whose checkpoint the image is; left out for an image of programs. */
+  readonly checkpointOf?: string;
+}
+
+/** An image that is here. */
+export interface ImageRecord {
+  readonly id: ImageId;
+  /** Normalised, with tag: `docker.io/library/busybox:1.36`. */
+  readonly repoTags: readonly string[];
+  /** Normalised, with digest. */
+  readonly repoDigests: readonly string[];
+  /** Lowest first. */
+  readonly layers: readonly ImageLayer[];
+  readonly config: ImageConfig;
+  /** Config and blobs, bytes, as they were received. */
+  readonly sizeBytes: number;
+  readonly pulledAtNs: bigint;
+  /** In the order in which they came; the journal's records of older versions have none. */
+  readonly sources?: readonly ImageSource[];
+}
+
+/** What a container keeps of its image, so that it is whole without the image's own record. */
+export interface ImageUse {
+  readonly id: ImageId;
+  /** A repository with digest where the image has one, else its id: `ContainerStatus.image_ref`. */
+  readonly ref: string;
+  /** Lowest first, by diff-id. */
+  readonly layers: readonly Digest[];
+  /** Images that it mounts as volumes, each once; left out for none. */
+  readonly volumes?: readonly VolumeUse[];
+}
+
+/** An image as volume: what its mount is made of. */
+export interface VolumeUse {
+  readonly id: ImageId;
+  /** Lowest first, by diff-id. */
+  readonly layers: readonly Digest[];
+}

@@ -1,0 +1,217 @@
+/** The calling end of a ttrpc connection. */
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ClockPort } from '../ports/clock.ts';
+import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
+import { ttrpcLimits } from '../base/limits.ts';
+import { TTRPC_TYPE } from './frames.ts';
+import type { TtrpcFrame } from './frames.ts';
+import { RequestSchema, ResponseSchema } from '../gen/ttrpc/ttrpc_pb.ts';
+import { TtrpcConnection, codeOfKind, decodeMessage, encodeMessage, kindOfCode } from './protocol.ts';
+
+export interface TtrpcCall {
+  /** Milliseconds until the call rejects with `timedOut`; the other end is told. Absent: it waits as long as the connection lives. */
+  readonly timeoutMs?: number;
+  /** Rejects with `cancelled`. The other end is not told: the protocol has no word for it. */
+  readonly signal?: AbortSignal;
+  /** In place of the method's own: the same messages are served under another version's name. */
+  readonly service?: string;
+}
+
+export interface TtrpcClientOptions {
+  readonly clock: ClockPort;
+  /** Names the other end in messages, such as `shim of pod 0123`. */
+  readonly peer: string;
+  /** Sent with each call. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** Called once when the connection ends, whoever ended it. */
+  readonly onClose?: (reason: Error | undefined) => void;
+}
+
+/** A call that never left: its message is too long, or the other end has stopped reading. The connection is as it was. */
+export class UnsentError extends FaultError {}
+
+/** What the other end answered in place of a result: its code (google.rpc.Code) and its words. */
+export class TtrpcRefusal extends FaultError {
+  readonly code: number;
+  readonly said: string;
+
+  constructor(attempted: string, code: number, said: string) {
+    super(fault(kindOfCode(code), `${attempted}: ${printable(said) || `code ${code}`}`));
+    this.code = code;
+    this.said = said;
+  }
+}
+
+interface Pending {
+  settle(answer: Uint8Array): void;
+  reject(error: Error): void;
+}
+
+/** Calls over one stream, any number at once. */
+export class TtrpcClient {
+  readonly #options: TtrpcClientOptions;
+  readonly #connection: TtrpcConnection;
+  readonly #pending = new Map<number, Pending>();
+  /** Odd ids are the client's. */
+  #nextId = 1;
+
+  constructor(stream: Duplex, options: TtrpcClientOptions) {
+    this.#options = options;
+    this.#connection = new TtrpcConnection(stream, {
+      onFrame: (frame) => this.#onFrame(frame),
+      onEnd: (reason) => this.#onEnd(reason),
+    });
+  }
+
+  get isClosed(): boolean {
+    return this.#connection.hasEnded;
+  }
+
+  /**
+   * One call. Rejects with what the other end answered as a fault (google.rpc.Code to kind), with `timedOut`,
+   * `cancelled`, with `UnsentError` when it could not be sent, or `notReady` when the connection ends before the answer: whether it was carried out is unknown then.
+   */
+  async call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    call: TtrpcCall = {},
+  ): Promise<MessageShape<O>> {
+    const attempted = `${this.#options.peer}: ${method.name}`;
+    if (call.signal?.aborted === true) fail('cancelled', `${attempted}: no longer wanted`);
+    if (this.isClosed) fail('notReady', `${attempted}: the connection has ended`);
+    if (this.#pending.size >= ttrpcLimits.pendingCalls)
+      fail('exhausted', `${attempted}: ${this.#pending.size} calls wait for an answer already`);
+    const { service = method.parent.typeName, timeoutMs } = call;
+    const payload = encodeMessage(RequestSchema, {
+      service,
+      method: method.name,
+      payload: encodeMessage(method.input, message),
+      timeoutNano: timeoutMs === undefined ? 0n : BigInt(Math.max(1, Math.round(timeoutMs))) * 1_000_000n,
+      metadata: Object.entries(this.#options.metadata ?? {}).map(([key, value]) => ({ key, value })),
+    });
+    const answer = await this.#answered(attempted, payload, call);
+    const { status, payload: body } = decodeMessage(ResponseSchema, answer);
+    if (status !== undefined && status.code !== 0) {
+      throw new TtrpcRefusal(attempted, status.code, status.message.slice(0, ttrpcLimits.errorChars));
+    }
+    return decodeMessage(method.output, body);
+  }
+
+  /** As `call`; undefined when the other end does not know what the call is about, or says that it has ended. */
+  async callIfThere<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    call: TtrpcCall = {},
+  ): Promise<MessageShape<O> | undefined> {
+    try {
+      return await this.call(method, message, call);
+    } catch (thrown) {
+      if (thrown instanceof TtrpcRefusal && saysGone(thrown)) return undefined;
+      throw thrown;
+    }
+  }
+
+  /** Ends the connection; calls that wait reject. Repeatable. */
+  close(): void {
+    this.#connection.close();
+  }
+
+  #answered(attempted: string, payload: Uint8Array, { timeoutMs, signal }: TtrpcCall): Promise<Uint8Array> {
+    const { clock } = this.#options;
+    const streamId = this.#nextId;
+    this.#nextId += 2;
+    return new Promise((resolve, reject) => {
+      const forget = (): void => {
+        this.#pending.delete(streamId);
+        if (timer !== undefined) clock.clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      };
+      const refuse = (error: Error): void => {
+        forget();
+        reject(error);
+      };
+      const onAbort = (): void =>
+        refuse(new FaultError(fault('cancelled', `${attempted}: no longer wanted`)));
+      const onTimeout = (): void =>
+        refuse(new FaultError(fault('timedOut', `${attempted}: no answer within ${timeoutMs} ms`)));
+      const timer = timeoutMs === undefined ? undefined : clock.setTimeout(onTimeout, timeoutMs);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const settle = (answer: Uint8Array): void => {
+        forget();
+        resolve(answer);
+      };
+      this.#pending.set(streamId, {
+        settle,
+        reject: (error) =>
+          refuse(new FaultError(fault('notReady', `${attempted}: ${printable(error.message)}`))),
+      });
+      try {
+        this.#connection.send({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
+      } catch (error) {
+        refuse(new UnsentError(toFault(error, attempted)));
+      }
+    });
+  }
+
+  #onFrame({ streamId, type, payload }: TtrpcFrame): void {
+    const pending = this.#pending.get(streamId);
+    // an answer to a call that was given up
+    if (pending === undefined) return;
+    if (type === TTRPC_TYPE.response) pending.settle(payload);
+    else pending.reject(new Error(`a frame of type ${type} came in the place of an answer`));
+  }
+
+  #onEnd(reason: Error | undefined): void {
+    const error = reason ?? new Error('the connection has ended');
+    for (const pending of [...this.#pending.values()]) pending.reject(error);
+    this.#options.onClose?.(reason);
+  }
+}
+
+/**
+ * Connects to a Unix socket, by path or by an abstract name (which begins with NUL). Rejects with the error of the system
+ * (ENOENT, ECONNREFUSED) or with `timedOut`.
+ */
+export function connectUnix(
+  path: string,
+  { clock, timeoutMs }: { readonly clock: ClockPort; readonly timeoutMs: number },
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path });
+    const timer = clock.setTimeout(() => {
+      socket.destroy();
+      reject(
+        new FaultError(
+          fault(
+            'timedOut',
+            `connect to ${printable(path)}: nobody took the connection within ${timeoutMs} ms`,
+          ),
+        ),
+      );
+    }, timeoutMs);
+    socket.once('error', (error) => {
+      clock.clearTimeout(timer);
+      reject(error);
+    });
+    socket.once('connect', () => {
+      clock.clearTimeout(timer);
+      resolve(socket);
+    });
+  });
+}
+
+/**
+ * Shims that lose the code on the way (old ones answer Unknown) still say it, as Go's errors do: the reason ends the text. A
+ * text that goes on is about something else, such as a file that a runtime did not find.
+ */
+function saysGone({ code, said }: TtrpcRefusal): boolean {
+  if (code === codeOfKind('notFound')) return true;
+  return code === codeOfKind('outside') && GONE.test(said.trim());
+}
+
+/** containerd's errdefs; runc's and crun's words for a container that they do not know, and Go's for a process that has ended. */
+const GONE =
+  /(?:^|: )(?:(?:container|process|task|exec|sandbox)(?: with id)?(?: \S+)? )?(?:not found|does not exist|already finished|already exited)(?:: not found)?[.]?$/iu;

@@ -1,0 +1,165 @@
+import { describe, expect, it } from 'vitest';
+import { Activity } from '../../../../src/actors/effects/activity.ts';
+import { ask } from '../../../../src/actors/directory/ask.ts';
+import type { Outcome, Question } from '../../../../src/actors/directory/ask.ts';
+import { Directory } from '../../../../src/actors/directory/directory.ts';
+import type { View } from '../../../../src/actors/directory/views.ts';
+import { innerCause } from '../../../../src/base/cause.ts';
+import { fault } from '../../../../src/base/fault.ts';
+import { containerView, ManualClock, recordingRef, turns } from '../fixtures.ts';
+
+const { address, id } = containerView('running');
+
+function bench(state = 'running') {
+  const clock = new ManualClock();
+  const directory = new Directory();
+  const activity = new Activity(clock);
+  const { ref, sent } = recordingRef();
+  const put = (now: string, part = {}): void => directory.put(containerView(now, part), ref);
+  put(state);
+  const controller = new AbortController();
+  const stop = (deadlineMs?: number, answer = whenExited): Promise<string> =>
+    ask(
+      { directory, activity, clock },
+      {
+        cause: innerCause('test'),
+        signal: controller.signal,
+        deadlineMonoMs: deadlineMs === undefined ? undefined : clock.monoMs() + deadlineMs,
+      },
+      {
+        address,
+        attempted: `StopContainer ${id}`,
+        command: { type: 'container.stop' },
+        answer,
+      },
+    );
+  return { clock, directory, activity, sent, put, controller, stop };
+}
+
+const whenExited: Question<string>['answer'] = (
+  view: View | undefined,
+  gone: boolean,
+): Outcome<string> | undefined => {
+  if (gone) return { ok: view === undefined ? 'never was' : 'gone' };
+  return view?.state === 'exited' ? { ok: 'exited' } : undefined;
+};
+
+describe('ask', () => {
+  it('sends the command and waits for the state', async () => {
+    const { sent, put, stop, clock } = bench();
+    const answer = stop();
+    expect(sent.map(({ type }) => type)).toEqual(['container.stop']);
+    put('stopping.waiting', { state: 'stopping', settled: false });
+    put('exited');
+    expect(await answer).toBe('exited');
+    expect(clock.timers).toBe(0);
+  });
+
+  it('hears a state that the command itself brings about: it listens before it sends', async () => {
+    const { directory, clock, activity } = bench();
+    const ref = { send: () => directory.put(containerView('exited'), ref as never) };
+    directory.put(containerView('running'), ref as never);
+    const answer = ask(
+      { directory, activity, clock },
+      { cause: innerCause('test'), signal: new AbortController().signal, deadlineMonoMs: undefined },
+      {
+        address,
+        attempted: 'x',
+        command: { type: 'container.stop' },
+        answer: whenExited,
+      },
+    );
+    expect(await answer).toBe('exited');
+  });
+
+  it('an actor that ends is an answer, and one that never was, too', async () => {
+    const { directory, stop } = bench();
+    const answer = stop();
+    directory.drop(containerView('gone'));
+    expect(await answer).toBe('gone');
+    expect(await stop()).toBe('never was');
+  });
+
+  it('rejects with the fault of the answer', async () => {
+    const { stop } = bench('exited');
+    await expect(
+      stop(undefined, () => ({ fault: fault('wrongState', 'start c: it is exited') })),
+    ).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
+  });
+
+  it('at the deadline says the state path and the thing waited on; the actor goes on, and the retry gets the result', async () => {
+    const { clock, activity, put, stop } = bench();
+    put('stopping.killing', { state: 'stopping', path: 'stopping.killing', settled: false });
+    void activity.run(address, 'killAll', 60_000, new AbortController().signal, (fx) => {
+      fx.note({ on: 'runc kill', pid: 12 });
+      return new Promise<void>(() => undefined);
+    });
+    await turns();
+    const answer = stop(2000);
+    const rejected = expect(answer).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        retryable: true,
+        subject: address,
+        message: `StopContainer ${id}: deadline passed in state stopping.killing, waiting on runc kill (pid 12) for 2.0 s; the work goes on, the same call joins it`,
+      },
+    });
+    await clock.advance(2000);
+    await rejected;
+    expect(activity.of(address)).toHaveLength(1);
+    const again = stop(2000);
+    put('exited');
+    expect(await again).toBe('exited');
+  });
+
+  it('says so when the actor waits on nothing, and when it is not known any more', async () => {
+    const { clock, stop } = bench();
+    const answer = expect(stop(0)).rejects.toMatchObject({
+      fault: {
+        message: `StopContainer ${id}: deadline passed in state running; the work goes on, the same call joins it`,
+      },
+    });
+    await clock.advance(0);
+    await answer;
+  });
+
+  it('ends when the caller has gone, at once when it went before, and then sends nothing', async () => {
+    const { controller, stop, sent, put } = bench();
+    const answer = expect(stop()).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    controller.abort();
+    await answer;
+    expect(sent).toHaveLength(1);
+    await expect(stop()).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    expect(sent).toHaveLength(1);
+    put('exited');
+    await turns();
+  });
+
+  it('tells an actor that was rebuilt after a crash again, once, and nobody else (F16)', async () => {
+    const { directory, sent, put, stop } = bench();
+    const answer = stop();
+    put('stopping.waiting', { state: 'stopping', settled: false });
+    const rebuilt = recordingRef();
+    directory.put(containerView('recovering', { settled: false }), rebuilt.ref);
+    directory.put(containerView('running'), rebuilt.ref);
+    expect([sent.length, rebuilt.sent.map(({ type }) => type)]).toEqual([1, ['container.stop']]);
+    directory.put(containerView('exited'), rebuilt.ref);
+    expect(await answer).toBe('exited');
+    directory.put(containerView('running'), recordingRef().ref);
+    expect(rebuilt.sent).toHaveLength(1);
+  });
+
+  it('answers once: what comes after the answer changes nothing and asks nobody', async () => {
+    const { clock, put, stop } = bench();
+    let asked = 0;
+    const answer = stop(1000, (view) => {
+      asked += 1;
+      return view?.state === 'exited' ? { ok: 'exited' } : undefined;
+    });
+    put('exited');
+    put('removing', { settled: false });
+    await clock.advance(5000);
+    expect(await answer).toBe('exited');
+    expect(asked).toBe(2);
+  });
+});

@@ -1,0 +1,20 @@
+// Removing an image by a name that registries.conf gives its meaning.
+import { expect, test } from 'vitest';
+import { removeImage } from '../../../../src/actors/images/image-commands.ts';
+import { fail } from '../../../../src/base/fault.ts';
+import { imageId } from '../fixtures.ts';
+
+test('F95: a short name is not answered as gone while registries.conf can not be used; an id that is not here is', async () => {
+  const candidates = (): never =>
+    fail('denied', 'resolve image nginx: a short name, and /etc/containers/registries.conf: line 1');
+  const stage = {
+    directory: { pulls: () => [] },
+    ledger: { images: new Map() },
+    ports: { images: { candidates } },
+  } as never;
+  const call = { signal: new AbortController().signal, deadlineMs: undefined } as never;
+  await expect(removeImage(stage, 'nginx', call)).rejects.toMatchObject({
+    fault: { kind: 'denied', message: expect.stringContaining('RemoveImage nginx') as string },
+  });
+  await removeImage(stage, imageId(), call);
+});

@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import { LayerBook } from '../../../../src/actors/ledger/layer-book.ts';
+import type { EffectContext } from '../../../../src/ports/effect.ts';
+import type { StoragePort } from '../../../../src/ports/storage.ts';
+import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
+import { digest, imageId, imageRecord, turns } from '../fixtures.ts';
+
+const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+const [used, free, third] = [digest('5'), digest('6'), digest('7')];
+
+function bench() {
+  const ledger = emptyLedger();
+  ledgerFold.apply(ledger, { type: 'image.present', image: imageRecord() });
+  const asked: string[] = [];
+  let hold: Promise<void> = Promise.resolve();
+  const failing = new Set<string>();
+  const storage: Pick<StoragePort, 'removeLayer'> = {
+    removeLayer: async ({ diffId }) => {
+      asked.push(diffId);
+      await hold;
+      if (failing.has(diffId)) throw new Error(`${diffId} is busy`);
+    },
+  };
+  return {
+    ledger,
+    asked,
+    failing,
+    book: new LayerBook(ledger, storage as StoragePort),
+    holdRemovals: (): (() => void) => {
+      let go: () => void = () => undefined;
+      hold = new Promise((resolve) => {
+        go = resolve;
+      });
+      return go;
+    },
+  };
+}
+
+describe('LayerBook', () => {
+  it('a layer of an image that is here, or that somebody holds, is not free', () => {
+    const { book } = bench();
+    expect([book.isFree(used), book.isFree(free)]).toEqual([false, true]);
+    book.hold('container/1', [free]);
+    book.hold('container/2', [free]);
+    book.release('container/1');
+    expect(book.isFree(free)).toBe(false);
+    book.release('container/2');
+    expect(book.isFree(free)).toBe(true);
+  });
+
+  it('what an owner held before is replaced by what it holds now', () => {
+    const { book } = bench();
+    book.hold('pull/1', [free]);
+    book.hold('pull/1', [third]);
+    expect([book.isFree(free), book.isFree(third)]).toEqual([true, false]);
+  });
+
+  it('F08: removing an image leaves the layers that a container uses, and they go when the container does', async () => {
+    const { book, ledger, asked } = bench();
+    book.hold('container/1', [used]);
+    ledgerFold.apply(ledger, { type: 'image.removed', id: imageId() });
+    await book.collect([used, free], fx);
+    expect(asked).toEqual([free]);
+    book.release('container/1');
+    await book.collect([used], fx);
+    expect(asked).toEqual([free, used]);
+  });
+
+  it('F08: who needs a layer that is just being deleted waits for the end of that, and then finds out', async () => {
+    const { book, holdRemovals } = bench();
+    const go = holdRemovals();
+    const collecting = book.collect([free], fx);
+    book.hold('pull/1', [free]);
+    let settled = false;
+    const waiting = book.settled(free).then(() => {
+      settled = true;
+    });
+    await turns();
+    expect(settled).toBe(false);
+    go();
+    await Promise.all([collecting, waiting]);
+    expect(settled).toBe(true);
+  });
+
+  it('two collections of one layer are one deletion', async () => {
+    const { book, asked, holdRemovals } = bench();
+    const go = holdRemovals();
+    const both = [book.collect([free, free], fx), book.collect([free], fx)];
+    go();
+    await Promise.all(both);
+    expect(asked).toEqual([free]);
+  });
+
+  it('tries every layer before it tells of one that failed, and tries that one again later', async () => {
+    const { book, asked, failing } = bench();
+    failing.add(free);
+    await expect(book.collect([free, third], fx)).rejects.toThrow('is busy');
+    expect(asked).toEqual([free, third]);
+    await book.settled(free);
+    await turns();
+    failing.clear();
+    await book.collect([free], fx);
+    expect(asked).toEqual([free, third, free]);
+  });
+
+  it('S86 the record of a pull ends with the last who fetches it, and with nobody who never did', () => {
+    const { book } = bench();
+    book.fetches('pull/1', 'a');
+    book.fetches('pull/2', 'a');
+    book.fetches('pull/3', 'b');
+    const ends = () => ['pull/0', 'pull/1', 'pull/2', 'pull/3'].map((owner) => book.endsFetching(owner));
+    expect(ends()).toEqual([false, false, false, true]);
+    book.release('pull/1');
+    expect(ends()).toEqual([false, false, true, true]);
+  });
+});

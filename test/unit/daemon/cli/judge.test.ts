@@ -1,0 +1,368 @@
+// Each invariant: kept by a healthy instance, broken by one change, and not judged while its actor is between two states.
+import { describe, expect, it } from 'vitest';
+import type { JournalRecord } from '../../../../src/ports/journal.ts';
+import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
+import { judge } from '../../../../src/daemon/cli/judge.ts';
+import type { Evidence, LiveActor } from '../../../../src/daemon/cli/judge.ts';
+import type { Machine, SeenProcess } from '../../../../src/daemon/cli/machine.ts';
+import { containerCgroup, sandboxCgroup } from '../../../../src/host/sandbox/layout.ts';
+import {
+  containerCreated,
+  containerId,
+  containerIntent,
+  digest,
+  exit,
+  imageId,
+  imageRecord,
+  process,
+  sandboxId,
+  sandboxIntent,
+  sandboxReady,
+} from '../../actors/fixtures.ts';
+
+const POD = sandboxId('a');
+const APP = containerId('c');
+const LOST = containerId('e');
+const PARENT = '/kubepods/web';
+
+/** pod `web` with a running container and its image, as it should be. */
+const RECORDS: readonly JournalRecord[] = [
+  { type: 'image.present', image: imageRecord() },
+  sandboxIntent(),
+  sandboxReady(),
+  containerIntent(),
+  containerCreated(),
+  { type: 'container.started', id: APP, startedAtNs: 300n },
+];
+
+const monitor: SeenProcess = { pid: 50, startTicks: 1, id: APP, role: 'monitor', name: 'conmon' };
+const MACHINE: Machine = {
+  unread: [],
+  bootId: 'boot-1',
+  startTicks: new Map([
+    [process.pid, 99],
+    [50, 1],
+  ]),
+  processes: [monitor, { pid: process.pid, startTicks: 99, id: APP, role: 'cgroup', name: 'nginx' }],
+  cgroups: [
+    { path: sandboxCgroup(PARENT, POD), id: POD },
+    { path: containerCgroup(PARENT, APP), id: APP },
+  ],
+  mounts: [{ path: `/var/lib/troupe/containers/${APP}/rootfs`, id: APP }],
+  entries: [{ path: `/run/troupe/sandboxes/${POD}`, kind: 'sandbox files', id: POD }],
+  pins: new Set([`${POD}/net`, `${POD}/uts`, `${POD}/ipc`]),
+  attachments: [POD],
+  leases: [{ path: '/leases/net/10.62.0.2', ip: '10.62.0.2', id: POD, isOwn: true }],
+  rules: [{ family: 4, id: POD, network: 'net' }],
+  layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: true }],
+  partials: [],
+  ingests: [],
+  trash: [],
+};
+const LIVE: NonNullable<Evidence['live']> = {
+  actors: new Map<string, LiveActor>([
+    [POD, { state: 'ready', settled: true }],
+    [APP, { state: 'running', settled: true }],
+  ]),
+  pulls: 0,
+};
+
+interface Change {
+  readonly records?: readonly JournalRecord[];
+  readonly machine?: Partial<Machine>;
+  readonly live?: Evidence['live'];
+  readonly end?: Evidence['records']['end'];
+}
+
+function findings(change: Change = {}) {
+  const ledger = emptyLedger();
+  for (const record of change.records ?? RECORDS) ledgerFold.apply(ledger, record);
+  return judge({
+    records: { ledger, end: change.end ?? 'whole', damagedKept: [], histories: new Map() },
+    machine: { ...MACHINE, ...change.machine },
+    live: 'live' in change ? change.live : LIVE,
+  });
+}
+const told = (change: Change = {}): string[] =>
+  findings(change).map(({ invariant, object, message }) => `${invariant} ${object}: ${message}`);
+const actors = (id: string, state: string, settled: boolean): NonNullable<Evidence['live']> => ({
+  pulls: 0,
+  actors: new Map([...LIVE.actors, [id, { state, settled }]]),
+});
+
+describe('a healthy instance', () => {
+  it('has no findings, with its daemon and without', () => {
+    expect(told()).toEqual([]);
+    expect(told({ live: undefined })).toEqual([]);
+  });
+});
+
+describe('I1, I10: what a record says is there is there', () => {
+  const broken: readonly (readonly [string, Partial<Machine>, readonly string[]])[] = [
+    [
+      'a pin',
+      { pins: new Set([`${POD}/net`, `${POD}/uts`]) },
+      ['I1 pod default/web: its ipc namespace is not pinned'],
+    ],
+    ['the duty of DEL', { attachments: [] }, ['I1 pod default/web: nothing is kept for its CNI DEL']],
+    ['its cgroup', { cgroups: [] }, ['I1 pod default/web: its cgroup is gone']],
+    ['its files', { entries: [] }, ['I1 pod default/web: its files are gone']],
+    ['its monitor', { processes: [] }, ['I1 container nginx: it has 0 monitors']],
+    [
+      'a second monitor',
+      { processes: [monitor, { ...monitor, pid: 51 }] },
+      ['I1 container nginx: it has 2 monitors'],
+    ],
+    ['its mount', { mounts: [] }, ['I1 container nginx: its root file system is mounted 0 times']],
+    [
+      'its process',
+      { startTicks: new Map([[50, 1]]) },
+      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+    ],
+    [
+      'another process with its pid',
+      { startTicks: new Map([[process.pid, 100]]) },
+      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+    ],
+    [
+      'another boot',
+      { bootId: 'boot-2' },
+      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+    ],
+  ];
+
+  it.each(broken)('%s', (_what, machine, expected) => expect(told({ machine })).toEqual(expected));
+
+  it('is not judged while the actor is between two states, nor without a daemon', () => {
+    for (const [, machine] of broken) {
+      const between = {
+        pulls: 0,
+        actors: new Map<string, LiveActor>([
+          [POD, { state: 'unwinding', settled: false }],
+          [APP, { state: 'stopping', settled: false }],
+        ]),
+      };
+      expect(told({ machine, live: between })).toEqual([]);
+      expect(told({ machine, live: undefined })).toEqual([]);
+    }
+  });
+
+  it('of an ended container nothing is left: no mount, no process', () => {
+    const records: readonly JournalRecord[] = [
+      ...RECORDS,
+      { type: 'container.exited', id: APP, exit, startedAtNs: 300n },
+    ];
+    const live = actors(APP, 'exited', true);
+    expect(told({ records, live, machine: { mounts: [], processes: [] } })).toEqual([]);
+    const volume = { path: `/var/lib/troupe/containers/${APP}/volumes/${'7'.repeat(64)}`, id: APP };
+    expect(told({ records, live, machine: { mounts: [volume], processes: [] } })).toEqual([
+      'I1 container nginx: it has ended, an image that it had as a volume is still mounted',
+    ]);
+    expect(told({ records, live, machine: { processes: [monitor] } })).toEqual([
+      'I1 container nginx: it has ended, its root file system is still mounted',
+      'I10 process 50: container nginx has ended, its process 50 (conmon) lives in its cgroup',
+    ]);
+  });
+
+  it('a pod with a user namespace has it pinned', () => {
+    const ids = { containerId: 0, hostId: 70_000, length: 65_536 };
+    const namespaces = {
+      network: 'pod',
+      ipc: 'pod',
+      pid: 'container',
+      targetId: undefined,
+      user: { uids: ids, gids: ids },
+    } as const;
+    const records = RECORDS.map((record) =>
+      record.type === 'sandbox.intent' ? sandboxIntent({ namespaces }) : record,
+    );
+    expect(told({ records })).toEqual(['I1 pod default/web: its user namespace is not pinned']);
+    expect(told({ records, machine: { pins: new Set([...MACHINE.pins, `${POD}/user`]) } })).toEqual([]);
+  });
+
+  it('a pause process belongs to a pod that shares its process ids', () => {
+    const records = RECORDS.map((record) =>
+      record.type === 'sandbox.ready' ? sandboxReady({ ...process, pid: 9 }) : record,
+    );
+    expect(told({ records })).toEqual(['I1 pod default/web: its pause process 9 is gone']);
+  });
+});
+
+describe('I2: what bears our mark belongs to a record', () => {
+  it.each<readonly [string, Partial<Machine>, string, string | undefined]>([
+    [
+      'process',
+      { processes: [...MACHINE.processes, { ...monitor, pid: 60, id: LOST }] },
+      'process 60',
+      'process',
+    ],
+    [
+      'cgroup',
+      { cgroups: [...MACHINE.cgroups, { path: `/troupe/troupe-${LOST}`, id: LOST }] },
+      `cgroup /troupe/troupe-${LOST}`,
+      'cgroup',
+    ],
+    [
+      'mount',
+      { mounts: [...MACHINE.mounts, { path: '/run/troupe/x', id: LOST }] },
+      'mount /run/troupe/x',
+      'mount',
+    ],
+    [
+      'mount without an id',
+      { mounts: [...MACHINE.mounts, { path: '/run/troupe/x', id: undefined }] },
+      'mount /run/troupe/x',
+      undefined,
+    ],
+    [
+      'pins',
+      { entries: [...MACHINE.entries, { path: '/run/troupe/ns/e', kind: 'namespace pins', id: LOST }] },
+      '/run/troupe/ns/e',
+      'pins',
+    ],
+    [
+      'files',
+      { entries: [...MACHINE.entries, { path: '/run/troupe/exits/e', kind: 'exit file', id: LOST }] },
+      '/run/troupe/exits/e',
+      'files',
+    ],
+    [
+      'a name that is no id',
+      { entries: [...MACHINE.entries, { path: '/run/troupe/exits/x', kind: 'exit file', id: undefined }] },
+      '/run/troupe/exits/x',
+      undefined,
+    ],
+  ])('%s', (_what, machine, object, leak) => {
+    const found = findings({ machine });
+    expect(found.map((one) => [one.invariant, one.object, one.leak?.kind])).toEqual([['I2', object, leak]]);
+  });
+
+  it('an actor of the daemon is an owner, too: its intent may have been written after the journal was read', () => {
+    const machine = { processes: [...MACHINE.processes, { ...monitor, pid: 60, id: LOST }] };
+    expect(told({ machine, live: actors(LOST, 'provisioning', false) })).toEqual([]);
+  });
+});
+
+describe('I3: the network', () => {
+  it('a duty, a lease, rules of nobody; only what is ours alone is taken away by hand', () => {
+    const machine: Partial<Machine> = {
+      attachments: [POD, sandboxId('e')],
+      leases: [
+        ...MACHINE.leases,
+        { path: '/own/10.62.0.9', ip: '10.62.0.9', id: sandboxId('e'), isOwn: true },
+        { path: '/shared/10.0.0.9', ip: '10.0.0.9', id: undefined, isOwn: false },
+      ],
+      rules: [...MACHINE.rules, { family: 6, id: sandboxId('e'), network: 'net' }],
+    };
+    expect(
+      findings({ machine }).map(({ invariant, object, leak }) => [invariant, object, leak?.kind]),
+    ).toEqual([
+      ['I3', `attachment ${LOST}`, 'attachment'],
+      ['I3', 'lease /own/10.62.0.9', 'files'],
+      ['I3', 'lease /shared/10.0.0.9', undefined],
+      ['I3', 'IPv6 rules of net', 'rules'],
+    ]);
+  });
+
+  it('one address on two pods, and one that is leased to another', () => {
+    const other = sandboxId('b');
+    const key = { name: 'db', namespace: 'default', uid: 'u2', attempt: 0 };
+    const records = [...RECORDS, sandboxIntent({ key }, other), sandboxReady(undefined, other)];
+    expect(told({ records })).toEqual([
+      `I3 address 10.62.0.2: pod default/db and sandbox ${POD} both have it`,
+      `I3 address 10.62.0.2: pod default/db has it, but /leases/net/10.62.0.2 leases it to ${POD}`,
+    ]);
+    expect(told({ records: [...records, { type: 'sandbox.stopping', id: other }] })).toEqual([]);
+  });
+});
+
+describe('I4, I5, I6, I8: the records among themselves', () => {
+  const second = containerId('d');
+  it.each<readonly [string, readonly JournalRecord[], readonly string[]]>([
+    [
+      'one name twice',
+      [...RECORDS, containerIntent({}, second), containerCreated(second)],
+      [`I4 container nginx #0 of ${POD}: ${second} and ${APP} both have this name`],
+    ],
+    [
+      'a container without its pod',
+      [
+        ...RECORDS,
+        containerIntent({ key: { sandboxId: sandboxId('9'), name: 'orphan', attempt: 0 } }, second),
+      ],
+      [`I6 container orphan: its sandbox ${sandboxId('9')} has no record`],
+    ],
+    [
+      'started, never created',
+      RECORDS.filter(({ type }) => type !== 'container.created'),
+      [
+        'I5 container nginx: it was started, but never created',
+        'I10 container nginx: it is said to live, but its process on record does not',
+      ],
+    ],
+    [
+      'started before created',
+      [...RECORDS, { type: 'container.started', id: APP, startedAtNs: 199n }],
+      ['I8 container nginx: it was started before it was created'],
+    ],
+    [
+      'ended before started',
+      [
+        ...RECORDS,
+        { type: 'container.exited', id: APP, exit: { ...exit, finishedAtNs: 299n }, startedAtNs: 300n },
+      ],
+      [
+        'I5 container nginx: it has ended on record and is said to live',
+        'I8 container nginx: it ended before it began',
+      ],
+    ],
+  ])('%s', (_what, records, expected) => expect(told({ records })).toEqual(expected));
+
+  it('a damaged journal is told', () =>
+    expect(told({ end: 'damaged' })).toEqual([
+      'I5 journal: the journal is damaged: what was recorded after the damage is not known',
+    ]));
+});
+
+describe('I14, I15: images', () => {
+  const extra = { diffId: digest('6'), path: '/layers/6', isWhole: true };
+
+  it('a layer that is missing or not whole', () => {
+    const message = `I14 image docker.io/library/nginx:1: its layer ${digest('5')} is not there in whole; a pull brings it back`;
+    expect(told({ machine: { layers: [] } })).toEqual([message]);
+    expect(
+      told({ machine: { layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: false }] } }),
+    ).toEqual([message]);
+  });
+
+  it('layers, halves and rubbish that nobody uses, while no pull works; the next start clears what a stopped daemon has left', () => {
+    const machine = {
+      layers: [...MACHINE.layers, extra],
+      partials: ['/partial/x'],
+      ingests: [`/ingest/${digest('8').slice(7)}`],
+      trash: ['/trash/y'],
+    };
+    expect(findings({ machine }).map(({ invariant, object, leak }) => [invariant, object, leak])).toEqual([
+      ['I15', `layer ${digest('6')}`, undefined],
+      ['I15', '/partial/x', undefined],
+      ['I15', `/ingest/${digest('8').slice(7)}`, undefined],
+      ['I15', '/trash/y', undefined],
+    ]);
+    expect(told({ machine, live: { ...LIVE, pulls: 1 } })).toEqual([]);
+    expect(told({ machine, live: undefined })).toEqual([]);
+  });
+
+  it('what a pull that was interrupted has fetched waits for its client', () => {
+    const machine = { layers: [...MACHINE.layers, extra], ingests: [`/ingest/${digest('8').slice(7)}`] };
+    const fetching: JournalRecord = {
+      type: 'image.fetching',
+      id: imageId('2'),
+      layers: [{ digest: digest('8'), diffId: digest('6') }],
+    };
+    expect(told({ machine, records: [...RECORDS, fetching] })).toEqual([]);
+  });
+
+  it('a container keeps the layers of an image that was removed', () => {
+    expect(told({ records: RECORDS.filter(({ type }) => type !== 'image.present') })).toEqual([]);
+  });
+});

@@ -1,0 +1,97 @@
+import { execFileSync } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { rulesIn } from '../../../../src/daemon/cli/machine-network.ts';
+import { readRecords } from '../../../../src/daemon/wiring/journal-records.ts';
+import { crc32c } from '../../../../src/journal/crc32c.ts';
+import { frame, header } from '../../../../src/journal/format.ts';
+import {
+  containerId,
+  containerIntent,
+  sandboxId,
+  sandboxIntent,
+  sandboxReady,
+} from '../../actors/fixtures.ts';
+
+let root: string;
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'troupe-records-'));
+  await mkdir(join(root, 'journal'));
+});
+afterEach(() => rm(root, { recursive: true }));
+
+const bytes = Buffer.concat([header(), ...[sandboxIntent(), sandboxReady(), containerIntent()].map(frame)]);
+const write = (name: string, content: Uint8Array): Promise<void> =>
+  writeFile(join(root, 'journal', name), content);
+
+describe('the journal, read by somebody else than its daemon', () => {
+  it('is the newest file; nothing is written, not even where it is damaged', async () => {
+    await write('journal.1', header());
+    await write('journal.2', bytes);
+    await write('journal.3.new', header());
+    await write('journal.1.damaged', header());
+    const before = await readdir(join(root, 'journal'));
+    const records = await readRecords(root);
+    expect([...records.ledger.sandboxes.keys()]).toEqual([sandboxId()]);
+    expect(records).toMatchObject({ end: 'whole', damagedKept: ['journal.1.damaged'] });
+    expect([...records.histories]).toEqual([
+      [sandboxId(), ['sandbox.intent', 'sandbox.ready']],
+      [containerId(), ['container.intent']],
+    ]);
+    expect(await readdir(join(root, 'journal'))).toEqual(before);
+  });
+
+  it('may be cut where the daemon is writing at this moment', async () => {
+    await write('journal.1', bytes.subarray(0, -3));
+    const { end, ledger } = await readRecords(root);
+    expect([end, ledger.sandboxes.size, ledger.containers.size]).toEqual(['torn', 1, 0]);
+  });
+
+  it('is told from none at all', async () => {
+    expect(await readRecords(root)).toMatchObject({ end: 'none' });
+    expect(await readRecords(join(root, 'absent'))).toMatchObject({ end: 'none' });
+  });
+
+  it('of a newer troupe is refused', async () => {
+    const newer = Buffer.from(header());
+    newer.writeUInt32LE(99, 8);
+    newer.writeUInt32LE(crc32c(newer.subarray(0, 12)), 12);
+    await write('journal.1', newer);
+    await expect(readRecords(root)).rejects.toThrow('written in format 99 by a newer troupe');
+  });
+});
+
+describe('rules of the packet filter', () => {
+  const rule = (network: string, id: string): string =>
+    `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"${network}\\" id: \\"${id}\\"" -j CNI-0123`;
+
+  it("name network and sandbox; other networks' and other texts are nobody's", () => {
+    const saved = [
+      '*nat',
+      rule('net', sandboxId('a')),
+      rule('net', sandboxId('a')),
+      rule('other', sandboxId('b')),
+      '-A X -m comment --comment "id"',
+      rule('net', 'short'),
+      `-A Y -m comment --comment "dnat name: \\"net\\" id: \\"${sandboxId('c')}\\"" -j CNI-DN-1`,
+      'COMMIT',
+    ].join('\n');
+    expect(rulesIn(saved, 4, new Set(['net']))).toEqual([
+      { family: 4, id: sandboxId('a'), network: 'net' },
+      { family: 4, id: sandboxId('c'), network: 'net' },
+    ]);
+  });
+});
+
+it('F32: a FIFO or a file of any size in the place of another store’s journal is refused at once', async () => {
+  execFileSync('mkfifo', [join(root, 'journal', 'journal.2')]);
+  await expect(readRecords(root)).rejects.toThrow('not a regular file of at most');
+  await rm(join(root, 'journal', 'journal.2'));
+  await write('journal.1', bytes);
+  await expect(readRecords(root, bytes.length - 1)).rejects.toThrow(
+    `not a regular file of at most ${bytes.length - 1} bytes`,
+  );
+  expect((await readRecords(root, bytes.length)).end).toBe('whole');
+});

@@ -1,0 +1,123 @@
+import { describe, expect, it } from 'vitest';
+import { defaultConfig, schema } from '../../../../src/daemon/config/config-schema.ts';
+import type { Config } from '../../../../src/daemon/config/config-schema.ts';
+import { RELOADED, planReload, reloader } from '../../../../src/daemon/wiring/reload.ts';
+import type { Reloading, ReloadPlan } from '../../../../src/daemon/wiring/reload.ts';
+import { recordingLog, turns } from './support.ts';
+
+const withHandler: Config = {
+  ...defaultConfig,
+  runtime: {
+    ...defaultConfig.runtime,
+    handlers: { ...defaultConfig.runtime.handlers, kata: { type: 'vm' } },
+  },
+};
+
+describe('a reload', () => {
+  it('takes what can change at once and names what waits for a restart', () => {
+    const fresh: Config = {
+      ...withHandler,
+      root: '/elsewhere',
+      log: { level: 'debug' },
+      streaming: { ...defaultConfig.streaming, port: 7 },
+    };
+    const plan = planReload(defaultConfig, fresh);
+    expect(plan.changed.toSorted()).toEqual(['log.level', 'runtime.handlers']);
+    expect(plan.waiting.toSorted()).toEqual(['root', 'streaming.port']);
+    expect(plan.config).toEqual({ ...withHandler, log: { level: 'debug' } });
+  });
+
+  it('changes nothing when nothing has changed', () => {
+    expect(planReload(defaultConfig, structuredClone(defaultConfig))).toEqual({
+      config: defaultConfig,
+      changed: [],
+      waiting: [],
+    });
+  });
+
+  it('knows only keys that there are', () => {
+    for (const key of RELOADED) {
+      const [table = '', name = ''] = key.split('.');
+      const rule = schema[table];
+      expect(rule?.is === 'table' && Object.hasOwn(rule.keys, name), key).toBe(true);
+    }
+  });
+});
+
+/** A reloader with all that it asks for recorded; nothing happens before the test says so. */
+function rig(parts: Partial<Reloading> = {}) {
+  const { log, lines } = recordingLog();
+  const told: string[] = [];
+  const refusals: (string | undefined)[] = [];
+  const loads: (() => void)[] = [];
+  const pauses: (() => void)[] = [];
+  const onSignal = reloader({
+    log,
+    load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
+    apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
+    tell: (state) => Promise.resolve(void told.push(state)),
+    setLogLevel: (level) => void told.push(level),
+    noteRefusal: (reason) => void refusals.push(reason),
+    pause: () => new Promise((resolve) => pauses.push(resolve)),
+    ...parts,
+  });
+  return { onSignal, lines, told, refusals, loads, pauses };
+}
+
+const broken = (reason: string): Partial<Reloading> => ({
+  load: () => Promise.reject(new Error(reason)),
+  apply: () => Promise.reject(new Error('not asked')),
+});
+
+describe('SIGHUP', () => {
+  it('F32 a storm: one reload at a time, the next after a pause, for all signals that came meanwhile', async () => {
+    const { onSignal, told, loads, pauses } = rig();
+    for (let signal = 0; signal < 100; signal += 1) onSignal();
+    await turns();
+    expect(loads).toHaveLength(1);
+    loads[0]?.();
+    await turns();
+    for (let signal = 0; signal < 100; signal += 1) onSignal();
+    await turns();
+    expect(loads).toHaveLength(1);
+    pauses[0]?.();
+    await turns();
+    loads[1]?.();
+    await turns();
+    expect(loads).toHaveLength(2);
+    expect(told).toEqual(['RELOADING=1', 'info', 'READY=1', 'RELOADING=1', 'info', 'READY=1']);
+    pauses[1]?.();
+    await turns();
+    onSignal();
+    await turns();
+    expect(loads).toHaveLength(3);
+  });
+
+  it("F32 a configuration that can't be used changes nothing, is logged once for a storm, and is told to Status", async () => {
+    const { onSignal, lines, told, refusals, pauses } = rig(broken('line 3: no such key'));
+    onSignal();
+    await turns();
+    onSignal();
+    pauses[0]?.();
+    await turns();
+    expect(refusals).toEqual(['line 3: no such key', 'line 3: no such key']);
+    expect(lines).toEqual([
+      'error: the configuration was not reloaded; the one before stays in effect: line 3: no such key',
+    ]);
+    expect(told).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
+    pauses[1]?.();
+    await turns();
+    onSignal();
+    await turns();
+    expect(lines).toHaveLength(2);
+  });
+
+  it('F32 one that can be used again takes the refusal back', async () => {
+    const { onSignal, refusals, loads } = rig();
+    onSignal();
+    await turns();
+    loads[0]?.();
+    await turns();
+    expect(refusals).toEqual([undefined]);
+  });
+});

@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import type { ContainerId, SandboxId } from '../../../../src/base/ids.ts';
+import {
+  cgroupParentOf,
+  containerCgroup,
+  hasSandboxCgroup,
+  monitorCgroup,
+  pauseCgroup,
+} from '../../../../src/host/sandbox/layout.ts';
+import {
+  isScope,
+  isSlice,
+  runtimeCgroupsPath,
+  scopeOf,
+  sliceCgroup,
+} from '../../../../src/host/cgroups/slices.ts';
+import { startScopeArgv } from '../../../../src/host/cgroups/systemd.ts';
+
+const container = 'c'.repeat(64) as ContainerId;
+const sandbox = 'd'.repeat(64) as SandboxId;
+const SLICE = 'kubepods-besteffort-pod1_2.slice';
+const DIRECTORY = '/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice';
+
+describe('slices', () => {
+  it.each([
+    ['troupe.slice', '/troupe.slice'],
+    [SLICE, DIRECTORY],
+    [DIRECTORY, DIRECTORY],
+    ['/elsewhere/a-b.slice', '/a.slice/a-b.slice'],
+    ['-.slice', '/'],
+  ])('%s is the cgroup %s', (slice, cgroup) => {
+    expect(sliceCgroup(slice)).toBe(cgroup);
+    expect(cgroupParentOf(slice)).toBe(cgroup);
+  });
+
+  it.each(['-a.slice', 'a-.slice', 'a--b.slice', '.slice'])(
+    '%s is no slice that systemd would take',
+    (slice) => {
+      expect(() => sliceCgroup(slice)).toThrow(/use slice/u);
+    },
+  );
+
+  it('are told from paths by their end', () => {
+    expect([isSlice('/a/b'), isSlice('/a.slice/b'), isSlice('/a.slice')]).toEqual([false, false, true]);
+    expect([isScope('/a/troupe-1'), isScope('/a.slice/troupe-1.scope')]).toEqual([false, true]);
+  });
+});
+
+describe('the cgroups of a pod below a slice', () => {
+  it('are a scope that container and monitor share, and one for the pause process', () => {
+    expect(containerCgroup(SLICE, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/container`);
+    expect(monitorCgroup(SLICE, sandbox, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/monitor`);
+    expect(scopeOf(containerCgroup(SLICE, container))).toBe(`${DIRECTORY}/troupe-${container}.scope`);
+    expect(scopeOf(containerCgroup('/kubepods/pod1', container))).toBeUndefined();
+    expect(pauseCgroup(SLICE, sandbox)).toBe(`${DIRECTORY}/troupe-pause-${sandbox}.scope`);
+    expect([hasSandboxCgroup(SLICE), hasSandboxCgroup('/kubepods/pod1')]).toEqual([false, true]);
+  });
+
+  it('are written for the runtime as slice, prefix and name', () => {
+    expect(runtimeCgroupsPath(pauseCgroup(SLICE, sandbox))).toBe(`${SLICE}:troupe-pause:${sandbox}`);
+    expect(runtimeCgroupsPath(pauseCgroup('-.slice', sandbox))).toBe(`-.slice:troupe-pause:${sandbox}`);
+    expect(runtimeCgroupsPath('/kubepods/pod1/troupe-1')).toBe('/kubepods/pod1/troupe-1');
+  });
+});
+
+describe('StartTransientUnit', () => {
+  const argv = startScopeArgv('/usr/bin/busctl', `${DIRECTORY}/troupe-${container}.scope`, 4711);
+
+  it('names unit, slice and process, and states as many properties as it counts', () => {
+    const at = argv.indexOf('ssa(sv)a(sa(sv))');
+    expect(argv.slice(at + 1, at + 3)).toEqual([`troupe-${container}.scope`, 'fail']);
+    expect(argv.slice(argv.indexOf('Slice'), argv.indexOf('Slice') + 3)).toEqual(['Slice', 's', SLICE]);
+    expect(argv.slice(argv.indexOf('PIDs'), argv.indexOf('PIDs') + 4)).toEqual(['PIDs', 'au', '1', '4711']);
+    const properties = ['Description', 'Slice', 'PIDs', 'Delegate', 'CollectMode'];
+    expect(argv[at + 3]).toBe(String(properties.length));
+    for (const property of properties) expect(argv).toContain(property);
+    expect(argv.at(-1)).toBe('0');
+  });
+});

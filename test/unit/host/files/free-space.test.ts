@@ -1,0 +1,93 @@
+// What images leave free of their file system, and how often it is asked for it.
+import { describe, expect, it } from 'vitest';
+import { storageLimits } from '../../../../src/base/limits.ts';
+import {
+  demandSpace,
+  leastFreeBytes,
+  leastFreeInodes,
+  SpaceGuard,
+} from '../../../../src/host/files/free-space.ts';
+import type { FilesystemFacts } from '../../../../src/host/files/free-space.ts';
+import { faultBy } from '../../../support/fault-of.ts';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+/** A file system of 4 KiB blocks. */
+const facts = (totalBytes: number, freeBytes: number, files = 0, ffree = 0): FilesystemFacts => ({
+  bsize: 4096,
+  blocks: totalBytes / 4096,
+  bavail: freeBytes / 4096,
+  files,
+  ffree,
+});
+
+describe('F22 the least free space', () => {
+  it('is a fixed number of bytes, and of a small file system a part', () => {
+    expect([leastFreeBytes(100 * GIB), leastFreeBytes(GIB)]).toEqual([256 * MIB, 64 * MIB]);
+    expect([leastFreeInodes(10_000_000), leastFreeInodes(16_000)]).toEqual([8192, 1000]);
+  });
+
+  it('is refused with the path and both figures', () => {
+    const { kind, message, retryable } = faultBy(() => demandSpace('/images', facts(100 * GIB, 12 * MIB)));
+    expect([kind, retryable]).toEqual(['exhausted', true]);
+    expect(message).toBe(
+      'no space left on /images: 12 MiB are free, and 256 MiB stay free for the journal and for pods',
+    );
+    expect(faultBy(() => demandSpace('/images', facts(100 * GIB, 50 * GIB, 1_000_000, 8191))).message).toBe(
+      'no space left on /images: 8191 inodes are free, and 8192 stay free for the journal and for pods',
+    );
+  });
+
+  it('counts what is about to be written in one piece', () => {
+    const space = new SpaceGuard('/images', () => facts(100 * GIB, 300 * MIB));
+    space.take(43 * MIB, 1);
+    expect(faultBy(() => space.take(45 * MIB, 1)).message).toBe(
+      'no space left on /images: 300 MiB are free for 45 MiB, and 256 MiB stay free for the journal and for pods',
+    );
+  });
+
+  it('a file system without a number of inodes, or of blocks, has none that could be missing', () => {
+    demandSpace('/images', facts(100 * GIB, 50 * GIB));
+    demandSpace('/images', facts(0, 0));
+  });
+});
+
+describe('F22 the file system is asked', () => {
+  function guardOf(files = 0) {
+    const state = { asked: 0, now: facts(100 * GIB, 50 * GIB, files, files) };
+    const guard = new SpaceGuard('/images', () => {
+      state.asked += 1;
+      return state.now;
+    });
+    return { guard, state };
+  }
+
+  it('once for each part of what has to stay free, not for each file', () => {
+    const { guard, state } = guardOf(1_000_000);
+    for (let at = 0; at < 64 * 256; at += 1) guard.take(4096, 0);
+    // 64 MiB in steps of 16 MiB
+    expect(state.asked).toBe(4);
+    for (let at = 0; at < 2 * storageLimits.leastFreeInodes; at += 1) guard.take(0, 1);
+    expect(state.asked).toBeLessThanOrEqual(4 + 2 * storageLimits.leastFreeSteps);
+  });
+
+  it('each time after it had too little', () => {
+    const { guard, state } = guardOf();
+    guard.take(1, 0);
+    state.now = facts(100 * GIB, MIB);
+    guard.take(1, 0);
+    expect(faultBy(() => guard.take(16 * MIB, 0)).kind).toBe('exhausted');
+    expect(faultBy(() => guard.take(1, 0)).kind).toBe('exhausted');
+    state.now = facts(100 * GIB, 50 * GIB);
+    guard.take(1, 0);
+    expect(state.asked).toBe(4);
+  });
+
+  it('at once where something begins', () => {
+    const { guard, state } = guardOf();
+    guard.take(1, 0);
+    state.now = facts(100 * GIB, MIB);
+    expect(faultBy(() => guard.ask()).kind).toBe('exhausted');
+  });
+});

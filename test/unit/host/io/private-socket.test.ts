@@ -1,0 +1,60 @@
+// Sockets of ours where the file system, or what an earlier start has left, is not what it usually is.
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type * as FsPromises from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, onTestFinished, test, vi } from 'vitest';
+import { silentLog } from '../../../../src/base/log.ts';
+import { realClock } from '../../../../src/host/clock/clock.ts';
+import { listenPrivately } from '../../../../src/host/io/private-socket.ts';
+import type { PrivateSocket } from '../../../../src/host/io/private-socket.ts';
+
+const linking = vi.hoisted(() => ({ refusal: '' }));
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof FsPromises>();
+  const link: typeof real.link = (from, to) =>
+    linking.refusal === ''
+      ? real.link(from, to)
+      : Promise.reject(Object.assign(new Error(linking.refusal), { code: linking.refusal }));
+  return { ...real, link };
+});
+
+function scratch(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'troupe-socket-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+async function listen(path: string): Promise<PrivateSocket> {
+  const socket = await listenPrivately({
+    path,
+    clock: realClock(),
+    log: silentLog,
+    onConnection: (one) => one.destroy(),
+  });
+  onTestFinished(() => socket.close());
+  return socket;
+}
+
+test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
+  'F90: a file system without hard links (%s) has the socket all the same',
+  async (code) => {
+    const path = join(scratch(), 's.sock');
+    linking.refusal = code;
+    onTestFinished(() => void (linking.refusal = ''));
+    await listen(path);
+    expect([statSync(path).isSocket(), statSync(path).mode & 0o777]).toEqual([true, 0o600]);
+    // a second one finds that somebody listens
+    await expect(listen(path)).rejects.toThrow('another process listens there');
+  },
+);
+
+test('F89: whatever an earlier start has left in the private directory goes', async () => {
+  const directory = scratch();
+  const left = join(directory, '.s.sock');
+  mkdirSync(left, { mode: 0o700 });
+  mkdirSync(join(left, 's/below'), { recursive: true });
+  writeFileSync(join(left, 'other'), '');
+  await listen(join(directory, 's.sock'));
+  expect(readdirSync(directory)).toEqual(['s.sock']);
+});

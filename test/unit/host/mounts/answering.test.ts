@@ -1,0 +1,158 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import type { ClockPort } from '../../../../src/ports/clock.ts';
+import type { Waiting } from '../../../../src/ports/effect.ts';
+import { firstRemote, isRemote, onUserPath } from '../../../../src/host/mounts/answering.ts';
+import { parseMountInfo } from '../../../../src/host/mounts/mountinfo.ts';
+
+const base = realpathSync(mkdtempSync(join(tmpdir(), 'troupe-answering-')));
+afterAll(() => rmSync(base, { recursive: true }));
+
+/** The root, and one mount of each pair. */
+const mountsOf = (...mounts: readonly (readonly [type: string, at: string])[]) =>
+  parseMountInfo(
+    [['ext4', '/'] as const, ...mounts]
+      .map(([type, at], index) => `${index} 1 8:1 / ${at} rw - ${type} source rw`)
+      .join('\n'),
+  );
+
+describe('which mounts may not answer', () => {
+  test.each([
+    'nfs',
+    'nfs4',
+    'cifs',
+    'fuse',
+    'fuse.sshfs',
+    'fuseblk',
+    'ceph',
+    '9p',
+    'virtiofs',
+    'autofs',
+    'never-heard-of',
+  ])('%s', (type) => {
+    expect(mountsOf([type, '/srv']).filter(isRemote)).toHaveLength(1);
+  });
+  test.each(['ext4', 'xfs', 'btrfs', 'overlay', 'tmpfs', 'proc', 'sysfs', 'cgroup2', 'fusectl'])(
+    'not %s',
+    (type) => {
+      expect(mountsOf([type, '/srv']).filter(isRemote)).toEqual([]);
+    },
+  );
+  test('not systemd’s automatic mount of binfmt_misc', () => {
+    expect(mountsOf(['autofs', '/proc/sys/fs/binfmt_misc']).filter(isRemote)).toEqual([]);
+  });
+});
+
+describe('the first such mount on the way along a path', () => {
+  const dead = join(base, 'dead');
+  const mounts = mountsOf(['nfs', dead]);
+  const found = async (path: string): Promise<string | undefined> =>
+    (await firstRemote(path, mounts))?.mountPoint;
+  mkdirSync(join(base, 'local/deep'), { recursive: true });
+  symlinkSync(dead, join(base, 'absolute'));
+  symlinkSync('../dead/below', join(base, 'local/relative'));
+  symlinkSync('absolute', join(base, 'twice'));
+  symlinkSync('local/deep', join(base, 'harmless'));
+  symlinkSync('loop', join(base, 'loop'));
+  symlinkSync('../..', join(base, 'local/deep/up'));
+
+  test.each([
+    ['itself', dead],
+    ['below it', join(dead, 'a/b')],
+    ['an absolute link', join(base, 'absolute/x')],
+    ['a relative link', join(base, 'local/relative')],
+    ['a link to a link', join(base, 'twice')],
+    ['a link that leads up and then in', join(base, 'local/deep/up/dead')],
+    ['.. after it', `${base}/local/../dead`],
+  ])('%s', async (_what, path) => {
+    expect(await found(path)).toBe(dead);
+  });
+
+  test.each([
+    ['beside it', join(base, 'deadline')],
+    ['a link elsewhere', join(base, 'harmless/x')],
+    ['not there', join(base, 'nothing/at/all')],
+    ['a link to itself', join(base, 'loop/x')],
+    ['.. that leaves it again by name alone', `${dead}/../local`],
+  ])('none: %s', async (_what, path) => {
+    expect(await found(path)).toBeUndefined();
+  });
+
+  test('a mount on top of it counts, not what it hides', async () => {
+    expect(await firstRemote(dead, mountsOf(['nfs', dead], ['tmpfs', dead]))).toBeUndefined();
+  });
+});
+
+describe('a call on a path that a user names', () => {
+  const never = new Promise<never>(() => undefined);
+  function handClock(): { readonly clock: ClockPort; fire(): void; timers(): number } {
+    const timers = new Map<number, () => void>();
+    let last = 0;
+    return {
+      clock: {
+        nowNs: () => 0n,
+        monoMs: () => 0,
+        setTimeout: (fn) => {
+          last += 1;
+          timers.set(last, fn);
+          return last;
+        },
+        clearTimeout: (handle) => void timers.delete(handle as number),
+      },
+      fire: () => timers.forEach((fn) => fn()),
+      timers: () => timers.size,
+    };
+  }
+  const requestOf = (clock: ClockPort, path: string, signal = new AbortController().signal) => {
+    const notes: Waiting[] = [];
+    const fx = { signal, timeoutMs: 100, note: (waiting: Waiting) => void notes.push(waiting) };
+    return { notes, request: { path, attempted: 'mount x', mounts: mountsOf(['ext4', '/unit']), clock, fx } };
+  };
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+  test('on a local file system starts no process', async () => {
+    const { notes, request } = requestOf(handClock().clock, '/unit/live');
+    await expect(onUserPath(request, () => Promise.resolve(7))).resolves.toBe(7);
+    expect(notes).toEqual([{ on: 'mount x' }]);
+  });
+
+  test('passes an error on', async () => {
+    const { clock, timers } = handClock();
+    await expect(
+      onUserPath(requestOf(clock, '/unit/bad').request, () => Promise.reject(new Error('EIO'))),
+    ).rejects.toThrow('EIO');
+    expect(timers()).toBe(0);
+  });
+
+  test('that hangs ends as timedOut with the mount; nothing is left armed', async () => {
+    const { clock, fire, timers } = handClock();
+    const call = onUserPath(requestOf(clock, '/unit/dead').request, () => never);
+    await turn();
+    fire();
+    await expect(call).rejects.toMatchObject({
+      fault: {
+        kind: 'timedOut',
+        subject: '/unit',
+        message: 'mount x: the ext4 file system at /unit has not answered within 100 ms',
+      },
+    });
+    expect(timers()).toBe(0);
+  });
+
+  test('that hangs ends as cancelled with an abort; one that comes later never begins', async () => {
+    const { clock, timers } = handClock();
+    const controller = new AbortController();
+    const call = onUserPath(requestOf(clock, '/unit/hung', controller.signal).request, () => never);
+    await turn();
+    controller.abort();
+    await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    const began: string[] = [];
+    const late = onUserPath(requestOf(clock, '/unit/late', controller.signal).request, () =>
+      Promise.resolve(began.push('late')),
+    );
+    await expect(late).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    expect([began, timers()]).toEqual([[], 0]);
+  });
+});

@@ -1,0 +1,94 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { expect, test } from 'vitest';
+import {
+  bootId,
+  isEnding,
+  isRunningStat,
+  killProcess,
+  parseStat,
+  processExists,
+  processIdentity,
+  signalNumber,
+} from '../../../../src/host/process/process-identity.ts';
+import { decodeStatus } from '../../../../src/host/process/process-reaper.ts';
+
+const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
+
+test('the stat line is read past spaces and parentheses in the command', () => {
+  const wanted = {
+    pid: 77,
+    startTicks: 987654,
+    state: 'S',
+    parentPid: 10,
+    processGroup: 42,
+    session: 42,
+    flags: 4194560,
+  };
+  expect(parseStat(`77 (sh) ${tail}\n`)).toEqual(wanted);
+  expect(parseStat(`77 (a) b (c) R 1) ${tail}\n`)).toEqual(wanted);
+});
+
+test('a stat line that is none gives nothing', () => {
+  for (const text of ['', '77', '77 (sh', '77 (sh) S 1', `x (sh) ${tail}`])
+    expect(parseStat(text)).toBeUndefined();
+});
+
+test('F43: a process with another start time is another process', () => {
+  const self = processIdentity(process.pid);
+  if (self === undefined) throw new Error('no identity of this very process');
+  expect(processExists(self)).toBe(true);
+  expect(killProcess(self, 0)).toBe(true);
+  const stranger = { pid: self.pid, startTicks: self.startTicks + 1 };
+  expect(processExists(stranger)).toBe(false);
+  expect(killProcess(stranger, 9)).toBe(false);
+  expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
+});
+
+test('F47: a process is ending when it is gone, another one by now, or killed; not while it lives', async () => {
+  const self = processIdentity(process.pid);
+  if (self === undefined) throw new Error('no identity of this very process');
+  expect(isEnding(self)).toBe(false);
+  expect(isEnding({ pid: self.pid, startTicks: self.startTicks + 1 })).toBe(true);
+  expect(isEnding({ pid: 2 ** 22 + 1, startTicks: 1 })).toBe(true);
+  const child = spawn('sleep', ['1000']);
+  const identity = processIdentity(child.pid ?? 0);
+  if (identity === undefined) throw new Error('no identity of a child');
+  expect(isEnding(identity)).toBe(false);
+  const ended = once(child, 'exit');
+  killProcess(identity, 9);
+  // whatever it is at: the signal waits, it gives back what it has, it is a zombie
+  expect(isEnding(identity)).toBe(true);
+  await ended;
+  expect(isEnding(identity)).toBe(true);
+});
+
+test('wait statuses are decoded into a code or a signal', () => {
+  expect(decodeStatus(0)).toEqual({ exitCode: 0, signal: null });
+  expect(decodeStatus(0x2a00)).toEqual({ exitCode: 42, signal: null });
+  expect(decodeStatus(9)).toEqual({ exitCode: null, signal: 9 });
+  expect(decodeStatus(0x8b)).toEqual({ exitCode: null, signal: 11 });
+});
+
+test('signals are known by both names, the boot by its id', () => {
+  expect([signalNumber('TERM'), signalNumber('SIGKILL'), signalNumber('NONE')]).toEqual([15, 9, undefined]);
+  expect(bootId()).toMatch(/^[0-9a-f-]{36}$/u);
+});
+
+test('F71 a process that has begun to exit does not run, though it is no zombie yet', () => {
+  const [forkedOnly, exiting] = [0x40, 0x4];
+  expect(['R', 'S', 'D', 'T'].map((state) => isRunningStat({ state, flags: forkedOnly }))).toEqual([
+    true,
+    true,
+    true,
+    true,
+  ]);
+  expect(['R', 'S', 'D', 'Z', 'X'].map((state) => isRunningStat({ state, flags: exiting }))).toEqual([
+    false,
+    false,
+    false,
+    false,
+    false,
+  ]);
+  expect(isRunningStat({ state: 'Z', flags: 0 })).toBe(false);
+});

@@ -1,0 +1,99 @@
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { ClockPort } from '../../../../src/ports/clock.ts';
+import type { CgroupLayout } from '../../../../src/host/kernel-thread/thread-protocol.ts';
+import { hostLimits } from '../../../../src/base/limits.ts';
+import { CheapMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
+
+/** Timers fire when the test says so. */
+class HandClock implements ClockPort {
+  readonly #timers: (() => void)[] = [];
+  #onTimer: (() => void) | undefined;
+  nowNs = (): bigint => 0n;
+  now = 0;
+  monoMs = (): number => this.now;
+  clearTimeout = (): void => undefined;
+  setTimeout(fn: () => void): object {
+    this.#timers.push(fn);
+    this.#onTimer?.();
+    return {};
+  }
+  /** Waits until a timer is set, then lets it fire. */
+  async fire(): Promise<void> {
+    if (this.#timers.length === 0) await new Promise<void>((resolve) => (this.#onTimer = resolve));
+    this.#timers.shift()?.();
+  }
+}
+
+/** Plain files stand for the control files: v1, so that the line of any hierarchy of this machine or the v2 one will do. */
+function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: string } {
+  const line = readFileSync('/proc/self/cgroup', 'utf8').split('\n')[0] ?? '';
+  const [, names = '', ...path] = line.split(':');
+  const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-moves-'));
+  const procs = join(mountPoint, path.join(':'), 'cgroup.procs');
+  mkdirSync(dirname(procs), { recursive: true });
+  writeFileSync(procs, '');
+  const version = names === '' ? 2 : 1;
+  return {
+    procs,
+    layout: {
+      version,
+      hybrid: false,
+      controllers: [],
+      hierarchies: [{ version, mountPoint, controllers: names.split(',') }],
+    },
+  };
+}
+
+test('while work is under way this process is moved to where it is, again and again; afterwards not', async () => {
+  const { layout, procs } = fakeHierarchy();
+  const clock = new HandClock();
+  const moves = new CheapMoves(layout, clock);
+  const written = await moves.during(async (ready) => {
+    await ready;
+    expect(readFileSync(procs, 'utf8')).toBe('0');
+    await clock.fire();
+    await clock.fire();
+    return readFileSync(procs, 'utf8');
+  });
+  expect(written).toMatch(/^00+$/u);
+  // the loop finds nobody at work any more; a later one begins anew
+  await clock.fire();
+  await moves.during((ready) => ready);
+});
+
+test('work that goes on for long, such as an exec, keeps moves cheap for a while only', async () => {
+  const { layout, procs } = fakeHierarchy();
+  const clock = new HandClock();
+  const moves = new CheapMoves(layout, clock);
+  await moves.during(async (ready) => {
+    await ready;
+    const isOpen = (): boolean => readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === procs);
+    expect(isOpen()).toBe(true);
+    clock.now += hostLimits.movesCheapMs + 1;
+    await clock.fire();
+    await expect.poll(isOpen).toBe(false);
+  });
+});
+
+/** What a descriptor of this process is; empty when it has been closed meanwhile. */
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(join('/proc/self/fd', fd));
+  } catch {
+    return '';
+  }
+}
+
+test('without such a file work is done all the same', async () => {
+  const { layout } = fakeHierarchy();
+  const moves = new CheapMoves({ ...layout, hierarchies: [] }, new HandClock());
+  await expect(
+    moves.during(async (ready) => {
+      await ready;
+      return 'done';
+    }),
+  ).resolves.toBe('done');
+});

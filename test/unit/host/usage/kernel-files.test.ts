@@ -1,0 +1,104 @@
+// Kept descriptors of accounting files; plain files stand for the kernel's.
+import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ClockPort } from '../../../../src/ports/clock.ts';
+import { hostLimits } from '../../../../src/base/limits.ts';
+import { KernelFiles } from '../../../../src/host/usage/kernel-files.ts';
+
+describe('kernel files', () => {
+  let directory: string;
+  let files: KernelFiles;
+  let now: number;
+  let timers: { readonly at: number; readonly fn: () => void }[];
+
+  const clock: ClockPort = {
+    nowNs: () => 0n,
+    monoMs: () => now,
+    setTimeout: (fn, ms) => {
+      const timer = { at: now + ms, fn };
+      timers.push(timer);
+      return timer;
+    },
+    clearTimeout: (handle) => void (timers = timers.filter((timer) => timer !== handle)),
+  };
+  const pass = (ms: number): void => {
+    now += ms;
+    const due = timers.filter(({ at }) => at <= now);
+    timers = timers.filter(({ at }) => at > now);
+    for (const { fn } of due) fn();
+  };
+  const open = (): number =>
+    readdirSync('/proc/self/fd').filter((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(directory);
+      } catch {
+        return false;
+      }
+    }).length;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-kernel-files-'));
+    [now, timers] = [0, []];
+    files = new KernelFiles(clock);
+  });
+  afterEach(() => {
+    files.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('reads what is there now, through one descriptor', () => {
+    const path = join(directory, 'memory.current');
+    for (const text of ['1\n', '22\n', '']) {
+      writeFileSync(path, text);
+      expect(files.read(path)).toBe(text);
+    }
+    expect(open()).toBe(1);
+  });
+
+  it('closes what nobody has asked for since a while, and keeps what is asked for', () => {
+    const [old, asked] = [join(directory, 'old'), join(directory, 'asked')];
+    for (const path of [old, asked]) {
+      writeFileSync(path, 'x');
+      files.read(path);
+    }
+    pass(hostLimits.kernelFileIdleMs / 2);
+    files.read(asked);
+    pass(hostLimits.kernelFileIdleMs / 2);
+    expect(open()).toBe(1);
+    for (let rounds = 0; rounds < 3; rounds += 1) pass(hostLimits.kernelFileIdleMs);
+    expect(open()).toBe(0);
+    expect(timers).toEqual([]);
+  });
+
+  it('a file that is not there is looked for again after a while, not at each reading', () => {
+    const path = join(directory, 'memory.memsw.usage_in_bytes');
+    expect(files.read(path)).toBeUndefined();
+    writeFileSync(path, '7');
+    expect(files.read(path)).toBeUndefined();
+    now += hostLimits.kernelFileIdleMs;
+    expect(files.read(path)).toBe('7');
+  });
+
+  it('a file of a cgroup that is gone tells nothing, and one made anew under its name is read', () => {
+    // ENODEV is the kernel's answer for a removed cgroup; a process that has ended answers ESRCH the same way
+    expect(files.read('/proc/self/task/1/nothing')).toBeUndefined();
+    const path = join(directory, 'big');
+    writeFileSync(path, Buffer.alloc(hostLimits.kernelFileBytes));
+    expect(files.read(path)).toBeUndefined();
+    expect(files.read(path)).toBeUndefined();
+    writeFileSync(path, 'small');
+    expect(files.read(path)).toBe('small');
+    expect(open()).toBe(1);
+  });
+
+  it('keeps no more than its bound', () => {
+    for (let at = 0; at < hostLimits.kernelFilesKept + 3; at += 1) files.read(join(directory, String(at)));
+    writeFileSync(join(directory, '0'), 'there now');
+    // it was forgotten, so that it is looked for
+    expect(files.read(join(directory, '0'))).toBe('there now');
+    files.close();
+    expect(open()).toBe(0);
+  });
+});

@@ -1,0 +1,310 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { fault } from '../../../src/base/fault.ts';
+import { metricsLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
+import { Registry } from '../../../src/introspection/metrics.ts';
+import { meteredDisk } from '../../../src/introspection/metrics-ports.ts';
+import { TroupeMetrics } from '../../../src/introspection/metrics-set.ts';
+import { troupeCharts } from '../../../src/introspection/charts.ts';
+import { ManualClock } from '../actors/fixtures.ts';
+import { container, pull, sandbox, stage } from './stage.ts';
+
+const charts = troupeCharts();
+const facts = {
+  rssBytes: 104_857_600,
+  openFds: 42,
+  cpuSeconds: 1.5,
+  loopLag: [
+    ['0.99', 0.002],
+    ['1', 0.01],
+  ] as const,
+};
+const metricsOf = (clock = new ManualClock(), conditions = new Conditions(silentLog)) =>
+  new TroupeMetrics({
+    clock,
+    conditions,
+    charts,
+    version: '1.2.3',
+    processFacts: () => Promise.resolve(facts),
+  });
+const linesOf = async (metrics: TroupeMetrics, start: string): Promise<readonly string[]> =>
+  (await metrics.text()).split('\n').filter((line) => line.startsWith(start));
+
+describe('degradations', () => {
+  test('F89 each condition has a series: 0 when all is well, else the number of its subjects', async () => {
+    const conditions = new Conditions(silentLog);
+    const metrics = metricsOf(new ManualClock(), conditions);
+    expect(await linesOf(metrics, 'troupe_degraded{')).toContain(
+      'troupe_degraded{condition="DebrisRemoved"} 0',
+    );
+    for (const subject of ['/a', '/b'])
+      conditions.report({ type: 'DebrisRemoved', subject, reason: 'EPERM' });
+    const lines = await linesOf(metrics, 'troupe_degraded{');
+    expect(lines).toContain('troupe_degraded{condition="DebrisRemoved"} 2');
+    expect(lines).toContain('troupe_degraded{condition="NodeFilesUsable"} 0');
+  });
+});
+
+describe('text format', () => {
+  test('help, type and one line per series; label values are escaped', () => {
+    const registry = new Registry();
+    registry.counter('troupe_a_total', 'First line\nand a \\.', ['who']).add(['say "no"\\\n'], 2);
+    expect(registry.text()).toContain(
+      '# HELP troupe_a_total First line\\nand a \\\\.\n# TYPE troupe_a_total counter\ntroupe_a_total{who="say \\"no\\"\\\\\\n"} 2\n',
+    );
+  });
+
+  test('a histogram is cumulative, and its last bucket is its count', () => {
+    const registry = new Registry();
+    const histogram = registry.histogram('troupe_h_seconds', 'x', ['m'], [0.1, 1]);
+    for (const value of [0.05, 0.1, 0.5, 7, Number.NaN]) histogram.observe(['a'], value);
+    expect(
+      registry
+        .text()
+        .split('\n')
+        .filter((line) => line.startsWith('troupe_h')),
+    ).toEqual([
+      'troupe_h_seconds_bucket{m="a",le="0.1"} 2',
+      'troupe_h_seconds_bucket{m="a",le="1"} 3',
+      'troupe_h_seconds_bucket{m="a",le="+Inf"} 4',
+      'troupe_h_seconds_sum{m="a"} 7.65',
+      'troupe_h_seconds_count{m="a"} 4',
+    ]);
+  });
+
+  test('without labels there are no braces; a counter never falls; infinities have their own spelling', () => {
+    const registry = new Registry();
+    const counter = registry.counter('troupe_c_total', 'x');
+    counter.raiseTo([], 3);
+    counter.raiseTo([], 2);
+    counter.add([], -1);
+    registry.gauge('troupe_g', 'x').set([], -Infinity);
+    expect(registry.text()).toContain('\ntroupe_c_total 3\n');
+    expect(registry.text()).toContain('\ntroupe_g -Inf\n');
+  });
+
+  test('too many label values are left out and counted', () => {
+    const registry = new Registry();
+    const counter = registry.counter('troupe_c_total', 'x', ['n']);
+    for (let value = 0; value < metricsLimits.seriesPerMetric + 3; value += 1) counter.add([String(value)]);
+    expect(counter.all()).toHaveLength(metricsLimits.seriesPerMetric);
+    expect(registry.text()).toContain('\ntroupe_metrics_series_dropped_total 3\n');
+  });
+
+  test('a name is made once', () => {
+    const registry = new Registry();
+    registry.gauge('troupe_g', 'x');
+    expect(() => registry.gauge('troupe_g', 'x')).toThrow('made twice');
+  });
+});
+
+describe('what is measured', () => {
+  test('calls by RPC and code', async () => {
+    const metrics = metricsOf();
+    metrics.rpc('RunPodSandbox', 'ok', 300);
+    metrics.rpc('RunPodSandbox', 'deadlineExceeded', 4000);
+    expect(await linesOf(metrics, 'troupe_rpcs_total')).toEqual([
+      'troupe_rpcs_total{method="RunPodSandbox",code="ok"} 1',
+      'troupe_rpcs_total{method="RunPodSandbox",code="deadlineExceeded"} 1',
+    ]);
+    expect(await linesOf(metrics, 'troupe_rpc_duration_seconds_sum')).toEqual([
+      'troupe_rpc_duration_seconds_sum{method="RunPodSandbox"} 4.3',
+    ]);
+  });
+
+  test('effects by outcome', async () => {
+    const metrics = metricsOf();
+    const end = {
+      owner: 'sandbox/a',
+      effect: 'addNetwork',
+      sinceMonoMs: 1000,
+      endMonoMs: 1500,
+      fault: undefined,
+    };
+    metrics.effect({ ...end, outcome: 'ok' });
+    metrics.effect({ ...end, outcome: 'failed', fault: fault('outside', 'x') });
+    expect(await linesOf(metrics, 'troupe_effects_total')).toEqual([
+      'troupe_effects_total{effect="addNetwork",outcome="ok"} 1',
+      'troupe_effects_total{effect="addNetwork",outcome="failed"} 1',
+    ]);
+    expect(await linesOf(metrics, 'troupe_effect_duration_seconds_sum')).toEqual([
+      'troupe_effect_duration_seconds_sum{effect="addNetwork"} 1',
+    ]);
+  });
+
+  test('time in each top state: states inside it are not told apart', async () => {
+    const clock = new ManualClock();
+    const metrics = metricsOf(clock);
+    const go = (from: string, to: string, final = false): void =>
+      metrics.transition({ address: 'pull/a', from, to, on: 'x', cause: '', settled: final, final });
+    go('', 'provisioning.{a.x,b.y}');
+    await clock.advance(2000);
+    go('provisioning.{a.x,b.y}', 'provisioning.{a.z,b.y}');
+    await clock.advance(1000);
+    go('provisioning.{a.z,b.y}', 'ready', true);
+    expect(await linesOf(metrics, 'troupe_state_duration_seconds_sum')).toEqual([
+      'troupe_state_duration_seconds_sum{machine="image-pull",state="provisioning"} 3',
+    ]);
+  });
+
+  test('an actor that is born where one lives was restarted; a new one was not', async () => {
+    const metrics = metricsOf();
+    const born = (address: string): void =>
+      metrics.transition({
+        address,
+        from: '',
+        to: 'recovering',
+        on: 'x',
+        cause: '',
+        settled: false,
+        final: false,
+      });
+    born('sandbox/a');
+    born('sandbox/b');
+    born('sandbox/a');
+    expect(await linesOf(metrics, 'troupe_actor_restarts_total{machine="sandbox"}')).toEqual([
+      'troupe_actor_restarts_total{machine="sandbox"} 1',
+    ]);
+  });
+
+  test('states, debts, quarantines, what is under way: counted at the scrape', async () => {
+    const clock = new ManualClock();
+    const { troupe, put, wait } = stage(clock);
+    const metrics = metricsOf(clock);
+    metrics.watch(troupe);
+    const [one, two, three] = [
+      sandbox(1, 'ready'),
+      sandbox(2, 'owing', { debts: ['network', 'cgroup'] }),
+      sandbox(3, 'provisioning.{network.adding}'),
+    ] as const;
+    for (const view of [one, two, three]) put(view);
+    put(container(1, one, 'quarantined'));
+    const end = wait(three, 'addNetwork', 60_000, { on: 'CNI ADD bridge' });
+    await clock.advance(4000);
+    const text = await metrics.text();
+    for (const line of [
+      'troupe_sandboxes{state="ready"} 1',
+      'troupe_sandboxes{state="owing"} 1',
+      'troupe_sandboxes{state="provisioning"} 1',
+      'troupe_sandboxes{state="removing"} 0',
+      'troupe_containers{state="quarantined"} 1',
+      'troupe_containers{state="running"} 0',
+      'troupe_debts{machine="sandbox"} 2',
+      'troupe_actors_quarantined{machine="container"} 1',
+      'troupe_effects_running{effect="addNetwork"} 1',
+      'troupe_effect_oldest_seconds{effect="addNetwork"} 4',
+      'troupe_ready 1',
+      'troupe_build_info{version="1.2.3"} 1',
+      'troupe_process_open_fds 42',
+      'troupe_event_loop_lag_seconds{quantile="0.99"} 0.002',
+    ])
+      expect(text).toContain(`\n${line}\n`);
+    end();
+    await clock.advance(0);
+    expect(await linesOf(metrics, 'troupe_effects_running{')).toEqual([]);
+  });
+
+  test('pulls by outcome, and their bytes', async () => {
+    const { troupe, put, drop } = stage(new ManualClock());
+    const metrics = metricsOf();
+    metrics.watch(troupe);
+    for (const view of [
+      pull('a', 'present'),
+      pull('b', 'absent', { fault: fault('outside', 'no') }),
+      pull('c', 'absent', { fault: fault('cancelled', 'gone') }),
+    ]) {
+      put(view);
+      drop(view);
+    }
+    metrics.pulledBytes(4096);
+    expect(await linesOf(metrics, 'troupe_image_pulls_total')).toEqual(
+      ['ok', 'failed', 'cancelled'].map((outcome) => `troupe_image_pulls_total{outcome="${outcome}"} 1`),
+    );
+    expect(await linesOf(metrics, 'troupe_image_pull_bytes_total')).toEqual([
+      'troupe_image_pull_bytes_total 4096',
+    ]);
+  });
+
+  test('each sync of the journal, also one that fails', async () => {
+    const clock = new ManualClock();
+    const told: [number, boolean][] = [];
+    let isBroken = false;
+    const file: DiskFile = {
+      append: () => Promise.resolve(),
+      size: () => Promise.resolve(0),
+      close: () => Promise.resolve(),
+      sync: async () => {
+        await clock.advance(5);
+        if (isBroken) throw new Error('EIO');
+      },
+    };
+    const disk: Partial<DiskPort> = { create: () => Promise.resolve(file) };
+    const metered = await meteredDisk(disk as DiskPort, clock, (ms, isOk) => told.push([ms, isOk])).create(
+      'journal.1',
+    );
+    await metered.sync();
+    isBroken = true;
+    await expect(metered.sync()).rejects.toThrow('EIO');
+    expect(told).toEqual([
+      [5, true],
+      [5, false],
+    ]);
+  });
+});
+
+describe('the dashboard', () => {
+  const directory = join(import.meta.dirname, '../../../deploy/dashboards');
+
+  test('names only metrics that there are, and labels that they have', () => {
+    expect(existsSync(directory)).toBe(true);
+    const known = new Map(
+      [...metricsOf().registry.names()].flatMap((name) =>
+        [name, `${name}_bucket`, `${name}_sum`, `${name}_count`].map((one) => [one, name] as const),
+      ),
+    );
+    const named = readdirSync(directory)
+      .filter((file) => file.endsWith('.json'))
+      .flatMap((file) =>
+        [...readFileSync(join(directory, file), 'utf8').matchAll(/troupe_[a-z_]+/gu)].map(([name]) => name),
+      );
+    expect(named.length).toBeGreaterThan(20);
+    expect(named.filter((name) => !known.has(name))).toEqual([]);
+  });
+
+  test('every panel has an expression and a place of its own', () => {
+    for (const file of readdirSync(directory).filter((name) => name.endsWith('.json'))) {
+      const { panels, title } = JSON.parse(readFileSync(join(directory, file), 'utf8')) as {
+        title: string;
+        panels: {
+          title: string;
+          type: string;
+          gridPos: { x: number; y: number; w: number; h: number };
+          targets?: { expr: string }[];
+        }[];
+      };
+      expect(title).not.toBe('');
+      const overlaps = panels.flatMap((one, at) =>
+        panels
+          .slice(at + 1)
+          .filter(
+            ({ gridPos: b }) =>
+              one.gridPos.x < b.x + b.w &&
+              b.x < one.gridPos.x + one.gridPos.w &&
+              one.gridPos.y < b.y + b.h &&
+              b.y < one.gridPos.y + one.gridPos.h,
+          )
+          .map((other) => `${one.title} and ${other.title}`),
+      );
+      expect(overlaps).toEqual([]);
+      expect(
+        panels.filter(
+          (panel) => panel.type !== 'row' && (panel.targets ?? []).some(({ expr }) => expr === ''),
+        ),
+      ).toEqual([]);
+    }
+  });
+});

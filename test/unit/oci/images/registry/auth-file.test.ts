@@ -1,0 +1,118 @@
+import { describe, expect, it } from 'vitest';
+import { findIn, parseAuthFile, parseHelperReply } from '../../../../../src/oci/images/registry/auth-file.ts';
+import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { refusalBy } from '../../../../support/fault-of.ts';
+
+const bytes = (content: unknown): Uint8Array =>
+  Buffer.from(typeof content === 'string' ? content : JSON.stringify(content));
+const parse = (content: unknown) => parseAuthFile(bytes(content), '/etc/a.json');
+const auth = (user: string): string => Buffer.from(`${user}:secret`).toString('base64');
+
+/** The user of the entry, or the helper that is to be asked. */
+function found(content: unknown, host: string, repository: string): string | undefined {
+  const one = findIn(parse(content), host, repository);
+  if (one === undefined) return undefined;
+  return 'auth' in one
+    ? (Buffer.from(one.auth.auth, 'base64').toString().split(':')[0] ?? '')
+    : `${one.helper} for ${one.server}`;
+}
+
+const refusal = (content: unknown): string => refusalBy(() => parse(content));
+
+describe('a file of credentials', () => {
+  const auths = {
+    'r.example': { auth: auth('host') },
+    'r.example/team': { auth: auth('team') },
+    'r.example/team/app': { auth: auth('app') },
+    'r.example:5000': { auth: auth('port') },
+    'https://index.docker.io/v1/': { auth: auth('hub') },
+  };
+
+  it.each([
+    ['r.example', 'team/app', 'app'],
+    ['r.example', 'team/other', 'team'],
+    ['r.example', 'teams/app', 'host'],
+    ['r.example', 'app', 'host'],
+    ['r.example:5000', 'team/app', 'port'],
+    ['registry-1.docker.io', 'library/busybox', 'hub'],
+    ['other.example', 'team/app', undefined],
+  ])('%s/%s: the longest path that holds it', (host, repository, user) => {
+    expect(found({ auths }, host, repository)).toBe(user);
+  });
+
+  it('a helper of the host comes after an entry and before the store', () => {
+    const file = {
+      auths: { 'r.example/mine': { auth: auth('mine') }, 'r.example': {} },
+      credHelpers: { 'r.example': 'cloud' },
+      credsStore: 'rest',
+    };
+    expect(found(file, 'r.example', 'mine')).toBe('mine');
+    expect(found(file, 'r.example', 'a')).toBe('cloud for r.example');
+    expect(found(file, 'other.example', 'a')).toBe('rest for other.example');
+    expect(found(file, 'registry-1.docker.io', 'a')).toBe('rest for https://index.docker.io/v1/');
+  });
+
+  it('an empty one, and one with keys for other programs, holds nothing', () => {
+    for (const content of [
+      '{}',
+      { auths: null },
+      { auths: {}, HttpHeaders: { 'User-Agent': 'x' }, currentContext: 'y' },
+    ]) {
+      expect(found(content, 'r.example', 'a')).toBeUndefined();
+    }
+  });
+
+  it('S15 what is none is refused by file and entry, and no secret is told', () => {
+    expect(refusal('{')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
+    expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
+    expect(refusal([])).toContain('/etc/a.json: it is no object');
+    const many = Object.fromEntries(
+      Array.from({ length: distributionLimits.authEntries + 1 }, (_none, at) => [`r${at}.example`, {}]),
+    );
+    expect(refusal({ auths: many })).toContain(`more than the ${distributionLimits.authEntries} allowed`);
+  });
+
+  it('F95 a bad entry takes nothing from the others, and no secret is told', () => {
+    const problems = (content: unknown): string => parse(content).problems.join();
+    expect(problems({ auths: { 'r.example': { auth: 7 } } })).toBe(
+      'read /etc/a.json: auths of r.example: auth is no text',
+    );
+    expect(problems({ auths: { 'r.example': 'sesame' } })).toMatch(/^(?!.*sesame).*r\.example/u);
+    expect(problems({ credsStore: '../../bin/sh' })).toContain("helper's name is not one");
+    expect(problems({ credHelpers: { 'r.example': '-x' } })).toContain("helper's name is not one");
+    const mixed = parse({
+      auths: { 'bad.example': 7, 'r.example': { username: 'u', password: 'p' } },
+      credsStore: '-x',
+    });
+    expect([...mixed.entries.keys(), mixed.store]).toEqual(['r.example', '']);
+  });
+
+  it('a helper answers with a name and a secret, or with a token', () => {
+    expect(parseHelperReply(bytes({ ServerURL: 'r', Username: 'u', Secret: 's' }))).toMatchObject({
+      username: 'u',
+      password: 's',
+      identityToken: '',
+    });
+    expect(parseHelperReply(bytes({ Username: '<token>', Secret: 't' }))).toMatchObject({
+      username: '',
+      identityToken: 't',
+    });
+    for (const none of [
+      '',
+      '{',
+      '[]',
+      '{"Username":"u"}',
+      '{"Username":"u","Secret":7}',
+      '{"Username":"u","Secret":""}',
+    ])
+      expect(parseHelperReply(bytes(none))).toBeUndefined();
+  });
+
+  it('a helper may say that it has none, and a helper without a name is none', () => {
+    const anonymous = parseHelperReply(bytes({ ServerURL: 'r', Username: '', Secret: '' }));
+    expect(anonymous !== undefined && Object.values(anonymous).every((value) => value === '')).toBe(true);
+    expect(found({ credHelpers: { 'r.example': '' }, credsStore: 'all' }, 'r.example', 'a')).toBe(
+      'all for r.example',
+    );
+  });
+});

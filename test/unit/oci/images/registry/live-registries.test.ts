@@ -1,0 +1,105 @@
+// A registries.conf that changes counts within one look; one that is wrong leaves the one before.
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { TimerHandle } from '../../../../../src/ports/clock.ts';
+import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { silentLog } from '../../../../../src/base/log.ts';
+import { LiveRegistries } from '../../../../../src/oci/images/registry/live-registries.ts';
+
+let root: string;
+/** The one timer that is armed. */
+let armed: { readonly fn: () => void; readonly ms: number } | undefined;
+let live: LiveRegistries;
+const errors: string[] = [];
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'troupe-live-'));
+  mkdirSync(join(root, 'd'));
+  const clock = {
+    setTimeout: (fn: () => void, ms: number): TimerHandle => (armed = { fn, ms }),
+    clearTimeout: (): void => void (armed = undefined),
+  };
+  errors.length = 0;
+  live = new LiveRegistries(clock, {
+    ...silentLog,
+    error: (fields) => void errors.push(String((fields as { reason: unknown }).reason)),
+  });
+});
+
+afterEach(() => {
+  live.close();
+  expect(armed).toBeUndefined();
+  rmSync(root, { recursive: true });
+});
+
+const write = (name: string, location: string): void =>
+  writeFileSync(join(root, name), `[[registry]]\nlocation = "${location}"\n`);
+const locations = (): readonly string[] => live.current.rules.map(({ prefix }) => prefix).toSorted();
+const begin = async (): Promise<void> =>
+  (await live.prepare({ file: join(root, 'r.conf'), directory: join(root, 'd') }))();
+
+it('the file and drop-ins: new, changed, gone', async () => {
+  await begin();
+  expect(locations()).toEqual([]);
+  write('r.conf', 'one.example');
+  write('d/10.conf', 'two.example');
+  await live.look();
+  expect(locations()).toEqual(['one.example', 'two.example']);
+  write('r.conf', 'three.example');
+  rmSync(join(root, 'd'), { recursive: true });
+  await live.look();
+  expect(locations()).toEqual(['three.example']);
+  const before = live.current;
+  await live.look();
+  expect(live.current).toBe(before);
+});
+
+it('looks by itself', async () => {
+  await begin();
+  write('r.conf', 'one.example');
+  expect(armed?.ms).toBe(distributionLimits.confLookMs);
+  armed?.fn();
+  await expect.poll(locations).toEqual(['one.example']);
+});
+
+it('one that is wrong is told once and changes nothing; mended it counts', async () => {
+  write('r.conf', 'one.example');
+  await begin();
+  writeFileSync(join(root, 'r.conf'), 'registry = [');
+  await live.look();
+  await live.look();
+  expect([locations(), errors]).toEqual([['one.example'], [expect.stringContaining('r.conf')]]);
+  write('r.conf', 'two.example');
+  await live.look();
+  expect(locations()).toEqual(['two.example']);
+});
+
+it('F95 what is prepared counts when it is applied; of one that is wrong only the problem', async () => {
+  write('r.conf', 'one.example');
+  await begin();
+  write('other.conf', 'other.example');
+  const apply = await live.prepare({ file: join(root, 'other.conf'), directory: '' });
+  expect(locations()).toEqual(['one.example']);
+  apply();
+  expect(locations()).toEqual(['other.example']);
+  writeFileSync(join(root, 'bad.conf'), 'registry = [');
+  (await live.prepare({ file: join(root, 'bad.conf'), directory: '' }))();
+  expect(locations()).toEqual(['other.example']);
+  expect([...live.problems]).toEqual([[join(root, 'bad.conf'), expect.stringContaining('line 1:')]]);
+  write('bad.conf', 'good.example');
+  await live.look();
+  expect([locations(), live.problems.size]).toEqual([['good.example'], 0]);
+});
+
+it('F95 at the start a torn file refuses every pull, until it is whole', async () => {
+  writeFileSync(join(root, 'r.conf'), '[[registry]]\nlocation = "one.exam');
+  await begin();
+  expect(live.current.refusal).toContain('r.conf: line 2:');
+  await live.look();
+  expect(live.current.refusal).toBeDefined();
+  write('r.conf', 'one.example');
+  await live.look();
+  expect([live.current.refusal, locations(), live.problems.size]).toEqual([undefined, ['one.example'], 0]);
+});

@@ -1,0 +1,102 @@
+// Archives whose file system does not answer when they are opened or closed.
+import type * as Files from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { hostLimits } from '../../../../../src/base/limits.ts';
+import { inPool } from '../../../../../src/host/ffi/pool.ts';
+import { closeArchive, openArchive } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
+import { faultOf } from '../../../../support/fault-of.ts';
+import { ManualClock, turns } from '../../../actors/fixtures.ts';
+
+const opens = vi.hoisted(() => ({
+  /** What an open for writing waits for. */
+  held: Promise.resolve(),
+  begun: (): void => undefined,
+  opened: (_file: FileHandle): void => undefined,
+}));
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof Files>();
+  return {
+    ...real,
+    open: async (...args: Parameters<typeof real.open>) => {
+      if (!String(args[0]).endsWith('.partial')) return real.open(...args);
+      opens.begun();
+      await opens.held;
+      const file = await real.open(...args);
+      opens.opened(file);
+      return file;
+    },
+  };
+});
+
+const DEAD = '/a dead mount';
+const BOUND = 30_000;
+
+describe('F33 F45 the archive of a checkpoint on a mount that stops answering', () => {
+  let directory = '';
+  let clock: ManualClock;
+  const place = () => ({
+    archive: join(directory, 'a.tar'),
+    attempted: 'checkpoint',
+    clock,
+    fx: { signal: new AbortController().signal, timeoutMs: BOUND, note: () => undefined },
+  });
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-closing-'));
+    clock = new ManualClock();
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  it('is closed in the end, however late: Node would close its handle on the main thread', async () => {
+    const answers = Promise.withResolvers<void>();
+    const hung = Array.from({ length: hostLimits.poolCallsPerKey }, () =>
+      inPool(DEAD, () => answers.promise),
+    );
+    const closed = Promise.withResolvers<void>();
+    const close = vi.fn(async () => closed.resolve());
+    const file = { close };
+    const waited = faultOf(closeArchive(place(), { file, mountPoint: DEAD }));
+    await turns();
+    await clock.advance(BOUND);
+    expect(await waited).toMatchObject({ kind: 'timedOut', subject: DEAD });
+    expect(close).not.toHaveBeenCalled();
+    answers.resolve();
+    await Promise.all(hung);
+    await closed.promise;
+    expect([close.mock.calls.length, clock.timers]).toEqual([1, 0]);
+  });
+
+  it('keeps its error to itself once nobody waits for it', async () => {
+    const answer = Promise.withResolvers<void>();
+    const file = { close: () => answer.promise };
+    const waited = faultOf(closeArchive(place(), { file, mountPoint: DEAD }));
+    await turns();
+    await clock.advance(BOUND);
+    expect(await waited).toMatchObject({ kind: 'timedOut' });
+    // an unhandled rejection would fail the run
+    answer.reject(new Error('EIO'));
+    await turns();
+  });
+
+  it('is closed when it is open only after the bound', async () => {
+    const [begun, opened, held] = [
+      Promise.withResolvers<void>(),
+      Promise.withResolvers<FileHandle>(),
+      Promise.withResolvers<void>(),
+    ];
+    Object.assign(opens, { begun: begun.resolve, opened: opened.resolve, held: held.promise });
+    const waited = faultOf(openArchive(place()));
+    await begun.promise;
+    await clock.advance(BOUND);
+    expect(await waited).toMatchObject({ kind: 'timedOut' });
+    held.resolve();
+    const file = await opened.promise;
+    await turns();
+    // closed, or about to be: its descriptor is given up when the close begins
+    expect(file.fd).toBe(-1);
+    await file.close();
+  });
+});

@@ -1,0 +1,87 @@
+// What a checkpoint that failed, or a daemon that was killed meanwhile, leaves of a request with several containers.
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { CheckpointInput } from '../../../../../src/ports/checkpoint.ts';
+import { silentLog } from '../../../../../src/base/log.ts';
+import { realClock } from '../../../../../src/host/clock/clock.ts';
+import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
+import { partialOf } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
+import { createCheckpointDriver } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
+import type { CheckpointOptions } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
+import { faultOf } from '../../../../support/fault-of.ts';
+
+const IDS = ['a', 'b', 'c', 'd', 'e', 'f'].map((digit) => digit.repeat(64));
+
+describe('F33 F89 a checkpoint of a pod that is given up', () => {
+  let directory = '';
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-given-up-'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  function bench() {
+    const layout = createLayout({ root: directory, state: join(directory, 'state') });
+    const lines: string[] = [];
+    const line = (_fields: object, message: string): void => void lines.push(message);
+    const path = join(directory, 'runtime');
+    const handler = { name: 'fake', kind: 'oci', path, root: directory };
+    const parts = {
+      layout,
+      clock: realClock(),
+      log: { ...silentLog, error: line, warn: line },
+      toolPath: '/usr/bin:/bin',
+      heldStill: new Set(),
+      table: { known: () => [], resolve: () => handler },
+    };
+    const driver = createCheckpointDriver({
+      parts: parts as unknown,
+      criu: { path: '/bin/true' },
+      restores: false,
+    } as CheckpointOptions);
+    return { driver, lines, path, works: () => readdirSync(layout.checkpointsDir).toSorted(), layout };
+  }
+
+  it('by a killed daemon is undone once, and none of its containers keeps its directory', async () => {
+    const { driver, lines, works, layout } = bench();
+    const archives = IDS.map((id) => join(directory, `${id}.tar`));
+    for (const [at, id] of IDS.entries()) {
+      const archive = archives[at] ?? '';
+      writeFileSync(partialOf(archive), '');
+      const work = join(layout.checkpointsDir, id);
+      mkdirSync(work, { recursive: true });
+      const note = { version: 1, id, handler: 'gone', archive, together: archives };
+      writeFileSync(join(work, 'note.json'), JSON.stringify(note));
+    }
+    await driver.open();
+    expect(lines).toEqual([]);
+    expect(works()).toEqual([]);
+    expect(archives.filter((archive) => existsSync(partialOf(archive)))).toEqual([]);
+  });
+
+  it('drops each archive on its own; the one that it can not drop keeps its note for the next daemon', async () => {
+    const { driver, lines, path, works, layout } = bench();
+    const places = ['gone', 'there'].map((name) => join(directory, name));
+    for (const place of places) mkdirSync(place);
+    // the directory of the first archive is away when the archives are to be dropped
+    const annotations = '{"annotations":{"org.opencontainers.runc.checkpoint.enabled":"true"}}';
+    const script = `case "$*" in features) echo '${annotations}' ;; *pause*) mv ${places[0]} ${places[0]}.away; exit 1 ;; *) exit 1 ;; esac`;
+    writeFileSync(path, `#!/bin/sh\n${script}\n`);
+    chmodSync(path, 0o755);
+    const containers = places.map((place, at) => ({
+      id: IDS[at],
+      handler: 'fake',
+      archive: join(place, 'a.tar'),
+    }));
+    const input: unknown = { attempted: 'checkpoint', containers };
+    const fx = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
+    expect((await faultOf(driver.checkpoint(input as CheckpointInput, fx))).message).toMatch(
+      /^checkpoint: fake pause: exit code 1/u,
+    );
+    expect(lines).toContain('remove the archive of a checkpoint');
+    expect(readdirSync(join(directory, 'there'))).toEqual([]);
+    expect(works()).toEqual([IDS[0]]);
+    expect(readdirSync(join(layout.checkpointsDir, IDS[0] ?? ''))).toEqual(['note.json']);
+  });
+});

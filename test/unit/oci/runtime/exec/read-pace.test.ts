@@ -1,0 +1,105 @@
+// A process that writes in small pieces: what it costs is reads in a time, whatever its rate.
+import { describe, expect, test } from 'vitest';
+import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.ts';
+import { streamLimits } from '../../../../../src/base/limits.ts';
+import { nowhere, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+
+const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
+
+/** Reads after which a source ends, so that one who takes them at any rate comes to an end, too. */
+const MOST = 5000;
+
+/** Always has so many bytes for whoever reads. */
+function endless(bytes: number): ByteSource & { readonly reads: () => number; readonly end: () => void } {
+  let [reads, ended] = [0, false];
+  return {
+    reads: () => reads,
+    end: () => void (ended = true),
+    cancel: () => undefined,
+    read: () => {
+      if (ended || reads >= MOST) return Promise.resolve(undefined);
+      reads += 1;
+      return Promise.resolve(new Uint8Array(bytes));
+    },
+  };
+}
+
+const taker: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
+const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** Reads in a span of the pace, and in each of the next two. */
+async function readsOf(source: ReturnType<typeof endless>, sink: ByteSink): Promise<readonly number[]> {
+  const clock = new HandClock();
+  const pump = new OutputPump(source, sink, clock);
+  const counts: number[] = [];
+  for (let span = 0; span < 3; span += 1) {
+    await turn();
+    counts.push(source.reads());
+    clock.nowMs += smallReads.everyMs;
+    clock.fire();
+  }
+  source.end();
+  await turn();
+  clock.fire();
+  await pump.ended;
+  return counts;
+}
+
+describe('output in small pieces', () => {
+  const each = smallReads.times + 1;
+
+  test('S89: single bytes cost so many reads in a time and no more', async () => {
+    expect(await readsOf(endless(1), taker)).toEqual([each, each * 2, each * 3]);
+  });
+
+  test('S89: what nobody wants is read no faster, whatever its pieces', async () => {
+    expect(await readsOf(endless(smallReadBytes * 4), nowhere)).toEqual([each, each * 2, each * 3]);
+  });
+
+  test('S89: beyond those each waits for a short rest only, in which the kernel joins what comes', async () => {
+    const clock = new HandClock();
+    const source = endless(1);
+    const pump = new OutputPump(source, taker, clock);
+    await turn();
+    const counts: number[] = [];
+    for (let rest = 0; rest < 3; rest += 1) {
+      clock.nowMs += smallReadRestMs;
+      clock.fire(smallReadRestMs);
+      await turn();
+      counts.push(source.reads());
+    }
+    expect(counts).toEqual([each + 1, each + 2, each + 3]);
+    source.end();
+    clock.nowMs += smallReadRestMs;
+    clock.fire();
+    await pump.ended;
+  });
+
+  test('a source that rests by itself is not rested after again, unless nobody wants what it brings (S89)', async () => {
+    const clock = new HandClock();
+    const source = endless(1);
+    await new OutputPump(source, taker, clock, true).ended;
+    expect([source.reads(), clock.timers.size]).toEqual([MOST, 0]);
+    const unwanted = endless(1);
+    void new OutputPump(unwanted, nowhere, clock, true);
+    await turn();
+    expect(unwanted.reads()).toBe(each);
+  });
+
+  test('S89: large pieces wait for nothing but the client', async () => {
+    const source = endless(smallReadBytes);
+    const clock = new HandClock();
+    const many = smallReads.times * 10;
+    const pump = new OutputPump(
+      source,
+      {
+        ...taker,
+        write: () => (source.reads() >= many ? (source.end(), Promise.resolve()) : Promise.resolve()),
+      },
+      clock,
+    );
+    await pump.ended;
+    expect([source.reads(), clock.timers.size]).toEqual([many, 0]);
+  });
+});

@@ -1,0 +1,95 @@
+/** What a probe found is believed for the very program that was probed, and for nothing else. */
+import { chmodSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { Handler, ProbeResult } from '../../../../../src/oci/runtime/handlers/handlers.ts';
+import {
+  keepProbe,
+  parseProbe,
+  programMark,
+  recallProbe,
+} from '../../../../../src/oci/runtime/handlers/probe-records.ts';
+
+const found: ProbeResult = {
+  ready: true,
+  reason: '',
+  recursiveReadOnlyMounts: true,
+  userNamespaces: false,
+  execCgroup: true,
+};
+
+let directory: string;
+let handler: Handler;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'troupe-probe-'));
+  handler = { name: 'runc', path: join(directory, 'runc'), kind: 'oci', root: join(directory, 'root') };
+  writeFileSync(handler.path, '#!/bin/sh\n', { mode: 0o755 });
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+async function keep(result: ProbeResult): Promise<void> {
+  const mark = await programMark(handler);
+  if (mark === undefined) throw new Error('there is a program');
+  await keepProbe(directory, handler, mark, result);
+}
+
+test('what was found is there for the next start with the same program', async () => {
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+  await keep(found);
+  expect(await recallProbe(directory, handler)).toEqual(found);
+  expect(await recallProbe(directory, { ...handler, name: 'crun' })).toBeUndefined();
+});
+
+test('another program in its place is probed', async () => {
+  await keep(found);
+  writeFileSync(join(directory, 'new'), '#!/bin/sh\n', { mode: 0o755 });
+  renameSync(join(directory, 'new'), handler.path);
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+});
+
+test('a program that is gone or has changed its mode is probed', async () => {
+  await keep(found);
+  chmodSync(handler.path, 0o700);
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+  rmSync(handler.path);
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+});
+
+test('a failure is not kept', async () => {
+  await keep({ ...found, ready: false, reason: 'it hangs' });
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+});
+
+test('a result whose stand-in is gone does not count', async () => {
+  const standIn = join(directory, 'stand-in');
+  writeFileSync(standIn, '', { mode: 0o755 });
+  await keep({ ...found, standIn });
+  expect(await recallProbe(directory, handler)).toEqual({ ...found, standIn });
+  rmSync(standIn);
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+});
+
+test.each([
+  ['a result of another version', { version: 2, mark: 'm', result: found }],
+  ['a result without its mark', { version: 1, result: found }],
+  [
+    'a result that lacks a field',
+    { version: 1, mark: 'm', result: { ready: true, userNamespaces: true, execCgroup: true } },
+  ],
+  [
+    'a result with a field of another type',
+    { version: 1, mark: 'm', result: { ...found, execCgroup: 'yes' } },
+  ],
+  ['no result', { version: 1, mark: 'm' }],
+  ['a number', 1],
+  ['null', null],
+])('%s is not believed', (_what, record) => {
+  expect(parseProbe(JSON.stringify(record), 'm')).toBeUndefined();
+});
+
+test('a damaged file is not believed', async () => {
+  await keep(found);
+  writeFileSync(join(directory, 'runc.probe'), '{"version":1,');
+  expect(await recallProbe(directory, handler)).toBeUndefined();
+});

@@ -1,0 +1,77 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { removeSmallTree } from '../../../../src/oci/trees/small-tree.ts';
+
+/** Called when a directory is asked for mounts: what somebody else does between two calls of the deletion. */
+const others = vi.hoisted(() => ({ act: (_path: string): void => undefined }));
+vi.mock('../../../../src/host/files/directory-entries.ts', async (original) => ({
+  ...(await original<object>()),
+  isMountRoot: async (path: Uint8Array) => {
+    others.act(Buffer.from(path).toString());
+    return false;
+  },
+}));
+
+let root: string;
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'troupe-small-'));
+});
+afterEach(() => {
+  others.act = () => undefined;
+  rmSync(root, { recursive: true });
+});
+
+test.each([
+  ['the one that is being deleted', (name: string, path: string) => path.endsWith(`/${name}`)],
+  ['those that come after it', (name: string, path: string) => !path.endsWith(`/${name}`)],
+] as const)(
+  'F89 directories that become links while a tree is deleted lead nowhere: %s',
+  async (_which, isReplaced) => {
+    const [tree, host] = [join(root, 'tree'), join(root, 'host')];
+    const names = ['a', 'b', 'c', 'd'];
+    for (const name of names) {
+      mkdirSync(join(tree, name, 'inner'), { recursive: true });
+      mkdirSync(join(host, name, 'inner'), { recursive: true });
+      writeFileSync(join(host, name, 'canary'), 'kept');
+    }
+    others.act = (path) => {
+      if (!names.some((name) => path.endsWith(`/${name}`))) return;
+      others.act = () => undefined;
+      for (const name of names) {
+        if (!isReplaced(name, path)) continue;
+        renameSync(join(tree, name), join(tree, `was-${name}`));
+        symlinkSync(join(host, name), join(tree, name));
+      }
+    };
+    expect(await removeSmallTree(tree, 100)).toBe(false);
+    for (const name of names) expect(readdirSync(join(host, name)).toSorted()).toEqual(['canary', 'inner']);
+  },
+);
+
+test('F89 a small tree goes, one with more entries is left to the worker', async () => {
+  const before = readdirSync('/proc/self/fd').length;
+  for (const [budget, isGone] of [
+    [5, false],
+    [6, true],
+  ] as const) {
+    const tree = join(root, String(budget));
+    mkdirSync(join(tree, 'a', 'b', 'c'), { recursive: true });
+    for (const name of ['f', 'a/f', 'a/b/c/f']) writeFileSync(join(tree, name), '');
+    symlinkSync('/', join(tree, 'a', 'link'));
+    rmSync(join(tree, 'a', 'f'));
+    expect([await removeSmallTree(tree, budget), existsSync(tree)]).toEqual([isGone, !isGone]);
+  }
+  expect(await removeSmallTree(join(root, 'none'), 1)).toBe(true);
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
+});
