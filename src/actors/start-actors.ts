@@ -4,7 +4,7 @@ import { createActor } from 'xstate';
 import { fail } from '../base/fault.ts';
 import { innerCause } from '../base/cause.ts';
 import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
-import { actorLimits } from '../base/limits.ts';
+import { actorLimits } from './bounds.ts';
 import { Activity } from './effects/activity.ts';
 import type { Call } from './directory/ask.ts';
 import { endAll } from './commands/end-containers.ts';

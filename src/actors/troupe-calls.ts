@@ -1,6 +1,6 @@
 /** The calls of the Troupe: each is its command over the stage, or what the root of the actors says. */
 import type { ActorRefFrom } from 'xstate';
-import { actorLimits } from '../base/limits.ts';
+import { actorLimits } from './bounds.ts';
 import {
   checkpointContainer,
   checkpointSandbox,

@@ -6,7 +6,7 @@
  */
 import { fail } from './fault.ts';
 import { Fifo } from './fifo.ts';
-import { pieceLimits } from './limits.ts';
+import { pieceLimits } from './bounds.ts';
 
 const { leastChargeBytes, blockBytes, wholeBytes } = pieceLimits;
 

@@ -4,7 +4,7 @@
  */
 import { ByteBlocks } from './byte-blocks.ts';
 import { fail } from './fault.ts';
-import { pieceLimits } from './limits.ts';
+import { pieceLimits } from './bounds.ts';
 
 /** Where bytes come from. */
 export interface ByteSource {

@@ -3,7 +3,7 @@
  * show it (Status, `troupe status`, metrics, log), so that they agree. Kept in memory: whoever reports polls again after
  * a restart.
  */
-import { conditionLimits } from './limits.ts';
+import { conditionLimits } from './bounds.ts';
 import type { Log } from './log.ts';
 import { withoutUnsafe } from './shown-text.ts';
 

@@ -4,7 +4,7 @@
  * beginning and not from the last byte: a peer that sends one byte a second is as far from a request as one that sends
  * nothing.
  */
-import { halfOpenLimits } from './limits.ts';
+import { halfOpenLimits } from './bounds.ts';
 
 /** The part of a clock that is needed (ClockPort). */
 interface Timers {

@@ -5,7 +5,7 @@
  */
 import type { Conditions } from './conditions.ts';
 import { toFault } from './fault.ts';
-import { conditionLimits } from './limits.ts';
+import { conditionLimits } from './bounds.ts';
 
 /** Where what can't be deleted is reported. */
 export type DebrisReport = Pick<Conditions, 'report' | 'clear'>;

@@ -1,7 +1,7 @@
 /** What V8 has compiled, kept for later starts of the bundle (src/daemon/launch.ts). */
 import type { ClockPort } from '../ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
-import { launchLimits } from '../base/limits.ts';
+import { launchLimits } from './bounds.ts';
 import { withFlagsOfStart } from '../host/tuning/memory.ts';
 
 /** Given by the launcher; not there when the sources run unbundled. */

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Script, constants } from 'node:vm';
 import { crc32 } from 'node:zlib';
-import { launchLimits } from '../base/limits.ts';
+import { launchLimits } from './bounds.ts';
 
 /** What the file begins with: one line of JSON, then V8's data. */
 interface Header {

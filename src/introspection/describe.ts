@@ -5,7 +5,7 @@ import type { Activity, Running } from '../actors/effects/activity.ts';
 import type { LayerProgress } from '../actors/image-pull/progress.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../ports/clock.ts';
-import { introspectionLimits } from '../base/limits.ts';
+import { introspectionLimits } from './bounds.ts';
 import { printable } from '../base/fault.ts';
 import type { View } from '../actors/directory/views.ts';
 import type {

@@ -7,7 +7,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ByteBlocks } from '../base/byte-blocks.ts';
-import { introspectionLimits } from '../base/limits.ts';
+import { introspectionLimits } from './bounds.ts';
 import type { View } from '../actors/directory/views.ts';
 import { ActorSchema, ListRequestSchema } from '../gen/introspection/v1/introspection_pb.ts';
 import { actorWith, describeActor } from './describe.ts';

@@ -3,7 +3,7 @@
  * metrics, registries and push gateways, and this is one file (docs/dependencies.md).
  */
 import { assert } from '../base/assert.ts';
-import { metricsLimits } from '../base/limits.ts';
+import { metricsLimits } from './bounds.ts';
 
 /** Values of a metric's labels, in the order in which it names them. */
 export type LabelValues = readonly string[];

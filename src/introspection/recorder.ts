@@ -1,7 +1,7 @@
 /** What happened: the last changes of every actor, also of removed ones for a while, and a stream of all changes. */
 import { Ring } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
-import { introspectionLimits as limits } from '../base/limits.ts';
+import { introspectionLimits as limits } from './bounds.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { Directory } from '../actors/directory/directory.ts';
 import type { View } from '../actors/directory/views.ts';

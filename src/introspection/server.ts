@@ -2,7 +2,8 @@
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
-import { halfOpenLimits, introspectionLimits } from '../base/limits.ts';
+import { halfOpenLimits } from '../base/bounds.ts';
+import { introspectionLimits } from './bounds.ts';
 import { boundConnections } from './half-open-http.ts';
 import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';

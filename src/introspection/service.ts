@@ -4,7 +4,7 @@ import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/con
 import { Fifo } from '../base/fifo.ts';
 import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
-import { introspectionLimits } from '../base/limits.ts';
+import { introspectionLimits } from './bounds.ts';
 import type { KeptLayer } from '../actors/images/keepers.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { View } from '../actors/directory/views.ts';

@@ -6,7 +6,7 @@ import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { ClockPort } from '../ports/clock.ts';
 import { toFault } from '../base/fault.ts';
-import { tracesLimits as limits } from '../base/limits.ts';
+import { tracesLimits as limits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import type { Span } from './traces.ts';
 

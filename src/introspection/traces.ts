@@ -9,7 +9,7 @@ import type { ClockPort } from '../ports/clock.ts';
 import type { RandomPort } from '../ports/random.ts';
 import type { Cause } from '../base/cause.ts';
 import type { Fault } from '../base/fault.ts';
-import { tracesLimits } from '../base/limits.ts';
+import { tracesLimits } from './bounds.ts';
 
 export interface SpanContext {
   /** 32 hex digits. */

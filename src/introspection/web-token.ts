@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import type { RandomPort } from '../ports/random.ts';
-import { webLimits } from '../base/limits.ts';
+import { webLimits } from './bounds.ts';
 
 /**
  * The token in `file`, which is made when there is none, or one that others could have read or written. It outlives

@@ -6,7 +6,7 @@
 import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../ports/journal.ts';
 import { toFault } from '../base/fault.ts';
-import { journalLimits } from '../base/limits.ts';
+import { journalLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { FORMAT, frame, header } from './format.ts';
 import { Refusals } from './refusals.ts';

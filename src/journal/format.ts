@@ -8,7 +8,7 @@
  */
 import { decodePlain, encodePlain } from '../base/codec.ts';
 import { fail } from '../base/fault.ts';
-import { journalLimits } from '../base/limits.ts';
+import { journalLimits } from './bounds.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 import { crc32c } from './crc32c.ts';
 

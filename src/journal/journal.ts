@@ -7,7 +7,7 @@
 import type { ClockPort } from '../ports/clock.ts';
 import type { JournalPort, JournalRecord } from '../ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
-import { journalLimits } from '../base/limits.ts';
+import { journalLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { maskDamaged } from './damaged.ts';
 import { damagedKept, JournalFiles, NAME } from './files.ts';

@@ -1,6 +1,6 @@
 /** Space kept back on the journal's disk, given free when it is full, so that Stop and Remove still work (F21). */
 import { fail, toFault } from '../base/fault.ts';
-import { journalLimits } from '../base/limits.ts';
+import { journalLimits } from './bounds.ts';
 import { closeUnused, writtenWhole } from './whole-file.ts';
 import type { Place } from './whole-file.ts';
 

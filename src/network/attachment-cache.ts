@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import { codeOf } from '../host/ffi/errno.ts';
 import { readSmallFile } from '../host/files/small-file.ts';
 import { syncPath } from '../host/files/sync-path.ts';

@@ -5,7 +5,7 @@
  */
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { Attachment, AttachmentCache } from './attachment-cache.ts';
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';

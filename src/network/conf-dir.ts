@@ -2,7 +2,7 @@
 import { constants } from 'node:fs';
 import { open, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import { codeOf } from '../host/ffi/errno.ts';
 import type { ConfFile, LoadedNetworks, SkippedFile } from './conflist.ts';
 import { isConfFile, isList, parseNetworks, pluginFolder } from './conflist.ts';

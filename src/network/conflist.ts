@@ -3,7 +3,7 @@
  * `Network` or the reason why not. What is not checked here is passed to the
  * plugins unaltered.
  */
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { JsonObject, Json } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
 

@@ -1,6 +1,6 @@
 /** The network that troupe brings itself for a machine without any CNI configuration. */
 import { fail } from '../base/fault.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
 import { parseList } from './conflist.ts';
 import type { RunTool } from './plugin.ts';

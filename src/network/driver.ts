@@ -3,7 +3,7 @@ import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../ports/network.ts';
 import { fail, toFault } from '../base/fault.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { setSysctlsInNamespace } from '../host/namespaces/namespaces.ts';

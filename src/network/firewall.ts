@@ -9,7 +9,7 @@
 import { createHash } from 'node:crypto';
 import { fail } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { Attachment, KeptResult } from './attachment-cache.ts';
 import { asArray, member } from './json.ts';
 import type { RunTool, ToolResult } from './plugin.ts';

@@ -7,7 +7,7 @@ import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FaultKind } from '../base/fault.ts';
 import { fail, FaultError, printable, toFault } from '../base/fault.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { CniVersion, PluginConf } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';
 import { asArray, asString, member, parseObject } from './json.ts';

@@ -4,7 +4,7 @@
  * as it came, or converted when the plugin answered in another version.
  */
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import type { CniVersion } from './conflist.ts';
 import { atLeast, knownVersion } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';

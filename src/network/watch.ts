@@ -11,7 +11,7 @@ import type { ClockPort, TimerHandle } from '../ports/clock.ts';
 import type { NetworkStatus } from '../ports/network.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { networkLimits } from '../base/limits.ts';
+import { networkLimits } from './bounds.ts';
 import { Pace } from '../base/pace.ts';
 import { readSmallFile } from '../host/files/small-file.ts';
 import { writeWhole } from '../host/files/whole-file.ts';

@@ -2,7 +2,8 @@
 import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import { FaultError, fault } from '../base/fault.ts';
-import { actorLimits, nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
+import { portLimits } from '../ports/bounds.ts';
 
 /** `work`, whose signal also ends after `pluginsMs`; rejects with `timedOut` then. */
 export async function withPluginsBound<T>(
@@ -13,9 +14,9 @@ export async function withPluginsBound<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const late = new FaultError(
-    fault('timedOut', `${attempted}: nri plugins have taken more than ${actorLimits.pluginsMs} ms`),
+    fault('timedOut', `${attempted}: nri plugins have taken more than ${portLimits.pluginsMs} ms`),
   );
-  const timer = clock.setTimeout(() => controller.abort(late), actorLimits.pluginsMs);
+  const timer = clock.setTimeout(() => controller.abort(late), portLimits.pluginsMs);
   try {
     return await work({ ...fx, signal: AbortSignal.any([fx.signal, controller.signal]) });
   } catch (thrown) {
@@ -28,7 +29,7 @@ export async function withPluginsBound<T>(
 
 /** ms that a plugin has for all calls of its Synchronize, by `nri.request_timeout_ms`. */
 export function synchronizeMs(requestMs: number): number {
-  return Math.max(actorLimits.pluginsMs, nriLimits.synchronizeRequests * requestMs);
+  return Math.max(portLimits.pluginsMs, nriLimits.synchronizeRequests * requestMs);
 }
 
 /** Settles with `promise`; an abort rejects with its reason. */

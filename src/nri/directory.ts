@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Socket } from 'node:net';
 import { toFault } from '../base/fault.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { closeFd, makeSocketPair } from '../host/io/descriptors.ts';
 import { missingAs } from '../host/ffi/errno.ts';

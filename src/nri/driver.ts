@@ -8,7 +8,7 @@ import type { Resources } from '../ports/specs.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';

@@ -18,7 +18,7 @@ import type {
   PodSandboxSchema,
 } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciHook, OciResources, OciSeccomp, OciSpec } from '../oci/runtime/spec/types.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import { encodeMessage } from '../ttrpc/protocol.ts';
 import { limitsMessage, optional } from './limits.ts';
 

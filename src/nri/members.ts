@@ -5,7 +5,7 @@ import type { ClockPort } from '../ports/clock.ts';
 import type { NriPlugin } from '../ports/nri.ts';
 import { Ring } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import { onUserPath } from '../host/mounts/answering.ts';
 import { readMountInfo } from '../host/mounts/mountinfo.ts';

@@ -4,7 +4,7 @@
  * the other end.
  */
 import { Duplex } from 'node:stream';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 
 /** On the first the plugin answers our calls, on the second we answer its. */
 export const PLUGIN_CONNECTION = 1;

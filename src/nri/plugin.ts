@@ -5,7 +5,7 @@ import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import { fail, fault, FaultError, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import { Event, Plugin as PluginService, Runtime } from '../gen/nri/v1alpha1/api_pb.ts';
 import type {
   StateChangeEventSchema,

@@ -1,7 +1,7 @@
 /** Tells a plugin of all pods and containers, in as many messages as they need. */
 import type { ClockPort } from '../ports/clock.ts';
 import { fail } from '../base/fault.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import { ContainerSchema, PodSandboxSchema, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import { encodeMessage } from '../ttrpc/protocol.ts';

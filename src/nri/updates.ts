@@ -4,7 +4,7 @@ import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { parseContainerId } from '../base/ids.ts';
 import type { ContainerId } from '../base/ids.ts';
-import { nriLimits } from '../base/limits.ts';
+import { nriLimits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import type { NriNode } from '../ports/nri.ts';
 import { NO_LIMITS, mergeResources } from '../ports/resources.ts';

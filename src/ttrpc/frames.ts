@@ -4,7 +4,7 @@
  */
 import { ByteBlocks } from '../base/byte-blocks.ts';
 import { fail } from '../base/fault.ts';
-import { ttrpcLimits } from '../base/limits.ts';
+import { ttrpcLimits } from './bounds.ts';
 
 /** Types of a frame. */
 export const TTRPC_TYPE = { request: 1, response: 2, data: 3 } as const;

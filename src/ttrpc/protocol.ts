@@ -8,7 +8,7 @@ import type { Duplex } from 'node:stream';
 import { pieceCharge } from '../base/byte-blocks.ts';
 import type { FaultKind } from '../base/fault.ts';
 import { fail } from '../base/fault.ts';
-import { ttrpcLimits } from '../base/limits.ts';
+import { ttrpcLimits } from './bounds.ts';
 import { messagePieces, tooManyPieces } from '../base/message-pieces.ts';
 import { TtrpcParser, encodeTtrpcFrame } from './frames.ts';
 import type { TtrpcFrame } from './frames.ts';

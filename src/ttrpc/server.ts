@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
 import { fault, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
-import { ttrpcLimits } from '../base/limits.ts';
+import { ttrpcLimits } from './bounds.ts';
 import { TTRPC_TYPE } from './frames.ts';
 import type { TtrpcFrame } from './frames.ts';
 import { RequestSchema, ResponseSchema } from '../gen/ttrpc/ttrpc_pb.ts';

@@ -1,7 +1,7 @@
 // How long the daemon's event loop stands still, as it says itself, beside a process that does nothing.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { metricsLimits } from '../../src/base/limits.ts';
+import { metricsLimits } from '../../src/introspection/bounds.ts';
 import type { World } from '../e2e/support/world.ts';
 
 /** ms; the longest one, too. */

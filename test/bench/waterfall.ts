@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { tracesLimits } from '../../src/base/limits.ts';
+import { tracesLimits } from '../../src/introspection/bounds.ts';
 import { median, ms } from './stats.ts';
 
 interface OtlpSpan {

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hostLimits } from '../../src/base/limits.ts';
+import { hostLimits } from '../../src/host/bounds.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from '../integration/daemon/pod.ts';
 

@@ -11,7 +11,7 @@ import type {
 import type { EffectContext } from '../../src/ports/effect.ts';
 import { Semaphore } from '../../src/base/bounded.ts';
 import { fail } from '../../src/base/fault.ts';
-import { checkpointLimits } from '../../src/base/limits.ts';
+import { checkpointLimits } from '../../src/oci/runtime/bounds.ts';
 import { archiveAt, digestOf, stageOf } from './checkpoint-steps.ts';
 import type { AroundStep, CheckpointStage } from './checkpoint-steps.ts';
 import { partialOf } from './checkpoint-model.ts';

@@ -1,6 +1,6 @@
 /** I10 for containers: what status tells agrees with the kernel's processes, at once or within a bound. */
 import type { ContainerView } from '../../src/actors/directory/views.ts';
-import { actorLimits } from '../../src/base/limits.ts';
+import { actorLimits } from '../../src/actors/bounds.ts';
 import type { Broken } from './invariants.ts';
 import type { World } from './world.ts';
 

@@ -6,7 +6,7 @@ import type { ContainerView, SandboxView } from '../../src/actors/directory/view
 import { pinsOf } from '../../src/actors/recovery/plan.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
-import { actorLimits } from '../../src/base/limits.ts';
+import { actorLimits } from '../../src/actors/bounds.ts';
 import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';
 import { checkContainers } from './invariant-containers.ts';
 import { checkLogs } from './invariant-logs.ts';

@@ -1,5 +1,5 @@
 /** One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too. */
-import { actorLimits } from '../../src/base/limits.ts';
+import { actorLimits } from '../../src/actors/bounds.ts';
 import { randomStream } from './random.ts';
 import { Chaos } from './chaos.ts';
 import { Client } from './client.ts';

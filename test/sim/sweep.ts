@@ -6,7 +6,7 @@
 import type { Manners, PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
-import { actorLimits } from '../../src/base/limits.ts';
+import { actorLimits } from '../../src/actors/bounds.ts';
 import { pairOf } from './record-effects.ts';
 import { run } from './run.ts';
 import type { Failure, RunOptions, RunResult } from './run.ts';

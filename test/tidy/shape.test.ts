@@ -1,7 +1,7 @@
 // Names and sizes of files and functions.
 import { describe, expect, it } from 'vitest';
 import type { Node, Source } from './support/sources.ts';
-import { dotted, filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
+import { dotted, filesBelow, sourceOf, sourcesBelow, textOf, walk } from './support/sources.ts';
 
 const FILE_LINES = 400;
 const FUNCTION_LINES = 60;
@@ -10,7 +10,7 @@ const MACHINE_LINES = 600;
 
 const everything = ['src', 'test', 'scripts'].flatMap(sourcesBelow);
 /** Tables of data, which grow with what they list. */
-const TABLES = new Set(['src/base/limits.ts', 'src/host/ffi/constants.ts']);
+const TABLES = new Set(['src/host/ffi/constants.ts']);
 
 describe('files', () => {
   it('have names in kebab-case, with a dot before what they are', () => {
@@ -71,25 +71,38 @@ describe('bounds', () => {
   // a comment may stand for a group: a pair of a first and a last value, three kinds of one thing
   const GROUP_LINES = 3;
 
+  const files = filesBelow('src').filter((file) => file.endsWith('/bounds.ts'));
+  const namesIn = (text: string): readonly string[] =>
+    [...text.matchAll(/^ {2}(\w+):/gmu)].map((match) => match[1] ?? '');
+
   it('each has its unit and reason beside it', () => {
-    const lines = textOf('src/base/limits.ts').split('\n');
-    const bare = lines.flatMap((line, at) => {
-      const name = /^ {2}(\w+):/u.exec(line)?.[1];
-      if (name === undefined) return [];
-      const above = lines.slice(Math.max(0, at - GROUP_LINES), at).toReversed();
-      const told = above.findIndex((other) => other.trim().endsWith('*/'));
-      const onlyBoundsBetween = told >= 0 && above.slice(0, told).every((other) => /^ {2}\w+:/u.test(other));
-      return onlyBoundsBetween ? [] : [`src/base/limits.ts:${at + 1}: ${name}`];
+    const bare = files.flatMap((file) => {
+      const lines = textOf(file).split('\n');
+      return lines.flatMap((line, at) => {
+        const [name] = namesIn(line);
+        if (name === undefined) return [];
+        const above = lines.slice(Math.max(0, at - GROUP_LINES), at).toReversed();
+        const comment = above.findIndex((other) => other.trim().endsWith('*/'));
+        const onlyBoundsBetween =
+          comment >= 0 && above.slice(0, comment).every((other) => /^ {2}\w+:/u.test(other));
+        return onlyBoundsBetween ? [] : [`${file}:${at + 1}: ${name}`];
+      });
     });
     expect(bare).toEqual([]);
   });
 
   it('are used: a bound that bounds nothing misleads', () => {
     const used = sourcesBelow('src')
-      .filter(({ file }) => file !== 'src/base/limits.ts')
+      .filter(({ file }) => !files.includes(file))
       .map(({ text }) => text)
       .join('\n');
-    const names = [...textOf('src/base/limits.ts').matchAll(/^ {2}(\w+):/gmu)].map((match) => match[1] ?? '');
-    expect(names.filter((name) => !new RegExp(`\\b${name}\\b`, 'u').test(used))).toEqual([]);
+    const idle = files
+      .flatMap((file) => namesIn(textOf(file)))
+      .filter((name) => !new RegExp(`\\b${name}\\b`, 'u').test(used));
+    expect(idle).toEqual([]);
+  });
+
+  it('stand alone: a file of bounds imports nothing, so that its whole room may import it', () => {
+    expect(files.filter((file) => sourceOf(file).imports.length > 0)).toEqual([]);
   });
 });

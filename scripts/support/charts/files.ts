@@ -1,10 +1,11 @@
 // The files that are drawn from the machines, and how each is brought up to date.
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { explore } from './explore.ts';
 import { charted } from './machines.ts';
 import { matrixText } from './matrix.ts';
 import { mermaidText } from './mermaid.ts';
+import { boundsPage } from './bounds-page.ts';
 import { rowsPage } from './rows-page.ts';
 
 const textOfCheckout = (file: string): string =>
@@ -19,7 +20,16 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
     files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
   files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
+  files.set('docs/bounds.md', () => boundsPage(boundsOfCheckout()));
   return files;
+}
+
+/** The room of each file of bounds, and its text. */
+function boundsOfCheckout(): ReadonlyMap<string, string> {
+  const below = join(import.meta.dirname, '../../../src');
+  const files = readdirSync(below, { recursive: true, encoding: 'utf8' });
+  const found = files.filter((file) => file.endsWith('/bounds.ts')).toSorted();
+  return new Map(found.map((file) => [dirname(file), readFileSync(join(below, file), 'utf8')]));
 }
 
 /** Replaces what stands between `<!-- chart NAME -->` and `<!-- end -->` by the picture of that machine. */

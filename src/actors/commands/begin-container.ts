@@ -1,7 +1,7 @@
 /** The start of a new container's actor: what the request, its images and its sandbox come to. */
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import { nameOf } from '../images/admission.ts';
 import { sourceNamed } from '../images/catalog.ts';
@@ -38,8 +38,8 @@ export function beginContainer(
       { subject: spec.imageId },
     );
   const others = stage.directory.containers();
-  if (others.length >= actorLimits.actorsMax) {
-    fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
+  if (others.length >= portLimits.actorsMax) {
+    fail('exhausted', `${attempted}: ${portLimits.actorsMax} containers exist`);
   }
   const id = stage.ports.random.id() as ContainerId;
   stage.startContainer({

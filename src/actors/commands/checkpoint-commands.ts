@@ -1,7 +1,7 @@
 /** Checkpoints of one container and of a pod's, and what is told of one. They change no state: a container that is being read is a running one. */
 import { fail, fault, FaultError } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { checkpointLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import { containerAddress } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
@@ -78,7 +78,7 @@ export function describeCheckpoint(
 /** Whole milliseconds, since it stands in messages. */
 function boundOf({ clock }: ContainerStage, timeoutMs: number, { deadlineMonoMs }: Call): number {
   const left = deadlineMonoMs === undefined ? Infinity : deadlineMonoMs - clock.monoMs();
-  return Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : checkpointLimits.checkpointMs, left));
+  return Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.checkpointMs, left));
 }
 
 interface Wish {

@@ -1,7 +1,7 @@
 /** CreateContainer: joins, waits for, undoes or refuses what has its name, else begins a container. */
 import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import { ask, forCall, untilForgotten } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { admitImages } from '../images/admission.ts';

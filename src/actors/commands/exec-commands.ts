@@ -1,7 +1,8 @@
 /** What is done beside a running container: they change no state. */
 import { fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { whileItLives } from './after-exit.ts';
@@ -23,7 +24,7 @@ export function execSync(
     const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
     // whole milliseconds: it stands in messages
     const bound = Math.ceil(
-      Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs),
+      Math.min(timeoutMs > 0 ? timeoutMs : portLimits.graceMaxMs, left, portLimits.graceMaxMs),
     );
     return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
       stage.ports.runtime.execSync({ ...input, namespace, argv, execTimeoutMs: bound, over: call.over }, fx),

@@ -1,5 +1,5 @@
 /** What Stop, Remove and a create of the same name do to a container that is being made or started. */
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { ContainerView } from '../directory/views.ts';
 import { isBeingMade } from './container-phases.ts';
 import type { ContainerStage } from './container-stage.ts';

@@ -1,6 +1,6 @@
 /** The node as NRI plugins see and change it: the directory, and the commands that a client has as well. */
 import { innerCause } from '../../base/cause.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { setLimits } from './set-limits.ts';

@@ -1,7 +1,8 @@
 /** RunPodSandbox, StopPodSandbox, RemovePodSandbox as the actors see them: who joins, who waits, who is refused. */
 import { fault, fail } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { ask, forCall, untilForgotten } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -99,8 +100,8 @@ function admitted(stage: SandboxStage, spec: SandboxSpec, attempted: string): Ad
   if (spec.namespaces.network === 'pod' && !status.ready) {
     fail('notReady', `${attempted}: the pod network is not ready: ${status.message}`);
   }
-  if (stage.directory.sandboxes().length >= actorLimits.actorsMax) {
-    fail('exhausted', `${attempted}: ${actorLimits.actorsMax} sandboxes exist`);
+  if (stage.directory.sandboxes().length >= portLimits.actorsMax) {
+    fail('exhausted', `${attempted}: ${portLimits.actorsMax} sandboxes exist`);
   }
   return { name: handler.target ?? spec.handler, needsPause: handler.needsPause ?? false };
 }

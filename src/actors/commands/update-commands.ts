@@ -1,6 +1,6 @@
 /** New limits for a container or a pod, as a client asks for them: plugins are asked first, where there are any. */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import { whileItLives } from './after-exit.ts';
 import type { ContainerStage } from './container-stage.ts';
@@ -57,5 +57,5 @@ function onPlugins<T>(
   { signal }: Call,
   work: (fx: EffectContext) => Promise<T>,
 ): Promise<T> {
-  return activity.run(address, 'nri', actorLimits.pluginsMs, signal, work);
+  return activity.run(address, 'nri', portLimits.pluginsMs, signal, work);
 }

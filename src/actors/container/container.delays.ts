@@ -1,4 +1,5 @@
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { ContainerContext } from './container.context.ts';
 
 type Args = { readonly context: ContainerContext };
@@ -6,7 +7,7 @@ type Args = { readonly context: ContainerContext };
 /** setTimeout fires at once above 2³¹−1 ms, and for NaN: a wait of ten days is long enough. */
 export function clampDelay(ms: number): number {
   if (Number.isNaN(ms) || ms < 0) return 0;
-  return Math.min(ms, actorLimits.graceMaxMs);
+  return Math.min(ms, portLimits.graceMaxMs);
 }
 
 export const containerDelays = {

@@ -5,7 +5,7 @@ import type { Owned } from '../effects/effect-logic.ts';
 import { containerNews } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { actorLimits, checkpointLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -72,7 +72,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
     importCheckpoint: effectLogic<ContainerEffectInput, void>(
       activity,
       'importCheckpoint',
-      checkpointLimits.checkpointMs,
+      actorLimits.checkpointMs,
       (input, fx) => checkpoints.import({ ...input, restore: sourceOf(input) }, fx),
     ),
     writeBundle: effectLogic<
@@ -119,7 +119,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
     >(
       activity,
       'restore',
-      checkpointLimits.checkpointMs,
+      actorLimits.checkpointMs,
       async (input, fx) => {
         const { effective } = input;
         assert(effective !== undefined, 'restore before the bundle');

@@ -1,4 +1,4 @@
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { ContainerContext, ContainerEvent } from './container.context.ts';
 import { nextContainerUndo } from './container.context.ts';
 

@@ -1,6 +1,6 @@
 /** Updates of a container's limits: the queue in its context, and what the one at work goes from and to. Pure. */
 import { fault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Resources } from '../../ports/specs.ts';
 import { mergeResources } from '../../ports/resources.ts';
 import type { ContainerContext, Update, UpdateOutcome } from './container.context.ts';

@@ -19,7 +19,7 @@ import type {
 } from 'xstate';
 import { createActor } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { Activity } from '../effects/activity.ts';
 import type { Directory } from './directory.ts';

@@ -4,7 +4,7 @@
  * crashed actor can be ended before it is rebuilt.
  */
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ClockPort } from '../../ports/clock.ts';

@@ -6,7 +6,7 @@
  * daemon that was started anew, so nothing that they were not told is lost for good; no news is kept on record.
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Activity } from './activity.ts';
 import type { Around, Owned } from './effect-logic.ts';
 import type { EffectContext } from '../../ports/effect.ts';
@@ -42,7 +42,7 @@ export function podNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
 
 function newsOf<Id, News>(ports: Pick<Ports, 'nri'>, activity: Activity, telling: (news: News) => Tell<Id>) {
   const run = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
-    activity.run(input.owner, 'nri', actorLimits.pluginsMs, signal, (fx) => tell(input, fx));
+    activity.run(input.owner, 'nri', portLimits.pluginsMs, signal, (fx) => tell(input, fx));
   // what has happened has happened: a plugin that can't be told keeps nothing from going on
   const told = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
     run(tell, input, signal).catch(() => undefined);

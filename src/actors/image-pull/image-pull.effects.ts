@@ -1,6 +1,6 @@
 import { assert } from '../../base/assert.ts';
 import { Semaphore } from '../../base/bounded.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Activity } from '../effects/activity.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Owned } from '../effects/effect-logic.ts';

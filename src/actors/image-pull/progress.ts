@@ -1,6 +1,6 @@
 /** How far each pull is, layer by layer: written by its effects, read by introspection. Nothing is decided by it. */
 import type { Digest } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { Layer } from '../../ports/specs.ts';
 

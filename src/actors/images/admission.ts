@@ -1,7 +1,7 @@
 /** The signature policy, asked again before a container is made of an image that is here. */
 import { fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Activity } from '../effects/activity.ts';
 import type { Call } from '../directory/ask.ts';
 import type { Ports } from '../../ports/ports.ts';

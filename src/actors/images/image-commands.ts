@@ -2,7 +2,7 @@
 import { encodePlain } from '../../base/codec.ts';
 import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import { ask } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';

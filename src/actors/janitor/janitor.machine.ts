@@ -9,7 +9,7 @@
  */
 import { setup } from 'xstate';
 import type { PromiseActorLogic } from 'xstate';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Owned } from '../effects/effect-logic.ts';
 
 /** The janitor's machine over its one effect. */

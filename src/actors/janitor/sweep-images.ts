@@ -1,6 +1,6 @@
 /** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
 import { fail } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import { fetchingKey } from '../ledger/ledger.ts';
 import { forgetBroken } from '../images/broken.ts';
 import type { EffectContext } from '../../ports/effect.ts';

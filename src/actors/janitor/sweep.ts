@@ -1,5 +1,5 @@
 /** One round of the janitor. */
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { Directory } from '../directory/directory.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts } from '../../ports/host.ts';

@@ -2,7 +2,7 @@
  * Whose word each fact of an image is. Layers and config follow from the id, and sizes are of bytes that were received;
  * what a manifest adds stays with the references that brought it (S86). Pure.
  */
-import { imageLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { ImageConfig, ImageLayer, ImageRecord, ImageSource } from '../../ports/specs.ts';
 
 /** As versions before the sources wrote it: the last manifest's word stood in the config, for all references. */
@@ -64,12 +64,12 @@ export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): I
 }
 
 /**
- * At most `imageLimits.names`: lists that hold all images must stay an answer. Of too many names the oldest of the registry
+ * At most `actorLimits.imageNames`: lists that hold all images must stay an answer. Of too many names the oldest of the registry
  * with most of them goes, never one of this pull: who pulls an image under ever new names loses those, and nobody else's.
  */
 function bounded(names: readonly string[], kept: readonly string[]): readonly string[] {
   const left = [...names];
-  while (left.length > imageLimits.names) {
+  while (left.length > actorLimits.imageNames) {
     const counts = new Map<string, number>();
     for (const name of left) counts.set(hostOf(name), (counts.get(hostOf(name)) ?? 0) + 1);
     const may = left.filter((name) => !kept.includes(name));
@@ -82,7 +82,7 @@ function bounded(names: readonly string[], kept: readonly string[]): readonly st
 
 function boundedNames(image: ImageRecord, fresh: ImageRecord): ImageRecord {
   const { repoDigests, sources = [], repoTags } = image;
-  if (repoDigests.length <= imageLimits.names && repoTags.length <= imageLimits.names) return image;
+  if (repoDigests.length <= actorLimits.imageNames && repoTags.length <= actorLimits.imageNames) return image;
   const [digests, tags] = [
     new Set(bounded(repoDigests, fresh.repoDigests)),
     new Set(bounded(repoTags, fresh.repoTags)),

@@ -1,6 +1,6 @@
 /** The start: every fact of the ledger gets its actor, then what belongs to nobody is told or deleted. */
 import { toFault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { ContainerInput } from '../container/container.context.ts';
 import type { Directory } from '../directory/directory.ts';
 import { forgetBroken } from '../images/broken.ts';

@@ -5,7 +5,7 @@ import type { Around, Owned } from '../effects/effect-logic.ts';
 import { podNews } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { JournalRecord, ProcessIdentity } from '../../ports/journal.ts';
 import type { Ports } from '../../ports/ports.ts';

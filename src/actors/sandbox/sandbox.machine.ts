@@ -26,7 +26,7 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../bounds.ts';
 import type { SandboxContext, SandboxEvent, SandboxInput, SandboxStep } from './sandbox.context.ts';
 import { nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';

@@ -3,7 +3,7 @@
  * by the wall clock, which somebody may set between two calls or in the middle of one (F78).
  */
 import type { ClockPort } from '../../ports/clock.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 
 /** Our own header between the wire and a call's handler: its deadline (ClockPort.monoMs). What a client sends under it does not count. */
 export const DEADLINE_HEADER = 'troupe-deadline-mono-ms';

@@ -9,7 +9,8 @@ import type { Socket } from 'node:net';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { assert } from '../../base/assert.ts';
 import { HalfOpen } from '../../base/half-open.ts';
-import { edgeLimits, halfOpenLimits } from '../../base/limits.ts';
+import { halfOpenLimits } from '../../base/bounds.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface ConnectionsOptions {

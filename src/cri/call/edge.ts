@@ -16,7 +16,7 @@ import type { RandomPort } from '../../ports/random.ts';
 import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { messagePieces } from '../../base/message-pieces.ts';
 import { ImageService, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';

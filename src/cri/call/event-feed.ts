@@ -8,7 +8,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { ContainerView, SandboxView, View } from '../../actors/directory/views.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fault, FaultError } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 
 export type PodEventType = 'created' | 'started' | 'stopped' | 'deleted';
 

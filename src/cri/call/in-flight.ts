@@ -1,6 +1,6 @@
 /** What is at work at once: calls, the bytes of their requests and what these become in memory, each bounded (F14, S85). */
 import { fail } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 import { tooManyPieces } from '../../base/message-pieces.ts';
 

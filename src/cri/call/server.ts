@@ -10,7 +10,7 @@ import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClockPort } from '../../ports/clock.ts';
 import { assert } from '../../base/assert.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { ImageService, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { DEADLINE_HEADER, noteDeadline } from './call-deadline.ts';

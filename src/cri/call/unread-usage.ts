@@ -1,7 +1,7 @@
 /** Log lines for usage that could not be read: lists leave such a container or pod out, and only the log says why (S78). */
 import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { Pace } from '../../base/pace.ts';
 

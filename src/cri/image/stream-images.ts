@@ -1,4 +1,4 @@
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../call/edge.ts';
 import type { ImageList } from '../present/image.ts';

@@ -1,4 +1,4 @@
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import { knownContainer } from '../lookup/lookup.ts';

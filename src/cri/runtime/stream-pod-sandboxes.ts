@@ -1,4 +1,4 @@
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../call/edge.ts';
 import { sandboxList } from '../present/sandbox.ts';

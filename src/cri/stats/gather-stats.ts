@@ -4,7 +4,7 @@ import type { Usage } from '../../ports/stats.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
 import { toFault } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits } from '../bounds.ts';
 import type { ContainerReading, SandboxReading } from '../present/metrics.ts';
 import type { ContainerParts, SandboxParts } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';

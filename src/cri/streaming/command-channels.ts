@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ClientStreams, TerminalSize } from '../../ports/streams.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { Pace } from '../../base/pace.ts';
 import type { CommandEnd } from './command-status.ts';
 

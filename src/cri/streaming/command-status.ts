@@ -1,6 +1,6 @@
 /** How a client of exec or attach is told the end, by the version of the protocol that it speaks. */
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 
 /** The remote command protocol of Kubernetes. 5 is 4 with half-close over WebSocket. */
 export type CommandVersion = 1 | 2 | 3 | 4 | 5;

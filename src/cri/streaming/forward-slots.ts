@@ -4,7 +4,7 @@
  * the memory of the daemon (S78). The same holds for all pods of a namespace, of which a tenant can make any number.
  */
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 
 export class ForwardSlots {

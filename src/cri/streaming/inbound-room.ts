@@ -7,7 +7,7 @@
  */
 import type { Duplex } from 'node:stream';
 import { assert } from '../../base/assert.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 
 /** One session's part. */
 export interface InboundShare {

@@ -3,7 +3,7 @@ import type { PortConnection } from '../../ports/streams.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { pump } from '../../base/byte-streams.ts';
 import { toFault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 
 /** Connects to a port of the pod. */
 export type Dial = (port: number) => Promise<PortConnection>;

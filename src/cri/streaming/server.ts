@@ -12,7 +12,9 @@ import type { TimerHandle } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import { HalfOpen } from '../../base/half-open.ts';
 import { FaultError, fail, fault, printable } from '../../base/fault.ts';
-import { halfOpenLimits, streamLimits } from '../../base/limits.ts';
+import { halfOpenLimits } from '../../base/bounds.ts';
+import { streamLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { ForwardSlots } from './forward-slots.ts';
 import { InboundRoom, countIn } from './inbound-room.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
@@ -293,7 +295,7 @@ class Streaming implements StreamingServer {
     for (const { controller } of sessions)
       controller.abort(new FaultError(fault('notReady', 'troupe is stopping')));
     await new Promise<void>((resolve) => {
-      const timer = clock.setTimeout(resolve, streamLimits.closeMs);
+      const timer = clock.setTimeout(resolve, portLimits.streamCloseMs);
       void Promise.all(sessions.map(({ done }) => done)).then(() => {
         clock.clearTimeout(timer);
         resolve();

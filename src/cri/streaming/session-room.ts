@@ -2,7 +2,7 @@
  * Room for sessions: over all, for their container or pod, and for their namespace. Who may exec into one pod can make many pods,
  * and a client that reads nothing keeps its session for hours: without a share, one tenant takes all (S78). Pure.
  */
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 
 export interface OpenSession {

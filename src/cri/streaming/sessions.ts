@@ -8,7 +8,8 @@ import { isAlive } from '../../actors/directory/views.ts';
 import type { ContainerView } from '../../actors/directory/views.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { actorLimits, streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { CommandChannels } from './command-channels.ts';
 import type { CommandEnd } from './command-status.ts';
@@ -105,7 +106,7 @@ async function runCommand(
     return await activity.run(
       view.address,
       request.kind,
-      actorLimits.graceMaxMs,
+      portLimits.graceMaxMs,
       controller.signal,
       async (fx): Promise<CommandEnd> => {
         if (request.kind === 'attach') {
@@ -219,7 +220,7 @@ function dialFor(
   if (!view.ready)
     return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
   const { network } = view.spec.namespaces;
-  return activity.run(view.address, 'portForward', 3 * streamLimits.dialMs, signal, async (fx) => {
+  return activity.run(view.address, 'portForward', 3 * portLimits.dialMs, signal, async (fx) => {
     const connection = await streams.dial({ sandboxId: id, network, port }, fx);
     // nobody takes it any more
     if (fx.signal.aborted) connection.close();

@@ -3,7 +3,8 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { Resizes, pacedSizes } from './command-channels.ts';
 import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
@@ -94,7 +95,7 @@ function channels(
       const bytes = statusBytes(end, version);
       const isPatient = end.kind !== 'failed';
       if (bytes.length > 0)
-        await upTo(clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, error.write(bytes));
+        await upTo(clock, isPatient ? streamLimits.idleMs : portLimits.streamDrainMs, error.write(bytes));
       error.end();
       await session.close(isPatient);
     },

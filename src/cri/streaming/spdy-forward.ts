@@ -6,7 +6,7 @@
 import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { forward, parsePort } from './port-forward.ts';
 import type { Dial } from './port-forward.ts';
 import { RESET } from './spdy-frames.ts';

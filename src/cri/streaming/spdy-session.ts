@@ -9,7 +9,7 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import {
   RESET,
   SpdyParser,

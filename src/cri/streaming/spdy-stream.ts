@@ -2,7 +2,7 @@
 import type { ByteSink } from '../../base/byte-streams.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { RESET, dataHead, resetFrame, windowUpdateFrame } from './spdy-frames.ts';
 import type { SpdyHeaders } from './spdy-headers.ts';
 import type { Intake, Outbox } from './transport.ts';

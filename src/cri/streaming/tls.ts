@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import type { Server } from 'node:https';
 import { fail, toFault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface TlsFiles {

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 import { requestBytes } from './stream-request.ts';
 import type { StreamRequest } from './stream-request.ts';

@@ -4,7 +4,8 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { shareOf } from './inbound-room.ts';
 import type { InboundShare } from './inbound-room.ts';
 
@@ -218,7 +219,7 @@ export function closeGently(transport: Duplex, clock: ClockPort, isPatient = fal
   return new Promise((resolve) => {
     if (transport.closed) return resolve();
     const destroyAfter = (ms: number): TimerHandle => clock.setTimeout(() => transport.destroy(), ms);
-    let timer = destroyAfter(isPatient ? streamLimits.idleMs : streamLimits.drainMs);
+    let timer = destroyAfter(isPatient ? streamLimits.idleMs : portLimits.streamDrainMs);
     const linger = (): void => {
       clock.clearTimeout(timer);
       timer = destroyAfter(streamLimits.lingerMs);

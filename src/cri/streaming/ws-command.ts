@@ -9,7 +9,8 @@ import type { ByteSink } from '../../base/byte-streams.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { Resizes, pacedSizes } from './command-channels.ts';
 import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
@@ -110,7 +111,11 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
       const bytes = statusBytes(end, version);
       const isPatient = end.kind !== 'failed';
       if (bytes.length > 0)
-        await upTo(client.clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, status.write(bytes));
+        await upTo(
+          client.clock,
+          isPatient ? streamLimits.idleMs : portLimits.streamDrainMs,
+          status.write(bytes),
+        );
       await connection.close(CLOSE.normal, '', isPatient);
     },
   };

@@ -5,7 +5,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 import { countIn, shareOf } from './inbound-room.ts';
 import type { InboundShare } from './inbound-room.ts';
 import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';

@@ -1,7 +1,7 @@
 /** Frames of the WebSocket protocol (RFC 6455, section 5), as a server reads and writes them. */
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { streamLimits } from '../bounds.ts';
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 

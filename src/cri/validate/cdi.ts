@@ -1,6 +1,7 @@
 /** Devices of the Container Device Interface by their names. Pure: whether one is here is the bundle writer's to find out. */
 import type { StringMap } from '../../ports/specs.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { CDIDevice } from '../../gen/runtime/v1/api_pb.ts';
 import { each, line, quoted, refuse } from './check.ts';
 
@@ -33,7 +34,7 @@ export function cdiDevices(
 }
 
 function qualified(field: string, name: string): string {
-  line(field, name, requestLimits.imageBytes);
+  line(field, name, portLimits.imageNameBytes);
   return QUALIFIED.test(name)
     ? name
     : refuse(field, `${quoted(name)} is not of the form vendor.com/class=name`);

@@ -3,7 +3,8 @@
  * it (`config.linux.security_context.run_as_group`), so that a client finds what to change. Pure.
  */
 import { fail, FaultError, toFault } from '../../base/fault.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { StringMap } from '../../ports/specs.ts';
 
 /**
@@ -65,7 +66,7 @@ export function required(field: string, value: string): string {
 
 /** A path in which every component is a name: no `..`, none longer than the kernel takes. */
 export function path(field: string, value: string): string {
-  text(field, value, requestLimits.pathBytes);
+  text(field, value, portLimits.pathBytes);
   for (const part of value.split('/')) {
     if (part === '..') refuse(field, `${quoted(value)} contains ..`);
     if (

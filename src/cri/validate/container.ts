@@ -1,7 +1,8 @@
 /** ContainerConfig → ContainerSpec. Pure: the sandbox and the image are looked up by the caller. */
 import type { ContainerSecurity, ContainerSpec, EnvVar, Namespaces, SandboxSpec } from '../../ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type {
   ContainerConfig,
   KeyValue,
@@ -65,12 +66,12 @@ export function containerSpec(
     imageRequested: line(
       'config.image.image',
       required('config.image.image', config.image?.image ?? ''),
-      requestLimits.imageBytes,
+      portLimits.imageNameBytes,
     ),
     imageUserSpecified: line(
       'config.image.user_specified_image',
       config.image?.userSpecifiedImage ?? '',
-      requestLimits.imageBytes,
+      portLimits.imageNameBytes,
     ),
     command: words('config.command', config.command),
     args: words('config.args', config.args),
@@ -168,7 +169,7 @@ function variableValue(field: string, name: string, bytes: Uint8Array): string {
 /** Below the sandbox's log_directory and nowhere else (S75). */
 function logPath(field: string, value: string): string {
   if (value === '') return '';
-  path(field, line(field, value, requestLimits.pathBytes));
+  path(field, line(field, value, portLimits.pathBytes));
   if (value.startsWith('/')) refuse(field, `${quoted(value)} is absolute`);
   const last = value.split('/').at(-1);
   return last === '' || last === '.' ? refuse(field, `${quoted(value)} names a directory`) : value;

@@ -1,6 +1,7 @@
 /** ImageSpec and AuthConfig. Pure. */
 import type { RegistryAuth } from '../../ports/images.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { AuthConfig, ImageSpec } from '../../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required, text } from './check.ts';
 
@@ -16,7 +17,7 @@ export function imageName(
   const name = line(
     `${field}.image`,
     required(`${field}.image`, image?.image ?? ''),
-    requestLimits.imageBytes,
+    portLimits.imageNameBytes,
   );
   const handler = image?.runtimeHandler ?? '';
   if (handler !== '' && !handlers.some((known) => known.name === handler)) {

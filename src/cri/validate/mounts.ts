@@ -2,7 +2,7 @@
 import type { Device, Mount, MountOption, Namespaces } from '../../ports/specs.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
 import { withKubeletPrefix } from '../call/status.ts';
@@ -75,7 +75,7 @@ function subPath(field: string, value: string): string {
 
 function imageOf(field: string, { image }: MountMessage, { findImage }: MountPolicy): ImageId {
   try {
-    return findImage(line(`${field}.image`, image?.image ?? '', requestLimits.imageBytes));
+    return findImage(line(`${field}.image`, image?.image ?? '', portLimits.imageNameBytes));
   } catch (thrown) {
     if (!(thrown instanceof FaultError) || thrown.fault.kind !== 'notFound') throw thrown;
     throw new FaultError(withKubeletPrefix('ImageVolumeMountFailed', toFault(thrown, field)));

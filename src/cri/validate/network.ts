@@ -1,6 +1,6 @@
 /** DNS and port mappings of a sandbox. Pure. */
 import type { DnsConfig, Namespaces, PortMapping } from '../../ports/specs.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
 import type { DNSConfig as DnsMessage, PortMapping as PortMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { Protocol } from '../../gen/runtime/v1/api_pb.ts';
 import { isIpAddress } from './address.ts';

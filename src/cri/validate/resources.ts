@@ -1,7 +1,8 @@
 /** cgroup limits of a container. Zero and empty mean "not stated" in CRI, undefined does here. Pure. */
 import { NO_LIMITS } from '../../ports/resources.ts';
 import type { Resources, StringMap } from '../../ports/specs.ts';
-import { requestLimits, specLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
 import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';
 
@@ -93,8 +94,8 @@ function hugepages(field: string, limits: readonly HugepageLimit[]): Resources['
 /** A key becomes a file name in the cgroup. In order of the keys: a retry must be the same wish. */
 function unified(field: string, map: { readonly [key: string]: string }): StringMap {
   const keys = Object.keys(map).toSorted();
-  if (keys.length > specLimits.unifiedKeys)
-    refuse(field, `${keys.length} entries, more than ${specLimits.unifiedKeys}`);
+  if (keys.length > portLimits.unifiedKeys)
+    refuse(field, `${keys.length} entries, more than ${portLimits.unifiedKeys}`);
   const sorted = Object.create(null) as Record<string, string>;
   for (const key of keys) {
     const at = `${field}[${quoted(key)}]`;

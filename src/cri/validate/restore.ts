@@ -2,7 +2,7 @@
 import type { CheckpointFacts } from '../../ports/checkpoint.ts';
 import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { checkpointLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
 import { each, quoted, refuse } from './check.ts';
 
 /** What every container gets from its runtime, of ours and of the peers: the new one gets its own. */
@@ -72,7 +72,7 @@ export function eachArchive<T, R extends { readonly archive: string }>(
   items: readonly T[],
   check: (field: string, item: T) => R,
 ): readonly R[] {
-  const wanted = each(field, items, check, checkpointLimits.containers);
+  const wanted = each(field, items, check, requestLimits.checkpointContainers);
   if (wanted.length === 0) refuse(field, 'names none');
   if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length) refuse(field, 'names one twice');
   return wanted;

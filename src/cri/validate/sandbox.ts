@@ -1,6 +1,7 @@
 /** PodSandboxConfig → SandboxSpec. Pure. */
 import type { SandboxKey, SandboxSpec } from '../../ports/specs.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type {
   LinuxPodSandboxConfig,
   PodSandboxConfig,
@@ -86,13 +87,13 @@ function hostname(field: string, value: string): string {
 }
 
 function cleanPath(field: string, value: string): string {
-  return line(field, absolutePath(field, value), requestLimits.pathBytes);
+  return line(field, absolutePath(field, value), portLimits.pathBytes);
 }
 
 /** Without slashes at the end. Two ways of writing, one per driver; the wrong one would make cgroups where nobody looks. */
 function cgroupParent(field: string, value: string, policy: HostPolicy): string {
   if (value === '') return '';
-  path(field, line(field, value, requestLimits.pathBytes));
+  path(field, line(field, value, portLimits.pathBytes));
   const parts = value.split('/');
   while (parts.at(-1) === '') parts.pop();
   if (parts.length > requestLimits.cgroupComponents)

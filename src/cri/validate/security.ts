@@ -1,6 +1,7 @@
 /** User, seccomp, AppArmor, SELinux and capabilities. Pure. */
 import type { Capabilities, SeccompChoice, UserChoice } from '../../ports/specs.ts';
-import { imageLimits, requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import type { Capability, Int64Value, SecurityProfile } from '../../gen/runtime/v1/api_pb.ts';
 import {
   SecurityProfile_ProfileType as ProfileType,
@@ -55,7 +56,7 @@ function optionalId(field: string, value: Int64Value | undefined): number | unde
 }
 
 function id(field: string, value: bigint): number {
-  return intIn(field, value, 0, imageLimits.highestUserId);
+  return intIn(field, value, 0, portLimits.highestUserId);
 }
 
 /** A number here would be looked up in passwd, where a line can give it any uid (S26). */

@@ -1,6 +1,6 @@
 /** Sysctls of a sandbox: only those that a namespace of its own holds (S01, S02). Pure. */
 import type { Namespaces, Sysctl } from '../../ports/specs.ts';
-import { requestLimits } from '../../base/limits.ts';
+import { requestLimits } from '../bounds.ts';
 import { line, quoted, refuse, text } from './check.ts';
 
 const NAME = /^[a-z0-9_-]+(?:\.[A-Za-z0-9_-][A-Za-z0-9_/-]*)+$/u;

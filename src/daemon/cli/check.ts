@@ -1,6 +1,6 @@
 /** `troupe check`: the records against the machine; with `--repair` what belongs to no record is taken away. */
 import { join } from 'node:path';
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { lockDirectory } from '../../host/files/directory-lock.ts';
 import type { DirectoryLock } from '../../host/files/directory-lock.ts';

@@ -1,5 +1,5 @@
 /** `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is pulled. */
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { formatReference } from '../../oci/images/model/reference.ts';
 import { realRandom } from '../../host/clock/random.ts';
 import { machinePlatform } from '../wiring/machine-platform.ts';

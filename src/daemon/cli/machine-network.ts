@@ -4,7 +4,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { runTool } from '../../host/process/process-tool.ts';
 import { readSmallFile } from '../../host/files/small-file.ts';

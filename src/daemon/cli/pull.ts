@@ -1,5 +1,5 @@
 /** `troupe pull`: PullImage, with a bar for each layer while it is under way. */
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import type { Actor, PullLayer } from '../../gen/introspection/v1/introspection_pb.ts';
 import { imageClient } from '../../introspection/image-client.ts';

@@ -1,6 +1,6 @@
 /** The commands of the program beside the daemon: from a command line to an exit code. */
 import { toFault } from '../../base/fault.ts';
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { realClock } from '../../host/clock/clock.ts';
 import { introspectionClient, isCallError, problemOf } from '../../introspection/client.ts';
 import type { CallProblem } from '../../introspection/client.ts';

@@ -2,7 +2,7 @@
  * Where a command writes to, and how. Names, messages and labels come from pods, images and registries, so every line is
  * escaped here, on a terminal and in a pipe (S93): what would steer the terminal, or turn the text around, shows as `\u001b`.
  */
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { escaped, escapedLines } from '../../base/shown-text.ts';
 
 export type Tone = 'good' | 'busy' | 'bad' | 'dim' | 'strong';

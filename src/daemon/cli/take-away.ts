@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { killCgroup } from '../../host/cgroups/cgroup-kill.ts';
 import { removeCgroup } from '../../host/cgroups/cgroups.ts';
 import { onlyAbsent } from '../../host/ffi/errno.ts';

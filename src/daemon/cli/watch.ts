@@ -1,5 +1,5 @@
 /** `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not told. */
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { plainOf, problemOf } from '../../introspection/client.ts';
 import type { Change } from '../../gen/introspection/v1/introspection_pb.ts';

@@ -1,5 +1,5 @@
 /** `troupe why` and `troupe log`: one actor, explained on one screen, or its whole remembered history. */
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { plainOf } from '../../introspection/client.ts';
 import type { Actor, Change, ExplainResponse, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
 import { changeText, leftUntil, nameOf, processStateWord, summary, titleOf, toneOf } from './actor-text.ts';

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { fail, toFault } from '../../base/fault.ts';
-import { configLimits } from '../../base/limits.ts';
+import { configLimits } from '../bounds.ts';
 import { SecretUrl } from '../../base/secret-url.ts';
 import { codeOf, isAbsent } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';

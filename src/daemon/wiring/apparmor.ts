@@ -1,6 +1,6 @@
 /** What containers can have of AppArmor on this machine. */
 import { fail, toFault } from '../../base/fault.ts';
-import { launchLimits } from '../../base/limits.ts';
+import { launchLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { apparmorIsEnabled, loadProfile, profileIsLoaded } from '../../host/security/apparmor.ts';
 import { DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT } from '../../oci/runtime/bundle/apparmor.ts';

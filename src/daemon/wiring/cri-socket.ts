@@ -1,7 +1,7 @@
 /** The CRI socket: private, put back when its file goes, and whoever connects as another user than root is named. */
 import type { Socket } from 'node:net';
 import type { Ports } from '../../ports/ports.ts';
-import { socketLimits } from '../../base/limits.ts';
+import { socketLimits } from '../../host/bounds.ts';
 import type { CriServerOptions } from '../../cri/call/server.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';
 import { peerOf } from '../../host/io/socket-peer.ts';

@@ -4,7 +4,7 @@ import type { JournalRecord } from '../../ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../actors/ledger/ledger.ts';
 import type { Ledger } from '../../actors/ledger/ledger.ts';
 import { fail } from '../../base/fault.ts';
-import { cliLimits } from '../../base/limits.ts';
+import { cliLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { namesOf } from '../../host/files/names-of.ts';
 import { readRegularFile } from '../../host/files/regular-file.ts';

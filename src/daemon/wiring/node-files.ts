@@ -6,7 +6,7 @@
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import { toFault } from '../../base/fault.ts';
-import { nodeFileLimits } from '../../base/limits.ts';
+import { nodeFileLimits } from '../../oci/bounds.ts';
 import { hostFileProblems } from '../../host/sandbox/sandbox-files.ts';
 import { HostCertificates } from '../../oci/images/registry/host-certificates.ts';
 import { CdiRegistry } from '../../oci/runtime/bundle/cdi/registry.ts';

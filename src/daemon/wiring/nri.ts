@@ -1,6 +1,7 @@
 /** NRI as it is configured. */
 import type { NriPod } from '../../ports/nri.ts';
-import { driverLimits, nriLimits } from '../../base/limits.ts';
+import { nriLimits } from '../../nri/bounds.ts';
+import { driverLimits } from '../../oci/runtime/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { listenPrivately } from '../../host/io/private-socket.ts';

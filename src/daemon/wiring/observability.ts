@@ -5,7 +5,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import { Conditions } from '../../base/conditions.ts';
-import { metricsLimits } from '../../base/limits.ts';
+import { metricsLimits } from '../../introspection/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { RpcObserver } from '../../cri/call/edge.ts';
 import type { Chart } from '../../introspection/chart.ts';

@@ -8,7 +8,7 @@
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
-import { launchLimits } from '../../base/limits.ts';
+import { launchLimits } from '../bounds.ts';
 import { within } from '../../oci/images/store/within.ts';
 
 export interface PartReport {

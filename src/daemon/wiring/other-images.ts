@@ -3,7 +3,7 @@ import { withoutTags } from '../../actors/ledger/sources.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
 import { toFault } from '../../base/fault.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../../oci/bounds.ts';
 import { within } from '../../oci/images/store/within.ts';
 import { readRecords } from './journal-records.ts';
 

@@ -6,7 +6,7 @@
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { ConditionType, Conditions, Degradation } from '../../base/conditions.ts';
 import { toFault } from '../../base/fault.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits } from '../../actors/bounds.ts';
 import { isThere } from '../../host/files/is-there.ts';
 
 /** The reason as it is now; undefined when the cause is gone. A rejection is a reason, too. */

@@ -1,7 +1,7 @@
 /** The registry client as the configuration says: for the daemon, and for commands that ask a registry themselves. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
-import { distributionLimits } from '../../base/limits.ts';
+import { distributionLimits } from '../../oci/images/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { SecretUrl } from '../../base/secret-url.ts';
 import { runTool } from '../../host/process/process-tool.ts';

@@ -1,6 +1,6 @@
 /** A new configuration for the daemon that runs: which keys take effect without a restart, and SIGHUP. */
 import { toFault } from '../../base/fault.ts';
-import { configLimits } from '../../base/limits.ts';
+import { configLimits } from '../bounds.ts';
 import { SecretUrl } from '../../base/secret-url.ts';
 import type { Log } from '../../base/log.ts';
 import type { Config } from '../config/config-schema.ts';

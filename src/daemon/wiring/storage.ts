@@ -5,7 +5,7 @@ import type { StoragePort } from '../../ports/storage.ts';
 import type { Ledger } from '../../actors/ledger/ledger.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../../oci/bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import { createCgroup, moveProcess } from '../../host/cgroups/cgroups.ts';

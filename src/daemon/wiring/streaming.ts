@@ -2,7 +2,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fail } from '../../base/fault.ts';
-import { launchLimits } from '../../base/limits.ts';
+import { launchLimits } from '../bounds.ts';
 import { startStreaming } from '../../cri/streaming/server.ts';
 import type { StreamingServer, UrlIssuer } from '../../cri/streaming/server.ts';
 import type { Assembly } from './assemble.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Troupe } from '../../actors/troupe.ts';
 import { toFault } from '../../base/fault.ts';
-import { launchLimits } from '../../base/limits.ts';
+import { launchLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { edgeMethods, edgeStreams } from '../../cri/call/edge.ts';
 import { startCriServer } from '../../cri/call/server.ts';

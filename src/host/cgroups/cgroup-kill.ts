@@ -1,6 +1,6 @@
 /** Killing everything in a cgroup: nothing that it forks gets away (F46). */
 import type { ClockPort } from '../../ports/clock.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { listProcesses, withCgroup } from './cgroups.ts';
 import { pause } from '../clock/wait.ts';

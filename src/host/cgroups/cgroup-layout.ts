@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf } from '../ffi/errno.ts';
 import { readMountInfo } from '../mounts/mountinfo.ts';
 import type { MountInfo } from '../mounts/mountinfo.ts';

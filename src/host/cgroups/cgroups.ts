@@ -6,7 +6,7 @@
  * The work itself is cgroup-thread.ts's.
  */
 import { readdir } from 'node:fs/promises';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { checkCgroupPath, readControl } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { onlyAbsent } from '../ffi/errno.ts';

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable } from '../../base/fault.ts';
-import { systemdLimits } from '../../base/limits.ts';
+import { systemdLimits } from '../bounds.ts';
 import { isProcessGone } from '../ffi/errno.ts';
 import { runTool } from '../process/process-tool.ts';
 import { sliceOf } from './slices.ts';

@@ -1,6 +1,6 @@
 /** The real clock: the one place where time is read and timers are set. */
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
-import { clockLimits } from '../../base/limits.ts';
+import { clockLimits } from '../bounds.ts';
 import { CLOCK_REALTIME, TIMESPEC_BYTES, readTimespec } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 

@@ -4,7 +4,7 @@
  * back, so both the calls in all and those with the same key are bounded.
  */
 import { Semaphore } from '../../base/bounded.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { callAsync } from './ffi.ts';
 import type { Native } from './native.ts';
 import type { Outcome } from './ffi.ts';

@@ -1,6 +1,6 @@
 /** Subvolumes of btrfs by ioctl (include/uapi/linux/btrfs.h). */
 import { closeSync } from 'node:fs';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { KernelError, errnoName, must } from '../ffi/errno.ts';
 import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';

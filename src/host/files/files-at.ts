@@ -6,7 +6,7 @@
  * Names are text, or bytes for names that are not UTF-8 (tar allows them); bytes come without the final NUL.
  */
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf, errnoName, must } from '../ffi/errno.ts';
 import {
   AT_EMPTY_PATH,

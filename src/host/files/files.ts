@@ -7,7 +7,7 @@ import { readlink } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { errnoName, isAbsent, must } from '../ffi/errno.ts';
 import {
   AT_FDCWD,

@@ -3,7 +3,7 @@
  * journal, logs and containers on the same one go on, and the kubelet has room to act in (F21, S59).
  */
 import { fail } from '../../base/fault.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 
 /** Of statfs(2), `f_bavail` among them: what is kept for root is nobody's here. */
 export interface FilesystemFacts {
@@ -20,12 +20,12 @@ const MIB = 1024 * 1024;
 
 /** Bytes that stay free of a file system with `total`: of a small one its share. */
 export function leastFreeBytes(total: number): number {
-  return Math.min(storageLimits.leastFreeBytes, Math.floor(total / storageLimits.leastFreeShare));
+  return Math.min(hostLimits.leastFreeBytes, Math.floor(total / hostLimits.leastFreeShare));
 }
 
 /** The same for inodes. */
 export function leastFreeInodes(total: number): number {
-  return Math.min(storageLimits.leastFreeInodes, Math.floor(total / storageLimits.leastFreeShare));
+  return Math.min(hostLimits.leastFreeInodes, Math.floor(total / hostLimits.leastFreeShare));
 }
 
 /** Throws `exhausted` where `path` has less free than has to stay free after `bytes` more, with both figures. */
@@ -46,7 +46,7 @@ export function demandSpace(
     refuse(path, `${ffree} inodes are free, and ${leastInodes} stay free for the journal and for pods`);
 }
 
-/** What may be written until the file system is to be asked again: a `storageLimits.leastFreeSteps`-th of what has to stay free. */
+/** What may be written until the file system is to be asked again: a `hostLimits.leastFreeSteps`-th of what has to stay free. */
 export class SpaceCount {
   readonly #path: string;
   #bytesLeft = 0;
@@ -69,9 +69,9 @@ export class SpaceCount {
     this.#bytesLeft = 0;
     this.#inodesLeft = 0;
     demandSpace(this.#path, facts, bytes);
-    this.#bytesLeft = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
+    this.#bytesLeft = leastFreeBytes(facts.blocks * facts.bsize) / hostLimits.leastFreeSteps;
     this.#inodesLeft =
-      facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / storageLimits.leastFreeSteps;
+      facts.files === 0 ? Infinity : leastFreeInodes(facts.files) / hostLimits.leastFreeSteps;
   }
 }
 

@@ -2,7 +2,7 @@
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import type { Degradation } from '../../base/conditions.ts';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf, isAbsent } from '../ffi/errno.ts';
 
 /** Appended to the name of what is moved aside; `.1` and so on follow where that name is taken. */

@@ -1,6 +1,6 @@
 /** Deleting small directories of ours. */
 import { join } from 'node:path';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { readOwnDirectory, removeEmpty, removeFile } from './state-files.ts';
 
 /**

@@ -4,7 +4,7 @@
  */
 import { access, chmod, constants, stat } from 'node:fs/promises';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf } from '../ffi/errno.ts';
 

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { KernelError, errnoName } from '../ffi/errno.ts';
 import { SHUT_WR } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
@@ -14,7 +14,7 @@ import type { EdgePoll } from './poll.ts';
 import { nextTurn } from '../clock/wait.ts';
 
 /** One read's bytes; what is kept of them is copied. One for all: a read is over before the next begins. */
-const scratch = Buffer.alloc(streamLimits.readBytes);
+const scratch = Buffer.alloc(hostLimits.streamReadBytes);
 
 export class PolledDescriptor implements ByteSource, ByteSink {
   readonly #fd: number;
@@ -30,7 +30,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   #wakeWriter: (() => void) | undefined;
 
   /** Owns the descriptor from here on. `packetBytes`: most bytes of one write, each of which is one packet of a SEQPACKET socket. */
-  constructor(fd: number, name: string, packetBytes: number = streamLimits.readBytes) {
+  constructor(fd: number, name: string, packetBytes: number = hostLimits.streamReadBytes) {
     this.#fd = fd;
     this.#name = name;
     this.#packetBytes = packetBytes;
@@ -49,7 +49,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   async read(): Promise<Uint8Array | undefined> {
     for (;;) {
       if (!this.#isOpen) return undefined;
-      if (this.#reads >= streamLimits.readsPerTurn) {
+      if (this.#reads >= hostLimits.readsPerTurn) {
         this.#reads = 0;
         await nextTurn();
         continue;

@@ -8,7 +8,7 @@ import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { edgeLimits, socketLimits } from '../../base/limits.ts';
+import { hostLimits, socketLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf, onlyAbsent } from '../ffi/errno.ts';
 import { lstatOwn } from '../files/state-files.ts';
@@ -208,8 +208,8 @@ async function refuseForeign(path: string): Promise<void> {
     fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
   }
   // `/.` before the name, `/s` behind it
-  if (Buffer.byteLength(path) + 3 > edgeLimits.socketPathBytes) {
-    const most = edgeLimits.socketPathBytes - 3;
+  if (Buffer.byteLength(path) + 3 > hostLimits.socketPathBytes) {
+    const most = hostLimits.socketPathBytes - 3;
     fail('invalidRequest', `listen on ${path}: the path has more than ${most} bytes`, { subject: path });
   }
   const found = await lstat(path).catch(onlyAbsent);

@@ -8,14 +8,15 @@
  */
 import { Socket } from 'node:net';
 import type { TimerHandle } from '../../ports/clock.ts';
-import { pieceLimits, streamLimits } from '../../base/limits.ts';
+import { pieceLimits } from '../../base/bounds.ts';
+import { hostLimits } from '../bounds.ts';
 import { RestingPace } from '../../base/pace.ts';
 import { realClock } from '../clock/clock.ts';
 
 const clock = realClock();
 
 /** One read's bytes. One for all: whoever gets them copies what it keeps before the next read. */
-const scratch = new Uint8Array(streamLimits.readBytes);
+const scratch = new Uint8Array(hostLimits.streamReadBytes);
 
 /** Views of its beginning, by length: reads of single bytes make no object each. */
 const views: (Uint8Array | undefined)[] = [];
@@ -30,7 +31,7 @@ export class SocketReader {
   readonly socket: Socket;
   /** Resolves once it is closed: by the end of what comes, by an error or by `destroy`. */
   readonly closed: Promise<void>;
-  readonly #pace = new RestingPace(streamLimits.smallReads, streamLimits.smallReadRestMs);
+  readonly #pace = new RestingPace(hostLimits.smallReads, hostLimits.smallReadRestMs);
   #onBytes: ((bytes: Uint8Array) => void) | undefined;
   #isPaused = true;
   #isUnwanted = false;
@@ -73,7 +74,7 @@ export class SocketReader {
 
   #restAfter(bytes: number): void {
     // both ends of a forwarded connection wait for each other's small messages
-    if (this.#isDuplex || (bytes >= streamLimits.smallReadBytes && !this.#isUnwanted)) return;
+    if (this.#isDuplex || (bytes >= hostLimits.smallReadBytes && !this.#isUnwanted)) return;
     const waitMs = this.#pace.take(clock.monoMs());
     if (waitMs === 0 || this.#rest !== undefined || this.socket.destroyed) return;
     this.socket.pause();

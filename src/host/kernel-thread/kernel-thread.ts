@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
 import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { PIN_KINDS } from './thread-protocol.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest, WorkerStart } from './thread-protocol.ts';
 

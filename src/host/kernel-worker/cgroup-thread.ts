@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, readdirSync, rmdirSync, statSync, writeFileSyn
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { cgroupDirectories, cgroupDirectory } from '../cgroups/cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { codeOf, fromNode, isCgroupGone, isProcessGone } from '../ffi/errno.ts';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf, errnoName, must } from '../ffi/errno.ts';
 import {
   AF_INET,

@@ -11,7 +11,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import { Semaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf } from '../ffi/errno.ts';
 import type { MountInfo } from './mountinfo.ts';
 import { inPool } from '../ffi/pool.ts';

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import { Semaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf, fromNode, onlyAbsent } from '../ffi/errno.ts';
 import { NSFS_MAGIC } from '../ffi/constants.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';

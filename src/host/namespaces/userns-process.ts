@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { IdMapping, IdMappings } from '../../ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { makePipe } from '../io/descriptors.ts';
 import { errnoName, fromNode } from '../ffi/errno.ts';
 import { readOwnFile } from '../files/state-files.ts';

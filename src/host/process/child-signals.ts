@@ -6,7 +6,7 @@
  */
 import { constants } from 'node:os';
 import { Pace } from '../../base/pace.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { realClock } from '../clock/clock.ts';
 import { must } from '../ffi/errno.ts';
 import { SA_NOCLDSTOP, SIGACTION_BYTES, SIGACTION_FLAGS_OFFSET } from '../ffi/constants.ts';

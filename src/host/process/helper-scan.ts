@@ -3,7 +3,7 @@
  * the process while that changes its own mappings, which one on a dead file system may do for ever.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
-import { helperLimits } from '../../base/limits.ts';
+import { helperLimits } from '../bounds.ts';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { markIn } from './helper-mark.ts';
 import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';

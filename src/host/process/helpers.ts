@@ -7,7 +7,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import { toFault } from '../../base/fault.ts';
 import { jsonObject } from '../../base/json-object.ts';
-import { helperLimits } from '../../base/limits.ts';
+import { helperLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import { markHelpers } from './helper-mark.ts';
 import { ownTraces } from './helper-scan.ts';

@@ -4,7 +4,7 @@
  */
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 import { nextTurn } from '../clock/wait.ts';

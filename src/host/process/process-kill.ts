@@ -1,7 +1,7 @@
 /** Killing a process with everything that it started. */
 import { constants } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { killProcess, listProcessStats, processExists } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
 import { pause } from '../clock/wait.ts';

@@ -3,7 +3,7 @@
  * and not how many; Node's own child processes are left to libuv, which asks for its own pids in the same way.
  */
 import { readFileSync } from 'node:fs';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { hearChildren } from './child-signals.ts';
 import { errnoName, must } from '../ffi/errno.ts';
 import {

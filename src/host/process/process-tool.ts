@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { killTree } from './process-kill.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { holdZombie } from './process-reaper.ts';

@@ -9,7 +9,7 @@
 import { closeSync, fchownSync, fstatSync } from 'node:fs';
 import { constants } from 'node:os';
 import { fail } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { duplicateFrom, makePipe, memoryFile } from '../io/descriptors.ts';
 import { KernelError, errnoName } from '../ffi/errno.ts';
 import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from '../ffi/constants.ts';

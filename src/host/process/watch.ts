@@ -3,7 +3,7 @@
  * drops that event), and an exit would be lost (F41): so inotify itself.
  */
 import { closeSync, readSync } from 'node:fs';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { codeOf, must } from '../ffi/errno.ts';
 import {
   INOTIFY_HEADER_BYTES,

@@ -6,7 +6,7 @@ import type { HostFacts, HostPort, SandboxFacts, SandboxInput } from '../../port
 import { fail } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { onUserPath } from '../mounts/answering.ts';
 import { killCgroup } from '../cgroups/cgroup-kill.ts';
 import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';

@@ -10,7 +10,7 @@ import type { SandboxInput } from '../../ports/host.ts';
 import type { DnsConfig, SandboxSpec } from '../../ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { readFileInRoot } from '../files/files.ts';
 import type { Layout, SandboxFiles } from './layout.ts';
 import { findMount, readMountInfo } from '../mounts/mountinfo.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { runTool } from '../process/process-tool.ts';
 
 const ENABLED = '/sys/module/apparmor/parameters/enabled';

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { SelinuxLabels } from '../../ports/specs.ts';
 import { fail, printable } from '../../base/fault.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { entriesOf } from '../files/entries-of.ts';
 import { codeOf, errnoName, must } from '../ffi/errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/constants.ts';

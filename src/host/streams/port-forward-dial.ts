@@ -6,7 +6,7 @@ import { closeSync } from 'node:fs';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { PortConnection } from '../../ports/streams.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 import { KernelError, errnoName, must } from '../ffi/errno.ts';
 import {
   AF_INET,
@@ -98,10 +98,8 @@ async function connected(fd: number, name: string, clock: ClockPort, signal: Abo
       const onAbort = (): void => reject(new FaultError(fault('cancelled', `${name}: the client has gone`)));
       const timer = clock.setTimeout(
         () =>
-          reject(
-            new FaultError(fault('timedOut', `${name}: no connection within ${streamLimits.dialMs} ms`)),
-          ),
-        streamLimits.dialMs,
+          reject(new FaultError(fault('timedOut', `${name}: no connection within ${portLimits.dialMs} ms`))),
+        portLimits.dialMs,
       );
       cleanUp = (): void => {
         clock.clearTimeout(timer);

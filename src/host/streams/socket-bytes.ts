@@ -3,15 +3,15 @@ import type { Socket } from 'node:net';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { fail } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { noteMoved } from '../tuning/memory.ts';
 import type { SocketReader } from '../io/socket-reader.ts';
 
-/** What the reader brings: no more than `streamLimits.readBytes` and one read wait. A reset counts as the end: the bytes before it were all there are. */
+/** What the reader brings: no more than `hostLimits.streamReadBytes` and one read wait. A reset counts as the end: the bytes before it were all there are. */
 export function socketSource(reader: SocketReader): ByteSource {
   let isPaused = false;
   const queue = new ByteQueue(() => {
-    if (!isPaused || queue.size >= streamLimits.readBytes) return;
+    if (!isPaused || queue.size >= hostLimits.streamReadBytes) return;
     isPaused = false;
     reader.resume();
   });
@@ -19,7 +19,7 @@ export function socketSource(reader: SocketReader): ByteSource {
     (bytes) => {
       noteMoved(bytes.length);
       queue.push(bytes.slice());
-      if (isPaused || queue.size < streamLimits.readBytes) return;
+      if (isPaused || queue.size < hostLimits.streamReadBytes) return;
       isPaused = true;
       reader.pause();
     },

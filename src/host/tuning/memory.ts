@@ -2,7 +2,7 @@
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
-import { memoryLimits } from '../../base/limits.ts';
+import { memoryLimits } from '../bounds.ts';
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 import { letGoOfProgram } from './program-pages.ts';

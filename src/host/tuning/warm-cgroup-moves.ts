@@ -17,7 +17,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { pause } from '../clock/wait.ts';
 

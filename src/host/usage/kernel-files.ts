@@ -5,7 +5,7 @@
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 
 interface Kept {
   /** Undefined: there is no such file. Not every kernel has each, and a failed open is dear. */

@@ -4,7 +4,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { GuestUsage, InterfaceUsage, StatsPort, Usage } from '../../ports/stats.ts';
 import type { SandboxSpec } from '../../ports/specs.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { cgroupDirectory } from '../cgroups/cgroup-layout.ts';
 import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { cgroupParentOf, containerCgroup } from '../sandbox/layout.ts';

@@ -2,7 +2,7 @@
 import { opendirSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { DeviceUsage, UsageDetails } from '../../ports/stats.ts';
-import { hostLimits } from '../../base/limits.ts';
+import { hostLimits } from '../bounds.ts';
 import { readKernelFile } from './kernel-files.ts';
 import { parseDeviceTable, parseFlat, parseIoStat, parseNumber } from './usage-files.ts';
 import type { DeviceOperations } from './usage-files.ts';

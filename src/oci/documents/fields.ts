@@ -1,7 +1,7 @@
 /** Reads typed fields out of strict JSON; every refusal names the document and the path of the field. */
 import { fail } from '../../base/fault.ts';
 import { parseDigest, type Digest } from '../../base/ids.ts';
-import { imageLimits } from '../../base/limits.ts';
+import { imageLimits } from '../bounds.ts';
 import type { StringMap } from '../../ports/specs.ts';
 import { JsonError, parseStrictJson, type Json, type JsonObject } from './strict-json.ts';
 

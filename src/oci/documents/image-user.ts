@@ -1,5 +1,5 @@
 /** The user of an image's configuration (OCI image-spec, config.md, "User"). */
-import { imageLimits } from '../../base/limits.ts';
+import { portLimits } from '../../ports/bounds.ts';
 
 export interface ImageUser {
   /** Undefined: not stated, which means uid 0. */
@@ -27,6 +27,6 @@ function userPart(text: string): number | string | undefined | null {
   if (!/^[0-9]+$/u.test(text)) return NAME.test(text) ? text : null;
   // ten digits hold 2^31; leading zeros are decimal, as the peers read them
   const digits = text.replace(/^0+(?=[0-9])/u, '');
-  if (digits.length > 10 || Number(digits) > imageLimits.highestUserId) return null;
+  if (digits.length > 10 || Number(digits) > portLimits.highestUserId) return null;
   return Number(digits);
 }

@@ -4,7 +4,7 @@
  * document has one reading or is refused: duplicate keys, depth, long numbers, lone surrogates, a BOM, bytes that are
  * not UTF-8, anything after the value. Objects become Maps, so that a key `__proto__` is a key (S61).
  */
-import { imageLimits } from '../../base/limits.ts';
+import { imageLimits } from '../bounds.ts';
 
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
 /** Integers come as bigint, other numbers as number. */

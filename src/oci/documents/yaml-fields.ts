@@ -1,6 +1,6 @@
 /** YAML files of the operator and of vendors' tools, read as strictly as JSON. */
 import { fail } from '../../base/fault.ts';
-import { imageLimits, nodeFileLimits } from '../../base/limits.ts';
+import { imageLimits, nodeFileLimits } from '../bounds.ts';
 import { Fields } from './fields.ts';
 import type { JsonObject } from './strict-json.ts';
 

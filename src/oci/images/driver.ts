@@ -4,7 +4,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../ports/images.ts';
 import type { ImageConfig, ImageSource, Layer, StringMap } from '../../ports/specs.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import type { BlobSink } from './registry/blob.ts';
 import type { PullHandle, RegistryClient, Resolved } from './registry/client.ts';
 import type { Ingests } from './registry/ingest.ts';

@@ -1,6 +1,6 @@
 /** From a header and the records that stood before it to what one entry is. */
 import { fail } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import type { RawHeader } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';

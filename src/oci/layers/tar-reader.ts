@@ -1,6 +1,6 @@
 /** A tar archive read from pieces of any size, synchronously, with every bound checked before anything is kept. */
 import { fail } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import type { RawHeader } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { TAR_BLOCK, isZeroBlock, numberField, parseHeader, refuseTar, textField } from './tar-header.ts';

@@ -2,7 +2,7 @@
  * Maps of sparse files in GNU's four forms (GNU tar manual, "Storing Sparse Files"): old GNU headers, PAX 0.0, 0.1, 1.0.
  * A map is checked before any byte of the file is written (S14).
  */
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import { numberField, refuseTar } from './tar-header.ts';
 import type { PaxRecord } from './tar-pax.ts';
 import { paxNumber } from './tar-pax.ts';

@@ -4,7 +4,7 @@
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { toFault, FaultError } from '../../base/fault.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import type { SpaceGuard } from '../../host/files/free-space.ts';
 import { removeTreeAt } from '../trees/remove-tree.ts';

@@ -1,5 +1,5 @@
 /** Where an entry belongs in a layer: names checked and whiteouts told apart (OCI image spec, layer.md). */
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';
 import { shown } from '../../base/byte-string.ts';

@@ -1,7 +1,7 @@
 /** The root of a layer that is being written, and the open directories below it. */
 import { closeSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';

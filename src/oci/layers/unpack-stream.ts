@@ -4,7 +4,7 @@ import type { Transform } from 'node:stream';
 import type { Gunzip } from 'node:zlib';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { fail, fault, toFault, FaultError } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import { refuseTar } from './tar-header.ts';
 import { TarReader } from './tar-reader.ts';
 import type { TarSink } from './tar-reader.ts';

@@ -4,7 +4,7 @@
  * must end where a frame does. Skippable frames are left out here.
  */
 import { fail } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { unpackLimits } from '../bounds.ts';
 import { refuseTar } from './tar-header.ts';
 
 const MAGIC = 0xfd2fb528;

@@ -9,7 +9,7 @@ import type { GuestUsage } from '../../ports/stats.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
-import { monitorLimits } from '../../base/limits.ts';
+import { monitorLimits } from './bounds.ts';
 import { onUserPath } from '../../host/mounts/answering.ts';
 import { CheapMoves } from '../../host/tuning/warm-cgroup-moves.ts';
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable, toFault } from '../../base/fault.ts';
-import { driverLimits, monitorLimits } from '../../base/limits.ts';
+import { driverLimits, monitorLimits } from './bounds.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { runTool } from '../../host/process/process-tool.ts';
 import { probeShim } from './shim/probe.ts';

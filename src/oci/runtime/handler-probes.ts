@@ -1,7 +1,7 @@
 /** When the handlers are probed: at a start only where nothing is known of the program, and once more when the start is over. */
 import type { TimerHandle } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
-import { driverLimits } from '../../base/limits.ts';
+import { driverLimits } from './bounds.ts';
 import type { DriverParts } from './container/parts.ts';
 import { probeHandler } from './handler-probe.ts';
 import type { Handler } from './handlers/handlers.ts';

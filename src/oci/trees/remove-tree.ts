@@ -1,6 +1,6 @@
 /** Whole trees deleted and measured through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
 import { closeSync } from 'node:fs';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { openOwnParent } from './own-directory.ts';
 import { measureEach } from './tree-measure.ts';

@@ -1,7 +1,7 @@
 /** A trash emptied in steps, for worker threads. */
 import { closeSync, openSync } from 'node:fs';
 import { toFault } from '../../base/fault.ts';
-import { conditionLimits } from '../../base/limits.ts';
+import { conditionLimits } from '../../base/bounds.ts';
 import { readBatch } from '../../host/files/directory-entries.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../../host/ffi/constants.ts';

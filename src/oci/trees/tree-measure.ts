@@ -7,7 +7,7 @@
  * counted and the sum is a lower bound (`isWhole` false), as it is beyond the bounds on entries and depth.
  */
 import { closeSync } from 'node:fs';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import {
   openParent,
   openSubdirectory,

@@ -6,7 +6,7 @@
  * short fresh name and deleted from there, so that memory, descriptors and names stay bounded whatever the depth.
  */
 import { closeSync } from 'node:fs';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import {
   isMountedOn,
   openSubdirectory,

@@ -3,7 +3,7 @@
  * in worker threads: directories are open by descriptors, entered by a single name below one that is open, never by a path.
  */
 import { closeSync } from 'node:fs';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import { readBatch } from '../../host/files/directory-entries.ts';
 import type { BatchEntry, Identity } from '../../host/files/directory-entries.ts';
 import type { ByteString } from '../../base/byte-string.ts';

@@ -1,6 +1,6 @@
 /** Sizes of trees that can't always be counted whole: the last whole figure stands where a later one is only a lower bound. */
 import type { DebrisReport } from '../../base/left-debris.ts';
-import { storageLimits } from '../../base/limits.ts';
+import { storageLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 import type { Measured, TreeSize } from './tree-measure.ts';
 

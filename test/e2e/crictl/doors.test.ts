@@ -4,7 +4,7 @@ import { existsSync, statSync, unlinkSync } from 'node:fs';
 import { type NetConnectOpts } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { halfOpenLimits } from '../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { OPEN_HEADERS, PREFACE, SETTINGS, SETTINGS_ACK, halfCall, silent } from '../../support/half-open.ts';
 import { containerJson, Crictl, describePods, until } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';

@@ -4,7 +4,7 @@ import type * as http from 'node:http';
 import { readFile, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ingestLimits } from '../../../src/base/limits.ts';
+import { ingestLimits } from '../../../src/oci/images/bounds.ts';
 import { criClient } from '../../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';

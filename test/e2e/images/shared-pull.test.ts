@@ -4,7 +4,7 @@ import type * as http from 'node:http';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { distributionLimits, ingestLimits } from '../../../src/base/limits.ts';
+import { distributionLimits, ingestLimits } from '../../../src/oci/images/bounds.ts';
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { FakeRegistry, stall } from '../../support/registry/fake-registry.ts';

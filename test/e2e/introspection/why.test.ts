@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { criClient } from '../../../scripts/support/cri-client.ts';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { introspectionClient } from '../../../src/introspection/client.ts';
 import type { IntrospectionClient } from '../../../src/introspection/client.ts';
 import type { Actor } from '../../../src/gen/introspection/v1/introspection_pb.ts';

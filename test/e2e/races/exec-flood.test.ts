@@ -2,7 +2,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { driverLimits } from '../../../src/base/limits.ts';
+import { driverLimits } from '../../../src/oci/runtime/bounds.ts';
 import { listProcessStats } from '../../../src/host/process/process-identity.ts';
 import { describePods, until } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';

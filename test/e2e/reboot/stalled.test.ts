@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { clockLimits } from '../../../src/base/limits.ts';
+import { clockLimits } from '../../../src/host/bounds.ts';
 import { ContainerState, MountSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { create } from '@bufbuild/protobuf';
 import { describePods, until } from '../support/crictl.ts';

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { memoryLimits } from '../../../src/base/limits.ts';
+import { memoryLimits } from '../../../src/host/bounds.ts';
 import { dataHead, pingFrame } from '../../../src/cri/streaming/spdy-frames.ts';
 import { ask, connectSpdy, openCommand, wsHeaders } from '../../integration/streaming/clients.ts';
 import { describePods, until } from '../support/crictl.ts';

@@ -2,7 +2,7 @@
 // process, so that nothing that uses node:child_process can live beside it. Started by `fork` with config, root, state and
 // socket; each message names the operation that runs from now on, or ends it; each is answered with the pairs so far.
 import type { Ports } from '../../../src/ports/ports.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { loadConfig } from '../../../src/daemon/config/config.ts';
 import { startDaemon } from '../../../src/daemon/wiring/wire.ts';

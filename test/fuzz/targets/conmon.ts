@@ -1,6 +1,6 @@
 /** What conmon and runtimes leave: exit files, reports, pid files, states, logs, notes. A wrong number would be signalled later. */
 import type { Digest } from '../../../src/base/ids.ts';
-import { monitorLimits } from '../../../src/base/limits.ts';
+import { monitorLimits } from '../../../src/oci/runtime/bounds.ts';
 import { LineCutter } from '../../../src/base/line-cutter.ts';
 import { parseExitCode } from '../../../src/oci/runtime/monitor/exit-file.ts';
 import { inodeIn, parsePid } from '../../../src/oci/runtime/monitor/monitor-process.ts';

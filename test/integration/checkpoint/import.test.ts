@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { checkpointLimits } from '../../../src/base/limits.ts';
+import { checkpointLimits } from '../../../src/oci/runtime/bounds.ts';
 import {
   describe as describeArchive,
   factsOf,

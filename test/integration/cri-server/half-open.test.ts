@@ -3,7 +3,8 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { edgeLimits, halfOpenLimits } from '../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../src/base/bounds.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import type { UnaryHandler } from '../../../src/cri/call/server.ts';
 import type { HandTimers } from '../../support/hand-clock.ts';
 import {

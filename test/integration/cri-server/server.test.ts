@@ -5,7 +5,7 @@ import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
 import { ByteBlocks } from '../../../src/base/byte-blocks.ts';
 import { FaultError } from '../../../src/base/fault.ts';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import { MovedMessage } from '../../../src/cri/call/moved-message.ts';
 import type { CallContext, UnaryHandler } from '../../../src/cri/call/server.ts';
 import { RpcError } from '../../../src/cri/call/status.ts';

@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { socketLimits } from '../../../src/base/limits.ts';
+import { socketLimits } from '../../../src/host/bounds.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { nameOtherUsers } from '../../../src/daemon/wiring/cri-socket.ts';

@@ -14,7 +14,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { hostLimits } from '../../../src/host/bounds.ts';
 import { scratchDirectory, serve, version } from './harness.ts';
 
 function listening(path: string): Promise<Server> {
@@ -108,7 +108,7 @@ describe('the socket file', () => {
       fault: { kind: 'invalidRequest' },
     });
     const directory = scratchDirectory();
-    const longest = join(directory, 'x'.repeat(edgeLimits.socketPathBytes - 3 - directory.length - 1));
+    const longest = join(directory, 'x'.repeat(hostLimits.socketPathBytes - 3 - directory.length - 1));
     const { client } = await serve(methods, { socketPath: longest });
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
     await expect(serve(methods, { socketPath: `${longest}x` })).rejects.toMatchObject({

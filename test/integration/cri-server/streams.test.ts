@@ -7,7 +7,7 @@ import { createEmptyActor } from 'xstate';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeStreams } from '../../../src/cri/call/edge.ts';
 import { EventFeed } from '../../../src/cri/call/event-feed.ts';

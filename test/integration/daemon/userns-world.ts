@@ -24,7 +24,7 @@ import { makeWorld } from '../../e2e/support/world.ts';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { type Image, imageOf, layerOf } from '../../../scripts/support/image.ts';
 import type { TarEntry } from '../../../scripts/support/tar.ts';
-import { specLimits } from '../../../src/base/limits.ts';
+import { specLimits } from '../../../src/oci/runtime/bounds.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
 import type { Fields } from '../../unit/cri/stage.ts';

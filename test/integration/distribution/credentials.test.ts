@@ -1,6 +1,6 @@
 /** Who gets to see credentials and tokens, and which hosts are spoken to at all. In this process, over loopback. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { distributionLimits } from '../../../src/base/limits.ts';
+import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';

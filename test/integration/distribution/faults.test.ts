@@ -1,6 +1,6 @@
 /** Registries that stall, lie, break and redirect: rows F60–F67 of the fault matrix. In this process, over loopback. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { distributionLimits } from '../../../src/base/limits.ts';
+import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { digestOf, type FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';

@@ -1,6 +1,6 @@
 /** Redirects and mirrors: rows F64 and F66 of the fault matrix. In this process, over loopback. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { distributionLimits } from '../../../src/base/limits.ts';
+import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
 import { faultOf } from '../../support/fault-of.ts';

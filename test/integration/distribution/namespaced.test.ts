@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { distributionLimits } from '../../../src/base/limits.ts';
+import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { takeNamespaced, namespacedFile } from '../../../src/oci/images/registry/namespaced-credentials.ts';
 import { NodeCredentials } from '../../../src/oci/images/registry/node-credentials.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hexOf, parseDigest, type Digest } from '../../../src/base/ids.ts';
-import { distributionLimits, ingestLimits } from '../../../src/base/limits.ts';
+import { distributionLimits, ingestLimits } from '../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { BlobSink } from '../../../src/oci/images/registry/blob.ts';
 import { Ingests } from '../../../src/oci/images/registry/ingest.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { hostLimits } from '../../../src/base/limits.ts';
+import { hostLimits } from '../../../src/host/bounds.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { EVENT_MS } from '../../support/patience.ts';

@@ -1,5 +1,5 @@
 /** Run by child-signals.test.ts, which says what: a process that hears of its children as a daemon does. */
-import { hostLimits } from '../../../src/base/limits.ts';
+import { hostLimits } from '../../../src/host/bounds.ts';
 import { hearChildren } from '../../../src/host/process/child-signals.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { libc } from '../../../src/host/ffi/ffi.ts';

@@ -16,7 +16,7 @@ import { basename, join } from 'node:path';
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { ClockPort } from '../../../src/ports/clock.ts';
 import type { Log } from '../../../src/base/log.ts';
-import { helperLimits, hostLimits } from '../../../src/base/limits.ts';
+import { helperLimits, hostLimits } from '../../../src/host/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { isProcessGone } from '../../../src/host/ffi/errno.ts';

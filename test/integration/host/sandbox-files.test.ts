@@ -14,7 +14,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { HostPort, SandboxInput } from '../../../src/ports/host.ts';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { parseSandboxId } from '../../../src/base/ids.ts';
-import { hostLimits } from '../../../src/base/limits.ts';
+import { hostLimits } from '../../../src/host/bounds.ts';
 import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Waiting } from '../../../src/ports/effect.ts';
 import type { Mount } from '../../../src/ports/specs.ts';
-import { hostLimits } from '../../../src/base/limits.ts';
+import { hostLimits } from '../../../src/host/bounds.ts';
 import { onUserPath } from '../../../src/host/mounts/answering.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { readMountInfo } from '../../../src/host/mounts/mountinfo.ts';

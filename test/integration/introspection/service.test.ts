@@ -10,7 +10,7 @@ import { Activity } from '../../../src/actors/effects/activity.ts';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import { Conditions } from '../../../src/base/conditions.ts';
-import { introspectionLimits } from '../../../src/base/limits.ts';
+import { introspectionLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { listenPrivately } from '../../../src/host/io/private-socket.ts';
 import { introspectionClient, plainOf, problemOf } from '../../../src/introspection/client.ts';

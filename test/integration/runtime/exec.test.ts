@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { driverLimits } from '../../../src/base/limits.ts';
+import { driverLimits } from '../../../src/oci/runtime/bounds.ts';
 import type { ExecResult } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { containerCgroup } from '../../../src/host/sandbox/layout.ts';

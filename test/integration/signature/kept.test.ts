@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
 import type { Digest, ImageId } from '../../../src/base/ids.ts';
-import { signatureLimits } from '../../../src/base/limits.ts';
+import { signatureLimits } from '../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { KeptFor } from '../../../src/oci/images/signature/kept-index.ts';
 import { KeptSignatures, type Evidence } from '../../../src/oci/images/signature/kept-signatures.ts';

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { rootfsPaths, storePaths } from '../../../src/oci/images/store/records/layer-layout.ts';
-import { storageLimits } from '../../../src/base/limits.ts';
+import { storageLimits } from '../../../src/oci/bounds.ts';
 import { HELPERS } from '../../../src/oci/images/store/drivers/fuse-files.ts';
 import { Helpers } from '../../../src/oci/images/store/drivers/fuse-helpers.ts';
 import { containerId } from '../../unit/actors/fixtures.ts';

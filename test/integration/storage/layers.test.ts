@@ -2,7 +2,7 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } 
 import { join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
-import { storageLimits } from '../../../src/base/limits.ts';
+import { storageLimits } from '../../../src/oci/bounds.ts';
 import type { LayerSink } from '../../../src/oci/images/store/layer-intake.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';

@@ -2,7 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { storageLimits } from '../../../src/base/limits.ts';
+import { storageLimits } from '../../../src/oci/bounds.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import type { LayerStore, WantedLayer } from '../../../src/oci/images/store/layer-store.ts';
 import { faultOf } from '../../support/fault-of.ts';

@@ -1,7 +1,8 @@
 /** Port-forward with clients by hand, over SPDY and over WebSocket. */
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { actorLimits, streamLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
+import { portLimits } from '../../../src/ports/bounds.ts';
 import { sandboxView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, wsHeaders } from './clients.ts';
 import { sandbox, serve, until, v4 } from './fixture.ts';
@@ -60,7 +61,7 @@ describe('port-forward', () => {
     const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
     const { error } = await pair(client, 82);
     await until(() => late.length === 1);
-    clock.fire(3 * streamLimits.dialMs + actorLimits.driverGraceMs);
+    clock.fire(3 * portLimits.dialMs + actorLimits.driverGraceMs);
     expect((await error.all).toString()).toContain('gave no answer');
     late[0]?.connect();
     await until(() => late[0]?.isClosed === true);

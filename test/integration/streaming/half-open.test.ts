@@ -2,7 +2,8 @@
 import { get } from 'node:http';
 import { connect as connectTls } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
-import { halfOpenLimits, streamLimits } from '../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../src/base/bounds.ts';
+import { streamLimits } from '../../../src/cri/bounds.ts';
 import type { HandClock } from '../../support/hand-clock.ts';
 import { type Silent, areCut, silent } from '../../support/half-open.ts';
 import { WsClient } from './clients.ts';

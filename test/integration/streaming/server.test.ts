@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { streamLimits } from '../../../src/base/limits.ts';
+import { streamLimits } from '../../../src/cri/bounds.ts';
 import { containerView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, openCommand, spdyHeaders, wsHeaders } from './clients.ts';
 import { container, digest, realBytes, serve, until, v4 } from './fixture.ts';

@@ -1,7 +1,7 @@
 /** Clients that do not keep up: one whose stdin nobody reads, and one that reads later than its container ends. */
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
-import { streamLimits } from '../../../src/base/limits.ts';
+import { streamLimits } from '../../../src/cri/bounds.ts';
 import { containerView } from '../../unit/cri/stage.ts';
 import { WsClient, connectSpdy, openCommand } from './clients.ts';
 import { MUCH, container, serve, until, v4 } from './fixture.ts';

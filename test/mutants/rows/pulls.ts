@@ -207,7 +207,7 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S86',
     title: 'an image has any number of names',
     file: 'src/actors/ledger/sources.ts',
-    find: 'while (left.length > imageLimits.names) {',
+    find: 'while (left.length > actorLimits.imageNames) {',
     replace: 'while (left.length < 0) {',
     test: { file: 'test/unit/actors/ledger/ledger.test.ts', named: 'S86 names are bounded' },
   },

@@ -59,7 +59,7 @@ export const ofRequests: readonly Mutant[] = [
     row: 'S25',
     title: 'ids of a request can be above 2^31',
     file: 'src/cri/validate/security.ts',
-    find: 'return intIn(field, value, 0, imageLimits.highestUserId);',
+    find: 'return intIn(field, value, 0, portLimits.highestUserId);',
     replace: 'return intIn(field, value, 0, Number.MAX_SAFE_INTEGER) >>> 0;',
     test: { file: rights, named: 'S25 S26 users' },
   },

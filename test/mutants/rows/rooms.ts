@@ -214,7 +214,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'a stalled stream stops the others of its session while there is no room',
-    file: 'src/base/limits.ts',
+    file: 'src/cri/bounds.ts',
     find: 'inboundTightBytes: 3 * 64 * 1024,',
     replace: 'inboundTightBytes: 64 * 1024,',
     test: { file: bounds, named: 'S85 while there is no room' },
@@ -247,7 +247,7 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S85',
     title: 'output waits for any number of attached clients',
     file: 'src/oci/runtime/exec/stream-listeners.ts',
-    find: 'while (this.#bytes > streamLimits.attachAllBytes) {',
+    find: 'while (this.#bytes > driverLimits.attachAllBytes) {',
     replace: 'while (this.#bytes < 0) {',
     test: { file: bounds, named: 'S85 output for attached clients' },
   },

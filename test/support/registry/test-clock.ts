@@ -2,7 +2,7 @@
  * A clock for tests of the registry client. Waits between attempts (up to the longest one) pass at once and are
  * recorded; timeouts (`testTimeouts`, all longer) pass only when a scripted fault calls `advance`.
  */
-import { distributionLimits } from '../../../src/base/limits.ts';
+import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import type { ClockPort, TimerHandle } from '../../../src/ports/clock.ts';
 import type { RandomPort } from '../../../src/ports/random.ts';
 import type { Timeouts } from '../../../src/oci/images/registry/transport.ts';

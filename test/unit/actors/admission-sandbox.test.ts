@@ -1,6 +1,6 @@
 // Which calls for a sandbox join, wait or are refused (docs/architecture.md, "Flows"), on the whole cast over a world where all works.
 import { describe, expect, it } from 'vitest';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { sandboxSpec, turns } from './fixtures.ts';

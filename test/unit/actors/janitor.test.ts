@@ -1,7 +1,7 @@
 // The janitor's round over the whole cast: what it finds broken is stopped, what it can't look at is left alone.
 import { describe, expect, it } from 'vitest';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { sandboxSpec } from './fixtures.ts';
 

@@ -1,6 +1,6 @@
 // What the disk refuses to record, or records too late for the call that asked: what is told, and who owns the name.
 import { describe, expect, it } from 'vitest';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, exit as exitFact, imageRecord, sandboxSpec, turns } from './fixtures.ts';
 

@@ -1,6 +1,6 @@
 // A start that hangs, fails, or is overtaken by a stop.
 import { describe, expect, it } from 'vitest';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.ts';
 

@@ -3,7 +3,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { ByteBlocks, pieceCharge } from '../../../src/base/byte-blocks.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { Fifo } from '../../../src/base/fifo.ts';
-import { pieceLimits } from '../../../src/base/limits.ts';
+import { pieceLimits } from '../../../src/base/bounds.ts';
 
 const MIB = 1024 * 1024;
 

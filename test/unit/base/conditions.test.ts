@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
-import { conditionLimits } from '../../../src/base/limits.ts';
+import { conditionLimits } from '../../../src/base/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 
 function recorded() {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { HalfOpen } from '../../../src/base/half-open.ts';
-import { halfOpenLimits } from '../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
 function bench(most = 100) {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { LeftDebris } from '../../../src/base/left-debris.ts';
-import { conditionLimits } from '../../../src/base/limits.ts';
+import { conditionLimits } from '../../../src/base/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 
 function bench() {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import { DEADLINE_HEADER, noteDeadline } from '../../../src/cri/call/call-deadline.ts';
 
 const clock = { monoMs: () => 1000 };

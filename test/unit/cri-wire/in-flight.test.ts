@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import { InFlight } from '../../../src/cri/call/in-flight.ts';
 
 const MIB = 1024 * 1024;

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { edgeLimits, requestLimits } from '../../../src/base/limits.ts';
+import { edgeLimits, requestLimits } from '../../../src/cri/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/call/edge.ts';
 import { InFlight } from '../../../src/cri/call/in-flight.ts';

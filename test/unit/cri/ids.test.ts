@@ -1,7 +1,8 @@
 /** How ids are looked up, and the calls that have little more than an id. */
 import { describe, expect, test } from 'vitest';
 import { fault, FaultError } from '../../../src/base/fault.ts';
-import { actorLimits, requestLimits } from '../../../src/base/limits.ts';
+import { requestLimits } from '../../../src/cri/bounds.ts';
+import { portLimits } from '../../../src/ports/bounds.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView, hex, sandboxId, sandboxView, stage } from './stage.ts';
 
@@ -115,7 +116,7 @@ describe('commands on containers', () => {
   test.each([
     [0n, 0],
     [30n, 30_000],
-    [2n ** 63n - 1n, actorLimits.graceMaxMs],
+    [2n ** 63n - 1n, portLimits.graceMaxMs],
   ])('S62 StopContainer: %s seconds are %s ms', async (timeout, graceMs) => {
     const { send, asked } = one();
     await send(method.stopContainer, { containerId: '1', timeout });

@@ -5,7 +5,7 @@ import type { Usage } from '../../../src/ports/stats.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import { innerCause } from '../../../src/base/cause.ts';
 import { fail, fault, FaultError } from '../../../src/base/fault.ts';
-import { edgeLimits } from '../../../src/base/limits.ts';
+import { edgeLimits } from '../../../src/cri/bounds.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';

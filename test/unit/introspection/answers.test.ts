@@ -2,7 +2,7 @@
 import { get } from 'node:http';
 import { connect } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { webLimits } from '../../../src/base/limits.ts';
+import { webLimits } from '../../../src/introspection/bounds.ts';
 import { startWeb } from '../../../src/introspection/web-server.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { stage } from './stage.ts';

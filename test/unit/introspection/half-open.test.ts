@@ -4,7 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createListener } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { halfOpenLimits } from '../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { boundConnections } from '../../../src/introspection/half-open-http.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { type Silent, areCut, silent } from '../../support/half-open.ts';

@@ -6,7 +6,7 @@ import { Activity } from '../../../src/actors/effects/activity.ts';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import type { View } from '../../../src/actors/directory/views.ts';
-import { introspectionLimits } from '../../../src/base/limits.ts';
+import { introspectionLimits } from '../../../src/introspection/bounds.ts';
 import { ListResponseSchema } from '../../../src/gen/introspection/v1/introspection_pb.ts';
 import type { ListResponse } from '../../../src/gen/introspection/v1/introspection_pb.ts';
 import { describeActor } from '../../../src/introspection/describe.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { fault } from '../../../src/base/fault.ts';
-import { metricsLimits } from '../../../src/base/limits.ts';
+import { metricsLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
 import { Registry } from '../../../src/introspection/metrics.ts';

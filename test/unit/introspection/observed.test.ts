@@ -5,7 +5,7 @@ import { Activity } from '../../../src/actors/effects/activity.ts';
 import { ask } from '../../../src/actors/directory/ask.ts';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import { fail } from '../../../src/base/fault.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/call/edge.ts';
 import type { RpcContext } from '../../../src/cri/call/edge.ts';

@@ -1,7 +1,7 @@
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
 import { Directory } from '../../../src/actors/directory/directory.ts';
-import { introspectionLimits as limits } from '../../../src/base/limits.ts';
+import { introspectionLimits as limits } from '../../../src/introspection/bounds.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import type { Change } from '../../../src/introspection/recorder.ts';
 import { containerView, ManualClock } from '../actors/fixtures.ts';

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { fault } from '../../../src/base/fault.ts';
-import { tracesLimits } from '../../../src/base/limits.ts';
+import { tracesLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { otlpBody, postTo, SpanExporter } from '../../../src/introspection/traces-otlp.ts';
 import type { Sent } from '../../../src/introspection/traces-otlp.ts';

@@ -1,6 +1,6 @@
 /** The journal on a disk that refuses, lies, fills up, and loses power. */
 import { describe, expect, it } from 'vitest';
-import { journalLimits } from '../../../src/base/limits.ts';
+import { journalLimits } from '../../../src/journal/bounds.ts';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import { ledgerFold } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';

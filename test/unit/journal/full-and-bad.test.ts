@@ -3,12 +3,12 @@ import { describe, expect, it, vi } from 'vitest';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import type * as Limits from '../../../src/base/limits.ts';
+import type * as Limits from '../../../src/journal/bounds.ts';
 import type { Ledger } from '../../../src/actors/ledger/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
 import { intentNumber, Rig, textOf } from './support.ts';
 
-vi.mock('../../../src/base/limits.ts', async (original) => {
+vi.mock('../../../src/journal/bounds.ts', async (original) => {
   const limits = await original<typeof Limits>();
   return {
     ...limits,

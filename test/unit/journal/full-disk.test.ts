@@ -1,6 +1,6 @@
 /** The journal on a disk that is full or read-only, and what it refuses by its own bounds. */
 import { describe, expect, it } from 'vitest';
-import { journalLimits } from '../../../src/base/limits.ts';
+import { journalLimits } from '../../../src/journal/bounds.ts';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import { frame } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';

@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { DiskFile, DiskPort } from '../../../src/ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../../../src/ports/journal.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
-import type * as Limits from '../../../src/base/limits.ts';
+import type * as Limits from '../../../src/journal/bounds.ts';
 import { openJournal } from '../../../src/journal/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
@@ -13,7 +13,7 @@ import { Rig } from './support.ts';
 import type { Trouble } from './support.ts';
 
 // small files, so that a few records are compacted and eat the reserve; a doubt lasts until it is lifted
-vi.mock('../../../src/base/limits.ts', async (original) => {
+vi.mock('../../../src/journal/bounds.ts', async (original) => {
   const limits = await original<typeof Limits>();
   return {
     ...limits,

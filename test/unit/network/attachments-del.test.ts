@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { AttachmentCache } from '../../../src/network/attachment-cache.ts';
 import { Attachments } from '../../../src/network/attachments.ts';
-import { networkLimits } from '../../../src/base/limits.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 import type { Network } from '../../../src/network/conflist.ts';
 import { parseList } from '../../../src/network/conflist.ts';
 import { chainName, Firewall } from '../../../src/network/firewall.ts';

@@ -7,7 +7,7 @@ import {
   parseSingle,
   pluginFolder,
 } from '../../../src/network/conflist.ts';
-import { networkLimits } from '../../../src/base/limits.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 
 const list = (extra: object = {}) =>
   JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'bridge' }], ...extra });

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { networkLimits } from '../../../src/base/limits.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 import type { PluginCall } from '../../../src/network/plugin.ts';
 import {
   cniArgs,

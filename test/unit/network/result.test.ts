@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { CniVersion } from '../../../src/network/conflist.ts';
 import type { CniResult } from '../../../src/network/result.ts';
 import { parseResult, podIps, resultIn } from '../../../src/network/result.ts';
-import { networkLimits } from '../../../src/base/limits.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 
 const bridge = {
   cniVersion: '1.0.0',

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { networkLimits } from '../../../src/base/limits.ts';
+import { networkLimits } from '../../../src/network/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { loadConfDir } from '../../../src/network/conf-dir.ts';
 import { defaultNetwork } from '../../../src/network/default-conflist.ts';

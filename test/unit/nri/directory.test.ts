@@ -3,7 +3,7 @@ import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { findPlugins } from '../../../src/nri/directory.ts';
 

@@ -1,7 +1,7 @@
 // What plugins in this process change: containers that are created or updated, and others beside them.
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { portLimits } from '../../../src/ports/bounds.ts';
 import {
   ContainerUpdateSchema,
   Plugin as PluginService,
@@ -88,7 +88,7 @@ describe('CreateContainer', () => {
   });
 
   test('all plugins together have a bound of their own within the making of a bundle', async () => {
-    const { joins, adjust, clock } = await stage({}, undefined, 2 * actorLimits.pluginsMs);
+    const { joins, adjust, clock } = await stage({}, undefined, 2 * portLimits.pluginsMs);
     // the first one stays within its own
     const reached = new Promise<void>(
       (resolve) =>
@@ -102,7 +102,7 @@ describe('CreateContainer', () => {
       },
     });
     await reached;
-    await clock.advance(actorLimits.pluginsMs);
+    await clock.advance(portLimits.pluginsMs);
     await refused;
   });
 

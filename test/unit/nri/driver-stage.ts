@@ -8,7 +8,7 @@ import type { NriContainer, NriNode, NriPod } from '../../../src/ports/nri.ts';
 import type { Resources } from '../../../src/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { Plugin as PluginService } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';

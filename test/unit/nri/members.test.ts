@@ -1,7 +1,7 @@
 // Plugins that are started by us, from a directory or a program that does not answer: a dead NFS mount, for example.
 import { Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { killProcess } from '../../../src/host/process/process-identity.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';

@@ -1,6 +1,6 @@
 import { duplexPair } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
 import { Mux, MuxParser, muxPieces } from '../../../src/nri/mux.ts';
 
 const bytes = (length: number, seed = 1): Uint8Array =>

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { fail } from '../../../src/base/fault.ts';
-import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
+import { ttrpcLimits } from '../../../src/ttrpc/bounds.ts';
 import { Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { encodeTtrpcFrame } from '../../../src/ttrpc/frames.ts';
 import { muxPieces } from '../../../src/nri/mux.ts';

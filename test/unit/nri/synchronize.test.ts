@@ -1,6 +1,6 @@
 // How a plugin is brought up to date.
 import { expect, test } from 'vitest';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits } from '../../../src/nri/bounds.ts';
 import { synchronizeMs } from '../../../src/nri/bounded.ts';
 import type { ContainerMessage } from '../../../src/nri/facts.ts';
 import type { Plugin } from '../../../src/nri/plugin.ts';

@@ -7,7 +7,7 @@ import type { World } from '../../../src/actors/recovery/plan.ts';
 import { NO_LIMITS, mergeResources } from '../../../src/ports/resources.ts';
 import { back, endHead, forward, queue } from '../../../src/actors/container/container.updates.ts';
 import { containerContext } from '../../../src/actors/container/container.context.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
+import { actorLimits } from '../../../src/actors/bounds.ts';
 import { fault } from '../../../src/base/fault.ts';
 import {
   containerCreated,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
-import { ttrpcLimits } from '../../../src/base/limits.ts';
+import { ttrpcLimits } from '../../../src/ttrpc/bounds.ts';
 import { TTRPC_TYPE, TtrpcParser, encodeTtrpcFrame } from '../../../src/ttrpc/frames.ts';
 import type { TtrpcFrame } from '../../../src/ttrpc/frames.ts';
 

@@ -1,5 +1,6 @@
 /** `images`: where images come from, and which ones are accepted. */
-import { distributionLimits, storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../../oci/bounds.ts';
+import { distributionLimits } from '../../../oci/images/bounds.ts';
 import type { SecretUrl } from '../../../base/secret-url.ts';
 import type { Rule } from './config-rule.ts';
 

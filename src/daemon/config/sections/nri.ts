@@ -1,5 +1,5 @@
 /** `nri`: plugins of the Node Resource Interface; none without a socket and a directory. */
-import { nriLimits } from '../../../base/limits.ts';
+import { nriLimits } from '../../../nri/bounds.ts';
 import type { ValidatorSettings } from '../../../nri/validator.ts';
 import type { Rule } from './config-rule.ts';
 

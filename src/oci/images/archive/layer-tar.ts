@@ -7,7 +7,8 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { fail } from '../../../base/fault.ts';
-import { archiveLimits, unpackLimits } from '../../../base/limits.ts';
+import { unpackLimits } from '../../bounds.ts';
+import { archiveLimits } from '../bounds.ts';
 import { errnoName, must } from '../../../host/ffi/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '../../../host/ffi/constants.ts';
 import { callSync, libc } from '../../../host/ffi/ffi.ts';

@@ -6,7 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { chmod } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { parseDigest } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 import type { ImageSource, OfferedImage } from './image-source.ts';
 
 export interface ServedImage {

@@ -1,7 +1,8 @@
 /** Where the files of a tar begin: header after header, the bodies passed over, so that an archive of any size is looked through at once. */
 import type { FileHandle } from 'node:fs/promises';
 import { fail } from '../../../base/fault.ts';
-import { archiveLimits, unpackLimits } from '../../../base/limits.ts';
+import { unpackLimits } from '../../bounds.ts';
+import { archiveLimits } from '../bounds.ts';
 import { isZeroBlock, parseHeader, refuseTar, TAR_BLOCK, textField } from '../../layers/tar-header.ts';
 import { shown, type ByteString } from '../../../base/byte-string.ts';
 import { paxNumber, parsePax } from '../../layers/tar-pax.ts';

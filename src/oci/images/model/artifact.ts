@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { fail } from '../../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../../base/ids.ts';
-import { imageLimits, unpackLimits } from '../../../base/limits.ts';
+import { imageLimits, unpackLimits } from '../../bounds.ts';
 import type { StringMap } from '../../../ports/specs.ts';
 
 /** By which a blob says its path: ORAS's, and that of CNCF's model spec; the first that is there counts, as with CRI-O. */

@@ -4,7 +4,7 @@
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 import type { ImageConfig } from '../../../ports/specs.ts';
 import { parseDocument, type Fields } from '../../documents/fields.ts';
 import { parseImageUser } from '../../documents/image-user.ts';

@@ -5,7 +5,7 @@
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 import type { StringMap } from '../../../ports/specs.ts';
 import { pathOfBlob } from './artifact.ts';
 import { parseDocument, type Fields } from '../../documents/fields.ts';

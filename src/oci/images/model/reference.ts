@@ -6,7 +6,7 @@
 import { isIPv6 } from 'node:net';
 import { fail } from '../../../base/fault.ts';
 import { parseDigest, type Digest } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 
 declare const parsed: unique symbol;
 

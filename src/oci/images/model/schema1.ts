@@ -9,7 +9,7 @@
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 import { parseDocument, type Fields } from '../../documents/fields.ts';
 import { JsonError, parseStrictJson, type Json, type JsonObject } from '../../documents/strict-json.ts';
 import { goJson } from '../../documents/go-json.ts';

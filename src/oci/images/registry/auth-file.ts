@@ -1,7 +1,7 @@
 /** Files of credentials, containers-auth.json(5) and Docker's config.json alike. Pure. */
 import type { RegistryAuth } from '../../../ports/images.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { parseHost } from '../model/reference.ts';
 import { JsonError, parseStrictJson } from '../../documents/strict-json.ts';
 import type { Json, JsonObject } from '../../documents/strict-json.ts';

@@ -1,6 +1,6 @@
 /** Credentials of one pull: which there are, whose they are, and the messages of the token dance. Pure. */
 import { fail } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { RegistryAuth } from '../../../ports/images.ts';
 import type { Endpoint } from './endpoints.ts';
 import { parseHost } from '../model/reference.ts';

@@ -1,7 +1,7 @@
 /** One blob from one or more endpoints: streamed, resumed, counted and hashed. */
 import { createHash, type Hash } from 'node:crypto';
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import { unavailable } from './registry-fault.ts';

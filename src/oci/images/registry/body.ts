@@ -1,7 +1,7 @@
 /** The body of a response: read in pieces with a bound on silence, or whole with a cap. */
 import type { IncomingMessage } from 'node:http';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { cancelled } from './retry.ts';
 import { TransportError, transportErrorOf } from './transport-error.ts';

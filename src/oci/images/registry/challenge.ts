@@ -1,5 +1,5 @@
 /** `WWW-Authenticate` (RFC 9110, 11.6.1; the distribution spec's token page). Pure. */
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 
 export interface Challenge {
   /** In lower case: `bearer`, `basic`. */

@@ -5,7 +5,8 @@
  */
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { distributionLimits, imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { RegistryAuth } from '../../../ports/images.ts';
 import type { RandomPort } from '../../../ports/random.ts';

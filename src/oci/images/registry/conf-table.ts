@@ -1,6 +1,6 @@
 /** Tables of a TOML file read key by key, with the line in every refusal. */
 import { fail, FaultError } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { lineOfKey, type TomlPath } from './toml-lines.ts';
 
 /** One table with the place it has in its file, for messages. */

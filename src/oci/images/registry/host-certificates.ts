@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createSecureContext, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import { fail, toFault } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { namesIfDirectory, namesOf } from '../../../host/files/names-of.ts';
 import { readCapped } from './read-capped.ts';
 

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { fail } from '../../../base/fault.ts';
 import { parseDigest, parseImageId, type Digest, type ImageId } from '../../../base/ids.ts';
-import { imageLimits } from '../../../base/limits.ts';
+import { imageLimits } from '../../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fileLayerId } from '../model/artifact.ts';
 import {

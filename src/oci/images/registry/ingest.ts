@@ -16,7 +16,7 @@ import { toFault } from '../../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../../base/ids.ts';
 import { LeftDebris } from '../../../base/left-debris.ts';
 import type { DebrisReport } from '../../../base/left-debris.ts';
-import { ingestLimits } from '../../../base/limits.ts';
+import { ingestLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { missingAs, onlyAbsent } from '../../../host/ffi/errno.ts';
 import { closeInPool } from '../../../host/io/close-in-pool.ts';

@@ -9,7 +9,7 @@ import type { Gunzip } from 'node:zlib';
 import { once } from 'node:events';
 import { fail } from '../../../base/fault.ts';
 import { parseDigest, type Digest } from '../../../base/ids.ts';
-import { imageLimits, unpackLimits } from '../../../base/limits.ts';
+import { imageLimits, unpackLimits } from '../../bounds.ts';
 import type { Descriptor } from '../model/manifest.ts';
 import { unavailable } from './registry-fault.ts';
 import type { Session } from './session.ts';

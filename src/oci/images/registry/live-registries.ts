@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import { namesOf } from '../../../host/files/names-of.ts';

@@ -2,7 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toFault } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import {
   emptyRegistriesConf,

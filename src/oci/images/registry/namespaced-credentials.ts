@@ -10,7 +10,7 @@ import { open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RegistryAuth } from '../../../ports/images.ts';
 import { fail } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { repositoryOf, type ImageReference } from '../model/reference.ts';
 import { parseAuthFile } from './auth-file.ts';

@@ -2,7 +2,7 @@
 import type { RegistryAuth } from '../../../ports/images.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ToolRequest, ToolResult } from '../../../host/process/process-tool.ts';
 import { findIn, parseAuthFile, parseHelperReply, type AuthFile } from './auth-file.ts';
 import type { Endpoint } from './endpoints.ts';

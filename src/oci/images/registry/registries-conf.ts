@@ -7,7 +7,7 @@
  */
 import { parse, TomlError } from 'smol-toml';
 import { FaultError } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { parseHost } from '../model/reference.ts';
 import { canonicalPlace, isName, isPlace } from './conf-places.ts';
 import { Table } from './conf-table.ts';

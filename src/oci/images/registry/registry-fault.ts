@@ -4,7 +4,7 @@
  * is `outside`).
  */
 import { fail, printable, type FaultKind } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import { JsonError, parseStrictJson } from '../../documents/strict-json.ts';
 import { isTransient } from './retry.ts';
 import { TransportError } from './transport-error.ts';

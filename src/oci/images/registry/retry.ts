@@ -1,6 +1,6 @@
 /** How long to wait between attempts. Pure but for `backOff`. */
 import { fault, FaultError } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { RandomPort } from '../../../ports/random.ts';
 import { pause } from '../../../host/clock/wait.ts';

@@ -1,7 +1,7 @@
 /** One endpoint during one pull: its scheme, its token, and who may see which credentials. */
 import { Semaphore } from '../../../base/bounded.ts';
 import { fail } from '../../../base/fault.ts';
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { RandomPort } from '../../../ports/random.ts';
 import { basicHeader, parseTokenReply, secretsOf, type Credentials } from './auth.ts';

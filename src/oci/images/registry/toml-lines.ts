@@ -2,7 +2,7 @@
  * The line on which a key of a TOML text stands. The TOML parser gives positions for syntax errors only; an unknown key
  * is told to the operator with its line, so the text (already known to be valid) is walked once more.
  */
-import { distributionLimits } from '../../../base/limits.ts';
+import { distributionLimits } from '../bounds.ts';
 
 /** Names of tables and keys, and indexes of arrays of tables: `['registry', 1, 'mirror', 0, 'location']`. */
 export type TomlPath = readonly (string | number)[];

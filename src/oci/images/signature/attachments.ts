@@ -3,7 +3,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { fetchBlob } from '../registry/blob.ts';
 import type { PullHandle } from '../registry/client.ts';
 import { unavailable } from '../registry/registry-fault.ts';

@@ -4,7 +4,7 @@
  * is not known, and constraints on names.
  */
 import type { X509Certificate } from 'node:crypto';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { emailsIn, extensionsOf, pathLengthIn, utf8In, type Extension } from './der.ts';
 
 /** Object identifiers as they are encoded. */

@@ -5,7 +5,7 @@ import type { PolicyPort } from '../../../ports/policy.ts';
 import type { ImageRecord } from '../../../ports/specs.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
 import { parseDigest, parseImageId, type Digest } from '../../../base/ids.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import type { RegistryClient } from '../registry/client.ts';
 import type { Transport } from '../registry/transport.ts';
 import type { Platform } from '../model/platform.ts';

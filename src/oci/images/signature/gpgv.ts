@@ -8,7 +8,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { RandomPort } from '../../../ports/random.ts';
 import { Semaphore } from '../../../base/bounded.ts';
 import { fail } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import type { ToolRequest, ToolResult } from '../../../host/process/process-tool.ts';
 import { keyRing } from './armor.ts';
 import { refusalIn } from './gpgv-status.ts';

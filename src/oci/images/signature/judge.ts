@@ -1,7 +1,7 @@
 /** Whether an image's signatures meet what a policy requires. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { FaultError } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import type { Gpgv } from './gpgv.ts';
 import { identityMatches } from './identity.ts';
 import { bytesOf } from './keys.ts';

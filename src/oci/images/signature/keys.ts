@@ -1,7 +1,7 @@
 /** Keys and certificates of a policy. */
 import { createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { fail } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { readCapped } from '../registry/read-capped.ts';
 import type { KeySource } from './policy.ts';
 

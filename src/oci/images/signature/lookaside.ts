@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { distributionLimits, signatureLimits } from '../../../base/limits.ts';
+import { distributionLimits, signatureLimits } from '../bounds.ts';
 import { readCapped } from '../registry/read-capped.ts';
 import { hostnameOf } from '../registry/host-policy.ts';
 import { unavailable } from '../registry/registry-fault.ts';

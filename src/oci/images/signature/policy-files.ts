@@ -1,7 +1,7 @@
 /** The policy that counts in a namespace: a file of its own, or else the node's. Read at each use, so that a change counts at once. */
 import { join } from 'node:path';
 import { fail, toFault } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
 import { readCapped } from '../registry/read-capped.ts';

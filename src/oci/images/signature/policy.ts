@@ -3,7 +3,7 @@
  * twice, or a value that can't be right refuses the whole file, since a requirement that is overlooked is one not made.
  */
 import { fail, FaultError, toFault } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { parseDocument, type Fields } from '../../documents/fields.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';

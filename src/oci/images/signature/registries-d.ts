@@ -1,7 +1,7 @@
 /** Where signatures lie: containers-registries.d(5). */
 import { join } from 'node:path';
 import { fail, FaultError } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
 import { readCapped } from '../registry/read-capped.ts';

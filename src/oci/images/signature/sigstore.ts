@@ -1,7 +1,7 @@
 /** One sigstore signature against one requirement: who may have signed, then whether they did. */
 import { verify, type KeyObject, type X509Certificate } from 'node:crypto';
 import { fail, fault, FaultError } from '../../../base/fault.ts';
-import { signatureLimits } from '../../../base/limits.ts';
+import { signatureLimits } from '../bounds.ts';
 import { decodeBase64 } from './base64.ts';
 import { chainRefusal, emailRefusal, issuerRefusal } from './certificates.ts';
 import { certificatesOf, checkedKey, parseCertificates, publicKeysOf } from './keys.ts';

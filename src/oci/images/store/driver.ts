@@ -8,7 +8,7 @@ import { KeyedMutex } from '../../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../../base/fault.ts';
 import { parseContainerId } from '../../../base/ids.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
 import type { RootfsOwners } from './drivers/rootfs-driver.ts';
 import type { LayerStore } from './layer-store.ts';

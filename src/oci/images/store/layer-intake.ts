@@ -1,7 +1,7 @@
 /** The main thread's half of an unpacking: bytes from a download to a worker, one attempt after another. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { FaultError, fail } from '../../../base/fault.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import type { LayerRecord } from './records/layer-record.ts';
 import type { RunningJob, Start, WorkerPool } from './workers/worker-pool.ts';
 import type { UnpackJob } from './workers/worker-protocol.ts';

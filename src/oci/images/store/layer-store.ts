@@ -8,7 +8,7 @@ import { fail, toFault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { parseDigest } from '../../../base/ids.ts';
 import type { DebrisReport } from '../../../base/left-debris.ts';
-import { storageLimits, unpackLimits } from '../../../base/limits.ts';
+import { storageLimits, unpackLimits } from '../../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { counted } from './counted-download.ts';
 import { overlayDriver } from './drivers/overlay.ts';

@@ -3,7 +3,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { parseDigest } from '../../../base/ids.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { isThere } from '../../../host/files/is-there.ts';
 import { inPool } from '../../../host/ffi/pool.ts';

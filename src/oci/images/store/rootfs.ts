@@ -5,7 +5,7 @@ import type { VolumeUse } from '../../../ports/specs.ts';
 import type { RootfsInput } from '../../../ports/storage.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ContainerId, Digest } from '../../../base/ids.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { isThere } from '../../../host/files/is-there.ts';
 import { isMountPoint, isOtherDevice } from '../../../host/mounts/mount-point.ts';

@@ -5,7 +5,7 @@
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import { unlessAborted } from './within.ts';
 
 /** A caller. `signal` says when it has lost interest; `onBytes` gets the work's progress, from where it is when it joins. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { LeftDebris } from '../../../base/left-debris.ts';
 import type { DebrisReport, DebrisRound } from '../../../base/left-debris.ts';
 import type { Digest } from '../../../base/ids.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import { missingAs } from '../../../host/ffi/errno.ts';
 import { layerDir } from './records/layer-layout.ts';
 import type { StorePaths } from './records/layer-layout.ts';

@@ -5,7 +5,7 @@
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { fail, FaultError, fault } from '../../../base/fault.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 
 /** Where a layer comes from, and for whom. */
 export interface Party {

@@ -9,7 +9,7 @@ import { Semaphore } from '../../../base/bounded.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import { LeftDebris } from '../../../base/left-debris.ts';
 import type { DebrisReport } from '../../../base/left-debris.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { removeSmallTree } from '../../trees/small-tree.ts';
 import { unmountBelow } from '../../trees/unmount-below.ts';

@@ -4,7 +4,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { WrittenUsage } from '../../../ports/stats.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
-import { storageLimits } from '../../../base/limits.ts';
+import { storageLimits } from '../../bounds.ts';
 import { filesystemUsage } from '../../../host/files/directory-lock.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';

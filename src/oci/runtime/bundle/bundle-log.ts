@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../../../base/limits.ts';
+import { specLimits } from '../bounds.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import { makeDirectories } from '../../../host/files/make-directories.ts';
 

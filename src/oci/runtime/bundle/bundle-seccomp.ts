@@ -1,7 +1,7 @@
 /** Seccomp profiles that lie in files of the node. */
 import type { BundleInput } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../../../base/limits.ts';
+import { specLimits } from '../bounds.ts';
 import { readFileInRoot } from '../../../host/files/files.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import { resolveCapabilities } from '../spec/capabilities.ts';

@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, printable } from '../../../base/fault.ts';
-import { checkpointLimits, monitorLimits } from '../../../base/limits.ts';
+import { checkpointLimits, monitorLimits } from '../bounds.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import type { Handler } from '../handlers/handlers.ts';
 

@@ -9,7 +9,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import { Semaphore } from '../../../base/bounded.ts';
 import { toFault } from '../../../base/fault.ts';
 import type { ContainerId } from '../../../base/ids.ts';
-import { checkpointLimits } from '../../../base/limits.ts';
+import { checkpointLimits } from '../bounds.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
 import {

@@ -8,7 +8,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ContainerId, Digest } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { checkpointLimits } from '../../../base/limits.ts';
+import { checkpointLimits } from '../bounds.ts';
 import { isAbsent } from '../../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../../host/ffi/constants.ts';
 import { isEscape, openBeneath } from '../../../host/files/files-at.ts';

@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import { fail, printable } from '../../../base/fault.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 
 const TAR = '/bin/tar';

@@ -4,7 +4,7 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { checkpointLimits } from '../../../base/limits.ts';
+import { checkpointLimits } from '../bounds.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { parseContainerId } from '../../../base/ids.ts';
 import { isAbsent } from '../../../host/ffi/errno.ts';

@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
 import { killCgroup } from '../../../host/cgroups/cgroup-kill.ts';
 import {

@@ -4,7 +4,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
 import type { BundleInput, ContainerInput } from '../../../ports/runtime.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { makeOwnDirectory } from '../../../host/files/state-files.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';

@@ -1,6 +1,6 @@
 /** The process object of an exec: the container's own (user, capabilities, environment, directory), with other arguments. */
 import { fail } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 
 /** Throws `invalidRequest` for an argv that execve could not take; a NUL would cut it short silently. */

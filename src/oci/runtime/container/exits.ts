@@ -10,7 +10,7 @@ import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { parseContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
 import { poll } from '../../../host/clock/wait.ts';

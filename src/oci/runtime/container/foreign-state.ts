@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
-import { driverLimits, monitorLimits } from '../../../base/limits.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
 import { removeFile } from '../../../host/files/state-files.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';

@@ -5,7 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { jsonObject } from '../../../base/json-object.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import { namesIn } from './state.ts';

@@ -4,7 +4,7 @@ import type { ExitFact, ProcessIdentity } from '../../../ports/journal.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { isForkedOnly, killProcess, processExists } from '../../../host/process/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';

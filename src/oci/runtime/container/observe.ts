@@ -6,7 +6,7 @@ import type { PauseFacts, RuntimeFacts } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { parseContainerId, parseSandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';

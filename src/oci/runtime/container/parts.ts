@@ -6,7 +6,7 @@ import type { BundleInput, PauseInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { fail, printable } from '../../../base/fault.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
 import type { CheapMoves } from '../../../host/tuning/warm-cgroup-moves.ts';

@@ -7,7 +7,7 @@ import type { PauseInput } from '../../../ports/runtime.ts';
 import type { SandboxSpec } from '../../../ports/specs.ts';
 import type { SandboxId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { pauseCgroup } from '../../../host/sandbox/layout.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';

@@ -7,7 +7,7 @@ import type { BundleInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { parseSandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { containerCgroup, monitorCgroup } from '../../../host/sandbox/layout.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import { makeOwnDirectory, writeOwnFile } from '../../../host/files/state-files.ts';

@@ -4,7 +4,7 @@
  */
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { printable } from '../../../base/fault.ts';
 import { isScope } from '../../../host/cgroups/slices.ts';
 

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import type { Layout, PinKind } from '../../../host/sandbox/layout.ts';
 import { statOwn } from '../../../host/files/state-files.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';

@@ -1,7 +1,7 @@
 /** The runtime's state directory, read without the runtime: who init is, and whether it was started (F36). */
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { monitorLimits, driverLimits } from '../../../base/limits.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
 import { isAbsent } from '../../../host/ffi/errno.ts';
 import { readMountInfo } from '../../../host/mounts/mountinfo.ts';
 import { unmount } from '../../../host/mounts/mounts.ts';

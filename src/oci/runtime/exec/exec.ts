@@ -8,7 +8,7 @@ import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
 import { fail, printable } from '../../../base/fault.ts';
-import { driverLimits, monitorLimits } from '../../../base/limits.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
 import { expectOrphan } from '../../../host/process/process-reaper.ts';
 import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
 import { spawnProcess } from '../../../host/process/process.ts';

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { parseContainerId } from '../../../base/ids.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { isCgroupGone, isProcessGone } from '../../../host/ffi/errno.ts';
 import { processExists, processIdentity } from '../../../host/process/process-identity.ts';

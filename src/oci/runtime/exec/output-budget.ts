@@ -11,7 +11,7 @@
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import type { ContainerId } from '../../../base/ids.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { realClock } from '../../../host/clock/clock.ts';
 

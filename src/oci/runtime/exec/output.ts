@@ -1,7 +1,7 @@
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ExecResult, KeptOutput } from '../../../ports/runtime.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import type { SocketReader } from '../../../host/io/socket-reader.ts';
 import { nextTurn, within } from '../../../host/clock/wait.ts';
 import type { OutputRoom } from './output-budget.ts';

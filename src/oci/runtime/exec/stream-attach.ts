@@ -11,7 +11,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, TerminalSize } from '../../../ports/streams.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { streamLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { within } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
@@ -79,7 +79,7 @@ export class Attachments {
       const name = `the attach socket of container ${id}`;
       return new Hub(
         input,
-        new PolledDescriptor(fd, name, streamLimits.attachPacketBytes),
+        new PolledDescriptor(fd, name, driverLimits.attachPacketBytes),
         this.#parts.clock,
         this.#room,
       );

@@ -10,7 +10,8 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, TerminalSize } from '../../../ports/streams.ts';
 import { fail } from '../../../base/fault.ts';
-import { edgeLimits, streamLimits } from '../../../base/limits.ts';
+import { hostLimits } from '../../../host/bounds.ts';
+import { driverLimits } from '../bounds.ts';
 import { errnoName, must } from '../../../host/ffi/errno.ts';
 import {
   AF_UNIX,
@@ -30,8 +31,8 @@ import { within } from '../../../host/clock/wait.ts';
 /** struct sockaddr_un: the family, then the path with its NUL. */
 export function unixAddress(path: string): Buffer {
   const bytes = Buffer.from(path, 'utf8');
-  if (bytes.length > edgeLimits.socketPathBytes) {
-    fail('unsupported', `use socket ${path}: its path has more than ${edgeLimits.socketPathBytes} bytes`, {
+  if (bytes.length > hostLimits.socketPathBytes) {
+    fail('unsupported', `use socket ${path}: its path has more than ${hostLimits.socketPathBytes} bytes`, {
       subject: path,
     });
   }
@@ -176,7 +177,7 @@ export async function firstSize(
   { signal }: EffectContext,
 ): Promise<TerminalSize | undefined> {
   const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
-  const met = await within({ clock, timeoutMs: streamLimits.firstSizeMs, signal }, told);
+  const met = await within({ clock, timeoutMs: driverLimits.firstSizeMs, signal }, told);
   return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 

@@ -10,7 +10,8 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, StreamExecInput, TerminalSize } from '../../../ports/streams.ts';
 import { pump } from '../../../base/byte-streams.ts';
 import { fail } from '../../../base/fault.ts';
-import { monitorLimits, streamLimits } from '../../../base/limits.ts';
+import { driverLimits, monitorLimits } from '../bounds.ts';
+import { portLimits } from '../../../ports/bounds.ts';
 import { makePipe, writeEnd } from '../../../host/io/descriptors.ts';
 import { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { expectOrphan } from '../../../host/process/process-reaper.ts';
@@ -118,7 +119,7 @@ class StreamedExec {
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
     try {
-      const startBoundMs = Math.min(fx.timeoutMs, streamLimits.execStartMs);
+      const startBoundMs = Math.min(fx.timeoutMs, driverLimits.execStartMs);
       const terminal = console?.master.then((master) => this.#begin(master));
       // its failure is told where it is awaited, if the runtime has not failed before
       terminal?.catch(() => undefined);
@@ -139,7 +140,7 @@ class StreamedExec {
           id: input.id,
           leaf,
           pid: process?.pid,
-          emptyMs: streamLimits.closeMs,
+          emptyMs: portLimits.streamCloseMs,
         });
       this.#close(started);
     }

@@ -4,7 +4,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { streamLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { KernelError, errnoName, must } from '../../../host/ffi/errno.ts';
 import {
   AF_UNIX,
@@ -129,7 +129,7 @@ export async function connectMonitor(
   let fd: number | undefined;
   try {
     const address = unixAddress(`/proc/self/fd/${directory}/attach`);
-    for (let attempt = 0; attempt < streamLimits.attachAttempts; attempt += 1) {
+    for (let attempt = 0; attempt < driverLimits.attachAttempts; attempt += 1) {
       fd ??= must(
         callSync(libc.socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
         'make a socket to',
@@ -145,7 +145,7 @@ export async function connectMonitor(
       if (code === 'ENOENT' || code === 'ECONNREFUSED')
         fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
       if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(attempted, errno, id);
-      await pause(parts.clock, streamLimits.attachAttemptMs, signal);
+      await pause(parts.clock, driverLimits.attachAttemptMs, signal);
     }
     return fail('exhausted', `${attempted}: its monitor's queue stays full`, { subject: id });
   } finally {

@@ -2,7 +2,7 @@
 import { ByteQueue } from '../../../base/byte-streams.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
-import { streamLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 
 /** First byte of a packet (conmon, src/utils.h). */
 const STDOUT_PIPE = 2;
@@ -33,12 +33,12 @@ export class AttachRoom {
   /** Where too much waits in all, those who read least make room: one that keeps up loses nothing by them. */
   came(bytes: number): void {
     this.#bytes += bytes;
-    while (this.#bytes > streamLimits.attachAllBytes) {
+    while (this.#bytes > driverLimits.attachAllBytes) {
       let slowest: Listener | undefined;
       for (const one of this.#listeners)
         if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
       if (slowest === undefined) return;
-      slowest.drop(`${streamLimits.attachAllBytes} bytes wait for clients like it`);
+      slowest.drop(`${driverLimits.attachAllBytes} bytes wait for clients like it`);
     }
   }
 }
@@ -84,7 +84,7 @@ export class Listener {
       this.#room.came(bytes.length);
       (pipe === STDOUT_PIPE ? this.stdout : this.stderr).push(bytes);
     }
-    if (this.waiting > streamLimits.attachBytes) this.drop(`${streamLimits.attachBytes} bytes wait for it`);
+    if (this.waiting > driverLimits.attachBytes) this.drop(`${driverLimits.attachBytes} bytes wait for it`);
     return !this.#isDropped;
   }
 

@@ -1,7 +1,9 @@
 /** Passing a process's output on, and knowing when there will be no more of it. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../../base/byte-streams.ts';
-import { streamLimits } from '../../../base/limits.ts';
+import { hostLimits } from '../../../host/bounds.ts';
+import { driverLimits } from '../bounds.ts';
+import { portLimits } from '../../../ports/bounds.ts';
 import { RestingPace } from '../../../base/pace.ts';
 import { nextTurn, pause, within } from '../../../host/clock/wait.ts';
 
@@ -11,7 +13,7 @@ export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => un
 /** Keeps what a process writes in small pieces from costing a read, and all that follows, for each of them. */
 export class ReadPace {
   readonly #clock: ClockPort;
-  readonly #pace = new RestingPace(streamLimits.smallReads, streamLimits.smallReadRestMs);
+  readonly #pace = new RestingPace(hostLimits.smallReads, hostLimits.smallReadRestMs);
 
   constructor(clock: ClockPort) {
     this.#clock = clock;
@@ -19,7 +21,7 @@ export class ReadPace {
 
   /** After a read of so many bytes: when the next one may come. Meanwhile the kernel joins what is written. */
   async next(bytes: number): Promise<void> {
-    if (bytes >= streamLimits.smallReadBytes) return;
+    if (bytes >= hostLimits.smallReadBytes) return;
     const waitMs = this.#pace.take(this.#clock.monoMs());
     if (waitMs > 0) await pause(this.#clock, waitMs);
   }
@@ -105,16 +107,16 @@ export async function drain(
       wake = resolve;
       if (hasEnded) resolve();
     });
-    const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, ended);
+    const met = await within({ clock, timeoutMs: driverLimits.drainLookMs, signal }, ended);
     const nowMs = clock.monoMs();
     const forMs = nowMs - startedAtMs;
     // a write that is as old as the last look: shorter ones say how fast a child writes, not how slowly the client reads
-    if (pumps.some((pump) => pump.heldUpMs() >= streamLimits.drainLookMs)) heldUpMs += nowMs - lookedAtMs;
+    if (pumps.some((pump) => pump.heldUpMs() >= driverLimits.drainLookMs)) heldUpMs += nowMs - lookedAtMs;
     lookedAtMs = nowMs;
-    if (met !== 'timedOut' || forMs - heldUpMs >= streamLimits.drainMs) return;
+    if (met !== 'timedOut' || forMs - heldUpMs >= portLimits.streamDrainMs) return;
     await nextTurn();
     // how long the process itself was silent says nothing of its last words
-    if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= streamLimits.drainQuietMs)) return;
+    if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= driverLimits.drainQuietMs)) return;
   }
 }
 

@@ -4,7 +4,7 @@ import { lstat, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { FaultError, fail, fault } from '../../../base/fault.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { codeOf, isAbsent } from '../../../host/ffi/errno.ts';
 import type { ProcessIdentity } from '../../../host/process/process-identity.ts';
 import { poll } from '../../../host/clock/wait.ts';

@@ -4,7 +4,7 @@
  */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ExitFact } from '../../../ports/journal.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { readOwnFile } from '../../../host/files/state-files.ts';
 import { pause } from '../../../host/clock/wait.ts';

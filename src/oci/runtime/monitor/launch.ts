@@ -4,7 +4,7 @@ import type { ClockPort } from '../../../ports/clock.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { fail, printable } from '../../../base/fault.ts';
 import { Fifo } from '../../../base/fifo.ts';
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 import { LineCutter } from '../../../base/line-cutter.ts';
 import { closeFd, makePipe } from '../../../host/io/descriptors.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';

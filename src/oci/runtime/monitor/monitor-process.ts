@@ -4,7 +4,8 @@
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
-import { hostLimits, monitorLimits } from '../../../base/limits.ts';
+import { hostLimits } from '../../../host/bounds.ts';
+import { monitorLimits } from '../bounds.ts';
 import { isProcessGone } from '../../../host/ffi/errno.ts';
 import {
   isRunningStat,

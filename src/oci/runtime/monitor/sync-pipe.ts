@@ -2,7 +2,7 @@
  * What conmon says on its sync pipe (_OCI_SYNCPIPE): one JSON object per line. For a container
  * `{"pid": n}` or `{"pid": -1, "message": "…"}`. Parsed strictly, since a wrong pid would be signalled later (F36, F39).
  */
-import { monitorLimits } from '../../../base/limits.ts';
+import { monitorLimits } from '../bounds.ts';
 
 export type Report =
   | { readonly kind: 'value'; readonly value: number }

@@ -1,6 +1,6 @@
 /** The words between us and a shim's program: how it is called, and what its `start` prints. Pure. */
 import { fail, printable } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { BootstrapParamsSchema, BootstrapResultSchema } from '../../../gen/shim/bootstrap_pb.ts';
 import { decodeMessage, encodeMessage } from '../../../ttrpc/protocol.ts';
 

@@ -7,7 +7,7 @@ import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { dropCgroup, emptyCgroup } from '../container/cgroup.ts';
 import { forgetExit, removeTree } from '../container/destroy.ts';

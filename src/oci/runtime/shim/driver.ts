@@ -10,7 +10,7 @@ import type { ClientStreams, StreamExecInput, TerminalSize } from '../../../port
 import type { ContainerId } from '../../../base/ids.ts';
 import { parseContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
-import { driverLimits, shimLimits } from '../../../base/limits.ts';
+import { driverLimits, shimLimits } from '../bounds.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import type { Exits } from '../container/exits.ts';
 import type { KindSteps } from '../container/kinds.ts';

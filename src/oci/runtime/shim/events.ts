@@ -8,7 +8,7 @@ import type { Server, Socket } from 'node:net';
 import { parseContainerId } from '../../../base/ids.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { Pace } from '../../../base/pace.ts';
 import { Events, TaskOOMSchema } from '../../../gen/shim/events_pb.ts';
 import type { Envelope } from '../../../gen/shim/events_pb.ts';

@@ -2,7 +2,7 @@
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
-import { driverLimits } from '../../../base/limits.ts';
+import { driverLimits } from '../bounds.ts';
 import { within } from '../../../host/clock/wait.ts';
 import type { ExecInput } from '../exec/exec.ts';
 import { CappedOutput, drained, takeBoth } from '../exec/output.ts';

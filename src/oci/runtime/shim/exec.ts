@@ -5,7 +5,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { TerminalSize } from '../../../ports/streams.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { monitorLimits, shimLimits } from '../../../base/limits.ts';
+import { monitorLimits, shimLimits } from '../bounds.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
 import { processIdentity } from '../../../host/process/process-identity.ts';

@@ -7,7 +7,7 @@ import { rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { FaultError, toFault } from '../../../base/fault.ts';
-import { driverLimits, shimLimits } from '../../../base/limits.ts';
+import { driverLimits, shimLimits } from '../bounds.ts';
 import { pause } from '../../../host/clock/wait.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { FaultError, fail, printable, toFault } from '../../../base/fault.ts';
-import { monitorLimits, shimLimits } from '../../../base/limits.ts';
+import { monitorLimits, shimLimits } from '../bounds.ts';
 import { DeleteResponseSchema } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';

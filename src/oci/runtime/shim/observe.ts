@@ -3,7 +3,7 @@ import type { ExitFact } from '../../../ports/journal.ts';
 import type { PauseFacts, RuntimeFacts } from '../../../ports/runtime.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { toFault } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { Status, Task } from '../../../gen/shim/task_pb.ts';
 import type { StateResponse } from '../../../gen/shim/task_pb.ts';
 import { liveIdentity, toPortIdentity } from '../container/parts.ts';

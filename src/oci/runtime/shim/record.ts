@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
-import { driverLimits, shimLimits } from '../../../base/limits.ts';
+import { driverLimits, shimLimits } from '../bounds.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import type { ProcessIdentity } from '../../../host/process/process-identity.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';

@@ -6,7 +6,7 @@ import type { ProcessIdentity } from '../../../ports/journal.ts';
 import type { PauseInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { fail, toFault } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { OptionsSchema } from '../../../gen/shim/options_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';
 import { codeOf } from '../../../host/ffi/errno.ts';

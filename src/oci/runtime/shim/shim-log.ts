@@ -3,7 +3,7 @@ import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { printable } from '../../../base/fault.ts';
 import { LineCutter } from '../../../base/line-cutter.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import { SocketReader } from '../../../host/io/socket-reader.ts';
 import { makeFifo } from './fifo.ts';

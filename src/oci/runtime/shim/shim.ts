@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail } from '../../../base/fault.ts';
 import type { SandboxId } from '../../../base/ids.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { TtrpcClient, TtrpcRefusal, connectUnix } from '../../../ttrpc/client.ts';
 import type { ShimAddress } from './bootstrap.ts';
 

@@ -2,7 +2,7 @@
 import type { SandboxId } from '../../../base/ids.ts';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../../base/fault.ts';
-import { actorLimits } from '../../../base/limits.ts';
+import { portLimits } from '../../../ports/bounds.ts';
 import { join } from 'node:path';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { processExists } from '../../../host/process/process-identity.ts';
@@ -17,7 +17,7 @@ import { followLog } from './shim-log.ts';
 export class Shims {
   readonly #parts: DriverParts;
   readonly #connected = new Map<SandboxId, { readonly shim: Shim; readonly endLog: () => void }>();
-  readonly #connecting = new KeyedMutex('connections to the shim of sandbox', actorLimits.actorsMax);
+  readonly #connecting = new KeyedMutex('connections to the shim of sandbox', portLimits.actorsMax);
 
   constructor(parts: DriverParts) {
     this.#parts = parts;

@@ -1,7 +1,7 @@
 /** What a container uses by its shim's word: with a virtual machine the guest's kernel counts, not ours. */
 import type { GuestUsage } from '../../../ports/stats.ts';
 import type { ContainerId } from '../../../base/ids.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { MetricsSchema as MetricsV1 } from '../../../gen/shim/metrics_pb.ts';
 import { MetricsSchema as MetricsV2 } from '../../../gen/shim/metrics2_pb.ts';
 import { Task } from '../../../gen/shim/task_pb.ts';

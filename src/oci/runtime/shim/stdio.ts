@@ -6,7 +6,7 @@ import type { EffectiveContainer } from '../../../ports/journal.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { fail } from '../../../base/fault.ts';
-import { shimLimits } from '../../../base/limits.ts';
+import { shimLimits } from '../bounds.ts';
 import { poll } from '../../../host/clock/wait.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';

@@ -2,7 +2,7 @@
 import { posix } from 'node:path';
 import type { ContainerSpec, ImageConfig, Program } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../../../base/limits.ts';
+import { specLimits } from '../bounds.ts';
 import type { SpecHost, SpecInput } from './input.ts';
 import type { OciCapabilities, OciProcess } from './types.ts';
 

@@ -1,7 +1,8 @@
 /** The `resources` part: cgroup limits and device rules. */
 import type { Resources } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../../../base/limits.ts';
+import { specLimits } from '../bounds.ts';
+import { portLimits } from '../../../ports/bounds.ts';
 import type { ResolvedDevice, SpecHost, SpecInput } from './input.ts';
 import type { OciDevice, OciDeviceRule, OciLimits, OciResources } from './types.ts';
 
@@ -107,8 +108,8 @@ function unifiedOf(
   const refuse = (reason: string): never =>
     fail('invalidRequest', `set unified cgroup resources: ${reason}`, { subject: 'linux.resources.unified' });
   if (host.cgroupVersion === 1) refuse('this node has cgroup v1');
-  if (entries.length > specLimits.unifiedKeys)
-    refuse(`${entries.length} keys, more than ${specLimits.unifiedKeys}`);
+  if (entries.length > portLimits.unifiedKeys)
+    refuse(`${entries.length} keys, more than ${portLimits.unifiedKeys}`);
   for (const [key] of entries) {
     // a key becomes a file name in the container's cgroup
     if (!/^[a-z0-9_]+\.[A-Za-z0-9_.-]+$/u.test(key) || key.includes('..'))

@@ -4,7 +4,7 @@
  * refused: falling back to "unconfined" would turn a typing error into a hole (S73).
  */
 import { fail } from '../../../base/fault.ts';
-import { specLimits } from '../../../base/limits.ts';
+import { specLimits } from '../bounds.ts';
 import { parseStrictJson } from '../../documents/strict-json.ts';
 import type { Json, JsonObject } from '../../documents/strict-json.ts';
 import { ARCHITECTURES } from './seccomp-default.ts';

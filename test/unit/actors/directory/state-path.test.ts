@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { clampDelay, containerDelays } from '../../../../src/actors/container/container.delays.ts';
 import { statePath } from '../../../../src/actors/directory/state-path.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { portLimits } from '../../../../src/ports/bounds.ts';
 
 describe('statePath', () => {
   it.each([
@@ -22,12 +22,12 @@ describe('clampDelay', () => {
     [0, 0],
     [-1, 0],
     [NaN, 0],
-    [Infinity, actorLimits.graceMaxMs],
-    [2 ** 31, actorLimits.graceMaxMs],
-    [2 ** 53, actorLimits.graceMaxMs],
+    [Infinity, portLimits.graceMaxMs],
+    [2 ** 31, portLimits.graceMaxMs],
+    [2 ** 53, portLimits.graceMaxMs],
   ])('of %d is %d: a timer fires at once above 2^31-1 and for what is no number', (ms, clamped) => {
     expect(clampDelay(ms)).toBe(clamped);
-    expect(actorLimits.graceMaxMs).toBeLessThan(2 ** 31);
+    expect(portLimits.graceMaxMs).toBeLessThan(2 ** 31);
   });
 
   it('grace is what is left of it, counted from the last stop', () => {

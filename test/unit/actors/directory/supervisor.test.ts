@@ -5,7 +5,7 @@ import { Activity } from '../../../../src/actors/effects/activity.ts';
 import { Directory } from '../../../../src/actors/directory/directory.ts';
 import { supervisorLogic } from '../../../../src/actors/directory/supervisor.ts';
 import type { View } from '../../../../src/actors/directory/views.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { containerView, ManualClock, turns } from '../fixtures.ts';
 

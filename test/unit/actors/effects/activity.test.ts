@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Activity } from '../../../../src/actors/effects/activity.ts';
 import type { EffectContext } from '../../../../src/ports/effect.ts';
 import { FaultError, fault } from '../../../../src/base/fault.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { ManualClock, turns } from '../fixtures.ts';
 
 const OWNER = 'container/c1';

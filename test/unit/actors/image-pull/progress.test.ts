@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { PullProgress } from '../../../../src/actors/image-pull/progress.ts';
 import type { Layer } from '../../../../src/ports/specs.ts';
 import type { Digest } from '../../../../src/base/ids.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 
 const MIB = 1024 * 1024;
 const digest = `sha256:${'a'.repeat(64)}` as Digest;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Mount } from '../../../../src/ports/specs.ts';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { EasyWorld } from '../easy-ports.ts';
 import { containerSpec, digest, imageRecord, sandboxSpec, turns } from '../fixtures.ts';
 

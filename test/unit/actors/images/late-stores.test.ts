@@ -1,7 +1,7 @@
 // An additional image store that is late (an NFS mount after a boot): what it may have is not taken for lost.
 import { expect, test } from 'vitest';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { EasyWorld } from '../easy-ports.ts';
 import { imageRecord } from '../fixtures.ts';
 

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { EasyWorld } from '../easy-ports.ts';
 import { digest, imageId, imageRecord, resolvedImage, turns } from '../fixtures.ts';
 

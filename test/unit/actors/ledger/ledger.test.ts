@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JournalRecord } from '../../../../src/ports/journal.ts';
-import { imageLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { Ledger } from '../../../../src/actors/ledger/ledger.ts';
 import {
@@ -124,20 +124,20 @@ describe('images in the ledger', () => {
   });
 
   it('S86 names are bounded, and who brings ever new ones loses those, not another’s', () => {
-    const evil = Array.from({ length: imageLimits.names + 20 }, (_, at) =>
+    const evil = Array.from({ length: actorLimits.imageNames + 20 }, (_, at) =>
       imageRecord({ repoTags: [`evil.example/x:${at}`], repoDigests: [`evil.example/x@sha256:${at}`] }),
     );
     const image = folded(
       [imageRecord(), ...evil].map((one) => ({ type: 'image.present', image: one })),
     ).images.get(imageId());
     expect([image?.repoTags.length, image?.repoDigests.length, image?.sources?.length]).toEqual([
-      imageLimits.names,
-      imageLimits.names,
-      imageLimits.names,
+      actorLimits.imageNames,
+      actorLimits.imageNames,
+      actorLimits.imageNames,
     ]);
     expect([image?.repoTags[0], image?.repoTags.at(-1)]).toEqual([
       TAG,
-      `evil.example/x:${imageLimits.names + 19}`,
+      `evil.example/x:${actorLimits.imageNames + 19}`,
     ]);
     expect(image?.sources?.[0]?.repoTags).toEqual([TAG]);
     expect(image?.sources?.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual(

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Directory } from '../../../../src/actors/directory/directory.ts';
 import type { ContainerView, SandboxView } from '../../../../src/actors/directory/views.ts';
 import { FaultError } from '../../../../src/base/fault.ts';
-import { edgeLimits } from '../../../../src/base/limits.ts';
+import { edgeLimits } from '../../../../src/cri/bounds.ts';
 import type { EventStream } from '../../../../src/cri/call/event-feed.ts';
 import { EventFeed } from '../../../../src/cri/call/event-feed.ts';
 import { podEvent } from '../../../../src/cri/present/event.ts';

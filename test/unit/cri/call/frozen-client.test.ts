@@ -3,7 +3,7 @@ import { createServer } from 'node:http2';
 import { createServer as createListener } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { halfOpenLimits } from '../../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../../src/base/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { Connections } from '../../../../src/cri/call/connections.ts';
 import { HandClock } from '../../../support/hand-clock.ts';

@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { fail, fault, FaultError } from '../../../../src/base/fault.ts';
-import { edgeLimits } from '../../../../src/base/limits.ts';
+import { edgeLimits } from '../../../../src/cri/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import type { EdgeOptions } from '../../../../src/cri/call/edge.ts';
 import { edgeMethods, edgeStreams } from '../../../../src/cri/call/edge.ts';

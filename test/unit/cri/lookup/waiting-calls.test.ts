@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { Message } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import type { ContainerId } from '../../../../src/base/ids.ts';
-import { edgeLimits } from '../../../../src/base/limits.ts';
+import { edgeLimits } from '../../../../src/cri/bounds.ts';
 import { namespaceOf } from '../../../../src/cri/lookup/lookup.ts';
 import {
   CheckpointContainerRequestSchema,

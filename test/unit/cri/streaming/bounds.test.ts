@@ -1,7 +1,9 @@
 // S78: what one client costs the daemon, over all of its sessions.
 import { request } from 'node:http';
 import { describe, expect, test } from 'vitest';
-import { halfOpenLimits, streamLimits } from '../../../../src/base/limits.ts';
+import { halfOpenLimits } from '../../../../src/base/bounds.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
+import { driverLimits } from '../../../../src/oci/runtime/bounds.ts';
 import { ForwardSlots } from '../../../../src/cri/streaming/forward-slots.ts';
 import { InboundRoom, countIn } from '../../../../src/cri/streaming/inbound-room.ts';
 import { SessionRoom } from '../../../../src/cri/streaming/session-room.ts';
@@ -302,7 +304,8 @@ describe('S85 what clients have sent and nobody reads', () => {
 });
 
 test('S85 output for attached clients is bounded over all of them: those who read least are dropped, and no other', async () => {
-  const { attachBytes, attachAllBytes } = streamLimits;
+  const { attachBytes } = driverLimits;
+  const { attachAllBytes } = driverLimits;
   const room = new AttachRoom();
   const [stdout, packet] = [2, Buffer.alloc(8 * 1024, 'o')];
   const why: string[] = [];

@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { Resizes, pacedSizes } from '../../../../src/cri/streaming/command-channels.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 

@@ -5,7 +5,8 @@ import { Duplex } from 'node:stream';
 import { connect, createServer } from 'node:tls';
 import type { TLSSocket } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { readNoFurther } from '../../../../src/cri/streaming/transport.ts';
 import { selfSigned } from '../../../support/registry/certificates.ts';
 import { untilTrue } from './support.ts';
@@ -52,7 +53,7 @@ describe('a TLS connection', () => {
     for (let turns = 0; turns < 500; turns += 1) await turn();
     // what brings it up to the bound, and one read beyond
     expect(socket.readableLength).toBeLessThan(
-      streamLimits.pausedBytes + (2 * streamLimits.readBytes) / RECORD_BYTES,
+      streamLimits.pausedBytes + (2 * hostLimits.streamReadBytes) / RECORD_BYTES,
     );
     let came = 0;
     socket.on('data', (bytes: Buffer) => (came += bytes.length));

@@ -1,7 +1,7 @@
 // Clients that send single bytes over SPDY: what is kept of them is bounded by bytes, and each piece costs O(1).
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../../../src/base/fault.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { spdyForward } from '../../../../src/cri/streaming/spdy-forward.ts';
 import {
   SpdyParser,

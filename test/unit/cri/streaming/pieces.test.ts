@@ -1,6 +1,7 @@
 // Clients that read nothing, send single bytes over WebSocket, or sizes without end: what is kept of them is bounded by bytes.
 import { describe, expect, it } from 'vitest';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
+import { portLimits } from '../../../../src/ports/bounds.ts';
 import { Resizes } from '../../../../src/cri/streaming/command-channels.ts';
 import { spdyCommand } from '../../../../src/cri/streaming/spdy-command.ts';
 import { synStreamFrame } from '../../../../src/cri/streaming/spdy-frames.ts';
@@ -43,7 +44,11 @@ describe('S85 a client that reads nothing', () => {
 
   it.each([
     ['a good end', { kind: 'exited', exitCode: 0 }, streamLimits.idleMs],
-    ['a bad end', { kind: 'failed', fault: { kind: 'cancelled', message: 'gone' } }, streamLimits.drainMs],
+    [
+      'a bad end',
+      { kind: 'failed', fault: { kind: 'cancelled', message: 'gone' } },
+      portLimits.streamDrainMs,
+    ],
   ] as const)('does not hold its session for ever after %s', async (_what, end, ms) => {
     const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
     const wanted = { stdin: false, stdout: true, stderr: false, tty: false };

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { fault } from '../../../../src/base/fault.ts';
 import type { ContainerId } from '../../../../src/base/ids.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { Resizes, parseSize } from '../../../../src/cri/streaming/command-channels.ts';
 import { statusBytes } from '../../../../src/cri/streaming/command-status.ts';
 import { negotiate, parsePath, refuseHost } from '../../../../src/cri/streaming/handshake.ts';

@@ -1,7 +1,7 @@
 /** A SPDY session over a connection in memory. */
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../../../src/base/fault.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import {
   SpdyParser,
   dataHead,

@@ -2,7 +2,7 @@
 import { constants, createDeflate } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { FaultError } from '../../../../src/base/fault.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { SPDY_DICTIONARY } from '../../../../src/cri/streaming/spdy-dictionary.ts';
 import {
   SpdyParser,

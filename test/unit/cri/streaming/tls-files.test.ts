@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { silentLog } from '../../../../src/base/log.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { TlsKeeper } from '../../../../src/cri/streaming/tls.ts';
 
 test('F95 F32: a FIFO, a directory or a file of any size in the place of a certificate is refused at once; others are read', async () => {

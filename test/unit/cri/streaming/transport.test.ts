@@ -1,6 +1,7 @@
 /** What is below SPDY and WebSocket: when a client is not read, and how its connection is left. */
 import { describe, expect, it } from 'vitest';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
+import { portLimits } from '../../../../src/ports/bounds.ts';
 import { Intake, Outbox, closeGently, movedBytes } from '../../../../src/cri/streaming/transport.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
@@ -89,7 +90,7 @@ describe('leaving a client', () => {
 
   it('what it does not read yet is kept for it as long as a session may idle', async () => {
     const { wire, clock, isOver } = leave(true);
-    for (const ms of [streamLimits.lingerMs, streamLimits.drainMs]) clock.fire(ms);
+    for (const ms of [streamLimits.lingerMs, portLimits.streamDrainMs]) clock.fire(ms);
     expect(wire.destroyed).toBe(false);
     clock.fire(streamLimits.idleMs);
     await untilTrue(isOver);
@@ -117,7 +118,7 @@ describe('leaving a client', () => {
 
   it('one whose session did not end well gets little time, whatever it sends', async () => {
     const unread = leave(false);
-    unread.clock.fire(streamLimits.drainMs);
+    unread.clock.fire(portLimits.streamDrainMs);
     await untilTrue(unread.isOver);
     const { wire, clock, isOver } = leave(false);
     wire.release();

@@ -1,7 +1,7 @@
 /** Frames of WebSocket: whole, in pieces, in fragments, damaged, and those that a server must refuse. */
 import { describe, expect, it } from 'vitest';
 import { FaultError } from '../../../../src/base/fault.ts';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { acceptKey } from '../../../../src/cri/streaming/ws-connection.ts';
 import { parseMessage } from '../../../../src/cri/streaming/ws-command.ts';
 import { WsParser, closePayload, frameHead } from '../../../../src/cri/streaming/ws-frames.ts';

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it, test } from 'vitest';
-import { cliLimits } from '../../../../src/base/limits.ts';
+import { cliLimits } from '../../../../src/daemon/bounds.ts';
 import { seenNetworks } from '../../../../src/daemon/cli/machine-network.ts';
 import { defaultConfig } from '../../../../src/daemon/config/config-schema.ts';
 import { realClock } from '../../../../src/host/clock/clock.ts';

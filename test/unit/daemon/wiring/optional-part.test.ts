@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
 import { FaultError, fail, fault } from '../../../../src/base/fault.ts';
-import { launchLimits } from '../../../../src/base/limits.ts';
+import { launchLimits } from '../../../../src/daemon/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { LatePart, orLater, orWithout } from '../../../../src/daemon/wiring/optional-part.ts';
 import { HandClock } from '../../../support/hand-clock.ts';

@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { JournalRecord } from '../../../../src/ports/journal.ts';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { Conditions } from '../../../../src/base/conditions.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { adoptImages } from '../../../../src/daemon/wiring/other-images.ts';
 import { Rechecked } from '../../../../src/daemon/wiring/rechecked.ts';

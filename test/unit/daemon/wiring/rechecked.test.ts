@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
-import { actorLimits } from '../../../../src/base/limits.ts';
+import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { makeDirectories, makeRoots } from '../../../../src/daemon/wiring/own-directories.ts';
 import { Rechecked, whileThere } from '../../../../src/daemon/wiring/rechecked.ts';

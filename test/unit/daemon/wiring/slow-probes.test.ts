@@ -1,7 +1,7 @@
 // What a start asks of the machine and can do without, when no answer comes (docs/start.md).
 import { expect, it, describe } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
-import { launchLimits } from '../../../../src/base/limits.ts';
+import { launchLimits } from '../../../../src/daemon/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import type { ContainerSecurity } from '../../../../src/ports/specs.ts';
 import { setUpApparmor } from '../../../../src/daemon/wiring/apparmor.ts';

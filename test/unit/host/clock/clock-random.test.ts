@@ -1,7 +1,7 @@
 import { closeSync, writeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { clockLimits } from '../../../../src/base/limits.ts';
+import { clockLimits } from '../../../../src/host/bounds.ts';
 import { ascending, realClock, watchForStalls } from '../../../../src/host/clock/clock.ts';
 import { makePipe } from '../../../../src/host/io/descriptors.ts';
 import { realRandom } from '../../../../src/host/clock/random.ts';

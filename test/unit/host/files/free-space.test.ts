@@ -1,6 +1,6 @@
 // What images leave free of their file system, and how often it is asked for it.
 import { describe, expect, it } from 'vitest';
-import { storageLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import {
   demandSpace,
   leastFreeBytes,
@@ -68,8 +68,8 @@ describe('F22 the file system is asked', () => {
     for (let at = 0; at < 64 * 256; at += 1) guard.take(4096, 0);
     // 64 MiB in steps of 16 MiB
     expect(state.asked).toBe(4);
-    for (let at = 0; at < 2 * storageLimits.leastFreeInodes; at += 1) guard.take(0, 1);
-    expect(state.asked).toBeLessThanOrEqual(4 + 2 * storageLimits.leastFreeSteps);
+    for (let at = 0; at < 2 * hostLimits.leastFreeInodes; at += 1) guard.take(0, 1);
+    expect(state.asked).toBeLessThanOrEqual(4 + 2 * hostLimits.leastFreeSteps);
   });
 
   it('each time after it had too little', () => {

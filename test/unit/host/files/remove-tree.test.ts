@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { hostLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { removeFile } from '../../../../src/host/files/state-files.ts';
 import { removeDirectory } from '../../../../src/host/files/remove-tree.ts';
 

@@ -1,11 +1,13 @@
 // Reads of a pipe for the pieces that its writer chooses: so many in a time, whatever the writer's rate.
 import { closeSync, writeSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { streamLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { makePipe } from '../../../../src/host/io/descriptors.ts';
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
 
-const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
+const { smallReadBytes } = hostLimits;
+const { smallReadRestMs } = hostLimits;
+const { smallReads } = hostLimits;
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be. */

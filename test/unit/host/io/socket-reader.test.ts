@@ -2,7 +2,8 @@
 import { closeSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { monitorLimits, streamLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
+import { monitorLimits } from '../../../../src/oci/runtime/bounds.ts';
 import { makePipe, makeSocketPair, writeEnd } from '../../../../src/host/io/descriptors.ts';
 import { socketSink, socketSource } from '../../../../src/host/streams/socket-bytes.ts';
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
@@ -56,14 +57,14 @@ describe('S85 a pipe of single bytes', () => {
     let [sent, got, reads] = [0, 0, 0];
     const put = (bytes: Uint8Array): void => void (sent += writeSync(pipe.write, bytes));
     // fewer than are paced: each is a read of its own
-    for (let at = 0; at < streamLimits.smallReads.times / 2; at += 1) {
+    for (let at = 0; at < hostLimits.smallReads.times / 2; at += 1) {
       put(Buffer.of(120));
       await untilTrue(() => reader.socket.bytesRead === sent);
     }
     const singles = sent;
     // large enough for no pace to apply: that nothing is read is the bound's doing alone
-    const piece = Buffer.alloc(streamLimits.readBytes / 4, 'x');
-    while (sent < streamLimits.readBytes) {
+    const piece = Buffer.alloc(hostLimits.streamReadBytes / 4, 'x');
+    while (sent < hostLimits.streamReadBytes) {
       put(piece);
       await untilTrue(() => reader.socket.bytesRead === sent);
     }

@@ -3,7 +3,7 @@ import { Dir, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { hostLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { libc } from '../../../../src/host/ffi/ffi.ts';
 import { getXattrAt } from '../../../../src/host/files/files-at.ts';
 import { AT_FDCWD } from '../../../../src/host/ffi/constants.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { memoryLimits } from '../../../../src/base/limits.ts';
+import { memoryLimits } from '../../../../src/host/bounds.ts';
 import { heapGuard } from '../../../../src/host/tuning/memory.ts';
 
 const MIB = 1024 * 1024;

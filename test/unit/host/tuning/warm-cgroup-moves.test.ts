@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { ClockPort } from '../../../../src/ports/clock.ts';
 import type { CgroupLayout } from '../../../../src/host/kernel-thread/thread-protocol.ts';
-import { hostLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { CheapMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
 
 /** Timers fire when the test says so. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ClockPort } from '../../../../src/ports/clock.ts';
-import { hostLimits } from '../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../src/host/bounds.ts';
 import { KernelFiles } from '../../../../src/host/usage/kernel-files.ts';
 
 describe('kernel files', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { unpackLimits } from '../../../../src/base/limits.ts';
+import { unpackLimits } from '../../../../src/oci/bounds.ts';
 import { archive, entry, paxBody, paxEntry } from './tar-builder.ts';
 import { read, refusal, textOf } from './read-archive.ts';
 

@@ -1,7 +1,7 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { fail } from '../../../../src/base/fault.ts';
-import { unpackLimits } from '../../../../src/base/limits.ts';
+import { unpackLimits } from '../../../../src/oci/bounds.ts';
 import type { TarSink } from '../../../../src/oci/layers/tar-reader.ts';
 import { LayerStream } from '../../../../src/oci/layers/unpack-stream.ts';
 import { archive, digestOf, entry } from './tar-builder.ts';

@@ -1,6 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { unpackLimits } from '../../../../src/base/limits.ts';
+import { unpackLimits } from '../../../../src/oci/bounds.ts';
 import { LayerStream } from '../../../../src/oci/layers/unpack-stream.ts';
 import { ZstdFrames } from '../../../../src/oci/layers/unpack-zstd.ts';
 import { gzipSync } from 'node:zlib';

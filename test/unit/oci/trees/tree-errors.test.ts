@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { storageLimits } from '../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../src/oci/bounds.ts';
 import { AT_REMOVEDIR } from '../../../../src/host/ffi/constants.ts';
 import { finished } from '../../../../src/oci/trees/remove-tree.ts';
 import { emptyDirectory } from '../../../../src/oci/trees/tree-empty.ts';

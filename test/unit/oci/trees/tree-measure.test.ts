@@ -3,7 +3,7 @@ import { closeSync, linkSync, mkdirSync, readdirSync, renameSync, writeFileSync 
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
-import { storageLimits } from '../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../src/oci/bounds.ts';
 import { statEntry } from '../../../../src/host/files/directory-entries.ts';
 import { openOwnDirectory } from '../../../../src/oci/trees/own-directory.ts';
 import { silentLog } from '../../../../src/base/log.ts';

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { storageLimits } from '../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../src/oci/bounds.ts';
 import { removePath, removePathInSteps } from '../../../../src/oci/trees/remove-tree.ts';
 import type { Removal } from '../../../../src/oci/trees/tree-removal.ts';
 import { scratchForDeep } from '../../../support/deep-scratch.ts';

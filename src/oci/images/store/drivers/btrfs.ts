@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { KeyedMutex } from '../../../../base/bounded.ts';
 import { fail, toFault } from '../../../../base/fault.ts';
 import type { Digest } from '../../../../base/ids.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import {
   BTRFS_MAGIC,
   createSubvolume,

@@ -9,7 +9,7 @@ import { KeyedMutex } from '../../../../base/bounded.ts';
 import { fail, printable, toFault } from '../../../../base/fault.ts';
 import { hexOf, parseDigest } from '../../../../base/ids.ts';
 import type { Digest } from '../../../../base/ids.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { demandSpace } from '../../../../host/files/free-space.ts';
 import { isThere } from '../../../../host/files/is-there.ts';
 import { isOtherDevice } from '../../../../host/mounts/mount-point.ts';

@@ -7,7 +7,7 @@ import { closeSync, constants, copyFileSync, fstatSync, lstatSync, mkdirSync } f
 import type { BigIntStats, Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import type { SpaceGuard } from '../../../../host/files/free-space.ts';
 import { getXattrAt, listXattrsAt } from '../../../../host/files/files-at.ts';

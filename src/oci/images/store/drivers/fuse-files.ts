@@ -8,7 +8,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { printable } from '../../../../base/fault.ts';
 import { jsonObject } from '../../../../base/json-object.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { missingAs } from '../../../../host/ffi/errno.ts';
 import { readOwnFile } from '../../../../host/files/state-files.ts';
 import type { ProcessIdentity } from '../../../../host/process/process-identity.ts';

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { IdMapping } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { isMountPoint } from '../../../../host/mounts/mount-point.ts';
 import { unmount } from '../../../../host/mounts/mounts.ts';
 import { processExists } from '../../../../host/process/process-identity.ts';

@@ -10,7 +10,7 @@
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../../../ports/clock.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { unmount } from '../../../../host/mounts/mounts.ts';
 import {
   listProcessStats,

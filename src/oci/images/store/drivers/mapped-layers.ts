@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { attach, descriptorPath, unmount } from '../../../../host/mounts/mounts.ts';
 import { idmappedTree } from '../../../../host/mounts/userns-idmap.ts';

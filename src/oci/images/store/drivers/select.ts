@@ -2,7 +2,7 @@
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, toFault } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { writeAtomic } from '../../../../host/files/files.ts';
 import { isThere } from '../../../../host/files/is-there.ts';

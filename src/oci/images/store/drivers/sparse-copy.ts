@@ -1,7 +1,7 @@
 /** A file with holes, copied with its holes. */
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { fail } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { errnoName, must } from '../../../../host/ffi/errno.ts';
 import { O_CLOEXEC, SEEK_DATA, SEEK_HOLE } from '../../../../host/ffi/constants.ts';
 import { callSync, libc } from '../../../../host/ffi/ffi.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Digest } from '../../../../base/ids.ts';
 import { parseDigest } from '../../../../base/ids.ts';
 import { jsonObject } from '../../../../base/json-object.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { codeOf, isAbsent, missingAs } from '../../../../host/ffi/errno.ts';
 import { writeAtomic } from '../../../../host/files/files.ts';
 import { readSmallFile } from '../../../../host/files/small-file.ts';

@@ -1,5 +1,5 @@
 /** Names in a directory of a store. */
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { namesIfDirectory } from '../../../../host/files/names-of.ts';
 
 /** Bounded; none when there is no directory of this path. */

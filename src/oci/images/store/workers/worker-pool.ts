@@ -9,7 +9,7 @@ import type { ClockPort, TimerHandle } from '../../../../ports/clock.ts';
 import { Semaphore } from '../../../../base/bounded.ts';
 import { FaultError, fail, fault } from '../../../../base/fault.ts';
 import type { Fault } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { noteMoved } from '../../../../host/tuning/memory.ts';
 import type { FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
 

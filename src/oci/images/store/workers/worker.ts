@@ -6,7 +6,7 @@ import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { fail, fault, toFault } from '../../../../base/fault.ts';
-import { storageLimits } from '../../../../base/limits.ts';
+import { storageLimits } from '../../../bounds.ts';
 import { realClock } from '../../../../host/clock/clock.ts';
 import { SpaceGuard } from '../../../../host/files/free-space.ts';
 import { pause } from '../../../../host/clock/wait.ts';

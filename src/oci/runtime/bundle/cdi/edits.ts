@@ -1,6 +1,6 @@
 /** `containerEdits` of CDI files (CDI specification 1.1.0, "OCI Edits"), parsed into types that cannot hold a bad value. */
 import { posix } from 'node:path';
-import { nodeFileLimits } from '../../../../base/limits.ts';
+import { nodeFileLimits } from '../../../bounds.ts';
 import type { Fields } from '../../../documents/fields.ts';
 import type { StagedHook } from '../../spec/edits.ts';
 import { HOOK_KINDS } from '../../spec/types.ts';

@@ -1,5 +1,5 @@
 /** One file of the Container Device Interface (CDI specification 1.1.0), JSON or YAML. */
-import { nodeFileLimits } from '../../../../base/limits.ts';
+import { nodeFileLimits } from '../../../bounds.ts';
 import { parseDocument, type Fields } from '../../../documents/fields.ts';
 import { parseYaml } from '../../../documents/yaml-fields.ts';
 import type { CdiEdits } from './edits.ts';

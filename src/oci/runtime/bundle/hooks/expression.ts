@@ -5,7 +5,7 @@
  */
 import { createContext, Script } from 'node:vm';
 import { fail } from '../../../../base/fault.ts';
-import { nodeFileLimits } from '../../../../base/limits.ts';
+import { nodeFileLimits } from '../../../bounds.ts';
 
 /** What is compared now, for the message when the time is over: all of it is synchronous. */
 const now = { what: '' };

@@ -1,6 +1,6 @@
 /** One file of a hooks directory (oci-hooks(5), schema 1.0.0): a hook, its stages, and for which containers it is. */
 import { posix } from 'node:path';
-import { nodeFileLimits } from '../../../../base/limits.ts';
+import { nodeFileLimits } from '../../../bounds.ts';
 import type { Fields } from '../../../documents/fields.ts';
 import { parseDocument } from '../../../documents/fields.ts';
 import { HOOK_KINDS } from '../../spec/types.ts';

@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { Device } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
-import { specLimits } from '../../../../base/limits.ts';
+import { specLimits } from '../../bounds.ts';
 import { isAbsent, missingAs } from '../../../../host/ffi/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedDevice } from '../../spec/input.ts';

@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import type { ImageVolume, Mount } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
 import type { ImageId } from '../../../../base/ids.ts';
-import { specLimits } from '../../../../base/limits.ts';
+import { specLimits } from '../../bounds.ts';
 import { mountOver } from '../../../../host/mounts/answering.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { resolveInRoot } from '../../../../host/files/files.ts';

@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
-import { nodeFileLimits } from '../../../../base/limits.ts';
+import { nodeFileLimits } from '../../../bounds.ts';
 import { missingAs } from '../../../../host/ffi/errno.ts';
 import { readRegularFile } from '../../../../host/files/regular-file.ts';
 import type { OnPath } from './bundle-mounts.ts';

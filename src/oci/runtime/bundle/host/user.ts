@@ -5,7 +5,8 @@
  */
 import type { IdMappings, UserChoice } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
-import { imageLimits, specLimits } from '../../../../base/limits.ts';
+import { specLimits } from '../../bounds.ts';
+import { portLimits } from '../../../../ports/bounds.ts';
 import { parseImageUser } from '../../../documents/image-user.ts';
 import type { ImageUser } from '../../../documents/image-user.ts';
 import type { ResolvedUser } from '../../spec/input.ts';
@@ -109,8 +110,8 @@ function parsed(text: string, field: string): ImageUser {
 }
 
 function id(value: number, field: string): number {
-  if (Number.isInteger(value) && value >= 0 && value <= imageLimits.highestUserId) return value;
-  return fail('invalidRequest', `use ${value} as ${field}: not in 0 to ${imageLimits.highestUserId}`, {
+  if (Number.isInteger(value) && value >= 0 && value <= portLimits.highestUserId) return value;
+  return fail('invalidRequest', `use ${value} as ${field}: not in 0 to ${portLimits.highestUserId}`, {
     subject: field,
   });
 }
@@ -195,7 +196,7 @@ function isMember(name: string, members: string): boolean {
 function number(text: string | undefined): number | undefined {
   if (text === undefined || !/^[0-9]{1,10}$/u.test(text)) return undefined;
   const value = Number(text);
-  return value <= imageLimits.highestUserId ? value : undefined;
+  return value <= portLimits.highestUserId ? value : undefined;
 }
 
 /** Fields of each line, one line at a time: a file of 10 MiB must not become a million arrays at once. */

@@ -3,7 +3,8 @@ import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
 import { jsonObject } from '../../../../base/json-object.ts';
-import { checkpointLimits, requestLimits } from '../../../../base/limits.ts';
+import { checkpointLimits } from '../../bounds.ts';
+import { portLimits } from '../../../../ports/bounds.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
 import { readMembers, refuse } from './members.ts';
 import type { Taker } from './members.ts';
@@ -61,7 +62,7 @@ function isName(value: unknown): value is string {
   return (
     typeof value === 'string' &&
     value !== '' &&
-    value.length <= requestLimits.imageBytes &&
+    value.length <= portLimits.imageNameBytes &&
     !CONTROL.test(value)
   );
 }
@@ -75,7 +76,7 @@ function mountsOf(value: unknown): readonly string[] {
     if (
       typeof destination !== 'string' ||
       !destination.startsWith('/') ||
-      destination.length > requestLimits.pathBytes
+      destination.length > portLimits.pathBytes
     )
       refuse(`${FILES.spec} has a mount without a place`);
     return posix.normalize(destination).replace(/(?<=.)\/$/u, '');

@@ -4,7 +4,7 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { fail, FaultError } from '../../../../base/fault.ts';
-import { checkpointLimits } from '../../../../base/limits.ts';
+import { checkpointLimits } from '../../bounds.ts';
 import { codeOf } from '../../../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NONBLOCK, O_NOCTTY, O_RDONLY } from '../../../../host/ffi/constants.ts';
 import { openBeneath } from '../../../../host/files/files-at.ts';

@@ -4,7 +4,7 @@ import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
 import type { ClockPort } from '../../../../ports/clock.ts';
 import type { EffectContext } from '../../../../ports/effect.ts';
 import { fail, FaultError, printable, toFault } from '../../../../base/fault.ts';
-import { checkpointLimits, monitorLimits } from '../../../../base/limits.ts';
+import { checkpointLimits, monitorLimits } from '../../bounds.ts';
 import { runTool } from '../../../../host/process/process-tool.ts';
 import type { Answer, DescribeOrder, ImportOrder, Order } from './protocol.ts';
 

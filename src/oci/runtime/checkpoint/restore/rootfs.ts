@@ -3,7 +3,8 @@
  * away. All through descriptors below the root (S18, S54): paths and links of the archive lead nowhere else.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
-import { checkpointLimits, unpackLimits } from '../../../../base/limits.ts';
+import { unpackLimits } from '../../../bounds.ts';
+import { checkpointLimits } from '../../bounds.ts';
 import { O_CLOEXEC, O_RDONLY } from '../../../../host/ffi/constants.ts';
 import type { SpaceGuard } from '../../../../host/files/free-space.ts';
 import type { TarEntry } from '../../../layers/tar-entry.ts';

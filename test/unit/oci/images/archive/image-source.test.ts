@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { archiveLimits } from '../../../../../src/base/limits.ts';
+import { archiveLimits } from '../../../../../src/oci/images/bounds.ts';
 import type { Digest } from '../../../../../src/base/ids.ts';
 import {
   chosen,

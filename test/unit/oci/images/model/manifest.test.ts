@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Fault } from '../../../../../src/base/fault.ts';
-import { imageLimits } from '../../../../../src/base/limits.ts';
+import { imageLimits } from '../../../../../src/oci/bounds.ts';
 import {
   isNondistributable,
   mediaTypes,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { findIn, parseAuthFile, parseHelperReply } from '../../../../../src/oci/images/registry/auth-file.ts';
-import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { refusalBy } from '../../../../support/fault-of.ts';
 
 const bytes = (content: unknown): Uint8Array =>

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { Body } from '../../../../../src/oci/images/registry/body.ts';
 import { ManualClock, turns } from '../../../actors/fixtures.ts';
 

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../../../src/base/ids.ts';
-import { hostLimits, ingestLimits, storageLimits } from '../../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../../src/host/bounds.ts';
+import { ingestLimits } from '../../../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import type { FilesystemFacts } from '../../../../../src/host/files/free-space.ts';
 import { inPool } from '../../../../../src/host/ffi/pool.ts';
@@ -67,7 +68,7 @@ describe('F22 kept downloads', () => {
 
   it('are not begun where they would take of the least free space', async () => {
     const room = ingestLimits.roomFactor * MIB;
-    const least = storageLimits.leastFreeBytes;
+    const least = hostLimits.leastFreeBytes;
     expect(await ingests(() => free(least + room - 4096)).open(incoming(1, MIB, 'a'))).toBeUndefined();
     const kept = await ingests(() => free(least + room)).open(incoming(1, MIB, 'a'));
     expect(kept).toBeDefined();

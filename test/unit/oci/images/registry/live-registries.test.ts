@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import type { TimerHandle } from '../../../../../src/ports/clock.ts';
-import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { LiveRegistries } from '../../../../../src/oci/images/registry/live-registries.ts';
 

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { distributionLimits } from '../../../../../src/base/limits.ts';
+import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { loadRegistries } from '../../../../../src/oci/images/registry/load-registries.ts';
 
 let root: string;

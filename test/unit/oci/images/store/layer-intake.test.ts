@@ -1,6 +1,6 @@
 // Whose time it is that a layer waits for a worker of its own.
 import { expect, test } from 'vitest';
-import { storageLimits } from '../../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../../src/oci/bounds.ts';
 import { takeLayer } from '../../../../../src/oci/images/store/layer-intake.ts';
 import type { Download, IntakeOptions } from '../../../../../src/oci/images/store/layer-intake.ts';
 import type { LayerRecord } from '../../../../../src/oci/images/store/records/layer-record.ts';

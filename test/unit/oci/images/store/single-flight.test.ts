@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { storageLimits } from '../../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../../src/oci/bounds.ts';
 import { Flights } from '../../../../../src/oci/images/store/single-flight.ts';
 import { ManualClock, turns } from '../../../actors/fixtures.ts';
 

@@ -1,6 +1,6 @@
 // Whose turn it is, and what becomes of a turn that a registry does not use.
 import { describe, expect, test } from 'vitest';
-import { storageLimits } from '../../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../../src/oci/bounds.ts';
 import { Transfers } from '../../../../../src/oci/images/store/transfers.ts';
 import type { Party, Turn } from '../../../../../src/oci/images/store/transfers.ts';
 import { ManualClock, turns } from '../../../actors/fixtures.ts';

@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { hostLimits } from '../../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { inPool } from '../../../../../src/host/ffi/pool.ts';
 import { closeArchive, openArchive } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
 import { faultOf } from '../../../../support/fault-of.ts';

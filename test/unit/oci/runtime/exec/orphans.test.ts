@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { expect, test } from 'vitest';
-import { driverLimits } from '../../../../../src/base/limits.ts';
+import { driverLimits } from '../../../../../src/oci/runtime/bounds.ts';
 import { FaultError } from '../../../../../src/base/fault.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { KernelError } from '../../../../../src/host/ffi/errno.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { driverLimits } from '../../../../../src/base/limits.ts';
+import { driverLimits } from '../../../../../src/oci/runtime/bounds.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import type { SocketReader } from '../../../../../src/host/io/socket-reader.ts';
 import { CappedOutput, drained, takeBoth } from '../../../../../src/oci/runtime/exec/output.ts';

@@ -1,11 +1,13 @@
 // A process that writes in small pieces: what it costs is reads in a time, whatever its rate.
 import { describe, expect, test } from 'vitest';
 import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.ts';
-import { streamLimits } from '../../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { nowhere, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 
-const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
+const { smallReadBytes } = hostLimits;
+const { smallReadRestMs } = hostLimits;
+const { smallReads } = hostLimits;
 
 /** Reads after which a source ends, so that one who takes them at any rate comes to an end, too. */
 const MOST = 5000;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { ClockPort, TimerHandle } from '../../../../../src/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.ts';
-import { streamLimits } from '../../../../../src/base/limits.ts';
+import { driverLimits } from '../../../../../src/oci/runtime/bounds.ts';
+import { portLimits } from '../../../../../src/ports/bounds.ts';
 import { drain, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
 
 /** Each timer takes a turn of the event loop and its own time; the first also `stallMs`. */
@@ -64,7 +65,7 @@ describe('the last output of a process that has ended', () => {
     const clock = turningClock();
     const [source, sink] = [pipe(), collector()];
     const pump = new OutputPump(source, sink, clock);
-    clock.pass(5 * streamLimits.drainQuietMs);
+    clock.pass(5 * driverLimits.drainQuietMs);
     const drained = drain([pump], clock, never);
     clock.setTimeout(
       () =>
@@ -79,7 +80,7 @@ describe('the last output of a process that has ended', () => {
   });
 
   it('is read before the time counts, where the event loop stood still', async () => {
-    const clock = turningClock(5 * streamLimits.drainQuietMs);
+    const clock = turningClock(5 * driverLimits.drainQuietMs);
     const [source, sink] = [pipe(), collector()];
     const pump = new OutputPump(source, sink, clock);
     const drained = drain([pump], clock, never);
@@ -96,8 +97,8 @@ describe('the last output of a process that has ended', () => {
     const clock = turningClock();
     const pump = new OutputPump(pipe(), collector(), clock);
     await drain([pump], clock, never);
-    expect(clock.monoMs()).toBeGreaterThanOrEqual(streamLimits.drainQuietMs);
-    expect(clock.monoMs()).toBeLessThan(streamLimits.drainQuietMs + 2 * streamLimits.drainLookMs);
+    expect(clock.monoMs()).toBeGreaterThanOrEqual(driverLimits.drainQuietMs);
+    expect(clock.monoMs()).toBeLessThan(driverLimits.drainQuietMs + 2 * driverLimits.drainLookMs);
   });
 
   it('is not waited for for ever where a background child goes on writing', async () => {
@@ -113,7 +114,7 @@ describe('the last output of a process that has ended', () => {
     write();
     await drain([pump], clock, never);
     isOver = true;
-    expect(clock.monoMs()).toBeGreaterThanOrEqual(streamLimits.drainMs);
+    expect(clock.monoMs()).toBeGreaterThanOrEqual(portLimits.streamDrainMs);
   });
 
   it('is waited for while the client does not read, however long, and is whole', async () => {
@@ -132,7 +133,7 @@ describe('the last output of a process that has ended', () => {
     const pump = new OutputPump(source, paused, clock);
     for (const part of ['first', ' second', ' last words', undefined]) source.push(part);
     const drained = drain([pump], clock, never);
-    while (clock.monoMs() < 3 * streamLimits.drainMs)
+    while (clock.monoMs() < 3 * portLimits.streamDrainMs)
       await new Promise<void>((resolve) => {
         clock.setTimeout(resolve, 0);
       });

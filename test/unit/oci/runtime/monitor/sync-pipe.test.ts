@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { monitorLimits } from '../../../../../src/base/limits.ts';
+import { monitorLimits } from '../../../../../src/oci/runtime/bounds.ts';
 import { parseCreateReport } from '../../../../../src/oci/runtime/monitor/sync-pipe.ts';
 
 describe('F39 the report of a create', () => {

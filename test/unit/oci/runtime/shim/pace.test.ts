@@ -16,7 +16,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseContainerId } from '../../../../../src/base/ids.ts';
 import type { ContainerId } from '../../../../../src/base/ids.ts';
-import { shimLimits } from '../../../../../src/base/limits.ts';
+import { shimLimits } from '../../../../../src/oci/runtime/bounds.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { encodeTtrpcFrame, TTRPC_TYPE } from '../../../../../src/ttrpc/frames.ts';
 import { Events, ForwardRequestSchema, TaskOOMSchema } from '../../../../../src/gen/shim/events_pb.ts';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Conditions } from '../../../../../../src/base/conditions.ts';
-import { hostLimits } from '../../../../../../src/base/limits.ts';
+import { hostLimits } from '../../../../../../src/host/bounds.ts';
 import { silentLog } from '../../../../../../src/base/log.ts';
 import { storePaths } from '../../../../../../src/oci/images/store/records/layer-layout.ts';
 import { storeDirectories } from '../../../../../../src/oci/images/store/records/store-directories.ts';

@@ -3,7 +3,7 @@ import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { afterEach, expect, test, vi } from 'vitest';
 import { fault } from '../../../../../../src/base/fault.ts';
-import { storageLimits } from '../../../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../../../src/oci/bounds.ts';
 import { RunningJob } from '../../../../../../src/oci/images/store/workers/worker-pool.ts';
 import type { FromJob, ToJob } from '../../../../../../src/oci/images/store/workers/worker-protocol.ts';
 

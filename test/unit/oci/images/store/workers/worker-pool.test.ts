@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { storageLimits } from '../../../../../../src/base/limits.ts';
+import { storageLimits } from '../../../../../../src/oci/bounds.ts';
 import { realClock } from '../../../../../../src/host/clock/clock.ts';
 import { WorkerPool } from '../../../../../../src/oci/images/store/workers/worker-pool.ts';
 import type { RunningJob } from '../../../../../../src/oci/images/store/workers/worker-pool.ts';

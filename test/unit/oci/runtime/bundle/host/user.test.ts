@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { UserChoice } from '../../../../../../src/ports/specs.ts';
 import type { FaultKind } from '../../../../../../src/base/fault.ts';
-import { specLimits } from '../../../../../../src/base/limits.ts';
+import { specLimits } from '../../../../../../src/oci/runtime/bounds.ts';
 import { pauseUser, resolveUser, resolveUserIn } from '../../../../../../src/oci/runtime/bundle/host/user.ts';
 import { faultBy } from '../../../../../support/fault-of.ts';
 
