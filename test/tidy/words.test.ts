@@ -1,0 +1,128 @@
+// Words that have a better one in the field (docs/glossary.md): in comments, texts and names of src, and in docs.
+import { describe, expect, it } from 'vitest';
+import type { Node, Source } from './support/sources.ts';
+import { filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
+
+/** Folders of src, and documents, whose prose has not been gone through yet. It only shrinks. */
+const PENDING: readonly string[] = [
+  'src/actors/',
+  'src/base/',
+  'src/cri/',
+  'src/daemon/',
+  'src/host/',
+  'src/introspection/',
+  'src/journal/',
+  'src/network/',
+  'src/nri/',
+  'src/oci/documents/',
+  'src/oci/images/',
+  'src/oci/layers/',
+  'src/oci/runtime/',
+  'src/oci/trees/',
+  'src/oci/bounds.ts',
+  'src/ports/',
+  'src/ttrpc/',
+  'docs/',
+  'README.md',
+  'CONTRIBUTING.md',
+];
+
+/** What prose must not say → what it says instead. */
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/\b(?:told|tells?|telling)\b/iu, 'say, report, show'],
+  [/\b(?:let|lets|letting) go\b/iu, 'release'],
+  [/\bwish(?:es|ed)?\b/iu, 'request'],
+  [/\blook(?:s|ed|ing)?\b(?![ -]?ups?\b)/iu, 'poll, scan, read, check'],
+  [
+    /\b(?:earlier|other|another|previous|former|last|next|later|daemon['’]s|each) (?:life|lives)\b/iu,
+    'boot, instance',
+  ],
+  [/\blife of (?:a|the|this) daemon\b/iu, 'boot, instance'],
+  [/\bstrangers?\b/iu, 'untrusted, unknown'],
+  [/\bmend(?:s|ed|ing)?\b/iu, 'fix'],
+  [/\b(?:is|are|was|were) none\b/iu, 'is not, does not exist'],
+  [/\bmade of\b/iu, 'inputs'],
+  [/\b(?:is|are|was|were)(?: not)? here\b/iu, 'present, not present'],
+  [/\b(?:ow(?:es?|ed|ing)|debts?)\b/iu, 'cleanup pending'],
+  [/\b(?:nursery|graves?|newborn|deaf|unborn)\b/iu, 'removed ids, starting, unsubscribed'],
+];
+
+/** Parts of names, as in `sameWish` or `hearNoMore`. */
+const NAME_PARTS: ReadonlySet<string> = new Set(
+  'wish wishes told tell tells owing owed owes mend mended stranger strangers graves newborn deaf unborn nursery cast'.split(
+    ' ',
+  ),
+);
+
+const isPending = (file: string): boolean => PENDING.some((prefix) => file.startsWith(prefix));
+const partsOf = (name: string): readonly string[] =>
+  name.split(/[^A-Za-z]|(?<=[a-z])(?=[A-Z])/u).map((part) => part.toLowerCase());
+
+function wrongIn(text: string): readonly string[] {
+  return WORDS.flatMap(([word, instead]) => {
+    const found = word.exec(text)?.[0];
+    return found === undefined ? [] : [`"${found}": ${instead}`];
+  });
+}
+
+function textsOf({ program }: Source): readonly { readonly text: string; readonly start: number }[] {
+  const texts: { readonly text: string; readonly start: number }[] = [];
+  walk(program, (node: Node) => {
+    const value =
+      node.type === 'TemplateElement' ? (node['value'] as { cooked?: unknown }).cooked : node['value'];
+    if ((node.type === 'Literal' || node.type === 'TemplateElement') && typeof value === 'string')
+      texts.push({ text: value, start: node.start });
+  });
+  return texts;
+}
+
+describe('words', () => {
+  const sources = sourcesBelow('src').filter(({ file }) => !isPending(file));
+
+  it('of comments are those of the field', () => {
+    const wrong = sources.flatMap((source) =>
+      source.comments.flatMap(({ value, start }) =>
+        wrongIn(value).map((what) => `${source.file}:${source.line(start)}: ${what}`),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('of errors, log lines and other texts are those of the field', () => {
+    const wrong = sources.flatMap((source) =>
+      textsOf(source).flatMap(({ text, start }) =>
+        wrongIn(text).map((what) => `${source.file}:${source.line(start)}: ${what}`),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('of names are those of the field', () => {
+    const wrong = new Set<string>();
+    for (const { file, program } of sources) {
+      walk(program, (node: Node) => {
+        const name =
+          node.type === 'Identifier' || node.type === 'PrivateIdentifier' ? String(node['name']) : '';
+        if (partsOf(name).some((part) => NAME_PARTS.has(part))) wrong.add(`${file}: ${name}`);
+      });
+    }
+    expect([...wrong]).toEqual([]);
+  });
+
+  it('of the documents are those of the field', () => {
+    const documents = ['README.md', 'CONTRIBUTING.md', ...filesBelow('docs'), ...filesBelow('src')].filter(
+      (file) => file.endsWith('.md') && file !== 'docs/glossary.md' && !isPending(file),
+    );
+    const wrong = documents.flatMap((file) =>
+      textOf(file)
+        .split('\n')
+        .flatMap((line, at) => wrongIn(line).map((what) => `${file}:${at + 1}: ${what}`)),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  it('wait for nothing that is done', () => {
+    const files = [...filesBelow('src'), ...filesBelow('docs'), 'README.md', 'CONTRIBUTING.md'];
+    expect(PENDING.filter((prefix) => !files.some((file) => file.startsWith(prefix)))).toEqual([]);
+  });
+});
