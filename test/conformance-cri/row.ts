@@ -6,7 +6,7 @@ export interface Row {
   readonly subject: string;
   /** What must hold, as a sentence: the second column, unique within its group. */
   readonly claim: string;
-  /** Throws when it doesn't hold; `Skip` when it does not apply here. */
+  /** Throws when it doesn't hold; `Skip` of skip.ts when it does not apply here. */
   readonly check: (trial: Trial) => Promise<void>;
 }
 
@@ -22,6 +22,3 @@ export interface Group {
 export function row(subject: string, claim: string, check: Row['check']): Row {
   return { subject, claim, check };
 }
-
-/** A row that does not apply: the reason is printed. */
-export class Skip extends Error {}

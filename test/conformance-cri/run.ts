@@ -1,6 +1,7 @@
 // Runs groups of rows on a stage.
 import { EVENT_MS, hangs } from '../support/patience.ts';
-import { type Group, type Row, Skip } from './row.ts';
+import type { Group, Row } from './row.ts';
+import { Skip } from './skip.ts';
 import type { Stage } from './stage.ts';
 import { Trial } from './trial.ts';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Message } from '@bufbuild/protobuf';
 import { type ContainerStatus, ContainerState } from '../../src/gen/runtime/v1/api_pb.ts';
 import { eventually, refused, same, type Code } from './expect.ts';
-import { Skip } from './row.ts';
+import { Skip } from './skip.ts';
 import type { ContainerConfig, Pod, SandboxConfig, Stage } from './stage.ts';
 
 export interface Ran {

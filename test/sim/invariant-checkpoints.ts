@@ -5,7 +5,7 @@
  */
 import type { ContainerView } from '../../src/actors/directory/views.ts';
 import { partialOf } from './checkpoint-model.ts';
-import type { Broken } from './invariants.ts';
+import type { Broken } from './broken.ts';
 import type { World } from './world.ts';
 
 const PART = partialOf('');

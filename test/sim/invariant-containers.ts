@@ -1,7 +1,7 @@
 /** I10 for containers: what status tells agrees with the kernel's processes, at once or within a bound. */
 import type { ContainerView } from '../../src/actors/directory/views.ts';
 import { actorLimits } from '../../src/actors/bounds.ts';
-import type { Broken } from './invariants.ts';
+import type { Broken } from './broken.ts';
 import type { World } from './world.ts';
 
 /** Virtual milliseconds until a change shows, where nothing hangs (reliability.md B). */

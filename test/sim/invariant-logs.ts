@@ -1,5 +1,5 @@
 /** I9: each line of a container stands once, in order, over all rotations; with an exit that its monitor told, all of them. */
-import type { Broken } from './invariants.ts';
+import type { Broken } from './broken.ts';
 import type { Kernel } from './kernel.ts';
 
 /** The first log that is not as it must be, of those that changed. */

@@ -7,15 +7,11 @@ import { pinsOf } from '../../src/actors/recovery/plan.ts';
 import type { Ledger } from '../../src/actors/ledger/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { actorLimits } from '../../src/actors/bounds.ts';
+import type { Broken } from './broken.ts';
 import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';
 import { checkContainers } from './invariant-containers.ts';
 import { checkLogs } from './invariant-logs.ts';
 import type { World } from './world.ts';
-
-export interface Broken {
-  readonly invariant: string;
-  readonly detail: string;
-}
 
 /**
  * Virtual milliseconds: a round of the janitor, its look, and the record of the stop, each of which another that hangs

@@ -5,7 +5,7 @@
 import type { JournalPort, JournalRecord } from '../../src/ports/journal.ts';
 import type { Ports } from '../../src/ports/ports.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
-import type { World } from './world.ts';
+import type { Kernel } from './kernel.ts';
 
 export const MUTANTS = [
   'nameReleasedEarly',
@@ -21,7 +21,7 @@ export const MUTANTS = [
 export type Mutant = 'none' | (typeof MUTANTS)[number];
 
 /** The ports as a daemon with this fault uses them. */
-export function plantInPorts(mutant: Mutant, ports: Ports, world: World): Ports {
+export function plantInPorts(mutant: Mutant, ports: Ports, kernel: Kernel): Ports {
   const { journal } = ports;
   const withAppend = (append: JournalPort['append']): Ports => ({
     ...ports,
@@ -33,7 +33,7 @@ export function plantInPorts(mutant: Mutant, ports: Ports, world: World): Ports 
     case 'exitFileDeletedEarly':
       return withAppend((records, options) => {
         for (const record of records)
-          if (record.type === 'container.exited') world.kernel.exitFiles.delete(record.id);
+          if (record.type === 'container.exited') kernel.exitFiles.delete(record.id);
         return journal.append(records, options);
       });
     case 'outcomeShownEarly':

@@ -6,7 +6,7 @@ import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { hashText } from './random.ts';
 import { Client } from './client.ts';
 import { Invariants } from './invariants.ts';
-import type { Broken } from './invariants.ts';
+import type { Broken } from './broken.ts';
 import { containerSpec, sandboxSpec } from './specs.ts';
 import { setTraps } from './traps.ts';
 import { World } from './world.ts';

@@ -4,7 +4,7 @@ import { randomStream } from './random.ts';
 import { Chaos } from './chaos.ts';
 import { Client } from './client.ts';
 import { Invariants } from './invariants.ts';
-import type { Broken } from './invariants.ts';
+import type { Broken } from './broken.ts';
 import { PodWorker } from './kubelet.ts';
 import type { Manners, PodPlan } from './kubelet.ts';
 import { CHECKPOINT, REFERENCES } from './storage-images-twins.ts';

@@ -181,7 +181,7 @@ export class World {
       ports: plantInPorts(
         this.mutant,
         this.#options.around === undefined ? ports : aroundEffects(ports, around),
-        this,
+        this.kernel,
       ),
       ledger: opened.state,
       ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),

@@ -7,7 +7,7 @@ import type { RegistryAuth } from '../../../src/ports/images.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { RegistryClient } from '../../../src/oci/images/registry/client.ts';
 import { parseRegistriesConf } from '../../../src/oci/images/registry/registries-conf.ts';
-import { digestOf } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
 import type { TestImage } from '../../support/registry/images.ts';
 import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';
 import { amd64, insecure, noAuth } from '../../support/registry/rig.ts';

@@ -14,7 +14,8 @@ import {
   offeredImport,
 } from '../../../src/oci/images/registry/local-imports.ts';
 import { parseReference } from '../../../src/oci/images/model/reference.ts';
-import { digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf } from '../../support/registry/rig.ts';

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
-import { digestOf, type FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
+import type { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import type { Rig } from '../../support/registry/rig.ts';

@@ -16,7 +16,7 @@ import {
   type RegistryOptions,
 } from '../../support/docker-registry/start.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
-import { digestOf } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
 import {
   imageOf,
   indexOf,

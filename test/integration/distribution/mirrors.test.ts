@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { distributionLimits } from '../../../src/oci/images/bounds.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
-import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 import type { TestImage, TestLayer } from '../../support/registry/images.ts';

@@ -1,6 +1,7 @@
 /** What a healthy registry gives. In this process, over loopback; needs nothing. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';

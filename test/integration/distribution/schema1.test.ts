@@ -1,7 +1,8 @@
 /** Docker's schema 1 from a registry as old as it: unsigned and signed, and layers that are not what they should be. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { schema1Types } from '../../../src/oci/images/model/schema1.ts';
-import { answer, digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { digestOf } from '../../support/registry/digest.ts';
+import { answer, FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { layerOf, type TestLayer } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';

@@ -2,10 +2,10 @@
  * A registry in this process that does as scripted: pull side of the distribution spec over HTTP or HTTPS, with faults.
  * It records who asked for what with which credentials.
  */
-import { createHash } from 'node:crypto';
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { digestOf } from './digest.ts';
 import type { TestImage } from './images.ts';
 
 export interface Seen {
@@ -34,10 +34,6 @@ export interface TlsMaterial {
   readonly key: string;
   readonly cert: string;
   readonly extra?: https.ServerOptions;
-}
-
-export function digestOf(bytes: Uint8Array | string): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 export class FakeRegistry {

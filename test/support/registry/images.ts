@@ -1,7 +1,7 @@
 /** Tiny images made in memory. */
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { pack, type Header } from 'tar-stream';
-import { digestOf } from './fake-registry.ts';
+import { digestOf } from './digest.ts';
 
 export type TestCompression = 'none' | 'gzip' | 'zstd';
 export type Flavour = 'oci' | 'docker';

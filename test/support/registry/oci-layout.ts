@@ -1,7 +1,7 @@
 /** Writes a test image as an OCI layout, the form that skopeo copies from. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { digestOf } from './fake-registry.ts';
+import { digestOf } from './digest.ts';
 import type { TestImage } from './images.ts';
 
 export function writeOciLayout(directory: string, tag: string, image: TestImage): void {
