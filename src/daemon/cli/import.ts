@@ -7,7 +7,7 @@ import { fail } from '../../base/fault.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { codeOf } from '../../host/ffi/errno.ts';
 import {
-  chosen,
+  selectImages,
   openSource,
   parseSource,
   type ImageSource,
@@ -55,7 +55,7 @@ function named(
   location: Location,
   name: string,
 ): readonly (readonly [string, OfferedImage])[] {
-  const images = chosen(source, location);
+  const images = selectImages(source, location);
   const where = `import ${location.transport}:${location.path}`;
   if (name !== '') {
     const [image, ...others] = images;

@@ -167,7 +167,7 @@ describePods('troupe import, export', () => {
     ]);
     expect(await said('import', `oci:${join(work, 'layout')}:other`, '--name', 'a/b:1')).toEqual([
       3,
-      expect.stringContaining('no image other; there are v1') as string,
+      expect.stringContaining('image other not found; available: v1') as string,
     ]);
     expect(await said('export', 'example.org/none:1', join(work, 'never'))).toEqual([
       3,

@@ -1,4 +1,4 @@
-/** An image of the layer store written as a layout or an archive: config, manifest and layers made anew, see layer-tar.ts. */
+/** Writes an image of the layer store as a layout or an archive. Config, manifest and layers are built anew (layer-tar.ts). */
 import { createHash } from 'node:crypto';
 import { closeSync, createWriteStream } from 'node:fs';
 import { rename, stat, writeFile } from 'node:fs/promises';
@@ -30,12 +30,12 @@ export interface ExportedImage {
 }
 
 export interface ExportOptions {
-  /** Where layers lie, the node's own store first. */
+  /** The layer stores to read from, the node's own first. */
   readonly stores: readonly Pick<StorePaths, 'layers'>[];
-  /** An empty directory, into which each blob is written under the name that `nameOf` gives it. */
+  /** An empty directory. Each blob is written into it under the name that `nameOf` returns. */
   readonly directory: string;
   readonly nameOf: (digest: Digest) => string;
-  /** Docker's archives hold tars as they are. */
+  /** Compress layers with gzip. Docker's archives hold uncompressed tars. */
   readonly compress: boolean;
   readonly flavour: 'oci' | 'docker';
   readonly signal: AbortSignal;
@@ -56,11 +56,11 @@ const TYPES = {
   },
 } as const;
 
-/** Writes config, manifest and layers. Throws `unsupported` for an artifact, `notFound` when a layer is not here whole. */
+/** Writes config, manifest and layers. Throws `unsupported` for an artifact, `notFound` when a layer is missing or incomplete. */
 export async function exportImage(image: ImageRecord, options: ExportOptions): Promise<ExportedImage> {
   const types = TYPES[options.flavour];
   if (image.layers.some(({ file }) => file !== undefined)) {
-    fail('unsupported', `export ${image.id}: it is an artifact, whose manifest is not kept`, {
+    fail('unsupported', `export ${image.id}: it is an artifact, whose manifest is not stored`, {
       subject: image.id,
     });
   }
@@ -80,7 +80,7 @@ export async function exportImage(image: ImageRecord, options: ExportOptions): P
   return { config, manifest, layers, diffIds };
 }
 
-/** What the image's own config says of containers; when and how it was built is not kept. */
+/** The part of the config that containers use. The build history is not stored, so the copy has none. */
 function configOf({ config }: ImageRecord, diffIds: readonly Digest[]): object {
   const { architecture, os, user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels } = config;
   const run = {
@@ -113,11 +113,12 @@ interface WrittenLayer {
   readonly size: number;
 }
 
+/** Writes one layer's blob. The diff-id is computed from the new tar and differs from the one in the store. */
 async function writeLayer(
   diffId: Digest,
   { stores, directory, nameOf, compress, signal }: ExportOptions,
 ): Promise<WrittenLayer> {
-  const found = await whole(stores, diffId);
+  const found = await findLayer(stores, diffId);
   const root = openOwnDirectory(layerDiff(found.paths, diffId));
   const partial = join(directory, 'layer.partial');
   const [inner, outer] = [createHash('sha256'), createHash('sha256')];
@@ -136,8 +137,8 @@ async function writeLayer(
   } finally {
     closeSync(root);
   }
-  // a removal renames the layer first and deletes its files then: one that still has its name was whole all the time
-  await whole([found.paths], diffId);
+  // a removal renames the layer before it deletes files: a layer that still has its name was complete while it was read
+  await findLayer([found.paths], diffId);
   const digest = digestOf(outer.digest('hex'));
   const { size } = await stat(partial);
   await rename(partial, join(directory, nameOf(digest)));
@@ -154,8 +155,8 @@ function* tapped(
   }
 }
 
-/** The layer in the first store that has it; throws when none has it whole. */
-async function whole(
+/** Finds the layer in the first store that has it. Throws `notFound` when no store has the complete layer. */
+async function findLayer(
   stores: ExportOptions['stores'],
   diffId: Digest,
 ): Promise<{ readonly paths: Pick<StorePaths, 'layers'>; readonly record: LayerRecord }> {
@@ -166,16 +167,16 @@ async function whole(
     if (record.imageBytes !== undefined)
       fail(
         'unsupported',
-        `${attempted}: the storage driver erofs keeps it as a file system, which is not read`,
+        `${attempted}: stored as an erofs image by the storage driver erofs, which export cannot read`,
         { subject: diffId },
       );
     return { paths, record };
   }
-  return fail('notFound', `${attempted}: it is not here, or not whole; pull the image again`, {
+  return fail('notFound', `${attempted}: not found or incomplete; pull the image again`, {
     subject: diffId,
   });
 }
 
 function digestOf(hex: string): Digest {
-  return parseDigest(`sha256:${hex}`) ?? fail('bug', `${hex} is no digest`);
+  return parseDigest(`sha256:${hex}`) ?? fail('bug', `${hex} is not a sha256 digest`);
 }

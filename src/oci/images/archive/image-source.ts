@@ -1,7 +1,7 @@
 /**
  * Images outside of a registry, in the forms that skopeo, Docker, Podman and Buildah write: `oci:`, `oci-archive:`,
- * `docker-archive:` and `dir:` (containers-transports(5)). Nothing is verified here beyond what it takes to find the
- * parts: whoever takes the image verifies it as one of a registry.
+ * `docker-archive:` and `dir:` (containers-transports(5)). This file verifies only what it needs to find the parts. The
+ * daemon verifies digests and sizes when it pulls the image.
  */
 import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
@@ -23,19 +23,19 @@ export interface Location {
   readonly transport: Transport;
   /** Absolute. */
   readonly path: string;
-  /** Which of several: a tag or name; empty when it is not said. */
+  /** The tag or name that selects one of several images; empty when the location does not give one. */
   readonly choice: string;
 }
 
 /** One image of a source. */
 export interface OfferedImage {
-  /** Full references that the source itself gives it. */
+  /** Full references that the source records for the image. */
   readonly names: readonly string[];
-  /** What it can be chosen by. */
+  /** Tags and names that select this image. */
   readonly choices: readonly string[];
   /** The manifest or index. */
   readonly bytes: Uint8Array;
-  /** As the source states it; empty when it does not. */
+  /** As the source states it; empty when it states none. */
   readonly mediaType: string;
 }
 
@@ -47,34 +47,32 @@ export interface ImageSource {
 
 const TRANSPORT = /^(oci|oci-archive|docker-archive|dir):(.+)$/u;
 
-/** `transport:path[:choice]`; a bare path is looked at. Throws `invalidRequest`, or `notFound` when there is nothing. */
+/**
+ * Parses `transport:path[:choice]`. For a path without a transport, the files decide which it is.
+ * Throws `invalidRequest`, or `notFound` when the path does not exist.
+ */
 export async function parseSource(text: string): Promise<Location> {
   const found = parseLocation(text);
   if (found !== undefined) return found;
   const path = resolve(text);
-  const stats = await stat(path).catch(() =>
-    fail('notFound', `import ${text}: there is nothing of this name`),
-  );
+  const stats = await stat(path).catch(() => fail('notFound', `import ${text}: not found`));
   const files = stats.isDirectory() ? directoryFiles(path) : await tarFiles(path);
   const isOci = (await files.find('oci-layout')) !== undefined;
   const hasManifest = (await files.find('manifest.json')) !== undefined;
   await files.close();
   if (!isOci && !hasManifest)
-    fail(
-      'invalidRequest',
-      `import ${text}: neither an OCI layout nor an archive of Docker's nor a dir: of skopeo's`,
-    );
+    fail('invalidRequest', `import ${text}: not an OCI layout, a docker save archive or a skopeo dir:`);
   if (stats.isDirectory()) return { transport: isOci ? 'oci' : 'dir', path, choice: '' };
   return { transport: isOci ? 'oci-archive' : 'docker-archive', path, choice: '' };
 }
 
-/** Undefined for a text that names no transport. */
+/** Returns undefined when the text does not start with a transport. */
 export function parseLocation(text: string): Location | undefined {
   const [, transport, rest = ''] = TRANSPORT.exec(text) ?? [];
   if (transport === undefined) return undefined;
   const colon = transport === 'dir' ? -1 : rest.indexOf(':');
   const path = colon < 0 ? rest : rest.slice(0, colon);
-  if (path === '') fail('invalidRequest', `${text}: names no path`);
+  if (path === '') fail('invalidRequest', `parse image location ${text}: the path is empty`);
   return {
     transport: transport as Transport,
     path: resolve(path),
@@ -82,7 +80,7 @@ export function parseLocation(text: string): Location | undefined {
   };
 }
 
-/** The source, open. Throws `outside` for one that is not what it should be. */
+/** Opens the source. Throws `outside` when its files do not have the transport's form. */
 export async function openSource({ transport, path }: Location): Promise<ImageSource> {
   const files = transport === 'oci' || transport === 'dir' ? directoryFiles(path) : await tarFiles(path);
   try {
@@ -94,16 +92,16 @@ export async function openSource({ transport, path }: Location): Promise<ImageSo
   }
 }
 
-/** The images that a location means: the one it chooses, else all. Throws `notFound`. */
-export function chosen(source: ImageSource, { path, choice }: Location): readonly OfferedImage[] {
+/** The images that a location selects: the chosen one, or all when it chooses none. Throws `notFound`. */
+export function selectImages(source: ImageSource, { path, choice }: Location): readonly OfferedImage[] {
   if (choice === '') return source.images;
   const wanted = new Set([choice, ...fullName(choice)]);
   const found = source.images.filter(({ choices }) => choices.some((one) => wanted.has(one)));
   if (found.length > 0) return found;
-  const there = source.images.flatMap(({ choices }) => choices);
+  const available = source.images.flatMap(({ choices }) => choices);
   return fail(
     'notFound',
-    `import ${path}: no image ${choice}; there are ${there.length === 0 ? 'none with a name' : there.slice(0, archiveLimits.named).join(', ')}`,
+    `import ${path}: image ${choice} not found; available: ${available.length === 0 ? 'no named image' : available.slice(0, archiveLimits.named).join(', ')}`,
   );
 }
 
@@ -111,16 +109,16 @@ async function document(
   files: SourceFiles,
   name: string,
 ): Promise<{ readonly bytes: Uint8Array; readonly what: string }> {
-  const what = `${files.place}: ${name}`;
+  const what = `${files.path}: ${name}`;
   const file = await files.find(name);
-  if (file === undefined) return fail('outside', `${what} is missing`);
+  if (file === undefined) return fail('outside', `${what} not found`);
   return { bytes: await file.whole(imageLimits.documentBytes), what };
 }
 
 // ---- an OCI image layout (image spec: image-layout.md) ----
 
 const REF_NAME = 'org.opencontainers.image.ref.name';
-/** containerd and Docker write the full reference here, and the tag alone in the other. */
+/** containerd and Docker write the full reference into this annotation and only the tag into `REF_NAME`. */
 const FULL_NAME = 'io.containerd.image.name';
 
 async function ociSource(files: SourceFiles): Promise<ImageSource> {
@@ -149,7 +147,7 @@ function blobPath(digest: Digest): string {
   return `blobs/sha256/${hexOf(digest)}`;
 }
 
-/** The normalised reference; none for what is no reference. */
+/** The normalised reference in a list, or an empty list when the text is not a reference or has a digest. */
 function fullName(text: string): readonly string[] {
   try {
     return parseRawReference(text).digest === undefined ? [formatReference(parseReference(text))] : [];
@@ -169,7 +167,7 @@ async function dirSource(files: SourceFiles): Promise<ImageSource> {
   };
 }
 
-// ---- docker save, and what others write in its form (docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format") ----
+// ---- docker save (docker image spec v1.2, "Combined Image JSON + Filesystem Changeset Format") ----
 
 async function dockerSource(files: SourceFiles): Promise<ImageSource> {
   const { bytes, what } = await document(files, 'manifest.json');
@@ -204,7 +202,7 @@ async function dockerSource(files: SourceFiles): Promise<ImageSource> {
       mediaType: mediaTypes.dockerManifest,
     });
   }
-  if (images.length === 0) fail('outside', `${what}: names no image`);
+  if (images.length === 0) fail('outside', `${what}: lists no image`);
   return { images, blob: async (digest) => blobs.get(digest), close: () => files.close() };
 }
 
@@ -214,9 +212,9 @@ interface Part {
   readonly size: number;
 }
 
-/** The archive does not say what a layer's digest is: it is read once for that. */
+/** Docker's manifest.json has paths of layers but no digests, so each layer is read once to compute its digest. */
 async function layerOf(files: SourceFiles, path: string, blobs: Map<Digest, SourceFile>): Promise<Part> {
-  const file = (await files.find(path)) ?? fail('outside', `${files.place}: layer ${path} is missing`);
+  const file = (await files.find(path)) ?? fail('outside', `${files.path}: layer ${path} not found`);
   const digest = await digestOfFile(file);
   blobs.set(digest, file);
   return { mediaType: await layerTypeOf(file), digest, size: file.size };
@@ -225,16 +223,16 @@ async function layerOf(files: SourceFiles, path: string, blobs: Map<Digest, Sour
 function objectsOf(bytes: Uint8Array, what: string): readonly Fields[] {
   try {
     const list = parseStrictJson(bytes);
-    if (!Array.isArray(list)) return fail('outside', `${what}: is not a list`);
+    if (!Array.isArray(list)) return fail('outside', `${what}: not a JSON array`);
     if (list.length > archiveLimits.images)
       fail('exhausted', `${what}: ${list.length} images, more than the ${archiveLimits.images} allowed`);
     return list.map((item: unknown, at) =>
       item instanceof Map
         ? new Fields(what, `[${at}]`, item as JsonObject)
-        : fail('outside', `${what}: [${at}] is not an object`),
+        : fail('outside', `${what}: [${at}] is not a JSON object`),
     );
   } catch (error) {
-    if (error instanceof JsonError) fail('outside', `${what}: not acceptable JSON: ${error.message}`);
+    if (error instanceof JsonError) fail('outside', `${what}: invalid JSON: ${error.message}`);
     throw error;
   }
 }
@@ -242,6 +240,6 @@ function objectsOf(bytes: Uint8Array, what: string): readonly Fields[] {
 function digestOfBytes(bytes: Uint8Array): Digest {
   return (
     parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`) ??
-    fail('bug', 'a sha256 that is no digest')
+    fail('bug', 'a computed sha256 does not parse as a digest')
   );
 }

@@ -1,8 +1,8 @@
 /**
- * The tar of a layer, made anew from its tree: blobs are not kept after a pull. The same tree gives the same bytes, with
- * names in order, whiteouts and opaque directories in the form of OCI's layers, hard links, holes and attributes. The
- * bytes are not those of the builder's tar, whose order and headers are gone; so the image that is written has new
- * diff-ids and another id, and what it unpacks to is the same.
+ * Writes the tar of a layer from its unpacked tree, because blobs are deleted after a pull. The same tree always gives the
+ * same bytes: entries are sorted by name, and whiteouts, opaque directories, hard links, holes and attributes are written
+ * as OCI layers have them. The order and headers of the builder's tar are lost, so an exported image has new diff-ids and
+ * a new id, but unpacks to the same files.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
@@ -24,14 +24,18 @@ const ROOT_MODE = 0o755;
 const MODE_BITS = 0o7777;
 const BLOCK_BYTES = 512n;
 
-/** @param root an open directory, the layer's; `isOpaque`: it hides all layers below */
+/**
+ * @param root descriptor of the layer's directory
+ * @param isOpaque whether the layer's root hides all layers below
+ */
 export function* layerTar(root: number, isOpaque: boolean): Generator<Buffer, void, void> {
   yield* new LayerWriter().tree(root, isOpaque);
   yield endOfArchive();
 }
 
-const MARK: Omit<WrittenEntry, 'name'> = {
-  // a mark's own time is that of its making here: it would be another at each pull
+/** Attributes of a whiteout entry. */
+const WHITEOUT: Omit<WrittenEntry, 'name'> = {
+  // no mtime: a whiteout's file was created by the unpacking, so its time would differ between nodes
   type: 'file',
   linkName: '',
   mode: 0o644,
@@ -45,7 +49,7 @@ const MARK: Omit<WrittenEntry, 'name'> = {
 };
 
 class LayerWriter {
-  /** Paths of files with several names, by inode. */
+  /** First path of each file with several hard links, by inode. */
   readonly #linked = new Map<bigint, ByteString>();
   #entries = 0;
 
@@ -57,10 +61,10 @@ class LayerWriter {
       stats.uid === 0n &&
       stats.gid === 0n &&
       xattrs.length === 0;
-    // a root that says nothing was described by no entry: its time is that of the unpacking
+    // a root with default attributes probably had no entry; its mtime is then the time of the unpacking
     if (!isPlain)
       yield headerOf({ ...attributes(stats), type: 'directory', name: './', linkName: '', size: 0, xattrs });
-    if (isOpaque) yield headerOf({ ...MARK, name: '.wh..wh..opq' });
+    if (isOpaque) yield headerOf({ ...WHITEOUT, name: '.wh..wh..opq' });
     yield* this.#inside(root, '', 0);
   }
 
@@ -68,7 +72,7 @@ class LayerWriter {
     if (depth > archiveLimits.depth)
       fail(
         'exhausted',
-        `write the layer's tar: ${shown(prefix)} is deeper than ${archiveLimits.depth} directories`,
+        `write layer tar: ${shown(prefix)} is deeper than ${archiveLimits.depth} directories`,
       );
     const names = listDirectory(fd)
       .map(({ name }) => name)
@@ -76,7 +80,7 @@ class LayerWriter {
     for (const name of names) {
       this.#entries += 1;
       if (this.#entries > archiveLimits.layerEntries)
-        fail('exhausted', `write the layer's tar: more than ${archiveLimits.layerEntries} entries`);
+        fail('exhausted', `write layer tar: more than ${archiveLimits.layerEntries} entries`);
       yield* this.#entry(fd, name, prefix, depth);
     }
   }
@@ -85,7 +89,7 @@ class LayerWriter {
     const stats = lstatSync(pathOf(fd, name), { bigint: true });
     const path = `${prefix}${name}`;
     if (stats.isCharacterDevice() && stats.rdev === 0n) {
-      yield headerOf({ ...MARK, name: `${prefix}.wh.${name}` });
+      yield headerOf({ ...WHITEOUT, name: `${prefix}.wh.${name}` });
     } else if (stats.isDirectory()) {
       yield headerOf({
         ...attributes(stats),
@@ -96,7 +100,7 @@ class LayerWriter {
         xattrs: xattrsOf(fd, name),
       });
       if (getXattrAt(fd, bytesOf(name), OPAQUE_XATTR)?.at(0) === 'y'.charCodeAt(0))
-        yield headerOf({ ...MARK, name: `${path}/.wh..wh..opq` });
+        yield headerOf({ ...WHITEOUT, name: `${path}/.wh..wh..opq` });
       const own = openDirectoryAt(fd, name);
       try {
         yield* this.#inside(own, `${path}/`, depth + 1);
@@ -140,7 +144,7 @@ function* leaf(
       ...deviceOf(stats.rdev),
       type: stats.isBlockDevice() ? 'block' : 'character',
     });
-  } else fail('outside', `write the layer's tar: ${shown(path)} is of a kind that no archive holds`);
+  } else fail('outside', `write layer tar: ${shown(path)} has a file type that tar cannot store`);
 }
 
 function* file(
@@ -177,13 +181,13 @@ function* bytesFrom(
   for (let done = 0; done < length;) {
     const piece = Buffer.allocUnsafe(Math.min(archiveLimits.readBytes, length - done));
     const bytes = readSync(fd, piece, 0, piece.length, offset + done);
-    if (bytes === 0) fail('outside', `write the layer's tar: ${shown(path)} became shorter`);
+    if (bytes === 0) fail('outside', `write layer tar: ${shown(path)} shrank while it was read`);
     done += bytes;
     yield piece.subarray(0, bytes);
   }
 }
 
-/** Where the file has data (lseek(2), SEEK_DATA); a hole at its end is told by an empty piece there. */
+/** The ranges of the file that hold data (lseek(2), SEEK_DATA). An empty last piece marks a hole at the end. */
 function dataOf(fd: number, size: number): readonly SparsePiece[] {
   const pieces: SparsePiece[] = [];
   let end = 0;
@@ -198,7 +202,7 @@ function dataOf(fd: number, size: number): readonly SparsePiece[] {
     pieces.push({ offset, length: end - offset });
   }
   if (end < size) pieces.push({ offset: size, length: 0 });
-  // more than readers take: then it is written with its zeros
+  // our own unpacker refuses more pieces, so write such a file in full, with its zeros
   return pieces.length > unpackLimits.sparsePieces ? [{ offset: 0, length: size }] : pieces;
 }
 
@@ -222,7 +226,7 @@ function deviceOf(rdev: bigint): Pick<WrittenEntry, 'deviceMajor' | 'deviceMinor
   return { deviceMajor: Number(major), deviceMinor: Number(minor) };
 }
 
-/** Those that an image may set: overlayfs's own are no part of it. */
+/** The xattrs that an image may set, without those that overlayfs adds. */
 function xattrsOf(fd: number, name: ByteString): WrittenEntry['xattrs'] {
   return listXattrsAt(fd, bytesOf(name))
     .map((xattr) => Buffer.from(xattr).toString('latin1'))

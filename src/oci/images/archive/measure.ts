@@ -1,4 +1,4 @@
-/** What an archive does not say of the files in it. */
+/** Reads digest and media type of a layer from its bytes, for archives that do not state them. */
 import { createHash } from 'node:crypto';
 import { fail } from '../../../base/fault.ts';
 import { parseDigest, type Digest } from '../../../base/ids.ts';
@@ -11,10 +11,12 @@ const ZSTD_MAGIC = 0xfd2fb528;
 export async function digestOfFile(file: SourceFile): Promise<Digest> {
   const hash = createHash('sha256');
   for await (const piece of file.pieces()) hash.update(piece);
-  return parseDigest(`sha256:${hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+  return (
+    parseDigest(`sha256:${hash.digest('hex')}`) ?? fail('bug', 'a computed sha256 does not parse as a digest')
+  );
 }
 
-/** By its first bytes: archives name their layers `.tar` whatever they are. */
+/** Determines the media type by the first bytes: archives name their layers `.tar` even when they are compressed. */
 export async function layerTypeOf(file: SourceFile): Promise<string> {
   for await (const piece of file.pieces()) {
     if (piece.byteLength < 4) break;

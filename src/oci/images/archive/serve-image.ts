@@ -1,6 +1,6 @@
 /**
- * One image served on a Unix socket as a registry serves it (distribution spec, pull), for a daemon that takes it by a
- * pull. The peer is root like us: what is checked here is for clear messages, and everything that counts the peer checks.
+ * Serves one image on a Unix socket by the pull part of the distribution spec, so that the daemon can pull it. The daemon
+ * verifies all content. Checks here only give clearer messages, since both sides run as root.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { chmod } from 'node:fs/promises';
@@ -10,15 +10,15 @@ import { imageLimits } from '../../bounds.ts';
 import type { ImageSource, OfferedImage } from './image-source.ts';
 
 export interface ServedImage {
-  /** Somebody asked for the manifest. */
+  /** Whether a client has requested the manifest. */
   readonly wasAsked: () => boolean;
-  /** Ends connections, and removes the socket. */
+  /** Closes all connections and removes the socket. */
   close(): Promise<void>;
 }
 
 const PATH = /^\/v2\/.+\/(?<kind>manifests|blobs)\/(?<what>[^/]+)$/u;
 
-/** Listens before it returns. The directory must be its owner's alone. */
+/** Starts listening before it returns. The socket's directory must have mode 0700. */
 export async function serveImage(
   socketPath: string,
   source: ImageSource,
@@ -31,7 +31,7 @@ export async function serveImage(
     const answer =
       kind === 'manifests' ? manifest(source, image, what, response) : blob(source, what, request, response);
     answer.catch(() => {
-      // a reader that has gone, or a file that can't be read: the end of the connection tells the peer
+      // the client disconnected or a file could not be read; a closed connection reports either to the client
       response.destroy();
     });
   });
@@ -61,7 +61,7 @@ async function manifest(
   const found =
     digest === undefined ? image.bytes : await (await source.blob(digest))?.whole(imageLimits.documentBytes);
   if (found === undefined) return missing(response, 'MANIFEST_UNKNOWN', what);
-  // of those that an index names only the index knows the type
+  // the media type of a manifest below an index stands in the index, which the client has
   const type = digest === undefined && image.mediaType !== '' ? image.mediaType : 'application/json';
   response.writeHead(200, { 'content-type': type, 'content-length': found.byteLength }).end(found);
 }
@@ -87,6 +87,6 @@ async function blob(
 }
 
 async function missing(response: ServerResponse, code: string, what: string): Promise<void> {
-  const body = JSON.stringify({ errors: [{ code, message: `the archive does not have ${what}` }] });
+  const body = JSON.stringify({ errors: [{ code, message: `the archive does not contain ${what}` }] });
   response.writeHead(404, { 'content-type': 'application/json' }).end(body);
 }

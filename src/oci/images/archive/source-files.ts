@@ -1,4 +1,4 @@
-/** Files of an image that lies on a disk, by their plain path: below a directory, or inside a tar. */
+/** Finds the files of an image on disk by their path, below a directory or inside a tar. */
 import { constants, createReadStream } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -11,28 +11,28 @@ import { indexTar, type TarIndex } from './tar-index.ts';
 export interface SourceFile {
   /** Bytes. */
   readonly size: number;
-  /** All of it, or `outside` when it is larger. */
+  /** Reads the whole file. Throws `outside` when it is larger than `maxBytes`. */
   whole(maxBytes: number): Promise<Uint8Array>;
-  /** From a byte on. */
+  /** Reads the file from byte `from` on. */
   pieces(from?: number): AsyncIterable<Uint8Array>;
 }
 
 export interface SourceFiles {
-  /** Where they are, for messages. */
-  readonly place: string;
-  /** Undefined when there is no such file. */
+  /** Path of the directory or tar, for messages. */
+  readonly path: string;
+  /** Resolves to undefined when the file does not exist. */
   find(path: string): Promise<SourceFile | undefined>;
   close(): Promise<void>;
 }
 
-/** The files below a directory. Symlinks in it are not followed in the last component: no layout has them. */
+/** The files below a directory. A symlink in the last component is not followed: layouts have none. */
 export function directoryFiles(directory: string): SourceFiles {
   return {
-    place: directory,
+    path: directory,
     find: async (path) => {
       const name = join(directory, plainPath(path));
       try {
-        // a link, a FIFO or a device in a layout is nothing that a builder puts there
+        // builders write only regular files into a layout: treat a symlink, FIFO or device as missing
         const stats = await lstat(name);
         return stats.isFile() ? part(name, 0, stats.size) : undefined;
       } catch (error) {
@@ -44,7 +44,7 @@ export function directoryFiles(directory: string): SourceFiles {
   };
 }
 
-/** The files inside a tar. Throws `outside` for what is none, a compressed one included. */
+/** The files inside a tar. Throws `outside` when it is not an uncompressed tar. */
 export async function tarFiles(path: string): Promise<SourceFiles> {
   const handle: FileHandle = await open(path, constants.O_RDONLY);
   let index: TarIndex;
@@ -54,7 +54,7 @@ export async function tarFiles(path: string): Promise<SourceFiles> {
     await handle.close();
   }
   return {
-    place: path,
+    path,
     find: async (name) => {
       const entry = index.file(plainPath(name));
       return entry === undefined ? undefined : part(path, entry.offset, entry.size);
@@ -82,14 +82,14 @@ function part(path: string, offset: number, size: number): SourceFile {
       left -= (piece as Buffer).length;
       yield piece as Buffer;
     }
-    if (left !== 0) fail('outside', `read ${path}: it became shorter meanwhile`);
+    if (left !== 0) fail('outside', `read ${path}: the file shrank while it was read`);
   }
   return {
     size,
     pieces,
     whole: async (maxBytes) => {
       if (size > maxBytes)
-        fail('outside', `read ${path}: a document of ${size} bytes, more than the ${maxBytes} allowed`);
+        fail('outside', `read ${path}: the document has ${size} bytes, more than the ${maxBytes} allowed`);
       const kept = new ByteBlocks(`read ${path}`, maxBytes);
       for await (const piece of pieces()) kept.append(piece);
       return kept.takeAll();

@@ -1,13 +1,13 @@
 /**
- * Headers of a tar, written: ustar (POSIX.1-2017), with PAX records for what does not fit there, so that every tar
- * program and Go's archive/tar read them. The same entry is the same bytes, always.
+ * Writes tar headers: ustar (POSIX.1-2017), with PAX records for values that do not fit, so that every tar program and
+ * Go's archive/tar can read them. The same entry always gives the same bytes.
  */
 import type { TarEntry } from '../../layers/tar-entry.ts';
 import { TAR_BLOCK } from '../../layers/tar-header.ts';
 import { type ByteString } from '../../../base/byte-string.ts';
 import type { SparsePiece } from '../../layers/tar-sparse.ts';
 
-/** What is written of an entry. `pieces`: where a file with holes has its data. */
+/** An entry to write. `pieces`: the ranges of a sparse file that hold data. */
 export interface WrittenEntry extends Omit<TarEntry, 'sparse'> {
   readonly pieces?: readonly SparsePiece[];
 }
@@ -26,7 +26,7 @@ const MOST_7 = 0o7777777;
 const MOST_11 = 0o77777777777;
 const SECOND = 1_000_000_000n;
 
-/** The header blocks of an entry, and of a file with holes the map in front of its data. */
+/** The header blocks of an entry, followed by the map of data ranges for a sparse file. */
 export function headerOf(entry: WrittenEntry): Buffer {
   const map = entry.pieces === undefined ? undefined : sparseMap(entry.pieces);
   const stored = storedBytes(entry, map);
@@ -53,7 +53,7 @@ export function headerOf(entry: WrittenEntry): Buffer {
   return map === undefined ? Buffer.concat(parts) : Buffer.concat([...parts, map]);
 }
 
-/** Zeros up to the next whole block after so many bytes. */
+/** The zeros that fill the last block after a body of `bytes` bytes. */
 export function paddingAfter(bytes: number): Buffer {
   return Buffer.alloc((TAR_BLOCK - (bytes % TAR_BLOCK)) % TAR_BLOCK);
 }
@@ -68,7 +68,7 @@ function storedBytes({ type, size, pieces }: WrittenEntry, map: Buffer | undefin
   return map === undefined ? size : map.length + (pieces ?? []).reduce((sum, piece) => sum + piece.length, 0);
 }
 
-/** GNU tar's format 1.0 (manual, "Storing Sparse Files"). A hole at the end is a last piece of no bytes. */
+/** The map of GNU tar's sparse format 1.0 (manual, "Storing Sparse Files"). An empty last piece marks a hole at the end. */
 function sparseMap(pieces: readonly SparsePiece[]): Buffer {
   const lines = [pieces.length, ...pieces.flatMap(({ offset, length }) => [offset, length])];
   return padded(Buffer.from(`${lines.join('\n')}\n`));
@@ -97,7 +97,7 @@ function paxRecords(entry: WrittenEntry, stored: number): Buffer[] {
   return [...records].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, value]) => record(key, value));
 }
 
-/** `LENGTH KEY=VALUE\n`, the length with its own digits. */
+/** `LENGTH KEY=VALUE\n`; the length counts its own digits. */
 function record(key: ByteString, value: Buffer): Buffer {
   const rest = Buffer.concat([Buffer.from(` ${key}=`, 'latin1'), value, Buffer.from('\n')]);
   let digits = 1;
@@ -113,7 +113,7 @@ function secondsOf(ns: bigint): string {
   return `${ns < 0n ? '-' : ''}${whole / SECOND}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
-/** Readers of the old header differ about bytes beyond ASCII, so that these stand in a record. */
+/** Whether a name fits the ustar field. Readers decode bytes beyond ASCII there differently, so such names go into a record. */
 function fits(name: ByteString): boolean {
   return name.length <= NAME_BYTES && /^[\u0020-\u007e]*$/u.test(name);
 }

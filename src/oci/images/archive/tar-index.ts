@@ -1,4 +1,4 @@
-/** Where the files of a tar begin: header after header, the bodies passed over, so that an archive of any size is looked through at once. */
+/** Indexes a tar by reading its headers and skipping the bodies, so that even a large archive is indexed quickly. */
 import type { FileHandle } from 'node:fs/promises';
 import { fail } from '../../../base/fault.ts';
 import { unpackLimits } from '../../bounds.ts';
@@ -8,15 +8,16 @@ import { shown, type ByteString } from '../../../base/byte-string.ts';
 import { paxNumber, parsePax } from '../../layers/tar-pax.ts';
 import { plainPath, splitPath, type LayerPath } from '../../layers/unpack-path.ts';
 
-export interface Place {
+/** Where a file's bytes lie in the archive. */
+export interface TarExtent {
   /** Bytes from the start of the archive. */
   readonly offset: number;
   readonly size: number;
 }
 
-type Entry = Place | { readonly link: LayerPath };
+type Entry = TarExtent | { readonly link: LayerPath };
 
-/** The archive's files by plain path; of two of one name the later counts. */
+/** The archive's files by path. Of two entries with the same path the later one counts. */
 export class TarIndex {
   readonly #entries: ReadonlyMap<LayerPath, Entry>;
 
@@ -24,8 +25,8 @@ export class TarIndex {
     this.#entries = entries;
   }
 
-  /** Old `docker save` writes links to layers that it has written already. */
-  file(path: LayerPath): Place | undefined {
+  /** Finds a file, following links: old versions of `docker save` link to layers that occur earlier in the archive. */
+  file(path: LayerPath): TarExtent | undefined {
     let at = path;
     for (let hop = 0; hop < archiveLimits.links; hop += 1) {
       const entry = this.#entries.get(at);
@@ -57,7 +58,8 @@ export async function indexTar(file: FileHandle, what: string): Promise<TarIndex
     const raw = parseHeader(block);
     at += TAR_BLOCK;
     if (raw.flag === 'x' || raw.flag === 'g' || raw.flag === 'L' || raw.flag === 'K') {
-      if (raw.size < 0 || raw.size > unpackLimits.metaBytes) refuseTar(`a header of ${raw.size} bytes`);
+      if (raw.size < 0 || raw.size > unpackLimits.metaBytes)
+        refuseTar(`an extension header has ${raw.size} bytes`);
       meta = withMeta(meta, raw.flag, await read(file, at, raw.size, what));
       at += padded(raw.size);
       continue;
@@ -70,7 +72,7 @@ export async function indexTar(file: FileHandle, what: string): Promise<TarIndex
     if (isFile(raw.flag)) at += padded(size);
     meta = { path: undefined, link: undefined, size: undefined };
   }
-  if (at > end) fail('outside', `read ${what}: the archive is cut short`);
+  if (at > end) fail('outside', `read ${what}: the archive is truncated`);
   return new TarIndex(entries);
 }
 
@@ -87,14 +89,14 @@ function isFile(flag: string): boolean {
   return flag === '0' || flag === '\0' || flag === '7';
 }
 
-function entryOf(flag: string, path: LayerPath, place: Place, link: ByteString): Entry | undefined {
-  if (isFile(flag)) return place;
+function entryOf(flag: string, path: LayerPath, extent: TarExtent, link: ByteString): Entry | undefined {
+  if (isFile(flag)) return extent;
   if (flag === '1') return { link: plainPath(link) };
-  return flag === '2' ? { link: besides(path, link) } : undefined;
+  return flag === '2' ? { link: resolveLink(path, link) } : undefined;
 }
 
-/** Where a symlink leads, by its text. Out of the archive is to nothing. */
-function besides(path: LayerPath, link: ByteString): LayerPath {
+/** Resolves a symlink by its text alone. `..` at the top of the archive is dropped, so no link leads out of it. */
+function resolveLink(path: LayerPath, link: ByteString): LayerPath {
   const parts = link.startsWith('/')
     ? []
     : splitPath(path)
@@ -116,7 +118,8 @@ function withMeta(meta: Meta, flag: string, body: Buffer): Meta {
     if (record.key === 'path') next.path = record.value.toString('latin1');
     else if (record.key === 'linkpath') next.link = record.value.toString('latin1');
     else if (record.key === 'size') next.size = paxNumber(record);
-    else if (record.key.startsWith('GNU.sparse.')) refuseTar('a file of the archive is stored sparse');
+    else if (record.key.startsWith('GNU.sparse.'))
+      refuseTar('the archive stores a file in a sparse format, which import does not support');
   }
   return next;
 }
@@ -126,7 +129,7 @@ async function read(file: FileHandle, at: number, bytes: number, what: string): 
   let done = 0;
   while (done < bytes) {
     const { bytesRead } = await file.read(buffer, done, bytes - done, at + done);
-    if (bytesRead === 0) fail('outside', `read ${what}: the archive is cut short`);
+    if (bytesRead === 0) fail('outside', `read ${what}: the archive is truncated`);
     done += bytesRead;
   }
   return buffer;

@@ -1,4 +1,4 @@
-/** Where an image is exported to. What is written gets its name when it is whole; what is there already is never replaced. */
+/** Writes an exported image to its target. The target gets its name once it is complete; an existing file is never replaced. */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -15,15 +15,15 @@ import { endOfArchive, headerOf, paddingAfter } from './tar-header-bytes.ts';
 
 export interface Export {
   readonly image: ImageRecord;
-  /** Full reference that the copy carries; empty for none. */
+  /** Full reference to record in the copy; empty to record none. */
   readonly name: string;
   readonly target: Location;
-  /** Where layers lie. */
+  /** The layer stores to read from. */
   readonly stores: readonly Pick<StorePaths, 'layers'>[];
   readonly signal: AbortSignal;
 }
 
-/** `transport:path[:choice]`; a bare path is an archive where it ends with `.tar`, else a layout. */
+/** Parses `transport:path[:choice]`. A path without a transport is an OCI archive if it ends with `.tar`, else an OCI layout. */
 export function parseTarget(text: string): Location {
   if (text === '') fail('invalidRequest', 'export: the target is empty');
   return (
@@ -35,15 +35,15 @@ export function parseTarget(text: string): Location {
   );
 }
 
-/** Writes it. Throws `conflict` when the target exists, `exhausted` when the disk is full. */
+/** Writes the image. Throws `conflict` when the target exists, `exhausted` when the disk is full. */
 export async function writeTarget(wanted: Export): Promise<ExportedImage> {
   const { path, transport } = wanted.target;
   if (await isThere(path))
-    fail('conflict', `export to ${path}: there is something of that name, which is not replaced`);
+    fail('conflict', `export to ${path}: the target exists, and export does not replace it`);
   const stage = await mkdtemp(join(dirname(path), '.troupe-export-'));
   try {
     const written = await WRITERS[transport](wanted, stage);
-    // mkdtemp makes it private; the target is as any directory that its user makes
+    // mkdtemp creates the directory with 0700; the target gets the usual mode
     await chmod(stage, 0o755);
     if (transport === 'oci' || transport === 'dir') await rename(stage, path);
     else await pack(stage, path, wanted.signal);
@@ -62,7 +62,7 @@ const WRITERS: Readonly<Record<Transport, Writer>> = {
   dir: writeDir,
 };
 
-/** OCI image layout 1.0.0. The short name is the tag, the long one is what containerd and Docker read. */
+/** Writes an OCI image layout 1.0.0. `ref.name` holds the tag; containerd and Docker read the full name from their annotation. */
 async function writeLayout(
   { image, name, target, stores, signal }: Export,
   stage: string,
@@ -100,7 +100,7 @@ async function writeLayout(
   return written;
 }
 
-/** As `docker save` has it. */
+/** Writes the format of `docker save`. */
 async function writeDocker(
   { image, name, target, stores, signal }: Export,
   stage: string,
@@ -129,7 +129,7 @@ async function writeDocker(
   return written;
 }
 
-/** skopeo's `dir:`. */
+/** Writes skopeo's `dir:` format. */
 async function writeDir({ image, stores, signal }: Export, stage: string): Promise<ExportedImage> {
   const written = await exportImage(image, {
     stores,
@@ -149,7 +149,7 @@ function tagOf(name: string): string {
   return colon > name.lastIndexOf('/') ? name.slice(colon + 1) : '';
 }
 
-/** Everything below `stage` in one tar, in the order of the names. */
+/** Packs everything below `stage` into one tar, sorted by name. */
 async function pack(stage: string, path: string, signal: AbortSignal): Promise<void> {
   const partial = `${stage}.tar`;
   try {
@@ -166,7 +166,8 @@ async function pack(stage: string, path: string, signal: AbortSignal): Promise<v
   }
 }
 
-const NOBODY = {
+/** Attributes that all entries of an exported archive share: root's, without a time. */
+const COMMON = {
   linkName: '',
   uid: 0,
   gid: 0,
@@ -182,12 +183,12 @@ async function* packed(stage: string, prefix: string): AsyncGenerator<Buffer, vo
   )) {
     const name = `${prefix}${entry.name}`;
     if (entry.isDirectory()) {
-      yield headerOf({ ...NOBODY, type: 'directory', name: `${name}/`, mode: 0o755, size: 0 });
+      yield headerOf({ ...COMMON, type: 'directory', name: `${name}/`, mode: 0o755, size: 0 });
       yield* packed(stage, `${name}/`);
       continue;
     }
     const { size } = await stat(join(stage, name));
-    yield headerOf({ ...NOBODY, type: 'file', name, mode: 0o644, size });
+    yield headerOf({ ...COMMON, type: 'file', name, mode: 0o644, size });
     for await (const piece of createReadStream(join(stage, name))) yield piece as Buffer;
     yield paddingAfter(size);
   }

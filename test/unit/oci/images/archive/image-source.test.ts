@@ -9,7 +9,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { archiveLimits } from '../../../../../src/oci/images/bounds.ts';
 import type { Digest } from '../../../../../src/base/ids.ts';
 import {
-  chosen,
+  selectImages,
   openSource,
   parseLocation,
   parseSource,
@@ -87,7 +87,7 @@ describe('locations', () => {
       transport: 'oci-archive',
     });
     expect(await refusalOf(parseSource(directory({ x: '' })))).toMatch(
-      /^invalidRequest: .*neither an OCI layout/u,
+      /^invalidRequest: .*not an OCI layout/u,
     );
     expect(await refusalOf(parseSource(join(root, 'none')))).toMatch(/^notFound: /u);
   });
@@ -117,13 +117,13 @@ describe('an OCI layout', () => {
       [],
     ]);
     const choice = (text: string) =>
-      chosen(source, { ...location, choice: text }).map(({ choices }) => choices[0]);
+      selectImages(source, { ...location, choice: text }).map(({ choices }) => choices[0]);
     expect([choice('v1'), choice('box:v2'), choice('r.example/team/app:3')]).toEqual([
       ['v1'],
       ['v2'],
       ['r.example/team/app:3'],
     ]);
-    expect(() => choice('v9')).toThrow(/no image v9; there are v1, v2/u);
+    expect(() => choice('v9')).toThrow(/image v9 not found; available: v1, v2/u);
     expect(Buffer.from((await (await source.blob(digestOf(manifest)))?.whole(100)) ?? []).toString()).toBe(
       manifest,
     );
@@ -136,9 +136,9 @@ describe('an OCI layout', () => {
       { ...layout([]), 'oci-layout': '{"imageLayoutVersion":"2.0.0"}' },
       'imageLayoutVersion',
     ],
-    ['no index', { 'oci-layout': '{"imageLayoutVersion":"1.0.0"}' }, 'index.json is missing'],
+    ['no index', { 'oci-layout': '{"imageLayoutVersion":"1.0.0"}' }, 'index.json not found'],
     ['S47 a digest that is a path', layout([{ digest: 'sha256:../../../etc/passwd' }]), 'is not a digest'],
-    ['a manifest that is not there', layout([{ digest: digestOf('none') }]), 'is missing'],
+    ['a manifest that is not there', layout([{ digest: digestOf('none') }]), ' not found'],
     [
       'S59 too many images',
       {
@@ -218,7 +218,7 @@ describe('an archive of Docker', () => {
     [
       'a layer that is not there',
       [entry({ name: 'c.json', body: config }), document([{ Config: 'c.json', Layers: ['x'] }])],
-      'layer x is missing',
+      'layer x not found',
     ],
     [
       'a link in a circle',
@@ -228,7 +228,7 @@ describe('an archive of Docker', () => {
         entry({ name: 'b', flag: '2', linkName: 'a' }),
         document([{ Config: 'c.json', Layers: ['a'] }]),
       ],
-      'layer a is missing',
+      'layer a not found',
     ],
     [
       'S18 a layer outside',
@@ -245,12 +245,12 @@ describe('an archive of Docker', () => {
         entry({ name: 'a', flag: '2', linkName: '/etc/passwd' }),
         document([{ Config: 'c.json', Layers: ['a'] }]),
       ],
-      'layer a is missing',
+      'layer a not found',
     ],
-    ['no config', [document([{ Layers: [] }])], 'is missing'],
-    ['no image', [document([])], 'names no image'],
-    ['an object', [entry({ name: 'manifest.json', body: '{}' })], 'is not a list'],
-    ['a list of numbers', [entry({ name: 'manifest.json', body: '[1]' })], '[0] is not an object'],
+    ['no config', [document([{ Layers: [] }])], ' not found'],
+    ['no image', [document([])], 'lists no image'],
+    ['an object', [entry({ name: 'manifest.json', body: '{}' })], 'not a JSON array'],
+    ['a list of numbers', [entry({ name: 'manifest.json', body: '[1]' })], '[0] is not a JSON object'],
     ['S61 a key twice', [entry({ name: 'manifest.json', body: '[{"Config":"a","Config":"b"}]' })], 'twice'],
     ['a name with ..', [entry({ name: '../manifest.json', body: '[]' })], 'holds ..'],
     [
@@ -270,7 +270,7 @@ describe('an archive of Docker', () => {
     writeFileSync(zipped, gzipSync(Buffer.alloc(100_000, 'x'), { level: 0 }));
     expect(await refusalOf(tarFiles(zipped))).toContain('compressed as a whole');
     writeFileSync(cut, whole.subarray(0, 600));
-    expect(await refusalOf(tarFiles(cut))).toContain('cut short');
+    expect(await refusalOf(tarFiles(cut))).toContain('truncated');
     writeFileSync(
       many,
       Buffer.concat(Array.from({ length: archiveLimits.entries + 1 }, () => entry({ name: 'x' }))),
