@@ -5,10 +5,11 @@
  * own: to hang it below the last call would be a guess.
  */
 import type { EffectEnd } from '../actors/effects/activity.ts';
+import { startReason } from '../actors/effects/recorded.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { RandomPort } from '../ports/random.ts';
 import type { Cause } from '../base/cause.ts';
-import type { Fault } from '../base/fault.ts';
+import type { Fault, FaultKind } from '../base/fault.ts';
 import { tracesLimits } from './bounds.ts';
 
 export interface SpanContext {
@@ -85,7 +86,7 @@ export class Tracer {
             'troupe.code': code,
           },
           links: [],
-          error: fault?.message,
+          error: exportedError(cause.origin, fault),
         });
       },
     };
@@ -130,7 +131,7 @@ export class Tracer {
       endNs,
       attributes: { 'troupe.actor': owner, 'troupe.effect': effect, 'troupe.outcome': outcome },
       links: others,
-      error: fault?.message,
+      error: exportedError(effect, fault),
     });
   }
 
@@ -141,6 +142,40 @@ export class Tracer {
       ? { traceId: random.token(TRACE_BYTES), spanId, sampled: true }
       : { ...parent, spanId };
   }
+}
+
+/** RPCs and effects that run the command of a container or an exec: the runtime's error may quote words of it. */
+const RUNS_COMMAND: ReadonlySet<string> = new Set([
+  'CreateContainer',
+  'StartContainer',
+  'RestorePod',
+  'ExecSync',
+  'Exec',
+  'create',
+  'start',
+  'restore',
+  'execSync',
+  'exec',
+]);
+
+/** Kinds of fault whose messages troupe writes itself; none of them quotes a command. */
+const OWN_MESSAGES: ReadonlySet<FaultKind> = new Set<FaultKind>([
+  'invalidRequest',
+  'notFound',
+  'conflict',
+  'wrongState',
+  'notReady',
+  'cancelled',
+  'superseded',
+]);
+
+/**
+ * The error of a span. Spans leave the machine, and the words of a command may be secrets: of a runtime's error only the kind of
+ * reason is exported, as in the journal (S91). The log has the whole message, under the request id of the call's span.
+ */
+function exportedError(name: string, fault: Fault | undefined): string | undefined {
+  if (fault === undefined || !RUNS_COMMAND.has(name) || OWN_MESSAGES.has(fault.kind)) return fault?.message;
+  return `${fault.kind}: ${startReason(fault.message) ?? 'reason not exported, it may quote the command'}`;
 }
 
 function ids(

@@ -33,15 +33,19 @@ const START_REASONS: readonly string[] = [
 
 const UNKNOWN_REASON = 'its reason is not kept over a restart of the daemon';
 
+/** The kind of reason that the message of a failed start or exec states, without words of its command; undefined for an unknown one. */
+export function startReason(message: string): string | undefined {
+  const said = message.toLowerCase();
+  return START_REASONS.find((one) => said.includes(one.toLowerCase()));
+}
+
 /**
  * The exit as the journal may hold it: of a failed start only the kind of its reason (S91). Whoever asks before the daemon is
  * restarted is answered from memory, with the whole message. The same object where nothing is left out.
  */
 export function recordedExit(exit: ExitFact): ExitFact {
   if (exit.observedBy !== 'start') return exit;
-  const said = exit.message.toLowerCase();
-  const reason = START_REASONS.find((one) => said.includes(one.toLowerCase())) ?? UNKNOWN_REASON;
-  const message = `the start failed: ${reason}`;
+  const message = `the start failed: ${startReason(exit.message) ?? UNKNOWN_REASON}`;
   return message === exit.message ? exit : { ...exit, message };
 }
 

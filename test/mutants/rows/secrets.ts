@@ -6,6 +6,7 @@ const journal = 'test/unit/journal/secrets.test.ts';
 const lines = 'test/unit/daemon/safe-lines.test.ts';
 const screen = 'test/unit/daemon/cli/text.test.ts';
 const shown = 'test/unit/base/shown-text.test.ts';
+const traces = 'test/unit/introspection/traces.test.ts';
 
 export const ofSecrets: readonly Mutant[] = [
   {
@@ -207,5 +208,21 @@ export const ofSecrets: readonly Mutant[] = [
     find: 'await syncedAt(disk, name, bytes.length);',
     replace: '',
     test: { file: journal, named: 'S91 an earlier start kept' },
+  },
+  {
+    row: 'S91',
+    title: 'a span of a call quotes the command that failed',
+    file: 'src/introspection/traces.ts',
+    find: 'error: exportedError(cause.origin, fault),',
+    replace: 'error: fault?.message,',
+    test: { file: traces, named: 'S91 no word of a command' },
+  },
+  {
+    row: 'S91',
+    title: 'a span of an effect quotes the command that failed',
+    file: 'src/introspection/traces.ts',
+    find: 'error: exportedError(effect, fault),',
+    replace: 'error: fault?.message,',
+    test: { file: traces, named: 'S91 no word of a command' },
   },
 ];

@@ -2,12 +2,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { fault } from '../../../src/base/fault.ts';
+import type { FaultKind } from '../../../src/base/fault.ts';
 import { tracesLimits } from '../../../src/introspection/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { otlpBody, postTo, SpanExporter } from '../../../src/introspection/traces-otlp.ts';
 import type { Sent } from '../../../src/introspection/traces-otlp.ts';
 import { Tracer } from '../../../src/introspection/traces.ts';
 import type { Span } from '../../../src/introspection/traces.ts';
+import { canary } from '../../support/canaries.ts';
 import { ManualClock, turns } from '../actors/fixtures.ts';
 import { wallClock } from './stage.ts';
 
@@ -134,6 +136,31 @@ describe('spans', () => {
     stopped.ended('deadlineExceeded', fault('timedOut', 'late'));
     const [effect, call] = spans;
     expect(effect).toMatchObject({ parentSpanId: call?.spanId, links: [] });
+  });
+
+  test.each([
+    ['CreateContainer', 'create'],
+    ['StartContainer', 'start'],
+    ['RestorePod', 'restore'],
+    ['ExecSync', 'execSync'],
+    ['Exec', 'exec'],
+  ])('S91 no word of a command is in the spans of a failed %s', (origin, effect) => {
+    const word = canary('command');
+    const { spans, tracer } = tracing();
+    const failWith = (kind: FaultKind, reason: string): void => {
+      const failed = fault(kind, `${origin} c1: runc ${effect}: exec: "${word}": ${reason}`);
+      tracer.begin({ requestId: 'r1', origin }).ended('unknown', failed);
+      tracer.effect(effectEnd('container/c1', { effect, outcome: 'failed', fault: failed }));
+    };
+    for (const kind of ['outside', 'denied', 'exhausted', 'timedOut', 'unsupported', 'bug'] as const)
+      failWith(kind, 'a new reason');
+    failWith('outside', 'executable file not found in $PATH');
+    expect(spans).toHaveLength(14);
+    expect(otlpBody(spans, '1')).not.toContain(word);
+    expect(spans.at(0)?.error).toBe('outside: reason not exported, it may quote the command');
+    expect(spans.at(-1)?.error).toBe('outside: not found in $PATH');
+    tracer.begin({ requestId: 'r1', origin }).ended('notFound', fault('notFound', 'c1: no such container'));
+    expect(spans.at(-1)?.error).toBe('c1: no such container');
   });
 
   test('calls that join are bounded', () => {
