@@ -59,14 +59,14 @@ export const driverLimits = {
   /** Bytes kept of each before a room for more is asked for: what a pipe holds, and far more than the kubelet takes of a probe. */
   execFreeBytes: 64 * 1024,
   /** ExecSyncs at once of which more is kept, until their answers have left: 128 MiB, twice that while they are encoded (F74). */
-  execRooms: 4,
+  execOutputSlots: 4,
   /** Of those, at most for one namespace: one is always left for the others. */
-  execRoomsPerNamespace: 3,
+  execOutputSlotsPerNamespace: 3,
   /**
    * ms that an exec may hold one while another namespace waits for it: a pipe brings 16 MiB in less than a second. Then its output
    * is cut to `execFreeBytes` of each.
    */
-  execRoomHeldMs: 10_000,
+  execOutputSlotHeldMs: 10_000,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
   execDrainMs: 1000,
   /** Arguments of an exec, and bytes of them together: the kernel's ARG_MAX is 2 MiB with the environment. */
@@ -118,7 +118,7 @@ export const driverLimits = {
   /** Bytes of output that wait for one attached client; one more and it is dropped (F75). */
   attachBytes: 4 * 1024 * 1024,
   /** ms between two looks at a drain. */
-  drainLookMs: 50,
+  drainPollMs: 50,
   /** ms without output after the process has ended until its output counts as ended: a background child can hold the pipe for ever. */
   drainQuietMs: 1000,
 } as const;

@@ -165,10 +165,10 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
       wholeBytes((await exec(['head', '-c', `${LARGE}`, '/dev/zero'], 0, fx, namespace)).stdout).length;
     // the rooms of three; the fourth waits in its write
     const first = ['a', 'a', 'a', 'a'].map(slowIn);
-    await until(() => asleep().length === driverLimits.execRoomsPerNamespace);
+    await until(() => asleep().length === driverLimits.execOutputSlotsPerNamespace);
     expect(await large('b')).toBe(LARGE);
     const second = slowIn('b');
-    await until(() => asleep().length === driverLimits.execRooms);
+    await until(() => asleep().length === driverLimits.execOutputSlots);
     // in the room of one of the first, whose next is then the fourth's
     expect(await large('c')).toBe(LARGE);
     await until(() => asleep().length === first.length + 1);

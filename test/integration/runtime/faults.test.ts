@@ -113,7 +113,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
 
   it('F39 a monitor that says nothing, garbage, twice, or half a line', async () => {
     const cases: readonly (readonly [string, string, RegExp])[] = [
-      ['exit 0', 'outside', /monitor ended without a report: it said nothing$/u],
+      ['exit 0', 'outside', /monitor ended without a report: no error message$/u],
       ['echo no such option >&2; exit 1', 'outside', /monitor ended without a report: no such option$/u],
       ['echo garbage >&3', 'outside', /report can't be used: not JSON$/u],
       ['printf \'{"pid": 4\' >&3', 'outside', /report can't be used: not JSON$/u],
@@ -200,9 +200,9 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const cases: readonly (readonly [string, RegExp])[] = [
       ['echo \'{"level":"error","msg":"in json"}\' >&2; exit 3', /runc start: exit code 3: in json$/u],
       ['printf "plain \\033[31mtext\\n" >&2; exit 1', /runc start: exit code 1: plain {2}\[31mtext$/u],
-      ['exit 9', /runc start: exit code 9: it said nothing$/u],
+      ['exit 9', /runc start: exit code 9: no error message$/u],
       ['head -c 10485760 /dev/zero | tr "\\0" y >&2; exit 1', /runc start: exit code 1: y+$/u],
-      ['kill -9 $$', /runc start: signal 9: it said nothing$/u],
+      ['kill -9 $$', /runc start: signal 9: no error message$/u],
     ];
     for (const [script, pattern] of cases) {
       const driver = world.newDriver(withRuntime(script));

@@ -123,7 +123,7 @@ export const ofPods: readonly Mutant[] = [
     row: 'S89',
     title: 'what nobody wants is read as fast as it comes',
     file: 'src/oci/runtime/exec/stream-output.ts',
-    find: 'if (sink === nowhere) await pace.next(0);\n        else if',
+    find: 'if (sink === discard) await pace.next(0);\n        else if',
     replace: 'if',
     test: { file: readPace, named: 'S89: what nobody wants' },
   },

@@ -69,7 +69,7 @@ export class Ability {
     });
     const said =
       printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) ||
-      'it said nothing';
+      'no error message';
     const how = result.timedOut
       ? `no end within ${checkpointLimits.probeMs} ms`
       : `exit code ${result.exitCode ?? -1}`;

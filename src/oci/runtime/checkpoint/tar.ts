@@ -98,7 +98,7 @@ async function tool(
   if (result.exitCode === 0) return;
   const said =
     printable(Buffer.from(result.stderr).toString('utf8').slice(-monitorLimits.quotedChars)) ||
-    'it said nothing';
+    'no error message';
   const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
   fail(/No space left/u.test(said) ? 'exhausted' : 'outside', `${attempted}: ${on}: ${how}: ${said}`);
 }

@@ -188,7 +188,7 @@ async function hearInit(parts: DriverParts, hearing: Hearing): Promise<HostIdent
     fail('timedOut', `${stage}: the monitor has not reported within ${fx.timeoutMs} ms`, subject);
   const tail = async (): Promise<string> => {
     const said = lastError(await readTail(runtimeLog(parts, input), monitorLimits.logTailBytes));
-    return said || launched.complaint.text() || 'it said nothing';
+    return said || launched.complaint.text() || 'no error message';
   };
   if (answer === 'ended')
     return fail('outside', `${stage}: the monitor ended without a report: ${await tail()}`, subject);

@@ -115,7 +115,7 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
   if (result.exitCode === 0) return { ok: true, problem: '' };
   const stderr = Buffer.from(result.stderr).toString('utf8');
   const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
-  const said = lastError(stderr) || printable(stderr.slice(-monitorLimits.quotedChars)) || 'it said nothing';
+  const said = lastError(stderr) || printable(stderr.slice(-monitorLimits.quotedChars)) || 'no error message';
   return { ok: false, problem: `${how}: ${said}` };
 }
 

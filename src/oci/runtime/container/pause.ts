@@ -145,7 +145,7 @@ async function runQuietly(parts: DriverParts, run: QuietRun): Promise<void> {
     return fail(status, `${stage}: ${reason}`, { subject: id });
   }
   if (status.exitCode === 0) return undefined;
-  const said = lastError(await readTail(logOf(parts, id), monitorLimits.logTailBytes)) || 'it said nothing';
+  const said = lastError(await readTail(logOf(parts, id), monitorLimits.logTailBytes)) || 'no error message';
   const how = status.exitCode === null ? `signal ${status.signal}` : `exit code ${status.exitCode}`;
   return fail('outside', `${stage}: ${how}: ${said}`, { subject: id });
 }

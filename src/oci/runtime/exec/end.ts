@@ -9,9 +9,10 @@ import { emptyCgroup } from '../container/cgroup.ts';
 import type { ExecLeaf } from '../container/cgroup.ts';
 import type { DriverParts } from '../container/parts.ts';
 
-/** An exec that was begun. */
+/** An exec whose runtime process was started. */
 export interface BegunExec {
-  /** The runtime's exec. */
+  /** The process of `runc exec`. */
+  /** The exec'd process, which this daemon reaps. */
   readonly child: Child;
   readonly orphan: ExpectedOrphan;
 }
@@ -19,13 +20,16 @@ export interface BegunExec {
 export interface ExecKill {
   readonly id: ContainerId;
   readonly leaf: ExecLeaf | undefined;
-  /** The process, where it was taken from the orphans already. */
+  /** Pid of the exec'd process, if it was already claimed from the reaper. */
   readonly pid: number | undefined;
-  /** For its cgroup to be empty, in milliseconds. */
+  /** Longest wait in ms until its cgroup is empty. */
   readonly emptyMs: number;
 }
 
-/** Kills the runtime's exec, the process with its tree and session, and its cgroup; returns when they are gone. */
+/**
+ * Kills the `runc exec` process, the exec'd process with its process tree and session, and its cgroup. Returns when
+ * all have ended.
+ */
 export async function killExec(
   parts: DriverParts,
   { child, orphan }: BegunExec,
@@ -34,21 +38,24 @@ export async function killExec(
   const releases = [holdZombie(child.pid)];
   try {
     const left = await killTree(child.identity, parts.clock);
-    // killed between the start of the process and its own end, the runtime leaves it to us all the same
+    // a runtime killed between starting the process and its own exit still leaves the process to this daemon
     const pid = known ?? orphan.take(child.identity)?.pid;
     if (pid !== undefined) releases.push(holdZombie(pid));
     const process = pid === undefined ? undefined : processIdentity(pid);
     if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
     if (leaf !== undefined) await emptyCgroup(parts, id, leaf.path, emptyMs);
     if (left.length > 0)
-      parts.log.warn({ id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
+      parts.log.warn({ id, pids: left.map((one) => one.pid) }, 'kill exec: processes have not ended');
   } finally {
     for (const release of releases) release();
   }
 }
 
-/** As shells and both peers tell a signal; `refuse` throws where the process was reaped by somebody else. */
+/**
+ * A signal is reported as 128 + its number, as shells, containerd and CRI-O do. `refuse` throws: another reaper took
+ * the exit status.
+ */
 export function exitCodeOf({ exitCode, signal }: ExitStatus, refuse: (reason: string) => never): number {
   if (exitCode !== null) return exitCode;
-  return signal === null ? refuse('the exit code of the process was taken by another') : 128 + signal;
+  return signal === null ? refuse('the exit code was reaped by another process') : 128 + signal;
 }

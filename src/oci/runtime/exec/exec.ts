@@ -1,7 +1,7 @@
 /**
- * ExecSync: a process beside init, run to its end. The runtime starts it detached and ends; as the reaper of orphans
- * this daemon then is its parent and hears the exit code. The process writes straight into our pipes: no file grows
- * and nothing stands between (S03).
+ * ExecSync: runs a process beside the container's init until it exits. The runtime starts it detached and exits, and
+ * the daemon, as child subreaper, becomes its parent and receives the exit code. The process writes straight into the
+ * daemon's pipes: no file grows and no other process copies the output (S03).
  */
 import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -21,40 +21,40 @@ import type { DriverParts } from '../container/parts.ts';
 import { readTail } from '../container/state.ts';
 import { exitCodeOf, killExec } from './end.ts';
 import type { BegunExec } from './end.ts';
-import { beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
-import type { ExecWish } from './files.ts';
+import { prepareExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
+import type { ExecParameters } from './files.ts';
 import { CappedOutput, drained, takeBoth } from './output.ts';
-import { withOutputRoom } from './output-budget.ts';
-import type { OutputRoom } from './output-budget.ts';
+import { withOutputSlot } from './output-budget.ts';
+import type { OutputSlot } from './output-budget.ts';
 import { execProcess } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { execArgv, globalArgs, lastError } from '../container/runc.ts';
 import { stdioOwner } from '../container/stdio-owner.ts';
 
-export type ExecInput = ExecWish & {
-  /** Of the pod. */
+export type ExecInput = ExecParameters & {
+  /** The pod's namespace. */
   readonly namespace: string;
-  /** 0 for none. */
+  /** 0: no timeout. */
   readonly execTimeoutMs: number;
-  /** Aborts once the answer has left, or nobody waits for it: what is kept for it can go. */
+  /** Aborts once the answer has been sent or nobody waits for it. The memory kept for the answer is then released. */
   readonly over?: AbortSignal | undefined;
 };
 
 /**
- * Resolves with the exit code and what the process wrote, whatever the code. Rejects with `wrongState` when the
- * container does not run, with `timedOut` or `cancelled` after the process and all that it started were killed.
+ * Resolves with the exit code, whatever it is, and the output. Rejects with `wrongState` when the container is not
+ * running; with `timedOut` or `cancelled` after the process and all its descendants were killed.
  */
 export function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  return withOutputRoom(input, parts.log, (room) => execInRoom(parts, input, room, fx));
+  return withOutputSlot(input, parts.log, (slot) => execInSlot(parts, input, slot, fx));
 }
 
-async function execInRoom(
+async function execInSlot(
   parts: DriverParts,
   input: ExecInput,
-  room: OutputRoom,
+  slot: OutputSlot,
   fx: EffectContext,
 ): Promise<ExecResult> {
-  const { handler, config, directory } = await beginExec(parts, input);
+  const { handler, config, directory } = await prepareExec(parts, input);
   let leaf: ExecLeaf | undefined;
   try {
     const process = execProcess(config, input.argv, input.id);
@@ -66,7 +66,7 @@ async function execInRoom(
       parts,
       handler,
       input,
-      room,
+      slot,
       fx,
       directory,
       leaf,
@@ -82,7 +82,7 @@ interface ExecRun {
   readonly parts: DriverParts;
   readonly handler: Handler;
   readonly input: ExecInput;
-  readonly room: OutputRoom;
+  readonly slot: OutputSlot;
   readonly fx: EffectContext;
   readonly directory: string;
   readonly leaf: ExecLeaf | undefined;
@@ -109,7 +109,7 @@ class Exec {
   }
 
   async toEnd(): Promise<ExecResult> {
-    const { parts, input, room, leaf, fx } = this.#run;
+    const { parts, input, slot, leaf, fx } = this.#run;
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
@@ -117,14 +117,14 @@ class Exec {
       await this.#begun(started);
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
-        return this.#fail('the runtime has ended without telling which process it started');
+        return this.#fail('the runtime exited without writing the pid file of the process');
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#bounded(process.exited);
       hasEnded = true;
-      await drained([started.stdout, started.stderr], room, parts.clock, (granted) => this.#bounded(granted));
+      await drained([started.stdout, started.stderr], slot, parts.clock, (granted) => this.#bounded(granted));
       return {
         exitCode: exitCodeOf(status, (reason) => this.#fail(reason)),
-        ...takeBoth(started.stdout, started.stderr, room),
+        ...takeBoth(started.stdout, started.stderr, slot),
       };
     } finally {
       if (!hasEnded)
@@ -141,7 +141,7 @@ class Exec {
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, room, fx, directory, leaf, pipeOwner } = this.#run;
+    const { parts, handler, input, slot, fx, directory, leaf, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
       { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
@@ -162,8 +162,8 @@ class Exec {
       return {
         child,
         orphan,
-        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes, room),
-        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes, room),
+        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes, slot),
+        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes, slot),
       };
     } catch (error) {
       orphan.forget();
@@ -171,7 +171,7 @@ class Exec {
     }
   }
 
-  /** The runtime has ended well: the process runs or ran. */
+  /** Waits until the runtime has exited with code 0: the process was started. */
   async #begun(started: Started): Promise<void> {
     const { exitCode } = await this.#bounded(started.child.exited);
     if (exitCode !== 0) this.#fail(await this.#complaint(started));
@@ -183,9 +183,11 @@ class Exec {
     const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
     const attempted = `exec in container ${input.id}`;
     if (met === 'cancelled')
-      return fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: input.id });
+      return fail('cancelled', `${attempted}: cancelled while waiting for the command`, {
+        subject: input.id,
+      });
     if (met !== 'timedOut') return met;
-    return fail('timedOut', `${attempted}: the command has not ended within ${this.#limitMs} ms`, {
+    return fail('timedOut', `${attempted}: timed out after ${this.#limitMs} ms waiting for the command`, {
       subject: input.id,
     });
   }
@@ -197,12 +199,12 @@ class Exec {
     });
   }
 
-  /** The runtime's reason, from its log or from the stderr that it shares with the process. */
+  /** The runtime's error, from its log or from stderr, which it shares with the process. */
   async #complaint(started: Started): Promise<string> {
     const logged = lastError(await readTail(this.#logFile, monitorLimits.logTailBytes));
     if (logged !== '') return logged;
     await within({ clock: this.#run.parts.clock, timeoutMs: driverLimits.execDrainMs }, started.stderr.ended);
     const said = Buffer.from(started.stderr.takeBytes()).toString('utf8').slice(-monitorLimits.quotedChars);
-    return printable(said) || 'it said nothing';
+    return printable(said) || 'no error message';
   }
 }

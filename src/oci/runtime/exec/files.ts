@@ -1,4 +1,7 @@
-/** What belongs to one exec: a directory of its own in the container's, which a later daemon finds it by, and a cgroup. */
+/**
+ * What belongs to one exec: a cgroup, and a directory in that of the container, by which a restarted daemon finds the
+ * exec.
+ */
 import { readFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,28 +18,30 @@ import { readNote } from '../container/record.ts';
 import { checkArgv, readConfig } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
-/** Begins the name of the directory; mkdtemp adds six characters. The exec's cgroup has the same name. */
+/** Prefix of the directory's name; mkdtemp appends six characters. The exec's cgroup has the same name. */
 export const EXEC_PREFIX = 'exec-';
 
-/** What an exec in a container is told. */
-export type ExecWish = ContainerInput & {
+/** What the execs of a container have in common, with streams or without. */
+export type ExecParameters = ContainerInput & {
   readonly argv: readonly string[];
   readonly init: ProcessIdentity;
-  /** As that of `StreamExecInput`. */
+  /** See `StreamExecInput`. */
   readonly onArgvRead?: () => void;
 };
 
 /**
- * Looks whether it can be done, and makes its directory; the text is that of the bundle's config.json. Throws `invalidRequest`
- * for an argv that is none, `wrongState` when the container does not run, `notFound` when it has no bundle.
+ * Checks that the exec is possible and makes its directory. `config` is the text of the bundle's config.json. Throws
+ * `invalidRequest` for an invalid argv, `wrongState` when the container is not running, `notFound` when it has no
+ * bundle.
  */
-export async function beginExec(
+export async function prepareExec(
   parts: DriverParts,
-  { id, handler: name, argv, init }: ExecWish,
+  { id, handler: name, argv, init }: ExecParameters,
 ): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
   const handler = parts.table.resolve(name);
   checkArgv(argv, id);
-  if (!isAlive(init)) fail('wrongState', `exec in container ${id}: it does not run`, { subject: id });
+  if (!isAlive(init))
+    fail('wrongState', `exec in container ${id}: the container is not running`, { subject: id });
   const config = await readConfig(parts.layout.configJson(id), id);
   return { handler, config, directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)) };
 }
@@ -51,17 +56,19 @@ export function execPidFile(directory: string): string {
   return join(directory, 'pid');
 }
 
-/** The pid in the file that the runtime renames into place before it ends. Its directory is ours and in memory. */
+/**
+ * Reads the pid from the file that the runtime renames into place before it exits. Synchronous: the file is on tmpfs.
+ */
 export function pidIn(path: string): number | undefined {
   try {
     return parsePid(readFileSync(path, 'latin1'));
   } catch {
-    // not there yet, or the runtime failed
+    // not written yet, or the runtime failed
     return undefined;
   }
 }
 
-/** The exec's own cgroup below its container's; undefined where the runtime can't be told one. */
+/** Makes the exec's own cgroup below the container's. Undefined where the runtime has no option for it. */
 export async function execLeafOf(
   parts: DriverParts,
   handler: Handler,

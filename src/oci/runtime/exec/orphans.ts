@@ -1,4 +1,4 @@
-/** Execs whose daemon was killed while it waited for them: their answers have no reader any more (F11). */
+/** Ends execs left by a killed daemon: nobody waits for their answers any more (F11). */
 import { readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,15 +30,15 @@ export interface OrphanExec {
   readonly id: ContainerId;
   /** The exec's directory in the container's. */
   readonly directory: string;
-  /** Undefined where it has ended, or never began. */
+  /** Undefined if it has exited or was never started. */
   readonly process: ProcessIdentity | undefined;
   readonly leaf: ExecLeaf | undefined;
 }
 
 /**
- * The execs below our state directory, with their processes as they are now: a pid on file may be another process's later. Only at
- * the start, before the first exec of our own. Nothing starts them any more: the runtime's call was a helper and has ended
- * (src/host/process/helpers.ts).
+ * Finds the execs below the state directory and identifies their processes at once, since a pid on file can be reused
+ * later. Only called at the daemon's start, before its first exec. No new process can appear: the `runc exec` call
+ * was a helper and ended with the earlier daemon (src/host/process/helpers.ts).
  */
 export async function findOrphanExecs(parts: DriverParts): Promise<OrphanExec[]> {
   const ids = (await namesIn(parts.layout.containersDir))
@@ -52,7 +52,8 @@ export async function findOrphanExecs(parts: DriverParts): Promise<OrphanExec[]>
       )),
     );
   }
-  // those that do not end keep their places for a while: one of each container comes first
+  // round-robin over containers: an exec that does not end keeps its slot, and must not hold up those of other
+  // containers
   const most = found.reduce((count, some) => Math.max(count, some.length), 0);
   return Array.from({ length: most }, (_none, nth) =>
     found.flatMap((some) => some.slice(nth, nth + 1)),
@@ -78,14 +79,14 @@ async function orphansOf(parts: DriverParts, id: ContainerId): Promise<OrphanExe
     }
     return orphans;
   } catch (error) {
-    parts.log.warn({ id, fault: toFault(error) }, 'find the execs of an earlier daemon');
+    parts.log.warn({ id, fault: toFault(error) }, 'find execs of an earlier daemon failed');
     return [];
   }
 }
 
 /**
- * Kills what they have left running: each may be in uninterruptible sleep (F45), so the start does not wait for this. One that does
- * not end is left for the next start. Never rejects.
+ * Kills the processes of these execs. A process may be in uninterruptible sleep (F45), so the daemon's start does not
+ * wait for this; one that does not end is left for the next start. Never rejects.
  */
 export function endOrphanExecs(
   parts: DriverParts,
@@ -101,23 +102,29 @@ export function endOrphanExecs(
   });
 }
 
-/** Says why an exec was not ended or not cleaned up: its container may be removed at the same time, which does both. */
+/**
+ * Logs why an exec was not ended or cleaned up. A container that was removed meanwhile took its execs with it: debug
+ * level.
+ */
 export function logUnended(log: Log, id: ContainerId, error: unknown): void {
   const fault = toFault(error);
   if (isCgroupGone(error))
-    log.debug({ id, fault }, 'end exec of an earlier daemon: its container was removed');
-  else if (fault.kind === 'timedOut') log.warn({ id, fault }, 'an exec of an earlier daemon does not end');
-  else log.warn({ id, fault }, 'an exec of an earlier daemon could not be cleaned up');
+    log.debug({ id, fault }, 'end exec of an earlier daemon: the container was removed');
+  else if (fault.kind === 'timedOut') log.warn({ id, fault }, 'end exec of an earlier daemon: timed out');
+  else log.warn({ id, fault }, 'end exec of an earlier daemon: cleanup failed');
 }
 
-/** Ends them, some at a time, and begins no further one once `closing` aborts. `end` must not reject. */
+/**
+ * Calls `end` for each, a bounded number at a time; starts no further one once `closing` aborts. `end` must not
+ * reject.
+ */
 export async function endEach<T>(
   orphans: readonly T[],
   closing: AbortSignal,
   end: (orphan: T) => Promise<void>,
 ): Promise<void> {
   const queue = orphans.values();
-  // they share the queue: each takes the next one when it is done with the last
+  // the workers share the iterator: each takes the next orphan when it has ended one
   const work = async (): Promise<void> => {
     for (const orphan of queue) {
       if (closing.aborted) return;
@@ -140,7 +147,7 @@ async function endOrphan(parts: DriverParts, { id, directory, process, leaf }: O
   await rm(directory, { recursive: true, force: true });
 }
 
-/** The exec'd process, if the pid in its file is still that of a process of this container (F43). */
+/** The exec'd process, if the pid in its file still belongs to a process of this container (F43). */
 async function processOf(directory: string, note: ContainerNote): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(execPidFile(directory));
   const identity = pid === undefined ? undefined : processIdentity(pid);
@@ -151,10 +158,10 @@ async function processOf(directory: string, note: ContainerNote): Promise<Proces
     : undefined;
 }
 
-/** Whether the process is in a cgroup with this directory in its path, in any hierarchy. */
+/** Whether the process is in a cgroup that has this directory in its path, in any hierarchy. */
 export function isInCgroup(pid: number, name: string): boolean {
   try {
-    // procfs: answers from memory
+    // procfs answers from memory: no disk access
     const lines = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');
     return lines.some((line) => line.split('/').includes(name));
   } catch (error) {

@@ -1,13 +1,13 @@
 /**
- * Memory for what execs write (F74). Each may keep a little of its own; for more it needs a room, of which there are few, each
- * large enough for all that may be kept of one exec. An exec that waits for a room leaves its pipe unread, so that the command
- * waits in its write, as with any slow reader. A room is asked for as a whole: two execs that had half a room each could wait for
- * one another for ever.
- *
- * A command decides how long it runs, so a room that it holds until its end would be its tenant's to block. A namespace therefore
- * has fewer rooms than there are, the next one goes to the namespace with the fewest, and a room that was held for its time is
- * taken back when another namespace waits (S85): what is kept is cut to what each exec may keep, the rest is dropped as beyond the
- * largest output, and the command runs on. It may be a hook that is entitled to its time: its container is killed when it fails.
+ * Limits the memory that the output of execs takes (F74). Each exec may keep `driverLimits.execFreeBytes` without
+ * asking. To keep more it needs one of a few slots, each large enough for the largest output of an exec. While an
+ * exec waits for a slot its pipes are not read, so the command blocks in write(2), as with any slow reader. A slot is
+ * granted whole: two execs with half a slot each could deadlock.
+ * The command decides how long it runs, so one tenant's command could hold a slot for ever. Therefore a namespace may
+ * hold only some of the slots, the next slot goes to the namespace that holds the fewest, and a slot held longer than
+ * `driverLimits.execOutputSlotHeldMs` is revoked when another namespace waits (S85): the output is cut to
+ * `execFreeBytes`, the rest is dropped as if beyond the largest output, and the command runs on. It is not killed,
+ * since it may be a lifecycle hook, whose failure kills its container.
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import type { ContainerId } from '../../../base/ids.ts';
@@ -17,77 +17,80 @@ import { realClock } from '../../../host/clock/clock.ts';
 
 const CUT_MESSAGE = `cut output of exec to ${driverLimits.execFreeBytes} bytes: another namespace needed its memory`;
 
-/** One exec's request for a room. */
-interface Claim {
+/** One exec's request for a slot. */
+interface SlotRequest {
   readonly namespace: string;
-  /** False once the command has ended: only the client's reading is left. */
+  /** False once the command has exited: from then on the slot is held only until the client has read the answer. */
   readonly isRevocable: boolean;
   granted(): void;
-  /** Must cut at once what is kept: the room is the next one's when this returns. */
+  /** Must cut the kept output before it returns: the slot then belongs to the next request. */
   revoked(): void;
 }
 
 interface Tenant {
   held: number;
-  /** Counts grants of all namespaces: the lowest was served the longest ago. */
+  /** Serial number of the latest grant over all namespaces: the lowest was served longest ago. */
   lastGrant: number;
-  /** In the order of asking. */
-  readonly waiting: Set<Claim>;
+  /** In the order of the requests. */
+  readonly waiting: Set<SlotRequest>;
 }
 
-/** The rooms of a process. */
-export class OutputRooms {
-  readonly #rooms: number;
+/** The output slots of the daemon process. */
+export class OutputBudget {
+  readonly #slots: number;
   readonly #clock: ClockPort;
-  /** Namespaces that hold rooms or wait for one. */
+  /** Namespaces that hold slots or wait for one. */
   readonly #tenants = new Map<string, Tenant>();
-  /** With the time of their grant in monotonic ms, the earliest first. */
-  readonly #held = new Map<Claim, number>();
+  /** Granted slots with the time of the grant in monotonic ms, the earliest first. */
+  readonly #held = new Map<SlotRequest, number>();
   #grants = 0;
-  /** Runs while all rooms are held and somebody waits who may have the next one. */
+  /** Set while every slot is held and a namespace below its share waits. */
   #timer: TimerHandle | undefined;
 
-  constructor(rooms: number, clock: ClockPort) {
-    this.#rooms = rooms;
+  constructor(slots: number, clock: ClockPort) {
+    this.#slots = slots;
     this.#clock = clock;
   }
 
-  /** Calls `granted` when there is a room, perhaps at once. */
-  ask(claim: Claim): void {
-    const tenant = this.#tenants.get(claim.namespace) ?? { held: 0, lastGrant: -1, waiting: new Set() };
-    this.#tenants.set(claim.namespace, tenant);
-    tenant.waiting.add(claim);
+  /** Calls `granted` when a slot is free, possibly before returning. */
+  ask(request: SlotRequest): void {
+    const tenant = this.#tenants.get(request.namespace) ?? { held: 0, lastGrant: -1, waiting: new Set() };
+    this.#tenants.set(request.namespace, tenant);
+    tenant.waiting.add(request);
     this.#assign();
   }
 
-  /** The claim's room is free, or is not waited for any more. Repeatable. */
-  leave(claim: Claim): void {
-    this.#forget(claim);
+  /** Frees the slot, or withdraws the request. Repeatable. */
+  leave(request: SlotRequest): void {
+    this.#forget(request);
     this.#assign();
   }
 
-  #forget(claim: Claim): void {
-    const tenant = this.#tenants.get(claim.namespace);
+  #forget(request: SlotRequest): void {
+    const tenant = this.#tenants.get(request.namespace);
     if (tenant === undefined) return;
-    if (this.#held.delete(claim)) tenant.held -= 1;
-    else tenant.waiting.delete(claim);
-    if (tenant.held === 0 && tenant.waiting.size === 0) this.#tenants.delete(claim.namespace);
+    if (this.#held.delete(request)) tenant.held -= 1;
+    else tenant.waiting.delete(request);
+    if (tenant.held === 0 && tenant.waiting.size === 0) this.#tenants.delete(request.namespace);
   }
 
   #assign(): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
-      if (this.#held.size >= this.#rooms && !this.#revokeFor(next)) return;
+      if (this.#held.size >= this.#slots && !this.#revokeFor(next)) return;
       this.#grant(next);
     }
   }
 
-  /** The namespace whose first claim is served next: of those below their share the one with the fewest rooms, then the least recent. */
+  /**
+   * The namespace that gets the next slot: of those below their share the one that holds the fewest, then the one
+   * served longest ago.
+   */
   #next(): Tenant | undefined {
     let best: Tenant | undefined;
     for (const one of this.#tenants.values()) {
-      if (one.waiting.size === 0 || one.held >= driverLimits.execRoomsPerNamespace) continue;
+      if (one.waiting.size === 0 || one.held >= driverLimits.execOutputSlotsPerNamespace) continue;
       if (
         best === undefined ||
         one.held < best.held ||
@@ -99,29 +102,29 @@ export class OutputRooms {
   }
 
   #grant(tenant: Tenant): void {
-    const [claim] = tenant.waiting;
-    if (claim === undefined) return;
-    tenant.waiting.delete(claim);
+    const [request] = tenant.waiting;
+    if (request === undefined) return;
+    tenant.waiting.delete(request);
     tenant.held += 1;
     tenant.lastGrant = this.#grants;
     this.#grants += 1;
-    this.#held.set(claim, this.#clock.monoMs());
-    claim.granted();
+    this.#held.set(request, this.#clock.monoMs());
+    request.granted();
   }
 
-  /** Takes a room back for this namespace, or sees to it that this is tried again in time. */
+  /** Revokes a slot for this namespace; where none has been held long enough, sets the timer for the next attempt. */
   #revokeFor(waiting: Tenant): boolean {
     const now = this.#clock.monoMs();
-    let victim: Claim | undefined;
+    let victim: SlotRequest | undefined;
     let most = 0;
     let soonestMs = Infinity;
-    for (const [claim, sinceMs] of this.#held) {
-      const held = this.#tenants.get(claim.namespace)?.held ?? 0;
-      // with one room less than now, it must not be worse off than the one that waits is
-      if (!claim.isRevocable || held - waiting.held < (waiting.held === 0 ? 1 : 2)) continue;
-      const leftMs = sinceMs + driverLimits.execRoomHeldMs - now;
+    for (const [request, sinceMs] of this.#held) {
+      const held = this.#tenants.get(request.namespace)?.held ?? 0;
+      // after losing a slot, the victim's namespace must still hold at least as many as the waiting one will
+      if (!request.isRevocable || held - waiting.held < (waiting.held === 0 ? 1 : 2)) continue;
+      const leftMs = sinceMs + driverLimits.execOutputSlotHeldMs - now;
       if (leftMs > 0) soonestMs = Math.min(soonestMs, leftMs);
-      else if (held > most) [victim, most] = [claim, held];
+      else if (held > most) [victim, most] = [request, held];
     }
     if (victim === undefined) {
       if (soonestMs < Infinity) this.#timer = this.#clock.setTimeout(() => this.#assign(), soonestMs);
@@ -133,38 +136,40 @@ export class OutputRooms {
   }
 }
 
-/** One exec's claim, for both of its outputs. */
-export class OutputRoom implements Claim {
+/** One exec's request, for both of its outputs. */
+export class OutputSlot implements SlotRequest {
   readonly namespace: string;
-  readonly #rooms: OutputRooms;
+  readonly #budget: OutputBudget;
   readonly #onCut: (() => void)[] = [];
   #asked: PromiseWithResolvers<void> | undefined;
   #isOver = false;
-  /** It may keep all that is kept at most. */
+  /** Each output may keep up to `driverLimits.execOutputBytes`. */
   isGranted = false;
-  /** It was taken back: each output keeps `driverLimits.execFreeBytes`, and drops the rest. */
+  /** The slot was revoked: each output keeps `driverLimits.execFreeBytes` and drops the rest. */
   isCut = false;
   isRevocable = true;
 
-  constructor(namespace: string, rooms: OutputRooms = roomsOfTheProcess) {
+  constructor(namespace: string, budget: OutputBudget = processBudget) {
     this.namespace = namespace;
-    this.#rooms = rooms;
+    this.#budget = budget;
   }
 
   get isWaiting(): boolean {
     return this.#asked !== undefined && !this.isGranted && !this.isCut;
   }
 
-  /** Calls `cut` when the room is taken back. It must give the memory back before it returns, and not throw. */
+  /**
+   * Registers `cut`, called when the slot is revoked. It must free the memory before it returns, and must not throw.
+   */
   onCut(cut: () => void): void {
     this.#onCut.push(cut);
   }
 
-  /** Settles once there is room: never for one that was released before. */
+  /** Settles once the slot is granted; never settles after `release`. */
   ask(): Promise<void> {
     if (this.#asked === undefined) {
       this.#asked = Promise.withResolvers<void>();
-      if (!this.#isOver) this.#rooms.ask(this);
+      if (!this.#isOver) this.#budget.ask(this);
     }
     return this.#asked.promise;
   }
@@ -181,19 +186,19 @@ export class OutputRoom implements Claim {
     for (const cut of this.#onCut) cut();
   }
 
-  /** The command has ended: its output is complete within a bounded time, and is not cut any more. */
+  /** The command has exited. Its output is complete within a bounded time, so the slot is not revoked any more. */
   ended(): void {
     this.isRevocable = false;
   }
 
-  /** What was kept is not used any more. Repeatable; to be called for every claim. */
+  /** Frees the slot: the output is not used any more. Repeatable; call it for every request. */
   release(): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    this.#rooms.leave(this);
+    this.#budget.leave(this);
   }
 
-  /** Releases it when `over` aborts, which means that the answer has been sent; at once where there is no such signal. */
+  /** Frees the slot when `over` aborts, that is when the answer has been sent; at once when there is no signal. */
   releaseWhen(over: AbortSignal | undefined): void {
     this.isRevocable = false;
     if (over === undefined || over.aborted) this.release();
@@ -201,31 +206,31 @@ export class OutputRoom implements Claim {
   }
 }
 
-export interface RoomUse {
+export interface SlotUse {
   readonly id: ContainerId;
   readonly namespace: string;
-  /** As that of `RuntimePort.execSync`. */
+  /** See `RuntimePort.execSync`. */
   readonly over?: AbortSignal | undefined;
 }
 
-/** Runs an exec that keeps output in `room`, which is released when its answer has been sent. */
-export async function withOutputRoom<T>(
-  { id, namespace, over }: RoomUse,
+/** Runs an exec whose output is kept in a slot. The slot is freed when the answer has been sent. */
+export async function withOutputSlot<T>(
+  { id, namespace, over }: SlotUse,
   log: Log,
-  run: (room: OutputRoom) => Promise<T>,
-  rooms?: OutputRooms,
+  run: (slot: OutputSlot) => Promise<T>,
+  budget?: OutputBudget,
 ): Promise<T> {
-  const room = new OutputRoom(namespace, rooms);
-  room.onCut(() => log.warn({ id, namespace }, CUT_MESSAGE));
+  const slot = new OutputSlot(namespace, budget);
+  slot.onCut(() => log.warn({ id, namespace }, CUT_MESSAGE));
   let isKept = false;
   try {
-    const result = await run(room);
+    const result = await run(slot);
     isKept = true;
     return result;
   } finally {
-    room.releaseWhen(isKept ? over : undefined);
+    slot.releaseWhen(isKept ? over : undefined);
   }
 }
 
-/** Memory belongs to the process: all drivers and shims share these. */
-const roomsOfTheProcess = new OutputRooms(driverLimits.execRooms, realClock());
+/** One budget per process, since memory is per process: all drivers and shims share it. */
+const processBudget = new OutputBudget(driverLimits.execOutputSlots, realClock());

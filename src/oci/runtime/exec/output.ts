@@ -4,77 +4,80 @@ import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { driverLimits } from '../bounds.ts';
 import type { SocketReader } from '../../../host/io/socket-reader.ts';
 import { nextTurn, within } from '../../../host/clock/wait.ts';
-import type { OutputRoom } from './output-budget.ts';
+import type { OutputSlot } from './output-budget.ts';
 
 const CUT_LINE = `troupe: output cut to ${driverLimits.execFreeBytes / 1024} KiB: another namespace needed its memory\n`;
 const NEWLINE = 0x0a;
 
-/** What a command writes, up to a bound; what is beyond is read and dropped, so that it never waits for a reader. */
+/**
+ * Keeps what a command writes, up to a bound. Output beyond it is read and dropped, so that the command never blocks
+ * on a full pipe.
+ */
 export class CappedOutput {
   /** Resolves when every holder of the pipe has closed it. */
   readonly ended: Promise<void>;
   readonly #reader: SocketReader | undefined;
-  readonly #room: OutputRoom;
+  readonly #slot: OutputSlot;
   readonly #kept: ByteBlocks;
   #isTaken = false;
   #lastByte = NEWLINE;
 
   /**
-   * Keeps `driverLimits.execFreeBytes` without room; reads no further before there is. When the room is taken back, only so much
-   * stays, and all that comes after it is dropped.
+   * Keeps `driverLimits.execFreeBytes` without a slot and stops reading there until a slot is granted. When the slot
+   * is revoked, output beyond `execFreeBytes` is dropped, both what is kept and what follows.
    */
-  constructor(reader: SocketReader | undefined, bytesMax: number, room: OutputRoom) {
+  constructor(reader: SocketReader | undefined, bytesMax: number, slot: OutputSlot) {
     this.#reader = reader;
-    this.#room = room;
+    this.#slot = slot;
     this.#kept = new ByteBlocks('keep the output of a command', bytesMax);
     this.ended = reader?.closed ?? Promise.resolve();
-    room.onCut(() => this.#cut());
+    slot.onCut(() => this.#cut());
     reader?.start((bytes) => this.#keep(reader, bytes));
   }
 
   #keep(reader: SocketReader, bytes: Uint8Array): void {
-    // a length that was announced must stay
+    // the answer's length was announced: nothing may be added
     if (this.#isTaken) return;
     this.#add(bytes);
     if (this.#left === 0) reader.unwanted();
-    if (this.#room.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
+    if (this.#slot.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
     reader.pause();
-    void this.#room.ask().then(() => reader.resume());
+    void this.#slot.ask().then(() => reader.resume());
   }
 
   /** Bytes that may still be kept. */
   get #left(): number {
     const { room, size } = this.#kept;
-    return this.#room.isCut ? Math.min(room, driverLimits.execFreeBytes - size) : room;
+    return this.#slot.isCut ? Math.min(room, driverLimits.execFreeBytes - size) : room;
   }
 
-  /** As much of it as may be kept. */
+  /** Keeps as many of the bytes as fit. */
   #add(bytes: Uint8Array): void {
     const left = this.#left;
-    // most fit: no object for each read
+    // usually all fit: no subarray is made for each read
     const part = bytes.length <= left ? bytes : bytes.subarray(0, left);
     this.#kept.appendCopy(part);
     this.#lastByte = part[part.length - 1] ?? this.#lastByte;
   }
 
-  /** The room is another exec's when this returns. */
+  /** Frees all but `execFreeBytes`: when this returns, the slot belongs to another exec. */
   #cut(): void {
     this.#kept.cut(driverLimits.execFreeBytes);
     if (this.#left === 0) this.#reader?.unwanted();
   }
 
-  /** Adds it as the last line, unless it is more than may be kept. */
+  /** Appends `line` as the last line, if it fits. */
   endWith(line: string): void {
     const bytes = Buffer.from(this.#lastByte === NEWLINE ? line : `\n${line}`, 'utf8');
     if (bytes.length <= this.#left) this.#add(bytes);
   }
 
-  /** Once, in one piece: nothing is left here then. */
+  /** All bytes in one buffer; can be called once. */
   takeBytes(): Uint8Array {
     return this.#kept.takeAllAndFree();
   }
 
-  /** Once, as it is kept: what comes from here on is nobody's. */
+  /** The kept blocks; can be called once. Bytes that arrive later are dropped. */
   take(): KeptOutput {
     this.#isTaken = true;
     return this.#kept;
@@ -85,32 +88,32 @@ export class CappedOutput {
   }
 }
 
-/** Both outputs for the answer, once; the last line of stderr says so where they were cut. */
+/** Takes both outputs for the answer; can be called once. Where they were cut, stderr ends with a line saying so. */
 export function takeBoth(
   stdout: CappedOutput,
   stderr: CappedOutput,
-  room: OutputRoom,
+  slot: OutputSlot,
 ): Pick<ExecResult, 'stdout' | 'stderr'> {
-  if (room.isCut) stderr.endWith(CUT_LINE);
+  if (slot.isCut) stderr.endWith(CUT_LINE);
   return { stdout: stdout.take(), stderr: stderr.take() };
 }
 
 /**
- * The process has ended: waits for what it wrote, in line for `room` too, which `wait` bounds. Background children may hold
- * the pipes for ever: what they write from here on is nobody's.
+ * Waits for the rest of the output after the process has exited. Waiting for a slot counts too; `wait` bounds it. A
+ * background child may hold the pipes open for ever: what it writes after this is dropped.
  */
 export async function drained(
   outputs: readonly CappedOutput[],
-  room: OutputRoom,
+  slot: OutputSlot,
   clock: ClockPort,
-  wait: (room: Promise<void>) => Promise<unknown>,
+  wait: (slot: Promise<void>) => Promise<unknown>,
 ): Promise<void> {
-  room.ended();
+  slot.ended();
   const all = Promise.all(outputs.map((output) => output.ended));
   const drain = () => within({ clock, timeoutMs: driverLimits.execDrainMs }, all);
   let met = await drain();
-  if (met === 'timedOut' && room.isWaiting) {
-    await wait(room.ask());
+  if (met === 'timedOut' && slot.isWaiting) {
+    await wait(slot.ask());
     met = await drain();
   }
   if (met === 'timedOut') await nextTurn();

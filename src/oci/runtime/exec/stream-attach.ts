@@ -1,10 +1,9 @@
 /**
- * Attach: conmon copies a container's output to each connection on its attach socket, a packet at a time with the
- * stream's number in front, and blocks with all of the container when one of them is not read. So there is one
- * connection per container, always read, and each client has a bounded queue of its own (F75).
- *
- * The end of a connection's input closes the container's stdin where stdin_once was asked for: such a connection is
- * kept while no client with stdin has been there, and its input is ended with that client.
+ * Attach. conmon copies the container's output to every connection on its attach socket, one packet at a time with
+ * the stream's number in front. It blocks, and the container with it, when one connection is not read. So the daemon
+ * opens one connection per container and always reads it, and each client has a bounded queue of its own (F75).
+ * Where stdin_once is set, closing the connection for writing closes the container's stdin. Such a connection stays
+ * open until the first client with stdin has ended its input.
  */
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -16,14 +15,14 @@ import { PolledDescriptor } from '../../../host/io/polled-descriptor.ts';
 import { within } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { Hub, connectMonitor } from './stream-hub.ts';
-import { AttachRoom } from './stream-listeners.ts';
+import { AttachBudget } from './stream-listeners.ts';
 import type { Listener } from './stream-listeners.ts';
 import { OutputPump, drain, reasonOf } from './stream-output.ts';
 
-/** Who has a container's terminal, and its stdin behind the monitor's. */
+/** Access to a container's terminal size, and to its stdin beyond the monitor. */
 export interface Terminals {
   resize(input: ContainerInput, size: TerminalSize): Promise<void>;
-  /** The monitor has been told that no more stdin will come. */
+  /** The monitor's stdin connection was shut down: no more stdin will come. */
   stdinEnded(input: ContainerInput): void;
 }
 
@@ -32,14 +31,14 @@ export class Attachments {
   readonly #parts: DriverParts;
   readonly #terminals: Terminals;
   readonly #hubs = new Map<ContainerId, Promise<Hub>>();
-  readonly #room = new AttachRoom();
+  readonly #budget = new AttachBudget();
 
   constructor(parts: DriverParts, terminals: Terminals) {
     this.#parts = parts;
     this.#terminals = terminals;
   }
 
-  /** As `StreamsPort.attach`. */
+  /** See `StreamsPort.attach`. */
   async attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void> {
     fx.note({ on: 'the attach socket of the monitor' });
     const hub = await this.#hub(input, fx.signal);
@@ -61,7 +60,7 @@ export class Attachments {
     if (hub.endStdin()) this.#terminals.stdinEnded(input);
   }
 
-  /** Ends all connections; containers go on. */
+  /** Closes all connections; the containers go on. */
   close(): void {
     for (const hub of this.#hubs.values()) void hub.then((one) => one.close()).catch(() => undefined);
     this.#hubs.clear();
@@ -70,7 +69,7 @@ export class Attachments {
   async #hub(input: ContainerInput, signal: AbortSignal): Promise<Hub> {
     const { id } = input;
     for (let known = this.#hubs.get(id); known !== undefined; known = this.#hubs.get(id)) {
-      // one that was not opened may have been given up with the client that it was opened for
+      // an open that failed may have been cancelled with its own client: open again for this one
       const hub = await known.catch(() => undefined);
       if (hub?.hasEnded === false) return hub;
       if (this.#hubs.get(id) === known) this.#hubs.delete(id);
@@ -81,7 +80,7 @@ export class Attachments {
         input,
         new PolledDescriptor(fd, name, driverLimits.attachPacketBytes),
         this.#parts.clock,
-        this.#room,
+        this.#budget,
       );
     });
     this.#hubs.set(id, opening);
@@ -93,7 +92,7 @@ export class Attachments {
   }
 }
 
-interface Stay {
+interface AttachmentInput {
   readonly parts: DriverParts;
   readonly terminals: Terminals;
   readonly input: ContainerInput;
@@ -101,7 +100,7 @@ interface Stay {
   readonly fx: EffectContext;
 }
 
-/** One client's stay. */
+/** One client of a container's attach connection. */
 class Attachment {
   readonly #parts: DriverParts;
   readonly #terminals: Terminals;
@@ -109,7 +108,7 @@ class Attachment {
   readonly #client: ClientStreams;
   readonly #fx: EffectContext;
 
-  constructor({ parts, terminals, input, client, fx }: Stay) {
+  constructor({ parts, terminals, input, client, fx }: AttachmentInput) {
     this.#parts = parts;
     this.#terminals = terminals;
     this.#input = input;
@@ -139,23 +138,26 @@ class Attachment {
         subject: this.#input.id,
       });
     if (met === 'timedOut')
-      fail('timedOut', `attach to container ${this.#input.id}: open for too long`, {
+      fail('timedOut', `attach to container ${this.#input.id}: timed out after ${this.#fx.timeoutMs} ms`, {
         subject: this.#input.id,
       });
   }
 
-  /** Settles when the client has ended its stdin and that is its end: with a terminal or stdin_once it stays for the output. */
+  /**
+   * Settles when the client's stdin has ended and its attach ends with it. With a terminal or stdin_once the client
+   * stays attached for the output.
+   */
   async #copyStdin(hub: Hub, stdin: NonNullable<ClientStreams['stdin']>): Promise<void> {
     const { spec } = this.#input;
     try {
       for (;;) {
         const bytes = await stdin.read();
         if (bytes === undefined) break;
-        // without stdin the container reads from /dev/null: what comes is dropped
+        // a container without stdin reads from /dev/null: the input is dropped
         if (spec.stdin) await hub.write(bytes);
       }
     } catch {
-      // the container does not take it any more, or the client has gone: the output, or the signal, tells the end
+      // the container's stdin is closed, or the client is gone: the output or the abort signal ends the attach
       return forever();
     }
     if (!spec.tty && hub.endStdin()) this.#terminals.stdinEnded(this.#input);
@@ -165,7 +167,7 @@ class Attachment {
   #resize(size: TerminalSize): Promise<void> {
     const { log } = this.#parts;
     return this.#terminals.resize(this.#input, size).catch((error: unknown) => {
-      log.debug({ id: this.#input.id, fault: toFault(error) }, 'a terminal was not resized');
+      log.debug({ id: this.#input.id, fault: toFault(error) }, 'resize terminal failed');
     });
   }
 }

@@ -1,7 +1,8 @@
 /**
  * The terminal of an exec. The runtime makes the pseudo-terminal inside the container and sends its master over a
- * Unix socket that we name (OCI runtime command line, --console-socket); Node can't receive descriptors, so the socket
- * is libc's. Its path is short: the directory of a container has more than the 107 bytes that fit into an address.
+ * Unix socket given by --console-socket (OCI runtime command line). The socket is libc's, since Node cannot receive
+ * descriptors. It has a directory of its own with a short path: that of a container exceeds the 107 bytes of a socket
+ * address.
  */
 import { closeSync, fstatSync } from 'node:fs';
 import { mkdir, rm, unlink } from 'node:fs/promises';
@@ -42,16 +43,19 @@ export function unixAddress(path: string): Buffer {
   return address;
 }
 
-/** The device number of every master: /dev/ptmx, 5:2 (Documentation/admin-guide/devices.txt). */
+/** Device number of every pseudo-terminal master: /dev/ptmx, 5:2 (Documentation/admin-guide/devices.txt). */
 const PTMX = (5 << 8) | 2;
 
-/** Most descriptors that a message could bring; one is expected, others are closed. */
+/** Most descriptors accepted in one message; one is expected, the others are closed. */
 const DESCRIPTORS = 8;
 
-/** Listens for one terminal. */
+/** Listens for one pseudo-terminal master. */
 export class ConsoleSocket {
   readonly path: string;
-  /** The master, which the taker owns; rejects when something else came. Never settles when nothing came. */
+  /**
+   * The master's descriptor, owned by whoever awaits it. Rejects when something else was received; never settles when
+   * nothing was.
+   */
   readonly master: Promise<number>;
   readonly #open = new Map<number, Poll | undefined>();
   #settle: { readonly resolve: (fd: number) => void; readonly reject: (error: Error) => void } | undefined;
@@ -61,12 +65,12 @@ export class ConsoleSocket {
     this.master = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
-    // nobody may wait for it when the runtime fails earlier
+    // when the runtime fails earlier, nobody awaits this promise
     this.master.catch(() => undefined);
     this.#watch(listener, () => this.#accept(listener));
   }
 
-  /** A new socket in `directory`, which is made when it is not there; `name` is short and used once. */
+  /** Listens on a new socket in `directory`, which is made if absent. `name` is short and used only once. */
   static async listen(directory: string, name: string): Promise<ConsoleSocket> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, name);
@@ -100,7 +104,7 @@ export class ConsoleSocket {
   #accept(listener: number): void {
     const { result } = callSync(libc.accept4, listener, null, null, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (result < 0) return;
-    // one exec, one terminal: whoever comes later finds no listener
+    // one exec, one terminal: later connections are refused
     this.#drop(listener);
     this.#watch(result, () => this.#receive(result));
   }
@@ -115,7 +119,7 @@ export class ConsoleSocket {
     const stat = fstatSync(master);
     if (!stat.isCharacterDevice() || stat.rdev !== PTMX) {
       closeSync(master);
-      return this.#refuse('what the runtime sent is no terminal');
+      return this.#refuse('the descriptor that the runtime sent is not a terminal');
     }
     const settle = this.#settle;
     this.#settle = undefined;
@@ -131,7 +135,7 @@ export class ConsoleSocket {
     }
   }
 
-  /** Stops to listen and removes the path; a master that came is the taker's and stays open. */
+  /** Stops listening and removes the socket. A master already received stays open. */
   async close(): Promise<void> {
     this.#settle = undefined;
     for (const fd of [...this.#open.keys()]) this.#drop(fd);
@@ -139,14 +143,15 @@ export class ConsoleSocket {
   }
 }
 
-/** Removes sockets that an earlier daemon left. */
+/** Removes the sockets of an earlier daemon. */
 export async function clearConsoles(directory: string): Promise<void> {
   await rm(directory, { recursive: true, force: true });
 }
 
 /**
- * One message's descriptors. struct msghdr (56 bytes): name, its length, iov, their count, control, its length, flags;
- * struct cmsghdr: length (8 bytes), level, type (4 each), then the descriptors. The same on x86-64 and arm64.
+ * Receives the descriptors of one message. struct msghdr (56 bytes): name, its length, iov, their count, control, its
+ * length, flags; struct cmsghdr: length (8 bytes), level, type (4 each), then the descriptors. The layout is the same
+ * on x86-64 and arm64.
  */
 function receiveDescriptors(connection: number): { readonly fds: readonly number[]; readonly errno: number } {
   const text = Buffer.alloc(4096);
@@ -170,18 +175,21 @@ function receiveDescriptors(connection: number): { readonly fds: readonly number
   return { fds, errno: 0 };
 }
 
-/** The client's size, where it tells one soon: it is set before the process begins. */
+/**
+ * The client's terminal size, if it arrives within `driverLimits.firstSizeMs`. It is then set before the process
+ * starts.
+ */
 export async function firstSize(
   clock: ClockPort,
   client: ClientStreams,
   { signal }: EffectContext,
 ): Promise<TerminalSize | undefined> {
-  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
-  const met = await within({ clock, timeoutMs: driverLimits.firstSizeMs, signal }, told);
+  const size = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
+  const met = await within({ clock, timeoutMs: driverLimits.firstSizeMs, signal }, size);
   return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 
-/** Sets the size; the foreground processes get SIGWINCH. A terminal that has gone is left alone. */
+/** Sets the terminal size; the foreground process group gets SIGWINCH. Errors of a closed terminal are ignored. */
 export function setTerminalSize(master: number, { columns, rows }: TerminalSize): void {
   const size = Buffer.alloc(8);
   size.writeUInt16LE(rows, 0);

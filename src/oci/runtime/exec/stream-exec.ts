@@ -1,6 +1,6 @@
 /**
- * Exec: a process beside init with a client's streams. As ExecSync it is started by a detached runtime and reaped by
- * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
+ * Exec: a process beside init with a client's streams. As for ExecSync, a detached runtime starts it and the daemon
+ * reaps it. The daemon holds its pipes, or the master of its terminal, so no other process copies the streams.
  */
 import { closeSync, fchownSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
@@ -26,27 +26,27 @@ import type { DriverParts } from '../container/parts.ts';
 import { readTail } from '../container/state.ts';
 import { exitCodeOf, killExec } from './end.ts';
 import type { BegunExec } from './end.ts';
-import { EXEC_PREFIX, beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
+import { EXEC_PREFIX, prepareExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
 import { execProcess } from '../container/exec-process.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { execArgv, globalArgs, lastError } from '../container/runc.ts';
 import { stdioOwner } from '../container/stdio-owner.ts';
 import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
-import { OutputPump, drain, nowhere, reasonOf } from './stream-output.ts';
+import { OutputPump, drain, discard, reasonOf } from './stream-output.ts';
 
-/** Where consoles of this instance are announced. */
+/** Directory of the console sockets of this instance. */
 export function consolesDir(parts: DriverParts): string {
   return join(parts.layout.state, 'tty');
 }
 
-/** As `StreamsPort.exec`. */
+/** See `StreamsPort.exec`. */
 export async function streamExec(
   parts: DriverParts,
   input: StreamExecInput,
   client: ClientStreams,
   fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
-  const { handler, config, directory } = await beginExec(parts, input);
+  const { handler, config, directory } = await prepareExec(parts, input);
   let leaf: ExecLeaf | undefined;
   let console: ConsoleSocket | undefined;
   try {
@@ -78,7 +78,7 @@ export async function streamExec(
   }
 }
 
-/** Unique in the instance: the exec's own six characters with the beginning of its container's id. */
+/** Unique within the instance: the start of the container's id and the six characters of the exec's directory. */
 function consoleName(id: string, directory: string): string {
   return `${id.slice(0, 12)}-${basename(directory).slice(EXEC_PREFIX.length)}`;
 }
@@ -121,13 +121,13 @@ class StreamedExec {
     try {
       const startBoundMs = Math.min(fx.timeoutMs, driverLimits.execStartMs);
       const terminal = console?.master.then((master) => this.#begin(master));
-      // its failure is told where it is awaited, if the runtime has not failed before
+      // reported where it is awaited below, unless the runtime fails first
       terminal?.catch(() => undefined);
       const { exitCode } = await this.#within(started.child.exited, startBoundMs);
       if (exitCode !== 0) this.#fail(await this.#complaint());
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
-        return this.#fail('the runtime has ended without telling which process it started');
+        return this.#fail('the runtime exited without writing the pid file of the process');
       if (terminal !== undefined) await this.#within(terminal, startBoundMs);
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#within(process.exited, fx.timeoutMs);
@@ -183,31 +183,31 @@ class StreamedExec {
     }
   }
 
-  /** Starts to pass on what goes through pipes. */
+  /** Starts copying the streams that are pipes. */
   #connect(child: Child, stdinFd: number | undefined): Socket | undefined {
     const { client, parts } = this.#run;
     for (const name of ['stdout', 'stderr'] as const) {
       const [pipe, sink] = [child[name], client[name]];
       if (pipe !== undefined)
-        this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock, true));
+        this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? discard, parts.clock, true));
     }
     if (stdinFd === undefined) return undefined;
     const stdin = writeEnd(stdinFd);
-    // the process may close it at any time
+    // the process may close its stdin at any time
     stdin.on('error', () => undefined);
     if (client.stdin !== undefined) pump(client.stdin, socketSink(stdin)).catch(() => stdin.destroy());
     return stdin;
   }
 
-  /** The terminal is there. */
+  /** Starts copying through the terminal, which the runtime has sent. */
   #begin(master: number): void {
     const { client, parts, input } = this.#run;
     if (this.#isClosed) return closeSync(master);
     const terminal = new PolledDescriptor(master, `the terminal of an exec in container ${input.id}`);
     this.#terminal = terminal;
     if (this.#size !== undefined) setTerminalSize(master, this.#size);
-    this.#pumps.push(new OutputPump(terminal, client.stdout ?? nowhere, parts.clock));
-    // a terminal has no end of input but the character that its user types
+    this.#pumps.push(new OutputPump(terminal, client.stdout ?? discard, parts.clock));
+    // a terminal's input does not end: only its user can type the end-of-file character
     if (client.stdin !== undefined) pump(client.stdin, terminal).catch(() => undefined);
   }
 
@@ -224,7 +224,7 @@ class StreamedExec {
     if (met === 'cancelled')
       return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
     if (met === 'timedOut')
-      return fail('timedOut', `${attempted}: not done within ${timeoutMs} ms`, { subject: input.id });
+      return fail('timedOut', `${attempted}: timed out after ${timeoutMs} ms`, { subject: input.id });
     return met;
   }
 
@@ -236,7 +236,7 @@ class StreamedExec {
   }
 
   async #complaint(): Promise<string> {
-    return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'it said nothing';
+    return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'no error message';
   }
 
   #close(started: Started): void {

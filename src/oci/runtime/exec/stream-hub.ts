@@ -1,4 +1,4 @@
-/** The one connection to a container's attach socket, which all its clients share. */
+/** The connection to a container's attach socket, shared by all attached clients. */
 import { closeSync, openSync } from 'node:fs';
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
@@ -21,18 +21,17 @@ import { pause } from '../../../host/clock/wait.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { unixAddress } from './stream-console.ts';
 import { Listener } from './stream-listeners.ts';
-import type { AttachRoom } from './stream-listeners.ts';
+import type { AttachBudget } from './stream-listeners.ts';
 import { ReadPace } from './stream-output.ts';
 
-/** The one connection to a container's monitor. */
 export class Hub {
   readonly #id: ContainerId;
   readonly #socket: PolledDescriptor;
   readonly #stdinOnce: boolean;
   readonly #listeners = new Set<Listener>();
   readonly #pace: ReadPace;
-  readonly #room: AttachRoom;
-  /** Resolves when the monitor has ended the connection: the container is gone, or its output is. */
+  readonly #budget: AttachBudget;
+  /** Resolves when the monitor has closed the connection: the container, or its output, has ended. */
   readonly ended: Promise<void>;
   #hasEnded = false;
   #isStdinOver = false;
@@ -42,10 +41,10 @@ export class Hub {
     { id, spec }: Pick<ContainerInput, 'id' | 'spec'>,
     socket: PolledDescriptor,
     clock: ClockPort,
-    room: AttachRoom,
+    budget: AttachBudget,
   ) {
     this.#id = id;
-    this.#room = room;
+    this.#budget = budget;
     this.#socket = socket;
     this.#stdinOnce = spec.stdinOnce;
     this.#pace = new ReadPace(clock);
@@ -69,7 +68,7 @@ export class Hub {
         await this.#pace.next(this.#listeners.size === 0 ? 0 : bytes.length);
       }
     } catch {
-      // a broken connection is an ended one: the exit is told by others
+      // a broken connection counts as closed: the container's exit is reported elsewhere
     }
     this.#hasEnded = true;
     this.#socket.close();
@@ -78,27 +77,28 @@ export class Hub {
   }
 
   /**
-   * False at the first output that nobody wants. Not before: conmon 2.1.6 keeps its end of a closed connection until
-   * it has output for it, so that many attaches to a silent container would use up its descriptors (S27).
+   * Whether to keep the connection. False at the first output without a listener, not before: conmon 2.1.6 keeps its
+   * end of a closed connection until it has output for it, so many attaches to a silent container would exhaust its
+   * descriptors (S27).
    */
   #isNeeded(): boolean {
     return this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
   }
 
   listen(): Listener {
-    const listener = new Listener(this.#room, this.#id);
+    const listener = new Listener(this.#budget, this.#id);
     this.#listeners.add(listener);
     return listener;
   }
 
-  /** In the order of the calls; rejects once the monitor takes no more. */
+  /** Writes in the order of the calls. Rejects once the monitor takes no more. */
   write(bytes: Uint8Array): Promise<void> {
     const written = this.#writing.then(() => this.#socket.write(bytes));
     this.#writing = written.catch(() => undefined);
     return written;
   }
 
-  /** A client with stdin has ended it, or has gone. True where that is the end of the container's. */
+  /** A client's stdin has ended or the client is gone. True if that ends the container's stdin. */
   endStdin(): boolean {
     if (!this.#stdinOnce || this.#isStdinOver) return false;
     this.#isStdinOver = true;
@@ -116,8 +116,8 @@ export class Hub {
 }
 
 /**
- * A connection to the monitor's socket. It is named through a descriptor of its directory: the whole path has more
- * bytes than fit into an address. Throws `wrongState` when no monitor listens.
+ * Connects to the monitor's attach socket. The address goes through a descriptor of its directory, since the full
+ * path exceeds the length of a socket address. Throws `wrongState` when no monitor listens.
  */
 export async function connectMonitor(
   parts: DriverParts,
@@ -132,7 +132,7 @@ export async function connectMonitor(
     for (let attempt = 0; attempt < driverLimits.attachAttempts; attempt += 1) {
       fd ??= must(
         callSync(libc.socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0),
-        'make a socket to',
+        'make socket for',
         id,
       );
       const { result, errno } = callSync(libc.connect, fd, address, address.length);
@@ -143,11 +143,11 @@ export async function connectMonitor(
       }
       const code = errnoName(errno);
       if (code === 'ENOENT' || code === 'ECONNREFUSED')
-        fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
+        fail('wrongState', `${attempted}: the monitor is not listening`, { subject: id });
       if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(attempted, errno, id);
       await pause(parts.clock, driverLimits.attachAttemptMs, signal);
     }
-    return fail('exhausted', `${attempted}: its monitor's queue stays full`, { subject: id });
+    return fail('exhausted', `${attempted}: the monitor's connection queue is full`, { subject: id });
   } finally {
     closeSync(directory);
     if (fd !== undefined) closeSync(fd);

@@ -1,19 +1,19 @@
-/** What waits for the attached clients of containers, each client's within its bound and all within one (F75, S85). */
+/** The output queued for attached clients: bounded for each client and for all together (F75, S85). */
 import { ByteQueue } from '../../../base/byte-streams.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 
-/** First byte of a packet (conmon, src/utils.h). */
+/** First byte of an attach packet (conmon, src/utils.h). */
 const STDOUT_PIPE = 2;
 const STDERR_PIPE = 3;
 
-/** What waits for all attached clients, of all containers (S85). */
-export class AttachRoom {
+/** Bounds the output queued for all attached clients of all containers (S85). */
+export class AttachBudget {
   #bytes = 0;
   readonly #listeners = new Set<Listener>();
 
-  /** Bytes that wait. */
+  /** Bytes queued. */
   get size(): number {
     return this.#bytes;
   }
@@ -30,37 +30,40 @@ export class AttachRoom {
     this.#bytes -= bytes;
   }
 
-  /** Where too much waits in all, those who read least make room: one that keeps up loses nothing by them. */
-  came(bytes: number): void {
+  /**
+   * Counts queued bytes. Above the bound the clients with the longest queues are dropped: one that keeps up loses
+   * nothing.
+   */
+  queued(bytes: number): void {
     this.#bytes += bytes;
     while (this.#bytes > driverLimits.attachAllBytes) {
       let slowest: Listener | undefined;
       for (const one of this.#listeners)
         if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
       if (slowest === undefined) return;
-      slowest.drop(`${driverLimits.attachAllBytes} bytes wait for clients like it`);
+      slowest.drop(`${driverLimits.attachAllBytes} bytes are queued for all clients`);
     }
   }
 }
 
-/** What a hub gives to one client. */
+/** The queue of one attached client. */
 export class Listener {
   readonly stdout: ByteQueue;
   readonly stderr: ByteQueue;
-  readonly #room: AttachRoom;
+  readonly #budget: AttachBudget;
   readonly #id: ContainerId;
   /** Rejects when the client is too slow. */
   readonly dropped: Promise<never>;
-  /** When no more output will come. */
+  /** Resolves when no more output will come. */
   readonly ended: Promise<void>;
   #refuse: (error: Error) => void = () => undefined;
   #isDropped = false;
   #end: () => void = () => undefined;
 
-  constructor(room: AttachRoom, id: ContainerId) {
-    this.#room = room;
+  constructor(budget: AttachBudget, id: ContainerId) {
+    this.#budget = budget;
     this.#id = id;
-    const taken = (bytes: number): void => room.taken(bytes);
+    const taken = (bytes: number): void => budget.taken(bytes);
     this.stdout = new ByteQueue(taken);
     this.stderr = new ByteQueue(taken);
     this.ended = new Promise((resolve) => {
@@ -70,28 +73,29 @@ export class Listener {
       this.#refuse = reject;
     });
     this.dropped.catch(() => undefined);
-    room.join(this);
+    budget.join(this);
   }
 
-  /** Bytes that wait for the client. */
+  /** Bytes queued for this client. */
   get waiting(): number {
     return this.stdout.size + this.stderr.size;
   }
 
-  /** False when it has to go. */
+  /** False when the client was dropped. */
   push(pipe: number, bytes: Uint8Array): boolean {
     if (pipe === STDOUT_PIPE || pipe === STDERR_PIPE) {
-      this.#room.came(bytes.length);
+      this.#budget.queued(bytes.length);
       (pipe === STDOUT_PIPE ? this.stdout : this.stderr).push(bytes);
     }
-    if (this.waiting > driverLimits.attachBytes) this.drop(`${driverLimits.attachBytes} bytes wait for it`);
+    if (this.waiting > driverLimits.attachBytes)
+      this.drop(`${driverLimits.attachBytes} bytes are queued for it`);
     return !this.#isDropped;
   }
 
-  /** Its attach ends with this reason; what waits is given up at once. */
+  /** Ends this client's attach with the reason and frees its queue at once. */
   drop(reason: string): void {
     this.#isDropped = true;
-    const message = `attach to container ${this.#id}: the client reads too slowly, ${reason}`;
+    const message = `attach to container ${this.#id}: the client reads too slowly: ${reason}`;
     this.#refuse(new FaultError(fault('exhausted', message, { subject: this.#id })));
     this.leave();
   }
@@ -102,11 +106,11 @@ export class Listener {
     this.#end();
   }
 
-  /** Nobody reads it any more. */
+  /** Frees the queue: nobody reads it any more. */
   leave(): void {
     this.end();
     this.stdout.cancel();
     this.stderr.cancel();
-    this.#room.leave(this);
+    this.#budget.leave(this);
   }
 }

@@ -1,4 +1,4 @@
-/** Passing a process's output on, and knowing when there will be no more of it. */
+/** Copies a process's output to the client and finds out when no more will come. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../../base/byte-streams.ts';
 import { hostLimits } from '../../../host/bounds.ts';
@@ -7,10 +7,10 @@ import { portLimits } from '../../../ports/bounds.ts';
 import { RestingPace } from '../../../base/pace.ts';
 import { nextTurn, pause, within } from '../../../host/clock/wait.ts';
 
-/** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
-export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
+/** Discards everything: a terminal must be read even when nobody wants its output. */
+export const discard: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
 
-/** Keeps what a process writes in small pieces from costing a read, and all that follows, for each of them. */
+/** Rests after small reads: a process that writes single bytes would otherwise cost a read and a frame for each. */
 export class ReadPace {
   readonly #clock: ClockPort;
   readonly #pace = new RestingPace(hostLimits.smallReads, hostLimits.smallReadRestMs);
@@ -19,7 +19,7 @@ export class ReadPace {
     this.#clock = clock;
   }
 
-  /** After a read of so many bytes: when the next one may come. Meanwhile the kernel joins what is written. */
+  /** Waits after a read of so many bytes until the next may start. The kernel joins what is written meanwhile. */
   async next(bytes: number): Promise<void> {
     if (bytes >= hostLimits.smallReadBytes) return;
     const waitMs = this.#pace.take(this.#clock.monoMs());
@@ -27,9 +27,9 @@ export class ReadPace {
   }
 }
 
-/** One output of a process on its way to the client. */
+/** Copies one output of a process to the client. */
 export class OutputPump {
-  /** When the source has ended or the client takes no more. Never rejects. */
+  /** Resolves when the source has ended or the client takes no more. Never rejects. */
   readonly ended: Promise<void>;
   readonly #source: ByteSource;
   readonly #clock: ClockPort;
@@ -37,7 +37,7 @@ export class OutputPump {
   #waitsSinceMs: number | undefined;
   #writesSinceMs: number | undefined;
 
-  /** `isPaced`: the source rests after small reads by itself, and a second rest would only add to the delay. */
+  /** `isPaced`: the source rests after small reads itself, so a second rest would only add latency. */
   constructor(source: ByteSource, sink: ByteSink, clock: ClockPort, isPaced = false) {
     this.#source = source;
     this.#clock = clock;
@@ -56,23 +56,23 @@ export class OutputPump {
         this.#writesSinceMs = this.#clock.monoMs();
         await sink.write(bytes);
         this.#writesSinceMs = undefined;
-        if (sink === nowhere) await pace.next(0);
+        if (sink === discard) await pace.next(0);
         else if (!this.#isPaced) await pace.next(bytes.length);
       }
     } catch {
-      // the client has gone or does not want this stream any more: what still comes is dropped
+      // the client is gone or has closed this stream: further output is dropped
     }
     this.#writesSinceMs = undefined;
     this.#source.cancel();
     sink.end();
   }
 
-  /** How long the source has brought nothing; 0 while the client is what is waited for. */
+  /** Ms since the source last delivered; 0 while the client is being written to. */
   quietMs(): number {
     return this.#waitsSinceMs === undefined ? 0 : this.#clock.monoMs() - this.#waitsSinceMs;
   }
 
-  /** How long the client has not taken the last bytes; 0 while it is the source that is waited for. */
+  /** Ms that the client has not taken the last write; 0 while the source is being read. */
   heldUpMs(): number {
     return this.#writesSinceMs === undefined ? 0 : this.#clock.monoMs() - this.#writesSinceMs;
   }
@@ -83,9 +83,10 @@ export class OutputPump {
 }
 
 /**
- * Waits until the outputs of a process that has ended have ended, too. A background child that holds them is waited
- * for only as long as it writes, and not for ever. A client that reads slowly, or not at all for a while (`| less`), is waited
- * for as long as its session lasts: the end of a large output would be missing without a word.
+ * Waits until the outputs of an exited process have ended. While a background child holds them open, it waits only as
+ * long as the child keeps writing, and at most `portLimits.streamDrainMs`. A client that reads slowly or pauses (`|
+ * less`) is waited for as long as its session lasts, since otherwise the end of a large output would be lost
+ * silently.
  */
 export async function drain(
   pumps: readonly OutputPump[],
@@ -93,34 +94,35 @@ export async function drain(
   signal: AbortSignal,
 ): Promise<void> {
   const startedAtMs = clock.monoMs();
-  // a race with one promise for all looks would leave a waiter behind for each of them
+  // `wake` is renewed for each poll: racing one promise in all polls would leave a waiter behind in each
   let hasEnded = false;
   let wake = (): void => undefined;
   void Promise.all(pumps.map((pump) => pump.ended)).then(() => {
     hasEnded = true;
     wake();
   });
-  let lookedAtMs = startedAtMs;
+  let polledAtMs = startedAtMs;
   let heldUpMs = 0;
   for (;;) {
     const ended = new Promise<void>((resolve) => {
       wake = resolve;
       if (hasEnded) resolve();
     });
-    const met = await within({ clock, timeoutMs: driverLimits.drainLookMs, signal }, ended);
+    const met = await within({ clock, timeoutMs: driverLimits.drainPollMs, signal }, ended);
     const nowMs = clock.monoMs();
     const forMs = nowMs - startedAtMs;
-    // a write that is as old as the last look: shorter ones say how fast a child writes, not how slowly the client reads
-    if (pumps.some((pump) => pump.heldUpMs() >= driverLimits.drainLookMs)) heldUpMs += nowMs - lookedAtMs;
-    lookedAtMs = nowMs;
+    // counts only a write older than the last poll: shorter ones show how fast a child writes, not how slowly the
+    // client reads
+    if (pumps.some((pump) => pump.heldUpMs() >= driverLimits.drainPollMs)) heldUpMs += nowMs - polledAtMs;
+    polledAtMs = nowMs;
     if (met !== 'timedOut' || forMs - heldUpMs >= portLimits.streamDrainMs) return;
     await nextTurn();
-    // how long the process itself was silent says nothing of its last words
+    // bounded by `forMs`: how long the process was silent before its exit says nothing about its last output
     if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= driverLimits.drainQuietMs)) return;
   }
 }
 
-/** Why a stream's call was aborted, for messages. */
+/** The reason for which a stream's call was aborted, for messages. */
 export function reasonOf(signal: AbortSignal): string {
   return signal.reason instanceof Error ? signal.reason.message : 'its streams are no longer wanted';
 }

@@ -4,7 +4,7 @@ import type { ClientStreams, StreamExecInput } from '../../../ports/streams.ts';
 import { pump } from '../../../base/byte-streams.ts';
 import { socketSink, socketSource } from '../../../host/streams/socket-bytes.ts';
 import { firstSize } from '../exec/stream-console.ts';
-import { OutputPump, drain, nowhere } from '../exec/stream-output.ts';
+import { OutputPump, drain, discard } from '../exec/stream-output.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import type { RunningExec } from './exec.ts';
@@ -63,7 +63,7 @@ class ClientEnds {
       if (path === '') continue;
       const reader = readFifo(path);
       this.#opened.push(reader);
-      this.pumps.push(new OutputPump(socketSource(reader), sink ?? nowhere, parts.clock, true));
+      this.pumps.push(new OutputPump(socketSource(reader), sink ?? discard, parts.clock, true));
     }
     if (stdin !== '') this.#copyStdin(stdin, exec, tty);
     if (tty) this.#client.onResize((size) => (this.#isOpen ? exec.resize(size) : undefined));

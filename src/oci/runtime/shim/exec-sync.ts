@@ -6,21 +6,21 @@ import { driverLimits } from '../bounds.ts';
 import { within } from '../../../host/clock/wait.ts';
 import type { ExecInput } from '../exec/exec.ts';
 import { CappedOutput, drained, takeBoth } from '../exec/output.ts';
-import { withOutputRoom } from '../exec/output-budget.ts';
-import type { OutputRoom } from '../exec/output-budget.ts';
+import { withOutputSlot } from '../exec/output-budget.ts';
+import type { OutputSlot } from '../exec/output-budget.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import { readFifo } from './fifo.ts';
 
 /** As `RuntimePort.execSync`. */
 export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  return withOutputRoom(input, shim.parts.log, (room) => toEnd(shim, input, room, fx));
+  return withOutputSlot(input, shim.parts.log, (slot) => toEnd(shim, input, slot, fx));
 }
 
 async function toEnd(
   shim: ShimParts,
   input: ExecInput,
-  room: OutputRoom,
+  slot: OutputSlot,
   fx: EffectContext,
 ): Promise<ExecResult> {
   const { clock } = shim.parts;
@@ -35,10 +35,10 @@ async function toEnd(
       limitMs,
       open: ({ stdout, stderr }) => {
         for (const path of [stdout, stderr])
-          outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, room));
+          outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, slot));
       },
       drained: () =>
-        drained(outputs, room, clock, (granted) =>
+        drained(outputs, slot, clock, (granted) =>
           within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted),
         ),
       close: () => {
@@ -50,5 +50,5 @@ async function toEnd(
   const [stdout, stderr] = outputs;
   if (stdout === undefined || stderr === undefined)
     return fail('bug', `exec in container ${input.id}: its outputs were not opened`, { subject: input.id });
-  return { exitCode, ...takeBoth(stdout, stderr, room) };
+  return { exitCode, ...takeBoth(stdout, stderr, slot) };
 }

@@ -16,7 +16,7 @@ import { isAlive } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
-import type { ExecWish } from '../exec/files.ts';
+import type { ExecParameters } from '../exec/files.ts';
 import { isInCgroup } from '../exec/orphans.ts';
 import { checkArgv, execProcess, readConfig } from '../container/exec-process.ts';
 import type { ExecTerminal } from '../container/exec-process.ts';
@@ -31,7 +31,7 @@ const PREFIX = 'shim-exec-';
 const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
 
 export interface ExecRequest {
-  readonly input: ExecWish;
+  readonly input: ExecParameters;
   readonly terminal: ExecTerminal;
   readonly wish: StdioWish;
   readonly limitMs: number;

@@ -119,6 +119,6 @@ export async function deleteDead(
 
 function saidBy(stderr: Uint8Array): string {
   return (
-    printable(Buffer.from(stderr).toString('utf8').slice(-monitorLimits.quotedChars)) || 'it said nothing'
+    printable(Buffer.from(stderr).toString('utf8').slice(-monitorLimits.quotedChars)) || 'no error message'
   );
 }

@@ -13,7 +13,7 @@ import { TokenTable } from '../../../../src/cri/streaming/tokens.ts';
 import { Intake } from '../../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connection.ts';
 import { realRandom } from '../../../../src/host/clock/random.ts';
-import { AttachRoom, Listener } from '../../../../src/oci/runtime/exec/stream-listeners.ts';
+import { AttachBudget, Listener } from '../../../../src/oci/runtime/exec/stream-listeners.ts';
 import { connectSpdy } from '../../../integration/streaming/clients.ts';
 import { container, serve, until, v4 } from '../../../integration/streaming/fixture.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
@@ -306,7 +306,7 @@ describe('S85 what clients have sent and nobody reads', () => {
 test('S85 output for attached clients is bounded over all of them: those who read least are dropped, and no other', async () => {
   const { attachBytes } = driverLimits;
   const { attachAllBytes } = driverLimits;
-  const room = new AttachRoom();
+  const room = new AttachBudget();
   const [stdout, packet] = [2, Buffer.alloc(8 * 1024, 'o')];
   const why: string[] = [];
   const listener = (): Listener => {

@@ -52,7 +52,7 @@ async function ask(
   if (answer === undefined) {
     const said =
       printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) ||
-      'it said nothing';
+      'no error message';
     return fail(
       'outside',
       `${attempted}: ${on}: its reader ended with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}: ${said}`,

@@ -64,9 +64,9 @@ test('F45 F29 an exec of an earlier daemon that does not end is told apart from 
     logUnended(log, id, new KernelError('move cgroup /a', errno, '/a'));
   logUnended(log, id, new FaultError(faultBy(() => refuseSurvivors(id, [1]))));
   expect(lines).toEqual([
-    'debug: end exec of an earlier daemon: its container was removed',
-    'debug: end exec of an earlier daemon: its container was removed',
-    'warn: an exec of an earlier daemon could not be cleaned up',
-    'warn: an exec of an earlier daemon does not end',
+    'debug: end exec of an earlier daemon: the container was removed',
+    'debug: end exec of an earlier daemon: the container was removed',
+    'warn: end exec of an earlier daemon: cleanup failed',
+    'warn: end exec of an earlier daemon: timed out',
   ]);
 });

@@ -4,9 +4,9 @@ import { silentLog } from '../../../../../src/base/log.ts';
 import type { SocketReader } from '../../../../../src/host/io/socket-reader.ts';
 import { CappedOutput, drained, takeBoth } from '../../../../../src/oci/runtime/exec/output.ts';
 import {
-  OutputRoom,
-  OutputRooms,
-  withOutputRoom,
+  OutputSlot,
+  OutputBudget,
+  withOutputSlot,
 } from '../../../../../src/oci/runtime/exec/output-budget.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { wholeBytes } from '../../../../support/whole-bytes.ts';
@@ -47,15 +47,16 @@ class FakeReader implements Pick<
   }
 }
 
-const { execRooms, execRoomsPerNamespace, execRoomHeldMs, execFreeBytes, execOutputBytes } = driverLimits;
+const { execOutputSlots, execOutputSlotsPerNamespace, execOutputSlotHeldMs, execFreeBytes, execOutputBytes } =
+  driverLimits;
 const MIB = 1024 * 1024;
 
 /** Rooms, their clock, and execs that have asked for one each: one for each namespace of the list. */
-function stage(rooms: number = execRooms) {
+function stage(rooms: number = execOutputSlots) {
   const clock = new HandClock();
-  const all = new OutputRooms(rooms, clock);
-  const claim = (namespace: string): OutputRoom => new OutputRoom(namespace, all);
-  const ask = (...namespaces: readonly string[]): OutputRoom[] =>
+  const all = new OutputBudget(rooms, clock);
+  const claim = (namespace: string): OutputSlot => new OutputSlot(namespace, all);
+  const ask = (...namespaces: readonly string[]): OutputSlot[] =>
     namespaces.map((namespace) => {
       const one = claim(namespace);
       void one.ask();
@@ -68,10 +69,10 @@ function stage(rooms: number = execRooms) {
   return { all, clock, claim, ask, pass };
 }
 
-const states = (execs: readonly OutputRoom[]): string[] =>
+const states = (execs: readonly OutputSlot[]): string[] =>
   execs.map((one) => (one.isCut ? 'cut' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none'));
 
-function outputIn(room: OutputRoom): { readonly reader: FakeReader; readonly output: CappedOutput } {
+function outputIn(room: OutputSlot): { readonly reader: FakeReader; readonly output: CappedOutput } {
   const reader = new FakeReader();
   return {
     reader,
@@ -94,7 +95,7 @@ describe('F74 room for the output of execs', () => {
 
   it('one that waits leaves the line; one that never asked, or asks when it is over, holds none', () => {
     const { ask, claim } = stage(1);
-    const [first, second, third] = ask('a', 'a', 'a') as [OutputRoom, OutputRoom, OutputRoom];
+    const [first, second, third] = ask('a', 'a', 'a') as [OutputSlot, OutputSlot, OutputSlot];
     const silent = claim('a');
     second.release();
     silent.release();
@@ -124,10 +125,10 @@ describe('F74 room for the output of execs', () => {
 
   it('is held until the answer has left, and not taken back meanwhile', () => {
     const { ask, pass } = stage(1);
-    const [first, second, third] = ask('a', 'b', 'b') as [OutputRoom, OutputRoom, OutputRoom];
+    const [first, second, third] = ask('a', 'b', 'b') as [OutputSlot, OutputSlot, OutputSlot];
     const over = new AbortController();
     first.releaseWhen(over.signal);
-    pass(execRoomHeldMs);
+    pass(execOutputSlotHeldMs);
     expect(states([first, second])).toEqual(['granted', 'waiting']);
     over.abort();
     expect(second.isGranted).toBe(true);
@@ -139,8 +140,8 @@ describe('F74 room for the output of execs', () => {
 describe('S85 no namespace holds up the large outputs of another', () => {
   it('S85 one namespace leaves a room to the others, whatever it asks for', () => {
     const { ask } = stage();
-    const greedy = ask(...Array.from({ length: execRooms + 20 }, () => 'a'));
-    expect(states(greedy).filter((one) => one === 'granted')).toHaveLength(execRoomsPerNamespace);
+    const greedy = ask(...Array.from({ length: execOutputSlots + 20 }, () => 'a'));
+    expect(states(greedy).filter((one) => one === 'granted')).toHaveLength(execOutputSlotsPerNamespace);
     expect(states(ask('b'))).toEqual(['granted']);
   });
 
@@ -152,7 +153,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     pass(1000);
     const others = ask('a', 'a', 'b');
     const late = ask('c');
-    pass(execRoomHeldMs - 1001);
+    pass(execOutputSlotHeldMs - 1001);
     expect(states([slow, ...others, ...late])).toEqual([
       'granted',
       'granted',
@@ -172,7 +173,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
   it('S85 is taken back when the other namespace comes later than that, and by nobody where only its own waits', () => {
     const { ask, clock, pass } = stage();
     const slow = ask('a', 'a', 'a', 'a', 'b');
-    pass(100 * execRoomHeldMs);
+    pass(100 * execOutputSlotHeldMs);
     expect(states(slow)).toEqual(['granted', 'granted', 'granted', 'waiting', 'granted']);
     expect(clock.timers.size).toBe(0);
     expect(states(ask('c'))).toEqual(['granted']);
@@ -187,12 +188,14 @@ describe('S85 no namespace holds up the large outputs of another', () => {
       ask(...Array.from({ length: 50 }, () => namespace)),
     );
     for (let round = 0; round < 5; round += 1) {
-      pass(execRoomHeldMs / 2);
-      const [mine] = ask('mine') as [OutputRoom];
-      expect(states(many.flat()).filter((one) => one === 'granted').length).toBeLessThanOrEqual(execRooms);
+      pass(execOutputSlotHeldMs / 2);
+      const [mine] = ask('mine') as [OutputSlot];
+      expect(states(many.flat()).filter((one) => one === 'granted').length).toBeLessThanOrEqual(
+        execOutputSlots,
+      );
       // six namespaces, four rooms
-      pass(execRoomHeldMs);
-      pass(execRoomHeldMs);
+      pass(execOutputSlotHeldMs);
+      pass(execOutputSlotHeldMs);
       // it may have been taken back again
       expect([round, mine.isGranted || mine.isCut]).toEqual([round, true]);
       mine.release();
@@ -209,7 +212,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     onTestFinished(() => freed.mockRestore());
     ask('b');
     expect(freed).not.toHaveBeenCalled();
-    pass(execRoomHeldMs);
+    pass(execOutputSlotHeldMs);
     expect(freed.mock.calls.length).toBeGreaterThanOrEqual((8 * MIB) / piece.length);
     expect(output.takeBytes()).toHaveLength(execFreeBytes);
   });
@@ -222,7 +225,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
       ...silentLog,
       warn: (fields: object, message: string) => void warned.push({ ...fields, message }),
     };
-    const result = await withOutputRoom(
+    const result = await withOutputSlot(
       { id, namespace: 'a' },
       log,
       async (room) => {
@@ -231,7 +234,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
         await room.ask();
         err.reader.give(Buffer.from('before'));
         const [next] = ask('b');
-        pass(execRoomHeldMs);
+        pass(execOutputSlotHeldMs);
         expect([room.isCut, next?.isGranted]).toEqual([true, true]);
         out.reader.give(new Uint8Array(MIB).fill(2));
         err.reader.give(Buffer.from(', and after'));
@@ -272,7 +275,7 @@ describe('S85 no namespace holds up the large outputs of another', () => {
       out.reader.give(new Uint8Array(MIB));
       if (bytes > 0) err.reader.give(Buffer.alloc(bytes, '\n'));
       ask('b');
-      pass(execRoomHeldMs);
+      pass(execOutputSlotHeldMs);
       const { stderr } = takeBoth(out.output, err.output, room);
       expect(wholeBytes(stderr).length).toBe(Math.min(bytes, execFreeBytes) + added);
     },
@@ -291,8 +294,8 @@ describe('S85 no namespace holds up the large outputs of another', () => {
     );
     out.reader.give(new Uint8Array(MIB));
     const done = drained([output], room, clock, (granted) => granted);
-    const [next] = ask('b') as [OutputRoom];
-    pass(execRoomHeldMs);
+    const [next] = ask('b') as [OutputSlot];
+    pass(execOutputSlotHeldMs);
     await done;
     expect(states([room, next])).toEqual(['granted', 'waiting']);
     expect(output.takeBytes()).toHaveLength(MIB);

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.ts';
 import { hostLimits } from '../../../../../src/host/bounds.ts';
-import { nowhere, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
+import { discard, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 
 const { smallReadBytes } = hostLimits;
@@ -56,7 +56,7 @@ describe('output in small pieces', () => {
   });
 
   test('S89: what nobody wants is read no faster, whatever its pieces', async () => {
-    expect(await readsOf(endless(smallReadBytes * 4), nowhere)).toEqual([each, each * 2, each * 3]);
+    expect(await readsOf(endless(smallReadBytes * 4), discard)).toEqual([each, each * 2, each * 3]);
   });
 
   test('S89: beyond those each waits for a short rest only, in which the kernel joins what comes', async () => {
@@ -84,7 +84,7 @@ describe('output in small pieces', () => {
     await new OutputPump(source, taker, clock, true).ended;
     expect([source.reads(), clock.timers.size]).toEqual([MOST, 0]);
     const unwanted = endless(1);
-    void new OutputPump(unwanted, nowhere, clock, true);
+    void new OutputPump(unwanted, discard, clock, true);
     await turn();
     expect(unwanted.reads()).toBe(each);
   });

@@ -98,7 +98,7 @@ describe('the last output of a process that has ended', () => {
     const pump = new OutputPump(pipe(), collector(), clock);
     await drain([pump], clock, never);
     expect(clock.monoMs()).toBeGreaterThanOrEqual(driverLimits.drainQuietMs);
-    expect(clock.monoMs()).toBeLessThan(driverLimits.drainQuietMs + 2 * driverLimits.drainLookMs);
+    expect(clock.monoMs()).toBeLessThan(driverLimits.drainQuietMs + 2 * driverLimits.drainPollMs);
   });
 
   it('is not waited for for ever where a background child goes on writing', async () => {
