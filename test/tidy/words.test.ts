@@ -17,7 +17,6 @@ const PENDING: readonly string[] = [
   'src/oci/documents/',
   'src/oci/images/bounds.ts',
   'src/oci/images/driver.ts',
-  'src/oci/images/model/',
   'src/oci/images/registry/',
   'src/oci/images/signature/',
   'src/oci/images/store/',

@@ -20,7 +20,7 @@ export const ofImages: readonly Mutant[] = [
     row: 'S17',
     title: 'an index with layers is taken',
     file: 'src/oci/images/model/manifest.ts',
-    find: "if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');",
+    find: "if (fields.has(foreign)) fields.refuse(foreign, 'is not allowed in an index: the document is ambiguous');",
     replace: 'void foreign;',
     test: { file: manifest, named: 'S17 one document, one meaning' },
   },

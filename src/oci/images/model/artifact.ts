@@ -1,7 +1,7 @@
 /**
- * OCI artifacts: manifests whose config is no image's (image spec: manifest.md, "Guidelines for Artifact Usage"). Each
- * blob is one file, named by the annotation that ORAS and the peers use, else by its digest. Such a thing can't run, it
- * is mounted as an image volume.
+ * OCI artifacts: manifests whose config is not an image config (image spec: manifest.md, "Guidelines for Artifact
+ * Usage"). Each blob is one file. Its name comes from the annotation that ORAS and the peers use, or else from its digest.
+ * An artifact cannot run; it can be mounted as an image volume.
  */
 import { createHash } from 'node:crypto';
 import { fail } from '../../../base/fault.ts';
@@ -9,11 +9,14 @@ import { hexOf, parseDigest, type Digest } from '../../../base/ids.ts';
 import { imageLimits, unpackLimits } from '../../bounds.ts';
 import type { StringMap } from '../../../ports/specs.ts';
 
-/** By which a blob says its path: ORAS's, and that of CNCF's model spec; the first that is there counts, as with CRI-O. */
+/** Annotations that hold a blob's path: ORAS's, then the CNCF model spec's. The first one present counts, as in CRI-O. */
 const TITLES = ['org.opencontainers.image.title', 'org.cnai.model.filepath'];
 const WHITEOUT = '.wh.';
 
-/** The path of a blob's file below the mount: plain, relative. Refuses a title that leads elsewhere, with `refuse`. */
+/**
+ * The path of a blob's file below the mount: relative, without `.`, `..` and empty parts. Calls `refuse` for a title that
+ * is not such a path.
+ */
 export function pathOfBlob(
   annotations: StringMap,
   digest: Digest,
@@ -27,18 +30,20 @@ export function pathOfBlob(
       part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= unpackLimits.nameBytes,
   );
   if (!isPlain || Buffer.byteLength(title) > imageLimits.pathBytes)
-    refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which is no plain relative path`);
-  // a layer can't hold such a name: it would hide another
+    refuse(
+      `has the title ${JSON.stringify(title.slice(0, 100))}, which is not a relative path without "." and ".."`,
+    );
+  // in a layer, a name with this prefix is a whiteout: it would hide another file
   if (parts.some((part) => part.startsWith(WHITEOUT)))
-    refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which layers give another meaning`);
+    refuse(`has the title ${JSON.stringify(title.slice(0, 100))}, which is the name of a whiteout`);
   return title;
 }
 
 /**
- * What stands in the place of a diff-id, the layer store's key: the digest of the tar that would hold the file is not
- * known before the file is. Bound to path and content alike, and no tar has it.
+ * The layer store's key for an artifact file, in place of a diff-id: a diff-id would be the digest of a tar with the file
+ * and cannot be known before the download. The key depends on path and content. No tar has it as its digest.
  */
 export function fileLayerId(path: string, blob: Digest): Digest {
   const text = createHash('sha256').update(`troupe artifact file 1\n${path}\n${blob}\n`).digest('hex');
-  return parseDigest(`sha256:${text}`) ?? fail('bug', 'a sha256 that is no digest');
+  return parseDigest(`sha256:${text}`) ?? fail('bug', 'a computed sha256 does not parse as a digest');
 }

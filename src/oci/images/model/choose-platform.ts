@@ -1,11 +1,11 @@
-/** Which entry of an index this machine runs (image spec: image-index.md). */
+/** Selects the entry of an index that fits this machine (image spec: image-index.md). */
 import type { IndexEntry } from './manifest.ts';
 import { platformRank } from './platform.ts';
 import type { Platform } from './platform.ts';
 
 /**
- * The entry to use, or undefined; those of types that are not read are passed over. Best rank first, at equal rank the earlier one; entries that don't state a platform
- * (a nested index usually) come last, and what they lead to is checked by its config.
+ * The entry to use, or undefined when none fits. Entries of unknown media types are skipped. The best rank wins, then the
+ * earlier entry. Entries without a platform, usually nested indexes, rank last; the config they lead to is checked later.
  */
 export function choosePlatform(entries: readonly IndexEntry[], wanted: Platform): IndexEntry | undefined {
   let best: IndexEntry | undefined;

@@ -1,6 +1,6 @@
 /**
- * The image config (image spec: config.md; Docker's image spec v1.2 has the same shape). Everything that later becomes
- * part of a container is checked here, so that no later code meets a value that it cannot hold.
+ * Parses the image config (image spec: config.md; Docker's image spec v1.2 has the same shape). Every value that becomes
+ * part of a container is checked here, so that later code needs no checks of its own.
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -10,10 +10,10 @@ import { parseDocument, type Fields } from '../../documents/fields.ts';
 import { parseImageUser } from '../../documents/image-user.ts';
 import { usualNames } from './platform.ts';
 
-/** The parsed config with what only the puller needs. */
+/** The parsed config, with the fields that only a pull needs. */
 export interface ParsedImageConfig extends ImageConfig {
   readonly variant: string;
-  /** As written by the builder; for people only. */
+  /** As the builder wrote them; informational only. */
   readonly exposedPorts: readonly string[];
   /** RFC 3339 as written, or empty. */
   readonly created: string;
@@ -21,7 +21,6 @@ export interface ParsedImageConfig extends ImageConfig {
   readonly diffIds: readonly Digest[];
 }
 
-/** `USER` of an image: numbers where it has numbers, names to be looked up in the image otherwise. */
 const TOP_KEYS = ['architecture', 'os', 'variant', 'created', 'config', 'rootfs'];
 const CONFIG_KEYS = [
   'User',
@@ -36,21 +35,21 @@ const CONFIG_KEYS = [
 ];
 
 /**
- * @param what first words of every message, such as `config sha256:…`
- * @throws FaultError `outside` that names the field
+ * @param what start of every message, such as `config sha256:…`
+ * @throws FaultError `outside`, naming the field
  */
 export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageConfig {
   const top: Fields = parseDocument(bytes, what);
   top.refuseLookalikes(TOP_KEYS);
-  // an artifact's id is the digest of its manifest, so that a config which is one, too, would be two images with one id
+  // an artifact's id is the digest of its manifest; a document that is config and manifest would give two images one id
   if (top.has('schemaVersion'))
-    top.refuse('schemaVersion', 'stands in a config: the document is two things at once');
+    top.refuse('schemaVersion', 'is not allowed in a config: the document is ambiguous');
   const rootfs = top.object('rootfs');
   if (rootfs === undefined) top.refuse('rootfs', 'is missing');
-  // the one there is; of a file that does not say it the peers think no other
+  // "layers" is the only type; like the peers, assume it when the field is missing
   if (rootfs.text('type', 'layers') !== 'layers') rootfs.refuse('type', 'is not "layers"');
   const diffIds = rootfs.digests('diff_ids', imageLimits.layers);
-  if (diffIds.length === 0) rootfs.refuse('diff_ids', 'names no layer');
+  if (diffIds.length === 0) rootfs.refuse('diff_ids', 'is empty');
   const run = top.object('config');
   run?.refuseLookalikes(CONFIG_KEYS);
   return Object.freeze({
@@ -70,7 +69,7 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageCo
   });
 }
 
-/** The config of a thing that has none, whose layers have these ids: an artifact's. Nothing can be run of it. */
+/** A config for an artifact, which has none of its own. It has these layers and no command to run. */
 export function emptyImageConfig(diffIds: readonly Digest[]): ParsedImageConfig {
   return Object.freeze({
     os: '',
@@ -97,7 +96,7 @@ function readUser(run: Fields): string {
   return text;
 }
 
-/** An entry without a name or `=` is refused: runc refuses the spec, and one peer's daemon dies of it. */
+/** Refuses an entry without a name or `=`: runc refuses such a spec, and one of the peers crashes on it. */
 function readEnv(run: Fields): readonly string[] {
   const entries = run.texts('Env');
   for (const [index, entry] of entries.entries()) {
@@ -106,14 +105,14 @@ function readEnv(run: Fields): readonly string[] {
   return entries;
 }
 
-/** runc takes absolute paths only; Docker's builder writes no others. */
+/** Refuses a relative path: runc accepts only absolute ones, and Docker's builder writes only those. */
 function readWorkingDir(run: Fields): string {
   const text = run.text('WorkingDir', '', imageLimits.pathBytes);
   if (text !== '' && !text.startsWith('/')) run.refuse('WorkingDir', 'is not an absolute path');
   return text;
 }
 
-/** The form only: whether the kernel knows the signal is decided where it is sent. */
+/** Checks the syntax only. Code that sends the signal checks that it exists. */
 function readStopSignal(run: Fields): string {
   const text = run.text('StopSignal', '', 32);
   if (text !== '' && !/^[A-Za-z0-9]+(?:[+-][0-9]+)?$/u.test(text))
@@ -121,7 +120,7 @@ function readStopSignal(run: Fields): string {
   return text;
 }
 
-/** Absolute, without `.`, `..` and double slashes: `..` at the top stays at the top, as in a chroot. */
+/** Makes paths absolute and removes `.`, `..` and double slashes. `..` at the top stays at the top, as in a chroot. */
 function readVolumes(run: Fields): readonly string[] {
   const cleaned = run.keys('Volumes').map((path) => {
     const parts: string[] = [];
@@ -136,9 +135,9 @@ function readVolumes(run: Fields): readonly string[] {
   return [...new Set(cleaned)].toSorted();
 }
 
-/** Refuses a config whose layers are not as many as the manifest's: a diff-id would be left unchecked. */
+/** Refuses a config with more or fewer layers than the manifest: some diff-ids would stay unchecked. */
 export function checkLayerCount(config: ParsedImageConfig, layers: number, what: string): void {
   if (config.diffIds.length !== layers) {
-    fail('outside', `${what}: rootfs.diff_ids names ${config.diffIds.length} layers, the manifest ${layers}`);
+    fail('outside', `${what}: rootfs.diff_ids lists ${config.diffIds.length} layers, the manifest ${layers}`);
   }
 }

@@ -1,7 +1,6 @@
 /**
- * Manifests and indexes, Docker and OCI (image spec: manifest.md, image-index.md, descriptor.md). One document
- * has one meaning or is refused (S17): the media type in the document, the one that the registry stated and the fields
- * present must agree.
+ * Parses manifests and indexes of Docker and OCI (image spec: manifest.md, image-index.md, descriptor.md). An ambiguous
+ * document is refused (S17): its own media type, the one that the registry states and its fields must agree.
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -21,7 +20,7 @@ export const mediaTypes = {
   ociConfig: 'application/vnd.oci.image.config.v1+json',
 } as const;
 
-/** What a manifest request accepts, in order of liking. */
+/** Media types for the Accept header of a manifest request, in order of preference. */
 export const acceptedManifestTypes: readonly string[] = [
   mediaTypes.ociIndex,
   mediaTypes.dockerList,
@@ -45,9 +44,9 @@ export interface LayerDescriptor extends Descriptor {
 }
 
 export interface IndexEntry extends Descriptor {
-  /** A manifest or an index: entries of other types are no matter of ours (image-index.md). */
+  /** Whether this is a manifest or an index. Entries of other types must be ignored (image-index.md). */
   readonly isKnown: boolean;
-  /** Undefined where the index does not say it. */
+  /** Undefined when the index does not state it. */
   readonly platform: Platform | undefined;
 }
 
@@ -60,18 +59,18 @@ export interface ImageManifest {
   readonly annotations: StringMap;
 }
 
-/** A manifest whose config is no image's: each blob is a file. */
+/** A manifest whose config is not an image config: each blob is a file. */
 export interface ArtifactManifest {
   readonly kind: 'artifact';
   readonly mediaType: string;
   readonly config: Descriptor;
-  /** At least one; no path twice. */
+  /** At least one; paths are unique. */
   readonly files: readonly ArtifactFile[];
   readonly annotations: StringMap;
 }
 
 export interface ArtifactFile extends Descriptor {
-  /** Plain and relative. */
+  /** Relative, without `.`, `..` and empty parts. */
   readonly path: string;
 }
 
@@ -90,7 +89,7 @@ const KIND_OF: ReadonlyMap<string, 'manifest' | 'index'> = new Map([
   [mediaTypes.ociIndex, 'index'],
 ]);
 
-/** Layer types that are unpacked. A mixture of Docker's and OCI's in one manifest is fine: they mean the same tars. */
+/** Layer types that are unpacked. One manifest may mix Docker's and OCI's: they mean the same tars. */
 const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.docker.image.rootfs.diff.tar', 'none'],
   ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'gzip'],
@@ -98,8 +97,8 @@ const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.oci.image.layer.v1.tar', 'none'],
   ['application/vnd.oci.image.layer.v1.tar+gzip', 'gzip'],
   ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
-  // "foreign" and "nondistributable" say who may hand them on, and whoever pushed them may; they come from the registry
-  // that was asked like all others, never from their `urls` (S16)
+  // "foreign" and "nondistributable" restrict redistribution, not pulls; such layers are fetched from the registry like
+  // all others, never from their `urls` (S16)
   ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
   ['application/vnd.docker.image.rootfs.foreign.diff.tar.zstd', 'zstd'],
@@ -108,16 +107,16 @@ const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
 ]);
 
-/** True for a type of layer that registries need not have. */
+/** Whether registries may lack layers of this media type. */
 export function isNondistributable(mediaType: string): boolean {
   return /\.(?:foreign|nondistributable)\./u.test(mediaType);
 }
 
-/** Files of one artifact: each is a layer where it is mounted. */
+/** The most files of one artifact: each becomes a layer of its mount. */
 const FILES: number = imageLimits.layers;
 
-/** Content types of servers that don't know what they serve (a plain web server, an object store: `binary/` is S3's). */
-const SAYS_NOTHING = new Set([
+/** Content types of servers that do not know manifests, such as web servers and object stores (`binary/` is S3's). */
+const GENERIC_TYPES = new Set([
   '',
   'application/json',
   'application/octet-stream',
@@ -126,8 +125,8 @@ const SAYS_NOTHING = new Set([
 ]);
 
 /**
- * Types that Docker 1.10 wrote for the config of an image (distribution/distribution issue 1621). Such images are on
- * public registries still. In Docker's manifests alone: in OCI's another type says that it is no image.
+ * Config types that Docker 1.10 wrote (distribution/distribution issue 1621). Public registries still have such images.
+ * Accepted in Docker manifests only: in an OCI manifest an unknown config type means an artifact.
  */
 const OLD_CONFIGS = new Set(['application/octet-stream', 'application/json', 'text/html']);
 
@@ -144,16 +143,16 @@ const KNOWN_KEYS = [
 ];
 const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
 
-/** How a layer of this media type is compressed, or undefined for a type that is not unpacked. */
+/** The compression of a layer of this media type, or undefined for a type that is not a layer. */
 export function compressionOf(mediaType: string): Compression | undefined {
   return LAYERS.get(mediaType);
 }
 
 /**
- * @param bytes of a signed document its payload (`signedPayload`)
- * @param what first words of every message, such as `manifest docker.io/library/busybox:latest`
- * @param contentType as the registry stated it, or the media type of the descriptor that led here; '' when unknown
- * @throws FaultError `outside` for a malformed or ambiguous document, `unsupported` for one of a kind not handled
+ * @param bytes the document; for a signed one its payload (`signedPayload`)
+ * @param what start of every message, such as `manifest docker.io/library/busybox:latest`
+ * @param contentType as the registry stated it, or the media type of the parent's descriptor; '' when unknown
+ * @throws FaultError `outside` for a malformed or ambiguous document, `unsupported` for an unsupported kind
  */
 export function parseManifest(bytes: Uint8Array, contentType: string, what: string): Manifest | ImageIndex {
   const fields = parseDocument(bytes, what);
@@ -171,7 +170,7 @@ export function parseManifest(bytes: Uint8Array, contentType: string, what: stri
 function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
   const own = fields.text('mediaType', '');
   if (own !== '' && !isSchema1Type(own)) fields.refuse('mediaType', `is ${own} in a manifest of schema 1`);
-  if (!isSchema1Type(stated) && !SAYS_NOTHING.has(stated))
+  if (!isSchema1Type(stated) && !GENERIC_TYPES.has(stated))
     fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
   return readSchema1(fields, what);
 }
@@ -185,16 +184,16 @@ function agreedMediaType(fields: Fields, stated: string): string {
       fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
     return stated;
   }
-  if (!SAYS_NOTHING.has(stated))
-    fields.refuse('content type', `is ${stated}, not that of a manifest or an index of version 2`);
+  if (!GENERIC_TYPES.has(stated))
+    fields.refuse('content type', `is ${stated}, not that of a manifest or index of schema 2`);
   if (own !== '') return own;
-  // OCI makes the field optional; then the fields present decide, and both sets at once are refused below
+  // OCI makes the field optional; without it, the fields present decide, and a mixture is refused below
   return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
 }
 
 function readIndex(fields: Fields, mediaType: string): ImageIndex {
   for (const foreign of ['config', 'layers', 'fsLayers']) {
-    if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');
+    if (fields.has(foreign)) fields.refuse(foreign, 'is not allowed in an index: the document is ambiguous');
   }
   if (!fields.has('manifests')) fields.refuse('manifests', 'is missing');
   const entries = fields.objects('manifests', imageLimits.indexEntries).map(readIndexEntry);
@@ -220,15 +219,15 @@ function readIndexEntry(fields: Fields): IndexEntry {
 function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest | ArtifactManifest {
   for (const foreign of ['manifests', 'fsLayers']) {
     if (fields.has(foreign))
-      fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
+      fields.refuse(foreign, 'is not allowed in a manifest: the document is ambiguous');
   }
   const configFields = fields.object('config');
   if (configFields === undefined) fields.refuse('config', 'is missing');
   const config = readDescriptor(configFields, imageLimits.documentBytes);
   if (!isImageConfig(config.mediaType, mediaType)) return readArtifact(fields, { mediaType, config }, what);
   const layers = fields.objects('layers', imageLimits.layers).map((layer) => readLayer(layer, what));
-  // a root file system of no layers has no lower directory; what stands in for it must not be a directory of the host (S56)
-  if (layers.length === 0) fields.refuse('layers', 'names no layer');
+  // overlayfs needs a lower directory; an image without layers must never get a host directory in its place (S56)
+  if (layers.length === 0) fields.refuse('layers', 'is empty');
   const annotations = fields.textMap('annotations');
   return Object.freeze({ kind: 'manifest', mediaType, config, layers: Object.freeze(layers), annotations });
 }
@@ -253,11 +252,11 @@ function readArtifact(
       ),
     });
   });
-  if (stated.length === 0) fields.refuse('layers', 'names no file of the artifact');
-  // one blob named several times without a title, as in cosign's signatures, is one file
+  if (stated.length === 0) fields.refuse('layers', 'is empty: the artifact has no file');
+  // a blob listed several times without a title, as in cosign's signatures, is one file
   const files = [...new Map(stated.map((file) => [`${file.digest} ${file.path}`, file])).values()];
   const paths = new Set(files.map(({ path }) => path));
-  if (paths.size < files.length) fields.refuse('layers', 'gives two files of the artifact the same path');
+  if (paths.size < files.length) fields.refuse('layers', 'has two files with the same path');
   return Object.freeze({
     kind: 'artifact',
     ...head,
@@ -286,8 +285,8 @@ function readLayer(fields: Fields, what: string): LayerDescriptor {
 }
 
 /**
- * `urls` is never read: they point wherever the image's author likes, and a request there is the author's, made with our
- * address. Content comes from the registry that was asked, or not at all (S16).
+ * Reads a descriptor without its `urls`: the image's author chooses them, so that fetching one would be a request of the
+ * author's choice from this node. Content comes only from the registry that was asked (S16).
  */
 function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
   fields.refuseLookalikes(DESCRIPTOR_KEYS);

@@ -1,18 +1,18 @@
-/** Which image of an index fits this machine (image spec: image-index.md, platform; variants as in its table). */
+/** Ranks how well an image fits this machine (image spec: image-index.md, platform; variants as in its table). */
 
-/** Go's words: `linux`, `amd64`, `v8`; the variant is empty where there is none. */
+/** In Go's names: `linux`, `amd64`, `v8`. The variant may be empty. */
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string;
   /**
-   * The newest variant that this very machine runs, where it is newer than `variant`: taken when nothing for `variant` is
-   * offered. What is built for the older one comes first, so that all nodes of a kind have the same image.
+   * The newest variant that this machine runs, if newer than `variant`. Used only when no image for `variant` or an older
+   * one is offered, so that all nodes of one architecture prefer the same image.
    */
   readonly upTo?: string;
 }
 
-/** Node's `process.arch` in the words of the spec, with the variant that every such machine has at least. */
+/** Node's `process.arch` → architecture as the spec names it, with the variant that every such machine supports. */
 const ARCHITECTURES: ReadonlyMap<string, readonly [string, string]> = new Map([
   ['x64', ['amd64', '']],
   ['arm64', ['arm64', 'v8']],
@@ -24,7 +24,7 @@ const ARCHITECTURES: ReadonlyMap<string, readonly [string, string]> = new Map([
   ['loong64', ['loong64', '']],
 ]);
 
-/** Other words for architectures, which some builders write into indexes and configs (`uname -m`, Debian's names). */
+/** Other names of architectures that some builders write into indexes and configs (from `uname -m` and Debian). */
 const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
   ['x86_64', 'amd64'],
   ['x86-64', 'amd64'],
@@ -34,7 +34,7 @@ const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
   ['armhf', 'arm'],
 ]);
 
-/** In the words of the spec. */
+/** The names that the spec uses. */
 export function usualNames({
   os,
   architecture,
@@ -43,24 +43,24 @@ export function usualNames({
   return { os: os.toLowerCase(), architecture: OTHER_NAMES.get(lower) ?? lower };
 }
 
-/** The platform of a machine by Node's name of its architecture; an unknown name stands for itself. */
+/** The platform for Node's name of an architecture. An unknown name is used as it is. */
 export function platformOfArch(nodeArch: string): Platform {
   const [architecture, variant] = ARCHITECTURES.get(nodeArch) ?? [nodeArch, ''];
   return { os: 'linux', architecture, variant };
 }
 
-/** What each level of x86-64 adds, in the words of /proc/cpuinfo (x86-64 psABI, "Micro-Architecture Levels"). */
+/** The flags in /proc/cpuinfo that each level of x86-64 adds (x86-64 psABI, "Micro-Architecture Levels"). */
 const AMD64_LEVELS: readonly (readonly [string, readonly string[]])[] = [
   ['v2', ['cx16', 'lahf_lm', 'popcnt', 'pni', 'sse4_1', 'sse4_2', 'ssse3']],
   ['v3', ['abm', 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'movbe', 'xsave']],
   ['v4', ['avx512bw', 'avx512cd', 'avx512dq', 'avx512f', 'avx512vl']],
 ];
 
-/** The platform of a machine, with what its processors can do beyond it. `cpuinfo`: text of /proc/cpuinfo. */
+/** The platform of this machine, with `upTo` from its processor flags. `cpuinfo`: text of /proc/cpuinfo. */
 export function platformOfMachine(nodeArch: string, cpuinfo: string): Platform {
   const platform = platformOfArch(nodeArch);
   if (platform.architecture !== 'amd64') return platform;
-  // the kernel gives a guest's processors what all of them have; the first stands for the others
+  // the kernel reports the same flags for all processors of a machine, so read the first only
   const flags = new Set(/^flags\s*:(.*)$/mu.exec(cpuinfo)?.[1]?.trim().split(/\s+/u));
   let upTo = '';
   for (const [level, adds] of AMD64_LEVELS) {
@@ -76,28 +76,28 @@ export function formatPlatform(platform: Platform): string {
 }
 
 /**
- * How well an image for `offered` runs on `wanted`: 0 is exact, greater is an older variant, undefined is not at all.
- * A newer variant than the machine's never fits, one up to `upTo` as a last resort; a missing one means the architecture's
- * baseline.
+ * How well an image for `offered` fits `wanted`: 0 is an exact match, a greater number an older variant, undefined does
+ * not fit. A variant newer than the machine's fits only up to `upTo`, as a last resort. An empty variant means the
+ * architecture's baseline.
  */
 export function platformRank(offered: Platform, wanted: Platform): number | undefined {
   if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
   const has = variantNumber(wanted);
   const asks = variantNumber(offered);
-  // a variant that is not `v` and a number has no order: only the same word fits
+  // variants other than `v` and a number have no order: they must be equal
   if (has === undefined || asks === undefined) return offered.variant === wanted.variant ? 0 : undefined;
   if (asks <= has) return has - asks;
   const most = wanted.upTo === undefined ? undefined : variantNumber({ ...wanted, variant: wanted.upTo });
   return most !== undefined && asks <= most ? NEWER + asks : undefined;
 }
 
-/** Any older variant is better than one that only this machine runs; of those the oldest. */
+/** Ranks variants up to `upTo` after all older variants; among them the oldest first. */
 const NEWER = 1000;
 
 const BASELINE: ReadonlyMap<string, number> = new Map([
   ['amd64', 1],
   ['arm64', 8],
-  // GOARM's default: an `arm` image that does not say more is built for v7 (containers' and Docker's normalisation)
+  // GOARM's default: containerd and Docker normalise `arm` without a variant to v7
   ['arm', 7],
 ]);
 

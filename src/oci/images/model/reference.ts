@@ -1,7 +1,7 @@
 /**
- * Image references: `[host[:port]/]path[:tag][@digest]`. Parsed once into a type that holds only what may go into a
- * URL or a file name (S47). Grammar: the distribution spec's names; defaults docker.io, library/ and :latest as the
- * kubelet applies them. A digest wins over a tag, which is then dropped.
+ * Image references: `[host[:port]/]path[:tag][@digest]`. They are parsed once into a type whose parts are safe in URLs
+ * and file names (S47). Names follow the distribution spec; the defaults docker.io, library/ and :latest are the kubelet's.
+ * With a digest, the tag is dropped.
  */
 import { isIPv6 } from 'node:net';
 import { fail } from '../../../base/fault.ts';
@@ -13,7 +13,7 @@ declare const parsed: unique symbol;
 /** A normalised reference. Exactly one of `tag` and `digest` is set. */
 export interface ImageReference {
   readonly [parsed]: true;
-  /** Host in lower case with its port where one was given; IPv6 in brackets. `docker.io` for Docker Hub. */
+  /** Host in lower case, with the port if one was given; IPv6 in brackets. `docker.io` for Docker Hub. */
   readonly host: string;
   /** Path within the registry, such as `library/busybox`. */
   readonly repository: string;
@@ -21,7 +21,7 @@ export interface ImageReference {
   readonly digest: Digest | undefined;
 }
 
-/** The parts of a text before defaults: `host` is undefined for a short name such as `busybox:1.36`. */
+/** The parts of a reference without defaults. `host` is undefined for a short name such as `busybox:1.36`. */
 export interface RawReference {
   readonly host: string | undefined;
   readonly path: string;
@@ -39,7 +39,7 @@ const PATH_PART = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/u;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$/u;
 const BARE_HEX = /^[0-9a-f]{64}$/u;
 
-/** Splits and checks a text without filling in defaults. Throws `invalidRequest`. */
+/** Parses and checks a reference without filling in defaults. Throws `invalidRequest`. */
 export function parseRawReference(text: string): RawReference {
   const refuse = (reason: string): never =>
     fail('invalidRequest', `parse image reference ${JSON.stringify(text.slice(0, 300))}: ${reason}`);
@@ -49,14 +49,15 @@ export function parseRawReference(text: string): RawReference {
 
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : parseDigest(text.slice(at + 1));
-  if (at >= 0 && digest === undefined) refuse('the digest is not sha256: and 64 lower-case hex digits');
+  if (at >= 0 && digest === undefined)
+    refuse('the digest is not sha256: followed by 64 lower-case hex digits');
   const named = at < 0 ? text : text.slice(0, at);
 
   const colon = named.indexOf(':', named.lastIndexOf('/') + 1);
-  // a colon in the only component is a tag's: `localhost:5000` alone names the image localhost
+  // a colon in the last component starts the tag: `localhost:5000` alone is the image localhost with tag 5000
   const tag = colon < 0 ? undefined : named.slice(colon + 1);
   if (tag !== undefined && !TAG.test(tag))
-    refuse('the tag is not a letter, digit or _ and then up to 127 of these, . and -');
+    refuse('the tag is not a letter, digit or _ followed by up to 127 letters, digits, _, . and -');
   const name = colon < 0 ? named : named.slice(0, colon);
   if (name.length > imageLimits.referenceNameChars) {
     refuse(`the name is longer than ${imageLimits.referenceNameChars} characters`);
@@ -64,33 +65,33 @@ export function parseRawReference(text: string): RawReference {
 
   const slash = name.indexOf('/');
   const first = slash < 0 ? '' : name.slice(0, slash);
-  const hasHost = slash >= 0 && looksLikeHost(first);
+  const hasHost = slash >= 0 && isHostLike(first);
   const host = hasHost
     ? (parseHost(first) ?? refuse(`${JSON.stringify(first)} is not a host with an optional port`))
     : undefined;
   const path = hasHost ? name.slice(slash + 1) : name;
   if (!path.split('/').every((part) => PATH_PART.test(part))) {
     refuse(
-      'the path is not made of lower-case letters, digits and single separators (. _ __ -) between slashes',
+      'the path has other characters than lower-case letters, digits and single separators (. _ __ -) between slashes',
     );
   }
-  // an id, with `sha256:` or without, would otherwise be asked of Docker Hub
+  // without this check an image id, with or without `sha256:`, would be requested from Docker Hub
   const isId = host === undefined && (BARE_HEX.test(path) || (path === 'sha256' && BARE_HEX.test(tag ?? '')));
   if (isId) refuse('64 hex digits are an id, not a name');
   return { host, path, tag: digest === undefined ? tag : undefined, digest };
 }
 
-/** The reference with its defaults filled in. Throws `invalidRequest`. */
+/** Parses a reference and fills in its defaults. Throws `invalidRequest`. */
 export function parseReference(text: string): ImageReference {
   return completeReference(parseRawReference(text), DEFAULT_HOST);
 }
 
-/** A raw reference on `host` unless it has its own; Docker Hub's one-part paths get `library/`. Throws `invalidRequest`. */
+/** Fills in defaults: `host`, the tag, and `library/` for Docker Hub's one-part paths. Throws `invalidRequest`. */
 export function completeReference(raw: RawReference, host: string): ImageReference {
   const effective = raw.host ?? host;
   const repository = effective === DEFAULT_HOST && !raw.path.includes('/') ? `library/${raw.path}` : raw.path;
   const tag = raw.digest === undefined ? (raw.tag ?? DEFAULT_TAG) : undefined;
-  // with the defaults too: records, lists and answers hold the whole name, and each of them must be one that is taken again
+  // check the length again with defaults: records and answers hold the full name, which must parse as a reference
   if (effective.length + 1 + repository.length > imageLimits.referenceNameChars) {
     const name = JSON.stringify(`${effective}/${repository}`.slice(0, 300));
     fail(
@@ -101,7 +102,7 @@ export function completeReference(raw: RawReference, host: string): ImageReferen
   return Object.freeze({ host: effective, repository, tag, digest: raw.digest } as ImageReference);
 }
 
-/** The same repository by digest: what `RepoDigests` lists. */
+/** The same repository with a digest, as `RepoDigests` lists it. */
 export function withDigest(reference: ImageReference, digest: Digest): ImageReference {
   return Object.freeze({ ...reference, tag: undefined, digest });
 }
@@ -111,18 +112,18 @@ export function repositoryOf(reference: ImageReference): string {
   return `${reference.host}/${reference.repository}`;
 }
 
-/** The normalised text; `parseReference` gives the same reference back. */
+/** The normalised text. `parseReference` returns the same reference for it. */
 export function formatReference(reference: ImageReference): string {
   const tail = reference.digest === undefined ? `:${reference.tag ?? DEFAULT_TAG}` : `@${reference.digest}`;
   return `${repositoryOf(reference)}${tail}`;
 }
 
 /**
- * A host with an optional port in its one written form (lower case, Docker Hub's older names as `docker.io`), or
- * undefined when it is none.
+ * Normalises a host with an optional port: lower case, Docker Hub's older names as `docker.io`. Returns undefined when
+ * the text is not a host.
  */
 export function parseHost(text: string): string | undefined {
-  // the patterns below take quadratic time at worst; a DNS name has 253 characters
+  // the patterns below take quadratic time in the worst case; a DNS name has at most 253 characters
   if (text.length > imageLimits.referenceNameChars) return undefined;
   const groups = HOST_PORT.exec(text)?.groups;
   const name = groups?.['name'];
@@ -132,13 +133,13 @@ export function parseHost(text: string): string | undefined {
   const port = groups?.['port'];
   if (port !== undefined && Number(port) > 65_535) return undefined;
   const lower = name.toLowerCase();
-  // a URL takes a name that ends in a number for an IPv4 address (`0x7f.1` is 127.0.0.1) and refuses what it can't decode
+  // URL parses a name that ends in a number as an IPv4 address (`0x7f.1` is 127.0.0.1), and refuses other names
   if (!isV6 && (!URL.canParse(`https://${lower}/`) || new URL(`https://${lower}/`).hostname !== lower))
     return undefined;
   if (port !== undefined) return `${lower}:${port}`;
   return lower === 'index.docker.io' || lower === 'registry-1.docker.io' ? DEFAULT_HOST : lower;
 }
 
-function looksLikeHost(first: string): boolean {
+function isHostLike(first: string): boolean {
   return /[.:[]/u.test(first) || first === 'localhost';
 }

@@ -1,11 +1,11 @@
 /**
- * Docker's image manifest version 2, schema 1: what registries served before 2016, and old ones still do. It names
- * layers and, for each, a JSON text of Docker's own (`v1Compatibility`), topmost first; there is no config. The config
- * is made of these texts as Docker and the containers tools make it, so that the image has the same id everywhere.
+ * Docker's image manifest version 2, schema 1, which registries served before 2016 and old ones still serve. It lists
+ * layers and, for each, a JSON text of Docker's own (`v1Compatibility`), topmost first, and has no config. The config is
+ * built from these texts exactly as Docker and containers/image build it, so that the image has the same id everywhere.
  *
- * A signed one is "pretty JWS": the payload with a member `signatures` put in before its last bytes. The digest is that
- * of the payload. Signatures are by keys that nobody knows, so they prove nothing and are not verified (the digest is
- * what is trusted); their form must be right, since it says which bytes are the payload.
+ * A signed manifest is "pretty JWS": the payload with a member `signatures` inserted before its last bytes. Its digest is
+ * the digest of the payload. The signatures are not verified, because their keys are not published; trust comes from the
+ * digest. Their form is checked, because it defines which bytes are the payload.
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -23,9 +23,9 @@ export interface Schema1Manifest {
   readonly kind: 'schema1';
   readonly mediaType: string;
   readonly architecture: string;
-  /** Digests of the layers' blobs that hold files, lowest first; at least one. */
+  /** Digests of the blobs of layers with files, lowest first; at least one. */
   readonly blobs: readonly Digest[];
-  /** What each step says of itself, lowest first, those without files included. */
+  /** All steps, lowest first, with those that have no files. */
   readonly steps: readonly Step[];
 }
 
@@ -33,7 +33,7 @@ export interface Schema1Manifest {
 interface Step {
   readonly id: string;
   readonly parent: string;
-  /** It changed the configuration only: its layer is an empty archive that is thrown away. */
+  /** Whether the step changed the configuration only. Its layer is then an empty archive, which is not used. */
   readonly isEmpty: boolean;
   readonly document: JsonObject;
 }
@@ -42,18 +42,18 @@ const SIGNATURES = 'signatures';
 const ID = /^[0-9a-f]{64}$/u;
 const BASE64URL = /^[A-Za-z0-9_-]*={0,2}$/u;
 
-/** True for a media type of schema 1. */
+/** Whether this is a media type of schema 1. */
 export function isSchema1Type(mediaType: string): boolean {
   return mediaType === schema1Types.plain || mediaType === schema1Types.signed;
 }
 
 /**
- * The bytes that the digest of a document is of: the payload of a signed schema 1 manifest, of everything else the
- * document itself. Only these may be read further: what stands around them nobody vouches for (S17).
- * @throws FaultError `outside` for signatures of another form
+ * The bytes that a document's digest covers: the payload of a signed schema 1 manifest, otherwise the whole document.
+ * Callers must parse only these bytes, since no digest covers the rest (S17).
+ * @throws FaultError `outside` for malformed signatures
  */
 export function signedPayload(bytes: Uint8Array, what: string): Uint8Array {
-  // a look at the bytes first: of thousands of documents one is of this kind
+  // search the bytes before parsing: very few documents are signed
   if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(`"${SIGNATURES}"`))
     return bytes;
   const fields = parseDocument(bytes, what);
@@ -64,16 +64,16 @@ export function signedPayload(bytes: Uint8Array, what: string): Uint8Array {
   const [first, ...others] = claims;
   if (first === undefined) return fields.refuse(SIGNATURES, 'is empty');
   if (others.some(({ length, tail }) => length !== first.length || !tail.equals(first.tail))) {
-    fields.refuse(SIGNATURES, 'are of different payloads');
+    fields.refuse(SIGNATURES, 'cover different payloads');
   }
-  if (first.length > bytes.byteLength) fields.refuse(SIGNATURES, 'are of a payload longer than the document');
+  if (first.length > bytes.byteLength) fields.refuse(SIGNATURES, 'cover a payload longer than the document');
   return new Uint8Array(Buffer.concat([bytes.subarray(0, first.length), first.tail]));
 }
 
-/** What the protected part of a signature says of the payload: its first bytes are the document's, its last ones stand here. */
+/** Reads from a signature's protected header how many bytes of the document start the payload, and the bytes that end it. */
 function claimOf(signature: Fields, what: string): { readonly length: number; readonly tail: Buffer } {
   const header = signature.object('header');
-  if (header === undefined || header.text('alg', '') === '') signature.refuse('header', 'names no algorithm');
+  if (header === undefined || header.text('alg', '') === '') signature.refuse('header', 'has no algorithm');
   if (decoded(signature, 'signature').length === 0) signature.refuse('signature', 'is empty');
   const claim = parseDocument(decoded(signature, 'protected'), `${what}: ${SIGNATURES}, protected`);
   return {
@@ -88,22 +88,22 @@ function decoded(fields: Fields, name: string): Buffer {
   return Buffer.from(text, 'base64url');
 }
 
-/** @param fields the payload, whose `schemaVersion` was read */
+/** @param fields the payload; the caller has checked `schemaVersion` */
 export function readSchema1(fields: Fields, what: string): Schema1Manifest {
   for (const foreign of ['config', 'layers', 'manifests', SIGNATURES]) {
     if (fields.has(foreign))
-      fields.refuse(foreign, 'stands in a manifest of schema 1: the document is two things at once');
+      fields.refuse(foreign, 'is not allowed in a manifest of schema 1: the document is ambiguous');
   }
   const blobs = fields.objects('fsLayers', imageLimits.layers).map((layer) => layer.digest('blobSum'));
   const steps = fields
     .objects('history', imageLimits.layers)
     .map((entry, at) => readStep(entry, `${what}: history[${at}].v1Compatibility`));
   if (blobs.length !== steps.length)
-    fields.refuse('fsLayers', `names ${blobs.length} layers, history ${steps.length}`);
-  if (blobs.length === 0) fields.refuse('fsLayers', 'names no layer');
+    fields.refuse('fsLayers', `lists ${blobs.length} layers, history ${steps.length}`);
+  if (blobs.length === 0) fields.refuse('fsLayers', 'is empty');
   const kept = withoutRepeats(fields, steps, blobs).toReversed();
   const holding = kept.filter(({ step }) => !step.isEmpty);
-  // as for schema 2: a root of no layers must not be stood in for by a directory of the host (S56)
+  // as for schema 2: an image without layers must never get a host directory in their place (S56)
   if (holding.length === 0) fields.refuse('history', 'has no layer with files');
   return Object.freeze({
     kind: 'schema1',
@@ -135,14 +135,18 @@ function objectOf(text: string, what: string): JsonObject {
   return fail('outside', `${what} is not an object`);
 }
 
-interface Laid {
+interface PlacedStep {
   readonly step: Step;
   readonly blob: Digest;
 }
 
-/** Each step names the one below it; some versions of Docker wrote the same one twice in a row, which is one. */
-function withoutRepeats(fields: Fields, steps: readonly Step[], blobs: readonly Digest[]): readonly Laid[] {
-  const laid = steps.flatMap((step, at): readonly Laid[] => {
+/** Checks that each step names the one below as its parent. Drops repeats, which some versions of Docker wrote. */
+function withoutRepeats(
+  fields: Fields,
+  steps: readonly Step[],
+  blobs: readonly Digest[],
+): readonly PlacedStep[] {
+  const laid = steps.flatMap((step, at): readonly PlacedStep[] => {
     const blob = blobs[at];
     return blob === undefined || step.id === steps[at - 1]?.id ? [] : [{ step, blob }];
   });
@@ -154,13 +158,13 @@ function withoutRepeats(fields: Fields, steps: readonly Step[], blobs: readonly 
     if (step.parent !== below)
       fields.refuse(
         `history[${at}]`,
-        below === '' ? 'is the last and has a parent' : 'does not name the next one as its parent',
+        below === '' ? 'is the lowest entry but has a parent' : 'does not name the next one as its parent',
       );
   }
   return laid;
 }
 
-/** Members of the topmost text that belong to a layer and not to an image. */
+/** Members of the topmost text that describe a layer and do not belong into an image config. */
 const OF_LAYERS = new Set([
   'id',
   'parent',
@@ -173,16 +177,16 @@ const OF_LAYERS = new Set([
 ]);
 
 /**
- * The image config. Its digest is the image's id, so every byte counts: members sorted, written as Go writes JSON, and
- * history with the members and in the order that the containers tools have.
- * @param diffIds of `blobs`, as many and in their order
+ * Builds the image config. Its digest is the image's id, so every byte matters: members are sorted and written as Go
+ * writes JSON, and history has the members and order that containers/image writes.
+ * @param diffIds one for each of `blobs`, in the same order
  */
 export function schema1Config(
   manifest: Schema1Manifest,
   diffIds: readonly Digest[],
   what: string,
 ): Uint8Array {
-  const top = manifest.steps.at(-1)?.document ?? fail('bug', `${what}: a manifest of no steps`);
+  const top = manifest.steps.at(-1)?.document ?? fail('bug', `${what}: the manifest has no steps`);
   const members = new Map([...top].filter(([key]) => !OF_LAYERS.has(key)));
   const rootfs: JsonObject = new Map<string, Json>([
     ['type', 'layers'],
@@ -216,7 +220,7 @@ function textOf(value: Json | undefined): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** RFC 3339 as Go writes it: no zeros at the end of the fraction. */
+/** Formats an RFC 3339 time as Go does: without trailing zeros in the fraction. */
 function goTime(text: string): string {
   if (text === '') return '0001-01-01T00:00:00Z';
   return text.replace(/(\.[0-9]*?)0+(?=[Z+-])/u, '$1').replace(/\.(?=[Z+-])/u, '');

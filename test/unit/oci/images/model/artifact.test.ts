@@ -55,7 +55,7 @@ describe('artifacts', () => {
   });
 
   it('refuses none, a path twice, and what is encrypted', () => {
-    expect(refusal()).toContain('names no file');
+    expect(refusal()).toContain('layers is empty: the artifact has no file');
     expect(refusal(file('a'), file('a', '2'))).toContain('the same path');
     expect(
       artifact(file('a'), file(undefined, '2'), file('a'), file(undefined, '2')).files.map(

@@ -111,8 +111,8 @@ describe('S17 one document, one meaning', () => {
 
 describe('bad manifests', () => {
   it.each([
-    ['S56 no layers', { ...manifest, layers: [] }, 'outside', 'names no layer'],
-    ['S56 layers null', { ...manifest, layers: null }, 'outside', 'names no layer'],
+    ['S56 no layers', { ...manifest, layers: [] }, 'outside', 'layers is empty'],
+    ['S56 layers null', { ...manifest, layers: null }, 'outside', 'layers is empty'],
     ['S56 no config', { schemaVersion: 2, layers: [layer] }, 'outside', 'config is missing'],
     [
       'an index without manifests',
@@ -182,7 +182,7 @@ describe('bad manifests', () => {
     ['an array', [], 'outside', 'is not an object'],
     ['schemaVersion missing', { config, layers: [layer] }, 'outside', 'schemaVersion is missing'],
     ['schemaVersion 3', { ...manifest, schemaVersion: 3 }, 'outside', 'schemaVersion is 3'],
-    ['S56 schema 1 without layers', { schemaVersion: 1, fsLayers: [] }, 'outside', 'fsLayers names no layer'],
+    ['S56 schema 1 without layers', { schemaVersion: 1, fsLayers: [] }, 'outside', 'fsLayers is empty'],
     [
       'media type with a newline',
       { ...manifest, config: { ...config, mediaType: 'a/b\nc' } },

@@ -89,7 +89,7 @@ describe('schema 1', () => {
   });
 
   it.each<[string, object, string]>([
-    ['S56 no layer', { ...document, fsLayers: [], history: [] }, 'names no layer'],
+    ['S56 no layer', { ...document, fsLayers: [], history: [] }, 'fsLayers is empty'],
     [
       'S56 none with files',
       { ...document, fsLayers: blobs('c'), history: history({ ...top, parent: '' }) },
@@ -98,10 +98,10 @@ describe('schema 1', () => {
     [
       'more layers than history',
       { ...document, fsLayers: blobs('c', 'b', 'a', 'd') },
-      'names 4 layers, history 3',
+      'lists 4 layers, history 3',
     ],
-    ['S17 layers of schema 2 beside', { ...document, layers: [] }, 'two things at once'],
-    ['S17 a config beside', { ...document, config: {} }, 'two things at once'],
+    ['S17 layers of schema 2 beside', { ...document, layers: [] }, 'the document is ambiguous'],
+    ['S17 a config beside', { ...document, config: {} }, 'the document is ambiguous'],
     ['S17 fsLayers in other letters', { ...document, FsLayers: [] }, 'written differently'],
     [
       'S47 a digest with a path',
@@ -126,7 +126,7 @@ describe('schema 1', () => {
     [
       'a last one with a parent',
       { ...document, history: history(top, middle, { ...base, parent: id('9') }) },
-      'is the last and has a parent',
+      'is the lowest entry but has a parent',
     ],
     [
       'an id twice',
@@ -200,6 +200,6 @@ describe('S17 signatures', () => {
   });
 
   it('a payload that still has signatures is no manifest', () => {
-    expect(refusalBy(() => read({ ...document, signatures: [good] }))).toContain('two things at once');
+    expect(refusalBy(() => read({ ...document, signatures: [good] }))).toContain('the document is ambiguous');
   });
 });
