@@ -1,10 +1,6 @@
 /** Containers with a named bound: nothing in troupe grows without one. */
+import { onAbort } from './abort.ts';
 import { fail } from './fault.ts';
-
-interface Waiter {
-  readonly grant: () => void;
-  readonly refuse: (reason: unknown) => void;
-}
 
 /**
  * At most `slots` holders at once and at most `waiting` in line; one more waiter
@@ -14,7 +10,8 @@ export class Semaphore {
   readonly #name: string;
   readonly #waitingMax: number;
   #free: number;
-  readonly #line: Waiter[] = [];
+  /** Of those that wait: each call grants a slot. */
+  readonly #line: (() => void)[] = [];
 
   constructor(name: string, slots: number, waitingMax: number) {
     this.#name = name;
@@ -42,25 +39,22 @@ export class Semaphore {
       fail('exhausted', `${this.#name}: ${this.#waitingMax} calls wait already`, { subject: this.#name });
     }
     return new Promise<void>((resolve, reject) => {
-      const waiter: Waiter = { grant: resolve, refuse: reject };
+      const waiter = (): void => {
+        stopListening();
+        resolve();
+      };
+      const stopListening = onAbort(signal, () => {
+        this.#line.splice(this.#line.indexOf(waiter), 1);
+        reject(signal?.reason as Error);
+      });
       this.#line.push(waiter);
-      signal?.addEventListener(
-        'abort',
-        () => {
-          const at = this.#line.indexOf(waiter);
-          if (at < 0) return;
-          this.#line.splice(at, 1);
-          waiter.refuse(signal.reason);
-        },
-        { once: true },
-      );
     });
   }
 
   #release(): void {
     const next = this.#line.shift();
     if (next === undefined) this.#free += 1;
-    else next.grant();
+    else next();
   }
 }
 
@@ -69,7 +63,7 @@ export class KeyedSemaphore {
   readonly #name: string;
   readonly #slots: number;
   readonly #waitingMax: number;
-  readonly #locks = new Map<string, { lock: Semaphore; users: number }>();
+  readonly #byKey = new Map<string, { readonly semaphore: Semaphore; users: number }>();
 
   constructor(name: string, slots: number, waitingMax: number) {
     this.#name = name;
@@ -79,17 +73,17 @@ export class KeyedSemaphore {
 
   /** Runs `work` while holding one of the slots of `key`. */
   async with<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const entry = this.#locks.get(key) ?? {
-      lock: new Semaphore(`${this.#name} ${key}`, this.#slots, this.#waitingMax),
+    const entry = this.#byKey.get(key) ?? {
+      semaphore: new Semaphore(`${this.#name} ${key}`, this.#slots, this.#waitingMax),
       users: 0,
     };
-    this.#locks.set(key, entry);
+    this.#byKey.set(key, entry);
     entry.users += 1;
     try {
-      return await entry.lock.with(work, signal);
+      return await entry.semaphore.with(work, signal);
     } finally {
       entry.users -= 1;
-      if (entry.users === 0) this.#locks.delete(key);
+      if (entry.users === 0) this.#byKey.delete(key);
     }
   }
 }

@@ -1,6 +1,7 @@
 /** The introspection service: read-only questions, and the stream of changes. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import { onAbort } from '../base/abort.ts';
 import { Fifo } from '../base/fifo.ts';
 import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
@@ -98,7 +99,7 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
     if (!isOverflowed) queue.push(change);
     wake();
   });
-  context.signal.addEventListener('abort', () => wake(), { once: true });
+  const stopListening = onAbort(context.signal, () => wake());
   try {
     while (!context.signal.aborted) {
       const change = queue.shift();
@@ -111,6 +112,7 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
       else await new Promise<void>((resolve) => (wake = resolve));
     }
   } finally {
+    stopListening();
     stop();
   }
 }

@@ -31,13 +31,3 @@ export async function withPluginsBound<T>(
 export function synchronizeMs(requestMs: number): number {
   return Math.max(portLimits.pluginsMs, nriLimits.synchronizeRequests * requestMs);
 }
-
-/** Settles with `promise`; an abort rejects with its reason. */
-export function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}

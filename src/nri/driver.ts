@@ -5,6 +5,7 @@ import type { ContainerNews, NriNode, NriPlugin, NriPort, PodNews } from '../por
 import { mergeResources } from '../ports/resources.ts';
 import type { BundleInput } from '../ports/runtime.ts';
 import type { Resources } from '../ports/specs.ts';
+import { unlessAborted } from '../base/abort.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
@@ -13,7 +14,7 @@ import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
-import { synchronizeMs, unlessAborted, withPluginsBound } from './bounded.ts';
+import { synchronizeMs, withPluginsBound } from './bounded.ts';
 import { Descriptions } from './descriptions.ts';
 import type { DescriptionsOptions } from './descriptions.ts';
 import { containerMessage } from './facts.ts';

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
+import { onAbort } from '../base/abort.ts';
 import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
 import { ttrpcLimits } from './bounds.ts';
 import { TTRPC_TYPE } from './frames.ts';
@@ -124,21 +125,19 @@ export class TtrpcClient {
     const streamId = this.#nextId;
     this.#nextId += 2;
     return new Promise((resolve, reject) => {
+      let stopListening = (): void => undefined;
       const forget = (): void => {
         this.#pending.delete(streamId);
         if (timer !== undefined) clock.clearTimeout(timer);
-        signal?.removeEventListener('abort', onAbort);
+        stopListening();
       };
       const refuse = (error: Error): void => {
         forget();
         reject(error);
       };
-      const onAbort = (): void =>
-        refuse(new FaultError(fault('cancelled', `${attempted}: no longer wanted`)));
       const onTimeout = (): void =>
         refuse(new FaultError(fault('timedOut', `${attempted}: no answer within ${timeoutMs} ms`)));
       const timer = timeoutMs === undefined ? undefined : clock.setTimeout(onTimeout, timeoutMs);
-      signal?.addEventListener('abort', onAbort, { once: true });
       const settle = (answer: Uint8Array): void => {
         forget();
         resolve(answer);
@@ -151,8 +150,11 @@ export class TtrpcClient {
       try {
         this.#connection.send({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
       } catch (error) {
-        refuse(new UnsentError(toFault(error, attempted)));
+        return refuse(new UnsentError(toFault(error, attempted)));
       }
+      stopListening = onAbort(signal, () =>
+        refuse(new FaultError(fault('cancelled', `${attempted}: no longer wanted`))),
+      );
     });
   }
 

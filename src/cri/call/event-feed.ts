@@ -6,6 +6,7 @@
 import type { Directory } from '../../actors/directory/directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ContainerView, SandboxView, View } from '../../actors/directory/views.ts';
+import { onAbort } from '../../base/abort.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
@@ -207,12 +208,11 @@ export class EventStream {
 
   #news(signal: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener('abort', wake);
+      const stopListening = onAbort(signal, resolve);
+      this.#wake = () => {
+        stopListening();
         resolve();
       };
-      this.#wake = wake;
-      signal.addEventListener('abort', wake, { once: true });
     });
   }
 }

@@ -8,6 +8,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClockPort } from '../../ports/clock.ts';
+import { unlessAborted } from '../../base/abort.ts';
 import { assert } from '../../base/assert.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
@@ -311,16 +312,12 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 /** The library keeps what the client's window has no room for: the callback comes when it has left. */
-function written(call: Writable, message: Uint8Array, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as FaultError);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    call.write(asBuffer(message), () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve();
-    });
+async function written(call: Writable, message: Uint8Array, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const hasLeft = new Promise<void>((resolve) => {
+    call.write(asBuffer(message), () => resolve());
   });
+  await unlessAborted(hasLeft, signal);
 }
 
 function callContext(call: UnaryCall | Writable, signal: AbortSignal): CallContext {

@@ -6,6 +6,7 @@ import type { ClockPort } from '../../ports/clock.ts';
 import type { ClientStreams, PortConnection, StreamsPort } from '../../ports/streams.ts';
 import { isAlive } from '../../actors/directory/views.ts';
 import type { ContainerView } from '../../actors/directory/views.ts';
+import { onAbort } from '../../base/abort.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
@@ -180,7 +181,7 @@ async function serveForward(
   const { directory, clock } = options;
   const { signal } = controller;
   const ended = new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true });
+    onAbort(signal, resolve);
   });
   const view = directory.sandbox(request.id);
   const stopWatching =

@@ -66,10 +66,8 @@ async function follow(
     // the answer of the pull itself tells what is wrong
     const list = await client.list({ kind: 'pull' }).catch(() => undefined);
     look(list?.actors ?? []);
-    await Promise.race([
-      pause(clock, cliLimits.progressMs),
-      new Promise((resolve) => ended.addEventListener('abort', resolve, { once: true })),
-    ]);
+    // rejects when the pull has ended, which the loop checks
+    await pause(clock, cliLimits.progressMs, ended).catch(() => undefined);
   }
 }
 

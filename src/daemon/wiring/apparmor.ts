@@ -5,7 +5,7 @@ import type { Log } from '../../base/log.ts';
 import { apparmorIsEnabled, loadProfile, profileIsLoaded } from '../../host/security/apparmor.ts';
 import { DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT } from '../../oci/runtime/bundle/apparmor.ts';
 import type { Apparmor } from '../../oci/runtime/bundle/apparmor.ts';
-import { within } from '../../oci/images/store/within.ts';
+import { withDeadline } from '../../host/clock/deadline.ts';
 import { findProgram } from './find-program.ts';
 import { orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
@@ -101,10 +101,10 @@ async function withDefault(
 ): Promise<ApparmorSetup> {
   try {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
-    const parser = await within(clock, bound, 'find apparmor_parser', machine.parser);
+    const parser = await withDeadline(clock, bound, 'find apparmor_parser', machine.parser);
     const loadDefault = (): Promise<void> =>
       machine.load(parser, DEFAULT_PROFILE, DEFAULT_PROFILE_TEXT, clock);
-    await within(
+    await withDeadline(
       clock,
       { ...bound, timeoutMs: launchLimits.profileMs },
       `load AppArmor profile ${DEFAULT_PROFILE}`,

@@ -13,7 +13,7 @@ import { CdiRegistry } from '../../oci/runtime/bundle/cdi/registry.ts';
 import { HookDirectories } from '../../oci/runtime/bundle/hooks/hook-directories.ts';
 import { PolicyFiles } from '../../oci/images/signature/policy-files.ts';
 import { loadRegistriesD } from '../../oci/images/signature/registries-d.ts';
-import { within } from '../../oci/images/store/within.ts';
+import { withDeadline } from '../../host/clock/deadline.ts';
 import type { Config } from '../config/config-schema.ts';
 import { nodeCredentials } from './registry.ts';
 
@@ -99,7 +99,7 @@ export class NodeFiles {
       }
     };
     try {
-      return withoutPaths(await within(this.#options.clock, bound, `read ${name}`, read));
+      return withoutPaths(await withDeadline(this.#options.clock, bound, `read ${name}`, read));
     } catch (thrown) {
       const problems = new Map([[name, toFault(thrown).message]]);
       if (!isOver) this.#stuck.set(name, problems);

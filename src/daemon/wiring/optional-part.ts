@@ -9,7 +9,7 @@ import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { launchLimits } from '../bounds.ts';
-import { within } from '../../oci/images/store/within.ts';
+import { withDeadline } from '../../host/clock/deadline.ts';
 
 export interface PartReport {
   readonly clock: ClockPort;
@@ -28,7 +28,7 @@ export async function orWithout<T>(
   timeoutMs: number = launchLimits.partMs,
 ): Promise<T> {
   const bounded = (): Promise<T> =>
-    within(report.clock, { signal: new AbortController().signal, timeoutMs }, `start ${part}`, work);
+    withDeadline(report.clock, { signal: new AbortController().signal, timeoutMs }, `start ${part}`, work);
   try {
     return await (timeoutMs === Infinity ? work() : bounded());
   } catch (thrown) {
@@ -113,7 +113,7 @@ export class LatePart<T> {
   async now(): Promise<T> {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
     if (this.#arrived === undefined)
-      await within(this.#report.clock, bound, `start ${this.#name}`, () => this.#come());
+      await withDeadline(this.#report.clock, bound, `start ${this.#name}`, () => this.#come());
     return (this.#arrived ?? fail('notReady', `start ${this.#name}: troupe is stopping`)).value;
   }
 

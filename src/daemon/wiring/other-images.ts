@@ -4,7 +4,7 @@ import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
 import { toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../oci/bounds.ts';
-import { within } from '../../oci/images/store/within.ts';
+import { withDeadline } from '../../host/clock/deadline.ts';
 import { readRecords } from './journal-records.ts';
 
 /**
@@ -27,7 +27,7 @@ export async function adoptImages(
   const theirs: ImageRecord[] = [];
   for (const store of stores) {
     try {
-      const { ledger } = await within(ports.clock, bound, `read the images of ${store}`, () =>
+      const { ledger } = await withDeadline(ports.clock, bound, `read the images of ${store}`, () =>
         readRecords(store, storageLimits.otherJournalBytes),
       );
       for (const image of ledger.images.values())

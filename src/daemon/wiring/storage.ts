@@ -24,7 +24,7 @@ import { checkOtherStore, claimStore, parseDriverName } from '../../oci/images/s
 import { vfsDriver } from '../../oci/images/store/drivers/vfs.ts';
 import { rootfsPaths } from '../../oci/images/store/records/layer-layout.ts';
 import { LayerStore } from '../../oci/images/store/layer-store.ts';
-import { within } from '../../oci/images/store/within.ts';
+import { withDeadline } from '../../host/clock/deadline.ts';
 import type { Config } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 import { whileThere } from './rechecked.ts';
@@ -94,7 +94,7 @@ async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreP
       conditions.report({ type: 'DebrisRemoved', subject: path, reason });
   };
   try {
-    await within(clock, bound, `look at the image store ${store.paths.root}`, check);
+    await withDeadline(clock, bound, `look at the image store ${store.paths.root}`, check);
   } catch (error) {
     // a server that is gone: pods that run need nothing of it, and calls that do say so
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
@@ -109,7 +109,7 @@ async function orUnusable(root: string, driver: DriverName, { clock, rechecked }
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
   const check = (): Promise<void> => inPool(root, () => checkOtherStore(root, driver));
   try {
-    await within(clock, bound, `read image store ${root}`, check);
+    await withDeadline(clock, bound, `read image store ${root}`, check);
   } catch (thrown) {
     const { kind, message } = toFault(thrown);
     if (kind === 'invalidRequest') throw thrown;

@@ -1,20 +1,19 @@
 /** Waiting on the clock that was handed in, with a bound. */
 import type { ClockPort } from '../../ports/clock.ts';
+import { onAbort } from '../../base/abort.ts';
 import { fail } from '../../base/fault.ts';
 
 /** Resolves after `ms`; rejects with `cancelled` when the signal aborts first. */
 export function pause(clock: ClockPort, ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
-    const onAbort = (): void => {
-      clock.clearTimeout(timer);
-      reject(new CancelledWait());
-    };
     const timer = clock.setTimeout(() => {
-      signal?.removeEventListener('abort', onAbort);
+      stopListening();
       resolve();
     }, ms);
-    if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener('abort', onAbort, { once: true });
+    const stopListening = onAbort(signal, () => {
+      clock.clearTimeout(timer);
+      reject(new CancelledWait());
+    });
   });
 }
 
@@ -44,14 +43,12 @@ export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 
   const { clock, timeoutMs, signal } = bound;
   let cleanUp = (): void => undefined;
   const limit = new Promise<'timedOut' | 'cancelled'>((resolve) => {
-    const onAbort = (): void => resolve('cancelled');
     const timer = clock.setTimeout(() => resolve('timedOut'), timeoutMs);
+    const stopListening = onAbort(signal, () => resolve('cancelled'));
     cleanUp = (): void => {
       clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      stopListening();
     };
-    if (signal?.aborted === true) onAbort();
-    else signal?.addEventListener('abort', onAbort, { once: true });
   });
   try {
     return await Promise.race([promise, limit]);

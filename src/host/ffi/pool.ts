@@ -3,30 +3,19 @@
  * libuv has one pool for our calls, DNS and node:fs; a call into a dead mount holds its thread until the mount is
  * back, so both the calls in all and those with the same key are bounded.
  */
-import { Semaphore } from '../../base/bounded.ts';
+import { KeyedSemaphore, Semaphore } from '../../base/bounded.ts';
 import { hostLimits } from '../bounds.ts';
 import { callAsync } from './ffi.ts';
 import type { Native } from './native.ts';
 import type { Outcome } from './ffi.ts';
 
 const all = new Semaphore('kernel calls', hostLimits.poolCalls, hostLimits.poolCallsWaiting);
-const keyed = new Map<string, { gate: Semaphore; users: number }>();
+const keyed = new KeyedSemaphore('kernel calls on', hostLimits.poolCallsPerKey, hostLimits.poolCallsWaiting);
 
 /** Runs `work` when a thread is free; `key` names what it may hang on (a binary's path, a mount's directory). */
-export async function inPool<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-  const entry = keyed.get(key) ?? {
-    gate: new Semaphore(`kernel calls on ${key}`, hostLimits.poolCallsPerKey, hostLimits.poolCallsWaiting),
-    users: 0,
-  };
-  keyed.set(key, entry);
-  entry.users += 1;
-  try {
-    // the key's gate first: a caller that waits for a dead mount must not hold one of the slots for all
-    return await entry.gate.with(() => all.with(work, signal), signal);
-  } finally {
-    entry.users -= 1;
-    if (entry.users === 0) keyed.delete(key);
-  }
+export function inPool<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  // the key's slot first: a caller that waits for a dead mount must not hold one of the slots for all
+  return keyed.with(key, () => all.with(work, signal), signal);
 }
 
 /** `callAsync` behind the gate. */

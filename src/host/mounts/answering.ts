@@ -9,7 +9,8 @@ import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
-import { Semaphore } from '../../base/bounded.ts';
+import { onAbort } from '../../base/abort.ts';
+import { KeyedSemaphore } from '../../base/bounded.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { codeOf } from '../ffi/errno.ts';
@@ -169,7 +170,7 @@ async function bounded<T>(
   return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
 }
 
-const asking = new Map<string, { readonly gate: Semaphore; users: number }>();
+const asking = new KeyedSemaphore('questions to', hostLimits.askedPerMount, hostLimits.poolCallsWaiting);
 
 /**
  * Settles when the path has been looked at by a process, or that was killed; whether it is there is not said. A mount
@@ -181,12 +182,6 @@ async function ask(
   where: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const entry = asking.get(mountPoint) ?? {
-    gate: new Semaphore(`questions to ${mountPoint}`, hostLimits.askedPerMount, hostLimits.poolCallsWaiting),
-    users: 0,
-  };
-  asking.set(mountPoint, entry);
-  entry.users += 1;
   fx.note({ on: `${attempted}: ${where}` });
   const stat = async (): Promise<void> => {
     // something that only the server knows, and not from the cache: a mount's root is known without asking (since coreutils 8.32)
@@ -194,17 +189,10 @@ async function ask(
     // it changes nothing, and on a dead server it may not end for days: no start of a daemon shall wait for it
     const child = await spawnProcess({ argv, env: {}, isHelper: false });
     fx.note({ on: `${attempted}: ${where}`, argv, pid: child.pid });
-    const kill = (): void => void killProcess(child.identity, constants.signals.SIGKILL);
-    if (signal.aborted) kill();
-    else signal.addEventListener('abort', kill, { once: true });
+    const stopListening = onAbort(signal, () => void killProcess(child.identity, constants.signals.SIGKILL));
     await child.exited;
-    signal.removeEventListener('abort', kill);
+    stopListening();
   };
-  try {
-    await entry.gate.with(stat, signal);
-  } finally {
-    entry.users -= 1;
-    if (entry.users === 0) asking.delete(mountPoint);
-  }
+  await asking.with(mountPoint, stat, signal);
   signal.throwIfAborted();
 }

@@ -97,18 +97,8 @@ async function untilExit(
   child: Child,
   request: ToolRequest,
 ): Promise<{ status: ExitStatus; timedOut: boolean }> {
-  const { clock, signal } = request;
-  const exited = await new Promise<ExitStatus | 'timeout' | 'abort'>((resolve) => {
-    const onAbort = (): void => resolve('abort');
-    const timer = clock.setTimeout(() => resolve('timeout'), request.timeoutMs);
-    signal?.addEventListener('abort', onAbort, { once: true });
-    if (signal?.aborted === true) onAbort();
-    void child.exited.then((status) => {
-      clock.clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
-      resolve(status);
-    });
-  });
+  const { clock } = request;
+  const exited = await within(request, child.exited);
   if (typeof exited === 'object') return { status: exited, timedOut: false };
   const release = holdZombie(child.pid);
   let left: ProcessIdentity[];
@@ -119,7 +109,7 @@ async function untilExit(
   }
   const status =
     left.length > 0 ? undefined : await within({ clock, timeoutMs: hostLimits.killMs }, child.exited);
-  if (typeof status === 'object') return { status, timedOut: exited === 'timeout' };
+  if (typeof status === 'object') return { status, timedOut: exited === 'timedOut' };
   const name = request.argv[0] ?? '';
   const pids = left.map((member) => member.pid).join(', ');
   return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, {

@@ -5,6 +5,7 @@
 import { closeSync } from 'node:fs';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { PortConnection } from '../../ports/streams.ts';
+import { onAbort } from '../../base/abort.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import { KernelError, errnoName, must } from '../ffi/errno.ts';
@@ -95,17 +96,18 @@ async function connected(fd: number, name: string, clock: ClockPort, signal: Abo
   let cleanUp = (): void => undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      const onAbort = (): void => reject(new FaultError(fault('cancelled', `${name}: the client has gone`)));
       const timer = clock.setTimeout(
         () =>
           reject(new FaultError(fault('timedOut', `${name}: no connection within ${portLimits.dialMs} ms`))),
         portLimits.dialMs,
       );
+      const stopListening = onAbort(signal, () =>
+        reject(new FaultError(fault('cancelled', `${name}: the client has gone`))),
+      );
       cleanUp = (): void => {
         clock.clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
+        stopListening();
       };
-      signal.addEventListener('abort', onAbort, { once: true });
       poll.onceWritable(resolve);
     });
   } finally {

@@ -10,7 +10,7 @@ import type { PullHandle, RegistryClient, Resolved } from './registry/client.ts'
 import type { Ingests } from './registry/ingest.ts';
 import { fetchKept } from './registry/kept-blob.ts';
 import type { LayerStore } from './store/layer-store.ts';
-import { within, withSignal } from './store/within.ts';
+import { withDeadline, untilDeadline } from '../../host/clock/deadline.ts';
 import { isNondistributable } from './model/manifest.ts';
 import type { Platform } from './model/platform.ts';
 import { formatReference, parseReference, repositoryOf, type ImageReference } from './model/reference.ts';
@@ -40,12 +40,12 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
     candidates: (reference) => client.candidates(reference).map(formatReference),
 
     takeCredentials: ({ reference, namespace }, fx) =>
-      withSignal(clock, fx, `pull ${reference}: credentials of namespace ${namespace}`, async (signal) =>
+      untilDeadline(clock, fx, `pull ${reference}: credentials of namespace ${namespace}`, async (signal) =>
         options.takeCredentials?.(client.candidates(reference), namespace, signal),
       ),
 
     resolve: ({ reference, auth }, fx) =>
-      withSignal(clock, fx, `pull ${reference}: resolve`, async (signal) => {
+      untilDeadline(clock, fx, `pull ${reference}: resolve`, async (signal) => {
         fx.note({ on: `manifest and config of ${reference}` });
         const resolved = await client.resolve({ reference, auth, platform: options.platform }, signal);
         const image = imageOf(resolved);
@@ -54,7 +54,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
       }),
 
     fetchLayer: ({ reference, repoDigest, auth, namespace = '', layer }, fx) =>
-      withSignal(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
+      untilDeadline(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
         fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
         // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
         const handle =
@@ -89,7 +89,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
       }),
 
     dropPartials: ({ keep }, fx) =>
-      within(clock, fx, 'delete what is left of downloads', () => ingests.dropAllBut(new Set(keep))),
+      withDeadline(clock, fx, 'delete what is left of downloads', () => ingests.dropAllBut(new Set(keep))),
   };
 }
 

@@ -148,7 +148,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     row: 'F95',
     title: 'a file that does not answer keeps the others from being reported',
     file: 'src/daemon/wiring/node-files.ts',
-    find: 'await within(this.#options.clock, bound, `read ${name}`, read)',
+    find: 'await withDeadline(this.#options.clock, bound, `read ${name}`, read)',
     replace: 'await read(bound.signal)',
     test: { file: named, named: 'F95 a file of the node.*one whose reading does not end' },
   },

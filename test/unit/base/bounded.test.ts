@@ -1,5 +1,6 @@
+import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
-import { KeyedMutex, Ring, Semaphore } from '../../../src/base/bounded.ts';
+import { KeyedMutex, KeyedSemaphore, Ring, Semaphore } from '../../../src/base/bounded.ts';
 
 /** Work that ends when it is told to. */
 function held() {
@@ -74,12 +75,57 @@ describe('Semaphore', () => {
     expect(ran).toBe(false);
   });
 
+  it('leaves no listener on the signal of one whose turn has come', async () => {
+    const semaphore = new Semaphore('x', 1, 2);
+    const first = held();
+    const second = held();
+    const one = semaphore.with(first.work);
+    const controller = new AbortController();
+    const two = semaphore.with(second.work, controller.signal);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    first.end();
+    await one;
+    await turns();
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+    controller.abort(new Error('gone'));
+    second.end();
+    await two;
+    expect(await semaphore.with(() => Promise.resolve('three'))).toBe('three');
+  });
+
   it('does not begin for a signal that is aborted already, and keeps its slots', async () => {
     const semaphore = new Semaphore('x', 1, 1);
     await expect(
       semaphore.with(() => Promise.resolve(), AbortSignal.abort(new Error('late'))),
     ).rejects.toThrow('late');
     expect(await semaphore.with(() => Promise.resolve(1))).toBe(1);
+  });
+});
+
+describe('KeyedSemaphore', () => {
+  it('has as many slots for each key, in the order of coming; one that gives up leaves the line of its key', async () => {
+    const semaphore = new KeyedSemaphore('calls on', 2, 4);
+    const [first, second] = [held(), held()];
+    const begun: string[] = [];
+    const note = (word: string, work: () => Promise<void>) => (): Promise<void> => {
+      begun.push(word);
+      return work();
+    };
+    const ready = (): Promise<void> => Promise.resolve();
+    const controller = new AbortController();
+    const a1 = semaphore.with('a', note('a1', first.work));
+    const a2 = semaphore.with('a', note('a2', second.work));
+    const a3 = semaphore.with('a', note('a3', ready), controller.signal);
+    const a4 = semaphore.with('a', note('a4', ready));
+    await semaphore.with('b', note('b1', ready));
+    expect(begun).toEqual(['a1', 'a2', 'b1']);
+    controller.abort(new Error('gone'));
+    await expect(a3).rejects.toThrow('gone');
+    second.end();
+    await Promise.all([a2, a4]);
+    expect(begun).toEqual(['a1', 'a2', 'b1', 'a4']);
+    first.end();
+    await a1;
   });
 });
 

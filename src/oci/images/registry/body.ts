@@ -1,5 +1,6 @@
 /** The body of a response: read in pieces with a bound on silence, or whole with a cap. */
 import type { IncomingMessage } from 'node:http';
+import { onAbort } from '../../../base/abort.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { distributionLimits } from '../bounds.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -47,9 +48,10 @@ export class Body {
    */
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {
     const message = this.#message;
-    const stop = (): void => void message.destroy(cancelled(this.#signal, this.#attempted));
-    this.#signal.addEventListener('abort', stop, { once: true });
-    if (this.#signal.aborted) stop();
+    const stopListening = onAbort(
+      this.#signal,
+      () => void message.destroy(cancelled(this.#signal, this.#attempted)),
+    );
     const pieces = message[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>;
     let allowanceMs = this.#timeouts.stallMs;
     let fresh = 0;
@@ -68,7 +70,7 @@ export class Body {
     } catch (error) {
       throw transportErrorOf(error as Error, 'body', this.#host);
     } finally {
-      this.#signal.removeEventListener('abort', stop);
+      stopListening();
       if (!message.complete) message.destroy();
     }
   }

@@ -3,6 +3,7 @@
  * redirect may lead to, and how long anything may take. Nothing here reads the environment, so neither
  * NODE_TLS_REJECT_UNAUTHORIZED nor proxy variables have an effect (S81).
  */
+import { onAbort } from '../../../base/abort.ts';
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
 import * as http from 'node:http';
 import * as https from 'node:https';
@@ -250,18 +251,15 @@ class Exchange {
       if (timer !== undefined) clock.clearTimeout(timer);
       timer = undefined;
     };
-    const stop = (): void => {
-      outgoing.destroy(cancelled(signal, attempted));
-    };
+    const stopListening = onAbort(signal, () => void outgoing.destroy(cancelled(signal, attempted)));
     const settle = (): void => {
       disarm();
-      signal.removeEventListener('abort', stop);
+      stopListening();
     };
     const connected = (): void => {
       phase = 'headers';
       arm(timeouts.headersMs, 'no answer');
     };
-    signal.addEventListener('abort', stop, { once: true });
     // the wait for a free socket of the pool is bounded by the requests ahead, so the clock starts with the socket
     outgoing.once('socket', (socket) => {
       if (outgoing.reusedSocket) return connected();

@@ -16,7 +16,7 @@ import {
   withDigest,
   type ImageReference,
 } from '../model/reference.ts';
-import { withSignal } from '../store/within.ts';
+import { untilDeadline } from '../../../host/clock/deadline.ts';
 import { fetchAttachments } from './attachments.ts';
 import type { Gpgv } from './gpgv.ts';
 import { decidedBy, refusalOf, type Tools } from './judge.ts';
@@ -54,7 +54,7 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
     admit: ({ namespace, auth, image }, fx) => {
       const reference = parseReference(image.repoTag === '' ? image.repoDigest : image.repoTag);
       const attempted = `verify ${formatReference(reference)}`;
-      return withSignal(clock, fx, attempted, async (signal) => {
+      return untilDeadline(clock, fx, attempted, async (signal) => {
         fx.note({ on: `signature policy for ${formatReference(reference)}` });
         const requirements = await usable(attempted, async () =>
           requirementsFor(await files.of(namespace), reference),
@@ -76,7 +76,7 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
     },
     admitAgain: ({ namespace, reference, image }, fx) => {
       const attempted = `verify ${reference === '' ? image.id : reference}`;
-      return withSignal(clock, fx, attempted, async (signal) => {
+      return untilDeadline(clock, fx, attempted, async (signal) => {
         fx.note({ on: `signature policy for ${reference === '' ? image.id : reference}` });
         const policy = await usable(attempted, () => files.of(namespace));
         const names = namesOf(options.client, reference, image);

@@ -16,7 +16,7 @@ import { namesIn } from './records/names-in.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
 import { mountRootfs, removeRootfs, unmountRootfs } from './rootfs.ts';
 import { WholeFigures, sumOf } from '../../trees/whole-figures.ts';
-import { within } from './within.ts';
+import { withDeadline } from '../../../host/clock/deadline.ts';
 
 export interface StorageDriverOptions {
   readonly store: LayerStore;
@@ -43,7 +43,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   ): Promise<void> => {
     const attempted = `${what} root file system of container ${id}`;
     fx.note({ on: `${what} root file system` });
-    return within(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
+    return withDeadline(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
       usage.forget();
     });
   };
@@ -55,17 +55,18 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
       ),
     unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
     removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
-    removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
+    removeLayer: ({ diffId }, fx) =>
+      withDeadline(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
     removePartials: (fx) => {
       fx.note({ on: 'deleting half-unpacked layers' });
-      return within(clock, fx, 'remove half-unpacked layers', async () => {
+      return withDeadline(clock, fx, 'remove half-unpacked layers', async () => {
         // never rejects, and nobody waits for it: what it can't do is a condition
         void store.removePartials();
       });
     },
-    observe: (fx) => within(clock, fx, 'observe storage', () => observe(store)),
+    observe: (fx) => withDeadline(clock, fx, 'observe storage', () => observe(store)),
     usage: (fx) =>
-      within(clock, fx, 'measure storage', async () => {
+      withDeadline(clock, fx, 'measure storage', async () => {
         const [images, written] = await Promise.all([imageUsage(store), usage.now()]);
         return { images, containers: written };
       }),
@@ -136,7 +137,7 @@ async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T
   const { root, containersRoot } = store.paths;
   if (root === containersRoot) return ask();
   try {
-    return await within(
+    return await withDeadline(
       store.clock,
       { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs },
       `${what} in ${root}`,

@@ -1,5 +1,6 @@
 /** The main thread's half of an unpacking: bytes from a download to a worker, one attempt after another. */
 import type { ClockPort } from '../../../ports/clock.ts';
+import { onAbort } from '../../../base/abort.ts';
 import { FaultError, fail } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
 import type { LayerRecord } from './records/layer-record.ts';
@@ -73,10 +74,7 @@ async function takeBy(
   download: Download,
   signal: AbortSignal,
 ): Promise<LayerRecord> {
-  const cancel = (): void => {
-    intake.cancel();
-  };
-  signal.addEventListener('abort', cancel, { once: true });
+  const stopListening = onAbort(signal, () => intake.cancel());
   try {
     await download(intake, signal);
     const record = await options.commit(() => intake.complete());
@@ -87,7 +85,7 @@ async function takeBy(
     await intake.abandon();
     throw error;
   } finally {
-    signal.removeEventListener('abort', cancel);
+    stopListening();
   }
 }
 

@@ -12,7 +12,7 @@ import type { StorePaths } from './records/layer-layout.ts';
 import { readLayerRecord } from './records/layer-record.ts';
 import type { LayerRecord } from './records/layer-record.ts';
 import { namesIn } from './records/names-in.ts';
-import { within } from './within.ts';
+import { withDeadline } from '../../../host/clock/deadline.ts';
 
 export interface FoundLayer {
   readonly record: LayerRecord;
@@ -103,7 +103,7 @@ export class OtherStores {
     if (!this.#isUsable(paths.root)) return undefined;
     const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
     try {
-      const answer = await within(this.#clock, bound, `read image store ${paths.root}`, () =>
+      const answer = await withDeadline(this.#clock, bound, `read image store ${paths.root}`, () =>
         ask((call) => inPool(paths.root, call)),
       );
       this.#failed.delete(paths.root);

@@ -6,7 +6,7 @@
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
-import { unlessAborted } from './within.ts';
+import { unlessAborted } from '../../../base/abort.ts';
 
 /** A caller. `signal` says when it has lost interest; `onBytes` gets the work's progress, from where it is when it joins. */
 export interface Passenger {

@@ -4,6 +4,7 @@
  * on beside it until it is fast again; of too many such the one goes whose namespace has most (S90).
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
+import { onAbort } from '../../../base/abort.ts';
 import { fail, FaultError, fault } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
 
@@ -36,7 +37,6 @@ export interface TransfersOptions {
 interface Waiter {
   readonly party: Party;
   readonly grant: (running: Running) => void;
-  readonly refuse: (reason: unknown) => void;
 }
 
 interface Running {
@@ -100,19 +100,17 @@ export class Transfers {
       });
     }
     return new Promise((grant, refuse) => {
-      const leave = (): void => {
-        this.#line = this.#line.filter((other) => other !== waiter);
-        refuse(signal.reason);
-      };
       const waiter: Waiter = {
         party,
         grant: (running) => {
-          signal.removeEventListener('abort', leave);
+          stopListening();
           grant(running);
         },
-        refuse,
       };
-      signal.addEventListener('abort', leave, { once: true });
+      const stopListening = onAbort(signal, () => {
+        this.#line = this.#line.filter((other) => other !== waiter);
+        refuse(signal.reason as Error);
+      });
       this.#line.push(waiter);
       this.#serve();
     });

@@ -9,7 +9,7 @@ import { filesystemUsage } from '../../../host/files/directory-lock.ts';
 import { rootfsPaths } from './records/layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
 import { WholeFigures } from '../../trees/whole-figures.ts';
-import { within } from './within.ts';
+import { withDeadline } from '../../../host/clock/deadline.ts';
 
 interface Count {
   readonly atMonoMs: number;
@@ -47,7 +47,7 @@ export class Written {
     const last = this.#last.get(id);
     if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs)
       return last.usage;
-    return within(this.#clock, fx, `measure what container ${id} wrote`, () => this.#counted(id));
+    return withDeadline(this.#clock, fx, `measure what container ${id} wrote`, () => this.#counted(id));
   }
 
   #counted(id: ContainerId): Promise<WrittenUsage> {

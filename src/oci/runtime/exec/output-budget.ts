@@ -10,6 +10,7 @@
  * since it may be a lifecycle hook, whose failure kills its container.
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
+import { onAbort } from '../../../base/abort.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { driverLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
@@ -201,8 +202,8 @@ export class OutputSlot implements SlotRequest {
   /** Frees the slot when `over` aborts, that is when the answer has been sent; at once when there is no signal. */
   releaseWhen(over: AbortSignal | undefined): void {
     this.isRevocable = false;
-    if (over === undefined || over.aborted) this.release();
-    else over.addEventListener('abort', () => this.release(), { once: true });
+    if (over === undefined) this.release();
+    else onAbort(over, () => this.release());
   }
 }
 

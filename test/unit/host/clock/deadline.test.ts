@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ClockPort } from '../../../../../src/ports/clock.ts';
-import { within } from '../../../../../src/oci/images/store/within.ts';
+import type { ClockPort } from '../../../../src/ports/clock.ts';
+import { withDeadline } from '../../../../src/host/clock/deadline.ts';
 
 /** A clock whose one timer fires by hand. */
 function handClock() {
@@ -24,7 +24,7 @@ describe('the bound of a port call', () => {
   test('work that is done in time leaves no timer', async () => {
     const { clock, timers } = handClock();
     expect(
-      await within(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7),
+      await withDeadline(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7),
     ).toBe(7);
     expect(timers.size).toBe(0);
   });
@@ -32,7 +32,7 @@ describe('the bound of a port call', () => {
   test('work that hangs is left behind when its time is over, with what was attempted', async () => {
     const { clock, timers, fire } = handClock();
     let seen: AbortSignal | undefined;
-    const call = within(
+    const call = withDeadline(
       clock,
       { signal: new AbortController().signal, timeoutMs: 5 },
       'mount x',
@@ -52,11 +52,11 @@ describe('the bound of a port call', () => {
   test('the caller’s abort ends it, before and during', async () => {
     const { clock } = handClock();
     const caller = new AbortController();
-    const call = within(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', forever);
+    const call = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', forever);
     caller.abort();
     await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     let begun = false;
-    const late = within(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', async () => {
+    const late = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', async () => {
       begun = true;
     });
     await expect(late).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
