@@ -1,4 +1,4 @@
-/** The calling end of a ttrpc connection. */
+/** The client side of a ttrpc connection. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -13,28 +13,34 @@ import { RequestSchema, ResponseSchema } from '../gen/ttrpc/ttrpc_pb.ts';
 import { TtrpcConnection, codeOfKind, decodeMessage, encodeMessage, kindOfCode } from './protocol.ts';
 
 export interface TtrpcCall {
-  /** Milliseconds until the call rejects with `timedOut`; the other end is told. Absent: it waits as long as the connection lives. */
+  /**
+   * Milliseconds until the call rejects with `timedOut`; the request carries it, so the server knows it too.
+   * Absent: no limit but the end of the connection.
+   */
   readonly timeoutMs?: number;
-  /** Rejects with `cancelled`. The other end is not told: the protocol has no word for it. */
+  /** Aborts with `cancelled`. The server does not learn of it: the protocol has no message for that. */
   readonly signal?: AbortSignal;
-  /** In place of the method's own: the same messages are served under another version's name. */
+  /** Replaces the method's own service: other versions serve the same messages under another name. */
   readonly service?: string;
 }
 
 export interface TtrpcClientOptions {
   readonly clock: ClockPort;
-  /** Names the other end in messages, such as `shim of pod 0123`. */
+  /** Names the server in error messages, such as `shim of pod 0123`. */
   readonly peer: string;
   /** Sent with each call. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** Called once when the connection ends, whoever ended it. */
+  /** Called once when the connection ends, whichever side ended it. */
   readonly onClose?: (reason: Error | undefined) => void;
 }
 
-/** A call that never left: its message is too long, or the other end has stopped reading. The connection is as it was. */
+/**
+ * The request was not sent: it is too long, or the server has stopped reading. The connection is still
+ * usable.
+ */
 export class UnsentError extends FaultError {}
 
-/** What the other end answered in place of a result: its code (google.rpc.Code) and its words. */
+/** The server answered with an error: its code (google.rpc.Code) and its text. */
 export class TtrpcRefusal extends FaultError {
   readonly code: number;
   readonly said: string;
@@ -51,12 +57,12 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** Calls over one stream, any number at once. */
+/** Makes calls over one stream, any number at once. */
 export class TtrpcClient {
   readonly #options: TtrpcClientOptions;
   readonly #connection: TtrpcConnection;
   readonly #pending = new Map<number, Pending>();
-  /** Odd ids are the client's. */
+  /** The protocol gives odd ids to the client. */
   #nextId = 1;
 
   constructor(stream: Duplex, options: TtrpcClientOptions) {
@@ -72,8 +78,10 @@ export class TtrpcClient {
   }
 
   /**
-   * One call. Rejects with what the other end answered as a fault (google.rpc.Code to kind), with `timedOut`,
-   * `cancelled`, with `UnsentError` when it could not be sent, or `notReady` when the connection ends before the answer: whether it was carried out is unknown then.
+   * One call. Rejects with `TtrpcRefusal` when the server answers with an error (its google.rpc.Code mapped
+   * to a fault's kind), with `timedOut`, with `cancelled`, with `UnsentError` when the request could not be
+   * sent, and with `notReady` when the connection ends first: then nobody knows whether the server carried
+   * the call out.
    */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -84,7 +92,7 @@ export class TtrpcClient {
     if (call.signal?.aborted === true) fail('cancelled', `${attempted}: no longer wanted`);
     if (this.isClosed) fail('notReady', `${attempted}: the connection has ended`);
     if (this.#pending.size >= ttrpcLimits.pendingCalls)
-      fail('exhausted', `${attempted}: ${this.#pending.size} calls wait for an answer already`);
+      fail('exhausted', `${attempted}: ${this.#pending.size} calls are waiting for an answer already`);
     const { service = method.parent.typeName, timeoutMs } = call;
     const payload = encodeMessage(RequestSchema, {
       service,
@@ -101,8 +109,11 @@ export class TtrpcClient {
     return decodeMessage(method.output, body);
   }
 
-  /** As `call`; undefined when the other end does not know what the call is about, or says that it has ended. */
-  async callIfThere<I extends DescMessage, O extends DescMessage>(
+  /**
+   * As `call`, but undefined when the server answers that the subject of the call is unknown to it or has
+   * ended.
+   */
+  async callUnlessGone<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     message: MessageInitShape<I>,
     call: TtrpcCall = {},
@@ -115,7 +126,7 @@ export class TtrpcClient {
     }
   }
 
-  /** Ends the connection; calls that wait reject. Repeatable. */
+  /** Ends the connection; pending calls reject. Repeatable. */
   close(): void {
     this.#connection.close();
   }
@@ -136,7 +147,11 @@ export class TtrpcClient {
         reject(error);
       };
       const onTimeout = (): void =>
-        refuse(new FaultError(fault('timedOut', `${attempted}: no answer within ${timeoutMs} ms`)));
+        refuse(
+          new FaultError(
+            fault('timedOut', `${attempted}: timed out after ${timeoutMs} ms waiting for an answer`),
+          ),
+        );
       const timer = timeoutMs === undefined ? undefined : clock.setTimeout(onTimeout, timeoutMs);
       const settle = (answer: Uint8Array): void => {
         forget();
@@ -160,10 +175,10 @@ export class TtrpcClient {
 
   #onFrame({ streamId, type, payload }: TtrpcFrame): void {
     const pending = this.#pending.get(streamId);
-    // an answer to a call that was given up
+    // A late answer: its call has timed out or was cancelled.
     if (pending === undefined) return;
     if (type === TTRPC_TYPE.response) pending.settle(payload);
-    else pending.reject(new Error(`a frame of type ${type} came in the place of an answer`));
+    else pending.reject(new Error(`got a frame of type ${type} instead of a response`));
   }
 
   #onEnd(reason: Error | undefined): void {
@@ -174,8 +189,8 @@ export class TtrpcClient {
 }
 
 /**
- * Connects to a Unix socket, by path or by an abstract name (which begins with NUL). Rejects with the error of the system
- * (ENOENT, ECONNREFUSED) or with `timedOut`.
+ * Connects to a Unix socket by path or by abstract name (which begins with NUL). Rejects with the error of
+ * the system call (ENOENT, ECONNREFUSED) or with `timedOut`.
  */
 export function connectUnix(
   path: string,
@@ -189,7 +204,7 @@ export function connectUnix(
         new FaultError(
           fault(
             'timedOut',
-            `connect to ${printable(path)}: nobody took the connection within ${timeoutMs} ms`,
+            `connect to ${printable(path)}: timed out after ${timeoutMs} ms waiting for the server to accept`,
           ),
         ),
       );
@@ -206,14 +221,18 @@ export function connectUnix(
 }
 
 /**
- * Shims that lose the code on the way (old ones answer Unknown) still say it, as Go's errors do: the reason ends the text. A
- * text that goes on is about something else, such as a file that a runtime did not find.
+ * Old shims answer Unknown where NotFound is meant, but their text still ends with the reason, as Go's
+ * wrapped errors do. A text that goes on after it is about something else, such as a file that a runtime did
+ * not find.
  */
 function saysGone({ code, said }: TtrpcRefusal): boolean {
   if (code === codeOfKind('notFound')) return true;
   return code === codeOfKind('outside') && GONE.test(said.trim());
 }
 
-/** containerd's errdefs; runc's and crun's words for a container that they do not know, and Go's for a process that has ended. */
+/**
+ * The texts of containerd's errdefs, those of runc and crun for an unknown container, and Go's for a process
+ * that has ended.
+ */
 const GONE =
   /(?:^|: )(?:(?:container|process|task|exec|sandbox)(?: with id)?(?: \S+)? )?(?:not found|does not exist|already finished|already exited)(?:: not found)?[.]?$/iu;

@@ -1,6 +1,7 @@
 /**
- * Frames of ttrpc (github.com/containerd/ttrpc, PROTOCOL.md), the RPC of containerd's shims and of NRI: a head of ten
- * bytes (length of the payload, id of the stream, type, flags; numbers big-endian), then the payload.
+ * Frames of ttrpc (github.com/containerd/ttrpc, PROTOCOL.md). A frame is a head of ten bytes, all numbers
+ * big-endian (4 bytes length of the payload, 4 bytes stream id, 1 byte type, 1 byte flags), followed by the
+ * payload.
  */
 import { ByteBlocks } from '../base/byte-blocks.ts';
 import { fail } from '../base/fault.ts';
@@ -12,16 +13,16 @@ export const TTRPC_TYPE = { request: 1, response: 2, data: 3 } as const;
 export const TTRPC_HEAD_BYTES = 10;
 
 export interface TtrpcFrame {
-  /** Odd: chosen by the client, one for each call, rising. */
+  /** Chosen by the client: odd, rising, one for each call. */
   readonly streamId: number;
-  /** One of TTRPC_TYPE, or what a later version brings. */
+  /** One of TTRPC_TYPE, or a type of a later version of the protocol. */
   readonly type: number;
-  /** 0 but for streaming calls, of which there are none here. */
+  /** Only streaming calls set flags, and this client and server have none. */
   readonly flags: number;
   readonly payload: Uint8Array;
 }
 
-/** The frame as it travels. Throws `exhausted` when the payload is longer than the protocol allows. */
+/** The frame's bytes on the wire. Throws `exhausted` when the payload is longer than the protocol allows. */
 export function encodeTtrpcFrame({ streamId, type, flags, payload }: TtrpcFrame): Uint8Array {
   if (payload.length > ttrpcLimits.messageBytes) {
     fail(
@@ -39,23 +40,26 @@ export function encodeTtrpcFrame({ streamId, type, flags, payload }: TtrpcFrame)
   return bytes;
 }
 
-/** Cuts a stream of bytes into frames, holding at most one that is not whole. */
+/** Cuts a byte stream into frames. Holds at most one incomplete frame. */
 export class TtrpcParser {
-  /** The head of the next frame, or undefined while its bytes come in. */
+  /** The head of the frame whose payload is being read; undefined while the head itself is incomplete. */
   #head:
     | { readonly length: number; readonly streamId: number; readonly type: number; readonly flags: number }
     | undefined;
   #headBytes = new Uint8Array(TTRPC_HEAD_BYTES);
   readonly #payload = new ByteBlocks('read a ttrpc message', ttrpcLimits.messageBytes);
-  /** Bytes of the head that are there. */
+  /** Bytes of the head that have arrived. */
   #have = 0;
 
-  /** True between two frames: an end of the connection elsewhere cuts one off. */
+  /** False when the stream has stopped inside a frame, so that an end of the connection now cuts it off. */
   get isBetweenFrames(): boolean {
     return this.#head === undefined && this.#have === 0;
   }
 
-  /** The frames that are whole with this chunk. Throws `exhausted` on a length beyond the protocol's; no more can be read then. */
+  /**
+   * The frames that this chunk completes. Throws `exhausted` on a length above the protocol's limit; after
+   * that the stream can't be parsed any further.
+   */
   *push(chunk: Uint8Array): Generator<TtrpcFrame> {
     let rest = chunk;
     for (;;) {
@@ -70,7 +74,7 @@ export class TtrpcParser {
     }
   }
 
-  /** What is left of the bytes. */
+  /** Returns the bytes that do not belong to the head. */
   #takeHead(bytes: Uint8Array): Uint8Array {
     const part = bytes.subarray(0, TTRPC_HEAD_BYTES - this.#have);
     this.#headBytes.set(part, this.#have);
@@ -95,7 +99,7 @@ export class TtrpcParser {
     bytes: Uint8Array,
   ): { readonly frame: TtrpcFrame; readonly taken: number } | undefined {
     const part = bytes.subarray(0, length - this.#payload.size);
-    // a copy: the chunk that a small message came in may be large and long-lived
+    // Copied, since a small message may have arrived in a large chunk, which a view would keep in memory.
     this.#payload.appendCopy(part);
     if (this.#payload.size < length) return undefined;
     this.#head = undefined;

@@ -1,6 +1,7 @@
 /**
- * ttrpc over a stream (github.com/containerd/ttrpc): what client and server have in common. Messages are made and
- * read here and nowhere else beside src/cri, so that a driver hands in plain objects and the descriptors of src/gen.
+ * What ttrpc client and server share: codes, messages, and the connection. Besides src/cri this is the only
+ * place that encodes and decodes protobuf messages, so that drivers hand over plain objects and the
+ * descriptors of src/gen.
  */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
@@ -13,7 +14,10 @@ import { messagePieces, tooManyPieces } from '../base/message-pieces.ts';
 import { TtrpcParser, encodeTtrpcFrame } from './frames.ts';
 import type { TtrpcFrame } from './frames.ts';
 
-/** google.rpc.Code, for the kinds of a fault; `outside` stands for every code that has no kind of its own. */
+/**
+ * The google.rpc.Code for each kind of fault. `outside` also stands for every code that has no kind of its
+ * own.
+ */
 const CODES: Readonly<Record<FaultKind, number>> = {
   cancelled: 1,
   outside: 2,
@@ -35,13 +39,16 @@ export function codeOfKind(kind: FaultKind): number {
   return CODES[kind];
 }
 
-/** A fault's kind for another program's code: its internal error (13) is not a bug of ours. */
+/**
+ * The kind of fault for a code that another program sent. Its internal error (13) is `outside`, since `bug`
+ * means a bug of troupe.
+ */
 export function kindOfCode(code: number): FaultKind {
   const found = Object.entries(CODES).find(([kind, one]) => one === code && kind !== 'bug');
   return (found?.[0] ?? 'outside') as FaultKind;
 }
 
-/** The bytes of a message given as a plain object; fields that are absent have their default. */
+/** Encodes a message given as a plain object; absent fields get their default. */
 export function encodeMessage<Desc extends DescMessage>(
   schema: Desc,
   init: MessageInitShape<Desc>,
@@ -49,7 +56,10 @@ export function encodeMessage<Desc extends DescMessage>(
   return toBinary(schema, create(schema, init));
 }
 
-/** The message in these bytes, without fields that we don't know. Throws `outside` when they are none, or too many objects. */
+/**
+ * Decodes a message; unknown fields are dropped. Throws `outside` when the bytes are malformed or hold too
+ * many fields and elements.
+ */
 export function decodeMessage<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
   const pieces = messagePieces(schema, bytes);
   if (pieces > ttrpcLimits.messagePieces)
@@ -59,24 +69,24 @@ export function decodeMessage<Desc extends DescMessage>(schema: Desc, bytes: Uin
   } catch (error) {
     return fail(
       'outside',
-      `read a message ${schema.typeName}: ${error instanceof Error ? error.message : 'not one'}`,
+      `read a message ${schema.typeName}: ${error instanceof Error ? error.message : 'malformed'}`,
     );
   }
 }
 
 export interface FrameListener {
-  /** May throw: the connection is broken off then. */
+  /** May throw, which breaks off the connection. */
   onFrame(frame: TtrpcFrame): void;
-  /** Once, whatever ended it; undefined for an end between two frames. */
+  /** Called once, whichever side ended the connection; undefined when it ended between two frames. */
   onEnd(reason: Error | undefined): void;
 }
 
-/** One end of a connection: frames in and out. */
+/** One side of a connection: frames in and out. */
 export class TtrpcConnection {
   readonly #stream: Duplex;
   readonly #listener: FrameListener;
   readonly #parser = new TtrpcParser();
-  /** What waits for the other end to read, a piece counting for `pieceCharge`. */
+  /** Bytes that the peer has not read yet; each frame counts for its `pieceCharge`. */
   #unsent = 0;
   #hasEnded = false;
 
@@ -97,16 +107,19 @@ export class TtrpcConnection {
     return this.#hasEnded;
   }
 
-  /** Throws `exhausted` when the other end does not read, or on a message that is too long. Nothing when it has ended. */
+  /**
+   * Throws `exhausted` when the peer does not read, and on a message that is too long. Does nothing once the
+   * connection has ended.
+   */
   send(frame: TtrpcFrame): void {
     if (this.#hasEnded) return;
     const bytes = encodeTtrpcFrame(frame);
-    // a stream keeps an object for each message
+    // Each queued message also costs the stream an object, however short the message is.
     const charge = pieceCharge(bytes.length);
     if (this.#unsent + charge > ttrpcLimits.unsentBytes) {
       fail(
         'exhausted',
-        `send a ttrpc message: the other end has left ${this.#stream.writableLength} bytes unread`,
+        `send a ttrpc message: the peer has left ${this.#stream.writableLength} bytes unread`,
       );
     }
     this.#unsent += charge;

@@ -1,4 +1,4 @@
-/** The answering end of a ttrpc connection. */
+/** The server side of a ttrpc connection. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
@@ -12,19 +12,25 @@ import type { Request } from '../gen/ttrpc/ttrpc_pb.ts';
 import { TtrpcConnection, codeOfKind, decodeMessage, encodeMessage } from './protocol.ts';
 
 export interface TtrpcServed {
-  /** Aborted when the caller's time is over or its connection has ended: nobody reads the answer. */
+  /**
+   * Aborted when the caller's deadline has passed or its connection has ended: nobody reads the answer any
+   * more.
+   */
   readonly signal: AbortSignal;
   readonly metadata: ReadonlyMap<string, string>;
 }
 
-/** One method that is served; made by `ttrpcRoute`, so that handler and descriptor fit. */
+/** One served method; made by `ttrpcRoute`, so that the types of handler and descriptor match. */
 export interface TtrpcRoute {
   readonly service: string;
   readonly method: string;
   handle(payload: Uint8Array, served: TtrpcServed): Promise<Uint8Array>;
 }
 
-/** A method and who answers it. What the handler throws becomes the status: faults by their kind, other errors as `bug`. */
+/**
+ * Binds a method to its handler. What the handler throws becomes the status: a fault by its kind, any other
+ * error as `bug`.
+ */
 export function ttrpcRoute<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   handler: (request: MessageShape<I>, served: TtrpcServed) => Promise<MessageInitShape<O>>,
@@ -40,16 +46,16 @@ export function ttrpcRoute<I extends DescMessage, O extends DescMessage>(
 export interface TtrpcServerOptions {
   readonly clock: ClockPort;
   readonly routes: readonly TtrpcRoute[];
-  /** Called once when the connection ends, whoever ended it. */
+  /** Called once when the connection ends, whichever side ended it. */
   readonly onClose?: (reason: Error | undefined) => void;
 }
 
-/** Answers the calls of one connection, many at once; of equal streams the order of the answers is not that of the calls. */
+/** Answers the calls of one connection, many at once; answers may overtake each other. */
 export class TtrpcServer {
   readonly #options: TtrpcServerOptions;
   readonly #connection: TtrpcConnection;
   readonly #working = new Map<number, AbortController>();
-  /** Of the requests at work. */
+  /** Bytes of the requests being handled. */
   #bytes = 0;
   #lastId = 0;
 
@@ -65,28 +71,28 @@ export class TtrpcServer {
     return this.#connection.hasEnded;
   }
 
-  /** Ends the connection; handlers at work are told by their signal. Repeatable. */
+  /** Ends the connection and aborts the signals of the running handlers. Repeatable. */
   close(): void {
     this.#connection.close();
   }
 
   #onFrame({ streamId, type, payload }: TtrpcFrame): void {
-    // data of a streaming call: none is served, and its request was refused
+    // data frame of a streaming call: streaming is not served, and the call's request was refused
     if (type !== TTRPC_TYPE.request) return;
     if (streamId % 2 === 0 || streamId <= this.#lastId)
-      throw new Error(`a request has the id ${streamId} after ${this.#lastId}`);
+      throw new Error(`invalid stream id ${streamId} after ${this.#lastId}`);
     this.#lastId = streamId;
     if (this.#working.size >= ttrpcLimits.requests) {
       this.#refuse(
         streamId,
-        fault('exhausted', `${this.#working.size} requests of this connection are at work already`),
+        fault('exhausted', `${this.#working.size} requests of this connection are in progress already`),
       );
       return;
     }
     if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {
       this.#refuse(
         streamId,
-        fault('exhausted', `requests of this connection with ${this.#bytes} bytes are at work already`),
+        fault('exhausted', `${this.#bytes} bytes of requests of this connection are in progress already`),
       );
       return;
     }
@@ -105,10 +111,7 @@ export class TtrpcServer {
         ({ service, method }) => service === request.service && method === request.method,
       );
       if (route === undefined) {
-        this.#refuse(
-          streamId,
-          fault('unsupported', `no method ${request.service}/${request.method} is served`),
-        );
+        this.#refuse(streamId, fault('unsupported', `method ${request.service}/${request.method} not found`));
         return;
       }
       if (request.timeoutNano > 0n)

@@ -98,7 +98,7 @@ export async function killTask(
     });
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  await shim?.callIfThere(Task.method.kill, { id, signal: number, all: false }, soon(fx));
+  await shim?.callUnlessGone(Task.method.kill, { id, signal: number, all: false }, soon(fx));
 }
 
 /** SIGKILL to all of its processes; what a dead shim has left of them ends with its watch. */
@@ -110,7 +110,7 @@ export async function killTaskAll(
   const note = await readNote(parts.layout, id);
   if (note === undefined) return;
   await shims.orKill(note.sandboxId, (shim) =>
-    shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)),
+    shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)),
   );
 }
 
@@ -122,7 +122,7 @@ export async function deleteTask(
 ): Promise<void> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  await shim?.callIfThere(Task.method.delete, { id }, bound(fx));
+  await shim?.callUnlessGone(Task.method.delete, { id }, bound(fx));
 }
 
 export async function updateTask(
@@ -170,10 +170,10 @@ export async function destroyTask(
 /** Whatever state it is in. */
 async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
   const call = soon(fx);
-  const killed = await shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
+  const killed = await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
   // a task that was deleted has no end to wait for
-  if (killed !== undefined) await shim.callIfThere(Task.method.wait, { id }, call);
-  await shim.callIfThere(Task.method.delete, { id }, call);
+  if (killed !== undefined) await shim.callUnlessGone(Task.method.wait, { id }, call);
+  await shim.callUnlessGone(Task.method.delete, { id }, call);
   return true;
 }
 

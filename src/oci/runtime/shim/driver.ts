@@ -112,12 +112,12 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
     usage: (id) => taskUsage(shim, id),
     resize: async ({ id }, { columns, rows }) => {
       const found = await shimOf(shim, id);
-      await found?.callIfThere(Task.method.resizePty, { id, width: columns, height: rows }, aside);
+      await found?.callUnlessGone(Task.method.resizePty, { id, width: columns, height: rows }, aside);
     },
     closeStdin: ({ id }) => {
       const close = async (): Promise<void> => {
         const found = await shimOf(shim, id);
-        await found?.callIfThere(Task.method.closeIO, { id, stdin: true }, aside);
+        await found?.callUnlessGone(Task.method.closeIO, { id, stdin: true }, aside);
       };
       close().catch((thrown: unknown) =>
         parts.log.warn(

@@ -138,7 +138,7 @@ class TaskExec implements RunningExec {
 
   resize({ columns, rows }: TerminalSize): Promise<void> {
     return this.#aside(
-      this.#run.shim.callIfThere(
+      this.#run.shim.callUnlessGone(
         Task.method.resizePty,
         { ...this.#target, width: columns, height: rows },
         { timeoutMs: shimLimits.callMs },
@@ -148,7 +148,7 @@ class TaskExec implements RunningExec {
 
   closeStdin(): void {
     void this.#aside(
-      this.#run.shim.callIfThere(
+      this.#run.shim.callUnlessGone(
         Task.method.closeIO,
         { ...this.#target, stdin: true },
         { timeoutMs: shimLimits.callMs },
@@ -209,10 +209,10 @@ async function endExec(
 ): Promise<void> {
   const call = { timeoutMs: shimLimits.callMs };
   if (!hasEnded) {
-    await shim.callIfThere(Task.method.kill, { ...target, signal: SIGKILL, all: false }, call);
-    await shim.callIfThere(Task.method.wait, target, call);
+    await shim.callUnlessGone(Task.method.kill, { ...target, signal: SIGKILL, all: false }, call);
+    await shim.callUnlessGone(Task.method.wait, target, call);
   }
-  await shim.callIfThere(Task.method.delete, target, call);
+  await shim.callUnlessGone(Task.method.delete, target, call);
 }
 
 /** Execs of one container that an earlier daemon was waiting for: their answers have no reader any more. */

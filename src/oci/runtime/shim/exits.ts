@@ -102,7 +102,7 @@ export class ShimExits {
     try {
       const shim = await this.#shims.find(sandboxId);
       if (shim === undefined) return 'lost';
-      const answer = await shim.callIfThere(Task.method.wait, { id }, { signal });
+      const answer = await shim.callUnlessGone(Task.method.wait, { id }, { signal });
       return answer === undefined
         ? 'lost'
         : shimExit(answer.exitStatus, answer.exitedAt, this.#parts.clock.nowNs());

@@ -69,7 +69,7 @@ async function containerOf(
   if (handler?.kind !== 'vm') return facts;
   try {
     const shim = await shims.find(note.sandboxId);
-    const state = await shim?.callIfThere(Task.method.state, { id }, { timeoutMs: shimLimits.observeMs });
+    const state = await shim?.callUnlessGone(Task.method.state, { id }, { timeoutMs: shimLimits.observeMs });
     if (state === undefined) return { ...facts, monitorAlive: false };
     if (state.status !== Status.STOPPED) return { ...facts, ...processOf(state), monitorAlive: true };
     await exits.tell(id, shimExit(state.exitStatus, state.exitedAt, parts.clock.nowNs()));

@@ -187,11 +187,11 @@ async function endPolitely(
   try {
     const shim = await shims.find(id);
     if (shim === undefined) return false;
-    await shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
-    await shim.callIfThere(Task.method.wait, { id }, call);
-    await shim.callIfThere(Task.method.delete, { id }, call);
+    await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
+    await shim.callUnlessGone(Task.method.wait, { id }, call);
+    await shim.callUnlessGone(Task.method.delete, { id }, call);
     // it may end before it has answered
-    await shim.callIfThere(Task.method.shutdown, { id, now: true }, call).catch(() => undefined);
+    await shim.callUnlessGone(Task.method.shutdown, { id, now: true }, call).catch(() => undefined);
     const wait = {
       clock: parts.clock,
       timeoutMs: shimLimits.endMs,

@@ -54,8 +54,8 @@ export class Shim {
       .catch((thrown: unknown) => this.#refused(message, thrown));
 
   /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
-  readonly callIfThere: TtrpcClient['callIfThere'] = (method, message, call) =>
-    this.#client.callIfThere(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => {
+  readonly callUnlessGone: TtrpcClient['callUnlessGone'] = (method, message, call) =>
+    this.#client.callUnlessGone(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => {
       // `Shims.orKill` ends a shim that says so, as one that does not answer
       if (thrown instanceof TtrpcRefusal && thrown.fault.kind === 'notReady') throw thrown;
       return this.#refused(message, thrown);

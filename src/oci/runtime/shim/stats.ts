@@ -16,7 +16,7 @@ export async function taskUsage(
 ): Promise<GuestUsage | undefined> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  const answer = await shim?.callIfThere(Task.method.stats, { id }, { timeoutMs: shimLimits.callMs });
+  const answer = await shim?.callUnlessGone(Task.method.stats, { id }, { timeoutMs: shimLimits.callMs });
   return answer?.stats === undefined ? undefined : usageIn(answer.stats);
 }
 

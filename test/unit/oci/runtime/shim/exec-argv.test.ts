@@ -60,7 +60,7 @@ test('S78 the command line of an exec in a shim is given up once the shim has it
       seen.push(args, [...argv]);
       return Promise.resolve({});
     },
-    callIfThere: () => Promise.resolve(undefined),
+    callUnlessGone: () => Promise.resolve(undefined),
   };
   const shims = { need: () => Promise.resolve(shim) } as object as Shims;
   const init = await ownIdentity();

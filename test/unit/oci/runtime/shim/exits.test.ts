@@ -27,7 +27,7 @@ function stage() {
   const reported = new Promise<ExitFact>((resolve) => {
     told = resolve;
   });
-  const shim = { callIfThere: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
+  const shim = { callUnlessGone: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
   const shims = { find: async () => (asked.push('find'), shim) };
   const exits = { report: (_id: unknown, exit: ExitFact) => told(exit) };
   const watch = new ShimExits(

@@ -71,7 +71,7 @@ it.each<[FaultKind, string, boolean]>([
   ['wrongState', 'process already finished', false],
 ])('%s %s: gone is %s', async (kind, said, isGone) => {
   answer = [kind, said];
-  const call = shim.callIfThere(Task.method.kill, { id: 'c1' }).then(
+  const call = shim.callUnlessGone(Task.method.kill, { id: 'c1' }).then(
     (found) => found === undefined,
     () => false,
   );
@@ -80,7 +80,7 @@ it.each<[FaultKind, string, boolean]>([
 
 it('a shim that says that it is unavailable is known as such to what ends it (Shims.orKill)', async () => {
   answer = ['notReady', 'the agent is dead'];
-  await expect(shim.callIfThere(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({
+  await expect(shim.callUnlessGone(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({
     fault: { kind: 'notReady' },
   });
 });
