@@ -1,10 +1,11 @@
 /**
- * Damaged files that are kept, without the secrets that an earlier version wrote (S91). They are written in place: that
- * takes no space on a full disk, and covers the very blocks, where the file system writes in place.
+ * Removes secrets, which an earlier version wrote (S91), from the damaged files that are kept. They are
+ * overwritten in place: that takes no space on a full disk, and it covers the very blocks where the file
+ * system writes in place.
  *
- * Offsets and lengths stay, since they are the evidence: a record that is whole stays whole, its body filled up with
- * spaces where something was taken out. What belongs to no whole record may be any part of a secret, so each of its bytes
- * becomes an `x`, but for zeros: whether a disk brought zeros or text back is what an admin wants to know.
+ * Offsets and lengths stay, since they are the evidence. A whole record stays whole: its body is padded with
+ * spaces where a secret was removed. Bytes outside of whole records may be any part of a secret, so each
+ * becomes an `x`, except zeros: an admin wants to know whether the disk returned zeros or text.
  */
 import type { DiskPort } from '../ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../ports/journal.ts';
@@ -18,12 +19,12 @@ type WithoutSecrets = JournalFold<unknown>['withoutSecrets'];
 const MASK = 'x'.charCodeAt(0);
 const SPACE = ' '.charCodeAt(0);
 
-/** What a damaged file may hold, of the same length; equal to `bytes` when they hold no more than that. */
+/** The masked content of a damaged file, of the same length; equal to `bytes` when nothing needs masking. */
 export function maskedBytes(bytes: Uint8Array, withoutSecrets: WithoutSecrets): Uint8Array {
-  // not `slice`, which gives another view of the same bytes where they are a Buffer
+  // not `slice`: on a Buffer it returns another view of the same bytes
   const masked = new Uint8Array(bytes);
   let at = hasHeader(bytes) ? HEADER_BYTES : 0;
-  // beyond it nothing counts as a record: it is masked
+  // bytes beyond the budget are not searched for records, so they are masked
   const budget = searchBudget(bytes);
   while (at < bytes.length) {
     const found = recordAt(bytes, at, budget);
@@ -39,7 +40,10 @@ function mask(bytes: Uint8Array, from: number, to: number): void {
   for (let at = from; at < to; at += 1) if (bytes[at] !== 0) bytes[at] = MASK;
 }
 
-/** False for what is a record by its checksum alone. */
+/**
+ * Removes the secrets of one record in place. False when the bytes are no record of ours, although the
+ * checksum matches.
+ */
 function cleaned(framed: Uint8Array, record: JournalRecord, withoutSecrets: WithoutSecrets): boolean {
   if (typeof (record as { readonly type?: unknown } | null)?.type !== 'string') return false;
   const clean = withoutSecrets(record);
@@ -52,7 +56,7 @@ function cleaned(framed: Uint8Array, record: JournalRecord, withoutSecrets: With
   return true;
 }
 
-/** Where the files are, and what is taken out of them. */
+/** The disk with the files, and the function that removes secrets from a record. */
 export interface Evidence {
   readonly disk: DiskPort;
   readonly fold: Pick<JournalFold<unknown>, 'withoutSecrets'>;
@@ -60,8 +64,8 @@ export interface Evidence {
 }
 
 /**
- * Masks these files. One that can't be written is emptied instead: its name alone says that facts were lost. Never rejects;
- * what the disk refuses is tried again at the next start.
+ * Masks these files. One that can't be overwritten is emptied instead: its name alone still shows that
+ * records were lost. Never rejects; the next start tries again what the disk refuses.
  */
 export async function maskDamaged(evidence: Evidence, names: readonly string[]): Promise<void> {
   const { disk, fold, log } = evidence;
@@ -75,7 +79,7 @@ export async function maskDamaged(evidence: Evidence, names: readonly string[]):
     } catch (thrown) {
       log.warn(
         { name, reason: toFault(thrown).message },
-        'journal: secrets could not be taken out of a damaged file',
+        'journal: could not remove secrets from a damaged file',
       );
     }
   }
@@ -88,13 +92,13 @@ async function writeOver({ disk, log }: Evidence, name: string, bytes: Uint8Arra
   } catch (thrown) {
     log.warn(
       { name, reason: toFault(thrown).message },
-      'journal: a damaged file is emptied, since its secrets could not be taken out',
+      'journal: emptied a damaged file, since its secrets could not be removed',
     );
     await syncedAt(disk, name, 0);
   }
 }
 
-/** The file, cut to this length and durable. */
+/** Cuts the file to this length and syncs it. */
 async function syncedAt(disk: DiskPort, name: string, length: number): Promise<void> {
   const file = await disk.openAt(name, length);
   try {

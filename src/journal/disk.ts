@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import { fail } from '../base/fault.ts';
 
-/** Opens the directory, made with mode 0700 when it is not there. */
+/** Opens the directory; creates it with mode 0700 when it does not exist. */
 export async function openDisk(directory: string): Promise<DiskPort> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   return {
@@ -20,7 +20,10 @@ export async function openDisk(directory: string): Promise<DiskPort> {
   };
 }
 
-/** A FIFO in a file's place would hold the start for ever: it is an error, as a directory is. */
+/**
+ * O_NONBLOCK: opening a FIFO in the file's place would otherwise block the start for ever. A FIFO is an
+ * error, as a directory is.
+ */
 async function readRegular(path: string): Promise<Uint8Array> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -32,7 +35,7 @@ async function readRegular(path: string): Promise<Uint8Array> {
 }
 
 async function openAt(path: string, length: number): Promise<DiskFile> {
-  // not 'a': that would make a file that has gone, and the cut would fill it with zeros
+  // not 'a': it would create a missing file, and the truncate would then fill it with zeros
   const file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK);
   try {
     await file.truncate(length);

@@ -1,7 +1,7 @@
 /**
- * The files that the journal is written to. `write` and `settle` together tell one of three ends of a group of
- * records: it is durable; it was refused and no later life will read it; or nobody knows yet, since the disk refused
- * the taking back as well.
+ * The files that the journal is written to. For a group of records, `write` and `settle` together have three
+ * results: it is durable; it was refused and no later boot will read it; or it is unknown, since the disk
+ * also refused to take the records back.
  */
 import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { JournalFold, JournalRecord } from '../ports/journal.ts';
@@ -19,15 +19,15 @@ const DAMAGED = /^journal\.(\d{1,15})\.damaged$/u;
 /** Records that are written together. */
 export interface Group {
   readonly records: readonly JournalRecord[];
-  /** The same, framed. */
+  /** The same records, framed. */
   readonly bytes: Uint8Array;
-  /** Whether they must be durable; others only reach the kernel. */
+  /** Whether the records must be durable; otherwise they only have to reach the kernel. */
   readonly sync: boolean;
-  /** Whether all of them are such that the space kept back is theirs. */
+  /** Whether all of the records may use the reserved space. */
   readonly mayUseReserve: boolean;
 }
 
-/** What a file set is opened over. */
+/** What a set of journal files is opened with. */
 export interface FilesOptions<S> {
   readonly disk: DiskPort;
   readonly fold: JournalFold<S>;
@@ -36,7 +36,7 @@ export interface FilesOptions<S> {
 
 /** What is known of the file that a start finds. */
 export interface Beginning {
-  /** Of its header; ours where it has none. */
+  /** Format in its header; the current one where it has no header. */
   readonly format?: number | undefined;
   /** Whether an earlier version wrote secrets into it. */
   readonly hasSecrets?: boolean;
@@ -49,23 +49,26 @@ export class JournalFiles<S> {
   readonly #refusals: Refusals;
   readonly #state: S;
   #number: number;
-  /** Undefined: none that can be trusted; the next write makes a new one. */
+  /** Undefined when no file can be trusted; the next write creates a new one. */
   #file: DiskFile | undefined;
-  /** Bytes of the file that are known to be good. */
+  /** Bytes of the file that are known to be valid. */
   #length = 0;
-  /** The length from which its growth is counted: of the snapshot at its head, or as it was when compacting failed; 0 when that is not known. */
+  /**
+   * The length from which growth is counted: the size of the snapshot at the file's head, or the length when
+   * compacting last failed; 0 when unknown.
+   */
   #compactFrom = 0;
-  /** An earlier version wrote secrets into the file that serves (S91). */
+  /** Whether an earlier version wrote secrets into the current file (S91). */
   #hasSecrets = false;
   readonly #reserve: Reserve;
-  /** Refused bytes may stand after the good ones. */
+  /** Whether refused bytes may follow the valid ones. */
   #tailInDoubt = false;
-  /** Whether the file, once cut back, may be written to again: not after a failed sync (F19). */
+  /** Whether the file may be written again once it is cut back: not after a failed sync (F19). */
   #cutIsGood = false;
-  /** A refused file of the next number may be there, or come back with a power loss. */
+  /** Whether a refused file of the next number may exist, or come back after a power loss. */
   #nextInDoubt = false;
 
-  /** `number`: the newest file there is, 0 for none. */
+  /** `number`: the newest existing file, 0 for none. */
   constructor({ disk, fold, log }: FilesOptions<S>, state: S, number: number, reserved: boolean) {
     this.#disk = disk;
     this.#fold = fold;
@@ -76,7 +79,10 @@ export class JournalFiles<S> {
     this.#reserve = new Reserve({ disk, refusals: this.#refusals }, reserved);
   }
 
-  /** Syncs and closes. Never rejects: what was told as durable is so already, and the rest of an orderly stop is to go on (F12). */
+  /**
+   * Syncs and closes. Never rejects: whatever was reported durable is so already, and the rest of an orderly
+   * shutdown must go on (F12).
+   */
   async close(): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
@@ -85,22 +91,23 @@ export class JournalFiles<S> {
     } catch (thrown) {
       this.#log.warn(
         { reason: toFault(thrown).message },
-        'journal: what no caller waited for could not be synced',
+        'journal: could not sync records that no caller waited for',
       );
     }
     await closeUnused(this.#refusals, file);
   }
 
   /**
-   * Begins a new file with the state, as long as the newest one has a `good` part to fall back to.
-   * What was read may stand in the kernel's memory only: unsynced by a life that was killed, or dropped by a sync that
-   * failed in it, after which a sync of the same file succeeds (F19). It will be believed, so it is written again.
+   * Starts a new file with the current state, as long as the newest one has a `good` part to fall back to.
+   * The state that was read may stand in the page cache only: an earlier boot was killed before its sync, or
+   * its sync failed and dropped the dirty pages, after which another sync of the same file succeeds (F19).
+   * Since this boot relies on that state, it is written again.
    *
-   * This is how a file of an older `format` is migrated, too: in a copy, which counts from its rename on (F31). Nothing is
-   * written to the old one, since the older version that could read it must not find what it can't read.
+   * A file of an older `format` is migrated in the same way: into a copy, which takes effect with its rename
+   * (F31). The old file is never written, since the older version must not find records that it can't read.
    *
-   * One with secrets in it (S91) may take the reserve for its copy, which is the smaller one. Where that is too little, the
-   * old one serves until the disk has space again.
+   * A file with secrets in it (S91) may use the reserve for its copy, which is smaller. Where even that is
+   * too little, the old file stays in use until the disk has space again.
    */
   async begin(good: Uint8Array, { format = FORMAT, hasSecrets = false }: Beginning = {}): Promise<void> {
     if (good.length === 0 || format < FORMAT) {
@@ -112,36 +119,36 @@ export class JournalFiles<S> {
     try {
       await this.#moveOn([], { dropOld: true, mayUseReserve: hasSecrets });
     } catch (thrown) {
-      // a refused newer file that comes back would hide what is written to this one
+      // if the refused newer file came back, it would hide what is written to this one
       if (!isFull(thrown) || !(await this.settle())) throw thrown;
-      // a full disk stops no start, and the reserve is for Stop and Remove (F21)
+      // a full disk must not stop a start, and the reserve is for Stop and Remove (F21)
       this.#log.warn(
         { reason: toFault(thrown).message },
-        'journal: no space for a new file, going on with the old one',
+        'journal: no space for a new file, continuing with the old one',
       );
       await this.#goOnWith(good);
     }
   }
 
-  /** The newest file once more, made durable as it is read. */
+  /** Keeps using the newest file, after making its content durable. */
   async #goOnWith(good: Uint8Array): Promise<void> {
     const name = `journal.${this.#number}`;
     this.#file = await this.#disk.openAt(name, good.length);
     try {
       await this.#disk.writeAgain(name, good);
     } catch (thrown) {
-      // a file system that writes nothing in place, and has no space for it elsewhere
+      // a copy-on-write file system that has no space left
       if (!isFull(thrown)) throw thrown;
       this.#log.warn(
         { reason: toFault(thrown).message },
-        'journal: what was read could not be written again',
+        'journal: could not rewrite the records that were read',
       );
     }
     await this.#file.sync();
     await this.#disk.syncDirectory();
   }
 
-  /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */
+  /** Deletes older and partial files, and makes the reserve for a full disk (F21). Never rejects. */
   async tidy(names: readonly string[]): Promise<void> {
     const kept = new Set(damagedKept(names));
     for (const name of names) {
@@ -153,42 +160,46 @@ export class JournalFiles<S> {
       } catch (thrown) {
         this.#log.warn(
           { name, reason: toFault(thrown).message },
-          'journal: a left-over file could not be deleted',
+          'journal: could not delete a left-over file',
         );
       }
     }
     await this.#reserve.keep();
   }
 
-  /** Whether the space that is kept back is theirs. */
+  /** Whether these records may use the reserved space. */
   mayUseReserve(records: readonly JournalRecord[]): boolean {
     return records.every((record) => this.#fold.mayUseReserve(this.#state, record));
   }
 
   /**
-   * Durable, then applied: nobody sees a fact that a power loss could take back. A rejection says nothing of what
-   * stands on the disk before `settle` has said yes.
+   * Makes the group durable, then applies it: nobody may see a fact that a power loss could take back. After
+   * a rejection it is unknown what is on the disk until `settle` has returned true.
    */
   async write(group: Group): Promise<void> {
     const { records, mayUseReserve } = group;
     if (!mayUseReserve) await this.#reserve.demand();
-    // what begins something has got past the demand above, so the disk has space again
+    // a record that begins something has passed `demand` above, so the disk has space again
     const isDue =
       (this.#hasSecrets && !mayUseReserve) ||
       this.#length - this.#compactFrom > journalLimits.compactAfterBytes;
     if (this.#file !== undefined && isDue) await this.#compact();
     if (this.#file !== undefined && (await this.#appended(this.#file, group))) this.#apply(records);
     else await this.#moveOn(records, { dropOld: true, mayUseReserve });
-    // on a full disk an end fits where a beginning does not: such news would come with each
+    // on a full disk a record that ends something may fit while one that begins something does not: the
+    // notice would repeat with each
     if (!mayUseReserve) this.#refusals.end();
   }
 
-  /** As long as the old file is good, one that can't be made yet stops nobody: on a full disk a record may fit that the whole state does not (F21). */
+  /**
+   * A failure to compact stops nobody as long as the old file is good: on a full disk a record may fit where
+   * the whole state does not (F21).
+   */
   async #compact(): Promise<void> {
     try {
       await this.#rewrite([], true);
     } catch (thrown) {
-      this.#refusals.note('warn', thrown, 'journal: could not be compacted');
+      this.#refusals.note('warn', thrown, 'journal: could not compact');
       this.#compactFrom = this.#length;
       return;
     }
@@ -196,8 +207,9 @@ export class JournalFiles<S> {
   }
 
   /**
-   * Takes back what the last rejected write may have left. False: the disk does not obey, and neither a later life nor
-   * we can know whether those records stand; the same group is to be written or settled again.
+   * Takes back what the last rejected write may have left. False when the disk refuses: then neither this
+   * boot nor a later one can know whether the records stand, and the same group must be written or settled
+   * again.
    */
   async settle(): Promise<boolean> {
     try {
@@ -209,12 +221,14 @@ export class JournalFiles<S> {
       if (this.#tailInDoubt) await this.#cutBack();
       return true;
     } catch (thrown) {
-      this.#refusals.note('warn', thrown, 'journal: a refused record could not be taken back');
+      this.#refusals.note('warn', thrown, 'journal: could not take back a refused record');
       return false;
     }
   }
 
-  /** False when the bytes do not stand in the file; it is then cut back to what did, or not used any more. */
+  /**
+   * False when the bytes are not in the file; the file is then cut back to its valid part, or no longer used.
+   */
   async #appended(file: DiskFile, { bytes, sync, mayUseReserve }: Group): Promise<boolean> {
     const written =
       (await this.#written(file, bytes)) ??
@@ -223,7 +237,8 @@ export class JournalFiles<S> {
     try {
       if (sync) await written.sync();
     } catch (thrown) {
-      // says nothing about what is on the disk, and a second sync of the same file would succeed without it (F19)
+      // a failed sync says nothing about what is on the disk, and a second sync of the same file would
+      // succeed without writing it (F19)
       await this.#refused(written, thrown, { cutIsGood: false, mayStand: true });
       return false;
     }
@@ -231,7 +246,7 @@ export class JournalFiles<S> {
     return true;
   }
 
-  /** A short write on a full disk is known and cut off; what stood before it is as good as it was. */
+  /** A short write on a full disk is recognised and cut off; what stood before it stays valid. */
   async #written(file: DiskFile, bytes: Uint8Array): Promise<DiskFile | undefined> {
     try {
       await file.append(bytes);
@@ -242,7 +257,10 @@ export class JournalFiles<S> {
     }
   }
 
-  /** Whether anything of a refused write stands: a disk turned read-only takes none, and could not be cut either (F25). */
+  /**
+   * Whether part of a refused write is in the file. A disk that turned read-only takes nothing, and could not
+   * be cut either (F25).
+   */
   async #hasGrown(file: DiskFile): Promise<boolean> {
     try {
       return (await file.size()) > this.#length;
@@ -251,19 +269,19 @@ export class JournalFiles<S> {
     }
   }
 
-  /** A second try in the same file, since a state larger than the reserve fits nowhere else (F21). */
+  /** Tries again in the same file, since a state larger than the reserve fits nowhere else (F21). */
   async #writtenWithReserve(bytes: Uint8Array): Promise<DiskFile | undefined> {
-    if (!this.#reserve.isThere || this.#file === undefined) return undefined;
+    if (!this.#reserve.exists || this.#file === undefined) return undefined;
     try {
       await this.#reserve.free();
     } catch (thrown) {
-      this.#refusals.note('warn', thrown, 'journal: the reserve could not be freed');
+      this.#refusals.note('warn', thrown, 'journal: could not free the reserve');
       return undefined;
     }
     return this.#written(this.#file, bytes);
   }
 
-  /** What was refused is cut off at once where the disk obeys. */
+  /** Cuts the refused bytes off at once, where the disk obeys. */
   async #refused(
     file: DiskFile,
     why: unknown,
@@ -281,10 +299,11 @@ export class JournalFiles<S> {
   async #cutBack(): Promise<void> {
     const cut = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
     const isGood = this.#cutIsGood;
-    // a sync that fails here may drop unsynced records before the cut: what is appended later would stand behind a hole
+    // if this sync fails, it may drop unsynced records before the cut: records appended later would stand
+    // behind a hole
     this.#cutIsGood = false;
     try {
-      // a power loss must not bring the refused part back
+      // synced, since a power loss must not bring the refused part back
       await cut.sync();
       this.#tailInDoubt = false;
       if (isGood) this.#file = cut;
@@ -293,7 +312,10 @@ export class JournalFiles<S> {
     }
   }
 
-  /** The state and further records into a new file, with the reserve where the disk is full and they may use it. */
+  /**
+   * Writes the state and further records into a new file. Uses the reserve where the disk is full and the
+   * records may.
+   */
   async #moveOn(
     records: readonly JournalRecord[],
     options: { readonly dropOld: boolean; readonly mayUseReserve: boolean },
@@ -301,26 +323,26 @@ export class JournalFiles<S> {
     try {
       await this.#rewrite(records, options.dropOld);
     } catch (thrown) {
-      if (!options.mayUseReserve || !this.#reserve.isThere || !isFull(thrown)) throw thrown;
+      if (!options.mayUseReserve || !this.#reserve.exists || !isFull(thrown)) throw thrown;
       await this.#reserve.free();
       await this.#rewrite(records, options.dropOld);
     }
   }
 
-  /** The state and further records into file n+1. */
+  /** Writes the state and further records into file n+1. */
   async #rewrite(records: readonly JournalRecord[], dropOld: boolean): Promise<void> {
     const name = `journal.${this.#number + 1}`;
     const snapshot = Buffer.concat([header(), ...this.#fold.records(this.#state).map(frame)]);
     const bytes = Buffer.concat([snapshot, ...records.map(frame)]);
     const file = await writtenWhole({ disk: this.#disk, refusals: this.#refusals }, `${name}.new`, bytes);
     const old = this.#file;
-    // between the rename and its sync either file may be the one that the next life finds: none is written to
+    // between the rename and its sync the next boot may find either file, so neither is written to
     this.#file = undefined;
     try {
       await this.#disk.rename(`${name}.new`, name);
       await this.#disk.syncDirectory();
     } catch (thrown) {
-      // taken back by `settle`: only the directory's sync makes that certain
+      // `settle` deletes the new file: only a sync of the directory makes its absence certain
       this.#nextInDoubt = true;
       await closeUnused(this.#refusals, file);
       await closeUnused(this.#refusals, old);
@@ -338,12 +360,12 @@ export class JournalFiles<S> {
     if (dropOld) await this.#dropOld(this.#number - 1, old, hadSecrets);
   }
 
-  /** The new file is the truth already: what fails here costs space, no facts. */
+  /** The new file is in effect already: a failure here costs space, no records. */
   async #dropOld(number: number, file: DiskFile | undefined, hadSecrets: boolean): Promise<void> {
     await closeUnused(this.#refusals, file);
     try {
       if (number > 0) await this.#disk.unlink(`journal.${number}`);
-      // a power loss must not bring it back
+      // synced, since a power loss must not bring the secrets back
       if (hadSecrets) await this.#disk.syncDirectory();
     } catch (thrown) {
       noteLeft(this.#refusals, thrown);
@@ -355,7 +377,7 @@ export class JournalFiles<S> {
   }
 }
 
-/** Of these names the damaged files that stay as evidence, oldest first. */
+/** The damaged files among these names that stay as evidence, oldest first. */
 export function damagedKept(names: readonly string[]): readonly string[] {
   return names
     .filter((name) => DAMAGED.test(name))

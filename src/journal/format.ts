@@ -4,7 +4,7 @@
  *   header  8 bytes `TROUPEJ\n`, 4 bytes format (little endian), 4 bytes CRC-32C of these 12
  *   record  4 bytes length of the body, 4 bytes CRC-32C of length and body, the body: JSON of base/codec.ts
  *
- * The length stands under the checksum too, so that a flipped length is found.
+ * The checksum covers the length too, so that a flipped length is found.
  */
 import { decodePlain, encodePlain } from '../base/codec.ts';
 import { fail } from '../base/fault.ts';
@@ -12,7 +12,7 @@ import { journalLimits } from './bounds.ts';
 import type { JournalRecord } from '../ports/journal.ts';
 import { crc32c } from './crc32c.ts';
 
-/** Raised when an older troupe could not read what this one writes. */
+/** Raise it when an older troupe could not read what this one writes. */
 export const FORMAT = 1;
 
 const MAGIC = new TextEncoder().encode('TROUPEJ\n');
@@ -29,7 +29,7 @@ export function header(): Uint8Array {
   return bytes;
 }
 
-/** One record as it stands in the file. Throws `exhausted` above the bound of a record. */
+/** Encodes one record for the file. Throws `exhausted` above the bound of a record. */
 export function frame(record: JournalRecord): Uint8Array {
   const body = new TextEncoder().encode(encodePlain(record));
   if (body.length > journalLimits.recordBytes) {
@@ -44,7 +44,7 @@ export function frame(record: JournalRecord): Uint8Array {
   return bytes;
 }
 
-/** Writes length and checksum of the body that stands in `framed`. */
+/** Fills in length and checksum for the body that is already in `framed`. */
 export function seal(framed: Uint8Array): void {
   const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
   view.setUint32(0, framed.length - FRAME_BYTES, true);
@@ -57,20 +57,20 @@ function checksum(framed: Uint8Array): number {
 
 export interface Parsed {
   readonly records: readonly JournalRecord[];
-  /** Of the file; ours where it has no whole header. */
+  /** Format of the file; the current one where it has no whole header. */
   readonly format: number;
   /** Bytes up to the end of the last whole record. */
   readonly validBytes: number;
   /**
-   * How it ended. `torn`: the last write was cut, nothing follows it. `damaged`: a record or the header is wrong
-   * and something stands after it, or where the header should be.
+   * How the file ends. `torn`: the last write was cut off and nothing follows it. `damaged`: the header or a
+   * record is wrong and is not just the cut end of the file.
    */
   readonly end: 'whole' | 'torn' | 'damaged';
 }
 
 /**
- * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote
- * the file: then nothing may be touched (F30).
+ * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote the file: then nothing may
+ * be changed (F30).
  */
 export function parse(bytes: Uint8Array): Parsed {
   if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
@@ -80,7 +80,7 @@ export function parse(bytes: Uint8Array): Parsed {
   if (format > FORMAT) {
     fail(
       'unsupported',
-      `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`,
+      `read the journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`,
     );
   }
   const records: JournalRecord[] = [];
@@ -102,7 +102,7 @@ export function parse(bytes: Uint8Array): Parsed {
   return { records, format, validBytes: at, end: 'whole' };
 }
 
-/** Whether the first bytes are a journal's header, of whatever format. */
+/** Whether the bytes begin with a journal's header, of any format. */
 export function hasHeader(bytes: Uint8Array): boolean {
   if (bytes.length < HEADER_BYTES) return false;
   const stated = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(12, true);
@@ -111,24 +111,30 @@ export function hasHeader(bytes: Uint8Array): boolean {
 
 const [OPENING, CLOSING, SPACE] = new TextEncoder().encode('{} ');
 
-/** Bytes that a search for records may still put under the checksum: each byte of garbage could begin a long one. */
+/** Bytes that a search for records may still checksum: each byte of garbage could begin a long record. */
 export interface SearchBudget {
   bytes: number;
 }
 
-/** For one search of the file: some times the file, and so seconds whatever is in it. */
+/**
+ * The budget of one search: a multiple of the file's size, which takes seconds at most whatever the file
+ * holds.
+ */
 export function searchBudget(bytes: Uint8Array): SearchBudget {
   return { bytes: bytes.length * journalLimits.searchTimes };
 }
 
-/** The whole record that begins at `at`, and where it ends; undefined where none does, or the budget is used up. */
+/**
+ * The whole record that begins at `at`, and where it ends; undefined when none begins there or the budget is
+ * used up.
+ */
 export function recordAt(
   bytes: Uint8Array,
   at: number,
   budget?: SearchBudget,
 ): { readonly record: JournalRecord; readonly next: number } | undefined {
   if (at + FRAME_BYTES > bytes.length) return undefined;
-  // asked of each byte of a damaged file: no object before the length is one that may be
+  // called for each byte of a damaged file, so it allocates nothing before the length is plausible
   const length =
     ((bytes[at] ?? 0) |
       ((bytes[at + 1] ?? 0) << 8) |
@@ -137,7 +143,7 @@ export function recordAt(
     0;
   const next = at + FRAME_BYTES + length;
   if (length === 0 || length > journalLimits.recordBytes || next > bytes.length) return undefined;
-  // a record is a JSON object, one that was masked with spaces after it: other garbage costs no checksum of what follows
+  // a record is a JSON object, followed by spaces where a secret was masked: other garbage needs no checksum
   if (bytes[at + FRAME_BYTES] !== OPENING || (bytes[next - 1] !== CLOSING && bytes[next - 1] !== SPACE))
     return undefined;
   if (budget !== undefined && (budget.bytes -= next - at) < 0) return undefined;
@@ -146,14 +152,15 @@ export function recordAt(
 }
 
 /**
- * A wrong length may point behind the end of the file and look like a torn write; it is none when whole records
- * follow. Cheap, since four bytes of JSON read as a length are beyond every file.
+ * A wrong length may point beyond the end of the file and resemble a torn write; when whole records follow,
+ * it is damage. The search is cheap, since four bytes of JSON read as a length exceed every file.
  */
 function holdsRecord(bytes: Uint8Array, from: number): boolean {
   const budget = searchBudget(bytes);
   for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1)
     if (recordAt(bytes, at, budget) !== undefined) return true;
-  // the search stopped early: there may be whole records, so the file is kept as damaged and not cut as a torn write
+  // the budget ended the search: there may be whole records, so the file is kept as damaged rather than cut
+  // as torn
   return budget.bytes < 0;
 }
 

@@ -1,8 +1,8 @@
 /**
- * The append-only journal. One writer, groups of records, one sync in flight that
- * serves many actors. Files are `journal.<n>`; a snapshot is file n+1, written
- * beside, synced, renamed, its directory synced, before n is deleted: at every
- * moment the highest whole file is the truth. Each start writes such a snapshot.
+ * The append-only journal: one writer, groups of records, one sync in flight that serves many actors. Files
+ * are named `journal.<n>`. A snapshot is file n+1: it is written under another name, synced, renamed, and the
+ * directory is synced, before n is deleted. So at every moment the file with the highest number is the valid
+ * one. Each start writes such a snapshot.
  */
 import type { ClockPort } from '../ports/clock.ts';
 import type { JournalPort, JournalRecord } from '../ports/journal.ts';
@@ -22,9 +22,9 @@ export interface JournalOptions<S> extends FilesOptions<S> {
 export interface OpenReport {
   /** Records that were read. */
   readonly records: number;
-  /** Bytes after the last whole record, which were not believed. */
+  /** Bytes after the last whole record, which were dropped. */
   readonly droppedBytes: number;
-  /** Name under which a damaged file was kept; empty when none was. */
+  /** Name under which a damaged file was kept; empty for none. */
   readonly keptAs: string;
   /** Names of all damaged files that are kept, this one last. */
   readonly damagedKept: readonly string[];
@@ -32,10 +32,10 @@ export interface OpenReport {
 
 export interface OpenJournal<S> {
   readonly journal: JournalPort;
-  /** Folded from the records; changes as further ones become durable. */
+  /** Folded from the records; changes as further records become durable. */
   readonly state: S;
   readonly report: OpenReport;
-  /** Waits for what is queued, syncs and closes. */
+  /** Waits for queued appends, syncs and closes. */
   close(): Promise<void>;
 }
 
@@ -47,7 +47,10 @@ interface Pending {
   readonly reject: (reason: unknown) => void;
 }
 
-/** Reads what is there and opens for append. Throws `unsupported` for a newer format, with nothing touched. */
+/**
+ * Reads the journal and opens it for append. Throws `unsupported` for a newer format, before anything is
+ * changed.
+ */
 export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJournal<S>> {
   const { disk, fold, log } = options;
   const names = await disk.list();
@@ -69,7 +72,7 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
   const keptAs = damaged && newest !== undefined ? await keepAside(options, newest) : '';
   const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
   if (droppedBytes > 0)
-    log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
+    log.warn({ droppedBytes, keptAs }, 'journal: dropped bytes after the last whole record');
   await files.tidy(names);
   const allKept = [...damagedKept(names), ...(keptAs === '' ? [] : [keptAs])];
   await maskDamaged(options, allKept);
@@ -78,14 +81,14 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
   return { journal: writer, state, report, close: () => writer.close() };
 }
 
-/** A damaged file is evidence: it is kept under another name, once its state stands in a new file. */
+/** A damaged file is evidence: it is renamed, once its state stands in a new file. */
 async function keepAside<S>({ disk, log }: JournalOptions<S>, number: number): Promise<string> {
   const name = `journal.${number}.damaged`;
   try {
     await disk.rename(`journal.${number}`, name);
     return name;
   } catch (thrown) {
-    log.warn({ reason: toFault(thrown).message }, 'journal: the damaged file could not be kept aside');
+    log.warn({ reason: toFault(thrown).message }, 'journal: could not rename the damaged file');
     return '';
   }
 }
@@ -96,11 +99,11 @@ class Writer implements JournalPort {
   readonly #clock: JournalOptions<unknown>['clock'];
   readonly #log: Log;
   #queue: Pending[] = [];
-  /** What was queued before, in the parts in which it is written. */
+  /** Groups that were taken off the queue, split into the parts in which they are written. */
   #parts: (readonly Pending[])[] = [];
   #working: Promise<void> | undefined;
   #closed = false;
-  /** Ends the pause of a group in doubt. */
+  /** Ends the pause before the next try of a group in doubt. */
   #wake: (() => void) | undefined;
 
   constructor({ clock, log }: Pick<JournalOptions<unknown>, 'clock' | 'log'>, files: JournalFiles<unknown>) {
@@ -113,11 +116,11 @@ class Writer implements JournalPort {
     if (this.#closed)
       return Promise.reject(new FaultError(fault('notReady', 'journal append: the journal is closed')));
     if (this.#queue.length >= journalLimits.pendingAppends) {
-      const message = `journal append: ${journalLimits.pendingAppends} appends wait already`;
+      const message = `journal append: ${journalLimits.pendingAppends} appends are waiting already`;
       return Promise.reject(new FaultError(fault('exhausted', message)));
     }
     return new Promise<void>((resolve, reject) => {
-      // framed now: the caller's objects may not change what is written
+      // framed now, since the caller may change the objects before they are written
       const frames = records.map(frame);
       this.#queue.push({ records, frames, sync: options.sync, resolve, reject });
       this.#working ??= this.#work();
@@ -133,16 +136,16 @@ class Writer implements JournalPort {
   }
 
   async #work(): Promise<void> {
-    // bounded by the queue, which is bounded itself
+    // the queue is bounded, so this loop is
     while (this.#parts.length + this.#queue.length > 0)
       await this.#commit(this.#parts.shift() ?? this.#queue.splice(0));
     this.#working = undefined;
   }
 
   /**
-   * Writes a group. It is told as refused only once it is certain that no later life reads it: its actors undo what
-   * they did, and what they undid must not be listed once more. Until then they wait, as for a disk that hangs; what
-   * came after is refused at once, since nothing of it was written.
+   * Writes a group. A refusal is reported only once no later boot can read the group: its actors undo what
+   * they did, and what they undid must not be listed again. Until then they wait, as they do for a disk that
+   * hangs. Groups queued behind it are refused at once, since nothing of them was written.
    */
   async #commit(group: readonly Pending[]): Promise<void> {
     const whole = this.#asOne(group);
@@ -162,8 +165,7 @@ class Writer implements JournalPort {
           }
         }
         if (isCertain || this.#closed || tries >= journalLimits.doubtTries) {
-          if (!isCertain)
-            this.#log.error({ tries }, 'journal: a refused record may be read by the next start');
+          if (!isCertain) this.#log.error({ tries }, 'journal: the next start may read a refused record');
           for (const pending of group) pending.reject(error);
           return;
         }
@@ -183,7 +185,10 @@ class Writer implements JournalPort {
     };
   }
 
-  /** In order, what may use the reserve apart from what may not: on a full disk neither drags the other along (F21). */
+  /**
+   * Splits the group, in order, into runs that may use the reserve and runs that may not, so that on a full
+   * disk neither kind fails because of the other (F21).
+   */
   #byClaim(group: readonly Pending[]): (readonly Pending[])[] {
     const parts: Pending[][] = [];
     let last: boolean | undefined;

@@ -1,11 +1,14 @@
-/** What the disk refuses, told once until it works again: a full one refuses many times a second, and may have the log on it. */
+/**
+ * Logs each kind of disk refusal once until the disk works again: a full disk refuses many times a second,
+ * and may hold the log too.
+ */
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 
 export class Refusals {
   readonly #log: Log;
-  /** Those told, by what was refused and the kernel's code: no more than the messages of this room and errno. */
-  readonly #told = new Set<string>();
+  /** Refusals logged so far, by message and errno: bounded by the messages of this room times the errnos. */
+  readonly #logged = new Set<string>();
   #count = 0;
 
   constructor(log: Log) {
@@ -16,16 +19,16 @@ export class Refusals {
     this.#count += 1;
     const { code } = (thrown ?? {}) as { readonly code?: unknown };
     const key = `${message} ${String(code)}`;
-    if (this.#told.has(key)) return;
-    this.#told.add(key);
+    if (this.#logged.has(key)) return;
+    this.#logged.add(key);
     this.#log[level]({ reason: toFault(thrown).message }, message);
   }
 
-  /** The disk has taken what needs no favour. */
+  /** Called when the disk has taken a record that may not use the reserve. */
   end(): void {
     if (this.#count === 0) return;
-    this.#log.info({ refusals: this.#count }, 'journal: the disk takes records again');
-    this.#told.clear();
+    this.#log.info({ refusals: this.#count }, 'journal: the disk accepts records again');
+    this.#logged.clear();
     this.#count = 0;
   }
 }

@@ -1,16 +1,16 @@
-/** Files that are written whole, beside the one that grows. */
+/** Files that are written at once and complete, next to the one that grows. */
 import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { Refusals } from './refusals.ts';
 
-/** Where they are written, and who is told of what is refused. */
-export interface Place {
+/** The directory that they are written to, and the log of what it refuses. */
+export interface DiskContext {
   readonly disk: DiskPort;
   readonly refusals: Refusals;
 }
 
-/** A new file with these bytes, synced, open for append; on failure nothing has changed. */
+/** Creates a file with these bytes, synced, open for append; on failure nothing has changed. */
 export async function writtenWhole(
-  { disk, refusals }: Place,
+  { disk, refusals }: DiskContext,
   name: string,
   bytes: Uint8Array,
 ): Promise<DiskFile> {
@@ -27,16 +27,16 @@ export async function writtenWhole(
   }
 }
 
-/** Closes a file that is not used any more: what its close says is of no use. Never rejects. */
+/** Closes a file that is no longer used, so an error of close does not matter. Never rejects. */
 export async function closeUnused(refusals: Refusals, file: DiskFile | undefined): Promise<void> {
   try {
     await file?.close();
   } catch (thrown) {
-    refusals.note('warn', thrown, 'journal: a file could not be closed');
+    refusals.note('warn', thrown, 'journal: could not close a file');
   }
 }
 
-/** A file that nobody reads stays: it costs space, no facts. */
+/** Logs that an unused file could not be deleted: it costs space, no records. */
 export function noteLeft(refusals: Refusals, why: unknown): void {
-  refusals.note('warn', why, 'journal: a file that is not needed could not be deleted');
+  refusals.note('warn', why, 'journal: could not delete an unused file');
 }

@@ -120,7 +120,9 @@ describe('journal on a disk that is full and bad', () => {
     await expect(opened.journal.append([intentNumber(10)], { sync: true })).rejects.toMatchObject({
       fault: {
         kind: 'exhausted',
-        message: expect.stringMatching(/no space for anything new.*4000 bytes.*ENOSPC/u) as string,
+        message: expect.stringMatching(
+          /no space left: could not reserve 4000 bytes for stops and removals: ENOSPC/u,
+        ) as string,
       },
     });
     expect(rig.model.list().filter((name) => name.endsWith('.new'))).toStrictEqual([]);
@@ -212,7 +214,7 @@ describe('journal on a disk that is full and bad', () => {
     lines.length = 0;
     for (let n = 1; n < 10; n += 1) await journal.append([intentNumber(5 * n)], { sync: true });
     expect(lines).toStrictEqual([
-      expect.stringMatching(/^journal: the disk takes records again \{"refusals":[5-9]\d\d\}$/u) as string,
+      expect.stringMatching(/^journal: the disk accepts records again \{"refusals":[5-9]\d\d\}$/u) as string,
     ]);
   });
 
