@@ -118,7 +118,7 @@ function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolea
     await endAll(stage, view.id, innerCall(stage, fx, origin), how);
     const swept = await sweepSandbox(ports, view, remove, fx);
     if (remove && ports.nri.isActive())
-      await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
+      await ports.nri.notifyPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
     settle(directory, swept, remove);
   });
 }
@@ -131,7 +131,7 @@ function sweepQuarantinedContainer(
   return onOwn(activity, view.address, async (fx) => {
     const swept = await sweepContainer(ports, view, remove, fx);
     if (remove && ports.nri.isActive())
-      await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
+      await ports.nri.notifyContainer('RemoveContainer', view.id, fx).catch(() => undefined);
     settle(directory, swept, remove);
   });
 }

@@ -1,7 +1,7 @@
 /** The port over plugins: what happens on the node is told to each of them in turn. */
 import type { EffectContext } from '../ports/effect.ts';
 import type { ExitFact } from '../ports/journal.ts';
-import type { ContainerNews, NriNode, NriPlugin, NriPort, PodNews } from '../ports/nri.ts';
+import type { NriContainerEvent, NriNode, NriPlugin, NriPort, NriPodEvent } from '../ports/nri.ts';
 import { mergeResources } from '../ports/resources.ts';
 import type { BundleInput } from '../ports/runtime.ts';
 import type { Resources } from '../ports/specs.ts';
@@ -24,7 +24,7 @@ import { limitsMessage } from './limits.ts';
 import { Members } from './members.ts';
 import type { MembersOptions } from './members.ts';
 import { merged } from './merged.ts';
-import { CONTAINER_NEWS, POD_NEWS, REFUSABLE, STATE_AFTER } from './news.ts';
+import { CONTAINER_NEWS, POD_NEWS, REFUSABLE, STATE_AFTER } from './events.ts';
 import type { Plugin } from './plugin.ts';
 import { synchronize } from './synchronize.ts';
 import { Updates } from './updates.ts';
@@ -85,7 +85,7 @@ export class NriDriver implements NriPort {
     return this.#members.close();
   }
 
-  async tellPod(news: PodNews, id: SandboxId, fx: EffectContext): Promise<void> {
+  async notifyPod(news: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void> {
     await this.#inTurn(fx, async () => {
       const isNew = news === 'RunPodSandbox' || news === 'PostUpdatePodSandbox';
       if (news === 'RunPodSandbox') this.#known.pods.set(id, 'lives');
@@ -94,7 +94,7 @@ export class NriDriver implements NriPort {
       if (before === undefined || (before === 'ended' && news === 'StopPodSandbox')) return;
       const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
-      const tell = (one: PodNews): Promise<void> =>
+      const tell = (one: NriPodEvent): Promise<void> =>
         this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
       // its start was refused, so nobody has stopped it
       if (news === 'RemovePodSandbox' && before === 'lives') await tell('StopPodSandbox');
@@ -104,8 +104,8 @@ export class NriDriver implements NriPort {
     });
   }
 
-  async tellContainer(
-    news: ContainerNews,
+  async notifyContainer(
+    news: NriContainerEvent,
     id: ContainerId,
     fx: EffectContext,
     exit?: ExitFact,
@@ -119,7 +119,7 @@ export class NriDriver implements NriPort {
         ...(exit === undefined ? {} : { exit }),
       });
       if (about === undefined) return;
-      const tell = async (one: ContainerNews): Promise<void> => {
+      const tell = async (one: NriContainerEvent): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
           updates.take(plugin.id, await CONTAINER_NEWS[one](plugin, about, fx));
         });

@@ -1,4 +1,7 @@
-/** Checkpoints of running containers (CRIU): what their processes are, and what they wrote, in one archive each. */
+/**
+ * Checkpoints of running containers (CRIU): the state of their processes and the files that they wrote, one
+ * archive each.
+ */
 import { fail } from '../base/fault.ts';
 import type { EffectContext } from './effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from './journal.ts';
@@ -10,7 +13,7 @@ export interface CheckpointedContainer extends ContainerInput {
   readonly createdAtNs: bigint;
   /** Absolute; empty for no log. */
   readonly logPath: string;
-  /** Absolute path of the archive to be: its directory is there, itself it is not. */
+  /** Absolute path of the archive to write: its directory exists, the archive does not. */
   readonly archive: string;
 }
 
@@ -18,45 +21,50 @@ export interface CheckpointInput {
   /** Such as `CheckpointContainer <id>`. */
   readonly attempted: string;
   readonly containers: readonly CheckpointedContainer[];
-  /** The archives' directory, if it is to hold nothing else: then it must be empty. */
+  /** Directory of the archives, when it may hold nothing else: then it must be empty at first. */
   readonly emptyDirectory?: string;
 }
 
 export interface DescribeInput {
   /** Such as `CreateContainer <name>`. */
   readonly attempted: string;
-  /** That the container is to have. */
+  /** Runtime handler of the container to create. */
   readonly handler: string;
   readonly from: RestoreSource['from'];
 }
 
-/** What an archive says of its container. Whoever made it chose every word. */
+/** What an archive says about its container. It is untrusted: whoever made the archive chose every word. */
 export interface CheckpointFacts {
-  /** Of the descriptions (`sha256:…`). */
+  /** Digest of the archive's descriptions (`sha256:…`). */
   readonly digest: string;
-  /** Names that its image may have, the most exact one first; at least one. */
+  /** Names of the image that the container may have come from, the most exact one first; at least one. */
   readonly images: readonly string[];
-  /** Places in the container that something from outside was mounted at. */
+  /** Paths in the container where something from outside was mounted. */
   readonly mounts: readonly string[];
   readonly tty: boolean;
 }
 
 export interface CheckpointPort {
   /**
-   * Writes an archive of each, all of one moment: none goes on before all were read. When it settles they run again,
-   * and with a failure or an abort no archive is left. Rejects with `unsupported` where runtime or machine can't.
+   * Writes an archive of each container, all at one moment: none resumes before all have been dumped. When
+   * the call settles all of them run again; after a failure or an abort no archive is left. Rejects with
+   * `unsupported` where the runtime or the machine can't checkpoint.
    */
   checkpoint(input: CheckpointInput, fx: EffectContext): Promise<void>;
-  /** Reads the descriptions. Rejects with `unsupported` where runtime or machine can't restore, with `invalidRequest` for what is no checkpoint. */
+  /**
+   * Reads the archive's descriptions. Rejects with `unsupported` where the runtime or the machine can't
+   * restore, and with `invalidRequest` for an archive that is not a checkpoint.
+   */
   describe(input: DescribeInput, fx: EffectContext): Promise<CheckpointFacts>;
   /**
-   * Brings the images of the processes to where `restore` takes them from, and what was written into the mounted root
-   * file system. What it leaves goes with `RuntimePort.destroy`. Rejects when the archive is not the one described.
+   * Copies the process images to the directory from which `restore` reads them, and the changed files into
+   * the mounted root file system. `RuntimePort.destroy` removes what it leaves. Rejects when the archive is
+   * not the one that was described.
    */
   import(input: ContainerInput & { readonly restore: RestoreSource }, fx: EffectContext): Promise<void>;
   /**
-   * In the place of create and start: launches the monitor, which has the runtime restore the processes. They run when
-   * it settles; after a rejection none is there, nor the images.
+   * Takes the place of create and start: launches the monitor, which has the runtime restore the processes.
+   * They run when the call settles; after a rejection neither they nor the process images are left.
    */
   restore(
     input: ContainerInput & { readonly effective: EffectiveContainer },
@@ -66,7 +74,7 @@ export interface CheckpointPort {
 
 const OFF = 'checkpoints are off: the configuration names no CRIU (runtime.criu)';
 
-/** Where none is configured. */
+/** The port where no CRIU is configured. */
 export const noCheckpoints: CheckpointPort = {
   checkpoint: async ({ attempted }) => fail('unsupported', `${attempted}: ${OFF}`),
   describe: async ({ attempted }) => fail('unsupported', `${attempted}: ${OFF}`),

@@ -1,15 +1,15 @@
 /**
- * The few operations that the journal is written on. Small on purpose: the
- * simulation tears and cuts below exactly these (a write is volatile until
- * `sync`; a create, rename or unlink is volatile until `syncDirectory`).
- * Paths are plain names in one directory that the disk was opened for.
+ * The few file operations that the journal needs. The interface is small on purpose: the simulation injects
+ * its power losses and torn writes below exactly these calls. A write is volatile until `sync`; a create,
+ * rename or unlink is volatile until `syncDirectory`. Paths are plain names in the one directory that the
+ * disk was opened for.
  */
 export interface DiskFile {
   /** Appends all bytes at the end. */
   append(bytes: Uint8Array): Promise<void>;
   /** fdatasync. After a rejection the file must not be trusted again (the kernel may have dropped the pages). */
   sync(): Promise<void>;
-  /** Bytes that readers see. */
+  /** The file's size as readers see it, bytes. */
   size(): Promise<number>;
   close(): Promise<void>;
 }
@@ -17,19 +17,20 @@ export interface DiskFile {
 export interface DiskPort {
   /** File names, sorted. */
   list(): Promise<readonly string[]>;
-  /** Whole content; undefined when there is no such file. */
+  /** The whole content; undefined when the file does not exist. */
   read(name: string): Promise<Uint8Array | undefined>;
-  /** A new empty file opened for append; rejects when it is there already. */
+  /** Creates an empty file, opened for append; rejects when the file exists. */
   create(name: string): Promise<DiskFile>;
-  /** Opens for append at `length` bytes, cutting what stands after it; rejects when there is no such file. */
+  /** Opens a file for append and cuts it to `length` bytes; rejects when the file does not exist. */
   openAt(name: string, length: number): Promise<DiskFile>;
   /**
-   * Writes what readers see at the head of the file once more, in place, so that the next sync of the file brings it
-   * to the disk although an earlier one has dropped it. Takes no space where the file system writes in place.
+   * Overwrites the head of the file, in place, with the bytes that readers see there already. The next sync
+   * then writes them to the disk, although an earlier failed sync has dropped the dirty pages. Takes no space
+   * where the file system writes in place.
    */
   writeAgain(name: string, bytes: Uint8Array): Promise<void>;
   rename(from: string, to: string): Promise<void>;
-  /** Succeeds when the file is not there. */
+  /** Succeeds when the file does not exist. */
   unlink(name: string): Promise<void>;
   syncDirectory(): Promise<void>;
 }

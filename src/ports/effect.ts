@@ -1,6 +1,6 @@
-/** What every call of a port gets beside its input. */
+/** What every call of a port gets besides its input. */
 
-/** What an effect waits on at this moment, for people: shown by introspection and in DeadlineExceeded messages. */
+/** What an effect is waiting for, for people: shown by introspection and in DeadlineExceeded messages. */
 export interface Waiting {
   /** Such as `CNI ADD bridge`, `runc create`. No secrets, no payloads. */
   readonly on: string;
@@ -9,10 +9,10 @@ export interface Waiting {
 }
 
 export interface EffectContext {
-  /** Aborted when the result is no longer wanted; the driver then ends its children and rejects. */
+  /** Aborted when the result is no longer wanted; the driver then ends its child processes and rejects. */
   readonly signal: AbortSignal;
-  /** The driver's bound for the whole call, in milliseconds from now. */
+  /** Bound for the whole call, in milliseconds from now. */
   readonly timeoutMs: number;
-  /** Tells what the call waits on now; the last one stands. */
+  /** Reports what the call is waiting for now; it replaces the previous note. */
   note(waiting: Waiting): void;
 }

@@ -1,4 +1,4 @@
-/** The kernel and the files of a sandbox. Every operation is idempotent by the sandbox's id. */
+/** The kernel objects and files of a sandbox. Every operation is idempotent by the sandbox's id. */
 import type { SandboxId } from '../base/ids.ts';
 import type { EffectContext } from './effect.ts';
 import type { SandboxSpec } from './specs.ts';
@@ -10,30 +10,36 @@ export interface SandboxInput {
 
 export interface HostFacts {
   readonly bootId: string;
-  /** Sandboxes of which files or namespace pins are there; cgroups are found by the record that names them. */
+  /** Sandboxes that have files or namespace pins. Cgroups are found by the journal record that names them. */
   readonly sandboxes: readonly SandboxFacts[];
 }
 
 export interface SandboxFacts {
   readonly id: SandboxId;
-  /** The pins that are there and hold a namespace. */
+  /** The pins that exist and hold a namespace. */
   readonly pins: readonly ('net' | 'ipc' | 'uts' | 'user')[];
   readonly files: boolean;
 }
 
 export interface HostPort {
-  /** Log directory, run directory, resolv.conf, hostname, hosts, shm mount. */
+  /** Creates the log directory, run directory, resolv.conf, hostname, hosts and the shm mount. */
   makeSandboxFiles(input: SandboxInput, fx: EffectContext): Promise<void>;
-  /** Unmounts shm and deletes the run directory; never the log directory (the kubelet's). */
+  /** Unmounts shm and deletes the run directory; keeps the log directory, which is the kubelet's. */
   removeSandboxFiles(input: SandboxInput, fx: EffectContext): Promise<void>;
-  /** Our own child cgroup below the pod's parent; the parent is created only when it is our own default. */
+  /**
+   * Creates the sandbox's own cgroup below the pod's parent. The parent is created only when it is troupe's
+   * default.
+   */
   makeSandboxCgroup(input: SandboxInput, fx: EffectContext): Promise<void>;
-  /** Kills what is left in it, then removes it; the kubelet's parent stays. */
+  /** Kills the processes left in the sandbox's cgroup, then removes it; the kubelet's parent stays. */
   removeSandboxCgroup(input: SandboxInput, fx: EffectContext): Promise<void>;
-  /** Namespaces of the pod pinned without a process, hostname and sysctls set, lo up. */
+  /** Pins the pod's namespaces without a process in them, sets hostname and sysctls, brings lo up. */
   pinNamespaces(input: SandboxInput, fx: EffectContext): Promise<void>;
   unpinNamespaces(input: SandboxInput, fx: EffectContext): Promise<void>;
   observe(fx: EffectContext): Promise<HostFacts>;
-  /** Why nothing can be recorded on this node, as of a moment ago; from memory. */
+  /**
+   * Why this node can't record anything new, as of the last check; undefined when it can. Answers from
+   * memory.
+   */
   writeRefusal?(): string | undefined;
 }

@@ -1,11 +1,11 @@
-/** CNI. Different sandboxes run side by side; calls for one sandbox come one after the other. */
+/** CNI. Calls for different sandboxes run in parallel; calls for one sandbox run one after the other. */
 import type { SandboxId } from '../base/ids.ts';
 import type { EffectContext } from './effect.ts';
 import type { SandboxSpec } from './specs.ts';
 
 export interface NetworkStatus {
   readonly ready: boolean;
-  /** CamelCase for conditions, such as `NetworkPluginNotReady`; empty when ready. */
+  /** Reason in CamelCase for conditions, such as `NetworkPluginNotReady`; empty when ready. */
   readonly reason: string;
   readonly message: string;
 }
@@ -16,13 +16,13 @@ export interface NetworkInput {
 }
 
 export interface NetworkPort {
-  /** From memory; never waits. */
+  /** Answers from memory; never waits. */
   status(): NetworkStatus;
-  /** Runs the whole chain; the config that is used is kept first, so that DEL can use it (F55). */
+  /** Runs ADD of the whole chain. The config is stored first, so that DEL uses the same one (F55). */
   add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }>;
   /**
-   * DEL of the whole chain with the kept config and result; succeeds when there is nothing.
-   * Works without a network namespace (F57). What was kept is dropped last, after success.
+   * Runs DEL of the whole chain with the stored config and result; succeeds when nothing is stored. Works
+   * without a network namespace (F57). Deletes the stored files last, after the plugins have succeeded.
    */
   del(input: NetworkInput, fx: EffectContext): Promise<void>;
   /** Sandboxes for which an ADD was begun and no DEL has succeeded. */

@@ -1,20 +1,20 @@
 /**
- * Plugins of the Node Resource Interface (github.com/containerd/nri): they hear of the life of pods and containers,
- * may refuse a beginning and may change a container. What they change in a container that is being created, they
- * change in its document: see the bundle writer (src/oci/runtime/bundle/bundle.ts).
+ * Plugins of the Node Resource Interface (github.com/containerd/nri). They receive the lifecycle events of
+ * pods and containers, may refuse a start and may change a container. Their changes to a container that is
+ * being created are changes of its OCI spec: see the bundle writer (src/oci/runtime/bundle/bundle.ts).
  *
- * Calls are one after the other over all pods, in the order in which they were asked for, as plugins expect it.
+ * Calls run one after the other over all pods, in the order in which they were made, as plugins expect.
  */
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import type { EffectContext } from './effect.ts';
 import type { ExitFact, ProcessIdentity } from './journal.ts';
 import type { ContainerSpec, ImageUse, Resources, SandboxSpec } from './specs.ts';
 
-/** What plugins hear of a pod. Only `RunPodSandbox` can be refused: the call rejects then. */
-export type PodNews = 'RunPodSandbox' | 'PostUpdatePodSandbox' | 'StopPodSandbox' | 'RemovePodSandbox';
+/** Events of a pod. Plugins can refuse only `RunPodSandbox`: the call then rejects. */
+export type NriPodEvent = 'RunPodSandbox' | 'PostUpdatePodSandbox' | 'StopPodSandbox' | 'RemovePodSandbox';
 
-/** What plugins hear of a container. Only `StartContainer` can be refused: the call rejects then. */
-export type ContainerNews =
+/** Events of a container. Plugins can refuse only `StartContainer`: the call then rejects. */
+export type NriContainerEvent =
   | 'PostCreateContainer'
   | 'StartContainer'
   | 'PostStartContainer'
@@ -42,59 +42,67 @@ export interface NriContainer {
   readonly exit: ExitFact | undefined;
 }
 
-/** The node as plugins see and change it; the actors' side. */
+/** The node as plugins see and change it; implemented by the actors. */
 export interface NriNode {
-  /** Those that clients see. */
+  /** The pods that CRI clients see. */
   pods(): readonly NriPod[];
   containers(): readonly NriContainer[];
-  /** Also one that is being made or unmade. */
+  /** Includes a pod that is being created or removed. */
   pod(id: SandboxId): NriPod | undefined;
   container(id: ContainerId): NriContainer | undefined;
-  /** Changes limits without asking plugins about it; what is unset in `change` stays. Never waits on a plugin. */
+  /** Changes limits without calling plugins; fields unset in `change` stay. Never waits for a plugin. */
   update(id: ContainerId, change: Resources, signal: AbortSignal): Promise<void>;
-  /** Ends a container at once, as if its client had asked for it. */
+  /** Ends a container at once, as if its client had requested it. */
   evict(id: ContainerId, reason: string, signal: AbortSignal): Promise<void>;
 }
 
-/** A plugin that takes part, or one that did. */
+/** A connected plugin, or one that has left. */
 export interface NriPlugin {
   /** Index and name, such as `10-logger`. */
   readonly id: string;
-  /** Why it is gone; empty while it takes part. */
+  /** Why it left; empty while it is connected. */
   readonly gone: string;
 }
 
 export interface NriPort {
-  /** Those that take part in the order in which they are called, then the last ones that are gone, oldest first. */
+  /** Connected plugins in the order in which they are called, then those that left last, oldest first. */
   plugins(): readonly NriPlugin[];
-  /** False: there is nobody to be told, and nothing below needs to be called. */
+  /** False when no plugin is connected: none of the calls below is needed then. */
   isActive(): boolean;
-  /** Told once, before any plugin is let in. */
+  /** Called once, before any plugin may connect. */
   attach(node: NriNode): void;
-  /** Settles when each plugin has heard it, or was given up for not answering. */
-  tellPod(news: PodNews, id: SandboxId, fx: EffectContext): Promise<void>;
-  /** `exit` where it is not on record yet. */
-  tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext, exit?: ExitFact): Promise<void>;
-  /** The pod's own limits change: what the kubelet said of overhead and of all containers together. May be refused. */
+  /** Settles when each plugin has answered or has been dropped for not answering. */
+  notifyPod(news: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void>;
+  /** `exit` is given where it is not journalled yet. */
+  notifyContainer(
+    news: NriContainerEvent,
+    id: ContainerId,
+    fx: EffectContext,
+    exit?: ExitFact,
+  ): Promise<void>;
+  /**
+   * The pod's own limits change: the overhead and the sum of its containers, as the kubelet states them.
+   * Plugins may refuse.
+   */
   updatePod(
     id: SandboxId,
     wanted: { readonly overhead: Resources; readonly resources: Resources },
     fx: EffectContext,
   ): Promise<void>;
   /**
-   * A client wants these limits: what plugins make of the wish. Other containers that they change were changed when
-   * it settles. May be refused.
+   * A client requests these limits; returns them as the plugins changed them. Changes that plugins make to
+   * other containers are done when it settles. Plugins may refuse.
    */
   updateContainer(id: ContainerId, change: Resources, fx: EffectContext): Promise<Resources>;
 }
 
-/** Where no plugin is configured. */
+/** The port where no plugin is configured. */
 export const noPlugins: NriPort = {
   plugins: () => [],
   isActive: () => false,
   attach: () => undefined,
-  tellPod: () => Promise.resolve(),
-  tellContainer: () => Promise.resolve(),
+  notifyPod: () => Promise.resolve(),
+  notifyContainer: () => Promise.resolve(),
   updatePod: () => Promise.resolve(),
   updateContainer: (_id, change) => Promise.resolve(change),
 };

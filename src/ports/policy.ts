@@ -5,13 +5,14 @@ import type { ImageRecord } from './specs.ts';
 
 export interface PolicyPort {
   /**
-   * A word for the policy that counts in a Kubernetes namespace ('' where the call named none): pulls under different
-   * policies are not one pull. Waits for nothing.
+   * Identifies the policy that applies in a Kubernetes namespace ('' where the call named none). Pulls under
+   * different policies are not joined. Waits for nothing.
    */
   scope(namespace: string): string;
   /**
-   * Before the first layer is fetched. Throws FaultError `denied`, whose message holds `SignatureValidationFailed: `, for
-   * an image that the policy refuses, and for a policy that can't be read; `outside` when signatures can't be fetched.
+   * Decides before the first layer is fetched. Throws FaultError `denied`, whose message holds
+   * `SignatureValidationFailed: `, for an image that the policy refuses and for a policy that can't be read;
+   * `outside` when signatures can't be fetched.
    */
   admit(
     input: {
@@ -22,8 +23,9 @@ export interface PolicyPort {
     fx: EffectContext,
   ): Promise<void>;
   /**
-   * The same for an image that is here, before a container is made of it: the policy may have changed, or be another
-   * namespace's. `reference` is what the pod named, '' where that is not known: then any of the image's names will do.
+   * Decides again for a present image before a container is created from it: the policy may have changed, or
+   * another namespace's may apply. `reference` is the name in the pod's request; '' where that is unknown,
+   * and then any of the image's names may match.
    */
   admitAgain(
     input: { readonly namespace: string; readonly reference: string; readonly image: ImageRecord },

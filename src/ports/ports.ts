@@ -12,7 +12,9 @@ import type { RuntimePort } from './runtime.ts';
 import type { StatsPort } from './stats.ts';
 import type { StoragePort } from './storage.ts';
 
-/** Everything outside, in one object, handed in once by daemon/wiring/wire.ts or by the simulation. */
+/**
+ * Everything outside the actors, in one object. daemon/wiring/wire.ts or the simulation passes it in, once.
+ */
 export interface Ports {
   readonly clock: ClockPort;
   readonly random: RandomPort;

@@ -1,7 +1,10 @@
-/** Limits of a container: what an update makes of them. Pure; here, since actors and drivers must mean the same by it. */
+/**
+ * Limits of a container, and how an update changes them. Pure. It stands in ports because actors and drivers
+ * must agree on it.
+ */
 import type { Resources } from './specs.ts';
 
-/** No limit is wished for, and an update by it changes none. */
+/** No limit is set; an update by it changes nothing. */
 export const NO_LIMITS: Resources = {
   cpuPeriod: undefined,
   cpuQuota: undefined,
@@ -16,8 +19,9 @@ export const NO_LIMITS: Resources = {
 };
 
 /**
- * The limits after an update. What the update leaves out (undefined, empty) stays as it was (features.md row 15).
- * The score of the OOM killer stays in any case: no runtime's update touches it, and status tells what is.
+ * The limits after an update. What the update leaves out (undefined, empty) keeps its value, as the CRI says.
+ * The OOM killer's score is never changed: no runtime's update changes it, and status must report the real
+ * one.
  */
 export function mergeResources(old: Resources, change: Resources): Resources {
   const pages = new Map(old.hugepageLimits.map((limit) => [limit.pageSize, limit]));
@@ -37,8 +41,9 @@ export function mergeResources(old: Resources, change: Resources): Resources {
 }
 
 /**
- * Memory and swap together. One that is not stated follows a new memory limit when the old one stood at the old
- * memory limit (no swap, as the kubelet has it by default) or would be below the new one, which the kernel refuses.
+ * The limit of memory and swap together. When an update leaves it out, it follows a new memory limit in two
+ * cases: it was equal to the old memory limit (no swap, the kubelet's default), or it would be below the new
+ * one, which the kernel refuses.
  */
 function swapAfter(old: Resources, change: Resources): bigint | undefined {
   const { memorySwapLimitBytes: swap } = old;

@@ -1,13 +1,13 @@
 /**
- * What a client wishes, parsed once at the edge into types that cannot hold a
- * bad value. Plain data: it goes into contexts, journal and drivers as it is.
- * CRI's int64 are bigint; 0 of CRI ("unset") is undefined here where that matters.
+ * What a client requests, parsed once at the edge into types that can't hold an invalid value. Plain data:
+ * contexts, journal and drivers take it as it is. CRI's int64 are bigint; where "unset" matters, CRI's 0 is
+ * undefined here.
  */
 import type { ContainerId, Digest, ImageId, SandboxId } from '../base/ids.ts';
 
 export type StringMap = Readonly<Record<string, string>>;
 
-/** The whole tuple is the name of a sandbox (house rule: the name is the key). */
+/** The whole tuple is the name of a sandbox. */
 export interface SandboxKey {
   readonly name: string;
   readonly namespace: string;
@@ -19,7 +19,7 @@ export interface PortMapping {
   readonly protocol: 'tcp' | 'udp' | 'sctp';
   readonly containerPort: number;
   readonly hostPort: number;
-  /** Empty for every address. */
+  /** Empty for all addresses. */
   readonly hostIp: string;
 }
 
@@ -40,7 +40,7 @@ export interface SeccompChoice {
   readonly path: string;
 }
 
-/** Parts of an SELinux label that a request names; empty for the machine's own. */
+/** Parts of an SELinux label that a request names; empty parts take the machine's default. */
 export interface SelinuxOptions {
   readonly user: string;
   readonly role: string;
@@ -52,20 +52,23 @@ export interface SelinuxOptions {
 export interface SelinuxLabels {
   /** Of the processes. */
   readonly process: string;
-  /** Of the files that are made or labelled for them. */
+  /** Label of the files that are created or relabelled for them. */
   readonly mount: string;
 }
 
 export type PidMode = 'pod' | 'container' | 'node' | 'target';
 
-/** Ids of a user namespace: `containerId` on are `hostId` on of the host, `length` of them (user_namespaces(7)). */
+/**
+ * A range of a user namespace: `length` ids from `containerId` on map to those from `hostId` on
+ * (user_namespaces(7)).
+ */
 export interface IdMapping {
   readonly containerId: number;
   readonly hostId: number;
   readonly length: number;
 }
 
-/** The one mapping for users and the one for groups; both map the container's 0 and are of one length. */
+/** One mapping for users and one for groups. Both map the container's id 0 and have the same length. */
 export interface IdMappings {
   readonly uids: IdMapping;
   readonly gids: IdMapping;
@@ -75,7 +78,7 @@ export interface Namespaces {
   readonly network: 'pod' | 'node';
   readonly pid: PidMode;
   readonly ipc: 'pod' | 'node';
-  /** The pod's own user namespace; left out for the host's. */
+  /** The pod's own user namespace; absent for the host's. */
   readonly user?: IdMappings | undefined;
   /** For pid `target`: the container whose PID namespace is joined. */
   readonly targetId: ContainerId | undefined;
@@ -89,57 +92,66 @@ export interface UserChoice {
   readonly supplementalGroupsPolicy: 'merge' | 'strict';
 }
 
-/** The handler that a sandbox was given. */
+/** The handler that a sandbox was admitted with. */
 export interface AdmittedHandler {
   readonly name: string;
-  /** As `HandlerStatus.needsPause`. */
+  /** The same as `HandlerStatus.needsPause`. */
   readonly needsPause: boolean;
 }
 
 export interface SandboxSpec {
   readonly key: SandboxKey;
-  /** Empty: the host's name on the host network, otherwise the first 12 digits of the id. */
+  /** Empty: the host's name on the host network, otherwise the first 12 digits of the sandbox's id. */
   readonly hostname: string;
-  /** Absolute, or empty for the runtime's own. */
+  /** Absolute; empty for the runtime's default. */
   readonly logDirectory: string;
   /** Undefined: a copy of the host's resolv.conf. */
   readonly dns: DnsConfig | undefined;
   readonly portMappings: readonly PortMapping[];
   readonly labels: StringMap;
   readonly annotations: StringMap;
-  /** Name of the runtime handler; empty is the default one. */
+  /** Name of the runtime handler; empty for the default. */
   readonly handler: string;
-  /** As the kubelet gave it, without trailing slash; empty for the runtime's own parent. */
+  /** As the kubelet gave it, without trailing slash; empty for the runtime's default parent. */
   readonly cgroupParent: string;
   readonly sysctls: readonly Sysctl[];
   readonly namespaces: Namespaces;
   readonly privileged: boolean;
-  /** Of the pause process, where there is one. */
+  /** User of the pause process, where there is one. */
   readonly user: UserChoice;
   readonly readonlyRootfs: boolean;
   readonly seccomp: SeccompChoice;
-  /** What all containers of the pod may use together: by it a virtual machine is sized. Left out where nothing is said. */
+  /**
+   * Sum of what the pod's containers may use; a virtual machine is sized by it. Absent when the request does
+   * not state it.
+   */
   readonly resources?: Resources | undefined;
-  /** What the pod costs beside its containers (RuntimeClass); for plugins. Left out where nothing is said. */
+  /**
+   * What the pod costs besides its containers (RuntimeClass overhead), for plugins. Absent when the request
+   * does not state it.
+   */
   readonly overhead?: Resources | undefined;
-  /** Left out for none, and where the machine has no SELinux. */
+  /** Absent for none, and where the machine has no SELinux. */
   readonly selinux?: SelinuxOptions | undefined;
-  /** Given at admission where the machine has SELinux; their pair of categories is this pod's alone. Left out in a request. */
+  /**
+   * Assigned at admission where the machine has SELinux; the pair of categories belongs to this pod alone.
+   * Absent in a request.
+   */
   readonly selinuxLabels?: SelinuxLabels | undefined;
   /**
-   * What its handler was when it was admitted: a reload may give the empty name to another one, or take it away. Left
-   * out in a request, and in records of earlier versions.
+   * What its handler was at admission: a reload may point the empty name at another handler, or remove the
+   * handler. Absent in a request, and in records of earlier versions.
    */
   readonly runtime?: AdmittedHandler | undefined;
 }
 
-/** What may be asked of a bind mount beside read-only (KEP-5855). */
+/** Options of a bind mount besides read-only (KEP-5855). */
 export type MountOption = 'noexec' | 'nodev' | 'nosuid';
 
-/** An image shown as a directory (KEP-4639). */
+/** An image mounted as a directory (KEP-4639). */
 export interface ImageVolume {
   readonly id: ImageId;
-  /** Within the image, relative; empty for all of it. */
+  /** Relative path within the image; empty for all of it. */
   readonly subPath: string;
 }
 
@@ -151,11 +163,11 @@ export interface Mount {
   readonly recursiveReadOnly: boolean;
   readonly propagation: 'private' | 'hostToContainer' | 'bidirectional';
   readonly selinuxRelabel: boolean;
-  /** The source's files show with these owners; left out for their own. */
+  /** The mount shows the source's files with these owners; absent for their own. */
   readonly idMappings?: IdMappings | undefined;
-  /** In the order of their names; left out for none. */
+  /** Sorted by name; absent for none. */
   readonly options?: readonly MountOption[] | undefined;
-  /** Instead of a host path. */
+  /** Set instead of a host path. */
   readonly image?: ImageVolume | undefined;
 }
 
@@ -166,7 +178,7 @@ export interface Device {
   readonly permissions: string;
 }
 
-/** cgroup limits; undefined means "not set by the client". */
+/** cgroup limits; undefined means that the client did not set them. */
 export interface Resources {
   readonly cpuPeriod: bigint | undefined;
   readonly cpuQuota: bigint | undefined;
@@ -201,7 +213,7 @@ export interface ContainerSecurity {
   readonly apparmorProfile: string;
 }
 
-/** The name of a container: with its sandbox, name and attempt. */
+/** The name of a container: sandbox, name and attempt together. */
 export interface ContainerKey {
   readonly sandboxId: SandboxId;
   readonly name: string;
@@ -213,17 +225,23 @@ export interface EnvVar {
   readonly value: string;
 }
 
-/** What a container is restored from. It decides what the processes are, and nothing outside of them (S08). */
+/**
+ * What a container is restored from. It determines the state of the processes and nothing outside of them
+ * (S08).
+ */
 export interface RestoreSource {
-  /** Absolute path of an archive, or the one layer of an image that holds the same. */
+  /** Absolute path of an archive, or the single layer of an image that holds the same content. */
   readonly from: { readonly archive: string } | { readonly image: ImageId; readonly layer: Digest };
-  /** Of the descriptions in it (`sha256:…`), so that what is restored is what the request was held against. */
+  /**
+   * Digest of the archive's descriptions (`sha256:…`): the archive that is restored must be the one that was
+   * checked.
+   */
   readonly digest: string;
 }
 
 /**
- * What runs and with which values: secrets stand in each of them. The request has it, the bundle on a tmpfs has it, and
- * no record does (S91).
+ * What runs, with its values; each of them may hold secrets. The request and the bundle (on a tmpfs) hold it,
+ * and no record does (S91).
  */
 export interface Program {
   readonly command: readonly string[];
@@ -231,21 +249,25 @@ export interface Program {
   readonly env: readonly EnvVar[];
 }
 
-/** The program is left out in what the journal gives back: its container was built already, or never will be. */
+/**
+ * The program is absent in what the journal returns: such a container was created already, or never will be.
+ */
 export interface ContainerSpec extends Partial<Program> {
   readonly key: ContainerKey;
-  /** Left out for one that begins at its program's start. */
+  /** Absent for a container that begins at its program's start. */
   readonly restore?: RestoreSource | undefined;
-  /** ImageSpec.image as given, for echo. */
+  /** ImageSpec.image as given; reported back as it is. */
   readonly imageRequested: string;
-  /** ImageSpec.user_specified_image, for echo. */
+  /** ImageSpec.user_specified_image as given; reported back as it is. */
   readonly imageUserSpecified: string;
-  /** The image that the request named, resolved at the edge of the actors. */
+  /** The image that the request named, resolved by the actors. */
   readonly imageId: ImageId;
   readonly workingDir: string;
   readonly mounts: readonly Mount[];
   readonly devices: readonly Device[];
-  /** Qualified names of the Container Device Interface (`vendor.com/class=name`), each once; left out for none. */
+  /**
+   * Qualified names of the Container Device Interface (`vendor.com/class=name`), each once; absent for none.
+   */
   readonly cdiDevices?: readonly string[];
   readonly labels: StringMap;
   readonly annotations: StringMap;
@@ -256,15 +278,21 @@ export interface ContainerSpec extends Partial<Program> {
   readonly tty: boolean;
   readonly resources: Resources;
   readonly security: ContainerSecurity;
-  /** As in `SandboxSpec`. */
+  /** The same as in `SandboxSpec`. */
   readonly selinux?: SelinuxOptions | undefined;
-  /** Given at admission: the pod's, with what the container names. Left out in a request, and for one without. */
+  /**
+   * Assigned at admission: the pod's labels with the parts that the container names. Absent in a request, and
+   * without SELinux.
+   */
   readonly selinuxLabels?: SelinuxLabels | undefined;
-  /** Such as `SIGTERM` or `SIGRTMIN+3`; empty: the image's, else SIGTERM. */
+  /** Such as `SIGTERM` or `SIGRTMIN+3`; empty for the image's, or else SIGTERM. */
   readonly stopSignal: string;
 }
 
-/** A spec as the journal may hold it; a spec with a program is no such thing for the compiler. */
+/**
+ * A spec as the journal may hold it. The type excludes a spec with a program, so that the compiler keeps
+ * secrets out.
+ */
 export type RecordedSpec = Omit<ContainerSpec, keyof Program> & { readonly [Part in keyof Program]?: never };
 
 /** What an image's config says, parsed and bounded. */
@@ -282,11 +310,14 @@ export interface ImageConfig {
   readonly os: string;
 }
 
-/** A layer as the image's id has it: no manifest can say otherwise. */
+/** A layer as the image's id determines it: no manifest can change these fields. */
 export interface ImageLayer {
-  /** Digest of the tar inside: the key in the layer store. */
+  /** Digest of the uncompressed tar: the key in the layer store. */
   readonly diffId: Digest;
-  /** Of an artifact: the blob is one file with this plain relative path. Left out for an archive. */
+  /**
+   * For a layer of an artifact: the blob is one file, stored at this plain relative path. Absent for a tar
+   * archive.
+   */
   readonly file?: string;
 }
 
@@ -312,7 +343,7 @@ export interface ImageSource {
   readonly checkpointOf?: string;
 }
 
-/** An image that is here. */
+/** An image present on this node. */
 export interface ImageRecord {
   readonly id: ImageId;
   /** Normalised, with tag: `docker.io/library/busybox:1.36`. */
@@ -340,7 +371,7 @@ export interface ImageUse {
   readonly volumes?: readonly VolumeUse[];
 }
 
-/** An image as volume: what its mount is made of. */
+/** An image as volume: the inputs of its mount. */
 export interface VolumeUse {
   readonly id: ImageId;
   /** Lowest first, by diff-id. */

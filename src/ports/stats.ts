@@ -1,4 +1,7 @@
-/** What pods and containers use. Numbers come from kernel memory (cgroupfs, /proc), so reading them waits for nothing. */
+/**
+ * What pods and containers use. The numbers come from kernel memory (cgroupfs, /proc), so reading them does
+ * not block on a device.
+ */
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import type { EffectContext } from './effect.ts';
 import type { SandboxSpec } from './specs.ts';
@@ -16,19 +19,19 @@ export interface Pressure {
   readonly full: PressureLine;
 }
 
-/** Undefined members: this machine's cgroups do not tell. */
+/** Undefined members: this machine's cgroups do not report them. */
 export interface Usage {
-  /** Wall clock of the reading. */
+  /** Wall clock at the reading. */
   readonly atNs: bigint;
-  /** CPU time since the cgroup was made. */
+  /** CPU time since the cgroup was created. */
   readonly cpuNs: bigint | undefined;
   /** Billionths of a core over the last interval; undefined at the first reading. */
   readonly cpuNanoCores: bigint | undefined;
   readonly memoryBytes: bigint | undefined;
-  /** Usage less what the kernel can drop at once (inactive file pages). */
+  /** Usage minus what the kernel can reclaim at once (inactive file pages). */
   readonly workingSetBytes: bigint | undefined;
   readonly rssBytes: bigint | undefined;
-  /** Limit less working set; undefined without a limit. */
+  /** Limit minus working set; undefined without a limit. */
   readonly availableBytes: bigint | undefined;
   readonly pageFaults: bigint | undefined;
   readonly majorPageFaults: bigint | undefined;
@@ -40,7 +43,7 @@ export interface Usage {
   readonly ioPressure: Pressure | undefined;
 }
 
-/** A reading by a guest's kernel: times and rates are added where it arrives. */
+/** A reading by a guest's kernel: times and rates are added when it arrives. */
 export type GuestUsage = Omit<Usage, 'atNs' | 'cpuNanoCores'>;
 
 export interface InterfaceUsage {
@@ -55,11 +58,11 @@ export interface InterfaceUsage {
   readonly txDropped: bigint;
 }
 
-/** I/O of a cgroup on one block device since the cgroup was made. */
+/** I/O of a cgroup on one block device since the cgroup was created. */
 export interface DeviceUsage {
   readonly major: number;
   readonly minor: number;
-  /** Path below /dev; `major:minor` for a device that has no name here. */
+  /** Path below /dev; `major:minor` for a device that has no name there. */
   readonly device: string;
   readonly readBytes: bigint;
   readonly writtenBytes: bigint;
@@ -67,7 +70,7 @@ export interface DeviceUsage {
   readonly writes: bigint;
 }
 
-/** What only the metrics ask for: more files than a reading for the kubelet's eviction should cost. */
+/** What only the metrics need: it takes more file reads than the kubelet's eviction readings may cost. */
 export interface UsageDetails {
   readonly cpuUserNs: bigint | undefined;
   readonly cpuSystemNs: bigint | undefined;
@@ -77,13 +80,15 @@ export interface UsageDetails {
   readonly cacheBytes: bigint | undefined;
   readonly kernelBytes: bigint | undefined;
   readonly mappedBytes: bigint | undefined;
-  /** Times that the limit was hit. */
+  /** How often the limit was hit. */
   readonly limitHits: bigint | undefined;
   readonly peakBytes: bigint | undefined;
-  /** Page faults of the cgroup itself, without those below it; undefined where only the sum is told. */
+  /**
+   * Page faults of the cgroup itself, without its children; undefined where the kernel reports only the sum.
+   */
   readonly ownPageFaults: bigint | undefined;
   readonly ownMajorPageFaults: bigint | undefined;
-  /** Processes that the kernel killed for want of memory. */
+  /** Processes that the OOM killer ended. */
   readonly oomKills: bigint | undefined;
   readonly hugepages: readonly {
     readonly pageSize: string;
@@ -93,9 +98,9 @@ export interface UsageDetails {
   readonly devices: readonly DeviceUsage[];
   readonly processes: bigint | undefined;
   readonly threads: bigint | undefined;
-  /** 0: no limit. */
+  /** 0 means no limit. */
   readonly threadsMax: bigint | undefined;
-  /** Of all processes; undefined when there are more than we are willing to count. */
+  /** Of all processes; undefined when there are more processes than the bound on what is counted. */
   readonly openFiles: bigint | undefined;
   readonly sockets: bigint | undefined;
   /** Of the first process; undefined without a limit. */
@@ -107,37 +112,46 @@ export interface WrittenUsage {
   readonly inodesUsed: bigint;
   readonly mountpoint: string;
   readonly atNs: bigint;
-  /** Of the file system that this is on. */
+  /** Of the file system that holds it. */
   readonly capacity: { readonly bytes: bigint; readonly inodes: bigint; readonly inodesFree: bigint };
 }
 
 export interface StatsPort {
   /**
-   * Of the container's own cgroup, at once, or by its guest's word; undefined when it is gone. A reading younger than a
-   * second is given again.
+   * Usage of the container's own cgroup, at once, or of its guest, as the guest reports it; undefined when it
+   * is gone. A reading younger than a second is returned again.
    */
   container(input: {
     readonly id: ContainerId;
     readonly sandbox: SandboxSpec;
   }): Usage | undefined | Promise<Usage | undefined>;
-  /** Of a container that runs; `pid` is its first process, where it is known. One after the other, with room between them. */
+  /**
+   * Details of a running container; `pid` is its first process, where known. Readings run one after the
+   * other, with a pause in between.
+   */
   details(input: {
     readonly id: ContainerId;
     readonly sandbox: SandboxSpec;
     readonly pid: number | undefined;
   }): Promise<UsageDetails>;
-  /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */
+  /**
+   * Usage of the whole pod: of the kubelet's pod cgroup where there is one; undefined where only the sum of
+   * the containers is known.
+   */
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
   /**
-   * Interfaces of the pod's network namespace, loopback left out; empty when it is gone. At once by a process that is in
-   * it; without one by the pinned namespace itself.
+   * Interfaces of the pod's network namespace without loopback; empty when it is gone. Answers at once by a
+   * process that is in it; without such a process it enters the pinned namespace.
    */
   interfaces(input: {
     readonly id: SandboxId;
     readonly pid: number | undefined;
   }): readonly InterfaceUsage[] | Promise<readonly InterfaceUsage[]>;
-  /** What was counted lately; a new count is begun where that grows old. Undefined when it has to be counted. */
+  /**
+   * The last count, from memory; starts a new count when that grows old. Undefined when nothing was counted
+   * yet.
+   */
   writtenLately(id: ContainerId): WrittenUsage | undefined;
-  /** What a container wrote into its root file system; undefined when there is none. */
+  /** What a container wrote into its root file system; undefined when it has none. */
   written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage | undefined>;
 }

@@ -1,4 +1,7 @@
-/** Streams of a client into a pod: a process beside init, the container's own terminal or pipes, a port of the pod. */
+/**
+ * Streams between a client and a pod: an additional process (exec), the container's own terminal or pipes
+ * (attach), a port of the pod.
+ */
 import type { ByteSink, ByteSource } from '../base/byte-streams.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { EffectContext } from './effect.ts';
@@ -11,12 +14,15 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
-/** What a client of exec or attach wants; an absent stream is none. */
+/** The streams of a client of exec or attach; undefined when the client did not request that stream. */
 export interface ClientStreams {
   readonly stdin: ByteSource | undefined;
   readonly stdout: ByteSink | undefined;
   readonly stderr: ByteSink | undefined;
-  /** Calls the listener with the last size that is known, then with each new one; while its promise is open only the last one waits. */
+  /**
+   * Calls the listener with the last known size, then with each new one; while its promise is pending only
+   * the latest size waits.
+   */
   onResize(listener: (size: TerminalSize) => void | Promise<void>): void;
 }
 
@@ -24,11 +30,14 @@ export interface StreamExecInput extends ContainerInput {
   readonly argv: readonly string[];
   readonly init: ProcessIdentity;
   readonly tty: boolean;
-  /** Called once `argv` is not read any more, before the process runs: the session may last for hours and does not keep it. */
+  /**
+   * Called once `argv` is no longer needed, before the process runs. A session may last for hours and must
+   * not keep a large argv in memory.
+   */
   readonly onArgvRead?: () => void;
 }
 
-/** A connection to a port; each direction ends by itself. */
+/** A connection to a port; each direction ends on its own. */
 export interface PortConnection {
   readonly source: ByteSource;
   readonly sink: ByteSink;
@@ -45,9 +54,9 @@ export interface DialInput {
 
 export interface StreamsPort {
   /**
-   * Runs `argv` in the container with the client's streams and gives its exit code once its output was written to
-   * the client. A program that can't be started rejects with `outside`; when the call is aborted or a stream of the
-   * client breaks, the process is killed with all that it started before this rejects.
+   * Runs `argv` in the container with the client's streams. Returns the exit code once all output has been
+   * written to the client. Rejects with `outside` when the program can't be started. When the call is aborted
+   * or a stream of the client breaks, the process is killed with all that it started before this rejects.
    */
   exec(
     input: StreamExecInput,
@@ -55,10 +64,14 @@ export interface StreamsPort {
     fx: EffectContext,
   ): Promise<{ readonly exitCode: number }>;
   /**
-   * Output from now on, and stdin, of the container's own process, until it ends, the client has had enough
-   * (its stdin ends without a terminal, or it is aborted), or the client is too slow (`exhausted`).
+   * Connects the client to the output and stdin of the container's own process, from now on. Ends when the
+   * process ends, when the client detaches (its stdin ends without a terminal, or the call is aborted), or
+   * when the client reads too slowly (`exhausted`).
    */
   attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void>;
-  /** Connects to the pod's loopback, 127.0.0.1 and then ::1. Rejects with `outside` when nobody listens there. */
+  /**
+   * Connects to the pod's loopback, 127.0.0.1 and then ::1. Rejects with `outside` when nothing listens
+   * there.
+   */
   dial(input: DialInput, fx: EffectContext): Promise<PortConnection>;
 }

@@ -11,7 +11,6 @@ const PENDING: readonly string[] = [
   'src/daemon/',
   'src/host/',
   'src/introspection/',
-  'src/journal/',
   'src/network/',
   'src/nri/',
   'src/oci/documents/',
@@ -34,8 +33,6 @@ const PENDING: readonly string[] = [
   'src/oci/runtime/spec/',
   'src/oci/trees/',
   'src/oci/bounds.ts',
-  'src/ports/',
-  'src/ttrpc/',
   'docs/',
   'README.md',
   'CONTRIBUTING.md',
@@ -67,6 +64,9 @@ const NAME_PARTS: ReadonlySet<string> = new Set(
     ' ',
   ),
 );
+
+/** Names that stay: fields of the journal's records, which older versions wrote. */
+const KEPT_NAMES: ReadonlySet<string> = new Set(['owed']);
 
 const isPending = (file: string): boolean => PENDING.some((prefix) => file.startsWith(prefix));
 const partsOf = (name: string): readonly string[] =>
@@ -117,7 +117,8 @@ describe('words', () => {
       walk(program, (node: Node) => {
         const name =
           node.type === 'Identifier' || node.type === 'PrivateIdentifier' ? String(node['name']) : '';
-        if (partsOf(name).some((part) => NAME_PARTS.has(part))) wrong.add(`${file}: ${name}`);
+        if (!KEPT_NAMES.has(name) && partsOf(name).some((part) => NAME_PARTS.has(part)))
+          wrong.add(`${file}: ${name}`);
       });
     }
     expect([...wrong]).toEqual([]);

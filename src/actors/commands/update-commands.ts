@@ -30,7 +30,7 @@ async function update(stage: ContainerStage, id: ContainerId, change: Resources,
   const { address } = updatable(stage, id);
   const wanted = await onPlugins(stage, address, call, (fx) => nri.updateContainer(id, change, fx));
   await setLimits(stage, id, wanted, call);
-  await onPlugins(stage, address, call, (fx) => nri.tellContainer('PostUpdateContainer', id, fx)).catch(
+  await onPlugins(stage, address, call, (fx) => nri.notifyContainer('PostUpdateContainer', id, fx)).catch(
     () => undefined,
   );
 }
@@ -46,7 +46,7 @@ export async function updateSandbox(
   if (!nri.isActive()) return;
   const address = sandboxAddress(id);
   await onPlugins(stage, address, call, (fx) => nri.updatePod(id, wanted, fx));
-  await onPlugins(stage, address, call, (fx) => nri.tellPod('PostUpdatePodSandbox', id, fx)).catch(
+  await onPlugins(stage, address, call, (fx) => nri.notifyPod('PostUpdatePodSandbox', id, fx)).catch(
     () => undefined,
   );
 }

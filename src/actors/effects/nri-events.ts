@@ -11,7 +11,7 @@ import type { Activity } from './activity.ts';
 import type { Around, Owned } from './effect-logic.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { ExitFact } from '../../ports/journal.ts';
-import type { ContainerNews, PodNews } from '../../ports/nri.ts';
+import type { NriContainerEvent, NriPodEvent } from '../../ports/nri.ts';
 import type { Ports } from '../../ports/ports.ts';
 
 /** `exit`: of a container that has ended, where the effect is told of it. */
@@ -20,23 +20,23 @@ type Tell<Id> = (input: Of<Id>, fx: EffectContext) => Promise<void>;
 
 /** News of containers. */
 export function containerNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<ContainerId, ContainerNews>(
+  return newsOf<ContainerId, NriContainerEvent>(
     ports,
     activity,
     (news) =>
       ({ id, exit }, fx) =>
-        ports.nri.tellContainer(news, id, fx, exit),
+        ports.nri.notifyContainer(news, id, fx, exit),
   );
 }
 
 /** News of sandboxes. */
 export function podNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<SandboxId, PodNews>(
+  return newsOf<SandboxId, NriPodEvent>(
     ports,
     activity,
     (news) =>
       ({ id }, fx) =>
-        ports.nri.tellPod(news, id, fx),
+        ports.nri.notifyPod(news, id, fx),
   );
 }
 

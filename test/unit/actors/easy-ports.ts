@@ -168,8 +168,8 @@ export class EasyWorld {
         isActive: () => this.hasPlugins,
         plugins: () => [],
         attach: () => undefined,
-        tellPod: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
-        tellContainer: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
+        notifyPod: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
+        notifyContainer: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
         updatePod: (_id: unknown, _wanted: unknown, fx: EffectContext) =>
           this.#effect('nri.UpdatePodSandbox', fx),
         updateContainer: (_id: unknown, change: Resources, fx: EffectContext) =>

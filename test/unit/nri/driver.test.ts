@@ -56,7 +56,7 @@ describe('without a plugin', () => {
     const { driver, adjust, fx } = await stage();
     expect(driver.isActive()).toBe(false);
     expect((await adjust()).limits).toBeUndefined();
-    await driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
+    await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
   });
 
   test('one that is required keeps containers from being created', async () => {
@@ -71,7 +71,7 @@ describe('plugins', () => {
     const order: string[] = [];
     for (const index of ['30', '10', '20'])
       await joins(index, 'p', (fake) => fake.on(method.runPodSandbox, () => (order.push(index), {})));
-    await driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
+    await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
     expect(order).toEqual(['10', '20', '30']);
     expect(notes).toEqual([
       'nri: the turn of others',
@@ -91,19 +91,19 @@ describe('plugins', () => {
   test('a pod that was told is ended once, also when its start was refused', async () => {
     const { driver, joins, fx } = await stage();
     const fake = await joins('10', 'p', (one) => one.on(method.runPodSandbox, () => fail('outside', 'no')));
-    await expect(driver.tellPod('RunPodSandbox', SANDBOX_ID, fx())).rejects.toThrow(
+    await expect(driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx())).rejects.toThrow(
       /refused RunPodSandbox: no/,
     );
     for (const news of ['RemovePodSandbox', 'RemovePodSandbox', 'StopPodSandbox'] as const)
-      await driver.tellPod(news, SANDBOX_ID, fx());
+      await driver.notifyPod(news, SANDBOX_ID, fx());
     expect(fake.heard.slice(2)).toEqual(['RunPodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
   });
 
   test('a stranger’s end is no news', async () => {
     const { driver, joins, fx } = await stage();
     const fake = await joins('10', 'p');
-    await driver.tellContainer('StopContainer', CONTAINER_ID, fx());
-    await driver.tellContainer('RemoveContainer', CONTAINER_ID, fx());
+    await driver.notifyContainer('StopContainer', CONTAINER_ID, fx());
+    await driver.notifyContainer('RemoveContainer', CONTAINER_ID, fx());
     expect(fake.heard.slice(2)).toEqual([]);
   });
 
@@ -117,20 +117,20 @@ describe('plugins', () => {
         ({ container: one }) => (told.push(one?.state, one?.exitCode, one?.pid), {}),
       ),
     );
-    await driver.tellContainer('StopContainer', CONTAINER_ID, fx(), exit);
+    await driver.notifyContainer('StopContainer', CONTAINER_ID, fx(), exit);
     expect(told).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
   });
 
   test('one that comes while a pod is on its way hears of it once', async () => {
     const { driver, joins, fx } = await stage();
     await joins('10', 'a');
-    await driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
+    await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
     const seen: string[] = [];
     const late = await joins('20', 'b', (fake) => {
       fake.synchronize = ({ pods, more }) => (seen.push(...pods.map(({ id }) => id)), { more });
     });
     expect(seen).toEqual([SANDBOX_ID]);
-    await driver.tellPod('StopPodSandbox', SANDBOX_ID, fx());
+    await driver.notifyPod('StopPodSandbox', SANDBOX_ID, fx());
     expect(late.heard.slice(2)).toEqual(['StopPodSandbox']);
   });
 
@@ -138,7 +138,7 @@ describe('plugins', () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) => fake.on(method.postStartContainer, () => fail('outside', 'too late')));
-    await driver.tellContainer('PostStartContainer', CONTAINER_ID, fx());
+    await driver.notifyContainer('PostStartContainer', CONTAINER_ID, fx());
   });
 
   test('one that hangs costs its own bound and is gone; the next one is asked all the same', async () => {
@@ -146,12 +146,12 @@ describe('plugins', () => {
     const reached = Promise.withResolvers<void>();
     await joins('10', 'slow', (fake) => fake.on(method.runPodSandbox, () => (reached.resolve(), never())));
     const other = await joins('20', 'b');
-    const told = driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
+    const told = driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
     await reached.promise;
     await clock.advance(nriLimits.requestMs);
     await told;
     expect(other.heard.slice(2)).toEqual(['RunPodSandbox']);
-    await driver.tellPod('StopPodSandbox', SANDBOX_ID, fx());
+    await driver.notifyPod('StopPodSandbox', SANDBOX_ID, fx());
     expect(driver.plugins()).toEqual([
       { id: '20-b', gone: '' },
       { id: '10-slow', gone: 'RunPodSandbox: no answer within 2000 ms' },

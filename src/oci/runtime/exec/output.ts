@@ -1,5 +1,5 @@
 import type { ClockPort } from '../../../ports/clock.ts';
-import type { ExecResult, KeptOutput } from '../../../ports/runtime.ts';
+import type { ExecResult, BufferedOutput } from '../../../ports/runtime.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { driverLimits } from '../bounds.ts';
 import type { SocketReader } from '../../../host/io/socket-reader.ts';
@@ -78,7 +78,7 @@ export class CappedOutput {
   }
 
   /** The kept blocks; can be called once. Bytes that arrive later are dropped. */
-  take(): KeptOutput {
+  take(): BufferedOutput {
     this.#isTaken = true;
     return this.#kept;
   }

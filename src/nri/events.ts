@@ -1,6 +1,6 @@
 /** Which method of a plugin tells which news. */
 import type { EffectContext } from '../ports/effect.ts';
-import type { ContainerNews, NriContainer, PodNews } from '../ports/nri.ts';
+import type { NriContainerEvent, NriContainer, NriPodEvent } from '../ports/nri.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
@@ -17,7 +17,7 @@ type Tell<M> = (plugin: Plugin, message: M, fx: Fx) => Promise<readonly Containe
 
 const nothing = (): readonly ContainerUpdate[] => [];
 
-export const POD_NEWS: Readonly<Record<PodNews, Tell<Pick<About, 'pod'>>>> = {
+export const POD_NEWS: Readonly<Record<NriPodEvent, Tell<Pick<About, 'pod'>>>> = {
   RunPodSandbox: (plugin, message, fx) =>
     plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, message, fx).then(nothing),
   PostUpdatePodSandbox: (plugin, message, fx) =>
@@ -28,7 +28,7 @@ export const POD_NEWS: Readonly<Record<PodNews, Tell<Pick<About, 'pod'>>>> = {
     plugin.ask(Event.REMOVE_POD_SANDBOX, method.removePodSandbox, message, fx).then(nothing),
 };
 
-export const CONTAINER_NEWS: Readonly<Record<ContainerNews, Tell<About>>> = {
+export const CONTAINER_NEWS: Readonly<Record<NriContainerEvent, Tell<About>>> = {
   PostCreateContainer: (plugin, message, fx) =>
     plugin.ask(Event.POST_CREATE_CONTAINER, method.postCreateContainer, message, fx).then(nothing),
   StartContainer: (plugin, message, fx) =>
@@ -46,13 +46,13 @@ export const CONTAINER_NEWS: Readonly<Record<ContainerNews, Tell<About>>> = {
 };
 
 /** News that a plugin may refuse; what it says to others is told in the log. */
-export const REFUSABLE: ReadonlySet<string> = new Set<PodNews | ContainerNews>([
+export const REFUSABLE: ReadonlySet<string> = new Set<NriPodEvent | NriContainerEvent>([
   'RunPodSandbox',
   'StartContainer',
 ]);
 
 /** What the news itself says of the state, which clients see only once it is on record. */
-export const STATE_AFTER: Readonly<Partial<Record<ContainerNews, Pick<NriContainer, 'criState'>>>> = {
+export const STATE_AFTER: Readonly<Partial<Record<NriContainerEvent, Pick<NriContainer, 'criState'>>>> = {
   PostStartContainer: { criState: 'running' },
   StopContainer: { criState: 'exited' },
   RemoveContainer: { criState: 'exited' },
