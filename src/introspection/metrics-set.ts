@@ -8,6 +8,7 @@ import { CONDITION_TYPES } from '../base/conditions.ts';
 import type { Conditions } from '../base/conditions.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import { isQuarantined } from '../actors/directory/phases.ts';
 import type { View } from '../actors/directory/views.ts';
 import type { Chart } from './chart.ts';
 import { Registry } from './metrics.ts';
@@ -281,7 +282,7 @@ export class TroupeMetrics {
         [machine],
         views.reduce((sum, view) => sum + view.debts.length, 0),
       );
-      this.#quarantined.set([machine], views.filter((view) => view.state === 'quarantined').length);
+      this.#quarantined.set([machine], views.filter(isQuarantined).length);
     }
   }
 }

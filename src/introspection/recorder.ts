@@ -4,6 +4,7 @@ import { fail } from '../base/fault.ts';
 import { introspectionLimits as limits } from './bounds.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { Directory } from '../actors/directory/directory.ts';
+import { QUARANTINED } from '../actors/directory/states.ts';
 import type { View } from '../actors/directory/views.ts';
 import type { Transition } from './transitions.ts';
 
@@ -40,9 +41,6 @@ function remembered(view: View): View {
     spec: { ...view.spec, ...nothing, command: [], args: [], env: [], mounts: [], devices: [] },
   };
 }
-
-/** What the supervisor calls the state of an actor that crashed too often. */
-const QUARANTINED = 'quarantined';
 
 export class Recorder {
   readonly #clock: ClockPort;

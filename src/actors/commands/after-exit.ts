@@ -5,6 +5,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import { ask } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
+import { isEnding } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
 /**
@@ -23,7 +24,7 @@ export async function orItsEnd<T>(
     return await command();
   } catch (thrown) {
     const view = stage.directory.container(id);
-    if (!isOfKind(thrown, 'wrongState') || view === undefined || !isEnding(stage, view)) throw thrown;
+    if (!isOfKind(thrown, 'wrongState') || view === undefined || !isCertainToEnd(stage, view)) throw thrown;
     await ask(stage, call, {
       address: view.address,
       attempted: `${attempted}: waiting for the end of container ${id} to be recorded`,
@@ -49,7 +50,7 @@ export function whileItLives<T>(
       const view = stage.directory.container(id);
       if (
         !isOfKind(thrown, 'outside') ||
-        (view !== undefined && view.criState !== 'exited' && !isEnding(stage, view))
+        (view !== undefined && view.criState !== 'exited' && !isCertainToEnd(stage, view))
       )
         throw thrown;
       throw new FaultError({
@@ -65,13 +66,8 @@ function isOfKind(thrown: unknown, kind: FaultKind): thrown is FaultError {
   return thrown instanceof FaultError && thrown.fault.kind === kind;
 }
 
-/** Lists show it as it was, and its end is certain. */
-function isEnding({ ports }: ContainerStage, { state, criState, init, updatable }: ContainerView): boolean {
-  if (criState === 'exited') return false;
-  // within its grace it may go on for hours, and a command fails for reasons of its own
-  return (
-    (state === 'stopping' && !updatable) ||
-    state === 'finishing' ||
-    (init !== undefined && !ports.runtime.isAlive(init))
-  );
+/** Lists show it as it was, and its end is certain. Within its grace it may go on for hours: a command fails for other reasons. */
+function isCertainToEnd({ ports }: ContainerStage, view: ContainerView): boolean {
+  if (view.criState === 'exited') return false;
+  return isEnding(view) || (view.init !== undefined && !ports.runtime.isAlive(view.init));
 }

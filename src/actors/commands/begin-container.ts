@@ -7,6 +7,7 @@ import { nameOf } from '../images/admission.ts';
 import { sourceNamed } from '../images/catalog.ts';
 import type { ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageRecord, ImageUse } from '../../ports/specs.ts';
+import { isRunning } from '../directory/phases.ts';
 import type { SandboxView } from '../directory/views.ts';
 import { handlerOf } from '../sandbox/sandbox.context.ts';
 import { containerLabels } from './selinux.ts';
@@ -120,11 +121,7 @@ function pidNamespaceOf(
       `${attempted}: namespace_options.target_id names no container of this sandbox`,
     );
   }
-  if (
-    !['running', 'updating'].includes(target.state) ||
-    target.criState !== 'running' ||
-    target.init === undefined
-  ) {
+  if (!isRunning(target) || target.init === undefined) {
     return fail('wrongState', `${attempted}: target container ${target.id} is ${target.path}, not running`);
   }
   return target.init;

@@ -8,6 +8,7 @@ import type { ContainerStage } from './container-stage.ts';
 import type { CheckpointedContainer, CheckpointFacts } from '../../ports/checkpoint.ts';
 import type { RestoreSource } from '../../ports/specs.ts';
 import { handlerOf, sandboxAddress } from '../sandbox/sandbox.context.ts';
+import { isRunning } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
 /** A container of a request, and the path of its archive. */
@@ -105,7 +106,7 @@ async function checkpoint(
   if (call.signal.aborted) onCancel();
   const deaf = containers.map(({ id }) =>
     directory.listen(containerAddress(id), (view, gone) => {
-      if (gone || !IS_RUNNING.has(view.state))
+      if (gone || view.kind !== 'container' || !isRunning(view))
         giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
     }),
   );
@@ -127,14 +128,11 @@ async function checkpoint(
     });
 }
 
-/** An update of its limits stops no container. */
-const IS_RUNNING: ReadonlySet<string> = new Set(['running', 'updating']);
-
 function running(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
   const view = stage.directory.container(id);
   if (view === undefined || !view.listed)
     return fail('notFound', `${attempted}: no such container ${id}`, { subject: id });
-  if (view.criState === 'running' && IS_RUNNING.has(view.state)) return view;
+  if (isRunning(view)) return view;
   return fail('wrongState', `${attempted}: container ${id} is ${view.path}, not running`, { subject: id });
 }
 

@@ -1,12 +1,8 @@
 /** How far the life of a container is that a request names again. Pure. */
+import type { ContainerState } from '../directory/states.ts';
 import type { ContainerView } from '../directory/views.ts';
 
-const ENDING: ReadonlySet<string> = new Set(['stopping', 'finishing', 'exited']);
-
-/** Its create is under way. */
-export function isBeingMade(view: ContainerView): boolean {
-  return ['recovering', 'recordingIntent', 'provisioning'].includes(view.state);
-}
+const ENDING: ReadonlySet<ContainerState> = new Set<ContainerState>(['stopping', 'finishing', 'exited']);
 
 /** It ended before anybody was handed its id: it was created all the same, and its status says how it ended (F37). */
 export function isUnknownEnd(view: ContainerView): boolean {

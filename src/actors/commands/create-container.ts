@@ -8,7 +8,8 @@ import { admitImages } from '../images/admission.ts';
 import { containerAddress } from '../container/container.context.ts';
 import type { ContainerKey, ContainerSpec } from '../../ports/specs.ts';
 import type { ContainerView } from '../directory/views.ts';
-import { hasEndedUnstarted, isBeingMade, isUnknownEnd } from './container-phases.ts';
+import { isContainerBeingMade } from '../directory/phases.ts';
+import { hasEndedUnstarted, isUnknownEnd } from './container-phases.ts';
 import { sameContainerWish } from './same-request.ts';
 import { beginContainer } from './begin-container.ts';
 import type { ContainerStage } from './container-stage.ts';
@@ -54,7 +55,7 @@ export async function createContainer(
     if (existing.state === 'created' && (existing.claimed || sameContainerWish(existing.spec, spec))) {
       return claim(stage, existing.id, call);
     }
-    if (isBeingMade(existing) || existing.state === 'created' || isUnknownEnd(existing)) {
+    if (isContainerBeingMade(existing) || existing.state === 'created' || isUnknownEnd(existing)) {
       if (sameContainerWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
       await untilGone(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;

@@ -7,7 +7,7 @@ import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { whileItLives } from './after-exit.ts';
 import type { ExecResult } from '../../ports/runtime.ts';
-import { isAlive } from '../directory/views.ts';
+import { isAlive } from '../directory/phases.ts';
 
 /** Output and exit code of a command; `timeoutMs` 0: only the call's own deadline. */
 export function execSync(

@@ -1,7 +1,7 @@
 /** What Stop, Remove and a create of the same name do to a container that is being made or started. */
 import { actorLimits } from '../bounds.ts';
 import type { ContainerView } from '../directory/views.ts';
-import { isBeingMade } from './container-phases.ts';
+import { isContainerBeingMade, isStarting } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
 
 /**
@@ -9,8 +9,9 @@ import type { ContainerStage } from './container-stage.ts';
  * waiting for the bound of a runtime that hangs (F33). Call it after the command was sent, which says why.
  */
 export function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
-  if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being created`);
-  if (view.state === 'starting') giveUpStart(stage, view, attempted);
+  if (isContainerBeingMade(view))
+    stage.activity.abort(view.address, `${attempted} came while it was being created`);
+  if (isStarting(view)) giveUpStart(stage, view, attempted);
 }
 
 /**
@@ -26,7 +27,8 @@ function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: stri
   const sinceMonoMs = held?.sinceMonoMs ?? clock.monoMs();
   clock.setTimeout(
     () => {
-      if (directory.container(view.id)?.state !== 'starting') return;
+      const now = directory.container(view.id);
+      if (now === undefined || !isStarting(now)) return;
       if (held !== undefined && activity.of(view.address).includes(held))
         activity.abort(view.address, `${attempted} came while it was being started`);
       // it may be at the next of them by now

@@ -3,6 +3,7 @@ import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { ask } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
+import { isQuarantined } from '../directory/phases.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { giveUpMaking } from './give-up-making.ts';
@@ -11,7 +12,7 @@ import { giveUpMaking } from './give-up-making.ts';
 export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const view = stage.directory.container(id);
   if (view === undefined) return;
-  if (view.state === 'quarantined') {
+  if (isQuarantined(view)) {
     await stage.sweepContainer(view, true);
     return;
   }

@@ -5,6 +5,7 @@ import { actorLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import { ask, forCall, untilForgotten } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
+import { isQuarantined, isSandboxBeingMade } from '../directory/phases.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { AdmittedHandler, SandboxKey, SandboxSpec, SelinuxLabels } from '../../ports/specs.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
@@ -53,7 +54,7 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
       );
     }
     if (existing.ready) return claim(stage, existing.id, call);
-    if (isBeingMade(existing)) {
+    if (isSandboxBeingMade(existing)) {
       if (sameSandboxWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
       await untilGone(stage, existing, attempted, call, { type: 'sandbox.abandon' });
       continue;
@@ -74,10 +75,6 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
     'exhausted',
     `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`,
   );
-}
-
-function isBeingMade(view: SandboxView): boolean {
-  return ['recovering', 'recordingIntent', 'provisioning', 'pausing', 'committing'].includes(view.state);
 }
 
 function isEnding(view: SandboxView): boolean {
@@ -129,7 +126,7 @@ function supersede(stage: SandboxStage, key: SandboxKey): void {
   for (const view of stage.directory.sandboxes()) {
     const other = view.spec.key;
     const same = other.name === key.name && other.namespace === key.namespace && other.uid === key.uid;
-    if (!same || other.attempt >= key.attempt || view.claimed || !isBeingMade(view)) continue;
+    if (!same || other.attempt >= key.attempt || view.claimed || !isSandboxBeingMade(view)) continue;
     stage.directory.ref(view.address)?.send({ type: 'sandbox.abandon' });
   }
 }
@@ -194,7 +191,8 @@ function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
  * waiting for the bound of a plugin that hangs (F50). Call it after the command was sent, which says why.
  */
 function giveUpMaking(stage: SandboxStage, view: SandboxView, attempted: string): void {
-  if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being started`);
+  if (isSandboxBeingMade(view))
+    stage.activity.abort(view.address, `${attempted} came while it was being started`);
 }
 
 /** Waits until the name is free: gone, or owing (then the janitor has it). */
@@ -218,7 +216,7 @@ function untilGone(
 export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call): Promise<void> {
   const view = stage.directory.sandbox(id);
   if (view === undefined) return;
-  if (view.state === 'quarantined') {
+  if (isQuarantined(view)) {
     await stage.sweepSandbox(view, false);
     return;
   }
@@ -241,7 +239,7 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
 export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Call): Promise<void> {
   const view = stage.directory.sandbox(id);
   if (view === undefined) return;
-  if (view.state === 'quarantined') {
+  if (isQuarantined(view)) {
     await stage.sweepSandbox(view, true);
     return;
   }

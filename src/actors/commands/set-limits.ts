@@ -6,6 +6,7 @@ import { ask } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
 import type { Resources } from '../../ports/specs.ts';
+import { waitsForStart } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer } from './container-stage.ts';
@@ -53,7 +54,7 @@ export function updatable(stage: ContainerStage, id: ContainerId): ContainerView
   const view = existingContainer(stage, id, attempted);
   if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
   // no runtime knows it before its start
-  if (view.state === 'created' && view.init === undefined)
+  if (waitsForStart(view) && view.init === undefined)
     fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
   if (view.updatable) return view;
   return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, {

@@ -3,6 +3,7 @@ import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { ask, forCall } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
+import { isExited, isStarting, waitsForStart } from '../directory/phases.ts';
 import { orItsEnd } from './after-exit.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
@@ -16,8 +17,8 @@ export function startContainer(stage: ContainerStage, id: ContainerId, call: Cal
 
 async function start(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<void> {
   const view = existingContainer(stage, id, attempted);
-  const isWaiting = view.criState === 'created' && ['created', 'updating'].includes(view.state);
-  if (!isWaiting && view.state !== 'starting') {
+  const isWaiting = waitsForStart(view);
+  if (!isWaiting && !isStarting(view)) {
     fail('wrongState', `${attempted}: the container is ${view.path}, not created`, { subject: id });
   }
   readySandbox(stage, view.spec.key.sandboxId, attempted);
@@ -32,7 +33,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
         return { ok: true };
       if (now?.kind !== 'container' || gone)
         return { fault: fault('notFound', `${attempted}: the container was removed`) };
-      if (now.state === 'exited' && now.startFault !== undefined) {
+      if (isExited(now) && now.startFault !== undefined) {
         return {
           fault: forCall(
             { ...now.startFault, message: `${attempted}: ${now.startFault.message}` },

@@ -12,10 +12,10 @@ import type {
   ActorScope,
   AnyActorLogic,
   AnyActorRef,
-  AnyMachineSnapshot,
   EventObject,
   InputFrom,
   Snapshot,
+  SnapshotFrom,
 } from 'xstate';
 import { createActor } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
@@ -24,6 +24,7 @@ import type { Log } from '../../base/log.ts';
 import type { Activity } from '../effects/activity.ts';
 import type { Directory } from './directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
+import { QUARANTINED } from './states.ts';
 import type { View } from './views.ts';
 
 export type SupervisorEvent<I> =
@@ -32,7 +33,7 @@ export type SupervisorEvent<I> =
 
 export interface SupervisorOptions<L extends AnyActorLogic> {
   readonly logic: L;
-  readonly view: (snapshot: AnyMachineSnapshot) => View;
+  readonly view: (snapshot: SnapshotFrom<L>) => View;
   readonly directory: Directory;
   readonly activity: Activity;
   readonly clock: ClockPort;
@@ -99,7 +100,7 @@ function start<L extends AnyActorLogic>(
   const ref: AnyActorRef = createActor(options.logic as AnyActorLogic, actorOptions);
   children.refs.set(address, ref);
   ref.subscribe({
-    next: (snapshot: AnyMachineSnapshot) => {
+    next: (snapshot) => {
       if (snapshot.status === 'active') options.directory.put(options.view(snapshot), ref);
     },
     // told to this supervisor as an event as well; without an observer xstate rethrows it in a timer
@@ -117,7 +118,7 @@ function ended<L extends AnyActorLogic>(
   if (ref === undefined) return;
   children.refs.delete(address);
   children.crashes.delete(address);
-  options.directory.drop(options.view(ref.getSnapshot() as AnyMachineSnapshot));
+  options.directory.drop(options.view(ref.getSnapshot()));
 }
 
 /** A crash is a bug of ours, never a container's failure: throw the memory away, look, go on (house rule 5.3). */
@@ -183,7 +184,7 @@ function quarantine<L extends AnyActorLogic>(
   const view = options.directory.view(address);
   if (ref === undefined || view === undefined) return;
   const why = fault('bug', `${address}: quarantined after ${actorLimits.restartsMax + 1} crashes: ${reason}`);
-  const quarantined = { ...view, state: 'quarantined', path: 'quarantined', settled: true, fault: why };
+  const quarantined = { ...view, state: QUARANTINED, path: QUARANTINED, settled: true, fault: why };
   // a sandbox without an actor must not be handed out, nor get containers
   options.directory.put(quarantined.kind === 'sandbox' ? { ...quarantined, ready: false } : quarantined, ref);
 }

@@ -1,21 +1,26 @@
 /** What the outside sees of an actor: immutable, made anew at each change, read without touching the actor. */
-import type { AnyMachineSnapshot } from 'xstate';
+import type { SnapshotFrom } from 'xstate';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerContext, UpdateOutcome } from '../container/container.context.ts';
-import type { PullContext } from '../image-pull/image-pull.context.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageUse, SandboxSpec } from '../../ports/specs.ts';
-import type { SandboxContext } from '../sandbox/sandbox.context.ts';
 import { nextUndo, STOP_STEPS } from '../sandbox/sandbox.context.ts';
 import { statePath } from './state-path.ts';
+import { topLevel } from './states.ts';
+import type {
+  ContainerMachine,
+  ContainerState,
+  PullMachine,
+  PullState,
+  SandboxMachine,
+  SandboxState,
+} from './states.ts';
 
 interface Common {
   readonly address: string;
   /** Such as `provisioning.network.adding`; for people. */
   readonly path: string;
-  /** First word of the path; for decisions. */
-  readonly state: string;
   readonly settled: boolean;
   /** Clients see it in lists. */
   readonly listed: boolean;
@@ -30,6 +35,8 @@ interface Named {
 
 export interface SandboxView extends Common, Named {
   readonly kind: 'sandbox';
+  /** First word of the path; for decisions. */
+  readonly state: SandboxState;
   readonly id: SandboxId;
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
@@ -49,6 +56,8 @@ export type CriState = 'created' | 'running' | 'exited';
 
 export interface ContainerView extends Common, Named {
   readonly kind: 'container';
+  /** First word of the path; for decisions. */
+  readonly state: ContainerState;
   readonly id: ContainerId;
   /** As asked for, with the limits that are in force now. */
   readonly spec: ContainerSpec;
@@ -75,6 +84,8 @@ export interface ContainerView extends Common, Named {
 
 export interface PullView extends Common {
   readonly kind: 'pull';
+  /** First word of the path; for decisions. */
+  readonly state: PullState;
   readonly reference: string;
   readonly imageId: string;
   readonly repoDigest: string;
@@ -83,18 +94,16 @@ export interface PullView extends Common {
 
 export type View = SandboxView | ContainerView | PullView;
 
-function common(snapshot: AnyMachineSnapshot, address: string): Omit<Common, 'claimed' | 'fault' | 'listed'> {
-  const path = statePath(snapshot.value);
-  return { address, path, state: path.split(/[.{]/u, 1)[0] ?? '', settled: snapshot.hasTag('settled') };
-}
-
 /** The view of a sandbox's snapshot. */
-export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
-  const context = snapshot.context as SandboxContext;
-  const base = common(snapshot, context.owner);
-  const owesStop = base.state === 'notReady' && nextUndo(context.begun, true) !== undefined;
+export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView {
+  const { context, value } = snapshot;
+  const state = topLevel(value);
+  const owesStop = state === 'notReady' && nextUndo(context.begun, true) !== undefined;
   return {
-    ...base,
+    address: context.owner,
+    path: statePath(value),
+    state,
+    settled: snapshot.hasTag('settled'),
     kind: 'sandbox',
     id: context.id,
     spec: context.spec,
@@ -107,23 +116,26 @@ export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
     pause: context.pause,
     owesStop,
     debts:
-      base.state === 'owing'
+      state === 'owing'
         ? context.begun
         : owesStop
           ? context.begun.filter((step) => STOP_STEPS.has(step))
           : [],
-    owes: owesStop || base.state === 'owing' || (base.state === 'notReady' && context.removal),
+    owes: owesStop || state === 'owing' || (state === 'notReady' && context.removal),
     fault: context.fault,
   };
 }
 
 /** The view of a container's snapshot. */
-export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
-  const context = snapshot.context as ContainerContext;
-  const base = common(snapshot, context.owner);
-  const ended = hasExited(base.state, context);
+export function containerView(snapshot: SnapshotFrom<ContainerMachine>): ContainerView {
+  const { context, value } = snapshot;
+  const state = topLevel(value);
+  const ended = hasExited(state, context);
   return {
-    ...base,
+    address: context.owner,
+    path: statePath(value),
+    state,
+    settled: snapshot.hasTag('settled'),
     kind: 'container',
     id: context.id,
     spec: context.spec,
@@ -131,7 +143,7 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     image: context.image,
     createdAtNs: context.createdAtNs,
     startedAtNs: context.startedAtNs,
-    criState: criState(base.state, context),
+    criState: criState(state, context),
     listed: snapshot.hasTag('listed') && context.claimed,
     claimed: context.claimed,
     committed: context.committed,
@@ -139,8 +151,8 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     init: context.init,
     effective: context.effective,
     startFault: context.startFault,
-    debts: base.state === 'owing' ? context.begun : [],
-    owes: base.state === 'owing' || (base.state === 'exited' && (context.removal || context.unrecorded)),
+    debts: state === 'owing' ? context.begun : [],
+    owes: state === 'owing' || (state === 'exited' && (context.removal || context.unrecorded)),
     updatable: snapshot.hasTag('updatable'),
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,
@@ -149,35 +161,33 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
 }
 
 /** One whose exit an earlier life recorded and showed stays so while what it left is released. */
-function hasExited(state: string, context: ContainerContext): boolean {
+function hasExited(state: ContainerState, context: ContainerContext): boolean {
   return (
     state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased'
   );
 }
 
 /** CRI knows three states; those between keep the one that was last durable. */
-function criState(state: string, context: ContainerContext): CriState {
+function criState(state: ContainerState, context: ContainerContext): CriState {
   if (hasExited(state, context)) return 'exited';
   if (context.startedAtNs !== undefined && state !== 'starting' && !context.startInDoubt) return 'running';
   return 'created';
 }
 
-/** Its process runs, as far as is known: an end whose record is still being written refuses an exec already (I12). */
-export function isAlive(view: ContainerView): boolean {
-  return view.criState === 'running' && view.state !== 'finishing';
-}
-
 /** The view of a pull's snapshot. */
-export function pullView(snapshot: AnyMachineSnapshot): PullView {
-  const context = snapshot.context as PullContext;
-  const base = common(snapshot, context.owner);
+export function pullView(snapshot: SnapshotFrom<PullMachine>): PullView {
+  const { context, value } = snapshot;
+  const state = topLevel(value);
   return {
-    ...base,
+    address: context.owner,
+    path: statePath(value),
+    state,
+    settled: snapshot.hasTag('settled'),
     kind: 'pull',
     reference: context.reference,
     imageId: context.resolved?.id ?? '',
     repoDigest: context.resolved?.repoDigest ?? '',
-    present: base.state === 'present',
+    present: state === 'present',
     listed: false,
     claimed: true,
     fault: context.fault,

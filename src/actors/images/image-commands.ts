@@ -5,6 +5,7 @@ import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import { ask } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
+import { isCommitting } from '../directory/phases.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';
 import type { PullProgress } from '../image-pull/progress.ts';
 import type { RegistryAuth } from '../../ports/images.ts';
@@ -161,10 +162,11 @@ function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
 async function untilCommitted(stage: ImageStage, name: string, call: Call): Promise<void> {
   const { directory, ports } = stage;
   const attempted = `RemoveImage ${name}`;
-  const coming = directory.pulls().filter(({ state, imageId, reference, repoDigest }) => {
+  const coming = directory.pulls().filter((view) => {
+    const { imageId, reference, repoDigest } = view;
     const image = { id: imageId as ImageId, repoTags: [reference], repoDigests: [repoDigest] };
     return (
-      state === 'committing' && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined
+      isCommitting(view) && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined
     );
   });
   const waits = coming.map(({ address }) =>

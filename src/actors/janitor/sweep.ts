@@ -1,6 +1,7 @@
 /** One round of the janitor. */
 import { actorLimits } from '../bounds.ts';
 import type { Directory } from '../directory/directory.ts';
+import { isCleanupPending } from '../directory/phases.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import type { HostFacts } from '../../ports/host.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -47,7 +48,7 @@ function undoUnclaimed(sweeping: Sweeping): void {
   const now = ports.clock.monoMs();
   const waiting = directory
     .containers()
-    .filter((view) => !view.claimed && view.settled && view.state !== 'owing');
+    .filter((view) => !view.claimed && view.settled && !isCleanupPending(view));
   const addresses = new Set(waiting.map((view) => view.address));
   for (const address of unclaimed.keys()) if (!addresses.has(address)) unclaimed.delete(address);
   for (const view of waiting) {
@@ -65,16 +66,22 @@ function undoUnclaimed(sweeping: Sweeping): void {
  */
 async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Promise<void> {
   // taken before the look: what was ready by then had all its parts, and a stop under way takes no notice
-  const ready = directory.sandboxes().filter((view) => view.state === 'ready');
+  const ready = directory.sandboxes().filter(isAtRest);
   if (ready.length === 0) return;
   fx.note({ on: 'namespaces and pause processes of ready sandboxes' });
   const facts = await ports.host.observe(fx);
   for (const view of ready) {
     const why = lossOf(view, facts, ports);
-    if (why === undefined || directory.sandbox(view.id)?.state !== 'ready') continue;
+    const now = directory.sandbox(view.id);
+    if (why === undefined || now === undefined || !isAtRest(now)) continue;
     ports.log.warn({ sandbox: view.id, reason: why }, 'a sandbox is broken and will be stopped');
     directory.ref(view.address)?.send({ type: 'sandbox.broken', why });
   }
+}
+
+/** Ready, and no stop of it is under way. */
+function isAtRest({ ready, settled }: SandboxView): boolean {
+  return ready && settled;
 }
 
 function lossOf({ id, spec, pause }: SandboxView, facts: HostFacts, { runtime }: Ports): string | undefined {

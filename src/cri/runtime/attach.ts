@@ -1,4 +1,4 @@
-import { isAlive } from '../../actors/directory/views.ts';
+import { isAlive } from '../../actors/directory/phases.ts';
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';

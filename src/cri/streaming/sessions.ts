@@ -4,7 +4,7 @@ import type { Activity } from '../../actors/effects/activity.ts';
 import type { Directory } from '../../actors/directory/directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ClientStreams, PortConnection, StreamsPort } from '../../ports/streams.ts';
-import { isAlive } from '../../actors/directory/views.ts';
+import { isAlive } from '../../actors/directory/phases.ts';
 import type { ContainerView } from '../../actors/directory/views.ts';
 import { onAbort } from '../../base/abort.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';

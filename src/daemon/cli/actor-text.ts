@@ -1,5 +1,7 @@
 /** One actor in words: what state, what it waits on, what it owes. Pure. */
 import type { Actor, Change, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
+import { QUARANTINED } from '../../actors/directory/states.ts';
+import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
 import { age, shortId } from './text.ts';
 import type { Tone } from './screen.ts';
 
@@ -9,11 +11,14 @@ export function nameOf(actor: Actor): string {
   return actor.attempt === 0 ? name : `${name} #${actor.attempt}`;
 }
 
+/** Settled states in which a pod or a container does its work. The daemon may be of another version: its states are strings. */
+const AT_WORK: ReadonlySet<string> = new Set<SandboxState | ContainerState>(['ready', 'running']);
+
 /** How its state is to be looked at. */
 export function toneOf(actor: Actor): Tone {
-  if (actor.fault !== '' || actor.debts.length > 0 || actor.state === 'quarantined') return 'bad';
+  if (actor.fault !== '' || actor.debts.length > 0 || actor.state === QUARANTINED) return 'bad';
   if (!actor.settled) return 'busy';
-  return actor.state === 'running' || actor.state === 'ready' ? 'good' : 'dim';
+  return AT_WORK.has(actor.state) ? 'good' : 'dim';
 }
 
 /** In one line: what it waits on, else what it owes, why it failed, how it ended. */

@@ -5,6 +5,7 @@
  */
 import { basename } from 'node:path';
 import type { ContainerFacts, SandboxFacts } from '../../actors/ledger/ledger.ts';
+import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
 import type { Digest } from '../../base/ids.ts';
 import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/sandbox/layout.ts';
 import { ingestedDigest } from '../../oci/images/registry/ingest.ts';
@@ -52,9 +53,9 @@ function damagedJournal({ records }: Evidence): readonly Finding[] {
 }
 
 /** True when the daemon runs and this actor has come to rest in one of these states. */
-function rests({ live }: Evidence, id: string, states: readonly string[]): boolean {
+function rests({ live }: Evidence, id: string, states: readonly (SandboxState | ContainerState)[]): boolean {
   const actor = live?.actors.get(id);
-  return actor !== undefined && actor.settled && states.includes(actor.state);
+  return actor !== undefined && actor.settled && states.some((state) => state === actor.state);
 }
 
 /** I1: a ready sandbox has its pins, its cgroup, its network, its files, its pause process. */

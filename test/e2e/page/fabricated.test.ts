@@ -100,7 +100,7 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     if (pod === undefined) return expect.fail('no such pod');
     await key('ArrowUp');
     await page.until("document.querySelector('h2').textContent === 'pod-123'");
-    const stopping = { ...pod, path: 'stopping.undoing', state: 'stopping', settled: false };
+    const stopping: SandboxView = { ...pod, path: 'stopping.undoing', state: 'stopping', settled: false };
     put(stopping, 'sandbox.stop', 'StopPodSandbox 77ab12');
     const end = wait(stopping, 'undo', 90_000, {
       on: 'CNI DEL bridge',

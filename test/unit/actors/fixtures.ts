@@ -1,6 +1,7 @@
 // Wishes, records and a clock for the tests of actors.
 import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { AnyActorRef } from 'xstate';
+import type { ContainerState } from '../../../src/actors/directory/states.ts';
 import type { ContainerView } from '../../../src/actors/directory/views.ts';
 import type { ClockPort, TimerHandle } from '../../../src/ports/clock.ts';
 import type {
@@ -214,7 +215,7 @@ export function resolvedImage(part: Partial<ResolvedImage> = {}): ResolvedImage 
 }
 
 /** What the directory holds for a container in this state. */
-export function containerView(state: string, part: Partial<ContainerView> = {}): ContainerView {
+export function containerView(state: ContainerState, part: Partial<ContainerView> = {}): ContainerView {
   const id = part.id ?? containerId();
   return {
     address: `container/${id}`,

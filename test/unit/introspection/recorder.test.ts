@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Directory } from '../../../src/actors/directory/directory.ts';
 import { introspectionLimits as limits } from '../../../src/introspection/bounds.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
+import type { ContainerView } from '../../../src/actors/directory/views.ts';
 import type { Change } from '../../../src/introspection/recorder.ts';
 import { containerView, ManualClock } from '../actors/fixtures.ts';
 
@@ -68,7 +69,7 @@ describe('the past of one actor', () => {
   it('has the quarantine that the supervisor puts it into, once', () => {
     const { recorder, directory, step } = bench();
     step(address, '', 'running');
-    const lost = { ...view, state: 'quarantined', path: 'quarantined' };
+    const lost: ContainerView = { ...view, state: 'quarantined', path: 'quarantined' };
     for (const again of [lost, lost]) directory.put(again, createEmptyActor());
     expect(recorder.past(address)?.history.map(({ from, to, on }) => [from, to, on])).toEqual([
       ['', 'running', 'test'],

@@ -5,6 +5,7 @@ import { Directory } from '../../../src/actors/directory/directory.ts';
 import type { ClockPort } from '../../../src/ports/clock.ts';
 import type { Waiting } from '../../../src/ports/effect.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
+import type { ContainerState, PullState, SandboxState } from '../../../src/actors/directory/states.ts';
 import type { ContainerView, PullView, SandboxView, View } from '../../../src/actors/directory/views.ts';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { silentLog } from '../../../src/base/log.ts';
@@ -29,10 +30,21 @@ export function wallClock(): ClockPort {
 const id = (letter: string, number: number): string =>
   `${letter}${number.toString(16).padStart(11, '0')}`.padEnd(64, letter);
 
+/** A state, or one below it. */
+type PathOf<State extends string> = State | `${State}.${string}`;
+
+function topOf<State extends string>(path: PathOf<State>): State {
+  return path.split('.', 1)[0] as State;
+}
+
 /** The view of a sandbox, by number. */
-export function sandbox(number: number, path: string, part: Partial<SandboxView> = {}): SandboxView {
+export function sandbox(
+  number: number,
+  path: PathOf<SandboxState>,
+  part: Partial<SandboxView> = {},
+): SandboxView {
   const sandboxId = parseSandboxId(id('a', number)) ?? fallen();
-  const state = path.split(/[.{]/u, 1)[0] ?? '';
+  const state = topOf(path);
   return {
     kind: 'sandbox',
     address: `sandbox/${sandboxId}`,
@@ -67,14 +79,14 @@ export function sandbox(number: number, path: string, part: Partial<SandboxView>
 export function container(
   number: number,
   of: SandboxView,
-  path: string,
+  path: PathOf<ContainerState>,
   part: Partial<ContainerView> = {},
 ): ContainerView {
   const containerId = parseContainerId(id('c', number)) ?? fallen();
   const spec = containerSpec({
     key: { sandboxId: of.id, name: part.spec?.key.name ?? `app-${number}`, attempt: 0 },
   });
-  const state = path.split(/[.{]/u, 1)[0] ?? '';
+  const state = topOf(path);
   const createdAtNs = BigInt(Date.now()) * 1_000_000n;
   return containerView(state, {
     address: `container/${containerId}`,
@@ -87,7 +99,7 @@ export function container(
   });
 }
 
-export function pull(reference: string, path: string, part: Partial<PullView> = {}): PullView {
+export function pull(reference: string, path: PullState, part: Partial<PullView> = {}): PullView {
   return {
     kind: 'pull',
     address: `pull/${Buffer.from(reference).toString('hex').slice(0, 16)}`,

@@ -3,6 +3,7 @@ import { Activity } from '../../../../src/actors/effects/activity.ts';
 import { ask } from '../../../../src/actors/directory/ask.ts';
 import type { Outcome, Question } from '../../../../src/actors/directory/ask.ts';
 import { Directory } from '../../../../src/actors/directory/directory.ts';
+import type { ContainerState } from '../../../../src/actors/directory/states.ts';
 import type { View } from '../../../../src/actors/directory/views.ts';
 import { innerCause } from '../../../../src/base/cause.ts';
 import { fault } from '../../../../src/base/fault.ts';
@@ -10,12 +11,12 @@ import { containerView, ManualClock, recordingRef, turns } from '../fixtures.ts'
 
 const { address, id } = containerView('running');
 
-function bench(state = 'running') {
+function bench(state: ContainerState = 'running') {
   const clock = new ManualClock();
   const directory = new Directory();
   const activity = new Activity(clock);
   const { ref, sent } = recordingRef();
-  const put = (now: string, part = {}): void => directory.put(containerView(now, part), ref);
+  const put = (now: ContainerState, part = {}): void => directory.put(containerView(now, part), ref);
   put(state);
   const controller = new AbortController();
   const stop = (deadlineMs?: number, answer = whenExited): Promise<string> =>
@@ -49,7 +50,7 @@ describe('ask', () => {
     const { sent, put, stop, clock } = bench();
     const answer = stop();
     expect(sent.map(({ type }) => type)).toEqual(['container.stop']);
-    put('stopping.waiting', { state: 'stopping', settled: false });
+    put('stopping', { path: 'stopping.waiting', settled: false });
     put('exited');
     expect(await answer).toBe('exited');
     expect(clock.timers).toBe(0);
@@ -89,7 +90,7 @@ describe('ask', () => {
 
   it('at the deadline says the state path and the thing waited on; the actor goes on, and the retry gets the result', async () => {
     const { clock, activity, put, stop } = bench();
-    put('stopping.killing', { state: 'stopping', path: 'stopping.killing', settled: false });
+    put('stopping', { path: 'stopping.killing', settled: false });
     void activity.run(address, 'killAll', 60_000, new AbortController().signal, (fx) => {
       fx.note({ on: 'runc kill', pid: 12 });
       return new Promise<void>(() => undefined);
@@ -138,7 +139,7 @@ describe('ask', () => {
   it('tells an actor that was rebuilt after a crash again, once, and nobody else (F16)', async () => {
     const { directory, sent, put, stop } = bench();
     const answer = stop();
-    put('stopping.waiting', { state: 'stopping', settled: false });
+    put('stopping', { path: 'stopping.waiting', settled: false });
     const rebuilt = recordingRef();
     directory.put(containerView('recovering', { settled: false }), rebuilt.ref);
     directory.put(containerView('running'), rebuilt.ref);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { AnyMachineSnapshot } from 'xstate';
+import type { SnapshotFrom } from 'xstate';
 import { assign, createActor, setup } from 'xstate';
 import { Activity } from '../../../../src/actors/effects/activity.ts';
 import { Directory } from '../../../../src/actors/directory/directory.ts';
@@ -30,10 +30,10 @@ const child = setup({
 }).createMachine({
   id: 'child',
   context: ({ input }) => input,
-  initial: 'idle',
+  initial: 'created',
   states: {
-    idle: { on: { go: 'busy', crash: { actions: 'crash' }, end: 'gone' } },
-    busy: { on: { crash: { actions: 'crash' } } },
+    created: { on: { go: 'running', crash: { actions: 'crash' }, end: 'gone' } },
+    running: { on: { crash: { actions: 'crash' } } },
     gone: { type: 'final' },
   },
 });
@@ -45,9 +45,8 @@ function bench(rebuild?: (address: string) => Promise<Input | undefined>) {
   let lives = 0;
   const logic = supervisorLogic({
     logic: child,
-    view: (snapshot: AnyMachineSnapshot): View => {
-      const { address, life } = snapshot.context as Input;
-      return containerView(String(snapshot.value), { address, createdAtNs: BigInt(life) });
+    view: ({ context: { address, life }, value }: SnapshotFrom<typeof child>): View => {
+      return containerView(value, { address, createdAtNs: BigInt(life) });
     },
     directory,
     activity,
@@ -80,10 +79,10 @@ describe('supervisor', () => {
   it("is told of its children's changes and ends, and finds them by their address", () => {
     const { directory, supervisor, start, tell } = bench();
     start(A);
-    expect(directory.view(A)).toMatchObject({ state: 'idle' });
+    expect(directory.view(A)).toMatchObject({ state: 'created' });
     expect(supervisor.system.get(A)).toBe(directory.ref(A));
     tell(A, 'go');
-    expect(directory.view(A)).toMatchObject({ state: 'busy' });
+    expect(directory.view(A)).toMatchObject({ state: 'running' });
     start(B);
     const heard: [string, boolean][] = [];
     directory.listen(B, (view, gone) => heard.push([view.state, gone]));
@@ -99,7 +98,7 @@ describe('supervisor', () => {
     start(A);
     tell(A, 'end');
     start(A);
-    expect(directory.view(A)).toMatchObject({ state: 'idle' });
+    expect(directory.view(A)).toMatchObject({ state: 'created' });
   });
 
   it('keeps thousands of children: neither start nor end looks at the others', () => {
@@ -119,10 +118,10 @@ describe('supervisor', () => {
     tell(B, 'go');
     const old = directory.ref(A);
     await crash(A);
-    expect(directory.view(A)).toMatchObject({ state: 'idle', createdAtNs: 1n });
+    expect(directory.view(A)).toMatchObject({ state: 'created', createdAtNs: 1n });
     expect(directory.ref(A)).not.toBe(old);
     expect(supervisor.system.get(A)).toBe(directory.ref(A));
-    expect(directory.view(B)).toMatchObject({ state: 'busy', createdAtNs: 0n });
+    expect(directory.view(B)).toMatchObject({ state: 'running', createdAtNs: 0n });
     expect(supervisor.getSnapshot().status).toBe('active');
   });
 
@@ -157,7 +156,7 @@ describe('supervisor', () => {
     const { directory, start, crash } = bench();
     start(A);
     for (let at = 0; at < actorLimits.restartsMax; at += 1) await crash(A);
-    expect(directory.view(A)?.state).toBe('idle');
+    expect(directory.view(A)?.state).toBe('created');
     await crash(A);
     expect(directory.view(A)).toMatchObject({
       state: 'quarantined',
@@ -177,7 +176,7 @@ describe('supervisor', () => {
       await crash(A);
       await clock.advance(actorLimits.restartWindowMs / 2);
     }
-    expect(directory.view(A)?.state).toBe('idle');
+    expect(directory.view(A)?.state).toBe('created');
   });
 
   it('one of which nothing durable is left is gone, and its waiters hear why', async () => {
