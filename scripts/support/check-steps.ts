@@ -18,6 +18,7 @@ export const firstSteps: readonly Step[] = [
 /** What is to be green before each commit, in a minute: no goldens, and of the simulation the 300 seeds. */
 export const checkSteps: readonly Step[] = [
   ...typesAndLint,
+  programStep('drawn files', [process.execPath, 'scripts/charts.ts']),
   vitestStep('tidy, unit, model', ['tidy', 'unit', 'model']),
   vitestStep('simulation, 300 seeds', ['sim'], ['test/sim/seeds.test.ts']),
 ];

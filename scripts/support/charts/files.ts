@@ -1,4 +1,4 @@
-// The files that are drawn from the machines, and how each is brought up to date.
+// The files that are drawn from the code, and how each is brought up to date.
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { explore } from './explore.ts';
@@ -6,6 +6,7 @@ import { charted } from './machines.ts';
 import { matrixText } from './matrix.ts';
 import { mermaidText } from './mermaid.ts';
 import { boundsPage } from './bounds-page.ts';
+import { messagesPage } from './messages-page.ts';
 import { rowsPage } from './rows-page.ts';
 
 const textOfCheckout = (file: string): string =>
@@ -22,6 +23,11 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
   files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
   files.set('docs/bounds.md', () => boundsPage(boundsOfCheckout()));
   return files;
+}
+
+/** docs/messages.md changes with every message: `test/tidy` does not compare it, `npm run check` does. */
+export function drawnMessages(): ReadonlyMap<string, () => string> {
+  return new Map([['docs/messages.md', messagesPage]]);
 }
 
 /** The room of each file of bounds, and its text. */

@@ -51,15 +51,21 @@ export function textOf(file: string): string {
 
 const parsed = new Map<string, Source>();
 
-/** One TypeScript file, parsed. Throws when it is not TypeScript. */
+/** One TypeScript file of the checkout, parsed. Throws when it is not TypeScript. */
 export function sourceOf(file: string): Source {
   const known = parsed.get(file);
   if (known !== undefined) return known;
-  const text = textOf(file);
+  const source = parsedSource(file, textOf(file));
+  parsed.set(file, source);
+  return source;
+}
+
+/** The same for a text that is not a file of the checkout. */
+export function parsedSource(file: string, text: string): Source {
   const result = parseSync(file, text);
   const [first] = result.errors;
   if (first !== undefined) throw new Error(`${file}: ${first.message}`);
-  const source: Source = {
+  return {
     file,
     text,
     program: result.program as unknown as Node,
@@ -72,8 +78,6 @@ export function sourceOf(file: string): Source {
     comments: result.comments,
     line: (offset) => text.slice(0, offset).split('\n').length,
   };
-  parsed.set(file, source);
-  return source;
 }
 
 function resolved(from: string, specifier: string): string | undefined {
