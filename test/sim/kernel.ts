@@ -327,7 +327,7 @@ export function exitFact(exitCode: number, finishedAtNs: bigint, oomKilled = fal
 
 /** As the driver tells the end of a container whose monitor told nothing. */
 export function lossFact(finishedAtNs: bigint): ExitFact {
-  const message = 'its monitor ended without telling the exit code';
+  const message = 'the monitor ended without reporting an exit code';
   return {
     exitCode: 255,
     finishedAtNs,
@@ -340,6 +340,6 @@ export function lossFact(finishedAtNs: bigint): ExitFact {
 
 /** As the driver tells the end of a container that had no process. */
 export function unbornFact(finishedAtNs: bigint): ExitFact {
-  const message = 'it was ended before it was restored';
+  const message = 'killed before it was restored';
   return { exitCode: 137, finishedAtNs, oomKilled: false, reason: 'Error', message, observedBy: 'process' };
 }

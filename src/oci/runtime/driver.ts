@@ -25,7 +25,7 @@ import { deleteState, destroy, forgetExit } from './container/destroy.ts';
 import { Exits } from './container/exits.ts';
 import { stepsByKind } from './container/kinds.ts';
 import type { KindSteps } from './container/kinds.ts';
-import { endUnborn, kill, killAll } from './container/kill.ts';
+import { killBeforeRestore, kill, killAll } from './container/kill.ts';
 import { isRunning, marksOf, ownGlobals, runRuntime } from './container/parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './container/parts.ts';
 import { destroyPause, startPause } from './container/pause.ts';
@@ -78,7 +78,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     layout.runtimeRoot(name),
   );
   const moves = new CheapMoves(options.cgroups, options.clock);
-  const parts: DriverParts = { ...options, table, moves, heldStill: new Set() };
+  const parts: DriverParts = { ...options, table, moves, frozenByCheckpoint: new Set() };
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);
@@ -198,7 +198,7 @@ function keepHandlers(parts: DriverParts): Promise<void> {
 
 /** No file will tell the end of what never ran. */
 async function endRestore(parts: DriverParts, exits: Exits, input: ContainerInput): Promise<void> {
-  const exit = await endUnborn(parts, input);
+  const exit = await killBeforeRestore(parts, input);
   if (exit !== undefined) exits.report(input.id, exit);
 }
 

@@ -113,10 +113,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
 
   it('F39 a monitor that says nothing, garbage, twice, or half a line', async () => {
     const cases: readonly (readonly [string, string, RegExp])[] = [
-      ['exit 0', 'outside', /monitor ended without a report: no error message$/u],
-      ['echo no such option >&2; exit 1', 'outside', /monitor ended without a report: no such option$/u],
-      ['echo garbage >&3', 'outside', /report can't be used: not JSON$/u],
-      ['printf \'{"pid": 4\' >&3', 'outside', /report can't be used: not JSON$/u],
+      ['exit 0', 'outside', /monitor exited without a report: no error message$/u],
+      ['echo no such option >&2; exit 1', 'outside', /monitor exited without a report: no such option$/u],
+      ['echo garbage >&3', 'outside', /invalid report of the monitor: not JSON$/u],
+      ['printf \'{"pid": 4\' >&3', 'outside', /invalid report of the monitor: not JSON$/u],
       [
         'echo \'{"pid": -1, "message": "boom"}\' >&3; echo \'{"pid": 4}\' >&3',
         'outside',
@@ -125,10 +125,14 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       [
         `echo '{"pid": ${process.pid}}' >&3`,
         'outside',
-        /reports process \d+, which the runtime does not know$/u,
+        /reported process \d+, which is not init in the runtime's state$/u,
       ],
-      ['echo \'{"pid": 4194304}\' >&3', 'outside', /its process 4194304 has ended at once/u],
-      ['head -c 200000 /dev/zero | tr "\\0" x >&3; sleep 1000', 'outside', /monitor ended without a report/u],
+      ['echo \'{"pid": 4194304}\' >&3', 'outside', /process 4194304 exited at once/u],
+      [
+        'head -c 200000 /dev/zero | tr "\\0" x >&3; sleep 1000',
+        'outside',
+        /monitor exited without a report/u,
+      ],
     ];
     for (const [script, kind, pattern] of cases) {
       const driver = world.newDriver(withMonitor(script));
@@ -153,7 +157,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       fault: {
         kind: 'timedOut',
         message: message(
-          /^create container [0-9a-f]{64}: runc create: the monitor has not reported within 500 ms$/u,
+          /^create container [0-9a-f]{64}: runc create: timed out after 500 ms waiting for the monitor$/u,
         ),
       },
     });
@@ -184,9 +188,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     await expect(driver.start(container.bundle, fxOf(300))).rejects.toMatchObject({
       fault: {
         kind: 'timedOut',
-        message: message(
-          /^start container [0-9a-f]{64}: runc start: killed, it had not ended within 300 ms$/u,
-        ),
+        message: message(/^start container [0-9a-f]{64}: runc start: killed after a timeout of 300 ms$/u),
       },
     });
     await expect(driver.delete(container.bundle, fxOf(300))).rejects.toMatchObject({

@@ -195,9 +195,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
       fault: {
         kind: 'wrongState',
         subject: container.id,
-        message: expect.stringMatching(
-          /it uses \d+ bytes of memory, more than the new limit of 4096$/u,
-        ) as string,
+        message: expect.stringMatching(/memory usage of \d+ bytes exceeds the new limit of 4096$/u) as string,
       },
     });
     expect(limitOf()).toBe('67108864');

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseContainerId } from '../../../src/base/ids.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child } from '../../../src/host/process/process.ts';
-import { ownStdio } from '../../../src/oci/runtime/container/stdio-owner.ts';
+import { chownStdio } from '../../../src/oci/runtime/container/stdio-owner.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
 if (reason !== '') console.log(`owners of pipes are not tested: ${reason}`);
@@ -46,7 +46,7 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
   };
 
   it("S97 of a process that has the pid of a container's init by now stays what it is", async () => {
-    await ownStdio(
+    await chownStdio(
       { ...init.identity, startTicks: init.identity.startTicks - 1 },
       config,
       id ?? expect.unreachable(),
@@ -55,7 +55,7 @@ describe.skipIf(reason !== '')('the owner of the pipes', () => {
   });
 
   it("S97 is the container's user where init is who it was", async () => {
-    await ownStdio(init.identity, config, id ?? expect.unreachable());
+    await chownStdio(init.identity, config, id ?? expect.unreachable());
     expect(ownerOf()).toEqual([70_005, 70_006]);
   });
 });

@@ -179,16 +179,16 @@ async function begin(
 /** All are still before the first is read, and none goes on before the last was. */
 async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext): Promise<void> {
   const touched: Job[] = [];
-  const { heldStill } = reader.parts;
+  const { frozenByCheckpoint } = reader.parts;
   try {
     for (const job of jobs) {
       touched.push(job);
-      heldStill.add(job.container.id);
+      frozenByCheckpoint.add(job.container.id);
       await freeze(reader, job, fx);
     }
     for (const job of jobs) await read(reader, job, fx);
   } finally {
-    for (const { container } of touched) heldStill.delete(container.id);
+    for (const { container } of touched) frozenByCheckpoint.delete(container.id);
     const thawed = await Promise.allSettled(
       touched.map(({ container, handler, attempted }) =>
         thaw(reader, { id: container.id, handler, attempted }, fx.note),

@@ -1,4 +1,4 @@
-/** A container's cgroup, its sandbox's monitors' cgroup: what the driver does to them, each bounded. */
+/** What the driver does with the cgroups of containers and of their monitors; each operation is bounded. */
 import { mkdir, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -33,33 +33,36 @@ import { exists } from './state.ts';
 
 type Id = ContainerId | SandboxId;
 
-/** Moves a monitor into its scope or leaf, which is made with the first one; does nothing where the sandbox has no cgroup. */
+/**
+ * Moves a monitor into its scope or cgroup, which the first monitor of the sandbox creates. Does nothing if the
+ * sandbox has no cgroup.
+ */
 export async function admitMonitor(parts: DriverParts, leaf: string, pid: number): Promise<void> {
   const { cgroups } = parts;
   const scope = scopeOf(leaf);
   if (scope !== undefined) await scopesOf(parts, scope).startScope(scope, pid);
   if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
   if ((await enter(parts, leaf, pid)) === undefined) return;
-  // not there, or in some hierarchies only or not filled yet: what a daemon leaves that was killed while it made it
+  // the cgroup is missing, or an earlier daemon was killed while creating it: complete it in all hierarchies
   await createCgroup(cgroups, leaf);
   const refused = await enter(parts, leaf, pid);
   if (refused !== undefined) throw refused;
 }
 
-/** A pod below a slice outlives the removal of systemd's tools: then its containers can't be made, the rest goes on. */
+/**
+ * Throws `unsupported` without systemd's tools. A pod below a slice survives their removal: only its new containers
+ * fail.
+ */
 function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
-  return (
-    systemd ??
-    fail('unsupported', `start scope ${cgroup}: there is no busctl on this machine`, { subject: cgroup })
-  );
+  return systemd ?? fail('unsupported', `start scope ${cgroup}: busctl not found`, { subject: cgroup });
 }
 
 /**
- * Where a monitor is put: with memory as a hierarchy of its own (v1), not into that one. The kubelet limits the pod's memory to
- * the sum of its containers' limits; when a container meets it, the page that the monitor needs to tell the exit finds the
- * pod still full, and the monitor, small and last, is killed in its turn: the exit code is lost, and a healthy neighbour's
- * monitor can be the one. (conmon asks for an oom_score_adj of -1000 against this, which wants CAP_SYS_RESOURCE.) There it
- * stays in the daemon's. On v2 there is one place for all of it.
+ * The hierarchies that a monitor is moved into: all but a memory hierarchy of v1. The kubelet limits the pod's memory
+ * to the sum of its containers' limits. When a container reaches that limit, the pod is still full while the monitor
+ * needs a page to write the exit file, so the OOM killer may kill the monitor too, even that of another container,
+ * and the exit code is lost. (conmon sets oom_score_adj to -1000 against this, which needs CAP_SYS_RESOURCE.) On v1
+ * the monitor therefore stays in the daemon's memory cgroup; v2 has a single hierarchy.
  */
 const monitorHierarchies = (cgroups: CgroupLayout): CgroupLayout => ({
   ...cgroups,
@@ -68,7 +71,7 @@ const monitorHierarchies = (cgroups: CgroupLayout): CgroupLayout => ({
   ),
 });
 
-/** Why the kernel does not let it in; undefined also when the monitor has ended: its sync pipe tells why. */
+/** Returns the kernel's error; undefined if the monitor has exited, since its sync pipe then gives the reason. */
 async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Error | undefined> {
   try {
     await moveProcess(monitorHierarchies(parts.cgroups), leaf, pid);
@@ -80,8 +83,8 @@ async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Err
 }
 
 /**
- * The cgroup of a container by our note of it, or where somebody has deleted that (F29) by its name among all cgroups; undefined
- * when there is none.
+ * A container's cgroup: from troupe.json, or by its name among all cgroups if somebody has deleted that file (F29).
+ * Undefined if there is no such cgroup.
  */
 export async function cgroupOf(
   { cgroups, layout, log }: DriverParts,
@@ -91,24 +94,25 @@ export async function cgroupOf(
   if (note !== undefined) return note.cgroup;
   const found = await findCgroup(cgroups, new Set([`troupe-${id}`, `troupe-${id}.scope`]));
   if (found === undefined) return undefined;
-  log.warn({ id, cgroup: found }, 'our note of a container is gone; its cgroup was found by its name');
+  log.warn({ id, cgroup: found }, 'read troupe.json of container: not found; its cgroup was found by name');
   return found.endsWith('.scope') ? join(found, 'container') : found;
 }
 
 /**
- * The directory of a container's cgroup that has its id in the name. Below a slice that is the scope: the directories in
- * there have the same names for every container, and a pid that was used again would be taken for this container's.
+ * The directory in a cgroup's path whose name holds the container's id. Below a slice that is the scope: the
+ * directories inside it have the same names for every container, so a reused pid could be mistaken for this
+ * container's.
  */
 export function ownCgroupName(cgroup: string): string {
   return basename(scopeOf(cgroup) ?? cgroup);
 }
 
-/** SIGKILL to all members now; those that need longer than a moment are not waited for. */
+/** Sends SIGKILL to all members. Waits at most `driverLimits.killRoundMs` for them to exit. */
 export async function signalCgroup(parts: DriverParts, path: string): Promise<void> {
   await killCgroup(parts.cgroups, path, { clock: parts.clock, timeoutMs: driverLimits.killRoundMs });
 }
 
-/** Kills until the cgroup has no live member (F46). Throws `timedOut` with the pids that don't end (F45). */
+/** Kills until the cgroup has no live member (F46). Throws `timedOut` with the pids that have not exited (F45). */
 export async function emptyCgroup(
   parts: DriverParts,
   id: Id,
@@ -123,12 +127,12 @@ export async function emptyCgroup(
   );
 }
 
-/** Throws `timedOut` when there are any. */
+/** Throws `timedOut` with the pids; returns if the list is empty. */
 export function refuseSurvivors(id: Id, pids: readonly number[]): void {
   if (pids.length === 0) return;
   fail(
     'timedOut',
-    `end the processes of container ${id}: killed, but these do not end: ${pids.slice(0, 10).join(', ')}`,
+    `end the processes of container ${id}: killed, but not exited: pids ${pids.slice(0, 10).join(', ')}`,
     {
       subject: id,
     },
@@ -136,46 +140,43 @@ export function refuseSurvivors(id: Id, pids: readonly number[]): void {
 }
 
 /**
- * How often the OOM killer struck in a container's cgroup; 0 where nobody tells. systemd removes a scope with all in it
- * once its last process, the monitor, has ended, often before we read: then the monitor's word counts, which looks at
- * memory.events as the last thing before it tells the exit, and leaves an empty file `oom` in the bundle.
+ * Number of OOM kills in a container's cgroup; 0 if unknown. systemd removes a scope with its cgroups once the
+ * monitor, its last process, has exited, often before the daemon reads the counter. The monitor's record then counts:
+ * conmon reads memory.events last, before it writes the exit file, and leaves an empty file `oom` in the bundle.
  */
 async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
   const counted = await oomKills(cgroups, path);
   if (counted !== undefined && counted > 0) return counted;
-  // in a virtual machine the kernel that counts is not ours
-  if (await exists(oomTold(layout, id))) return 1;
+  // in a virtual machine the guest's kernel counts; the shim reports its OOM kills
+  if (await exists(oomMarker(layout, id))) return 1;
   if (counted !== undefined || scopeOf(path) === undefined) return 0;
   return (await exists(join(layout.bundleDir(id), 'oom'))) ? 1 : 0;
 }
 
-/** An empty file there says that a container's shim has told of an OOM kill in it. */
-export function oomTold(layout: Layout, id: ContainerId): string {
-  return join(layout.containerDir(id), 'oom-told');
+/** Marker file, empty: the container's shim has reported an OOM kill. */
+export function oomMarker(layout: Layout, id: ContainerId): string {
+  return join(layout.containerDir(id), 'oom-killed');
 }
 
 /**
- * Keeps how often the OOM killer had struck when our KILL came to a living init. The kernel's counter never goes back: a child
- * that it has counted long ago would make an OOM kill of the end that we bring about (F47). Never rejects: what can't be noted
- * must not keep a process alive.
+ * Records the number of OOM kills before our SIGKILL, if init is still alive. The counter never decreases: without
+ * the record a child killed long ago would turn the exit that we cause into an OOM kill (F47). Never rejects: a
+ * failure to record must not keep a process alive.
  */
 export async function noteOomKills(parts: DriverParts, id: ContainerId, init: HostIdentity): Promise<void> {
   const { layout, log } = parts;
   try {
     const note = await readNote(layout, id);
     const kills = note === undefined ? 0 : await oomKillsIn(parts, id, note.cgroup);
-    // looked at after the count: init itself may be among those
+    // checked after reading the counter: init itself may be among the killed
     if (kills === 0 || isEnding(init) || (await oomKillsNoted(layout, id)) > 0) return;
     await writeOwnFile(oomNote(layout, id), String(kills), 0o600);
   } catch (error) {
-    log.debug(
-      { id, reason: toFault(error).message },
-      'the OOM kills of a container before its end could not be noted',
-    );
+    log.debug({ id, reason: toFault(error).message }, 'record OOM kills before KILL failed');
   }
 }
 
-/** How often the OOM killer struck in a container that has ended by KILL, without what it had done before that KILL was ours. */
+/** Number of OOM kills in a container that exited by SIGKILL, without those recorded before our own SIGKILL. */
 export async function fatalOomKills(parts: DriverParts, id: ContainerId, path: string): Promise<number> {
   const kills = await oomKillsIn(parts, id, path);
   return kills === 0 ? 0 : Math.max(0, kills - (await oomKillsNoted(parts.layout, id)));
@@ -193,13 +194,13 @@ function oomNote(layout: Layout, id: ContainerId): string {
   return join(layout.containerDir(id), 'oom-before-kill');
 }
 
-/** Lets a frozen container go on, such as one that somebody has paused by the runtime's own hand; nothing where it is not. */
+/** Thaws a frozen container, such as one paused with the runtime's command line. Does nothing if it is not frozen. */
 export async function thawContainer({ cgroups, layout }: DriverParts, id: ContainerId): Promise<void> {
   const note = await readNote(layout, id);
   if (note !== undefined) await withCgroup('thaw', cgroups, note.cgroup);
 }
 
-/** Removes a cgroup without processes; the kernel calls it busy for a moment after the last one ended (F48). */
+/** Removes a cgroup without processes. The kernel answers EBUSY for a moment after the last one exited (F48). */
 export async function dropCgroup(parts: DriverParts, id: Id, path: string, fx: EffectContext): Promise<void> {
   const attempted = `remove cgroup ${path}`;
   const removed = await poll(
@@ -207,8 +208,8 @@ export async function dropCgroup(parts: DriverParts, id: Id, path: string, fx: E
       clock: parts.clock,
       timeoutMs: Math.min(fx.timeoutMs, driverLimits.cgroupRemoveMs),
       signal: fx.signal,
-      firstMs: driverLimits.killLookFirstMs,
-      lastMs: driverLimits.killLookLastMs,
+      firstMs: driverLimits.killPollFirstMs,
+      lastMs: driverLimits.killPollLastMs,
       attempted,
     },
     async () => {
@@ -221,22 +222,25 @@ export async function dropCgroup(parts: DriverParts, id: Id, path: string, fx: E
       }
     },
   );
-  if (removed === undefined) fail('outside', `${attempted}: it stays busy`, { subject: id, retryable: true });
+  if (removed === undefined) fail('outside', `${attempted}: still busy`, { subject: id, retryable: true });
 }
 
-/** A cgroup inside a container's own for one exec: it finds what the exec's tree and session have lost (a daemon's double fork). */
+/**
+ * A cgroup of one exec below its container's. It finds processes that have left the exec's process tree and session
+ * by a double fork.
+ */
 export interface ExecLeaf {
   /** Path below each hierarchy's root. */
   readonly path: string;
-  /** The container's own. */
+  /** The container's own cgroup. */
   readonly parent: string;
-  /** Its directory, in the one hierarchy that has it. */
+  /** Absolute path, in the one hierarchy where the cgroup is made. */
   readonly directory: string;
-  /** The runtime's option for it. */
+  /** The runtime's option for this cgroup. */
   readonly option: string;
 }
 
-/** Where it is; undefined where no hierarchy can freeze. */
+/** Where the cgroup of an exec is; undefined if no hierarchy has a freezer. */
 export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string): ExecLeaf | undefined {
   const path = join(parent, name);
   const isUnified = cgroups.version === 2;
@@ -248,7 +252,7 @@ export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string):
   return { path, parent, directory: join(mountPoint, path), option };
 }
 
-/** Makes it; undefined where there is no hierarchy for it or the container has no cgroup. */
+/** Creates the cgroup. Undefined if no hierarchy has a freezer or the container has no cgroup. */
 export async function makeExecLeaf(
   parts: DriverParts,
   parent: string,
@@ -265,7 +269,10 @@ export async function makeExecLeaf(
   return leaf;
 }
 
-/** Removes it; background processes that live on in it become the container's (in vain while they fork faster than we move). */
+/**
+ * Removes the cgroup after moving its background processes to the container's. Stops after `driverLimits.leafRounds`
+ * if they fork faster than they can be moved.
+ */
 export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Promise<void> {
   for (let round = 0; round < driverLimits.leafRounds; round += 1) {
     try {
@@ -276,11 +283,14 @@ export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Prom
       if (codeOf(error) !== 'EBUSY') throw error;
     }
     for (const pid of await listProcesses(parts.cgroups, leaf.path)) {
-      // the container may be removed meanwhile: the leaf is gone then, too
+      // ENOENT: the container was removed meanwhile, and this cgroup with it
       await moveProcess(parts.cgroups, leaf.parent, pid).catch((error: unknown) => {
         if (!isProcessGone(error) && !isCgroupGone(error)) throw error;
       });
     }
   }
-  parts.log.debug({ cgroup: leaf.path }, 'the cgroup of an exec stays until its container goes');
+  parts.log.debug(
+    { cgroup: leaf.path },
+    'remove cgroup of exec: still busy; it is removed with its container',
+  );
 }

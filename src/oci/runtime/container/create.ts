@@ -1,4 +1,4 @@
-/** From a bundle to a process that waits for start: the monitor is launched and runs the runtime's create. */
+/** Creates a container from its bundle: launches the monitor, which runs the runtime's create. */
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
@@ -23,9 +23,9 @@ import { readRuntimeState, readTail } from './state.ts';
 import { learnState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { globalArgs, lastError } from './runc.ts';
-import { ownStdio } from './stdio-owner.ts';
+import { chownStdio } from './stdio-owner.ts';
 
-/** Notes what undo needs, then has the bundle written. */
+/** Writes troupe.json, which the undo needs, then the bundle. */
 export async function writeBundle(
   parts: DriverParts,
   input: BundleInput,
@@ -36,7 +36,7 @@ export async function writeBundle(
   return parts.bundles.writeBundle(input, fx);
 }
 
-/** What the monitor has the runtime restore, in the place of a create. */
+/** A restore from a checkpoint, which the monitor runs instead of a create. */
 export interface Restore {
   /** Directory of CRIU's images. */
   readonly images: string;
@@ -45,14 +45,14 @@ export interface Restore {
 }
 
 /**
- * Launches the monitor and returns init once the runtime's create has succeeded, or its restore: then init runs. A failure
- * leaves no process.
+ * Launches the monitor and returns the identity of init: waiting for start after a create, running after a restore.
+ * On failure every process is killed.
  */
 export async function create(
   parts: DriverParts,
   input: ContainerInput & { readonly effective: EffectiveContainer },
   fx: EffectContext,
-  movesAreCheap: Promise<void>,
+  movesReady: Promise<void>,
   restore?: Restore,
 ): Promise<ProcessIdentity> {
   const { layout } = parts;
@@ -60,8 +60,7 @@ export async function create(
   const verb = restore === undefined ? 'create' : 'restore';
   const attempted = `${verb} container ${input.id}`;
   const note = await readNote(layout, input.id);
-  if (note === undefined)
-    fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
+  if (note === undefined) fail('notFound', `${attempted}: bundle not found`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
   const argv = monitorArgv(parts, handler, input, restore);
   const on = `${handler.name} ${verb}`;
@@ -71,20 +70,20 @@ export async function create(
     launched = await launchMonitor({
       argv,
       env: monitorEnv(restore?.toolPath ?? parts.toolPath, true),
-      // conmon writes its oom file where it stands
+      // conmon writes its file `oom` to its working directory
       cwd: layout.bundleDir(input.id),
-      // the monitor must not die with the daemon's cgroup, nor its memory count to the daemon's
+      // in the daemon's cgroup the monitor would end with the daemon, and its memory would count as the daemon's
       beforeStart: async (pid) => {
-        await movesAreCheap;
+        await movesReady;
         await admitMonitor(parts, note.monitorCgroup, pid);
       },
       clock: parts.clock,
     });
     noteMonitor(parts, input.id, launched, (pid) => fx.note({ on, argv, pid }));
-    const init = await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
+    const init = await awaitInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
     checkJoined(note, attempted);
-    // a restored program runs already, and has them as they were
-    if (restore === undefined) await ownStdio(init, layout.configJson(input.id), input.id);
+    // a restored program runs already, with the owners that its pipes had
+    if (restore === undefined) await chownStdio(init, layout.configJson(input.id), input.id);
     return toPortIdentity(init);
   } catch (error) {
     await killWorkers(parts, handler, input.id, note.cgroup);
@@ -96,17 +95,18 @@ export async function create(
 }
 
 /**
- * The runtime opens `/proc/<pid>/ns/pid` long after the pid was checked, and by then it may be another's, whose namespace the
- * container would be in (S97). A process that still runs has had its pid all the time. Throws `wrongState`.
+ * Throws `wrongState` when the process whose PID namespace the container joins has exited. The runtime opens
+ * `/proc/<pid>/ns/pid` long after the pid was checked, when it may belong to another process, whose namespace the
+ * container would then be in (S97). A process that is still alive has had the pid all along.
  */
 function checkJoined({ joins }: ContainerNote, attempted: string): void {
   if (joins === undefined || processExists(joins)) return;
-  fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: it has ended`, {
+  fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: the process has exited`, {
     subject: String(joins.pid),
   });
 }
 
-/** Who works on it: the process that was started, and after it has put itself into the background the one that goes on. */
+/** Notes the pids that do the work: the process that was started and, once it has daemonized, its child. */
 function noteMonitor(
   { layout, log }: DriverParts,
   id: ContainerInput['id'],
@@ -114,14 +114,14 @@ function noteMonitor(
   note: (pid: number) => void,
 ): void {
   note(child.pid);
-  const look = async (): Promise<void> => {
+  const noteDaemonized = async (): Promise<void> => {
     await child.exited;
-    // conmon writes the file before its first process ends
+    // conmon writes the file before its first process exits
     const pid = await readPidFile(layout.monitorPidFile(id));
     if (pid !== undefined) note(pid);
   };
-  look().catch((error: unknown) =>
-    log.debug({ id, reason: toFault(error).message }, 'the monitor could not be named'),
+  noteDaemonized().catch((error: unknown) =>
+    log.debug({ id, reason: toFault(error).message }, 'read pid of monitor failed'),
   );
 }
 
@@ -152,7 +152,7 @@ function monitorArgv(
   });
 }
 
-/** As the dump was asked for; and the request's labels in the place of those that the archive tells. */
+/** The options of the dump; the SELinux labels or AppArmor profile of the request replace those in the archive. */
 function restoreOptions({
   selinuxLabels,
   security: { apparmorProfile },
@@ -170,7 +170,7 @@ function runtimeLog(parts: DriverParts, input: ContainerInput): string {
   return join(parts.layout.containerDir(input.id), 'runtime.log');
 }
 
-interface Hearing {
+interface InitWait {
   readonly launched: Launched;
   readonly handler: Handler;
   readonly input: ContainerInput;
@@ -179,37 +179,33 @@ interface Hearing {
   readonly fx: EffectContext;
 }
 
-async function hearInit(parts: DriverParts, hearing: Hearing): Promise<HostIdentity> {
-  const { launched, handler, input, stage, fx } = hearing;
+async function awaitInit(parts: DriverParts, wait: InitWait): Promise<HostIdentity> {
+  const { launched, handler, input, stage, fx } = wait;
   const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
   const subject = { subject: input.id };
-  if (answer === 'cancelled') fail('cancelled', `${stage}: the result is no longer wanted`, subject);
+  if (answer === 'cancelled') fail('cancelled', `${stage}: cancelled while waiting for the monitor`, subject);
   if (answer === 'timedOut')
-    fail('timedOut', `${stage}: the monitor has not reported within ${fx.timeoutMs} ms`, subject);
+    fail('timedOut', `${stage}: timed out after ${fx.timeoutMs} ms waiting for the monitor`, subject);
   const tail = async (): Promise<string> => {
     const said = lastError(await readTail(runtimeLog(parts, input), monitorLimits.logTailBytes));
     return said || launched.complaint.text() || 'no error message';
   };
   if (answer === 'ended')
-    return fail('outside', `${stage}: the monitor ended without a report: ${await tail()}`, subject);
+    return fail('outside', `${stage}: the monitor exited without a report: ${await tail()}`, subject);
   const report = parseCreateReport(answer.line);
   if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, subject);
   if (report.kind === 'garbage')
-    return fail('outside', `${stage}: the monitor's report can't be used: ${report.reason}`, subject);
+    return fail('outside', `${stage}: invalid report of the monitor: ${report.reason}`, subject);
   const identity = liveIdentity(report.value);
   if (identity === undefined)
-    return fail(
-      'outside',
-      `${stage}: its process ${report.value} has ended at once: ${await tail()}`,
-      subject,
-    );
+    return fail('outside', `${stage}: process ${report.value} exited at once: ${await tail()}`, subject);
   const state =
     (await readRuntimeState(handler.root, input.id)) ?? (await learnState(parts, handler, input.id, fx));
-  // a pid that the runtime itself does not know is never signalled (F36)
+  // a pid that the runtime's state does not confirm is never signalled (F36)
   if (state === undefined || state.pid !== identity.pid || state.startTicks !== identity.startTicks) {
     return fail(
       'outside',
-      `${stage}: the monitor reports process ${report.value}, which the runtime does not know`,
+      `${stage}: the monitor reported process ${report.value}, which is not init in the runtime's state`,
       subject,
     );
   }

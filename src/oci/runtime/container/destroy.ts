@@ -1,4 +1,4 @@
-/** Undo of writeBundle and create, from whatever state they or a crash left. */
+/** Undoes writeBundle and create, from any state that they or a crash have left. */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerInput, DestroyInput } from '../../../ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
@@ -20,7 +20,7 @@ import { dropNotedState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { deleteArgv, forceDeleteArgv, saysNoContainer } from './runc.ts';
 
-/** The runtime's state of an ended container. No process is started when there is none. */
+/** Deletes the runtime's state of an exited container. Starts no process if there is no state. */
 export async function deleteState(
   parts: DriverParts,
   input: ContainerInput,
@@ -32,7 +32,7 @@ export async function deleteState(
   const argv = deleteArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const stage = `${handler.name} delete`;
   const answer = await runIfThere(parts, { argv, attempted, stage, subject: input.id, fx });
-  // nobody else can do it any more, and its processes have ended
+  // the program was uninstalled; the container's processes have exited, so its state can be removed directly
   if (answer === 'noProgram') return dropRuntimeState(handler.root, input.id);
   if (answer.ok) return dropNotedState(handler.root, input.id);
   if (!saysNoContainer(answer.problem)) {
@@ -40,7 +40,10 @@ export async function deleteState(
   }
 }
 
-/** Kills and removes all of a container, the exit file last: until then it can be observed and destroyed again. */
+/**
+ * Kills the container's processes and removes all its files. The exit file goes last: until then the container can be
+ * observed and destroyed again.
+ */
 export async function destroy(parts: DriverParts, input: DestroyInput, fx: EffectContext): Promise<void> {
   const { layout } = parts;
   const { id } = input;
@@ -49,14 +52,14 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
   await endProcesses(parts, handler, input, cgroup, fx);
   await purgeState(parts, handler, id, fx);
-  // a scope goes by itself, but not from the hierarchies of v1, of which systemd manages one
+  // systemd removes an empty scope, but on v1 only from the hierarchy that it manages
   if (cgroup !== undefined) await dropCgroup(parts, id, scopeOf(cgroup) ?? cgroup, fx);
   await removeTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);
 }
 
-/** As `runRuntime`; `noProgram` when the runtime was uninstalled, its containers must still go. */
+/** See `runRuntime`. `noProgram` when the runtime was uninstalled: its containers must be removable all the same. */
 async function runIfThere(parts: DriverParts, run: RuntimeRun): Promise<RuntimeAnswer | 'noProgram'> {
   try {
     return await runRuntime(parts, run);
@@ -64,7 +67,7 @@ async function runIfThere(parts: DriverParts, run: RuntimeRun): Promise<RuntimeA
     if (codeOf(error) !== 'ENOENT') throw error;
     parts.log.warn(
       { id: run.subject, program: run.argv[0] },
-      `${run.stage}: the program is gone; its state is removed without it`,
+      `${run.stage}: program not found; its state is removed without it`,
     );
     return 'noProgram';
   }
@@ -86,8 +89,8 @@ async function endProcesses(
   fx.note({ on: 'the end of the processes' });
   const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id));
   const hasEnded = monitor === undefined && (await exists(layout.exitFile(id)));
-  // an exit file without a monitor: nobody works for it any more; otherwise a cut-off create may be under way, and only
-  // scans of all processes find what it left
+  // An exit file and no monitor: nothing works for the container any more. Otherwise an interrupted create may still
+  // run, and only scans of all processes find what it left.
   if (ended !== true && !hasEnded) await killWorkers(parts, handler, id, undefined);
   else if (monitor !== undefined) await endProcess(parts, id, monitor);
   const state = await readRuntimeState(handler.root, id);
@@ -98,7 +101,10 @@ async function endProcesses(
   if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
 }
 
-/** Removes what the runtime keeps of a container whose processes are gone, by its own hand where that works. */
+/**
+ * Removes the runtime's state of a container whose processes have exited, by the runtime's own delete where that
+ * works.
+ */
 export async function purgeState(
   parts: DriverParts,
   handler: Handler,
@@ -115,22 +121,26 @@ export async function purgeState(
     const answer = await runIfThere(parts, { argv, attempted, stage, subject: id, fx });
     if (answer === 'noProgram') break;
     if (answer.ok) await dropNotedState(handler.root, id);
-    // a forced delete is content with a directory that holds no state file, and leaves it
+    // runc delete --force succeeds on a directory without a state file, but leaves it
     if (!(await hasRuntimeState(handler.root, id))) return;
-    parts.log.debug({ id, problem: answer.problem }, `${stage} left the state directory`);
+    parts.log.debug({ id, problem: answer.problem }, `${stage}: the state directory is still there`);
   }
-  // a state file cut short by a crash: the runtime refuses it for ever, and no process is left; or it was uninstalled
+  // the runtime was uninstalled, or a crash left an incomplete state file, which it refuses for ever; no process is
+  // left
   await dropRuntimeState(handler.root, id);
 }
 
-/** Deletes a directory of ours; refuses when something is mounted below it, whose content would be deleted with it. */
+/**
+ * Deletes a directory of ours. Refuses while something is mounted below it, since the mount's content would be
+ * deleted too.
+ */
 export async function removeTree(path: string, id: string): Promise<void> {
   if (!(await exists(path))) return;
   const below = (await readMountInfo()).find(
     (mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`),
   );
   if (below !== undefined) {
-    fail('outside', `remove directory ${path}: ${below.mountPoint} is mounted`, {
+    fail('outside', `remove directory ${path}: ${below.mountPoint} is still mounted`, {
       subject: id,
       retryable: true,
     });

@@ -1,9 +1,12 @@
-/** The process object of an exec: the container's own (user, capabilities, environment, directory), with other arguments. */
+/**
+ * The OCI process object of an exec: the container's own (user, capabilities, environment, directory) with other
+ * arguments.
+ */
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 
-/** Throws `invalidRequest` for an argv that execve could not take; a NUL would cut it short silently. */
+/** Throws `invalidRequest` for an argv that execve cannot take. A NUL byte would silently cut an argument short. */
 export function checkArgv(argv: readonly string[], id: string): void {
   const refuse = (reason: string): never =>
     fail('invalidRequest', `exec in container ${id}: cmd: ${reason}`, { subject: id });
@@ -15,13 +18,16 @@ export function checkArgv(argv: readonly string[], id: string): void {
     refuse(`more than ${driverLimits.execArgumentBytes} bytes of arguments`);
 }
 
-/** Whether the process gets a terminal, and how large that is from the start. */
+/** Whether the process gets a terminal, and its initial size. */
 export interface ExecTerminal {
   readonly wanted?: boolean;
   readonly size?: { readonly rows: number; readonly columns: number } | undefined;
 }
 
-/** The text of the process file for `argv`, made from the text of a bundle's config.json. Throws `outside` when that can't be used. */
+/**
+ * The text of the exec's process object, from the text of a bundle's config.json. Throws `outside` if that has no
+ * process.
+ */
 export function execProcess(
   configText: string,
   argv: readonly string[],
@@ -30,7 +36,7 @@ export function execProcess(
 ): string {
   const process = memberOf(parseExact(configText), 'process');
   if (typeof process !== 'object' || process === null || Array.isArray(process)) {
-    return fail('outside', `exec in container ${id}: its config.json holds no process`, { subject: id });
+    return fail('outside', `exec in container ${id}: config.json has no process`, { subject: id });
   }
   const { consoleSize: _size, ...rest } = process as Record<string, unknown>;
   const { size } = terminal;
@@ -40,20 +46,20 @@ export function execProcess(
 }
 
 /**
- * A container without a terminal has no TERM, and `top` or `clear` would refuse to run in the one of the exec. The kind is
- * containerd's and Docker's; one that the image or the request names stays.
+ * Adds TERM=xterm, as containerd and Docker do, unless the image or the request sets TERM. A container without a
+ * terminal has none, so `top` or `clear` would refuse to run in the exec's terminal.
  */
 function withTerm(env: unknown): readonly unknown[] {
   const all: readonly unknown[] = Array.isArray(env) ? env : [];
   return all.some((one) => typeof one === 'string' && one.startsWith('TERM=')) ? all : [...all, 'TERM=xterm'];
 }
 
-/** Reads a bundle's config.json. Throws `notFound` when there is none, `outside` for one beyond the bound. */
+/** Reads a bundle's config.json. Throws `notFound` without a file, `outside` for one beyond the bound. */
 export async function readConfig(path: string, id: string): Promise<string> {
   const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
   const text = await readSmallFile(path, { usualBytes, bytesMax });
   if (text === undefined)
-    return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
+    return fail('notFound', `exec in container ${id}: bundle not found`, { subject: id });
   if (text === '') fail('outside', `read ${path}: empty, or larger than ${bytesMax} bytes`, { subject: id });
   return text;
 }
@@ -65,7 +71,7 @@ function memberOf(value: unknown, key: string): unknown {
 
 type ExactReviver = (key: string, value: unknown, context: { readonly source?: string }) => unknown;
 
-// both in V8 since 11.4; TypeScript's library has neither yet
+// both exist in V8 since 11.4; TypeScript's library has neither yet
 const exactJson = JSON as typeof JSON & {
   parse(text: string, reviver: ExactReviver): unknown;
   rawJSON(text: string): object;

@@ -1,7 +1,7 @@
 /**
- * How exits become known. Three witnesses: the exits directory (watched first, then scanned, and scanned again when
- * the watch loses events, F41), the pidfd of init, and the pidfd of the monitor (F38). The file is read each time;
- * an event alone is never trusted.
+ * Detects and reports the exits of containers, from three sources: the exits directory (watched, then scanned, and
+ * scanned again when the watch loses events, F41), the pidfd of init, and the pidfd of the monitor (F38). An event
+ * alone is never trusted: the exit file is read each time.
  */
 import { mkdir } from 'node:fs/promises';
 import type { TimerHandle } from '../../../ports/clock.ts';
@@ -26,7 +26,7 @@ import { readNote } from './record.ts';
 import { exists, namesIn } from './state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
-/** The condition's subject. */
+/** Subject of the condition. */
 const WATCH = 'watch of exits';
 
 export type ExitListener = (id: ContainerId, exit: ExitFact) => void;
@@ -40,12 +40,15 @@ export class Exits {
   readonly #parts: DriverParts;
   readonly #listeners: ExitListener[] = [];
   readonly #watched = new Map<ContainerId, Watched>();
-  /** Whose init or monitor has ended and whose exit nobody has told yet; replaced or taken out by whoever tells it. */
+  /**
+   * Containers whose init or monitor has exited and whose exit is not reported yet. Whoever reports it replaces or
+   * removes the entry.
+   */
   readonly #ending = new Map<ContainerId, ContainerInput>();
   #directoryWatch: Watch | undefined;
   #rescanTimer: TimerHandle | undefined;
   #isClosed = false;
-  /** Ids whose exit file is to be read: an id that is named again meanwhile is read once. */
+  /** Ids whose exit file is to be read. An id that is added twice before that is read once. */
   readonly #pending = new Set<ContainerId>();
   #reading: Promise<void> | undefined;
 
@@ -53,7 +56,7 @@ export class Exits {
     this.#parts = parts;
   }
 
-  /** Watches the exits directory, then reads what is in it. Never rejects: a lost watch is replaced by scans. */
+  /** Watches the exits directory, then reads what is in it. Never rejects: scans replace a watch that fails. */
   async open(): Promise<void> {
     if (this.#isClosed || this.#directoryWatch !== undefined) return;
     const { layout, log } = this.#parts;
@@ -69,16 +72,16 @@ export class Exits {
       }
       this.#directoryWatch = watch;
     } catch (error) {
-      log.warn({ fault: toFault(error) }, 'the exits directory is not watched; it is scanned');
+      log.warn({ fault: toFault(error) }, 'watch exits directory failed; it is scanned instead');
       this.#degraded(error);
     }
-    // after the watch stands: what came before it is seen here, what comes after it there
+    // after the watch is set up: the scan finds earlier files, the watch later ones
     await this.#scan().then(
       () => {
         if (this.#directoryWatch !== undefined) this.#parts.conditions?.clear('PartsStarted', WATCH);
       },
       (error: unknown) => {
-        log.error({ fault: toFault(error) }, 'read exit files: failed, read again later');
+        log.error({ fault: toFault(error) }, 'read exit files failed; they are read again later');
         this.#degraded(error);
       },
     );
@@ -98,21 +101,21 @@ export class Exits {
 
   listen(listener: ExitListener): void {
     this.#listeners.push(listener);
-    // files that were there before the listener
+    // reports files that were there before the listener
     this.#background(this.#scan());
   }
 
-  /** The exit file's fact. */
+  /** The exit according to the exit file; undefined without a file. */
   async read(id: ContainerId): Promise<ExitFact | undefined> {
     const { layout, clock } = this.#parts;
     const file = await readExitFile(layout.exitFile(id), clock);
     if (file === undefined) return undefined;
-    // the kernel is asked only where its answer counts
+    // the OOM counter is read only for an exit by SIGKILL
     const note = file.exitCode === KILLED_EXIT_CODE ? await readNote(layout, id) : undefined;
     return exitFactOf(file, note === undefined ? 0 : await fatalOomKills(this.#parts, id, note.cgroup));
   }
 
-  /** Watches init and its monitor until one of them has ended. */
+  /** Watches init and its monitor until one of them has exited. */
   watch(input: ContainerInput & { readonly init: ProcessIdentity }): void {
     if (this.#isClosed || this.#watched.has(input.id)) return;
     const watched: Watched = { input, watches: [] };
@@ -120,7 +123,7 @@ export class Exits {
     this.#background(this.#watchProcesses(watched, input.init));
   }
 
-  /** Another witness's fact, for what no file can tell. */
+  /** Reports an exit that has no exit file. */
   report(id: ContainerId, exit: ExitFact): void {
     if (this.#isClosed) return;
     this.unwatch(id);
@@ -141,7 +144,9 @@ export class Exits {
     this.#watchEach(watched, init, [toHostIdentity(init), monitor]);
   }
 
-  /** Until the first of these has ended; undefined for one that has, also with the boot that it belonged to. */
+  /**
+   * Watches until the first of these processes has exited. Undefined stands for a process that has exited already.
+   */
   #watchEach(
     watched: Watched,
     init: ProcessIdentity,
@@ -160,38 +165,38 @@ export class Exits {
     if (identities.includes(undefined)) onEnd();
   }
 
-  /** Init or the monitor has ended: the exit file comes, or the monitor is lost. */
+  /** Init or the monitor has exited: waits for the exit file or the loss of the monitor. */
   async #onProcessEnd(input: ContainerInput, init: ProcessIdentity): Promise<void> {
     const { clock, table, log } = this.#parts;
     const handler = table.resolve(input.handler);
     await this.#endSurvivors(input, init);
     const fileOrLoss = await this.#untilFileOrLoss(input, handler);
-    if (this.#isClosed || fileOrLoss === 'told') return;
+    if (this.#isClosed || fileOrLoss === 'reported') return;
     if (fileOrLoss === 'file') {
-      await this.#tell(input.id);
+      await this.#reportFile(input.id);
       return;
     }
     const reason = fileOrLoss === 'lost' ? 'MonitorLost' : 'Unknown';
     log.warn(
       { id: input.id, reason },
-      'a container ended without an exit file; what is left of it is killed',
+      'container ended without an exit file; its remaining processes are killed',
     );
     const host = toHostIdentity(init);
     if (host !== undefined) killProcess(host, 9);
     await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id)).catch(
       (thrown: unknown) => {
-        // a monitor that hangs in its log's file system, say: what is left is a matter of the container's removal
+        // such as a monitor that hangs in its log's file system; the container's removal deals with it
         log.warn(
           { id: input.id, fault: toFault(thrown) },
-          'not all of a container without an exit file could be killed',
+          'kill the remaining processes of a container without an exit file failed',
         );
       },
     );
-    // between the look and the kill the monitor may have told the truth after all
-    if ((await this.#tell(input.id)) || this.#ending.get(input.id) !== input) return;
+    // the monitor may have written the exit file between the poll and the kill
+    if ((await this.#reportFile(input.id)) || this.#ending.get(input.id) !== input) return;
     this.#ending.delete(input.id);
     if (host !== undefined && processExists(host)) {
-      // it has not ended, whatever was done to it; nobody else would hear of the end that it comes to (F45)
+      // init did not exit in spite of the KILL (F45): watch it, since nothing else reports its exit
       const again: Watched = { input, watches: [] };
       this.#watched.set(input.id, again);
       this.#watchEach(again, init, [host]);
@@ -204,14 +209,20 @@ export class Exits {
       reason,
       message:
         reason === 'MonitorLost'
-          ? 'its monitor ended without telling the exit code'
-          : 'its monitor has not told the exit code',
+          ? 'the monitor ended without reporting an exit code'
+          : 'the monitor has not reported an exit code',
       observedBy: 'process',
     });
   }
 
-  /** What comes first: the exit file, an exit that was reported meanwhile, or the monitor's end; undefined when none comes in time. */
-  #untilFileOrLoss(input: ContainerInput, handler: Handler): Promise<'file' | 'told' | 'lost' | undefined> {
+  /**
+   * Waits for the first of: the exit file, an exit reported meanwhile, the monitor's exit. Undefined when none occurs
+   * in time.
+   */
+  #untilFileOrLoss(
+    input: ContainerInput,
+    handler: Handler,
+  ): Promise<'file' | 'reported' | 'lost' | undefined> {
     const { clock, layout } = this.#parts;
     const monitorLives = async (): Promise<boolean> =>
       (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
@@ -219,25 +230,26 @@ export class Exits {
       {
         clock,
         timeoutMs: driverLimits.exitFileMs,
-        firstMs: driverLimits.killLookFirstMs,
-        lastMs: driverLimits.exitFileLookMs,
+        firstMs: driverLimits.killPollFirstMs,
+        lastMs: driverLimits.exitFilePollMs,
         attempted: `wait for the exit of container ${input.id}`,
       },
       async () => {
         const lives = await monitorLives();
-        // looked at after the monitor: it writes the file before it ends
+        // checked after the monitor, which writes the file before it exits
         if (await exists(layout.exitFile(input.id))) return 'file';
-        // and this after the file: told by the watch of the directory, and forgotten on disk since, is no loss
-        if (this.#ending.get(input.id) !== input) return 'told';
+        // checked after the file: an exit that was reported and whose file is removed already is not a loss
+        if (this.#ending.get(input.id) !== input) return 'reported';
         return lives ? undefined : 'lost';
       },
     );
   }
 
   /**
-   * Init of a container without a PID namespace of its own leaves what outlives it to others; the runtime's delete kills that. But
-   * the monitor tells the end only when it has read all that was written, and a process that goes on writing would keep it from
-   * that for good: the exit code would be lost. Never rejects: whoever waits for the file finds that out.
+   * Kills what outlives init in a container without a PID namespace of its own; with one, the kernel does. The
+   * monitor writes the exit file only when it has read all output, so a process that keeps writing would prevent that
+   * and lose the exit code. (The runtime's delete, which would also kill it, comes later.) Never rejects: the wait
+   * for the exit file times out instead.
    */
   async #endSurvivors({ id, spec }: ContainerInput, init: ProcessIdentity): Promise<void> {
     if (spec.security.namespaces.pid === 'container' || isAlive(init)) return;
@@ -245,17 +257,14 @@ export class Exits {
       const cgroup = await cgroupOf(this.#parts, id);
       if (cgroup !== undefined) await signalCgroup(this.#parts, cgroup);
     } catch (error) {
-      this.#parts.log.warn(
-        { id, fault: toFault(error) },
-        "what has outlived a container's first process could not be killed",
-      );
+      this.#parts.log.warn({ id, fault: toFault(error) }, 'kill the processes that outlived init failed');
     }
   }
 
   #onName(name: string): void {
     const id = parseContainerId(name);
     // conmon writes `<id>.<random>` first and renames it
-    if (id !== undefined) this.#background(this.#tellAll([id]));
+    if (id !== undefined) this.#background(this.#reportAll([id]));
   }
 
   #onLost(): void {
@@ -273,33 +282,36 @@ export class Exits {
 
   async #scan(): Promise<void> {
     const names = await namesIn(this.#parts.layout.exitsDir);
-    await this.#tellAll(names.map(parseContainerId).filter((id) => id !== undefined));
+    await this.#reportAll(names.map(parseContainerId).filter((id) => id !== undefined));
   }
 
-  /** Reads and tells a few at a time: each holds a descriptor, and thousands can come at once (F41). */
-  #tellAll(ids: readonly ContainerId[]): Promise<void> {
+  /**
+   * Reads and reports the exits of these ids, a bounded number at a time: each holds a descriptor, and thousands can
+   * come at once (F41).
+   */
+  #reportAll(ids: readonly ContainerId[]): Promise<void> {
     for (const id of ids) this.#pending.add(id);
     if (this.#pending.size === 0) return Promise.resolve();
-    this.#reading ??= this.#tellPending();
+    this.#reading ??= this.#reportPending();
     return this.#reading;
   }
 
-  async #tellPending(): Promise<void> {
+  async #reportPending(): Promise<void> {
     const failures: unknown[] = [];
     while (this.#pending.size > 0 && !this.#isClosed) {
       const batch = this.#pending.values().take(driverLimits.observedAtOnce).toArray();
       for (const id of batch) this.#pending.delete(id);
-      for (const result of await Promise.allSettled(batch.map((id) => this.#tell(id)))) {
-        // one file that can't be read must not hide the others
+      for (const result of await Promise.allSettled(batch.map((id) => this.#reportFile(id)))) {
+        // one unreadable file must not hide the others
         if (result.status === 'rejected') failures.push(result.reason);
       }
     }
-    // before the promise settles, so that an id that comes now begins a new one
+    // reset before the promise settles, so that an id added now starts a new round
     this.#reading = undefined;
     if (failures.length > 0) throw failures[0];
   }
 
-  async #tell(id: ContainerId): Promise<boolean> {
+  async #reportFile(id: ContainerId): Promise<boolean> {
     const exit = await this.read(id);
     if (exit === undefined || this.#isClosed) return false;
     this.unwatch(id);
@@ -315,7 +327,7 @@ export class Exits {
     work.catch((error: unknown) => {
       this.#parts.log.error(
         { fault: toFault(error) },
-        'watching exits failed; the next scan sees what was missed',
+        'watch exits failed; the next scan finds what was missed',
       );
       this.#rescanLater();
     });

@@ -1,6 +1,7 @@
 /**
- * State of runtimes that keep it in a form of their own (neither libcontainer's nor crun's): what their `state` has told is
- * noted in `<root>/<id>.troupe`, so that later calls and a later daemon know init without starting a process.
+ * State of runtimes that store it in a form of their own, neither libcontainer's nor crun's. What their `state`
+ * command reports is recorded in `<root>/<id>.troupe`, so that later calls and a restarted daemon know init without
+ * starting a process.
  */
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -25,7 +26,7 @@ function notePath(root: string, id: string): string {
   return join(root, `${id}.troupe`);
 }
 
-/** The note, or undefined when there is none or it is not whole. */
+/** The record; undefined if it is missing or incomplete. */
 export async function readNotedState(root: string, id: string): Promise<NotedState | undefined> {
   const text = await readSmallFile(notePath(root, id), {
     usualBytes: driverLimits.recordUsualBytes,
@@ -34,7 +35,7 @@ export async function readNotedState(root: string, id: string): Promise<NotedSta
   return text === undefined ? undefined : parseNotedState(text);
 }
 
-/** The note in a text, or undefined. */
+/** Parses a record; undefined if it is invalid. */
 export function parseNotedState(text: string): NotedState | undefined {
   const { pid, startTicks, started } = jsonObject(text) ?? {};
   if (!isPid(pid) || !Number.isSafeInteger(startTicks) || typeof started !== 'boolean') return undefined;
@@ -45,7 +46,7 @@ export async function dropNotedState(root: string, id: string): Promise<void> {
   await removeFile(notePath(root, id));
 }
 
-/** Does nothing where there is no note. */
+/** Does nothing without a record. */
 export async function noteStarted(root: string, id: string): Promise<void> {
   const noted = await readNotedState(root, id);
   if (noted !== undefined) await writeNote(root, id, { ...noted, started: true });
@@ -55,7 +56,7 @@ async function writeNote(root: string, id: string, state: NotedState): Promise<v
   await writeWhole(notePath(root, id), JSON.stringify(state), 0o600);
 }
 
-/** Asks the runtime for init and notes it; undefined when it knows no live process under the id. */
+/** Asks the runtime for init's pid and records it. Undefined when the runtime reports no live process of this id. */
 export async function learnState(
   parts: DriverParts,
   handler: Handler,
@@ -72,11 +73,11 @@ export async function learnState(
     clock: parts.clock,
     outputBytesMax: monitorLimits.reportBytes,
   });
-  const told = result.exitCode === 0 ? jsonObject(Buffer.from(result.stdout).toString('utf8')) : undefined;
-  if (told?.['id'] !== id || !isPid(told['pid'])) return undefined;
-  const identity = liveIdentity(told['pid']);
+  const state = result.exitCode === 0 ? jsonObject(Buffer.from(result.stdout).toString('utf8')) : undefined;
+  if (state?.['id'] !== id || !isPid(state['pid'])) return undefined;
+  const identity = liveIdentity(state['pid']);
   if (identity !== undefined)
-    await writeNote(handler.root, id, { ...identity, started: told['status'] === 'running' });
+    await writeNote(handler.root, id, { ...identity, started: state['status'] === 'running' });
   return identity;
 }
 

@@ -1,6 +1,6 @@
 /**
- * `<state>/handlers/<name>.json`: what is kept of each handler that was configured, so that its pods can be stopped and
- * removed when its entry is gone, also by a daemon that has never seen it.
+ * `<state>/handlers/<name>.json`: a record of each configured handler, so that its pods can be stopped and removed
+ * after its entry was deleted, also by a restarted daemon.
  */
 import { mkdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
@@ -11,7 +11,7 @@ import { writeWhole } from '../../../host/files/whole-file.ts';
 import { namesIn } from './state.ts';
 import type { HandlerConfig } from '../handlers/handlers.ts';
 
-/** Whole or not at all, each; not synced, as it is gone with its pods after a reboot. */
+/** Writes each record atomically. Not synced: after a reboot neither the record nor its pods exist. */
 export async function writeHandlerRecords(
   directory: string,
   handlers: readonly HandlerConfig[],
@@ -23,7 +23,7 @@ export async function writeHandlerRecords(
   }
 }
 
-/** Those that can be read; what is damaged is as if it were not there. */
+/** The readable records; a damaged one is ignored. */
 export async function readHandlerRecords(directory: string): Promise<readonly HandlerConfig[]> {
   const files = (await namesIn(directory))
     .filter((name) => name.endsWith('.json'))
@@ -40,7 +40,7 @@ export async function readHandlerRecords(directory: string): Promise<readonly Ha
   return found;
 }
 
-/** The record in a text, or undefined. */
+/** Parses a record; undefined if it is invalid. */
 export function parseHandlerRecord(text: string): HandlerConfig | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const value = jsonObject(text);

@@ -1,4 +1,7 @@
-/** Signals: to init by its pidfd, to all of a container by its cgroup, to monitors and runtime calls by their trees. */
+/**
+ * Signals: to init by its pidfd, to a whole container by its cgroup, to monitors and runtime calls by their process
+ * trees.
+ */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExitFact, ProcessIdentity } from '../../../ports/journal.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
@@ -28,11 +31,11 @@ import { signalNumber } from '../spec/signals.ts';
 const SIGKILL = 9;
 
 /**
- * One signal to init; nothing happens when it is gone. No process is started for it.
- * `start` of an OCI runtime returns when init is let go, not when it has become the container's program: until its
- * execve init is the runtime. A stop signal that comes in between ends runc's init with the exit code 2 (Go's runtime,
- * as PID 1 whose default action the kernel ignores) and is lost on crun's. So it waits for the execve, bounded: a
- * process that was restored from a checkpoint has made none.
+ * Sends one signal to init; does nothing if init has exited. Starts no process.
+ * `start` of an OCI runtime returns before init has become the container's program: until its execve, init is the
+ * runtime. A stop signal in between ends runc's init with exit code 2 (Go's runtime, as PID 1, for which the kernel
+ * ignores the default action) and is lost on crun's. So other signals than KILL wait for the execve, for at most
+ * `driverLimits.execveMs`, since a process restored from a checkpoint never calls it.
  */
 export async function kill(
   parts: DriverParts,
@@ -42,7 +45,7 @@ export async function kill(
   const attempted = `signal container ${input.id}`;
   const number = signalNumber(input.signal);
   if (number === undefined) {
-    fail('invalidRequest', `${attempted}: there is no signal ${JSON.stringify(input.signal)}`, {
+    fail('invalidRequest', `${attempted}: unknown signal ${JSON.stringify(input.signal)}`, {
       subject: input.id,
     });
   }
@@ -53,30 +56,34 @@ export async function kill(
       clock: parts.clock,
       timeoutMs: driverLimits.execveMs,
       signal: fx.signal,
-      firstMs: driverLimits.execveLookFirstMs,
-      lastMs: driverLimits.execveLookLastMs,
+      firstMs: driverLimits.execvePollFirstMs,
+      lastMs: driverLimits.execvePollLastMs,
       attempted,
     };
     await poll(bound, () => (isForkedOnly(init) ? undefined : true));
   } else {
-    await notedSoon(parts, input.id, init);
+    await recordOomKills(parts, input.id, init);
   }
   killProcess(init, number);
-  // one that is frozen would hear of it only after the KILL that ends its grace (CRI-O resumes a paused container, too); a
-  // checkpoint lets its own go when it has read them all, which are of one moment until then
-  if (!parts.heldStill.has(input.id) && processExists(init)) await thawContainer(parts, input.id);
+  // A frozen process would act on the signal only after the KILL that ends its grace period, so thaw it (CRI-O
+  // resumes a paused container, too). A checkpoint that has frozen this container thaws it itself: until all its
+  // containers are read, they must stay as they are.
+  if (!parts.frozenByCheckpoint.has(input.id) && processExists(init)) await thawContainer(parts, input.id);
 }
 
-/** What can't be noted, on a disk that hangs or behind others in the pool, must not keep a process alive (F25). */
-async function notedSoon(parts: DriverParts, id: ContainerId, init: HostIdentity): Promise<void> {
+/** Bounded: a hanging disk or a busy thread pool must not delay the KILL (F25). */
+async function recordOomKills(parts: DriverParts, id: ContainerId, init: HostIdentity): Promise<void> {
   await within({ clock: parts.clock, timeoutMs: driverLimits.oomNoteMs }, noteOomKills(parts, id, init));
 }
 
 /**
- * Ends whatever works for a container that has no process, as one that is to be restored before its start. Undefined when
- * the monitor has told its exit after all.
+ * Kills whatever works for a container that has no process yet, since it is to be restored before its start.
+ * Undefined if the monitor has written an exit file all the same.
  */
-export async function endUnborn(parts: DriverParts, input: ContainerInput): Promise<ExitFact | undefined> {
+export async function killBeforeRestore(
+  parts: DriverParts,
+  input: ContainerInput,
+): Promise<ExitFact | undefined> {
   const { layout, table, clock } = parts;
   await killWorkers(parts, table.resolve(input.handler), input.id, await cgroupOf(parts, input.id));
   if (await exists(layout.exitFile(input.id))) return undefined;
@@ -85,19 +92,19 @@ export async function endUnborn(parts: DriverParts, input: ContainerInput): Prom
     finishedAtNs: clock.nowNs(),
     oomKilled: false,
     reason: 'Error',
-    message: 'it was ended before it was restored',
+    message: 'killed before it was restored',
     observedBy: 'process',
   };
 }
 
-/** SIGKILL to init and to everything in the container's cgroup. */
+/** Sends SIGKILL to init and to every process in the container's cgroup. */
 export async function killAll(
   parts: DriverParts,
   input: ContainerInput & { readonly init: ProcessIdentity | undefined },
 ): Promise<void> {
   const init = input.init === undefined ? undefined : toHostIdentity(input.init);
   if (init !== undefined) {
-    await notedSoon(parts, input.id, init);
+    await recordOomKills(parts, input.id, init);
     killProcess(init, SIGKILL);
   }
   const cgroup = await cgroupOf(parts, input.id);
@@ -105,8 +112,8 @@ export async function killAll(
 }
 
 /**
- * Kills every monitor and runtime call of this container with their trees, then what is left in its cgroup.
- * Throws `timedOut` with the pids when some don't end (F45).
+ * Kills every monitor and runtime call of this container with their process trees, then what is left in its cgroup.
+ * Throws `timedOut` with the pids that have not exited (F45).
  */
 export async function killWorkers(
   parts: DriverParts,
@@ -120,7 +127,8 @@ export async function killWorkers(
   for (let round = 0; round < driverLimits.workerScans && emptyScans < 2; round += 1) {
     const scan = await scanFor(marksOf(handler, id), zombies);
     ({ zombies } = scan);
-    // a monitor forks twice at its start, and who forks and ends while /proc is read is seen neither as the old nor as the new one
+    // A monitor forks twice at its start. A process that forks and exits while /proc is read may be missed together
+    // with its child: only two empty scans in a row count.
     if (scan.found.length > 0) emptyScans = 0;
     else if (scan.isWhole) emptyScans += 1;
     for (const survivors of await Promise.all(scan.found.map((worker) => killTree(worker, parts.clock))))
@@ -134,7 +142,7 @@ export async function killWorkers(
   if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, driverLimits.killMs);
 }
 
-/** SIGKILL to one process and the wait for its end. */
+/** Sends SIGKILL to one process and waits for its exit. */
 export async function endProcess(
   parts: DriverParts,
   id: ContainerId | SandboxId,
@@ -145,8 +153,8 @@ export async function endProcess(
     {
       clock: parts.clock,
       timeoutMs: driverLimits.killMs,
-      firstMs: driverLimits.killLookFirstMs,
-      lastMs: driverLimits.killLookLastMs,
+      firstMs: driverLimits.killPollFirstMs,
+      lastMs: driverLimits.killPollLastMs,
       attempted: `end process ${identity.pid} of container ${id}`,
     },
     () => (processExists(identity) ? undefined : true),

@@ -1,4 +1,4 @@
-/** Two kinds of handlers, one port: each step is done by the driver of its handler's kind. */
+/** Dispatches each step to the driver of its handler's kind: `oci` (runc's command line) or `vm` (a shim). */
 import type { PauseInput, RuntimePort } from '../../../ports/runtime.ts';
 import { clearUnreadable } from './unreadable.ts';
 import type { DriverParts } from './parts.ts';
@@ -27,7 +27,7 @@ export function stepsByKind(
   const { table } = parts;
   const by = (handler: string): KindSteps => (table.resolve(handler).kind === 'vm' ? vm : oci);
   const ofSandbox = ({ sandbox }: PauseInput): KindSteps => by(sandbox.runtime?.name ?? sandbox.handler);
-  // a handler that is not there is a rejection, as every fault of these is
+  // async, so that an unknown handler rejects, as every other fault of these methods does
   return {
     create: async (input, fx) => by(input.handler).create(input, fx),
     start: async (input, fx) => by(input.handler).start(input, fx),

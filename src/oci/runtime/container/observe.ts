@@ -1,4 +1,4 @@
-/** What is there of containers and pause processes, told by files and /proc alone: no process is started (house rule). */
+/** Observes containers and pause processes by files and /proc alone: no process is started. */
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExitFact } from '../../../ports/journal.ts';
@@ -19,7 +19,7 @@ import { clearUnreadable, reportUnreadable } from './unreadable.ts';
 
 export type ReadExit = (id: ContainerId) => Promise<ExitFact | undefined>;
 
-/** Everything of ours, also of handlers that are no longer configured. */
+/** Facts of all containers and pause processes, also of handlers that are no longer configured. */
 export async function observe(
   parts: DriverParts,
   readExit: ReadExit,
@@ -30,7 +30,7 @@ export async function observe(
   const roots = (await namesIn(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
   const ownRoots = roots.filter((root) => !root.endsWith(PAUSE_SUFFIX));
   const pauseRoots = roots.filter((root) => root.endsWith(PAUSE_SUFFIX));
-  // roots that a configuration names lie elsewhere
+  // state directories named by the configuration are elsewhere
   for (const { root } of parts.table.known()) if (!ownRoots.includes(root)) ownRoots.push(root);
   const ids = new Set<ContainerId>();
   for (const directory of [layout.containersDir, layout.exitsDir, ...ownRoots]) {
@@ -39,28 +39,28 @@ export async function observe(
       if (id !== undefined) ids.add(id);
     }
   }
-  const looks: Looks = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
-  const containers = await inBatches([...ids], fx, (id) => factsOrNone(parts, looks, id));
+  const scan: Scan = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
+  const containers = await inBatches([...ids], fx, (id) => factsOrNone(parts, scan, id));
   const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) =>
     pauseOrNone(parts, pauseRoots, id),
   );
   return { containers, pauses };
 }
 
-interface Looks {
+interface Scan {
   readonly readExit: ReadExit;
   readonly roots: readonly string[];
-  /** Names of directories of what is to be restored. */
+  /** Names of the directories of restores. */
   readonly restores: ReadonlySet<string>;
 }
 
 /**
- * A container whose files can't be read counts as one whose files are gone: the kernel is asked for its process (F29). The
- * others are what they are.
+ * A container whose files cannot be read counts as one without files: recovery asks the kernel for its process (F29).
+ * The others are not affected.
  */
-async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): Promise<RuntimeFacts> {
+async function factsOrNone(parts: DriverParts, scan: Scan, id: ContainerId): Promise<RuntimeFacts> {
   try {
-    const facts = await factsOf(parts, looks, id);
+    const facts = await factsOf(parts, scan, id);
     clearUnreadable(parts, 'container', id);
     return facts;
   } catch (error) {
@@ -77,7 +77,7 @@ async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): P
   }
 }
 
-/** The pause process by its record is asked of the kernel where its files can't be read. */
+/** For a pause process whose files cannot be read, recovery asks the kernel by the pid in the journal. */
 async function pauseOrNone(parts: DriverParts, roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
   try {
     const facts = await pauseFactsOf(roots, id);
@@ -91,13 +91,14 @@ async function pauseOrNone(parts: DriverParts, roots: readonly string[], id: San
 
 async function factsOf(
   parts: DriverParts,
-  { readExit, roots, restores }: Looks,
+  { readExit, roots, restores }: Scan,
   id: ContainerId,
 ): Promise<RuntimeFacts> {
   const { layout } = parts;
   const root = await rootWith(roots, id);
   const state = root === undefined ? undefined : await readRuntimeState(root, id);
-  // start's FIFO first: when it is seen and init lives afterwards, init had not been started at that moment
+  // The start FIFO is read before the process: if it exists and init is alive afterwards, init was not started at
+  // that moment.
   const isCreated = root !== undefined && (await awaitsStart(root, id));
   const init = state !== undefined && processExists(state) ? toPortIdentity(state) : undefined;
   const isMonitorAlive = await anyMonitor(parts, root === undefined ? roots : [root], id);
@@ -106,7 +107,7 @@ async function factsOf(
     process: init === undefined ? 'gone' : isCreated ? 'created' : 'running',
     init,
     monitorAlive: isMonitorAlive,
-    // last: what ended while we looked has its file by now, or is told by the watch
+    // read last: a container that exited meanwhile has its file by now, or the watch reports it
     exitFile: await readExit(id),
     leftovers: root !== undefined || (await exists(layout.containerDir(id))),
     checkpoint: restores.has(id) && (await exists(join(layout.restoreDir(id), FILES.images))),
@@ -150,7 +151,7 @@ async function pauseFactsOf(roots: readonly string[], id: SandboxId): Promise<Pa
   return { id, process: isRunning ? toPortIdentity(state) : undefined };
 }
 
-/** A few at once: each is some ten small reads, which wait for libuv's pool and not for a disk. */
+/** A bounded number at once: each does some ten small reads, which wait for libuv's thread pool, not for a disk. */
 async function inBatches<I, O>(
   items: readonly I[],
   fx: EffectContext,
@@ -158,7 +159,7 @@ async function inBatches<I, O>(
 ): Promise<O[]> {
   const results: O[] = [];
   for (let at = 0; at < items.length; at += driverLimits.observedAtOnce) {
-    if (fx.signal.aborted) fail('cancelled', 'observe containers: the result is no longer wanted');
+    if (fx.signal.aborted) fail('cancelled', 'observe containers: cancelled');
     results.push(...(await Promise.all(items.slice(at, at + driverLimits.observedAtOnce).map(work))));
   }
   return results;

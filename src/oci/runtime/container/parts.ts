@@ -1,4 +1,4 @@
-/** What every part of the runtime driver is given, and the calls of the runtime's program that they share. */
+/** What all parts of the runtime driver share: options, handlers, and calls of the runtime's program. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../../ports/journal.ts';
@@ -25,52 +25,52 @@ import type { Marks } from '../monitor/monitor-process.ts';
 import type { Handler, HandlerConfig, HandlerTable } from '../handlers/handlers.ts';
 import { lastError, rootArg } from './runc.ts';
 
-/** Who writes bundles: the spec generator with its knowledge of the host. */
+/** Writes bundles: the spec generator with what it knows of the host. */
 export interface BundleWriter {
   /** Writes `layout.bundleDir(id)` with config.json. */
   writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
   /** Writes `layout.pauseBundleDir(id)` with config.json. */
   writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
-  /** JSON for the runtime's `update`: the limits as they are to be, after those that were. */
+  /** JSON for the runtime's `update`: the limits to be set, given those that are in force. */
   updateDocument(resources: Resources, from: Resources): string;
 }
 
 export interface RuntimeDriverOptions {
   readonly clock: ClockPort;
   readonly log: Log;
-  /** Where files of ours that can't be read are reported; only in the log where it is left out. */
+  /** Receives files of ours that cannot be read; without it they are only logged. */
   readonly conditions?: Pick<Conditions, 'report' | 'clear'>;
   readonly layout: Layout;
   /** Absolute path of conmon. */
   readonly monitorPath: string;
-  /** Bytes after which a container's log begins anew; left out for no bound. */
+  /** Bytes after which a container's log is started anew; without it there is no bound. */
   readonly logBytesMax?: number;
-  /** PATH of conmon and the runtimes: all of the environment that they get. */
+  /** PATH of conmon and the runtimes; they get no other environment variable. */
   readonly toolPath: string;
   readonly handlers: readonly HandlerConfig[];
   readonly defaultHandler: string;
-  /** Makes the scopes of pods below a slice; undefined on a machine without systemd, where there is no such pod. */
+  /** Creates the scopes of pods below a slice; undefined on a machine without systemd. */
   readonly systemd?: Systemd;
   readonly bundles: BundleWriter;
   /** The machine's cgroup hierarchies. */
   readonly cgroups: CgroupLayout;
-  /** Whether the machine can give pods user namespaces; asked at each probe. Left out: it can't. */
+  /** Whether the machine supports user namespaces; asked at each probe. Without it: no. */
   readonly userNamespaces?: () => Promise<boolean>;
 }
 
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
   readonly moves: CheapMoves;
-  /** Held still by us while a checkpoint reads them: nobody else lets them go. */
-  readonly heldStill: Set<ContainerId>;
+  /** Containers that a checkpoint has frozen: only the checkpoint thaws them. */
+  readonly frozenByCheckpoint: Set<ContainerId>;
 }
 
-/** The marks of the processes that work for a container or a pause container. */
+/** What identifies the processes that work for a container or a pause container. */
 export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
   return { id, rootArg: rootArg(handler.root) };
 }
 
-/** Options of the runtime before its verb when we call it ourselves: its errors come as JSON lines on stderr. */
+/** Options before the verb when the daemon calls the runtime itself: errors then arrive as JSON lines on stderr. */
 export function ownGlobals(handler: Handler): string[] {
   return [rootArg(handler.root), '--log-format=json', ...(handler.options ?? [])];
 }
@@ -82,7 +82,7 @@ export interface RuntimeRun {
   /** Such as `runc start`: named in messages and in what the call waits on (F33, F34). */
   readonly stage: string;
   readonly subject: string;
-  /** Text for its standard input; none when left out. */
+  /** Text for its standard input. */
   readonly stdin?: string;
   readonly fx: EffectContext;
 }
@@ -93,7 +93,7 @@ export interface RuntimeAnswer {
   readonly problem: string;
 }
 
-/** Runs the runtime's program to its end. A hang is killed and told as `timedOut` with the stage. */
+/** Runs the runtime's program to its exit. One that hangs is killed; throws `timedOut` with the stage. */
 export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<RuntimeAnswer> {
   const { fx, argv } = run;
   fx.note({ on: run.stage, argv });
@@ -108,7 +108,7 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
     onSpawn: (pid) => fx.note({ on: run.stage, argv, pid }),
   });
   if (result.timedOut) {
-    fail('timedOut', `${run.attempted}: ${run.stage}: killed, it had not ended within ${fx.timeoutMs} ms`, {
+    fail('timedOut', `${run.attempted}: ${run.stage}: killed after a timeout of ${fx.timeoutMs} ms`, {
       subject: run.subject,
     });
   }
@@ -121,31 +121,31 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
 
 const thisBoot = bootId();
 
-/** The port's form of an identity. */
+/** An identity in the port's form. */
 export function toPortIdentity(identity: HostIdentity): ProcessIdentity {
   return { pid: identity.pid, startTicks: BigInt(identity.startTicks), bootId: thisBoot };
 }
 
-/** The host's form; undefined for a process of an earlier boot, which is gone for certain. */
+/** An identity in the host's form; undefined for a process of an earlier boot, which cannot be alive. */
 export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefined {
   return identity.bootId === thisBoot
     ? { pid: identity.pid, startTicks: Number(identity.startTicks) }
     : undefined;
 }
 
-/** True while that very process runs. */
+/** Whether exactly this process is alive. */
 export function isAlive(identity: ProcessIdentity | undefined): boolean {
   const host = identity === undefined ? undefined : toHostIdentity(identity);
   return host !== undefined && processExists(host);
 }
 
-/** True while that very process runs and has not begun to exit. */
+/** Whether exactly this process is alive and has not begun to exit. */
 export function isRunning(identity: ProcessIdentity): boolean {
   const host = toHostIdentity(identity);
   return host !== undefined && processRuns(host);
 }
 
-/** The process with this pid, if it runs. */
+/** The identity of the process with this pid, if it is alive. */
 export function liveIdentity(pid: number): HostIdentity | undefined {
   const identity = processIdentity(pid);
   return identity !== undefined && processExists(identity) ? identity : undefined;

@@ -1,4 +1,7 @@
-/** The pause process of a shared PID namespace: a container of the runtime without a monitor, since nobody wants its output or exit code. */
+/**
+ * The pause process of a shared PID namespace: a container of the runtime without a monitor, since its output and
+ * exit code are not needed.
+ */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -32,13 +35,13 @@ import { learnState, readNotedState } from './foreign-state.ts';
 import type { Handler } from '../handlers/handlers.ts';
 import { createArgv, driverArgs, globalArgs, lastError, noPivotArgs, startArgv } from './runc.ts';
 
-/** The sandbox's handler with the state directory of its pause containers. */
+/** The sandbox's handler, with the state directory of its pause containers. */
 export function pauseHandler(parts: DriverParts, sandbox: SandboxSpec): Handler {
   const handler = parts.table.resolve(sandbox.runtime?.name ?? sandbox.handler);
   return { ...handler, root: parts.layout.runtimeRoot(`${handler.name}${PAUSE_SUFFIX}`) };
 }
 
-/** Makes and starts it; one that runs already is kept. A failure leaves nothing. */
+/** Creates and starts the pause process; keeps one that is already running. On failure nothing is left. */
 export async function startPause(
   parts: DriverParts,
   input: PauseInput,
@@ -74,7 +77,7 @@ export async function startPause(
     const started = await runningPause(handler, id);
     return (
       started ??
-      fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id })
+      fail('outside', `start the pause process of sandbox ${id}: the process exited at once`, { subject: id })
     );
   } catch (error) {
     await destroyPause(parts, input, fx);
@@ -82,7 +85,7 @@ export async function startPause(
   }
 }
 
-/** Kills it and removes what is left of it. */
+/** Kills the pause process and removes its files. */
 export async function destroyPause(parts: DriverParts, input: PauseInput, fx: EffectContext): Promise<void> {
   const { layout } = parts;
   const { id } = input;
@@ -91,7 +94,7 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
   if (!(await exists(bundleDir)) && !(await hasRuntimeState(handler.root, id))) return;
   fx.note({ on: 'the end of the pause process' });
   const state = await readRuntimeState(handler.root, id);
-  // without whole state, or before start, a call of the runtime may be under way that a crash cut us off from
+  // state that is missing or incomplete, or still before start: an interrupted runtime call may still be running
   if (state === undefined || (await awaitsStart(handler.root, id)))
     await killWorkers(parts, handler, id, undefined);
   const init = (await readRuntimeState(handler.root, id)) ?? state;
@@ -100,9 +103,9 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
     await endProcess(parts, id, init);
   }
   await dropCgroup(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
-  // only it knows where it keeps what
+  // state in a runtime's own form: only the runtime can remove it
   if ((await readNotedState(handler.root, id)) !== undefined) await purgeState(parts, handler, id, fx);
-  // by our own hand, without a process: nothing is left that the runtime would have to undo
+  // removed without the runtime: its process and cgroup are gone, so the directory is all that is left
   await dropRuntimeState(handler.root, id);
   await rm(layout.pausePidFile(id), { force: true });
   await removeTree(bundleDir, id);
@@ -126,7 +129,10 @@ interface QuietRun {
   readonly fx: EffectContext;
 }
 
-/** Runs the runtime with /dev/null for stdio: the pause process keeps what the runtime was given, so a pipe would never end. */
+/**
+ * Runs the runtime with /dev/null for stdio. The pause process inherits the runtime's stdio, so a pipe would never
+ * close.
+ */
 async function runQuietly(parts: DriverParts, run: QuietRun): Promise<void> {
   const { clock, toolPath } = parts;
   const { fx, id, argv } = run;
@@ -138,10 +144,7 @@ async function runQuietly(parts: DriverParts, run: QuietRun): Promise<void> {
     const release = holdZombie(child.pid);
     await killTree(child.identity, clock);
     release();
-    const reason =
-      status === 'timedOut'
-        ? `killed, it had not ended within ${fx.timeoutMs} ms`
-        : 'the result is no longer wanted';
+    const reason = status === 'timedOut' ? `killed after a timeout of ${fx.timeoutMs} ms` : 'cancelled';
     return fail(status, `${stage}: ${reason}`, { subject: id });
   }
   if (status.exitCode === 0) return undefined;

@@ -1,6 +1,6 @@
 /**
- * `troupe.json` beside a bundle: what later calls and recovery need to know of a container and can't be told from
- * the runtime's files. Written before the bundle, so that whatever is there can be undone with it.
+ * `troupe.json` beside a bundle: what later calls and recovery need to know of a container beyond the runtime's
+ * files. It is written before the bundle, so that any state of the bundle can be undone.
  */
 import { join } from 'node:path';
 import type { BundleInput } from '../../../ports/runtime.ts';
@@ -21,13 +21,13 @@ export interface ContainerNote {
   readonly handler: string;
   /** The container's own cgroup, relative to each hierarchy's root. */
   readonly cgroup: string;
-  /** Where its monitor lives. */
+  /** The cgroup of its monitor. */
   readonly monitorCgroup: string;
-  /** Whose PID namespace it joins, by the path of its pid; left out for none. */
+  /** The process whose PID namespace it joins by its pid; absent if it joins none. */
   readonly joins?: HostIdentity;
 }
 
-/** The note of a container to be. */
+/** The record of a container that is to be created. */
 export function noteOf(input: BundleInput, handler: string): ContainerNote {
   const joined = input.pidNamespaceOf;
   return {
@@ -44,14 +44,14 @@ function notePath(layout: Layout, id: ContainerId): string {
   return join(layout.containerDir(id), 'troupe.json');
 }
 
-/** Makes the container's directory and writes the note. Not synced: it is gone after a reboot anyway. */
+/** Makes the container's directory and writes the record. Not synced: it does not survive a reboot. */
 export async function writeNote(layout: Layout, id: ContainerId, note: ContainerNote): Promise<void> {
   await makeOwnDirectory(layout.containerDir(id), 0o700);
-  // in place: a note that is not whole is none (parseNote)
+  // written in place: an incomplete record is ignored (parseNote)
   await writeOwnFile(notePath(layout, id), JSON.stringify(note), 0o600);
 }
 
-/** The note, or undefined when there is none or it is not whole. */
+/** The record; undefined if it is missing or incomplete. */
 export async function readNote(layout: Layout, id: ContainerId): Promise<ContainerNote | undefined> {
   const text = await readSmallFile(notePath(layout, id), {
     usualBytes: driverLimits.recordUsualBytes,
@@ -60,7 +60,7 @@ export async function readNote(layout: Layout, id: ContainerId): Promise<Contain
   return text === undefined ? undefined : parseNote(text);
 }
 
-/** The note in a text, or undefined. */
+/** Parses a record; undefined if it is invalid. */
 export function parseNote(text: string): ContainerNote | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const value = jsonObject(text);
@@ -89,7 +89,7 @@ function identityIn(value: unknown): HostIdentity | undefined {
     : undefined;
 }
 
-/** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */
+/** Accepts only a cgroup made by troupe: others must be neither killed nor removed. */
 function isCgroup(value: unknown): value is string {
   if (typeof value !== 'string' || value.split('/').includes('..')) return false;
   return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}\.scope\/(?:container|monitor)|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(

@@ -1,6 +1,7 @@
 /**
- * How runc (and crun, which takes the same words) is called, and what it leaves in files. Ids are 64 hex digits and
- * options have the form --name=value or an absolute path behind them, so nothing can be read as another option (S65).
+ * The command line of runc and crun, which takes the same options, and the files that they write. Ids are 64 hex
+ * digits, and options have the form --name=value or are followed by an absolute path, so no value can be parsed as
+ * another option (S65).
  */
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import { jsonObject } from '../../../base/json-object.ts';
@@ -10,7 +11,7 @@ import { isScope } from '../../../host/cgroups/slices.ts';
 
 type Id = ContainerId | SandboxId;
 
-/** The option that tells one instance's containers from another's. */
+/** The runtime's state directory. It separates the containers of one instance from another's. */
 export function rootArg(root: string): string {
   return `--root=${root}`;
 }
@@ -21,14 +22,14 @@ export function globalArgs(root: string, logFile: string, options: readonly stri
 }
 
 /**
- * More options before `create`, for a cgroup that is a scope. No other verb needs them: both runtimes keep the driver in
- * the container's state.
+ * Options before `create` for a cgroup that is a scope. Other verbs need none: both runtimes keep the cgroup driver
+ * in the container's state.
  */
 export function driverArgs(cgroup: string): string[] {
   return isScope(cgroup) ? ['--systemd-cgroup'] : [];
 }
 
-/** More options of `create`, where pivot_root is not to be used. */
+/** Options of `create` where pivot_root cannot be used. */
 export function noPivotArgs({ noPivot }: { readonly noPivot?: boolean }): string[] {
   return noPivot === true ? ['--no-pivot'] : [];
 }
@@ -44,7 +45,7 @@ export function startArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'start', call.id];
 }
 
-/** Prints the state as the runtime spec has it. */
+/** Prints the container's state as JSON (runtime-spec, runtime.md, "State"). */
 export function stateArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'state', call.id];
 }
@@ -54,17 +55,17 @@ export function updateArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'update', '--resources=-', call.id];
 }
 
-/** Without force: `delete -f` of a live container polls for 100 ms, and what must not live was killed before. */
+/** Without --force: `delete -f` of a live container waits at least 100 ms, and the callers have killed it before. */
 export function deleteArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'delete', call.id];
 }
 
-/** For state that a plain delete refuses: half written, or of a container that was never whole. */
+/** For state that a plain delete refuses: incomplete, or of a container that was never completely created. */
 export function forceDeleteArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'delete', '--force', call.id];
 }
 
-/** Detached create without a monitor: the process keeps the stdio that the runtime was given. */
+/** Create without a monitor: the process inherits the runtime's stdio. */
 export function createArgv(
   call: RuntimeCall,
   bundleDir: string,
@@ -87,15 +88,15 @@ export function createArgv(
 export interface ExecFiles {
   /** File with the OCI process object. */
   readonly processFile: string;
-  /** Renamed into place before the runtime ends. */
+  /** The runtime renames it into place before it exits. */
   readonly pidFile: string;
   /** More options of exec, such as runc's --cgroup. */
   readonly options: readonly string[];
 }
 
 /**
- * Detached: in the foreground the runtime copies stdio itself and never returns while a background child holds its
- * pipe. The process keeps the stdio that the runtime was given, and goes to the reaper of the runtime's orphans.
+ * Detached: in the foreground the runtime copies stdio itself and does not return while a background child holds its
+ * pipe. The process inherits the runtime's stdio, and the reaper of the runtime's orphans becomes its parent.
  */
 export function execArgv(call: RuntimeCall, { processFile, pidFile, options }: ExecFiles): string[] {
   return [
@@ -110,28 +111,31 @@ export function execArgv(call: RuntimeCall, { processFile, pidFile, options }: E
   ];
 }
 
-/** What the runtime's own state file says about init. A pid from it counts only with the start time (F36, F43). */
+/** Init according to the runtime's state file. The pid counts only with its start time (F36, F43). */
 export interface RuntimeState {
   readonly pid: number;
   readonly startTicks: number;
 }
 
-/** The two forms: libcontainer's state.json and crun's status. */
+/** The two known forms: libcontainer's state.json and crun's status. */
 export type StateFileName = 'state.json' | 'status';
 export const STATE_FILES: readonly StateFileName[] = ['state.json', 'status'];
 
-/** A FIFO in the state directory that init waits on until start: there while the container is created. */
+/**
+ * FIFO in the state directory on which init waits for start: it exists while the container is created but not
+ * started.
+ */
 export const EXEC_FIFO = 'exec.fifo';
 
-/** The state, or undefined when the text is not whole JSON of the known form or is about another id. */
+/** Parses a state file. Undefined if it is incomplete, of an unknown form or of another id. */
 export function parseState(name: StateFileName, text: string, id: string): RuntimeState | undefined {
   const value = jsonObject(text);
   if (value === undefined) return undefined;
   const member = (key: string): unknown => Object.getOwnPropertyDescriptor(value, key)?.value;
-  const told = name === 'state.json' ? member('id') : id;
+  const stateId = name === 'state.json' ? member('id') : id;
   const pid = member(name === 'state.json' ? 'init_process_pid' : 'pid');
   const startTicks = member(name === 'state.json' ? 'init_process_start' : 'process-start-time');
-  if (told !== id || !isPositive(pid) || pid === 1 || !isPositive(startTicks)) return undefined;
+  if (stateId !== id || !isPositive(pid) || pid === 1 || !isPositive(startTicks)) return undefined;
   return { pid, startTicks };
 }
 
@@ -139,7 +143,7 @@ function isPositive(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value > 0;
 }
 
-/** The last error in the end of a runtime's JSON log; empty when there is none. Safe for messages (F35). */
+/** The last error in the tail of a runtime's JSON log; empty without one. Safe for messages (F35). */
 export function lastError(logTail: string): string {
   for (const line of logTail.split('\n').toReversed()) {
     const message = messageOf(line);
@@ -149,7 +153,7 @@ export function lastError(logTail: string): string {
 }
 
 function messageOf(line: string): string {
-  // the first line of a tail is cut; a runtime that writes plain text is quoted from its stderr
+  // the first line of a tail may be cut; a runtime that writes plain text is quoted from its stderr instead
   const entry = jsonObject(line);
   if (entry === undefined) return '';
   const { level, msg } = entry;
@@ -157,7 +161,7 @@ function messageOf(line: string): string {
   return isError && typeof msg === 'string' ? msg : '';
 }
 
-/** True when the runtime says that it knows no such container. */
+/** Whether the runtime's error means that the container does not exist. */
 export function saysNoContainer(message: string): boolean {
   return /does not exist|no such (?:file or directory|container)/iu.test(message);
 }

@@ -1,6 +1,6 @@
 /**
- * The OCI documents of pods and containers as verbose answers show them: scripts on nodes look there for the namespaces of a
- * pod with both peers (`.info.runtimeSpec.linux.namespaces`). Without the environment, which holds secrets.
+ * The OCI documents in verbose CRI answers. Scripts on nodes read a pod's namespaces there with containerd and CRI-O
+ * (`.info.runtimeSpec.linux.namespaces`). The environment is left out, since it holds secrets.
  */
 import { join } from 'node:path';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
@@ -11,13 +11,13 @@ import { readSmallFile } from '../../../host/files/small-file.ts';
 import { OCI_VERSION } from '../spec/generate.ts';
 
 export interface ShownSpecs {
-  /** JSON of a container's document; undefined when its bundle is gone, as after a reboot. */
+  /** JSON of a container's document; undefined if the bundle does not exist, as after a reboot. */
   container(id: ContainerId): Promise<string | undefined>;
-  /** JSON of the pause process's document, or of the namespaces that are kept without one. */
+  /** JSON of the pause process's document; without a pause process, of the pinned namespaces. */
   sandbox(id: SandboxId): Promise<string | undefined>;
 }
 
-/** OCI's words for them (runtime-spec, config-linux.md, "Namespaces"), in the order of its table. */
+/** OCI's names of the namespaces (runtime-spec, config-linux.md, "Namespaces"), in the order of its table. */
 const NAMESPACES: readonly (readonly [type: string, pin: PinKind])[] = [
   ['network', 'net'],
   ['ipc', 'ipc'],
@@ -53,13 +53,14 @@ async function readShown(path: string): Promise<string | undefined> {
   return text === undefined ? undefined : withoutEnvironment(text);
 }
 
-// the source of a number and its way back are in V8 since 11.4; TypeScript's library does not have them yet
+// JSON.rawJSON and a reviver's `source` exist in V8 since 11.4; TypeScript's library does not have them yet
 const exact = JSON as typeof JSON & { rawJSON(text: string): object };
 type Source = { readonly source?: string } | undefined;
 
 /**
- * The document without any list named `env`: the process's, and those of its hooks. Numbers beyond 2⁵³ stay what they are,
- * as rlimits have them: a client would not take a rounded one for 64 bits. Undefined for a text that is no JSON.
+ * The document without any list named `env`: that of the process and those of hooks. Integers above 2^53, such as
+ * rlimits, keep their digits: a client would refuse a rounded one as a 64-bit number. Undefined if the text is not
+ * JSON.
  */
 export function withoutEnvironment(text: string): string | undefined {
   const shown = (key: string, value: unknown, context?: Source): unknown => {

@@ -1,4 +1,7 @@
-/** The runtime's state directory, read without the runtime: who init is, and whether it was started (F36). */
+/**
+ * Reads the runtime's state directory without calling the runtime: which process is init, and whether it was started
+ * (F36).
+ */
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { driverLimits, monitorLimits } from '../bounds.ts';
@@ -12,7 +15,10 @@ import { dropNotedState, readNotedState } from './foreign-state.ts';
 import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
 import type { RuntimeState } from './runc.ts';
 
-/** Init by the runtime's own file, or by what it has told us; undefined when there is no state or it can't be trusted. */
+/**
+ * Init according to the runtime's state file, or to our record of what its `state` command reported. Undefined if
+ * there is no state or it cannot be trusted.
+ */
 export async function readRuntimeState(root: string, id: string): Promise<RuntimeState | undefined> {
   for (const name of STATE_FILES) {
     const text = await readSmallFile(join(root, id, name), {
@@ -25,19 +31,19 @@ export async function readRuntimeState(root: string, id: string): Promise<Runtim
   return readNotedState(root, id);
 }
 
-/** True while the runtime has a state directory for the id, or a note of ours is in its place. */
+/** Whether the runtime has a state directory for the id, or a record of ours stands in for it. */
 export async function hasRuntimeState(root: string, id: string): Promise<boolean> {
   return (await exists(join(root, id))) || (await readNotedState(root, id)) !== undefined;
 }
 
-/** True while init waits for start. */
+/** Whether init waits for start. */
 export async function awaitsStart(root: string, id: string): Promise<boolean> {
   return (await exists(join(root, id, EXEC_FIFO))) || (await readNotedState(root, id))?.started === false;
 }
 
 /**
- * Deletes a state directory that the runtime itself refuses to delete; the caller knows that no process is left.
- * runc before 1.2 binds its own binary in there for a moment, and the mount stays when it is killed then.
+ * Deletes a state directory that the runtime itself refuses to delete. The caller knows that no process is left. runc
+ * before 1.2 bind-mounts its own binary there for a moment, and the mount remains if runc is killed then.
  */
 export async function dropRuntimeState(root: string, id: string): Promise<void> {
   const directory = join(root, id);
@@ -48,17 +54,17 @@ export async function dropRuntimeState(root: string, id: string): Promise<void> 
   await rm(directory, { recursive: true, force: true });
 }
 
-/** Names in a directory that is ours, bounded; empty when there is none. */
+/** Names in a directory of ours, at most `monitorLimits.dirEntries`; empty if it does not exist. */
 export async function namesIn(path: string): Promise<readonly string[]> {
   return (await namesIfDirectory(path)).slice(0, monitorLimits.dirEntries);
 }
 
-/** True when something is at the path. */
+/** Whether something exists at the path. */
 export async function exists(path: string): Promise<boolean> {
   return (await statOwn(path)) !== undefined;
 }
 
-/** The last bytes of a file as text; empty when there is none. */
+/** The last bytes of a file as text; empty if it does not exist. */
 export async function readTail(path: string, bytesMax: number): Promise<string> {
   try {
     const file = await open(path, 'r');

@@ -1,6 +1,7 @@
 /**
- * Whose the pipes of a process are. In a user namespace the runtime can't hand ours over (their owner has no number in there),
- * and `open("/dev/stdout")` fails, by which nginx does not start (containerd 10598, runc 4475, crun 1019).
+ * The owner of a process's stdio pipes. In a user namespace the runtime cannot chown the daemon's pipes, since their
+ * owner has no id in it, and `open("/dev/stdout")` then fails: nginx, for one, does not start (containerd 10598, runc
+ * 4475, crun 1019).
  */
 import { chownSync, closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import type { ContainerId } from '../../../base/ids.ts';
@@ -12,9 +13,11 @@ import type { ProcessIdentity as HostIdentity } from '../../../host/process/proc
 import type { PipeOwner } from '../../../host/process/process.ts';
 import { readConfig } from './exec-process.ts';
 
-/** The host's numbers of the user and the group that a config.json runs its process as; undefined without a user namespace. */
+/**
+ * The host's ids of the user and group that a config.json runs its process as; undefined without a user namespace.
+ */
 export function stdioOwner(configText: string): PipeOwner | undefined {
-  // most have none: the text is large
+  // most containers have no user namespace: this spares parsing a large text
   if (!configText.includes('"uidMappings"')) return undefined;
   const config = jsonObject(configText);
   const [linux, user] = [recordOf(config?.['linux']), recordOf(recordOf(config?.['process'])['user'])];
@@ -38,25 +41,25 @@ function onHost(mappings: unknown, id: unknown): number | undefined {
 }
 
 /**
- * Gives a container that waits for its start the pipes that the monitor made. Init must not have begun its program. All is
- * read and given through one descriptor of init's directory in /proc: where init has ended meanwhile, another process may
- * have its pid and other pipes, but never that directory (S97).
+ * Chowns the pipes that the monitor made to the user of a container that waits for start. Must be called before init
+ * has started its program. Everything goes through one descriptor of init's /proc directory: if init has exited,
+ * another process may have its pid and other pipes, but never that directory (S97).
  */
-export async function ownStdio(init: HostIdentity, configPath: string, id: ContainerId): Promise<void> {
+export async function chownStdio(init: HostIdentity, configPath: string, id: ContainerId): Promise<void> {
   try {
     const proc = openSync(`/proc/${init.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
     try {
       if (!processExists(init)) return;
       const directory = `/proc/self/fd/${proc}`;
-      // procfs: answers from memory
+      // procfs answers from memory: no disk access
       if (uidMap(directory) === uidMap('/proc/self')) return;
       const owner = stdioOwner(await readConfig(configPath, id));
-      if (owner !== undefined) for (const number of [0, 1, 2]) ownPipe(`${directory}/fd/${number}`, owner);
+      if (owner !== undefined) for (const number of [0, 1, 2]) chownPipe(`${directory}/fd/${number}`, owner);
     } finally {
       closeSync(proc);
     }
   } catch (error) {
-    // the exit is told by others
+    // init has exited: its exit is reported elsewhere
     if (!isProcessGone(error)) throw error;
   }
 }
@@ -65,11 +68,11 @@ function uidMap(directory: string): string {
   return readFileSync(`${directory}/uid_map`, 'latin1');
 }
 
-function ownPipe(path: string, { uid, gid }: PipeOwner): void {
-  // held, so that what is looked at and what is given are the same
+function chownPipe(path: string, { uid, gid }: PipeOwner): void {
+  // held open: the checked file and the changed one are the same
   const fd = openSync(path, O_PATH);
   try {
-    // /dev/null stays everybody's
+    // /dev/null must keep its owner
     if (fstatSync(fd).isFIFO()) chownSync(`/proc/self/fd/${fd}`, uid, gid);
   } finally {
     closeSync(fd);

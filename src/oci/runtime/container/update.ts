@@ -1,4 +1,7 @@
-/** New limits for a container: through the runtime's update, which knows both cgroup versions and their orders of writing. */
+/**
+ * Updates a container's limits by the runtime's update, which knows both cgroup versions and the order of their
+ * writes.
+ */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerInput } from '../../../ports/runtime.ts';
 import type { Resources } from '../../../ports/specs.ts';
@@ -12,7 +15,7 @@ import type { DriverParts } from './parts.ts';
 import { readNote } from './record.ts';
 import { updateArgv } from './runc.ts';
 
-/** Sets the limits. Throws `wrongState` before anything is changed when the container's memory does not fit. */
+/** Sets the limits. Throws `wrongState` before any change when the container uses more memory than the new limit. */
 export async function update(
   parts: DriverParts,
   input: ContainerInput & { readonly resources: Resources; readonly from: Resources },
@@ -22,8 +25,8 @@ export async function update(
   const handler = parts.table.resolve(input.handler);
   const attempted = `update container ${id}`;
   const note = await readNote(parts.layout, id);
-  if (note === undefined) return fail('notFound', `${attempted}: it has no bundle`, { subject: id });
-  // first: what can't be said at all is told as such, whatever is used
+  if (note === undefined) return fail('notFound', `${attempted}: bundle not found`, { subject: id });
+  // first: limits that cannot be expressed are refused whatever the container uses
   const stdin = parts.bundles.updateDocument(resources, from);
   await checkCpusets(resources);
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
@@ -41,9 +44,9 @@ export async function update(
 }
 
 /**
- * runc takes no notice of huge pages in an update, and says nothing (its update.go, 1.4): they are ours to write. Both files
- * of a size, as at the creation: what is reserved has a limit of its own since Linux 5.7 (hugetlb.rst). Sizes that
- * this machine does not limit have no file, and no limit then either.
+ * Writes the huge page limits, which runc's update silently ignores (its update.go, 1.4). Both files of a size are
+ * written, as at creation: reservations have a limit of their own since Linux 5.7 (hugetlb.rst). A size that this
+ * machine does not limit has no file, and no limit then.
  */
 export async function limitHugepages(
   cgroups: CgroupLayout,
@@ -66,12 +69,13 @@ export async function limitHugepages(
   }
 }
 
-/** Of cgroup v1. */
+/** A file of cgroup v1. */
 const QUOTA = { controller: 'cpu', file: 'cpu.cfs_quota_us' } as const;
 
 /**
- * crun 1.8 writes the -1 of "no quota" as an unsigned number, which cgroup v1 refuses (ERANGE): then it is ours to write. Not
- * always, since runc remembers the quota that it was told last and sets it again with the next update.
+ * Whether the update removes the CPU quota. crun 1.8 writes the -1 of "no quota" as an unsigned number, which cgroup
+ * v1 refuses (ERANGE), so the daemon writes it then. Not always: runc remembers the quota that it last set and sets
+ * it again with the next update.
  */
 function liftsQuota({ cpuQuota }: Resources, from: Resources): boolean {
   return cpuQuota === -1n || (cpuQuota === undefined && from.cpuQuota !== undefined);
@@ -79,7 +83,10 @@ function liftsQuota({ cpuQuota }: Resources, from: Resources): boolean {
 
 const withoutQuota = (resources: Resources): Resources => ({ ...resources, cpuQuota: undefined });
 
-/** v1 answers EBUSY after some limits were set already, v2 kills: neither is what a resize means (KEP-1287). */
+/**
+ * Throws `wrongState` if the container uses more than `limit`. cgroup v1 would answer EBUSY after other limits were
+ * set, v2 would kill: a resize must do neither (KEP-1287).
+ */
 export async function refuseTooSmall(
   parts: DriverParts,
   cgroup: string,
@@ -98,14 +105,15 @@ export async function refuseTooSmall(
   const stat = await readControl(cgroups, cgroup, 'memory', 'memory.stat');
   const used = workingSetBytes(usage ?? '', stat ?? '', isUnified ? 'inactive_file' : 'total_inactive_file');
   if (used <= limit) return;
-  fail(
-    'wrongState',
-    `${call.attempted}: it uses ${used} bytes of memory, more than the new limit of ${limit}`,
-    { subject: call.subject },
-  );
+  fail('wrongState', `${call.attempted}: memory usage of ${used} bytes exceeds the new limit of ${limit}`, {
+    subject: call.subject,
+  });
 }
 
-/** Memory that can't be had back at once: the usage without the page cache's inactive part, as the kubelet counts it. */
+/**
+ * The working set as the kubelet computes it: the usage without the inactive page cache, which can be reclaimed at
+ * once.
+ */
 export function workingSetBytes(usage: string, stat: string, inactiveKey: string): bigint {
   if (!/^\d+$/u.test(usage)) return 0n;
   const inactive = new RegExp(`^${inactiveKey} (\\d+)$`, 'mu').exec(stat)?.[1] ?? '0';

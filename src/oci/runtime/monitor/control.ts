@@ -36,8 +36,8 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
       clock,
       timeoutMs: Math.min(request.timeoutMs, monitorLimits.reopenMs),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
-      firstMs: monitorLimits.reopenLookFirstMs,
-      lastMs: monitorLimits.reopenLookLastMs,
+      firstMs: monitorLimits.reopenPollFirstMs,
+      lastMs: monitorLimits.reopenPollLastMs,
       attempted,
     },
     () => {

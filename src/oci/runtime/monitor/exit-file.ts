@@ -32,8 +32,8 @@ export function parseExitCode(text: string): number | undefined {
 /** The file's content, or undefined when there is none. A file that stays empty or is no number tells 255 and why. */
 export async function readExitFile(path: string, clock: ClockPort): Promise<ExitFile | undefined> {
   let latest: { text: string; mtimeNs: bigint } | undefined;
-  for (let look = 0; look < monitorLimits.exitFileLooks; look += 1) {
-    if (look > 0) await pause(clock, monitorLimits.exitFileLookMs);
+  for (let look = 0; look < monitorLimits.exitFilePolls; look += 1) {
+    if (look > 0) await pause(clock, monitorLimits.exitFilePollMs);
     latest = await readOnce(path);
     if (latest === undefined || latest.text !== '') break;
   }

@@ -16,7 +16,7 @@ import { processExists } from '../../../host/process/process-identity.ts';
 import { peerOf } from '../../../host/io/socket-peer.ts';
 import { decodeMessage } from '../../../ttrpc/protocol.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../ttrpc/server.ts';
-import { oomTold } from '../container/cgroup.ts';
+import { oomMarker } from '../container/cgroup.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import { exists } from '../container/state.ts';
@@ -108,7 +108,7 @@ export class ShimEvents {
     this.#known.add(id);
     try {
       if (!(await exists(layout.containerDir(id)))) return;
-      await writeFile(oomTold(layout, id), '', { mode: 0o600 });
+      await writeFile(oomMarker(layout, id), '', { mode: 0o600 });
       log.info({ id }, 'oom kill reported by a shim');
     } catch (thrown) {
       // the next report of it may find room

@@ -195,7 +195,7 @@ async function endPolitely(
     const wait = {
       clock: parts.clock,
       timeoutMs: shimLimits.endMs,
-      firstMs: shimLimits.flushLookMs,
+      firstMs: shimLimits.flushPollMs,
       lastMs: shimLimits.retryLastMs,
     };
     const gone = await poll({ ...wait, attempted: `end the shim of sandbox ${id}` }, () =>

@@ -117,7 +117,7 @@ export async function startKeeper(
 /** Waits until all that a container has written stands in its log, or for a while; its shim has closed the FIFOs. */
 export async function untilFlushed(parts: DriverParts, handler: Handler, id: ContainerId): Promise<void> {
   const { layout, clock } = parts;
-  const lookMs = shimLimits.flushLookMs;
+  const lookMs = shimLimits.flushPollMs;
   await poll(
     {
       clock,

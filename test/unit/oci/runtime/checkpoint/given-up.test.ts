@@ -32,7 +32,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
       clock: realClock(),
       log: { ...silentLog, error: line, warn: line },
       toolPath: '/usr/bin:/bin',
-      heldStill: new Set(),
+      frozenByCheckpoint: new Set(),
       table: { known: () => [], resolve: () => handler },
     };
     const driver = createCheckpointDriver({

@@ -25,7 +25,7 @@ import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import type { Layout } from '../../../../../src/host/sandbox/layout.ts';
 import { processIdentity } from '../../../../../src/host/process/process-identity.ts';
 import { encodeMessage } from '../../../../../src/ttrpc/protocol.ts';
-import { oomTold } from '../../../../../src/oci/runtime/container/cgroup.ts';
+import { oomMarker } from '../../../../../src/oci/runtime/container/cgroup.ts';
 import { noteOf, writeNote } from '../../../../../src/oci/runtime/container/record.ts';
 import { ShimEvents } from '../../../../../src/oci/runtime/shim/events.ts';
 import { eventsSocket } from '../../../../../src/oci/runtime/shim/launch.ts';
@@ -121,7 +121,7 @@ describe('events of a shim', () => {
     socket.once('data', () => (isAnswered = true));
     socket.write(encodeTtrpcFrame({ streamId: 1, type: TTRPC_TYPE.request, flags: 0, payload }));
     await until(() => isAnswered);
-    expect(existsSync(oomTold(layout, id))).toBe(false);
+    expect(existsSync(oomMarker(layout, id))).toBe(false);
     socket.destroy();
     events.close();
   });
@@ -162,8 +162,8 @@ describe('events of a shim', () => {
       for (let each = 0; each < count; each += 1) socket.write(frame((sent += 1) * 2 - 1));
     };
     send(shimLimits.events.times + 1);
-    await until(() => clock.timers.size > 0 && existsSync(oomTold(layout, id)) && told.length > 0);
-    const { mtimeNs } = statSync(oomTold(layout, id), { bigint: true });
+    await until(() => clock.timers.size > 0 && existsSync(oomMarker(layout, id)) && told.length > 0);
+    const { mtimeNs } = statSync(oomMarker(layout, id), { bigint: true });
     expect(told).toHaveLength(1);
     const before = shimLimits.events.times + 1;
     await until(() => answers() === before);
@@ -174,7 +174,7 @@ describe('events of a shim', () => {
     clock.nowMs += shimLimits.events.everyMs;
     clock.fire(shimLimits.events.everyMs);
     await until(() => answers() > before);
-    expect(statSync(oomTold(layout, id), { bigint: true }).mtimeNs).toBe(mtimeNs);
+    expect(statSync(oomMarker(layout, id), { bigint: true }).mtimeNs).toBe(mtimeNs);
     expect(told).toHaveLength(1);
     socket.destroy();
     events.close();
