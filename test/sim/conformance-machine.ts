@@ -5,6 +5,7 @@ import { Outside } from './outside.ts';
 import { randomStream } from './random.ts';
 import { Scheduler } from './scheduler.ts';
 import { sandboxSpec } from './specs.ts';
+import { loopTurn } from '../support/turns.ts';
 
 /** A machine of its own; whatever is called happens, step by step. */
 export function machine() {
@@ -39,7 +40,7 @@ async function steps<T>(scheduler: Scheduler, result: Promise<T>): Promise<T> {
   const end = (): void => void (settled = true);
   result.then(end, end);
   // a call may wait for its turn before the first of its effects
-  await new Promise<void>((resolve) => void setImmediate(resolve));
+  await loopTurn();
   while (!settled && (await scheduler.step()));
   return result;
 }

@@ -1,5 +1,6 @@
 // Peers that connect and do not send what they are served for: the openings of HTTP/2 by hand, and how such a peer ends.
 import { type NetConnectOpts, type Socket, connect } from 'node:net';
+import { loopTurn } from './turns.ts';
 
 /** RFC 9113, 3.4 and 4.1: the client's preface, an empty SETTINGS, its acknowledgement. */
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -58,7 +59,7 @@ const TURNS = 5000;
 export async function areCut(peers: readonly Pick<Silent, 'isCut'>[]): Promise<boolean> {
   for (let turn = 0; turn < TURNS; turn += 1) {
     if (peers.every(({ isCut }) => isCut)) return true;
-    await new Promise((resolve) => setImmediate(resolve));
+    await loopTurn();
   }
   return false;
 }

@@ -21,6 +21,7 @@ import { TestClock } from '../../support/registry/test-clock.ts';
 import { Wire } from '../../unit/cri/streaming/support.ts';
 import { violated } from '../target.ts';
 import { learnerOf, type Kind } from './kinds.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const HEADERS = new Map([
   ['streamtype', 'stdin'],
@@ -161,11 +162,9 @@ async function session(input: Buffer): Promise<boolean> {
     },
   });
   wire.bring(input);
-  for (let turns = 0; turns < 30 && closed === 0; turns += 1)
-    await new Promise((resolve) => void setImmediate(resolve));
+  for (let turns = 0; turns < 30 && closed === 0; turns += 1) await loopTurn();
   wire.destroy();
-  for (let turns = 0; turns < 200 && closed === 0; turns += 1)
-    await new Promise((resolve) => void setImmediate(resolve));
+  for (let turns = 0; turns < 200 && closed === 0; turns += 1) await loopTurn();
   if (closed !== 1) violated(`the session has ended ${closed} times`);
   return streams.length > 0;
 }

@@ -18,6 +18,7 @@ import {
   silent,
 } from '../../support/half-open.ts';
 import { clientOn, serve, version } from './harness.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const echo: UnaryHandler = (request) => Promise.resolve(request);
 
@@ -32,7 +33,7 @@ async function arrived(socketPath: string): Promise<void> {
 async function scan(clock: HandTimers, times: number, ms: number = halfOpenLimits.scanMs): Promise<void> {
   for (let time = 0; time < times; time += 1) {
     clock.fire(ms);
-    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < 5; turn += 1) await loopTurn();
   }
 }
 

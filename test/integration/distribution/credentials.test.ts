@@ -32,7 +32,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const rig of rigs) {
     rig.client.close();
-    expect(rig.clock.armed).toBe(0);
+    expect(rig.clock.timers.size).toBe(0);
   }
   await registry.close();
   await evil.close();

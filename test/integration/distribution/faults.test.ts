@@ -14,7 +14,7 @@ let rig: Rig;
 let layer: TestLayer;
 let image: TestImage;
 let reference: string;
-const tick = (): void => rig.clock.advance(10_000);
+const tick = (): void => rig.clock.pass(10_000);
 
 beforeEach(async () => {
   ({ registry, rig, layer, image, reference } = await serveImage());
@@ -23,7 +23,7 @@ beforeEach(async () => {
 afterEach(async () => {
   rig.client.close();
   await registry.close();
-  expect(rig.clock.armed).toBe(0);
+  expect(rig.clock.timers.size).toBe(0);
 });
 
 const layerPath = (): RegExp => new RegExp(`/blobs/${layer.digest}$`, 'u');
@@ -258,7 +258,7 @@ describe('F68 cancellation', () => {
       return rig.fetch(resolved, firstLayer(resolved), { signal: controller.signal });
     };
     expect(await faultOf(work())).toMatchObject({ kind: 'cancelled' });
-    expect(rig.clock.armed).toBe(0);
+    expect(rig.clock.timers.size).toBe(0);
   });
 
   it('before it began', async () => {

@@ -17,7 +17,7 @@ beforeEach(async () => {
 afterEach(async () => {
   rig.client.close();
   await registry.close();
-  expect(rig.clock.armed).toBe(0);
+  expect(rig.clock.timers.size).toBe(0);
 });
 
 describe('RPC PullImage: resolve and fetch', () => {

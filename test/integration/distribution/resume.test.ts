@@ -39,7 +39,7 @@ afterEach(async () => {
   rig.client.close();
   await registry.close();
   await rm(join(directory, '..'), { recursive: true });
-  expect(rig.clock.armed).toBe(0);
+  expect(rig.clock.timers.size).toBe(0);
 });
 
 /** One daemon's: a new one knows only what the files say. */
@@ -190,7 +190,7 @@ describe('F60 F07 a download goes on where the one before broke off', () => {
     } finally {
       mirrored.client.close();
       await mirror.close();
-      expect(mirrored.clock.armed).toBe(0);
+      expect(mirrored.clock.timers.size).toBe(0);
     }
   });
 });

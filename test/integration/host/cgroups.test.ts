@@ -24,6 +24,7 @@ import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child } from '../../../src/host/process/process.ts';
 import { describeAsRoot } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const clock = realClock();
 const options = { clock, timeoutMs: EVENT_MS };
@@ -41,8 +42,7 @@ async function startIn(layout: CgroupLayout, path: string, script: string): Prom
 }
 
 async function untilProcesses(layout: CgroupLayout, path: string, count: number): Promise<void> {
-  while ((await listProcesses(layout, path)).length < count)
-    await new Promise((resolve) => setImmediate(resolve));
+  while ((await listProcesses(layout, path)).length < count) await loopTurn();
 }
 
 /** Removing right after the last exit can meet EBUSY while the kernel lets go of it. */
@@ -52,7 +52,7 @@ async function removeSoon(layout: CgroupLayout, path: string): Promise<void> {
       return await removeCgroup(layout, path);
     } catch (error) {
       if (attempt === 1000) throw error;
-      await new Promise((resolve) => setImmediate(resolve));
+      await loopTurn();
     }
   }
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import { pinNamespaces, unpinNamespaces } from '../../../src/host/namespaces/namespaces.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const root = process.argv[2] ?? '';
 const clock = realClock();
@@ -27,7 +28,7 @@ const strays = (): string[] =>
       return false;
     }
   });
-while (strays().length > 0) await new Promise((resolve) => setImmediate(resolve));
+while (strays().length > 0) await loopTurn();
 for (const name of names) await unpinNamespaces(join(root, name));
 process.stdout.write(
   JSON.stringify({

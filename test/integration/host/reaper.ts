@@ -6,6 +6,7 @@ import { reapOrphans } from '../../../src/host/process/process-reaper.ts';
 import { runTool } from '../../../src/host/process/process-tool.ts';
 import { watchProcess } from '../../../src/host/process/watch.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const clock = realClock();
 reapOrphans();
@@ -34,8 +35,7 @@ const own = Promise.all(
 const keep = clock.setTimeout(() => undefined, EVENT_MS);
 await Promise.all(ends);
 const codes = (await own).map((result) => result.exitCode);
-while (pids.some((pid) => processIdentity(pid) !== undefined))
-  await new Promise((resolve) => setImmediate(resolve));
+while (pids.some((pid) => processIdentity(pid) !== undefined)) await loopTurn();
 clock.clearTimeout(keep);
 const zombies = (await mine()).filter((stat) => stat.state === 'Z');
 process.stdout.write(JSON.stringify({ orphans: orphans.length, zombies: zombies.length, codes }));

@@ -26,7 +26,8 @@ import {
   sandboxId,
   sandboxView,
 } from '../../unit/cri/stage.ts';
-import { ManualClock, turns } from '../../unit/actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
@@ -35,7 +36,7 @@ afterEach(async () => {
 });
 
 async function bench() {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
   const conditions = new Conditions(silentLog);

@@ -7,7 +7,7 @@ import type { LayerSink } from '../../../src/oci/images/store/layer-intake.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { run } from '../../support/run.ts';
-import { ManualClock } from '../../unit/actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
@@ -74,7 +74,7 @@ describeAsRoot('the layer store', () => {
   });
 
   test('S90 a download that trickles for one namespace holds up neither the same layer nor the turns of another', async () => {
-    const time = new ManualClock();
+    const time = new HandClock();
     const own = openStore(join(root, 'trickle'), { clock: time, transfers: 2 });
     const blob = layerOf('shared');
     const diffId = digestOf(blob);
@@ -349,21 +349,11 @@ describeAsRoot('the layer store', () => {
   });
 
   test('workers end when they have nothing to do', async () => {
-    const timers: (() => void)[] = [];
-    const own = openStore(join(root, 'idle'), {
-      clock: {
-        ...clock,
-        setTimeout: (fn, ms) => {
-          if (ms === 1234) timers.push(fn);
-          return {};
-        },
-        clearTimeout: () => undefined,
-      },
-      workerIdleMs: 1234,
-    });
+    const idle = new HandClock();
+    const own = openStore(join(root, 'idle'), { clock: idle, workerIdleMs: 1234 });
     await put(own, layerOf('idle'));
     expect(own.workers).toBe(1);
-    timers.at(-1)?.();
+    idle.fire(1234);
     expect(own.workers).toBe(0);
     await put(own, layerOf('again'));
     expect(own.workers).toBe(1);

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { ContainerSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
-import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.ts';
+import { turns } from '../../support/turns.ts';
+import { containerSpec, exit as exitFact, sandboxSpec } from './fixtures.ts';
 
 /** Later than every start on the test's clock. */
 const exit = { ...exitFact, finishedAtNs: 10n ** 15n };

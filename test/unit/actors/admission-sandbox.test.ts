@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
-import { sandboxSpec, turns } from './fixtures.ts';
+import { turns } from '../../support/turns.ts';
+import { sandboxSpec } from './fixtures.ts';
 
 const ofKind = (kind: string) =>
   expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;

@@ -11,7 +11,9 @@ import { innerCause } from '../../../src/base/cause.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { imageRecord, ManualClock, process, resolvedImage, turns } from './fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
+import { imageRecord, process, resolvedImage } from './fixtures.ts';
 
 /** What an effect gives when it works; undefined for those not named. */
 const ANSWERS: Readonly<Record<string, unknown>> = {
@@ -26,7 +28,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
 };
 
 export class EasyWorld {
-  readonly clock = new ManualClock();
+  readonly clock = new HandClock();
   readonly ledger = emptyLedger();
   /** Effects in the order in which they were begun, such as `network.add`, and records as `journal sandbox.ready`. */
   readonly asked: string[] = [];

@@ -3,7 +3,6 @@ import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { AnyActorRef } from 'xstate';
 import type { ContainerState } from '../../../src/actors/directory/states.ts';
 import type { ContainerView } from '../../../src/actors/directory/views.ts';
-import type { ClockPort, TimerHandle } from '../../../src/ports/clock.ts';
 import type {
   ContainerCreated,
   ContainerIntent,
@@ -246,55 +245,4 @@ export function containerView(state: ContainerState, part: Partial<ContainerView
 export function recordingRef(): { readonly ref: AnyActorRef; readonly sent: { readonly type: string }[] } {
   const sent: { readonly type: string }[] = [];
   return { ref: { send: (event: { readonly type: string }) => sent.push(event) } as never, sent };
-}
-
-/** Time that moves when it is told to. */
-export class ManualClock implements ClockPort {
-  #nowMs = 1000;
-  readonly #timers = new Map<object, { readonly at: number; readonly fn: () => void }>();
-
-  nowNs(): bigint {
-    return BigInt(this.#nowMs) * 1_000_000n;
-  }
-
-  monoMs(): number {
-    return this.#nowMs;
-  }
-
-  setTimeout(fn: () => void, ms: number): TimerHandle {
-    const handle = {};
-    this.#timers.set(handle, { at: this.#nowMs + ms, fn });
-    return handle;
-  }
-
-  clearTimeout(handle: TimerHandle): void {
-    this.#timers.delete(handle as object);
-  }
-
-  get timers(): number {
-    return this.#timers.size;
-  }
-
-  /** Moves time on and fires what is due, earliest first; lets what waits on it run. */
-  async advance(ms: number): Promise<void> {
-    const end = this.#nowMs + ms;
-    for (;;) {
-      const due = [...this.#timers]
-        .filter(([, timer]) => timer.at <= end)
-        .toSorted(([, a], [, b]) => a.at - b.at)[0];
-      if (due === undefined) break;
-      const [handle, timer] = due;
-      this.#timers.delete(handle);
-      this.#nowMs = timer.at;
-      timer.fn();
-      await turns();
-    }
-    this.#nowMs = end;
-    await turns();
-  }
-}
-
-/** Lets every promise that is ready go on. */
-export async function turns(): Promise<void> {
-  for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
 }

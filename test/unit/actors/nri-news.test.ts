@@ -1,7 +1,8 @@
 // What plugins hear around the effects, on the whole cast.
 import { describe, expect, it } from 'vitest';
 import { EasyWorld } from './easy-ports.ts';
-import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.ts';
+import { turns } from '../../support/turns.ts';
+import { containerSpec, exit as exitFact, sandboxSpec } from './fixtures.ts';
 
 const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
 

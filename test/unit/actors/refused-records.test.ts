@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';
-import { containerSpec, exit as exitFact, imageRecord, sandboxSpec, turns } from './fixtures.ts';
+import { turns } from '../../support/turns.ts';
+import { containerSpec, exit as exitFact, imageRecord, sandboxSpec } from './fixtures.ts';
 
 const ofKind = (kind: string) =>
   expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;

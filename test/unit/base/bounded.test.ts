@@ -1,6 +1,7 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, it } from 'vitest';
 import { KeyedMutex, KeyedSemaphore, Ring, Semaphore } from '../../../src/base/bounded.ts';
+import { turns } from '../../support/turns.ts';
 
 /** Work that ends when it is told to. */
 function held() {
@@ -10,11 +11,6 @@ function held() {
   });
   return { work: () => ended, end };
 }
-
-/** Lets everything that is ready run. */
-const turns = async (): Promise<void> => {
-  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-};
 
 describe('Semaphore', () => {
   it('lets in as many as it has slots, the others in the order in which they came', async () => {

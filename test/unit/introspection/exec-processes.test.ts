@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { expect, onTestFinished, test } from 'vitest';
 import { describeActor } from '../../../src/introspection/describe.ts';
 import { container, sandbox, stage } from './stage.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 test.each([['exec'], ['execSync']])(
   'S91 what a user runs by %s is not shown, nor looked at',
@@ -20,7 +21,7 @@ test.each([['exec'], ['execSync']])(
     ];
     onTestFinished(() => [endExec, endCreate].forEach((end) => end()));
     // until both have begun
-    await new Promise((resolve) => setImmediate(resolve));
+    await loopTurn();
     expect((await describeActor(options, view)).waits?.map(({ on, below }) => [on, below])).toEqual([
       ['the exec process', []],
     ]);

@@ -8,6 +8,7 @@ import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { boundConnections } from '../../../src/introspection/half-open-http.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { type Silent, areCut, silent } from '../../support/half-open.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -73,13 +74,13 @@ test('S94 an answer may take as long as it likes, the request behind it may not'
   const watching = await peer('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
   await new Promise((resolve) => watching.socket.once('data', resolve));
   scan(3 * halfOpenLimits.scans);
-  await new Promise((resolve) => setImmediate(resolve));
+  await loopTurn();
   expect(watching.isCut).toBe(false);
   const rest = new Promise((resolve) => watching.socket.once('data', resolve));
   finish();
   await rest;
   watching.socket.write('GET / HT');
-  await new Promise((resolve) => setImmediate(resolve));
+  await loopTurn();
   scan(halfOpenLimits.scans);
   expect(await areCut([watching])).toBe(true);
 });

@@ -13,11 +13,12 @@ import { describeActor } from '../../../src/introspection/describe.ts';
 import { ListTexts } from '../../../src/introspection/list-text.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import type { IntrospectionOptions } from '../../../src/introspection/service.ts';
-import { ManualClock, turns } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
 import { containerId, containerView, sandboxId, sandboxView } from '../cri/stage.ts';
 
 function stage() {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
   const troupe = { directory, activity } as Partial<Troupe> as Troupe;

@@ -10,7 +10,7 @@ import { Registry } from '../../../src/introspection/metrics.ts';
 import { meteredDisk } from '../../../src/introspection/metrics-ports.ts';
 import { TroupeMetrics } from '../../../src/introspection/metrics-set.ts';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
-import { ManualClock } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { container, pull, sandbox, stage } from './stage.ts';
 
 const charts = troupeCharts();
@@ -23,7 +23,7 @@ const facts = {
     ['1', 0.01],
   ] as const,
 };
-const metricsOf = (clock = new ManualClock(), conditions = new Conditions(silentLog)) =>
+const metricsOf = (clock = new HandClock(), conditions = new Conditions(silentLog)) =>
   new TroupeMetrics({
     clock,
     conditions,
@@ -37,7 +37,7 @@ const linesOf = async (metrics: TroupeMetrics, start: string): Promise<readonly 
 describe('degradations', () => {
   test('F89 each condition has a series: 0 when all is well, else the number of its subjects', async () => {
     const conditions = new Conditions(silentLog);
-    const metrics = metricsOf(new ManualClock(), conditions);
+    const metrics = metricsOf(new HandClock(), conditions);
     expect(await linesOf(metrics, 'troupe_degraded{')).toContain(
       'troupe_degraded{condition="DebrisRemoved"} 0',
     );
@@ -137,7 +137,7 @@ describe('what is measured', () => {
   });
 
   test('time in each top state: states inside it are not told apart', async () => {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const metrics = metricsOf(clock);
     const go = (from: string, to: string, final = false): void =>
       metrics.transition({ address: 'pull/a', from, to, on: 'x', cause: '', settled: final, final });
@@ -172,7 +172,7 @@ describe('what is measured', () => {
   });
 
   test('states, debts, quarantines, what is under way: counted at the scrape', async () => {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const { troupe, put, wait } = stage(clock);
     const metrics = metricsOf(clock);
     metrics.watch(troupe);
@@ -209,7 +209,7 @@ describe('what is measured', () => {
   });
 
   test('pulls by outcome, and their bytes', async () => {
-    const { troupe, put, drop } = stage(new ManualClock());
+    const { troupe, put, drop } = stage(new HandClock());
     const metrics = metricsOf();
     metrics.watch(troupe);
     for (const view of [
@@ -230,7 +230,7 @@ describe('what is measured', () => {
   });
 
   test('each sync of the journal, also one that fails', async () => {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const told: [number, boolean][] = [];
     let isBroken = false;
     const file: DiskFile = {

@@ -9,7 +9,8 @@ import { actorLimits } from '../../../src/actors/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/call/edge.ts';
 import type { RpcContext } from '../../../src/cri/call/edge.ts';
-import { ManualClock, turns } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
 import { sandbox } from './stage.ts';
 
 const client = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -17,7 +18,7 @@ const ours = '00-0af7651916cd43dd8448eb211c80319c-1111111111111111-01';
 const idle = new AbortController().signal;
 
 function observed() {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const activity = new Activity(clock);
   const told: string[] = [];
   activity.observe({

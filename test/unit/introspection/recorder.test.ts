@@ -5,10 +5,11 @@ import { introspectionLimits as limits } from '../../../src/introspection/bounds
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import type { ContainerView } from '../../../src/actors/directory/views.ts';
 import type { Change } from '../../../src/introspection/recorder.ts';
-import { containerView, ManualClock } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { containerView } from '../actors/fixtures.ts';
 
 function bench() {
-  const clock = new ManualClock();
+  const clock = new HandClock(1000);
   const recorder = new Recorder(clock);
   const directory = new Directory();
   recorder.attach(directory);

@@ -10,7 +10,8 @@ import type { Sent } from '../../../src/introspection/traces-otlp.ts';
 import { Tracer } from '../../../src/introspection/traces.ts';
 import type { Span } from '../../../src/introspection/traces.ts';
 import { canary } from '../../support/canaries.ts';
-import { ManualClock, turns } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from '../../support/turns.ts';
 import { wallClock } from './stage.ts';
 
 const client = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
@@ -30,7 +31,7 @@ const effectEnd = (owner: string, part: object = {}) => ({
 });
 
 function tracing() {
-  const clock = new ManualClock();
+  const clock = new HandClock(1000);
   const spans: Span[] = [];
   let made = 0;
   const random = { token: (bytes: number) => (++made).toString(16).padStart(2 * bytes, '0') };
@@ -224,7 +225,7 @@ test('OTLP as JSON: ids in hex, times as text, kinds and status as numbers', () 
 
 describe('export', () => {
   function exporting(answers: readonly (Sent | 'never')[]) {
-    const clock = new ManualClock();
+    const clock = new HandClock(1000);
     const bodies: string[] = [];
     const send = (body: string): Promise<Sent> => {
       const answer = answers[bodies.length] ?? 'taken';
@@ -243,7 +244,7 @@ describe('export', () => {
     expect(bodies.map(spansIn)).toEqual([3]);
     expect(exporter.counts()).toEqual({ exported: 3, dropped: 0 });
     await clock.advance(10 * tracesLimits.flushMs);
-    expect([bodies.length, clock.timers]).toEqual([1, 0]);
+    expect([bodies.length, clock.timers.size]).toEqual([1, 0]);
   });
 
   test('a full batch goes at once', async () => {

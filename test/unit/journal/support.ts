@@ -8,6 +8,7 @@ import { silentLog } from '../../../src/base/log.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { openJournal } from '../../../src/journal/journal.ts';
 import { DiskError, DiskModel } from '../../sim/disk-model.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { diskTwin } from '../../sim/disk-twin.ts';
 import type { DiskVia } from '../../sim/disk-twin.ts';
 
@@ -26,16 +27,7 @@ export class Rig {
   dead = false;
   /** Who hears what the journal says. */
   log: Log = silentLog;
-  #timers: (() => void)[] = [];
-  readonly #clock = {
-    setTimeout: (fn: () => void) => {
-      this.#timers.push(fn);
-      return fn;
-    },
-    clearTimeout: (handle: object | number) => {
-      this.#timers = this.#timers.filter((timer) => timer !== handle);
-    },
-  };
+  readonly #clock = new HandClock();
 
   constructor(model = new DiskModel()) {
     this.model = model;
@@ -82,12 +74,12 @@ export class Rig {
 
   /** Ends the pauses that are waited for. */
   tick(): void {
-    for (const timer of this.#timers.splice(0)) timer();
+    this.#clock.fire();
   }
 
   /** Pauses that are waited for. */
   get pauses(): number {
-    return this.#timers.length;
+    return this.#clock.timers.size;
   }
 
   /** A later life of the daemon on the same disk. */

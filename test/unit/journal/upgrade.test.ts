@@ -5,6 +5,7 @@ import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { randomStream } from '../../sim/random.ts';
 import { prefixTexts, recordNumber, records, Rig, textOf } from './support.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const COUNT = 12;
 const all = records(COUNT);
@@ -59,7 +60,7 @@ describe('a journal of an older version', () => {
           () => true,
         );
         const dead = async (): Promise<boolean> => {
-          while (!rig.dead) await new Promise<void>((resolve) => setImmediate(resolve));
+          while (!rig.dead) await loopTurn();
           return true;
         };
         await Promise.race([opening, dead()]);

@@ -2,6 +2,7 @@
 import { expect } from 'vitest';
 import { randomStream } from '../../sim/random.ts';
 import { prefixTexts, records, Rig, textOf } from './support.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 export const all = records(12);
 export const texts = prefixTexts(all);
@@ -25,7 +26,7 @@ export async function appendAll(rig: Rig, from = 0): Promise<number> {
 /** The promise's value, or undefined once the daemon has died. */
 export async function alive<T>(rig: Rig, promise: Promise<T>): Promise<T | undefined> {
   const deadAfterDrain = async (): Promise<undefined> => {
-    while (!rig.dead) await new Promise<void>((resolve) => setImmediate(resolve));
+    while (!rig.dead) await loopTurn();
     return undefined;
   };
   const value = promise.finally(() => undefined);

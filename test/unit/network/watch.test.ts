@@ -16,6 +16,8 @@ import { loadConfDir } from '../../../src/network/conf-dir.ts';
 import { defaultNetwork } from '../../../src/network/default-conflist.ts';
 import type { WatchOptions } from '../../../src/network/watch.ts';
 import { NetworkWatch } from '../../../src/network/watch.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { loopTurn } from '../../support/turns.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
 import { fakePlugins, pluginFailure } from './fake-plugins.ts';
 
@@ -27,24 +29,6 @@ afterEach(async () => {
   plugins.close();
 });
 
-/** Timers that fire when the test says so. */
-class HandClock {
-  nowMs = 0;
-  readonly timers = new Map<number, { fn: () => void; ms: number }>();
-  #next = 1;
-  setTimeout(fn: () => void, ms: number): number {
-    this.timers.set(this.#next, { fn, ms });
-    this.#next += 1;
-    return this.#next - 1;
-  }
-  monoMs(): number {
-    return this.nowMs;
-  }
-  clearTimeout(handle: object | number): void {
-    if (typeof handle === 'number') this.timers.delete(handle);
-  }
-}
-
 /** Fires the timer of that many milliseconds, and returns when the look that it begins has been followed by the next hurried one. */
 async function fire(clock: HandClock, ms: number): Promise<void> {
   const [entry] = [...clock.timers].filter(([, timer]) => timer.ms === ms);
@@ -52,8 +36,7 @@ async function fire(clock: HandClock, ms: number): Promise<void> {
   clock.timers.delete(entry[0]);
   entry[1].fn();
   // a timer is set when the look has ended, and another in its place when the kernel has reported what was written meanwhile
-  while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs))
-    await new Promise((resolve) => void setImmediate(resolve));
+  while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs)) await loopTurn();
 }
 
 const list = (name: string, extra: object = {}) =>
@@ -80,11 +63,7 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
   watching = watch;
   /** Fires the timers of that many milliseconds, and waits for the looks that they began. */
   const pass = async (ms: number): Promise<void> => {
-    for (const [handle, timer] of clock.timers) {
-      if (timer.ms !== ms) continue;
-      clock.timers.delete(handle);
-      timer.fn();
-    }
+    clock.fire(ms);
     await watch.rescan();
   };
   return {
@@ -284,7 +263,7 @@ describe('NetworkReady', () => {
     renameSync(confDir, `${confDir}.old`);
     mkdirSync(confDir);
     put('20.conflist', list('replaced'));
-    for (const { fn } of clock.timers.values().toArray()) fn();
+    clock.fire();
     await watch.rescan();
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'replaced' } });
   });
@@ -296,7 +275,7 @@ describe('NetworkReady', () => {
         runTool: async (call) => {
           const result = await plugins.runTool(call);
           // the look goes on until it has heard of what was written meanwhile
-          for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+          for (let turn = 0; turn < 50; turn += 1) await loopTurn();
           return result;
         },
       },
@@ -318,7 +297,7 @@ describe('NetworkReady', () => {
       {
         runTool: async (call) => {
           const result = await plugins.runTool(call);
-          for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+          for (let turn = 0; turn < 50; turn += 1) await loopTurn();
           return result;
         },
       },

@@ -16,9 +16,11 @@ import type { NriOptions } from '../../../src/nri/driver.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
-import { ManualClock, process } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { process } from '../actors/fixtures.ts';
 import { CONTAINER_ID, SANDBOX_ID, container, inputOf, sandbox } from '../oci/runtime/spec/fixtures.ts';
 import { FakePlugin } from './fake-plugin.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 const { method } = PluginService;
 export const OTHER = 'd'.repeat(64) as ContainerId;
@@ -112,7 +114,7 @@ async function bring(
   connect(fake);
   await fake.registers(name, index);
   await synchronized;
-  await new Promise((resolve) => setImmediate(resolve));
+  await loopTurn();
 }
 
 export async function stage(
@@ -120,7 +122,7 @@ export async function stage(
   document?: OciSpec,
   requestMs: number = nriLimits.requestMs,
 ) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const changed: string[] = [];
   const visible: Visible = { pods: [], containers: [] };
   const { driver, connect } = await startDriver(nodeOf(visible, changed), {

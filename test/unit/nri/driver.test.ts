@@ -10,7 +10,8 @@ import { silentLog } from '../../../src/base/log.ts';
 import { ContainerState, Event, Plugin as PluginService } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
-import { ManualClock, exit } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { exit } from '../actors/fixtures.ts';
 import { CONTAINER_ID, SANDBOX_ID, container, inputOf } from '../oci/runtime/spec/fixtures.ts';
 import { never } from './fake-plugin.ts';
 import { OTHER, main, pod, stage, validator } from './driver-stage.ts';
@@ -23,7 +24,7 @@ test('F89 a place that can’t be listened at is tried again by the next start, 
   let tries = 0;
   let closed = 0;
   const driver = new NriDriver({
-    clock: new ManualClock(),
+    clock: new HandClock(),
     log: silentLog,
     socket: join(directory, 's'),
     pluginDirectory: '/proc/self/status',

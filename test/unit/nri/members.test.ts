@@ -8,13 +8,13 @@ import { spawnProcess } from '../../../src/host/process/process.ts';
 import { Members } from '../../../src/nri/members.ts';
 import type { PluginFiles } from '../../../src/nri/members.ts';
 import type { LaunchedPlugin } from '../../../src/nri/directory.ts';
-import { ManualClock } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { FakePlugin } from './fake-plugin.ts';
 
 const plugin = { name: 'late', index: '10', path: '/proc/self/exe', config: '' };
 
 function bench(files: PluginFiles) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const reported: string[] = [];
   let listening = 0;
   const members = new Members({
@@ -35,7 +35,7 @@ function bench(files: PluginFiles) {
       return Promise.resolve({ close: () => Promise.resolve() });
     },
   });
-  const waitsFor = (count: number): Promise<void> => expect.poll(() => clock.timers).toBe(count);
+  const waitsFor = (count: number): Promise<void> => expect.poll(() => clock.timers.size).toBe(count);
   return { clock, members, reported, waitsFor, listening: () => listening };
 }
 

@@ -7,13 +7,13 @@ import { encodeTtrpcFrame } from '../../../src/ttrpc/frames.ts';
 import { muxPieces } from '../../../src/nri/mux.ts';
 import { Plugin } from '../../../src/nri/plugin.ts';
 import type { PluginOptions } from '../../../src/nri/plugin.ts';
-import { ManualClock } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { FakePlugin, never } from './fake-plugin.ts';
 
 const { method } = PluginService;
 
 function connected(options: Partial<PluginOptions> = {}) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const fake = new FakePlugin(clock);
   const gone: string[] = [];
   const plugin = new Plugin(fake.trunk, {

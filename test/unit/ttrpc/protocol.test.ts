@@ -11,10 +11,11 @@ import { TtrpcClient } from '../../../src/ttrpc/client.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../src/ttrpc/server.ts';
 import type { TtrpcRoute, TtrpcServed } from '../../../src/ttrpc/server.ts';
 import { TtrpcConnection, codeOfKind, decodeMessage, kindOfCode } from '../../../src/ttrpc/protocol.ts';
-import { ManualClock } from '../actors/fixtures.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { loopTurn } from '../../support/turns.ts';
 
 function pairOf(routes: readonly TtrpcRoute[]) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const [near, far] = duplexPair();
   const ends: string[] = [];
   const server = new TtrpcServer(far, { clock, routes, onClose: () => ends.push('server') });
@@ -226,7 +227,7 @@ describe('S85 small messages for an end that does not read', () => {
     for (let at = 0; at < most; at += 1) connection.send(frame);
     expect(() => connection.send(frame)).toThrow(/has left \d+ bytes unread/u);
     taken[0]?.();
-    await new Promise((resolve) => void setImmediate(resolve));
+    await loopTurn();
     connection.send(frame);
     expect(() => connection.send(frame)).toThrow(FaultError);
     connection.close();

@@ -7,12 +7,14 @@ import type { ContainerState } from '../../../../src/actors/directory/states.ts'
 import type { View } from '../../../../src/actors/directory/views.ts';
 import { innerCause } from '../../../../src/base/cause.ts';
 import { fault } from '../../../../src/base/fault.ts';
-import { containerView, ManualClock, recordingRef, turns } from '../fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerView, recordingRef } from '../fixtures.ts';
 
 const { address, id } = containerView('running');
 
 function bench(state: ContainerState = 'running') {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const directory = new Directory();
   const activity = new Activity(clock);
   const { ref, sent } = recordingRef();
@@ -53,7 +55,7 @@ describe('ask', () => {
     put('stopping', { path: 'stopping.waiting', settled: false });
     put('exited');
     expect(await answer).toBe('exited');
-    expect(clock.timers).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   it('hears a state that the command itself brings about: it listens before it sends', async () => {

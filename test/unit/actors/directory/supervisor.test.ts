@@ -7,7 +7,9 @@ import { supervisorLogic } from '../../../../src/actors/directory/supervisor.ts'
 import type { View } from '../../../../src/actors/directory/views.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
-import { containerView, ManualClock, turns } from '../fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerView } from '../fixtures.ts';
 
 interface Input {
   readonly address: string;
@@ -39,7 +41,7 @@ const child = setup({
 });
 
 function bench(rebuild?: (address: string) => Promise<Input | undefined>) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const directory = new Directory();
   const activity = new Activity(clock);
   let lives = 0;

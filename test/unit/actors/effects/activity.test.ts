@@ -3,7 +3,8 @@ import { Activity } from '../../../../src/actors/effects/activity.ts';
 import type { EffectContext } from '../../../../src/ports/effect.ts';
 import { FaultError, fault } from '../../../../src/base/fault.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
-import { ManualClock, turns } from '../fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { turns } from '../../../support/turns.ts';
 
 const OWNER = 'container/c1';
 const forever = (): Promise<void> => new Promise<void>(() => undefined);
@@ -14,7 +15,7 @@ const obedient = (fx: EffectContext): Promise<void> =>
   });
 
 function bench() {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const activity = new Activity(clock);
   const controller = new AbortController();
   const run = <T>(work: (fx: EffectContext) => Promise<T>, effect = 'create', ms = 1000): Promise<T> =>
@@ -27,7 +28,7 @@ describe('Activity', () => {
     const { clock, activity, run } = bench();
     expect(await run(() => Promise.resolve(7))).toBe(7);
     expect(activity.of(OWNER)).toEqual([]);
-    expect(clock.timers).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   it('says what an actor waits on, with pid and time, oldest first', async () => {

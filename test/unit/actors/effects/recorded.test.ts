@@ -7,7 +7,8 @@ import { canary, findInBytes } from '../../../support/canaries.ts';
 import { recordedExit } from '../../../../src/actors/effects/recorded.ts';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { EasyWorld } from '../easy-ports.ts';
-import { containerSpec, exit, sandboxSpec, turns } from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerSpec, exit, sandboxSpec } from '../fixtures.ts';
 
 it("S91 no record of a container's life has its command, arguments or environment, and one that was undone neither", async () => {
   const [command, argument, value] = [canary('command'), canary('argument'), canary('value')];

@@ -5,7 +5,8 @@ import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { EasyWorld } from '../easy-ports.ts';
-import { containerSpec, digest, imageRecord, sandboxSpec, turns } from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerSpec, digest, imageRecord, sandboxSpec } from '../fixtures.ts';
 
 describe('a pull', () => {
   const wish = (namespace: string) => ({ reference: 'nginx:1', auth: undefined, namespace });

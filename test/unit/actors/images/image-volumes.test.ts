@@ -5,7 +5,8 @@ import { planContainer } from '../../../../src/actors/recovery/plan.ts';
 import type { Mount } from '../../../../src/ports/specs.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
 import { EasyWorld } from '../easy-ports.ts';
-import { containerSpec, digest, exit as exitFact, imageRecord, sandboxSpec, turns } from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerSpec, digest, exit as exitFact, imageRecord, sandboxSpec } from '../fixtures.ts';
 
 const models = imageRecord({
   id: `sha256:${'7'.repeat(64)}` as ImageId,

@@ -4,15 +4,8 @@ import type { ResolvedImage } from '../../../../src/ports/images.ts';
 import type { ImageRecord } from '../../../../src/ports/specs.ts';
 import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { EasyWorld } from '../easy-ports.ts';
-import {
-  containerSpec,
-  digest,
-  imageId,
-  imageRecord,
-  resolvedImage,
-  sandboxSpec,
-  turns,
-} from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { containerSpec, digest, imageId, imageRecord, resolvedImage, sandboxSpec } from '../fixtures.ts';
 
 const OURS = resolvedImage();
 /** The same config, hence the same id, in a manifest of somebody else's: a checkpoint, of 2 TiB. */

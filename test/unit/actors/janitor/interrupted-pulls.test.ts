@@ -4,7 +4,8 @@ import { ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import type { ImageId } from '../../../../src/base/ids.ts';
 import { actorLimits } from '../../../../src/actors/bounds.ts';
 import { EasyWorld } from '../easy-ports.ts';
-import { digest, imageId, imageRecord, resolvedImage, turns } from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { digest, imageId, imageRecord, resolvedImage } from '../fixtures.ts';
 
 const [REFERENCE = ''] = imageRecord().repoTags;
 const LAYERS = resolvedImage().layers.map((layer) => ({ digest: layer.digest, diffId: layer.diffId }));

@@ -3,7 +3,8 @@ import { LayerBook } from '../../../../src/actors/ledger/layer-book.ts';
 import type { EffectContext } from '../../../../src/ports/effect.ts';
 import type { StoragePort } from '../../../../src/ports/storage.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
-import { digest, imageId, imageRecord, turns } from '../fixtures.ts';
+import { turns } from '../../../support/turns.ts';
+import { digest, imageId, imageRecord } from '../fixtures.ts';
 
 const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
 const [used, free, third] = [digest('5'), digest('6'), digest('7')];

@@ -8,6 +8,7 @@ import { silentLog } from '../../../../src/base/log.ts';
 import { Connections } from '../../../../src/cri/call/connections.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { PREFACE, SETTINGS, SETTINGS_ACK, areCut, silent } from '../../../support/half-open.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 const GOAWAY = 7;
 
@@ -44,7 +45,7 @@ test('S94 whoever answers no ping is cut, and the last that it is sent is GOAWAY
   await greeted;
   for (let scan = 0; scan < 1 + halfOpenLimits.pingScans; scan += 1) {
     clock.fire(halfOpenLimits.frameScanMs);
-    await new Promise((resolve) => setImmediate(resolve));
+    await loopTurn();
   }
   expect(await areCut([frozen])).toBe(true);
   expect(framesIn(sent).at(-1)).toBe(GOAWAY);

@@ -1,7 +1,16 @@
 // Counts the calls of a method, which shows what each piece of a stream costs.
+import { loopTurn } from '../../../support/turns.ts';
 
-/** Calls of `method`, and of waiters added, while `run` runs. */
-export function callsOf<T extends object>(prototype: T, method: keyof T & string, run: () => void): number {
+/** Turns of the event loop in which what was brought to a stream has been read. */
+const READ_TURNS = 10;
+
+interface Count {
+  readonly calls: () => number;
+  /** Puts the method back. */
+  readonly end: () => void;
+}
+
+function counting<T extends object>(prototype: T, method: keyof T & string): Count {
   const original: unknown = Reflect.get(prototype, method);
   if (typeof original !== 'function') throw new Error(`no method ${method}`);
   let calls = 0;
@@ -9,34 +18,32 @@ export function callsOf<T extends object>(prototype: T, method: keyof T & string
     calls += 1;
     return Reflect.apply(original, this, values);
   });
+  return { calls: () => calls, end: () => void Reflect.set(prototype, method, original) };
+}
+
+/** Calls of `method` while `run` runs. */
+export function callsOf<T extends object>(prototype: T, method: keyof T & string, run: () => void): number {
+  const count = counting(prototype, method);
   try {
     run();
   } finally {
-    Reflect.set(prototype, method, original);
+    count.end();
   }
-  return calls;
+  return count.calls();
 }
 
-export const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
-/** Calls of `method` until what was brought has been read, some turns later. */
+/** Calls of `method` until what `bring` brought has been read. */
 export async function callsWhileRead<T extends object>(
   prototype: T,
   method: keyof T & string,
   bring: () => void,
 ): Promise<number> {
-  const original: unknown = Reflect.get(prototype, method);
-  if (typeof original !== 'function') throw new Error(`no method ${method}`);
-  let calls = 0;
-  Reflect.set(prototype, method, function count(this: unknown, ...values: unknown[]): unknown {
-    calls += 1;
-    return Reflect.apply(original, this, values);
-  });
+  const count = counting(prototype, method);
   try {
     bring();
-    for (let turns = 0; turns < 10; turns += 1) await turn();
+    for (let turn = 0; turn < READ_TURNS; turn += 1) await loopTurn();
   } finally {
-    Reflect.set(prototype, method, original);
+    count.end();
   }
-  return calls;
+  return count.calls();
 }

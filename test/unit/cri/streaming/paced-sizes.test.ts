@@ -2,9 +2,9 @@ import { expect, test, vi } from 'vitest';
 import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { Resizes, pacedSizes } from '../../../../src/cri/streaming/command-channels.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 const { times, everyMs } = streamLimits.resizing;
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** A client's resize channel, and the widths that came out of it. */
 function channel() {
@@ -24,12 +24,12 @@ test('S89: of a storm of sizes some are passed on in each span, and the last one
   let last = 0;
   for (let span = 0; span < 3; span += 1) {
     for (let count = 0; count < 5000; count += 1) push((last += 1));
-    await turn();
+    await loopTurn();
     // the one that meets the bound has been passed on
     expect(seen.length).toBeLessThanOrEqual((times + 1) * (span + 1));
     clock.nowMs += everyMs;
     clock.fire();
-    await turn();
+    await loopTurn();
   }
   expect(seen.at(-1)).toBe(last);
   expect(seen.slice(0, times)).toEqual([1, 2, 3, 4].slice(0, times));
@@ -40,7 +40,7 @@ test('S89: sizes as a person makes them are passed on at once', async () => {
   for (let columns = 1; columns <= 20; columns += 1) {
     push(columns);
     clock.nowMs += everyMs / times;
-    await turn();
+    await loopTurn();
   }
   expect(seen).toHaveLength(20);
   expect(clock.timers.size).toBe(0);

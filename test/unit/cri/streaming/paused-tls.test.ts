@@ -10,6 +10,7 @@ import { hostLimits } from '../../../../src/host/bounds.ts';
 import { readNoFurther } from '../../../../src/cri/streaming/transport.ts';
 import { selfSigned } from '../../../support/registry/certificates.ts';
 import { untilTrue } from './support.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 /** Single bytes, each in a record of TLS, and the bytes of the smallest record: its head, the byte, its type and the tag (RFC 8446, 5.2). */
 const RECORDS = 20_000;
@@ -48,9 +49,8 @@ describe('a TLS connection', () => {
     const records = Buffer.concat(kept);
     expect(records.length).toBeGreaterThanOrEqual(RECORDS * RECORD_BYTES);
     tcp.write(records);
-    const turn = (): Promise<void> => new Promise((done) => void setImmediate(done));
     await untilTrue(() => socket.readableLength > 0);
-    for (let turns = 0; turns < 500; turns += 1) await turn();
+    for (let turns = 0; turns < 500; turns += 1) await loopTurn();
     // what brings it up to the bound, and one read beyond
     expect(socket.readableLength).toBeLessThan(
       streamLimits.pausedBytes + (2 * hostLimits.streamReadBytes) / RECORD_BYTES,

@@ -16,7 +16,8 @@ import { SpdySession } from '../../../../src/cri/streaming/spdy-session.ts';
 import type { SpdyStream } from '../../../../src/cri/streaming/spdy-stream.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
-import { callsOf, callsWhileRead, turn } from './counted-calls.ts';
+import { loopTurn } from '../../../support/turns.ts';
+import { callsOf, callsWhileRead } from './counted-calls.ts';
 
 function begin() {
   const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
@@ -48,7 +49,7 @@ describe('S85 single bytes in SPDY', () => {
       // twice as many as there is room for
       expect(rounds * 7000).toBeLessThan(2 * streamLimits.inboundBytes);
       wire.bring(frames);
-      await turn();
+      await loopTurn();
     }
     expect(stream.source.size).toBeLessThanOrEqual(streamLimits.inboundBytes + 7000);
     let reads = 0;
@@ -92,7 +93,7 @@ describe('S85 single bytes in SPDY', () => {
     );
     // the session's window is used up by the first stream; the own windows of the others are not, so that they stand in the session's line
     await untilTrue(() => wire.written.length > streamLimits.spdyWindowBytes);
-    for (let turns = 0; turns < 10; turns += 1) await turn();
+    for (let turns = 0; turns < 10; turns += 1) await loopTurn();
     expect(wire.written.length).toBeLessThan(streamLimits.spdyWindowBytes + 2048);
     const updates = Buffer.concat(Array.from({ length: 2000 }, () => windowUpdateFrame(3, 1)));
     expect(await callsWhileRead(Set.prototype, 'add', () => wire.bring(updates))).toBeLessThan(500);
@@ -134,7 +135,7 @@ describe('S85 single bytes in SPDY', () => {
     expect(ends).toEqual([]);
     wire.bring(settings(1));
     await untilTrue(() => wire.readableLength === 0);
-    await turn();
+    await loopTurn();
     expect(ends[0]?.message).toBe('read SPDY settings: the initial window changed too often');
   });
 

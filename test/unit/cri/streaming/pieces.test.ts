@@ -11,7 +11,8 @@ import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connectio
 import { OPCODE, WsParser } from '../../../../src/cri/streaming/ws-frames.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
-import { callsOf, turn } from './counted-calls.ts';
+import { loopTurn } from '../../../support/turns.ts';
+import { callsOf } from './counted-calls.ts';
 
 /** A client's frame, masked with zeros. */
 function frame(opcode: number, fin: boolean, payload: Uint8Array): Buffer {
@@ -68,13 +69,13 @@ describe('S85 a client that reads nothing', () => {
     let isOver = false;
     void channels.finish(end as Parameters<typeof channels.finish>[0]).then(() => (isOver = true));
     // a wait without a bound of its own would never come to the next step
-    for (let turns = 0; turns < 20; turns += 1) await turn();
+    for (let turns = 0; turns < 20; turns += 1) await loopTurn();
     clock.fire(ms);
-    for (let turns = 0; turns < 20; turns += 1) await turn();
+    for (let turns = 0; turns < 20; turns += 1) await loopTurn();
     // the second one is that of the connection's own end
     expect(wire.writableEnded).toBe(true);
     clock.fire(ms);
-    for (let turns = 0; turns < 20; turns += 1) await turn();
+    for (let turns = 0; turns < 20; turns += 1) await loopTurn();
     expect(isOver).toBe(true);
     expect(wire.destroyed).toBe(true);
   });
@@ -132,7 +133,7 @@ describe('S85 single bytes in WebSocket', () => {
     stream.pause();
     while (!wire.isPaused()) {
       wire.bring(messages);
-      await turn();
+      await loopTurn();
     }
     expect(stream.readableLength).toBeLessThanOrEqual(streamLimits.pausedBytes);
     let [pieces, bytes] = [0, 0];

@@ -12,7 +12,8 @@ import { NodeFiles, watchNodeFiles } from '../../../../src/daemon/wiring/node-fi
 import { realClock } from '../../../../src/host/clock/clock.ts';
 import { loadConfDir } from '../../../../src/network/conf-dir.ts';
 import { LiveRegistries } from '../../../../src/oci/images/registry/live-registries.ts';
-import { turns } from './support.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { turns } from '../../../support/turns.ts';
 
 let root: string;
 let conditions: Conditions;
@@ -207,12 +208,7 @@ describe('F95 a file of the node', () => {
   });
 
   it('one whose reading does not end keeps nothing else from being reported', async () => {
-    const timers: (() => void)[] = [];
-    const clock = {
-      ...realClock(),
-      setTimeout: (fn: () => void) => timers.push(fn) as never,
-      clearTimeout: () => undefined,
-    };
+    const clock = new HandClock();
     files = new NodeFiles({
       conditions,
       clock,
@@ -221,19 +217,14 @@ describe('F95 a file of the node', () => {
     const scan = files.scan();
     await turns();
     // only the bound of the one that has not ended is still in force
-    timers[0]?.();
+    clock.fire();
     await turns();
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['slow', '/a']);
     await scan;
   });
 
   it('F89 one that does not end is not begun again before it ends, and holds one thread', async () => {
-    const timers: (() => void)[] = [];
-    const clock = {
-      ...realClock(),
-      setTimeout: (fn: () => void) => timers.push(fn) as never,
-      clearTimeout: () => undefined,
-    };
+    const clock = new HandClock();
     const begun: PromiseWithResolvers<Map<string, string>>[] = [];
     const slow = (): Promise<Map<string, string>> => {
       const next = Promise.withResolvers<Map<string, string>>();
@@ -243,7 +234,7 @@ describe('F95 a file of the node', () => {
     files = new NodeFiles({ conditions, clock, checks: { slow } });
     const first = files.scan();
     await turns();
-    timers[0]?.();
+    clock.fire();
     await first;
     const second = files.scan();
     await turns();

@@ -6,7 +6,7 @@ import { launchLimits } from '../../../../src/daemon/bounds.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { LatePart, orLater, orWithout } from '../../../../src/daemon/wiring/optional-part.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { turns } from './support.ts';
+import { turns } from '../../../support/turns.ts';
 
 class Listener {
   closed = 0;

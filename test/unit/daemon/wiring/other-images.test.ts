@@ -14,7 +14,8 @@ import { isUsable, whenUsable } from '../../../../src/daemon/wiring/storage.ts';
 import { realClock } from '../../../../src/host/clock/clock.ts';
 import { openDisk } from '../../../../src/journal/disk.ts';
 import { openJournal } from '../../../../src/journal/journal.ts';
-import { imageRecord, ManualClock } from '../../actors/fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { imageRecord } from '../../actors/fixtures.ts';
 
 test('F45 F89 the images of a store are adopted when the check of it succeeds, without the names that ours have', async () => {
   const store = mkdtempSync(join(tmpdir(), 'troupe-adopted-'));
@@ -26,7 +27,7 @@ test('F45 F89 the images of a store are adopted when the check of it succeeds, w
   await journal.journal.append([{ type: 'image.present', image: theirs }], { sync: true });
   await journal.close();
 
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const conditions = new Conditions(silentLog);
   const rechecked = new Rechecked(clock, conditions);
   onTestFinished(() => rechecked.close());

@@ -11,12 +11,12 @@ import { Rechecked, whileThere } from '../../../../src/daemon/wiring/rechecked.t
 import { createLayout } from '../../../../src/host/sandbox/layout.ts';
 import { storePaths } from '../../../../src/oci/images/store/records/layer-layout.ts';
 import { storeDirectories } from '../../../../src/oci/images/store/records/store-directories.ts';
-import { ManualClock } from '../../actors/fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
 
 function bench() {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-rechecked-'));
   onTestFinished(() => rmSync(directory, { recursive: true }));
-  const [clock, conditions] = [new ManualClock(), new Conditions(silentLog)];
+  const [clock, conditions] = [new HandClock(), new Conditions(silentLog)];
   const rechecked = new Rechecked(clock, conditions);
   const left = (): readonly string[] => conditions.all().map(({ subject }) => subject);
   return { directory, clock, rechecked, conditions, left };
@@ -45,7 +45,7 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   await expect.poll(left, { timeout: 20_000 }).toEqual([]);
   // nothing is looked for any more
   await clock.advance(actorLimits.debrisMs);
-  expect(clock.timers).toBe(0);
+  expect(clock.timers.size).toBe(0);
   rechecked.close();
 });
 
@@ -67,5 +67,5 @@ test('F89 a check that does not end is not begun again and keeps no other; one t
   await clock.advance(actorLimits.debrisMs);
   expect([left(), begun]).toEqual([['dead'], 1]);
   rechecked.close();
-  expect(clock.timers).toBe(0);
+  expect(clock.timers.size).toBe(0);
 });

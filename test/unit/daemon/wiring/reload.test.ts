@@ -3,7 +3,8 @@ import { defaultConfig, schema } from '../../../../src/daemon/config/config-sche
 import type { Config } from '../../../../src/daemon/config/config-schema.ts';
 import { RELOADED, planReload, reloader } from '../../../../src/daemon/wiring/reload.ts';
 import type { Reloading, ReloadPlan } from '../../../../src/daemon/wiring/reload.ts';
-import { recordingLog, turns } from './support.ts';
+import { turns } from '../../../support/turns.ts';
+import { recordingLog } from './support.ts';
 
 const withHandler: Config = {
   ...defaultConfig,

@@ -9,12 +9,13 @@ import type { ApparmorMachine } from '../../../../src/daemon/wiring/apparmor.ts'
 import { platformOrPlain } from '../../../../src/daemon/wiring/machine-platform.ts';
 import { platformOfMachine } from '../../../../src/oci/images/model/platform.ts';
 import { checkProfile } from '../../../../src/oci/runtime/bundle/apparmor.ts';
-import { ManualClock, turns } from '../../actors/fixtures.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { turns } from '../../../support/turns.ts';
 
 const never = (): Promise<never> => new Promise(() => undefined);
 
 function bench() {
-  const [clock, conditions] = [new ManualClock(), new Conditions(silentLog)];
+  const [clock, conditions] = [new HandClock(), new Conditions(silentLog)];
   return {
     clock,
     report: { clock, conditions },
@@ -91,6 +92,6 @@ describe('a start', () => {
   it('has the default profile where all of it answers', async () => {
     const { clock, report, reasons } = bench();
     expect((await setUpApparmor(report, silentLog, usual)).defaultProfile).not.toBe('');
-    expect([reasons(), clock.timers]).toEqual([[], 0]);
+    expect([reasons(), clock.timers.size]).toEqual([[], 0]);
   });
 });

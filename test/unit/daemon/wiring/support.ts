@@ -1,8 +1,6 @@
-// A log that is read by the test, and time for promises.
+// A log that is read by the test.
 import type { Log } from '../../../../src/base/log.ts';
 import { silentLog } from '../../../../src/base/log.ts';
-
-export { turns } from '../../actors/fixtures.ts';
 
 /** Lines of warnings and errors, with their reason. */
 export function recordingLog(): { readonly log: Log; readonly lines: string[] } {

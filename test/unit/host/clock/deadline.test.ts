@@ -1,36 +1,20 @@
 import { describe, expect, test } from 'vitest';
-import type { ClockPort } from '../../../../src/ports/clock.ts';
 import { withDeadline } from '../../../../src/host/clock/deadline.ts';
-
-/** A clock whose one timer fires by hand. */
-function handClock() {
-  const timers = new Map<object, () => void>();
-  const clock: ClockPort = {
-    nowNs: () => 0n,
-    monoMs: () => 0,
-    setTimeout: (fn) => {
-      const handle = {};
-      timers.set(handle, fn);
-      return handle;
-    },
-    clearTimeout: (handle) => void timers.delete(handle as object),
-  };
-  return { clock, timers, fire: () => timers.forEach((fn) => fn()) };
-}
+import { HandClock } from '../../../support/hand-clock.ts';
 
 const forever = (): Promise<never> => new Promise(() => undefined);
 
 describe('the bound of a port call', () => {
   test('work that is done in time leaves no timer', async () => {
-    const { clock, timers } = handClock();
+    const clock = new HandClock();
     expect(
       await withDeadline(clock, { signal: new AbortController().signal, timeoutMs: 5 }, 'try', async () => 7),
     ).toBe(7);
-    expect(timers.size).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   test('work that hangs is left behind when its time is over, with what was attempted', async () => {
-    const { clock, timers, fire } = handClock();
+    const clock = new HandClock();
     let seen: AbortSignal | undefined;
     const call = withDeadline(
       clock,
@@ -41,16 +25,16 @@ describe('the bound of a port call', () => {
         return forever();
       },
     );
-    fire();
+    clock.fire();
     await expect(call).rejects.toMatchObject({
       fault: { kind: 'timedOut', message: 'mount x: not done after 5 ms' },
     });
     expect(seen?.aborted).toBe(true);
-    expect(timers.size).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   test('the caller’s abort ends it, before and during', async () => {
-    const { clock } = handClock();
+    const clock = new HandClock();
     const caller = new AbortController();
     const call = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', forever);
     caller.abort();

@@ -4,11 +4,11 @@ import { describe, expect, test } from 'vitest';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { makePipe } from '../../../../src/host/io/descriptors.ts';
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 const { smallReadBytes } = hostLimits;
 const { smallReadRestMs } = hostLimits;
 const { smallReads } = hostLimits;
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be. */
 async function reads(
@@ -26,9 +26,9 @@ async function reads(
     bytes += part.length;
   });
   for (let at = 0; at < pieces; at += 1) {
-    while (at * piece.length - bytes > 32 * 1024) await turn();
+    while (at * piece.length - bytes > 32 * 1024) await loopTurn();
     writeSync(pipe.write, piece);
-    await turn();
+    await loopTurn();
   }
   closeSync(pipe.write);
   await reader.closed;
@@ -60,12 +60,12 @@ describe('a pipe of small pieces', () => {
     reader.start((part) => (bytes += part.length));
     for (let at = 0; at <= smallReads.times; at += 1) {
       writeSync(pipe.write, 'x');
-      while (bytes <= at) await turn();
+      while (bytes <= at) await loopTurn();
     }
     reader.pause();
     writeSync(pipe.write, 'y'.repeat(10));
     const until = performance.now() + 3 * smallReads.everyMs;
-    while (performance.now() < until) await turn();
+    while (performance.now() < until) await loopTurn();
     expect(bytes).toBe(smallReads.times + 1);
     reader.resume();
     closeSync(pipe.write);

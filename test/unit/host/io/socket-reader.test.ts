@@ -9,16 +9,15 @@ import { socketSink, socketSource } from '../../../../src/host/streams/socket-by
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
 import { SyncPipe } from '../../../../src/oci/runtime/monitor/launch.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 const opened: { destroy(): void }[] = [];
 afterEach(() => {
   for (const one of opened.splice(0)) one.destroy();
 });
 
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
-
 async function untilTrue(condition: () => boolean): Promise<void> {
-  while (!condition()) await turn();
+  while (!condition()) await loopTurn();
 }
 
 /** What Node holds of a stream that nobody has read: bytes, and nothing of them where there are none. */
@@ -32,7 +31,7 @@ describe('S85 a pipe of single bytes', () => {
     let came = 0;
     for (let at = 0; at < 100; at += 1) {
       writeSync(pipe.write, 'x');
-      await turn();
+      await loopTurn();
     }
     expect([reader.socket.bytesRead, heldBy(reader.socket)]).toEqual([0, 0]);
     reader.start((bytes) => (came += bytes.length));
@@ -40,7 +39,7 @@ describe('S85 a pipe of single bytes', () => {
     reader.pause();
     for (let at = 0; at < 100; at += 1) {
       writeSync(pipe.write, 'x');
-      await turn();
+      await loopTurn();
     }
     expect([came, reader.socket.bytesRead, heldBy(reader.socket)]).toEqual([100, 100, 0]);
     reader.resume();
@@ -70,7 +69,7 @@ describe('S85 a pipe of single bytes', () => {
     }
     const readAtBound = sent;
     put(piece);
-    for (let turns = 0; turns < 100; turns += 1) await turn();
+    for (let turns = 0; turns < 100; turns += 1) await loopTurn();
     expect([reader.socket.bytesRead, heldBy(reader.socket)]).toEqual([readAtBound, 0]);
     closeSync(pipe.write);
     for (let bytes = await source.read(); bytes !== undefined; bytes = await source.read()) {
@@ -90,7 +89,7 @@ describe('S85 a pipe of single bytes', () => {
     opened.push(reader);
     for (let at = 0; at < 3; at += 1) {
       writeSync(pipe.write, piece);
-      await turn();
+      await loopTurn();
     }
     source.cancel();
     for (let at = 1; at <= 20; at += 1) {
@@ -137,7 +136,7 @@ describe('a socket', () => {
         taken += 1;
       }
     })();
-    for (let at = 0; at < 100; at += 1) await turn();
+    for (let at = 0; at < 100; at += 1) await loopTurn();
     expect([taken, socket.writableLength]).toEqual([0, 1]);
     closeSync(pipe.read);
     await expect(writing).rejects.toThrow('its reader has gone');
@@ -152,7 +151,7 @@ describe('F39 S85 the sync pipe of a monitor', () => {
     const sync = new SyncPipe(pipe.read);
     for (const byte of '{"pid": 7}\n\nrest') {
       writeSync(pipe.write, byte);
-      await turn();
+      await loopTurn();
     }
     closeSync(pipe.write);
     expect(await sync.next(bound)).toEqual({ line: '{"pid": 7}' });

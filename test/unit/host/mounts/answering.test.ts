@@ -6,6 +6,8 @@ import type { ClockPort } from '../../../../src/ports/clock.ts';
 import type { Waiting } from '../../../../src/ports/effect.ts';
 import { firstRemote, isRemote, onUserPath } from '../../../../src/host/mounts/answering.ts';
 import { parseMountInfo } from '../../../../src/host/mounts/mountinfo.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
+import { loopTurn } from '../../../support/turns.ts';
 
 const base = realpathSync(mkdtempSync(join(tmpdir(), 'troupe-answering-')));
 afterAll(() => rmSync(base, { recursive: true }));
@@ -87,50 +89,31 @@ describe('the first such mount on the way along a path', () => {
 
 describe('a call on a path that a user names', () => {
   const never = new Promise<never>(() => undefined);
-  function handClock(): { readonly clock: ClockPort; fire(): void; timers(): number } {
-    const timers = new Map<number, () => void>();
-    let last = 0;
-    return {
-      clock: {
-        nowNs: () => 0n,
-        monoMs: () => 0,
-        setTimeout: (fn) => {
-          last += 1;
-          timers.set(last, fn);
-          return last;
-        },
-        clearTimeout: (handle) => void timers.delete(handle as number),
-      },
-      fire: () => timers.forEach((fn) => fn()),
-      timers: () => timers.size,
-    };
-  }
   const requestOf = (clock: ClockPort, path: string, signal = new AbortController().signal) => {
     const notes: Waiting[] = [];
     const fx = { signal, timeoutMs: 100, note: (waiting: Waiting) => void notes.push(waiting) };
     return { notes, request: { path, attempted: 'mount x', mounts: mountsOf(['ext4', '/unit']), clock, fx } };
   };
-  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
   test('on a local file system starts no process', async () => {
-    const { notes, request } = requestOf(handClock().clock, '/unit/live');
+    const { notes, request } = requestOf(new HandClock(), '/unit/live');
     await expect(onUserPath(request, () => Promise.resolve(7))).resolves.toBe(7);
     expect(notes).toEqual([{ on: 'mount x' }]);
   });
 
   test('passes an error on', async () => {
-    const { clock, timers } = handClock();
+    const clock = new HandClock();
     await expect(
       onUserPath(requestOf(clock, '/unit/bad').request, () => Promise.reject(new Error('EIO'))),
     ).rejects.toThrow('EIO');
-    expect(timers()).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   test('that hangs ends as timedOut with the mount; nothing is left armed', async () => {
-    const { clock, fire, timers } = handClock();
+    const clock = new HandClock();
     const call = onUserPath(requestOf(clock, '/unit/dead').request, () => never);
-    await turn();
-    fire();
+    await loopTurn();
+    clock.fire();
     await expect(call).rejects.toMatchObject({
       fault: {
         kind: 'timedOut',
@@ -138,14 +121,14 @@ describe('a call on a path that a user names', () => {
         message: 'mount x: the ext4 file system at /unit has not answered within 100 ms',
       },
     });
-    expect(timers()).toBe(0);
+    expect(clock.timers.size).toBe(0);
   });
 
   test('that hangs ends as cancelled with an abort; one that comes later never begins', async () => {
-    const { clock, timers } = handClock();
+    const clock = new HandClock();
     const controller = new AbortController();
     const call = onUserPath(requestOf(clock, '/unit/hung', controller.signal).request, () => never);
-    await turn();
+    await loopTurn();
     controller.abort();
     await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     const began: string[] = [];
@@ -153,6 +136,6 @@ describe('a call on a path that a user names', () => {
       Promise.resolve(began.push('late')),
     );
     await expect(late).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
-    expect([began, timers()]).toEqual([[], 0]);
+    expect([began, clock.timers.size]).toEqual([[], 0]);
   });
 });

@@ -2,29 +2,15 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeF
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { ClockPort } from '../../../../src/ports/clock.ts';
 import type { CgroupLayout } from '../../../../src/host/kernel-thread/thread-protocol.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { CheapMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
 
-/** Timers fire when the test says so. */
-class HandClock implements ClockPort {
-  readonly #timers: (() => void)[] = [];
-  #onTimer: (() => void) | undefined;
-  nowNs = (): bigint => 0n;
-  now = 0;
-  monoMs = (): number => this.now;
-  clearTimeout = (): void => undefined;
-  setTimeout(fn: () => void): object {
-    this.#timers.push(fn);
-    this.#onTimer?.();
-    return {};
-  }
-  /** Waits until a timer is set, then lets it fire. */
-  async fire(): Promise<void> {
-    if (this.#timers.length === 0) await new Promise<void>((resolve) => (this.#onTimer = resolve));
-    this.#timers.shift()?.();
-  }
+/** Waits until the loop sleeps, then lets its timer fire. */
+async function wake(clock: HandClock): Promise<void> {
+  await expect.poll(() => clock.timers.size).toBeGreaterThan(0);
+  clock.fire();
 }
 
 /** Plain files stand for the control files: v1, so that the line of any hierarchy of this machine or the v2 one will do. */
@@ -54,13 +40,13 @@ test('while work is under way this process is moved to where it is, again and ag
   const written = await moves.during(async (ready) => {
     await ready;
     expect(readFileSync(procs, 'utf8')).toBe('0');
-    await clock.fire();
-    await clock.fire();
+    await wake(clock);
+    await wake(clock);
     return readFileSync(procs, 'utf8');
   });
   expect(written).toMatch(/^00+$/u);
   // the loop finds nobody at work any more; a later one begins anew
-  await clock.fire();
+  await wake(clock);
   await moves.during((ready) => ready);
 });
 
@@ -72,8 +58,8 @@ test('work that goes on for long, such as an exec, keeps moves cheap for a while
     await ready;
     const isOpen = (): boolean => readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === procs);
     expect(isOpen()).toBe(true);
-    clock.now += hostLimits.movesCheapMs + 1;
-    await clock.fire();
+    clock.nowMs += hostLimits.movesCheapMs + 1;
+    await wake(clock);
     await expect.poll(isOpen).toBe(false);
   });
 });

@@ -3,32 +3,14 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ClockPort } from '../../../../src/ports/clock.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { KernelFiles } from '../../../../src/host/usage/kernel-files.ts';
+import { HandClock } from '../../../support/hand-clock.ts';
 
 describe('kernel files', () => {
   let directory: string;
   let files: KernelFiles;
-  let now: number;
-  let timers: { readonly at: number; readonly fn: () => void }[];
-
-  const clock: ClockPort = {
-    nowNs: () => 0n,
-    monoMs: () => now,
-    setTimeout: (fn, ms) => {
-      const timer = { at: now + ms, fn };
-      timers.push(timer);
-      return timer;
-    },
-    clearTimeout: (handle) => void (timers = timers.filter((timer) => timer !== handle)),
-  };
-  const pass = (ms: number): void => {
-    now += ms;
-    const due = timers.filter(({ at }) => at <= now);
-    timers = timers.filter(({ at }) => at > now);
-    for (const { fn } of due) fn();
-  };
+  let clock: HandClock;
   const open = (): number =>
     readdirSync('/proc/self/fd').filter((fd) => {
       try {
@@ -40,7 +22,7 @@ describe('kernel files', () => {
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-kernel-files-'));
-    [now, timers] = [0, []];
+    clock = new HandClock();
     files = new KernelFiles(clock);
   });
   afterEach(() => {
@@ -63,13 +45,13 @@ describe('kernel files', () => {
       writeFileSync(path, 'x');
       files.read(path);
     }
-    pass(hostLimits.kernelFileIdleMs / 2);
+    clock.pass(hostLimits.kernelFileIdleMs / 2);
     files.read(asked);
-    pass(hostLimits.kernelFileIdleMs / 2);
+    clock.pass(hostLimits.kernelFileIdleMs / 2);
     expect(open()).toBe(1);
-    for (let rounds = 0; rounds < 3; rounds += 1) pass(hostLimits.kernelFileIdleMs);
+    for (let rounds = 0; rounds < 3; rounds += 1) clock.pass(hostLimits.kernelFileIdleMs);
     expect(open()).toBe(0);
-    expect(timers).toEqual([]);
+    expect(clock.timers.size).toBe(0);
   });
 
   it('a file that is not there is looked for again after a while, not at each reading', () => {
@@ -77,7 +59,7 @@ describe('kernel files', () => {
     expect(files.read(path)).toBeUndefined();
     writeFileSync(path, '7');
     expect(files.read(path)).toBeUndefined();
-    now += hostLimits.kernelFileIdleMs;
+    clock.nowMs += hostLimits.kernelFileIdleMs;
     expect(files.read(path)).toBe('7');
   });
 

@@ -2,13 +2,14 @@ import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { Body } from '../../../../../src/oci/images/registry/body.ts';
-import { ManualClock, turns } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { loopTurn, turns } from '../../../../support/turns.ts';
 
 const MINUTE = 60_000;
 
 /** A body that is read, with what came of it. */
 function reading() {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const message = Object.assign(new Readable({ read: () => undefined }), { headers: {}, complete: false });
   const body = new Body(
     message as never,
@@ -29,10 +30,10 @@ function reading() {
   const feed = async (bytesPerSecond: number, seconds: number): Promise<void> => {
     for (let second = 0; second < seconds && outcome.ended === ''; second += 1) {
       message.push(Buffer.alloc(bytesPerSecond));
-      await new Promise(setImmediate);
+      await loopTurn();
       await clock.advance(1000);
     }
-    await new Promise(setImmediate);
+    await loopTurn();
     await turns();
   };
   return { message, outcome, done, feed };

@@ -3,24 +3,20 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { TimerHandle } from '../../../../../src/ports/clock.ts';
 import { distributionLimits } from '../../../../../src/oci/images/bounds.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { LiveRegistries } from '../../../../../src/oci/images/registry/live-registries.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
 
 let root: string;
-/** The one timer that is armed. */
-let armed: { readonly fn: () => void; readonly ms: number } | undefined;
+let clock: HandClock;
 let live: LiveRegistries;
 const errors: string[] = [];
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), 'troupe-live-'));
   mkdirSync(join(root, 'd'));
-  const clock = {
-    setTimeout: (fn: () => void, ms: number): TimerHandle => (armed = { fn, ms }),
-    clearTimeout: (): void => void (armed = undefined),
-  };
+  clock = new HandClock();
   errors.length = 0;
   live = new LiveRegistries(clock, {
     ...silentLog,
@@ -30,7 +26,7 @@ beforeEach(() => {
 
 afterEach(() => {
   live.close();
-  expect(armed).toBeUndefined();
+  expect(clock.timers.size).toBe(0);
   rmSync(root, { recursive: true });
 });
 
@@ -59,8 +55,8 @@ it('the file and drop-ins: new, changed, gone', async () => {
 it('looks by itself', async () => {
   await begin();
   write('r.conf', 'one.example');
-  expect(armed?.ms).toBe(distributionLimits.confLookMs);
-  armed?.fn();
+  expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([distributionLimits.confLookMs]);
+  clock.fire();
   await expect.poll(locations).toEqual(['one.example']);
 });
 

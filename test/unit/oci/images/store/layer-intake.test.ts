@@ -8,7 +8,8 @@ import { Transfers } from '../../../../../src/oci/images/store/transfers.ts';
 import type { Turn } from '../../../../../src/oci/images/store/transfers.ts';
 import type { Start } from '../../../../../src/oci/images/store/workers/worker-pool.ts';
 import type { UnpackJob } from '../../../../../src/oci/images/store/workers/worker-protocol.ts';
-import { ManualClock, turns } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { turns } from '../../../../support/turns.ts';
 
 const LOOK = storageLimits.transferLookMs;
 const record = {} as LayerRecord;
@@ -26,7 +27,7 @@ function poolWith(free: Promise<void>): IntakeOptions['pool'] {
 }
 
 test('S90 a transfer that waits for a worker of its own is not slow, and its registry is once it has one', async () => {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const transfers = new Transfers({ clock, slots: 1, slotsPerHost: 1 });
   const free = Promise.withResolvers<void>();
   const blob = Promise.withResolvers<void>();

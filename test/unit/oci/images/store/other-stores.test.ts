@@ -12,7 +12,7 @@ import { LayerStore } from '../../../../../src/oci/images/store/layer-store.ts';
 import { OtherStores } from '../../../../../src/oci/images/store/other-stores.ts';
 import { realRandom } from '../../../../../src/host/clock/random.ts';
 import { containerId } from '../../../actors/fixtures.ts';
-import { ManualClock } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
 
 const [here, missing] = ['a', 'b'].map((digit) => `sha256:${digit.repeat(64)}` as Digest) as [Digest, Digest];
 
@@ -43,7 +43,7 @@ test('F45 F89 the list names stores that may not be read, and those that are emp
   mkdirSync(empty);
   let isThere = false;
   const others = new OtherStores([good, late, empty], {
-    clock: new ManualClock(),
+    clock: new HandClock(),
     log: silentLog,
     isUsable: (root) => root !== late || isThere,
   });
@@ -60,7 +60,7 @@ test('F45 F89 a root file system of a layer that is not found is refused with th
   const directory = scratch();
   const [root, other] = [join(directory, 'root'), join(directory, 'other')];
   makeStore(other, here);
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const store = new LayerStore({
     root,
     additionalRoots: [other],

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { storageLimits } from '../../../../../src/oci/bounds.ts';
 import { Flights } from '../../../../../src/oci/images/store/single-flight.ts';
-import { ManualClock, turns } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { turns } from '../../../../support/turns.ts';
 
 /** A promise with its handles. */
 function deferred() {
@@ -23,7 +24,7 @@ function passenger(signal: AbortSignal = new AbortController().signal) {
 
 describe('work shared by callers', () => {
   test('one run for all who come meanwhile; a late one hears where it stands', async () => {
-    const flights = new Flights(new ManualClock());
+    const flights = new Flights(new HandClock());
     const work = deferred();
     const [one, two] = [passenger(), passenger()];
     let tell: (bytes: number) => void = () => undefined;
@@ -51,7 +52,7 @@ describe('work shared by callers', () => {
   });
 
   test('the last one to leave ends the work and waits for its end; one that comes then starts anew', async () => {
-    const flights = new Flights(new ManualClock());
+    const flights = new Flights(new HandClock());
     const leaver = new AbortController();
     const [cleaned, started, aborted] = [deferred(), deferred(), deferred()];
     const events: string[] = [];
@@ -87,7 +88,7 @@ describe('work shared by callers', () => {
   });
 
   test('somebody else’s failure makes the caller try by itself, a bounded number of times', async () => {
-    const flights = new Flights(new ManualClock());
+    const flights = new Flights(new HandClock());
     let runs = 0;
     const failing = async (): Promise<void> => {
       runs += 1;
@@ -102,7 +103,7 @@ describe('work shared by callers', () => {
   });
 
   test('different keys do not meet', async () => {
-    const flights = new Flights(new ManualClock());
+    const flights = new Flights(new HandClock());
     const seen: string[] = [];
     await Promise.all(
       ['a', 'b'].map((key) =>
@@ -119,7 +120,7 @@ describe('S90 work that was begun for another party', () => {
 
   /** A's work is under way, and B has joined it, whose own would come from `source`. */
   async function joined(source = 'b') {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const flights = new Flights(clock);
     const events: string[] = [];
     const [theirs, own] = [deferred(), deferred()];
@@ -169,7 +170,7 @@ describe('S90 work that was begun for another party', () => {
     await clock.advance(10 * LOOK);
     theirs.resolve();
     await Promise.all([first, second]);
-    expect([events.includes('b'), clock.timers]).toEqual([false, 0]);
+    expect([events.includes('b'), clock.timers.size]).toEqual([false, 0]);
   });
 
   test('is left to itself once it trickles: an own one is begun, and its success ends the wait of all', async () => {
@@ -183,7 +184,7 @@ describe('S90 work that was begun for another party', () => {
     own.resolve();
     await Promise.all([first, second]);
     await turns();
-    expect([events, flights.has('k'), clock.timers]).toEqual([['a', 'b', 'a ended'], false, 0]);
+    expect([events, flights.has('k'), clock.timers.size]).toEqual([['a', 'b', 'a ended'], false, 0]);
   });
 
   test('is waited for on a slow line, too, where the own one would come from the same source: nothing is downloaded twice', async () => {

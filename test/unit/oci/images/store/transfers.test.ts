@@ -3,13 +3,14 @@ import { describe, expect, test } from 'vitest';
 import { storageLimits } from '../../../../../src/oci/bounds.ts';
 import { Transfers } from '../../../../../src/oci/images/store/transfers.ts';
 import type { Party, Turn } from '../../../../../src/oci/images/store/transfers.ts';
-import { ManualClock, turns } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { turns } from '../../../../support/turns.ts';
 
 const party = (host: string, namespace: string, credential = ''): Party => ({ host, namespace, credential });
 const LOOK = storageLimits.transferLookMs;
 
 function bench(slots: number, slotsPerHost = slots) {
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const transfers = new Transfers({ clock, slots, slotsPerHost });
   const begun: string[] = [];
   const ended: string[] = [];
@@ -195,10 +196,10 @@ describe('turns of transfers', () => {
     const { clock, start } = bench(1);
     start('one', party('slow', ''));
     await turns();
-    expect(clock.timers).toBe(0);
+    expect(clock.timers.size).toBe(0);
     await clock.advance(100 * LOOK);
     start('two', party('good', ''));
     await turns();
-    expect(clock.timers).toBe(1);
+    expect(clock.timers.size).toBe(1);
   });
 });

@@ -9,7 +9,8 @@ import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { inPool } from '../../../../../src/host/ffi/pool.ts';
 import { closeArchive, openArchive } from '../../../../../src/oci/runtime/checkpoint/archive.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
-import { ManualClock, turns } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { turns } from '../../../../support/turns.ts';
 
 const opens = vi.hoisted(() => ({
   /** What an open for writing waits for. */
@@ -37,7 +38,7 @@ const BOUND = 30_000;
 
 describe('F33 F45 the archive of a checkpoint on a mount that stops answering', () => {
   let directory = '';
-  let clock: ManualClock;
+  let clock: HandClock;
   const place = () => ({
     archive: join(directory, 'a.tar'),
     attempted: 'checkpoint',
@@ -46,7 +47,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
   });
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-closing-'));
-    clock = new ManualClock();
+    clock = new HandClock();
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
@@ -66,7 +67,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     answers.resolve();
     await Promise.all(hung);
     await closed.promise;
-    expect([close.mock.calls.length, clock.timers]).toEqual([1, 0]);
+    expect([close.mock.calls.length, clock.timers.size]).toEqual([1, 0]);
   });
 
   it('keeps its error to itself once nobody waits for it', async () => {

@@ -4,6 +4,7 @@ import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.
 import { hostLimits } from '../../../../../src/host/bounds.ts';
 import { discard, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
+import { loopTurn } from '../../../../support/turns.ts';
 
 const { smallReadBytes } = hostLimits;
 const { smallReadRestMs } = hostLimits;
@@ -28,7 +29,6 @@ function endless(bytes: number): ByteSource & { readonly reads: () => number; re
 }
 
 const taker: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
-const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Reads in a span of the pace, and in each of the next two. */
 async function readsOf(source: ReturnType<typeof endless>, sink: ByteSink): Promise<readonly number[]> {
@@ -36,13 +36,13 @@ async function readsOf(source: ReturnType<typeof endless>, sink: ByteSink): Prom
   const pump = new OutputPump(source, sink, clock);
   const counts: number[] = [];
   for (let span = 0; span < 3; span += 1) {
-    await turn();
+    await loopTurn();
     counts.push(source.reads());
     clock.nowMs += smallReads.everyMs;
     clock.fire();
   }
   source.end();
-  await turn();
+  await loopTurn();
   clock.fire();
   await pump.ended;
   return counts;
@@ -63,12 +63,12 @@ describe('output in small pieces', () => {
     const clock = new HandClock();
     const source = endless(1);
     const pump = new OutputPump(source, taker, clock);
-    await turn();
+    await loopTurn();
     const counts: number[] = [];
     for (let rest = 0; rest < 3; rest += 1) {
       clock.nowMs += smallReadRestMs;
       clock.fire(smallReadRestMs);
-      await turn();
+      await loopTurn();
       counts.push(source.reads());
     }
     expect(counts).toEqual([each + 1, each + 2, each + 3]);
@@ -85,7 +85,7 @@ describe('output in small pieces', () => {
     expect([source.reads(), clock.timers.size]).toEqual([MOST, 0]);
     const unwanted = endless(1);
     void new OutputPump(unwanted, discard, clock, true);
-    await turn();
+    await loopTurn();
     expect(unwanted.reads()).toBe(each);
   });
 

@@ -1,28 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import type { ClockPort, TimerHandle } from '../../../../../src/ports/clock.ts';
+import type { TimerHandle } from '../../../../../src/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../../../../src/base/byte-streams.ts';
 import { driverLimits } from '../../../../../src/oci/runtime/bounds.ts';
 import { portLimits } from '../../../../../src/ports/bounds.ts';
 import { drain, OutputPump } from '../../../../../src/oci/runtime/exec/stream-output.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
+import { loopTurn } from '../../../../support/turns.ts';
 
 /** Each timer takes a turn of the event loop and its own time; the first also `stallMs`. */
-function turningClock(stallMs = 0): ClockPort & { pass(ms: number): void } {
-  let nowMs = 0;
-  let stall = stallMs;
-  return {
-    nowNs: () => BigInt(nowMs) * 1_000_000n,
-    monoMs: () => nowMs,
-    pass: (ms) => {
-      nowMs += ms;
-    },
-    setTimeout: (fn: () => void, ms: number): TimerHandle =>
-      setImmediate(() => {
-        nowMs += ms + stall;
-        stall = 0;
-        fn();
-      }),
-    clearTimeout: (handle) => clearImmediate(handle as NodeJS.Immediate),
-  };
+class TurningClock extends HandClock {
+  #stallMs: number;
+
+  constructor(stallMs = 0) {
+    super();
+    this.#stallMs = stallMs;
+  }
+
+  override setTimeout(fn: () => void, ms: number): TimerHandle {
+    return setImmediate(() => {
+      this.nowMs += ms + this.#stallMs;
+      this.#stallMs = 0;
+      fn();
+    });
+  }
+
+  override clearTimeout(handle: TimerHandle): void {
+    clearImmediate(handle as NodeJS.Immediate);
+  }
 }
 
 /** A pipe: what is pushed, then its end. */
@@ -62,7 +66,7 @@ const never = new AbortController().signal;
 
 describe('the last output of a process that has ended', () => {
   it('is waited for, however long the process was silent before', async () => {
-    const clock = turningClock();
+    const clock = new TurningClock();
     const [source, sink] = [pipe(), collector()];
     const pump = new OutputPump(source, sink, clock);
     clock.pass(5 * driverLimits.drainQuietMs);
@@ -80,7 +84,7 @@ describe('the last output of a process that has ended', () => {
   });
 
   it('is read before the time counts, where the event loop stood still', async () => {
-    const clock = turningClock(5 * driverLimits.drainQuietMs);
+    const clock = new TurningClock(5 * driverLimits.drainQuietMs);
     const [source, sink] = [pipe(), collector()];
     const pump = new OutputPump(source, sink, clock);
     const drained = drain([pump], clock, never);
@@ -94,7 +98,7 @@ describe('the last output of a process that has ended', () => {
   });
 
   it('is not waited for beyond the quiet time where a background child holds the pipe', async () => {
-    const clock = turningClock();
+    const clock = new TurningClock();
     const pump = new OutputPump(pipe(), collector(), clock);
     await drain([pump], clock, never);
     expect(clock.monoMs()).toBeGreaterThanOrEqual(driverLimits.drainQuietMs);
@@ -102,7 +106,7 @@ describe('the last output of a process that has ended', () => {
   });
 
   it('is not waited for for ever where a background child goes on writing', async () => {
-    const clock = turningClock();
+    const clock = new TurningClock();
     const source = pipe();
     const pump = new OutputPump(source, collector(), clock);
     let isOver = false;
@@ -118,7 +122,7 @@ describe('the last output of a process that has ended', () => {
   });
 
   it('is waited for while the client does not read, however long, and is whole', async () => {
-    const clock = turningClock();
+    const clock = new TurningClock();
     const [source, sink] = [pipe(), collector()];
     let read = (): void => undefined;
     const paused: ByteSink = {
@@ -152,7 +156,7 @@ describe('the last output of a process that has ended', () => {
 
 describe('S85 a drain', () => {
   it('of a client that takes its output late leaves no waiter behind for each look', async () => {
-    const clock = turningClock();
+    const clock = new TurningClock();
     const source = pipe();
     const taking = Promise.withResolvers<void>();
     source.push('the last words');
@@ -167,7 +171,7 @@ describe('S85 a drain', () => {
     } as typeof Promise.race;
     try {
       const draining = drain([pump], clock, new AbortController().signal);
-      while (raced.length < 50) await new Promise((resolve) => void setImmediate(resolve));
+      while (raced.length < 50) await loopTurn();
       taking.resolve();
       await draining;
     } finally {

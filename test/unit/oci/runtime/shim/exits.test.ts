@@ -8,7 +8,7 @@ import { silentLog } from '../../../../../src/base/log.ts';
 import { createLayout } from '../../../../../src/host/sandbox/layout.ts';
 import { noteOf, writeNote } from '../../../../../src/oci/runtime/container/record.ts';
 import { ShimExits } from '../../../../../src/oci/runtime/shim/exits.ts';
-import { ManualClock } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
 import { CONTAINER_ID, inputOf } from '../spec/fixtures.ts';
 
 let root = '';
@@ -31,7 +31,7 @@ function stage() {
   const shims = { find: async () => (asked.push('find'), shim) };
   const exits = { report: (_id: unknown, exit: ExitFact) => told(exit) };
   const watch = new ShimExits(
-    { layout, log: silentLog, clock: new ManualClock() } as never,
+    { layout, log: silentLog, clock: new HandClock(1000) } as never,
     shims as never,
     exits as never,
   );

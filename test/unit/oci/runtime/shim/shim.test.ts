@@ -9,7 +9,7 @@ import type { FaultKind } from '../../../../../src/base/fault.ts';
 import { Task } from '../../../../../src/gen/shim/task_pb.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../../../src/ttrpc/server.ts';
 import { Shim } from '../../../../../src/oci/runtime/shim/shim.ts';
-import { ManualClock } from '../../../actors/fixtures.ts';
+import { HandClock } from '../../../../support/hand-clock.ts';
 import { SANDBOX_ID } from '../spec/fixtures.ts';
 
 let directory = '';
@@ -20,7 +20,7 @@ let answer: readonly [FaultKind, string] = ['outside', ''];
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'shim-'));
   const path = join(directory, 's');
-  const clock = new ManualClock();
+  const clock = new HandClock();
   const routes = [
     ttrpcRoute(Task.method.create, () => fail(...answer)),
     ttrpcRoute(Task.method.kill, () => fail(...answer)),

@@ -8,7 +8,8 @@ import { realClock } from '../../../../../../src/host/clock/clock.ts';
 import { WorkerPool } from '../../../../../../src/oci/images/store/workers/worker-pool.ts';
 import type { RunningJob } from '../../../../../../src/oci/images/store/workers/worker-pool.ts';
 import { faultOf } from '../../../../../support/fault-of.ts';
-import { ManualClock, turns } from '../../../../actors/fixtures.ts';
+import { HandClock } from '../../../../../support/hand-clock.ts';
+import { turns } from '../../../../../support/turns.ts';
 
 let directory = '';
 let pool: WorkerPool;
@@ -61,7 +62,7 @@ describe('S90 a storage worker that ends', () => {
 
 describe('S90 workers for one unpacking each', () => {
   it('are few: who waits for one fails after a while, and leaves the line when it is aborted', async () => {
-    const clock = new ManualClock();
+    const clock = new HandClock();
     const own = new WorkerPool({ clock });
     const never = new AbortController().signal;
     const hold = (): Promise<void> => new Promise(() => undefined);
@@ -74,6 +75,6 @@ describe('S90 workers for one unpacking each', () => {
     expect(await left).toEqual(new Error('gone'));
     await clock.advance(storageLimits.apartWaitMs);
     expect(await late).toMatchObject({ kind: 'exhausted', retryable: true });
-    expect([clock.timers, own.size]).toEqual([0, 0]);
+    expect([clock.timers.size, own.size]).toEqual([0, 0]);
   });
 });

@@ -1,0 +1,10 @@
+/** Longest chain of promises that a test waits for with `turns`. */
+const LONGEST_CHAIN = 50;
+
+/** Runs what waits on promises that are settled, and what waits on that. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < LONGEST_CHAIN; turn += 1) await Promise.resolve();
+}
+
+/** One turn of the event loop: what sockets, pipes and finished threads report is heard. */
+export const loopTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
