@@ -1,8 +1,7 @@
 /**
- * What DEL needs, kept from before the first plugin of ADD runs until a DEL has
- * succeeded (F55; reliability.md G: "the cache goes last"). Two files per sandbox:
- * `<id>.json`, the duty: configuration and values of ADD, durable before any effect;
- * `<id>.result`, what the plugins answered, so that a torn one never costs the duty.
+ * What DEL needs, stored from before the first plugin of ADD runs until a DEL has succeeded (F55). Two files
+ * per sandbox: `<id>.json`, the intent (configuration and values of ADD), durable before any plugin runs; and
+ * `<id>.result`, what the plugins answered. They are separate so that a torn result never costs the intent.
  */
 import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
@@ -22,11 +21,11 @@ import { parseList } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';
 import { asArray, asObject, asString, member, parseObject } from './json.ts';
 
-/** Version of both file formats. */
+/** Version of the format of both files. */
 const FORMAT = 1;
-/** End of the name of a file that is being written. */
+/** Suffix of a file that is still being written. */
 const UNFINISHED = '.new';
-/** Neither a FIFO nor a link in its place is waited for or followed (F89). */
+/** With these flags a FIFO in the file's place does not block the open, and a link is not followed (F89). */
 const NEW_FILE =
   constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -36,12 +35,12 @@ export interface Attachment {
   readonly network: Network;
   readonly pluginDirs: readonly string[];
   readonly cniArgs: string;
-  /** Values of the capabilities that some plugin of the chain declares. */
+  /** Values for the capabilities that some plugin of the chain declares. */
   readonly runtimeConfig: JsonObject;
 }
 
 export interface KeptResult {
-  /** False: of the last plugin before the one that failed. */
+  /** False when a plugin failed: the result is then that of the last plugin before it. */
   readonly complete: boolean;
   readonly result: CniResult;
 }
@@ -49,12 +48,12 @@ export interface KeptResult {
 export class AttachmentCache {
   readonly #dir: string;
 
-  /** `dir` is made when it is not there; nothing else may write in it. */
+  /** `dir` is created when it does not exist; nothing else may write in it. */
   constructor(dir: string) {
     this.#dir = dir;
   }
 
-  /** Keeps the duty; returns when it is on the disk. */
+  /** Stores the intent; returns once it is durable. */
   async begin(attachment: Attachment): Promise<void> {
     const text = JSON.stringify({
       format: FORMAT,
@@ -75,7 +74,10 @@ export class AttachmentCache {
     await syncPath(this.#dir);
   }
 
-  /** Keeps the answer of ADD. Its name is not waited for: without it DEL has no `prevResult`, which plugins must take. */
+  /**
+   * Stores the answer of ADD. The directory is not synced: should the file be lost, DEL runs without
+   * `prevResult`, which plugins must accept.
+   */
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
     const { complete, result } = kept;
     const text = JSON.stringify({
@@ -87,7 +89,10 @@ export class AttachmentCache {
     await this.#write(id, `${id}.result`, text);
   }
 
-  /** The duty; undefined when there is none, `damaged` when the file is no longer what was written (a disk's fault). */
+  /**
+   * The intent; undefined when none is stored, `damaged` when the file does not hold what was written (a disk
+   * error).
+   */
   async read(id: SandboxId): Promise<Attachment | 'damaged' | undefined> {
     const text = await this.#read(id, `${id}.json`);
     if (text === undefined) return undefined;
@@ -95,7 +100,7 @@ export class AttachmentCache {
     return (object === undefined ? undefined : attachmentOf(id, object)) ?? 'damaged';
   }
 
-  /** What the plugins answered; undefined when nothing whole was kept. */
+  /** What the plugins answered; undefined when no whole result is stored. */
   async readResult(id: SandboxId): Promise<KeptResult | undefined> {
     const object = parseObject((await this.#read(id, `${id}.result`)) ?? '');
     const result = object === undefined ? undefined : asObject(member(object, 'result'));
@@ -104,7 +109,10 @@ export class AttachmentCache {
     return parsed.ok ? { complete: member(object, 'complete') === true, result: parsed.result } : undefined;
   }
 
-  /** Ends the duty; the result goes first, so that a cut leaves a DEL owed, never a result without one. */
+  /**
+   * Deletes both files, the result first: an interruption in between leaves an intent, whose DEL is still
+   * pending, and never a result alone.
+   */
   async end(id: SandboxId): Promise<void> {
     for (const name of [`${id}.result`, `${id}.json`]) {
       try {
@@ -116,8 +124,8 @@ export class AttachmentCache {
   }
 
   /**
-   * Deletes what a daemon that was killed had not finished writing: its name was never taken, so nothing was begun on its
-   * word. Only at the start, before the first ADD.
+   * Deletes files that an earlier boot of the daemon did not finish writing: they never got their name, so no
+   * plugin ran because of them. Call it only at the start, before the first ADD.
    */
   async tidy(): Promise<void> {
     try {
@@ -125,24 +133,28 @@ export class AttachmentCache {
       const results = await Promise.allSettled(
         names.map((name) => rm(join(this.#dir, name), { recursive: true, force: true })),
       );
-      // one that stays keeps no other
+      // one file that can't be deleted does not keep the others
       const failed = results.find((one) => one.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
     } catch (error) {
       if (codeOf(error) !== 'ENOENT')
-        throw new FaultError(toFault(error, `unfinished files in ${this.#dir}`));
+        throw new FaultError(toFault(error, `delete unfinished files in ${this.#dir}`));
     }
   }
 
-  /** Sandboxes with a duty, sorted; damaged ones too. Rejects where the directory can't be read. As many as there are: one that is left out would count as without a network. */
+  /**
+   * Sandboxes with an intent, sorted; damaged ones too. Rejects where the directory can't be read. The list
+   * has no bound: a sandbox that was left out would be taken for one without a network.
+   */
   async list(): Promise<readonly SandboxId[]> {
     let names: string[];
     try {
       names = await readdir(this.#dir);
     } catch (error) {
-      // a file in the place of the directory is no answer: pods that run would count as without a network, and be stopped
+      // any other error (such as a file in the directory's place) rejects: an empty list would make running
+      // pods count as without a network, and they would be stopped
       if (codeOf(error) === 'ENOENT') return [];
-      throw new FaultError(toFault(error, `list of network attachments in ${this.#dir}`));
+      throw new FaultError(toFault(error, `list network attachments in ${this.#dir}`));
     }
     const ids = names.flatMap((name) =>
       name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : [],
@@ -150,7 +162,8 @@ export class AttachmentCache {
     return ids.toSorted();
   }
 
-  // a new file that takes the name once its bytes are on the disk: never half a file under the name
+  // writes under another name and renames once the bytes are durable, so that no partial file ever has the
+  // name
   async #write(id: SandboxId, name: string, text: string): Promise<void> {
     const temporary = join(this.#dir, `.${name}${UNFINISHED}`);
     try {
@@ -168,7 +181,10 @@ export class AttachmentCache {
     }
   }
 
-  /** The directory is missing for the first pod alone, and to ask for it is two calls through the pool. */
+  /**
+   * Creates the directory only after the open has failed: it is missing for the first pod alone, and checking
+   * it each time costs two calls in the thread pool.
+   */
   async #openNew(path: string): Promise<FileHandle> {
     try {
       return await open(path, NEW_FILE, 0o600);
@@ -189,7 +205,7 @@ export class AttachmentCache {
   }
 
   #throw(id: SandboxId, error: unknown): never {
-    throw new FaultError(toFault(error, `kept network configuration of sandbox ${id}`));
+    throw new FaultError(toFault(error, `access the stored network configuration of sandbox ${id}`));
   }
 }
 

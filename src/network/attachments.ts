@@ -1,7 +1,7 @@
 /**
- * Chains of plugins over one attachment or one network (CNI spec 1.1.0, section 3):
- * ADD and CHECK in order, DEL in reverse. One effect per call: whether a failed ADD
- * is undone and a failed DEL tried again is decided by the sandbox's actor.
+ * Runs chains of plugins for one attachment or one network (CNI spec 1.1.0, section 3): ADD and CHECK in
+ * order, DEL in reverse. One effect per call: the sandbox's actor decides whether a failed ADD is undone and
+ * a failed DEL repeated.
  */
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
@@ -17,10 +17,10 @@ import type { CniResult } from './result.ts';
 import { parseResult, podIps, resultIn } from './result.ts';
 
 export interface ChainContext {
-  /** For the whole chain, in milliseconds. */
+  /** Milliseconds for the whole chain. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Told what runs now, such as `CNI ADD bridge`, with its argv and its pid once there are some. */
+  /** Receives what is running now, such as `CNI ADD bridge`; with argv and pid once the process exists. */
   readonly note?: (on: string, argv?: readonly string[], pid?: number) => void;
 }
 
@@ -36,10 +36,10 @@ export class Attachments {
   }
 
   /**
-   * Runs ADD of the whole chain and returns the pod's addresses, the primary one first.
-   * After a success the same call again gives the same answer. Throws `wrongState`
-   * when an earlier ADD was cut (a DEL is owed first), `outside` for a result that
-   * can't be used (F54), and what `runPlugin` throws. Every failure leaves the duty to DEL.
+   * Runs ADD of the whole chain and returns the pod's addresses, the primary one first. After a success, a
+   * repeated call returns the same addresses. Throws `wrongState` when an earlier ADD was interrupted (its
+   * DEL must run first), `outside` for an invalid result (F54), and what `runPlugin` throws. Every failure
+   * leaves the intent for DEL.
    */
   async add(attachment: Attachment, netnsPath: string, context: ChainContext): Promise<readonly string[]> {
     const { id, network, ifName } = attachment;
@@ -58,12 +58,11 @@ export class Attachments {
         result = usable(
           stdout,
           attachment,
-          plugin,
           `${attempted}: plugin ${plugin.type}`,
           at === network.plugins.length - 1,
         );
       } catch (error) {
-        // F51: the plugins that did run get what they answered back at DEL
+        // F51: DEL passes the plugins that succeeded their own result
         if (result !== undefined) await this.#cache.keepResult(id, { complete: false, result });
         throw error;
       }
@@ -76,25 +75,25 @@ export class Attachments {
   async #addAgain(id: SandboxId, ifName: string, attempted: string): Promise<readonly string[]> {
     const kept = await this.#cache.readResult(id);
     if (kept?.complete === true) return ipsOf(kept.result, ifName, id, attempted);
-    return fail('wrongState', `${attempted}: an earlier ADD did not end well and its DEL is still owed`, {
+    return fail('wrongState', `${attempted}: an earlier ADD failed and its DEL is still pending`, {
       subject: id,
     });
   }
 
   /**
-   * Runs DEL of the whole chain with what ADD was given; returns at once when no
-   * ADD was begun. `netnsPath` is empty when the namespace is gone (F57). What is
-   * kept is dropped last, after every plugin succeeded and no rule is left; one that fails keeps none of the others
-   * from freeing what they hold. When what
-   * was kept is damaged, `guess` stands in: a pod that can't be removed helps nobody.
+   * Runs DEL of the whole chain with the stored configuration of ADD; returns at once when no ADD was begun.
+   * `netnsPath` is empty when the namespace is gone (F57). A plugin that fails does not keep the others from
+   * running. The stored files are deleted last, once every plugin has succeeded and no firewall rule is left.
+   * Where the intent is damaged, `guess` provides one from the current configuration, since the pod must be
+   * removable.
    */
   async del(id: SandboxId, netnsPath: string, context: ChainContext, guess: () => Attachment): Promise<void> {
-    const [duty, kept] = await Promise.all([this.#cache.read(id), this.#cache.readResult(id)]);
-    if (duty === undefined) return;
-    const attachment = duty === 'damaged' ? guess() : duty;
+    const [intent, kept] = await Promise.all([this.#cache.read(id), this.#cache.readResult(id)]);
+    if (intent === undefined) return;
+    const attachment = intent === 'damaged' ? guess() : intent;
     const { network } = attachment;
     const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
-    // prevResult came to DEL with 0.4.0; older plugins may refuse what they don't know
+    // DEL gets prevResult from version 0.4.0 on; older plugins may reject an unknown field
     const takesResult = kept !== undefined && atLeast(network.cniVersion, '0.4.0');
     const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
     const budget = { leftMs: context.timeoutMs };
@@ -104,7 +103,7 @@ export class Attachments {
       (plugin, pluginsLeft) => chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft)),
       attempted,
     );
-    const on = 'rules left by CNI plugins';
+    const on = 'firewall rules left by CNI plugins';
     context.note?.(on);
     await this.#firewall.clean(attachment, kept, {
       budget,
@@ -115,14 +114,14 @@ export class Attachments {
   }
 
   /**
-   * Runs CHECK of the whole chain. Does nothing where the spec says so: the network
-   * disables it, or its version is below 0.4.0. Throws `notFound` without a whole ADD.
+   * Runs CHECK of the whole chain. Does nothing where the network disables it or its version is below 0.4.0,
+   * as the spec says. Throws `notFound` when no ADD has completed.
    */
   async check(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
     const attachment = await this.#cache.read(id);
     const kept = await this.#cache.readResult(id);
     if (attachment === undefined || attachment === 'damaged' || kept?.complete !== true) {
-      return fail('notFound', `CNI CHECK of sandbox ${id}: it is in no network`, { subject: id });
+      return fail('notFound', `CNI CHECK of sandbox ${id}: not attached to a network`, { subject: id });
     }
     const { network } = attachment;
     if (network.disableCheck || !atLeast(network.cniVersion, '0.4.0')) return undefined;
@@ -138,7 +137,7 @@ export class Attachments {
     return undefined;
   }
 
-  // runs plugins one after the other against one deadline: each gets what the ones before it left
+  // runs plugins one after the other within one budget: each gets the time that the ones before it left
   #chain(
     attachment: Attachment,
     command: CniCommand,
@@ -180,9 +179,10 @@ export class Attachments {
 }
 
 /**
- * Every plugin gets its DEL, then the first failure is thrown. With the chain ended at a failure, one that fails ADD and DEL
- * alike (its agent is away, or its executable) would have each new try of a pod take an address that nobody gives back
- * (containerd/containerd#12130). DEL of what is gone must succeed (spec, "DEL"), so all of it can be tried again.
+ * Runs DEL of every plugin, then throws the first failure. If the chain ended at a failure, a plugin that
+ * fails both ADD and DEL (its agent or its executable is absent) would make every new try of a pod allocate
+ * an address that nobody frees (containerd/containerd#12130). DEL of a resource that is gone must succeed
+ * (spec, "DEL"), so the whole chain can be repeated.
  */
 async function deleteAll(
   network: Network,
@@ -195,7 +195,7 @@ async function deleteAll(
       await del(plugin, network.plugins.length - at);
     } catch (error) {
       const failure = new FaultError(toFault(error));
-      // nobody waits any more
+      // the caller no longer waits
       if (failure.fault.kind === 'cancelled') throw failure;
       failures.push(failure);
     }
@@ -207,37 +207,28 @@ async function deleteAll(
   throw new FaultError({ ...first.fault, message: `${first.fault.message}; ${more}` });
 }
 
-function usable(
-  stdout: string,
-  attachment: Attachment,
-  plugin: PluginConf,
-  what: string,
-  last: boolean,
-): CniResult {
+function usable(stdout: string, attachment: Attachment, what: string, last: boolean): CniResult {
   const parsed = parseResult(stdout, attachment.network.cniVersion);
   if (!parsed.ok)
-    return fail('outside', `${what}: its result can't be used: ${parsed.reason}`, { subject: attachment.id });
-  if (last)
-    ipsOf(parsed.result, attachment.ifName, attachment.id, `${what} as the last one (${plugin.type})`);
+    return fail('outside', `${what}: invalid result: ${parsed.reason}`, { subject: attachment.id });
+  if (last) ipsOf(parsed.result, attachment.ifName, attachment.id, `${what}, the last of the chain`);
   return parsed.result;
 }
 
 function ipsOf(result: CniResult, ifName: string, id: SandboxId, what: string): readonly string[] {
   const ips = podIps(result, ifName);
-  return ips.ok
-    ? ips.ips
-    : fail('outside', `${what}: the result can't be used: ${ips.reason}`, { subject: id });
+  return ips.ok ? ips.ips : fail('outside', `${what}: invalid result: ${ips.reason}`, { subject: id });
 }
 
-/** One run of a plugin that is about no attachment. */
+/** Options of a plugin run that concerns no attachment. */
 interface NetworkCall extends ChainContext {
   readonly runTool: RunTool;
   readonly pluginDirs: readonly string[];
 }
 
 /**
- * Why the network can't serve ADD: a plugin is absent, does not speak the network's
- * version (VERSION), or says so itself (STATUS, from 1.1.0). Empty when it can.
+ * Why the network can't serve ADD: a plugin is missing, does not support the network's version (VERSION), or
+ * reports a problem itself (STATUS, from 1.1.0). Empty when it can.
  */
 export async function networkProblem(
   network: Network,
@@ -259,20 +250,19 @@ async function checkVersion(network: Network, plugin: PluginConf, call: NetworkC
   const { stdout } = await run(network, plugin, 'VERSION', { cniVersion: network.cniVersion }, call);
   const versions = supportedVersions(stdout);
   const what = `CNI VERSION in network ${network.name}: plugin ${plugin.type}`;
-  if (versions === undefined) fail('outside', `${what}: no list of versions in its answer: ${quote(stdout)}`);
+  if (versions === undefined) fail('outside', `${what}: no list of versions in the answer: ${quote(stdout)}`);
   if (!versions.includes(network.cniVersion)) {
     fail(
       'outside',
-      `${what}: it speaks ${quote(versions.join(', '))}, the network's configuration is in ${network.cniVersion}`,
+      `${what}: supports ${quote(versions.join(', '))}, the network's configuration has ${network.cniVersion}`,
     );
   }
 }
 
 /**
- * Tells the plugins which attachments are still wanted, so that they drop all else.
- * Does nothing below 1.1.0 or where the network disables it. The caller keeps ADD
- * and DEL away meanwhile (spec, "Lifecycle & Ordering"). All plugins run, then the
- * first failure is thrown.
+ * Runs GC: passes the plugins the valid attachments, so that they remove all others. Does nothing below 1.1.0
+ * or where the network disables it. The caller keeps ADD and DEL from running at the same time (spec,
+ * "Lifecycle & Ordering"). All plugins run, then the first failure is thrown.
  */
 export async function collectGarbage(
   network: Network,
@@ -284,7 +274,8 @@ export async function collectGarbage(
   let first: FaultError | undefined;
   for (const plugin of network.plugins) {
     try {
-      // the second name stood in the spec's text by mistake, and plugins follow it (containernetworking/cni#1101)
+      // the second name was an error in the spec's text that some plugins follow
+      // (containernetworking/cni#1101)
       const wanted = { 'cni.dev/valid-attachments': attachments, 'cni.dev/attachments': attachments };
       await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), ...wanted }, call);
     } catch (error) {
@@ -316,7 +307,10 @@ async function run(
   });
 }
 
-/** Of what is left: all but what is kept back for those after it, so that one that hangs leaves them time, and a slow one may be slow. */
+/**
+ * The time for one DEL: all that is left except a reserve for each plugin after it. So a plugin that hangs
+ * leaves them time, and a slow one may be slow.
+ */
 function delShareMs(leftMs: number, pluginsLeft: number): number {
   return Math.max(leftMs - (pluginsLeft - 1) * networkLimits.delKeptMs, Math.ceil(leftMs / pluginsLeft));
 }

@@ -1,4 +1,4 @@
-/** Reads a directory of CNI configurations, bounded in number, size and kind of file (F56). */
+/** Reads a directory of CNI configurations; number, size and type of the files are bounded (F56). */
 import { constants } from 'node:fs';
 import { open, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,13 +8,16 @@ import type { ConfFile, LoadedNetworks, SkippedFile } from './conflist.ts';
 import { isConfFile, isList, parseNetworks, pluginFolder } from './conflist.ts';
 
 export interface ConfDir extends LoadedNetworks {
-  /** Why the directory as a whole can't be used; empty when it can. An absent one is an empty one. */
+  /** Why the whole directory can't be used; empty when it can. An absent directory counts as an empty one. */
   readonly problem: string;
-  /** True when there is no configuration file at all, good or bad. */
+  /** True when the directory holds no configuration file at all, valid or not. */
   readonly empty: boolean;
 }
 
-/** Never throws for what stands in the directory: what can't be read is in `skipped` or `problem`. */
+/**
+ * Never throws for the content of the directory: files that can't be read are reported in `skipped` or
+ * `problem`.
+ */
 export async function loadConfDir(confDir: string): Promise<ConfDir> {
   const names = await namesIn(confDir, isConfFile);
   if (typeof names === 'string') return { networks: [], skipped: [], problem: names, empty: false };
@@ -41,7 +44,7 @@ export async function loadConfDir(confDir: string): Promise<ConfDir> {
   };
 }
 
-/** Files of the plugins that join a network's chain; all of them, or what is wrong with the first bad one. */
+/** The plugin files that join a network's chain: all of them, or the first invalid one with its reason. */
 async function readFolder(
   confDir: string,
   folder: string,
@@ -59,7 +62,7 @@ async function readFolder(
   return files;
 }
 
-/** Sorted; none of a directory that is not there; a text when it can't be used. */
+/** Sorted names; empty when the directory does not exist; a text when it can't be used. */
 async function namesIn(directory: string, isWanted: (file: string) => boolean): Promise<string[] | string> {
   const names: string[] = [];
   try {
@@ -71,12 +74,15 @@ async function namesIn(directory: string, isWanted: (file: string) => boolean): 
       if (isWanted(entry.name)) names.push(entry.name);
     }
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? [] : `${directory} can't be read: ${codeOf(error) ?? String(error)}`;
+    return codeOf(error) === 'ENOENT' ? [] : `read ${directory}: ${codeOf(error) ?? String(error)}`;
   }
   return names.toSorted();
 }
 
-/** The text of `file` below the directory, whose bytes are taken off what is left of all files' bound. */
+/**
+ * The text of `file` below the directory. Its size is subtracted from the bytes that all files together may
+ * still have.
+ */
 async function readConf(
   confDir: string,
   file: string,
@@ -84,7 +90,7 @@ async function readConf(
 ): Promise<string | SkippedFile> {
   const no = (reason: string): SkippedFile => ({ file, reason });
   try {
-    // O_NONBLOCK: the open of a FIFO would wait for a writer for ever, and hold a thread of the pool
+    // O_NONBLOCK: opening a FIFO would wait for a writer for ever, and block a thread of the pool
     const handle = await open(join(confDir, file), constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const facts = await handle.stat();
@@ -93,9 +99,9 @@ async function readConf(
         return no(`more than ${networkLimits.confFileBytes} bytes`);
       if (facts.size > left.bytes)
         return no(`all files together have more than ${networkLimits.confTotalBytes} bytes`);
-      // one byte more than the size: a file that grows meanwhile is half-written
+      // reads one byte more than the size: a file that has grown meanwhile is half-written
       const { bytesRead, buffer } = await handle.read(Buffer.alloc(facts.size + 1), 0, facts.size + 1, 0);
-      if (bytesRead !== facts.size) return no('it changed while it was read');
+      if (bytesRead !== facts.size) return no('changed while being read');
       left.bytes -= bytesRead;
       return buffer.toString('utf8', 0, bytesRead);
     } finally {

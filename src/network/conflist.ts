@@ -1,7 +1,6 @@
 /**
- * Network configurations (CNI spec 1.1.0, section 1), pure: text in, a checked
- * `Network` or the reason why not. What is not checked here is passed to the
- * plugins unaltered.
+ * Network configurations (CNI spec 1.1.0, section 1). Pure: turns text into a checked `Network` or the reason
+ * why it is invalid. Fields that are not checked here are passed to the plugins unaltered.
  */
 import { networkLimits } from './bounds.ts';
 import type { JsonObject, Json } from './json.ts';
@@ -12,9 +11,9 @@ export const CNI_VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0
 export type CniVersion = (typeof CNI_VERSIONS)[number];
 
 export interface PluginConf {
-  /** File name of the executable; holds no path separator (S50). */
+  /** File name of the executable; without a path separator (S50). */
   readonly type: string;
-  /** Capabilities that are declared true. */
+  /** Capabilities that the configuration declares as true. */
   readonly capabilities: readonly string[];
   /** The configuration as written. */
   readonly raw: JsonObject;
@@ -38,7 +37,7 @@ export interface ConfFile {
   /** File name without its directory. */
   readonly file: string;
   readonly text: string;
-  /** Of a list: the plugins' files in the folder with the network's name, in order; see `pluginFolder`. */
+  /** For a list: the plugin files in the folder with the network's name, in order; see `pluginFolder`. */
   readonly plugins?: readonly { readonly file: string; readonly text: string }[];
 }
 
@@ -54,7 +53,8 @@ export interface LoadedNetworks {
 }
 
 const NETWORK_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/u;
-// a plugin is found by its file name alone; the set is wider than any known plugin's name and holds no separator
+// a plugin is found by its file name alone; the set is wider than any known plugin's name and has no path
+// separator
 const PLUGIN_TYPE = /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/u;
 const NAME_CHARS = 255;
 
@@ -63,12 +63,15 @@ export function atLeast(version: CniVersion, least: CniVersion): boolean {
   return CNI_VERSIONS.indexOf(version) >= CNI_VERSIONS.indexOf(least);
 }
 
-/** The version when troupe knows it. */
+/** The text as a version, when troupe knows that version. */
 export function knownVersion(text: string): CniVersion | undefined {
   return CNI_VERSIONS.find((version) => version === text);
 }
 
-/** True for the names that are read: `*.conflist`, `*.conf`, `*.json`; hidden files are editors' and config maps' own. */
+/**
+ * True for the names that are read: `*.conflist`, `*.conf`, `*.json`. Hidden files belong to editors and
+ * config maps.
+ */
 export function isConfFile(file: string): boolean {
   return !file.startsWith('.') && /\.(?:conflist|conf|json)$/u.test(file);
 }
@@ -79,9 +82,9 @@ export function isList(file: string): boolean {
 }
 
 /**
- * The folder beside a list, named after the network, whose `*.conf` files are plugins that join the end of its chain; undefined
- * where the list wants none, or names none. So that meshes and the like need not rewrite a network's own file (libcni 1.3,
- * `loadOnlyInlinedPlugins` of the spec).
+ * The folder next to a list, named after the network. Its `*.conf` files are plugins that are appended to the
+ * chain, so that service meshes need not rewrite the network's own file (libcni 1.3). Undefined when the list
+ * opts out (`loadOnlyInlinedPlugins` of the spec) or has no valid name.
  */
 export function pluginFolder(text: string): string | undefined {
   const raw = parseObject(text);
@@ -91,9 +94,9 @@ export function pluginFolder(text: string): string | undefined {
 }
 
 /**
- * The networks of a directory's files, sorted by file name in code unit order as
- * both peers do, and what was skipped with the reason. A second network with a
- * name that is taken is skipped: the name is part of leases and chains.
+ * The networks of a directory's files, sorted by file name in code unit order as containerd and CRI-O do, and
+ * the skipped files with their reasons. A second network with the same name is skipped, since the name is
+ * part of IP leases and iptables chains.
  */
 export function parseNetworks(files: readonly ConfFile[]): LoadedNetworks {
   const networks: { file: string; network: Network }[] = [];
@@ -107,7 +110,7 @@ export function parseNetworks(files: readonly ConfFile[]): LoadedNetworks {
     }
     const holder = names.get(parsed.network.name);
     if (holder !== undefined) {
-      skipped.push({ file, reason: `the name ${parsed.network.name} is taken by ${holder}` });
+      skipped.push({ file, reason: `network name ${parsed.network.name} is already used by ${holder}` });
       continue;
     }
     names.set(parsed.network.name, file);
@@ -116,20 +119,23 @@ export function parseNetworks(files: readonly ConfFile[]): LoadedNetworks {
   return { networks, skipped };
 }
 
-/** The network that pods join: the one with the configured name, or the first valid one when no name is configured. */
+/**
+ * The network that pods join: the one with the configured name, or the first valid one when none is
+ * configured.
+ */
 export function chooseNetwork(loaded: LoadedNetworks, wantedName = ''): Network | undefined {
   if (wantedName === '') return loaded.networks[0]?.network;
   return loaded.networks.find(({ network }) => network.name === wantedName)?.network;
 }
 
-/** A `*.conflist`: a network with a list of plugins; behind them those of its folder. */
+/** Parses a `*.conflist`: a network with a list of plugins, followed by those of its folder. */
 export function parseList(text: string, others: NonNullable<ConfFile['plugins']> = []): Parsed {
   const raw = parseObject(text);
   if (raw === undefined) return no('not a JSON object');
   const listed = member(raw, 'plugins');
   const plugins = listed === undefined && others.length > 0 ? [] : asArray(listed);
   if (plugins === undefined) return no('no list "plugins"');
-  // a list that is there and empty is a mistake, whatever the folder holds (libcni)
+  // an explicit empty list is an error, whatever the folder holds, as in libcni
   if (listed !== undefined && plugins.length === 0) return no('the list "plugins" is empty');
   const joined: JsonObject[] = [];
   for (const other of others) {
@@ -140,11 +146,11 @@ export function parseList(text: string, others: NonNullable<ConfFile['plugins']>
   return build(raw, [...plugins, ...joined]);
 }
 
-/** A `*.conf` or `*.json`: one plugin's configuration, wrapped as a list of one. */
+/** Parses a `*.conf` or `*.json`: one plugin's configuration, which becomes a list of one. */
 export function parseSingle(text: string): Parsed {
   const raw = parseObject(text);
   if (raw === undefined) return no('not a JSON object');
-  if (member(raw, 'plugins') !== undefined) return no('a list of plugins belongs into a *.conflist');
+  if (member(raw, 'plugins') !== undefined) return no('a list of plugins belongs in a *.conflist');
   return build(raw, [raw]);
 }
 
@@ -152,7 +158,7 @@ function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
   const name = asString(member(raw, 'name')) ?? '';
   if (!isNetworkName(name)) {
     return no(
-      `the network name ${JSON.stringify(name.slice(0, 64))} is not letters, digits, "_", "." or "-"`,
+      `invalid network name ${JSON.stringify(name.slice(0, 64))}: use letters, digits, "_", "." and "-", a letter or digit first`,
     );
   }
   const version = chooseVersion(raw);
@@ -184,7 +190,8 @@ function parsePlugin(value: Json): PluginConf | string {
   const type = asString(member(raw, 'type')) ?? '';
   if (!isPluginType(type))
     return `type ${JSON.stringify(type.slice(0, 64))} is not the file name of a plugin`;
-  // a delegate is started by the plugin with our CNI_PATH and our rights, so its name is checked alike (S50)
+  // a plugin starts its delegate with our CNI_PATH and our privileges, so the delegate's name is checked the
+  // same way (S50)
   for (const key of ['ipam', 'delegate']) {
     const delegate = asObject(member(raw, key));
     const delegateType = delegate === undefined ? undefined : member(delegate, 'type');
@@ -205,7 +212,7 @@ function isPluginType(type: string): boolean {
   return PLUGIN_TYPE.test(type) && !type.includes('..') && type.length <= NAME_CHARS;
 }
 
-// spec 1.1.0, "Version considerations": the highest that both sides know; a missing one means 0.1.0, from before the field
+// spec 1.1.0, "Version considerations": the highest version that both sides know; an absent one means 0.1.0
 function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
   const own = member(raw, 'cniVersion') ?? '0.1.0';
   const more = member(raw, 'cniVersions') ?? [];
@@ -221,7 +228,7 @@ function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
   );
 }
 
-// the reference library reads these from a string too
+// libcni accepts the string "true" too
 function isTrue(value: Json | undefined): boolean {
   return value === true || (typeof value === 'string' && value.toLowerCase() === 'true');
 }

@@ -1,4 +1,4 @@
-/** The network that troupe brings itself for a machine without any CNI configuration. */
+/** The built-in network for a machine without any CNI configuration. */
 import { fail } from '../base/fault.ts';
 import { networkLimits } from './bounds.ts';
 import type { Network } from './conflist.ts';
@@ -10,25 +10,28 @@ import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts'
 const INTERFACE_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/u;
 
 export interface DefaultNetworkOptions {
-  /** Name of the bridge; an instance of its own needs one of its own. */
+  /** Name of the bridge; each instance of troupe on a machine needs its own. */
   readonly bridge?: string;
-  /** IPv4 subnet; not one of CRI-O's (10.85), Flannel's (10.244), k3s' (10.42), Docker's or Podman's (172.17, 10.88). */
+  /**
+   * IPv4 subnet. The default avoids those of CRI-O (10.85), Flannel (10.244), k3s (10.42), Docker (172.17)
+   * and Podman (10.88).
+   */
   readonly subnet?: string;
-  /** Directory of host-local's leases, below the instance's own root. */
+  /** Directory of host-local's leases, below the instance's root. */
   readonly leaseDir: string;
 }
 
-/** The bridge's and the network's name when none is configured. */
+/** The name of bridge and network when none is configured. */
 export const DEFAULT_BRIDGE = 'troupe0';
 
 /**
- * Text of the default network as a *.conflist. Version 0.4.0: the oldest with CHECK
- * and with `prevResult` at DEL, so that plugins 0.8 of older distributions do too.
+ * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with CHECK and with
+ * `prevResult` at DEL, so that plugins 0.8 of older distributions work too.
  */
 export function defaultConflist(options: DefaultNetworkOptions): string {
   const bridge = options.bridge ?? DEFAULT_BRIDGE;
   if (!INTERFACE_NAME.test(bridge)) {
-    fail('invalidRequest', `default network: ${bridge} is no name of an interface`, { subject: bridge });
+    fail('invalidRequest', `default network: invalid interface name ${bridge}`, { subject: bridge });
   }
   const conflist = {
     cniVersion: '0.4.0',
@@ -53,23 +56,25 @@ export function defaultConflist(options: DefaultNetworkOptions): string {
   return `${JSON.stringify(conflist, null, 2)}\n`;
 }
 
-/** The default network, parsed by the rules for everybody's. */
+/** The default network, parsed by the same rules as configured ones. */
 export function defaultNetwork(options: DefaultNetworkOptions): Network {
   const parsed = parseList(defaultConflist(options));
   return parsed.ok ? parsed.network : fail('bug', `default network: ${parsed.reason}`);
 }
 
 /**
- * Deletes the bridge that the default network made; succeeds when there is none.
- * For an instance that ends for good (demo, tests): its pods must be gone.
+ * Deletes the bridge of the default network; succeeds when it does not exist. For an instance that is removed
+ * for good (demo, tests): its pods must be gone.
  */
 export async function removeBridge(runTool: RunTool, bridge: string, signal?: AbortSignal): Promise<void> {
   const attempted = `remove bridge ${bridge}`;
   if (!INTERFACE_NAME.test(bridge))
-    fail('invalidRequest', `${attempted}: no name of an interface`, { subject: bridge });
+    fail('invalidRequest', `${attempted}: invalid interface name`, { subject: bridge });
   const ip = await findExecutable('ip', TOOL_DIRS);
   if (ip === undefined) {
-    return fail('outside', `${attempted}: no program ip in ${TOOL_DIRS.join(', ')}`, { subject: bridge });
+    return fail('outside', `${attempted}: program ip not found in ${TOOL_DIRS.join(', ')}`, {
+      subject: bridge,
+    });
   }
   const result = await runNamed(runTool, attempted, {
     argv: [ip, 'link', 'delete', 'dev', bridge, 'type', 'bridge'],

@@ -1,4 +1,4 @@
-/** The network port over CNI: what the actors see of this directory. */
+/** The network port, implemented with CNI: the actors' entry to this folder. */
 import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../ports/network.ts';
@@ -14,7 +14,7 @@ import type { ChainContext } from './attachments.ts';
 import { Attachments, collectGarbage } from './attachments.ts';
 import type { Network } from './conflist.ts';
 import { Firewall } from './firewall.ts';
-import { NetnsPlace } from './netns-place.ts';
+import { NetnsMounts } from './netns-mounts.ts';
 import type { RunTool } from './plugin.ts';
 import { cniArgs } from './plugin.ts';
 import { declaredValues, runtimeValues } from './runtime-config.ts';
@@ -25,17 +25,20 @@ export interface NetworkDriverOptions {
   readonly confDir: string;
   /** Name of the network to use; empty for the first valid one by file name. */
   readonly networkName: string;
-  /** Absolute, in the order of the search; usually /opt/cni/bin and /usr/lib/cni. */
+  /** Absolute directories in search order; usually /opt/cni/bin and /usr/lib/cni. */
   readonly pluginDirs: readonly string[];
-  /** Kept configurations and results; on a disk that survives a reboot, since DEL is owed after one too (F80). */
+  /**
+   * Directory of stored configurations and results. On a disk that survives a reboot, since DELs are pending
+   * after one too (F80).
+   */
   readonly cacheDir: string;
   /** See `WatchOptions`. */
   readonly provenFile: string;
-  /** Where the sandbox's network namespace is pinned. */
+  /** The path where the sandbox's network namespace is pinned. */
   readonly netnsPath: (id: SandboxId) => string;
-  /** See `NetnsPlaceOptions`; none where it is left out. */
+  /** As `NetnsMountOptions.directory`; absent for none. */
   readonly netnsDir?: string;
-  /** For a machine without CNI configuration: see `defaultNetwork`. */
+  /** The network for a machine without CNI configuration: see `defaultNetwork`. */
   readonly fallback?: Network;
   readonly runTool: RunTool;
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
@@ -43,22 +46,28 @@ export interface NetworkDriverOptions {
 }
 
 export interface NetworkDriver extends NetworkPort {
-  /** First look at the configuration; `status` is meaningful afterwards. */
+  /** Reads the configuration for the first time; `status` is meaningful afterwards. */
   start(): Promise<void>;
-  /** Files of the configuration directory that can't be used: path → reason. From memory. */
+  /** Invalid files of the configuration directory: path → reason. Answers from memory. */
   problems(): ReadonlyMap<string, string>;
-  /** Ends watching. Attachments stay. */
+  /** Ends watching. Attachments stay as they are. */
   stop(): Promise<void>;
-  /** CHECK of the whole chain; throws what a plugin found wrong, `notFound` when the sandbox is in no network. */
+  /**
+   * Runs CHECK of the whole chain; throws what a plugin reports, and `notFound` when the sandbox is not
+   * attached.
+   */
   check(input: NetworkInput, fx: EffectContext): Promise<void>;
-  /** GC (from 1.1.0) with all attachments kept here. ADD and DEL wait meanwhile; refused with `notReady` while one runs. */
+  /**
+   * Runs GC (from 1.1.0) with all attachments of this instance. ADD and DEL wait meanwhile. Rejects with
+   * `notReady` while an ADD or DEL is running.
+   */
   collect(fx: EffectContext): Promise<void>;
 }
 
-/** The name of the pod's interface: fixed by the kubelet's and everyone's expectations. */
+/** The name of the pod's interface; the kubelet and everyone else expect this one. */
 const IF_NAME = 'eth0';
 
-/** Builds the driver; nothing happens before `start`, but `del` and `observe` work at once. */
+/** Creates the driver. Nothing runs before `start`, but `del` and `observe` work at once. */
 export function createNetworkDriver(options: NetworkDriverOptions): NetworkDriver {
   return new CniDriver(options);
 }
@@ -68,8 +77,8 @@ class CniDriver implements NetworkDriver {
   readonly #cache: AttachmentCache;
   readonly #attachments: Attachments;
   readonly #watch: NetworkWatch;
-  readonly #netns: NetnsPlace;
-  /** ADDs and DELs that run now. */
+  readonly #netns: NetnsMounts;
+  /** ADDs and DELs in progress. */
   #running = 0;
   #collecting: Promise<void> | undefined;
 
@@ -78,7 +87,7 @@ class CniDriver implements NetworkDriver {
     this.#cache = new AttachmentCache(options.cacheDir);
     this.#attachments = new Attachments(options.runTool, this.#cache, new Firewall(options.runTool));
     this.#watch = new NetworkWatch(options);
-    this.#netns = new NetnsPlace({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
+    this.#netns = new NetnsMounts({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
   }
 
   async start(): Promise<void> {
@@ -86,14 +95,14 @@ class CniDriver implements NetworkDriver {
     await this.#watch.start();
   }
 
-  /** Left-over files are no reason not to start. */
+  /** A failure to delete left-over files must not prevent the start. */
   async #tidy(): Promise<void> {
     try {
       await this.#cache.tidy();
     } catch (error) {
       this.#options.log.warn(
         { fault: toFault(error) },
-        'unfinished files of network attachments could not be deleted',
+        'network: could not delete unfinished files of attachments',
       );
     }
   }
@@ -114,13 +123,16 @@ class CniDriver implements NetworkDriver {
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const attachment = this.#attachment(input, 'ADD');
     const ips = await this.#outsideGc(async () =>
-      this.#attachments.add(attachment, await this.#netns.show(input.id), chainContext(fx)),
+      this.#attachments.add(attachment, await this.#netns.mount(input.id), chainContext(fx)),
     );
     await this.#setSysctls(input, fx);
     return { ips };
   }
 
-  /** Of the interfaces that the plugins have made; all others are set before there are any. */
+  /**
+   * Sets the sysctls of interfaces, which exist only after ADD; all other sysctls are set when the namespaces
+   * are pinned.
+   */
   async #setSysctls({ id, spec }: NetworkInput, fx: EffectContext): Promise<void> {
     const sysctls = spec.sysctls.filter(({ name }) => sysctlInterface(name) !== undefined);
     if (sysctls.length === 0) return;
@@ -133,8 +145,8 @@ class CniDriver implements NetworkDriver {
     await this.#outsideGc(async () =>
       this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
     );
-    // also where no ADD was begun: a daemon may have been killed between the two
-    await this.#netns.hide(input.id);
+    // also where no ADD was begun: the daemon may have been killed between the mount and the intent
+    await this.#netns.unmount(input.id);
   }
 
   async check(input: NetworkInput, fx: EffectContext): Promise<void> {
@@ -149,9 +161,13 @@ class CniDriver implements NetworkDriver {
     const { network } = this.#watch.state();
     if (network === undefined) return;
     if (this.#running > 0 || this.#collecting !== undefined) {
-      fail('notReady', `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`, {
-        subject: network.name,
-      });
+      fail(
+        'notReady',
+        `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL are in progress`,
+        {
+          subject: network.name,
+        },
+      );
     }
     const work = this.#collectNow(network, fx);
     this.#collecting = work.then(
@@ -169,11 +185,9 @@ class CniDriver implements NetworkDriver {
     const ids = await this.#cache.list();
     if (ids.length > networkLimits.attachments) {
       const { cacheDir } = this.#options;
-      fail(
-        'exhausted',
-        `list of network attachments in ${cacheDir}: more than ${networkLimits.attachments}`,
-        { subject: cacheDir },
-      );
+      fail('exhausted', `list network attachments in ${cacheDir}: more than ${networkLimits.attachments}`, {
+        subject: cacheDir,
+      });
     }
     const valid = ids.map((id) => ({ id, ifName: IF_NAME }));
     const { runTool, pluginDirs } = this.#options;
@@ -197,7 +211,8 @@ class CniDriver implements NetworkDriver {
     };
   }
 
-  // spec, "Lifecycle & Ordering": GC never beside ADD or DEL; the wait is bounded by the GC's own deadline
+  // spec, "Lifecycle & Ordering": GC must not run at the same time as ADD or DEL; GC's own deadline bounds
+  // the wait
   async #outsideGc<T>(work: () => Promise<T>): Promise<T> {
     while (this.#collecting !== undefined) await this.#collecting;
     this.#running += 1;

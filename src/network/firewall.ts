@@ -1,10 +1,9 @@
 /**
- * Rules that plugins leave behind. bridge and ptp (1.1.1 and later ones alike)
- * take their masquerade rules away only when they find the pod's interface, so a
- * DEL that is repeated after a cut one, one without a network namespace, or one
- * of a pod that renamed its own interface leaves them for ever (reliability.md G).
- * Both name their chain after network and container, so one listing of that chain
- * tells whether anything is left.
+ * Removes firewall rules that plugins leave behind. bridge and ptp (1.1.1 and later) remove their masquerade
+ * rules only when they find the pod's interface. So the rules stay for ever after a DEL that repeats an
+ * interrupted one, a DEL without a network namespace, and a DEL of a pod that renamed its own interface. Both
+ * plugins name their iptables chain after network and container, so listing that one chain shows whether
+ * anything is left.
  */
 import { createHash } from 'node:crypto';
 import { fail } from '../base/fault.ts';
@@ -15,28 +14,31 @@ import { asArray, member } from './json.ts';
 import type { RunTool, ToolResult } from './plugin.ts';
 import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 
-/** Characters of a chain's name in the plugins (iptables itself takes 28 without the terminating zero). */
+/** Length of the plugins' chain names (iptables itself allows 28 without the terminating zero). */
 const CHAIN_CHARS = 28;
 
 export type Family = 4 | 6;
 
 /**
- * What the tools say where the kernel has no such table, and so no rules: of both flavours (iptables: libiptc.c, nft.c). Other
- * reasons of "can't initialize" say nothing of rules ("Permission denied").
+ * What iptables prints when the kernel has no such table, and so no rules, for the legacy and the nft variant
+ * (libiptc.c, nft.c). Other causes of "can't initialize" ("Permission denied") say nothing about rules.
  */
 export const NO_TABLE =
   /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument|initialize nft: Protocol not supported/u;
 
-/** What they say of an absent chain: the nft flavour "incompatible" or "does not exist", the legacy one "No chain". */
+/**
+ * What iptables prints for an absent chain: the nft variant "incompatible" or "does not exist", the legacy
+ * one "No chain".
+ */
 const NO_CHAIN = /No chain|does not exist|is incompatible/iu;
 
-/** Name of the masquerade chain (`''`) or of portmap's DNAT chain (`'DN-'`) of one container. */
+/** Name of one container's masquerade chain (prefix `''`) or of portmap's DNAT chain (`'DN-'`). */
 export function chainName(networkName: string, containerId: string, prefix: '' | 'DN-' = ''): string {
   const hash = createHash('sha512').update(`${networkName}${containerId}`).digest('hex');
   return `CNI-${prefix}${hash}`.slice(0, CHAIN_CHARS);
 }
 
-/** The chains that the attachment's plugins may have made in the nat table, by family. */
+/** The chains that the attachment's plugins may have created in the nat table, by family. */
 export function ownChains(
   attachment: Attachment,
   kept: KeptResult | undefined,
@@ -52,7 +54,7 @@ export function ownChains(
   return families(kept).flatMap((family) => chains.map((chain) => ({ family, chain })));
 }
 
-// without a whole result nobody knows which addresses the pod had
+// without a complete result the pod's addresses are unknown, so both families are checked
 function families(kept: KeptResult | undefined): readonly Family[] {
   if (kept === undefined || !kept.complete) return [4, 6];
   return ([4, 6] as const).filter((family) => kept.result.ips.some((ip) => ip.family === family));
@@ -65,13 +67,16 @@ export function jumpsTo(saved: string, chain: string): readonly string[] {
     .filter((line) => line.startsWith('-A ') && / -[jg] (\S+)$/u.exec(line.trimEnd())?.[1] === chain);
 }
 
-/** What `iptables-restore --noflush` needs to take away a chain and the rules that jump to it, all at once. */
+/**
+ * The input with which `iptables-restore --noflush` removes a chain and the rules that jump to it, in one
+ * transaction.
+ */
 export function removal(jumps: readonly string[], chain: string): string {
   const rules = jumps.map((line) => line.trimEnd().replace(/^-A /u, '-D '));
   return ['*nat', ...rules, `-F ${chain}`, `-X ${chain}`, 'COMMIT', ''].join('\n');
 }
 
-/** What is left of the caller's deadline, in milliseconds; each run takes its duration off. */
+/** Milliseconds left of the caller's deadline; each run subtracts its duration. */
 export interface Budget {
   leftMs: number;
 }
@@ -79,7 +84,7 @@ export interface Budget {
 export interface Cleaning {
   readonly budget: Budget;
   readonly signal?: AbortSignal;
-  /** Told each tool that is run and its pid. */
+  /** Receives each tool's argv and pid. */
   readonly onSpawn?: (argv: readonly string[], pid: number) => void;
 }
 
@@ -93,25 +98,24 @@ export class Firewall {
   }
 
   /**
-   * Takes away what the attachment's plugins left; true when there was something.
-   * Idempotent; one process of some 3 ms per chain when nothing is left.
-   * Throws `outside` or `timedOut` when iptables does not do it.
+   * Removes the rules that the attachment's plugins left; true when there were any. Idempotent. Costs one
+   * process of some 3 ms per chain when nothing is left. Throws `outside` or `timedOut` when iptables fails.
    */
   async clean(attachment: Attachment, kept: KeptResult | undefined, cleaning: Cleaning): Promise<boolean> {
     const chains = ownChains(attachment, kept);
     const run: Run = async (argv, stdin = '') => this.#run(attachment.id, argv, stdin, cleaning);
     const left = await Promise.all(
-      chains.map(async ({ family, chain }) => this.#isThere(attachment.id, family, chain, run)),
+      chains.map(async ({ family, chain }) => this.#chainExists(attachment.id, family, chain, run)),
     );
     const found = chains.filter((_, at) => left[at] === true);
-    // one after the other: each restore is a transaction on the same table
+    // one after the other, since each restore is a transaction on the same table
     for (const { family, chain } of found) await this.#remove(attachment.id, family, chain, run);
     return found.length > 0;
   }
 
-  async #isThere(id: SandboxId, family: Family, chain: string, run: Run): Promise<boolean> {
+  async #chainExists(id: SandboxId, family: Family, chain: string, run: Run): Promise<boolean> {
     const tool = await this.#tool(family, 'tables');
-    // plugins find the tool in the same directories: where there is none they made no rules
+    // plugins search iptables in the same directories: where it is missing, they created no rules
     if (tool === undefined) return false;
     const result = await run([tool, '-w', '-t', 'nat', '-S', chain]);
     if (result.exitCode === 0) return true;
@@ -119,7 +123,7 @@ export class Firewall {
     if (NO_CHAIN.test(said) || NO_TABLE.test(said)) return false;
     return fail(
       'outside',
-      `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`,
+      `list rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`,
       { subject: id },
     );
   }
@@ -127,11 +131,15 @@ export class Firewall {
   async #remove(id: SandboxId, family: Family, chain: string, run: Run): Promise<void> {
     const save = await this.#tool(family, 'tables-save');
     const restore = await this.#tool(family, 'tables-restore');
-    const attempted = `rules of sandbox ${id} in chain ${chain}`;
+    const attempted = `delete rules of sandbox ${id} in chain ${chain}`;
     if (save === undefined || restore === undefined) {
-      fail('outside', `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`, {
-        subject: id,
-      });
+      fail(
+        'outside',
+        `${attempted}: iptables-save or iptables-restore not found in ${this.#toolDirs.join(', ')}`,
+        {
+          subject: id,
+        },
+      );
     }
     const saved = await run([save, '-t', 'nat']);
     if (saved.exitCode !== 0 || saved.truncated) {
@@ -159,7 +167,7 @@ export class Firewall {
     stdin: string,
     { budget, signal, onSpawn }: Cleaning,
   ): Promise<ToolResult> {
-    const what = `rules of sandbox ${id}: ${argv.join(' ')}`;
+    const what = `clean up rules of sandbox ${id}: ${argv.join(' ')}`;
     const timeoutMs = Math.min(budget.leftMs, networkLimits.firewallTimeoutMs);
     if (timeoutMs <= 0) fail('timedOut', `${what}: no time left`, { subject: id });
     const result = await runNamed(this.#runTool, what, {
@@ -172,7 +180,7 @@ export class Firewall {
       ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
     });
     budget.leftMs -= result.durationMs;
-    if (result.timedOut) fail('timedOut', `${what}: no end within ${timeoutMs} ms`, { subject: id });
+    if (result.timedOut) fail('timedOut', `${what}: timed out after ${timeoutMs} ms`, { subject: id });
     return result;
   }
 }

@@ -1,7 +1,6 @@
 /**
- * JSON as CNI moves it about: configurations and results go from one plugin to
- * the next unchanged (spec 1.1.0, section 3: other fields "should be passed
- * through unaltered"), so an integer that a double can't hold must survive.
+ * JSON for CNI. Configurations and results pass from one plugin to the next unchanged (spec 1.1.0, section 3:
+ * other fields "should be passed through unaltered"), so integers that a double can't represent must survive.
  */
 
 export type Json = null | boolean | number | string | readonly Json[] | JsonObject;
@@ -9,12 +8,15 @@ export interface JsonObject {
   readonly [key: string]: Json;
 }
 
-/** What V8 has and the compiler's library does not yet declare: the source text of a number, and its way back. */
+/**
+ * Part of V8's JSON API that the compiler's library does not declare yet: it keeps the source text of a
+ * number.
+ */
 interface RawJson {
   rawJSON(text: string): Json;
 }
 
-/** The object in a JSON text; undefined when the text is no JSON or its top is no object. */
+/** The object in a JSON text; undefined when the text is not JSON or its top level is not an object. */
 export function parseObject(text: string): JsonObject | undefined {
   let value: Json;
   try {
@@ -30,7 +32,7 @@ function keepNumber(_key: string, value: unknown, context?: { source?: string })
   return (JSON as object as RawJson).rawJSON(context.source);
 }
 
-/** The value when it is a JSON object, not an array, not null, not a kept number. */
+/** The value when it is a JSON object: not an array, null or a number kept as text. */
 export function asObject(value: Json | undefined): JsonObject | undefined {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return undefined;
   return 'rawJSON' in value && Object.getPrototypeOf(value) === null ? undefined : (value as JsonObject);
@@ -46,7 +48,7 @@ export function asString(value: Json | undefined): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-/** Own member of an object; never something of a prototype. */
+/** An object's own member; never one of its prototype. */
 export function member(object: JsonObject, key: string): Json | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
 }

@@ -1,6 +1,6 @@
 /**
- * One run of one CNI plugin (spec 1.1.0, sections 2 and 3): the request on stdin
- * and in the environment, the answer from stdout. No policy and no retry.
+ * Runs one CNI plugin once (spec 1.1.0, sections 2 and 3): the request goes to stdin and the environment, the
+ * answer comes from stdout. No policy, no retry.
  */
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -12,18 +12,21 @@ import type { CniVersion, PluginConf } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';
 import { asArray, asString, member, parseObject } from './json.ts';
 
-/** The part of a tool run that CNI needs; `runTool` of src/host/process/process-tool.ts with a clock satisfies it. */
+/**
+ * The part of a tool run that CNI needs; implemented by `runTool` of src/host/process/process-tool.ts with a
+ * clock.
+ */
 export interface ToolCall {
   /** argv[0] is an absolute path. */
   readonly argv: readonly string[];
-  /** The whole environment of the child: nothing of the daemon's own gets there (S64). */
+  /** The child's whole environment: it inherits nothing of the daemon's (S64). */
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: Uint8Array;
   readonly timeoutMs: number;
-  /** Bytes kept of stdout and of stderr each. */
+  /** Bytes that are kept of stdout and of stderr each. */
   readonly outputBytesMax: number;
   readonly signal?: AbortSignal;
-  /** Told the child's pid. */
+  /** Receives the child's pid. */
   readonly onSpawn?: (pid: number) => void;
 }
 
@@ -32,18 +35,21 @@ export interface ToolResult {
   readonly exitCode: number | null;
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  /** Output was dropped: over the cap, or a grandchild held the pipe open. */
+  /** Output was dropped: it exceeded the cap, or a grandchild kept the pipe open. */
   readonly truncated: boolean;
   readonly timedOut: boolean;
   readonly durationMs: number;
 }
 
-/** Runs a program to its end; at the deadline or an abort its whole tree is killed, an abort then rejects. */
+/**
+ * Runs a program to its end. At the deadline or an abort its whole process tree is killed; an abort also
+ * rejects.
+ */
 export type RunTool = (call: ToolCall) => Promise<ToolResult>;
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
 
-/** What says which attachment a call is about; absent for GC, STATUS and VERSION. */
+/** Identifies the attachment of a call; absent for GC, STATUS and VERSION. */
 export interface AttachmentEnv {
   readonly containerId: string;
   /** Empty when the namespace is gone (DEL only). */
@@ -55,22 +61,25 @@ export interface AttachmentEnv {
 export interface PluginCall {
   readonly command: CniCommand;
   readonly type: string;
-  /** Absolute directories in the order of the search. */
+  /** Absolute directories in search order. */
   readonly pluginDirs: readonly string[];
   readonly attachment?: AttachmentEnv;
   readonly stdin: JsonObject;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Told the plugin's argv and pid once it runs. */
+  /** Receives the plugin's argv and pid once it runs. */
   readonly onSpawn?: (argv: readonly string[], pid: number) => void;
-  /** Told how long it ran, however it ended. */
+  /** Receives how long it ran, however it ended. */
   readonly onEnd?: (durationMs: number) => void;
-  /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
+  /** Beginning of error messages: `CNI ADD of sandbox <id> to network <name>`. */
   readonly attempted: string;
   readonly subject: string;
 }
 
-/** Directories in which plugins and troupe find iptables, ip and their like; a fixed list, not the daemon's PATH. */
+/**
+ * Directories in which plugins and troupe find iptables, ip and similar tools: a fixed list, not the daemon's
+ * PATH.
+ */
 export const TOOL_DIRS = [
   '/usr/local/sbin',
   '/usr/local/bin',
@@ -89,23 +98,23 @@ export async function findExecutable(name: string, dirs: readonly string[]): Pro
       await access(path, constants.X_OK);
       return path;
     } catch {
-      // absent, no right or a broken link: the next directory may have it
+      // absent, no permission, or a broken link: another directory may have it
     }
   }
   return undefined;
 }
 
 /**
- * Runs the plugin and returns its stdout. Throws: `outside` when the plugin is
- * absent, answers with an error (code 11 makes it retryable) or writes too much,
- * `exhausted` when it says that its addresses are used up (F58), `timedOut`, `cancelled`.
+ * Runs the plugin and returns its stdout. Throws `outside` when the plugin is missing, answers with an error
+ * (code 11 makes it retryable) or writes too much; `exhausted` when it reports that its address pool is used
+ * up (F58); `timedOut`; `cancelled`.
  */
 export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string }> {
   const what = `${call.attempted}: plugin ${call.type}`;
   const options = { subject: call.subject };
   const path = await findExecutable(call.type, call.pluginDirs);
   if (path === undefined)
-    fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
+    fail('outside', `${what}: executable not found in ${call.pluginDirs.join(', ')}`, options);
   const argv = [path];
   const { onSpawn } = call;
   const result = await runNamed(runTool, what, {
@@ -119,7 +128,7 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
   });
   call.onEnd?.(result.durationMs);
   if (result.timedOut)
-    fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
+    fail('timedOut', `${what}: timed out after ${call.timeoutMs} ms and was killed`, options);
   if (result.truncated && result.stdout.length >= networkLimits.pluginOutputBytes) {
     fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
   }
@@ -130,7 +139,7 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
   return fail(error.kind, `${what}: ${error.text}`, { ...options, retryable });
 }
 
-/** Runs a tool; what it throws begins with what was attempted. */
+/** Runs a tool; what it throws begins with `what`. */
 export async function runNamed(runTool: RunTool, what: string, call: ToolCall): Promise<ToolResult> {
   try {
     return await runTool(call);
@@ -139,7 +148,7 @@ export async function runNamed(runTool: RunTool, what: string, call: ToolCall): 
   }
 }
 
-/** Spec section 5, well-known error codes: a transient condition. */
+/** Spec section 5, well-known error codes: try again later. */
 const CODE_TRY_LATER = 11;
 
 function environment(call: PluginCall): Record<string, string> {
@@ -160,7 +169,10 @@ function environment(call: PluginCall): Record<string, string> {
   };
 }
 
-/** No code is reserved for a used-up pool; these are the words of host-local, whereabouts and the cloud vendors' plugins. */
+/**
+ * The spec reserves no code for an exhausted pool; these are the texts of host-local, whereabouts and the
+ * cloud vendors' plugins.
+ */
 const POOL_USED_UP =
   /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu;
 
@@ -176,7 +188,7 @@ function pluginError(stdout: string, stderr: string, exitCode: number | null): P
   if (object === undefined || message === undefined) {
     const said = quote(stderr === '' ? stdout : stderr);
     const ended = exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`;
-    return { kind: 'outside', code: 0, text: `${ended}: ${said === '' ? 'it said nothing' : said}` };
+    return { kind: 'outside', code: 0, text: `${ended}: ${said === '' ? 'no output' : said}` };
   }
   const code = member(object, 'code');
   const details = asString(member(object, 'details')) ?? '';
@@ -189,9 +201,9 @@ function pluginError(stdout: string, stderr: string, exitCode: number | null): P
 }
 
 /**
- * What a plugin gets on stdin for an attachment: its own configuration with name,
- * version, the values of the capabilities that it declares, and the result so far.
- * The spec reserves `prevResult` and `runtimeConfig` and wants `capabilities` gone.
+ * What a plugin gets on stdin for an attachment: its own configuration with name, version, the values of the
+ * capabilities that it declares, and the result so far. The spec reserves `prevResult` and `runtimeConfig`,
+ * and requires that `capabilities` is removed.
  */
 export function pluginRequest(
   network: { readonly name: string; readonly cniVersion: CniVersion },
@@ -216,9 +228,8 @@ export function pluginRequest(
 }
 
 /**
- * CNI_ARGS as Kubernetes' plugins read it. A value with `;`, `=` or a control
- * character would add arguments of its own, such as the pod's address (S66):
- * refused as `invalidRequest`.
+ * CNI_ARGS as Kubernetes' plugins parse it. A value with `;`, `=` or a control character could add further
+ * arguments, such as the pod's address (S66): it is refused as `invalidRequest`.
  */
 export function cniArgs(pod: {
   podNamespace: string;
@@ -243,19 +254,19 @@ export function cniArgs(pod: {
   return ['IgnoreUnknown=1', ...pairs.map(([key, value]) => `${key}=${value}`)].join(';');
 }
 
-/** The versions in the answer to VERSION; undefined when it is no such answer. */
+/** The versions in the answer to VERSION; undefined when the answer has none. */
 export function supportedVersions(stdout: string): readonly string[] | undefined {
   const object = parseObject(stdout);
   const versions = object === undefined ? undefined : asArray(member(object, 'supportedVersions'));
   return versions?.filter((value: Json): value is string => typeof value === 'string');
 }
 
-/** Text of another program, cut for a message. */
+/** Text of another program, shortened for a message. */
 export function quote(text: string): string {
   return printable(text.slice(0, networkLimits.quotedChars));
 }
 
-/** Output of a tool as text; bytes that are no UTF-8 become the replacement character. */
+/** Output of a tool as text; invalid UTF-8 becomes the replacement character. */
 export function decode(output: Uint8Array): string {
   return new TextDecoder().decode(output);
 }

@@ -1,7 +1,7 @@
 /**
- * Results of ADD in every version of the spec, pure. A result is taken only when
- * all that troupe publishes of it is sound (F54); it goes on to the next plugin
- * as it came, or converted when the plugin answered in another version.
+ * Results of ADD in every version of the spec. Pure. A result is accepted only when every field that troupe
+ * publishes is valid (F54). The next plugin gets it unchanged, or converted when the plugin answered in
+ * another version.
  */
 import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkLimits } from './bounds.ts';
@@ -13,7 +13,7 @@ import { asArray, asObject, asString, member, parseObject } from './json.ts';
 export interface CniInterface {
   readonly name: string;
   readonly mac: string;
-  /** The network namespace's path; empty for an interface of the host. */
+  /** Path of the network namespace; empty for an interface of the host. */
   readonly sandbox: string;
 }
 
@@ -23,7 +23,7 @@ export interface CniIp {
   readonly ip: string;
   readonly prefixLength: number;
   readonly gateway: string;
-  /** Index into `interfaces`; undefined when the plugin does not say. */
+  /** Index into `interfaces`; undefined when the plugin does not state it. */
   readonly interface: number | undefined;
 }
 
@@ -53,17 +53,16 @@ export type ParsedResult =
   | { readonly ok: true; readonly result: CniResult }
   | { readonly ok: false; readonly reason: string };
 
-/** Thrown and caught inside this file only: a field that is wrong ends the whole parse. */
+/** Thrown and caught in this file only: an invalid field ends the whole parse. */
 class BadResult extends Error {}
 
 /**
- * Reads the output of ADD. `asked` is the version that the plugin was called
- * with; a result that names none is in that version (as the reference library has it).
+ * Reads the output of ADD. `asked` is the version that the plugin was called with; a result without a version
+ * has that one, as in libcni.
  */
 export function parseResult(text: string, asked: CniVersion): ParsedResult {
   const raw = parseObject(text);
-  if (raw === undefined)
-    return { ok: false, reason: text.trim() === '' ? 'it is empty' : 'it is not a JSON object' };
+  if (raw === undefined) return { ok: false, reason: text.trim() === '' ? 'empty' : 'not a JSON object' };
   try {
     return { ok: true, result: readResult(raw, asked) };
   } catch (error) {
@@ -75,7 +74,7 @@ export function parseResult(text: string, asked: CniVersion): ParsedResult {
 function readResult(raw: JsonObject, asked: CniVersion): CniResult {
   const named = member(raw, 'cniVersion');
   const cniVersion = named === undefined || named === '' ? asked : knownVersion(asString(named) ?? '');
-  if (cniVersion === undefined) throw new BadResult('its cniVersion is unknown');
+  if (cniVersion === undefined) throw new BadResult('unknown cniVersion');
   const dns = readDns(member(raw, 'dns'));
   if (!atLeast(cniVersion, '0.3.0')) return { cniVersion, interfaces: [], ...readOld(raw), dns, raw };
   const interfaces = list(raw, 'interfaces', networkLimits.resultInterfaces).map(readInterface);
@@ -88,7 +87,7 @@ function readResult(raw: JsonObject, asked: CniVersion): CniResult {
   return { cniVersion, interfaces, ips, routes, dns, raw };
 }
 
-// 0.1.0 and 0.2.0: at most one address of each family, its routes inside
+// 0.1.0 and 0.2.0 have at most one address of each family, with its routes inside
 function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
   const ips: CniIp[] = [];
   const routes: CniRoute[] = [];
@@ -98,7 +97,7 @@ function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
     if (value === undefined || value === null) continue;
     const object = asObject(value) ?? bad(`${key} is not an object`);
     const address = readCidr(member(object, 'ip'), `${key}.ip`);
-    if (address.family !== family) bad(`${key}.ip is of the other family`);
+    if (address.family !== family) bad(`${key}.ip has the wrong address family`);
     ips.push({ ...address, gateway: readGateway(object, key), interface: undefined });
     const own = list(object, 'routes', networkLimits.resultRoutes);
     routes.push(...own.map((route, at) => readRoute(route, `${key}.routes[${at}]`)));
@@ -109,8 +108,9 @@ function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
 function readInterface(value: Json, at: number): CniInterface {
   const object = asObject(value) ?? bad(`interfaces[${at}] is not an object`);
   const name = text(object, 'name', `interfaces[${at}]`);
-  // a kernel interface's name: 1 to 15 bytes without "/" and blanks (net/core/dev.c, dev_valid_name); others' are longer
-  if (name === '' || /[\s/]/u.test(name)) bad(`interfaces[${at}].name is not an interface's name`);
+  // the kernel allows 1 to 15 bytes without "/" and blanks (net/core/dev.c, dev_valid_name); names in other
+  // systems may be longer
+  if (name === '' || /[\s/]/u.test(name)) bad(`interfaces[${at}].name is not an interface name`);
   return {
     name,
     mac: text(object, 'mac', `interfaces[${at}]`),
@@ -124,13 +124,13 @@ function readIp(value: Json, at: number, interfaceCount: number): CniIp {
   const address = readCidr(member(object, 'address'), `${where}.address`);
   const version = member(object, 'version');
   if (version !== undefined && version !== String(address.family))
-    bad(`${where}.version is not that of its address`);
+    bad(`${where}.version does not match its address`);
   const index = member(object, 'interface');
   if (index === undefined || index === null) {
     return { ...address, gateway: readGateway(object, where), interface: undefined };
   }
   if (typeof index !== 'number' || index < 0 || index >= interfaceCount)
-    bad(`${where}.interface is no index of interfaces`);
+    bad(`${where}.interface is not an index into interfaces`);
   return { ...address, gateway: readGateway(object, where), interface: index as number };
 }
 
@@ -148,7 +148,7 @@ function readDns(value: Json | undefined): CniDns {
     value === undefined || value === null ? {} : (asObject(value) ?? bad('dns is not an object'));
   const strings = (key: string): string[] =>
     list(object, key, networkLimits.resultIps).map(
-      (item) => asString(item) ?? bad(`dns.${key} holds what is no string`),
+      (item) => asString(item) ?? bad(`dns.${key} has an entry that is not a string`),
     );
   return {
     nameservers: strings('nameservers'),
@@ -182,8 +182,9 @@ function splitCidr(cidr: string): { family: 4 | 6; ip: string; prefixLength: num
 }
 
 /**
- * As RFC 5952 writes it: plugins print what their language prints (`FD00:0:0:0:0:0:0:5`), while Kubernetes compares the
- * addresses of a pod as texts, and its API is about to take no other form (the peers parse and print them anew).
+ * The address in the form of RFC 5952. Plugins print what their language prints (`FD00:0:0:0:0:0:0:5`), while
+ * Kubernetes compares a pod's addresses as texts, and its API is going to reject other forms. containerd and
+ * CRI-O normalise too.
  */
 function canonical(ip: string): string {
   return new SocketAddress({ address: ip, family: 'ipv6' }).address;
@@ -191,11 +192,11 @@ function canonical(ip: string): string {
 
 function familyOf(ip: string): 0 | 4 | 6 {
   if (isIPv4(ip)) return 4;
-  // Node takes an address with a zone ("fe80::1%eth0"); the field is no place for one
+  // Node accepts an address with a zone ("fe80::1%eth0"), which this field must not have
   return isIPv6(ip) && !ip.includes('%') ? 6 : 0;
 }
 
-/** Class E (240.0.0.0/4) counts: clouds give it to pods, and Linux routes it since 2.6.25. */
+/** Class E (240.0.0.0/4) is allowed: clouds assign it to pods, and Linux routes it since 2.6.25. */
 function isUnicast(ip: string): boolean {
   if (isIPv4(ip)) {
     const first = Number(ip.split('.')[0]);
@@ -223,12 +224,10 @@ function bad(reason: string): never {
 }
 
 /**
- * The pod's own addresses in the order of the result, the first is the primary
- * one; or the reason why the result gives none. Addresses of the host's
- * interfaces and of further interfaces don't count (spec: a result may list
- * addresses outside the container). Where no interface says that it is in a
- * sandbox, its name alone decides, as for containerd: Azure's plugin, for one,
- * leaves the field out against the spec.
+ * The pod's own addresses in the order of the result, the primary one first; or the reason why there are
+ * none. Addresses of the host's interfaces and of further interfaces are left out (spec: a result may list
+ * addresses outside the container). Where no interface has a sandbox, the interface's name alone decides, as
+ * in containerd: some plugins, such as Azure's, leave that field out against the spec.
  */
 export function podIps(
   result: CniResult,
@@ -236,20 +235,20 @@ export function podIps(
 ): { readonly ok: true; readonly ips: readonly string[] } | { readonly ok: false; readonly reason: string } {
   const inside = result.interfaces.filter(({ sandbox }) => sandbox !== '');
   if (inside.length > 0 && !inside.some(({ name }) => name === ifName)) {
-    return { ok: false, reason: `it names the interface ${inside[0]?.name ?? ''}, not ${ifName}` };
+    return { ok: false, reason: `its interface is ${inside[0]?.name ?? ''}, not ${ifName}` };
   }
   const ips = result.ips.filter(({ interface: index }) => {
     if (index === undefined) return true;
     const holder = result.interfaces[index];
     return holder?.name === ifName && (holder.sandbox !== '' || inside.length === 0);
   });
-  if (ips.length === 0) return { ok: false, reason: `it gives ${ifName} no address` };
+  if (ips.length === 0) return { ok: false, reason: `no address for ${ifName}` };
   const odd = ips.find(({ ip }) => !isUnicast(ip));
-  if (odd !== undefined) return { ok: false, reason: `${odd.ip} is no address that a pod can have` };
+  if (odd !== undefined) return { ok: false, reason: `${odd.ip} is not a valid address for a pod` };
   return { ok: true, ips: [...new Set(ips.map(({ ip }) => ip))] };
 }
 
-/** The result in the form of `version`, for `prevResult`: as it came when the version is the same. */
+/** The result in the form of `version`, for `prevResult`: unchanged when the version is the same. */
 export function resultIn(result: CniResult, version: CniVersion): JsonObject {
   if (result.cniVersion === version) return result.raw;
   const dns = dnsJson(result.dns);
@@ -280,7 +279,7 @@ function interfaceJson(result: CniResult, item: CniInterface, at: number, versio
   };
 }
 
-// 1.1.0 added fields (mtu, priority, …); an older form drops them, and there is no newer one to convert to
+// 1.1.0 added fields (mtu, priority, …); older forms drop them, and no newer form exists
 function newFields(result: CniResult, key: string, at: number, version: CniVersion): JsonObject {
   if (!atLeast(version, '1.1.0') || !atLeast(result.cniVersion, '0.3.0')) return {};
   return asObject(asArray(member(result.raw, key))?.[at]) ?? {};

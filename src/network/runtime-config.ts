@@ -1,6 +1,6 @@
 /**
- * Values for the capabilities of plugins (CNI CONVENTIONS.md, "Dynamic plugin
- * specific fields"), from what the client wished for the pod. Pure.
+ * Values for the capabilities of plugins (CNI CONVENTIONS.md, "Dynamic plugin specific fields"), from the
+ * pod's spec. Pure.
  */
 import { fail } from '../base/fault.ts';
 import type { SandboxInput } from '../ports/host.ts';
@@ -8,15 +8,18 @@ import type { Json, JsonObject } from './json.ts';
 
 const INGRESS = 'kubernetes.io/ingress-bandwidth';
 const EGRESS = 'kubernetes.io/egress-bandwidth';
-/** The burst, in bits, that both peers give beside a rate: the largest the bandwidth plugin takes. */
+/**
+ * The burst in bits that containerd and CRI-O send with a rate: the largest that the bandwidth plugin
+ * accepts.
+ */
 const BURST_BITS = 2_147_483_647;
 /** Kubernetes refuses rates outside of 1k to 1P bits per second (pkg/util/bandwidth). */
 const RATE_MIN = 1e3;
 const RATE_MAX = 1e15;
 
 /**
- * Every value that troupe knows for the pod; a plugin gets those it declares.
- * Throws `invalidRequest` for a bandwidth annotation that is no quantity.
+ * Every value that troupe knows for the pod; each plugin gets those that it declares. Throws `invalidRequest`
+ * for a bandwidth annotation that is not a quantity.
  */
 export function runtimeValues({ id, spec }: SandboxInput): JsonObject {
   const portMappings = spec.portMappings
@@ -40,7 +43,10 @@ export function runtimeValues({ id, spec }: SandboxInput): JsonObject {
   };
 }
 
-/** The members of `values` that at least one of the capability lists names; the rest (annotations above all) is not kept. */
+/**
+ * The members of `values` that at least one plugin declares; the others (above all annotations) are not
+ * stored.
+ */
 export function declaredValues(
   values: JsonObject,
   plugins: readonly { readonly capabilities: readonly string[] }[],
@@ -75,7 +81,7 @@ const SUFFIX: Readonly<Record<string, number>> = {
   Pi: 2 ** 50,
 };
 
-// a resource.Quantity of Kubernetes: decimal number, then a suffix or an exponent
+// a resource.Quantity of Kubernetes: a decimal number, then a suffix or an exponent
 function bitsPerSecond(id: string, key: string, text: string | undefined): number | undefined {
   if (text === undefined || text === '') return undefined;
   const match = /^\+?(\d{1,16}(?:\.\d{0,9})?)(?:([kMGTP]|[KMGTP]i)|[eE](\d{1,2}))?$/u.exec(text);

@@ -1,7 +1,7 @@
 /**
- * Which network pods join now, and NetworkReady. The directory is looked at every
- * 5 s whatever happens (F56); its events only make that sooner, so a lost event, a
- * replaced directory or a plugin that was installed later costs 5 s at most.
+ * Decides which network pods join now, and the condition NetworkReady. The directory is scanned every 5 s in
+ * any case (F56). Events only trigger an earlier scan, so a lost event, a replaced directory or a plugin that
+ * was installed later costs 5 s at most.
  */
 import type { FSWatcher } from 'node:fs';
 import { watch } from 'node:fs';
@@ -29,13 +29,13 @@ export interface WatchOptions {
   readonly networkName: string;
   readonly pluginDirs: readonly string[];
   /**
-   * Used while the directory has held no configuration file since the start. Once it
-   * had one its absence means "not ready": pods must not end up in another network.
+   * Used while the directory has held no configuration file since the start. Once it held one, its absence
+   * means "not ready": pods must not end up in another network.
    */
   readonly fallback?: Network;
   /**
-   * File in which a restart finds what was proven before it: with it no plugin is run before the first answer. Below the
-   * state directory, so that a reboot asks anew.
+   * Stores which plugins passed the VERSION check, so that a restart reports the network's state without
+   * running plugins. It lies below the state directory, so that plugins are checked again after a reboot.
    */
   readonly provenFile: string;
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
@@ -44,37 +44,40 @@ export interface WatchOptions {
 }
 
 export interface NetworkState extends NetworkStatus {
-  /** Absent when there is no valid configuration; present though not ready when its plugins are not. */
+  /** Absent when no configuration is valid; present when only its plugins are not ready. */
   readonly network?: Network;
 }
 
-/** What else lies in its place, be it a FIFO, is no proof and holds nobody. */
+/**
+ * Bounds of reading the file: something else in its place, such as a FIFO or a huge file, must not block the
+ * start.
+ */
 const provenBounds = { usualBytes: networkLimits.provenBytes, bytesMax: networkLimits.provenBytes };
 
-/** The reason of the condition NetworkReady that the kubelet and its users know from both peers. */
+/** The reason in the condition NetworkReady: containerd and CRI-O use the same, so tools expect it. */
 const NOT_READY = 'NetworkPluginNotReady';
 
 export class NetworkWatch {
   readonly #options: WatchOptions;
   #problems: ReadonlyMap<string, string> = new Map();
-  #state: NetworkState = notReady('the CNI configuration was not looked at yet');
+  #state: NetworkState = notReady('the CNI configuration was not read yet');
   #timer: TimerHandle | undefined;
   #soon = false;
-  readonly #pace = new Pace(networkLimits.hurriedScans);
+  readonly #pace = new Pace(networkLimits.eventScans);
   #watcher: FSWatcher | undefined;
-  /** Device and inode of the directory that is watched. */
+  /** Device and inode of the watched directory. */
   #watched = '';
   #seen = false;
-  /** Executables and version that answered VERSION well: asked again only when one of them changes. */
+  /** Executables and version that passed the VERSION check: checked again only when one of them changes. */
   #proven = '';
-  /** Files of networks in the look that counts. */
+  /** Valid files in the scan that is in effect. */
   #good: ReadonlySet<string> = new Set();
-  /** Runs while a good file may be half-written. */
-  #patience: TimerHandle | undefined;
-  #patienceIsOver = false;
+  /** Runs while a file that was valid may be half-written. */
+  #tornTimer: TimerHandle | undefined;
+  #tornForLong = false;
   #scan: Promise<void> | undefined;
   #again = false;
-  /** An event came during a look. */
+  /** An event arrived during a scan. */
   #changed = false;
   #stopped = false;
   readonly #abort = new AbortController();
@@ -83,23 +86,23 @@ export class NetworkWatch {
     this.#options = options;
   }
 
-  /** From memory. */
+  /** Answers from memory. */
   state(): NetworkState {
     return this.#state;
   }
 
-  /** What can't be used of the directory, at the last scan: path → reason. From memory. */
+  /** Invalid files of the directory at the last scan: path → reason. Answers from memory. */
   problems(): ReadonlyMap<string, string> {
     return this.#problems;
   }
 
-  /** First look, then from time to time; resolves when the first look is done. */
+  /** Scans once, then periodically; resolves after the first scan. */
   async start(): Promise<void> {
     this.#proven = (await readSmallFile(this.#options.provenFile, provenBounds).catch(() => '')) ?? '';
     await this.rescan();
   }
 
-  /** Looks now; a call during a look waits for one more. Never rejects. */
+  /** Scans now; a call during a scan waits for one more. Never rejects. */
   async rescan(): Promise<void> {
     if (this.#stopped) return;
     if (this.#scan === undefined) this.#scan = this.#loop();
@@ -107,28 +110,28 @@ export class NetworkWatch {
     await this.#scan;
   }
 
-  /** Ends events and looks; a plugin that is asked just now is killed. */
+  /** Ends events and scans; kills a plugin that is being probed. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#abort.abort();
     this.#watcher?.close();
     this.#watcher = undefined;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
-    this.#endPatience();
+    this.#endTornTimer();
     await this.#scan;
   }
 
   async #loop(): Promise<void> {
-    // what comes from now on is not what this look was hurried for
+    // later events are not covered by the scan that begins here
     this.#soon = false;
     do {
       this.#again = false;
       await this.#once().catch((error: unknown) => {
-        // a directory that can't be read: looked at again as ever
+        // a directory that can't be read is scanned again as usual
         this.#state = notReady(`read ${this.#options.confDir}: ${toFault(error).message}`);
         this.#options.log.warn(
           { confDir: this.#options.confDir, fault: toFault(error) },
-          'read the CNI configuration: failed',
+          'could not read the CNI configuration',
         );
       });
     } while (this.#again && !this.#stopped);
@@ -139,11 +142,11 @@ export class NetworkWatch {
   }
 
   async #once(): Promise<void> {
-    await this.#follow();
+    await this.#watchDirectory();
     const dir = await loadConfDir(this.#options.confDir);
     if (this.#stopped || this.#isBeingWritten(dir)) return;
     this.#problems = problemsOf(this.#options.confDir, dir);
-    const state = await this.#look(dir);
+    const state = await this.#evaluate(dir);
     if (this.#stopped) return;
     const before = this.#state;
     this.#state = state;
@@ -159,36 +162,36 @@ export class NetworkWatch {
   }
 
   /**
-   * True while a file that was good is broken for the first second: whoever writes it in place is at work. The network stays
-   * what it was; else the node would be told as not ready, or pods would land in the network of the next file
-   * (aws/amazon-vpc-cni-k8s#1437, k8snetworkplumbingwg/multus-cni#1124).
+   * True while a file that was valid is invalid for less than a second: something is probably rewriting it in
+   * place. The network then stays in effect; otherwise the node would become not ready, or pods would join
+   * the network of the next file (aws/amazon-vpc-cni-k8s#1437, k8snetworkplumbingwg/multus-cni#1124).
    */
   #isBeingWritten(dir: ConfDir): boolean {
     const isTorn = dir.skipped.some(({ file }) => this.#good.has(file));
-    if (isTorn && !this.#patienceIsOver) {
-      this.#patience ??= this.#options.clock.setTimeout(() => {
-        this.#patienceIsOver = true;
+    if (isTorn && !this.#tornForLong) {
+      this.#tornTimer ??= this.#options.clock.setTimeout(() => {
+        this.#tornForLong = true;
         void this.rescan();
       }, networkLimits.tornMs);
       return true;
     }
-    this.#endPatience();
+    this.#endTornTimer();
     this.#good = new Set(dir.networks.map(({ file }) => file));
     return false;
   }
 
-  #endPatience(): void {
-    if (this.#patience !== undefined) this.#options.clock.clearTimeout(this.#patience);
-    this.#patience = undefined;
-    this.#patienceIsOver = false;
+  #endTornTimer(): void {
+    if (this.#tornTimer !== undefined) this.#options.clock.clearTimeout(this.#tornTimer);
+    this.#tornTimer = undefined;
+    this.#tornForLong = false;
   }
 
-  async #look(dir: ConfDir): Promise<NetworkState> {
+  async #evaluate(dir: ConfDir): Promise<NetworkState> {
     const { confDir, networkName, fallback } = this.#options;
     if (!dir.empty) this.#seen = true;
     const useFallback = dir.empty && !this.#seen && fallback !== undefined;
     const network = useFallback ? fallback : chooseNetwork(dir, networkName);
-    if (network === undefined) return notReady(whyNone(confDir, networkName, dir));
+    if (network === undefined) return notReady(whyNoNetwork(confDir, networkName, dir));
     const problem = await this.#problem(network);
     return problem === ''
       ? { ready: true, reason: '', message: '', network }
@@ -215,17 +218,17 @@ export class NetworkWatch {
     return problem;
   }
 
-  /** A file that is cut off or can't be written equals no proof, and costs the next start some ms. */
+  /** A file that is torn or can't be written only costs the next start some ms for the check. */
   async #keep(proof: string): Promise<void> {
     this.#proven = proof;
     const { provenFile, log } = this.#options;
     await writeWhole(provenFile, proof, 0o600).catch((error: unknown) =>
-      log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'),
+      log.warn({ provenFile, error: String(error) }, 'could not store the result of the CNI version check'),
     );
   }
 
-  // watches the directory that has the name now; an absent one is found by the next look
-  async #follow(): Promise<void> {
+  // watches the directory that has the name now; the next scan finds an absent one
+  async #watchDirectory(): Promise<void> {
     const mark = await directoryMark(this.#options.confDir);
     if (mark === this.#watched || this.#stopped) return;
     this.#watcher?.close();
@@ -233,23 +236,23 @@ export class NetworkWatch {
     this.#watched = '';
     if (mark === '') return;
     try {
-      const watcher = watch(this.#options.confDir, { persistent: false }, () => this.#hurry());
-      watcher.on('error', () => this.#hurry());
+      const watcher = watch(this.#options.confDir, { persistent: false }, () => this.#rescanSoon());
+      watcher.on('error', () => this.#rescanSoon());
       this.#watcher = watcher;
       this.#watched = mark;
     } catch (error) {
-      // no inotify watch left: the look every 5 s does the work
+      // no inotify watch is available: the scan every 5 s remains
       this.#options.log.warn(
         { confDir: this.#options.confDir, error: String(error) },
-        'CNI configuration is not watched',
+        'could not watch the CNI configuration',
       );
     }
   }
 
-  #hurry(): void {
+  #rescanSoon(): void {
     if (this.#stopped || this.#soon) return;
     if (this.#scan !== undefined) {
-      // not at once: who writes there without end would have it looked at without end (S89)
+      // not at once: a process that writes there without end would cause scans without end (S89)
       this.#changed = true;
       return;
     }
@@ -257,7 +260,10 @@ export class NetworkWatch {
     this.#arm(this.#soonMs());
   }
 
-  /** Each look runs a program for each plugin (STATUS), some of which write into the directory themselves: a few in a second (S89). */
+  /**
+   * Each scan runs a program for each plugin (STATUS), and some plugins write into the directory themselves:
+   * so the rate is bounded (S89).
+   */
   #soonMs(): number {
     return Math.max(networkLimits.rescanDelayMs, this.#pace.take(this.#options.clock.monoMs()));
   }
@@ -279,7 +285,7 @@ function problemsOf(confDir: string, { problem, skipped }: ConfDir): ReadonlyMap
   return new Map([...(problem === '' ? [] : [[confDir, problem] as const]), ...files]);
 }
 
-function whyNone(confDir: string, networkName: string, dir: ConfDir): string {
+function whyNoNetwork(confDir: string, networkName: string, dir: ConfDir): string {
   if (dir.problem !== '') return dir.problem;
   if (dir.empty) return `no CNI configuration in ${confDir}`;
   const skipped = dir.skipped.slice(0, 3).map(({ file, reason }) => `${file}: ${reason}`);

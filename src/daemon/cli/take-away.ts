@@ -17,7 +17,7 @@ import { nextTurn } from '../../host/clock/wait.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
-import { NetnsPlace } from '../../network/netns-place.ts';
+import { NetnsMounts } from '../../network/netns-mounts.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
 import type { RunTool, ToolResult } from '../../network/plugin.ts';
 import { removePathInSteps } from '../../oci/trees/remove-tree.ts';
@@ -102,17 +102,17 @@ async function detach(place: Place, id: SandboxId): Promise<void> {
   const damaged = (): never =>
     fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
   await attachments.del(id, await netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
-  await netns.hide(id);
+  await netns.unmount(id);
 }
 
-function netnsPlace({ layout, config }: Place): NetnsPlace {
-  return new NetnsPlace({ pin: (id) => layout.pin(id, 'net'), directory: config.network.netns_dir });
+function netnsPlace({ layout, config }: Place): NetnsMounts {
+  return new NetnsMounts({ pin: (id) => layout.pin(id, 'net'), directory: config.network.netns_dir });
 }
 
 /** Of one sandbox, and where its network's is shown besides: a daemon may have been killed before it had a CNI DEL to run. */
 async function unpin(place: Place, path: string): Promise<void> {
   const id = parseSandboxId(basename(path));
-  if (id !== undefined) await netnsPlace(place).hide(id);
+  if (id !== undefined) await netnsPlace(place).unmount(id);
   await unpinNamespaces(path);
 }
 

@@ -174,11 +174,13 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const log = await world.instance.log();
     expect(log).toMatch(/"plugin":"10-a".*an nri plugin is gone/);
     expect(log).toMatch(
-      /"plugin":"20-b","reason":"CreateContainer: no answer within 3000 ms".*an nri plugin is gone/,
+      /"plugin":"20-b","reason":"CreateContainer: timed out after 3000 ms waiting for an answer".*an nri plugin is gone/,
     );
     const { info } = await world.client.runtime.status({ verbose: true });
     expect(JSON.parse(info['nri'] ?? '[]')).toEqual(
-      expect.arrayContaining([{ id: '20-b', gone: 'CreateContainer: no answer within 3000 ms' }]),
+      expect.arrayContaining([
+        { id: '20-b', gone: 'CreateContainer: timed out after 3000 ms waiting for an answer' },
+      ]),
     );
     await pods.start(container);
     await pods.end(pod);

@@ -119,7 +119,7 @@ describe('DEL', () => {
     const { message } = await faultOf(attachments.del(id, netns, context, noGuess));
     expect(plugins.order()).toEqual(['DEL two', 'DEL one']);
     expect(message).toMatch(
-      /^CNI DEL of sandbox \w+ from network net: plugin three: no such executable in .*; plugin two: error 999: no agent$/u,
+      /^CNI DEL of sandbox \w+ from network net: plugin three: executable not found in .*; plugin two: error 999: no agent$/u,
     );
     expect(await cache.list()).toEqual([id]);
   });

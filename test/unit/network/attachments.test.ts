@@ -81,7 +81,7 @@ describe('ADD', () => {
       );
       const fault = await faultOf(attachments.add(attachment, netns, context));
       expect(fault).toMatchObject({ kind: 'outside' });
-      expect(fault.message).toContain("result can't be used");
+      expect(fault.message).toContain('invalid result');
       expect(await cache.list()).toEqual([id]);
       expect((await cache.readResult(id))?.complete).toBe(false);
     },
@@ -97,7 +97,7 @@ describe('ADD', () => {
     rmSync(cacheDir, { recursive: true });
     expect(await cache.list()).toEqual([]);
     writeFileSync(cacheDir, '');
-    await expect(cache.list()).rejects.toThrow('list of network attachments');
+    await expect(cache.list()).rejects.toThrow('list network attachments');
   });
 
   it('fails without a network namespace before anything is kept', async () => {
@@ -156,10 +156,10 @@ describe('probes of a network', () => {
     expect(plugins.order()).toEqual(['VERSION one', 'VERSION two', 'VERSION three']);
     expect(plugins.seen[0]?.env['CNI_CONTAINERID']).toBeUndefined();
     expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe(
-      "CNI VERSION in network net: plugin one: it speaks 0.4.0, 1.0.0, the network's configuration is in 1.1.0",
+      "CNI VERSION in network net: plugin one: supports 0.4.0, 1.0.0, the network's configuration has 1.1.0",
     );
     expect(await networkProblem(network({ plugins: [{ type: 'four' }] }), call())).toContain(
-      'plugin four: no such executable',
+      'plugin four: executable not found',
     );
     plugins.close();
     world((seen) => (seen.command === 'VERSION' ? versions(['1.1.0']) : pluginFailure(50, 'no daemon')));

@@ -130,7 +130,7 @@ describe('network configurations', () => {
     expect(loaded.networks.map(({ file }) => file)).toEqual(['10-a.conf', '20-b.conflist']);
     expect(loaded.skipped).toEqual([
       { file: '05-bad.conflist', reason: 'not a JSON object' },
-      { file: '30-b.json', reason: 'the name b is taken by 20-b.conflist' },
+      { file: '30-b.json', reason: 'network name b is already used by 20-b.conflist' },
     ]);
     expect(chooseNetwork(loaded)?.name).toBe('a');
     expect(chooseNetwork(loaded, 'b')?.name).toBe('b');

@@ -61,7 +61,7 @@ describe('one run of a plugin', () => {
     const fault = await faultOf(runPlugin(fake.runTool, { ...call, type: 'calico' }));
     expect(fault).toMatchObject({ kind: 'outside', retryable: false, subject: id });
     expect(fault.message).toBe(
-      `CNI ADD of sandbox a to network net: plugin calico: no such executable in /nowhere, ${fake.dir}`,
+      `CNI ADD of sandbox a to network net: plugin calico: executable not found in /nowhere, ${fake.dir}`,
     );
     expect(fake.seen).toEqual([]);
   });
@@ -83,16 +83,12 @@ describe('one run of a plugin', () => {
       { exitCode: 2, stderr: 'panic:\n\u001b[31mboom' },
       { kind: 'outside', message: expect.stringMatching(/exit code 2: panic: \[31mboom$/u) },
     ],
-    ['silence', { exitCode: 3 }, { message: expect.stringMatching(/exit code 3: it said nothing$/u) }],
-    [
-      'a signal',
-      { exitCode: null },
-      { message: expect.stringMatching(/ended by a signal: it said nothing$/u) },
-    ],
+    ['silence', { exitCode: 3 }, { message: expect.stringMatching(/exit code 3: no output$/u) }],
+    ['a signal', { exitCode: null }, { message: expect.stringMatching(/ended by a signal: no output$/u) }],
     [
       'F50: the deadline',
       { exitCode: null, timedOut: true },
-      { kind: 'timedOut', message: expect.stringMatching(/no answer within 1000 ms; it was killed$/u) },
+      { kind: 'timedOut', message: expect.stringMatching(/timed out after 1000 ms and was killed$/u) },
     ],
     [
       'F54: too much output',

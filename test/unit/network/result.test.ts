@@ -74,7 +74,7 @@ describe('results of ADD', () => {
       ips: [{ address: '10.240.0.8/16', interface: index }],
     });
     expect(reasonOf(addressOf(1))).toBe('good: 10.240.0.8');
-    expect(reasonOf(addressOf(0))).toBe('it gives eth0 no address');
+    expect(reasonOf(addressOf(0))).toBe('no address for eth0');
     // with a sandbox named, the host's interface of the same name is another one
     const both = {
       ...bridge,
@@ -108,7 +108,7 @@ describe('results of ADD', () => {
       routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }],
       dns: {},
     });
-    expect(reasonOf({ cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } })).toContain('other family');
+    expect(reasonOf({ cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } })).toContain('wrong address family');
   });
 
   it('takes the version that was asked for when the result names none', () => {
@@ -152,11 +152,11 @@ describe('results of ADD', () => {
   });
 
   it.each([
-    ['', 'it is empty'],
+    ['', 'empty'],
     ['{"ips":', 'not a JSON object'],
     ['[]', 'not a JSON object'],
-    [{ ...bridge, cniVersion: '7.0.0' }, 'cniVersion is unknown'],
-    [{ ...bridge, cniVersion: 3 }, 'cniVersion is unknown'],
+    [{ ...bridge, cniVersion: '7.0.0' }, 'unknown cniVersion'],
+    [{ ...bridge, cniVersion: 3 }, 'unknown cniVersion'],
     [{ ...bridge, ips: [] }, 'no address'],
     [{ ...bridge, ips: undefined }, 'no address'],
     [{ ...bridge, ips: 'x' }, 'ips is not a list'],
@@ -165,15 +165,15 @@ describe('results of ADD', () => {
     [{ ...bridge, ips: [{ address: '10.1.0.2/33' }] }, 'prefix length'],
     [{ ...bridge, ips: [{ address: 'fe80::1%eth0/64' }] }, 'prefix length'],
     [{ ...bridge, ips: [{ address: 7 }] }, 'is missing'],
-    [{ ...bridge, ips: [{ address: '0.0.0.0/0' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '127.0.0.1/8' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '224.0.0.1/8' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '239.1.2.3/8' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '255.255.255.255/32' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '::1/128' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: 'ff02::1/128' }] }, 'no address that a pod can have'],
-    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: 9 }] }, 'no index'],
-    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: -1 }] }, 'no index'],
+    [{ ...bridge, ips: [{ address: '0.0.0.0/0' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '127.0.0.1/8' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '224.0.0.1/8' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '239.1.2.3/8' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '255.255.255.255/32' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '::1/128' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: 'ff02::1/128' }] }, 'not a valid address for a pod'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: 9 }] }, 'not an index'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: -1 }] }, 'not an index'],
     [{ ...bridge, ips: [{ address: '10.1.0.2/24', gateway: 'x' }] }, 'gateway'],
     [
       {

@@ -310,7 +310,7 @@ describe('NetworkReady', () => {
     );
     put('10.conflist', list('n', { cniVersion: '1.1.0' }));
     await watch.start();
-    const { times, everyMs } = networkLimits.hurriedScans;
+    const { times, everyMs } = networkLimits.eventScans;
     for (let look = 1; look < times; look += 1) await fire(clock, networkLimits.rescanDelayMs);
     expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([
       times,
@@ -367,6 +367,6 @@ describe('a directory of configurations', () => {
   it('says when it is no directory', async () => {
     const { confDir } = setUp();
     writeFileSync(`${confDir}.file`, '');
-    expect((await loadConfDir(`${confDir}.file`)).problem).toBe(`${confDir}.file can't be read: ENOTDIR`);
+    expect((await loadConfDir(`${confDir}.file`)).problem).toBe(`read ${confDir}.file: ENOTDIR`);
   });
 });

@@ -13,7 +13,7 @@ import {
   releasePinRoot,
   unpinNamespaces,
 } from '../../../src/host/namespaces/namespaces.ts';
-import { NetnsPlace, shownNetns } from '../../../src/network/netns-place.ts';
+import { NetnsMounts, netnsMountPath } from '../../../src/network/netns-mounts.ts';
 import { sandboxId } from '../../unit/network/fake-plugins.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from '../host/support.ts';
 
@@ -25,30 +25,30 @@ describeAsRoot('where plugins are shown a network namespace', () => {
   const root = join(scratch, 'ns');
   const directory = join(scratch, 'netns');
   const options = { pin: (one: SandboxId) => join(root, one, 'net'), directory };
-  const place = new NetnsPlace(options);
-  const path = shownNetns(options, id);
+  const place = new NetnsMounts(options);
+  const path = netnsMountPath(options, id);
   const pod = (): Promise<unknown> =>
     pinNamespaces({ directory: join(root, id), net: true, ipc: false, uts: false, sysctls: [] }, clock);
 
   beforeAll(() => preparePinRoot(root));
   afterAll(async () => {
-    await place.hide(id);
+    await place.unmount(id);
     await unpinNamespaces(join(root, id));
     await stopKernelThread();
     await releasePinRoot(root);
   });
 
   test('is a mount of the pod’s own namespace beside our pin, once however often it is shown, and leaves nothing', async () => {
-    expect(await place.show(id)).toBe('');
+    expect(await place.mount(id)).toBe('');
     expect(existsSync(directory)).toBe(false);
     await pod();
-    expect(await place.show(id)).toBe(path);
-    expect(await place.show(id)).toBe(path);
+    expect(await place.mount(id)).toBe(path);
+    expect(await place.mount(id)).toBe(path);
     expect(mountPointsBelow(directory)).toEqual([path]);
     expect(statSync(path).ino).toBe(statSync(join(root, id, 'net')).ino);
     expect(await place.find(id)).toBe(path);
-    await place.hide(id);
-    await place.hide(id);
+    await place.unmount(id);
+    await place.unmount(id);
     expect(readdirSync(directory)).toEqual([]);
     // of a pod that was made before it was shown
     expect(await place.find(id)).toBe(join(root, id, 'net'));
@@ -56,10 +56,10 @@ describeAsRoot('where plugins are shown a network namespace', () => {
 
   test('F57: outlives the pin, and is found gone after a reboot', async () => {
     await pod();
-    await place.show(id);
+    await place.mount(id);
     await unpinNamespaces(join(root, id));
     expect(await place.find(id)).toBe(path);
-    await place.hide(id);
+    await place.unmount(id);
     expect(await place.find(id)).toBe('');
   });
 
@@ -67,11 +67,11 @@ describeAsRoot('where plugins are shown a network namespace', () => {
     await pod();
     writeFileSync(path, '');
     expect(await place.find(id)).toBe(join(root, id, 'net'));
-    expect(await place.show(id)).toBe(path);
+    expect(await place.mount(id)).toBe(path);
     expect(await isNamespacePin(path)).toBe(true);
-    await place.hide(id);
+    await place.unmount(id);
     writeFileSync(path, '');
-    await place.hide(id);
+    await place.unmount(id);
     expect(existsSync(path)).toBe(false);
   });
 
@@ -90,11 +90,11 @@ describeAsRoot('where plugins are shown a network namespace', () => {
         new Promise((resolve) =>
           service.stdout.once('data', (chunk: Buffer) => resolve(chunk.toString().trim())),
         );
-      await place.show(id);
+      await place.mount(id);
       const seen = line();
       service.stdin.write('\n');
       lines.push(await seen);
-      await place.hide(id);
+      await place.unmount(id);
       const after = line();
       service.stdin.end('\n');
       lines.push(await after);
@@ -106,10 +106,10 @@ describeAsRoot('where plugins are shown a network namespace', () => {
 
   test('nothing is shown where no directory is configured', async () => {
     await pod();
-    const none = new NetnsPlace({ ...options, directory: '' });
-    expect(await none.show(id)).toBe(join(root, id, 'net'));
+    const none = new NetnsMounts({ ...options, directory: '' });
+    expect(await none.mount(id)).toBe(join(root, id, 'net'));
     expect(await none.find(id)).toBe(join(root, id, 'net'));
-    await none.hide(id);
+    await none.unmount(id);
     expect(await isNamespacePin(join(root, id, 'net'))).toBe(true);
   });
 });
