@@ -8,6 +8,7 @@ import { actorLimits } from './bounds.ts';
 import { Activity } from './effects/activity.ts';
 import type { Call } from './directory/ask.ts';
 import { endAll } from './commands/end-containers.ts';
+import { containerAddress } from './container/container.context.ts';
 import type { ContainerInput } from './container/container.context.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
@@ -30,6 +31,7 @@ import { planContainer, planSandbox } from './recovery/plan.ts';
 import { recover, settleAll } from './recovery/reconcile.ts';
 import { sweepContainer, sweepSandbox } from './recovery/sweep.ts';
 import { rootMachine } from './root/root.machine.ts';
+import { sandboxAddress } from './sandbox/sandbox.context.ts';
 import { sandboxEffects } from './sandbox/sandbox.effects.ts';
 import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import type { Stage } from './stage.ts';
@@ -94,10 +96,10 @@ function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartC
     selinux,
     clock: ports.clock,
     pulls: new Map(),
-    startSandbox: (input) => startChild('sandboxes', `sandbox/${input.id}`, input),
+    startSandbox: (input) => startChild('sandboxes', sandboxAddress(input.id), input),
     startContainer: (input) => {
       holdLayers(layers, input);
-      startChild('containers', `container/${input.id}`, input);
+      startChild('containers', containerAddress(input.id), input);
     },
     startPull: (input) => startChild('pulls', input.owner, input),
     layersLeft: () => {
@@ -138,9 +140,9 @@ function sweepQuarantinedContainer(
 
 /** Before the actor starts, so that nothing takes its layers away. */
 function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
-  layers.hold(`container/${id}`, layersOf(image));
+  layers.hold(containerAddress(id), layersOf(image));
   if (entry === 'new' && restore !== undefined && 'layer' in restore.from)
-    layers.hold(restoreOf(`container/${id}`), [restore.from.layer]);
+    layers.hold(restoreOf(containerAddress(id)), [restore.from.layer]);
 }
 
 /** Whatever held layers releases them when it has gone. */
@@ -163,9 +165,8 @@ function releaseLayers({ directory, layers, sweeping }: Stage): void {
 /** The exits that the runtime reports, to the actors of their containers. */
 function forwardExits({ ports, directory }: Stage): void {
   ports.runtime.onExit((id, exit) => {
-    const ref = directory.ref(`container/${id}`);
-    if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
-    else ref.send({ type: 'container.exited', exit });
+    if (!directory.tell(containerAddress(id), { type: 'container.exited', exit }))
+      ports.log.warn({ container: id }, 'exit of a container that no record knows');
   });
 }
 
@@ -190,9 +191,8 @@ function onOwn(
 
 /** What a sweep has made of a quarantined one: gone, or listed as ended; without the latter a kubelet would stop it for ever. */
 function settle(directory: Directory, view: SandboxView | ContainerView, remove: boolean): void {
-  const ref = directory.ref(view.address);
   if (remove) directory.drop(view);
-  else if (ref !== undefined) directory.put(view, ref);
+  else directory.replace(view);
 }
 
 function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {

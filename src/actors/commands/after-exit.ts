@@ -2,7 +2,7 @@
 import { FaultError } from '../../base/fault.ts';
 import type { FaultKind } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../directory/ask.ts';
+import { askContainer } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { isEnding } from '../directory/phases.ts';
@@ -25,11 +25,10 @@ export async function orItsEnd<T>(
   } catch (thrown) {
     const view = stage.directory.container(id);
     if (!isOfKind(thrown, 'wrongState') || view === undefined || !isCertainToEnd(stage, view)) throw thrown;
-    await ask(stage, call, {
+    await askContainer(stage, call, {
       address: view.address,
       attempted: `${attempted}: waiting for the end of container ${id} to be recorded`,
-      answer: (now, gone) =>
-        gone || (now?.kind === 'container' && now.criState === 'exited') ? { ok: true } : undefined,
+      answer: (now, gone) => (gone || now?.criState === 'exited' ? { ok: true } : undefined),
     });
     throw thrown;
   }

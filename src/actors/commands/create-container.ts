@@ -2,10 +2,11 @@
 import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
-import { ask, forCall, untilForgotten } from '../directory/ask.ts';
+import { askContainer, forCall, untilForgotten } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { admitImages } from '../images/admission.ts';
 import { containerAddress } from '../container/container.context.ts';
+import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerKey, ContainerSpec } from '../../ports/specs.ts';
 import type { ContainerView } from '../directory/views.ts';
 import { isContainerBeingMade } from '../directory/phases.ts';
@@ -84,12 +85,12 @@ export async function createContainer(
 function supersede(stage: ContainerStage, key: ContainerKey): void {
   for (const view of stage.directory.containersByName(key)) {
     if (view.spec.key.attempt >= key.attempt || view.claimed) continue;
-    stage.directory.ref(view.address)?.send({ type: 'container.abandon' });
+    stage.directory.tell(view.address, { type: 'container.abandon' });
   }
 }
 
 function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId {
-  if (!call.signal.aborted) stage.directory.ref(containerAddress(id))?.send({ type: 'container.claim' });
+  if (!call.signal.aborted) stage.directory.tell(containerAddress(id), { type: 'container.claim' });
   return id;
 }
 
@@ -99,7 +100,7 @@ async function handOut(
   attempted: string,
   call: Call,
 ): Promise<ContainerId> {
-  await ask(stage, call, {
+  await askContainer(stage, call, {
     address: containerAddress(id),
     attempted: `${attempted}: container ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
@@ -111,7 +112,7 @@ async function handOut(
             id,
           ),
         };
-      if (view?.kind !== 'container' || !view.settled) return undefined;
+      if (view?.settled !== true) return undefined;
       // one that ended before its start was created all the same; its status says how it ended (F37)
       if (view.state !== 'owing') return { ok: true };
       return {
@@ -133,9 +134,9 @@ function untilGone(
   view: ContainerView,
   attempted: string,
   call: Call,
-  command: { readonly type: string } | undefined,
+  command: ContainerEvent | undefined,
 ): Promise<true> {
-  return ask(stage, call, {
+  return askContainer(stage, call, {
     address: view.address,
     attempted: `${attempted}: waiting for container ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),

@@ -1,10 +1,9 @@
 /** RemoveContainer. */
 import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../directory/ask.ts';
+import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isQuarantined } from '../directory/phases.ts';
-import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { giveUpMaking } from './give-up-making.ts';
 
@@ -17,11 +16,10 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     return;
   }
   const attempted = `RemoveContainer ${id}`;
-  const removeCommand: ContainerEvent = { type: 'container.remove', nowMonoMs: stage.clock.monoMs() };
-  await ask(stage, call, {
+  await askContainer(stage, call, {
     address: view.address,
     attempted,
-    command: removeCommand,
+    command: { type: 'container.remove', nowMonoMs: stage.clock.monoMs() },
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };

@@ -3,13 +3,13 @@ import { fault, fail } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
-import { ask, forCall, untilForgotten } from '../directory/ask.ts';
+import { askSandbox, forCall, untilForgotten } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
 import { isQuarantined, isSandboxBeingMade } from '../directory/phases.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { AdmittedHandler, SandboxKey, SandboxSpec, SelinuxLabels } from '../../ports/specs.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
-import type { SandboxInput } from '../sandbox/sandbox.context.ts';
+import type { SandboxEvent, SandboxInput } from '../sandbox/sandbox.context.ts';
 import type { SandboxView, View } from '../directory/views.ts';
 import { freeLevel, levelOf, podLabels } from './selinux.ts';
 import { sameSandboxWish } from './same-request.ts';
@@ -127,7 +127,7 @@ function supersede(stage: SandboxStage, key: SandboxKey): void {
     const other = view.spec.key;
     const same = other.name === key.name && other.namespace === key.namespace && other.uid === key.uid;
     if (!same || other.attempt >= key.attempt || view.claimed || !isSandboxBeingMade(view)) continue;
-    stage.directory.ref(view.address)?.send({ type: 'sandbox.abandon' });
+    stage.directory.tell(view.address, { type: 'sandbox.abandon' });
   }
 }
 
@@ -153,7 +153,7 @@ async function handOut(
   attempted: string,
   call: Call,
 ): Promise<SandboxId> {
-  await ask(stage, call, {
+  await askSandbox(stage, call, {
     address: sandboxAddress(id),
     attempted: `${attempted}: sandbox ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
@@ -165,7 +165,7 @@ async function handOut(
             id,
           ),
         };
-      if (view?.kind !== 'sandbox' || !view.settled) return undefined;
+      if (view?.settled !== true) return undefined;
       if (view.ready) return { ok: true };
       return {
         fault: forCall(
@@ -182,7 +182,7 @@ async function handOut(
 
 /** From now on a client knows the id, unless it has gone in this very moment. */
 function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
-  if (!call.signal.aborted) stage.directory.ref(sandboxAddress(id))?.send({ type: 'sandbox.claim' });
+  if (!call.signal.aborted) stage.directory.tell(sandboxAddress(id), { type: 'sandbox.claim' });
   return id;
 }
 
@@ -201,9 +201,9 @@ function untilGone(
   view: SandboxView,
   attempted: string,
   call: Call,
-  command: { readonly type: string } | undefined,
+  command: SandboxEvent | undefined,
 ): Promise<true> {
-  return ask(stage, call, {
+  return askSandbox(stage, call, {
     address: view.address,
     attempted: `${attempted}: waiting for sandbox ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
@@ -221,14 +221,14 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
     return;
   }
   const attempted = `StopPodSandbox ${id}`;
-  await ask(stage, call, {
+  await askSandbox(stage, call, {
     address: view.address,
     attempted,
     command: { type: 'sandbox.stop' },
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
-      if (now?.kind !== 'sandbox' || !now.settled) return undefined;
+      if (now?.settled !== true) return undefined;
       if (!now.owesStop && now.state === 'notReady') return { ok: true };
       return { fault: ended(now, attempted) };
     },
@@ -244,7 +244,7 @@ export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Ca
     return;
   }
   const attempted = `RemovePodSandbox ${id}`;
-  await ask(stage, call, {
+  await askSandbox(stage, call, {
     address: view.address,
     attempted,
     command: { type: 'sandbox.remove' },

@@ -2,9 +2,8 @@
 import { fault, fail } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../directory/ask.ts';
+import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
-import type { ContainerEvent } from '../container/container.context.ts';
 import type { Resources } from '../../ports/specs.ts';
 import { waitsForStart } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
@@ -25,13 +24,12 @@ export async function setLimits(
   const attempted = `UpdateContainerResources ${id}`;
   const view = updatable(stage, id);
   const opId = stage.ports.random.id();
-  const updateCommand: ContainerEvent = { type: 'container.update', update: { opId, change } };
-  await ask(stage, call, {
+  await askContainer(stage, call, {
     address: view.address,
     attempted,
-    command: updateCommand,
+    command: { type: 'container.update', update: { opId, change } },
     answer: (now, gone): Outcome<true> | undefined => {
-      if (now?.kind !== 'container' || gone)
+      if (now === undefined || gone)
         return { fault: fault('notFound', `${attempted}: the container was removed`) };
       const outcome = now.updated.find((one) => one.opId === opId);
       if (outcome !== undefined) return outcomeOf(outcome.fault, attempted);

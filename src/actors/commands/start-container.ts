@@ -1,11 +1,10 @@
 /** StartContainer. */
 import { fault, fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask, forCall } from '../directory/ask.ts';
+import { askContainer, forCall } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isExited, isStarting, waitsForStart } from '../directory/phases.ts';
 import { orItsEnd } from './after-exit.ts';
-import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer, readySandbox } from './container-stage.ts';
 
@@ -22,16 +21,14 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
     fail('wrongState', `${attempted}: the container is ${view.path}, not created`, { subject: id });
   }
   readySandbox(stage, view.spec.key.sandboxId, attempted);
-  const startCommand: ContainerEvent = { type: 'container.start', nowNs: stage.clock.nowNs() };
-  await ask(stage, call, {
+  await askContainer(stage, call, {
     address: view.address,
     attempted,
-    ...(isWaiting ? { command: startCommand } : {}),
+    ...(isWaiting ? { command: { type: 'container.start', nowNs: stage.clock.nowNs() } } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
       // whatever came of it since: it was started, which others may have seen
-      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.criState !== 'created')
-        return { ok: true };
-      if (now?.kind !== 'container' || gone)
+      if (now?.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
+      if (now === undefined || gone)
         return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (isExited(now) && now.startFault !== undefined) {
         return {

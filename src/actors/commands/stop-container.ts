@@ -1,10 +1,9 @@
 /** StopContainer. */
 import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { ask } from '../directory/ask.ts';
+import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isQuarantined } from '../directory/phases.ts';
-import type { ContainerEvent } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { giveUpMaking } from './give-up-making.ts';
 
@@ -26,16 +25,15 @@ export async function stopContainer(
   }
   const attempted = `StopContainer ${id}`;
   const { clock } = stage;
-  const stopCommand: ContainerEvent = {
-    type: 'container.stop',
-    graceMs,
-    nowMonoMs: clock.monoMs(),
-    nowNs: clock.nowNs(),
-  };
-  await ask(stage, call, {
+  await askContainer(stage, call, {
     address: view.address,
     attempted,
-    command: stopCommand,
+    command: {
+      type: 'container.stop',
+      graceMs,
+      nowMonoMs: clock.monoMs(),
+      nowNs: clock.nowNs(),
+    },
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };

@@ -64,7 +64,7 @@ export interface ContainerInput {
 }
 
 export interface ContainerContext extends ContainerInput {
-  readonly owner: string;
+  readonly owner: ContainerAddress;
   readonly removal: boolean;
   /** Stop, Remove or another wish under the name arrived before it was created. */
   readonly unwanted: boolean;
@@ -112,8 +112,10 @@ export type ContainerEvent =
   | { readonly type: 'container.exited'; readonly exit: ExitFact }
   | { readonly type: 'janitor.retry' };
 
+export type ContainerAddress = `container/${string}`;
+
 /** Address of a container's actor. */
-export function containerAddress(id: ContainerId): string {
+export function containerAddress(id: ContainerId): ContainerAddress {
   return `container/${id}`;
 }
 

@@ -4,9 +4,12 @@ import type { Cause } from '../../base/cause.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { Activity } from '../effects/activity.ts';
-import type { Directory } from './directory.ts';
+import type { ContainerAddress, ContainerEvent } from '../container/container.context.ts';
+import type { PullAddress, PullEvent } from '../image-pull/image-pull.context.ts';
+import type { SandboxAddress, SandboxEvent } from '../sandbox/sandbox.context.ts';
+import type { ActorEvent, Directory } from './directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
-import type { View } from './views.ts';
+import type { ContainerView, PullView, SandboxView, View } from './views.ts';
 
 /** What every call carries. */
 export interface Call {
@@ -27,18 +30,57 @@ export interface Asker {
   readonly clock: ClockPort;
 }
 
-export interface Question<T> {
-  readonly address: string;
+export interface Question<T, V extends View = View, E extends ActorEvent = ActorEvent> {
   /** Such as `StopContainer 3f2a…`; begins every message. */
   readonly attempted: string;
   /** Sent after the subscription, and again to an actor that was rebuilt meanwhile; undefined only waits. */
-  readonly command?: { readonly type: string };
+  readonly command?: E | undefined;
   /** Called right after the command was sent: what it changed stands in the directory already. */
   readonly onSent?: () => void;
   /** The answer, or undefined to wait on. `gone` with the actor's last view, or undefined when it never was. */
-  readonly answer: (view: View | undefined, gone: boolean) => Outcome<T> | undefined;
+  readonly answer: (view: V | undefined, gone: boolean) => Outcome<T> | undefined;
   /** Called as soon as the answer is a good one: nothing that other calls do comes between the two. */
   readonly onOk?: () => void;
+}
+
+interface Addressed {
+  readonly address: string;
+}
+
+/** `ask` of a sandbox: the command is one that its machine takes. */
+export function askSandbox<T>(
+  asker: Asker,
+  call: Call,
+  question: Question<T, SandboxView, SandboxEvent> & { readonly address: SandboxAddress },
+): Promise<T> {
+  return ask(asker, call, {
+    ...question,
+    answer: (view, gone) => question.answer(view?.kind === 'sandbox' ? view : undefined, gone),
+  });
+}
+
+/** `ask` of a container: the command is one that its machine takes. */
+export function askContainer<T>(
+  asker: Asker,
+  call: Call,
+  question: Question<T, ContainerView, ContainerEvent> & { readonly address: ContainerAddress },
+): Promise<T> {
+  return ask(asker, call, {
+    ...question,
+    answer: (view, gone) => question.answer(view?.kind === 'container' ? view : undefined, gone),
+  });
+}
+
+/** `ask` of a pull: the command is one that its machine takes. */
+export function askPull<T>(
+  asker: Asker,
+  call: Call,
+  question: Question<T, PullView, PullEvent> & { readonly address: PullAddress },
+): Promise<T> {
+  return ask(asker, call, {
+    ...question,
+    answer: (view, gone) => question.answer(view?.kind === 'pull' ? view : undefined, gone),
+  });
 }
 
 /**
@@ -46,7 +88,7 @@ export interface Question<T> {
  * rejects with `timedOut` and says where the actor is and what it waits on; the
  * actor goes on, and asking again joins it.
  */
-export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise<T> {
+export function ask<T>(asker: Asker, call: Call, question: Question<T> & Addressed): Promise<T> {
   const { directory, clock } = asker;
   const { address } = question;
   return new Promise<T>((resolve, reject) => {
@@ -63,7 +105,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       const ref = directory.ref(address);
       if (question.command === undefined || ref === undefined || ref === told) return;
       told = ref;
-      ref.send({ ...question.command, cause: call.cause } as typeof question.command);
+      ref.send({ ...question.command, cause: call.cause });
     };
     const consider = (view: View | undefined, gone: boolean): void => {
       const outcome = question.answer(view, gone);
@@ -131,7 +173,7 @@ export function untilForgotten(
   { address }: View,
   attempted: string,
   call: Call,
-  command: { readonly type: string },
+  command: ActorEvent,
 ): Promise<true> {
   return ask(asker, call, {
     address,
@@ -163,7 +205,11 @@ export function forCall(why: Fault, attempted: string, id: string): Fault {
   });
 }
 
-function stillThere<T>(asker: Asker, question: Question<T>, kind: 'timedOut' | 'cancelled'): string {
+function stillThere<T>(
+  asker: Asker,
+  question: Question<T> & Addressed,
+  kind: 'timedOut' | 'cancelled',
+): string {
   const path = asker.directory.view(question.address)?.path ?? 'unknown';
   const waiting = asker.activity.describe(question.address);
   const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';

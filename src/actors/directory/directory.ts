@@ -6,9 +6,15 @@
 import type { AnyActorRef } from 'xstate';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { containerAddress } from '../container/container.context.ts';
+import type { ContainerAddress, ContainerEvent } from '../container/container.context.ts';
+import type { PullAddress, PullEvent } from '../image-pull/image-pull.context.ts';
 import type { ContainerKey, SandboxKey } from '../../ports/specs.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
+import type { SandboxAddress, SandboxEvent } from '../sandbox/sandbox.context.ts';
 import type { ContainerView, PullView, SandboxView, View } from './views.ts';
+
+/** What actors are sent; which actor takes which is said by `Directory.tell`. */
+export type ActorEvent = SandboxEvent | ContainerEvent | PullEvent;
 
 /** Tells a change; `gone` when it was the last one. */
 export type Listener = (view: View, gone: boolean) => void;
@@ -39,6 +45,22 @@ export class Directory {
     this.#changed(view, true);
   }
 
+  /** The view of an actor whose machine cannot give one any more: it was undone without it. No-op once it was dropped. */
+  replace(view: View): void {
+    const entry = this.#entries.get(view.address);
+    if (entry !== undefined) this.put(view, entry.ref);
+  }
+
+  /** Sends an event that the actor's machine takes. False when there is no such actor. */
+  tell(address: SandboxAddress, event: SandboxEvent): boolean;
+  tell(address: ContainerAddress, event: ContainerEvent): boolean;
+  tell(address: PullAddress, event: PullEvent): boolean;
+  tell(address: string, event: ActorEvent): boolean {
+    const ref = this.ref(address);
+    ref?.send(event);
+    return ref !== undefined;
+  }
+
   /** Hears of one actor's changes until the returned function is called. */
   listen(address: string, listener: Listener): () => void {
     const listeners = this.#listeners.get(address) ?? new Set<Listener>();
@@ -60,6 +82,7 @@ export class Directory {
     return this.#entries.get(address)?.view;
   }
 
+  /** For `ask`, which sends a command again to an actor that was rebuilt; everyone else uses `tell`. */
   ref(address: string): AnyActorRef | undefined {
     return this.#entries.get(address)?.ref;
   }

@@ -2,9 +2,11 @@
 import type { SnapshotFrom } from 'xstate';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import type { ContainerContext, UpdateOutcome } from '../container/container.context.ts';
+import type { ContainerAddress, ContainerContext, UpdateOutcome } from '../container/container.context.ts';
+import type { PullAddress } from '../image-pull/image-pull.context.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageUse, SandboxSpec } from '../../ports/specs.ts';
+import type { SandboxAddress } from '../sandbox/sandbox.context.ts';
 import { nextUndo, STOP_STEPS } from '../sandbox/sandbox.context.ts';
 import { statePath } from './state-path.ts';
 import { topLevel } from './states.ts';
@@ -18,7 +20,6 @@ import type {
 } from './states.ts';
 
 interface Common {
-  readonly address: string;
   /** Such as `provisioning.network.adding`; for people. */
   readonly path: string;
   readonly settled: boolean;
@@ -35,6 +36,7 @@ interface Named {
 
 export interface SandboxView extends Common, Named {
   readonly kind: 'sandbox';
+  readonly address: SandboxAddress;
   /** First word of the path; for decisions. */
   readonly state: SandboxState;
   readonly id: SandboxId;
@@ -56,6 +58,7 @@ export type CriState = 'created' | 'running' | 'exited';
 
 export interface ContainerView extends Common, Named {
   readonly kind: 'container';
+  readonly address: ContainerAddress;
   /** First word of the path; for decisions. */
   readonly state: ContainerState;
   readonly id: ContainerId;
@@ -84,6 +87,7 @@ export interface ContainerView extends Common, Named {
 
 export interface PullView extends Common {
   readonly kind: 'pull';
+  readonly address: PullAddress;
   /** First word of the path; for decisions. */
   readonly state: PullState;
   readonly reference: string;

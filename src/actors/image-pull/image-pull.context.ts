@@ -2,9 +2,10 @@ import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { RegistryAuth, ResolvedImage } from '../../ports/images.ts';
 
+export type PullAddress = `pull/${string}`;
+
 export interface PullInput {
-  /** Address of the actor. */
-  readonly owner: string;
+  readonly owner: PullAddress;
   /** Normalised; a short name with several candidates as it was asked for. */
   readonly reference: string;
   /** In memory only: never journalled, logged or shown. */

@@ -3,10 +3,10 @@ import { encodePlain } from '../../base/codec.ts';
 import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
-import { ask } from '../directory/ask.ts';
+import { askPull } from '../directory/ask.ts';
 import type { Asker, Call, Outcome } from '../directory/ask.ts';
 import { isCommitting } from '../directory/phases.ts';
-import type { PullInput } from '../image-pull/image-pull.context.ts';
+import type { PullAddress, PullInput } from '../image-pull/image-pull.context.ts';
 import type { PullProgress } from '../image-pull/progress.ts';
 import type { RegistryAuth } from '../../ports/images.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -15,7 +15,7 @@ import { findImage, isIdText } from './catalog.ts';
 import type { LayerBook } from '../ledger/layer-book.ts';
 
 interface Waiters {
-  readonly address: string;
+  readonly address: PullAddress;
   readonly reference: string;
   readonly namespace: string;
   count: number;
@@ -78,14 +78,14 @@ export async function pullImage(
     waiters.count -= 1;
     if (waiters.count > 0) return;
     if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
-    stage.directory.ref(waiters.address)?.send({ type: 'pull.abandon' });
+    stage.directory.tell(waiters.address, { type: 'pull.abandon' });
   };
-  const answer = ask<Pulled>(stage, call, {
+  const answer = askPull<Pulled>(stage, call, {
     address: waiters.address,
     attempted,
     answer: (view, gone): Outcome<Pulled> | undefined => {
       if (!gone) return undefined;
-      if (view?.kind === 'pull' && view.present) return { ok: { imageId: view.imageId as ImageId } };
+      if (view?.present === true) return { ok: { imageId: view.imageId as ImageId } };
       const why = view?.fault ?? fault('bug', 'the pull vanished');
       return { fault: { ...why, message: `${attempted}: ${why.message}` } };
     },
@@ -141,7 +141,7 @@ function demandRoom(stage: ImageStage, attempted: string, namespace: string): vo
 
 function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
   demandRoom(stage, attempted, wish.namespace);
-  const address = `pull/${stage.ports.random.token(8)}`;
+  const address: PullAddress = `pull/${stage.ports.random.token(8)}`;
   const { reference, namespace } = wish;
   const waiters: Waiters = { address, reference, namespace, count: 0 };
   stage.pulls.set(key, waiters);
@@ -170,7 +170,7 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
     );
   });
   const waits = coming.map(({ address }) =>
-    ask<true>(stage, call, {
+    askPull<true>(stage, call, {
       address,
       attempted: `${attempted}: waiting for its pull`,
       answer: (_view, gone) => (gone ? { ok: true } : undefined),

@@ -37,9 +37,10 @@ async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void>
 }
 
 function retryOwed(directory: Directory): void {
-  for (const view of [...directory.containers(), ...directory.sandboxes()]) {
-    if (view.owes && view.settled) directory.ref(view.address)?.send({ type: 'janitor.retry' });
-  }
+  for (const { owes, settled, address } of directory.containers())
+    if (owes && settled) directory.tell(address, { type: 'janitor.retry' });
+  for (const { owes, settled, address } of directory.sandboxes())
+    if (owes && settled) directory.tell(address, { type: 'janitor.retry' });
 }
 
 /** A container whose id nobody was handed is undone after two minutes (house rule 3.1). */
@@ -49,13 +50,12 @@ function undoUnclaimed(sweeping: Sweeping): void {
   const waiting = directory
     .containers()
     .filter((view) => !view.claimed && view.settled && !isCleanupPending(view));
-  const addresses = new Set(waiting.map((view) => view.address));
+  const addresses = new Set<string>(waiting.map((view) => view.address));
   for (const address of unclaimed.keys()) if (!addresses.has(address)) unclaimed.delete(address);
   for (const view of waiting) {
     const since = unclaimed.get(view.address) ?? now;
     unclaimed.set(view.address, since);
-    if (now - since >= actorLimits.unclaimedMs)
-      directory.ref(view.address)?.send({ type: 'container.abandon' });
+    if (now - since >= actorLimits.unclaimedMs) directory.tell(view.address, { type: 'container.abandon' });
   }
 }
 
@@ -75,7 +75,7 @@ async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Pr
     const now = directory.sandbox(view.id);
     if (why === undefined || now === undefined || !isAtRest(now)) continue;
     ports.log.warn({ sandbox: view.id, reason: why }, 'a sandbox is broken and will be stopped');
-    directory.ref(view.address)?.send({ type: 'sandbox.broken', why });
+    directory.tell(view.address, { type: 'sandbox.broken', why });
   }
 }
 

@@ -13,7 +13,7 @@ export const STOP_STEPS: ReadonlySet<SandboxStep> = new Set<SandboxStep>(['pause
 
 export interface SandboxContext {
   readonly id: SandboxId;
-  readonly owner: string;
+  readonly owner: SandboxAddress;
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
   /** How the actor begins: see `recovering`. */
@@ -59,8 +59,10 @@ export type SandboxEvent =
   | { readonly type: 'sandbox.broken'; readonly why: string }
   | { readonly type: 'janitor.retry' };
 
+export type SandboxAddress = `sandbox/${string}`;
+
 /** Address of a sandbox's actor. */
-export function sandboxAddress(id: SandboxId): string {
+export function sandboxAddress(id: SandboxId): SandboxAddress {
   return `sandbox/${id}`;
 }
 

@@ -55,7 +55,7 @@ describe('the past of one actor', () => {
 
   it('of removed ones stays bounded in number, the newest first', () => {
     const { recorder, directory, step } = bench();
-    const name = (at: number): string => `container/${at}`;
+    const name = (at: number) => `container/${at}` as const;
     for (let at = 0; at < limits.tombstones + 5; at += 1) {
       step(name(at), '', 'gone');
       directory.drop({ ...view, address: name(at) });

@@ -3,6 +3,7 @@ import { Activity } from '../../../../src/actors/effects/activity.ts';
 import { ask } from '../../../../src/actors/directory/ask.ts';
 import type { Outcome, Question } from '../../../../src/actors/directory/ask.ts';
 import { Directory } from '../../../../src/actors/directory/directory.ts';
+import type { ContainerEvent } from '../../../../src/actors/container/container.context.ts';
 import type { ContainerState } from '../../../../src/actors/directory/states.ts';
 import type { View } from '../../../../src/actors/directory/views.ts';
 import { innerCause } from '../../../../src/base/cause.ts';
@@ -11,6 +12,7 @@ import { HandClock } from '../../../support/hand-clock.ts';
 import { turns } from '../../../support/turns.ts';
 import { containerView, recordingRef } from '../fixtures.ts';
 
+const STOP: ContainerEvent = { type: 'container.stop', graceMs: 0, nowMonoMs: 0, nowNs: 0n };
 const { address, id } = containerView('running');
 
 function bench(state: ContainerState = 'running') {
@@ -32,7 +34,7 @@ function bench(state: ContainerState = 'running') {
       {
         address,
         attempted: `StopContainer ${id}`,
-        command: { type: 'container.stop' },
+        command: STOP,
         answer,
       },
     );
@@ -68,7 +70,7 @@ describe('ask', () => {
       {
         address,
         attempted: 'x',
-        command: { type: 'container.stop' },
+        command: STOP,
         answer: whenExited,
       },
     );

@@ -1,5 +1,8 @@
 // The types of states are read from the machines: what does not exist there does not compile.
 import { describe, expect, expectTypeOf, it } from 'vitest';
+import type { ContainerAddress } from '../../../../src/actors/container/container.context.ts';
+import type { Directory } from '../../../../src/actors/directory/directory.ts';
+import type { SandboxAddress } from '../../../../src/actors/sandbox/sandbox.context.ts';
 import { QUARANTINED, topLevel } from '../../../../src/actors/directory/states.ts';
 import type { ContainerState, PullState, SandboxState } from '../../../../src/actors/directory/states.ts';
 import { childrenOf } from '../../../../scripts/support/charts/chart.ts';
@@ -28,4 +31,19 @@ describe('states', () => {
     expect(topLevel({ stopping: { waiting: 'grace' } })).toBe('stopping');
     expect(topLevel({ provisioning: { files: 'done', network: 'adding' } })).toBe('provisioning');
   });
+});
+
+it('an actor is told only what its machine takes', () => {
+  // never called: the compiler is the test
+  const tellAll = (directory: Directory, pod: SandboxAddress, app: ContainerAddress): void => {
+    directory.tell(pod, { type: 'sandbox.abandon' });
+    directory.tell(app, { type: 'container.abandon' });
+    // @ts-expect-error a container's event
+    directory.tell(pod, { type: 'container.abandon' });
+    // @ts-expect-error without the time of the command
+    directory.tell(app, { type: 'container.remove' });
+    // @ts-expect-error one machine or the other: nobody knows which
+    directory.tell(Math.random() < 0.5 ? pod : app, { type: 'janitor.retry' });
+  };
+  expect(tellAll).toBeTypeOf('function');
 });

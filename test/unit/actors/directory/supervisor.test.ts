@@ -47,9 +47,11 @@ function bench(rebuild?: (address: string) => Promise<Input | undefined>) {
   let lives = 0;
   const logic = supervisorLogic({
     logic: child,
-    view: ({ context: { address, life }, value }: SnapshotFrom<typeof child>): View => {
-      return containerView(value, { address, createdAtNs: BigInt(life) });
-    },
+    view: ({ context: { address, life }, value }: SnapshotFrom<typeof child>): View =>
+      containerView(value, {
+        address: `container/${address.slice('container/'.length)}`,
+        createdAtNs: BigInt(life),
+      }),
     directory,
     activity,
     clock,
