@@ -4,17 +4,16 @@ import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { createGzip, createZstdCompress } from 'node:zlib';
-import { pack } from 'tar-stream';
 import type { Image, Layer } from '../../scripts/support/image.ts';
 import { imageOf } from '../../scripts/support/image.ts';
+import { memberOf } from '../../scripts/support/tar.ts';
+import { endOfArchive } from '../../src/oci/images/archive/tar-header-bytes.ts';
 
 export const MEGABYTE = 1_000_000;
 const SOURCE = '/usr';
 const SEED = 'troupe bench images 1';
 /** One program of a compiler must not be a layer of its own. */
 const FILE_BYTES = 8 * MEGABYTE;
-/** Two zero blocks are the end of a tar. */
-const TRAILER_BYTES = 1024;
 
 export type Compression = 'gzip' | 'zstd';
 
@@ -105,10 +104,10 @@ async function packLayer(paths: string[], bytes: number, compression: Compressio
     const path = paths.pop();
     if (path === undefined)
       throw new Error(`bench images: ${SOURCE} has not enough in it for a layer of ${bytes} bytes`);
-    for (const directory of newParents(path, known)) await write(await tarEntry(directory));
-    await write(await tarEntry(path));
+    for (const directory of newParents(path, known)) await write(tarEntry(directory));
+    await write(tarEntry(path));
   }
-  await write(Buffer.alloc(TRAILER_BYTES));
+  await write(endOfArchive());
   compressor.end();
   await ended;
   const blob = Buffer.concat(parts);
@@ -133,22 +132,16 @@ function newParents(path: string, known: Set<string>): string[] {
   return parents;
 }
 
-async function tarEntry(path: string): Promise<Buffer> {
+function tarEntry(path: string): Buffer {
   const stats = lstatSync(path);
-  const header = {
-    name: path.slice(1),
+  const name = path.slice(1);
+  const attributes = {
     mode: stats.mode & 0o7777,
     uid: stats.uid,
     gid: stats.gid,
-    mtime: stats.mtime,
+    mtimeNs: BigInt(Math.trunc(stats.mtimeMs / 1000)) * 1_000_000_000n,
   };
-  const tar = pack();
-  if (stats.isFile()) tar.entry(header, readFileSync(path));
-  else if (stats.isDirectory()) tar.entry({ ...header, type: 'directory' });
-  else tar.entry({ ...header, type: 'symlink', linkname: readlinkSync(path) });
-  tar.finalize();
-  const parts: Buffer[] = [];
-  for await (const piece of tar) parts.push(piece as Buffer);
-  const whole = Buffer.concat(parts);
-  return whole.subarray(0, whole.length - TRAILER_BYTES);
+  if (stats.isFile()) return memberOf({ ...attributes, type: 'file', name }, readFileSync(path));
+  if (stats.isDirectory()) return memberOf({ ...attributes, type: 'directory', name: `${name}/` });
+  return memberOf({ ...attributes, type: 'symlink', name, linkName: readlinkSync(path) });
 }

@@ -150,7 +150,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
     ): Fixture {
       return async () => {
         const contents = texts(name, 1);
-        const tar = await tarOf([
+        const tar = tarOf([
           { name: 'f0', content: contents[0] ?? '' },
           { name: 'stargz.index.json', content: '{"version":1}' },
         ]);

@@ -1,13 +1,16 @@
 /** Tiny images made in memory. */
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { pack, type Header } from 'tar-stream';
+import { memberOf } from '../../../scripts/support/tar.ts';
+import { endOfArchive } from '../../../src/oci/images/archive/tar-header-bytes.ts';
 import { digestOf } from './digest.ts';
 
 export type TestCompression = 'none' | 'gzip' | 'zstd';
 export type Flavour = 'oci' | 'docker';
 
-export interface TestEntry extends Partial<Header> {
+/** A file; `mode` is 0644 unless given. */
+export interface TestEntry {
   readonly name: string;
+  readonly mode?: number;
   readonly content?: string | Uint8Array;
 }
 
@@ -55,16 +58,11 @@ const TYPES = {
 } as const;
 
 /** The tar of the entries, in order. */
-export async function tarOf(entries: readonly TestEntry[]): Promise<Uint8Array> {
-  const stream = pack();
-  for (const { content, ...header } of entries) {
-    const bytes = content === undefined ? undefined : Buffer.from(content);
-    stream.entry({ mtime: new Date(0), ...header }, bytes ?? Buffer.alloc(0));
-  }
-  stream.finalize();
-  const parts: Buffer[] = [];
-  for await (const part of stream) parts.push(part as Buffer);
-  return new Uint8Array(Buffer.concat(parts));
+export function tarOf(entries: readonly TestEntry[]): Uint8Array {
+  const members = entries.map(({ name, mode = 0o644, content = '' }) =>
+    memberOf({ type: 'file', name, mode }, Buffer.from(content)),
+  );
+  return new Uint8Array(Buffer.concat([...members, endOfArchive()]));
 }
 
 export async function layerOf(
@@ -72,7 +70,7 @@ export async function layerOf(
   compression: TestCompression = 'gzip',
   flavour: Flavour = 'oci',
 ): Promise<TestLayer> {
-  return layerOfTar(await tarOf(entries), compression, flavour);
+  return layerOfTar(tarOf(entries), compression, flavour);
 }
 
 /** A layer of any bytes, also of such as are no tar. */
