@@ -1,4 +1,6 @@
-/** All RPCs that work, for `edgeMethods`. What is absent here is answered Unimplemented. */
+/**
+ * Binds each RPC to its handler, for `edgeMethods` and `edgeStreams`. An RPC that is absent is answered Unimplemented.
+ */
 import type { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import type { EdgeOptions, ServiceHandlers, ServiceStreams } from './call/edge.ts';
 import { EventFeed } from './call/event-feed.ts';

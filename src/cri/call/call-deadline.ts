@@ -1,11 +1,13 @@
 /**
- * When a call's time is over, read from its headers. What grpc-js 1.14.7 makes of them is of no use here: it keeps the moment
- * by the wall clock, which somebody may set between two calls or in the middle of one (F78).
+ * The deadline of a call, read from its headers. The deadline that grpc-js 1.14.7 computes is not used: it is a time of
+ * the wall clock, which an administrator may set during a call (F78).
  */
 import type { ClockPort } from '../../ports/clock.ts';
 import { edgeLimits } from '../bounds.ts';
 
-/** Our own header between the wire and a call's handler: its deadline (ClockPort.monoMs). What a client sends under it does not count. */
+/**
+ * A header of our own that carries the deadline (ClockPort.monoMs) to the call's handler. A client's value is deleted.
+ */
 export const DEADLINE_HEADER = 'troupe-deadline-mono-ms';
 
 /** Units of `grpc-timeout` (gRPC over HTTP/2), in milliseconds. */
@@ -21,8 +23,8 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 type Headers = Record<string, string | string[] | undefined>;
 
 /**
- * Notes the deadline among the headers and cuts a long timeout. The library keeps its milliseconds in 32 bits: 25 days or
- * more (a StopContainer with a grace time of a month) overflow and the call ends at once with DeadlineExceeded.
+ * Adds the deadline to the headers and shortens a long timeout. The library keeps milliseconds in 32 bits: 25 days or
+ * more (a StopContainer with a grace period of a month) overflow, and the call ends at once with DeadlineExceeded.
  */
 export function noteDeadline(headers: Headers, clock: Pick<ClockPort, 'monoMs'>): void {
   delete headers[DEADLINE_HEADER];

@@ -1,7 +1,7 @@
 /**
- * The connections of the CRI socket, as long as they are open. One that is half open is cut (S94): without the preface
- * and SETTINGS of HTTP/2 (RFC 9113, 3.4), in the middle of a frame, or with a request that does not end. One that has
- * sent all that and waits for its next call stays: the kubelet keeps its own for as long as it runs.
+ * The open connections of the CRI socket. A half-open connection is closed (S94): one whose HTTP/2 preface and SETTINGS
+ * (RFC 9113, 3.4), current frame or current request stay incomplete. An idle connection stays open: the kubelet keeps
+ * its own for as long as it runs.
  */
 import type { Http2Server, ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
@@ -16,22 +16,22 @@ import type { Log } from '../../base/log.ts';
 export interface ConnectionsOptions {
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
   readonly log: Log;
-  /** Hands the connection to the RPC library, which makes its HTTP/2 session at once. */
+  /** Passes the connection to the RPC library, which creates the HTTP/2 session before it returns. */
   readonly inject: (socket: Socket) => void;
 }
 
 interface Connection {
   readonly socket: Socket;
   session: ServerHttp2Session | undefined;
-  /** Streams that are open. */
+  /** Open HTTP/2 streams. */
   streams: number;
-  /** The bytes that had come when the last ping was sent, and its answer's own. */
+  /** Bytes received when the last ping was sent, plus those of its answer. */
   seenBytes: number;
-  /** Scans since a ping was sent that is not answered yet. */
+  /** Scans since the unanswered ping was sent; undefined without one. */
   pingScans: number | undefined;
 }
 
-/** Bytes of an answer to a ping: a frame's head and 8 bytes. */
+/** Bytes of the answer to a ping: a frame header and 8 bytes (RFC 9113, 6.7). */
 const PONG_BYTES = 17;
 
 export class Connections {
@@ -40,7 +40,7 @@ export class Connections {
   readonly #bySession = new WeakMap<ServerHttp2Session, Connection>();
   readonly #halfOpen: HalfOpen<Connection>;
   readonly #requests: HalfOpen<ServerHttp2Stream>;
-  /** The one that is being handed to the library. */
+  /** The connection that is being passed to the library. */
   #accepting: Connection | undefined;
   #timer: TimerHandle | undefined;
   #isClosed = false;
@@ -53,13 +53,13 @@ export class Connections {
       clock,
       most: halfOpenLimits.connections,
       cut: ({ socket }) => socket.destroy(),
-      report: (count) => log.warn({ count }, 'CRI connections cut: no whole request came'),
+      report: (count) => log.warn({ count }, 'close CRI connections: no complete request received'),
     });
     this.#requests = new HalfOpen<ServerHttp2Stream>({
       clock,
       most: halfOpenLimits.requests,
       cut: (stream) => this.#cutRequest(stream),
-      report: (count) => log.warn({ count }, 'CRI requests cut: their end did not come'),
+      report: (count) => log.warn({ count }, 'cancel CRI requests: not received completely'),
     });
   }
 
@@ -69,7 +69,10 @@ export class Connections {
 
   accept(socket: Socket): void {
     if (this.#all.size >= edgeLimits.connections) {
-      this.#options.log.warn({ connections: edgeLimits.connections }, 'CRI connection dropped: too many');
+      this.#options.log.warn(
+        { connections: edgeLimits.connections },
+        'refuse a CRI connection: too many connections',
+      );
       socket.destroy();
       return;
     }
@@ -89,7 +92,7 @@ export class Connections {
     this.#scanLater();
   }
 
-  /** Before the library's own listeners run. */
+  /** Observes the server's sessions and streams, before the library's own listeners run. */
   watch(http2: Http2Server): void {
     http2.prependListener('session', (session: ServerHttp2Session) => this.#onSession(session));
     http2.prependListener('stream', (stream: ServerHttp2Stream) => this.#onStream(stream));
@@ -100,7 +103,7 @@ export class Connections {
     this.#onNone = done;
   }
 
-  /** Drops all connections. Repeatable. */
+  /** Closes all connections. Repeatable. */
   close(): void {
     this.#isClosed = true;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
@@ -120,7 +123,7 @@ export class Connections {
     assert(connection !== undefined, 'an HTTP/2 session was made later than its connection was handed over');
     connection.session = session;
     this.#bySession.set(session, connection);
-    // the preface stands before it
+    // the preface comes before SETTINGS
     session.once('remoteSettings', () => this.#halfOpen.untime(connection));
   }
 
@@ -140,7 +143,7 @@ export class Connections {
     });
   }
 
-  /** Others' calls on the same connection go on. */
+  /** Ends the connection, or only the request while other calls use the connection. */
   #cutRequest(stream: ServerHttp2Stream): void {
     const session = stream.session as ServerHttp2Session | undefined;
     const connection = session === undefined ? undefined : this.#bySession.get(session);
@@ -158,10 +161,10 @@ export class Connections {
   }
 
   /**
-   * Nothing says that a frame's beginning has come. But whoever is in the middle of one, or of HEADERS without their
-   * end (RFC 9113, 6.10), cannot answer a ping. So one is sent where bytes have come since the last and no call is
-   * open; a connection that sends nothing is not pinged. Where calls are open the RPC library's own pings end it
-   * (edgeLimits.keepaliveMs).
+   * Detects an incomplete frame. Node emits no event for the beginning of a frame, but a client in the middle of a
+   * frame, or of HEADERS without their end (RFC 9113, 6.10), cannot answer a ping. So a connection without open calls
+   * is pinged once bytes have arrived since the last ping; an idle connection is not. With open calls, the RPC library
+   * pings (edgeLimits.keepaliveMs).
    */
   #scanFrame(connection: Connection): void {
     const { socket, session, streams } = connection;
@@ -172,10 +175,13 @@ export class Connections {
     if (connection.pingScans !== undefined) {
       connection.pingScans += 1;
       if (connection.pingScans < halfOpenLimits.pingScans) return;
-      this.#options.log.warn({}, 'CRI connection cut: a frame did not end, or the client stands still');
-      // its GOAWAY lies in the socket for a client that only stood still: calls that it sends then are tried again, not failed
+      this.#options.log.warn(
+        {},
+        'close a CRI connection: no answer to a ping, incomplete frame or hung client',
+      );
+      // writes GOAWAY to the socket: a client that was only suspended then retries its calls in place of failing them
       session.destroy();
-      // the session waits for what the client does not read
+      // the session alone would wait for the client to read
       setImmediate(() => socket.destroy());
       return;
     }

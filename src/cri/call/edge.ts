@@ -1,5 +1,5 @@
 /**
- * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
+ * What all RPCs have in common: readiness, bounds on calls in flight, request id and Cause, deadline, decoding and
  * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
  */
 import type {
@@ -26,21 +26,21 @@ import { InFlight } from './in-flight.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
-/** What a handler knows of its call beside the request. */
+/** What a handler knows about its call beside the request. */
 export interface RpcContext {
   readonly cause: Cause;
-  /** Aborts when the client has gone or its deadline has passed, with a FaultError as reason: nobody listens any more. */
+  /** Aborts when the client has disconnected or its deadline has passed, with a FaultError as reason. */
   readonly signal: AbortSignal;
   /**
-   * The latest moment (clock.monoMs) at which an answer, or a fault that says where things stand, still
-   * reaches the client: its deadline less a margin. Undefined when the client set none.
+   * The latest moment (clock.monoMs) at which an answer, or a fault that names what the call waits for, still
+   * reaches the client: its deadline less a margin. Undefined when the client set no deadline.
    */
   readonly deadlineMonoMs: number | undefined;
-  /** Aborts once the answer has left, or nobody waits for it. */
+  /** Aborts once the answer was sent, or the client no longer waits for it. */
   readonly over?: AbortSignal | undefined;
 }
 
-/** One RPC. Gives the answer's fields, or its bytes when they are encoded already; throws FaultError. */
+/** The handler of one RPC. Returns the answer's fields, or its bytes if they are already encoded; throws FaultError. */
 export type RpcHandler<M extends DescMethodUnary> = (
   request: MessageShape<M['input']>,
   context: RpcContext,
@@ -53,14 +53,14 @@ export type ServiceHandlers<S extends { readonly method: Record<string, DescMeth
   ]?: S['method'][K] extends DescMethodUnary ? RpcHandler<S['method'][K]> : never;
 };
 
-/** One server-streaming RPC: gives each message by `write`, and waits for it; throws FaultError. */
+/** The handler of one server-streaming RPC. Sends each message by `write` and waits for it; throws FaultError. */
 export type StreamRpcHandler<M extends DescMethodServerStreaming> = (
   request: MessageShape<M['input']>,
   context: RpcContext,
   write: (message: MessageInitShape<M['output']> | Uint8Array) => Promise<void>,
 ) => Promise<void>;
 
-/** As `ServiceHandlers`, of the RPCs whose answer is a stream. */
+/** As `ServiceHandlers`, for RPCs whose answer is a stream. */
 export type ServiceStreams<S extends { readonly method: Record<string, DescMethod> }> = {
   readonly [
     K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never
@@ -71,11 +71,11 @@ export interface EdgeOptions {
   readonly clock: Pick<ClockPort, 'monoMs'>;
   readonly random: Pick<RandomPort, 'token'>;
   readonly log: Log;
-  /** Why calls can't be taken now (such as "recovering"), or undefined when they can. */
+  /** Why calls are refused now (such as "recovering"); undefined when they are accepted. */
   readonly notReadyReason: () => string | undefined;
-  /** Why nothing more may be kept in memory now, or undefined when it may. */
+  /** Why calls that add to memory are refused now; undefined when they are accepted. */
   readonly memoryRefusal?: () => string | undefined;
-  /** Whose namespace a decoded request is for; empty where nobody knows. */
+  /** The namespace of the pod that a decoded request is for; empty where it is unknown. */
   readonly namespaceOf?: (request: Message) => string;
   readonly runtime?: ServiceHandlers<typeof RuntimeService>;
   readonly image?: ServiceHandlers<typeof ImageService>;
@@ -84,14 +84,14 @@ export interface EdgeOptions {
   readonly observer?: RpcObserver;
 }
 
-/** Sees each call begin and end, for metrics and traces. Must not throw. */
+/** Observes the beginning and end of each call, for metrics and traces. Must not throw. */
 export interface RpcObserver {
   /** The cause's traceparent is the client's. */
   begin(cause: Cause): ObservedCall;
 }
 
 export interface ObservedCall {
-  /** Takes the place of the client's: what the call causes belongs to our span of it. */
+  /** Replaces the client's traceparent: the effects of the call are children of our span. */
   readonly traceparent: string | undefined;
   /** Called once. */
   ended(code: GrpcCodeName, latencyMs: number, fault: Fault | undefined): void;
@@ -106,7 +106,7 @@ export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> 
     [ImageService, options.image],
   ] as const) {
     for (const rpc of service.methods) {
-      // keyed by this very service's names and types (ServiceHandlers); the loop alone can't see it
+      // ServiceHandlers has this service's names and types; TypeScript can't infer that in a loop over both services
       const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>> | undefined)?.[
         rpc.localName
       ];
@@ -144,21 +144,26 @@ type StreamCall = {
   readonly call: CallContext;
   readonly write: (message: Uint8Array) => Promise<void>;
 };
-/** What the edge needs of an RPC's descriptor. */
 type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
 
 /**
- * Answered at any time and never counted: a client must always be able to ask how things are. RuntimeConfig
- * is a constant that a kubelet asks once, at its start, which may be while we recover.
+ * Answered at any time and never counted: a client must always be able to read the status. RuntimeConfig is a constant
+ * that the kubelet reads once, when it starts, and troupe may be recovering then.
  */
 const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig']);
 
-/** Streams that end with their client only. A list in parts is a call, which those that never end must not stand in the way of. */
+/**
+ * Streams that end only with their client. They are counted apart, so that they take no room from calls, streamed lists
+ * included.
+ */
 const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
 
 const edges = new WeakMap<EdgeOptions, Edge>();
 
-/** One for both kinds of RPCs of the same options: what is at work is counted together. */
+/**
+ * The same Edge for the unary and streaming RPCs of the same options, so that their calls in flight are counted
+ * together.
+ */
 function edgeOf(options: EdgeOptions): Edge {
   const known = edges.get(options) ?? new Edge(options);
   edges.set(options, known);
@@ -244,7 +249,7 @@ class Edge {
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
     } catch (thrown) {
       const fault = toFault(thrown);
-      // how every stream of events ends one day
+      // the usual end of an event stream: its client disconnects
       if (fault.kind === 'cancelled')
         this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
       else this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
@@ -258,7 +263,7 @@ class Edge {
 
   #admitEndless(rpc: string): () => void {
     if (this.#endless >= edgeLimits.streams)
-      fail('exhausted', `${rpc}: ${edgeLimits.streams} streams are open already`);
+      fail('exhausted', `${rpc}: too many streams: ${edgeLimits.streams} are open`);
     this.#endless += 1;
     return () => {
       this.#endless -= 1;
@@ -280,10 +285,10 @@ class Edge {
 
   #refuseWhileNotReady(rpc: string): void {
     const reason = this.#options.notReadyReason();
-    if (reason !== undefined) fail('notReady', `${rpc}: troupe takes no calls yet: ${reason}`);
+    if (reason !== undefined) fail('notReady', `${rpc}: troupe is not ready: ${reason}`);
   }
 
-  /** The client's deadline less the margin. */
+  /** The client's deadline less the margin. Throws `timedOut` where the deadline has passed. */
   #deadline(rpc: string, nowMonoMs: number, deadlineMonoMs: number | undefined): number | undefined {
     if (deadlineMonoMs === undefined) return undefined;
     const leftMs = deadlineMonoMs - nowMonoMs;
@@ -312,8 +317,8 @@ class Edge {
 }
 
 /**
- * How long before the client's deadline an answer must be ready, in ms: a share of what is left, so that a
- * busy machine still gets it out, never more than half of it.
+ * How long before the client's deadline an answer must be ready, in ms: a share of the time left, so that a busy
+ * machine still sends the answer in time, and at most half of it.
  */
 export function deadlineMarginMs(leftMs: number): number {
   const share = (leftMs * edgeLimits.deadlineMarginPercent) / 100;
@@ -321,22 +326,22 @@ export function deadlineMarginMs(leftMs: number): number {
   return Math.min(bounded, leftMs / 2);
 }
 
-/** W3C Trace Context, version 00 and later: version, trace id, parent id, flags. Ids of zeros are void. */
+/** W3C Trace Context, version 00 and later: version, trace id, parent id, flags. Ids of all zeros are invalid. */
 const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/u;
 
 function causeOf(requestId: string, origin: string, traceparent: string | undefined): Cause {
-  // what is not a traceparent is left out: it would only carry a client's text into logs and spans
+  // an invalid traceparent is left out: it would only copy a client's text into logs and spans
   if (traceparent === undefined || !TRACEPARENT.test(traceparent)) return { requestId, origin };
   return { requestId, origin, traceparent };
 }
 
 function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
   try {
-    // fields of a newer contract are dropped: proto3 lets readers do so, and we never send a request on
+    // unknown fields are dropped: proto3 allows it, and troupe never forwards a request
     return fromBinary(rpc.input, request, { readUnknownFields: false });
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    return fail('invalidRequest', `${rpc.name}: the request is no valid ${rpc.input.name}: ${reason}`);
+    return fail('invalidRequest', `${rpc.name}: the request is not a valid ${rpc.input.name}: ${reason}`);
   }
 }
 
@@ -349,10 +354,7 @@ function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array):
 
 function sendable<T extends { readonly length: number }>({ name }: Rpc, bytes: T): T {
   if (bytes.length > edgeLimits.sendBytes) {
-    fail(
-      'exhausted',
-      `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`,
-    );
+    fail('exhausted', `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes}`);
   }
   return bytes;
 }

@@ -1,7 +1,7 @@
 /**
- * The changes of pods and containers as events, for GetContainerEvents. They are read off the directory's views, so
- * none comes before the change can be read through a status (I11). Names and moments are those of the peers: a
- * sandbox has events under its own id, too (features.md row 32).
+ * The changes of pods and containers as events, for GetContainerEvents. They are derived from the directory's views, so
+ * a status shows a change before its event is sent (I11). Types and moments are those of the peers, and a sandbox has
+ * events under its own id, too.
  */
 import type { Directory } from '../../actors/directory/directory.ts';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -13,23 +13,23 @@ import { edgeLimits } from '../bounds.ts';
 
 export type PodEventType = 'created' | 'started' | 'stopped' | 'deleted';
 
-/** One change, with the pod as it was right after it. */
+/** One change, with the pod as it was right after the change. */
 export interface PodEvent {
-  /** Of the container, or of the sandbox itself. */
+  /** Id of the container, or of the sandbox itself. */
   readonly id: string;
   readonly type: PodEventType;
-  /** Rises from event to event, whatever the wall clock does. */
+  /** Increases from event to event, even when the wall clock is set back. */
   readonly createdAtNs: bigint;
-  /** Undefined only when the sandbox was gone before its container. */
+  /** Undefined only when the sandbox was removed before its container. */
   readonly sandbox: SandboxView | undefined;
-  /** Those that are listed. */
+  /** The pod's containers that lists show. */
   readonly containers: readonly ContainerView[];
 }
 
-/** How far a pod or container has come; an event for each step that it takes. */
+/** Stage of a pod or container. Each later stage that it reaches is an event. */
 type Stage = 'unseen' | 'created' | 'started' | 'stopped';
 
-/** Each step and what it is called. A container that ended before its start skips `started`. */
+/** The event of each stage. A container that ended before its start skips `started`. */
 const STEPS: readonly { readonly to: Stage; readonly type: PodEventType }[] = [
   { to: 'created', type: 'created' },
   { to: 'started', type: 'started' },
@@ -43,7 +43,7 @@ export class EventFeed {
   readonly #streams = new Set<EventStream>();
   #lastNs = 0n;
 
-  /** Listens from now on; what the directory holds already is not news. */
+  /** Listens from now on. Pods and containers that exist already cause no events. */
   constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>) {
     this.#directory = directory;
     this.#clock = clock;
@@ -52,19 +52,19 @@ export class EventFeed {
       this.#stages.set(view.address, stageOf(view));
   }
 
-  /** Whether a client has asked for events, and so wants whole pods in PodSandboxStatus. */
+  /** Whether a client receives events. PodSandboxStatus then includes the containers' statuses. */
   get isWatched(): boolean {
     return this.#streams.size > 0;
   }
 
-  /** The time now; later than that of any event before. */
+  /** The current time, later than that of every event before. */
   stampNs(): bigint {
     const nowNs = this.#clock.nowNs();
     this.#lastNs = nowNs > this.#lastNs ? nowNs : this.#lastNs + 1n;
     return this.#lastNs;
   }
 
-  /** Every event from now on, to be closed by the caller. */
+  /** A stream of every event from now on. The caller closes it. */
   open(queueMax: number = edgeLimits.eventQueue): EventStream {
     const stream = new EventStream(queueMax, () => this.#streams.delete(stream));
     this.#streams.add(stream);
@@ -79,15 +79,15 @@ export class EventFeed {
     else this.#stages.set(view.address, now);
     for (const { to, type } of STEPS) {
       if (isPast(before, to) || !isPast(now, to) || skips(view, now, to)) continue;
-      this.#tell(view, type);
+      this.#emit(view, type);
     }
-    if (before !== 'unseen' && (gone || now === 'unseen')) this.#tell(view, 'deleted');
+    if (before !== 'unseen' && (gone || now === 'unseen')) this.#emit(view, 'deleted');
   }
 
-  #tell(view: SandboxView | ContainerView, type: PodEventType): void {
+  #emit(view: SandboxView | ContainerView, type: PodEventType): void {
     if (!this.isWatched) return;
     const sandboxId: SandboxId = view.kind === 'sandbox' ? view.id : view.spec.key.sandboxId;
-    // one that has just gone is told as it was last
+    // a sandbox that was just removed is reported with its last view
     const sandbox = view.kind === 'sandbox' ? view : this.#directory.sandbox(sandboxId);
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
     const event: PodEvent = { id: view.id, type, createdAtNs: this.stampNs(), sandbox, containers };
@@ -114,17 +114,17 @@ function stageOf(view: SandboxView | ContainerView): Stage {
   return view.criState === 'running' ? 'started' : 'created';
 }
 
-/** For an event, for a view without its spec, and for a mount. */
+/** Estimated memory of an event, of a view without its spec, and of a mount. */
 const EVENT_BYTES = 256;
 const VIEW_BYTES = 1024;
 const MOUNT_BYTES = 256;
 
 type Spec = SandboxView['spec'] | ContainerView['spec'];
 
-/** Once for each pod or container: its spec stays the same object while its state changes. */
+/** Sizes by spec: the spec of a pod or container stays the same object while its state changes. */
 const held = new WeakMap<object, number>();
 
-/** What a spec holds, as a bound counts it: an event may keep it long after its pod has gone. */
+/** Estimated memory of a spec. A queued event keeps it alive, even after its pod was removed. */
 function heldBytes(spec: Spec): number {
   const known = held.get(spec);
   if (known !== undefined) return known;
@@ -140,12 +140,12 @@ function heldBytes(spec: Spec): number {
   return bytes;
 }
 
-/** What one client has still to be told, in order. */
+/** The events queued for one client, in order. */
 export class EventStream {
   readonly #queueMax: number;
   readonly #leave: () => void;
   #queue: PodEvent[] = [];
-  /** Views and specs that the queue's events have: most have the same as the event before. */
+  /** Views and specs of the queued events. Most events share them with the event before. */
   #held = new Set<object>();
   #bytes = 0;
   #hasOverflown = false;
@@ -160,10 +160,10 @@ export class EventStream {
     this.#bytes += EVENT_BYTES;
     for (const view of [event.sandbox, ...event.containers])
       if (view !== undefined) this.#bytes += this.#hold(view);
-    // the first one always has room: else a pod that is larger than the bound would never be reported
+    // the first event is always accepted: otherwise a pod larger than the bound would never be reported
     const isTooMuch = this.#queue.length > 0 && this.#bytes > edgeLimits.eventQueueBytes;
     if (this.#queue.length >= this.#queueMax || isTooMuch) {
-      // a gap in the middle would never be noticed: nothing more is told, and the client has to list anew
+      // the client could not notice a gap in the middle, so its stream ends, and it has to list again
       this.#hasOverflown = true;
       this.#queue = [];
       this.#held.clear();
@@ -174,7 +174,10 @@ export class EventStream {
     this.#wake();
   }
 
-  /** The events that wait, at least one. Rejects with the signal's reason, or with `exhausted` when some were lost. */
+  /**
+   * Waits for events and takes all that are queued. Rejects with the signal's reason, or with `exhausted` when events
+   * were lost.
+   */
   async take(signal: AbortSignal): Promise<readonly PodEvent[]> {
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
@@ -183,7 +186,9 @@ export class EventStream {
           this.#bytes > edgeLimits.eventQueueBytes
             ? `${edgeLimits.eventQueueBytes} bytes of events`
             : `${this.#queueMax} events`;
-        throw new FaultError(fault('exhausted', `events: the client is more than ${most} behind; list anew`));
+        throw new FaultError(
+          fault('exhausted', `send events: the client is more than ${most} behind, list again`),
+        );
       }
       await this.#news(signal);
     }
@@ -198,7 +203,7 @@ export class EventStream {
     this.#leave();
   }
 
-  /** Bytes that the queue keeps more than before. A spec stays the same object while its container's state changes. */
+  /** Bytes by which this view adds to what the queue keeps alive. */
   #hold(view: SandboxView | ContainerView): number {
     if (this.#held.has(view)) return 0;
     const specBytes = this.#held.has(view.spec) ? 0 : heldBytes(view.spec);

@@ -1,12 +1,12 @@
-/** What is at work at once: calls, the bytes of their requests and what these become in memory, each bounded (F14, S85). */
+/** Bounds on the calls in flight: their number, and the bytes and fields of their requests (F14, S85). */
 import { fail } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 import { tooManyPieces } from '../../base/message-pieces.ts';
 
 /**
- * Calls whose pods, processes, streams or images take memory for longer than they last. All others are taken while there is
- * little memory, too: what ends and removes gives some back, and a client must be able to look.
+ * Calls that leave something in memory: pods, processes, streams or images. Only these are refused while memory is
+ * short: calls that stop or remove free some, and a client must be able to read the state.
  */
 const ADDING: ReadonlySet<string> = new Set([
   'RunPodSandbox',
@@ -23,8 +23,8 @@ const ADDING: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Calls that last as long as a pod's author or a registry decides: a probe's time limit, the memory that a checkpoint writes, a
- * download. Without a bound of their own a few pods hold every call of the node (S78).
+ * Calls whose duration a pod's author or a registry decides: by a probe's timeout, the memory of a checkpoint, a
+ * download. Without a bound of their own, a few pods could occupy every call of the node (S78).
  */
 const WAITING: ReadonlySet<string> = new Set([
   'ExecSync',
@@ -34,9 +34,9 @@ const WAITING: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Calls that end and remove. A StopContainer lasts as long as its grace period, so they never take the room of other calls. They
- * have room for a whole node: a drain sends one for each container at once, and where a StopContainer fails, the kubelet goes on
- * with StopPodSandbox, which kills without a grace period (S78).
+ * Calls that stop or remove. A StopContainer lasts as long as its grace period, so these calls are counted apart. There
+ * is room for a whole node: a drain sends one for each container at once, and where a StopContainer fails, the kubelet
+ * continues with StopPodSandbox, which kills without a grace period (S78).
  */
 const ENDING: ReadonlySet<string> = new Set([
   'StopContainer',
@@ -54,25 +54,25 @@ export class InFlight {
   #waiting = 0;
   readonly #waitingByNamespace = new Sums();
 
-  /** `memoryRefusal`: why nothing more may be kept in memory, or undefined when it may. */
+  /** `memoryRefusal`: why calls that add to memory are refused; undefined when they are accepted. */
   constructor(memoryRefusal: () => string | undefined = () => undefined) {
     this.#memoryRefusal = memoryRefusal;
   }
 
   /**
-   * Throws `exhausted` above a bound. Otherwise the call counts until what this gives is called. `countPieces`: what the
-   * request has of fields and elements, asked only where its bytes are taken.
+   * Counts a call until the returned function is called. Throws `exhausted` above a bound. `countPieces` counts the
+   * request's fields and elements; it is called only when its bytes are accepted.
    */
   admit(rpc: string, bytes: number, countPieces: () => number = () => 0): () => void {
-    // a larger one is not what a client needs to end something: it counts as any other call does
+    // a stop or remove needs no larger request, so a larger one is counted as any other call
     if (ENDING.has(rpc) && bytes <= edgeLimits.endingCallBytes) return this.#admitEnding(rpc);
     if (this.#calls >= edgeLimits.inFlightCalls)
-      fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
-    // the largest request has as many bytes as all may have: alone it is always taken
+      fail('exhausted', `${rpc}: too many calls: ${edgeLimits.inFlightCalls} are in flight`);
+    // one request may be as large as all together: alone it is always accepted
     if (this.#bytes > 0 && this.#bytes + bytes > edgeLimits.inFlightBytes) {
       fail(
         'exhausted',
-        `${rpc}: the requests at work have ${this.#bytes} bytes; with ${bytes} more they had over ${edgeLimits.inFlightBytes}`,
+        `${rpc}: requests in flight have ${this.#bytes} bytes: ${bytes} more would exceed ${edgeLimits.inFlightBytes}`,
       );
     }
     const refusal = ADDING.has(rpc) ? this.#memoryRefusal() : undefined;
@@ -84,7 +84,7 @@ export class InFlight {
     if (this.#pieces > 0 && this.#pieces + pieces > edgeLimits.inFlightPieces) {
       fail(
         'exhausted',
-        `${rpc}: the requests at work have ${this.#pieces} fields; with ${pieces} more they had over ${edgeLimits.inFlightPieces}`,
+        `${rpc}: requests in flight have ${this.#pieces} fields: ${pieces} more would exceed ${edgeLimits.inFlightPieces}`,
       );
     }
     this.#calls += 1;
@@ -99,7 +99,10 @@ export class InFlight {
 
   #admitEnding(rpc: string): () => void {
     if (this.#ending >= edgeLimits.endingCalls)
-      fail('exhausted', `${rpc}: ${edgeLimits.endingCalls} calls that stop or remove are at work already`);
+      fail(
+        'exhausted',
+        `${rpc}: too many calls: ${edgeLimits.endingCalls} that stop or remove are in flight`,
+      );
     this.#ending += 1;
     return () => {
       this.#ending -= 1;
@@ -107,9 +110,9 @@ export class InFlight {
   }
 
   /**
-   * For a call that was admitted: throws `exhausted` where others of its kind hold their share already, over all or for its
-   * namespace, so that the rest is left for calls that end by themselves, and for other tenants. `namespaceOf` is asked only
-   * for calls that have a share.
+   * Counts an admitted call that may wait long, until the returned function is called. Throws `exhausted` where such
+   * calls have used up their share, over all or for the namespace: the rest is left for short calls and for other
+   * tenants. `namespaceOf` is called only for such calls.
    */
   admitWaiting(rpc: string, namespaceOf: () => string): () => void {
     if (!WAITING.has(rpc)) return () => undefined;
@@ -118,7 +121,7 @@ export class InFlight {
     if (this.#waiting >= edgeLimits.waitingCalls || ofNamespace >= edgeLimits.waitingCallsPerNamespace) {
       fail(
         'exhausted',
-        `${rpc}: ${this.#waiting} calls wait for containers and registries already, ${ofNamespace} of them for this namespace`,
+        `${rpc}: too many calls: ${this.#waiting} wait for containers and registries, ${ofNamespace} of them in this namespace`,
       );
     }
     this.#waiting += 1;

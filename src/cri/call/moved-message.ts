@@ -1,11 +1,11 @@
 /**
- * A message that is made where it is sent from. The library asks a serialized message for its length, and to copy itself behind
- * the head of its frame (grpc-js, `serializeMessage`), nothing else: parts that lie in many places get there with one copy, and
- * give their memory back at once. An answer of 16 MiB was held three times over: joined, encoded, in its frame.
+ * A message that is assembled in the buffer it is sent from. The library asks a serialized message only for its length
+ * and for a copy of itself behind the frame header (grpc-js, `serializeMessage`). So separate parts are copied once,
+ * and their memory is freed at once. Before, an answer of 16 MiB was in memory three times: joined, encoded and framed.
  */
 import { freeBytes } from '../../base/byte-blocks.ts';
 
-/** Bytes, or what moves its own. Either is used up by the message. */
+/** Bytes, or an object that moves its own bytes. The message consumes either. */
 export type MovedPart =
   | Uint8Array
   | { readonly size: number; moveTo(target: Uint8Array, from: number): void };
@@ -19,16 +19,16 @@ export class MovedMessage {
     this.length = parts.reduce((sum, part) => sum + lengthOf(part), 0);
   }
 
-  /** The library's name for the length. */
+  /** The name under which the library reads the length. */
   get byteLength(): number {
     return this.length;
   }
 
-  /** Once. */
+  /** Copies the message to `target`, at `from`, and frees its parts. Called once. */
   copy(target: Uint8Array, from: number): void {
     let at = from;
     for (const part of this.#parts) {
-      // before it is moved: nothing is left of it then
+      // read before the part is moved, which leaves it empty
       const end = at + lengthOf(part);
       if (part instanceof Uint8Array) {
         target.set(part, at);

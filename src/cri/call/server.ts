@@ -1,6 +1,6 @@
 /**
- * The one file that knows the RPC library (grpc-js). It serves both CRI services on a Unix socket with
- * buffers in and out, and drains. What a call means is `edge.ts`'s business.
+ * Serves both CRI services on a Unix socket, and drains them. This is the only file that uses the RPC library
+ * (grpc-js). It passes requests and answers as bytes: `edge.ts` decodes them.
  */
 import type { Http2Server, IncomingHttpHeaders } from 'node:http2';
 import type { Socket } from 'node:net';
@@ -20,28 +20,28 @@ import { MovedMessage } from './moved-message.ts';
 import type { Status } from './status.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
 
-/** What a handler is told of its call beside the bytes. */
+/** What a handler knows about its call beside the bytes of the request. */
 export interface CallContext {
   /**
-   * Aborts when the client has gone (`cancelled`), its deadline has passed (`timedOut`) or the server closes
-   * (`notReady`), with a FaultError as reason; never after the handler has settled.
+   * Aborts when the client has disconnected or cancelled (`cancelled`), its deadline has passed (`timedOut`) or the
+   * server closes (`notReady`), with a FaultError as reason; never after the handler has settled.
    */
   readonly signal: AbortSignal;
-  /** Aborts once the answer has left, or nobody waits for it. */
+  /** Aborts once the answer was sent, or the client no longer waits for it. */
   readonly over?: AbortSignal;
   /** The client's deadline (ClockPort.monoMs). */
   readonly deadlineMonoMs?: number;
-  /** The header `traceparent` as it came, unchecked. */
+  /** The header `traceparent` as received, not validated. */
   readonly traceparent?: string;
 }
 
-/** One unary RPC on the wire: throws RpcError to say how it failed; anything else thrown is answered Internal. */
+/** The handler of one unary RPC. It throws RpcError with the status; anything else thrown is answered Internal. */
 export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<Uint8Array | MovedMessage>;
 
 /**
- * One server-streaming RPC on the wire: the stream ends well when it resolves, otherwise as for UnaryHandler. `write`
- * settles once the message is with the kernel, so that a slow client slows its handler; it rejects with the signal's
- * reason once nobody listens any more.
+ * The handler of one server-streaming RPC. The stream ends with OK when it resolves, otherwise as for UnaryHandler.
+ * `write` settles once the kernel has the message, so that a slow client slows its handler; it rejects with the
+ * signal's reason once the call has ended.
  */
 export type StreamHandler = (
   request: Uint8Array,
@@ -50,32 +50,35 @@ export type StreamHandler = (
 ) => Promise<void>;
 
 export interface CriServerOptions {
-  /** Takes connections from then on. Rejects when the socket is another's, or can't be made. */
+  /** Begins to accept connections. Rejects when another process listens on the socket, or it can't be created. */
   readonly listen: (onConnection: (socket: Socket) => void) => Promise<ListeningSocket>;
-  /** By full method name, such as `runtime.v1.RuntimeService/Version`. An RPC without handler is Unimplemented. */
+  /**
+   * Handlers by full method name, such as `runtime.v1.RuntimeService/Version`. An RPC without a handler is
+   * Unimplemented.
+   */
   readonly methods: Readonly<Record<string, UnaryHandler>>;
-  /** As `methods`, for server-streaming RPCs. */
+  /** Handlers of server-streaming RPCs, as `methods`. */
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   readonly clock: ClockPort;
   readonly log: Log;
 }
 
-/** What `listen` gives: removes the socket's file if it is still ours, then takes no more connections. Repeatable. */
 export interface ListeningSocket {
+  /** Removes the socket's file if it is still ours, then accepts no more connections. Repeatable. */
   close(): Promise<void>;
 }
 
 export interface CriServer {
   /**
-   * Refuses new calls with Unavailable, ends streams so, waits at most `graceMs` (default `edgeLimits.drainMs`) for
-   * calls at work, then closes. Repeatable; the first call's grace counts.
+   * Refuses new calls with Unavailable, ends streams with it, waits at most `graceMs` (default `edgeLimits.drainMs`)
+   * for calls in flight, then closes. Repeatable; the first call's `graceMs` applies.
    */
   drain(graceMs?: number): Promise<void>;
-  /** Aborts calls at work, drops all connections and removes the socket file if it is still ours. Repeatable. */
+  /** Aborts calls in flight, closes all connections and removes the socket file if it is still ours. Repeatable. */
   close(): Promise<void>;
 }
 
-/** Serves until closed. Throws FaultError when the socket is another's, or can't be made. */
+/** Serves until closed. Throws FaultError when another process listens on the socket, or it can't be created. */
 export async function startCriServer(options: CriServerOptions): Promise<CriServer> {
   const server = new GrpcOverSocket(options);
   await server.open();
@@ -91,7 +94,7 @@ class GrpcOverSocket implements CriServer {
   readonly #connections: Connections;
   readonly #inFlight = new Set<AbortController>();
   readonly #streams = new Set<AbortController>();
-  /** What a drain waits for: called when the last call at work has ended. */
+  /** Called when the last call in flight has ended. A drain waits for it. */
   #onIdle: () => void = () => undefined;
   #socket: ListeningSocket | undefined;
   #draining: Promise<void> | undefined;
@@ -133,12 +136,12 @@ class GrpcOverSocket implements CriServer {
   }
 
   async #drain(graceMs: number): Promise<void> {
-    // most of them would never end by themselves
+    // event streams end only with their client
     this.#abort(this.#streams);
     if (this.#inFlight.size > 0) await this.#within(graceMs, (done) => (this.#onIdle = done));
     this.#abort(this.#inFlight);
     await this.#stopListening();
-    // says GOAWAY and lets answers on their way out pass; it drops what is left after flushMs
+    // sends GOAWAY and waits for answers being sent; after flushMs it closes what is left
     this.#injector.drain(edgeLimits.flushMs);
     if (this.#connections.size > 0)
       await this.#within(edgeLimits.flushMs, (done) => this.#connections.whenNone(done));
@@ -164,7 +167,7 @@ class GrpcOverSocket implements CriServer {
     for (const call of calls) call.abort(new FaultError(fault('notReady', 'troupe is stopping')));
   }
 
-  /** Waits until `done`, handed to `subscribe`, is called, but no longer than `ms`. */
+  /** Waits until `subscribe`'s argument `done` is called, at most `ms`. */
   async #within(ms: number, subscribe: (done: () => void) => void): Promise<void> {
     const { clock } = this.#options;
     await new Promise<void>((resolve) => {
@@ -208,11 +211,11 @@ class GrpcOverSocket implements CriServer {
           );
       }
     }
-    const strange = [...unused.keys(), ...unusedStreams.keys()];
-    assert(strange.length === 0, `handlers for RPCs that the contract doesn't have: ${strange.join(', ')}`);
+    const unknown = [...unused.keys(), ...unusedStreams.keys()];
+    assert(unknown.length === 0, `handlers for RPCs that the contract doesn't have: ${unknown.join(', ')}`);
   }
 
-  /** Never rejects: whatever a handler does ends one call. */
+  /** Serves one call. Never rejects: an error of a handler ends only its call. */
   async #serve(
     rpc: string,
     handler: UnaryHandler | undefined,
@@ -224,7 +227,7 @@ class GrpcOverSocket implements CriServer {
     const { abort, context } = this.#begin(rpc, call, this.#inFlight);
     try {
       const message = await handler(call.request, context);
-      // all that the library asks of a buffer this has, too
+      // a MovedMessage has what the library reads of a buffer
       answer(null, message instanceof MovedMessage ? (message as never) : asBuffer(message));
     } catch (thrown) {
       answer(wireStatus(this.#statusOf(rpc, thrown)));
@@ -234,7 +237,7 @@ class GrpcOverSocket implements CriServer {
     }
   }
 
-  /** As `#serve`. */
+  /** As `#serve`, for a stream. */
   async #serveStream(rpc: string, handler: StreamHandler | undefined, call: Writable): Promise<void> {
     if (this.#draining !== undefined || handler === undefined) {
       return void call.emit(
@@ -245,7 +248,7 @@ class GrpcOverSocket implements CriServer {
     const { abort, context } = this.#begin(rpc, call, this.#streams);
     try {
       const done = handler(call.request, context, (message) => written(call, message, abort.signal));
-      // at once: from then on the client knows that it misses nothing
+      // the headers show the client that the stream is open: it misses no event from now on
       call.sendMetadata(new Metadata());
       await done;
       call.end();
@@ -264,7 +267,7 @@ class GrpcOverSocket implements CriServer {
     const abort = new AbortController();
     const over = new AbortController();
     const context = { ...callContext(call, abort.signal), over: over.signal };
-    // the library says "cancelled" after a good end too, once its stream has closed
+    // the library emits "cancelled" after a successful end too, when the stream closes
     call.on('cancelled', () => {
       over.abort();
       if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineMonoMs)));
@@ -274,7 +277,7 @@ class GrpcOverSocket implements CriServer {
   }
 
   #gone(rpc: string, deadlineMonoMs: number | undefined): ReturnType<typeof fault> {
-    // the client's own timer and ours end the call in either order, some milliseconds apart
+    // a client cancels when its own timer fires, some milliseconds before or after the deadline that we computed
     if (
       deadlineMonoMs !== undefined &&
       this.#options.clock.monoMs() >= deadlineMonoMs - edgeLimits.deadlineMarginMinMs
@@ -287,7 +290,7 @@ class GrpcOverSocket implements CriServer {
   #statusOf(rpc: string, thrown: unknown): Status {
     if (thrown instanceof RpcError) return thrown.status;
     const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
-    this.#options.log.error({ rpc, error }, 'an RPC handler threw');
+    this.#options.log.error({ rpc, error }, 'serve an RPC: uncaught error');
     return { code: 'internal', message: `${rpc}: internal error` };
   }
 }
@@ -304,27 +307,27 @@ function unimplemented(rpc: string): Status {
 }
 
 function stopping(rpc: string): Status {
-  return toStatus(fault('notReady', `${rpc}: troupe is stopping and takes no new calls`), '');
+  return toStatus(fault('notReady', `${rpc}: troupe is stopping`), '');
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** The library keeps what the client's window has no room for: the callback comes when it has left. */
+/** Settles when the message was sent: the library queues what exceeds the client's flow-control window. */
 async function written(call: Writable, message: Uint8Array, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  const hasLeft = new Promise<void>((resolve) => {
+  const isSent = new Promise<void>((resolve) => {
     call.write(asBuffer(message), () => resolve());
   });
-  await unlessAborted(hasLeft, signal);
+  await unlessAborted(isSent, signal);
 }
 
 function callContext(call: UnaryCall | Writable, signal: AbortSignal): CallContext {
   const deadline = call.metadata.get(DEADLINE_HEADER)[0];
   const traceparent = call.metadata.get('traceparent')[0];
-  const told = typeof traceparent === 'string' ? { traceparent } : {};
-  return { signal, ...told, ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }) };
+  const traced = typeof traceparent === 'string' ? { traceparent } : {};
+  return { signal, ...traced, ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }) };
 }
 
 /** The library percent-encodes the text with encodeURI, which throws on lone surrogates. */
@@ -332,7 +335,7 @@ function wireStatus(status: Status): { code: number; details: string } {
   const text = status.message.toWellFormed();
   const bytes = Buffer.from(text, 'utf8');
   if (bytes.length <= edgeLimits.statusMessageBytes) return { code: grpcCode[status.code], details: text };
-  // a character cut in two at the end decodes to U+FFFD
+  // a character that was cut at the end decodes to U+FFFD
   const cut = bytes
     .subarray(0, edgeLimits.statusMessageBytes)
     .toString('utf8')
@@ -340,29 +343,33 @@ function wireStatus(status: Status): { code: number; details: string } {
   return { code: grpcCode[status.code], details: `${cut}…` };
 }
 
-/** Before its HTTP/2 server is made. Node drops a connection whose client gives up 1000 calls at once, or 33 a second: against strangers, who have no way to ours. */
+/**
+ * Raises the number of calls that a client may cancel; called before the HTTP/2 server is created. Node closes a
+ * connection whose client cancels 1000 calls at once, or 33 a second, as a protection from untrusted clients, who can't
+ * reach this socket.
+ */
 function allowResets(grpc: Server): void {
   const options: unknown = Reflect.get(grpc, 'commonServerOptions');
-  assert(
-    typeof options === 'object' && options !== null,
-    'grpc-js has no options of its HTTP/2 server where they used to be',
-  );
+  assert(typeof options === 'object' && options !== null, 'grpc-js has no private field commonServerOptions');
   Object.assign(options, {
     streamResetBurst: edgeLimits.resetsAtOnce,
     streamResetRate: edgeLimits.resetsPerSecond,
   });
 }
 
-/** It is reachable by a private field only; a test breaks when that goes. */
+/** The library's HTTP/2 server, read from a private field; a test fails when an update removes the field. */
 function http2ServerOf(grpc: Server): Http2Server {
   const servers: unknown = Reflect.get(grpc, 'http2Servers');
-  assert(servers instanceof Map && servers.size === 1, 'grpc-js has no HTTP/2 server where it used to be');
+  assert(
+    servers instanceof Map && servers.size === 1,
+    'grpc-js has no HTTP/2 server in its private field http2Servers',
+  );
   const [http2] = (servers as Map<Http2Server, unknown>).keys();
-  assert(http2 !== undefined, 'grpc-js has no HTTP/2 server where it used to be');
+  assert(http2 !== undefined, 'grpc-js has no HTTP/2 server in its private field http2Servers');
   return http2;
 }
 
-/** Before the library reads the headers of a call. */
+/** Reads the deadline of each call before the library reads its headers. */
 function readDeadlines(http2: Http2Server, clock: Pick<ClockPort, 'monoMs'>): void {
   http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => noteDeadline(headers, clock));
 }

@@ -1,4 +1,6 @@
-/** What the RPCs are given at start: the actors, and the facts of host and configuration that decide what is taken. */
+/**
+ * What the RPC handlers are created with: the actors, and the facts of host and configuration that validation needs.
+ */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { Troupe } from '../../actors/troupe.ts';
 import type { Conditions } from '../../base/conditions.ts';
@@ -6,16 +8,16 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { UnreadUsage } from './unread-usage.ts';
 import type { UrlIssuer } from '../streaming/server.ts';
 
-/** Facts of the host that decide whether a request can be honoured. */
+/** Facts of the host that decide whether a request can be carried out. */
 export interface HostPolicy {
   readonly cgroupDriver: 'cgroupfs' | 'systemd';
   readonly selinuxEnabled: boolean;
   readonly apparmorEnabled: boolean;
-  /** The AppArmor profile of containers that ask for the default; empty where there is none. */
+  /** The AppArmor profile of containers that request the default; empty where the host has no AppArmor. */
   readonly apparmorDefault: string;
-  /** Every capability there is a name for, with `CAP_` (capabilities(7)). */
+  /** Every known capability, with `CAP_` (capabilities(7)). */
   readonly capabilityNames: readonly string[];
-  /** For containers whose request has no security context at all; one with a context states its own. */
+  /** For containers whose request has no security context; a request with a context states its own paths. */
   readonly defaultMaskedPaths: readonly string[];
   readonly defaultReadonlyPaths: readonly string[];
 }
@@ -23,25 +25,25 @@ export interface HostPolicy {
 export interface ServiceOptions extends HostPolicy {
   readonly troupe: Troupe;
   readonly clock: Pick<ClockPort, 'nowNs'>;
-  /** Our own version, semver. */
+  /** Version of troupe, semver. */
   readonly version: string;
-  /** The effective configuration for `crictl info`; must hold no secrets. */
+  /** The effective configuration for `crictl info`, without secrets. */
   readonly configView: () => object;
-  /** Why the configuration's files can't be used since the last reload; undefined when they can. */
+  /** Why the last reload refused the configuration files; undefined when it accepted them. */
   readonly configRefusal: () => string | undefined;
-  /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
+  /** What a damaged journal may have lost, and where it is kept; undefined when the journal was not damaged. */
   readonly lostFacts: string | undefined;
-  /** `runtime.restore`: without it no annotation of an image is looked at. */
+  /** `runtime.restore`: without it, an image is never treated as a checkpoint. */
   readonly restoresCheckpoints: boolean;
-  /** What the daemon works without. */
+  /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
-  /** The log of containers and pods whose usage can't be read. */
+  /** Logs the containers and pods whose usage can't be read. */
   readonly unread: Pick<UnreadUsage, 'note'>;
-  /** The OCI documents of what there is, as JSON without the environment, for verbose answers; left out for none. */
+  /** config.json of a container or sandbox, without the environment, for verbose answers. */
   readonly specs?: {
     container(id: ContainerId): Promise<string | undefined>;
     sandbox(id: SandboxId): Promise<string | undefined>;
   };
-  /** Makes the URLs of Exec, Attach and PortForward; without it these are Unimplemented. */
+  /** Issues the URLs of Exec, Attach and PortForward; without it these RPCs are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

@@ -1,8 +1,8 @@
-/** The one table from Fault to gRPC status, and the message prefixes that the kubelet acts upon. */
+/** The table from Fault to gRPC status, and the message prefixes by which the kubelet tells errors apart. */
 import type { Fault, FaultKind } from '../../base/fault.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 
-/** The codes of gRPC that troupe answers with (gRPC core, statuscodes.md); a test compares them with the library's. */
+/** The gRPC codes that troupe answers with (gRPC core, statuscodes.md). A test compares them with the library's. */
 export const grpcCode = {
   ok: 0,
   cancelled: 1,
@@ -31,7 +31,7 @@ const codeOfKind: Readonly<Record<FaultKind, GrpcCodeName>> = {
   exhausted: 'resourceExhausted',
   timedOut: 'deadlineExceeded',
   cancelled: 'cancelled',
-  // the caller is still there and must not be told that it has gone itself
+  // not `cancelled`: the caller still waits, another call ended this one
   superseded: 'aborted',
   denied: 'permissionDenied',
   unsupported: 'unimplemented',
@@ -39,24 +39,24 @@ const codeOfKind: Readonly<Record<FaultKind, GrpcCodeName>> = {
   bug: 'internal',
 };
 
-/** What the client of an RPC is told. */
+/** The status with which an RPC is answered. */
 export interface Status {
   readonly code: GrpcCodeName;
   readonly message: string;
 }
 
 /**
- * The status of a fault. A bug of ours says nothing of our insides, only the id under which the log tells all.
- * The id is in no other message: the kubelet folds repeated events by their text.
+ * The status of a fault. The message of a bug does not reveal internals, only the request id by which the log has the
+ * details. No other message contains the id: the kubelet merges repeated events of the same text.
  */
 export function toStatus(value: Fault, requestId: string): Status {
   const code = codeOfKind[value.kind];
   if (value.kind === 'bug')
-    return { code, message: `internal error; the log of troupe tells more under request ${requestId}` };
+    return { code, message: `internal error: see the log of troupe for request ${requestId}` };
   return { code, message: value.message };
 }
 
-/** How a call ends badly: the only thing that a handler of `cri/call/server.ts` throws on purpose. */
+/** How a call fails. The handlers of `cri/call/server.ts` throw nothing else on purpose. */
 export class RpcError extends Error {
   readonly status: Status;
   constructor(status: Status) {
@@ -66,7 +66,7 @@ export class RpcError extends Error {
   }
 }
 
-/** Words at a message's start by which the kubelet tells errors apart (k8s.io/cri-api, pkg/errors). */
+/** Prefixes of messages by which the kubelet tells errors apart (k8s.io/cri-api, pkg/errors). */
 export type KubeletPrefix =
   | 'RegistryUnavailable'
   | 'SignatureValidationFailed'
@@ -74,8 +74,8 @@ export type KubeletPrefix =
   | 'ImageVolumeMountFailed';
 
 /**
- * The same fault, marked for the kubelet. Its kind becomes `outside`: the kubelet strips the text of the
- * status code only from Unknown, and looks for the word at the very start of what is left.
+ * The same fault with a prefix for the kubelet. Its kind becomes `outside`, which is answered Unknown: the kubelet
+ * strips the text of the status code only from Unknown, and expects the prefix at the start of the rest.
  */
 export function withKubeletPrefix(prefix: KubeletPrefix, value: Fault): Fault {
   return fault('outside', `${prefix}: ${value.message}`, {
@@ -85,13 +85,13 @@ export function withKubeletPrefix(prefix: KubeletPrefix, value: Fault): Fault {
   });
 }
 
-/** Words that drivers put where the actors then say what was attempted, and the kind of fault that has each. */
+/** Prefixes that drivers set, and the kind of fault that has each. The actors put what was attempted before them. */
 const WORDS: readonly (readonly [KubeletPrefix, FaultKind])[] = [
   ['RegistryUnavailable', 'outside'],
   ['SignatureValidationFailed', 'denied'],
 ];
 
-/** What was thrown, with such a word moved to the very start, where the kubelet looks for it. */
+/** The thrown value with such a prefix moved to the start of its message, where the kubelet expects it. */
 export function forKubelet(thrown: unknown): unknown {
   if (!(thrown instanceof FaultError)) return thrown;
   const why = thrown.fault;

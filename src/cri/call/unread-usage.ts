@@ -1,4 +1,6 @@
-/** Log lines for usage that could not be read: lists leave such a container or pod out, and only the log says why (S78). */
+/**
+ * Logs usage that could not be read: lists leave such a container or pod out, and only the log has the reason (S78).
+ */
 import type { ClockPort } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { edgeLimits } from '../bounds.ts';
@@ -9,7 +11,7 @@ export class UnreadUsage {
   readonly #log: Pick<Log, 'warn'>;
   readonly #clock: Pick<ClockPort, 'monoMs'>;
   readonly #all = new Pace(edgeLimits.unreadUsageLines);
-  /** The latest subject comes last. */
+  /** By id; the subject noted last is the last entry. */
   readonly #bySubject = new Map<string, Pace>();
 
   constructor(log: Pick<Log, 'warn'>, clock: Pick<ClockPort, 'monoMs'>) {
@@ -17,7 +19,10 @@ export class UnreadUsage {
     this.#clock = clock;
   }
 
-  /** Logs why the subject (an id) can't be read; nothing where its line or the line of too many others was logged lately. */
+  /**
+   * Logs why the usage of the subject (an id) can't be read. The lines about one subject, and about all, are
+   * rate-limited.
+   */
   note(subject: string, thrown: unknown): void {
     const nowMs = this.#clock.monoMs();
     if (this.#paceOf(subject).take(nowMs) > 0 || this.#all.take(nowMs) > 0) return;

@@ -276,9 +276,9 @@ class Streaming implements StreamingServer {
             fault('timedOut', `nothing was sent or received for ${streamLimits.idleMs / 60_000} minutes`),
           ),
         );
-      } else timer = clock.setTimeout(look, streamLimits.idleLookMs);
+      } else timer = clock.setTimeout(look, streamLimits.idleCheckMs);
     };
-    timer = clock.setTimeout(look, streamLimits.idleLookMs);
+    timer = clock.setTimeout(look, streamLimits.idleCheckMs);
     return () => clock.clearTimeout(timer);
   }
 

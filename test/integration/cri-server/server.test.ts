@@ -266,7 +266,7 @@ describe('drain and close', () => {
     for (const other of [client, clientOn(socketPath)]) {
       expect(await other.unary(version)).toMatchObject({
         code: status.UNAVAILABLE,
-        details: 'Version: troupe is stopping and takes no new calls',
+        details: 'Version: troupe is stopping',
       });
     }
     release();

@@ -169,7 +169,7 @@ describe('GetContainerEvents', () => {
       directory.put({ ...view, listed: at % 2 === 0 }, ref);
     expect(await outcome).toMatchObject({
       code: status.RESOURCE_EXHAUSTED,
-      details: `events: the client is more than ${edgeLimits.eventQueue} events behind; list anew`,
+      details: `send events: the client is more than ${edgeLimits.eventQueue} events behind, list again`,
     });
 
     directory.put({ ...view, listed: false }, ref);

@@ -169,9 +169,9 @@ describe('a command over SPDY', () => {
     const { client } = await connectSpdy(await exec(['hang'], { stdin: false, stderr: false }), v4);
     const { error } = await openCommand(client, 'stdout');
     await until(() => seen.length === 1);
-    clock.fire(streamLimits.idleLookMs);
+    clock.fire(streamLimits.idleCheckMs);
     clock.nowMs += 2 * streamLimits.idleMs;
-    clock.fire(streamLimits.idleLookMs);
+    clock.fire(streamLimits.idleCheckMs);
     expect((await error.all).toString()).toContain('nothing was sent');
     expect(aborted).toHaveLength(1);
     client.close();

@@ -137,7 +137,7 @@ describe('the edge', () => {
     });
     const status = await statusOf(call(runPod, bytes));
     expect(status.code).toBe('invalidArgument');
-    expect(status.message).toMatch(/^RunPodSandbox: the request is no valid RunPodSandboxRequest: ./u);
+    expect(status.message).toMatch(/^RunPodSandbox: the request is not a valid RunPodSandboxRequest: ./u);
     expect(calls).toBe(0);
   });
 
@@ -181,7 +181,7 @@ describe('readiness and bounds', () => {
     await call('runtime.v1.RuntimeService/Status');
     expect(await statusOf(call(runPod))).toEqual({
       code: 'unavailable',
-      message: 'RunPodSandbox: troupe takes no calls yet: recovering, 12 of 40 containers',
+      message: 'RunPodSandbox: troupe is not ready: recovering, 12 of 40 containers',
     });
     reason = undefined;
     await call(runPod);

@@ -9,12 +9,12 @@ describe('calls at work (F14)', () => {
     const calls = new InFlight();
     const release = calls.admit('CreateContainer', edgeLimits.inFlightBytes - MIB);
     const other = calls.admit('CreateContainer', MIB);
-    expect(() => calls.admit('CreateContainer', 1)).toThrow(/requests at work have \d+ bytes/u);
+    expect(() => calls.admit('CreateContainer', 1)).toThrow(/requests in flight have \d+ bytes/u);
     release();
     calls.admit('CreateContainer', 1)();
     other();
     const largest = calls.admit('CreateContainer', edgeLimits.receiveBytes);
-    expect(() => calls.admit('ListContainers', 1)).toThrow(/requests at work/u);
+    expect(() => calls.admit('ListContainers', 1)).toThrow(/requests in flight/u);
     largest();
     calls.admit('ListContainers', 1)();
   });
@@ -22,7 +22,7 @@ describe('calls at work (F14)', () => {
   test('their number is bounded', () => {
     const calls = new InFlight();
     const releases = Array.from({ length: edgeLimits.inFlightCalls }, () => calls.admit('ListContainers', 0));
-    expect(() => calls.admit('ListContainers', 0)).toThrow(/calls are at work already/u);
+    expect(() => calls.admit('ListContainers', 0)).toThrow(/too many calls: \d+ are in flight/u);
     releases[0]?.();
     calls.admit('ListContainers', 0);
   });
@@ -78,7 +78,7 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     const calls = new InFlight();
     for (let at = 0; at < edgeLimits.inFlightCalls; at += 1)
       calls.admit('ListContainers', edgeLimits.inFlightBytes / edgeLimits.inFlightCalls);
-    expect(() => calls.admit('ListContainers', 0)).toThrow(/calls are at work already/u);
+    expect(() => calls.admit('ListContainers', 0)).toThrow(/too many calls: \d+ are in flight/u);
     for (const rpc of ['StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox']) {
       for (let at = 0; at < 1100; at += 1) calls.admit(rpc, 80);
     }
@@ -86,7 +86,7 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     const releases = Array.from({ length: edgeLimits.endingCalls }, () => others.admit('StopContainer', 80));
     for (let at = 0; at < edgeLimits.inFlightCalls; at += 1) others.admit('ListContainers', 0);
     expect(() => others.admit('StopContainer', 80)).toThrow(
-      /6144 calls that stop or remove are at work already/u,
+      /too many calls: 6144 that stop or remove are in flight/u,
     );
     releases[0]?.();
     others.admit('RemoveContainer', 80);
@@ -95,7 +95,7 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
   test('S78 a stop whose request is large counts as any other call', () => {
     const calls = new InFlight();
     calls.admit('ListContainers', edgeLimits.inFlightBytes);
-    expect(() => calls.admit('StopContainer', edgeLimits.endingCallBytes + 1)).toThrow(/requests at work/u);
+    expect(() => calls.admit('StopContainer', edgeLimits.endingCallBytes + 1)).toThrow(/requests in flight/u);
     calls.admit('StopContainer', edgeLimits.endingCallBytes);
   });
 
@@ -104,7 +104,7 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     const releases = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () =>
       waits(calls, 'hostile'),
     );
-    expect(() => waits(calls, 'hostile', 'ExecSync')).toThrow(/576 of them for this namespace/u);
+    expect(() => waits(calls, 'hostile', 'ExecSync')).toThrow(/576 of them in this namespace/u);
     waits(calls, 'other')();
     releases[0]?.();
     waits(calls, 'hostile')();

@@ -67,7 +67,7 @@ describe('what a request becomes in memory', () => {
     const releases = [1, 2].map(() => calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces));
     expect(() =>
       calls.admit('CreateContainer', 1, () => edgeLimits.inFlightPieces - 2 * edgeLimits.requestPieces + 1),
-    ).toThrow(/requests at work have 786432 fields/u);
+    ).toThrow(/requests in flight have 786432 fields/u);
     calls.admit('CreateContainer', 1, () => 1000)();
     for (const release of releases) release();
     calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces)();
@@ -88,7 +88,7 @@ describe('what a request becomes in memory', () => {
           messagePieces(CreateContainerRequestSchema, request),
         );
       expect(() => calls.admit('CreateContainer', request.length)).toThrow(
-        /requests at work have \d+ bytes/u,
+        /requests in flight have \d+ bytes/u,
       );
     }
   });

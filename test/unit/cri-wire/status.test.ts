@@ -36,7 +36,7 @@ describe('fault → status', () => {
   test('a bug tells the request id and nothing else', () => {
     expect(toStatus(fault('bug', 'undefined is not a function at /some/path'), 'ab12')).toEqual({
       code: 'internal',
-      message: 'internal error; the log of troupe tells more under request ab12',
+      message: 'internal error: see the log of troupe for request ab12',
     });
   });
 

@@ -151,7 +151,7 @@ describe('a stream', () => {
     expect(thrown).toBeInstanceOf(FaultError);
     expect((thrown as FaultError).fault).toMatchObject({
       kind: 'exhausted',
-      message: 'events: the client is more than 2 events behind; list anew',
+      message: 'send events: the client is more than 2 events behind, list again',
     });
     expect(await words(quick)).toEqual(['main created', 'main started', 'main stopped']);
     quick.close();
@@ -223,6 +223,6 @@ describe('S85 what waits for a client', () => {
       directory.drop({ ...large(at), listed: false });
       expect(await quick.take(never)).toHaveLength(2);
     }
-    await expect(slow.take(never)).rejects.toThrow(/more than 134217728 bytes of events behind; list anew/u);
+    await expect(slow.take(never)).rejects.toThrow(/more than 134217728 bytes of events behind, list again/u);
   });
 });
