@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { filesystemUsage } from '../present/image.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ImageFsInfo: both lists always, since the kubelet reads the first entry of each. */
+/** ImageFsInfo: answers both lists, since the kubelet reads the first entry of each. */
 export function imageFsInfo({
   troupe,
   clock,

@@ -6,7 +6,7 @@ import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
-/** ImageStatus: an image that is not here is an empty answer, no error. */
+/** ImageStatus: an image that is not present is an empty answer, not an error. */
 export function imageStatus({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.imageStatus> {

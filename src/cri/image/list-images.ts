@@ -6,7 +6,7 @@ import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
-/** ListImages: all, or the one that the filter names. */
+/** ListImages: all images, or the one that the filter names. */
 export function listImages(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
   list: ImageList,
@@ -14,7 +14,7 @@ export function listImages(
   return async ({ filter }) => list.answer(imagesListed(troupe, 'ListImages', filter));
 }
 
-/** The images that a list shows, now. */
+/** The images that a list with this filter shows now. */
 export function imagesListed(
   troupe: ServiceOptions['troupe'],
   rpc: string,

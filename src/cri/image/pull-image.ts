@@ -6,7 +6,10 @@ import { forKubelet } from '../call/status.ts';
 import { line, translated } from '../validate/check.ts';
 import { imageName, registryAuth } from '../validate/image.ts';
 
-/** PullImage: the id of the image, the same text everywhere. Credentials of the request win over configured ones. */
+/**
+ * PullImage: answers the image id as in all other answers. Credentials of the request take precedence over configured
+ * ones.
+ */
 export function pullImage({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.pullImage> {

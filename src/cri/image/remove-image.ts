@@ -4,7 +4,10 @@ import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
-/** RemoveImage: with all its names; success when it is not here. An empty name is refused: it must never mean "any". */
+/**
+ * RemoveImage: removes the image with all its names; succeeds when it is not present. An empty name is refused: it must
+ * not mean "any".
+ */
 export function removeImage({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.removeImage> {

@@ -5,7 +5,7 @@ import type { ImageList } from '../present/image.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { imagesListed } from './list-images.ts';
 
-/** StreamImages: what ListImages answers, in parts; of one moment all the same. */
+/** StreamImages: the answer of ListImages in parts, all of the same moment. */
 export function streamImages(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
   list: ImageList,

@@ -1,4 +1,4 @@
-/** From the id of a request, whole or a unique prefix, to the view; and the filters of lists. Waits for nothing. */
+/** Resolves the id of a request, complete or a unique prefix, to its view; and the filters of lists. Synchronous. */
 import type { Message } from '@bufbuild/protobuf';
 import { isMessage } from '@bufbuild/protobuf';
 import type { Directory, Found } from '../../actors/directory/directory.ts';
@@ -15,7 +15,10 @@ import { line, quoted, refuse, required, stringMap } from '../validate/check.ts'
 
 type Views = Pick<Directory, 'findSandbox' | 'findContainer'>;
 
-/** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
+/**
+ * The sandbox with this id; undefined when there is no such sandbox. Throws `invalidRequest` for an empty or ambiguous
+ * id.
+ */
 export function findSandbox(
   directory: Views,
   rpc: string,
@@ -25,7 +28,10 @@ export function findSandbox(
   return only(rpc, field, id, (prefix) => directory.findSandbox(prefix));
 }
 
-/** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
+/**
+ * The container with this id; undefined when there is no such container. Throws `invalidRequest` for an empty or
+ * ambiguous id.
+ */
 export function findContainer(
   directory: Views,
   rpc: string,
@@ -35,7 +41,7 @@ export function findContainer(
   return only(rpc, field, id, (prefix) => directory.findContainer(prefix));
 }
 
-/** Throws `notFound`, too. */
+/** As `findSandbox`, but throws `notFound` when there is no such sandbox. */
 export function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
   return (
     findSandbox(directory, rpc, id) ??
@@ -43,7 +49,7 @@ export function knownSandbox(directory: Views, rpc: string, id: string): Sandbox
   );
 }
 
-/** Throws `notFound`, too. */
+/** As `findContainer`, but throws `notFound` when there is no such container. */
 export function knownContainer(directory: Views, rpc: string, id: string): ContainerView {
   return (
     findContainer(directory, rpc, id) ??
@@ -51,19 +57,19 @@ export function knownContainer(directory: Views, rpc: string, id: string): Conta
   );
 }
 
-/** As `knownSandbox`, but one that lists do not show is none. */
+/** As `knownSandbox`, but a sandbox that lists do not show is not found. */
 export function listedSandbox(directory: Views, rpc: string, id: string): SandboxView {
   const view = knownSandbox(directory, rpc, id);
   return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such sandbox`, { subject: view.id });
 }
 
-/** As `knownContainer`, but one that lists do not show is none. */
+/** As `knownContainer`, but a container that lists do not show is not found. */
 export function listedContainer(directory: Views, rpc: string, id: string): ContainerView {
   const view = knownContainer(directory, rpc, id);
   return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such container`, { subject: view.id });
 }
 
-/** Ids have 64 digits; more than that in a message helps nobody. */
+/** Ids have 64 digits; a longer text is cut in messages. */
 const SHOWN_CHARS = 64;
 
 function shown(id: string): string {
@@ -73,11 +79,11 @@ function shown(id: string): string {
 function only<V>(rpc: string, field: string, id: string, find: (prefix: string) => Found<V>): V | undefined {
   const at = `${rpc}: ${field}`;
   const found = find(line(at, required(at, id)));
-  if (found.found === 'many') refuse(at, `${quoted(id)} begins the ids of several`);
+  if (found.found === 'many') refuse(at, `${quoted(id)} is a prefix of several ids`);
   return found.found === 'one' ? found.view : undefined;
 }
 
-/** The namespace of the pod that a request is for; empty where it names none that is known. Throws nothing. */
+/** The namespace of the pod that a request is for; empty where the pod is unknown. Never throws. */
 export function namespaceOf(directory: Views & Pick<Directory, 'sandbox'>, request: Message): string {
   if (isMessage(request, PullImageRequestSchema)) return request.sandboxConfig?.metadata?.namespace ?? '';
   if (isMessage(request, CheckpointPodRequestSchema))
@@ -90,18 +96,21 @@ export function namespaceOf(directory: Views & Pick<Directory, 'sandbox'>, reque
     : (directory.sandbox(container.spec.key.sandboxId)?.spec.key.namespace ?? '');
 }
 
-/** Undefined where the id is empty, unknown or the prefix of several. */
+/** The view with this id; undefined where the id is empty, unknown or ambiguous. */
 function foundView<V>(id: string, find: (prefix: string) => Found<V>): V | undefined {
   const found = id === '' ? undefined : find(id);
   return found?.found === 'one' ? found.view : undefined;
 }
 
-/** Tests labels for every one of the selector, with its value. Throws `invalidRequest` for more than labels can be. */
+/**
+ * A test whether labels have every entry of the selector. Throws `invalidRequest` for a selector larger than a set of
+ * labels.
+ */
 export function labelTest(
   field: string,
   selector: { readonly [key: string]: string },
 ): (labels: StringMap) => boolean {
-  // once, and not for each of some thousand views
+  // checked once, not for each of some thousand views
   const wanted = Object.entries(stringMap(field, selector));
   return (labels) => wanted.every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
 }

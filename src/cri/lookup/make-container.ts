@@ -1,4 +1,4 @@
-/** The container of a config: what CreateContainer makes one of, and RestorePod each of its. */
+/** Creates a container from a ContainerConfig: CreateContainer creates one, RestorePod one for each config. */
 import type { RestoreSource } from '../../ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { fail, FaultError } from '../../base/fault.ts';
@@ -12,21 +12,25 @@ import { containerSpec } from '../validate/container.ts';
 import { imageName } from '../validate/image.ts';
 import { restored } from '../validate/restore.ts';
 
-export interface ContainerWish {
+export interface MakeContainerRequest {
   readonly rpc: string;
   readonly sandboxId: SandboxId;
   readonly config: ContainerConfig | undefined;
-  /** Path of the checkpoint that it is restored from, of the image in the config; left out where the image may be one. */
+  /**
+   * Path of the checkpoint to restore from; it was made of the config's image. Absent: the config's image may be a
+   * checkpoint.
+   */
   readonly archive?: string;
 }
 
 /**
- * The container of a config in a listed sandbox. As with the peers, the archive of a checkpoint may stand in the image's
- * place, by its path or as an image: then it is restored by its start, in all else as the config has it.
+ * Creates a container in a listed sandbox and returns its id. As with the peers, the config's image may be a
+ * checkpoint: the path of an archive, or an image that holds one. Such a container is restored when it is started; all
+ * else is as its config says.
  */
 export async function makeContainer(
   options: ServiceOptions,
-  { rpc, sandboxId, config, archive }: ContainerWish,
+  { rpc, sandboxId, config, archive }: MakeContainerRequest,
   context: RpcContext,
 ): Promise<ContainerId> {
   const { troupe } = options;
@@ -46,41 +50,42 @@ export async function makeContainer(
           context,
         );
   const spec = translated(rpc, () => {
-    const wish = containerSpec(config, {
+    const requested = containerSpec(config, {
       ...options,
       sandboxId,
       sandbox,
       recursiveReadOnlyMounts: handler?.recursiveReadOnlyMounts ?? false,
       userNamespaces: handler?.userNamespaces ?? false,
       findTarget: (target) => findTarget(options, rpc, target, sandboxId),
-      // its mounts may name others
+      // mounts may name other images
       findImage: (asked) =>
         findImage(
           options,
           facts !== undefined && archive === undefined && asked === name ? facts.images : [asked],
         ),
     });
-    if (from === undefined || facts === undefined) return wish;
-    if (wish.imageId !== findImage(options, facts.images))
+    if (from === undefined || facts === undefined) return requested;
+    if (requested.imageId !== findImage(options, facts.images))
       refuse(
         'config.image',
         `${quoted(name)} is not the image of the checkpoint, ${facts.images.slice(0, 1).map(quoted).join('')}`,
       );
-    return restored(wish, sandbox, from, facts);
+    return restored(requested, sandbox, from, facts);
   });
-  return troupe.createContainer(spec, context).catch(tellKubelet);
+  return troupe.createContainer(spec, context).catch(throwForKubelet);
 }
 
 /**
- * The checkpoint that an image's name stands for; undefined for an image of programs, and for one that is not here. It is
- * one by the manifest that the pod's own reference brought: another's manifest, or an id, makes no image a checkpoint (S86).
+ * The checkpoint that an image name refers to; undefined for an ordinary image, and for one that is not present. Only
+ * the manifest pulled by the pod's own reference marks an image as a checkpoint: neither a manifest that another pod
+ * pulled nor an image id does (S86).
  */
 function checkpointIn(
   { troupe, restoresCheckpoints }: ServiceOptions,
   name: string,
   reference: string,
 ): RestoreSource['from'] | undefined {
-  // no reference begins like that
+  // an image reference never begins with a slash
   if (name.startsWith('/')) return { archive: absolutePath('config.image.image', name) };
   const image = name === '' || !restoresCheckpoints ? undefined : troupe.findImage(name);
   if (image === undefined || troupe.sourceOf(image, reference)?.checkpointOf === undefined) return undefined;
@@ -88,18 +93,24 @@ function checkpointIn(
   if (layer === undefined || more.length > 0)
     refuse(
       'config.image.image',
-      `${quoted(name)} is a checkpoint of ${image.layers.length} layers, and is to have one`,
+      `${quoted(name)} is a checkpoint of ${image.layers.length} layers, not of one`,
     );
   return { image: image.id, layer: layer.diffId };
 }
 
-/** What is wrong with an image, above all with one as volume, carries the word that the kubelet looks for (k8s.io/cri-api, pkg/errors). */
-function tellKubelet(thrown: unknown): never {
+/**
+ * Rethrows with the prefix that the kubelet expects for pulls, and for images mounted as volumes (k8s.io/cri-api,
+ * pkg/errors).
+ */
+function throwForKubelet(thrown: unknown): never {
   if (!(thrown instanceof FaultError) || thrown.fault.subject !== 'mounts.image') throw forKubelet(thrown);
   throw new FaultError(withKubeletPrefix('ImageVolumeMountFailed', thrown.fault));
 }
 
-/** Only within the same sandbox: a debug container must not enter another pod (features.md K, Security). */
+/**
+ * The container of a target_id, within the same sandbox only: a debug container must not join the PID namespace of
+ * another pod.
+ */
 function findTarget(
   { troupe }: ServiceOptions,
   rpc: string,
@@ -115,12 +126,15 @@ function findTarget(
   return view?.spec.key.sandboxId === sandboxId ? view.id : undefined;
 }
 
-/** The first that is here. A checkpoint names its image only to find it: nothing is pulled or named by it (S30). */
+/**
+ * The first of these images that is present. A checkpoint names its image only for this: the name causes no pull and no
+ * new tag (S30).
+ */
 function findImage({ troupe }: ServiceOptions, names: readonly string[]): ImageId {
   for (const name of names) {
     const found = troupe.findImage(name);
     if (found !== undefined) return found.id;
   }
   const [first = ''] = names;
-  return fail('notFound', `image ${first} is not here`, { subject: first });
+  return fail('notFound', `image ${first}: not found`, { subject: first });
 }

@@ -29,13 +29,13 @@ const PROPAGATION = {
 } as const;
 
 type ImageNames = Pick<ImageRecord, 'repoTags' | 'repoDigests'>;
-/** Undefined for an image that is gone. */
+/** The names of an image; undefined for an image that was removed. */
 export type ImageOf = (id: ImageId) => ImageNames | undefined;
 
-/** Exit code where nobody can tell it any more, as containerd has it. */
+/** Exit code of a container whose exit code is lost; containerd reports the same. */
 const UNKNOWN_EXIT_CODE = 255;
 
-/** What ListContainers answers, encoded. */
+/** Encodes the answers of ListContainers. */
 export const containerList = new ListBytes<ContainerView>((view) =>
   toBinary(
     ContainerSchema,
@@ -47,7 +47,10 @@ export function containerState(view: ContainerView): ContainerState {
   return STATE[view.criState];
 }
 
-/** The same fields in list and status, but for an image that was asked for by its id: lists have the id, as containerd's. */
+/**
+ * Fields of both list and status. They differ in `image` where the request named it by id: lists have the id, as
+ * containerd's do.
+ */
 function shared(view: ContainerView) {
   const { key, labels, annotations, imageRequested, imageUserSpecified } = view.spec;
   return {
@@ -64,24 +67,25 @@ function shared(view: ContainerView) {
 }
 
 /**
- * The name by which a pod's owner knows the image, which the kubelet copies into the pod's status: it asks for an image by its id. Then a
- * name of the image that ends as the pod's does (short names), else the first of the repository that it was made of, and of all of them
- * as containerd: others may have pulled the image under names of their own (S86).
+ * The image name that the kubelet copies into the pod's status. The kubelet requests an image by its id; then the name
+ * is the user's own, else one that ends like it (short names), else one of the repository that the container was
+ * created from, else the image's first name, as in containerd. Names under which others pulled the image come last
+ * (S86).
  */
 function imageName(
-  { spec: { imageRequested, imageUserSpecified: wished }, image: { id, ref } }: ContainerView,
+  { spec: { imageRequested, imageUserSpecified }, image: { id, ref } }: ContainerView,
   imageOf: ImageOf,
 ): string {
   if (!isId(imageRequested, id)) return imageRequested;
   const image = imageOf(id);
   const names = [...(image?.repoTags ?? []), ...(image?.repoDigests ?? [])];
-  const wanted = [wished, `${wished}:latest`];
+  const wanted = [imageUserSpecified, `${imageUserSpecified}:latest`];
   return (
     names.find((name) => wanted.includes(name)) ??
     names.find((name) => wanted.some((end) => name.endsWith(`/${end}`))) ??
     names.find((name) => name === ref || isOf(name, ref)) ??
     names[0] ??
-    (wished || imageRequested)
+    (imageUserSpecified || imageRequested)
   );
 }
 
@@ -91,7 +95,8 @@ export function containerStatus(
 ): MessageInitShape<typeof ContainerStatusSchema> {
   const { spec, effective } = view;
   const exit = exitOf(view);
-  // what was asked for is echoed as it was (SIGCLD is SIGCHLD to the kernel); else the one that will be sent
+  // the request's own signal name is echoed (SIGCLD and SIGCHLD are one number); without one, the signal that will be
+  // sent
   const stopSignal = spec.stopSignal === '' ? (effective?.stopSignal ?? '') : spec.stopSignal;
   return {
     ...shared(view),
@@ -109,7 +114,7 @@ export function containerStatus(
   };
 }
 
-/** An ended container without its exit fact has still ended at some time, with a code that says nothing. */
+/** The exit of an ended container; without a recorded exit, its time and exit code are placeholders. */
 function exitOf(
   view: ContainerView,
 ): Pick<ExitFact, 'exitCode' | 'finishedAtNs' | 'reason' | 'message'> | undefined {
@@ -119,7 +124,7 @@ function exitOf(
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: view.startedAtNs ?? view.createdAtNs,
       reason: 'Unknown',
-      message: 'how it ended is not known',
+      message: 'exit code not known',
     }
   );
 }
@@ -148,8 +153,8 @@ function mountOf(mount: Mount, imageOf: ImageOf): MessageInitShape<typeof MountS
     selinuxRelabel,
     propagation: PROPAGATION[propagation],
     ...(options === undefined ? {} : { mountOptions: [...options] }),
-    // the id, exactly as Image.id has it: by it the kubelet's collection of images knows that this one is in use; image_ref is of
-    // the kind that ContainerStatus.image_ref is
+    // exactly the id of Image.id: the kubelet's image garbage collection compares them to see that the image is in use;
+    // image_ref has the form of ContainerStatus.image_ref
     ...(image === undefined
       ? {}
       : {

@@ -22,7 +22,7 @@ export function podEvent(
     containerId: id,
     containerEventType: TYPE[type],
     createdAt: createdAtNs,
-    // without one the kubelet drops the event: that of the sandbox's own end says all there is
+    // the kubelet ignores an event without a sandbox status; the event of the sandbox's removal was sent before
     ...(sandbox === undefined ? {} : { podSandboxStatus: sandboxStatus(sandbox) }),
     containersStatuses: containers.map((one) => containerStatus(one, imageOf)),
   };

@@ -7,10 +7,10 @@ import type { FilesystemUsageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ImageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ListBytes } from './list-bytes.ts';
 
-/** What ListImages answers, encoded. */
+/** Encodes the answers of ListImages. */
 export type ImageList = ListBytes<ImageRecord>;
 
-/** Which images are pinned must not change while it lives. */
+/** Whether an image is pinned must never change: its encoded entry is kept. */
 export function imageList(isPinned: (image: ImageRecord) => boolean): ImageList {
   return new ListBytes((image) =>
     toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))),
@@ -30,8 +30,8 @@ export function imageMessage(image: ImageRecord, pinned: boolean): MessageInitSh
 }
 
 /**
- * The number or the name, never both: the kubelet judges runAsNonRoot by it. `USER` is `user[:group]`, parsed when the
- * image came in; without one it is root.
+ * The user of an image: a uid or a name, never both, since the kubelet decides runAsNonRoot by it. `USER` is
+ * `user[:group]`, checked when the image was pulled; an image without one runs as root.
  */
 function userOf(user: string): { uid: { value: bigint } } | { username: string } {
   const [name = ''] = user.split(':', 1);

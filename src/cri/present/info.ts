@@ -1,6 +1,6 @@
 /**
- * The `info` map of verbose answers: JSON texts for people. Keys are those that crictl and scripts read with both
- * peers (`.info.pid`, `.info.runtimeSpec`); what is ours stands under `troupe`. No environment, no credentials.
+ * The `info` map of verbose answers: JSON texts for people. The keys that crictl and scripts read are those of both
+ * peers (`.info.pid`, `.info.runtimeSpec`); troupe's own are below `troupe`. No environment, no credentials.
  */
 import type { Activity } from '../../actors/effects/activity.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
@@ -9,7 +9,7 @@ import { encodePlain } from '../../base/codec.ts';
 
 type Info = Record<string, string>;
 
-/** `runtimeSpec` is JSON; undefined where there is none. */
+/** The info of a sandbox. `runtimeSpec` is the JSON of config.json; undefined where there is no such file. */
 export function sandboxInfo(
   view: SandboxView,
   activity: Pick<Activity, 'describe'>,
@@ -24,7 +24,7 @@ export function sandboxInfo(
   };
 }
 
-/** As of a sandbox. */
+/** The info of a container, as `sandboxInfo`. */
 export function containerInfo(
   view: ContainerView,
   activity: Pick<Activity, 'describe'>,
@@ -68,13 +68,13 @@ export function imageInfo(image: ImageRecord): Info {
   };
 }
 
-/** The text as it is: it may hold numbers that JavaScript would round. */
+/** Inserts the text of `runtimeSpec` unparsed: it may hold numbers that JavaScript would round. */
 function withSpec(runtimeSpec: string | undefined, rest: object): string {
   const text = encodePlain(rest);
   return runtimeSpec === undefined ? text : `${text.slice(0, -1)},"runtimeSpec":${runtimeSpec}}`;
 }
 
-/** Where the actor is and what it waits on: the answer to "why does this pod hang". */
+/** The actor's state and what it waits for: why a pod hangs. */
 function where(view: SandboxView | ContainerView, activity: Pick<Activity, 'describe'>): object {
   return {
     state: view.path,

@@ -1,14 +1,14 @@
 /**
- * Lists as bytes. A view never changes, so its entry is encoded once and kept as long as the view lives; a list is
- * the entries one after the other. That is what protobuf says a repeated message field is: tag, length, message, for
- * each (protobuf encoding, "Length-Delimited Records", "Repeated Elements").
+ * Encodes lists. A view never changes, so its entry is encoded once and kept as long as the view exists. A list is the
+ * concatenation of its entries: protobuf encodes a repeated message field as tag, length and message for each element
+ * (protobuf encoding, "Length-Delimited Records", "Repeated Elements").
  */
 import { varint } from './varint.ts';
 
-/** Field 1, wire type 2, of each List*Response and of the Stream*Response beside it. */
+/** Tag of field 1, wire type 2: the entries of each List*Response and Stream*Response. */
 const TAG = 0x0a;
 
-/** The answer with one entry per view, in their order. `encode` gives the bytes of one entry's message. */
+/** Encodes answers with one entry per view, in the order of the views. `encode` encodes the message of one entry. */
 export class ListBytes<V extends object> {
   readonly #entries = new WeakMap<V, Uint8Array>();
   readonly #encode: (view: V) => Uint8Array;
@@ -21,7 +21,10 @@ export class ListBytes<V extends object> {
     return joined(views.map((view) => this.#entry(view)));
   }
 
-  /** Answers that hold all of it together, in order: each has at least one entry and keeps to the bounds if it has more. */
+  /**
+   * The list as several answers, in order. Each has at least one entry, and keeps to the bounds if it has more than
+   * one.
+   */
   *batches(views: readonly V[], itemsMax: number, bytesMax: number): Generator<Uint8Array> {
     let batch: Uint8Array[] = [];
     let bytes = 0;

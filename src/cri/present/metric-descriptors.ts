@@ -1,6 +1,6 @@
 /**
- * The metrics that ListPodSandboxMetrics may tell, named and labelled as cAdvisor has them: whoever scraped the
- * kubelet's /metrics/cadvisor before the kubelet asked the runtime keeps their dashboards.
+ * The metrics of ListPodSandboxMetrics, with the names and labels of cAdvisor: dashboards made for the kubelet's
+ * /metrics/cadvisor keep working when the kubelet reads the metrics from the runtime.
  */
 import { MetricType } from '../../gen/runtime/v1/api_pb.ts';
 
@@ -78,13 +78,13 @@ export const METRICS = {
   container_network_transmit_packets_dropped_total: counter('Packets dropped on sending.', 'interface'),
   container_network_transmit_errors_total: counter('Errors on sending.', 'interface'),
 
-  container_oom_events_total: counter('Processes killed for want of memory.'),
+  container_oom_events_total: counter('Processes killed by the OOM killer.'),
 
   container_file_descriptors: gauge('Open files of all processes.'),
   container_processes: gauge('Processes.'),
   container_sockets: gauge('Open sockets of all processes.'),
   container_threads: gauge('Threads of all processes.'),
-  container_threads_max: gauge('Most threads there may be; 0 for no limit.'),
+  container_threads_max: gauge('Limit of threads; 0 for no limit.'),
   container_ulimits_soft: gauge("Soft limits of the container's first process.", 'ulimit'),
 
   container_spec_cpu_period: gauge('Enforcement period, in microseconds.'),

@@ -1,4 +1,4 @@
-/** Usage → metrics. Pure. What the machine does not tell is left out, not zero. */
+/** Usage → metrics. Pure. A value that the machine does not report is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { InterfaceUsage, Pressure, Usage, UsageDetails, WrittenUsage } from '../../ports/stats.ts';
 import type { ContainerView, SandboxView } from '../../actors/directory/views.ts';
@@ -25,13 +25,13 @@ export interface SandboxReading {
   readonly containers: readonly ContainerReading[];
 }
 
-/** One value: its metric, what it is, and the values of the labels that only this metric has. */
+/** One sample: its metric, its value, and the values of the labels that this metric has beside the base labels. */
 type Value = readonly [name: MetricName, value: bigint | undefined, ...labels: readonly string[]];
 
-/** What the whole pod's series call their container: cAdvisor's name for the one that holds the network. */
+/** Label `container` of a whole pod's series: cAdvisor's name for the container that holds the network. */
 const POD = 'POD';
 
-/** All metrics of one pod and of its containers that run. */
+/** All metrics of one pod and of its running containers. */
 export function sandboxMetrics({
   view,
   atNs,
@@ -63,7 +63,7 @@ function containerMetrics(
   return { containerId: view.id, metrics: metrics(base, usage.atNs, containerValues(reading)) };
 }
 
-/** CRI's Int64Value; as the bound of present/stats.ts. */
+/** The largest value of CRI's Int64Value; larger ones are capped, as in present/stats.ts. */
 const I64_MAX = 2n ** 63n - 1n;
 
 function metrics(
@@ -104,7 +104,7 @@ function cpuValues(usage: Usage, details: UsageDetails): readonly Value[] {
   return [
     ['container_cpu_user_seconds_total', seconds(details.cpuUserNs)],
     ['container_cpu_system_seconds_total', seconds(details.cpuSystemNs)],
-    // the kubelet has cAdvisor leave single CPUs out, so this is the label that people know
+    // the kubelet configures cAdvisor without single CPUs, so dashboards know this label value
     ['container_cpu_usage_seconds_total', seconds(usage.cpuNs), 'total'],
     ['container_cpu_cfs_periods_total', details.periods],
     ['container_cpu_cfs_throttled_periods_total', details.throttledPeriods],
@@ -175,7 +175,7 @@ function specValues({ spec: { resources }, startedAtNs }: ContainerView): readon
   return [
     ['container_spec_cpu_period', limit(resources.cpuPeriod)],
     ['container_spec_cpu_shares', limit(resources.cpuShares)],
-    // no quota is no series, since 0 would read as none of the CPU
+    // without a quota there is no series: 0 would mean no CPU at all
     ['container_spec_cpu_quota', limit(resources.cpuQuota) || undefined],
     ['container_spec_memory_limit_bytes', limit(resources.memoryLimitBytes)],
     [
@@ -207,7 +207,7 @@ function networkValues({ name, ...usage }: InterfaceUsage): readonly Value[] {
   ];
 }
 
-/** Unset and "no limit" are both 0, as cAdvisor has it. */
+/** Unset and unlimited are both 0, as in cAdvisor. */
 function limit(value: bigint | undefined): bigint {
   return value === undefined || value < 0n ? 0n : value;
 }

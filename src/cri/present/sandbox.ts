@@ -14,7 +14,7 @@ const MODE = {
   target: NamespaceMode.TARGET,
 } as const;
 
-/** What ListPodSandbox answers, encoded. */
+/** Encodes the answers of ListPodSandbox. */
 export const sandboxList = new ListBytes<SandboxView>((view) =>
   toBinary(
     PodSandboxSchema,
@@ -22,12 +22,12 @@ export const sandboxList = new ListBytes<SandboxView>((view) =>
   ),
 );
 
-/** Ready only when a new container could be made in it. */
+/** Ready only while a new container can be created in the sandbox. */
 export function sandboxState(view: SandboxView): PodSandboxState {
   return view.ready ? PodSandboxState.SANDBOX_READY : PodSandboxState.SANDBOX_NOTREADY;
 }
 
-/** The same fields in list and status: the kubelet compares them. */
+/** Fields of both list and status; the kubelet compares them. */
 function shared(view: SandboxView) {
   const { key, labels, annotations } = view.spec;
   return {
@@ -41,7 +41,7 @@ function shared(view: SandboxView) {
 }
 
 export function sandboxStatus(view: SandboxView): MessageInitShape<typeof PodSandboxStatusSchema> {
-  // on the host's network the address is the node's, which the kubelet knows better (features.md row 5)
+  // a pod on the host's network has the node's address, which the kubelet fills in itself
   const [ip = '', ...others] = view.spec.namespaces.network === 'node' ? [] : view.ips;
   return {
     ...shared(view),

@@ -1,4 +1,7 @@
-/** Usage → CRI messages. Pure. Every part carries its time; what the machine does not tell is left out, not zero. */
+/**
+ * Usage → CRI messages. Pure. Every part has its timestamp; a value that the machine does not report is left out, not
+ * zero.
+ */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import type { InterfaceUsage, Pressure, PressureLine, Usage, WrittenUsage } from '../../ports/stats.ts';
@@ -16,7 +19,10 @@ export interface ContainerParts {
   readonly written: WrittenUsage | undefined;
 }
 
-/** What never changes of a view is made once: labels are the larger part of each answer, and most of what a list leaves to be collected. */
+/**
+ * Attributes by view, created once: labels are the larger part of each answer, and most of the garbage that a list
+ * leaves.
+ */
 const attributes = new WeakMap<ContainerView, ContainerAttributes>();
 
 function attributesOf(view: ContainerView): ContainerAttributes {
@@ -60,8 +66,8 @@ export interface SandboxParts {
 }
 
 /**
- * The interface that CNI makes for the pod. A container may give it another name; then the first one stands for it, since the
- * kubelet looks into the default interface of every network that it is told of, and dies of one that has none.
+ * The interface that CNI creates for the pod. A container may rename it; then the first interface is the default, since
+ * the kubelet dereferences the default interface of every network and crashes without one.
  */
 const DEFAULT_INTERFACE = 'eth0';
 
@@ -130,7 +136,10 @@ function wrapped<K extends string>(
     : ({ [name]: { value: value > U64_MAX ? U64_MAX : value } } as Record<K, { value: bigint }>);
 }
 
-/** CRI's UInt64Value. A sum or a rate of what a guest says may be larger, and would end the answer about all containers. */
+/**
+ * The largest value of CRI's UInt64Value. A sum or rate of figures that a guest reports may be larger; encoding it
+ * would fail the answer about all containers.
+ */
 const U64_MAX = 2n ** 64n - 1n;
 
 function psi(pressure: Pressure | undefined) {
@@ -139,7 +148,7 @@ function psi(pressure: Pressure | undefined) {
     : { psi: { Some: psiLine(pressure.some), Full: psiLine(pressure.full) } };
 }
 
-/** CRI's total is in nanoseconds as cAdvisor has it, the kernel's in microseconds. */
+/** CRI's total is in nanoseconds, as cAdvisor's; the kernel's is in microseconds. */
 function psiLine({ avg10, avg60, avg300, totalUs }: PressureLine) {
   return { Avg10: avg10, Avg60: avg60, Avg300: avg300, Total: totalUs * 1000n };
 }

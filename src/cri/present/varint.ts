@@ -1,10 +1,10 @@
-/** Numbers as protobuf writes them (protobuf encoding, "Base 128 Varints"). */
+/** Variable-length integers of protobuf (protobuf encoding, "Base 128 Varints"). */
 
-/** Bits of a number in one byte of a varint, and the mark that another byte follows. */
+/** Bits of the number in each byte of a varint, and the flag that another byte follows. */
 const VARINT_BITS = 7;
 const VARINT_MORE = 0x80;
 
-/** Of a whole number that is not negative. */
+/** The bytes of a non-negative integer. */
 export function varint(value: number): readonly number[] {
   const bytes: number[] = [];
   let rest = value;

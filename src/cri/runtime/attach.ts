@@ -8,7 +8,7 @@ import type { UrlIssuer } from '../streaming/server.ts';
 import { refuse } from '../validate/check.ts';
 import { wantedStreams } from '../validate/streams.ts';
 
-/** Attach: a URL at which a client gets the streams of the container's own process, from now on. */
+/** Attach: answers a URL for the streams of the container's own process; output is sent from the connection on. */
 export function attach(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
   urls: UrlIssuer,

@@ -7,8 +7,8 @@ import { absolutePath, refuse } from '../validate/check.ts';
 import { seconds } from '../validate/seconds.ts';
 
 /**
- * CheckpointContainer: memory, files and log of a running container, which runs on, as an archive at `location`. The
- * kubelet takes Unimplemented for a runtime that can't.
+ * CheckpointContainer: writes memory, files and log of a running container to an archive at `location`; the container
+ * keeps running. The kubelet treats Unimplemented as a runtime without checkpoints.
  */
 export function checkpointContainer({
   troupe,

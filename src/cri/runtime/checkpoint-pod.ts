@@ -8,8 +8,8 @@ import { archiveOf, eachArchive, noOptions } from '../validate/restore.ts';
 const RPC = 'CheckpointPod';
 
 /**
- * CheckpointPod: an archive `<name>.tar` of each of the chosen containers in the caller's directory, all of one moment, or
- * none. There are no options.
+ * CheckpointPod: writes an archive `<name>.tar` of each chosen container into the caller's directory, all of the same
+ * moment; on an error none remains. There are no options.
  */
 export function checkpointPod({
   troupe,
@@ -20,7 +20,7 @@ export function checkpointPod({
     noOptions(RPC, options);
     const wanted = eachArchive(`${RPC}: container_ids`, containerIds, (field, containerId) => {
       const { id: own, spec } = listedContainer(troupe.directory, RPC, containerId);
-      if (spec.key.sandboxId !== id) refuse(field, `${quoted(containerId)} is of another pod`);
+      if (spec.key.sandboxId !== id) refuse(field, `${quoted(containerId)} belongs to another pod`);
       return { id: own, archive: archiveOf(field, directory, spec.key.name) };
     });
     await troupe.checkpointSandbox(id, { directory, wanted }, context);

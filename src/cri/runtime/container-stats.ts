@@ -6,7 +6,7 @@ import { listedContainer } from '../lookup/lookup.ts';
 import { containerStats as present } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ContainerStats: NotFound for an unknown container and for one that has ended, as there is nothing to read. */
+/** ContainerStats: NotFound for an unknown container, and for one that has ended: there is nothing to read. */
 export function containerStats({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.containerStats> {
@@ -14,7 +14,7 @@ export function containerStats({
     const view = listedContainer(troupe.directory, 'ContainerStats', containerId);
     const parts = await gatherContainer({ troupe }, view, call);
     if (parts === undefined)
-      fail('notFound', `ContainerStats ${view.id}: the container is ${view.path} and uses nothing`, {
+      fail('notFound', `ContainerStats ${view.id}: the container is ${view.path}, not running`, {
         subject: view.id,
       });
     return { stats: present(parts) };

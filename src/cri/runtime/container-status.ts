@@ -5,7 +5,7 @@ import { containerStatus as present } from '../present/container.ts';
 import { containerInfo } from '../present/info.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ContainerStatus: NotFound for an unknown id, and for one that nobody was handed. */
+/** ContainerStatus: NotFound for an unknown id, and for a container that lists don't show. */
 export function containerStatus({
   troupe,
   specs,
@@ -13,7 +13,7 @@ export function containerStatus({
   return async ({ containerId, verbose }) => {
     const { id } = listedContainer(troupe.directory, 'ContainerStatus', containerId);
     const spec = verbose ? await specs?.container(id) : undefined;
-    // after the wait: all of the answer is of one moment
+    // read after the wait, so that the whole answer is of one moment
     const view = listedContainer(troupe.directory, 'ContainerStatus', id);
     return {
       status: present(view, (image) => troupe.findImage(image)),

@@ -7,8 +7,8 @@ import type { ServiceOptions } from '../call/service-options.ts';
 const RPC = 'CreateContainer';
 
 /**
- * CreateContainer: everything but the process's start; the same name joins the one on its way. `sandbox_config` is a
- * copy of what RunPodSandbox was given, for runtimes that forget it; the sandbox's own record counts.
+ * CreateContainer: prepares everything but does not start the process. A call with the same name joins one in progress.
+ * `sandbox_config` repeats the config of RunPodSandbox and is ignored: the sandbox's own record is used.
  */
 export function createContainer(
   options: ServiceOptions,

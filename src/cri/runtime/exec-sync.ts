@@ -9,7 +9,7 @@ import { words } from '../validate/container.ts';
 import { seconds } from '../validate/seconds.ts';
 
 /**
- * ExecSync: output and exit code of a command, which is no error when it is not 0. When `timeout` seconds have passed
+ * ExecSync: answers output and exit code of a command; a non-zero exit code is not an error. After `timeout` seconds
  * the command is killed and the call ends with DeadlineExceeded, by which the kubelet fails a probe.
  */
 export function execSync({

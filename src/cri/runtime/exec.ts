@@ -9,7 +9,7 @@ import { refuse } from '../validate/check.ts';
 import { words } from '../validate/container.ts';
 import { wantedStreams } from '../validate/streams.ts';
 
-/** Exec: a URL at which a client gets the streams of a new process. The process is started when it comes. */
+/** Exec: answers a URL for the streams of a new process, which is started when a client connects. */
 export function exec(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
   urls: UrlIssuer,

@@ -5,8 +5,8 @@ import type { EventFeed } from '../call/event-feed.ts';
 import { podEvent } from '../present/event.ts';
 
 /**
- * GetContainerEvents: every change from now on, until the client goes or the server ends. A client that does not keep
- * up is told `exhausted`: it has lost some, and has to list anew (F86).
+ * GetContainerEvents: sends every change from now on, until the client disconnects or the server stops. A client that
+ * reads too slowly gets `exhausted`: it has lost events and has to list again (F86).
  */
 export function getContainerEvents(
   { troupe }: { readonly troupe: Pick<Troupe, 'findImage'> },

@@ -7,7 +7,7 @@ import { findContainer, findSandbox, labelTest } from '../lookup/lookup.ts';
 import { containerStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ListContainerStats: containers that run and pass every part of the filter; an unknown id gives an empty list. */
+/** ListContainerStats: running containers that match every part of the filter; an unknown id gives an empty list. */
 export function listContainerStats(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): RpcHandler<typeof RuntimeService.method.listContainerStats> {
@@ -17,7 +17,7 @@ export function listContainerStats(
   };
 }
 
-/** Those that pass the filter, whether they run or not. */
+/** The containers that match the filter, whether they run or not. */
 export function containersMeasured(
   { directory }: Troupe,
   rpc: string,

@@ -14,14 +14,14 @@ const STATES = {
   [ContainerState.CONTAINER_UNKNOWN]: 'unknown',
 } as const;
 
-/** ListContainers: what is listed and passes every part of the filter; an unknown id gives an empty list. */
+/** ListContainers: listed containers that match every part of the filter; an unknown id gives an empty list. */
 export function listContainers({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainers> {
   return async ({ filter }) => containerList.answer(containersListed(troupe, 'ListContainers', filter));
 }
 
-/** The containers that a list shows, now; views never change, so neither does the list while it is sent. */
+/** The containers that a list shows now. Views never change, so neither does the list while it is sent. */
 export function containersListed(
   { directory }: Pick<ServiceOptions['troupe'], 'directory'>,
   rpc: string,

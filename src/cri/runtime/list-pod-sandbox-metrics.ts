@@ -4,7 +4,7 @@ import { eachThatAnswers, gatherMetrics } from '../stats/gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ListPodSandboxMetrics: of all ready sandboxes. */
+/** ListPodSandboxMetrics: the metrics of all ready sandboxes. */
 export function listPodSandboxMetrics(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): RpcHandler<typeof RuntimeService.method.listPodSandboxMetrics> {

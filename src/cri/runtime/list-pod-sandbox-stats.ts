@@ -7,7 +7,7 @@ import { findSandbox, labelTest } from '../lookup/lookup.ts';
 import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ListPodSandboxStats: ready sandboxes that pass every part of the filter; an unknown id gives an empty list. */
+/** ListPodSandboxStats: ready sandboxes that match every part of the filter; an unknown id gives an empty list. */
 export function listPodSandboxStats(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
@@ -22,7 +22,7 @@ export function listPodSandboxStats(
   };
 }
 
-/** The ready ones that pass the filter. */
+/** The ready sandboxes that match the filter. */
 export function sandboxesMeasured(
   { directory }: Troupe,
   rpc: string,

@@ -12,14 +12,14 @@ const STATES = {
   [PodSandboxState.SANDBOX_NOTREADY]: 'notReady',
 } as const;
 
-/** ListPodSandbox: what is listed and passes every part of the filter; an unknown id gives an empty list. */
+/** ListPodSandbox: listed sandboxes that match every part of the filter; an unknown id gives an empty list. */
 export function listPodSandbox({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandbox> {
   return async ({ filter }) => sandboxList.answer(sandboxesListed(troupe, 'ListPodSandbox', filter));
 }
 
-/** The sandboxes that a list shows, now; views never change, so neither does the list while it is sent. */
+/** The sandboxes that a list shows now. Views never change, so neither does the list while it is sent. */
 export function sandboxesListed(
   { directory }: Pick<ServiceOptions['troupe'], 'directory'>,
   rpc: string,

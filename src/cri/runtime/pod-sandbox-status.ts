@@ -8,8 +8,8 @@ import { sandboxStatus } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
 /**
- * PodSandboxStatus. The containers' statuses with their time belong to the event-driven relist (features.md row 5): they
- * are there while a client listens to events. Without them the kubelet asks for each container, which is never wrong.
+ * PodSandboxStatus. The containers' statuses and their timestamp serve the kubelet's evented PLEG (KEP-3386), so the
+ * answer has them while a client receives events. Without them the kubelet requests the status of each container.
  */
 export function podSandboxStatus(
   { troupe, specs }: Pick<ServiceOptions, 'troupe' | 'specs'>,
@@ -18,7 +18,7 @@ export function podSandboxStatus(
   return async ({ podSandboxId, verbose }) => {
     const { id } = listedSandbox(troupe.directory, 'PodSandboxStatus', podSandboxId);
     const spec = verbose ? await specs?.sandbox(id) : undefined;
-    // after the wait: all of the answer is of one moment
+    // read after the wait, so that the whole answer is of one moment
     const view = listedSandbox(troupe.directory, 'PodSandboxStatus', id);
     const answer = {
       status: sandboxStatus(view),

@@ -6,7 +6,7 @@ import type { ServiceOptions } from '../call/service-options.ts';
 import type { UrlIssuer } from '../streaming/server.ts';
 import { each, intIn } from '../validate/check.ts';
 
-/** PortForward: a URL at which a client gets connections to the pod's loopback; without ports, to any port it names. */
+/** PortForward: answers a URL for connections to the pod's loopback; a request without ports allows every port. */
 export function portForward(
   { troupe }: Pick<ServiceOptions, 'troupe'>,
   urls: UrlIssuer,

@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { findContainer } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** RemoveContainer: success for an unknown id. */
+/** RemoveContainer: succeeds for an unknown id. */
 export function removeContainer({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.removeContainer> {

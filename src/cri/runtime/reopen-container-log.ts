@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { knownContainer } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** ReopenContainerLog: a new file at the same path, after the kubelet has renamed the old one. */
+/** ReopenContainerLog: opens a new log file at the same path, after the kubelet has renamed the old one. */
 export function reopenContainerLog({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.reopenContainerLog> {

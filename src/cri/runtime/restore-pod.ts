@@ -12,8 +12,8 @@ import { sandboxSpec } from '../validate/sandbox.ts';
 const RPC = 'RestorePod';
 
 /**
- * RestorePod: a pod with a created container for each config, restored by its start from the archive `<name>.tar` that
- * CheckpointPod wrote into the directory. All of it, or the pod is removed again. There are no options.
+ * RestorePod: creates a pod with one container for each config. StartContainer restores it from the archive
+ * `<name>.tar` that CheckpointPod wrote into the directory. On an error the pod is removed. There are no options.
  */
 export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.restorePod> {
   const { troupe } = options;
@@ -32,7 +32,7 @@ export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeSe
         });
       return { podSandboxId, restoredContainers };
     } catch (error) {
-      return takeBack(options, podSandboxId, error, context);
+      return removeAndThrow(options, podSandboxId, error, context);
     }
   };
 }
@@ -56,8 +56,11 @@ function wantedOf(
   });
 }
 
-/** Whoever called may be gone by now; each step of a removal has its own bound. Throws what was thrown. */
-async function takeBack(
+/**
+ * Removes the pod and rethrows. It does not depend on the caller, who may have gone; each step of a removal has its own
+ * timeout.
+ */
+async function removeAndThrow(
   { troupe }: ServiceOptions,
   id: SandboxId,
   thrown: unknown,
@@ -73,7 +76,7 @@ async function takeBack(
     const why = toFault(thrown);
     throw new FaultError({
       ...why,
-      message: `${why.message}; the pod ${id} stays: ${toFault(error).message}`,
+      message: `${why.message}; remove pod ${id}: ${toFault(error).message}`,
       cause: why,
     });
   }

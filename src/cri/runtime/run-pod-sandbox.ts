@@ -4,7 +4,7 @@ import type { ServiceOptions } from '../call/service-options.ts';
 import { translated } from '../validate/check.ts';
 import { sandboxSpec } from '../validate/sandbox.ts';
 
-/** RunPodSandbox: answers once the sandbox is ready; the same name joins the one on its way. */
+/** RunPodSandbox: answers once the sandbox is ready. A call with the same name joins one in progress. */
 export function runPodSandbox(
   options: ServiceOptions,
 ): RpcHandler<typeof RuntimeService.method.runPodSandbox> {

@@ -3,7 +3,7 @@ import { CgroupDriver } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../call/edge.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** RuntimeConfig: the cgroup driver. Stated always: the zero value is SYSTEMD. */
+/** RuntimeConfig: the cgroup driver. It is always set: the zero value means SYSTEMD. */
 export function runtimeConfig({
   cgroupDriver,
 }: Pick<ServiceOptions, 'cgroupDriver'>): RpcHandler<typeof RuntimeService.method.runtimeConfig> {

@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { knownContainer } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** StartContainer. */
+/** StartContainer: answers once the process runs. A second call joins one in progress. */
 export function startContainer({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.startContainer> {

@@ -6,7 +6,7 @@ import type { ServiceOptions } from '../call/service-options.ts';
 
 type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal' | 'lostFacts' | 'conditions'>;
 
-/** Status: conditions, handlers, features. Answered while recovering and draining, too. */
+/** Status: conditions, handlers and features. Also answered while the daemon recovers or drains. */
 export function status(options: Options): RpcHandler<typeof RuntimeService.method.status> {
   const { troupe, configView } = options;
   return async ({ verbose }) => ({
@@ -34,7 +34,7 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
   });
 }
 
-/** Why a handler can't be used: the message of RuntimeHandler has no place for it. */
+/** A handler with the reason why it can't be used, for which the RuntimeHandler message has no field. */
 function handlerInfo({
   name,
   target = name,
@@ -46,10 +46,10 @@ function handlerInfo({
   return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
 }
 
-/** Ready when commands are taken, can be recorded, and the default handler works. */
+/** Ready when commands are accepted and can be recorded, and the default handler works. */
 function runtimeCondition({ troupe }: Options) {
   const standard = troupe.handlers().find(({ name }) => name === '');
-  const handlerReason = standard === undefined ? 'there is no default runtime handler' : standard.reason;
+  const handlerReason = standard === undefined ? 'default runtime handler: not found' : standard.reason;
   const isHandlerReady = standard?.ready ?? false;
   const notReady =
     troupe.notReadyReason() ?? troupe.writeRefusal() ?? (isHandlerReady ? undefined : handlerReason);
@@ -61,7 +61,10 @@ function networkCondition({ troupe }: Options) {
   return condition('NetworkReady', ready, reason === '' ? 'NetworkPluginNotReady' : reason, message);
 }
 
-/** Beside the two that a kubelet asks for, and only while there is something to tell: what runs is not what the files say (F32). */
+/**
+ * Set only while it is false, beside the two conditions that the kubelet requires: the running configuration is not
+ * that of the files (F32).
+ */
 function configConditions({ configRefusal }: Options) {
   const refusal = configRefusal();
   return refusal === undefined
@@ -69,12 +72,15 @@ function configConditions({ configRefusal }: Options) {
     : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
 }
 
-/** What is listed may not be all that runs (F18). No reason to take no pods: what is known works. */
+/**
+ * Set only while it is false: containers may run that lists don't show (F18). The node stays ready, since all listed
+ * pods work.
+ */
 function journalConditions({ lostFacts }: Options) {
   return lostFacts === undefined ? [] : [condition('JournalWhole', false, 'JournalDamaged', lostFacts)];
 }
 
-/** The node takes pods all the same: each names what it works without (F89, F95). */
+/** What is degraded; the node stays ready (F89, F95). */
 function degradedConditions({ conditions }: Options) {
   return conditions.listFalse().map(({ type, reason, message }) => condition(type, false, reason, message));
 }

@@ -5,7 +5,7 @@ import { findContainer } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { seconds } from '../validate/seconds.ts';
 
-/** StopContainer: stop signal, `timeout` seconds of grace, KILL. Success for an unknown id. */
+/** StopContainer: sends the stop signal, waits `timeout` seconds, then sends SIGKILL. Succeeds for an unknown id. */
 export function stopContainer({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopContainer> {

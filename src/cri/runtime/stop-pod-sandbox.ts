@@ -3,7 +3,7 @@ import type { RpcHandler } from '../call/edge.ts';
 import { findSandbox } from '../lookup/lookup.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** StopPodSandbox: success for an unknown id. */
+/** StopPodSandbox: succeeds for an unknown id. */
 export function stopPodSandbox({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopPodSandbox> {

@@ -5,7 +5,7 @@ import { containerStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { containersMeasured } from './list-container-stats.ts';
 
-/** StreamContainerStats: what ListContainerStats answers, in parts, each read when the one before is taken. */
+/** StreamContainerStats: the answer of ListContainerStats in parts; each is read when the one before was sent. */
 export function streamContainerStats(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {

@@ -5,7 +5,7 @@ import { containerList } from '../present/container.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { containersListed } from './list-containers.ts';
 
-/** StreamContainers: what ListContainers answers, in parts; of one moment all the same. */
+/** StreamContainers: the answer of ListContainers in parts, all of the same moment. */
 export function streamContainers({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainers> {

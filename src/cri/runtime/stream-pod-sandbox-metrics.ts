@@ -4,7 +4,10 @@ import { gatherMetrics, ifItAnswers } from '../stats/gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** StreamPodSandboxMetrics: what ListPodSandboxMetrics answers, a pod at a time, each read when the one before is taken. */
+/**
+ * StreamPodSandboxMetrics: the answer of ListPodSandboxMetrics, one pod at a time; each is read when the one before was
+ * sent.
+ */
 export function streamPodSandboxMetrics(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {

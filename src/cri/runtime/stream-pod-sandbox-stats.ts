@@ -5,7 +5,10 @@ import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { sandboxesMeasured } from './list-pod-sandbox-stats.ts';
 
-/** StreamPodSandboxStats: what ListPodSandboxStats answers, a pod at a time, each read when the one before is taken. */
+/**
+ * StreamPodSandboxStats: the answer of ListPodSandboxStats, one pod at a time; each is read when the one before was
+ * sent.
+ */
 export function streamPodSandboxStats(
   options: Pick<ServiceOptions, 'troupe' | 'unread'>,
 ): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {

@@ -5,7 +5,7 @@ import { sandboxList } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 import { sandboxesListed } from './list-pod-sandbox.ts';
 
-/** StreamPodSandboxes: what ListPodSandbox answers, in parts; of one moment all the same. */
+/** StreamPodSandboxes: the answer of ListPodSandbox in parts, all of the same moment. */
 export function streamPodSandboxes({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxes> {

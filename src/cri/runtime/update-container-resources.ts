@@ -8,8 +8,9 @@ import { resourcesChange } from '../validate/resources.ts';
 const RPC = 'UpdateContainerResources';
 
 /**
- * UpdateContainerResources: new limits for a created or running container, also within the grace of its stop; zero and
- * empty leave a limit as it is. In force, durable and told by ContainerStatus when it answers. The annotations are for plugins, of which there are none.
+ * UpdateContainerResources: sets limits of a created or running container, also during the grace period of its stop.
+ * Zero and empty values leave a limit unchanged. When it answers, the limits are in force, recorded and reported by
+ * ContainerStatus. The request's annotations are ignored.
  */
 export function updateContainerResources({
   troupe,

@@ -8,9 +8,9 @@ import { resourcesChange } from '../validate/resources.ts';
 const RPC = 'UpdatePodSandboxResources';
 
 /**
- * UpdatePodSandboxResources: the kubelet tells what it is about to set on the pod's cgroup, which is its own (since 1.36 before
- * it sets it, and a refusal ends the resize), so that runtimes with a virtual machine can follow (features.md row 37). Ours
- * has nothing to follow; NRI plugins hear of it, and may refuse.
+ * UpdatePodSandboxResources: the kubelet announces the limits that it sets on its own cgroup of the pod, so that
+ * runtimes with a virtual machine can resize it. Since 1.36 it does so before it sets them, and a refusal ends the
+ * resize. Here it only informs NRI plugins, which may refuse.
  */
 export function updatePodSandboxResources({
   troupe,

@@ -1,4 +1,4 @@
-/** Reads the usage of views. A container or pod that ends meanwhile is left out; a reading never changes anything. */
+/** Reads the usage of pods and containers. One that ends meanwhile is left out. Reading changes nothing. */
 import type { Call } from '../../actors/directory/ask.ts';
 import type { Usage } from '../../ports/stats.ts';
 import type { Troupe } from '../../actors/troupe.ts';
@@ -9,17 +9,17 @@ import type { ContainerReading, SandboxReading } from '../present/metrics.ts';
 import type { ContainerParts, SandboxParts } from '../present/stats.ts';
 import type { ServiceOptions } from '../call/service-options.ts';
 
-/** What a reading needs: the actors, and the log of what can't be read. */
+/** What a reading needs: the actors, and the log of usage that can't be read. */
 export type Gathering = Pick<ServiceOptions, 'troupe' | 'unread'>;
 
 /** A reading under way. */
 export interface Reading<T> {
-  /** The id of what is read. */
+  /** Id of the pod or container. */
   readonly subject: string;
   readonly answer: Promise<T>;
 }
 
-/** Undefined for a container that does not run, or whose cgroup has just gone. */
+/** The usage of one container; undefined for one that does not run, or whose cgroup was just removed. */
 export async function gatherContainer(
   { troupe }: Pick<Gathering, 'troupe'>,
   view: ContainerView,
@@ -32,7 +32,7 @@ export async function gatherContainer(
   return { view, usage, written: await troupe.written(view.id, call) };
 }
 
-/** Those that run now, in order. Rejects as `eachThatAnswers` does. */
+/** The usage of the containers that run now, in order. Rejects as `eachThatAnswers` does. */
 export async function gatherContainers(
   options: Gathering,
   views: readonly ContainerView[],
@@ -43,8 +43,8 @@ export async function gatherContainers(
 }
 
 /**
- * As `gatherContainers`, `statsBatchItems` at a time, each batch read when `write` has taken the one before. A batch of which
- * nothing can be read does not end it; rejects at the end when of no batch anything could be read.
+ * As `gatherContainers`, in batches of `statsBatchItems`; each batch is read when `write` has sent the one before. A
+ * batch of which nothing can be read is skipped. Rejects at the end when nothing could be read of any batch.
  */
 export async function gatherInBatches(
   options: Gathering,
@@ -75,8 +75,9 @@ function readingsOf(
 }
 
 /**
- * The readings that succeed, in order: one cgroup or guest that can't be read leaves the figures of all others, by which the
- * kubelet evicts. The log has those that are left out. Rejects when none succeeds, for a bug, and when the caller has gone.
+ * The readings that succeed, in order. One cgroup or guest that can't be read must not cost the figures of all others,
+ * by which the kubelet evicts pods; the log names those that are left out. Rejects when no reading succeeds, on a bug,
+ * and when the caller has gone.
  */
 export async function eachThatAnswers<T>(
   readings: readonly Reading<T>[],
@@ -88,7 +89,7 @@ export async function eachThatAnswers<T>(
   return answered;
 }
 
-/** As `eachThatAnswers`, of one: undefined where it can't be read. */
+/** As `eachThatAnswers`, for one reading: undefined where it fails. */
 export async function ifItAnswers<T>(
   reading: Reading<T>,
   call: Pick<Call, 'signal'>,
@@ -97,7 +98,7 @@ export async function ifItAnswers<T>(
   return (await settle([reading], call, options)).answered[0];
 }
 
-/** `failed`: the first reading that failed. */
+/** Waits for all readings. `failed` is the first one that failed. */
 async function settle<T>(
   readings: readonly Reading<T>[],
   { signal }: Pick<Call, 'signal'>,
@@ -119,14 +120,14 @@ async function settle<T>(
   return { answered, failed };
 }
 
-/** An error of our own code: it would be the same for each container, and has to be seen. */
+/** An error of our own code: it would occur for each container, and must not be hidden. */
 function isBug(thrown: unknown): boolean {
   return toFault(thrown).kind === 'bug' || thrown instanceof TypeError || thrown instanceof RangeError;
 }
 
 /**
- * The pod's own figures where it has a cgroup of its own, also while none of its containers can be read; else the sum of its
- * containers'.
+ * The usage of a pod: that of its own cgroup where it has one, even while no container can be read; otherwise the sum
+ * of its containers.
  */
 export async function gatherSandbox(
   options: Gathering,
@@ -148,7 +149,7 @@ export async function gatherSandbox(
   return { view, usage, interfaces: await interfacesOf(troupe, view, containers), containers };
 }
 
-/** For the metrics: more of each container, nothing of the pod's cgroup as a whole. */
+/** The usage for metrics: with details of each container, without the pod's cgroup as a whole. */
 export async function gatherMetrics(
   options: Gathering,
   view: SandboxView,

@@ -161,7 +161,7 @@ describe('images as volumes', () => {
     expect(missing).toMatchObject({
       code: UNKNOWN,
       message: expect.stringMatching(
-        /^ImageVolumeMountFailed: .*image nobody\/has:this is not here$/u,
+        /^ImageVolumeMountFailed: .*image nobody\/has:this: not found$/u,
       ) as string,
     });
   });

@@ -215,7 +215,7 @@ describePods('restores', () => {
     };
     await refused(archived({ 'config.dump': JSON.stringify(unknown) }), {
       code: code.notFound,
-      details: '/test/other:1 is not here',
+      details: '/test/other:1: not found',
     });
   });
 

@@ -48,7 +48,7 @@ describe('the runtime itself', () => {
       { writeRefusal: () => '/var/lib/troupe cannot be written' },
       '/var/lib/troupe cannot be written',
     ],
-    ['no default handler', { handlers: () => handlers.slice(1) }, 'there is no default runtime handler'],
+    ['no default handler', { handlers: () => handlers.slice(1) }, 'default runtime handler: not found'],
     [
       'a default handler that does not work',
       {

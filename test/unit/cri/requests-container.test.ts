@@ -278,7 +278,7 @@ describe('CreateContainer', () => {
     const config = { ...small, mounts: [{ ...volume, image: { image: 'missing' } }] };
     expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
       code: 'unknown',
-      message: 'ImageVolumeMountFailed: config.mounts[0].image: image missing is not here',
+      message: 'ImageVolumeMountFailed: config.mounts[0].image: image missing: not found',
     });
   });
 
@@ -287,7 +287,7 @@ describe('CreateContainer', () => {
     const config = { ...small, image: { image: 'missing' } };
     expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
       code: 'notFound',
-      message: 'CreateContainer: image missing is not here',
+      message: 'CreateContainer: image missing: not found',
     });
     expect(await fails(method.createContainer, { podSandboxId: hex('f'), config: small })).toMatchObject({
       code: 'notFound',
