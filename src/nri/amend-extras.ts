@@ -1,4 +1,4 @@
-/** The parts of a document that nothing but a plugin asks for: scheduling, seccomp policy, RDT, memory policy. Pure. */
+/** The parts of an OCI spec that only plugins set: scheduling, seccomp policy, RDT, memory policy. Pure. */
 import {
   IOPrioClass,
   LinuxSchedulerFlag,
@@ -21,7 +21,7 @@ import type {
 } from '../oci/runtime/spec/types.ts';
 import { unmarked } from './owners.ts';
 
-/** OOM score, I/O priority and scheduling of the first process. */
+/** Sets OOM score, I/O priority and scheduling of the first process. */
 export function amendProcessExtras(
   process: OciProcess,
   { oomScoreAdj, ioPriority, scheduler }: LinuxContainerAdjustment,
@@ -36,7 +36,7 @@ export function amendProcessExtras(
   };
 }
 
-/** Seccomp policy, network devices, RDT and memory policy. */
+/** Sets seccomp policy, network devices, RDT and memory policy. */
 export function amendLinuxExtras(linux: OciLinux, adjust: LinuxContainerAdjustment): OciLinux {
   const { seccompPolicy, memoryPolicy, netDevices, rdt } = adjust;
   const devices = new Map(Object.entries(linux.netDevices ?? {}));
@@ -64,7 +64,7 @@ export function amendLinuxExtras(linux: OciLinux, adjust: LinuxContainerAdjustme
   };
 }
 
-/** The OCI specification's word is the enum's name. */
+/** The OCI specification uses the same names as the enum. */
 function nameOf(names: Readonly<Record<string, number>>, number: number): string {
   return Object.entries(names).find(([, value]) => value === number)?.[0] ?? '';
 }
@@ -116,7 +116,7 @@ function seccompOf(policy: LinuxSeccomp): OciSeccomp {
       names,
       action,
       ...(errnoRet === undefined ? {} : { errnoRet: errnoRet.value }),
-      // runc knows the operators by these names and refuses others
+      // runc accepts only these operator names
       ...(args.length === 0
         ? {}
         : {

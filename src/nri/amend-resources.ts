@@ -1,9 +1,15 @@
-/** Limits that only a container's document knows: set when it is created, never changed later. Pure. */
+/**
+ * Limits that exist only in a container's OCI spec: they are set when it is created and never change later.
+ * Pure.
+ */
 import { fail } from '../base/fault.ts';
 import type { LinuxResources } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciDeviceRule, OciResources } from '../oci/runtime/spec/types.ts';
 
-/** The resources with those limits. Throws `unsupported` for classes, which nothing here resolves. */
+/**
+ * The resources with those limits. Throws `unsupported` for block I/O and RDT classes, which troupe does not
+ * resolve.
+ */
 export function amendResources(
   before: OciResources,
   { memory, cpu, pids, devices, blockioClass, rdtClass }: LinuxResources,
@@ -16,7 +22,7 @@ export function amendResources(
         ? ''
         : `RDT class ${rdtClass.value}`;
   if (named !== '')
-    fail('unsupported', `nri plugin ${plugin}: set ${named}: this runtime has no classes`, {
+    fail('unsupported', `nri plugin ${plugin}: set ${named}: classes are not supported`, {
       subject: plugin,
     });
   const memoryLimits = {

@@ -1,4 +1,4 @@
-/** What a plugin asks of a container that is being created, put into its document. Pure. */
+/** Applies a plugin's adjustment to the OCI spec of a container that is being created. Pure. */
 import { fail } from '../base/fault.ts';
 import type {
   ContainerAdjustment,
@@ -25,11 +25,14 @@ import { amendLinuxExtras, amendProcessExtras } from './amend-extras.ts';
 import { amendResources } from './amend-resources.ts';
 import { unmarked } from './owners.ts';
 
-/** The document with all that `adjust` asks for but the limits that `changeOf` tells. Throws `unsupported` and `invalidRequest`. */
+/**
+ * The spec with every change in `adjust`, except the limits that `changeOf` returns. Throws `unsupported` and
+ * `invalidRequest`.
+ */
 export function amend(document: OciSpec, adjust: ContainerAdjustment, plugin: string): OciSpec {
   const { annotations, mounts, env, args, rlimits, hooks, linux } = adjust;
   if ((linux?.cgroupsPath ?? '') !== '') {
-    // kills, statistics and the OOM fact are read where the container was put
+    // signals, statistics and OOM detection read the cgroup that the pod assigned
     fail('unsupported', `nri plugin ${plugin}: set the cgroups path: containers stay in their pod's cgroup`, {
       subject: plugin,
     });
@@ -69,7 +72,7 @@ export function amend(document: OciSpec, adjust: ContainerAdjustment, plugin: st
   };
 }
 
-/** Entries set and, where a key has its mark, taken away. */
+/** Sets entries; an entry whose key has the removal mark is deleted. */
 function amendMap(
   before: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, string>>,
@@ -95,7 +98,7 @@ function amendProcess(
     readonly rlimits: readonly POSIXRlimit[];
   },
 ): OciProcess {
-  // a first word that is empty says: whatever another plugin has set
+  // an empty first word allows the plugin to replace the arguments that another plugin has set
   const words = args[0] === '' ? args.slice(1) : args;
   const types = new Set(rlimits.map(({ type }) => type));
   return {
@@ -109,7 +112,7 @@ function amendProcess(
   };
 }
 
-/** A variable that is set anew keeps its place. */
+/** A variable that is set again keeps its position. */
 function amendEnv(before: readonly string[], changes: readonly KeyValue[]): readonly string[] {
   const after = new Map(
     before.map((entry) => {
@@ -142,7 +145,7 @@ function amendMounts(
       return { destination, type, source, options };
     });
   const all = [...before.filter(({ destination }) => !touched.has(destination)), ...added];
-  // what is mounted deeper must come after what it is mounted in; equals keep their order
+  // a mount must follow the mount that contains its path; mounts of one depth keep their order
   return all.toSorted((a, b) => depth(a.destination) - depth(b.destination));
 }
 
@@ -150,7 +153,7 @@ function depth(path: string): number {
   return path.split('/').filter((part) => part !== '').length;
 }
 
-/** A shared or slave mount needs a root that lets its events through. */
+/** A shared or slave mount only works below a root with shared or slave propagation. */
 function propagated(linux: OciLinux, mounts: readonly Mount[]): OciLinux {
   const options = new Set(
     mounts.filter(({ destination }) => !unmarked(destination).isRemoval).flatMap(({ options: own }) => own),
@@ -220,7 +223,7 @@ function amendDevices(
 
 function withDeviceRules(linux: OciLinux, changes: readonly LinuxDevice[]): OciLinux['resources'] {
   const rules = changes
-    // a FIFO is no device that a rule could be about
+    // a FIFO has no device numbers, so the device cgroup has no rule for it
     .filter(({ path, type }) => !unmarked(path).isRemoval && type !== 'p')
     .map(({ type, major, minor, fileMode }): OciDeviceRule => ({
       allow: true,
@@ -237,7 +240,10 @@ function withDeviceRules(linux: OciLinux, changes: readonly LinuxDevice[]): OciL
 const READ_BITS = 0o444;
 const WRITE_BITS = 0o222;
 
-/** What its mode lets somebody do; without one, reading and writing. A block device may be made, too (nri, pkg/api/device.go). */
+/**
+ * The access that the file mode grants; without a mode, read and write. For a block device also mknod (nri,
+ * pkg/api/device.go).
+ */
 function accessOf(type: string, mode: number | undefined): string {
   const can = (bits: number): boolean => mode === undefined || (mode & bits) !== 0;
   return `${can(READ_BITS) ? 'r' : ''}${can(WRITE_BITS) ? 'w' : ''}${type === 'b' ? 'm' : ''}`;
@@ -247,7 +253,7 @@ const DEFAULT_MODE = 0o666;
 
 function deviceOf({ path, type, major, minor, fileMode, uid, gid }: LinuxDevice, plugin: string): OciDevice {
   if (type !== 'c' && type !== 'b' && type !== 'p')
-    fail('invalidRequest', `nri plugin ${plugin}: add device ${path}: its type is ${type}, not c, b or p`, {
+    fail('invalidRequest', `nri plugin ${plugin}: add device ${path}: invalid type ${type}: use c, b or p`, {
       subject: plugin,
     });
   return {

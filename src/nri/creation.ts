@@ -1,4 +1,4 @@
-/** What plugins, one after the other, make of a container that is being created. */
+/** The changes that plugins make, one after the other, to a container that is being created. */
 import { fail } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { mergeResources } from '../ports/resources.ts';
@@ -13,9 +13,12 @@ import { Updates } from './updates.ts';
 export interface CreationInput {
   readonly id: ContainerId;
   readonly document: OciSpec;
-  /** The limits in the document. */
+  /** The limits in the OCI spec. */
   readonly limits: Resources;
-  /** Makes the document's part of limits; throws `invalidRequest` for what this node cannot limit. */
+  /**
+   * Converts limits to those of an OCI spec; throws `invalidRequest` for limits that this node does not
+   * support.
+   */
   readonly limitsOf: (limits: Resources) => OciLimits;
 }
 
@@ -23,7 +26,7 @@ export class Creation {
   readonly #input: CreationInput;
   readonly owners = new Owners();
   readonly updates: Updates;
-  /** What the plugins asked for together, for those that validate it. */
+  /** The adjustments of all plugins, for those that validate them. */
   readonly adjustments: ContainerAdjustment[] = [];
   readonly cdiDevices: string[] = [];
   document: OciSpec;
@@ -40,13 +43,16 @@ export class Creation {
     return this.limits !== this.#input.limits;
   }
 
-  /** Throws what makes the whole creation fail: a conflict between plugins, or something that cannot be had. */
+  /**
+   * Applies one plugin's answer. Throws when the creation must fail: on a conflict between plugins, or on an
+   * unsupported change.
+   */
   take(plugin: string, { adjust, update, evict }: CreateContainerResponse): void {
     const { id } = this.#input;
     if (update.some(({ containerId }) => containerId === id)) {
       fail(
         'invalidRequest',
-        `nri plugin ${plugin}: update container ${id}: it is being created, which is an adjustment`,
+        `nri plugin ${plugin}: update container ${id}: use an adjustment for a container that is being created`,
         { subject: plugin },
       );
     }
@@ -61,7 +67,7 @@ export class Creation {
     this.adjustments.push(adjust);
     const { resources, oomScoreAdj } = adjust.linux ?? {};
     if (resources !== undefined) this.#limit(changeOf(resources));
-    // told by ContainerStatus with the limits
+    // ContainerStatus reports the score with the limits
     if (oomScoreAdj !== undefined) this.limits = { ...this.limits, oomScoreAdj: Number(oomScoreAdj.value) };
   }
 

@@ -1,4 +1,4 @@
-/** Pods and containers as plugins are shown them: what the node has, with the document of each container. */
+/** Describes the node's pods and containers for plugins, each container with its OCI spec. */
 import type { NriContainer, NriNode, NriPod } from '../ports/nri.ts';
 import { toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
@@ -8,7 +8,9 @@ import { boundedContainerMessage, podMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 
 export interface DescriptionsOptions {
-  /** A container's document as it was written; undefined for one of an earlier boot. */
+  /**
+   * A container's OCI spec as written; undefined when it can't be had, as for a container of an earlier boot.
+   */
   readonly documentOf: (id: ContainerId) => Promise<OciSpec | undefined>;
   /** The pod's pinned namespaces. */
   readonly namespacesOf: (pod: NriPod) => readonly { readonly type: string; readonly path: string }[];
@@ -19,7 +21,7 @@ export class Descriptions {
   readonly #options: DescriptionsOptions;
   readonly #node: () => NriNode | undefined;
 
-  /** `node`: the one that is attached by now. */
+  /** `node` returns the attached node, undefined before that. */
   constructor(options: DescriptionsOptions, node: () => NriNode | undefined) {
     this.#options = options;
     this.#node = node;
@@ -29,13 +31,16 @@ export class Descriptions {
     return podMessage(pod, this.#options.namespacesOf(pod));
   }
 
-  /** Undefined for one that the node does not know. */
+  /** Undefined for a pod that the node does not know. */
   podOf(id: SandboxId): PodMessage | undefined {
     const pod = this.#node()?.pod(id);
     return pod === undefined ? undefined : this.pod(pod);
   }
 
-  /** A container with its pod, as it is by `now`; undefined for one that the node does not know. */
+  /**
+   * A container with its pod; members of `now` replace the known ones. Undefined for a container that the
+   * node does not know.
+   */
   async aboutOf(
     id: ContainerId,
     now: Partial<NriContainer> = {},
@@ -47,7 +52,7 @@ export class Descriptions {
     return { pod, container: await this.#container(container) };
   }
 
-  /** Each when it is asked for. */
+  /** Describes the containers one by one, on demand. */
   async *each(containers: readonly NriContainer[]): AsyncGenerator<ContainerMessage> {
     for (const container of containers) yield await this.#container(container);
   }
@@ -56,14 +61,17 @@ export class Descriptions {
     return boundedContainerMessage(container, await this.#documentOf(container.id));
   }
 
-  /** One that can't be read is left out: it must not keep a plugin, or news of its container, from the others. */
+  /**
+   * A spec that can't be read is left out: the plugin must still connect, and the container's event must
+   * still be sent.
+   */
   async #documentOf(id: ContainerId): Promise<OciSpec | undefined> {
     try {
       return await this.#options.documentOf(id);
     } catch (error) {
       this.#options.log.warn(
         { container: id, reason: toFault(error).message },
-        'reported to nri plugins without its document',
+        'describing a container to nri plugins without its OCI spec',
       );
       return undefined;
     }

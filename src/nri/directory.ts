@@ -1,4 +1,4 @@
-/** Plugins that are started by us: which there are, and their start. */
+/** Plugins that troupe starts itself: finds and launches them. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Socket } from 'node:net';
@@ -16,16 +16,16 @@ import type { PluginName } from './plugin.ts';
 
 export interface FoundPlugin extends PluginName {
   readonly path: string;
-  /** Empty for none. */
+  /** Empty when it has none. */
   readonly config: string;
 }
 
-/** Number under which a plugin has its connection; NRI tells it by NRI_PLUGIN_SOCKET. */
+/** The file descriptor of a launched plugin's connection; the plugin gets the number in NRI_PLUGIN_SOCKET. */
 const PLUGIN_FD = 3;
 
 /**
- * The executable files `NN-name` of the directory in the order of their names; none when it is not there. Others are told in
- * the log and left out: one stray file must not keep the node's plugins from working.
+ * The executable files `NN-name` of the directory, sorted by name; empty when the directory does not exist.
+ * Other files are logged and skipped: one stray file must not disable the node's plugins.
  */
 export async function findPlugins(
   directory: string,
@@ -36,7 +36,7 @@ export async function findPlugins(
   if (names.length > nriLimits.directoryEntries) {
     log.warn(
       { directory },
-      `list nri plugins: only the first ${nriLimits.directoryEntries} of ${names.length} entries are read`,
+      `list nri plugins: reading only the first ${nriLimits.directoryEntries} of ${names.length} entries`,
     );
   }
   const found: FoundPlugin[] = [];
@@ -46,20 +46,20 @@ export async function findPlugins(
     if (info?.isFile() !== true || (info.mode & 0o111) === 0) continue;
     const { name, index } = split(entry);
     if (!isIndex(index) || !isName(name)) {
-      log.warn({ path }, 'not started as an nri plugin: its file is not named as NN-name');
+      log.warn({ path }, 'skipped nri plugin: file name is not NN-name');
       continue;
     }
     if (found.length >= nriLimits.plugins) {
-      log.warn({ path }, `not started as an nri plugin: there are ${nriLimits.plugins} already`);
+      log.warn({ path }, `skipped nri plugin: ${nriLimits.plugins} plugins found already`);
       continue;
     }
     try {
       found.push({ name, index, path, config: await configOf(configDirectory, { name, index }) });
     } catch (error) {
-      // without the settings that were meant for it, it could do anything but what was meant
+      // without its configuration a plugin could do something unintended
       log.warn(
         { path, reason: toFault(error).message },
-        'not started as an nri plugin: its configuration can not be read',
+        'skipped nri plugin: could not read its configuration',
       );
     }
   }
@@ -71,7 +71,7 @@ function split(entry: string): PluginName {
   return { index: entry.slice(0, Math.max(at, 0)), name: entry.slice(at + 1) };
 }
 
-/** `NN-name.conf`, else `name.conf`, else nothing. */
+/** The content of `NN-name.conf`, or else of `name.conf`, or else an empty text. */
 async function configOf(directory: string, { name, index }: PluginName): Promise<string> {
   for (const file of [`${index}-${name}.conf`, `${name}.conf`]) {
     const bytes = await missingAs(
@@ -88,7 +88,7 @@ export interface LaunchedPlugin {
   readonly child: Child;
 }
 
-/** Starts it with its end of the connection; ours is the caller's. */
+/** Starts the plugin with its end of the connection; returns our end. */
 export async function launchPlugin({ name, index, path }: FoundPlugin): Promise<LaunchedPlugin> {
   const { ours, theirs } = makeSocketPair();
   try {

@@ -1,4 +1,4 @@
-/** The port over plugins: what happens on the node is told to each of them in turn. */
+/** The NRI port: sends each event of the node to each plugin in turn. */
 import type { EffectContext } from '../ports/effect.ts';
 import type { ExitFact } from '../ports/journal.ts';
 import type { NriContainerEvent, NriNode, NriPlugin, NriPort, NriPodEvent } from '../ports/nri.ts';
@@ -24,7 +24,7 @@ import { limitsMessage } from './limits.ts';
 import { Members } from './members.ts';
 import type { MembersOptions } from './members.ts';
 import { merged } from './merged.ts';
-import { CONTAINER_NEWS, POD_NEWS, REFUSABLE, STATE_AFTER } from './events.ts';
+import { CONTAINER_CALLS, POD_CALLS, REFUSABLE, STATE_AFTER } from './events.ts';
 import type { Plugin } from './plugin.ts';
 import { synchronize } from './synchronize.ts';
 import { Updates } from './updates.ts';
@@ -35,19 +35,22 @@ export interface NriOptions extends Omit<MembersOptions, 'join' | 'onUpdate'>, D
   readonly validator: ValidatorSettings;
 }
 
-/** What plugins made of a document. */
+/** The result of the plugins' adjustments to a container that is being created. */
 export interface Adjusted {
   readonly document: OciSpec;
-  /** The limits in it, where they are others than those that were asked for. */
+  /** The limits in the spec, where they differ from the requested ones. */
   readonly limits: Resources | undefined;
-  /** Names of CDI devices that are still to be put in. */
+  /** Names of CDI devices that the caller must still inject. */
   readonly cdiDevices: readonly string[];
 }
 
 export class NriDriver implements NriPort {
   readonly #options: NriOptions;
   readonly #members: Members;
-  /** One call after the other over all pods (nri, pkg/adaptation): plugins keep books, and books need an order. */
+  /**
+   * Calls run one after the other over all pods (nri, pkg/adaptation): plugins keep an account of the node's
+   * resources, which needs an order.
+   */
   readonly #turn = new Semaphore('nri plugins', 1, nriLimits.waiting);
   readonly #known = new Known();
   readonly #descriptions: Descriptions;
@@ -75,7 +78,10 @@ export class NriDriver implements NriPort {
     this.#node = node;
   }
 
-  /** Once the node has recovered: a plugin is told of what there is. Settles when those of the directory are in. */
+  /**
+   * Call it once the node has recovered, since a new plugin gets a list of what exists. Settles when the
+   * directory's plugins have joined.
+   */
   start(): Promise<void> {
     const { socket, pluginDirectory } = this.#options;
     return socket === '' && pluginDirectory === '' ? Promise.resolve() : this.#members.start();
@@ -85,27 +91,27 @@ export class NriDriver implements NriPort {
     return this.#members.close();
   }
 
-  async notifyPod(news: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void> {
+  async notifyPod(event: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void> {
     await this.#inTurn(fx, async () => {
-      const isNew = news === 'RunPodSandbox' || news === 'PostUpdatePodSandbox';
-      if (news === 'RunPodSandbox') this.#known.pods.set(id, 'lives');
-      // one that plugins never heard of is not news to them
+      const isNew = event === 'RunPodSandbox' || event === 'PostUpdatePodSandbox';
+      if (event === 'RunPodSandbox') this.#known.pods.set(id, 'active');
+      // a pod that plugins were never informed about
       const before = this.#known.pods.get(id);
-      if (before === undefined || (before === 'ended' && news === 'StopPodSandbox')) return;
+      if (before === undefined || (before === 'ended' && event === 'StopPodSandbox')) return;
       const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
-      const tell = (one: NriPodEvent): Promise<void> =>
-        this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
-      // its start was refused, so nobody has stopped it
-      if (news === 'RemovePodSandbox' && before === 'lives') await tell('StopPodSandbox');
-      await tell(news);
-      if (news === 'RemovePodSandbox') this.#known.pods.delete(id);
+      const send = (one: NriPodEvent): Promise<void> =>
+        this.#each(one, fx, (plugin) => POD_CALLS[one](plugin, { pod }, fx)).then(() => undefined);
+      // its start was refused, so StopPodSandbox was not sent yet
+      if (event === 'RemovePodSandbox' && before === 'active') await send('StopPodSandbox');
+      await send(event);
+      if (event === 'RemovePodSandbox') this.#known.pods.delete(id);
       else if (!isNew) this.#known.pods.set(id, 'ended');
     });
   }
 
   async notifyContainer(
-    news: NriContainerEvent,
+    event: NriContainerEvent,
     id: ContainerId,
     fx: EffectContext,
     exit?: ExitFact,
@@ -113,21 +119,21 @@ export class NriDriver implements NriPort {
     const updates = new Updates();
     await this.#inTurn(fx, async () => {
       const before = this.#known.containers.get(id);
-      if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
+      if (before === undefined || (before === 'ended' && event === 'StopContainer')) return;
       const about = await this.#descriptions.aboutOf(id, {
-        ...STATE_AFTER[news],
+        ...STATE_AFTER[event],
         ...(exit === undefined ? {} : { exit }),
       });
       if (about === undefined) return;
-      const tell = async (one: NriContainerEvent): Promise<void> => {
+      const send = async (one: NriContainerEvent): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
-          updates.take(plugin.id, await CONTAINER_NEWS[one](plugin, about, fx));
+          updates.take(plugin.id, await CONTAINER_CALLS[one](plugin, about, fx));
         });
       };
-      if (news === 'RemoveContainer' && before === 'lives') await tell('StopContainer');
-      await tell(news);
-      if (news === 'RemoveContainer') this.#known.containers.delete(id);
-      else if (news === 'StopContainer') this.#known.containers.set(id, 'ended');
+      if (event === 'RemoveContainer' && before === 'active') await send('StopContainer');
+      await send(event);
+      if (event === 'RemoveContainer') this.#known.containers.delete(id);
+      else if (event === 'StopContainer') this.#known.containers.set(id, 'ended');
     });
     await this.#apply(updates, fx).catch(() => undefined);
   }
@@ -180,7 +186,7 @@ export class NriDriver implements NriPort {
     return wanted();
   }
 
-  /** CreateContainer: what plugins make of a document before it is written. Rejects with a refusal or a conflict. */
+  /** CreateContainer: plugins adjust the spec before it is written. Rejects on a refusal or a conflict. */
   adjust(
     input: BundleInput,
     document: OciSpec,
@@ -207,9 +213,9 @@ export class NriDriver implements NriPort {
       const container = this.#node?.container(id);
       const ofPod = this.#node?.pod(sandboxId);
       if (container === undefined || ofPod === undefined)
-        fail('bug', `create container ${id}: nobody knows it`, { subject: id });
+        fail('bug', `create container ${id}: container not found`, { subject: id });
       const pod = this.#descriptions.pod(ofPod);
-      this.#known.containers.set(id, 'lives');
+      this.#known.containers.set(id, 'active');
       const asked = this.#members.all;
       await this.#each(
         'CreateContainer',
@@ -226,7 +232,7 @@ export class NriDriver implements NriPort {
         },
         true,
       );
-      // one that gave no answer has not seen this container
+      // a plugin that did not answer has not seen this container
       const plugins = asked.filter((plugin) => !plugin.isGone).map((plugin) => plugin.named);
       validate(validator, {
         id,
@@ -245,7 +251,7 @@ export class NriDriver implements NriPort {
     };
   }
 
-  /** All validators at once. One that gives no answer has not agreed. */
+  /** Calls all validators at once. A validator that does not answer counts as a rejection. */
   async #validate(
     creation: Creation,
     about: {
@@ -256,7 +262,7 @@ export class NriDriver implements NriPort {
     fx: EffectContext,
   ): Promise<void> {
     const validators = this.#members.all.filter((plugin) =>
-      plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT),
+      plugin.subscribes(Event.VALIDATE_CONTAINER_ADJUSTMENT),
     );
     if (validators.length === 0) return;
     fx.note({ on: `nri ${validators.map((plugin) => plugin.id).join(', ')} ValidateContainerAdjustment` });
@@ -276,46 +282,49 @@ export class NriDriver implements NriPort {
           fx,
         );
         if (answer === undefined)
-          fail('outside', `nri plugin ${plugin.id}: ValidateContainerAdjustment: it gave no answer`, {
+          fail('outside', `nri plugin ${plugin.id}: ValidateContainerAdjustment: no answer`, {
             subject: plugin.id,
           });
         if (answer.reject)
           fail(
             'denied',
-            `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'it gave no reason'}`,
+            `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'no reason given'}`,
             { subject: plugin.id },
           );
       }),
     );
   }
 
-  /** What happens while the directory's plugins are on their way happens with them. */
+  /** Waits until the plugins of the directory have started, then for earlier events. */
   async #inTurn<T>(fx: EffectContext, work: () => Promise<T>): Promise<T> {
     const { starting } = this.#members;
     if (starting !== undefined) {
-      fx.note({ on: 'nri: the start of plugins' });
+      fx.note({ on: 'nri: start of plugins' });
       await unlessAborted(starting, fx.signal);
     }
-    fx.note({ on: 'nri: the turn of others' });
+    fx.note({ on: 'nri: earlier events' });
     return this.#turn.with(work, fx.signal);
   }
 
-  /** Each plugin that is there now; one that joins meanwhile was told of this already. */
+  /**
+   * Calls each plugin that is connected now. A plugin that joins meanwhile has this event in its Synchronize
+   * already.
+   */
   async #each(
     name: string,
     fx: EffectContext,
-    tell: (plugin: Plugin) => Promise<unknown>,
+    send: (plugin: Plugin) => Promise<unknown>,
     isRefusable = REFUSABLE.has(name),
   ): Promise<void> {
     for (const plugin of this.#members.all) {
       fx.note({ on: `nri ${plugin.id} ${name}` });
       try {
-        await tell(plugin);
+        await send(plugin);
       } catch (error) {
         if (isRefusable || fx.signal.aborted) throw error;
         this.#options.log.warn(
           { plugin: plugin.id, reason: toFault(error).message },
-          `an nri plugin failed at ${name}`,
+          `nri plugin failed at ${name}`,
         );
       }
     }
@@ -327,13 +336,16 @@ export class NriDriver implements NriPort {
     await updates.apply(this.#node, fx.signal, this.#options.log, except);
   }
 
-  /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */
+  /**
+   * Sends Synchronize, then admits the plugin to events. It runs in turn with events, so that the plugin
+   * learns each fact exactly once, either way.
+   */
   async #join(plugin: Plugin, admit: () => void): Promise<void> {
     const { log, clock, requestMs } = this.#options;
-    const node = this.#node ?? fail('bug', 'let an nri plugin in: there is no node yet');
+    const node = this.#node ?? fail('bug', 'admit nri plugin: no node attached yet');
     const updates = new Updates();
     await this.#turn.with(async () => {
-      const { pods, containers } = this.#known.meet(node);
+      const { pods, containers } = this.#known.synchronize(node);
       const ofPods = pods.map((pod) => this.#descriptions.pod(pod));
       const answer = await synchronize(plugin, ofPods, this.#descriptions.each(containers), {
         clock,
@@ -352,7 +364,7 @@ export class NriDriver implements NriPort {
   ): Promise<{ failed: ContainerUpdate[] }> {
     const { log } = this.#options;
     if (this.#node === undefined || !this.#members.all.includes(plugin)) {
-      fail('wrongState', `nri plugin ${plugin.id}: UpdateContainers: it has not been synchronized yet`, {
+      fail('wrongState', `nri plugin ${plugin.id}: UpdateContainers: not synchronized yet`, {
         subject: plugin.id,
       });
     }

@@ -1,4 +1,4 @@
-/** Which method of a plugin tells which news. */
+/** Which method of a plugin receives which event. */
 import type { EffectContext } from '../ports/effect.ts';
 import type { NriContainerEvent, NriContainer, NriPodEvent } from '../ports/nri.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
@@ -12,12 +12,12 @@ interface About {
   readonly pod: PodMessage;
   readonly container: ContainerMessage;
 }
-/** Answers the updates of other containers that the plugin wants. */
-type Tell<M> = (plugin: Plugin, message: M, fx: Fx) => Promise<readonly ContainerUpdate[]>;
+/** Sends an event; returns the updates of other containers that the plugin requests. */
+type Send<M> = (plugin: Plugin, message: M, fx: Fx) => Promise<readonly ContainerUpdate[]>;
 
 const nothing = (): readonly ContainerUpdate[] => [];
 
-export const POD_NEWS: Readonly<Record<NriPodEvent, Tell<Pick<About, 'pod'>>>> = {
+export const POD_CALLS: Readonly<Record<NriPodEvent, Send<Pick<About, 'pod'>>>> = {
   RunPodSandbox: (plugin, message, fx) =>
     plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, message, fx).then(nothing),
   PostUpdatePodSandbox: (plugin, message, fx) =>
@@ -28,7 +28,7 @@ export const POD_NEWS: Readonly<Record<NriPodEvent, Tell<Pick<About, 'pod'>>>> =
     plugin.ask(Event.REMOVE_POD_SANDBOX, method.removePodSandbox, message, fx).then(nothing),
 };
 
-export const CONTAINER_NEWS: Readonly<Record<NriContainerEvent, Tell<About>>> = {
+export const CONTAINER_CALLS: Readonly<Record<NriContainerEvent, Send<About>>> = {
   PostCreateContainer: (plugin, message, fx) =>
     plugin.ask(Event.POST_CREATE_CONTAINER, method.postCreateContainer, message, fx).then(nothing),
   StartContainer: (plugin, message, fx) =>
@@ -45,13 +45,13 @@ export const CONTAINER_NEWS: Readonly<Record<NriContainerEvent, Tell<About>>> = 
     plugin.ask(Event.REMOVE_CONTAINER, method.removeContainer, message, fx).then(nothing),
 };
 
-/** News that a plugin may refuse; what it says to others is told in the log. */
+/** Events that a plugin may refuse; an error at any other event is only logged. */
 export const REFUSABLE: ReadonlySet<string> = new Set<NriPodEvent | NriContainerEvent>([
   'RunPodSandbox',
   'StartContainer',
 ]);
 
-/** What the news itself says of the state, which clients see only once it is on record. */
+/** The container's state that the event implies; the node's own view has it only once it is journalled. */
 export const STATE_AFTER: Readonly<Partial<Record<NriContainerEvent, Pick<NriContainer, 'criState'>>>> = {
   PostStartContainer: { criState: 'running' },
   StopContainer: { criState: 'exited' },

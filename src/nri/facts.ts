@@ -1,4 +1,4 @@
-/** Pods and containers as plugins are told them. Pure. */
+/** Converts pods and containers to NRI messages. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { NriContainer, NriPod } from '../ports/nri.ts';
 import type { SeccompChoice } from '../ports/specs.ts';
@@ -31,7 +31,7 @@ const STATE = {
   exited: ContainerState.CONTAINER_STOPPED,
 } as const;
 
-/** The pod; `namespaces` are the pinned ones, by type and path. */
+/** Describes a pod; `namespaces` are its pinned ones, by type and path. */
 export function podMessage(
   { id, spec, ips, pause }: NriPod,
   namespaces: readonly { readonly type: string; readonly path: string }[],
@@ -56,7 +56,7 @@ export function podMessage(
   };
 }
 
-/** A container with all that its document says; without one (an earlier boot's) what its spec says. */
+/** Describes a container by its OCI spec; without one (a container of an earlier boot) by its request. */
 export function containerMessage(container: NriContainer, document: OciSpec | undefined): ContainerMessage {
   const { id, spec, image, criState, init, createdAtNs, startedAtNs, exit } = container;
   return {
@@ -81,8 +81,8 @@ export function containerMessage(container: NriContainer, document: OciSpec | un
 }
 
 /**
- * As `containerMessage`; without its document where that makes it too long: for what plugins hear of containers that are
- * there already, which no word of theirs adjusts any more.
+ * As `containerMessage`, but without the OCI spec when that makes the message too long. For containers that
+ * exist already: no plugin can adjust them any more.
  */
 export function boundedContainerMessage(
   container: NriContainer,
@@ -116,7 +116,10 @@ function documentFields({ process: { args, env, user, rlimits }, mounts, hooks =
 
 const UINT64_MAX = 2n ** 64n - 1n;
 
-/** A document that was read back has lost digits of the largest numbers, and no limit is the largest of them. */
+/**
+ * A spec that was read back as JSON has lost digits of the largest numbers, and "no limit" is the largest
+ * number.
+ */
 function unsigned(value: number | bigint): bigint {
   const exact = BigInt(value);
   return exact > UINT64_MAX ? UINT64_MAX : exact;
@@ -172,7 +175,7 @@ function linuxFields(
   };
 }
 
-/** The number of a name that we have written ourselves. */
+/** The number of an enum name that troupe itself wrote. */
 function numbered<T extends Readonly<Record<string, number>>>(names: T, name: string): T[keyof T] {
   return (names[name] ?? 0) as T[keyof T];
 }
@@ -256,7 +259,7 @@ function resourcesMessage({
 
 const INT64_MAX = 2n ** 63n - 1n;
 
-/** A document that was read back has plain numbers. */
+/** A spec that was read back as JSON has plain numbers in place of bigint. */
 function whole(value: bigint | undefined): bigint | undefined {
   if (value === undefined) return undefined;
   const exact = BigInt(value);

@@ -1,10 +1,10 @@
-/** Limits in NRI's words and in ours. Pure. */
+/** Converts limits between NRI's messages and troupe's. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { NO_LIMITS } from '../ports/resources.ts';
 import type { Resources } from '../ports/specs.ts';
 import type { LinuxResources, LinuxResourcesSchema } from '../gen/nri/v1alpha1/api_pb.ts';
 
-/** The limits that ContainerStatus and updates know, too; what is unset stays. */
+/** The limits that ContainerStatus and updates have too; an unset one stays as it is. */
 export function changeOf({ memory, cpu, hugepageLimits, unified }: LinuxResources): Resources {
   return {
     ...NO_LIMITS,
@@ -20,7 +20,7 @@ export function changeOf({ memory, cpu, hugepageLimits, unified }: LinuxResource
   };
 }
 
-/** What else it holds, by name: such limits can be set when a container is created, and not be changed later. */
+/** Names of the other limits in it: they can be set when a container is created, and not changed later. */
 export function fixedLimits({
   memory,
   cpu,
@@ -46,7 +46,7 @@ export function fixedLimits({
   return Object.keys(named).filter((name) => named[name] !== undefined);
 }
 
-/** Limits as a plugin is told them. */
+/** The limits as an NRI message. */
 export function limitsMessage(resources: Resources): MessageInitShape<typeof LinuxResourcesSchema> {
   const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes, memorySwapLimitBytes, cpusetCpus, cpusetMems } =
     resources;
@@ -67,7 +67,7 @@ export function limitsMessage(resources: Resources): MessageInitShape<typeof Lin
   };
 }
 
-/** A field of NRI's that can be unset. */
+/** An optional field of an NRI message. */
 export function optional<K extends string, V>(
   name: K,
   value: V | undefined,

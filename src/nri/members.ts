@@ -1,4 +1,4 @@
-/** The plugins of this node: how they come in, in what order they are called, and how they go. */
+/** The connected plugins: how they join, in which order they are called, and how they leave. */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
@@ -21,22 +21,25 @@ import type { PluginName, PluginOptions } from './plugin.ts';
 export interface MembersOptions {
   readonly clock: ClockPort;
   readonly log: Log;
-  /** Where plugins connect; empty: nowhere. */
+  /** Path of the socket to which plugins connect; empty for none. */
   readonly socket: string;
-  /** Plugins that are started by us; empty: none. */
+  /** Directory of the plugins that troupe starts; empty for none. */
   readonly pluginDirectory: string;
   readonly configDirectory: string;
   readonly registrationMs: number;
   readonly requestMs: number;
   readonly runtime: PluginOptions['runtime'];
   readonly onUpdate: PluginOptions['onUpdate'];
-  /** A plugin that we start, or all of them, did not come in: `nri plugin 10-name` and why. Nobody starts it again. */
+  /**
+   * A plugin that troupe starts, or all of them, did not join: `nri plugin 10-name` and the reason. It is not
+   * started again.
+   */
   readonly onNotStarted?: (what: string, reason: string) => void;
-  /** Tells the plugin of the node as it is; it is a member once this settles. */
+  /** Synchronizes the plugin with the node; it calls `admit` to make it a member. */
   readonly join: (plugin: Plugin, admit: () => void) => Promise<void>;
-  /** The files of the plugin directory, and the start of one; left out, those of the machine. A dead mount may hold either for ever. */
+  /** Finds and launches plugins; absent for the real functions. On a dead mount either may block for ever. */
   readonly files?: PluginFiles;
-  /** Takes connections so that nobody but root can connect; `close` takes the socket away again. */
+  /** Listens on a socket that only root may connect to; `close` removes the socket. */
   readonly listen: (
     path: string,
     onConnection: (socket: Socket) => void,
@@ -63,24 +66,27 @@ export class Members {
     this.#options = options;
   }
 
-  /** In the order in which they are called. */
+  /** Members in the order in which they are called. */
   get all(): readonly Plugin[] {
     return this.#members;
   }
 
-  /** Those that take part, then the last ones that are gone. */
+  /** Members, then the plugins that left last. */
   get states(): readonly NriPlugin[] {
     return [...this.#members.map(({ id }) => ({ id, gone: '' })), ...this.#gone.items()];
   }
 
-  /** Settles when those that are started by us are in, or pods have waited for them long enough; undefined when none is waited for. */
+  /**
+   * Settles when the plugins that troupe starts have joined, or pods have waited long enough; undefined when
+   * pods need not wait.
+   */
   get starting(): Promise<void> | undefined {
     return this.#starting;
   }
 
   /**
-   * Starts the plugins of the directory, then listens. Settles when each of them is a member, was given up or is not
-   * waited for any longer; rejects where it can't listen, and may then be called again.
+   * Starts the plugins of the directory, then listens. Settles when each of them has joined, has failed or is
+   * no longer waited for. Rejects when it can't listen, and may then be called again.
    */
   async start(): Promise<void> {
     const { socket, listen } = this.#options;
@@ -93,34 +99,38 @@ export class Members {
     else this.#socket = listening;
   }
 
-  /** Tells all plugins that it is over; those that we started are ended. */
+  /** Sends Shutdown to all plugins; those that troupe started are ended. */
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#socket?.close();
-    const told = this.#members.map((plugin) =>
+    const shutdowns = this.#members.map((plugin) =>
       plugin.call(PluginService.method.shutdown, {}).catch(() => undefined),
     );
-    await Promise.all(told);
-    for (const plugin of [...this.#members, ...this.#connecting]) plugin.drop('the runtime ends');
+    await Promise.all(shutdowns);
+    for (const plugin of [...this.#members, ...this.#connecting]) plugin.drop('the runtime is shutting down');
     await Promise.all([...this.#children].map((child) => this.#end(child)));
   }
 
   #onConnection(socket: Socket): void {
     if (this.#connecting.size >= nriLimits.registering) {
-      // in the order in which they came: those that only connect don't keep out one that registers (S94)
+      // the oldest connection goes first: connections that never register must not keep out a plugin that
+      // does (S94)
       const silent = [...this.#connecting].find((plugin) => !plugin.isRegistered);
       if (silent !== undefined) this.#connecting.delete(silent);
-      silent?.drop('too many nri plugins connect at once');
+      silent?.drop('too many connections that have not registered');
     }
     if (this.#connecting.size >= nriLimits.registering || this.#members.length >= nriLimits.plugins) {
-      this.#options.log.warn({}, 'an nri plugin was turned away: there are too many');
+      this.#options.log.warn({}, 'refused an nri plugin: too many plugins');
       socket.destroy();
       return;
     }
-    void this.#letIn(socket, '', undefined, () => undefined);
+    void this.#accept(socket, '', undefined, () => undefined);
   }
 
-  /** Settles when each is a member or was given up; of what takes longer to be read than pods wait, they come in later. */
+  /**
+   * Settles when each plugin has joined or failed. Plugins that take longer to read than pods wait join
+   * later.
+   */
   async #launchAll(): Promise<void> {
     const { pluginDirectory } = this.#options;
     if (pluginDirectory === '') return;
@@ -129,7 +139,7 @@ export class Members {
     if (await this.#isInTime(listing, pluginDirectory)) await launching;
   }
 
-  /** None where they can't be listed. */
+  /** Empty when the directory can't be listed. */
   async #list(): Promise<readonly FoundPlugin[]> {
     const { pluginDirectory, configDirectory, log, files } = this.#options;
     try {
@@ -138,7 +148,7 @@ export class Members {
         find(pluginDirectory, configDirectory, log),
       );
     } catch (error) {
-      log.error({ reason: toFault(error).message }, 'no nri plugin was started');
+      log.error({ reason: toFault(error).message }, 'could not start nri plugins');
       this.#options.onNotStarted?.('nri plugins', toFault(error).message);
       return [];
     }
@@ -150,31 +160,31 @@ export class Members {
     const joining = spawning.then(async (launched) => {
       if (launched === undefined) return;
       const { socket, child } = launched;
-      // also one that was dropped: nobody would start it again, and nobody would end it
-      await this.#letIn(socket, found.config, found, () => void this.#end(child));
+      // a plugin that was dropped is ended too: it would not be started again, and nothing else would end it
+      await this.#accept(socket, found.config, found, () => void this.#end(child));
     });
     if (await this.#isInTime(spawning, found.path)) await joining;
   }
 
-  /** False when pods have waited for it long enough; it goes on, up to `launchMs`. */
+  /** False when pods have waited long enough; the work goes on, for up to `launchMs`. */
   async #isInTime(work: Promise<unknown>, path: string): Promise<boolean> {
     const { clock, log } = this.#options;
     const done = work.then(() => true);
     if ((await within({ clock, timeoutMs: nriLimits.directoryMs }, done)) === true) return true;
     log.warn(
       { path },
-      `nri plugins: no answer within ${nriLimits.directoryMs} ms; pods go on, and a plugin takes part once it is started`,
+      `timed out after ${nriLimits.directoryMs} ms waiting for nri plugins: pods go on, and a plugin joins once it has started`,
     );
     return false;
   }
 
-  /** Undefined, and reported, where it can't be started within `launchMs`. */
+  /** Undefined, and reported, when the plugin can't be started within `launchMs`. */
   async #spawned(found: FoundPlugin): Promise<LaunchedPlugin | undefined> {
     const { log } = this.#options;
     const id = `${found.index}-${found.name}`;
     try {
       const attempted = `start nri plugin ${id}`;
-      // a program of a dead mount would hold a thread each, and those of all plugins all that there are
+      // programs on a dead mount would block one thread each, and with many plugins all threads of the pool
       await this.#onPath(found.path, attempted, () => Promise.resolve());
       const launched = await this.#spawn(found, attempted);
       const { child } = launched;
@@ -184,13 +194,13 @@ export class Members {
       this.#discard(launched);
       return undefined;
     } catch (error) {
-      log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
+      log.warn({ path: found.path, reason: toFault(error).message }, 'could not start nri plugin');
       this.#options.onNotStarted?.(`nri plugin ${id}`, toFault(error).message);
       return undefined;
     }
   }
 
-  /** `work` on a path of the administrator's, within `launchMs`. */
+  /** Runs `work` on a path that the administrator chose, within `launchMs`. */
   async #onPath<T>(path: string, attempted: string, work: () => Promise<T>): Promise<T> {
     const fx = {
       signal: new AbortController().signal,
@@ -203,7 +213,7 @@ export class Members {
     );
   }
 
-  /** One that comes later than `launchMs` is ended: it was reported as not started. */
+  /** A plugin that starts later than `launchMs` is ended, since it was reported as not started. */
   async #spawn(found: FoundPlugin, attempted: string): Promise<LaunchedPlugin> {
     const { clock, files } = this.#options;
     const launching = (files?.launch ?? launchPlugin)(found);
@@ -222,8 +232,8 @@ export class Members {
     void this.#end(child);
   }
 
-  /** Settles when it has become a member or was turned away; `ended` is called when its connection has ended. */
-  async #letIn(
+  /** Settles when the plugin has joined or was refused; `ended` is called when its connection has ended. */
+  async #accept(
     trunk: Duplex,
     config: string,
     given: PluginName | undefined,
@@ -244,7 +254,7 @@ export class Members {
       await plugin.register();
       await join(plugin, () => this.#admit(plugin));
     } catch (error) {
-      log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'an nri plugin was not let in');
+      log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'could not admit nri plugin');
       plugin.drop(toFault(error).message);
       if (given !== undefined)
         this.#options.onNotStarted?.(`nri plugin ${given.index}-${given.name}`, toFault(error).message);
@@ -255,21 +265,21 @@ export class Members {
 
   #admit(plugin: Plugin): void {
     if (plugin.isGone || this.#isClosed) return;
-    // equal indexes keep the order in which they came
+    // plugins with the same index keep the order in which they joined
     this.#members = [...this.#members, plugin].toSorted(
       (a, b) => Number(a.named.index) - Number(b.named.index),
     );
-    this.#options.log.info({ plugin: plugin.id }, 'an nri plugin takes part');
+    this.#options.log.info({ plugin: plugin.id }, 'nri plugin joined');
   }
 
   #onGone(plugin: Plugin, reason: string): void {
     if (!this.#members.includes(plugin)) return;
     this.#members = this.#members.filter((one) => one !== plugin);
     this.#gone.push({ id: plugin.id, gone: reason });
-    if (!this.#isClosed) this.#options.log.warn({ plugin: plugin.id, reason }, 'an nri plugin is gone');
+    if (!this.#isClosed) this.#options.log.warn({ plugin: plugin.id, reason }, 'nri plugin left');
   }
 
-  /** Its connection is closed: it ends by itself, or is killed. */
+  /** The plugin's connection is closed: waits for it to exit, and kills it after a while. */
   #end(child: Child): Promise<unknown> {
     const { clock } = this.#options;
     const timer = clock.setTimeout(

@@ -1,4 +1,4 @@
-/** The adjustments of several plugins as one message, for those that validate them. Pure. */
+/** Merges the adjustments of several plugins into one message, for validators. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type {
   ContainerAdjustment,
@@ -9,7 +9,7 @@ import type {
 } from '../gen/nri/v1alpha1/api_pb.ts';
 import { HOOK_KINDS } from '../oci/runtime/spec/types.ts';
 
-/** Lists one after the other, maps and single fields laid over one another: no two set the same thing. */
+/** Lists are concatenated; maps and single fields are merged. No two plugins have set the same field. */
 export function merged(
   adjustments: readonly ContainerAdjustment[],
 ): MessageInitShape<typeof ContainerAdjustmentSchema> {
@@ -58,12 +58,12 @@ function mergedResources(all: readonly LinuxResources[]) {
   };
 }
 
-/** A later one wins. Not by assignment, which `__proto__` as a key would make throw (S61). */
+/** Later entries win. Built from entries, since assigning to the key `__proto__` would throw (S61). */
 function overlaid<T>(maps: readonly { readonly [key: string]: T }[]): Record<string, T> {
   return Object.fromEntries(maps.flatMap((map) => Object.entries(map)));
 }
 
-/** What is set in one of them; a later one wins. */
+/** The set fields of all; later ones win. */
 function laid<T extends object>(all: readonly T[]): Omit<Partial<T>, '$typeName' | '$unknown'> {
   const entries = all.flatMap((one) =>
     Object.entries(one).filter(([key, value]) => !key.startsWith('$') && value !== undefined && value !== ''),

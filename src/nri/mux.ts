@@ -1,24 +1,25 @@
 /**
- * Two connections in one, as NRI's plugins have it (github.com/containerd/nri, pkg/net/multiplex): each piece travels
- * behind a head of eight bytes, id of the connection and length of the piece (big-endian). Opening one is not told to
- * the other end.
+ * Multiplexes two connections over one socket, as NRI does (github.com/containerd/nri, pkg/net/multiplex).
+ * Each frame has a head of eight bytes: id of the connection and length of the payload, big-endian. A
+ * connection is opened without a message to the peer.
  */
 import { Duplex } from 'node:stream';
 import { nriLimits } from './bounds.ts';
 
-/** On the first the plugin answers our calls, on the second we answer its. */
+/** On the first connection we call the plugin, on the second it calls us. */
 export const PLUGIN_CONNECTION = 1;
 export const RUNTIME_CONNECTION = 2;
 
 const HEAD_BYTES = 8;
 
 /**
- * What Go's readers take in one piece: the other end reads through a buffer of this size, so a longer message is sent
- * as this much and then the rest, which it reads in place. In more pieces its queue (256) would run over.
+ * The peer, written in Go, reads through a buffer of this size and then the rest in place. So a longer
+ * message is sent in two frames: one of this size and one with the rest. More frames could overflow its queue
+ * of 256.
  */
 const FIRST_PIECE_BYTES = 4096;
 
-/** The pieces of one message, heads included. */
+/** The frames of one message, heads included. */
 export function* muxPieces(id: number, message: Uint8Array): Generator<Uint8Array> {
   const first = message.length > FIRST_PIECE_BYTES ? FIRST_PIECE_BYTES : message.length;
   for (const part of [message.subarray(0, first), message.subarray(first)]) {
@@ -32,15 +33,18 @@ export function* muxPieces(id: number, message: Uint8Array): Generator<Uint8Arra
   }
 }
 
-/** Sorts the bytes of the trunk by connection, as they come: it holds nothing but a head that is not whole. */
+/** Sorts the socket's bytes by connection as they arrive; holds nothing but an incomplete head. */
 export class MuxParser {
   readonly #head = new Uint8Array(HEAD_BYTES);
   #headBytes = 0;
   #id = 0;
-  /** Bytes of the piece that are still to come. */
+  /** Bytes of the current frame that are still to come. */
   #left = 0;
 
-  /** Throws on a piece that is longer than the protocol's longest message; no more can be read then. */
+  /**
+   * Throws on a frame longer than the protocol's longest message; after that the stream can't be parsed any
+   * further.
+   */
   *push(chunk: Uint8Array): Generator<{ readonly id: number; readonly bytes: Uint8Array }> {
     let rest = chunk;
     while (rest.length > 0) {
@@ -55,7 +59,7 @@ export class MuxParser {
     }
   }
 
-  /** What is left of the bytes. */
+  /** Returns the bytes that do not belong to the head. */
   #takeHead(bytes: Uint8Array): Uint8Array {
     const part = bytes.subarray(0, HEAD_BYTES - this.#headBytes);
     this.#head.set(part, this.#headBytes);
@@ -66,13 +70,16 @@ export class MuxParser {
       this.#left = view.getUint32(4);
       this.#headBytes = 0;
       if (this.#left > nriLimits.pieceBytes)
-        throw new Error(`a piece of ${this.#left} bytes: the protocol allows ${nriLimits.pieceBytes}`);
+        throw new Error(`got a frame of ${this.#left} bytes: the protocol allows ${nriLimits.pieceBytes}`);
     }
     return bytes.subarray(part.length);
   }
 }
 
-/** The connections in a trunk. They end together: with the trunk, with a broken piece, and when one of them is destroyed. */
+/**
+ * The connections over one socket. They end together: with the socket, on a protocol error, and when one of
+ * them is destroyed.
+ */
 export class Mux {
   readonly #trunk: Duplex;
   readonly #parser = new MuxParser();
@@ -86,7 +93,7 @@ export class Mux {
     trunk.on('close', () => this.#end());
   }
 
-  /** Before anything is read, so in the turn in which the Mux is made. */
+  /** Call it in the turn in which the Mux is created, before any data arrives. */
   open(id: number): Duplex {
     const connection = new Duplex({
       read: () => undefined,
@@ -111,7 +118,7 @@ export class Mux {
 
   #read(chunk: Uint8Array): void {
     try {
-      // pieces of connections that nobody opened are dropped, as the other end does with ours
+      // frames of connections that were not opened are dropped, as the peer does too
       for (const { id, bytes } of this.#parser.push(chunk)) this.#connections.get(id)?.push(bytes);
     } catch (error) {
       this.#end(error instanceof Error ? error : new Error(String(error)));

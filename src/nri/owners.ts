@@ -1,6 +1,6 @@
 /**
- * Which plugin set what of a container: no two may set the same thing, unless the later one has removed it first (nri,
- * pkg/api/owners.go). Pure but for its own state.
+ * Records which plugin set which part of a container. No two plugins may set the same part, unless the later
+ * one removes it first (nri, pkg/api/owners.go). No side effects but on its own state.
  */
 import { fail } from '../base/fault.ts';
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -12,29 +12,32 @@ import type {
   OwningPluginsSchema,
 } from '../gen/nri/v1alpha1/api_pb.ts';
 
-/** Something that a plugin sets or takes away. */
+/** A part of a container that a plugin sets or removes. */
 export interface Claim {
   readonly field: Field;
-  /** Within a field that has entries; empty for others. */
+  /** The entry within a field that has entries; empty for other fields. */
   readonly key: string;
-  /** It is taken away: also what another plugin has set. */
+  /** The plugin removes it, even if another plugin has set it. */
   readonly isCleared?: boolean;
   /** Any number of plugins may add to it. */
   readonly isShared?: boolean;
 }
 
-/** The key without its mark, and whether it is marked for removal. */
+/** The key without its removal mark, and whether it had one. */
 export function unmarked(key: string): { readonly key: string; readonly isRemoval: boolean } {
   return key.startsWith('-') ? { key: key.slice(1), isRemoval: true } : { key, isRemoval: false };
 }
 
 export class Owners {
-  /** By container, then field, then key. The name of a plugin that took the thing away stands behind a `-`. */
+  /** By container, field and key. A leading `-` marks a plugin that removed the part. */
   readonly #owners = new Map<string, Map<Field, Map<string, string>>>();
-  /** What was taken away and no plugin had set: on record for validators, and free for the next plugin. */
+  /** Parts that were removed without having been set: listed for validators, and free for the next plugin. */
   readonly #free = new Set<string>();
 
-  /** Throws `outside` that names both plugins; nothing is claimed then. For our caller no name is taken: `conflict` would say so. */
+  /**
+   * Throws `outside` with the names of both plugins; then nothing is claimed. Not `conflict`, which the CRI
+   * client would read as a name in use.
+   */
   claim(containerId: string, plugin: string, claims: readonly Claim[]): void {
     const cleared = new Set(claims.filter(({ isCleared }) => isCleared === true).map(idOf));
     for (const claim of claims) {
@@ -56,20 +59,20 @@ export class Owners {
     for (const claim of claims) this.#take(containerId, plugin, claim);
   }
 
-  /** As validators are told. */
+  /** The owners in the form that validators get. */
   message(): MessageInitShape<typeof OwningPluginsSchema> {
     return {
       owners: Object.fromEntries([...this.#owners].map(([id, fields]) => [id, fieldsMessage(fields)])),
     };
   }
 
-  /** Who set this thing; undefined for nobody. */
+  /** The plugin that set this part; undefined when no plugin did. */
   ownerOf(containerId: string, field: Field, key = ''): string | undefined {
     const owner = this.#owners.get(containerId)?.get(field)?.get(key);
     return owner === undefined || owner.startsWith('-') ? undefined : owner;
   }
 
-  /** Each key of a field that was set or taken away, with the last plugin that did. */
+  /** Each key of a field that was set or removed, with the last plugin that did. */
   touchedOf(containerId: string, field: Field): readonly { readonly key: string; readonly plugin: string }[] {
     return [...(this.#owners.get(containerId)?.get(field) ?? [])].map(([key, owner]) => ({
       key,
@@ -119,7 +122,7 @@ function nameOf({ field, key }: Claim): string {
   return key === '' ? name : `${name} ${key}`;
 }
 
-/** All that an answer to CreateContainer sets or takes away. */
+/** Everything that an answer to CreateContainer sets or removes. */
 export function claimsOf(adjust: ContainerAdjustment): readonly Claim[] {
   const { annotations, mounts, env, hooks, rlimits, CDIDevices, args, linux } = adjust;
   return [
@@ -153,7 +156,7 @@ function linuxClaims(linux: LinuxContainerAdjustment): readonly Claim[] {
       Field.Devices,
       linux.devices.map(({ path }) => path),
     ),
-    // taking one away is a choice that no second plugin may undo
+    // a second plugin may not undo the removal of a namespace
     ...linux.namespaces.map(({ type }) => ({ field: Field.Namespace, key: unmarked(type).key })),
     ...marked(Field.Sysctl, Object.keys(linux.sysctl)),
     ...marked(Field.LinuxNetDevices, Object.keys(linux.netDevices)),
@@ -171,7 +174,7 @@ function linuxClaims(linux: LinuxContainerAdjustment): readonly Claim[] {
   ];
 }
 
-/** All limits that are set. */
+/** Claims for all limits that are set. */
 export function resourceClaims({
   memory,
   cpu,
@@ -209,7 +212,7 @@ function set(field: Field, value: unknown): readonly Claim[] {
   return value === undefined ? [] : [{ field, key: '' }];
 }
 
-/** Entries by name, of which some are marked for removal: those are taken away before the others are set. */
+/** Claims for entries by name; marked ones are removed before the others are set. */
 function marked(field: Field, names: readonly string[]): readonly Claim[] {
   const keys = names.map(unmarked);
   return [

@@ -1,4 +1,4 @@
-/** One plugin: its connection, its name, what it wants to hear. */
+/** One plugin: its connection, its name, and the events that it subscribes to. */
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../ports/clock.ts';
@@ -16,7 +16,7 @@ import { TtrpcClient, UnsentError } from '../ttrpc/client.ts';
 import { TtrpcServer, ttrpcRoute } from '../ttrpc/server.ts';
 import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from './mux.ts';
 
-/** The API's version that we speak; plugins decide by it what they may ask for. */
+/** The version of the API that troupe implements; plugins decide by it which features they may use. */
 const NRI_VERSION = 'v0.12.2';
 
 /** Bits of ConfigureResponse.events: event n is bit n-1. */
@@ -30,20 +30,20 @@ export interface PluginName {
 
 export interface PluginOptions {
   readonly clock: ClockPort;
-  /** Given for one that we started; another one registers with its own. */
+  /** Set for a plugin that troupe started; any other registers under its own name. */
   readonly given?: PluginName;
-  /** What stands in its configuration file. */
+  /** Content of its configuration file. */
   readonly config: string;
   readonly runtime: { readonly name: string; readonly version: string };
   readonly registrationMs: number;
   readonly requestMs: number;
-  /** Limits that it wants to change on its own account. */
+  /** Called when the plugin requests changes on its own initiative. */
   readonly onUpdate: (
     plugin: Plugin,
     request: UpdateContainersRequest,
     signal: AbortSignal,
   ) => Promise<MessageInitShape<typeof UpdateContainersResponseSchema>>;
-  /** Called once, whoever ended it. */
+  /** Called once, whichever side ended the connection. */
   readonly onGone: (plugin: Plugin, reason: string) => void;
 }
 
@@ -52,7 +52,7 @@ export function isIndex(text: string): boolean {
   return /^[0-9]{2}$/u.test(text);
 }
 
-/** True for a plugin's name: what NRI's own check lets through. */
+/** True for a plugin's name by NRI's own rule. */
 export function isName(text: string): boolean {
   return /^[A-Za-z0-9_.+-]{1,255}$/u.test(text);
 }
@@ -63,10 +63,10 @@ export class Plugin {
   #named: PluginName | undefined;
   #events = 0;
   #gone: string | undefined;
-  /** The reason that we gave it up for, when it was not its connection. */
+  /** Why troupe dropped the plugin; undefined when the connection just ended. */
   #dropped: string | undefined;
   #registered: (named: PluginName | Fault) => void = () => undefined;
-  /** Older plugins have no method of their own for some events. */
+  /** Events for which this plugin needs StateChange: older plugins have no method of their own for them. */
   readonly #viaStateChange = new Set<Event>();
 
   constructor(trunk: Duplex, options: PluginOptions) {
@@ -79,7 +79,7 @@ export class Plugin {
       peer: 'nri plugin',
       onClose: ended,
     });
-    // held by its listeners
+    // its listeners keep it alive
     void new TtrpcServer(mux.open(RUNTIME_CONNECTION), {
       clock: options.clock,
       onClose: ended,
@@ -94,7 +94,7 @@ export class Plugin {
     });
   }
 
-  /** Such as `10-logger`. */
+  /** Index and name, such as `10-logger`. */
   get id(): string {
     return this.#named === undefined ? 'not yet registered' : `${this.#named.index}-${this.#named.name}`;
   }
@@ -111,11 +111,11 @@ export class Plugin {
     return this.#gone !== undefined;
   }
 
-  hears(event: Event): boolean {
+  subscribes(event: Event): boolean {
     return (this.#events & (1 << (event - 1))) !== 0;
   }
 
-  /** Waits for the plugin's registration, then configures it. Rejects with why it can't be a plugin. */
+  /** Waits for the plugin to register, then configures it. Rejects with the reason when it can't join. */
   async register(): Promise<void> {
     const { registrationMs, requestMs, config, runtime } = this.#options;
     this.#named = await this.#untilRegistered();
@@ -134,15 +134,15 @@ export class Plugin {
     if ((answer.events & ~ALL_EVENTS) !== 0) {
       fail(
         'outside',
-        `configure nri plugin ${this.id}: it subscribes to unknown events (0x${(answer.events >>> 0).toString(16)})`,
+        `configure nri plugin ${this.id}: subscribes to unknown events (0x${(answer.events >>> 0).toString(16)})`,
       );
     }
     this.#events = answer.events === 0 ? ALL_EVENTS : answer.events;
   }
 
   /**
-   * One call. Rejects with the plugin's refusal, or with why it could not be sent; a plugin that gives no answer is dropped, and the answer is undefined,
-   * as it is for an event that it does not want to hear.
+   * Makes one call. Rejects when the plugin refuses, or when the call could not be sent. A plugin that does
+   * not answer is dropped, and the result is undefined, as it is for an event that it does not subscribe to.
    */
   async ask<I extends DescMessage, O extends DescMessage>(
     event: Event,
@@ -150,14 +150,14 @@ export class Plugin {
     message: MessageInitShape<I>,
     fx: Pick<EffectContext, 'signal'>,
   ): Promise<MessageShape<O> | undefined> {
-    if (!this.hears(event) || this.isGone) return undefined;
+    if (!this.subscribes(event) || this.isGone) return undefined;
     try {
       if (!this.#viaStateChange.has(event)) return await this.#call(method, message, fx.signal);
     } catch (thrown) {
       if (!this.#isOlder(event, thrown)) return this.#refused(method.name, thrown, fx.signal);
     }
     try {
-      // plugins before v0.12 hear of these events in one common method with the same fields
+      // plugins before v0.12 receive these events through one common method with the same fields
       const { pod, container } = message as Pick<
         MessageInitShape<typeof StateChangeEventSchema>,
         'pod' | 'container'
@@ -173,7 +173,9 @@ export class Plugin {
     return undefined;
   }
 
-  /** A call that is no event: rejects whatever goes wrong. It has the bound of one call, and no more than `mostMs`. */
+  /**
+   * A call that is not an event; rejects on any error. Its limit is that of one call, and at most `mostMs`.
+   */
   call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     message: MessageInitShape<I>,
@@ -182,7 +184,7 @@ export class Plugin {
     return this.#client.call(method, message, { timeoutMs: Math.min(this.#options.requestMs, mostMs) });
   }
 
-  /** Ends it. Repeatable. */
+  /** Ends the connection. Repeatable. */
   drop(reason: string): void {
     this.#dropped ??= reason;
     this.#client.close();
@@ -204,12 +206,13 @@ export class Plugin {
 
   #refused(name: string, thrown: unknown, signal: AbortSignal): undefined {
     const { kind, message } = toFault(thrown);
-    // our caller's own end, not the plugin's fault
+    // the caller's abort, not the plugin's fault
     if (signal.aborted) throw thrown;
-    // nor is a message that never reached it: a pod's variables can be longer than the protocol lets through
+    // the message never reached the plugin, as when a pod's environment is longer than the protocol allows
     if (thrown instanceof UnsentError)
-      fail(kind, `tell nri plugin ${this.id} of ${name}: ${message}`, { subject: this.id, retryable: false });
-    // what the client says in its own name is an answer that came; all else (a message that is none) is a broken protocol
+      fail(kind, `send ${name} to nri plugin ${this.id}: ${message}`, { subject: this.id, retryable: false });
+    // an error with the client's own prefix is an answer; anything else (such as a malformed message) is a
+    // protocol error
     const said = /^nri plugin: \w+: (.*)$/su.exec(message)?.[1];
     if (said !== undefined && kind !== 'timedOut' && !this.#client.isClosed) {
       fail(
@@ -219,7 +222,9 @@ export class Plugin {
       );
     }
     this.drop(
-      kind === 'timedOut' ? `${name}: no answer within ${this.#options.requestMs} ms` : `${name}: ${message}`,
+      kind === 'timedOut'
+        ? `${name}: timed out after ${this.#options.requestMs} ms waiting for an answer`
+        : `${name}: ${message}`,
     );
     return undefined;
   }
@@ -230,7 +235,10 @@ export class Plugin {
       const timer = clock.setTimeout(
         () =>
           this.#registered(
-            fault('timedOut', `let an nri plugin in: it has not registered within ${registrationMs} ms`),
+            fault(
+              'timedOut',
+              `admit nri plugin: timed out after ${registrationMs} ms waiting for its registration`,
+            ),
           ),
         registrationMs,
       );
@@ -246,14 +254,14 @@ export class Plugin {
     const { given } = this.#options;
     if (this.#named !== undefined)
       return Promise.reject(
-        new FaultError(fault('wrongState', `register nri plugin ${this.id}: it is registered already`)),
+        new FaultError(fault('wrongState', `register nri plugin ${this.id}: already registered`)),
       );
-    // one that was started by us has the name of its file, whatever it says
+    // a plugin that troupe started has the name of its file, whatever it registers as
     const named = given ?? asked;
     if (!isIndex(named.index) || !isName(named.name)) {
       const why = fault(
         'invalidRequest',
-        `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: its index must be two digits, its name letters, digits and _.+-`,
+        `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: the index must be two digits, the name letters, digits and _.+-`,
       );
       this.#registered(why);
       return Promise.reject(new FaultError(why));
@@ -265,13 +273,13 @@ export class Plugin {
   #end(reason: string): void {
     if (this.#gone !== undefined) return;
     this.#gone = this.#dropped ?? printable(reason);
-    this.#registered(fault('outside', `let an nri plugin in: ${this.#gone}`));
+    this.#registered(fault('outside', `admit nri plugin: ${this.#gone}`));
     this.#client.close();
     this.#options.onGone(this, this.#gone);
   }
 }
 
-/** Events that plugins before v0.12 hear in StateChange. */
+/** Events that plugins before v0.12 receive by StateChange. */
 const STATE_CHANGES: ReadonlySet<Event> = new Set<Event>([
   Event.RUN_POD_SANDBOX,
   Event.POST_UPDATE_POD_SANDBOX,

@@ -1,4 +1,4 @@
-/** Tells a plugin of all pods and containers, in as many messages as they need. */
+/** Sends a plugin the list of all pods and containers, in as many messages as needed. */
 import type { ClockPort } from '../ports/clock.ts';
 import { fail } from '../base/fault.ts';
 import { nriLimits } from './bounds.ts';
@@ -15,14 +15,17 @@ interface Part {
 
 export interface SynchronizeBound {
   readonly clock: Pick<ClockPort, 'monoMs'>;
-  /** ms for all of the plugin's calls together: events of all pods wait meanwhile. What is read between them does not count. */
+  /**
+   * Milliseconds for all of the plugin's calls together, since events of all pods wait meanwhile. Time to
+   * read descriptions between the calls does not count.
+   */
   readonly callsMs: number;
 }
 
 /**
- * The updates that the plugin requests. Rejects with `timedOut` when the calls together have taken the bound, with
- * `unsupported` for a plugin that takes no more than one message, and with any error of a call. A part is sent before the
- * next one is asked for.
+ * Returns the updates that the plugin requests. Rejects with `timedOut` when the calls together exceed the
+ * bound, with `unsupported` for a plugin that accepts only one message, and with any error of a call. Each
+ * part is sent before the next one is read.
  */
 export async function synchronize(
   plugin: Pick<Plugin, 'id' | 'call'>,
@@ -41,24 +44,24 @@ export async function synchronize(
         callsMs - spentMs,
       );
       spentMs += clock.monoMs() - sinceMs;
-      // one that does not know of parts takes the first for all
+      // a plugin that does not know of parts takes the first part for the whole list
       if (!answer.more || answer.update.length > 0)
         fail(
           'unsupported',
-          `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`,
+          `synchronize nri plugin ${plugin.id}: more than one message needed, which the plugin does not support`,
         );
     }
     before = part;
     if (spentMs > callsMs)
-      fail('timedOut', `synchronize nri plugin ${plugin.id}: its calls have taken more than ${callsMs} ms`);
+      fail('timedOut', `synchronize nri plugin ${plugin.id}: timed out after ${callsMs} ms`);
   }
   return (await plugin.call(PluginService.method.synchronize, { ...before, more: false }, callsMs - spentMs))
     .update;
 }
 
 /**
- * Pods first, since containers name them. One message at least. Containers are asked for one by one: descriptions of all of
- * a node's at once are as large as all of their documents.
+ * Pods come first, since containers refer to them. Yields at least one part. Containers are read one by one:
+ * the descriptions of a whole node at once take as much memory as all their OCI specs.
  */
 async function* partsOf(
   pods: readonly PodMessage[],

@@ -1,4 +1,4 @@
-/** Limits of other containers that plugins change in an answer, and containers that they evict. */
+/** Updates and evictions of other containers that plugins request in an answer. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
@@ -17,10 +17,10 @@ import type {
 import { changeOf, fixedLimits, limitsMessage } from './limits.ts';
 import { Owners, resourceClaims } from './owners.ts';
 
-/** What a message shows of an id that is not one. */
+/** Characters of an invalid id that a message shows. */
 const ID_CHARS = 64;
 
-/** Text that is not an id may be as long as a message (4 MiB), and it is shown in errors and in the log. */
+/** An invalid id may be as long as a message (4 MiB), and it appears in errors and in the log. */
 function checkId(plugin: string, id: string): void {
   if (parseContainerId(id) !== undefined) return;
   fail(
@@ -32,7 +32,7 @@ function checkId(plugin: string, id: string): void {
 
 interface Wanted {
   change: Resources;
-  /** Its failure fails nothing else. */
+  /** A failure of this update is not reported as an error. */
   isOptional: boolean;
 }
 
@@ -49,7 +49,7 @@ export class Updates {
     return this.#wanted.size === 0 && this.#evicted.size === 0;
   }
 
-  /** As validators are told. */
+  /** The updates in the form that validators get. */
   messages(): readonly MessageInitShape<typeof ContainerUpdateSchema>[] {
     return [...this.#wanted].map(([containerId, { change, isOptional }]) => ({
       containerId,
@@ -58,12 +58,15 @@ export class Updates {
     }));
   }
 
-  /** What is wanted of this container. */
+  /** The requested change of this container. */
   changeOf(id: string): Resources {
     return this.#wanted.get(id)?.change ?? NO_LIMITS;
   }
 
-  /** Throws `outside` where two plugins want to set the same limit, unless the later one does not mind. */
+  /**
+   * Throws `outside` where two plugins set the same limit, unless the later one has marked its update as
+   * optional.
+   */
   take(
     plugin: string,
     updates: readonly ContainerUpdate[],
@@ -104,9 +107,9 @@ export class Updates {
   }
 
   /**
-   * Carries out what is wanted of all containers but `except`. Rejects with the first failure that matters, once all
-   * have been tried, as `outside`: its own kind is about another container than the caller's. Answers the containers whose
-   * update failed.
+   * Carries out all requests except those for `except`. Tries all of them, then rejects with the first
+   * failure that matters, as `outside`: its own kind would describe another container than the caller's.
+   * Returns the containers whose update failed.
    */
   async apply(node: NriNode, signal: AbortSignal, log: Log, except?: string): Promise<readonly string[]> {
     const failed: string[] = [];
@@ -117,15 +120,16 @@ export class Updates {
         await node.update(id as ContainerId, change, signal);
       } catch (error) {
         failed.push(id);
-        log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted other limits');
+        log.warn(
+          { container: id, reason: toFault(error).message },
+          'could not update a container for an nri plugin',
+        );
         if (!isOptional)
           first ??= signal.aborted
             ? toFault(error)
-            : fault(
-                'outside',
-                `update container ${id} as an nri plugin wants it: ${toFault(error).message}`,
-                { subject: id },
-              );
+            : fault('outside', `update container ${id} for an nri plugin: ${toFault(error).message}`, {
+                subject: id,
+              });
       }
     }
     for (const [id, reason] of this.#evicted) {
@@ -133,7 +137,7 @@ export class Updates {
         failed.push(id);
         log.warn(
           { container: id, reason: toFault(error).message },
-          'an nri plugin wanted a container evicted',
+          'could not evict a container for an nri plugin',
         );
       });
     }

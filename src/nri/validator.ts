@@ -1,6 +1,6 @@
 /**
- * The validator that comes with the runtime, by the same rules and names as NRI's own (nri, plugins/default-validator):
- * which kinds of adjustment no plugin may make, and which plugins must be there. Pure.
+ * The built-in validator, with the rules and names of NRI's own (nri, plugins/default-validator): which kinds
+ * of adjustment plugins may not make, and which plugins must be connected. Pure.
  */
 import { fail } from '../base/fault.ts';
 import type { NriPod } from '../ports/nri.ts';
@@ -16,13 +16,13 @@ export interface ValidatorSettings {
   readonly reject_custom_seccomp_adjustment: boolean;
   readonly reject_namespace_adjustment: boolean;
   readonly reject_sysctl_adjustment: boolean;
-  /** Names without index; a container is not created while one of them is missing. */
+  /** Plugin names without index; no container is created while one of them is missing. */
   readonly required_plugins: readonly string[];
-  /** Annotation of pods that do without them; empty: none do. */
+  /** Annotation of pods that may run without them; empty for none. */
   readonly tolerate_missing_plugins_annotation: string;
 }
 
-/** By this annotation a pod names plugins that it needs. */
+/** Annotation by which a pod names the plugins that it needs. */
 const REQUIRED_PLUGINS = 'required-plugins.noderesource.dev';
 
 const SECCOMP_RULES = {
@@ -36,11 +36,11 @@ export interface Validated {
   readonly spec: ContainerSpec;
   readonly pod: NriPod;
   readonly owners: Owners;
-  /** Names of the plugins that were asked, without index. */
+  /** Names without index of the plugins that were called. */
   readonly plugins: readonly string[];
 }
 
-/** Throws `denied` with the plugin's name and what it must not do. */
+/** Throws `denied` with the plugin's name and the adjustment that is not allowed. */
 export function validate(settings: ValidatorSettings, { id, spec, pod, owners, plugins }: Validated): void {
   if (!settings.enable) return;
   const refuse = (who: string | undefined, what: string): void => {
@@ -75,14 +75,12 @@ function checkRequired(
   const required = [...settings.required_plugins, ...namesIn(annotation(REQUIRED_PLUGINS))];
   const missing = required.filter((name) => !plugins.includes(name));
   if (missing.length === 0) return;
-  fail(
-    'denied',
-    `nri: create container ${spec.key.name}: required plugin ${missing.join(', ')} is not there`,
-    { subject: spec.key.name },
-  );
+  fail('denied', `nri: create container ${spec.key.name}: required plugin ${missing.join(', ')} not found`, {
+    subject: spec.key.name,
+  });
 }
 
-/** A container's own annotation before its pod's. */
+/** A container's own annotation, or else its pod's. */
 function effective(
   annotations: Readonly<Record<string, string>>,
   key: string,
@@ -91,12 +89,12 @@ function effective(
   return annotations[`${key}/container.${container}`] ?? annotations[`${key}/pod`] ?? annotations[key];
 }
 
-/** As Go's ParseBool has it. */
+/** True for the values that Go's ParseBool accepts. */
 function isTrue(value: string | undefined): boolean {
   return value !== undefined && ['1', 't', 'T', 'TRUE', 'true', 'True'].includes(value);
 }
 
-/** A list in YAML, in either of its plain forms: `[a, b]` or one `- a` a line. */
+/** The names in a YAML list of either plain form: `[a, b]`, or one `- a` per line. */
 function namesIn(text: string | undefined): readonly string[] {
   if (text === undefined) return [];
   const list = text.trim();

@@ -72,10 +72,10 @@ export interface NriPort {
   /** Called once, before any plugin may connect. */
   attach(node: NriNode): void;
   /** Settles when each plugin has answered or has been dropped for not answering. */
-  notifyPod(news: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void>;
+  notifyPod(event: NriPodEvent, id: SandboxId, fx: EffectContext): Promise<void>;
   /** `exit` is given where it is not journalled yet. */
   notifyContainer(
-    news: NriContainerEvent,
+    event: NriContainerEvent,
     id: ContainerId,
     fx: EffectContext,
     exit?: ExitFact,

@@ -11,7 +11,6 @@ const PENDING: readonly string[] = [
   'src/daemon/',
   'src/host/',
   'src/introspection/',
-  'src/nri/',
   'src/oci/documents/',
   'src/oci/images/bounds.ts',
   'src/oci/images/driver.ts',

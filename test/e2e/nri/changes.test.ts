@@ -172,9 +172,9 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     );
     const container = await creating;
     const log = await world.instance.log();
-    expect(log).toMatch(/"plugin":"10-a".*an nri plugin is gone/);
+    expect(log).toMatch(/"plugin":"10-a".*nri plugin left/);
     expect(log).toMatch(
-      /"plugin":"20-b","reason":"CreateContainer: timed out after 3000 ms waiting for an answer".*an nri plugin is gone/,
+      /"plugin":"20-b","reason":"CreateContainer: timed out after 3000 ms waiting for an answer".*nri plugin left/,
     );
     const { info } = await world.client.runtime.status({ verbose: true });
     expect(JSON.parse(info['nri'] ?? '[]')).toEqual(

@@ -147,7 +147,7 @@ export class SocketPlugin extends PluginFiles {
     const log = await this.#world.instance.log();
     return log
       .split('\n')
-      .filter((line) => line.includes('an nri plugin takes part') && line.includes(`"${this.id}"`)).length;
+      .filter((line) => line.includes('nri plugin joined') && line.includes(`"${this.id}"`)).length;
   }
 }
 

@@ -148,7 +148,7 @@ describe('linux', () => {
       gid: 0,
     });
     expect(resources.devices.at(-1)).toEqual({ allow: true, type: 'c', major: 1, minor: 7, access: 'r' });
-    expect(() => after({ linux: { devices: [{ path: '/dev/x', type: 'z' }] } })).toThrow(/its type is z/);
+    expect(() => after({ linux: { devices: [{ path: '/dev/x', type: 'z' }] } })).toThrow(/invalid type z/);
     expect(
       after(
         { linux: { devices: [{ path: '/dev/x', type: 'b' }] } },
@@ -272,7 +272,7 @@ describe('CDI devices and other containers', () => {
   test('the container itself is not updated while it is created', () => {
     const update = [{ containerId: CONTAINER_ID, linux: { resources: {} } }];
     expect(() => creation().take('10-p', create(CreateContainerResponseSchema, { update }))).toThrow(
-      /it is being created/,
+      /use an adjustment for a container that is being created/,
     );
   });
 });

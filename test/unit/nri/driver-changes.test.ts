@@ -60,7 +60,7 @@ describe('CreateContainer', () => {
     );
     await expect(adjust()).rejects.toThrow(/nri plugin 10-guard rejected the adjustment: never/);
     guard.on(method.validateContainerAdjustment, () => (guard.dies(), never()));
-    await expect(adjust()).rejects.toThrow(/10-guard: ValidateContainerAdjustment: it gave no answer/);
+    await expect(adjust()).rejects.toThrow(/10-guard: ValidateContainerAdjustment: no answer/);
   });
 
   test.each([
@@ -98,7 +98,9 @@ describe('CreateContainer', () => {
     const refused = expect(adjust()).rejects.toMatchObject({
       fault: {
         kind: 'timedOut',
-        message: expect.stringMatching(/^create container .*: nri plugins have taken more than 20000 ms$/),
+        message: expect.stringMatching(
+          /^create container .*: timed out after 20000 ms waiting for nri plugins$/,
+        ),
       },
     });
     await reached;
@@ -140,9 +142,7 @@ describe('UpdateContainer', () => {
     await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
-        message: expect.stringMatching(
-          /^update container e+ as an nri plugin wants it: .*no such container$/,
-        ),
+        message: expect.stringMatching(/^update container e+ for an nri plugin: .*no such container$/),
       },
     });
   });

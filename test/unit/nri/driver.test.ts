@@ -62,7 +62,7 @@ describe('without a plugin', () => {
 
   test('one that is required keeps containers from being created', async () => {
     const { adjust } = await stage({ enable: true, required_plugins: ['guard'] });
-    await expect(adjust()).rejects.toThrow(/required plugin guard is not there/);
+    await expect(adjust()).rejects.toThrow(/required plugin guard not found/);
   });
 });
 
@@ -75,7 +75,7 @@ describe('plugins', () => {
     await driver.notifyPod('RunPodSandbox', SANDBOX_ID, fx());
     expect(order).toEqual(['10', '20', '30']);
     expect(notes).toEqual([
-      'nri: the turn of others',
+      'nri: earlier events',
       'nri 10-p RunPodSandbox',
       'nri 20-p RunPodSandbox',
       'nri 30-p RunPodSandbox',
@@ -155,7 +155,7 @@ describe('plugins', () => {
     await driver.notifyPod('StopPodSandbox', SANDBOX_ID, fx());
     expect(driver.plugins()).toEqual([
       { id: '20-b', gone: '' },
-      { id: '10-slow', gone: 'RunPodSandbox: no answer within 2000 ms' },
+      { id: '10-slow', gone: 'RunPodSandbox: timed out after 2000 ms waiting for an answer' },
     ]);
   });
 

@@ -60,7 +60,7 @@ describe('a stream of pieces', () => {
     const head = Buffer.alloc(8);
     head.writeUInt32BE(1, 0);
     head.writeUInt32BE(nriLimits.pieceBytes + 1, 4);
-    expect(() => parsed([head])).toThrow(/a piece of 4194315 bytes/);
+    expect(() => parsed([head])).toThrow(/a frame of 4194315 bytes/);
     head.writeUInt32BE(nriLimits.pieceBytes, 4);
     expect(parsed([head]).size).toBe(0);
   });
@@ -79,7 +79,7 @@ describe('a stream of pieces', () => {
         );
         expect(total).toBeLessThanOrEqual(noise.length);
       } catch (error) {
-        expect(String(error)).toMatch(/a piece of \d+ bytes/);
+        expect(String(error)).toMatch(/a frame of \d+ bytes/);
       }
     }
   });
@@ -118,7 +118,7 @@ describe('connections in one', () => {
     const one = ours.open(1);
     const failed = new Promise<Error>((resolve) => one.on('error', resolve));
     right.write(Buffer.alloc(8, 0xff));
-    expect((await failed).message).toMatch(/a piece of 4294967295 bytes/);
+    expect((await failed).message).toMatch(/a frame of 4294967295 bytes/);
   });
 
   test('what nobody has opened is dropped', async () => {

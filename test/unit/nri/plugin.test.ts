@@ -52,14 +52,14 @@ describe('registration', () => {
         requestTimeout: 2000n,
       }),
     );
-    expect(plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT)).toBe(true);
+    expect(plugin.subscribes(Event.VALIDATE_CONTAINER_ADJUSTMENT)).toBe(true);
   });
 
   test('only what it names is heard', async () => {
     const { fake, plugin } = connected();
     fake.on(method.configure, () => ({ events: 1 << (Event.STOP_CONTAINER - 1) }));
     await Promise.all([plugin.register(), fake.registers('logger', '10')]);
-    expect([Event.STOP_CONTAINER, Event.RUN_POD_SANDBOX].map((event) => plugin.hears(event))).toEqual([
+    expect([Event.STOP_CONTAINER, Event.RUN_POD_SANDBOX].map((event) => plugin.subscribes(event))).toEqual([
       true,
       false,
     ]);
@@ -92,14 +92,16 @@ describe('registration', () => {
 
   test('none within the bound: refused', async () => {
     const { plugin, clock } = connected();
-    const refused = expect(plugin.register()).rejects.toThrow(/has not registered within 5000 ms/);
+    const refused = expect(plugin.register()).rejects.toThrow(
+      /timed out after 5000 ms waiting for its registration/,
+    );
     await clock.advance(nriLimits.registrationMs);
     await refused;
   });
 
   test('a connection that ends is no registration', async () => {
     const { plugin, fake } = connected();
-    const refused = expect(plugin.register()).rejects.toThrow(/let an nri plugin in/);
+    const refused = expect(plugin.register()).rejects.toThrow(/admit nri plugin/);
     fake.dies();
     await refused;
   });
@@ -132,7 +134,7 @@ describe('a call', () => {
     await reached;
     await clock.advance(nriLimits.requestMs);
     expect(await answer).toBeUndefined();
-    expect(gone).toEqual(['CreateContainer: no answer within 2000 ms']);
+    expect(gone).toEqual(['CreateContainer: timed out after 2000 ms waiting for an answer']);
     expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
   });
 
@@ -182,7 +184,7 @@ describe('a call', () => {
         kind: 'exhausted',
         retryable: false,
         message: expect.stringMatching(
-          /^tell nri plugin 10-logger of CreateContainer: .* bytes: the protocol allows 4194304$/,
+          /^send CreateContainer to nri plugin 10-logger: .* bytes: the protocol allows 4194304$/,
         ),
       },
     });
@@ -220,6 +222,6 @@ describe('a call', () => {
 
   test('a second registration is refused', async () => {
     const { fake } = await registered();
-    await expect(fake.registers('other', '11')).rejects.toThrow(/registered already/);
+    await expect(fake.registers('other', '11')).rejects.toThrow(/already registered/);
   });
 });
