@@ -75,7 +75,7 @@ export const distributionLimits = {
   /** Problems of one registries.conf that are looked up with their line: each is a walk over the text. */
   confProblems: 16,
   /** ms between two looks whether they have changed: as often as the CNI configuration is looked at. */
-  confLookMs: 5_000,
+  confPollMs: 5_000,
   /** Entries of one kind in a file of credentials. */
   authEntries: 4096,
   /** ms for a credential helper: some ask a cloud's metadata service. */

@@ -74,13 +74,13 @@ describePods('private images', () => {
   };
 
   it('credentials of a namespace serve one pull there, and nobody else, who may pull at the same time', async () => {
-    await expect(pull('team')).rejects.toThrow(/wants credentials/u);
+    await expect(pull('team')).rejects.toThrow(/authentication required/u);
     await leave('team');
     const [mine, others] = await Promise.allSettled([pull('team'), pull('other')]);
     expect(mine).toEqual({ status: 'fulfilled', value: image.config.digest });
     expect(others).toMatchObject({ status: 'rejected' });
     expect(await readdir(credentials)).toEqual([]);
-    await expect(pull('team')).rejects.toThrow(/wants credentials/u);
+    await expect(pull('team')).rejects.toThrow(/authentication required/u);
     await world.client.image.removeImage({ image: { image: name() } });
   });
 

@@ -389,7 +389,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
         rig.resolve(`${plain}/oci-index:v`, undefined, { ...amd64, architecture: 's390x' }),
       );
       expect(fault.kind).toBe('notFound');
-      expect(fault.message).toContain('linux/s390x; there are linux/arm64, linux/amd64');
+      expect(fault.message).toContain('linux/s390x; available: linux/arm64, linux/amd64');
       rig.client.close();
     });
   });

@@ -144,7 +144,7 @@ describe('credentials that the node keeps', () => {
     await helper('echo no keychain >&2; exit 3');
     const fault = await faultOf(made.resolve(`${registry.host}/team/a:v`));
     expect(fault.message).toContain(
-      `credentials for ${registry.host} from docker-credential-test: it ended with 3: no keychain`,
+      `credentials for ${registry.host} from docker-credential-test: exit code 3: no keychain`,
     );
   });
 });
@@ -171,7 +171,9 @@ describe('certificates of a registry', () => {
     const certificates = new HostCertificates(() => [directory]);
     await mkdir(join(directory, 'r.example'));
     await writeFile(join(directory, 'r.example/client.cert'), 'x');
-    await expect(certificates.of('r.example')).rejects.toThrow(/client\.cert: there is no key beside it/u);
+    await expect(certificates.of('r.example')).rejects.toThrow(
+      /client\.cert: the key file client\.key was not found/u,
+    );
     await writeFile(join(directory, 'r.example/client.key'), 'x');
     await expect(certificates.of('r.example')).rejects.toThrow(
       new RegExp(`read ${directory}/r\\.example: `, 'u'),

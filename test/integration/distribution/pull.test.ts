@@ -84,7 +84,7 @@ describe('RPC PullImage: resolve and fetch', () => {
         }),
       );
       expect(fault).toMatchObject({ kind: 'notFound' });
-      expect(fault.message).toContain('no image for linux/s390x; there are linux/amd64, linux/arm64');
+      expect(fault.message).toContain('no image for linux/s390x; available: linux/amd64, linux/arm64');
     }
   });
 
@@ -103,7 +103,7 @@ describe('RPC PullImage: resolve and fetch', () => {
     );
     const fault = await faultOf(rig.resolve(`${registry.host}/a:open`, undefined, wanted));
     expect(fault.message).toContain(
-      'it is for linux/amd64, and the index does not say for which; this is linux/arm64/v8',
+      'the image is for linux/amd64, this machine is linux/arm64/v8, and the index states no platform',
     );
   });
 

@@ -157,7 +157,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
       const rig = trustingRig(conf, good);
       const fault = await faultOf(rig.resolve(`r.example:${registry.port}/a:v`, auth));
       expect(fault).toMatchObject({ kind: 'denied' });
-      expect(fault.message).toContain('speaks plain http');
+      expect(fault.message).toContain('uses plain http');
       expect(evil.seen).toEqual([]);
       rig.client.close();
     }
@@ -199,7 +199,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     guard(registry, `Bearer realm="https://auth.example:${service.port}/token",service="s"`, () => false);
     const rig = trustingRig('', good);
     const fault = await faultOf(rig.resolve(`r.example:${registry.port}/a:v`, auth));
-    expect(fault.message).toContain('auth.example: 127.0.0.1 is an address of this machine');
+    expect(fault.message).toContain('auth.example: 127.0.0.1 is a loopback, link-local or metadata address');
     expect(service.seen).toEqual([]);
     rig.client.close();
   });

@@ -95,8 +95,8 @@ export const ofImages: readonly Mutant[] = [
     row: 'S49',
     title: 'a token is asked for by plain http though the registry speaks https',
     file: 'src/oci/images/registry/session.ts',
-    find: "if (realm.protocol === 'http:' && this.#scheme !== 'http')\n      refuse('speaks plain http, though the registry speaks https');",
-    replace: "if (realm.protocol === '') refuse('speaks plain http, though the registry speaks https');",
+    find: "if (realm.protocol === 'http:' && this.#scheme !== 'http')\n      refuse('uses plain http although the registry uses https');",
+    replace: "if (realm.protocol === '') refuse('uses plain http although the registry uses https');",
     test: {
       file: 'test/integration/distribution/tls.test.ts',
       named: 'S49 an https registry that names a plain http realm',
@@ -117,7 +117,7 @@ export const ofImages: readonly Mutant[] = [
     row: 'S80',
     title: 'cloud metadata is an address like any other',
     file: 'src/oci/images/registry/host-policy.ts',
-    find: "OWN.addSubnet('169.254.0.0', 16, 'ipv4');\n",
+    find: "LOCAL.addSubnet('169.254.0.0', 16, 'ipv4');\n",
     replace: '',
     test: { file: auth, named: 'S80 addresses of the machine itself' },
   },
@@ -293,7 +293,7 @@ export const ofImages: readonly Mutant[] = [
     row: 'F22',
     title: 'a download is kept though others have filled the disk',
     file: 'src/oci/images/registry/ingest.ts',
-    find: 'if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#place.facts());',
+    find: 'if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#target.facts());',
     replace: '',
     test: {
       file: 'test/unit/oci/images/registry/ingest-shares.test.ts',

@@ -67,7 +67,7 @@ export const ofNodeFiles: readonly Mutant[] = [
     row: 'F95',
     title: 'a file in the place of a directory of registries.conf stops the start',
     file: 'src/oci/images/registry/load-registries.ts',
-    find: "return `it can't be listed (${codeOf(error) ?? String(error)})`;",
+    find: 'return `list directory: ${codeOf(error) ?? String(error)}`;',
     replace: 'throw error;',
     test: { file: registries, named: 'F95 a file in the place of the directory' },
   },

@@ -1,4 +1,4 @@
-/** Files of credentials, containers-auth.json(5) and Docker's config.json alike. Pure. */
+/** Parses credential files: containers-auth.json(5), which has the format of Docker's config.json. No I/O. */
 import type { RegistryAuth } from '../../../ports/images.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
@@ -11,28 +11,28 @@ export interface AuthFile {
   readonly entries: ReadonlyMap<string, RegistryAuth>;
   /** Names of helper programs (`docker-credential-<name>`), by host. */
   readonly helpers: ReadonlyMap<string, string>;
-  /** The helper for every other host; empty for none. */
+  /** The helper for all other hosts; empty if the file names none. */
   readonly store: string;
-  /** Entries that could not be understood and count as absent, never with a secret. */
+  /** Reasons why entries were ignored. They never contain a secret. */
   readonly problems: readonly string[];
 }
 
-/** What a file says of one repository. */
+/** What a file has for one repository: credentials, or the helper program to run. */
 export type Found = { readonly auth: RegistryAuth } | { readonly helper: string; readonly server: string };
 
-/** A name goes into the name of a program. */
+/** Valid helper names. The name becomes part of a program's name. */
 const HELPER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
 
-/** Docker's own key for its hub, which a helper has to be asked with as well. */
+/** Docker's key for Docker Hub. Helpers expect it, too. */
 const HUB_SERVER = 'https://index.docker.io/v1/';
 const HUB = 'docker.io';
 
 /**
- * One bad entry takes nothing from the others (F95).
- * @throws FaultError `invalidRequest` that names the file, for text that is not JSON or no table of entries
+ * Parses the file. A bad entry is reported in `problems` and does not affect the others (F95).
+ * @throws FaultError `invalidRequest`, naming the file, for text that is not JSON or whose tables are not objects
  */
 export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
-  const top = objectOf(parsed(bytes, file), `read ${file}: it`);
+  const top = objectOf(parsed(bytes, file), `read ${file}: the document`);
   const problems: string[] = [];
   const attempt = (work: () => void): void => {
     try {
@@ -44,15 +44,15 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
   };
   const entries = new Map<string, RegistryAuth>();
   for (const [key, value] of members(top, 'auths', file)) {
-    const place = placeOf(key);
-    if (place === undefined) continue;
-    const what = `read ${file}: auths of ${place}`;
-    attempt(() => entries.set(place, entryOf(objectOf(value, what), what)));
+    const name = normalizeKey(key);
+    if (name === undefined) continue;
+    const what = `read ${file}: auths of ${name}`;
+    attempt(() => entries.set(name, entryOf(objectOf(value, what), what)));
   }
   const helpers = new Map<string, string>();
   for (const [key, value] of members(top, 'credHelpers', file)) {
-    // some programs write an empty name for "none"
-    if (value !== '') attempt(() => helpers.set(placeOf(key) ?? key, helperName(value, file)));
+    // some programs write an empty name when no helper is set
+    if (value !== '') attempt(() => helpers.set(normalizeKey(key) ?? key, helperName(value, file)));
   }
   const named = top.get('credsStore');
   let store = '';
@@ -61,8 +61,8 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
 }
 
 /**
- * The entry of the longest path that holds the repository wins, then a helper of the host, then the store: whoever wrote
- * a repository down meant it before whoever named a program for the whole host.
+ * Finds the credentials of a repository. The entry with the longest matching path wins, then the host's helper, then
+ * `credsStore`: an entry for a path is more specific than a helper for a host.
  */
 export function findIn(
   { entries, helpers, store }: AuthFile,
@@ -79,7 +79,10 @@ export function findIn(
   return helper === '' ? undefined : { helper, server: own === HUB ? HUB_SERVER : own };
 }
 
-/** What a helper printed (docker-credential-helpers), empty for an anonymous pull; undefined when it is no such answer. */
+/**
+ * Parses the output of a helper (docker-credential-helpers). Empty user name and secret mean an anonymous pull. Returns
+ * undefined for any other output.
+ */
 export function parseHelperReply(bytes: Uint8Array): RegistryAuth | undefined {
   try {
     const reply = parseStrictJson(bytes);
@@ -87,7 +90,7 @@ export function parseHelperReply(bytes: Uint8Array): RegistryAuth | undefined {
     const [username, secret]: unknown[] = [reply.get('Username'), reply.get('Secret')];
     if (typeof username !== 'string' || typeof secret !== 'string') return undefined;
     if (secret === '') return username === '' ? NONE : undefined;
-    // the name that marks a refresh token
+    // helpers mark a refresh token by this user name
     return username === '<token>'
       ? { ...NONE, identityToken: secret }
       : { ...NONE, username, password: secret };
@@ -120,7 +123,7 @@ function parsed(bytes: Uint8Array, file: string): Json {
 }
 
 function objectOf(value: Json | undefined, what: string): JsonObject {
-  return value instanceof Map ? value : fail('invalidRequest', `${what} is no object`);
+  return value instanceof Map ? value : fail('invalidRequest', `${what} is not a JSON object`);
 }
 
 function members(top: JsonObject, name: string, file: string): JsonObject {
@@ -141,7 +144,7 @@ function members(top: JsonObject, name: string, file: string): JsonObject {
 function entryOf(value: JsonObject, what: string): RegistryAuth {
   const text = (name: string): string => {
     const found = value.get(name) ?? '';
-    return typeof found === 'string' ? found : fail('invalidRequest', `${what}: ${name} is no text`);
+    return typeof found === 'string' ? found : fail('invalidRequest', `${what}: ${name} is not a string`);
   };
   return {
     ...NONE,
@@ -156,11 +159,14 @@ function entryOf(value: JsonObject, what: string): RegistryAuth {
 function helperName(value: Json, file: string): string {
   return typeof value === 'string' && HELPER.test(value)
     ? value
-    : fail('invalidRequest', `read ${file}: a credential helper's name is not one`);
+    : fail('invalidRequest', `read ${file}: the name of a credential helper is not valid`);
 }
 
-/** `https://index.docker.io/v1/`, `r.example:5000` and `r.example/team` alike; undefined for what is no place of images. */
-function placeOf(key: string): string | undefined {
+/**
+ * Normalises a key such as `https://index.docker.io/v1/`, `r.example:5000` or `r.example/team`. Returns undefined for a key
+ * without a valid host.
+ */
+function normalizeKey(key: string): string | undefined {
   const isUrl = /^https?:\/\//iu.test(key);
   const [first = '', ...path] = key
     .replace(/^https?:\/\//iu, '')
@@ -168,6 +174,6 @@ function placeOf(key: string): string | undefined {
     .filter((part) => part !== '');
   const host = parseHost(first);
   if (host === undefined) return undefined;
-  // a URL is Docker's older form, whose path says the version of the interface
+  // URLs are Docker's older form of keys; their path is the version of the API
   return isUrl ? host : [host, ...path].join('/');
 }

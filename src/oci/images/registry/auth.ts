@@ -1,4 +1,4 @@
-/** Credentials of one pull: which there are, whose they are, and the messages of the token dance. Pure. */
+/** The credentials of one pull: which ones to use, which registry may see them, and parsing of token replies. No I/O. */
 import { fail } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import type { RegistryAuth } from '../../../ports/images.ts';
@@ -8,24 +8,24 @@ import { JsonError, parseStrictJson } from '../../documents/strict-json.ts';
 
 export type Credentials =
   | { readonly kind: 'basic'; readonly username: string; readonly password: string }
-  /** A refresh token of the token service (OAuth2). */
+  /** A refresh token for the token service (OAuth2). */
   | { readonly kind: 'identity'; readonly token: string }
   /** A bearer token for the registry itself. */
   | { readonly kind: 'bearer'; readonly token: string };
 
-/** Credentials and the one registry that may see them (S79). */
+/** Credentials and the only registry that may receive them (S79). */
 export interface OwnedCredentials {
   readonly host: string;
   readonly credentials: Credentials;
 }
 
-// what a request head can carry in one value; a token is opaque and never parsed (S15)
+// characters that a header value can carry; tokens are opaque and never parsed (S15)
 const VISIBLE = /^[\x21-\x7e]+$/u;
 
 /**
- * What the CRI request brought, or undefined for anonymous. They belong to `serverAddress`, or to the host of the
- * reference where that is empty. A name with its password wins, then an identity token, `auth`, a registry token.
- * @throws FaultError `invalidRequest` that names the field, never its value
+ * The credentials of a CRI request, or undefined for an anonymous pull. They belong to `serverAddress`, or to the
+ * reference's host if that is empty. User name and password win, then an identity token, `auth`, a registry token.
+ * @throws FaultError `invalidRequest` that names the field but not its value
  */
 export function ownedCredentials(
   auth: RegistryAuth | undefined,
@@ -46,9 +46,9 @@ export function ownedCredentials(
 }
 
 /**
- * An identity token comes before a name without a password and before `auth`: Docker's files keep the name beside it there,
- * with an empty password that no registry takes (`az acr login` writes such entries; Docker's client and containerd read
- * them so).
+ * Selects one kind of credentials. An identity token wins over a user name without password and over `auth`: entries with
+ * an identity token also have the name with an empty password, which no registry accepts (`az acr login` writes such
+ * entries; Docker's client and containerd choose the same way).
  */
 function credentialsOf(auth: RegistryAuth): Credentials | undefined {
   const isNameOnly = auth.username !== '' && auth.password === '' && auth.identityToken !== '';
@@ -66,7 +66,7 @@ function decodeAuth(text: string): Credentials {
   const refuse = (): never =>
     fail('invalidRequest', 'pull image: auth.auth is not base64 of username:password');
   if (!/^[A-Za-z0-9+/_=-]+$/u.test(text)) refuse();
-  // Docker pads its files with NUL bytes now and then; the peers cut them off as well
+  // Docker sometimes pads the value with NUL bytes; the peers cut them off, too
   const bytes = Buffer.from(text, 'base64');
   const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
   const decoded = bytes.toString('utf8', 0, end);
@@ -76,33 +76,36 @@ function decodeAuth(text: string): Credentials {
 }
 
 function basic(username: string, password: string, field: string): Credentials {
-  // Docker's config files mark an identity token by this name
+  // Docker's config files mark an identity token by this user name
   if (username === '<token>') return { kind: 'identity', token: visible(password, field) };
-  // RFC 7617: the first colon ends the name. It has no control characters in passwords either, but those of Google's
-  // registries are key files with their line breaks (`_json_key`), and the header holds base64
+  // RFC 7617: the first colon ends the name. It forbids control characters in passwords, too, but passwords of Google's
+  // registries are key files with line breaks (`_json_key`), and base64 in the header can carry them
   // eslint-disable-next-line no-control-regex -- control characters are what this refuses
   if (username.includes(':') || /[\u0000-\u001f\u007f]/u.test(username) || password.includes('\0')) {
-    fail('invalidRequest', `pull image: ${field} holds a colon or a control character in its name, or a NUL`);
+    fail(
+      'invalidRequest',
+      `pull image: ${field} has a colon or control character in the user name, or a NUL in the password`,
+    );
   }
   return { kind: 'basic', username, password };
 }
 
 function visible(token: string, field: string): string {
   if (!VISIBLE.test(token) || token.length > distributionLimits.tokenChars) {
-    fail('invalidRequest', `pull image: ${field} is not a token`);
+    fail('invalidRequest', `pull image: ${field} is not a valid token`);
   }
   return token;
 }
 
-/** `https://index.docker.io/v1/` and `r.example:5000` alike. */
+/** Extracts the host from an address such as `https://index.docker.io/v1/` or `r.example:5000`. */
 function hostOfAddress(address: string): string {
   const bare = address.replace(/^https?:\/\//iu, '').split('/', 1)[0] ?? '';
   return parseHost(bare) ?? fail('invalidRequest', 'pull image: auth.server_address is not a host');
 }
 
 /**
- * True when the endpoint's host is the one that the credentials are for. Docker Hub's names are one host, and so is a name
- * with TLS's own port, but for an endpoint that may turn out to speak without TLS.
+ * Whether the credentials are for the endpoint's host. Docker Hub's names count as one host. `:443` equals no port, unless
+ * the endpoint may use plain http.
  */
 export function belongTo(owned: OwnedCredentials, endpoint: Pick<Endpoint, 'host' | 'insecure'>): boolean {
   const host = parseHost(endpoint.host);
@@ -119,7 +122,7 @@ export function basicHeader(username: string, password: string): string {
   return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`;
 }
 
-/** The texts that must stand in no message. */
+/** The texts that must not appear in any message. */
 export function secretsOf(credentials: Credentials | undefined): readonly string[] {
   if (credentials === undefined) return [];
   if (credentials.kind !== 'basic') return [credentials.token];
@@ -127,7 +130,7 @@ export function secretsOf(credentials: Credentials | undefined): readonly string
   return [password, basicHeader(username, password).slice('Basic '.length), encodeURIComponent(password)];
 }
 
-/** The token of a token service's answer, or undefined when there is none in it. Its text is not looked into. */
+/** The token in a token service's answer, or undefined if there is no usable one. The token itself is not parsed. */
 export function parseTokenReply(bytes: Uint8Array): string | undefined {
   try {
     const reply = parseStrictJson(bytes);

@@ -1,4 +1,4 @@
-/** One blob from one or more endpoints: streamed, resumed, counted and hashed. */
+/** Downloads one blob from one or more endpoints, with resumption, and checks its size and digest. */
 import { createHash, type Hash } from 'node:crypto';
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
@@ -11,11 +11,11 @@ import { mayRecover, TransportError } from './transport-error.ts';
 import type { HttpResponse } from './transport.ts';
 
 export interface BlobSink {
-  /** Gets every byte once and in order; the download waits for it. */
+  /** Receives every byte once and in order. The download waits for the returned promise. */
   write(piece: Uint8Array): Promise<void> | void;
   /**
-   * Everything written so far was wrong and is to be thrown away; the blob starts anew. Without it a blob with a wrong
-   * digest is not asked for at the next endpoint.
+   * Discards everything written so far; the blob starts again. Without this method, a wrong digest fails the download
+   * instead of moving on to the next endpoint.
    */
   restart?(): Promise<void> | void;
 }
@@ -24,31 +24,31 @@ export interface BlobOptions {
   readonly descriptor: Descriptor;
   readonly sink: BlobSink;
   readonly signal: AbortSignal;
-  /** What is there already: so many bytes, and the sha256 that was fed with them. */
+  /** Bytes received by an earlier download: how many, and their sha256 so far. */
   readonly partial?: { readonly bytes: number; readonly hash: Hash };
-  /** Bytes so far, of `descriptor.size`. */
+  /** Reports the bytes received so far, out of `descriptor.size`. */
   readonly onProgress?: (bytes: number) => void;
-  /** First words of messages, with the blob's digest. */
+  /** Start of every message, with the blob's digest. */
   readonly attempted: string;
 }
 
 /**
- * What servers answer to Range that have no such part (416), or do not know what it is: object stores and proxies behind
- * registries say 400 or 501 (kubernetes/registry.k8s.io issue 333), though RFC 9110 lets them give the whole.
+ * Answers to a Range request from servers without that range (416) or without support for ranges: object stores and
+ * proxies behind registries answer 400 or 501 (kubernetes/registry.k8s.io issue 333), although RFC 9110 allows the whole.
  */
-const NO_PART: ReadonlySet<number> = new Set([400, 416, 501]);
+const RANGE_REFUSED: ReadonlySet<number> = new Set([400, 416, 501]);
 
-/** The blob's content was wrong: worse than a broken connection, since the sink has it already. */
+/** The endpoint sent wrong content, some of which may already be in the sink. */
 class WrongContent extends Error {}
 
-/** It gives another part of the blob than the one asked for, or none: it may have the whole all the same. */
+/** The endpoint sent another range than requested, or refused the range. It may still have the whole blob. */
 class WrongRange extends WrongContent {}
 
-/** The sink's own error: no other endpoint can mend it. */
+/** The sink failed; trying another endpoint would not help. */
 class SinkFailure extends Error {}
 
 /**
- * Returns when the sink has exactly the bytes that the descriptor names.
+ * Downloads the blob. When it returns, the sink has received exactly the bytes of the descriptor.
  * @throws FaultError that names the blob and the hosts
  */
 export async function fetchBlob(
@@ -63,20 +63,20 @@ export async function fetchBlob(
       const reason = await download.tryFrom(session);
       if (reason === undefined) return;
       faults.push(reason);
-      if (!download.isSpoilt) break;
-      // what was put together from several answers, or from what was there, says nothing of this endpoint
-      const isBlameless = download.isPatched && !isAgain;
+      if (!download.isCorrupt) break;
+      // bytes from other answers or an earlier download may be the wrong ones: give this endpoint one fresh try
+      const mayRetryHere = download.isAssembled && !isAgain;
       if (!(await download.restart())) throw lastOf(faults, options.attempted);
-      if (!isBlameless) break;
+      if (!mayRetryHere) break;
     }
   }
   throw lastOf(faults, options.attempted);
 }
 
-/** The registry's own fault, which comes last, with the mirrors' reasons behind it. */
+/** The last fault, usually the registry's own, with the messages of the mirrors before it. */
 export function lastOf(faults: readonly Fault[], attempted: string): FaultError {
   const last = faults.at(-1);
-  if (last === undefined) return fail('bug', `${attempted}: no endpoint to ask`);
+  if (last === undefined) return fail('bug', `${attempted}: no endpoint to try`);
   const earlier = faults.slice(0, -1).map((fault) => fault.message);
   const message = earlier.length === 0 ? last.message : `${last.message}; before that: ${earlier.join('; ')}`;
   return new FaultError({ ...last, message });
@@ -87,12 +87,12 @@ class Download {
   readonly #clock: ClockPort;
   #hash: Hash;
   #bytes: number;
-  /** Endpoints that did not give the rest that they were asked for: they are asked for the whole. */
+  /** Endpoints that did not serve a requested range: request the whole blob from them. */
   readonly #wholeOnly = new Set<Session>();
   readonly #etags = new Map<string, string>();
-  isSpoilt = false;
-  /** It was put together from several answers, or from what was there and an answer. */
-  isPatched = false;
+  isCorrupt = false;
+  /** Whether the bytes come from several answers, or from an earlier download and an answer. */
+  isAssembled = false;
 
   constructor(options: BlobOptions, clock: ClockPort) {
     this.#options = options;
@@ -101,7 +101,7 @@ class Download {
     this.#bytes = options.partial?.bytes ?? 0;
   }
 
-  /** Undefined when the blob is whole; otherwise why not, for this endpoint. Throws what no other endpoint can mend. */
+  /** Returns undefined when the blob is complete, else why this endpoint failed. Throws if other endpoints cannot help. */
   async tryFrom(session: Session): Promise<Fault | undefined> {
     try {
       await this.#from(session);
@@ -113,7 +113,7 @@ class Download {
     }
   }
 
-  /** False when the sink can't start anew. */
+  /** Starts the blob again. Returns false if the sink cannot restart. */
   async restart(): Promise<boolean> {
     const { sink } = this.#options;
     if (sink.restart === undefined) return false;
@@ -121,34 +121,35 @@ class Download {
     this.#hash = createHash('sha256');
     this.#bytes = 0;
     this.#etags.clear();
-    this.isSpoilt = false;
-    this.isPatched = false;
+    this.isCorrupt = false;
+    this.isAssembled = false;
     return true;
   }
 
-  /** The rest of the blob from one endpoint: broken off, it goes on where it was; attempts without progress are few. */
+  /** Downloads the rest of the blob from one endpoint. Resumes broken downloads; limits attempts without progress. */
   async #from(session: Session): Promise<void> {
     const { signal, attempted } = this.#options;
-    let fruitless = 0;
+    let withoutProgress = 0;
     for (let attempt = 1; ; attempt += 1) {
       const before = this.#bytes;
       const outcome = await this.#attempt(session).catch((error: unknown) => this.#judge(error, session));
       if (outcome === 'done') return;
-      // nothing is wrong with the endpoint: it only has no part of a blob to give
+      // the endpoint works but serves no ranges: request the whole blob without counting an attempt
       if (outcome === 'whole') continue;
-      fruitless = this.#bytes - before >= distributionLimits.blobProgressBytes ? 1 : fruitless + 1;
-      const isLast = fruitless >= session.attempts || attempt >= distributionLimits.blobAttempts;
+      withoutProgress =
+        this.#bytes - before >= distributionLimits.blobProgressBytes ? 1 : withoutProgress + 1;
+      const isLast = withoutProgress >= session.attempts || attempt >= distributionLimits.blobAttempts;
       if (outcome instanceof TransportError) {
         if (isLast || !mayRecover(outcome)) {
           unavailable(
             attempted,
-            `${outcome.message} (${this.#bytes} of ${this.#options.descriptor.size} bytes were there)`,
+            `${outcome.message} (received ${this.#bytes} of ${this.#options.descriptor.size} bytes)`,
           );
         }
-        await backOff(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);
+        await backOff(this.#clock, session.waitAfter(undefined, withoutProgress), signal, attempted);
       } else {
         if (isLast) await session.refuse(outcome, attempted);
-        await backOff(this.#clock, session.waitAfter(outcome, fruitless), signal, attempted);
+        await backOff(this.#clock, session.waitAfter(outcome, withoutProgress), signal, attempted);
       }
     }
   }
@@ -165,7 +166,7 @@ class Download {
 
   async #attempt(session: Session): Promise<'done' | HttpResponse> {
     const { descriptor, signal, attempted } = this.#options;
-    this.isPatched ||= this.#bytes > 0;
+    this.isAssembled ||= this.#bytes > 0;
     if (this.#bytes < descriptor.size || descriptor.size === 0) {
       const from = this.#wholeOnly.has(session) ? 0 : this.#bytes;
       const response = await session.askOnce({
@@ -175,9 +176,9 @@ class Download {
         attempted,
       });
       if (isTransient(response.status)) return response;
-      if (from > 0 && NO_PART.has(response.status)) {
+      if (from > 0 && RANGE_REFUSED.has(response.status)) {
         response.body.discard();
-        throw new WrongRange(`has no such part of it (${response.status})`);
+        throw new WrongRange(`refused the range request (${response.status})`);
       }
       if (response.status !== 200 && response.status !== 206) {
         await session.refuse(response, attempted);
@@ -188,7 +189,7 @@ class Download {
     return 'done';
   }
 
-  /** A 200 to a request with Range is the whole blob again: what is there already is passed over. */
+  /** Writes the response's bytes to the sink. A 200 answer has the whole blob: bytes received before are skipped. */
   async #receive(response: HttpResponse, from: number): Promise<void> {
     const { descriptor, onProgress } = this.#options;
     let skip = response.status === 206 ? 0 : this.#bytes;
@@ -199,7 +200,7 @@ class Download {
         skip -= piece.byteLength - fresh.byteLength;
         if (fresh.byteLength === 0) continue;
         if (this.#bytes + fresh.byteLength > descriptor.size) {
-          throw this.#spoilt(`sends more than the ${descriptor.size} bytes of the manifest`);
+          throw this.#corrupt(`sent more than the ${descriptor.size} bytes that the manifest states`);
         }
         this.#hash.update(fresh);
         this.#bytes += fresh.byteLength;
@@ -207,8 +208,8 @@ class Download {
         onProgress?.(this.#bytes);
       }
     } finally {
-      // an early end leaves the connection in the middle of a body
-      if (this.#bytes < descriptor.size || this.isSpoilt) response.body.discard();
+      // after an early end the connection is in the middle of a body and cannot be reused
+      if (this.#bytes < descriptor.size || this.isCorrupt) response.body.discard();
     }
     if (this.#bytes < descriptor.size) {
       throw new TransportError(
@@ -239,11 +240,11 @@ class Download {
         Number(range[1]) !== from ||
         (range[2] !== '*' && Number(range[2]) !== size)
       ) {
-        throw new WrongRange(`answers with another range than the one asked for (from ${from} of ${size})`);
+        throw new WrongRange(`answered with another range than requested (from ${from} of ${size})`);
       }
-      // it has other content now than when it sent what is here
+      // the host's content has changed since it sent the first part
       if (known !== undefined && etag !== undefined && known !== etag)
-        throw this.#spoilt('sent two parts of different content');
+        throw this.#corrupt('sent two parts of different content');
       return;
     }
     const stated = response.headers['content-length'];
@@ -255,11 +256,11 @@ class Download {
   #finish(): void {
     const { descriptor } = this.#options;
     const digest = `sha256:${this.#hash.copy().digest('hex')}`;
-    if (digest !== descriptor.digest) throw this.#spoilt(`sent content with the digest ${digest}`);
+    if (digest !== descriptor.digest) throw this.#corrupt(`sent content with the digest ${digest}`);
   }
 
-  #spoilt(reason: string): WrongContent {
-    this.isSpoilt = true;
+  #corrupt(reason: string): WrongContent {
+    this.isCorrupt = true;
     return new WrongContent(reason);
   }
 }

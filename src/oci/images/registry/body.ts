@@ -1,4 +1,4 @@
-/** The body of a response: read in pieces with a bound on silence, or whole with a cap. */
+/** The body of a response, read in pieces with a minimum rate, or as a whole with a size limit. */
 import type { IncomingMessage } from 'node:http';
 import { onAbort } from '../../../base/abort.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
@@ -36,14 +36,14 @@ export class Body {
     this.#attempted = attempted;
   }
 
-  /** Drops what was not read, and its connection with it. */
+  /** Discards the unread rest and closes the connection. */
   discard(): void {
     this.#message.destroy();
   }
 
   /**
-   * The pieces as they come. Only waiting for the registry counts against `stallMs`, not the time that the reader takes;
-   * it starts anew after each `leastBytes`, so that neither a byte now and then keeps a pull alive (F60) nor a trickle (S90).
+   * The pieces as they arrive. Only the wait for the registry counts against `stallMs`, not the reader's own work. The
+   * timer restarts after each `leastBytes` bytes, so that neither single bytes (F60) nor a trickle (S90) keep a pull alive.
    * @throws TransportError `body`, or the FaultError of the aborted signal
    */
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {
@@ -75,7 +75,7 @@ export class Body {
     }
   }
 
-  /** The whole body, or a TransportError when it has more than `maxBytes` or takes longer than `documentMs`. */
+  /** Reads the whole body. Throws TransportError if it has more than `maxBytes` or takes longer than `documentMs`. */
   async whole(maxBytes: number): Promise<Uint8Array> {
     const stated = Number(this.#message.headers['content-length'] ?? '0');
     if (stated > maxBytes) {
@@ -87,7 +87,7 @@ export class Body {
       this.#message.destroy(
         new TransportError(
           'body',
-          `${this.#host}: the answer took longer than ${this.#timeouts.documentMs} ms`,
+          `${this.#host}: timed out after ${this.#timeouts.documentMs} ms reading the answer`,
         ),
       );
     }, this.#timeouts.documentMs);
@@ -102,7 +102,7 @@ export class Body {
     return kept.takeAll();
   }
 
-  /** In each `stallMs`. */
+  /** Bytes that must arrive in each `stallMs`. */
   get #leastBytes(): number {
     return Math.max(
       distributionLimits.progressBytes,
@@ -127,6 +127,6 @@ export class Body {
   }
 
   #tooLarge(maxBytes: number): TransportError {
-    return new TransportError('policy', `${this.#host}: an answer of more than ${maxBytes} bytes`);
+    return new TransportError('policy', `${this.#host}: the answer has more than ${maxBytes} bytes`);
   }
 }

@@ -1,10 +1,10 @@
-/** `WWW-Authenticate` (RFC 9110, 11.6.1; the distribution spec's token page). Pure. */
+/** Parses `WWW-Authenticate` (RFC 9110, 11.6.1; the distribution spec's token page). No I/O. */
 import { distributionLimits } from '../bounds.ts';
 
 export interface Challenge {
   /** In lower case: `bearer`, `basic`. */
   readonly scheme: string;
-  /** Names in lower case; the first of two equal names stands. */
+  /** Names in lower case; of two equal names the first counts. */
   readonly params: ReadonlyMap<string, string>;
 }
 
@@ -13,7 +13,7 @@ const SEPARATOR = /[\t ,]*/uy;
 const EQUALS = /[\t ]*=[\t ]*/uy;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/uy;
 
-/** The challenges of one response's header lines; what can't be read is left out, since another one may do. */
+/** The challenges in one response's header lines. Malformed ones are skipped, since another challenge may be usable. */
 export function parseChallenges(headers: readonly string[]): readonly Challenge[] {
   const found: Challenge[] = [];
   let characters = 0;
@@ -40,7 +40,7 @@ function readHeader(header: string, found: Challenge[]): void {
     const word = take(TOKEN)?.[0];
     if (word === undefined) return;
     if (take(EQUALS) === undefined) {
-      // a word without a value opens the next challenge
+      // a word without a value starts the next challenge
       params = new Map();
       found.push({ scheme: word.toLowerCase(), params });
       continue;

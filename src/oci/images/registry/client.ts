@@ -1,7 +1,7 @@
 /**
- * The registry client (distribution spec 1.1, pull). A reference is resolved to a manifest, a platform and a config, and
- * layers are fetched; every byte is compared with the digest that led to it, and every decision follows the digest of
- * the bytes received, never a header (F61). HEAD is not used, so nothing can change between HEAD and GET.
+ * The registry client (distribution spec 1.1, pull). It resolves a reference to a manifest, a platform and a config, and
+ * fetches layers. All content is checked against the digest by which it was requested. Digests are computed from the
+ * received bytes, never taken from a header (F61). The client does not use HEAD: content could change before the GET.
  */
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -28,20 +28,20 @@ import { Transport, type Timeouts, type TransportOptions } from './transport.ts'
 export interface ClientOptions {
   readonly clock: ClockPort;
   readonly random: RandomPort;
-  /** Asked at each pull, so that a reload takes effect. */
+  /** Called at each pull, so that a reload takes effect. */
   readonly registries: () => RegistriesConf;
   readonly timeouts?: Partial<Timeouts>;
   readonly certificates?: TransportOptions['certificates'];
   readonly proxy?: TransportOptions['proxy'];
-  /** What the node itself keeps, for pulls that bring no credentials. */
+  /** Credentials stored on the node, for pulls without credentials in the request. */
   readonly nodeCredentials?: (endpoint: Endpoint, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
   readonly lookup?: TransportOptions['lookup'];
-  /** The Unix socket of an import that has this reference now; undefined for none. See local-imports.ts. */
+  /** The Unix socket of a running import of this reference, or undefined. See local-imports.ts. */
   readonly importSocket?: (reference: ImageReference) => Promise<string | undefined>;
 }
 
 export interface ResolveInput {
-  /** As the client wrote it. */
+  /** As written in the request. */
   readonly reference: string;
   readonly auth: RegistryAuth | undefined;
   readonly platform: Platform;
@@ -49,17 +49,17 @@ export interface ResolveInput {
 
 export interface Resolved extends ImageForm {
   readonly handle: PullHandle;
-  /** Which of the possible references was found. */
+  /** The candidate that was found. */
   readonly reference: ImageReference;
-  /** Of what was asked for: an index's own where it is one. */
+  /** Digest of the document that the reference names: an index or a manifest. */
   readonly manifestDigest: Digest;
-  /** Of the manifest for the platform; equal to the above where there was no index. */
+  /** Digest of the manifest for the platform; equal to `manifestDigest` without an index. */
   readonly platformManifestDigest: Digest;
 }
 
 export type FetchOptions = Omit<BlobOptions, 'attempted'>;
 
-/** A reference with its live endpoints and tokens. Opaque: nothing of it can be printed. */
+/** A reference with its endpoints and their tokens. Opaque, so that no token gets into a log. */
 export class PullHandle {
   readonly reference: ImageReference;
   readonly #sessions: readonly Session[];
@@ -69,12 +69,12 @@ export class PullHandle {
     this.#sessions = sessions;
   }
 
-  /** In the order to ask: mirrors as configured, the registry last. */
+  /** In the order to try: mirrors as configured, then the registry. */
   sessions(): readonly Session[] {
     return this.#sessions;
   }
 
-  /** The same, with the endpoint that answered in front. */
+  /** The same handle with the endpoint that answered first in order. */
   startingAt(session: Session): PullHandle {
     return new PullHandle(this.reference, [session, ...this.#sessions.filter((other) => other !== session)]);
   }
@@ -98,17 +98,17 @@ export class RegistryClient {
     });
   }
 
-  /** What a text may mean by registries.conf as it is now, in the order to try. Throws `invalidRequest`. */
+  /** The references that a name may mean by the current registries.conf, in the order to try. Throws `invalidRequest`. */
   candidates(text: string): readonly ImageReference[] {
     return candidates(text, this.#options.registries());
   }
 
-  /** Ends every connection. */
+  /** Closes all connections. */
   close(): void {
     this.#transport.close();
   }
 
-  /** Endpoints and credentials of a reference, without asking a registry. Throws `invalidRequest`, `denied` (blocked). */
+  /** Finds endpoints and credentials of a reference without contacting a registry. Throws `invalidRequest`, `denied` (blocked). */
   async open(
     reference: ImageReference,
     auth: RegistryAuth | undefined,
@@ -124,11 +124,11 @@ export class RegistryClient {
       sessions.push(
         new Session({
           endpoint,
-          // the request's for the host that they are for; every other one, a mirror mostly, gets what the node has for it
+          // the request's credentials go only to their host; other endpoints, such as mirrors, get the node's
           credentials:
             owned !== undefined && belongTo(owned, endpoint)
               ? owned.credentials
-              : await this.#kept(endpoint, signal),
+              : await this.#stored(endpoint, signal),
           insecureHosts: hosts,
           transport: this.#transport,
           clock: this.#options.clock,
@@ -139,7 +139,7 @@ export class RegistryClient {
     return new PullHandle(reference, sessions);
   }
 
-  /** Asked like a registry, so that nothing of it is believed that would not be of one. */
+  /** A session with an import's socket. It is used like a registry, so that its content gets the same checks. */
   #importing({ host, repository }: ImageReference, socketPath: string): Session {
     const { clock, random } = this.#options;
     const endpoint = { host, repository, insecure: true, mirror: false };
@@ -155,16 +155,16 @@ export class RegistryClient {
     });
   }
 
-  /** The node's own for this endpoint; a mirror's may differ from the registry's. */
-  async #kept(endpoint: Endpoint, signal: AbortSignal): Promise<Credentials | undefined> {
+  /** The node's credentials for this endpoint; a mirror's may differ from the registry's. */
+  async #stored(endpoint: Endpoint, signal: AbortSignal): Promise<Credentials | undefined> {
     const auth = await this.#options.nodeCredentials?.(endpoint, signal);
     return ownedCredentials(auth, endpoint.host)?.credentials;
   }
 
   /**
-   * What the reference means now, for the platform.
-   * @throws FaultError `invalidRequest`, `denied`, `notFound`, `unsupported`, `cancelled`, or `outside` (which starts
-   *   with `RegistryUnavailable:` where the registry could not be reached or did not do its work)
+   * Resolves a reference to the image for the platform.
+   * @throws FaultError `invalidRequest`, `denied`, `notFound`, `unsupported`, `cancelled`, or `outside` (its message
+   *   starts with `RegistryUnavailable:` if the registry could not be reached or failed)
    */
   async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
     const faults: Fault[] = [];
@@ -173,7 +173,7 @@ export class RegistryClient {
       faults.push(error.fault);
     };
     for (const reference of this.candidates(input.reference)) {
-      // one that is blocked is no reason against the next
+      // a blocked candidate does not rule out the next one
       const handle = await this.open(reference, input.auth, signal).catch(note);
       if (handle === undefined) continue;
       for (const session of handle.sessions()) {
@@ -187,7 +187,7 @@ export class RegistryClient {
     throw lastOf(faults, `pull ${input.reference}`);
   }
 
-  /** The blob into the sink, verified. Throws a FaultError that names the blob and the hosts. */
+  /** Downloads a blob into the sink and verifies it. Throws a FaultError that names the blob and the hosts. */
   async fetchBlob(handle: PullHandle, options: FetchOptions): Promise<void> {
     const attempted = `pull ${formatReference(handle.reference)}: layer ${options.descriptor.digest}`;
     await fetchBlob(handle.sessions(), { ...options, attempted }, this.#options.clock);
@@ -225,11 +225,11 @@ interface Chosen {
   readonly topDigest: Digest;
   readonly digest: Digest;
   readonly manifest: Manifest;
-  /** An entry of an index led here that does not say for which machine it is. */
+  /** Whether the index entry that led here states no platform, so that the config must be checked. */
   readonly isGuess: boolean;
 }
 
-/** From a tag or digest through indexes to one manifest. */
+/** Follows a tag or digest through indexes to one manifest. */
 class ManifestWalk {
   readonly #session: Session;
   readonly #pull: string;
@@ -257,17 +257,17 @@ class ManifestWalk {
         );
         return fail(
           'notFound',
-          `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`,
+          `${this.#pull}: no image for ${formatPlatform(this.#platform)}; available: ${offered.slice(0, 16).join(', ')}`,
         );
       }
-      // an index within an index may say what the outer one leaves open
+      // a nested index may state the platform that the outer one leaves open
       isGuess = entry.platform === undefined;
       current = await this.#get(entry.digest, entry.digest, entry);
     }
-    return fail('outside', `${this.#pull}: more than ${imageLimits.indexDepth} indexes inside one another`);
+    return fail('outside', `${this.#pull}: indexes are nested more than ${imageLimits.indexDepth} deep`);
   }
 
-  /** @param wanted what the bytes must hash to; undefined for a tag */
+  /** @param wanted digest that the bytes must have; undefined for a tag */
   async #get(
     tagOrDigest: string,
     wanted: Digest | undefined,
@@ -284,7 +284,10 @@ class ManifestWalk {
     }
     const stated = headers['docker-content-digest'];
     if (stated !== undefined && stated !== digest) {
-      fail('outside', `${attempted}: ${host} states another digest than that of what it sent, ${digest}`);
+      fail(
+        'outside',
+        `${attempted}: ${host} sent a document with the digest ${digest}, but its header states another`,
+      );
     }
     if (descriptor !== undefined && bytes.byteLength !== descriptor.size) {
       fail(
@@ -295,7 +298,10 @@ class ManifestWalk {
     const contentType = headers['content-type'] ?? '';
     const document = parseManifest(bytes, contentType, attempted);
     if (descriptor !== undefined && document.mediaType !== descriptor.mediaType) {
-      fail('outside', `${attempted}: it is a ${document.mediaType}, the index says ${descriptor.mediaType}`);
+      fail(
+        'outside',
+        `${attempted}: its media type is ${document.mediaType}, the index says ${descriptor.mediaType}`,
+      );
     }
     return { digest, document };
   }

@@ -1,15 +1,15 @@
-/** Tables of a TOML file read key by key, with the line in every refusal. */
+/** Reads tables of a TOML file key by key. Every error names the line. */
 import { fail, FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { lineOfKey, type TomlPath } from './toml-lines.ts';
 
-/** One table with the place it has in its file, for messages. */
+/** One table with its path in the file, for messages. */
 export class Table {
   readonly #text: string;
   readonly #file: string;
   readonly #path: TomlPath;
   readonly #members: ReadonlyMap<string, unknown>;
-  /** Of the whole file, in the order in which they were found. */
+  /** Problems of the whole file, in the order in which they were found. */
   readonly #problems: string[];
 
   constructor(text: string, file: string, path: TomlPath, value: object, problems: string[]) {
@@ -20,7 +20,7 @@ export class Table {
     this.#problems = problems;
   }
 
-  /** What the work gives; or, for what it refuses, a noted problem and the reason with the file. */
+  /** Runs `work`. If it refuses something, records the problem and returns the reason with the file's path. */
   attempt<T>(work: () => T): { readonly value: T } | { readonly refusal: string } {
     try {
       return { value: work() };
@@ -47,7 +47,7 @@ export class Table {
     return this.#members.has(key);
   }
 
-  /** A key of a newer version, or of another program: without effect, and reported. */
+  /** Reports unknown keys, such as those of newer versions or other programs. They have no effect. */
   ignoreOthers(known: readonly string[]): void {
     for (const key of this.#members.keys()) {
       if (known.includes(key) || this.#problems.length >= distributionLimits.confProblems) continue;
@@ -69,9 +69,9 @@ export class Table {
 
   word(key: string, allowed: readonly string[]): string | undefined {
     const value = this.text(key);
-    // the manual: an empty value is the default
+    // containers-registries.conf(5): an empty value means the default
     if (value === undefined || value === '') return undefined;
-    if (!allowed.includes(value)) this.refuse(key, `${value} is none of ${allowed.join(', ')}`);
+    if (!allowed.includes(value)) this.refuse(key, `${value} is not one of ${allowed.join(', ')}`);
     return value;
   }
 

@@ -1,4 +1,4 @@
-/** Where a reference is fetched from: mirrors in order, then the place itself. Pure. */
+/** Decides where a reference is fetched from: its mirrors in order, then its registry. No I/O. */
 import { fail } from '../../../base/fault.ts';
 import {
   completeReference,
@@ -12,27 +12,27 @@ import {
 import type { MirrorRule, RegistriesConf, RegistryRule } from './registries-conf.ts';
 
 export interface Endpoint {
-  /** `host[:port]` as it goes into the URL; never `docker.io`, whose registry has another name. */
+  /** `host[:port]` for the URL. Never `docker.io`: Docker Hub's registry has another name. */
   readonly host: string;
   readonly repository: string;
-  /** Plain http and unverified TLS are allowed, for this host only. */
+  /** Whether plain http and unverified TLS are allowed for this host. */
   readonly insecure: boolean;
   readonly mirror: boolean;
 }
 
-/** Docker Hub's registry does not answer at the name that its references carry. */
+/** The host of Docker Hub's registry, which differs from the host in its references. */
 const DOCKER_HUB = 'registry-1.docker.io';
 
 /**
- * The references that a text may mean, in the order to try: one, unless it is a short name and several search
- * registries are configured. Throws `invalidRequest`.
+ * The references that a name may mean, in the order to try. A short name has one for each search registry, any other name
+ * exactly one. Throws `invalidRequest`.
  */
 export function candidates(text: string, conf: RegistriesConf): readonly ImageReference[] {
   const raw = parseRawReference(text);
   if (raw.host !== undefined) return [completeReference(raw, DEFAULT_HOST)];
-  // a lost alias or search list would lead to another image
+  // without its alias or search list, the short name could mean another image
   if (conf.shortNameRefusal !== undefined)
-    fail('denied', `resolve image ${text}: a short name, and ${conf.shortNameRefusal}`);
+    fail('denied', `resolve image ${text}: it is a short name, and ${conf.shortNameRefusal}`);
   const alias = conf.aliases.get(raw.path) ?? '';
   if (alias !== '') {
     const target = parseRawReference(alias);
@@ -40,22 +40,25 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
   }
   const hosts = conf.searchRegistries ?? [DEFAULT_HOST];
   if (hosts.length === 0) {
-    fail('invalidRequest', `resolve image ${text}: a short name, and unqualified-search-registries is empty`);
+    fail(
+      'invalidRequest',
+      `resolve image ${text}: it is a short name, and unqualified-search-registries is empty`,
+    );
   }
-  // the kubelet can't be asked which one it means, so "enforcing" leaves only an error (containers-registries.conf(5))
+  // nobody can be prompted for a choice here, so "enforcing" is an error (containers-registries.conf(5))
   if (hosts.length > 1 && conf.shortNameMode === 'enforcing') {
     fail(
       'invalidRequest',
-      `resolve image ${text}: a short name, ${hosts.length} search registries, and short-name-mode is enforcing`,
+      `resolve image ${text}: it is a short name with ${hosts.length} search registries, and short-name-mode is enforcing`,
     );
   }
   return hosts.map((host) => completeReference(raw, parseHost(host) ?? host));
 }
 
 /**
- * The endpoints of a reference. Of a blocked registry these are its mirrors alone, as the containers tools have it
- * (OpenShift's `NeverContactSource` is written so); throws `denied` when there is none for this reference, and for what a
- * part of the file that was not understood may block.
+ * The endpoints of a reference. A blocked registry has its mirrors only, as in containers/image (OpenShift's
+ * `NeverContactSource` relies on it). Throws `denied` if a blocked registry has no mirror for this reference, or if a part
+ * of the file that could not be parsed may block it.
  */
 export function endpointsOf(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
   const rule = longestMatch(reference, conf.rules);
@@ -63,7 +66,7 @@ export function endpointsOf(reference: ImageReference, conf: RegistriesConf): re
   if (refusal !== undefined) fail('denied', `pull ${formatReference(reference)}: ${refusal}`);
   if (rule === undefined) return [endpointAt(repositoryOf(reference), false, false)];
   const mirrors = rule.mirrors
-    .filter((mirror) => servesThis(mirror, reference))
+    .filter((mirror) => servesReference(mirror, reference))
     .map((mirror) => endpointAt(rewrite(reference, rule, mirror.location), mirror.insecure, true));
   if (!rule.blocked)
     return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];
@@ -72,16 +75,16 @@ export function endpointsOf(reference: ImageReference, conf: RegistriesConf): re
     : fail('denied', `pull ${formatReference(reference)}: registries.conf blocks ${rule.prefix}`);
 }
 
-/** Every `host[:port]` that the operator calls insecure: a redirect to any other host stays on verified TLS. */
+/** Every `host[:port]` that is configured as insecure. Redirects to any other host need verified TLS. */
 export function insecureHosts(conf: RegistriesConf): ReadonlySet<string> {
-  const places = conf.rules.flatMap((rule) => [
+  const locations = conf.rules.flatMap((rule) => [
     ...(rule.insecure ? [rule.location] : []),
     ...rule.mirrors.filter((mirror) => mirror.insecure).map((mirror) => mirror.location),
   ]);
-  return new Set(places.map((place) => place.split('/', 1)[0] ?? '').filter((host) => host !== ''));
+  return new Set(locations.map((location) => location.split('/', 1)[0] ?? '').filter((host) => host !== ''));
 }
 
-function servesThis(mirror: MirrorRule, reference: ImageReference): boolean {
+function servesReference(mirror: MirrorRule, reference: ImageReference): boolean {
   if (mirror.pullFrom === 'digest-only') return reference.digest !== undefined;
   if (mirror.pullFrom === 'tag-only') return reference.digest === undefined;
   return true;
@@ -100,10 +103,10 @@ function longestMatch(reference: ImageReference, rules: readonly RegistryRule[])
   return best;
 }
 
-/** Characters of the reference that the prefix covers, −1 for none: only up to a separator (`a.io/foo` is not `a.io/foobar`). */
+/** Length of the prefix if it matches the reference up to a separator (`a.io/foo` does not match `a.io/foobar`), else −1. */
 function matchLength(reference: ImageReference, prefix: string): number {
   if (prefix.startsWith('*.')) {
-    // the port is no part of the domain; the manual matches it away as well
+    // the port is not part of the domain; the manual ignores it, too
     const name = reference.host.replace(/:[0-9]+$/u, '');
     return name.endsWith(prefix.slice(1)) ? prefix.length : -1;
   }
@@ -111,11 +114,11 @@ function matchLength(reference: ImageReference, prefix: string): number {
   if (!full.startsWith(prefix)) return -1;
   const next = full.charAt(prefix.length);
   if (next === '' || next === '/' || next === '@') return prefix.length;
-  // a colon after a bare host is its port, which makes it another host
+  // after a host alone, a colon starts a port: that is another host
   return next === ':' && prefix.includes('/') ? prefix.length : -1;
 }
 
-/** The repository part of the place: `location` in the prefix's stead. */
+/** `host/repository` to fetch from: the reference's name with the prefix replaced by `location`. */
 function rewrite(reference: ImageReference, rule: RegistryRule, location: string): string {
   const name = repositoryOf(reference);
   if (rule.prefix.startsWith('*.')) {
@@ -126,14 +129,14 @@ function rewrite(reference: ImageReference, rule: RegistryRule, location: string
   return `${location}${name.slice(Math.min(rule.prefix.length, name.length))}`;
 }
 
-function endpointAt(place: string, insecure: boolean, mirror: boolean): Endpoint {
-  const slash = place.indexOf('/');
+function endpointAt(name: string, insecure: boolean, mirror: boolean): Endpoint {
+  const slash = name.indexOf('/');
   if (slash < 0)
-    fail('invalidRequest', `resolve ${place}: registries.conf leads to a host without a repository`);
-  const host = place.slice(0, slash);
+    fail('invalidRequest', `resolve ${name}: registries.conf maps the image to a host without a repository`);
+  const host = name.slice(0, slash);
   return Object.freeze({
     host: host === DEFAULT_HOST ? DOCKER_HUB : host,
-    repository: place.slice(slash + 1),
+    repository: name.slice(slash + 1),
     insecure,
     mirror,
   });

@@ -1,7 +1,7 @@
 /**
- * Certificates for single registries, containers-certs.d(5): `<directory>/<host[:port]>/` with `*.crt` (authorities),
- * and `*.cert` with `*.key` (what we show of ourselves). The machine's own store of authorities counts as well: that is
- * where an operator puts the company's.
+ * TLS certificates per registry, containers-certs.d(5): `<directory>/<host[:port]>/` with `*.crt` (authorities) and
+ * `*.cert` with `*.key` (client certificates). The machine's own store of authorities counts, too, since operators install
+ * their company's authorities there.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -12,35 +12,35 @@ import { distributionLimits } from '../bounds.ts';
 import { namesIfDirectory, namesOf } from '../../../host/files/names-of.ts';
 import { readCapped } from './read-capped.ts';
 
-interface Kept {
+interface CachedContext {
   readonly hash: string;
   readonly context: SecureContext;
 }
 
 export class HostCertificates {
   readonly #directories: () => readonly string[];
-  readonly #contexts = new Map<string, Kept>();
+  readonly #contexts = new Map<string, CachedContext>();
   #hasSystem = false;
 
-  /** @param directories asked at each request */
+  /** @param directories called at each request */
   constructor(directories: () => readonly string[]) {
     this.#directories = directories;
   }
 
-  /** What TLS with `host[:port]` is to use; undefined for the authorities alone. Throws `invalidRequest` with the file. */
+  /** The TLS context for `host[:port]`; undefined to use the default authorities only. Throws `invalidRequest` with the path. */
   async of(host: string): Promise<SecureContext | undefined> {
     this.#useSystem();
-    // a redirect may name the host `..` as well, which a URL takes
+    // a redirect can have the host `..`, which URL accepts
     if (!isName(host)) return undefined;
     for (const directory of this.#directories()) {
-      const place = join(directory, host);
-      const names = certificatesOf(await namesOf(place));
-      if (names.length > 0) return this.#context(host, place, names);
+      const own = join(directory, host);
+      const names = certificatesOf(await namesOf(own));
+      if (names.length > 0) return this.#context(host, own, names);
     }
     return undefined;
   }
 
-  /** What is wrong with the directories as they are now: path → reason. Each refuses TLS with its host only. */
+  /** Current problems of the directories: path → reason. Each one only prevents TLS with its own host. */
   async problems(): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const directory of this.#directories()) {
@@ -49,32 +49,32 @@ export class HostCertificates {
         return [];
       });
       for (const host of hosts.slice(0, distributionLimits.certificateHosts)) {
-        const place = join(directory, host);
+        const own = join(directory, host);
         try {
-          contextOf(place, await textsIn(place, certificatesOf(await namesIfDirectory(place))), []);
+          contextOf(own, await textsIn(own, certificatesOf(await namesIfDirectory(own))), []);
         } catch (error) {
-          found.set(place, toFault(error).message);
+          found.set(own, toFault(error).message);
         }
       }
     }
     return found;
   }
 
-  /** Reading the machine's store takes some ms, which a node whose images are all there need not spend. */
+  /** Loads the machine's authorities at the first use: it takes some ms, which a node that pulls nothing can save. */
   #useSystem(): void {
     if (this.#hasSystem) return;
     this.#hasSystem = true;
     setDefaultCACertificates([...new Set([...getCACertificates('default'), ...getCACertificates('system')])]);
   }
 
-  async #context(host: string, place: string, names: readonly string[]): Promise<SecureContext> {
-    const texts = await textsIn(place, names);
+  async #context(host: string, directory: string, names: readonly string[]): Promise<SecureContext> {
+    const texts = await textsIn(directory, names);
     const hash = createHash('sha256')
       .update(JSON.stringify([...texts]))
       .digest('hex');
     const kept = this.#contexts.get(host);
     if (kept?.hash === hash) return kept.context;
-    const context = contextOf(place, texts, getCACertificates('default'));
+    const context = contextOf(directory, texts, getCACertificates('default'));
     this.#contexts.delete(host);
     this.#contexts.set(host, { hash, context });
     if (this.#contexts.size > distributionLimits.certificateHosts)
@@ -83,7 +83,7 @@ export class HostCertificates {
   }
 }
 
-/** Whether it can be the name of a directory: hosts and ports, an IPv6 address in its brackets. */
+/** Whether the host is safe as the name of a directory: a host with optional port, or an IPv6 address in brackets. */
 function isName(host: string): boolean {
   return /^[a-z0-9[][a-z0-9.:[\]_-]*$/iu.test(host);
 }
@@ -92,23 +92,23 @@ function certificatesOf(names: readonly string[]): readonly string[] {
   return names.filter((name) => /\.(?:crt|cert|key)$/u.test(name)).toSorted();
 }
 
-async function textsIn(place: string, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+async function textsIn(directory: string, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
   if (names.length > distributionLimits.certificateFiles) {
     fail(
       'invalidRequest',
-      `read ${place}: ${names.length} files, more than the ${distributionLimits.certificateFiles} allowed`,
+      `read ${directory}: ${names.length} files, more than the ${distributionLimits.certificateFiles} allowed`,
     );
   }
   const texts = new Map<string, string>();
   for (const name of names) {
-    const bytes = await readCapped(join(place, name), distributionLimits.confBytes);
+    const bytes = await readCapped(join(directory, name), distributionLimits.confBytes);
     if (bytes !== undefined) texts.set(name, bytes.toString('latin1'));
   }
   return texts;
 }
 
 function contextOf(
-  place: string,
+  directory: string,
   texts: ReadonlyMap<string, string>,
   authorities: readonly string[],
 ): SecureContext {
@@ -118,7 +118,10 @@ function contextOf(
     if (!name.endsWith('.cert')) return [];
     const key = texts.get(name.replace(/cert$/u, 'key'));
     return key === undefined
-      ? fail('invalidRequest', `read ${join(place, name)}: there is no key beside it`)
+      ? fail(
+          'invalidRequest',
+          `read ${join(directory, name)}: the key file ${name.replace(/cert$/u, 'key')} was not found`,
+        )
       : [{ cert, key }];
   });
   try {
@@ -129,6 +132,9 @@ function contextOf(
       minVersion: 'TLSv1.2',
     });
   } catch (error) {
-    return fail('invalidRequest', `read ${place}: ${error instanceof Error ? error.message : String(error)}`);
+    return fail(
+      'invalidRequest',
+      `read ${directory}: ${error instanceof Error ? error.message : String(error)}`,
+    );
   }
 }

@@ -1,33 +1,33 @@
-/** Which addresses belong to the machine itself or its link. Pure. */
+/** Recognises addresses of the machine itself, its link and cloud metadata services. No I/O. */
 import { BlockList, isIP } from 'node:net';
 
-const OWN = new BlockList();
-OWN.addSubnet('0.0.0.0', 8, 'ipv4');
-OWN.addSubnet('127.0.0.0', 8, 'ipv4');
-OWN.addSubnet('169.254.0.0', 16, 'ipv4');
-OWN.addSubnet('224.0.0.0', 4, 'ipv4');
-OWN.addAddress('255.255.255.255', 'ipv4');
-// metadata services of clouds outside the link-local range
-OWN.addAddress('100.100.100.200', 'ipv4');
-OWN.addAddress('168.63.129.16', 'ipv4');
-OWN.addSubnet('fd00:ec2::', 32, 'ipv6');
-OWN.addAddress('::', 'ipv6');
-OWN.addAddress('::1', 'ipv6');
-OWN.addSubnet('fe80::', 10, 'ipv6');
-OWN.addSubnet('ff00::', 8, 'ipv6');
+const LOCAL = new BlockList();
+LOCAL.addSubnet('0.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('127.0.0.0', 8, 'ipv4');
+LOCAL.addSubnet('169.254.0.0', 16, 'ipv4');
+LOCAL.addSubnet('224.0.0.0', 4, 'ipv4');
+LOCAL.addAddress('255.255.255.255', 'ipv4');
+// cloud metadata services outside the link-local range
+LOCAL.addAddress('100.100.100.200', 'ipv4');
+LOCAL.addAddress('168.63.129.16', 'ipv4');
+LOCAL.addSubnet('fd00:ec2::', 32, 'ipv6');
+LOCAL.addAddress('::', 'ipv6');
+LOCAL.addAddress('::1', 'ipv6');
+LOCAL.addSubnet('fe80::', 10, 'ipv6');
+LOCAL.addSubnet('ff00::', 8, 'ipv6');
 
 const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet('127.0.0.0', 8, 'ipv4');
 LOOPBACK.addAddress('::1', 'ipv6');
 
-/** True for loopback, link-local, multicast, unspecified and metadata addresses, and for `localhost`. */
+/** Whether this is a loopback, link-local, multicast, unspecified or metadata address, or `localhost`. */
 export function addressIsPrivateToHost(name: string): boolean {
   if (isLocalhost(name)) return true;
   const family = isIP(name);
-  return family !== 0 && OWN.check(name, family === 4 ? 'ipv4' : 'ipv6');
+  return family !== 0 && LOCAL.check(name, family === 4 ? 'ipv4' : 'ipv6');
 }
 
-/** True for loopback addresses and `localhost`. */
+/** Whether this is a loopback address or `localhost`. */
 export function isLoopback(name: string): boolean {
   if (isLocalhost(name)) return true;
   const family = isIP(name);

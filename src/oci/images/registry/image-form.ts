@@ -1,6 +1,6 @@
 /**
- * What a manifest of any kind is pulled as: layers, their config and the image's id. An image's config is fetched; a
- * manifest of schema 1 gets the one that it implies; an artifact has none, and its files count as layers.
+ * Turns a manifest of any kind into layers, a config and an image id. The config of an image is fetched. The config of a
+ * schema 1 manifest is derived from it. An artifact gets an empty config, and its files become layers.
  */
 import { createHash } from 'node:crypto';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
@@ -35,20 +35,20 @@ export interface ImageForm {
   readonly configBytes: Uint8Array;
   readonly config: ParsedImageConfig;
   readonly imageId: ImageId;
-  /** Paths of the files that an artifact's layers are, in their order; undefined for an image. */
+  /** Path of the file in each layer of an artifact, in the order of the layers; undefined for an image. */
   readonly files: readonly string[] | undefined;
 }
 
 export interface FormInput {
   readonly session: Session;
-  /** Of this very manifest. */
+  /** The manifest's digest. */
   readonly digest: Digest;
   readonly manifest: Manifest;
-  /** What its config has to be for, where nothing that led here says for which machine it is; undefined otherwise. */
+  /** The platform that the config must state, if no index entry stated it; undefined otherwise. */
   readonly wanted: Platform | undefined;
   readonly clock: ClockPort;
   readonly signal: AbortSignal;
-  /** First words of messages: `pull …`. */
+  /** Start of messages: `pull …`. */
   readonly pull: string;
 }
 
@@ -69,7 +69,7 @@ async function schema1Form(input: FormInput, legacy: Schema1Manifest): Promise<I
   const known = new Map<Digest, LayerDescriptor & { readonly diffId: Digest }>();
   const layers: (LayerDescriptor & { readonly diffId: Digest })[] = [];
   let left = imageLimits.legacyBytes;
-  // one after the other: what is learnt is a few numbers, and the layers come once more
+  // one after another: this reads layers only to measure them, and they are downloaded again later
   for (const blob of legacy.blobs) {
     let layer = known.get(blob);
     if (layer === undefined) {
@@ -111,11 +111,11 @@ function withConfig(
   checkLayerCount(config, manifest.layers.length, attempted);
   checkPlatform(config, input.wanted, attempted);
   const imageId =
-    parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is no image id`);
+    parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is not an image id`);
   return { manifest, configBytes, config, imageId, files: undefined };
 }
 
-/** Its id is the manifest's digest: many artifacts share one empty config. */
+/** An artifact's id is the digest of its manifest, because many artifacts share one empty config. */
 function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
   const { mediaType, config, files, annotations } = artifact;
   const layers = files.map((file): LayerDescriptor => ({
@@ -128,7 +128,7 @@ function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
     manifest: { kind: 'manifest', mediaType, config, layers, annotations },
     configBytes: new Uint8Array(),
     config: emptyImageConfig(files.map((file) => fileLayerId(file.path, file.digest))),
-    imageId: parseImageId(digest) ?? fail('bug', `manifest ${digest}: its digest is no image id`),
+    imageId: parseImageId(digest) ?? fail('bug', `manifest ${digest}: its digest is not an image id`),
     files: files.map(({ path }) => path),
   };
 }
@@ -147,23 +147,23 @@ async function smallBlob(
 /** The digest of a document. */
 export function sha256(bytes: Uint8Array): Digest {
   const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
-  return digest ?? fail('bug', 'a sha256 that is no digest');
+  return digest ?? fail('bug', 'a computed sha256 does not parse as a digest');
 }
 
 /**
- * What an index says of a machine counts, as with the peers: builders that cross-compile often leave their own machine's
- * name in the config (cilium's arm64 images said amd64), or none. Behind an entry that says nothing the config must be for
- * the machine; the variant is not compared, since builders often leave it out. An image asked for by itself is what the
- * caller wants, whatever its architecture; a system other than Linux has nothing that runs here.
+ * Refuses a config for another platform. As in the peers, a platform in the index overrides the config: cross-compiling
+ * builders often leave their own architecture in the config (cilium's arm64 images said amd64), or none. If the index entry
+ * states no platform, the config must match this machine, except for the variant, which builders often omit. An image that
+ * was requested without an index is accepted for any architecture, but only for Linux.
  */
 function checkPlatform(config: ParsedImageConfig, wanted: Platform | undefined, attempted: string): void {
   const offered = { os: config.os, architecture: config.architecture, variant: '' };
   if (config.os !== '' && config.os !== 'linux')
-    fail('unsupported', `${attempted}: it is for ${config.os}, not linux`);
+    fail('unsupported', `${attempted}: the image is for ${config.os}, not linux`);
   if (wanted === undefined || (config.os === wanted.os && config.architecture === wanted.architecture))
     return;
   fail(
     'outside',
-    `${attempted}: it is for ${formatPlatform(offered) || 'an unstated machine'}, and the index does not say for which; this is ${formatPlatform(wanted)}`,
+    `${attempted}: the image is for ${formatPlatform(offered) || 'an unknown platform'}, this machine is ${formatPlatform(wanted)}, and the index states no platform`,
   );
 }

@@ -1,9 +1,9 @@
 /**
- * Bytes of blobs that are under way, so that a download that broke off goes on where it was: at another try, at a mirror,
- * after the daemon was killed (F07, F60). One file per digest and source, since bytes of a blob that is not whole are only
- * the word of whoever sent them: another registry's must not stand in for this one's (S90). A file holds a beginning of
- * its blob and nothing else. It is never synced and never believed: whoever goes on with it hashes it with the rest, and
- * a wrong digest starts anew.
+ * Stores the received part of unfinished blobs on disk, so that an interrupted download can resume: on a retry, at a
+ * mirror, or after the daemon was killed (F07, F60). There is one file per digest and source: the bytes of an incomplete
+ * blob cannot be verified, so bytes of one registry must not be used for another (S90). A file contains the first bytes of
+ * its blob and nothing else. It is neither synced nor trusted: a resumed download hashes it again with the rest, and after
+ * a wrong digest the download starts over.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -27,42 +27,42 @@ import { removeFile } from '../../../host/files/state-files.ts';
 import { inPool } from '../../../host/ffi/pool.ts';
 
 export interface IngestsOptions {
-  /** Absolute; made with mode 0700 where it is missing. */
+  /** Absolute path; created with mode 0700 if missing. */
   readonly directory: string;
   readonly log: Log;
-  /** Where files that can't be deleted are reported; only in the log where it is left out. */
+  /** Where to report files that cannot be deleted; if omitted, only the log does. */
   readonly conditions?: DebrisReport;
-  /** Takes a directory away that somebody has put here, and deletes it later. */
+  /** Moves a directory that does not belong here away, and deletes it later. */
   readonly discard?: (path: string) => Promise<void>;
-  /** Bytes of the smallest blob that is kept; the built-in bound if left out. */
+  /** Bytes of the smallest blob to keep; default: `ingestLimits`. */
   readonly leastBytes?: number;
-  /** Bytes of all files together, and of those of one namespace; the built-in bounds if left out. */
+  /** Bytes of all files together, and of those of one namespace; default: `ingestLimits`. */
   readonly mostBytes?: number;
   readonly bytesPerNamespace?: number;
-  /** Of the file system of the directory; the kernel's if left out. */
+  /** Figures of the directory's file system; default: statfs(2). */
   readonly facts?: (directory: string) => Promise<FilesystemFacts>;
 }
 
-/** A blob that comes from somewhere. */
+/** A blob to download. */
 export interface Incoming {
   readonly digest: Digest;
-  /** As the manifest says. */
+  /** Bytes, as stated in the manifest. */
   readonly size: number;
-  /** Registry whose bytes they are; '' where there is but one. */
+  /** The registry that sends the bytes; empty if there is only one. */
   readonly source: string;
-  /** Kubernetes namespace that it is downloaded for, and whose share it takes; left out for nobody in particular. */
+  /** Kubernetes namespace whose share the file counts against; omitted for no namespace. */
   readonly namespace?: string | undefined;
 }
 
-/** Digits of a source's hash in a name: 96 bits. */
+/** Hex digits of a source's hash in a file name: 96 bits. */
 const SOURCE_HEX = 24;
 
-/** The files of one directory; one object per directory. */
+/** Manages the ingest files of one directory. Only one object may use a directory. */
 export class Ingests {
   readonly #options: IngestsOptions;
-  /** By the names of files that are being written. */
+  /** Blobs that are being downloaded, by file name. */
   readonly #active = new Map<string, Incoming>();
-  /** For whom each file was written last, since the start of the daemon; of names in the directory. */
+  /** Namespace that wrote each file last since the daemon started, by file name. */
   readonly #namespaces = new Map<string, string>();
   readonly #left: LeftDebris;
 
@@ -72,8 +72,9 @@ export class Ingests {
   }
 
   /**
-   * The blob's file, with what an earlier download has left in it. Undefined where nothing is kept: the blob is small,
-   * somebody writes this file now, or disk, bounds or the namespace's share have no room to spare. Never rejects, since a pull goes on without it.
+   * Opens the blob's file, with the bytes of an earlier download. Resolves to undefined if the download cannot be kept: the
+   * blob is small, the file is in use, or the disk, the bounds or the namespace's share have no space left. Never rejects,
+   * since the pull can continue without the file.
    */
   async open(incoming: Incoming): Promise<Ingest | undefined> {
     const { directory, log, leastBytes = ingestLimits.leastBytes } = this.#options;
@@ -92,19 +93,19 @@ export class Ingests {
     } catch (error) {
       log.warn(
         { digest, reason: toFault(error).message },
-        'what is downloaded of a layer can not be kept for another try',
+        'cannot keep partial layer download; a retry starts over',
       );
     }
     release();
     return undefined;
   }
 
-  /** The blob is not needed any more. Succeeds when there is no file of it; leaves one that is being written. */
+  /** Deletes the file of a blob that is no longer needed. Succeeds if the file does not exist. Leaves a file that is being written. */
   async drop(incoming: Incoming): Promise<void> {
     await this.#drop(nameOf(incoming));
   }
 
-  /** Deletes the files of all other blobs but those that are being written. One that can't be deleted keeps no other. */
+  /** Deletes the files of all other blobs, except those being written. A failure does not stop the rest. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
     const round = this.#left.round();
     const { directory } = this.#options;
@@ -118,7 +119,7 @@ export class Ingests {
     round.end();
   }
 
-  /** Whatever has the name, also a directory, unless it is being written. */
+  /** Deletes whatever has this name, even a directory, unless it is being written. */
   async #dropStray(name: string): Promise<void> {
     if (this.#active.has(name)) return;
     const { directory, discard } = this.#options;
@@ -130,17 +131,17 @@ export class Ingests {
 
   async #drop(name: string): Promise<void> {
     if (this.#active.has(name)) return;
-    // something else in the place of the directory holds no file of ours, and no pull fails for it
+    // if the directory is missing or something else, it has no ingest file; a pull must not fail because of that
     const { directory } = this.#options;
     await inPool(directory, () => removeFile(join(directory, name))).catch(onlyAbsent);
   }
 
-  /** What is kept must neither crowd out the layers that it is for, nor what others keep, nor grow without an end. */
+  /** Whether the file fits: into the bounds, into the namespace's share, and beside the layers that need the disk, too. */
   async #hasRoom(name: string, { size, namespace }: Incoming): Promise<boolean> {
     const { mostBytes = ingestLimits.mostBytes, bytesPerNamespace = ingestLimits.bytesPerNamespace } =
       this.#options;
     const onDisk = await this.#sizes();
-    // those that are being written with the size that they will have
+    // count files that are being written with their final size
     const sizes = new Map([
       ...onDisk,
       ...[...this.#active].map(([other, incoming]) => [other, incoming.size] as const),
@@ -173,7 +174,7 @@ export class Ingests {
     const sizes = new Map<string, number>();
     const { directory } = this.#options;
     for (const name of await inPool(directory, () => namesOf(directory))) {
-      // one that has just been deleted counts nothing
+      // a file that was deleted in the meantime counts as empty
       const { size } = await inPool(directory, () => stat(join(directory, name))).catch(() => ({ size: 0 }));
       sizes.set(name, size);
     }
@@ -183,71 +184,71 @@ export class Ingests {
   }
 }
 
-/** With the size, which anybody's manifest may state otherwise. */
+/** The file name. It depends on the size, too: two manifests may state different sizes for the same digest. */
 function nameOf({ digest, size, source }: Incoming): string {
   if (source === '') return hexOf(digest);
   return `${hexOf(digest)}.${createHash('sha256').update(`${size} ${source}`).digest('hex').slice(0, SOURCE_HEX)}`;
 }
 
-/** Of the blob whose beginning a file of this name holds; undefined for other names. */
+/** The digest of the blob that an ingest file of this name belongs to; undefined for other names. */
 export function ingestedDigest(name: string): Digest | undefined {
   return /^[0-9a-f]{64}(?:\.[0-9a-f]{24})?$/u.test(name)
     ? parseDigest(`sha256:${name.slice(0, 64)}`)
     : undefined;
 }
 
-interface IngestPlace {
+interface IngestFile {
   readonly path: string;
-  /** What the calls may hang on, for libuv's pool. */
+  /** The directory whose disk may hang; names the limited share of libuv's pool to use. */
   readonly directory: string;
-  /** Of the whole blob. */
+  /** Bytes of the whole blob. */
   readonly size: number;
   readonly log: Log;
   release(): void;
-  /** Of its file system, now. */
+  /** Current figures of its file system. */
   facts(): Promise<FilesystemFacts>;
 }
 
-/** One blob's file while it is downloaded. A disk that refuses to keep it ends the keeping, never the download. */
+/** The ingest file of one running download. If the disk fails, the file is given up and the download continues. */
 export class Ingest {
   readonly #file: FileHandle;
-  readonly #place: IngestPlace;
+  readonly #target: IngestFile;
   readonly #pending = new ByteBlocks('keep a download', ingestLimits.pendingBytes);
-  /** Bytes in the file, those on their way included. */
+  /** Bytes in the file, including the write in progress. */
   #bytes: number;
   #writing: Promise<void> = Promise.resolve();
-  /** Since the file was opened others may have filled the disk: what is unpacked comes before what is kept. */
+  /** Free space, checked again while writing: layers that are being unpacked have priority over kept downloads. */
   readonly #space: SpaceCount;
   #isBroken = false;
 
-  private constructor(file: FileHandle, bytes: number, place: IngestPlace) {
+  private constructor(file: FileHandle, bytes: number, target: IngestFile) {
     this.#file = file;
     this.#bytes = bytes;
-    this.#place = place;
-    this.#space = new SpaceCount(place.directory);
+    this.#target = target;
+    this.#space = new SpaceCount(target.directory);
   }
 
-  static async open(place: IngestPlace): Promise<Ingest> {
+  static async open(target: IngestFile): Promise<Ingest> {
     const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
-    const { path, directory } = place;
+    const { path, directory } = target;
     const file = await inPool(directory, () => open(path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600));
     try {
       const { size } = await inPool(directory, () => file.stat());
-      // longer than its blob: whatever it is, it is no beginning of it
-      if (size > place.size) await inPool(directory, () => file.truncate(0));
-      return new Ingest(file, size > place.size ? 0 : size, place);
+      // a file longer than the blob cannot contain its first bytes
+      if (size > target.size) await inPool(directory, () => file.truncate(0));
+      return new Ingest(file, size > target.size ? 0 : size, target);
     } catch (error) {
       await closeInPool(directory, file);
       throw error;
     }
   }
 
-  /** How much of the blob the file holds. */
+  /** Bytes of the blob that the file holds, including those not yet written. */
   get bytes(): number {
     return this.#bytes + this.#pending.size;
   }
 
-  /** What an earlier download has left, in order. */
+  /** The bytes of an earlier download, in order. */
   async *kept(): AsyncGenerator<Uint8Array, void, void> {
     const end = this.#bytes;
     for (let at = 0; at < end;) {
@@ -260,46 +261,48 @@ export class Ingest {
     }
   }
 
-  /** The next bytes, which must not be changed afterwards. Waits only while the disk is far behind. */
+  /** Adds the next bytes; the caller must not change them later. Waits only if the previous batch is still being written. */
   async write(piece: Uint8Array): Promise<void> {
     if (this.#isBroken) return;
     this.#pending.append(piece);
     if (this.#pending.size < ingestLimits.batchBytes) return;
-    // one write at a time, so that the file is a beginning of the blob whenever the process dies
+    // one write at a time, so that the file has the first bytes of the blob even if the process is killed
     await this.#writing;
     this.#flush();
   }
 
-  /** What was written was not the blob. */
+  /** Discards what was written: it was not the blob. */
   async restart(): Promise<void> {
     this.#pending.clear();
     await this.#writing;
     this.#bytes = 0;
     if (this.#isBroken) return;
-    await this.#inPool(() => this.#file.truncate(0)).catch((error: unknown) => this.#give(error));
+    await this.#inPool(() => this.#file.truncate(0)).catch((error: unknown) => this.#giveUp(error));
   }
 
-  /** Ends the use of the file; it stays for the next download. */
+  /** Writes the rest and closes the file, which stays for the next download. */
   async close(): Promise<void> {
     await this.#writing;
     this.#flush();
     await this.#writing;
-    const { directory, path } = this.#place;
+    const { directory, path } = this.#target;
     await closeInPool(directory, this.#file).catch(() => undefined);
     if (this.#isBroken) await this.#inPool(() => removeFile(path)).catch(() => undefined);
-    this.#place.release();
+    this.#target.release();
   }
 
   #flush(): void {
     if (this.#isBroken || this.#pending.size === 0) return;
     const at = this.#bytes;
     this.#bytes += this.#pending.size;
-    this.#writing = this.#writeAll(this.#pending.takeAll(), at).catch((error: unknown) => this.#give(error));
+    this.#writing = this.#writeAll(this.#pending.takeAll(), at).catch((error: unknown) =>
+      this.#giveUp(error),
+    );
   }
 
   async #writeAll(bytes: Uint8Array, at: number): Promise<void> {
-    if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#place.facts());
-    // a full disk takes a part: the rest is tried once more, which then says why
+    if (!this.#space.spend(bytes.length)) this.#space.renew(await this.#target.facts());
+    // a write to a nearly full disk can be partial; writing the rest then reports the error
     for (let done = 0; done < bytes.length;) {
       const { bytesWritten } = await this.#inPool(() =>
         this.#file.write(bytes, done, bytes.length - done, at + done),
@@ -309,15 +312,15 @@ export class Ingest {
   }
 
   #inPool<T>(call: () => Promise<T>): Promise<T> {
-    return inPool(this.#place.directory, call);
+    return inPool(this.#target.directory, call);
   }
 
-  #give(error: unknown): void {
+  #giveUp(error: unknown): void {
     this.#isBroken = true;
     this.#pending.clear();
-    this.#place.log.warn(
-      { path: this.#place.path, reason: toFault(error).message },
-      'what is downloaded of a layer is not kept any more',
+    this.#target.log.warn(
+      { path: this.#target.path, reason: toFault(error).message },
+      'stopped keeping partial layer download; a retry starts over',
     );
   }
 }

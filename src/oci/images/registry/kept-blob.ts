@@ -1,4 +1,4 @@
-/** A blob's download over its ingest file: what is there goes into the sink first, what comes goes into both. */
+/** Downloads a blob with its ingest file: replays the bytes in the file first, then writes new bytes to file and sink. */
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobOptions, BlobSink } from './blob.ts';
 import type { Incoming, Ingest, Ingests } from './ingest.ts';
@@ -8,9 +8,10 @@ type From = Wanted & Partial<Pick<Incoming, 'source' | 'namespace'>>;
 type Fetch = (options: Wanted & Pick<BlobOptions, 'sink' | 'partial'>) => Promise<void>;
 
 /**
- * Brings the blob into `sink`, with as little as possible asked of registries. What came stays in the ingest file however
- * it ends; the caller drops that once the layer is there.
- * @param kept sees what an earlier download has left; `sink` what comes now
+ * Downloads the blob and requests only the missing bytes. The received bytes stay in the ingest file whether the download
+ * succeeds or not; the caller drops the file once the layer is stored.
+ * @param kept receives the bytes of an earlier download
+ * @param sink receives the new bytes
  */
 export async function fetchKept(
   ingests: Ingests,

@@ -1,7 +1,7 @@
 /**
- * What a manifest of schema 1 does not say of a layer: how large it is and what it unpacks to. The layer is read once
- * for that, hashed and thrown away, and comes again when it is unpacked: such images are old and small, and this way
- * everything behind the manifest is the same for them as for others, verification included.
+ * Finds out the size and diff-id of a layer, which a schema 1 manifest does not state. The layer is downloaded and hashed
+ * without being stored, and downloaded again to be unpacked. Such images are old and small, and this way everything after
+ * the manifest, including verification, works as for other images.
  */
 import { createHash } from 'node:crypto';
 import { createGunzip } from 'node:zlib';
@@ -17,18 +17,18 @@ import { TransportError } from './transport-error.ts';
 
 export interface MeasuredLayer extends Descriptor {
   readonly diffId: Digest;
-  /** Of what it unpacks to. */
+  /** Bytes of the uncompressed tar. */
   readonly tarBytes: number;
 }
 
-/** Schema 1 knows no media types; both are Docker's. */
+/** Schema 1 has no media types for layers; these are Docker's. */
 const GZIP_LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
 const PLAIN_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
 
 /**
- * @param mostBytes that it may unpack to
- * @throws FaultError that names the layer: `outside` for content that has another digest or does not unpack
+ * @param mostBytes limit for the uncompressed bytes
+ * @throws FaultError that names the layer: `outside` for a wrong digest or content that cannot be decompressed
  */
 export async function measureLayer(
   session: Session,
@@ -90,7 +90,7 @@ async function measure(
   }
 }
 
-/** The digest of what is inside a layer, compressed or not. */
+/** Computes the diff-id of a layer, compressed or not. */
 class Inner {
   readonly #attempted: string;
   readonly #hash = createHash('sha256');
@@ -129,7 +129,10 @@ class Inner {
       await once(gunzip, 'end').catch((error: unknown) => this.#fail(error));
     }
     this.#check();
-    return parseDigest(`sha256:${this.#hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+    return (
+      parseDigest(`sha256:${this.#hash.digest('hex')}`) ??
+      fail('bug', 'a computed sha256 does not parse as a digest')
+    );
   }
 
   destroy(): void {

@@ -1,6 +1,7 @@
 /**
- * registries.conf as it is now: its files are looked at every few seconds, so that a mirror that an operator adds counts
- * without a signal. A change that would refuse pulls because it is not understood is reported, and what was in effect stays.
+ * Keeps registries.conf up to date. Its files are polled every few seconds, so that an operator's change takes effect
+ * without a signal. A change that cannot be parsed and would refuse pulls is reported, and the previous content stays in
+ * effect.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -22,9 +23,9 @@ export class LiveRegistries {
   readonly #log: Log;
   #paths: RegistriesPaths = { file: '', directory: '' };
   #conf: RegistriesConf = emptyRegistriesConf;
-  /** Names, sizes and times of the files that are in effect. */
+  /** Names, sizes and times of the files in effect. */
   #marks = '';
-  /** Whether what is in effect refuses no pull for being not understood. */
+  /** Whether the content in effect could be parsed, so that it refuses no pull by mistake. */
   #isUsable = false;
   #timer: TimerHandle | undefined;
   #isClosed = false;
@@ -35,19 +36,19 @@ export class LiveRegistries {
     this.#log = log;
   }
 
-  /** From memory. */
+  /** The configuration in effect. Reads no file. */
   get current(): RegistriesConf {
     return this.#conf;
   }
 
-  /** What is wrong with the files as they were read last, by path. From memory. */
+  /** Problems found when the files were last read, by path. Reads no file. */
   get problems(): ReadonlyMap<string, string> {
     return this.#problems;
   }
 
-  /** Reads these files; what is returned puts them into effect. */
+  /** Reads these files. The returned function puts them into effect. */
   async prepare(paths: RegistriesPaths): Promise<() => void> {
-    // the marks first: what changes after them is seen at the next look
+    // stat the files before reading them: a later change is seen at the next poll
     const marks = await marksOf(paths);
     const conf = await loadRegistries(paths);
     return () => {
@@ -57,32 +58,29 @@ export class LiveRegistries {
     };
   }
 
-  /** One look. Never rejects. */
-  async look(): Promise<void> {
+  /** Polls the files once. Never rejects. */
+  async poll(): Promise<void> {
     const paths = this.#paths;
     const marks = await marksOf(paths);
     if (marks !== this.#marks) {
       const conf = await loadRegistries(paths);
       if (paths === this.#paths && this.#put(conf, marks))
-        this.#log.info({ ...paths }, 'registries.conf has changed and was read again');
+        this.#log.info({ ...paths }, 'reloaded registries.conf');
     }
     this.#arm();
   }
 
-  /** Whether something new is in effect: of what refuses pulls only the first one, since nothing better is known. */
+  /** Puts a configuration into effect and returns whether it did. One with refusals is used only if there is no better one. */
   #put(conf: RegistriesConf, marks: string): boolean {
     const isBad = hasRefusals(conf);
-    // a file that could not be read may be readable at the next look without a change
+    // a file that could not be read may be readable at the next poll without having changed
     this.#marks = conf.refusal === undefined ? marks : '';
     const before = reasonOf(this.#problems);
     this.#problems = conf.problems;
     if (isBad && this.#isUsable) {
       const reason = reasonOf(conf.problems);
       if (reason !== before)
-        this.#log.error(
-          { reason },
-          'registries.conf has changed and can not be used; the one before stays in effect',
-        );
+        this.#log.error({ reason }, 'reload registries.conf: refused; the previous content stays in effect');
       return false;
     }
     this.#conf = conf;
@@ -90,7 +88,7 @@ export class LiveRegistries {
     return !isBad;
   }
 
-  /** Ends the looks. */
+  /** Stops polling. */
   close(): void {
     this.#isClosed = true;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
@@ -99,7 +97,7 @@ export class LiveRegistries {
   #arm(): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     if (!this.#isClosed)
-      this.#timer = this.#clock.setTimeout(() => void this.look(), distributionLimits.confLookMs);
+      this.#timer = this.#clock.setTimeout(() => void this.poll(), distributionLimits.confPollMs);
   }
 }
 

@@ -14,8 +14,8 @@ import {
 import { readCapped } from './read-capped.ts';
 
 /**
- * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none. Never
- * rejects: what can't be read is in `problems`, and refuses the pulls that it may be about (F95).
+ * Reads the file, then the directory's `*.conf` sorted by name. Either may be missing, or '' for none. Never rejects: what
+ * cannot be read is reported in `problems` and refuses the pulls that it may concern (F95).
  */
 export async function loadRegistries(paths: {
   readonly file: string;
@@ -38,7 +38,7 @@ async function loadFile(file: string): Promise<RegistriesConf> {
   }
 }
 
-/** Sorted; a text when the directory can't be used. */
+/** The sorted names, or the reason why the directory cannot be used. */
 async function namesIn(directory: string): Promise<readonly string[] | string> {
   try {
     const confs = (await missingAs(readdir(directory), []))
@@ -48,6 +48,6 @@ async function namesIn(directory: string): Promise<readonly string[] | string> {
       ? `${confs.length} files, more than the ${distributionLimits.confFiles} allowed`
       : confs;
   } catch (error) {
-    return `it can't be listed (${codeOf(error) ?? String(error)})`;
+    return `list directory: ${codeOf(error) ?? String(error)}`;
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Where `troupe import` and the daemon meet. The command serves the image like a registry on a Unix socket below the
- * state directory, whose name is made of the reference; a pull of that reference asks there instead of its registry. So
- * the daemon reads no archive and no path that somebody names, and verifies an import as it does a pull. Only who may
- * write in the state directory can offer one.
+ * Connects `troupe import` with the daemon. The command serves the image like a registry, on a Unix socket below the state
+ * directory whose name is a hash of the reference. A pull of that reference uses the socket instead of the registry. So the
+ * daemon reads neither archives nor paths chosen by users, and verifies an import as it verifies a pull. Only users who
+ * may write to the state directory can offer an import.
  */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
@@ -11,21 +11,21 @@ import { join } from 'node:path';
 import { codeOf } from '../../../host/ffi/errno.ts';
 import { formatReference, type ImageReference } from '../model/reference.ts';
 
-/** Hex digits of the hash: a path of a socket ends at 107 bytes (unix(7)). */
+/** Hex digits of the hash: the path of a socket has at most 107 bytes (unix(7)). */
 const NAME_DIGITS = 32;
 
-/** The directory of the sockets, mode 0700. */
+/** The directory of the sockets; it has mode 0700. */
 export function importsDirectory(state: string): string {
   return join(state, 'imports');
 }
 
-/** The socket of an import of this reference. */
+/** The path of the socket for an import of this reference. */
 export function importSocketPath(state: string, reference: ImageReference): string {
   const name = createHash('sha256').update(formatReference(reference)).digest('hex').slice(0, NAME_DIGITS);
   return join(importsDirectory(state), name);
 }
 
-/** The socket of the import that offers this reference now; one whose command was killed is removed. */
+/** The socket of a running import of this reference, or undefined. Removes the socket of a command that was killed. */
 export async function offeredImport(state: string, reference: ImageReference): Promise<string | undefined> {
   const path = importSocketPath(state, reference);
   const code = await connectCode(path);
@@ -34,7 +34,7 @@ export async function offeredImport(state: string, reference: ImageReference): P
   return undefined;
 }
 
-/** Undefined when somebody listens. A Unix socket answers at once, so that there is nothing to bound. */
+/** The error code of a connection attempt; undefined if it succeeds. It needs no timeout: connect(2) to a Unix socket does not wait. */
 function connectCode(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);

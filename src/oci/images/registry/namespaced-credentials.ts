@@ -1,8 +1,8 @@
 /**
- * Credentials for one pull in one Kubernetes namespace: `<namespace>-<sha256 of the image's name>.json`, a file as
- * containers-auth.json(5) that a credential provider of the kubelet writes before the pull (CRI-O's namespaced_auth_dir
- * has the same names). The name is the normalised repository, without tag or digest. A file is good for one pull: it is
- * taken away before it is used, so that the next pull, perhaps another pod's, has to bring its own.
+ * Credentials for one pull in one Kubernetes namespace. A kubelet credential provider writes them before the pull into
+ * `<namespace>-<sha256 of the image's name>.json`, in the format of containers-auth.json(5); CRI-O's namespaced_auth_dir
+ * uses the same names. The hashed name is the normalised repository without tag or digest. Each file is for one pull: it is
+ * deleted before it is used, so that the next pull, perhaps of another pod, needs its own.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -16,17 +16,17 @@ import { repositoryOf, type ImageReference } from '../model/reference.ts';
 import { parseAuthFile } from './auth-file.ts';
 import type { NodeCredentials } from './node-credentials.ts';
 
-/** A name of a Kubernetes namespace (RFC 1123 label): nothing else becomes part of a path. */
+/** Names of Kubernetes namespaces (RFC 1123 labels). No other text may become part of a path. */
 const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/u;
 
 export interface NamespacedOptions {
-  /** Absolute; empty for none. */
+  /** Absolute path; empty to disable. */
   readonly directory: string;
-  /** Knows how a file's entries are read. */
+  /** Reads the entries of a file and runs its helpers. */
   readonly node: Pick<NodeCredentials, 'inFile'>;
 }
 
-/** What the first reference with a file has in it; the file is gone then. Throws `invalidRequest` for one that can't be read. */
+/** Reads and deletes the file of the first reference that has one. Throws `invalidRequest` if it cannot be parsed. */
 export async function takeNamespaced(
   { directory, node }: NamespacedOptions,
   references: readonly ImageReference[],
@@ -49,7 +49,7 @@ export function namespacedFile(namespace: string, reference: ImageReference): st
   return `${namespace}-${createHash('sha256').update(repositoryOf(reference)).digest('hex')}.json`;
 }
 
-/** The file's bytes, once: of two that ask at the same time one gets them. What is no file of a bounded size stays, and is refused. */
+/** Reads the file and deletes it. Refuses, and does not delete, what is not a regular file of limited size. */
 async function taken(file: string): Promise<Buffer | undefined> {
   const refuse = (): never =>
     fail(
@@ -67,7 +67,7 @@ async function taken(file: string): Promise<Buffer | undefined> {
       const { size } = stats;
       if (!stats.isFile() || size > distributionLimits.confBytes) refuse();
       await unlink(file);
-      // no more than was found, although it may grow meanwhile
+      // read only the size found before, even if the file has grown since
       const bytes = Buffer.alloc(size);
       const { bytesRead } = await handle.read(bytes, 0, size, 0);
       return bytes.subarray(0, bytesRead);

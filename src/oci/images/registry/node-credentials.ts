@@ -1,4 +1,4 @@
-/** Credentials that the node keeps: files, and the helper programs that they name. For pulls whose client brought none. */
+/** Credentials stored on the node, in files and by helper programs, for pulls without credentials in the request. */
 import type { RegistryAuth } from '../../../ports/images.ts';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, FaultError } from '../../../base/fault.ts';
@@ -9,15 +9,15 @@ import type { Endpoint } from './endpoints.ts';
 import { readCapped } from './read-capped.ts';
 
 export interface NodeCredentialsOptions {
-  /** Absolute paths, the first that has an entry wins; asked at each pull. */
+  /** Absolute paths; the first file with an entry wins. Called at each pull. */
   readonly files: () => readonly string[];
-  /** The absolute path of a helper program, or a FaultError. */
+  /** Resolves to the absolute path of a helper program, or rejects with a FaultError. */
   readonly findHelper: (program: string) => Promise<string>;
   readonly runTool: (request: ToolRequest) => Promise<ToolResult>;
   readonly clock: ClockPort;
 }
 
-/** Reads the files at each pull, so that what an operator writes counts at once. */
+/** Finds credentials. Reads the files at each pull, so that an operator's change takes effect at once. */
 export class NodeCredentials {
   readonly #options: NodeCredentialsOptions;
 
@@ -26,8 +26,8 @@ export class NodeCredentials {
   }
 
   /**
-   * Undefined for anonymous. A file that can't be read counts as absent, as `problems` reports; throws `outside` for a
-   * helper that fails.
+   * The credentials for an endpoint, or undefined for an anonymous pull. A file that cannot be read counts as missing;
+   * `problems` reports it. Throws `outside` if a helper fails.
    */
   async of(endpoint: Endpoint, signal: AbortSignal): Promise<RegistryAuth | undefined> {
     for (const file of this.#options.files()) {
@@ -38,7 +38,7 @@ export class NodeCredentials {
     return undefined;
   }
 
-  /** What can't be used of the files as they are now: path → reason. Runs no helper. */
+  /** Current problems of the files: path → reason. Runs no helper. */
   async problems(): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     for (const file of this.#options.files()) {
@@ -57,12 +57,12 @@ export class NodeCredentials {
     const names = new Set(
       [...helpers.values(), store].filter((name) => name !== '').slice(0, distributionLimits.confProblems),
     );
-    const looked = [...names].map((name) =>
+    const searched = [...names].map((name) =>
       this.#programOf(name).then((program) =>
         program === undefined ? [`credential helper docker-credential-${name}: not found`] : [],
       ),
     );
-    return (await Promise.all(looked)).flat();
+    return (await Promise.all(searched)).flat();
   }
 
   async #programOf(helper: string): Promise<string | undefined> {
@@ -74,7 +74,7 @@ export class NodeCredentials {
     }
   }
 
-  /** What a file says of a repository, its helpers asked. */
+  /** The credentials that a file has for a repository, from an entry or a helper. */
   async inFile(
     file: AuthFile,
     { host, repository }: Pick<Endpoint, 'host' | 'repository'>,
@@ -85,9 +85,9 @@ export class NodeCredentials {
     return 'auth' in found ? found.auth : this.#ask(found.helper, found.server, signal);
   }
 
-  /** `docker-credential-<name> get`, the server on its input. Undefined when it knows none, or is not installed. */
+  /** Runs `docker-credential-<name> get` with the server on stdin. Undefined if it has no credentials or is not installed. */
   async #ask(helper: string, server: string, signal: AbortSignal): Promise<RegistryAuth | undefined> {
-    const attempted = `credentials for ${server} from docker-credential-${helper}`;
+    const attempted = `get credentials for ${server} from docker-credential-${helper}`;
     const program = await this.#programOf(helper);
     if (program === undefined) return undefined;
     const { exitCode, stdout, stderr, timedOut, truncated } = await this.#options.runTool({
@@ -98,23 +98,26 @@ export class NodeCredentials {
       signal,
       clock: this.#options.clock,
     });
-    if (timedOut) fail('timedOut', `${attempted}: no answer within ${distributionLimits.helperMs} ms`);
+    if (timedOut) fail('timedOut', `${attempted}: timed out after ${distributionLimits.helperMs} ms`);
     const said = Buffer.concat([stdout, stderr]).toString('utf8');
-    // the helpers' own words for "none here", with exit code 1; stdout may hold a secret and goes into no message
+    // helpers print this with exit code 1 if they have no credentials; stdout may hold a secret and is never shown
     if (exitCode !== 0 && /credentials not found/iu.test(said)) return undefined;
     if (exitCode !== 0)
       fail(
         'outside',
-        `${attempted}: it ended with ${exitCode ?? 'a signal'}: ${Buffer.from(stderr).toString('utf8').trim().slice(0, distributionLimits.errorChars)}`,
+        `${attempted}: ${exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`}: ${Buffer.from(stderr).toString('utf8').trim().slice(0, distributionLimits.errorChars)}`,
       );
     return (
       parseHelperReply(stdout) ??
-      fail('outside', `${attempted}: its answer is ${truncated ? 'too long' : 'none'}`)
+      fail(
+        'outside',
+        `${attempted}: the answer is ${truncated ? `longer than ${distributionLimits.helperBytes} bytes` : 'not valid'}`,
+      )
     );
   }
 }
 
-/** Undefined when there is none; a text when it can't be used. */
+/** The parsed file, undefined if it does not exist, or the reason why it cannot be used. */
 async function readAuthFile(file: string): Promise<AuthFile | string | undefined> {
   try {
     const bytes = await readCapped(file, distributionLimits.confBytes);

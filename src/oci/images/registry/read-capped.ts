@@ -1,25 +1,25 @@
-/** Files of the operator: regular ones of a bounded size, and a missing one is none. */
+/** Reads an operator's file with a size limit. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { fail } from '../../../base/fault.ts';
 import { codeOf, isAbsent } from '../../../host/ffi/errno.ts';
 
 /**
- * The bytes; undefined when there is no such file. Throws `invalidRequest` for a larger one, for one that can't be read,
- * and for what is not a regular file: a FIFO would hold a thread of the pool for ever, a device may never end (F95).
+ * Reads the file; resolves to undefined if it does not exist. Throws `invalidRequest` if it is larger, cannot be read or is
+ * not a regular file: a FIFO would block a pool thread forever, and a device may never end (F95).
  */
 export async function readCapped(file: string, bytesMax: number): Promise<Buffer | undefined> {
   const refuse = (reason: string): never =>
     fail('invalidRequest', `read ${file}: ${reason}`, { subject: file });
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
-    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown) ?? String(thrown)})`),
+    isAbsent(thrown) ? undefined : refuse(codeOf(thrown) ?? String(thrown)),
   );
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) refuse('not a regular file');
-    if (stat.size > bytesMax) refuse(`${stat.size} bytes, more than the ${bytesMax} allowed`);
+    if (stat.size > bytesMax) refuse(`the file has ${stat.size} bytes, more than the ${bytesMax} allowed`);
     const bytes = Buffer.alloc(stat.size);
     const { bytesRead } = await handle.read(bytes, 0, stat.size, 0);
     return bytes.subarray(0, bytesRead);

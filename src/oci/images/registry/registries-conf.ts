@@ -1,15 +1,15 @@
 /**
- * containers-registries.conf(5), version 2: which names mean which registries. Parsing only; `endpoints.ts` decides
- * what a reference leads to, `load-registries.ts` reads the files.
+ * Parses containers-registries.conf(5), version 2, which maps names to registries. `load-registries.ts` reads the files;
+ * `endpoints.ts` applies the rules to a reference.
  *
- * The file belongs to the node and other programs read it too, so a part that is not understood ends nothing (F95). What
- * could hide a block or a mirror refuses the pulls that it may be about; all else is ignored, and both are reported.
+ * Other programs on the node read the file, too, so a part that cannot be parsed must not stop the daemon (F95). If such a
+ * part may hide a block or a mirror, the pulls that it may concern are refused; other parts are ignored. Both are reported.
  */
 import { parse, TomlError } from 'smol-toml';
 import { FaultError } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import { parseHost } from '../model/reference.ts';
-import { canonicalPlace, isName, isPlace } from './conf-places.ts';
+import { canonicalLocation, isName, isLocation } from './conf-names.ts';
 import { Table } from './conf-table.ts';
 
 export type PullFromMirror = 'all' | 'digest-only' | 'tag-only';
@@ -25,27 +25,27 @@ export interface MirrorRule {
 export interface RegistryRule {
   /** `host[:port][/path…][:tag|@digest]`, or `*.domain`. */
   readonly prefix: string;
-  /** Replaces the prefix in the reference; empty with a wildcard prefix: the reference stays as it is. */
+  /** Replaces the prefix in the reference. May be empty with a wildcard prefix: the reference then stays as it is. */
   readonly location: string;
   readonly insecure: boolean;
   readonly blocked: boolean;
   readonly mirrors: readonly MirrorRule[];
-  /** Why pulls of this prefix are refused: its table could not be understood. */
+  /** Why pulls of this prefix are refused: its table could not be parsed. */
   readonly refusal?: string;
 }
 
 export interface RegistriesConf {
-  /** Undefined: not configured, and short names mean docker.io. */
+  /** Undefined if not configured: short names then mean docker.io. */
   readonly searchRegistries: readonly string[] | undefined;
   readonly shortNameMode: ShortNameMode | undefined;
   readonly rules: readonly RegistryRule[];
-  /** Short name → name with host; an empty value removes an alias of an earlier file. */
+  /** Short name → name with host. An empty value removes an alias of an earlier file. */
   readonly aliases: ReadonlyMap<string, string>;
-  /** Why every pull is refused: a file could not be read, and may block registries. */
+  /** Why every pull is refused: a file could not be read and may block registries. */
   readonly refusal?: string;
-  /** Why short names are refused: what decides on them could not be understood. */
+  /** Why short names are refused: the keys for them could not be parsed. */
   readonly shortNameRefusal?: string;
-  /** What was not understood, by file; `line 3: …`. */
+  /** What could not be parsed, by file; `line 3: …`. */
   readonly problems: ReadonlyMap<string, string>;
 }
 
@@ -60,7 +60,7 @@ export const emptyRegistriesConf: RegistriesConf = Object.freeze({
 const PULL_FROM: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies PullFromMirror[];
 const MODES: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfies ShortNameMode[];
 
-/** Never throws: what is not understood is in `problems`, and in a refusal where pulls may depend on it. */
+/** Parses a file. Never throws: what cannot be parsed is in `problems`, and in a refusal if pulls may depend on it. */
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
   const problems: string[] = [];
   try {
@@ -74,13 +74,13 @@ export function parseRegistriesConf(text: string, file: string): RegistriesConf 
   }
 }
 
-/** A file (or directory) that can't be used at all: it may block registries, so nothing is pulled. */
+/** The result for a file or directory that cannot be used at all. It may block registries, so every pull is refused. */
 export function refusedFile(file: string, reason: string): RegistriesConf {
   const refusal = `${file}: ${reason}`;
   return { ...emptyRegistriesConf, refusal, shortNameRefusal: refusal, problems: new Map([[file, reason]]) };
 }
 
-/** Whether pulls that the file may allow are refused because a part of it was not understood. */
+/** Whether the configuration refuses pulls because a part of it could not be parsed. */
 export function hasRefusals({ refusal, shortNameRefusal, rules }: RegistriesConf): boolean {
   return (
     refusal !== undefined ||
@@ -89,14 +89,14 @@ export function hasRefusals({ refusal, shortNameRefusal, rules }: RegistriesConf
   );
 }
 
-/** The first problem with its line, and how many more there are. */
+/** The first problem, with the number of further ones. */
 function joined([first = '', ...others]: readonly string[]): string {
   return others.length === 0 ? first : `${first}; and ${others.length} more`;
 }
 
 /**
- * Later files win: a rule replaces an earlier one of the same prefix as a whole, the search list is replaced, aliases
- * are merged (the manual's drop-in section).
+ * Merges the files; later ones win. A rule replaces an earlier rule with the same prefix as a whole, the search list is
+ * replaced, and aliases are merged (the manual's drop-in section).
  */
 export function mergeRegistriesConf(files: readonly RegistriesConf[]): RegistriesConf {
   const rules = new Map<string, RegistryRule>();
@@ -131,7 +131,7 @@ function readTop(top: Table): RegistriesConf {
     'registry',
     'aliases',
     'credential-helpers',
-    // of the containers tools' own layer stores, which do not exist here
+    // for the layer stores of containers/storage, which this runtime does not have
     'additional-layer-store-auth-helper',
   ]);
   top.attempt(() => checkHelpers(top));
@@ -143,7 +143,7 @@ function readTop(top: Table): RegistriesConf {
   });
 }
 
-/** Credentials come from `images.auth_files`; of the helpers that the key may name only that one is meant. */
+/** Accepts "containers-auth.json" only: the credential files come from `images.auth_files`. */
 function checkHelpers(top: Table): void {
   const others = (top.texts('credential-helpers') ?? []).filter(
     (helper) => helper !== 'containers-auth.json',
@@ -165,13 +165,13 @@ function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | '
   };
 }
 
-/** One rule for each prefix. Of two tables of one prefix nobody knows which one counts, so its pulls are refused. */
+/** One rule for each prefix. If two tables have the same prefix, its pulls are refused: it is unclear which one counts. */
 function readRules(top: Table): readonly RegistryRule[] {
   const rules = new Map<string, RegistryRule>();
   for (const table of top.tables('registry', distributionLimits.registries)) {
     const prefix = readPrefix(table);
     const read = table.attempt(() => {
-      if (rules.has(prefix)) table.refuse('prefix', `${prefix} has a table already`);
+      if (rules.has(prefix)) table.refuse('prefix', `${prefix} has more than one table`);
       return readRule(table, prefix);
     });
     rules.set(prefix, 'value' in read ? read.value : refusedRule(prefix, read.refusal));
@@ -198,38 +198,38 @@ function readAliases(top: Table): ReadonlyMap<string, string> {
     const target = table?.text(name) ?? '';
     if (!isName(name, false)) table?.refuse(name, 'is not a short name without tag and digest');
     if (target !== '' && !isName(target, true))
-      table?.refuse(name, 'does not lead to host/name without tag and digest');
+      table?.refuse(name, 'the target is not host/name without tag and digest');
     aliases.set(name, target);
   }
   return aliases;
 }
 
-/** Throws for a table of which nobody can say which images it is about. */
+/** The prefix of a table. Throws if it is unclear which images the table concerns. */
 function readPrefix(table: Table): string {
-  const location = placeIn(table, 'location');
-  // an empty one is none: OpenShift's operators write it into each table
-  const stated = placeIn(table, 'prefix');
+  const location = locationIn(table, 'location');
+  // an empty prefix counts as missing: OpenShift's operators write one into each table
+  const stated = locationIn(table, 'prefix');
   const prefix = stated === '' ? location : stated;
   if (prefix === '') table.refuse('registry', 'has neither prefix nor location');
   const isWildcard = prefix.startsWith('*.');
   if (
-    isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)
+    isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isLocation(prefix, true)
   ) {
     table.refuse(
       table.has('prefix') ? 'prefix' : 'location',
       `${prefix} is neither host[:port][/path] nor *.domain`,
     );
   }
-  return canonicalPlace(prefix);
+  return canonicalLocation(prefix);
 }
 
 function readRule(table: Table, prefix: string): RegistryRule {
   table.ignoreOthers(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
-  const location = placeIn(table, 'location');
+  const location = locationIn(table, 'location');
   const isWildcard = prefix.startsWith('*.');
-  if (location === '' && !isWildcard && !isPlace(prefix, false))
-    table.refuse('location', 'is missing beside a prefix with a tag or digest');
-  if (location !== '' && !isPlace(location, false))
+  if (location === '' && !isWildcard && !isLocation(prefix, false))
+    table.refuse('location', 'is required with a prefix that has a tag or digest');
+  if (location !== '' && !isLocation(location, false))
     table.refuse('location', `${location} is not host[:port][/path]`);
   const byDigestOnly = table.flag('mirror-by-digest-only');
   const mirrors = table
@@ -237,7 +237,7 @@ function readRule(table: Table, prefix: string): RegistryRule {
     .map((mirror) => readMirror(mirror, byDigestOnly));
   return Object.freeze({
     prefix,
-    location: location === '' && !isWildcard ? prefix : canonicalPlace(location),
+    location: location === '' && !isWildcard ? prefix : canonicalLocation(location),
     insecure: table.flag('insecure'),
     blocked: table.flag('blocked'),
     mirrors: Object.freeze(mirrors),
@@ -246,22 +246,22 @@ function readRule(table: Table, prefix: string): RegistryRule {
 
 function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
   table.ignoreOthers(['location', 'insecure', 'pull-from-mirror']);
-  const location = placeIn(table, 'location');
-  if (!isPlace(location, false))
+  const location = locationIn(table, 'location');
+  if (!isLocation(location, false))
     table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
   const pullFrom = table.word('pull-from-mirror', PULL_FROM);
   if (pullFrom !== undefined && byDigestOnly) {
-    table.refuse('pull-from-mirror', 'cannot stand beside mirror-by-digest-only of the registry');
+    table.refuse('pull-from-mirror', 'cannot be combined with mirror-by-digest-only of the registry');
   }
   const fallback = byDigestOnly ? 'digest-only' : 'all';
   return Object.freeze({
-    location: canonicalPlace(location),
+    location: canonicalLocation(location),
     insecure: table.flag('insecure'),
     pullFrom: (pullFrom ?? fallback) as PullFromMirror,
   });
 }
 
-/** The text without slashes at its end, which the containers tools pass over; '' when it is not there. */
-function placeIn(table: Table, key: string): string {
+/** The value without trailing slashes, which containers/image ignores; '' if the key is missing. */
+function locationIn(table: Table, key: string): string {
   return (table.text(key) ?? '').replace(/\/+$/u, '');
 }

@@ -1,7 +1,6 @@
 /**
- * A registry's refusal as a Fault. `RegistryUnavailable:` first in the message is what the kubelet tells apart
- * (ErrRegistryUnavailable of cri-api; it looks at the start of the text, and only when the code is Unknown, so the kind
- * is `outside`).
+ * Turns a registry's refusal into a Fault. The kubelet recognises `RegistryUnavailable:` at the start of a message
+ * (ErrRegistryUnavailable of cri-api), but only if the gRPC code is Unknown, so the kind is `outside`.
  */
 import { fail, printable, type FaultKind } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
@@ -12,15 +11,15 @@ import type { HttpResponse } from './transport.ts';
 
 const PREFIX = 'RegistryUnavailable: ';
 
-/** Throws: the registry can't be reached, or broke off, or has too much to do. */
+/** Throws the Fault for a registry that cannot be reached, breaks the connection or is overloaded. */
 export function unavailable(attempted: string, reason: string): never {
   const message = `${attempted}: ${reason}`;
   return fail('outside', message.startsWith(PREFIX) ? message : `${PREFIX}${message}`, { retryable: true });
 }
 
 /**
- * Throws the Fault of a status that is not a success. Reads (and bounds) the body for the registry's own words.
- * @param hint follows a refusal of access; '' for nothing more to say
+ * Throws the Fault of a status that is not a success, with the registry's message from the body, cut to a bound.
+ * @param hint appended if access was denied; '' for none
  */
 export async function faultOfStatus(
   response: HttpResponse,
@@ -28,7 +27,7 @@ export async function faultOfStatus(
   redact: (text: string) => string,
   hint = '',
 ): Promise<never> {
-  // struck out before anything is cut or changed, since only a whole secret is found
+  // redact before cutting: only a complete secret is recognised
   const said = printable(redact(await wordsOf(response)))
     .slice(0, distributionLimits.errorChars)
     .toWellFormed();
@@ -55,7 +54,7 @@ async function wordsOf(response: HttpResponse): Promise<string> {
       .filter((word) => typeof word === 'string');
     return words.join(': ');
   } catch (error) {
-    // what a registry says about its refusal is a courtesy; the status stands without it
+    // the body is optional information; the status is enough
     if (error instanceof JsonError || error instanceof TransportError) return '';
     throw error;
   }

@@ -1,4 +1,4 @@
-/** One endpoint during one pull: its scheme, its token, and who may see which credentials. */
+/** One endpoint during one pull: its scheme, its token, and the decision which hosts receive which credentials. */
 import { Semaphore } from '../../../base/bounded.ts';
 import { fail } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
@@ -15,11 +15,11 @@ import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transpo
 
 export interface SessionOptions {
   readonly endpoint: Endpoint;
-  /** What it speaks, where that is known. */
+  /** The scheme if it is known; otherwise an insecure endpoint is tried with https first. */
   readonly scheme?: 'http';
-  /** Only those that belong to this endpoint; undefined for anonymous. */
+  /** Credentials for this endpoint only; undefined for anonymous access. */
   readonly credentials: Credentials | undefined;
-  /** Other hosts that the operator calls insecure. */
+  /** Other hosts that are configured as insecure. */
   readonly insecureHosts: ReadonlySet<string>;
   readonly transport: Transport;
   readonly clock: ClockPort;
@@ -31,7 +31,7 @@ export interface Ask {
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  /** First words of messages: what was attempted on which name. */
+  /** Start of messages: what was attempted on which name. */
   readonly attempted: string;
 }
 
@@ -39,14 +39,14 @@ export class Session {
   readonly endpoint: Endpoint;
   readonly #options: SessionOptions;
   readonly #policy: HostPolicy;
-  /** Undefined until an insecure endpoint has shown what it speaks. */
+  /** Undefined until it is known whether an insecure endpoint supports https. */
   #scheme: 'https' | 'http' | undefined;
   #authorization: string | undefined;
   readonly #secrets: Set<string>;
-  /** Why credentials that there are did not go to the token service; '' when they did, or none were asked for. */
+  /** Why the credentials were not sent to the token service; '' if they were, or if none were needed. */
   #withheld = '';
-  // one token dance at a time: the others wait for its token (F62)
-  readonly #dance: Semaphore;
+  // one request for a token at a time: others wait for its result (F62)
+  readonly #tokenLock: Semaphore;
 
   constructor(options: SessionOptions) {
     this.endpoint = options.endpoint;
@@ -54,7 +54,7 @@ export class Session {
     this.#scheme = options.scheme ?? (options.endpoint.insecure ? undefined : 'https');
     this.#policy = policyOf(options);
     this.#secrets = new Set(secretsOf(options.credentials));
-    this.#dance = new Semaphore(`token of ${options.endpoint.host}`, 1, distributionLimits.sockets);
+    this.#tokenLock = new Semaphore(`token of ${options.endpoint.host}`, 1, distributionLimits.sockets);
     if (options.credentials?.kind === 'bearer') this.#authorization = `Bearer ${options.credentials.token}`;
   }
 
@@ -63,21 +63,21 @@ export class Session {
     return this.endpoint.mirror ? distributionLimits.mirrorAttempts : distributionLimits.attempts;
   }
 
-  /** A text of the registry's with every secret of this session struck out (S79). */
+  /** Replaces every secret of this session in a text of the registry's (S79). */
   redact(text: string): string {
     let clean = text;
     for (const secret of this.#secrets) if (secret !== '') clean = clean.replaceAll(secret, '***');
     return clean;
   }
 
-  /** Throws the Fault of an answer that is no success. */
+  /** Throws the Fault of an answer that is not a success. */
   refuse(response: HttpResponse, attempted: string): Promise<never> {
     return faultOfStatus(response, attempted, (text) => this.redact(text), this.#withheld);
   }
 
   /**
-   * The request and the reading of its answer, tried again while the registry is overloaded or the connection breaks.
-   * `read` gets the answer of any other status.
+   * Sends the request and reads its answer. Tries again while the registry is overloaded or the connection breaks. `read`
+   * gets an answer with any other status, or the last one.
    */
   ask<T>(ask: Ask, read: (response: HttpResponse) => Promise<T>): Promise<T> {
     return this.#retrying(() => this.askOnce(ask), read, ask);
@@ -101,24 +101,24 @@ export class Session {
     }
   }
 
-  /** ms to wait after an attempt; drops the response. */
+  /** ms to wait after an attempt. Discards the response. */
   waitAfter(response: HttpResponse | undefined, attempt: number): number {
     response?.body.discard();
     const asked = retryAfterMs(response?.headers['retry-after'], this.#options.clock.nowNs());
     return waitMs(attempt, asked, this.#options.random);
   }
 
-  /** One request, with one token dance when it is asked for. Throws TransportError or FaultError. */
+  /** Sends one request; after a 401, authenticates and sends it once more. Throws TransportError or FaultError. */
   async askOnce(ask: Ask): Promise<HttpResponse> {
     const sentWith = this.#authorization;
     const response = await this.#request(ask);
-    // a host that we were redirected to gets no credentials, whatever it asks for (S16, F64)
+    // the target of a redirect never gets credentials, even if it asks for them (S16, F64)
     if (response.status !== 401 || response.isForeign) return response;
     const challenges = parseChallenges(response.challenges);
     if (challenges.length === 0) return response;
     response.body.discard();
-    await this.#dance.with(async () => {
-      // somebody else danced while this one waited: their token is tried first
+    await this.#tokenLock.with(async () => {
+      // another request may have got a token in the meantime: try that first
       if (this.#authorization === sentWith) this.#authorization = await this.#authenticate(challenges, ask);
     }, ask.signal);
     return this.#request(ask);
@@ -131,7 +131,7 @@ export class Session {
       this.#scheme = 'https';
       return response;
     } catch (error) {
-      // nothing of the request was seen by anyone, so plain http may be tried; only here, where the operator allows it
+      // no connection, so nothing was sent: try plain http, which the operator allows for this endpoint
       if (!(error instanceof TransportError) || error.phase !== 'connect') throw error;
       const response = await this.#send('http', ask);
       this.#scheme = 'http';
@@ -151,23 +151,23 @@ export class Session {
     });
   }
 
-  /** The Authorization header that answers the challenges. Throws `denied` when there is none. */
+  /** The Authorization header that answers the challenges. Throws `denied` if the credentials do not fit them. */
   async #authenticate(challenges: readonly Challenge[], ask: Ask): Promise<string> {
     const { credentials } = this.#options;
     const host = this.endpoint.host;
     const bearer = challenges.find((challenge) => challenge.scheme === 'bearer');
-    if (bearer !== undefined && credentials?.kind !== 'bearer') return this.#tokenDance(bearer, ask);
+    if (bearer !== undefined && credentials?.kind !== 'bearer') return this.#fetchToken(bearer, ask);
     if (credentials?.kind === 'basic' && challenges.some((challenge) => challenge.scheme === 'basic')) {
       return basicHeader(credentials.username, credentials.password);
     }
     const reason =
       credentials === undefined
-        ? 'wants credentials, and there are none for it'
-        : 'does not accept the credentials';
-    return fail('denied', `${ask.attempted}: ${host} ${reason}`);
+        ? 'authentication required, and no credentials are configured for it'
+        : 'authentication failed: the credentials were not accepted';
+    return fail('denied', `${ask.attempted}: ${host}: ${reason}`);
   }
 
-  async #tokenDance(challenge: Challenge, ask: Ask): Promise<string> {
+  async #fetchToken(challenge: Challenge, ask: Ask): Promise<string> {
     const realm = this.#realmOf(challenge, ask);
     const request = this.#tokenRequest(realm, challenge, ask);
     const attempted = `${ask.attempted}: token from ${realm.host}`;
@@ -179,36 +179,36 @@ export class Session {
       },
       { ...ask, attempted },
     ).catch((error: unknown) => {
-      // in words of its own: it is not the registry that can't be reached
+      // name the token service: the registry itself could be reached
       if (error instanceof TransportError) unavailable(attempted, error.message);
       throw error;
     });
     const token = parseTokenReply(reply);
-    if (token === undefined) return fail('denied', `${attempted}: its answer holds no usable token`);
+    if (token === undefined) return fail('denied', `${attempted}: the answer has no usable token`);
     this.#secrets.add(token);
     return `Bearer ${token}`;
   }
 
-  /** Throws `denied`, with nothing sent, for a realm that nobody may be asked at (S49, S80). */
+  /** The URL of the token service. Throws `denied`, before anything is sent, for one that must not be used (S49, S80). */
   #realmOf(challenge: Challenge, ask: Ask): URL {
     const text = challenge.params.get('realm') ?? '';
     const refuse = (reason: string): never =>
       fail('denied', `${ask.attempted}: ${this.endpoint.host} names a token service that ${reason}`);
-    if (!URL.canParse(text)) return refuse('is no URL');
+    if (!URL.canParse(text)) return refuse('is not a URL');
     const realm = new URL(text);
     if (realm.protocol !== 'https:' && realm.protocol !== 'http:')
-      refuse(`is not asked by ${realm.protocol}`);
+      refuse(`has the unsupported scheme ${realm.protocol}`);
     if (realm.protocol === 'http:' && this.#scheme !== 'http')
-      refuse('speaks plain http, though the registry speaks https');
+      refuse('uses plain http although the registry uses https');
     return realm;
   }
 
   #tokenRequest(realm: URL, challenge: Challenge, ask: Ask): HttpRequest {
     const service = challenge.params.get('service');
     const scope = challenge.params.get('scope') ?? `repository:${this.endpoint.repository}:pull`;
-    const isTrusted = this.#mayDanceAt(realm);
+    const isTrusted = this.#mayReceiveCredentials(realm);
     const credentials = isTrusted ? this.#options.credentials : undefined;
-    // a public image comes without them, so that this is no error yet
+    // not an error yet: a public image needs no credentials
     if (!isTrusted && this.#options.credentials !== undefined) {
       this.#withheld = `the credentials for ${this.endpoint.host} were not sent to its token service ${realm.host}, since ${this.#policy.isInsecure(realm.host) ? realm.host : this.endpoint.host} is not verified by TLS`;
     }
@@ -227,7 +227,7 @@ export class Session {
       return { ...common, method: 'POST', headers, authorization: undefined, body: form.toString() };
     }
     if (service !== undefined) url.searchParams.set('service', service);
-    // RFC 6749 separates scopes by spaces; a token service of Docker's kind takes one in each parameter
+    // RFC 6749 separates scopes by spaces; Docker's token services expect one parameter for each
     url.searchParams.delete('scope');
     for (const one of scope.split(' ').filter((part) => part !== '')) url.searchParams.append('scope', one);
     const authorization =
@@ -236,11 +236,11 @@ export class Session {
   }
 
   /**
-   * The token service of a registry usually has another name (auth.docker.io). It gets the credentials when the registry
-   * that names it was verified by TLS and so is the service; otherwise anyone on the way could name one, and only the
-   * registry's own origin is trusted (F62).
+   * Whether the token service may receive the credentials. It usually has another host than the registry (auth.docker.io).
+   * It is trusted if both registry and service are verified by TLS. Without TLS, an attacker on the network could name any
+   * service, so only the registry's own origin is trusted (F62).
    */
-  #mayDanceAt(realm: URL): boolean {
+  #mayReceiveCredentials(realm: URL): boolean {
     const own = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/`);
     if (realm.origin === own.origin) return true;
     return (
@@ -253,7 +253,7 @@ export class Session {
 }
 
 function policyOf({ endpoint, insecureHosts }: SessionOptions): HostPolicy {
-  // as URL.host writes it: a default port is dropped there
+  // URL.host omits the default port
   const own = new URL(`https://${endpoint.host}/`);
   const ownPlain = new URL(`http://${endpoint.host}/`);
   const isOwn = (host: string): boolean => host === own.host || host === ownPlain.host;
@@ -262,7 +262,7 @@ function policyOf({ endpoint, insecureHosts }: SessionOptions): HostPolicy {
     mayBeLocal: (url) =>
       hostnameOf(url) === hostnameOf(own) ||
       insecureHosts.has(url.host) ||
-      // a registry on loopback is the operator's own; what it names beside itself is on the same machine
+      // a registry on loopback is the operator's own, so it may refer to other services on loopback
       (isLoopback(hostnameOf(own)) && isLoopback(hostnameOf(url))),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * The line on which a key of a TOML text stands. The TOML parser gives positions for syntax errors only; an unknown key
- * is told to the operator with its line, so the text (already known to be valid) is walked once more.
+ * Finds the line of a key in a TOML text. The TOML parser reports positions only for syntax errors, but messages about
+ * unknown keys need the line, too. So this file scans the text, which is known to be valid, once more.
  */
 import { distributionLimits } from '../bounds.ts';
 
@@ -10,8 +10,8 @@ export type TomlPath = readonly (string | number)[];
 const KEY = /\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([A-Za-z0-9_-]+))\s*/uy;
 
 /**
- * The line (from 1) of the key at `path`, or of the innermost part of the path that has a line of its own (a key in an
- * inline table stands on its table's line, unless the table spreads over several).
+ * The line, counted from 1, of the key at `path`, or of the longest part of the path that was found (a key in an inline
+ * table has its table's line).
  */
 export function lineOfKey(text: string, path: TomlPath): number {
   const seen = new Map<string, number>();
@@ -67,13 +67,13 @@ function readKeys(line: string, from: number): { names: readonly string[]; end: 
     names.push(found[1] ?? found[2] ?? found[3] ?? '');
     at = KEY.lastIndex;
     if (line.charAt(at) !== '.') return { names, end: at };
-    // no key that is known is as long, and each of its prefixes is kept: a line of 200 KB would take gigabytes
+    // known keys are shorter; all prefixes of a key are stored, so a line of 200 KB would take gigabytes
     if (names.length >= distributionLimits.tomlKeyParts) return undefined;
     at += 1;
   }
 }
 
-/** The path of a header with the indexes of the arrays of tables that it stands in. */
+/** The path of a table header, with the indexes of the arrays of tables around it. */
 function resolve(keys: readonly string[], isArray: boolean, counts: Map<string, number>): TomlPath {
   const path: (string | number)[] = [];
   for (const [index, key] of keys.entries()) {

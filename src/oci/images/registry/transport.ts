@@ -1,7 +1,6 @@
 /**
- * HTTP as far as a registry client needs it, with every policy ours: which hosts may be spoken to and how, what a
- * redirect may lead to, and how long anything may take. Nothing here reads the environment, so neither
- * NODE_TLS_REJECT_UNAUTHORIZED nor proxy variables have an effect (S81).
+ * The HTTP client of the registry client. It enforces which hosts may be contacted and how, where a redirect may lead, and
+ * all timeouts. It does not read the environment, so NODE_TLS_REJECT_UNAUTHORIZED and proxy variables have no effect (S81).
  */
 import { onAbort } from '../../../base/abort.ts';
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';
@@ -17,21 +16,21 @@ import { cancelled } from './retry.ts';
 import { TransportError, transportErrorOf } from './transport-error.ts';
 
 export interface Timeouts {
-  /** Until the connection stands, TLS included. */
+  /** Until the connection is established, including TLS. */
   readonly connectMs: number;
-  /** From the request sent to the response's head. */
+  /** From the connection to the response's headers. */
   readonly headersMs: number;
-  /** Over which a body must keep `distributionLimits.leastBytesPerSecond`. */
+  /** Period over which a body must keep `distributionLimits.leastBytesPerSecond`. */
   readonly stallMs: number;
-  /** For the whole of a small document's body. */
+  /** For the whole body of a small document. */
   readonly documentMs: number;
 }
 
-/** What the operator allows; made per endpoint. Hosts are `host[:port]` as `URL.host` writes them. */
+/** What the operator's configuration allows for one endpoint. Hosts are `host[:port]` as `URL.host` writes them. */
 export interface HostPolicy {
-  /** Plain http and unverified TLS are allowed. */
+  /** Whether plain http and unverified TLS are allowed. */
   isInsecure(host: string): boolean;
-  /** The operator named the host, so it may be on loopback or link-local addresses; others may not (S80). */
+  /** Whether the host may have a loopback or link-local address, because the operator configured it (S80). */
   mayBeLocal(url: URL): boolean;
 }
 
@@ -39,12 +38,12 @@ export interface HttpRequest {
   readonly method: 'GET' | 'POST';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  /** Sent to the origin of `url` only, never after a redirect elsewhere. */
+  /** Sent only to the origin of `url`, never after a redirect to another origin. */
   readonly authorization: string | undefined;
   readonly body?: string;
   readonly policy: HostPolicy;
   readonly signal: AbortSignal;
-  /** First words of messages. */
+  /** Start of messages. */
   readonly attempted: string;
 }
 
@@ -52,9 +51,9 @@ export interface HttpResponse {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly challenges: readonly string[];
-  /** Another origin answered than the one that was asked: its challenges get no answer. */
+  /** Whether another origin than the requested one answered: its challenges must not be answered. */
   readonly isForeign: boolean;
-  /** Who answered. */
+  /** The host that answered. */
   readonly host: string;
   readonly body: Body;
 }
@@ -62,19 +61,19 @@ export interface HttpResponse {
 export interface TransportOptions {
   readonly clock: ClockPort;
   readonly timeouts: Timeouts;
-  /** What TLS with a `host[:port]` is to use; undefined for the machine's authorities alone. */
+  /** The TLS context for a `host[:port]`; undefined to use the default authorities only. */
   readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
-  /** Proxies as `http.Agent` takes them; asked when a pool is made. */
+  /** Proxies in the form of `http.Agent`; used when a pool is created. */
   readonly proxy?: http.ProxyEnv;
-  /** Stands in for the resolver in tests. */
+  /** Replaces the resolver in tests. */
   readonly lookup?: typeof dnsLookup;
-  /** Every request goes to this Unix socket, whatever its host: plain http, no proxy. */
+  /** Send every request to this Unix socket, whatever its host: plain http, no proxy. */
   readonly socketPath?: string;
 }
 
-/** How one address is asked. */
+/** How one request of a chain of redirects is sent. */
 interface Hop {
-  /** TLS goes unverified. */
+  /** Whether TLS is not verified. */
   readonly insecure: boolean;
   readonly authorization: string | undefined;
   readonly secureContext: SecureContext | undefined;
@@ -90,14 +89,14 @@ export class Transport {
     this.#options = options;
   }
 
-  /** Closes idle and busy sockets. */
+  /** Closes all sockets, including busy ones. */
   close(): void {
     for (const agent of this.#agents.values()) agent.destroy();
     this.#agents.clear();
   }
 
   /**
-   * One request with its redirects. The body of the response must be read or discarded.
+   * Sends one request and follows its redirects. The caller must read or discard the body of the response.
    * @throws TransportError, or the FaultError of the aborted signal
    */
   async send(request: HttpRequest): Promise<HttpResponse> {
@@ -138,20 +137,20 @@ export class Transport {
     throw new TransportError('policy', `${url.host}: more than ${distributionLimits.redirects} redirects`);
   }
 
-  /** Whether TLS goes unverified; throws for what may not be asked at all. */
+  /** Returns whether the host is insecure. Throws if the URL must not be requested at all. */
   #checkUrl(url: URL, policy: HostPolicy): boolean {
     const insecure = policy.isInsecure(url.host);
     if (url.protocol !== 'https:' && url.protocol !== 'http:') {
-      throw new TransportError('policy', `the scheme ${url.protocol} is not fetched`);
+      throw new TransportError('policy', `the URL scheme ${url.protocol} is not supported`);
     }
     if (url.protocol === 'http:' && !insecure) {
       throw new TransportError(
         'policy',
-        `${url.host} is not configured as insecure, so plain http is not spoken to it`,
+        `${url.host}: plain http is refused, since the host is not configured as insecure`,
       );
     }
     if (url.username !== '' || url.password !== '') {
-      throw new TransportError('policy', `${url.host}: a URL with credentials in it is not fetched`);
+      throw new TransportError('policy', `${url.host}: a URL with credentials in it is refused`);
     }
     const name = hostnameOf(url);
     if (addressIsPrivateToHost(name) && !policy.mayBeLocal(url)) throw localAddress(url.host, name);
@@ -169,7 +168,7 @@ export class Transport {
     const options: https.RequestOptions = {
       method: request.method,
       headers: {
-        // bytes are hashed as they come; a proxy that compresses would change them
+        // the bytes are hashed as received; a compressing proxy would change them
         'accept-encoding': 'identity',
         ...request.headers,
         ...(authorization === undefined ? {} : { authorization }),
@@ -185,10 +184,10 @@ export class Transport {
     });
   }
 
-  /** One pool per way of connecting: a verified request must never ride on a socket that was not verified. */
+  /** One pool per kind of connection: a verified request must never use a socket that was not verified. */
   #agent(isTls: boolean, insecure: boolean, url: URL, policy: HostPolicy): http.Agent {
     const named = policy.mayBeLocal(url);
-    const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'named' : 'found'}`;
+    const key = `${isTls ? 'https' : 'http'} ${insecure ? 'insecure' : 'verified'} ${named ? 'configured' : 'other'}`;
     let agent = this.#agents.get(key);
     if (agent === undefined) {
       const bounds = {
@@ -213,7 +212,7 @@ export class Transport {
   }
 }
 
-/** One request on the wire until its response's head, with its timers and its cancellation. */
+/** One request until its response's headers, with its timers and its cancellation. */
 class Exchange {
   readonly #outgoing: http.ClientRequest;
   readonly #isTls: boolean;
@@ -244,7 +243,9 @@ class Exchange {
     const arm = (ms: number, what: string): void => {
       disarm();
       timer = clock.setTimeout(() => {
-        outgoing.destroy(new TransportError(phase, `${this.#host}: ${what} within ${ms} ms`));
+        outgoing.destroy(
+          new TransportError(phase, `${this.#host}: timed out after ${ms} ms waiting for ${what}`),
+        );
       }, ms);
     };
     const disarm = (): void => {
@@ -258,17 +259,17 @@ class Exchange {
     };
     const connected = (): void => {
       phase = 'headers';
-      arm(timeouts.headersMs, 'no answer');
+      arm(timeouts.headersMs, 'response headers');
     };
-    // the wait for a free socket of the pool is bounded by the requests ahead, so the clock starts with the socket
+    // the wait for a free socket is bounded by the requests ahead in the pool, so the timer starts with the socket
     outgoing.once('socket', (socket) => {
       if (outgoing.reusedSocket) return connected();
-      arm(timeouts.connectMs, 'no connection');
+      arm(timeouts.connectMs, 'a connection');
       socket.once(this.#isTls ? 'secureConnect' : 'connect', connected);
     });
     outgoing.once('response', (message) => {
       settle();
-      // the body has its own listener while it is read; before and after, an error has nobody left to tell
+      // Body listens for errors while it reads; an error before or after that concerns nobody
       message.on('error', () => undefined);
       resolve(message);
     });
@@ -285,15 +286,18 @@ function redirectTarget(location: string, from: URL): URL {
   try {
     next = new URL(location, from);
   } catch {
-    throw new TransportError('policy', `${from.host}: a redirect to something that is no URL`);
+    throw new TransportError('policy', `${from.host}: redirect to an invalid URL`);
   }
   if (from.protocol === 'https:' && next.protocol === 'http:') {
-    throw new TransportError('policy', `${from.host}: a redirect from https to plain http at ${next.host}`);
+    throw new TransportError(
+      'policy',
+      `${from.host}: redirect from https to plain http at ${next.host} is refused`,
+    );
   }
   return next;
 }
 
-/** Refuses names that lead to the machine itself: a registry must not be able to aim our requests there (S80). */
+/** Refuses names that resolve to local addresses: a registry must not direct our requests there (S80). */
 function guardedLookup(lookup: typeof dnsLookup): LookupFunction {
   return (hostname, options: LookupOptions, callback) => {
     lookup(hostname, { ...options, all: true }, (error, addresses: LookupAddress[]) => {
@@ -313,6 +317,6 @@ function guardedLookup(lookup: typeof dnsLookup): LookupFunction {
 function localAddress(host: string, address: string): TransportError {
   return new TransportError(
     'policy',
-    `${host}: ${address} is an address of this machine or its link, which a registry may not send us to`,
+    `${host}: ${address} is a loopback, link-local or metadata address, to which registries may not refer`,
   );
 }

@@ -6,7 +6,7 @@ import { imageId } from '../fixtures.ts';
 
 test('F95: a short name is not answered as gone while registries.conf can not be used; an id that is not here is', async () => {
   const candidates = (): never =>
-    fail('denied', 'resolve image nginx: a short name, and /etc/containers/registries.conf: line 1');
+    fail('denied', 'resolve image nginx: it is a short name, and /etc/containers/registries.conf: line 1');
   const stage = {
     directory: { pulls: () => [] },
     ledger: { images: new Map() },

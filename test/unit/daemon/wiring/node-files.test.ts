@@ -102,7 +102,7 @@ const KINDS: readonly Kind[] = [
     path: 'auth.json',
     good: '{"auths":{}}',
     torn: ['{\n"auths": {', /character .* \(line 2\)$/u],
-    wrongType: ['{"auths":{"r.example":{"auth":7}}}', /^auths of r\.example: auth is no text$/u],
+    wrongType: ['{"auths":{"r.example":{"auth":7}}}', /^auths of r\.example: auth is not a string$/u],
   },
   {
     path: 'policy.json',
@@ -187,7 +187,7 @@ describe('F95 a file of the node', () => {
   it('certificates of a registry: their directory is named', async () => {
     plant('certs.d/r.example/client.cert', 'not a certificate');
     expect(await scanned()).toEqual({
-      'certs.d/r.example': expect.stringContaining('there is no key beside it'),
+      'certs.d/r.example': expect.stringContaining('the key file client.key was not found'),
     });
     plant('certs.d/r.example/client.key', 'not a key');
     expect(Object.keys(await scanned())).toEqual(['certs.d/r.example']);

@@ -65,7 +65,7 @@ describe('a file of credentials', () => {
   it('S15 what is none is refused by file and entry, and no secret is told', () => {
     expect(refusal('{')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
-    expect(refusal([])).toContain('/etc/a.json: it is no object');
+    expect(refusal([])).toContain('/etc/a.json: the document is not a JSON object');
     const many = Object.fromEntries(
       Array.from({ length: distributionLimits.authEntries + 1 }, (_none, at) => [`r${at}.example`, {}]),
     );
@@ -75,11 +75,15 @@ describe('a file of credentials', () => {
   it('F95 a bad entry takes nothing from the others, and no secret is told', () => {
     const problems = (content: unknown): string => parse(content).problems.join();
     expect(problems({ auths: { 'r.example': { auth: 7 } } })).toBe(
-      'read /etc/a.json: auths of r.example: auth is no text',
+      'read /etc/a.json: auths of r.example: auth is not a string',
     );
     expect(problems({ auths: { 'r.example': 'sesame' } })).toMatch(/^(?!.*sesame).*r\.example/u);
-    expect(problems({ credsStore: '../../bin/sh' })).toContain("helper's name is not one");
-    expect(problems({ credHelpers: { 'r.example': '-x' } })).toContain("helper's name is not one");
+    expect(problems({ credsStore: '../../bin/sh' })).toContain(
+      'the name of a credential helper is not valid',
+    );
+    expect(problems({ credHelpers: { 'r.example': '-x' } })).toContain(
+      'the name of a credential helper is not valid',
+    );
     const mixed = parse({
       auths: { 'bad.example': 7, 'r.example': { username: 'u', password: 'p' } },
       credsStore: '-x',

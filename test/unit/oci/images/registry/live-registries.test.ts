@@ -41,21 +41,21 @@ it('the file and drop-ins: new, changed, gone', async () => {
   expect(locations()).toEqual([]);
   write('r.conf', 'one.example');
   write('d/10.conf', 'two.example');
-  await live.look();
+  await live.poll();
   expect(locations()).toEqual(['one.example', 'two.example']);
   write('r.conf', 'three.example');
   rmSync(join(root, 'd'), { recursive: true });
-  await live.look();
+  await live.poll();
   expect(locations()).toEqual(['three.example']);
   const before = live.current;
-  await live.look();
+  await live.poll();
   expect(live.current).toBe(before);
 });
 
 it('looks by itself', async () => {
   await begin();
   write('r.conf', 'one.example');
-  expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([distributionLimits.confLookMs]);
+  expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([distributionLimits.confPollMs]);
   clock.fire();
   await expect.poll(locations).toEqual(['one.example']);
 });
@@ -64,11 +64,11 @@ it('one that is wrong is told once and changes nothing; mended it counts', async
   write('r.conf', 'one.example');
   await begin();
   writeFileSync(join(root, 'r.conf'), 'registry = [');
-  await live.look();
-  await live.look();
+  await live.poll();
+  await live.poll();
   expect([locations(), errors]).toEqual([['one.example'], [expect.stringContaining('r.conf')]]);
   write('r.conf', 'two.example');
-  await live.look();
+  await live.poll();
   expect(locations()).toEqual(['two.example']);
 });
 
@@ -85,7 +85,7 @@ it('F95 what is prepared counts when it is applied; of one that is wrong only th
   expect(locations()).toEqual(['other.example']);
   expect([...live.problems]).toEqual([[join(root, 'bad.conf'), expect.stringContaining('line 1:')]]);
   write('bad.conf', 'good.example');
-  await live.look();
+  await live.poll();
   expect([locations(), live.problems.size]).toEqual([['good.example'], 0]);
 });
 
@@ -93,9 +93,9 @@ it('F95 at the start a torn file refuses every pull, until it is whole', async (
   writeFileSync(join(root, 'r.conf'), '[[registry]]\nlocation = "one.exam');
   await begin();
   expect(live.current.refusal).toContain('r.conf: line 2:');
-  await live.look();
+  await live.poll();
   expect(live.current.refusal).toBeDefined();
   write('r.conf', 'one.example');
-  await live.look();
+  await live.poll();
   expect([live.current.refusal, locations(), live.problems.size]).toEqual([undefined, ['one.example'], 0]);
 });

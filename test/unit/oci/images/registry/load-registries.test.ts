@@ -68,7 +68,7 @@ describe('registries.conf and its drop-in directory', () => {
     const directory = join(root, 'd');
     writeFileSync(directory, '');
     expect((await loadRegistries({ file: '', directory })).refusal).toBe(
-      `${directory}: it can't be listed (ENOTDIR)`,
+      `${directory}: list directory: ENOTDIR`,
     );
   });
 });

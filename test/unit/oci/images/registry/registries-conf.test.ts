@@ -225,7 +225,7 @@ describe('F95 what is wrong is reported with its line', () => {
     [
       'wrong word',
       '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirror = "some"',
-      'line 5: pull-from-mirror: some is none of',
+      'line 5: pull-from-mirror: some is not one of',
     ],
     [
       'pull-from-mirror beside mirror-by-digest-only',
@@ -301,7 +301,7 @@ describe('F95 what is wrong is reported with its line', () => {
         'denied: pull other.example/x:latest: r.conf: line 2:',
       );
       expect(refusalBy(() => candidates('busybox', conf(text)))).toContain(
-        'denied: resolve image busybox: a short name, and r.conf: line 2:',
+        'denied: resolve image busybox: it is a short name, and r.conf: line 2:',
       );
     }
   });
@@ -309,7 +309,7 @@ describe('F95 what is wrong is reported with its line', () => {
   it('aliases and search lists that are not understood refuse short names, and nothing else', () => {
     const text = 'short-name-mode = "strict"\n[aliases]\nalma = "quay.example/org/alma"\n';
     expect(refusalBy(() => candidates('alma', conf(text)))).toContain(
-      'r.conf: line 1: short-name-mode: strict is none of',
+      'r.conf: line 1: short-name-mode: strict is not one of',
     );
     expect(endpoints('r.example/x', text)).toEqual(['r.example/x']);
   });

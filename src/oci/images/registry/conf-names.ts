@@ -1,7 +1,7 @@
-/** Names of registries and images as registries.conf writes them. */
+/** Checks and normalises the names of registries and images in registries.conf. */
 import { parseHost, parseRawReference } from '../model/reference.ts';
 
-/** A name without tag and digest; with or without a host. */
+/** Whether the text is an image name without tag and digest, with or without a host as `withHost` requires. */
 export function isName(text: string, withHost: boolean): boolean {
   try {
     const raw = parseRawReference(text);
@@ -11,12 +11,12 @@ export function isName(text: string, withHost: boolean): boolean {
   }
 }
 
-/** A prefix may name one image with its tag or digest; a location may not. */
-export function isPlace(text: string, mayBeTagged: boolean): boolean {
+/** Whether the text is `host[:port][/path]`. A prefix may also have a tag or digest; a location may not. */
+export function isLocation(text: string, mayBeTagged: boolean): boolean {
   const slash = text.indexOf('/');
   if (parseHost(slash < 0 ? text : text.slice(0, slash)) === undefined) return false;
   if (slash < 0) return true;
-  const path = `place.invalid${text.slice(slash)}`;
+  const path = `host.invalid${text.slice(slash)}`;
   return mayBeTagged ? isReference(path) : isName(path, true);
 }
 
@@ -29,8 +29,8 @@ function isReference(text: string): boolean {
   }
 }
 
-/** The host in its one written form, so that prefixes compare as texts. */
-export function canonicalPlace(text: string): string {
+/** Normalises the host, so that prefixes can be compared as texts. */
+export function canonicalLocation(text: string): string {
   if (text.startsWith('*.')) return text.toLowerCase();
   const slash = text.indexOf('/');
   const host = slash < 0 ? text : text.slice(0, slash);
