@@ -1,4 +1,4 @@
-/** The table from Fault to gRPC status, and the message prefixes by which the kubelet tells errors apart. */
+/** The table from Fault to gRPC status, and the message prefixes by which the kubelet distinguishes errors. */
 import type { Fault, FaultKind } from '../../base/fault.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 
@@ -66,7 +66,7 @@ export class RpcError extends Error {
   }
 }
 
-/** Prefixes of messages by which the kubelet tells errors apart (k8s.io/cri-api, pkg/errors). */
+/** Prefixes of messages by which the kubelet distinguishes errors (k8s.io/cri-api, pkg/errors). */
 export type KubeletPrefix =
   | 'RegistryUnavailable'
   | 'SignatureValidationFailed'

@@ -17,8 +17,8 @@ export interface MakeContainerRequest {
   readonly sandboxId: SandboxId;
   readonly config: ContainerConfig | undefined;
   /**
-   * Path of the checkpoint to restore from; it was made of the config's image. Absent: the config's image may be a
-   * checkpoint.
+   * Path of the checkpoint to restore from; it was taken from a container of the config's image. Absent: the config's
+   * image may be a checkpoint.
    */
   readonly archive?: string;
 }

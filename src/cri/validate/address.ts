@@ -1,12 +1,12 @@
-/** IP addresses as text: whether it is one, no more. RFC 4291 2.2 for version 6, dotted decimal for version 4. */
+/** Whether a text is an IP address: RFC 4291, 2.2 for version 6, dotted decimal for version 4. */
 
 const OCTET = /^(?:0|[1-9][0-9]{0,2})$/u;
 const GROUP = /^[0-9A-Fa-f]{1,4}$/u;
-/** Longest text looked at: an IPv6 address with an embedded IPv4 one has 45 characters. */
+/** Longest text that is parsed: an IPv6 address with an embedded IPv4 one has 45 characters. */
 const ADDRESS_CHARS = 45;
 const GROUPS = 8;
 
-/** True for `10.0.0.1`, `::1` and the like; no zone, no brackets, no mask. */
+/** True for `10.0.0.1`, `::1` and the like; false with a zone, brackets or a mask. */
 export function isIpAddress(text: string): boolean {
   if (text.length > ADDRESS_CHARS) return false;
   return text.includes(':') ? isVersion6(text) : isVersion4(text);
@@ -26,7 +26,7 @@ function isVersion6(text: string): boolean {
   return halves.length === 1 ? total === GROUPS : total < GROUPS;
 }
 
-/** How many groups of 16 bits; -1 when one is wrong. An IPv4 address may stand at the very end. */
+/** Number of groups of 16 bits; -1 when one is invalid. The last may be an IPv4 address, which counts as two. */
 function groupsIn(half: string, isLast: boolean): number {
   if (half === '') return 0;
   const parts = half.split(':');

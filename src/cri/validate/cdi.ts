@@ -1,19 +1,22 @@
-/** Devices of the Container Device Interface by their names. Pure: whether one is here is the bundle writer's to find out. */
+/** Names of CDI devices (Container Device Interface). Pure: the bundle writer checks whether a device exists. */
 import type { StringMap } from '../../ports/specs.ts';
 import { requestLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import type { CDIDevice } from '../../gen/runtime/v1/api_pb.ts';
 import { each, line, quoted, refuse } from './check.ts';
 
-/** Annotations by which device plugins of old ask; their values are names with commas between (CDI, pkg/cdi/annotations). */
+/**
+ * Prefix of the annotations that older device plugins use; values are comma-separated names (CDI, pkg/cdi/annotations).
+ */
 const PREFIX = 'cdi.k8s.io/';
-/** vendor/class=name, each of letters and digits with signs between; a name may begin with a digit. */
+/** vendor/class=name (CDI specification, "Device names"). A device name may begin with a digit. */
 const QUALIFIED =
   /^[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?\/[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?=[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?$/u;
 
 /**
- * The names, each once: those of the field, then those of the request's own annotations in the order of their keys.
- * Annotations of the sandbox and of images are not looked at: their authors must not choose devices (S31).
+ * The requested device names without duplicates: those of the field, then those of the request's own annotations in the
+ * order of their keys. Annotations of the sandbox and of images are ignored: their authors must not choose devices
+ * (S31).
  */
 export function cdiDevices(
   field: string,

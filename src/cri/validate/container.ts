@@ -1,4 +1,4 @@
-/** ContainerConfig → ContainerSpec. Pure: the sandbox and the image are looked up by the caller. */
+/** ContainerConfig → ContainerSpec. Pure: the caller looks up sandbox and image. */
 import type { ContainerSecurity, ContainerSpec, EnvVar, Namespaces, SandboxSpec } from '../../ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { requestLimits } from '../bounds.ts';
@@ -32,19 +32,19 @@ import { selinuxOptions } from './selinux.ts';
 import { signalName } from './signals.ts';
 import { textOfBytes } from './text-of-bytes.ts';
 
-/** What CreateContainer's config is read against. */
+/** What a ContainerConfig is checked against. */
 export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
   readonly sandboxId: SandboxId;
   readonly sandbox: SandboxSpec;
-  /** Of the sandbox's handler. */
+  /** Whether the sandbox's handler supports recursive read-only mounts. */
   readonly recursiveReadOnlyMounts: boolean;
-  /** The container of a target_id within this sandbox. */
+  /** Finds the container of a target_id within this sandbox. */
   readonly findTarget: (id: string) => ContainerId | undefined;
-  /** The image of that name; throws when it is not here. */
+  /** Finds the image of that name; throws `notFound`. */
   readonly findImage: (name: string) => ImageId;
 }
 
-/** What CreateContainer asks for. Throws `invalidRequest` with the field's name. */
+/** The container that a config describes. Throws `invalidRequest` with the field's name. */
 export function containerSpec(
   config: ContainerConfig | undefined,
   around: ContainerSurroundings,
@@ -91,7 +91,7 @@ export function containerSpec(
     ...label(linux?.securityContext, around),
     stopSignal: signalName('config.stop_signal', config.stopSignal),
   };
-  // last, so that a wrong field is told as such even when the image is missing, too
+  // last, so that an invalid field is reported even when the image is also missing
   return { ...parsed, imageId: around.findImage(parsed.imageRequested) };
 }
 
@@ -112,7 +112,7 @@ function cdi({ CDIDevices, annotations }: ContainerConfig): Pick<ContainerSpec, 
   return names.length === 0 ? {} : { cdiDevices: names };
 }
 
-/** Arguments as execve takes them. */
+/** Arguments within the limits of execve. */
 export function words(field: string, items: readonly string[]): readonly string[] {
   let bytes = 0;
   const checked = each(
@@ -148,25 +148,25 @@ function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
     : checked;
 }
 
-/** The value is never repeated in a message: it may be a secret. */
+/** The value of a variable, as text. No message quotes it: it may be a secret. */
 function variableValue(field: string, name: string, bytes: Uint8Array): string {
   const room = requestLimits.argumentBytes - utf8Bytes(name) - 1;
   const tooLong = (): never =>
     refuse(
       field,
-      `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`,
+      `longer than ${requestLimits.argumentBytes} bytes with its name, the kernel's limit of one variable`,
     );
   if (bytes.length > room) tooLong();
   const value = textOfBytes(bytes);
-  // a byte that had to be replaced takes three
+  // the replacement of an invalid byte has three bytes
   if (utf8Bytes(value) > room) tooLong();
   if (value.includes('\0')) refuse(field, 'contains a NUL');
-  // it ends up as a field of passwd lines (S04)
+  // HOME becomes a field of a line in /etc/passwd (S04)
   if (name === 'HOME' && /[\n\r:]/u.test(value)) refuse(field, 'HOME contains a line break or a colon');
   return value;
 }
 
-/** Below the sandbox's log_directory and nowhere else (S75). */
+/** A path below the sandbox's log_directory (S75). */
 function logPath(field: string, value: string): string {
   if (value === '') return '';
   path(field, line(field, value, portLimits.pathBytes));
@@ -196,7 +196,7 @@ function security(
     }),
     readonlyRootfs: context?.readonlyRootfs ?? false,
     noNewPrivs: context?.noNewPrivs ?? false,
-    // an empty list of a stated context is procMount Unmasked; with no context at all nobody asked for that
+    // an empty list in a security context means procMount Unmasked; without a context the defaults apply
     maskedPaths:
       context === undefined
         ? around.defaultMaskedPaths

@@ -6,8 +6,8 @@ import type { AuthConfig, ImageSpec } from '../../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required, text } from './check.ts';
 
 /**
- * The name in an ImageSpec. `runtime_handler` must be one of `handlers`: images are the same for all of ours, but an
- * unknown handler is a mistake that the pod would only show later. `image_ref` and annotations ask for nothing.
+ * The name in an ImageSpec. `runtime_handler` must be one of `handlers`: images are the same for all handlers, but an
+ * unknown one would fail the pod later. `image_ref` and annotations are ignored.
  */
 export function imageName(
   field: string,
@@ -26,7 +26,9 @@ export function imageName(
   return name;
 }
 
-/** Undefined when nothing is stated: an anonymous pull. No message repeats a value. */
+/**
+ * The credentials of a pull; undefined for an anonymous pull, where all fields are empty. No message quotes a value.
+ */
 export function registryAuth(field: string, auth: AuthConfig | undefined): RegistryAuth | undefined {
   if (auth === undefined) return undefined;
   const part = (name: string, value: string): string =>

@@ -1,4 +1,4 @@
-/** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
+/** Mounts and devices of a container. Pure: the bundle writer checks whether a source exists. */
 import type { Device, Mount, MountOption, Namespaces } from '../../ports/specs.ts';
 import { fault, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
@@ -10,12 +10,12 @@ import { absolutePath, each, line, path, quoted, refuse, unset, word } from './c
 import { mountMappings } from './userns.ts';
 
 export interface MountPolicy {
-  /** Of the sandbox's handler. */
+  /** Whether the sandbox's handler supports recursive read-only mounts. */
   readonly recursiveReadOnlyMounts: boolean;
-  /** Of the same: whether it can show a source's files with other owners. */
+  /** Whether the sandbox's handler supports user namespaces and ID-mapped mounts. */
   readonly userNamespaces: boolean;
   readonly sandbox: { readonly namespaces: Pick<Namespaces, 'user'> };
-  /** The image of that name; throws when it is not here. */
+  /** Finds the image of that name; throws `notFound`. */
   readonly findImage: (name: string) => ImageId;
 }
 
@@ -34,7 +34,7 @@ export function mounts(field: string, asked: readonly MountMessage[], policy: Mo
   );
 }
 
-function placeOf(field: string, mount: MountMessage): string {
+function containerPathOf(field: string, mount: MountMessage): string {
   const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
   return /^\/[/.]*$/u.test(containerPath)
     ? refuse(`${field}.container_path`, 'is the root directory')
@@ -42,13 +42,13 @@ function placeOf(field: string, mount: MountMessage): string {
 }
 
 /**
- * An image as a directory (KEP-4639): always read-only, from the image that the kubelet has had pulled. Mappings are not
- * looked at: in a user namespace its files belong to the pod's ids, as those of the container's own image do.
+ * An image volume (KEP-4639): a read-only directory of an image that the kubelet has pulled. Mappings are ignored: in a
+ * user namespace its files belong to the pod's ids, as those of the container's own image do.
  */
 function imageMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
   unset(`${field}.host_path`, mount.hostPath === '', 'a host path beside an image is');
-  const containerPath = placeOf(field, mount);
-  if (!mount.readonly) refuse(`${field}.readonly`, 'is not set, but an image cannot be written to');
+  const containerPath = containerPathOf(field, mount);
+  if (!mount.readonly) refuse(`${field}.readonly`, 'is not set, but an image volume is read-only');
   if (word(`${field}.propagation`, mount.propagation, PROPAGATION) !== 'private')
     refuse(`${field}.propagation`, 'is not PROPAGATION_PRIVATE: nothing is mounted below an image');
   return {
@@ -66,7 +66,7 @@ function imageMount(field: string, mount: MountMessage, policy: MountPolicy): Mo
   };
 }
 
-/** Relative, and within the image whatever links it has (S45). */
+/** A relative path. It is resolved within the image, symbolic links included (S45). */
 function subPath(field: string, value: string): string {
   if (value === '') return '';
   if (value.startsWith('/')) refuse(field, `${quoted(value)} is absolute`);
@@ -85,7 +85,7 @@ function imageOf(field: string, { image }: MountMessage, { findImage }: MountPol
 function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
   unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'a sub-path without an image is');
   const parsed: Mount = {
-    containerPath: placeOf(field, mount),
+    containerPath: containerPathOf(field, mount),
     hostPath: absolutePath(`${field}.host_path`, mount.hostPath),
     readonly: mount.readonly,
     recursiveReadOnly: mount.recursiveReadOnly,
@@ -94,15 +94,17 @@ function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mou
     ...mapped(field, mount, policy),
     ...options(`${field}.mount_options`, mount.mountOptions),
   };
-  // mounts of a user namespace never reach the one above (mount_namespaces(7)): it would be lost without a word
+  // mounts in a user namespace never propagate to the host (mount_namespaces(7)): the option would silently do nothing
   if (parsed.propagation === 'bidirectional' && policy.sandbox.namespaces.user !== undefined) {
-    refuse(`${field}.propagation`, 'PROPAGATION_BIDIRECTIONAL cannot be in a user namespace');
+    refuse(`${field}.propagation`, 'PROPAGATION_BIDIRECTIONAL is not possible in a user namespace');
   }
   if (parsed.recursiveReadOnly) checkRecursive(`${field}.recursive_read_only`, parsed, policy);
   return parsed;
 }
 
-/** Volumes of pods with a user namespace, which the kubelet maps; a mount without keeps its owners. */
+/**
+ * ID mappings of a volume, which the kubelet sets for pods with a user namespace. Without them files keep their owners.
+ */
 function mapped(
   field: string,
   { uidMappings, gidMappings }: MountMessage,
@@ -114,17 +116,17 @@ function mapped(
     ? { idMappings }
     : refuse(
         `${field}.uidMappings`,
-        'an id-mapped mount is more than the runtime handler or the kernel can do',
+        'ID-mapped mounts are not supported by the runtime handler or the kernel',
       );
 }
 
 const OPTIONS: readonly string[] = ['noexec', 'nodev', 'nosuid'] satisfies readonly MountOption[];
 
-/** Those of the contract and no other: an option such as `exec` or `rbind` would undo what the rest of the mount says. */
+/** Mount options of the contract only: an option such as `exec` or `rbind` would override other fields of the mount. */
 function options(field: string, asked: readonly string[]): Pick<Mount, 'options'> {
   const known = (option: string): option is MountOption => OPTIONS.includes(option);
   const checked = each(field, asked, (at, option) =>
-    known(option) ? option : refuse(at, `${quoted(option)} is none of ${OPTIONS.join(', ')}`),
+    known(option) ? option : refuse(at, `${quoted(option)} is not one of ${OPTIONS.join(', ')}`),
   );
   return checked.length === 0 ? {} : { options: [...new Set(checked)].toSorted() };
 }
@@ -133,11 +135,13 @@ function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void 
   if (!mount.readonly) refuse(field, 'is set, but readonly is not');
   if (mount.propagation !== 'private') refuse(field, 'is set, but propagation is not PROPAGATION_PRIVATE');
   if (policy.recursiveReadOnlyMounts) return;
-  const cannot = fault('invalidRequest', `${field}: the runtime handler cannot do it`, { subject: field });
+  const cannot = fault('invalidRequest', `${field}: not supported by the runtime handler`, {
+    subject: field,
+  });
   throw new FaultError(withKubeletPrefix('RROUnsupported', cannot));
 }
 
-/** Devices of the host. */
+/** Devices of the host, by path. */
 export function devices(
   field: string,
   asked: readonly DeviceMessage[],
@@ -145,9 +149,9 @@ export function devices(
 ): readonly Device[] {
   return each(field, asked, (at, device) => {
     const { containerPath, hostPath } = device;
-    // nodes can't be made in a user namespace: runtimes bind the one that the host has at the same path (runc)
+    // device nodes can't be created in a user namespace: runc bind-mounts the host's node at the same path
     if (user !== undefined && containerPath !== hostPath) {
-      refuse(`${at}.container_path`, 'is not the host path, as it must be in a user namespace');
+      refuse(`${at}.container_path`, 'differs from host_path, which is not possible in a user namespace');
     }
     return {
       containerPath: absolutePath(`${at}.container_path`, containerPath),
@@ -159,5 +163,5 @@ export function devices(
 
 function permissions(field: string, value: string): string {
   const isSubset = /^[rwm]{0,3}$/u.test(value) && new Set(value).size === value.length;
-  return isSubset ? value : refuse(field, `${quoted(value)} is not made of r, w and m, each once at most`);
+  return isSubset ? value : refuse(field, `${quoted(value)} is not a set of r, w and m`);
 }

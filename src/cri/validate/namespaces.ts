@@ -1,4 +1,4 @@
-/** Namespace options of sandboxes and containers (features.md B2). Pure. */
+/** Namespace options of sandboxes and containers. Pure. */
 import type { Namespaces, PidMode } from '../../ports/specs.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import type { NamespaceOption } from '../../gen/runtime/v1/api_pb.ts';
@@ -15,11 +15,11 @@ const PID: Readonly<Record<number, PidMode>> = {
 };
 
 export interface UsernsPolicy {
-  /** Of the sandbox's handler, on this machine. */
+  /** Whether the sandbox's handler supports user namespaces on this machine. */
   readonly userNamespaces: boolean;
 }
 
-/** POD for all where nothing is said: the contract's zero value. */
+/** The namespaces of a sandbox. Without options each is POD, the contract's zero value. */
 export function sandboxNamespaces(
   field: string,
   options: NamespaceOption | undefined,
@@ -32,15 +32,15 @@ export function sandboxNamespaces(
   if (namespaces.user !== undefined && !policy.userNamespaces) {
     refuse(
       `${field}.userns_options`,
-      'a user namespace is more than the runtime handler, the kernel or its file system can do',
+      'user namespaces are not supported by the runtime handler, the kernel or its file systems',
     );
   }
   return { ...namespaces, targetId: undefined };
 }
 
 /**
- * What a container states must agree with its sandbox where both share one namespace; one that states nothing has
- * what its sandbox has. `findTarget` gives the container of a target_id within the sandbox, or undefined.
+ * The namespaces of a container. Options for namespaces that it shares with its sandbox must agree with the sandbox's;
+ * without options it has those of its sandbox. `findTarget` finds the container of a target_id within the sandbox.
  */
 export function containerNamespaces(
   field: string,
@@ -59,7 +59,7 @@ export function containerNamespaces(
     }
   }
   if (!sameMappings(namespaces.user, sandbox.user)) {
-    refuse(`${field}.userns_options`, 'is another user namespace than that of the sandbox');
+    refuse(`${field}.userns_options`, 'differs from the user namespace of the sandbox');
   }
   if (namespaces.pid !== 'target') {
     if (options.targetId !== '') refuse(`${field}.target_id`, 'is set, but pid is not TARGET');

@@ -6,13 +6,14 @@ import { Protocol } from '../../gen/runtime/v1/api_pb.ts';
 import { isIpAddress } from './address.ts';
 import { each, intIn, quoted, refuse, required, text, word } from './check.ts';
 
-/** Highest number of a port (RFC 9293, RFC 768, RFC 9260). */
+/** Highest port number (RFC 9293, RFC 768, RFC 9260). */
 const PORT_MAX = 65_535;
 const PROTOCOLS = { [Protocol.TCP]: 'tcp', [Protocol.UDP]: 'udp', [Protocol.SCTP]: 'sctp' } as const;
 
 /**
- * Undefined means a copy of the host's resolv.conf: for no config at all. One that says nothing asks for just that, an empty
- * file: the kubelet sends it for a node whose own resolv.conf is empty (kubernetes/kubernetes#120748, mended by both peers).
+ * The content of resolv.conf. Without a config it is undefined, which means a copy of the host's file. An empty config
+ * means an empty file: the kubelet sends it on a node whose resolv.conf is empty (kubernetes/kubernetes#120748, fixed
+ * in both peers).
  */
 export function dnsConfig(field: string, config: DnsMessage | undefined): DnsConfig | undefined {
   if (config === undefined) return undefined;
@@ -23,17 +24,17 @@ export function dnsConfig(field: string, config: DnsMessage | undefined): DnsCon
   };
 }
 
-/** An address, which may have a zone after `%` (resolv.conf(5) takes link-local servers). */
+/** An IP address, which may have a zone after `%`: resolv.conf(5) allows link-local servers. */
 function server(field: string, value: string): string {
   text(field, value, requestLimits.dnsBytes);
   const [address = '', zone] = value.split('%', 2);
   const isZone = zone === undefined || /^[A-Za-z0-9_.-]{1,15}$/u.test(zone);
   return isIpAddress(address) && isZone && value.split('%').length <= 2
     ? value
-    : refuse(field, `${quoted(value)} is no IP address`);
+    : refuse(field, `${quoted(value)} is not an IP address`);
 }
 
-/** One word of a line in resolv.conf: what a blank or a line break lets in would be a word or line of its own. */
+/** One word of a line in resolv.conf. A space or line break would add another word or line. */
 function resolverWord(field: string, value: string): string {
   text(field, required(field, value), requestLimits.dnsBytes);
   return /^[\u0021-\u007e]+$/u.test(value)
@@ -42,8 +43,8 @@ function resolverWord(field: string, value: string): string {
 }
 
 /**
- * Those with a host port; on the host's network none, since there is nothing to map. Two containers that state the same
- * mapping state it once; one host port that leads to two places is refused: only one of them would ever be reached.
+ * The mappings with a host port; a pod on the host's network has none. Duplicates, as of two containers that declare
+ * the same port, are merged. One host port for two container ports is refused: only one of them would be reachable.
  */
 export function portMappings(
   field: string,
@@ -54,19 +55,23 @@ export function portMappings(
   each(field, mappings, (at, message) => {
     const mapping = portMapping(at, message);
     if (mapping.hostPort === 0) return;
-    const place = `${mapping.protocol} ${mapping.hostIp} ${mapping.hostPort}`;
-    const other = taken.get(place);
+    const hostAddress = `${mapping.protocol} ${mapping.hostIp} ${mapping.hostPort}`;
+    const other = taken.get(hostAddress);
     if (other !== undefined && other.containerPort !== mapping.containerPort) {
-      refuse(`${at}.host_port`, `${mapping.hostPort} leads to container port ${other.containerPort} already`);
+      refuse(
+        `${at}.host_port`,
+        `${mapping.hostPort} is already mapped to container port ${other.containerPort}`,
+      );
     }
-    taken.set(place, other ?? mapping);
+    taken.set(hostAddress, other ?? mapping);
   });
   return namespaces.network === 'node' ? [] : [...taken.values()];
 }
 
 function portMapping(field: string, mapping: PortMessage): PortMapping {
   const hostIp = text(`${field}.host_ip`, mapping.hostIp);
-  if (hostIp !== '' && !isIpAddress(hostIp)) refuse(`${field}.host_ip`, `${quoted(hostIp)} is no IP address`);
+  if (hostIp !== '' && !isIpAddress(hostIp))
+    refuse(`${field}.host_ip`, `${quoted(hostIp)} is not an IP address`);
   return {
     protocol: word(`${field}.protocol`, mapping.protocol, PROTOCOLS),
     containerPort: intIn(`${field}.container_port`, mapping.containerPort, 1, PORT_MAX),

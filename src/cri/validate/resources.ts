@@ -1,4 +1,4 @@
-/** cgroup limits of a container. Zero and empty mean "not stated" in CRI, undefined does here. Pure. */
+/** cgroup limits of a container. CRI's zero and empty values mean unset, which is undefined here. Pure. */
 import { NO_LIMITS } from '../../ports/resources.ts';
 import type { Resources, StringMap } from '../../ports/specs.ts';
 import { requestLimits } from '../bounds.ts';
@@ -6,16 +6,17 @@ import { portLimits } from '../../ports/bounds.ts';
 import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
 import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';
 
-/** Microseconds; the kernel's bounds of a CFS period and the least quota (Documentation/scheduler/sched-bwc). */
+/** Microseconds: the kernel's bounds of a CFS period, and the smallest quota (Documentation/scheduler/sched-bwc). */
 const PERIOD_LEAST_US = 1000n;
 const PERIOD_MOST_US = 1_000_000n;
 const QUOTA_LEAST_US = 1000n;
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
-/** Limits that change, for a container that has some: what is not stated stays as it is. */
+/** The limits that an update changes. Unset ones stay unchanged. */
 export function resourcesChange(field: string, asked: LinuxContainerResources | undefined): Resources {
-  // memory and swap together are compared with the memory limit that will be, which may be the one that is
+  // memory and swap together must not be below the memory limit; without a new memory limit, the runtime driver compares
+  // them with the current one (src/oci/runtime/spec/resources.ts)
   const swapAlone = asked?.memoryLimitInBytes === 0n && asked.memorySwapLimitInBytes > 0n;
   if (!swapAlone) return resources(field, asked);
   return {
@@ -24,7 +25,7 @@ export function resourcesChange(field: string, asked: LinuxContainerResources | 
   };
 }
 
-/** Values stay bigint up to 2⁶³−1 (S62). */
+/** The limits of a new container. Values stay bigint, up to 2⁶³−1 (S62). */
 export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
   if (asked === undefined) return NO_LIMITS;
   return {
@@ -57,7 +58,7 @@ function period(field: string, value: bigint): bigint | undefined {
   return value === 0n ? undefined : value;
 }
 
-/** -1 is the kernel's word for no limit; every negative number means it in CRI. */
+/** Any negative quota means no limit in CRI; the kernel's value for it is -1. */
 function quota(field: string, value: bigint): bigint | undefined {
   if (value < 0n) return -1n;
   if (value !== 0n && value < QUOTA_LEAST_US)
@@ -68,7 +69,7 @@ function quota(field: string, value: bigint): bigint | undefined {
 function swap(field: string, value: bigint, memory: bigint): bigint | undefined {
   if (value < -1n) refuse(field, `${value} is negative`);
   if (value > 0n && value < memory)
-    refuse(field, `${value} is less than memory_limit_in_bytes, which it includes`);
+    refuse(field, `${value} is less than memory_limit_in_bytes, which it must include`);
   if (value > 0n && memory === 0n) refuse(field, `${value} without a memory_limit_in_bytes`);
   return value === 0n ? undefined : value;
 }
@@ -77,21 +78,23 @@ function swap(field: string, value: bigint, memory: bigint): bigint | undefined 
 function set(field: string, value: string): string {
   text(field, value, requestLimits.cpusetBytes);
   const isList = value === '' || value.split(',').every((part) => /^[0-9]{1,6}(?:-[0-9]{1,6})?$/u.test(part));
-  return isList ? value : refuse(field, `${quoted(value)} is no list such as 0-3,7`);
+  return isList ? value : refuse(field, `${quoted(value)} is not a list such as 0-3,7`);
 }
 
 function hugepages(field: string, limits: readonly HugepageLimit[]): Resources['hugepageLimits'] {
   const sizes = new Set<string>();
   return each(field, limits, (at, { pageSize, limit }) => {
     if (!/^[1-9][0-9]{0,9}(?:KB|MB|GB)$/u.test(pageSize))
-      refuse(`${at}.page_size`, `${quoted(pageSize)} is no size such as 2MB`);
-    if (sizes.has(pageSize)) refuse(`${at}.page_size`, `${pageSize} comes twice`);
+      refuse(`${at}.page_size`, `${quoted(pageSize)} is not a size such as 2MB`);
+    if (sizes.has(pageSize)) refuse(`${at}.page_size`, `${pageSize} is listed twice`);
     sizes.add(pageSize);
     return { pageSize, limitBytes: limit };
   });
 }
 
-/** A key becomes a file name in the cgroup. In order of the keys: a retry must be the same wish. */
+/**
+ * Files of cgroup v2 and their values. Sorted, since protobuf maps have no order and a retry must be an equal request.
+ */
 function unified(field: string, map: { readonly [key: string]: string }): StringMap {
   const keys = Object.keys(map).toSorted();
   if (keys.length > portLimits.unifiedKeys)
@@ -100,7 +103,7 @@ function unified(field: string, map: { readonly [key: string]: string }): String
   for (const key of keys) {
     const at = `${field}[${quoted(key)}]`;
     if (!/^[a-z0-9_]{1,64}\.[A-Za-z0-9_.-]{1,64}$/u.test(key) || key.includes('..'))
-      refuse(at, "is not a controller's file");
+      refuse(at, 'is not a file of a cgroup controller');
     sorted[key] = line(at, map[key] ?? '');
   }
   return stringMap(field, sorted);

@@ -1,11 +1,14 @@
-/** The files of a pod's checkpoint, and whether a request fits the checkpoint that it names. Pure: what the checkpoint says was read by the caller. */
+/**
+ * Whether a request fits the checkpoint that it names, and the file names of a pod's checkpoint. Pure: the caller reads
+ * the checkpoint.
+ */
 import type { CheckpointFacts } from '../../ports/checkpoint.ts';
 import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { requestLimits } from '../bounds.ts';
 import { each, quoted, refuse } from './check.ts';
 
-/** What every container gets from its runtime, of ours and of the peers: the new one gets its own. */
+/** Mounts that troupe and the peers add to every container; the restored container gets its own. */
 const OWN: ReadonlySet<string> = new Set([
   '/proc',
   '/dev',
@@ -22,12 +25,12 @@ const OWN: ReadonlySet<string> = new Set([
   '/run/secrets',
   '/run/.containerenv',
 ]);
-/** Missing places that a message names. */
+/** Missing mounts that a message lists. */
 const NAMED = 5;
 
 /**
- * The wish with its checkpoint. The request brings every mount, and what the checkpoint had mounted is only held against it:
- * nothing of the host is mounted because an archive says so (S08).
+ * The spec with its checkpoint. The request must contain every mount that the checkpoint had; the checkpoint's own list
+ * is only compared with it, so that an archive never causes a mount of the host (S08).
  */
 export function restored(
   spec: ContainerSpec,
@@ -36,52 +39,55 @@ export function restored(
   facts: CheckpointFacts,
 ): ContainerSpec {
   const asked = new Set(spec.mounts.map(({ containerPath }) => withoutSlash(containerPath)));
-  const missing = facts.mounts.filter((place) => !OWN.has(place) && !asked.has(place));
+  const missing = facts.mounts.filter((path) => !OWN.has(path) && !asked.has(path));
   if (missing.length > 0) {
     const more = missing.length > NAMED ? ` and ${missing.length - NAMED} more` : '';
     refuse(
       'config.mounts',
-      `the checkpoint had mounts at ${missing.slice(0, NAMED).map(quoted).join(', ')}${more}, which the request must bring`,
+      `missing mounts of the checkpoint: ${missing.slice(0, NAMED).map(quoted).join(', ')}${more}`,
     );
   }
   if (spec.tty !== facts.tty)
     refuse(
       'config.tty',
-      `is ${spec.tty}, and the checkpoint is of a container ${facts.tty ? 'with' : 'without'} a terminal`,
+      `is ${spec.tty}, but the checkpoint is of a container ${facts.tty ? 'with' : 'without'} a terminal`,
     );
   if (sandbox.namespaces.user !== undefined)
-    fail('unsupported', 'config.image: a checkpoint is not restored in a pod with a user namespace', {
-      subject: 'config.image',
-    });
+    fail(
+      'unsupported',
+      'config.image: restore of a checkpoint not supported in a pod with a user namespace',
+      {
+        subject: 'config.image',
+      },
+    );
   return { ...spec, restore: { from, digest: facts.digest } };
 }
 
-/** A container's name becomes a file's: the kubelet's are DNS labels. */
+/** A container name that can be part of a file name. The kubelet's names are DNS labels. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 
-/** The archive of a container in the directory of its pod's checkpoint. */
+/** The path of a container's archive in the directory of its pod's checkpoint. */
 export function archiveOf(field: string, directory: string, name: string): string {
-  return NAME.test(name)
-    ? `${directory}/${name}.tar`
-    : refuse(field, `the name ${quoted(name)} can't be that of a file`);
+  return NAME.test(name) ? `${directory}/${name}.tar` : refuse(field, `${quoted(name)} can't be a file name`);
 }
 
-/** The containers of a pod's checkpoint that a call names, each with its archive: one at least, none twice. */
+/** The containers that a call names, each with its archive: at least one, without duplicates. */
 export function eachArchive<T, R extends { readonly archive: string }>(
   field: string,
   items: readonly T[],
   check: (field: string, item: T) => R,
 ): readonly R[] {
   const wanted = each(field, items, check, requestLimits.checkpointContainers);
-  if (wanted.length === 0) refuse(field, 'names none');
-  if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length) refuse(field, 'names one twice');
+  if (wanted.length === 0) refuse(field, 'is empty');
+  if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length)
+    refuse(field, 'names a container twice');
   return wanted;
 }
 
-/** CheckpointPod and RestorePod have none. */
+/** Refuses any option: CheckpointPod and RestorePod have none. */
 export function noOptions(rpc: string, options: Readonly<Record<string, string>>): void {
   const [unknown] = Object.keys(options);
-  if (unknown !== undefined) refuse(`${rpc}: options`, `there is no option ${quoted(unknown)}`);
+  if (unknown !== undefined) refuse(`${rpc}: options`, `unknown option ${quoted(unknown)}`);
 }
 
 function withoutSlash(path: string): string {

@@ -17,7 +17,7 @@ import { apparmorProfile, seccompChoice, userChoice } from './security.ts';
 import { selinuxOptions } from './selinux.ts';
 import { sysctls } from './sysctls.ts';
 
-/** What RunPodSandbox asks for. Throws `invalidRequest` with the field's name. */
+/** The sandbox that a config describes. Throws `invalidRequest` with the field's name. */
 export function sandboxSpec(
   config: PodSandboxConfig | undefined,
   handler: string,
@@ -58,7 +58,7 @@ export function sandboxSpec(
   };
 }
 
-/** All but the attempt must be there: together they are the sandbox's name. */
+/** The sandbox's name: every field but the attempt is required. */
 function sandboxKey(field: string, metadata: PodSandboxMetadata | undefined): SandboxKey {
   if (metadata === undefined) return refuse(field, 'is missing');
   return {
@@ -70,27 +70,30 @@ function sandboxKey(field: string, metadata: PodSandboxMetadata | undefined): Sa
 }
 
 /**
- * CNI_ARGS is a list of `K=V` between semicolons: a name with these would add arguments, such as the pod's address
- * (S66). Slashes and dots are harmless: names never become paths.
+ * A name for CNI_ARGS, a list of `K=V` separated by semicolons: a name with these characters would add arguments, such
+ * as the pod's address (S66). Slashes and dots are allowed, since names never become paths.
  */
 function name(field: string, value: string): string {
   line(field, required(field, value), requestLimits.nameBytes);
   return /[;=]/u.test(value) ? refuse(field, `${quoted(value)} contains ; or =`) : value;
 }
 
-/** It stands in /etc/hostname and in a line of /etc/hosts. */
+/** A host name: it becomes the content of /etc/hostname and part of a line in /etc/hosts. */
 function hostname(field: string, value: string): string {
   line(field, value, requestLimits.hostnameBytes);
   return value === '' || /^[A-Za-z0-9_.-]+$/u.test(value)
     ? value
-    : refuse(field, `${quoted(value)} is no host name`);
+    : refuse(field, `${quoted(value)} is not a host name`);
 }
 
 function cleanPath(field: string, value: string): string {
   return line(field, absolutePath(field, value), portLimits.pathBytes);
 }
 
-/** Without slashes at the end. Two ways of writing, one per driver; the wrong one would make cgroups where nobody looks. */
+/**
+ * The cgroup parent without trailing slashes. Each cgroup driver has its own notation; the other driver's would create
+ * cgroups in the wrong place.
+ */
 function cgroupParent(field: string, value: string, policy: HostPolicy): string {
   if (value === '') return '';
   path(field, line(field, value, portLimits.pathBytes));
@@ -101,10 +104,10 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   const trimmed = parts.join('/');
   const isSlice = trimmed.endsWith('.slice');
   if (policy.cgroupDriver === 'systemd') {
-    if (!isSlice) refuse(field, `${quoted(value)} is no slice, but the cgroup driver is systemd`);
-    // systemd.slice(5): a dash separates levels
+    if (!isSlice) refuse(field, `${quoted(value)} is not a slice, but the cgroup driver is systemd`);
+    // a dash separates the levels of the hierarchy (systemd.slice(5))
     if (!/^(?:-|[^-]+(?:-[^-]+)*)\.slice$/u.test(parts.at(-1) ?? ''))
-      refuse(field, `${quoted(value)} is no slice: a dash can stand neither first, nor last, nor twice`);
+      refuse(field, `${quoted(value)} is not a slice: a dash is first, last or doubled`);
     return trimmed;
   }
   if (isSlice) refuse(field, `${quoted(value)} is a systemd slice, but the cgroup driver is cgroupfs`);
@@ -114,7 +117,7 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   return trimmed;
 }
 
-/** For runtimes that size a virtual machine by them, and for plugins; the pod's own cgroup is the kubelet's. */
+/** Resources and overhead of the pod, for virtual machines and NRI plugins. The pod's cgroup belongs to the kubelet. */
 function podResources(linux: LinuxPodSandboxConfig | undefined): Pick<SandboxSpec, 'resources' | 'overhead'> {
   return {
     ...(linux?.resources === undefined

@@ -23,7 +23,7 @@ const POLICY = {
   [SupplementalGroupsPolicy.Strict]: 'strict',
 } as const;
 
-/** Whom to run as. Numbers end at 2³¹−1 as in Kubernetes: above it some tools wrap round to 0 (S25). */
+/** The user to run as. Ids end at 2³¹−1, as in Kubernetes: larger ones overflow to 0 in some tools (S25). */
 export function userChoice(field: string, asked: UserFields): UserChoice {
   const runAsUsername = userName(`${field}.run_as_username`, asked.runAsUsername);
   const runAsUser = optionalId(`${field}.run_as_user`, asked.runAsUser);
@@ -59,10 +59,12 @@ function id(field: string, value: bigint): number {
   return intIn(field, value, 0, portLimits.highestUserId);
 }
 
-/** A number here would be looked up in passwd, where a line can give it any uid (S26). */
+/**
+ * A user name, not a number: a number would be looked up in the image's /etc/passwd, which can map it to any uid (S26).
+ */
 function userName(field: string, name: string): string {
   line(field, name, requestLimits.nameBytes);
-  if (/^[0-9]+$/u.test(name)) refuse(field, `${quoted(name)} is a number, which belongs into run_as_user`);
+  if (/^[0-9]+$/u.test(name)) refuse(field, `${quoted(name)} is a number: set run_as_user`);
   if (name !== '' && !/^[A-Za-z_][A-Za-z0-9_.@\\-]*\$?$/u.test(name))
     refuse(field, `${quoted(name)} is not a user name`);
   return name;
@@ -74,7 +76,10 @@ const TYPES = {
   [ProfileType.Localhost]: 'localhost',
 } as const;
 
-/** The new field wins over the old one. Nothing said is unconfined: both peers and critest have it so. */
+/**
+ * The seccomp profile. The new field takes precedence over the old one. Without either it is unconfined, as in both
+ * peers and critest.
+ */
 export function seccompChoice(
   field: string,
   profile: SecurityProfile | undefined,
@@ -88,18 +93,21 @@ export function seccompChoice(
   return { type, path: '' };
 }
 
-/** `localhost/` stands before an absolute path: the kubelet of old wrote `localhost//var/lib/kubelet/seccomp/x`. */
+/**
+ * The old field. `localhost/` comes before an absolute path: older kubelets wrote
+ * `localhost//var/lib/kubelet/seccomp/x`.
+ */
 function oldSeccomp(field: string, old: string): SeccompChoice {
   if (old === '' || old === 'unconfined') return { type: 'unconfined', path: '' };
   if (old === 'runtime/default' || old === 'docker/default') return { type: 'runtimeDefault', path: '' };
-  if (!old.startsWith('localhost/')) refuse(field, `${quoted(old)} is no seccomp profile`);
+  if (!old.startsWith('localhost/')) refuse(field, `${quoted(old)} is not a seccomp profile`);
   return { type: 'localhost', path: absolutePath(field, old.slice('localhost/'.length)) };
 }
 
 /**
- * The name of the AppArmor profile; empty for none. The new field wins over the old one. Nothing said is the default
- * profile, which is none on a host without AppArmor; a named one is refused there (all of it as both peers have it).
- * Whether the profile is loaded is looked up when the container is made.
+ * The name of the AppArmor profile; empty for unconfined. As in both peers, the new field takes precedence over the old
+ * one, and without either it is the default profile. A host without AppArmor has no default profile and refuses a named
+ * one. Whether the profile is loaded is checked when the container is created.
  */
 export function apparmorProfile(
   field: string,
@@ -138,28 +146,31 @@ function oldApparmor(field: string, old: string): ApparmorChoice {
   if (old === 'unconfined') return { type: 'unconfined' };
   return old.startsWith('localhost/')
     ? localApparmor(field, old)
-    : refuse(field, `${quoted(old)} is no AppArmor profile`);
+    : refuse(field, `${quoted(old)} is not an AppArmor profile`);
 }
 
-/** The prefix of the old field is taken off the new one, too, since both peers do so. */
+/** A named profile. The prefix of the old field is removed from the new field as well, as in both peers. */
 function localApparmor(field: string, value: string): ApparmorChoice {
   const name = required(field, line(field, value.replace(/^localhost\//u, ''), requestLimits.nameBytes));
   return { type: 'localhost', name, field };
 }
 
-/** Names in upper case with CAP_. An unknown one to add is refused; an unknown one to drop is gone already (features.md B3). */
+/**
+ * Capabilities in upper case with CAP_. An unknown one to add is refused; an unknown one to drop is accepted: no
+ * process has it.
+ */
 export function capabilities(field: string, asked: Capability | undefined, policy: HostPolicy): Capabilities {
   const known = (at: string, name: string): string => {
     const canonical = capability(at, name);
     return canonical === 'ALL' || policy.capabilityNames.includes(canonical)
       ? canonical
-      : refuse(at, `${quoted(name)} is no capability`);
+      : refuse(at, `${quoted(name)} is not a capability`);
   };
   return {
     add: each(`${field}.add_capabilities`, asked?.addCapabilities ?? [], known),
     drop: each(`${field}.drop_capabilities`, asked?.dropCapabilities ?? [], (at, name) => {
       const canonical = capability(at, name);
-      // written with the prefix it is meant all the same, and left alone it would drop none
+      // CAP_ALL means ALL; passed on as it is, it would drop nothing
       return canonical === 'CAP_ALL' ? 'ALL' : canonical;
     }),
     addAmbient: each(`${field}.add_ambient_capabilities`, asked?.addAmbientCapabilities ?? [], known),
@@ -167,7 +178,7 @@ export function capabilities(field: string, asked: Capability | undefined, polic
 }
 
 function capability(field: string, name: string): string {
-  if (!/^[A-Za-z_]{1,64}$/u.test(name)) refuse(field, `${quoted(name)} is no capability`);
+  if (!/^[A-Za-z_]{1,64}$/u.test(name)) refuse(field, `${quoted(name)} is not a capability`);
   const upper = name.toUpperCase();
   return upper === 'ALL' || upper.startsWith('CAP_') ? upper : `CAP_${upper}`;
 }

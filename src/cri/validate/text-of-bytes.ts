@@ -1,12 +1,12 @@
-/** Bytes as text where the rest of the way takes text only. Pure. */
+/** Converts bytes to text, for values that can only be stored as text. Pure. */
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-/** What stands for what is no character (Unicode, chapter 3, U+FFFD). */
+/** The replacement character (Unicode, chapter 3, U+FFFD). */
 const REPLACEMENT = '\ufffd';
 
 /**
- * UTF-8 as it is; each byte that belongs to no character becomes one U+FFFD. That is Go's rule, by which both peers put such
- * bytes into config.json: pods that share a secret of random bytes have the same text on every node (kubernetes#139132).
+ * Decodes UTF-8; each invalid byte becomes one U+FFFD. Go does the same, so both peers write the same text into
+ * config.json: pods that share a secret of random bytes have the same value on every node (kubernetes#139132).
  */
 export function textOfBytes(bytes: Uint8Array): string {
   try {
@@ -33,7 +33,10 @@ function replaced(bytes: Uint8Array): string {
   return text + utf8.decode(bytes.subarray(from));
 }
 
-/** Bytes of the character that begins there; 0 for none. Which second bytes there can be is the table of RFC 3629, section 4. */
+/**
+ * Length in bytes of the character at `at`; 0 when it is invalid. The valid second bytes are those of RFC 3629, section
+ * 4.
+ */
 function characterBytes(bytes: Uint8Array, at: number): number {
   const first = bytes[at] ?? 0;
   const length = lengthBy(first);
@@ -52,7 +55,7 @@ function lengthBy(first: number): number {
   return first < 0xf0 ? 3 : 4;
 }
 
-/** Neither longer than need be, nor a surrogate, nor beyond U+10FFFF. */
+/** The range of second bytes: it excludes overlong forms, surrogates and code points above U+10FFFF. */
 function secondBytes(first: number): readonly [least: number, most: number] {
   if (first === 0xe0) return [0xa0, 0xbf];
   if (first === 0xed) return [0x80, 0x9f];

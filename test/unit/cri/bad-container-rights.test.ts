@@ -57,7 +57,7 @@ describe('S25 S26 users', () => {
         podSandboxId: hex('a'),
         config: context({ runAsUsername }),
       });
-      expect(message).toContain('belongs into run_as_user');
+      expect(message).toContain('is a number: set run_as_user');
     },
   );
 

@@ -198,7 +198,7 @@ describe('CreateContainer', () => {
     const mounts = [{ containerPath: '/data/', hostPath: '/srv' }];
     const refusal = await fails(createContainer, request('/c.tar', { mounts }));
     expect(refusal.code).toBe('invalidArgument');
-    expect(refusal.message).toContain('the checkpoint had mounts at "/cache", which the request must bring');
+    expect(refusal.message).toContain('missing mounts of the checkpoint: "/cache"');
     expect(restoreOf(asked)).toBeUndefined();
     await send(
       createContainer,

@@ -113,7 +113,7 @@ describe('RunPodSandbox', () => {
     const { code, message } = await fails(runPodSandbox, pod(own, 'crun'));
     expect([code, message]).toEqual([
       'invalidArgument',
-      expect.stringContaining(`${at}: a user namespace is more than the runtime handler`),
+      expect.stringContaining(`${at}: user namespaces are not supported by the runtime handler`),
     ]);
     await send(runPodSandbox, pod({}, 'crun'));
     expect(asked).toHaveLength(1);
@@ -172,7 +172,7 @@ describe('in a pod with a user namespace', () => {
     const { code, message } = await fails(createContainer, config(options(other)));
     expect([code, message]).toEqual([
       'invalidArgument',
-      `CreateContainer: ${at}: is another user namespace than that of the sandbox`,
+      `CreateContainer: ${at}: differs from the user namespace of the sandbox`,
     ]);
     expect(asked).toEqual([]);
   });
@@ -205,7 +205,7 @@ describe('in a pod with a user namespace', () => {
       }),
     );
     expect(message).toContain(
-      'config.mounts[0].uidMappings: an id-mapped mount is more than the runtime handler',
+      'config.mounts[0].uidMappings: ID-mapped mounts are not supported by the runtime handler',
     );
   });
 
@@ -217,7 +217,7 @@ describe('in a pod with a user namespace', () => {
       config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }] }),
     );
     expect(message).toContain(
-      'config.mounts[0].propagation: PROPAGATION_BIDIRECTIONAL cannot be in a user namespace',
+      'config.mounts[0].propagation: PROPAGATION_BIDIRECTIONAL is not possible in a user namespace',
     );
     await send(
       createContainer,
@@ -231,7 +231,7 @@ describe('in a pod with a user namespace', () => {
       createContainer,
       config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/other', permissions: 'r' }] }),
     );
-    expect(message).toContain('config.devices[0].container_path: is not the host path');
+    expect(message).toContain('config.devices[0].container_path: differs from host_path');
     await send(
       createContainer,
       config({ devices: [{ hostPath: '/dev/null', containerPath: '/dev/null', permissions: 'r' }] }),
