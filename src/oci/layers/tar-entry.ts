@@ -1,4 +1,4 @@
-/** From a header and the records that stood before it to what one entry is. */
+/** Combines a tar header with the extension records before it into one entry. */
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../bounds.ts';
 import type { RawHeader } from './tar-header.ts';
@@ -14,7 +14,7 @@ export type EntryType = 'file' | 'hardLink' | 'symlink' | 'character' | 'block' 
 
 export interface TarEntry {
   readonly type: EntryType;
-  /** As it stands in the archive: not checked, may be absolute or hold `..`. */
+  /** As in the archive: not checked, may be absolute or contain `..`. */
   readonly name: ByteString;
   readonly linkName: ByteString;
   /** The twelve permission bits. */
@@ -23,7 +23,7 @@ export interface TarEntry {
   readonly gid: number;
   /** Apparent bytes of a file; 0 for all others. */
   readonly size: number;
-  /** True when the file has holes. */
+  /** Whether the file has holes. */
   readonly sparse: boolean;
   readonly mtimeNs: bigint;
   readonly deviceMajor: number;
@@ -31,21 +31,21 @@ export interface TarEntry {
   readonly xattrs: readonly { readonly name: ByteString; readonly value: Buffer }[];
 }
 
-/** What stood before the header that it belongs to: PAX records, or GNU long names. */
+/** Extension records before a header: PAX records or GNU long names. */
 export interface Meta {
   pax: readonly PaxRecord[];
   longName: ByteString | undefined;
   longLink: ByteString | undefined;
 }
 
-/** An entry, and how its bytes lie in the archive. */
+/** An entry, and where its bytes are in the archive. */
 export interface Described {
   readonly entry: TarEntry;
   /** Bytes in the archive, without padding. */
   readonly storedBytes: number;
-  /** The map where it is known already; undefined: the bytes are the file. */
+  /** The sparse map, if the headers have it. Undefined: the file is not sparse, or `mapInData` is true. */
   readonly pieces: SparsePiece[] | undefined;
-  /** The data begins with a map (PAX 1.0). */
+  /** Whether the data starts with the sparse map (PAX 1.0). */
   readonly mapInData: boolean;
 }
 
@@ -63,19 +63,19 @@ const TYPES: Readonly<Record<string, EntryType>> = {
 };
 
 const XATTR = 'SCHILY.xattr.';
-/** (uid_t) −1 means "leave it" to chown(2). */
+/** The highest valid id: chown(2) takes (uid_t) −1 as "do not change". */
 const HIGHEST_ID = 2 ** 32 - 2;
 const MAX_MAJOR = 2 ** 12 - 1;
 const MAX_MINOR = 2 ** 20 - 1;
 
-/** Puts header and records together; `oldMap` is the map of an old GNU header. Every number is checked. */
+/** Combines header and records, and checks every number. `oldMap` is the sparse map of an old GNU header. */
 export function describe(
   raw: RawHeader,
   meta: Meta,
   oldMap: { pieces: SparsePiece[]; realSize: number } | undefined,
 ): Described {
   const pax = new Map<ByteString, PaxRecord>();
-  // an empty value takes the record back (POSIX pax), but an xattr may be empty; the last one of a key counts
+  // an empty value removes the record (POSIX pax), but an xattr may be empty; the last record of a key counts
   for (const record of meta.pax) {
     if (record.value.length === 0 && !record.key.startsWith(XATTR)) pax.delete(record.key);
     else pax.set(record.key, record);
@@ -88,14 +88,14 @@ export function describe(
   const stored = number(pax, 'size') ?? raw.size;
   if (stored < 0) refuseTar(`${shown(name)} has a negative size`);
   if (sparse !== undefined && !isFile) refuseTar(`${shown(name)} has a sparse map and is not a file`);
-  // Only files have a body: links of some archives state the size of what they point at, and the peers' reader (Go's
-  // archive/tar) takes their size as 0
+  // only files have a body: in some archives a link's size is that of its target; Go's archive/tar, which the peers use,
+  // takes the size of links as 0, too
   const storedBytes = isFile ? stored : 0;
   const size = isFile ? (sparse?.realSize ?? stored) : 0;
   if (size > unpackLimits.fileBytes || size < 0) {
     fail(
       'exhausted',
-      `read tar: ${shown(name)} says it has ${size} bytes, more than ${unpackLimits.fileBytes}`,
+      `read tar: ${shown(name)} states a size of ${size} bytes, more than the ${unpackLimits.fileBytes} allowed`,
       { retryable: false },
     );
   }
@@ -118,7 +118,7 @@ export function describe(
 function typeOf(flag: string, name: ByteString): EntryType {
   const type = TYPES[flag];
   if (type === undefined) refuseTar(`${shown(name)} has the unknown type ${JSON.stringify(flag)}`);
-  // archives older than POSIX have no type for directories
+  // pre-POSIX archives have no type for directories and mark them by a trailing slash
   return type === 'file' && (flag === '\0' || flag === '0') && name.endsWith('/') ? 'directory' : type;
 }
 
@@ -134,13 +134,13 @@ function time(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): bigint | un
 
 function pathOf(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): ByteString | undefined {
   const path = pax.get(key)?.value.toString('latin1');
-  if (path?.includes('\0') === true) refuseTar(`PAX record ${JSON.stringify(key)} holds a NUL byte`);
+  if (path?.includes('\0') === true) refuseTar(`PAX record ${JSON.stringify(key)} contains a NUL byte`);
   return path;
 }
 
 function idOf(value: number, name: ByteString, what: string): number {
   if (value < 0 || value > HIGHEST_ID)
-    refuseTar(`${shown(name)} has the ${what} ${value}, which no file can have`);
+    refuseTar(`${shown(name)} has the ${what} ${value}, which is not a valid id`);
   return value;
 }
 
@@ -152,7 +152,7 @@ function deviceOf(
   if (type !== 'character' && type !== 'block') return { deviceMajor: 0, deviceMinor: 0 };
   const { deviceMajor, deviceMinor } = raw;
   if (deviceMajor < 0 || deviceMajor > MAX_MAJOR || deviceMinor < 0 || deviceMinor > MAX_MINOR) {
-    refuseTar(`${shown(name)} is device ${deviceMajor}:${deviceMinor}, which no kernel has`);
+    refuseTar(`${shown(name)} is device ${deviceMajor}:${deviceMinor}, which is not a valid device number`);
   }
   return { deviceMajor, deviceMinor };
 }
@@ -163,7 +163,7 @@ function xattrsOf(pax: ReadonlyMap<ByteString, PaxRecord>, name: ByteString): Ta
     if (!key.startsWith(XATTR)) continue;
     if (record.value.length > unpackLimits.xattrBytes)
       refuseTar(`${shown(name)} has an xattr of ${record.value.length} bytes`);
-    // a copy: the record's bytes are a view of a buffer that the next header may be read into
+    // copy: the record's bytes are a view of a buffer that the reader uses again
     xattrs.push({ name: key.slice(XATTR.length), value: Buffer.from(record.value) });
   }
   return xattrs;

@@ -1,7 +1,7 @@
 /**
- * One 512-byte header of a tar archive (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
- * tar-stream is not used: it decodes names and PAX values as UTF-8, which destroys binary xattrs (security.capability)
- * and names of other encodings, rounds times to milliseconds, and does not know sparse files.
+ * Parses one 512-byte header of a tar archive (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
+ * Format"). The library tar-stream is not used here: it decodes names and PAX values as UTF-8, which destroys binary xattrs
+ * (security.capability) and names in other encodings, rounds times to milliseconds, and does not support sparse files.
  */
 import type { ByteString } from '../../base/byte-string.ts';
 import { fail } from '../../base/fault.ts';
@@ -23,7 +23,7 @@ export interface RawHeader {
   readonly deviceMinor: number;
 }
 
-/** Throws the Fault of an archive that is not what it should be: the same bytes fail the same way again. */
+/** Throws the Fault for an invalid archive. A retry with the same bytes would fail again. */
 export function refuseTar(reason: string): never {
   return fail('outside', `read tar: ${reason}`);
 }
@@ -36,8 +36,8 @@ export function textField(block: Uint8Array, offset: number, length: number): By
 }
 
 /**
- * A number: octal digits between spaces and NULs, or, with the top bit set, base 256 in two's complement (GNU).
- * Throws when it is neither or beyond 2⁵³.
+ * Parses a number: octal digits between spaces and NULs, or, with the top bit set, base 256 in two's complement (GNU).
+ * Throws if it is neither, or larger than 2⁵³.
  */
 export function numberField(block: Uint8Array, offset: number, length: number, what: string): number {
   const first = block[offset] ?? 0;
@@ -63,23 +63,23 @@ function octal(block: Uint8Array, offset: number, length: number): number {
 function base256(block: Uint8Array, offset: number, length: number): number {
   const first = block[offset] ?? 0;
   const negative = (first & 0x40) !== 0;
-  // the flag bit is not part of the number; the sign bit below it is
+  // the flag bit is not part of the number, but the sign bit below it is
   let value = negative ? (first & 0x7f) - 0x80 : first & 0x7f;
   for (let at = offset + 1; at < offset + length; at += 1) value = value * 256 + (block[at] ?? 0);
   return value;
 }
 
-/** True when all 512 bytes are zero: the mark of the archive's end. */
+/** Whether all 512 bytes are zero, which marks the end of the archive. */
 export function isZeroBlock(block: Uint8Array): boolean {
   for (let at = 0; at < TAR_BLOCK; at += 1) if (block[at] !== 0) return false;
   return true;
 }
 
-/** Parses one header and checks its sum. */
+/** Parses one header and verifies its checksum. */
 export function parseHeader(block: Uint8Array): RawHeader {
   checkSum(block);
   const magic = textField(block, 257, 6);
-  // GNU's magic is "ustar " and its prefix area holds times and sparse pieces
+  // with GNU's magic "ustar ", the prefix field holds times and sparse pieces instead
   const prefix = magic === 'ustar' ? textField(block, 345, 155) : '';
   const name = textField(block, 0, 100);
   return {
@@ -96,7 +96,7 @@ export function parseHeader(block: Uint8Array): RawHeader {
   };
 }
 
-/** The sum of all bytes with the sum's own field as spaces; old programs summed signed bytes. */
+/** Verifies the sum of all bytes, with the checksum field counted as spaces. Old programs summed signed bytes. */
 function checkSum(block: Uint8Array): void {
   const stated = numberField(block, 148, 8, 'checksum');
   let unsigned = 0;

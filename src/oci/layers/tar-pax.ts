@@ -1,4 +1,4 @@
-/** The records of a PAX extended header: `LENGTH KEY=VALUE\n`, LENGTH counting itself (POSIX.1-2017 pax). */
+/** Parses the records of a PAX extended header: `LENGTH KEY=VALUE\n`, where LENGTH counts its own digits (POSIX.1-2017 pax). */
 import { refuseTar } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 
@@ -7,13 +7,13 @@ export interface PaxRecord {
   readonly value: Buffer;
 }
 
-/** All records in their order: GNU sparse 0.0 repeats keys. Strict: a record that is not exactly well-formed refuses the archive. */
+/** Parses all records in order, since GNU sparse 0.0 repeats keys. Any malformed record refuses the archive. */
 export function parsePax(body: Buffer): PaxRecord[] {
   const records: PaxRecord[] = [];
   let at = 0;
   while (at < body.length) {
     const space = body.indexOf(0x20, at);
-    // 8 digits are more than the bound of the whole header
+    // a length with more than 8 digits would exceed the bound on the header
     if (space < 0 || space === at || space - at > 8) refuseTar('a PAX record has no length');
     const digits = body.toString('latin1', at, space);
     const end = at + (/^[1-9][0-9]*$/u.test(digits) ? Number(digits) : 0);
@@ -29,7 +29,7 @@ export function parsePax(body: Buffer): PaxRecord[] {
   return records;
 }
 
-/** A whole number from 0 to 2⁵³. */
+/** Parses a whole number from 0 to 2⁵³. */
 export function paxNumber(record: PaxRecord): number {
   const text = record.value.toString('latin1');
   const value = /^[0-9]{1,16}$/u.test(text) ? Number(text) : Number.NaN;
@@ -37,7 +37,7 @@ export function paxNumber(record: PaxRecord): number {
   return value;
 }
 
-/** A decimal number of seconds as nanoseconds; digits beyond the ninth are dropped. */
+/** Parses a decimal number of seconds into nanoseconds. Digits after the ninth are dropped. */
 export function paxTime(record: PaxRecord): bigint {
   const text = record.value.toString('latin1');
   const match = /^(-?)([0-9]{1,12})(?:\.([0-9]{0,64}))?$/u.exec(text);

@@ -1,4 +1,4 @@
-/** A tar archive read from pieces of any size, synchronously, with every bound checked before anything is kept. */
+/** Reads a tar archive from pieces of any size, synchronously. Bounds are checked before anything is buffered. */
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../bounds.ts';
 import type { RawHeader } from './tar-header.ts';
@@ -10,15 +10,15 @@ import { parsePax } from './tar-pax.ts';
 import type { SparsePiece } from './tar-sparse.ts';
 import { SparseLines, checkSparse, oldPieces } from './tar-sparse.ts';
 
-/** Who takes the entries; called in the archive's order: `begin`, any number of `data`, `finish`. */
+/** Receives the entries in the archive's order. Calls per entry: `begin`, any number of `data`, `finish`. */
 export interface TarSink {
   begin(entry: TarEntry): void;
-  /** Bytes of the file at `position`; only valid during the call. Holes of sparse files are not told. */
+  /** Bytes of the file at `position`, valid only during the call. Holes of sparse files are skipped. */
   data(bytes: Uint8Array, position: number): void;
   finish(): void;
 }
 
-/** `collect` gathers whole blocks into one buffer; `body` passes on; `skip` drops padding; `ended` takes no notice. */
+/** What the next bytes are: one whole block or header to collect, the body of a file, padding, or bytes after the end. */
 type Mode = 'header' | 'meta' | 'oldSparse' | 'sparseMap' | 'body' | 'skip' | 'ended';
 
 export class TarReader {
@@ -29,7 +29,7 @@ export class TarReader {
   #filled = 0;
   #wanted = TAR_BLOCK;
   #entries = 0;
-  /** Of all sparse files. */
+  /** Pieces of all sparse files so far. */
   #pieceSum = 0;
   #left = 0;
   #padding = 0;
@@ -49,7 +49,7 @@ export class TarReader {
     this.#maxEntries = maxEntries;
   }
 
-  /** Takes the next bytes of the archive; throws a FaultError when they are not acceptable. */
+  /** Reads the next bytes of the archive. Throws a FaultError if they are not valid. */
   push(chunk: Uint8Array): void {
     let at = 0;
     while (at < chunk.length) {
@@ -60,9 +60,9 @@ export class TarReader {
     }
   }
 
-  /** The archive's bytes are over: throws when that is in the middle of an entry. */
+  /** Ends the archive. Throws if that is in the middle of an entry. */
   end(): void {
-    // an archive may end without its two zero blocks: the diff-id says that it is whole
+    // the two zero blocks at the end may be missing: the diff-id proves that the archive is complete
     const between = this.#mode === 'header' && this.#filled === 0 && this.#isClean();
     if (
       this.#mode !== 'ended' &&
@@ -112,8 +112,8 @@ export class TarReader {
 
   #header(block: Buffer): void {
     if (isZeroBlock(block)) {
-      if (!this.#isClean()) refuseTar('the archive ends after a header that belongs to another');
-      // one zero block is enough, as for GNU tar and Go; what follows is not read, but its bytes count in the diff-id
+      if (!this.#isClean()) refuseTar('the archive ends after an extension header');
+      // one zero block is enough, as in GNU tar and Go; bytes after it are ignored, but they count in the diff-id
       this.#mode = 'ended';
       return;
     }
@@ -124,7 +124,7 @@ export class TarReader {
       });
     }
     const raw = parseHeader(block);
-    // a global header (git archive writes one) says nothing about files; the peers skip it as well
+    // a global header ('g', written by git archive) does not affect files; the peers skip it, too
     if (raw.flag === 'x' || raw.flag === 'g' || raw.flag === 'L' || raw.flag === 'K') {
       this.#startMeta(raw);
       return;
@@ -170,12 +170,12 @@ export class TarReader {
     if (this.#metaFlag === 'x') this.#meta.pax = parsePax(Buffer.from(body));
     else if (this.#metaFlag === 'L') this.#meta.longName = text();
     else if (this.#metaFlag === 'K') this.#meta.longLink = text();
-    // the large buffer of a long header is not kept for the rest of the archive
+    // do not keep the large buffer of a long header for the rest of the archive
     this.#collected = Buffer.allocUnsafe(TAR_BLOCK);
     this.#next(this.#padding);
   }
 
-  /** All headers of one entry are there. */
+  /** Starts an entry: all its headers are read. */
   #open(): void {
     const raw = this.#raw;
     if (raw === undefined) return;
@@ -211,7 +211,7 @@ export class TarReader {
       if (this.#pieceSum > unpackLimits.layerSparsePieces) {
         fail(
           'exhausted',
-          `read tar: its sparse files have more than ${unpackLimits.layerSparsePieces} pieces`,
+          `read tar: the sparse files have more than ${unpackLimits.layerSparsePieces} pieces`,
           { retryable: false },
         );
       }

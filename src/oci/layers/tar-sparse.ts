@@ -1,19 +1,19 @@
 /**
- * Maps of sparse files in GNU's four forms (GNU tar manual, "Storing Sparse Files"): old GNU headers, PAX 0.0, 0.1, 1.0.
- * A map is checked before any byte of the file is written (S14).
+ * Parses the maps of sparse files in GNU's four formats (GNU tar manual, "Storing Sparse Files"): old GNU headers, PAX 0.0,
+ * 0.1 and 1.0. A map is checked before any byte of the file is written (S14).
  */
 import { unpackLimits } from '../bounds.ts';
 import { numberField, refuseTar } from './tar-header.ts';
 import type { PaxRecord } from './tar-pax.ts';
 import { paxNumber } from './tar-pax.ts';
 
-/** One run of bytes that the archive holds; the rest of the file is holes. */
+/** A range of the file whose bytes are in the archive. The rest of the file is holes. */
 export interface SparsePiece {
   readonly offset: number;
   readonly length: number;
 }
 
-/** Refuses a map with pieces out of order, overlapping, beyond the file, or not as long together as what is stored. */
+/** Refuses a map whose pieces are out of order, overlap, exceed the file, or differ in sum from the stored bytes. */
 export function checkSparse(pieces: readonly SparsePiece[], fileSize: number, storedBytes: number): void {
   let end = 0;
   let stored = 0;
@@ -23,17 +23,17 @@ export function checkSparse(pieces: readonly SparsePiece[], fileSize: number, st
     stored += piece.length;
     if (!Number.isSafeInteger(end) || end > fileSize) refuseTar('a sparse map reaches beyond its file');
   }
-  if (stored !== storedBytes) refuseTar(`a sparse map holds ${stored} bytes, the archive ${storedBytes}`);
+  if (stored !== storedBytes) refuseTar(`a sparse map has ${stored} bytes, the archive ${storedBytes}`);
 }
 
-/** Refuses when one more piece would be above the bound. */
+/** Throws if one more piece would exceed the bound. */
 export function admitPiece(pieces: readonly SparsePiece[]): void {
   if (pieces.length >= unpackLimits.sparsePieces) {
     refuseTar(`a sparse map has more than ${unpackLimits.sparsePieces} pieces`);
   }
 }
 
-/** Old GNU form: pieces of 12 + 12 digits from `offset`; stops at the first that is empty. */
+/** Old GNU format: pieces of 12 + 12 digits from `offset` on. Stops at the first empty one. */
 export function oldPieces(block: Uint8Array, offset: number, count: number, into: SparsePiece[]): void {
   for (let index = 0; index < count; index += 1) {
     const at = offset + index * 24;
@@ -51,7 +51,7 @@ function natural(value: number): number {
   return value;
 }
 
-/** PAX 0.0: the keys offset and numbytes in turn. */
+/** PAX 0.0: alternating keys `offset` and `numbytes`. */
 export function pieces00(records: readonly PaxRecord[]): SparsePiece[] {
   const pieces: SparsePiece[] = [];
   let offset: number | undefined;
@@ -85,18 +85,18 @@ export function pieces01(record: PaxRecord): SparsePiece[] {
 
 function decimal(text: string): number {
   const value = /^[0-9]{1,16}$/u.test(text) ? Number(text) : Number.NaN;
-  if (!Number.isSafeInteger(value)) refuseTar('a sparse map has something that is not a number');
+  if (!Number.isSafeInteger(value)) refuseTar('a sparse map has a value that is not a number');
   return value;
 }
 
-/** PAX 1.0: the map stands before the data as decimal lines, a count first, filled up to whole blocks. */
+/** PAX 1.0: before the data, the count and the map as decimal lines, padded to whole blocks. */
 export class SparseLines {
   readonly pieces: SparsePiece[] = [];
   #count: number | undefined;
   #offset: number | undefined;
   #line = '';
 
-  /** Reads one block; true when the map is complete. What follows in that block is padding. */
+  /** Reads one block and returns whether the map is complete. The rest of that block is padding. */
   push(block: Uint8Array): boolean {
     for (const byte of block) {
       if (byte !== 0x0a) {

@@ -1,6 +1,6 @@
 /**
- * Entries of a layer's tar made into files. Works like GNU tar as root, with overlayfs's forms of whiteouts, and never
- * touches anything outside the root that it was given (S18, S58).
+ * Creates the files of a layer's tar entries. It works like GNU tar as root, writes whiteouts in overlayfs's form, and never
+ * touches anything outside the given root (S18, S58).
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { toFault, FaultError } from '../../base/fault.ts';
@@ -13,8 +13,8 @@ import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';
 import { shown } from '../../base/byte-string.ts';
 import type { TarSink } from './tar-reader.ts';
-import type { LayerPath, Place } from './unpack-path.ts';
-import { placeOf, plainPath, splitPath } from './unpack-path.ts';
+import type { EntryTarget, LayerPath } from './unpack-path.ts';
+import { plainPath, splitPath, targetOf } from './unpack-path.ts';
 import { LayerRoot } from './unpack-root.ts';
 import type { WrittenSize } from './unpack-size.ts';
 import { SizeSum } from './unpack-size.ts';
@@ -41,11 +41,11 @@ const S_IFIFO = 0o010000;
 
 export interface Applied {
   readonly entries: number;
-  /** The layer hides all lower ones (`.wh..wh..opq` in its root): overlayfs itself knows no such mark on a root. */
+  /** Whether the layer hides all lower ones (`.wh..wh..opq` in its root). overlayfs ignores such a mark on a layer's root. */
   readonly rootOpaque: boolean;
-  /** xattrs that were left out: names that an image must not set, or that the file system cannot hold. */
+  /** Number of xattrs that were dropped: those that an image must not set or that the file system does not support. */
   readonly xattrsDropped: number;
-  /** Everything below the root; undefined where only a walk over the tree can say. */
+  /** Size of everything below the root; undefined if only a walk over the tree can determine it. */
   readonly size: WrittenSize | undefined;
 }
 
@@ -54,13 +54,13 @@ interface OpenFile {
   readonly entry: TarEntry;
 }
 
-/** Takes entries in order; one at a time. After an error only `close` may be called. */
+/** Applies entries in order, one at a time. After an error only `close` may be called. */
 export class LayerApplier implements TarSink {
   readonly #root: LayerRoot;
   readonly #space: SpaceGuard | undefined;
   /**
-   * Times of directories, set at the end: each entry made in a directory changes its time. With the inode, since the path
-   * may lead elsewhere by then: a later entry has put a symlink in place of a directory on the way.
+   * Times of directories. They are set at the end, since each entry created in a directory changes its time. The inode is
+   * compared then, because a later entry may have replaced a directory on the path by a symlink.
    */
   readonly #directoryTimes = new Map<LayerPath, { readonly ns: bigint; readonly ino: number }>();
   readonly #whiteouts = new Set<LayerPath>();
@@ -71,8 +71,8 @@ export class LayerApplier implements TarSink {
   #xattrsDropped = 0;
 
   /**
-   * `rootFd` is an open directory that stays the caller's to close. `space` is asked before each write, and throws where there
-   * is not enough of it.
+   * @param rootFd an open directory; the caller closes it
+   * @param space called before each write; throws if the disk has too little free space
    */
   constructor(rootFd: number, space?: SpaceGuard) {
     this.#root = new LayerRoot(rootFd);
@@ -86,13 +86,13 @@ export class LayerApplier implements TarSink {
         entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes),
         1,
       );
-      this.#place(entry, placeOf(entry.name));
+      this.#apply(entry, targetOf(entry.name));
     });
   }
 
   data(bytes: Uint8Array, position: number): void {
     const file = this.#file;
-    // bodies of whiteouts and ignored entries
+    // the body of a whiteout or an ignored entry
     if (file === undefined) return;
     this.#attempt(file.entry, () => {
       this.#space?.take(Math.max(bytes.length, storageLimits.entryBytes), 0);
@@ -107,9 +107,9 @@ export class LayerApplier implements TarSink {
     if (file === undefined) return;
     this.#attempt(file.entry, () => {
       const { fd, entry } = file;
-      // holes at the end, and files that are nothing but a hole
+      // for a hole at the end of the file
       if (entry.sparse) ftruncateSync(fd, entry.size);
-      // the owner first: chown(2) takes away set-user-id bits and file capabilities
+      // owner before mode and xattrs: chown(2) clears set-user-id bits and file capabilities
       fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       this.#xattrs(entry, (name, value) => setXattrOf(fd, name, value));
@@ -120,7 +120,7 @@ export class LayerApplier implements TarSink {
     });
   }
 
-  /** After the last entry. */
+  /** Finishes the layer after its last entry. */
   complete(): Applied {
     this.#dropUselessWhiteouts();
     for (const [path, { ns, ino }] of this.#directoryTimes) {
@@ -151,7 +151,7 @@ export class LayerApplier implements TarSink {
     this.#root.close();
   }
 
-  /** Errors of the system get the entry's name. */
+  /** Runs `work` and adds the entry's name to errors of system calls. */
   #attempt(entry: TarEntry, work: () => void): void {
     try {
       work();
@@ -161,21 +161,21 @@ export class LayerApplier implements TarSink {
     }
   }
 
-  #place(entry: TarEntry, place: Place): void {
-    switch (place.kind) {
+  #apply(entry: TarEntry, target: EntryTarget): void {
+    switch (target.kind) {
       case 'root':
-        if (entry.type !== 'directory') refuseTar('it names the root itself and is no directory');
+        if (entry.type !== 'directory') refuseTar('it names the root but is not a directory');
         this.#directoryAttributes(entry, '', this.#root.fd, '.');
         break;
       case 'entry':
-        this.#make(entry, place.parent, place.name);
+        this.#make(entry, target.parent, target.name);
         break;
       case 'whiteout':
-        this.#whiteout(place.parent, place.name);
+        this.#whiteout(target.parent, target.name);
         break;
       case 'opaque':
-        if (place.parent === '') this.#rootOpaque = true;
-        else this.#root.makeOpaque(place.parent, this.#root.directory(place.parent), '.');
+        if (target.parent === '') this.#rootOpaque = true;
+        else this.#root.makeOpaque(target.parent, this.#root.directory(target.parent), '.');
         break;
       case 'ignored':
         break;
@@ -192,7 +192,7 @@ export class LayerApplier implements TarSink {
         this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), entry };
         break;
       case 'symlink':
-        if (entry.linkName === '') refuseTar('it is a symlink to nothing');
+        if (entry.linkName === '') refuseTar('it is a symlink with an empty target');
         this.#fresh(fd, name, () => symlinkAt(entry.linkName, fd, name));
         chownAt(fd, name, entry.uid, entry.gid);
         this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
@@ -214,7 +214,7 @@ export class LayerApplier implements TarSink {
     }
   }
 
-  /** Runs `make`; when the name is taken, what has it goes first: of two entries of one name the later counts. */
+  /** Runs `make`. If the name exists, deletes it first: of two entries with the same name the later counts. */
   #fresh<T>(fd: number, name: ByteString, make: () => T): T {
     try {
       return make();
@@ -238,7 +238,7 @@ export class LayerApplier implements TarSink {
     if (stats?.isDirectory() !== true) {
       if (stats !== undefined) this.#remove(fd, name);
       mkdirAt(fd, name, 0o700);
-      // the lower directory was hidden by this layer: nothing of it may shine through the new one
+      // this layer has hidden the lower directory: its entries must not appear in the new one
       if (
         (stats !== undefined && isWhiteout(stats)) ||
         this.#whiteouts.has(path) ||
@@ -266,7 +266,7 @@ export class LayerApplier implements TarSink {
     this.#size.addOther(undefined);
   }
 
-  /** To a file of this layer; owner, mode and times stay those of the file, as GNU tar has it (S18). */
+  /** Links to a file of this layer. Owner, mode and times stay those of the file, as with GNU tar (S18). */
   #hardLink(entry: TarEntry, parent: LayerPath, name: ByteString): void {
     const path = plainPath(entry.linkName);
     if (path === '') refuseTar('it is a hard link to the root');
@@ -279,17 +279,17 @@ export class LayerApplier implements TarSink {
     if (stats.isDirectory()) refuseTar(`it is a hard link to the directory ${shown(entry.linkName)}`);
     const to = this.#root.directory(parent);
     const taken = statAt(to, name);
-    // a link to itself: removing the name first would remove the file
+    // a link to itself: deleting the existing name first would delete the file
     if (taken !== undefined && taken.ino === stats.ino && taken.dev === stats.dev) return;
     this.#fresh(to, name, () => linkAt(this.#sourceOf(target.parent), target.name, to, name));
   }
 
-  /** Looked up again, since making room for the name may have closed it. */
+  /** Opens the target's directory again, since deleting the old name may have closed it. */
   #sourceOf(parent: LayerPath): number {
-    return this.#root.existing(parent) ?? refuseTar('the directory of its target is gone');
+    return this.#root.existing(parent) ?? refuseTar('the directory of its target no longer exists');
   }
 
-  /** Hides `name` of lower layers; what this layer itself has of that name stays (OCI image spec: whiteouts apply to lower layers only). */
+  /** Hides `name` in lower layers. An entry of this layer with that name stays (OCI image spec, layer.md: Whiteouts). */
   #whiteout(parent: LayerPath, name: ByteString): void {
     const fd = this.#root.directory(parent);
     const stats = statAt(fd, name);
@@ -303,8 +303,8 @@ export class LayerApplier implements TarSink {
   }
 
   /**
-   * Takes whiteouts away where nothing of lower layers can show: overlayfs looks for them in merged directories only, and
-   * lists those in an opaque one as names that nobody can open.
+   * Deletes whiteouts that have no effect. overlayfs checks for whiteouts only in merged directories; in an opaque directory
+   * it lists them as names that cannot be opened.
    */
   #dropUselessWhiteouts(): void {
     for (const path of this.#whiteouts) {
@@ -312,7 +312,7 @@ export class LayerApplier implements TarSink {
       const { parent, name } = splitPath(path);
       const fd = this.#root.existing(parent);
       const stats = fd === undefined ? undefined : statAt(fd, name);
-      // it may have been replaced later in the archive
+      // a later entry may have replaced it
       if (fd !== undefined && stats !== undefined && isWhiteout(stats)) {
         this.#size.giveUp();
         unlinkAt(fd, name);
@@ -330,8 +330,8 @@ export class LayerApplier implements TarSink {
       try {
         set(name, value);
       } catch (error) {
-        // capabilities are part of what the image means; the rest is dropped as the peers do, where the file system
-        // has no such xattrs (EOPNOTSUPP) or the kernel allows them on files and directories only (EPERM)
+        // programs rely on capabilities, so failing to set one is an error. Other xattrs are dropped, as in the peers, if the
+        // file system does not support them (EOPNOTSUPP) or the kernel allows them on files and directories only (EPERM)
         const code = codeOf(error);
         if (name === 'security.capability' || (code !== 'EOPNOTSUPP' && code !== 'EPERM')) throw error;
         this.#xattrsDropped += 1;
@@ -345,10 +345,10 @@ function joined(parent: LayerPath, name: ByteString): LayerPath {
 }
 
 /**
- * What programs below or beside a container's root read as their own notes: overlayfs in a user namespace, fuse-overlayfs
- * (owner, mode and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p
- * server and virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), unpackers without root (the file system of
- * rootlesscontainers). With `override_stat` an image would choose what a file is after it was checked.
+ * Prefixes of xattrs that other file system programs interpret: overlayfs in a user namespace, fuse-overlayfs (owner, mode
+ * and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p server and
+ * virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), and rootless unpackers (rootlesscontainers). With
+ * `override_stat`, for example, an image could change the type and owner of a file after it was checked.
  */
 const FOREIGN_PREFIXES: readonly string[] = [
   'user.overlay.',
@@ -361,9 +361,9 @@ const FOREIGN_PREFIXES: readonly string[] = [
 const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
 
 /**
- * What an image may set. Never trusted.*: overlayfs keeps its own there, and with trusted.overlay.redirect an image
- * could reach into other directories; of user.* nothing that another file system program reads as its own (S95); of
- * security.* only capabilities (labels and IMA hashes are the host's policy).
+ * Whether an image may set this xattr. Never trusted.*: overlayfs uses these, and with trusted.overlay.redirect an image
+ * could reach other directories. Of user.*, all but those that other file system programs interpret (S95). Of security.*,
+ * only capabilities: labels and IMA hashes are the host's policy.
  */
 export function isAllowedXattr(name: ByteString): boolean {
   if (name.startsWith('user.'))

@@ -1,39 +1,40 @@
-/** Where an entry belongs in a layer: names checked and whiteouts told apart (OCI image spec, layer.md). */
+/** Checks names of entries and recognises whiteouts (OCI image spec, layer.md). */
 import { unpackLimits } from '../bounds.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';
 import { shown } from '../../base/byte-string.ts';
 
-/** A path below the layer's root in plain form: components joined by `/`, none empty, `.` or `..`; empty is the root. */
+/** A plain path below the layer's root: no leading slash, no component that is empty, `.` or `..`. Empty for the root. */
 export type LayerPath = ByteString;
 
-export type Place =
+/** What an entry's name refers to. */
+export type EntryTarget =
   | { readonly kind: 'root' }
   | { readonly kind: 'entry'; readonly parent: LayerPath; readonly name: ByteString }
-  /** `name` of lower layers is hidden. */
+  /** Hides `name` of lower layers. */
   | { readonly kind: 'whiteout'; readonly parent: LayerPath; readonly name: ByteString }
-  /** Everything of lower layers in `parent` is hidden. */
+  /** Hides everything of lower layers in `parent`. */
   | { readonly kind: 'opaque'; readonly parent: LayerPath }
-  /** AUFS's own bookkeeping: no part of the layer. */
+  /** AUFS's internal files, which are not part of the layer. */
   | { readonly kind: 'ignored' };
 
 const WHITEOUT = '.wh.';
-/** Names of AUFS itself, such as `.wh..wh.plnk`; only the opaque mark means something. */
+/** Prefix of AUFS's internal names, such as `.wh..wh.plnk`. Only the opaque mark has a meaning in layers. */
 const META = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
 /**
- * The plain form of a name of an archive. A leading `/` is dropped, as all tar programs do; `..` refuses the layer,
- * since no builder writes it and what it means differs between programs (S58).
+ * The plain path for a name in an archive. A leading `/` is dropped, as in all tar programs. A name with `..` refuses the
+ * layer: no builder writes one, and programs interpret it differently (S58).
  */
 export function plainPath(name: ByteString): LayerPath {
-  if (name.includes('\0')) refuseTar(`the name ${shown(name)} holds a NUL byte`);
+  if (name.includes('\0')) refuseTar(`the name ${shown(name)} contains a NUL byte`);
   if (name.length > unpackLimits.pathBytes)
     refuseTar(`the name ${shown(name)} has more than ${unpackLimits.pathBytes} bytes`);
   const parts: ByteString[] = [];
   for (const part of name.split('/')) {
     if (part === '' || part === '.') continue;
-    if (part === '..') refuseTar(`the name ${shown(name)} holds ..`);
+    if (part === '..') refuseTar(`the name ${shown(name)} contains ..`);
     if (part.length > unpackLimits.nameBytes)
       refuseTar(`a part of ${shown(name)} has more than ${unpackLimits.nameBytes} bytes`);
     parts.push(part);
@@ -49,10 +50,10 @@ export function splitPath(path: LayerPath): { readonly parent: LayerPath; readon
     : { parent: path.slice(0, slash), name: path.slice(slash + 1) };
 }
 
-/** Tells where an entry with this name goes; throws on names that mean nothing good. */
-export function placeOf(entryName: ByteString): Place {
+/** What the name of an entry refers to. Throws for names that are not allowed. */
+export function targetOf(entryName: ByteString): EntryTarget {
   const path = plainPath(entryName);
-  // an empty name is the root's, too, as GNU tar and containers/storage have it: what is left when a builder cuts its own root off
+  // like GNU tar and containers/storage, take an empty name as the root: some builders cut their own root off all names
   if (path === '') return { kind: 'root' };
   const { parent, name } = splitPath(path);
   if (path.includes(WHITEOUT)) {
@@ -70,6 +71,6 @@ export function placeOf(entryName: ByteString): Place {
 function hiddenName(name: ByteString, entryName: ByteString): ByteString {
   const hidden = name.slice(WHITEOUT.length);
   if (hidden === '' || hidden === '.' || hidden === '..')
-    refuseTar(`the whiteout ${shown(entryName)} names nothing that can be hidden`);
+    refuseTar(`the whiteout ${shown(entryName)} has no valid name to hide`);
   return hidden;
 }

@@ -1,4 +1,4 @@
-/** The root of a layer that is being written, and the open directories below it. */
+/** The root of a layer that is being unpacked, and the open directories below it. */
 import { closeSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../bounds.ts';
@@ -20,15 +20,15 @@ import {
   unlinkAt,
 } from '../trees/entry-calls.ts';
 
-/** overlayfs: lower directories of this name are not merged in (Documentation/filesystems/overlayfs.rst). */
+/** overlayfs does not merge lower directories into one with this xattr (Documentation/filesystems/overlayfs.rst). */
 export const OPAQUE_XATTR = 'trusted.overlay.opaque';
 const YES = Buffer.from('y');
-/** What the peers and GNU tar give a directory that no entry describes, umask 022. */
+/** Mode of directories that have no entry of their own, as in the peers and GNU tar with umask 022. */
 const IMPLIED_MODE = 0o755;
 
 /**
- * Directories by path, opened through openat2 in the root and kept while nothing on the way can have changed. All
- * writing in the layer goes through descriptors from here, so that no path of an archive is ever walked from outside.
+ * Directories by path. They are opened by openat2 with RESOLVE_IN_ROOT and stay open until a directory or symlink is
+ * deleted. All writing in the layer uses these descriptors, so that no path of an archive can lead out of the root.
  */
 export class LayerRoot {
   readonly #root: number;
@@ -45,12 +45,12 @@ export class LayerRoot {
     return this.#root;
   }
 
-  /** Directories that were made though no entry described them. */
+  /** Number of directories that were created although no entry describes them. */
   get implied(): number {
     return this.#implied;
   }
 
-  /** The directory, made with its parents where it is missing. Two calls' results stay open side by side. */
+  /** The directory; creates it and its parents if missing. The results of the last two calls are open at the same time. */
   directory(path: LayerPath): number {
     const open = this.existing(path);
     if (open !== undefined) return open;
@@ -58,12 +58,12 @@ export class LayerRoot {
     return this.#keep(path, openInRoot(this.#root, path));
   }
 
-  /** The directory, or undefined when it, or one on the way, is not there or no directory. */
+  /** The directory, or undefined if it or a parent does not exist or is not a directory. */
   existing(path: LayerPath): number | undefined {
     if (path === '') return this.#root;
     const open = this.#open.get(path);
     if (open !== undefined) {
-      // moved to the end: the first of the map is the one unused for longest
+      // move to the end: the first in the map is then the least recently used
       this.#open.delete(path);
       this.#open.set(path, open);
       return open;
@@ -72,7 +72,7 @@ export class LayerRoot {
       return this.#keep(path, openInRoot(this.#root, path));
     } catch (error) {
       const code = codeOf(error);
-      // a symlink on the way may lead to a name that no file can have
+      // ENAMETOOLONG: a symlink on the way can lead to a name that is too long
       if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG')
         return undefined;
       throw error;
@@ -87,12 +87,12 @@ export class LayerRoot {
     this.#opaque.add(path);
   }
 
-  /** The layer has said so, though what stood there then may have been replaced since. */
+  /** Whether the layer has marked this path as opaque. What was there then may have been replaced since. */
   isOpaque(path: LayerPath): boolean {
     return this.#opaque.has(path);
   }
 
-  /** True when a directory on the way to the entry is opaque, so that nothing of lower layers can show there. */
+  /** Whether a parent of the entry is opaque, so that lower layers are not visible there. */
   isBelowOpaque(path: LayerPath): boolean {
     if (this.#opaque.size === 0) return false;
     for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
@@ -101,7 +101,7 @@ export class LayerRoot {
     return false;
   }
 
-  /** Counts a path that somebody remembers until the layer's end; throws when they are too many. */
+  /** Counts a path that is kept in memory until the layer's end. Throws if the bound is exceeded. */
   keepPath(path: LayerPath): void {
     this.#keptChars += path.length;
     if (this.#keptChars > unpackLimits.directoryChars) {
@@ -113,7 +113,7 @@ export class LayerRoot {
     }
   }
 
-  /** A directory or symlink was taken away: what is open may no longer be what its path means. `except` is in use. */
+  /** Closes all directories but `except`, which is in use: after a deletion, their paths may mean something else. */
   forget(except: number): void {
     for (const [path, fd] of this.#open) {
       if (fd === except) continue;
@@ -122,7 +122,7 @@ export class LayerRoot {
     }
   }
 
-  /** Closes everything but the root itself. */
+  /** Closes all directories except the root. */
   close(): void {
     this.forget(-1);
   }
@@ -140,8 +140,8 @@ export class LayerRoot {
   }
 
   /**
-   * Makes each missing component; a symlink that leads to nothing gets its target made, below the root (as containerd
-   * does). One step per component, not one walk from the root: a path can have 2000.
+   * Creates each missing component. For a dangling symlink, creates its target below the root, as containerd does. Each
+   * component is opened below its parent, not from the root: a path can have 2000 components.
    */
   #make(path: LayerPath, follows: number): void {
     let fd = this.#root;
@@ -164,20 +164,20 @@ export class LayerRoot {
     if (stats?.isDirectory() === true) return openDirectoryAt(fd, name);
     if (stats?.isSymbolicLink() === true) return this.#linked(fd, parent, name, follows);
     if (stats !== undefined && !isWhiteout(stats))
-      refuseTar(`${shown(name)} is used as a directory and is none`);
-    // one entry can imply 2000 directories: they count as entries do
+      refuseTar(`${shown(name)} is used as a directory but is not one`);
+    // one entry can imply 2000 directories, so they count like entries
     this.#implied += 1;
     if (this.#implied > unpackLimits.entries) {
-      fail('exhausted', `it implies more than ${unpackLimits.entries} directories that no entry describes`, {
+      fail('exhausted', `more than ${unpackLimits.entries} directories have no entry of their own`, {
         retryable: false,
       });
     }
     if (stats !== undefined) unlinkAt(fd, name);
     mkdirAt(fd, name, IMPLIED_MODE);
-    // the umask and the set-group-id bit of the parent have had their say
+    // undo the effects of the umask and of the parent's set-group-id bit
     chownAt(fd, name, 0, 0);
     chmodAt(fd, name, IMPLIED_MODE);
-    // hidden and made anew in the same layer: nothing of the lower one may shine through
+    // this layer has hidden the lower directory: its entries must not appear in the new one
     const path = parent === '' ? name : `${parent}/${name}`;
     if (stats !== undefined || this.#opaque.has(path)) this.makeOpaque(path, fd, name);
     return openDirectoryAt(fd, name);
@@ -196,7 +196,7 @@ export class LayerRoot {
   }
 }
 
-/** Where a symlink leads, by its text alone; `..` ends at the root. A text that is wrong about links on the way still stays below the root. */
+/** Resolves a symlink by its text alone; `..` stops at the root. Even if links on the way lead elsewhere, the result is below the root. */
 function targetBelow(parent: LayerPath, target: ByteString): LayerPath {
   const parts: ByteString[] = target.startsWith('/') || parent === '' ? [] : parent.split('/');
   for (const part of target.split('/')) {

@@ -1,12 +1,12 @@
 /**
- * What a layer takes on the disk, added up while its files are open: a walk over the finished tree asks for each of them
- * again and costs a tenth of the whole unpacking.
+ * Adds up a layer's size on disk while its files are open. A separate walk over the finished tree would cost a tenth of the
+ * whole unpacking.
  */
 import { fstatSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import type { TarEntry } from './tar-entry.ts';
 
-/** st_blocks counts in these, whatever the file system's block size (stat(2)). */
+/** The unit of st_blocks, whatever the file system's block size (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
 
 export interface WrittenSize {
@@ -20,35 +20,35 @@ export class SizeSum {
   #isKnown = true;
   readonly #directories = new Set<number>();
 
-  /** A file that is written and still open. */
+  /** Adds a file that is complete and still open. */
   addFile(fd: number, entry: TarEntry): void {
     const stats = fstatSync(fd);
     const bytes = stats.blocks * STAT_BLOCK_BYTES;
-    // XFS counts the blocks that it sets aside behind the end of a file until that is closed
+    // XFS also counts blocks preallocated beyond the end of the file until the file is closed
     const most = Math.ceil(stats.size / stats.blksize) * stats.blksize;
     this.#usedBytes += entry.sparse || entry.xattrs.length > 0 ? bytes : Math.min(bytes, most);
     this.#inodes += 1;
   }
 
-  /** Anything that is neither a file nor a directory. */
+  /** Adds an entry that is neither a file nor a directory. */
   addOther(stats: Stats | undefined): void {
     this.#usedBytes += (stats?.blocks ?? 0) * STAT_BLOCK_BYTES;
     this.#inodes += 1;
   }
 
-  /** Once for each inode: symlinks give a directory several paths. */
+  /** Adds a directory once per inode: symlinks can give a directory several paths. */
   addDirectory(stats: Stats): void {
     if (this.#directories.has(stats.ino)) return;
     this.#directories.add(stats.ino);
     this.addOther(stats);
   }
 
-  /** Something was taken away again, or made that nobody told: only a walk over the tree says what there is. */
+  /** Discards the sum: an entry was deleted, or created without being added. Only a walk over the tree can determine the size. */
   giveUp(): void {
     this.#isKnown = false;
   }
 
-  /** Undefined when it is not known. */
+  /** Undefined if the sum was discarded. */
   get total(): WrittenSize | undefined {
     return this.#isKnown ? { usedBytes: this.#usedBytes, inodes: this.#inodes } : undefined;
   }

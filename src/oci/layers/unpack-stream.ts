@@ -1,4 +1,4 @@
-/** A layer's blob as it comes, decompressed, hashed and read as tar; for worker threads, since the sink works synchronously. */
+/** Decompresses a layer's blob as it arrives, hashes it and reads it as tar. For worker threads: the sink is synchronous. */
 import { createHash } from 'node:crypto';
 import type { Transform } from 'node:stream';
 import type { Gunzip } from 'node:zlib';
@@ -12,7 +12,7 @@ import { ZstdFrames } from './unpack-zstd.ts';
 
 export interface StreamLimits {
   readonly entries: number;
-  /** Of the tar. */
+  /** Bytes of the uncompressed tar. */
   readonly layerBytes: number;
 }
 
@@ -39,7 +39,7 @@ export class LayerStream {
   #gunzip: Gunzip | undefined;
   #blobBytes = 0;
   #frames: ZstdFrames | undefined;
-  /** Writes to the decompressor that are not done. */
+  /** Unfinished writes to the decompressor. */
   #queued = 0;
   #isEnded = false;
   #error: Error | undefined;
@@ -51,12 +51,12 @@ export class LayerStream {
   }
 
   /**
-   * Takes the next bytes; settles when it can take more, with a bounded part of these still to be read. Rejects with a
-   * FaultError, perhaps of earlier bytes; the stream must then be destroyed.
+   * Adds the next bytes. Resolves when it can accept more, while a bounded part may still be unread. Rejects with a
+   * FaultError, possibly for earlier bytes; the stream must then be destroyed.
    */
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#head === undefined) return this.#feed(chunk);
-    // the media type is the registry's word; the first bytes say what it is, and the diff-id whether it is right
+    // detect the compression by the first bytes: the media type may be wrong, and the diff-id verifies the result
     const head = Buffer.concat([this.#head, chunk]);
     if (head.length < MAGIC_BYTES) {
       this.#head = head;
@@ -65,7 +65,7 @@ export class LayerStream {
     return this.#start(head);
   }
 
-  /** The blob is over. */
+  /** Ends the blob. */
   async end(): Promise<StreamResult> {
     if (this.#head !== undefined) await this.#start(this.#head);
     if (this.#frames !== undefined && !this.#frames.isBetween) refuseTar('the zstd stream is cut short');
@@ -73,15 +73,15 @@ export class LayerStream {
       this.#inflate.end();
       await this.#until(() => this.#isEnded);
     }
-    // Node leaves out zeros behind a member and whatever comes with them in one write, and fails at them in another: the
-    // same blob would be good or bad by the size of the network's packets. Go's reader, the peers', takes no such bytes.
+    // Node ignores zeros after a gzip member, with all bytes after them, if they arrive in the same write, and fails if they
+    // arrive in another: whether a blob is valid would depend on packet sizes. Go's reader, which the peers use, refuses them.
     if (this.#gunzip !== undefined && this.#gunzip.bytesWritten !== this.#blobBytes)
-      refuseTar('something that is no gzip member stands behind one');
+      refuseTar('a gzip member is followed by bytes that are not one');
     this.#tar.end();
     return { diffId: `sha256:${this.#hash.digest('hex')}`, tarBytes: this.#bytes };
   }
 
-  /** Frees the decompressor; may be called at any time. */
+  /** Frees the decompressor. May be called at any time. */
   destroy(): void {
     this.#inflate?.destroy();
   }
@@ -105,7 +105,7 @@ export class LayerStream {
   #listen(inflate: Transform): Transform {
     inflate.on('readable', () => this.#drain(inflate));
     inflate.on('error', (error) => {
-      // zlib's errors (Z_DATA_ERROR, ZSTD_error_…) say something about the blob, not about this machine
+      // zlib's errors (Z_DATA_ERROR, ZSTD_error_…) are faults of the blob, not of this machine
       this.#error ??= new FaultError(fault('outside', `decompress: ${error.message}`));
       this.#wake?.();
     });
@@ -118,9 +118,9 @@ export class LayerStream {
     return inflate;
   }
 
-  /** To ask for a piece is to have the next one made: libuv's pool inflates it while this thread writes files. */
+  /** Reads what is decompressed. Each read starts the next one: libuv's pool inflates while this thread writes files. */
   #drain(inflate: Transform): void {
-    // a throw in here would end the thread
+    // an exception in this event handler would end the thread
     try {
       for (
         let piece = inflate.read() as Buffer | null;
@@ -149,7 +149,7 @@ export class LayerStream {
         this.#queued -= 1;
         this.#wake?.();
       });
-      // one is inflated, and one more is there when that is done
+      // keep one run waiting while another is inflated
       await this.#until(() => this.#queued < unpackLimits.inflateQueue || this.#isEnded);
     }
   }
@@ -168,7 +168,9 @@ export class LayerStream {
   #consume(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
     if (this.#bytes > this.#limits.layerBytes) {
-      fail('exhausted', `read tar: it has more than ${this.#limits.layerBytes} bytes`, { retryable: false });
+      fail('exhausted', `read tar: the tar has more than ${this.#limits.layerBytes} bytes`, {
+        retryable: false,
+      });
     }
     this.#hash.update(bytes);
     this.#tar.push(bytes);

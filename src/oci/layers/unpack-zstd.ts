@@ -1,7 +1,7 @@
 /**
- * Where the frames of a zstd stream end (RFC 8878, 3.1). Node 24's decoder silently drops what follows the end of a
- * frame within one write, and archives of many frames are usual (zstd:chunked, pzstd, `cat a.zst b.zst`): each write
- * must end where a frame does. Skippable frames are left out here.
+ * Finds the ends of frames in a zstd stream (RFC 8878, 3.1). Node 24's decoder silently drops bytes that follow the end of a
+ * frame in the same write, so each write must end where a frame ends. Streams with many frames are common (zstd:chunked,
+ * pzstd, `cat a.zst b.zst`). Skippable frames are removed here.
  */
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../bounds.ts';
@@ -13,13 +13,13 @@ const SKIPPABLE = 0x184d2a50;
 const SKIPPABLE_MASK = 0xfffffff0;
 /** Longest frame header after the magic: descriptor, window, dictionary id, content size. */
 const HEADER_BYTES = 14;
-/** Bytes of the dictionary id and of the content size by their two-bit codes. */
+/** Bytes of the dictionary id and of the content size, by their two-bit codes. */
 const DICTIONARY_BYTES = [0, 1, 2, 4];
 const CONTENT_SIZE_BYTES = [0, 2, 4, 8];
 
 type Part = 'magic' | 'descriptor' | 'header' | 'skipSize' | 'skip' | 'block' | 'body' | 'checksum';
 
-/** Splits a stream into runs of bytes that belong to one frame each. */
+/** Splits a stream into runs of bytes of which each belongs to one frame. */
 export class ZstdFrames {
   #part: Part = 'magic';
   #need = 4;
@@ -29,7 +29,7 @@ export class ZstdFrames {
   #last = false;
   #frames = 0;
 
-  /** The runs of `chunk`, in order. A magic is held back until it is known whether its frame counts. */
+  /** The runs of `chunk`, in order. A magic number is held back until it is known whether its frame is skippable. */
   *split(chunk: Uint8Array): Generator<Uint8Array> {
     let from = 0;
     let at = 0;
@@ -52,7 +52,7 @@ export class ZstdFrames {
     if (from < at) yield chunk.subarray(from, at);
   }
 
-  /** True between frames: where a stream may end. */
+  /** Whether the stream is between two frames, where it may end. */
   get isBetween(): boolean {
     return this.#part === 'magic' && this.#filled === 0;
   }
@@ -63,7 +63,7 @@ export class ZstdFrames {
     this.#filled = 0;
   }
 
-  /** A part is whole: says what comes next; true when the frame ends here. */
+  /** Decides what follows a complete part. Returns true if the frame ends here. */
   #next(part: Part): boolean {
     switch (part) {
       case 'magic':
@@ -93,7 +93,7 @@ export class ZstdFrames {
   }
 
   #magic(magic: number): void {
-    // empty ones of nine bytes are as many writes to the decoder as large ones
+    // an empty frame of nine bytes needs as many writes to the decoder as a large one
     this.#frames += 1;
     if (this.#frames > unpackLimits.zstdFrames) {
       fail('exhausted', `decompress: the zstd stream has more than ${unpackLimits.zstdFrames} frames`, {
@@ -102,7 +102,7 @@ export class ZstdFrames {
     }
     if (magic === MAGIC) this.#want('descriptor', 1);
     else if ((magic & SKIPPABLE_MASK) >>> 0 === SKIPPABLE) this.#want('skipSize', 4);
-    else refuseTar('the zstd stream holds something that is no frame');
+    else refuseTar('the zstd stream has bytes that are not a frame');
   }
 
   #descriptor(descriptor: number): void {
@@ -118,8 +118,8 @@ export class ZstdFrames {
   #block(header: number): boolean {
     this.#last = (header & 1) !== 0;
     const type = (header >> 1) & 3;
-    if (type === 3) refuseTar('the zstd stream holds a block of a reserved type');
-    // a run-length block has one byte, whatever length it states
+    if (type === 3) refuseTar('the zstd stream has a block of a reserved type');
+    // a run-length block stores one byte, whatever length it states
     const bytes = type === 1 ? 1 : header >> 3;
     if (bytes === 0) return this.#afterBlock();
     this.#want('body', bytes);

@@ -1,15 +1,15 @@
-/** Directories that we made, opened by their paths; for worker threads. */
+/** Opens directories that the daemon has created, by their paths. For worker threads. */
 import { openSync } from 'node:fs';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../../host/ffi/constants.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 
-/** Opens a directory that we made, by its path, as a base. */
+/** Opens a directory of the daemon's as a base for other calls. */
 export function openOwnDirectory(path: string): number {
   return openSync(path, O_RDONLY | O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/** The directory that a path of ours is in, and its name there; undefined when that directory is not there. The caller closes it. */
+/** The parent directory of a path and the name in it; undefined if the parent does not exist. The caller closes `parent`. */
 export function openOwnParent(
   path: string,
 ): { readonly parent: number; readonly name: ByteString } | undefined {

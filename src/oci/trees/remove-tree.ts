@@ -1,4 +1,4 @@
-/** Whole trees deleted and measured through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
+/** Deletes and measures trees through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
 import type { ByteString } from '../../base/byte-string.ts';
@@ -9,13 +9,13 @@ import { removeTree } from './tree-removal.ts';
 import type { Removal, RemovalOptions } from './tree-removal.ts';
 import { sumOf } from './whole-figures.ts';
 
-/** Deletes the entry `name` of the directory `fd` with all below it; succeeds when it is gone, throws the first failure. */
+/** Deletes the entry `name` of the directory `fd` with everything below. Succeeds if it does not exist. Throws the first failure. */
 export function removeTreeAt(fd: number, name: ByteString): void {
   const { failed, error } = finished(removeTree(fd, name, { isTrash: false }));
   if (failed > 0) throw error;
 }
 
-/** Deletes a tree by its path; succeeds when it, or the directory it is in, is gone. */
+/** Deletes a tree by its path. Succeeds if the tree or its parent does not exist. */
 export function removePath(path: string): void {
   const found = openOwnParent(path);
   if (found === undefined) return;
@@ -26,7 +26,7 @@ export function removePath(path: string): void {
   }
 }
 
-/** The same in steps, of a path in the trash unless the options say otherwise; failures are in the result. */
+/** Deletes a tree by its path in steps. Failures are in the result. By default the path is in the trash. */
 export function* removePathInSteps(
   path: string,
   options: RemovalOptions = { isTrash: true },
@@ -40,7 +40,7 @@ export function* removePathInSteps(
   }
 }
 
-/** Runs work that is made in steps to its end. */
+/** Runs all steps of a generator and returns its result. */
 export function finished<T>(steps: Generator<void, T>): T {
   for (;;) {
     const step = steps.next();
@@ -49,8 +49,8 @@ export function finished<T>(steps: Generator<void, T>): T {
 }
 
 /**
- * Sums up the tree below each of `paths`, the directories themselves included. Entries that vanish meanwhile are left
- * out, other file systems are not entered. At once: of trees of ours, or where nobody else waits for this thread.
+ * Measures the trees at `paths`, including the top directories. Entries that disappear meanwhile are skipped, and other file
+ * systems are not entered. Runs without pauses: use it for trees of the daemon's, or if nobody else needs this thread.
  */
 export function measureTrees(
   paths: readonly string[],

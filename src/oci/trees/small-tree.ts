@@ -1,6 +1,7 @@
 /**
- * A small tree deleted without a worker: one asynchronous call after the other, so that it holds one thread of libuv's pool at
- * most. Each directory is opened below the one that it is in, links not followed: whoever still writes there leads nowhere else.
+ * Deletes a small tree without a worker. Asynchronous calls run one after another, so that at most one thread of libuv's pool
+ * is busy. Each directory is opened below its parent without following links: somebody who still writes there cannot redirect
+ * the deletion.
  */
 import { open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { isMountRoot } from '../../host/files/directory-entries.ts';
@@ -8,25 +9,25 @@ import { codeOf } from '../../host/ffi/errno.ts';
 import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../../host/ffi/constants.ts';
 
 /**
- * Deletes the tree, or a part of it and false when it has more than `entries` entries, or mounts. Holds a descriptor for each
- * level, so no more than entries. The directory that the path is in must be ours.
+ * Deletes the tree and returns true. Returns false, after deleting a part, if it has more than `entries` entries or a mount.
+ * Holds one descriptor per level, so at most `entries`. The parent directory of `path` must be the daemon's own.
  */
 export async function removeSmallTree(path: string, entries: number): Promise<boolean> {
   try {
     return (await removeDirectory(Buffer.from(path), entries)) >= 0;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return true;
-    // whatever it is, the worker's way through descriptors either knows it or says it well
+    // let the worker try: it handles more cases and reports errors with the path
     return false;
   }
 }
 
-/** What is left of the budget, or -1. */
+/** Deletes a directory. Returns the rest of the budget, or -1 if it was exceeded or there is a mount. */
 async function removeDirectory(path: Buffer, budget: number): Promise<number> {
   const directory = await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);
   let left: number;
   try {
-    // only now: what is mounted from here on is not what was opened
+    // check after the open: something mounted later is not what was opened
     left = (await isMountRoot(path)) ? -1 : await removeBelow(`/proc/self/fd/${directory.fd}/`, budget);
   } finally {
     await directory.close();
@@ -35,7 +36,7 @@ async function removeDirectory(path: Buffer, budget: number): Promise<number> {
   return left;
 }
 
-/** Empties a directory. Names are bytes. */
+/** Empties a directory. Returns the rest of the budget, or -1. Names are bytes. */
 async function removeBelow(directory: string, budget: number): Promise<number> {
   let left = budget;
   for (const entry of await readdir(directory, { withFileTypes: true, encoding: 'buffer' })) {

@@ -1,4 +1,4 @@
-/** A trash emptied in steps, for worker threads. */
+/** Empties a trash directory in steps. For worker threads. */
 import { closeSync, openSync } from 'node:fs';
 import { toFault } from '../../base/fault.ts';
 import { conditionLimits } from '../../base/bounds.ts';
@@ -11,17 +11,17 @@ import { removeTree } from './tree-removal.ts';
 export interface Emptied {
   readonly entries: number;
   readonly freedBytes: number;
-  /** What could not be deleted and why: as many as conditions name. Names are printable. */
+  /** What could not be deleted and why, up to as many as a condition shows. Names are printable. */
   readonly kept: readonly {
     readonly name: string;
     readonly failures: readonly string[];
     readonly failed: number;
   }[];
-  /** Why the directory itself could not be read to its end; undefined when it could. */
+  /** Why reading the directory failed; undefined if it was read to its end. */
   readonly problem: string | undefined;
 }
 
-/** Deletes each entry of a directory of ours on its own; one that can't be deleted keeps no other. Throws when it can't be opened. */
+/** Deletes each entry of a directory of the daemon's. A failure does not stop the rest. Throws if the directory cannot be opened. */
 export function* emptyDirectory(directory: string): Generator<void, Emptied> {
   let fd: number;
   try {
@@ -54,7 +54,7 @@ function* emptyEach(fd: number): Generator<void, Emptied> {
   }
 }
 
-/** A disk that can't give further entries ends the reading, and what is known of the others is still reported. */
+/** Reads the next entries. A failing disk ends the reading; the result for the entries before is still reported. */
 function readOn(fd: number): ReturnType<typeof readBatch> & { readonly problem: string | undefined } {
   try {
     return { ...readBatch(fd), problem: undefined };
@@ -63,7 +63,7 @@ function readOn(fd: number): ReturnType<typeof readBatch> & { readonly problem: 
   }
 }
 
-/** Plain names as they are; others quoted, with their control characters escaped. */
+/** Returns simple names unchanged, and others quoted with control characters escaped. */
 function printable(name: string): string {
   return /^[\w.~+-]+$/u.test(name) ? name : shown(name);
 }

@@ -1,10 +1,10 @@
 /**
- * What trees take on disk, counted in steps, for worker threads. A container can dig as deep as it likes and moves its
- * directories while they are counted: nothing is renamed, and memory and descriptors stay bounded.
+ * Measures what trees take on disk, in steps, for worker threads. A container can create directories of any depth and move
+ * them during the measurement. The measurement renames nothing and uses bounded memory and descriptors.
  *
- * The upper `heldDepth` levels keep their descriptors. Below them only the deepest directory is open; `..` leads back from
- * it, and whether that is the directory that was left is compared. Where it is another one, the rest of that branch is not
- * counted and the sum is a lower bound (`isWhole` false), as it is beyond the bounds on entries and depth.
+ * The upper `heldDepth` levels keep their descriptors. Below them only the deepest directory is open. To go back, `..` is
+ * opened and compared with the directory that was left. If it is another one, the rest of that branch is not counted, and
+ * the sum is a lower bound (`isWhole` is false). The same holds beyond the bounds on entries and depth.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -22,28 +22,28 @@ import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
 import type { Level } from './tree-walk.ts';
 
 export interface TreeSize {
-  /** Bytes on disk, as du counts them: a hard-linked file once, directories too. */
+  /** Bytes on disk as du(1) counts them: a hard-linked file once, directories included. */
   readonly usedBytes: number;
   readonly inodes: number;
 }
 
 export interface Measured extends TreeSize {
-  /** False: there is more, which could not be counted. */
+  /** False if a part could not be counted: the figures are then lower bounds. */
   readonly isWhole: boolean;
 }
 
-/** With how many entries were looked at: the further names of a file count for work, not for the sum. */
+/** A measurement with the number of examined entries. Further hard links of a file add to it but not to the sum. */
 interface Counted extends Measured {
-  readonly looks: number;
+  readonly examined: number;
 }
 
-/** Errors that say that an entry went away, or became something else, while it was looked at. */
+/** Errors for an entry that was deleted or replaced during the measurement. */
 const VANISHED: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV']);
 
 /**
- * The tree at each path, in their order; nothing for a path that is not there. All together look at `maxEntries` entries:
- * each tree at its share of what the ones before it left, and those that need more at what is left of all. Yields after
- * each `treeStep` entries.
+ * Measures the tree at each path, in order; a missing path counts as zero. At most `maxEntries` entries are examined in all:
+ * each tree may use an equal share of what is left, and trees that need more are measured again with the rest. Yields after
+ * every `treeStep` entries.
  */
 export function* measureEach(
   paths: readonly string[],
@@ -54,22 +54,22 @@ export function* measureEach(
   for (const [at, path] of paths.entries()) {
     const size = yield* measureTree(path, Math.max(1, Math.floor(left / (paths.length - at))));
     sizes.push(size);
-    left -= size.looks;
+    left -= size.examined;
   }
-  // what small trees left over is for the large ones
+  // large trees may use what small ones did not need
   for (const [at, path] of paths.entries()) {
     const before = sizes[at];
-    if (before === undefined || before.isWhole || left <= before.looks) continue;
+    if (before === undefined || before.isWhole || left <= before.examined) continue;
     const size = yield* measureTree(path, left);
     if (size.usedBytes >= before.usedBytes) sizes[at] = size;
-    left -= size.looks;
+    left -= size.examined;
   }
   return sizes;
 }
 
 function* measureTree(path: string, maxEntries: number): Generator<void, Counted> {
   const found = openOwnParent(path);
-  if (found === undefined) return { usedBytes: 0, inodes: 0, isWhole: true, looks: 0 };
+  if (found === undefined) return { usedBytes: 0, inodes: 0, isWhole: true, examined: 0 };
   try {
     const measuring = new Measuring(maxEntries, found.parent, found.name);
     yield* measuring.steps();
@@ -80,18 +80,18 @@ function* measureTree(path: string, maxEntries: number): Generator<void, Counted
 }
 
 interface CountedLevel extends Level {
-  /** Where reading goes on once it is opened again. */
+  /** Where to continue reading after the directory is opened again. */
   next: bigint;
 }
 
 class Measuring extends TreeWalk<CountedLevel> {
   readonly #maxEntries: number;
-  /** Inodes of hard-linked files that are counted already. */
+  /** Inodes of hard-linked files that were counted. */
   readonly #linked = new Set<number>();
   #device = 0;
   #usedBytes = 0;
   #inodes = 0;
-  #looks = 0;
+  #examined = 0;
   #isWhole = true;
 
   constructor(maxEntries: number, parent: number, name: ByteString) {
@@ -109,20 +109,25 @@ class Measuring extends TreeWalk<CountedLevel> {
   }
 
   result(): Counted {
-    return { usedBytes: this.#usedBytes, inodes: this.#inodes, isWhole: this.#isWhole, looks: this.#looks };
+    return {
+      usedBytes: this.#usedBytes,
+      inodes: this.#inodes,
+      isWhole: this.#isWhole,
+      examined: this.#examined,
+    };
   }
 
   protected override take(level: CountedLevel, { name, next }: BatchEntry): void {
     level.next = next;
-    this.#looks += 1;
-    if (this.#looks >= this.#maxEntries) {
-      // nothing more is counted: all that is open is left
+    this.#examined += 1;
+    if (this.#examined >= this.#maxEntries) {
+      // the bound is reached: stop and close all levels
       this.#isWhole = false;
       this.close();
       return;
     }
     const stats = statEntry(level.fd, name);
-    // another file system, or another place of this one
+    // skip other file systems and bind mounts
     if (stats === undefined || stats.device !== this.#device || stats.isMountRoot) return;
     if (!this.#isFirst(stats)) return;
     this.#count(stats);
@@ -145,7 +150,7 @@ class Measuring extends TreeWalk<CountedLevel> {
     closeSync(level.fd);
   }
 
-  /** An error that says more than that the entry went away leaves the sum a lower bound. */
+  /** Unless the entry just disappeared, an error makes the sum a lower bound. */
   protected override failed(error: unknown): void {
     if (!VANISHED.has(codeOf(error))) this.#isWhole = false;
   }
@@ -178,7 +183,7 @@ class Measuring extends TreeWalk<CountedLevel> {
     this.stack.push({ ...levelOf(fd, identity), next: 0n });
   }
 
-  /** The directory that this one was entered from. Whoever moves directories meanwhile may have put another one there, of the node. */
+  /** Opens the parent again. If a directory was moved meanwhile, `..` may be another one, even one of the node's. */
   #reopen(above: CountedLevel, fd: number): void {
     const parent = openParent(fd);
     try {
@@ -192,7 +197,7 @@ class Measuring extends TreeWalk<CountedLevel> {
     above.isEnd = false;
   }
 
-  /** Back to the deepest level that still has its descriptor. */
+  /** Goes back to the deepest level that still has its descriptor. */
   #leaveBranch(): void {
     this.#isWhole = false;
     while (this.stack.length > 1) {
@@ -203,5 +208,5 @@ class Measuring extends TreeWalk<CountedLevel> {
   }
 }
 
-/** A directory is not any more where it was entered. */
+/** A directory was moved since it was entered. */
 class Moved extends Error {}

@@ -1,9 +1,9 @@
 /**
- * A tree of any depth and width deleted through descriptors, in steps, for worker threads. Nothing in it is trusted: a
- * container may have nested directories deeper than any path is long, or put a million files into one directory.
+ * Deletes a tree of any depth and width through descriptors, in steps, for worker threads. The tree is untrusted: a container
+ * may have created directories deeper than the longest path, or a million files in one directory.
  *
- * One descriptor for each level, up to `treeDepth`; what lies deeper is moved up into the top directory of the tree under a
- * short fresh name and deleted from there, so that memory, descriptors and names stay bounded whatever the depth.
+ * There is one descriptor per level, up to `treeDepth`. A deeper directory is moved into the top directory of the tree under a
+ * short new name and deleted there. So memory, descriptors and names stay bounded at any depth.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -26,11 +26,11 @@ import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
 import type { Level } from './tree-walk.ts';
 
 export interface Removal {
-  /** Files and directories that are gone. */
+  /** Number of deleted files and directories. */
   readonly entries: number;
-  /** Bytes on disk that their last names held. */
+  /** Bytes on disk that were freed. A file counts when its last hard link is deleted. */
   readonly freedBytes: number;
-  /** Why something of it is still there, path and error; the first few. Empty when all is gone. */
+  /** The first few failures, each with path and error. Empty if everything was deleted. */
   readonly failures: readonly string[];
   readonly failed: number;
   /** The first failure as it was thrown. */
@@ -39,23 +39,23 @@ export interface Removal {
 
 export interface RemovalOptions {
   /**
-   * The tree lies in our trash, so what hinders us in there may go, too: mounts are taken off, the flags immutable and
-   * append-only are cleared. Elsewhere both are failures.
+   * Whether the tree is in the daemon's trash. In the trash, mounts are unmounted and the flags immutable and append-only are
+   * cleared. Elsewhere both make the deletion fail.
    */
   readonly isTrash: boolean;
 }
 
-interface Doomed extends Level {
-  /** Of the directory, in the one of the level above. */
+interface RemovedLevel extends Level {
+  /** Name of the directory in its parent. */
   readonly name: ByteString;
   readonly usedBytes: number;
-  /** Something in it could not be deleted, so it can't be either. */
+  /** Whether something in it could not be deleted, so that the directory has to stay. */
   isKept: boolean;
-  /** Readings from its beginning: one that has got entries meanwhile is read again. */
+  /** How often it was read from the start: a directory that gets new entries meanwhile is read again. */
   readings: number;
 }
 
-/** Deletes the entry `name` of the open directory `parent` with all below it. Yields after each `treeStep` entries; never throws. */
+/** Deletes the entry `name` of the open directory `parent` with everything below. Yields after every `treeStep` entries. Never throws. */
 export function* removeTree(
   parent: number,
   name: ByteString,
@@ -66,16 +66,16 @@ export function* removeTree(
   return removing.result();
 }
 
-class Removing extends TreeWalk<Doomed> {
+class Removing extends TreeWalk<RemovedLevel> {
   readonly #parent: number;
-  #place: Identity | undefined;
+  #parentIdentity: Identity | undefined;
   readonly #options: RemovalOptions;
   readonly #failures: string[] = [];
   #failed = 0;
   #error: unknown;
   #entries = 0;
   #freedBytes = 0;
-  /** Fresh names that were given in the top directory, and those of them that are dealt with. */
+  /** Number of new names used in the top directory, and how many of them were deleted since. */
   #moved = 0;
   #undone = 0;
 
@@ -107,27 +107,27 @@ class Removing extends TreeWalk<Doomed> {
       this.#removeFile(parent, name, stats);
       return;
     }
-    this.#place = statEntry(parent, '.');
+    this.#parentIdentity = statEntry(parent, '.');
     this.#enter(parent, name);
     const top = this.stack[0];
-    // what is moved up comes in here
+    // deep directories are moved into this one
     if (stats.isProtected && top !== undefined && this.#options.isTrash) unprotect(top.fd);
   }
 
-  /** What somebody has moved meanwhile, out of the tree as it may be, is not deleted there. */
+  /** Stops at a directory that was moved meanwhile, possibly out of the tree: it must not be deleted there. */
   protected override resumed(): void {
     const moved = this.stack.findIndex(
-      (level, depth) => !isIn(level, depth === 0 ? this.#place : this.stack[depth - 1]),
+      (level, depth) => !isIn(level, depth === 0 ? this.#parentIdentity : this.stack[depth - 1]),
     );
     if (moved < 0) return;
     const above = this.stack[moved - 1];
     const [level, ...deeper] = this.stack.splice(moved);
     for (const { fd } of level === undefined ? [] : [level, ...deeper]) closeSync(fd);
     if (above !== undefined) above.isKept = true;
-    this.#note(new Error('was moved while it was deleted'), level?.name ?? '');
+    this.#note(new Error('the directory was moved during the deletion'), level?.name ?? '');
   }
 
-  protected override take(level: Doomed, { name, isDirectory }: BatchEntry): void {
+  protected override take(level: RemovedLevel, { name, isDirectory }: BatchEntry): void {
     const stats = isDirectory === true ? undefined : statEntry(level.fd, name);
     if (isDirectory !== true && stats === undefined) return;
     if (isDirectory !== true && stats?.isDirectory === false) this.#removeFile(level.fd, name, stats);
@@ -135,7 +135,7 @@ class Removing extends TreeWalk<Doomed> {
     else this.#moveUp(level.fd, name);
   }
 
-  protected override leave(level: Doomed): void {
+  protected override leave(level: RemovedLevel): void {
     const above = this.stack.at(-2);
     if (above === undefined && this.#undone < this.#moved) {
       this.#undone += 1;
@@ -144,14 +144,14 @@ class Removing extends TreeWalk<Doomed> {
       return;
     }
     if (!level.isKept) this.attempt(level, '', () => this.#removeEmpty(above?.fd ?? this.#parent, level));
-    // read again from its beginning
+    // it got new entries: read it again from the start
     if (!level.isKept && !level.isEnd) return;
     this.stack.pop();
     closeSync(level.fd);
     if (level.isKept && above !== undefined) above.isKept = true;
   }
 
-  protected override failed(error: unknown, level: Doomed, name: ByteString): void {
+  protected override failed(error: unknown, level: RemovedLevel, name: ByteString): void {
     level.isKept = true;
     this.#note(error, name);
   }
@@ -168,7 +168,7 @@ class Removing extends TreeWalk<Doomed> {
     try {
       stats = statEntry(fd, '.');
     } finally {
-      // a disk's error (EIO, ESTALE) must not keep the descriptor of each directory
+      // on a disk error (EIO, ESTALE) do not leak the descriptor
       if (stats === undefined) closeSync(fd);
     }
     if (stats !== undefined)
@@ -181,8 +181,8 @@ class Removing extends TreeWalk<Doomed> {
       });
   }
 
-  /** A directory that has got entries since it was read is read again, so often and no more. */
-  #removeEmpty(parent: number, level: Doomed): void {
+  /** Removes an empty directory. One that got new entries is read again, up to `treeReadings` times. */
+  #removeEmpty(parent: number, level: RemovedLevel): void {
     try {
       const remove = (): unknown =>
         this.#withoutMounts(parent, level.name, () => rmdirAt(parent, level.name));
@@ -206,7 +206,7 @@ class Removing extends TreeWalk<Doomed> {
     if (stats.links <= 1) this.#freedBytes += stats.usedBytes;
   }
 
-  /** A number is free, or taken by what somebody named so; each is tried once. */
+  /** Moves a directory into the top directory. If a name exists there, tries the next number. */
   #moveUp(from: number, name: ByteString): void {
     const top = this.stack[0];
     if (top === undefined) return;
@@ -225,7 +225,7 @@ class Removing extends TreeWalk<Doomed> {
     }
   }
 
-  /** EPERM may mean that the entry or its directory is immutable or append-only. */
+  /** Runs `work`. On EPERM, which immutable and append-only files cause, clears these flags in the trash and tries again. */
   #permitted<T>(parent: number, name: ByteString, own: number | undefined, work: () => T): T {
     try {
       return work();
@@ -234,7 +234,7 @@ class Removing extends TreeWalk<Doomed> {
     }
     if (statEntry(parent, '.')?.isProtected === true) unprotect(parent);
     const stats = statEntry(parent, name);
-    // to open a device or a FIFO would do something; neither can have these flags
+    // do not open devices and FIFOs: that has side effects, and they cannot have these flags
     if (stats?.isProtected === true && (stats.isDirectory || stats.isRegular)) {
       const fd = own ?? openAt(parent, Buffer.from(name, 'latin1'), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
       try {
@@ -246,7 +246,7 @@ class Removing extends TreeWalk<Doomed> {
     return work();
   }
 
-  /** What is mounted on an entry of the trash is taken off, lazily: its content is not ours and is not touched. */
+  /** Runs `work`. Lazily unmounts what is mounted on an entry of the trash, without touching the mount's content. */
   #withoutMounts<T>(parent: number, name: ByteString, work: () => T): T {
     for (let mounts = 0; ; mounts += 1) {
       try {
@@ -260,7 +260,7 @@ class Removing extends TreeWalk<Doomed> {
     }
   }
 
-  /** With the path of the entry, or of the directory itself. */
+  /** Records a failure with the path of the entry, or of the current directory if `name` is empty. */
   #note(error: unknown, name: ByteString): void {
     this.#failed += 1;
     this.#error ??= error;
@@ -269,7 +269,7 @@ class Removing extends TreeWalk<Doomed> {
       this.#failures.push(`${this.#pathOf(name)}: ${reason}`);
   }
 
-  /** Below the tree; the last few names of a deep one. */
+  /** The path below the tree's top, shortened to its last few names. */
   #pathOf(name: ByteString): string {
     const names = [...this.stack.slice(1).map((level) => level.name), ...(name === '' ? [] : [name])];
     const last = names.slice(-storageLimits.namesShown);
@@ -277,7 +277,7 @@ class Removing extends TreeWalk<Doomed> {
   }
 }
 
-/** Whether that is the directory above a level, now. */
+/** Whether the level's parent is `above` at present. */
 function isIn(level: Level, above: Identity | undefined): boolean {
   try {
     return above !== undefined && isSame(statEntry(level.fd, '..'), above);

@@ -1,6 +1,6 @@
 /**
- * A tree that nobody trusts, entry by entry and in steps, for what deletes (tree-removal.ts) and what counts (tree-measure.ts)
- * in worker threads: directories are open by descriptors, entered by a single name below one that is open, never by a path.
+ * Walks an untrusted tree entry by entry, in steps: the base of deletion (tree-removal.ts) and measurement (tree-measure.ts)
+ * in worker threads. A directory is opened by its name below its parent's descriptor, never by a path.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -8,33 +8,33 @@ import { readBatch } from '../../host/files/directory-entries.ts';
 import type { BatchEntry, Identity } from '../../host/files/directory-entries.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 
-/** A directory between the top of the tree and the entry at work. */
+/** A directory on the way from the top of the tree to the current entry. */
 export interface Level extends Identity {
-  /** -1: closed, since deeper ones are open. */
+  /** -1 if it was closed to save descriptors. */
   fd: number;
   entries: readonly BatchEntry[];
-  /** The next of `entries`. */
+  /** Index of the next entry in `entries`. */
   at: number;
-  /** There is no more to be read. */
+  /** Whether the directory was read to its end. */
   isEnd: boolean;
 }
 
-/** An open directory that was not read yet. */
+/** The level of a directory that was just opened. */
 export function levelOf(fd: number, { device, inode, born }: Identity): Level {
   return { fd, device, inode, born, entries: [], at: 0, isEnd: false };
 }
 
-/** Of two directories, seen at different times: one and the same, as far as the file system has times of birth. */
+/** Whether two directories seen at different times are the same. Certain only if the file system has birth times. */
 export function isSame(one: Identity | undefined, other: Identity): boolean {
-  // the number of a directory that was deleted may be given to another one
+  // the inode number of a deleted directory can be used again
   return one?.inode === other.inode && one.device === other.device && one.born === other.born;
 }
 
-/** Whoever extends it opens and pushes the first level. */
+/** The walk. A subclass opens and pushes the first level. */
 export abstract class TreeWalk<L extends Level> {
   protected readonly stack: L[] = [];
 
-  /** To the end; yields after each `treeStep` entries and readings. Closes what is open, also when it is given up. */
+  /** Runs the walk. Yields after every `treeStep` entries and readings. Closes all levels, even if the caller stops early. */
   *steps(): Generator<void, void> {
     try {
       for (let steps = 1; this.#step(); steps += 1) {
@@ -47,12 +47,12 @@ export abstract class TreeWalk<L extends Level> {
     }
   }
 
-  /** Leaves all that is open. */
+  /** Closes all levels, which ends the walk. */
   protected close(): void {
     for (const { fd } of this.stack.splice(0)) if (fd >= 0) closeSync(fd);
   }
 
-  /** False when the work threw, which `failed` has then seen. */
+  /** Runs `work`. If it throws, calls `failed` and returns false. */
   protected attempt(level: L, name: ByteString, work: () => void): boolean {
     try {
       work();
@@ -63,18 +63,18 @@ export abstract class TreeWalk<L extends Level> {
     }
   }
 
-  /** Others have worked since the last step. */
+  /** Called after each pause, in which others may have changed the tree. */
   protected resumed(): void {
-    // for those that care
+    // subclasses may override it
   }
 
   protected abstract take(level: L, entry: BatchEntry): void;
-  /** All that its readings gave was taken: pops it, or has it read again. */
+  /** Called when all entries of a level were taken. Pops the level, or makes it be read again. */
   protected abstract leave(level: L): void;
-  /** `name` is empty where it was the directory itself. */
+  /** Called with an error. `name` is empty if the error concerns the directory itself. */
   protected abstract failed(error: unknown, level: L, name: ByteString): void;
 
-  /** One entry, or one reading; false when there is nothing left to do. */
+  /** Handles one entry or reads the directory once. Returns false at the end of the walk. */
   #step(): boolean {
     const level = this.stack.at(-1);
     if (level === undefined) return false;

@@ -1,13 +1,13 @@
-/** Mounts on what is to be deleted. */
+/** Unmounts everything below a directory that is to be deleted. */
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { unmount } from '../../host/mounts/mounts.ts';
 
 /**
- * Takes off all mounts below a directory, also those of programs that died. A directory that is renamed takes the mounts in
- * it along, and with one in it a tree is never deleted. `directory`: a real path, as the kernel tells mount points.
+ * Unmounts all mounts below a directory, including those of programs that have died. A rename moves the mounts in a directory
+ * along, and a tree with a mount cannot be deleted. `directory`: a path without symlinks, as in the kernel's mountinfo.
  */
 export async function unmountBelow(directory: string): Promise<void> {
   const below = (await readMountInfo()).filter(({ mountPoint }) => mountPoint.startsWith(`${directory}/`));
-  // what was mounted last lies on top, or deeper
+  // later mounts are on top of earlier ones, or below them in the tree
   for (const { mountPoint } of below.toReversed()) await unmount(mountPoint, { lazy: true });
 }

@@ -1,4 +1,4 @@
-/** Sizes of trees that can't always be counted whole: the last whole figure stands where a later one is only a lower bound. */
+/** Remembers the last complete size of each tree, for measurements that could count only a part. */
 import type { DebrisReport } from '../../base/left-debris.ts';
 import { storageLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
@@ -7,20 +7,20 @@ import type { Measured, TreeSize } from './tree-measure.ts';
 export class WholeFigures {
   readonly #log: Log;
   readonly #last = new Map<string, TreeSize>();
-  /** Reported as counted in part only. */
+  /** Trees that are reported as counted only in part. */
   readonly #partial = new Set<string>();
 
   readonly #conditions: DebrisReport | undefined;
 
-  /** `conditions`: where a figure is shown as a lower bound, since no field of CRI's statistics says so. One reporter only. */
+  /** @param conditions reports lower bounds, since CRI's statistics have no field for that. Only one object may report. */
   constructor(log: Log, conditions?: DebrisReport) {
     this.#log = log;
     this.#conditions = conditions;
   }
 
   /**
-   * What is known of the tree `subject` after this count. Hiding files from the count must not make the figure smaller, so
-   * of a lower bound and the last whole figure the larger one counts (S88).
+   * The size of the tree `subject` after this measurement. If it is a lower bound, the result is the larger of it and the
+   * last complete figure: a container must not get a smaller figure by hiding files from the measurement (S88).
    */
   settle(subject: string, { usedBytes, inodes, isWhole }: Measured): TreeSize {
     const last = this.#last.get(subject);
@@ -36,9 +36,9 @@ export class WholeFigures {
       this.#partial.add(subject);
       this.#log.warn(
         { subject, atLeastBytes: usedBytes, atLeastInodes: inodes, lastWhole: last },
-        'measure usage: too large or changing too fast, the figure is a lower bound',
+        'measure usage: the tree is too large or changes too fast; the figure is a lower bound',
       );
-      const reason = `at least ${usedBytes} bytes in ${inodes} files: too large or changing too fast to be counted whole`;
+      const reason = `at least ${usedBytes} bytes in ${inodes} files: the tree is too large or changes too fast to be counted completely`;
       this.#conditions?.report({ type: 'UsageCounted', subject: shownName(subject), reason });
     }
     return {
@@ -47,7 +47,7 @@ export class WholeFigures {
     };
   }
 
-  /** Only these are still there. */
+  /** Forgets all trees but these. */
   keepOnly(subjects: ReadonlySet<string>): void {
     for (const subject of [...this.#last.keys(), ...this.#partial]) {
       if (subjects.has(subject)) continue;
@@ -61,12 +61,12 @@ export class WholeFigures {
   }
 }
 
-/** Of a container's directory its id, by which everything else names it. */
+/** The container id in a path, by which messages name the container; without one, the subject itself. */
 function shownName(subject: string): string {
   return `container ${/[0-9a-f]{64}/u.exec(subject)?.[0] ?? subject}`;
 }
 
-/** All of them together. */
+/** The sum of all sizes. */
 export function sumOf(sizes: readonly TreeSize[]): TreeSize {
   return {
     usedBytes: sizes.reduce((sum, size) => sum + size.usedBytes, 0),

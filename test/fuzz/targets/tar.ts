@@ -1,5 +1,5 @@
 /** Tar archives and compressed layers in this process, without a file system: what is read does not depend on how it is cut. */
-import { placeOf, plainPath } from '../../../src/oci/layers/unpack-path.ts';
+import { targetOf, plainPath } from '../../../src/oci/layers/unpack-path.ts';
 import { LayerStream } from '../../../src/oci/layers/unpack-stream.ts';
 import { ZstdFrames } from '../../../src/oci/layers/unpack-zstd.ts';
 import type { TarEntry } from '../../../src/oci/layers/tar-entry.ts';
@@ -66,7 +66,7 @@ class Seen implements TarSink {
 function placeFor(name: string): string | undefined {
   try {
     plainPath(name);
-    const place = placeOf(name);
+    const place = targetOf(name);
     return place.kind === 'entry' || place.kind === 'whiteout'
       ? `${place.parent === '' ? '' : `${place.parent}/`}${place.name}`
       : undefined;

@@ -230,7 +230,7 @@ describePods('restores', () => {
     });
     await refused(archived({ 'rootfs-diff.tar': archive(entry({ name: '../../../escape', body: '' })) }), {
       code: code.invalidArgument,
-      details: 'holds ..',
+      details: 'contains ..',
     });
     await refused('/etc/../etc/passwd', { code: code.invalidArgument, details: 'contains ..' });
   });

@@ -365,7 +365,7 @@ describeAsRoot('the layer store', () => {
     if (!(error instanceof FaultError)) throw error;
     expect(error.fault.subject).toBe(digestOf(bad));
     expect(error.message).toBe(
-      `unpack layer ${digestOf(bad)}: entry "a/../b": read tar: the name "a/../b" holds ..`,
+      `unpack layer ${digestOf(bad)}: entry "a/../b": read tar: the name "a/../b" contains ..`,
     );
   });
 });

@@ -205,7 +205,7 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89',
     title: 'a deletion goes on in a tree that was taken out of the trash',
     file: removal,
-    find: 'depth === 0 ? this.#place : this.stack[depth - 1]',
+    find: 'depth === 0 ? this.#parentIdentity : this.stack[depth - 1]',
     replace: "depth === 0 ? statEntry(level.fd, '..') : this.stack[depth - 1]",
     test: { file: removed, named: 'F89 a tree that is taken out of the trash' },
   },

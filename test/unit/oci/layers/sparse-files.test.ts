@@ -116,7 +116,7 @@ describe('sparse files', () => {
       { name: 's', body: map.padEnd(Math.ceil(map.length / 512) * 512, '\0') },
     );
     expect(refusal(Buffer.concat(Array.from({ length: 17 }, () => file))).message).toContain(
-      'its sparse files have more than 1048576 pieces',
+      'the sparse files have more than 1048576 pieces',
     );
   });
 

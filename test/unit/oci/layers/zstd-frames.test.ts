@@ -69,7 +69,7 @@ describe('layers decompressed', () => {
       const small = gzipSync(archive(entry({ name: 'a', body: 'a' })));
       for (const tail of [Buffer.alloc(10), Buffer.from('xyz'), Buffer.concat([Buffer.alloc(3), small])]) {
         await expect(unpack(Buffer.concat([small, tail]), step)).rejects.toThrow(
-          /no gzip member|decompress/u,
+          /followed by bytes that are not one|decompress/u,
         );
       }
     },
@@ -139,6 +139,6 @@ describe('layers decompressed', () => {
     const frames = new ZstdFrames();
     expect([...frames.split(zstdCompressSync(Buffer.from('x')))]).not.toEqual([]);
     expect(frames.isBetween).toBe(true);
-    expect(() => [...frames.split(Buffer.from('rubbish'))]).toThrow(/no frame/u);
+    expect(() => [...frames.split(Buffer.from('rubbish'))]).toThrow(/not a frame/u);
   });
 });

@@ -188,7 +188,8 @@ test('S88 a figure that is a lower bound is shown as one, for as long as it is a
   ];
   for (const subject of [one, other]) figures.settle(subject, { usedBytes: 40, inodes: 20, isWhole: false });
   figures.settle(one, { usedBytes: 50, inodes: 20, isWhole: false });
-  const reason = 'at least 40 bytes in 20 files: too large or changing too fast to be counted whole';
+  const reason =
+    'at least 40 bytes in 20 files: the tree is too large or changes too fast to be counted completely';
   expect(conditions.all()).toEqual(
     ['a', 'b'].map((digit) => ({ type: 'UsageCounted', subject: `container ${digit.repeat(64)}`, reason })),
   );

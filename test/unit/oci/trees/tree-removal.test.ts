@@ -114,7 +114,10 @@ test('F89 a directory that is moved out of the tree while it is deleted is left 
     yields += 1;
     if (yields === 1) renameSync(join(tree, 'a/b'), join(host, 'b'));
   });
-  expect(removal).toMatchObject({ failures: ['"a/b": was moved while it was deleted'], failed: 1 });
+  expect(removal).toMatchObject({
+    failures: ['"a/b": the directory was moved during the deletion'],
+    failed: 1,
+  });
   expect(readdirSync(join(host, 'b/c')).length).toBeGreaterThanOrEqual(5000 - storageLimits.treeStep);
   removePath(tree);
   expect(existsSync(tree)).toBe(false);
@@ -129,6 +132,6 @@ test('F89 a tree that is taken out of the trash while it is deleted stays as it 
     yields += 1;
     if (yields === 1) renameSync(join(root, NAME), join(host, 'kept'));
   });
-  expect(removal.failures).toEqual([`"${NAME}": was moved while it was deleted`]);
+  expect(removal.failures).toEqual([`"${NAME}": the directory was moved during the deletion`]);
   expect(readdirSync(join(host, 'kept')).length).toBeGreaterThanOrEqual(5000 - storageLimits.treeStep);
 });

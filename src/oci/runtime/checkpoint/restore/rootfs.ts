@@ -11,7 +11,7 @@ import type { TarEntry } from '../../../layers/tar-entry.ts';
 import type { ByteString } from '../../../../base/byte-string.ts';
 import type { TarSink } from '../../../layers/tar-reader.ts';
 import { LayerApplier } from '../../../layers/unpack-apply.ts';
-import { placeOf, plainPath, splitPath } from '../../../layers/unpack-path.ts';
+import { targetOf, plainPath, splitPath } from '../../../layers/unpack-path.ts';
 import type { LayerPath } from '../../../layers/unpack-path.ts';
 import { LayerRoot } from '../../../layers/unpack-root.ts';
 import { LayerStream } from '../../../layers/unpack-stream.ts';
@@ -58,7 +58,7 @@ class ChangeSink implements TarSink {
   }
 
   begin(entry: TarEntry): void {
-    const place = placeOf(entry.name);
+    const place = targetOf(entry.name);
     this.#isTaken = place.kind === 'root' || place.kind === 'entry';
     if (this.#isTaken) this.#applier.begin(entry);
     else if (place.kind === 'whiteout') this.#afresh(() => removeAt(this.#root, place.parent, place.name));

@@ -236,7 +236,7 @@ describe('an archive of Docker', () => {
         entry({ name: 'c.json', body: config }),
         document([{ Config: 'c.json', Layers: ['../../etc/passwd'] }]),
       ],
-      'holds ..',
+      'contains ..',
     ],
     [
       'S18 a link outside',
@@ -252,7 +252,7 @@ describe('an archive of Docker', () => {
     ['an object', [entry({ name: 'manifest.json', body: '{}' })], 'not a JSON array'],
     ['a list of numbers', [entry({ name: 'manifest.json', body: '[1]' })], '[0] is not a JSON object'],
     ['S61 a key twice', [entry({ name: 'manifest.json', body: '[{"Config":"a","Config":"b"}]' })], 'twice'],
-    ['a name with ..', [entry({ name: '../manifest.json', body: '[]' })], 'holds ..'],
+    ['a name with ..', [entry({ name: '../manifest.json', body: '[]' })], 'contains ..'],
     [
       'a negative size',
       [entry({ name: 'x', patch: (header) => void header.fill(0xff, 124, 136) })],
