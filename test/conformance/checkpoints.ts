@@ -4,9 +4,11 @@ import type { EffectContext } from '../../src/ports/effect.ts';
 import type { RuntimeFacts } from '../../src/ports/runtime.ts';
 import { archived, attempted, imported } from './checkpoint-stage.ts';
 import type { CheckpointStage } from './checkpoint-stage.ts';
-import { fx, fxOf, kindOf } from './runtime-stage.ts';
+import { fx, kindOf } from './runtime-stage.ts';
 import type { Wish } from './runtime-stage.ts';
 import { describeCases, describeSuite } from './suite.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS, PROGRAM_MS } from '../support/patience.ts';
 
 /** Bound of a call that hangs, ms: none that works takes as long on a slow machine as this is short. */
 const SHORT_MS = 1000;
@@ -29,7 +31,7 @@ async function spoilt(
   const caller = new AbortController();
   stage.spoil(how);
   if (kind === 'cancelled') stage.whenHanging(() => caller.abort());
-  const ended = await kindOf(call(fxOf(kind === 'timedOut' ? SHORT_MS : 30_000, caller.signal)));
+  const ended = await kindOf(call(fxOf(kind === 'timedOut' ? SHORT_MS : EVENT_MS, caller.signal)));
   stage.heal();
   return ended;
 }
@@ -222,7 +224,7 @@ const deaths = describeCases<CheckpointStage>((of) => {
     const one = await stage.running();
     const directory = stage.newDirectory();
     const request = { attempted, containers: [stage.described(one, `${directory}/c.tar`)] };
-    await cutOff(stage, () => stage.port.checkpoint(request, fxOf(600_000)));
+    await cutOff(stage, () => stage.port.checkpoint(request, fxOf(PROGRAM_MS)));
     expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([[], false, 0]);
     await stage.port.checkpoint(request, fx);
     expect([stage.namesIn(directory), stage.isStill(one)]).toStrictEqual([['c.tar'], false]);
@@ -232,7 +234,7 @@ const deaths = describeCases<CheckpointStage>((of) => {
     const stage = of();
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
-    await cutOff(stage, () => stage.port.restore(wish, fxOf(600_000)));
+    await cutOff(stage, () => stage.port.restore(wish, fxOf(PROGRAM_MS)));
     expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([
       {
         process: 'gone',

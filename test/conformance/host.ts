@@ -1,7 +1,7 @@
 /** What every HostPort does, the kernel as its twin. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/ports/effect.ts';
 import type { HostPort, SandboxInput } from '../../src/ports/host.ts';
+import { fxOf } from '../support/fx.ts';
 
 export interface HostStage {
   readonly port: HostPort;
@@ -13,12 +13,6 @@ export interface HostStage {
   close(): Promise<void>;
 }
 
-const fx = (): EffectContext => ({
-  signal: new AbortController().signal,
-  timeoutMs: 15_000,
-  note: () => undefined,
-});
-
 /** The host of the test that runs now, and its first sandbox. */
 interface Bench {
   readonly stage: HostStage;
@@ -26,7 +20,7 @@ interface Bench {
   readonly one: SandboxInput;
 }
 
-const seen = async (port: HostPort) => (await port.observe(fx())).sandboxes;
+const seen = async (port: HostPort) => (await port.observe(fxOf())).sandboxes;
 
 /** The suite; `make` gives a host without sandboxes. */
 export function hostConformance(name: string, make: () => Promise<HostStage>): void {
@@ -46,17 +40,17 @@ export function hostConformance(name: string, make: () => Promise<HostStage>): v
 function filesAndCgroups(now: () => Bench): void {
   it('files are made and removed, each twice', async () => {
     const { port, one } = now();
-    for (let n = 0; n < 2; n += 1) await port.makeSandboxFiles(one, fx());
+    for (let n = 0; n < 2; n += 1) await port.makeSandboxFiles(one, fxOf());
     expect(await seen(port)).toStrictEqual([{ id: one.id, pins: [], files: true }]);
-    for (let n = 0; n < 2; n += 1) await port.removeSandboxFiles(one, fx());
+    for (let n = 0; n < 2; n += 1) await port.removeSandboxFiles(one, fxOf());
     expect(await seen(port)).toStrictEqual([]);
   });
 
   it('the cgroup is made and removed, each twice', async () => {
     const { stage, port, one } = now();
-    for (let n = 0; n < 2; n += 1) await port.makeSandboxCgroup(one, fx());
+    for (let n = 0; n < 2; n += 1) await port.makeSandboxCgroup(one, fxOf());
     expect(stage.hasCgroup(one)).toBe(true);
-    for (let n = 0; n < 2; n += 1) await port.removeSandboxCgroup(one, fx());
+    for (let n = 0; n < 2; n += 1) await port.removeSandboxCgroup(one, fxOf());
     expect(stage.hasCgroup(one)).toBe(false);
   });
 }
@@ -64,11 +58,11 @@ function filesAndCgroups(now: () => Bench): void {
 function pins(now: () => Bench): void {
   it('namespaces are pinned and let go, each twice', async () => {
     const { port, one } = now();
-    await port.pinNamespaces(one, fx());
-    await port.pinNamespaces(one, fx());
+    await port.pinNamespaces(one, fxOf());
+    await port.pinNamespaces(one, fxOf());
     expect(await seen(port)).toStrictEqual([{ id: one.id, pins: ['net', 'ipc', 'uts'], files: false }]);
-    await port.unpinNamespaces(one, fx());
-    await port.unpinNamespaces(one, fx());
+    await port.unpinNamespaces(one, fxOf());
+    await port.unpinNamespaces(one, fxOf());
     expect(await seen(port)).toStrictEqual([]);
   });
 
@@ -76,12 +70,12 @@ function pins(now: () => Bench): void {
     'F57 F85 a lost %s pin is not seen any more; the rest is let go',
     async (pin) => {
       const { stage, port, one } = now();
-      await port.pinNamespaces(one, fx());
+      await port.pinNamespaces(one, fxOf());
       await stage.losePin(one, pin);
       expect((await seen(port))[0]?.pins).toStrictEqual(
         ['net', 'ipc', 'uts'].filter((other) => other !== pin),
       );
-      await port.unpinNamespaces(one, fx());
+      await port.unpinNamespaces(one, fxOf());
       expect(await seen(port)).toStrictEqual([]);
     },
   );
@@ -91,18 +85,18 @@ function twoSandboxes(now: () => Bench): void {
   it('one sandbox is not touched by the end of another; the boot stays the same', async () => {
     const { stage, port, one } = now();
     const two = stage.sandbox(2);
-    const { bootId } = await port.observe(fx());
+    const { bootId } = await port.observe(fxOf());
     for (const input of [one, two]) {
-      await port.makeSandboxFiles(input, fx());
-      await port.pinNamespaces(input, fx());
+      await port.makeSandboxFiles(input, fxOf());
+      await port.pinNamespaces(input, fxOf());
     }
-    await port.unpinNamespaces(one, fx());
-    await port.removeSandboxFiles(one, fx());
-    expect(await port.observe(fx())).toStrictEqual({
+    await port.unpinNamespaces(one, fxOf());
+    await port.removeSandboxFiles(one, fxOf());
+    expect(await port.observe(fxOf())).toStrictEqual({
       bootId,
       sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }],
     });
-    await port.unpinNamespaces(two, fx());
-    await port.removeSandboxFiles(two, fx());
+    await port.unpinNamespaces(two, fxOf());
+    await port.removeSandboxFiles(two, fxOf());
   });
 }

@@ -5,9 +5,11 @@ import type { FaultKind } from '../../src/base/fault.ts';
 import { FaultError } from '../../src/base/fault.ts';
 import type { Digest } from '../../src/base/ids.ts';
 import { kindOf } from './runtime-stage.ts';
-import { fetchLayer, fx, fxOf, layersOf, pulled, resolve } from './store-stage.ts';
+import { fetchLayer, fx, layersOf, pulled, resolve } from './store-stage.ts';
 import type { Refusal, StoreStage } from './store-stage.ts';
 import { describeSuite } from './suite.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS } from '../support/patience.ts';
 
 /** Bound of a call that hangs, ms. */
 const SHORT_MS = 500;
@@ -28,7 +30,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
   const aborted = (call: (effect: EffectContext) => Promise<unknown>): Promise<FaultKind | 'none'> => {
     const caller = new AbortController();
     stage.whenHanging(() => caller.abort());
-    return kindOf(call(fxOf(30_000, caller.signal)));
+    return kindOf(call(fxOf(EVENT_MS, caller.signal)));
   };
 
   it('references are normalised, twice the same; what is none is invalidRequest', () => {

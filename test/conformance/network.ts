@@ -1,7 +1,7 @@
 /** What every NetworkPort does, CNI plugins as their twin. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../../src/ports/network.ts';
+import { fxOf } from '../support/fx.ts';
 
 export interface NetworkStage {
   readonly port: NetworkPort;
@@ -13,12 +13,6 @@ export interface NetworkStage {
   leases(): number;
   close(): Promise<void>;
 }
-
-const fx = (): EffectContext => ({
-  signal: new AbortController().signal,
-  timeoutMs: 60_000,
-  note: () => undefined,
-});
 
 /** The suite; `make` gives a network without pods. */
 export function networkConformance(name: string, make: () => Promise<NetworkStage>): void {
@@ -37,42 +31,42 @@ export function networkConformance(name: string, make: () => Promise<NetworkStag
 
     it('gives each sandbox an address of its own, and sees both until their DEL has succeeded', async () => {
       const [one, two] = [stage.sandbox(1), stage.sandbox(2)];
-      const first = await port.add(one, fx());
-      const second = await port.add(two, fx());
+      const first = await port.add(one, fxOf());
+      const second = await port.add(two, fxOf());
       expect([first.ips.length, second.ips.length, stage.leases()]).toStrictEqual([1, 1, 2]);
       expect(first.ips).not.toEqual(second.ips);
-      expect([...(await port.observe(fx()))].toSorted()).toStrictEqual([one.id, two.id].toSorted());
-      await port.del(one, fx());
-      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[two.id], 1]);
-      await port.del(two, fx());
-      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+      expect([...(await port.observe(fxOf()))].toSorted()).toStrictEqual([one.id, two.id].toSorted());
+      await port.del(one, fxOf());
+      expect([await port.observe(fxOf()), stage.leases()]).toStrictEqual([[two.id], 1]);
+      await port.del(two, fxOf());
+      expect([await port.observe(fxOf()), stage.leases()]).toStrictEqual([[], 0]);
     });
 
     it('DEL of what was never added, and DEL again, succeed', async () => {
       const one = stage.sandbox(1);
-      await port.del(one, fx());
-      await port.add(one, fx());
-      await port.del(one, fx());
-      await port.del(one, fx());
-      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+      await port.del(one, fxOf());
+      await port.add(one, fxOf());
+      await port.del(one, fxOf());
+      await port.del(one, fxOf());
+      expect([await port.observe(fxOf()), stage.leases()]).toStrictEqual([[], 0]);
     });
 
     it('F57 DEL without the namespace succeeds and frees the address', async () => {
       const one = stage.sandbox(1);
-      await port.add(one, fx());
+      await port.add(one, fxOf());
       stage.loseNamespace(one);
-      expect(await port.observe(fx())).toStrictEqual([one.id]);
-      await port.del(one, fx());
-      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+      expect(await port.observe(fxOf())).toStrictEqual([one.id]);
+      await port.del(one, fxOf());
+      expect([await port.observe(fxOf()), stage.leases()]).toStrictEqual([[], 0]);
     });
 
     it('an address that was freed is given out again, and a sandbox can be added after its DEL', async () => {
       const one = stage.sandbox(1);
-      await port.add(one, fx());
-      await port.del(one, fx());
-      await port.add(one, fx());
+      await port.add(one, fxOf());
+      await port.del(one, fxOf());
+      await port.add(one, fxOf());
       expect(stage.leases()).toBe(1);
-      await port.del(one, fx());
+      await port.del(one, fxOf());
       expect(stage.leases()).toBe(0);
     });
   });

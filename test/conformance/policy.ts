@@ -1,11 +1,12 @@
 /** What every PolicyPort does, the real one as its twin. */
 import { beforeEach, expect, it } from 'vitest';
-import type { EffectContext } from '../../src/ports/effect.ts';
 import type { ResolvedImage } from '../../src/ports/images.ts';
 import type { PolicyPort } from '../../src/ports/policy.ts';
 import type { ImageRecord } from '../../src/ports/specs.ts';
 import { describeSuite } from './suite.ts';
 import { refusalOf } from '../support/fault-of.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS } from '../support/patience.ts';
 
 export interface PolicyStage {
   readonly policy: PolicyPort;
@@ -24,11 +25,6 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
   beforeEach(() => {
     stage = of();
   });
-  const fx = (signal = new AbortController().signal): EffectContext => ({
-    signal,
-    timeoutMs: 30_000,
-    note: () => undefined,
-  });
   const record = (): ImageRecord => ({
     ...stage.image,
     repoTags: [stage.image.repoTag],
@@ -36,7 +32,7 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
     pulledAtNs: 0n,
     sizeBytes: 0,
   });
-  const both = (effect = fx()): Promise<readonly string[]> =>
+  const both = (effect = fxOf()): Promise<readonly string[]> =>
     Promise.all([
       refusalOf(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
       refusalOf(
@@ -62,6 +58,6 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
   it('nobody who has gone is answered', async () => {
     const gone = new AbortController();
     gone.abort();
-    for (const said of await both(fx(gone.signal))) expect(said).toMatch(/^cancelled: /u);
+    for (const said of await both(fxOf(EVENT_MS, gone.signal))) expect(said).toMatch(/^cancelled: /u);
   });
 });

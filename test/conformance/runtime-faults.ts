@@ -2,9 +2,11 @@
 import { expect, it } from 'vitest';
 import type { EffectContext } from '../../src/ports/effect.ts';
 import type { RuntimePort } from '../../src/ports/runtime.ts';
-import { abortedKind, created, exitOf, factsOf, fx, fxOf, kindOf, started } from './runtime-stage.ts';
+import { abortedKind, created, exitOf, factsOf, fx, kindOf, started } from './runtime-stage.ts';
 import type { Running, RuntimeStage, Verb } from './runtime-stage.ts';
 import { describeCases } from './suite.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS, PROGRAM_MS } from '../support/patience.ts';
 
 /** Bound of a call that hangs, ms: none that works takes as long on a slow machine as this is short. */
 const SHORT_MS = 500;
@@ -60,7 +62,7 @@ export const faultCases = describeCases<RuntimeStage>((of) => {
         const ended =
           kind === 'cancelled'
             ? await abortedKind(stage, (effect) => call(stage.port, one, effect))
-            : await kindOf(call(stage.port, one, fxOf(trouble === 'hangs' ? SHORT_MS : 30_000)));
+            : await kindOf(call(stage.port, one, fxOf(trouble === 'hangs' ? SHORT_MS : EVENT_MS)));
         stage.heal();
         expect([verb, ended]).toStrictEqual([verb, kind]);
         // a failed create leaves no process; other calls leave the one that was there
@@ -106,7 +108,7 @@ export const faultCases = describeCases<RuntimeStage>((of) => {
     stage.spoil('create', 'hangs');
     let hangs = false;
     stage.whenHanging(() => void (hangs = true));
-    void stage.port.create(one, fxOf(600_000)).catch(() => undefined);
+    void stage.port.create(one, fxOf(PROGRAM_MS)).catch(() => undefined);
     await stage.until(() => hangs);
     stage.heal();
     await stage.restart();

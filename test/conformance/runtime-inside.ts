@@ -2,10 +2,11 @@
 import { expect, it } from 'vitest';
 import type { ExecResult } from '../../src/ports/runtime.ts';
 import type { EffectContext } from '../../src/ports/effect.ts';
-import { EXECS, abortedKind, exitOf, factsOf, fx, fxOf, kindOf, started } from './runtime-stage.ts';
+import { EXECS, abortedKind, exitOf, factsOf, fx, kindOf, started } from './runtime-stage.ts';
 import type { Running, RuntimeStage } from './runtime-stage.ts';
 import { describeCases } from './suite.ts';
 import { wholeBytes } from '../support/whole-bytes.ts';
+import { fxOf } from '../support/fx.ts';
 
 const MIB = 1024n * 1024n;
 

@@ -5,6 +5,8 @@ import type { BundleInput, PauseInput, RuntimeFacts, RuntimePort } from '../../s
 import type { FaultKind } from '../../src/base/fault.ts';
 import { FaultError } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS } from '../support/patience.ts';
 
 /**
  * What a container's program does. `speaks` writes the line `1` at its start and the next number whenever the stage
@@ -67,11 +69,6 @@ export interface RuntimeStage {
   close(): Promise<void>;
 }
 
-export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({
-  signal,
-  timeoutMs,
-  note: () => undefined,
-});
 export const fx = fxOf();
 
 /** Created and watched, as the actors do it. */
@@ -120,5 +117,5 @@ export async function abortedKind(
 ): Promise<FaultKind | 'none'> {
   const caller = new AbortController();
   stage.whenHanging(() => caller.abort());
-  return kindOf(call(fxOf(30_000, caller.signal)));
+  return kindOf(call(fxOf(EVENT_MS, caller.signal)));
 }

@@ -3,9 +3,11 @@ import { beforeEach, expect, it } from 'vitest';
 import type { RootfsInput } from '../../src/ports/storage.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { kindOf } from './runtime-stage.ts';
-import { fx, fxOf, layersOf, pulled } from './store-stage.ts';
+import { fx, layersOf, pulled } from './store-stage.ts';
 import type { StoreStage } from './store-stage.ts';
 import { describeSuite } from './suite.ts';
+import { fxOf } from '../support/fx.ts';
+import { EVENT_MS } from '../support/patience.ts';
 
 /** The suite; a stage is an empty store and a registry with two images. */
 export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
@@ -151,7 +153,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
 
   it('a call that is given up before it begins is cancelled, and can be made again', async () => {
     const { storage } = stage;
-    const gone = fxOf(30_000, AbortSignal.abort());
+    const gone = fxOf(EVENT_MS, AbortSignal.abort());
     for (const call of [storage.mountRootfs, storage.unmountRootfs, storage.removeRootfs]) {
       expect(await kindOf(call(input, gone))).toBe('cancelled');
       await call(input, fx);

@@ -1,9 +1,9 @@
 /** The machine that the suites of storage and images run on: a layer store, a registry, root file systems. */
-import type { EffectContext } from '../../src/ports/effect.ts';
 import type { ImagesPort, ResolvedImage } from '../../src/ports/images.ts';
 import type { Layer } from '../../src/ports/specs.ts';
 import type { StoragePort } from '../../src/ports/storage.ts';
 import type { ContainerId, Digest } from '../../src/base/ids.ts';
+import { fxOf } from '../support/fx.ts';
 
 /** How the registry goes wrong: it has not got it, gives it to nobody, has too much to do, sends other bytes, or says nothing. */
 export type Refusal = 'absent' | 'denied' | 'busy' | 'corrupt' | 'silent';
@@ -40,11 +40,6 @@ export interface StoreStage {
   close(): Promise<void>;
 }
 
-export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal): EffectContext => ({
-  signal,
-  timeoutMs,
-  note: () => undefined,
-});
 export const fx = fxOf();
 
 export const resolve = ({ images }: StoreStage, reference: string, effect = fx): Promise<ResolvedImage> =>

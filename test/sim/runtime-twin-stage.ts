@@ -11,6 +11,7 @@ import { runtimeTwin } from './runtime-twin.ts';
 import { WORLD } from './scheduler.ts';
 import { containerSpec } from './specs.ts';
 import { imageOf, REFERENCES } from './storage-images-twins.ts';
+import { fxOf } from '../support/fx.ts';
 
 const ENDLESS = { livesMs: undefined, exitCode: 0, stubborn: false, memoryBytes: 1n << 20n } as const;
 const PROGRAMS: Readonly<Record<Behaviour, Program>> = {
@@ -112,4 +113,4 @@ export function wishOf(pod: SandboxInput, n: number): Wish {
   };
 }
 
-const FX = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
+const FX = fxOf();

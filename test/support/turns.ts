@@ -8,3 +8,6 @@ export async function turns(): Promise<void> {
 
 /** One turn of the event loop: what sockets, pipes and finished threads report is heard. */
 export const loopTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
+
+/** A promise that never settles. */
+export const never = (): Promise<never> => new Promise(() => undefined);

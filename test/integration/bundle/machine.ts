@@ -14,7 +14,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { BundleInput } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
@@ -28,7 +27,7 @@ import { probeSpecHost } from '../../../src/oci/runtime/bundle/host/bundle-host.
 import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci/runtime/spec/fixtures.ts';
-import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const APPLETS = [
   'sh',
@@ -54,11 +53,7 @@ export function whyNot(): string | undefined {
   return noBusybox();
 }
 
-export const fx: EffectContext = {
-  signal: new AbortController().signal,
-  timeoutMs: EVENT_MS,
-  note: () => undefined,
-};
+export const fx = fxOf();
 
 export interface Machine {
   readonly layout: Layout;

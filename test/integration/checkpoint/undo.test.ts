@@ -6,11 +6,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { partialOf, undoArchives } from '../../../src/oci/runtime/checkpoint/archive.ts';
 import { begun } from '../../../src/oci/runtime/checkpoint/work.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const place = {
   attempted: 'undo',
   clock: realClock(),
-  fx: { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined },
+  fx: fxOf(),
 };
 
 describe('archives of a checkpoint that was cut off', () => {

@@ -1,9 +1,10 @@
 /** Signals to a container while a checkpoint reads it, with the real driver. */
 import { expect, it } from 'vitest';
 import { attempted } from '../../conformance/checkpoint-stage.ts';
-import { fx, fxOf, kindOf } from '../../conformance/runtime-stage.ts';
+import { fx, kindOf } from '../../conformance/runtime-stage.ts';
 import { missing } from '../runtime/support.ts';
 import { realCheckpointStage } from './checkpoint-stage.ts';
+import { fxOf } from '../../support/fx.ts';
 
 /** Bound of the checkpoint that hangs, ms. */
 const HANGS_MS = 1000;

@@ -16,7 +16,7 @@ import { imageOf, layerOf } from '../../support/registry/images.ts';
 import { amd64, insecure, rigOf } from '../../support/registry/rig.ts';
 import type { Rig } from '../../support/registry/rig.ts';
 import { clock, openStore } from '../unpack/support.ts';
-import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const PATHS = { manifests: /\/manifests\//u, layers: /\/blobs\//u };
 
@@ -175,7 +175,7 @@ export async function realStoreStage(
   };
 }
 
-const FX = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
+const FX = fxOf();
 
 function spoiled(how: Exclude<Refusal, 'silent'>): Handler {
   if (how === 'absent') return refuse(404, 'BLOB_UNKNOWN', 'not here');

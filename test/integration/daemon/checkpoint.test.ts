@@ -15,7 +15,8 @@ import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { containerConfig } from '../../e2e/support/pods.ts';
-import { code, fakeCriu, refusalOf, RUNC } from './fake-criu.ts';
+import { fakeCriu, RUNC } from './fake-criu.ts';
+import { code, refusalOf } from './refusal.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import type { Made } from './pod.ts';
 

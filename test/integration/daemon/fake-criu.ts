@@ -97,26 +97,3 @@ export function fakeCriu(): FakeCriu {
     remove: () => rmSync(directory, { recursive: true }),
   };
 }
-
-/** Codes of gRPC. */
-export const code = {
-  unknown: 2,
-  invalidArgument: 3,
-  deadlineExceeded: 4,
-  notFound: 5,
-  alreadyExists: 6,
-  failedPrecondition: 9,
-  unimplemented: 12,
-} as const;
-
-export interface Refusal {
-  /** 0 for none. */
-  readonly code: number;
-  readonly details: string;
-}
-
-export const refusalOf = (call: Promise<unknown>): Promise<Refusal> =>
-  call.then(
-    () => ({ code: 0, details: '' }),
-    (thrown: Refusal) => ({ code: thrown.code, details: thrown.details }),
-  );

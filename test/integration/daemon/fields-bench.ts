@@ -22,10 +22,7 @@ import type { Image } from '../../../scripts/support/image.ts';
 import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import type { PodSandboxConfig } from '../../../src/gen/runtime/v1/api_pb.ts';
 
-/** Codes of gRPC. */
-export const [UNKNOWN, INVALID_ARGUMENT, FAILED_PRECONDITION, ABORTED] = [2, 3, 9, 10] as const;
-
-export interface Wish {
+interface Wish {
   readonly mounts?: readonly Fields<typeof MountSchema>[];
   readonly limits?: Limits;
   readonly cdi?: readonly string[];
@@ -131,9 +128,3 @@ function containerOf(name: string, image: string, wish: Wish): ContainerConfig {
     filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   return filled;
 }
-
-export const faultOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
-  call.then(
-    () => ({ code: 0, message: '' }),
-    ({ code, details }: { code: number; details: string }) => ({ code, message: details }),
-  );

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageOf, layerOf } from '../../../scripts/support/image.ts';
 import type { MountSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from '../../unit/cri/stage.ts';
-import { FAILED_PRECONDITION, INVALID_ARGUMENT, UNKNOWN, faultOf, openFields } from './fields-bench.ts';
+import { openFields } from './fields-bench.ts';
+import { code as codes, refusalOf } from './refusal.ts';
 import type { Bench } from './fields-bench.ts';
 
 /** Two layers: a whiteout, a program, and links that lead out of the image. */
@@ -64,11 +65,11 @@ describe('mounts', () => {
   it('a file on a directory of the image is the request’s mistake', async () => {
     const hostPath = join(bench.world.instance.directory, 'file');
     writeFileSync(hostPath, '');
-    const { code, message } = await faultOf(
+    const { code, details } = await refusalOf(
       bench.createContainer({ mounts: [{ containerPath: '/etc', hostPath }] }),
     );
-    expect([code, message]).toEqual([
-      INVALID_ARGUMENT,
+    expect([code, details]).toEqual([
+      codes.invalidArgument,
       expect.stringContaining(
         `mount ${hostPath} at /etc: the source is no directory, but the image has a directory there`,
       ),
@@ -129,19 +130,19 @@ describe('images as volumes', () => {
     expect(await bench.exec(id, 'ls /v /l')).toBe('/l:\none\ntwo\n\n/v:\none\ntwo\n');
     await bench.end(id);
     for (const imageSubPath of ['nothing', 'models/one/below', 'outside', 'outside/passwd']) {
-      const { code, message } = await faultOf(
+      const { code, details } = await refusalOf(
         bench.createContainer({ mounts: [volume(models, { imageSubPath })] }),
       );
-      expect([code, message]).toEqual([
-        UNKNOWN,
+      expect([code, details]).toEqual([
+        codes.unknown,
         expect.stringMatching(
           new RegExp(`^ImageVolumeMountFailed: .*image_sub_path ${imageSubPath} is not in the image$`, 'u'),
         ),
       ]);
     }
     expect(
-      await faultOf(bench.createContainer({ mounts: [volume(models, { imageSubPath: '../x' })] })),
-    ).toMatchObject({ code: INVALID_ARGUMENT });
+      await refusalOf(bench.createContainer({ mounts: [volume(models, { imageSubPath: '../x' })] })),
+    ).toMatchObject({ code: codes.invalidArgument });
   });
 
   it('refuse what they cannot be, and an image that is not here', async () => {
@@ -152,15 +153,15 @@ describe('images as volumes', () => {
       [volume(models, { propagation: 1 }), 'config.mounts[0].propagation'],
       [{ containerPath: '/v', hostPath: '/etc', imageSubPath: 'x' }, 'config.mounts[0].image_sub_path'],
     ] as const) {
-      expect(await faultOf(bench.createContainer({ mounts: [mount] })), field).toMatchObject({
-        code: INVALID_ARGUMENT,
-        message: expect.stringContaining(field) as string,
+      expect(await refusalOf(bench.createContainer({ mounts: [mount] })), field).toMatchObject({
+        code: codes.invalidArgument,
+        details: expect.stringContaining(field) as string,
       });
     }
-    const missing = await faultOf(bench.createContainer({ mounts: [volume('nobody/has:this')] }));
+    const missing = await refusalOf(bench.createContainer({ mounts: [volume('nobody/has:this')] }));
     expect(missing).toMatchObject({
-      code: UNKNOWN,
-      message: expect.stringMatching(
+      code: codes.unknown,
+      details: expect.stringMatching(
         /^ImageVolumeMountFailed: .*image nobody\/has:this: not found$/u,
       ) as string,
     });
@@ -169,10 +170,12 @@ describe('images as volumes', () => {
   it('protect their image while they are in use, and are gone with their container, also after kill -9', async () => {
     const models = await pull('models');
     const id = await bench.run({ mounts: [volume(models)], command: ['sleep', '3600'] });
-    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({
-      code: FAILED_PRECONDITION,
-      message: expect.stringContaining(id) as string,
-    });
+    expect(await refusalOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject(
+      {
+        code: codes.failedPrecondition,
+        details: expect.stringContaining(id) as string,
+      },
+    );
     const mounts = (): number =>
       readFileSync('/proc/self/mountinfo', 'utf8')
         .split('\n')
@@ -186,9 +189,11 @@ describe('images as volumes', () => {
     expect([check.status, check.stderr]).toEqual([0, '']);
     await bench.world.instance.kill();
     await bench.world.instance.start();
-    expect(await faultOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject({
-      code: FAILED_PRECONDITION,
-    });
+    expect(await refusalOf(bench.world.client.image.removeImage({ image: { image: models } }))).toMatchObject(
+      {
+        code: codes.failedPrecondition,
+      },
+    );
     expect(await bench.exec(id, 'cat /v/models/one')).toBe('one\n');
     await bench.world.client.runtime.stopContainer({ containerId: id, timeout: 0n });
     expect(mounts()).toBe(0);

@@ -14,7 +14,8 @@ import {
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 import { removePod } from './pod.ts';
-import { ABORTED, INVALID_ARGUMENT, faultOf, openFields } from './fields-bench.ts';
+import { openFields } from './fields-bench.ts';
+import { code as codes, refusalOf } from './refusal.ts';
 import type { Bench } from './fields-bench.ts';
 
 const MIB = 1024n * 1024n;
@@ -52,9 +53,9 @@ describe('devices, hooks and limits', () => {
     );
     expect(await bench.exec(id, 'tr "\\0" "\\n" < /proc/1/environ | grep CDI')).toBe('CDI_A=1\nCDI_B=1\n');
     await bench.end(id);
-    expect(await faultOf(bench.createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({
-      code: INVALID_ARGUMENT,
-      message: expect.stringContaining('use CDI device v.com/dev=z: no usable CDI file') as string,
+    expect(await refusalOf(bench.createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({
+      code: codes.invalidArgument,
+      details: expect.stringContaining('use CDI device v.com/dev=z: no usable CDI file') as string,
     });
   });
 
@@ -127,17 +128,17 @@ describe('devices, hooks and limits', () => {
   });
 
   it('CPUs that this machine has not are the request’s mistake, at creation and at an update', async () => {
-    const message = expect.stringMatching(/use cpuset_cpus 0,4000: this machine has 0/u) as string;
-    expect(await faultOf(bench.createContainer({ limits: { cpusetCpus: '0,4000' } }))).toMatchObject({
-      code: INVALID_ARGUMENT,
-      message,
+    const details = expect.stringMatching(/use cpuset_cpus 0,4000: this machine has 0/u) as string;
+    expect(await refusalOf(bench.createContainer({ limits: { cpusetCpus: '0,4000' } }))).toMatchObject({
+      code: codes.invalidArgument,
+      details,
     });
     const id = await bench.run({});
     const update = bench.world.client.runtime.updateContainerResources({
       containerId: id,
       linux: { cpusetCpus: '0,4000' },
     });
-    expect(await faultOf(update)).toMatchObject({ code: INVALID_ARGUMENT, message });
+    expect(await refusalOf(update)).toMatchObject({ code: codes.invalidArgument, details });
     await bench.end(id);
   });
 });
@@ -156,9 +157,9 @@ describe('the pod’s own seccomp profile', () => {
         ...config,
         linux: create(LinuxPodSandboxConfigSchema, { securityContext }),
       });
-      expect(await faultOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({
-        code: INVALID_ARGUMENT,
-        message: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string,
+      expect(await refusalOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({
+        code: codes.invalidArgument,
+        details: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string,
       });
       writeFileSync(
         path,
@@ -215,14 +216,14 @@ describe('two wishes at once', () => {
     const { runtime } = bench.world.client;
     const config = bench.pod('twice');
     const other = create(PodSandboxConfigSchema, { ...config, hostname: 'other' });
-    const first = faultOf(runtime.runPodSandbox({ config }));
+    const first = refusalOf(runtime.runPodSandbox({ config }));
     const second = runtime.runPodSandbox({ config: other });
     const { podSandboxId } = await second;
-    const { code, message } = await first;
+    const { code, details } = await first;
     // whichever way the daemon heard them: joined, ended before, or given up in favour of the other
     if (code !== 0)
-      expect([code, message]).toEqual([
-        ABORTED,
+      expect([code, details]).toEqual([
+        codes.aborted,
         expect.stringMatching(
           /another call has stopped, removed or replaced it meanwhile|it was (?:stopped|removed) meanwhile/u,
         ),

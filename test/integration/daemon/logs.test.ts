@@ -17,7 +17,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { code, refusalOf } from './fake-criu.ts';
+import { code, refusalOf } from './refusal.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
 /** Writes the numbers that it is told, and says in a file that it has. */

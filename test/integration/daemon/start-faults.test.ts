@@ -83,7 +83,7 @@ describe.skipIf(!isRoot)('a start', () => {
     } = world;
     const partsFailed = async (): Promise<string> => (await falseConditions(world)).get('PartsStarted') ?? '';
     // NRI comes after the recovery
-    await expect.poll(partsFailed, { timeout: 30_000 }).toMatch(/nri: .*no socket/u);
+    await expect.poll(partsFailed).toMatch(/nri: .*no socket/u);
     for (const part of [
       /streaming server: .*EADDRINUSE/u,
       /introspection page: .*EADDRINUSE/u,
@@ -108,9 +108,7 @@ describe.skipIf(!isRoot)('a start', () => {
     for (const path of [join(instance.state, 'introspection.sock'), join(instance.directory, 'nri.sock')])
       rmSync(path, { recursive: true });
     // the plugin that did not come in is started by nobody any more
-    await expect
-      .poll(partsFailed, { timeout: 60_000, interval: 250 })
-      .toMatch(/^nri plugin 10-silent: [^;]*$/u);
+    await expect.poll(partsFailed, { interval: 250 }).toMatch(/^nri plugin 10-silent: [^;]*$/u);
     expect((await runtime.exec({ containerId, cmd: ['true'], stdout: true })).url).toContain(
       `:${streaming.port}/`,
     );
@@ -120,7 +118,7 @@ describe.skipIf(!isRoot)('a start', () => {
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', instance.state]);
     expect(stdout).toMatch(/PartsStarted is false: nri plugin 10-silent: /u);
     await removePod(world, sandboxId);
-  }, 120_000);
+  });
 
   it('F89 something else in the place of each directory of ours', async () => {
     const world = await worldOf('dirs');
@@ -153,7 +151,7 @@ describe.skipIf(!isRoot)('a start', () => {
     }
     await start();
     await expect
-      .poll(async () => (await falseConditions(world)).get('DebrisRemoved') ?? '', { timeout: 30_000 })
+      .poll(async () => (await falseConditions(world)).get('DebrisRemoved') ?? '')
       .toContain('more');
     const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', state]);
     expect(stdout).toContain('DebrisRemoved is false: ');
@@ -163,7 +161,7 @@ describe.skipIf(!isRoot)('a start', () => {
     await world.client.runtime.startContainer({ containerId });
     await removePod(world, sandboxId);
     for (const path of places) expect(existsSync(path), path).toBe(true);
-  }, 120_000);
+  });
 
   const why = whyNoDeadMount();
   if (why !== '') process.stdout.write(`skipped: an image store that does not answer: ${why}\n`);
@@ -195,5 +193,5 @@ describe.skipIf(!isRoot)('a start', () => {
     const { sandboxId, containerId } = await makePod(world, 'pod');
     await world.client.runtime.startContainer({ containerId });
     await removePod(world, sandboxId);
-  }, 120_000);
+  });
 });

@@ -71,5 +71,5 @@ describe.skipIf(process.getuid?.() !== 0)('a start', () => {
       rmSync(join(journal, name));
     execFileSync('mkfifo', [join(journal, 'journal.9')]);
     await expect(start()).rejects.toThrow(/read .*journal\.9: not a regular file/u);
-  }, 120_000);
+  });
 });

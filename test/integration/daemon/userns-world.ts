@@ -84,7 +84,7 @@ export async function usernsWorld(): Promise<World> {
   return await makeWorld({ name: 'user', runtimePath: await runc14(), config, images });
 }
 
-export interface Bench {
+interface Bench {
   readonly runPod: (name: string, wish?: Wish) => Promise<string>;
   readonly createContainer: (podSandboxId: string, name: string, wish: Wish) => Promise<string>;
   readonly runContainer: (podSandboxId: string, name: string, wish?: Wish) => Promise<string>;

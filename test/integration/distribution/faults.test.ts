@@ -7,7 +7,7 @@ import type { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import type { Rig } from '../../support/registry/rig.ts';
-import { firstLayer, serveImage } from './served-image.ts';
+import { blobPath, firstLayer, serveImage } from './served-image.ts';
 
 let registry: FakeRegistry;
 let rig: Rig;
@@ -26,8 +26,6 @@ afterEach(async () => {
   expect(rig.clock.timers.size).toBe(0);
 });
 
-const layerPath = (): RegExp => new RegExp(`/blobs/${layer.digest}$`, 'u');
-
 async function pullLayer(options: { restart?: boolean } = {}): Promise<string> {
   const resolved = await rig.resolve(reference);
   return digestOf(await rig.fetch(resolved, firstLayer(resolved), options));
@@ -35,33 +33,33 @@ async function pullLayer(options: { restart?: boolean } = {}): Promise<string> {
 
 describe('F60 bodies that stop or trickle', () => {
   it.each(['close', 'reset'] as const)('%s in the middle: resumed by Range', async (how) => {
-    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, how), 1);
+    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, how), 1);
     expect(await pullLayer()).toBe(layer.digest);
-    const requests = registry.seen.filter(({ path }) => layerPath().test(path));
+    const requests = registry.seen.filter(({ path }) => blobPath(layer).test(path));
     expect(requests.length).toBe(2);
   });
 
   it('a stall at 99 % is given up and resumed', async () => {
-    registry.on(layerPath(), fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick), 1);
+    registry.on(blobPath(layer), fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9][0-9]*-$/u);
   });
 
   it('a trickle of one byte at a time is a stall', async () => {
-    registry.on(layerPath(), fake.trickle(layer.bytes, tick), 1);
+    registry.on(blobPath(layer), fake.trickle(layer.bytes, tick), 1);
     expect(await pullLayer()).toBe(layer.digest);
-    expect(registry.count(layerPath())).toBe(2);
+    expect(registry.count(blobPath(layer))).toBe(2);
   });
 
   it('a registry that ignores Range: what is there is passed over', async () => {
-    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
-    registry.on(layerPath(), fake.answer(layer.bytes));
+    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
+    registry.on(blobPath(layer), fake.answer(layer.bytes));
     expect(await pullLayer()).toBe(layer.digest);
   });
 
   it('a registry that answers another range is refused', async () => {
-    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
-    registry.on(layerPath(), (_request, response) => {
+    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
+    registry.on(blobPath(layer), (_request, response) => {
       response.writeHead(206, { 'content-range': `bytes 0-9/${layer.bytes.byteLength}` });
       response.end('0123456789');
     });
@@ -71,18 +69,18 @@ describe('F60 bodies that stop or trickle', () => {
   });
 
   it('always truncated: bounded attempts, then RegistryUnavailable with layer and host', async () => {
-    registry.on(layerPath(), fake.breakOff(layer.bytes, 0, 'close'));
+    registry.on(blobPath(layer), fake.breakOff(layer.bytes, 0, 'close'));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside', retryable: true });
     expect(fault.message.startsWith(`RegistryUnavailable: pull ${reference}: layer ${layer.digest}: `)).toBe(
       true,
     );
     expect(fault.message).toContain(registry.host);
-    expect(registry.count(layerPath())).toBe(distributionLimits.attempts);
+    expect(registry.count(blobPath(layer))).toBe(distributionLimits.attempts);
   });
 
   it('a body shorter than the manifest says is refused at its head', async () => {
-    registry.on(layerPath(), fake.answer(layer.bytes.subarray(0, 1000)));
+    registry.on(blobPath(layer), fake.answer(layer.bytes.subarray(0, 1000)));
     expect((await faultOf(pullLayer())).message).toContain(
       `has 1000 bytes, the manifest says ${layer.bytes.byteLength}`,
     );
@@ -108,7 +106,7 @@ describe('F61 S60 lies', () => {
   it('wrong bytes of the right length: refused, the layer and the host named', async () => {
     const wrong = Uint8Array.from(layer.bytes);
     wrong[1000] = (wrong[1000] ?? 0) ^ 1;
-    registry.on(layerPath(), fake.answer(wrong));
+    registry.on(blobPath(layer), fake.answer(wrong));
     const fault = await faultOf(pullLayer());
     expect(fault).toMatchObject({ kind: 'outside' });
     expect(fault.message).toContain(
@@ -146,7 +144,7 @@ describe('F61 S60 lies', () => {
   });
 
   it('more bytes than the manifest says are cut off', async () => {
-    registry.on(layerPath(), fake.endless());
+    registry.on(blobPath(layer), fake.endless());
     expect((await faultOf(pullLayer())).message).toContain(
       `sent more than the ${layer.bytes.byteLength} bytes`,
     );
@@ -214,7 +212,7 @@ describe('F63 overload', () => {
     ['522, of a network in front of the registry', 522, {}, [100, 200]],
   ] as const)('%s is waited out', async (_name, status, headers, [low, high]) => {
     registry.on(/manifests/u, fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
-    registry.on(layerPath(), fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
+    registry.on(blobPath(layer), fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
     expect(await pullLayer()).toBe(layer.digest);
     expect(rig.clock.waits.length).toBe(2);
     for (const wait of rig.clock.waits) {
@@ -244,7 +242,7 @@ describe('F68 cancellation', () => {
     const paths = {
       manifest: /manifests/u,
       config: new RegExp(digestOf(image.config), 'u'),
-      layer: layerPath(),
+      layer: blobPath(layer),
       wait: /manifests/u,
     };
     if (where === 'wait') {

@@ -7,7 +7,7 @@ import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 import type { TestImage, TestLayer } from '../../support/registry/images.ts';
-import { firstLayer, serveImage } from './served-image.ts';
+import { blobPath, firstLayer, serveImage } from './served-image.ts';
 
 let registry: FakeRegistry;
 let rig: Rig;
@@ -25,15 +25,16 @@ afterEach(async () => {
   expect(rig.clock.timers.size).toBe(0);
 });
 
-const layerPath = (): RegExp => new RegExp(`/blobs/${layer.digest}$`, 'u');
-
 describe('F64 redirects', () => {
   it('to another host are followed for blobs', async () => {
     const store = await FakeRegistry.start();
     try {
       store.addBlob(layer.bytes);
       const both = rigOf(insecure(registry.host, store.host));
-      registry.on(layerPath(), fake.redirect(`${store.url}/store/blobs/${layer.digest}?signature=secret`));
+      registry.on(
+        blobPath(layer),
+        fake.redirect(`${store.url}/store/blobs/${layer.digest}?signature=secret`),
+      );
       const resolved = await both.resolve(reference);
       expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
       both.client.close();
@@ -124,11 +125,11 @@ describe('F66 mirrors', () => {
     const mirror = await FakeRegistry.start();
     try {
       mirror.push('a', 'v', image);
-      mirror.on(layerPath(), fake.breakOff(layer.bytes, 100_000, 'close'));
+      mirror.on(blobPath(layer), fake.breakOff(layer.bytes, 100_000, 'close'));
       const both = rigOf(mirrored(mirror.host));
       const resolved = await both.resolve(reference);
       expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
-      expect(mirror.count(layerPath())).toBe(distributionLimits.mirrorAttempts);
+      expect(mirror.count(blobPath(layer))).toBe(distributionLimits.mirrorAttempts);
       expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9]/u);
       both.client.close();
     } finally {
@@ -140,7 +141,7 @@ describe('F66 mirrors', () => {
     const mirror = await FakeRegistry.start();
     try {
       mirror.push('a', 'v', image);
-      mirror.on(layerPath(), fake.answer(Buffer.alloc(layer.bytes.byteLength)));
+      mirror.on(blobPath(layer), fake.answer(Buffer.alloc(layer.bytes.byteLength)));
       const both = rigOf(mirrored(mirror.host));
       const resolved = await both.resolve(reference);
       const fault = await faultOf(both.fetch(resolved, firstLayer(resolved)));

@@ -22,6 +22,9 @@ export async function serveImage(): Promise<Served> {
   return { registry, rig, layer, image, reference: `${registry.host}/a:v` };
 }
 
+/** The path of a layer's blob, as requests name it. */
+export const blobPath = ({ digest }: TestLayer): RegExp => new RegExp(`/blobs/${digest}$`, 'u');
+
 export function firstLayer(resolved: Resolved): Descriptor {
   const descriptor = resolved.manifest.layers[0];
   if (descriptor === undefined) throw new Error('no layer');

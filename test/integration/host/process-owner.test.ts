@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process';
 import type { SpawnOptions } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { expect, it, onTestFinished } from 'vitest';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
@@ -36,7 +35,9 @@ describeAsRoot('a process that bears our words', () => {
       await ended;
     });
     // what starts it has the words as well
-    while (!readFileSync(`/proc/${pid}/cmdline`, 'latin1').startsWith(`${PERL}\0-e`)) await pause(5);
+    await expect
+      .poll(() => readFileSync(`/proc/${pid}/cmdline`, 'latin1'), { interval: 5 })
+      .toMatch(new RegExp(`^${PERL}\\0-e`, 'u'));
     return pid;
   };
   const sleeping = [PERL, '-e', 'sleep 3600', '--', ...words];

@@ -25,7 +25,7 @@ import { recogniseMemory } from '../../../src/host/files/state-files.ts';
 import { createHostDriver } from '../../../src/host/sandbox/sandbox-driver.ts';
 import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
-import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
 /** More than all that a pod may keep in our files, and less than what would hurt this machine. */
 const MUCH = Buffer.alloc(4 * 1024 * 1024, 'x');
@@ -33,7 +33,7 @@ const WRITABLE = ['resolvConf', 'hosts', 'hostname'] as const satisfies readonly
 
 describeAsRoot('what containers can write of ours', () => {
   const scratch = scratchDirectory('pod-files');
-  const fx = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
+  const fx = fxOf();
   let pods = 0;
   let port: HostPort;
   const layout = createLayout({ root: join(scratch, 'root'), state: join(scratch, 'state') });

@@ -11,6 +11,7 @@ import { createCheckpointDriver } from '../../../src/oci/runtime/checkpoint/driv
 import type { CheckpointOptions } from '../../../src/oci/runtime/checkpoint/driver.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const reason = whyNoDeadMount();
 if (reason !== '') console.log(`tests of archives on dead mounts are skipped: ${reason}`);
@@ -52,7 +53,7 @@ describe.skipIf(reason !== '')(
     it('is closed without a question to its server', async () => {
       let closes = 0;
       const close = async (): Promise<void> => void (closes += 1);
-      const fx = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
+      const fx = fxOf();
       await closeArchive(
         { archive: join(dead.path, 'a.tar'), attempted: 'close', clock: realClock(), fx },
         { file: { close }, mountPoint: dead.path },

@@ -3,18 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { ExecResult } from '../../../src/ports/runtime.ts';
-import {
-  processesNaming,
-  RUNC,
-  World,
-  fx,
-  fxOf,
-  missing,
-  never,
-  until,
-  wrapper,
-} from '../runtime/support.ts';
+import { processesNaming, RUNC, World, fx, missing, never, until, wrapper } from '../runtime/support.ts';
 import type { Running } from '../runtime/support.ts';
+import { fxOf } from '../../support/fx.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of hung execs are skipped: ${reason}`);
@@ -86,7 +78,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
       const notes: (number | undefined)[] = [];
       const outcome = expect(
         exec(0, {
-          ...fxOf(30_000, caller.signal),
+          ...fxOf(EVENT_MS, caller.signal),
           note: ({ on, pid }) => notes.push(on === 'runc exec' ? pid : undefined),
         }),
       ).rejects.toMatchObject({
@@ -105,7 +97,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
   it('that hangs after the process began takes it along: the process is not its child any more', async () => {
     await withRuntime(`${RUNC} "$@"; sleep 1008`, async (_world, container, exec) => {
       const caller = new AbortController();
-      const outcome = expect(exec(0, fxOf(30_000, caller.signal))).rejects.toMatchObject({
+      const outcome = expect(exec(0, fxOf(EVENT_MS, caller.signal))).rejects.toMatchObject({
         fault: { kind: 'cancelled' },
       });
       await until(() => processesNaming(container.id).some((line) => line.includes('sleep 1007')));
@@ -145,7 +137,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
       'for word in "$@"; do case "$word" in --pid-file=*) echo $PPID > "${word#--pid-file=}";; esac; done; exit 0',
       async (_world, _container, exec) => {
         // its parent is this very test
-        await expect(exec(0, fxOf(30_000, never))).rejects.toMatchObject({ fault: { kind: 'outside' } });
+        await expect(exec(0, fxOf(EVENT_MS, never))).rejects.toMatchObject({ fault: { kind: 'outside' } });
       },
     );
   });

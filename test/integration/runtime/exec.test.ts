@@ -6,10 +6,11 @@ import type { ExecResult } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { containerCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroupPaths } from './kernel.ts';
-import { World, fx, fxOf, missing, processesNaming, until } from './support.ts';
+import { World, fx, missing, processesNaming, until } from './support.ts';
 import type { Running } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const reason = missing();
 /** Bytes of an output that needs a room. */
@@ -121,7 +122,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
 
   it('an abort does the same', async () => {
     const caller = new AbortController();
-    const running = exec(['sh', '-c', 'sleep 1001 & sleep 1002'], 0, fxOf(30_000, caller.signal));
+    const running = exec(['sh', '-c', 'sleep 1001 & sleep 1002'], 0, fxOf(EVENT_MS, caller.signal));
     const outcome = expect(running).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     await until(() => inside().some((line) => line.includes('sleep 1002')));
     caller.abort();

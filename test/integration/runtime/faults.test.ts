@@ -13,23 +13,23 @@ import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import {
+  message,
   CONMON,
   RUNC,
   World,
   fakeRuntime,
   fx,
-  fxOf,
   missing,
   monitorPidOf,
   processesNaming,
   until,
   wrapper,
 } from './support.ts';
+import { fxOf } from '../../support/fx.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`fault tests of the runtime driver are skipped: ${reason}`);
-
-const message = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
 
 describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
   let world: World;
@@ -174,7 +174,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const note = (waiting: { pid?: number }): void => void (waiting.pid !== undefined && caller.abort());
     const creating = driver.create(
       { ...container.bundle, effective: container.effective },
-      { ...fxOf(60_000, caller.signal), note },
+      { ...fxOf(EVENT_MS, caller.signal), note },
     );
     await expect(creating).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     expect(processesNaming(container.id)).toEqual([]);

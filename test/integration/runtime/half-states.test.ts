@@ -5,20 +5,20 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import {
+  message,
   RUNC,
   World,
   fakeRuntime,
   fx,
-  fxOf,
   missing,
   monitorPidOf,
   processesNaming,
   until,
 } from './support.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of what is half made are skipped: ${reason}`);
-const message = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
 
 describe.skipIf(reason !== '')('what is half made', () => {
   let world: World;

@@ -13,9 +13,7 @@ import { World, fx, logged, missing, processesNaming, until } from './support.ts
 const reason = missing();
 if (reason !== '') console.log(`tests of kills by the runtime driver are skipped: ${reason}`);
 
-interface Running {
-  readonly bundleOf: ContainerInput & { readonly init: ProcessIdentity };
-}
+type Victim = ContainerInput & { readonly init: ProcessIdentity };
 
 describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   let world: World;
@@ -94,11 +92,8 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
   });
 
   it.each([
-    ['all of it', (container: Running) => world.driver.killAll(container.bundleOf, fx)],
-    [
-      'init alone',
-      (container: Running) => world.driver.kill({ ...container.bundleOf, signal: 'SIGKILL' }, fx),
-    ],
+    ['all of it', (victim: Victim) => world.driver.killAll(victim, fx)],
+    ['init alone', (victim: Victim) => world.driver.kill({ ...victim, signal: 'SIGKILL' }, fx)],
   ])(
     'F47 calls it no OOM kill when %s is killed by us and a child had been killed before',
     async (_what, end) => {
@@ -111,7 +106,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
         { resources },
       );
       await logged(container.logPath, 'left');
-      await end({ bundleOf: { ...container.bundle, init: container.init } });
+      await end({ ...container.bundle, init: container.init });
       expect(await world.exitOf(container.id)).toMatchObject({
         exitCode: 137,
         oomKilled: false,

@@ -1,4 +1,5 @@
 /** A driver below a temporary root with a busybox root file system, and the inputs that it wants. */
+import { expect } from 'vitest';
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -14,7 +15,6 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../../src/ports/journal.ts';
 import { NO_LIMITS } from '../../../src/ports/resources.ts';
 import type { BundleInput } from '../../../src/ports/runtime.ts';
@@ -37,6 +37,7 @@ import { cgroupPaths, cgroups } from './kernel.ts';
 import { createCgroup, removeCgroup } from '../../../src/host/cgroups/cgroups.ts';
 import { EVENT_MS, hangs } from '../../support/patience.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
+import { fxOf } from '../../support/fx.ts';
 
 export const RUNC = '/usr/sbin/runc';
 export const CONMON = '/usr/bin/conmon';
@@ -66,11 +67,6 @@ export function missing(): string {
 }
 
 export const never = new AbortController().signal;
-
-/** An effect context that waits for long enough. */
-export function fxOf(timeoutMs = 30_000, signal: AbortSignal = never): EffectContext {
-  return { signal, timeoutMs, note: () => undefined };
-}
 
 export const fx = fxOf();
 
@@ -319,7 +315,7 @@ function writeConfig(bundleDir: string, rootfs: string, args: string[], wish: Co
   writeFileSync(path, JSON.stringify(config));
 }
 
-export function specOf(sandboxId: SandboxId, argv: readonly string[]): ContainerSpec {
+function specOf(sandboxId: SandboxId, argv: readonly string[]): ContainerSpec {
   const namespaces = { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined } as const;
   return {
     key: { sandboxId, name: 'c', attempt: 0 },
@@ -360,3 +356,6 @@ export function specOf(sandboxId: SandboxId, argv: readonly string[]): Container
     stopSignal: '',
   };
 }
+
+/** Matches a message, where the type wants a string. */
+export const message = (pattern: RegExp): string => expect.stringMatching(pattern) as string;

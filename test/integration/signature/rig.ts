@@ -2,7 +2,6 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../../../src/ports/images.ts';
 import type { PolicyPort } from '../../../src/ports/policy.ts';
 import type { ImageRecord } from '../../../src/ports/specs.ts';
@@ -23,13 +22,9 @@ import { PolicyFiles } from '../../../src/oci/images/signature/policy-files.ts';
 import { refusalOf } from '../../support/fault-of.ts';
 import { amd64 } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
-import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
-export const fx: EffectContext = {
-  signal: new AbortController().signal,
-  timeoutMs: EVENT_MS,
-  note: () => undefined,
-};
+export const fx = fxOf();
 
 export class PolicyRig {
   readonly directory = mkdtempSync(join(tmpdir(), 'troupe-policy-'));

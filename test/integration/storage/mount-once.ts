@@ -6,7 +6,7 @@ import { realRandom } from '../../../src/host/clock/random.ts';
 import { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
 import { driverWith } from '../../support/storage-drivers-of.ts';
-import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const [name = '', program = '', root = '', container = '', ...digests] = process.argv.slice(2);
 const id = parseContainerId(container);
@@ -21,7 +21,7 @@ const store = new LayerStore({
   log: silentLog,
   driver: driverWith(name, program, () => void process.kill(process.pid, 'SIGKILL')),
 });
-const fx = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
+const fx = fxOf();
 // a program that serves the mount is put into a cgroup once it runs
 await createStorageDriver({ store, clock, helperCgroup: () => '/none' }).mountRootfs(
   { id, sandboxId, layers },

@@ -25,6 +25,7 @@ import { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import type { LayerStoreOptions } from '../../../src/oci/images/store/layer-store-options.ts';
 import { digestOf } from '../../unit/oci/layers/tar-builder.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -60,7 +61,7 @@ export function openStore(root: string, options: Partial<LayerStoreOptions> = {}
 }
 
 export function context(signal: AbortSignal = new AbortController().signal): EffectContext {
-  return { signal, timeoutMs: EVENT_MS, note: () => undefined };
+  return fxOf(EVENT_MS, signal);
 }
 
 /** Brings a blob into the store in pieces; the digest of its tar is what the caller says. */

@@ -25,7 +25,7 @@ const TIMES_NS = [
 const NEGATIVE_TIMES_NS = [-1n, -1_000_000_000n, -1_500_000_000n, -86_400_000_000_001n];
 
 /** The layer so far, as far as what is drawn depends on it. */
-export interface Drawing {
+interface Drawing {
   readonly random: Random;
   readonly lower: Tree | undefined;
   readonly tree: ReadonlyMap<string, Node>;

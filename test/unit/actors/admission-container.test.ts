@@ -4,12 +4,10 @@ import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { ContainerSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { turns } from '../../support/turns.ts';
-import { containerSpec, exit as exitFact, sandboxSpec } from './fixtures.ts';
+import { containerSpec, exit as exitFact, ofKind, sandboxSpec } from './fixtures.ts';
 
 /** Later than every start on the test's clock. */
 const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
-const ofKind = (kind: string) =>
-  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 
 async function withSandbox() {
   const world = await EasyWorld.serving();

@@ -4,10 +4,7 @@ import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { SandboxSpec } from '../../../src/ports/specs.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { turns } from '../../support/turns.ts';
-import { sandboxSpec } from './fixtures.ts';
-
-const ofKind = (kind: string) =>
-  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+import { ofKind, sandboxSpec } from './fixtures.ts';
 
 const attempt = (number: number): Partial<SandboxSpec> => ({
   key: { ...sandboxSpec().key, attempt: number },

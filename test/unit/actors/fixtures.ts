@@ -1,4 +1,5 @@
 // Wishes, records and a clock for the tests of actors.
+import { expect } from 'vitest';
 import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { AnyActorRef } from 'xstate';
 import type { ContainerState } from '../../../src/actors/directory/states.ts';
@@ -246,3 +247,7 @@ export function recordingRef(): { readonly ref: AnyActorRef; readonly sent: { re
   const sent: { readonly type: string }[] = [];
   return { ref: { send: (event: { readonly type: string }) => sent.push(event) } as never, sent };
 }
+
+/** Matches an error whose Fault is of that kind. */
+export const ofKind = (kind: string): Error =>
+  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;

@@ -3,10 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { turns } from '../../support/turns.ts';
-import { containerSpec, exit as exitFact, imageRecord, sandboxSpec } from './fixtures.ts';
+import { containerSpec, exit as exitFact, imageRecord, ofKind, sandboxSpec } from './fixtures.ts';
 
-const ofKind = (kind: string) =>
-  expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
 const caught = (thrown: unknown): unknown => thrown;
 
 async function withSandbox() {

@@ -8,6 +8,7 @@ import {
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from './stage.ts';
 import {
+  strangeLabels,
   containerId,
   containerSpec,
   containerView,
@@ -19,7 +20,6 @@ import {
   stage,
 } from './stage.ts';
 
-const strangeLabels = Object.fromEntries(['__proto__', 'constructor', 'a'].map((key) => [key, `\n ${key}`]));
 const { method } = RuntimeService;
 
 describe('containers', () => {

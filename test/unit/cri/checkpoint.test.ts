@@ -5,6 +5,7 @@ import type { CheckpointFacts } from '../../../src/ports/checkpoint.ts';
 import type { ImageRecord } from '../../../src/ports/specs.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView, hex, image, sandboxId, sandboxView, stage } from './stage.ts';
+import { fxOf } from '../../support/fx.ts';
 
 const { checkpointContainer, checkpointPod, createContainer, restorePod } = RuntimeService.method;
 const pod = hex('a');
@@ -36,7 +37,7 @@ describe('CheckpointContainer', () => {
   });
 
   it('is off unless it is configured, and says so', async () => {
-    const fx = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+    const fx = fxOf();
     await expect(
       noCheckpoints.checkpoint({ attempted: 'CheckpointContainer c', containers: [] }, fx),
     ).rejects.toMatchObject({

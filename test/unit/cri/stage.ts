@@ -40,6 +40,10 @@ const clock: ClockPort = {
   clearTimeout: () => undefined,
 };
 
+/** Keys that an object has by itself, and values that begin with a line break. */
+export const strangeLabels = Object.fromEntries(
+  ['__proto__', 'constructor', 'a'].map((key) => [key, `\n ${key}`]),
+);
 export const hex = (digit: string): string => digit.repeat(64);
 export const sandboxId = (digit: string): SandboxId => hex(digit) as SandboxId;
 export const containerId = (digit: string): ContainerId => hex(digit) as ContainerId;

@@ -11,8 +11,8 @@ import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NO_LIMITS } from '../../../src/ports/resources.ts';
 import { CONTAINER_ID } from '../oci/runtime/spec/fixtures.ts';
 import type { FakePlugin } from './fake-plugin.ts';
-import { never } from './fake-plugin.ts';
 import { OTHER, main, stage } from './driver-stage.ts';
+import { never } from '../../support/turns.ts';
 
 const { method } = PluginService;
 

@@ -13,8 +13,8 @@ import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { exit } from '../actors/fixtures.ts';
 import { CONTAINER_ID, SANDBOX_ID, container, inputOf } from '../oci/runtime/spec/fixtures.ts';
-import { never } from './fake-plugin.ts';
 import { OTHER, main, pod, stage, validator } from './driver-stage.ts';
+import { never } from '../../support/turns.ts';
 
 const { method } = PluginService;
 

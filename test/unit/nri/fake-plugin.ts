@@ -84,6 +84,3 @@ export class FakePlugin {
     this.#theirs.destroy();
   }
 }
-
-/** A promise that never settles. */
-export const never = (): Promise<never> => new Promise(() => undefined);

@@ -8,7 +8,8 @@ import { muxPieces } from '../../../src/nri/mux.ts';
 import { Plugin } from '../../../src/nri/plugin.ts';
 import type { PluginOptions } from '../../../src/nri/plugin.ts';
 import { HandClock } from '../../support/hand-clock.ts';
-import { FakePlugin, never } from './fake-plugin.ts';
+import { FakePlugin } from './fake-plugin.ts';
+import { never } from '../../support/turns.ts';
 
 const { method } = PluginService;
 

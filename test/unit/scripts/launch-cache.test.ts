@@ -18,6 +18,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
 const cache = join(directory, 'code-cache/daemon.bin');
@@ -96,7 +97,7 @@ it('F89 reads and writes no FIFO in the place of the cache, nor in that of the f
   const planted = 'mkfifo "$0.$$"; exec "$@"';
   const ended = await run(
     ['/bin/sh', '-c', planted, cache, process.execPath, join(directory, 'launch.cjs'), 'serve', 'recovery'],
-    { timeoutMs: 30_000 },
+    { timeoutMs: EVENT_MS },
   );
   expect(ended).toMatchObject({ code: 0, stderr: '' });
   expect(runs()).toEqual(['start', 'recovery']);

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { LayerBook } from '../../../../src/actors/ledger/layer-book.ts';
-import type { EffectContext } from '../../../../src/ports/effect.ts';
 import type { StoragePort } from '../../../../src/ports/storage.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { turns } from '../../../support/turns.ts';
 import { digest, imageId, imageRecord } from '../fixtures.ts';
+import { fxOf } from '../../../support/fx.ts';
 
-const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+const fx = fxOf();
 const [used, free, third] = [digest('5'), digest('6'), digest('7')];
 
 function bench() {

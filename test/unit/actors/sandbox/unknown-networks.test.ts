@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest';
-import type { EffectContext } from '../../../../src/ports/effect.ts';
 import type { Ports } from '../../../../src/ports/ports.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';
 import { observeWorld } from '../../../../src/actors/recovery/observe.ts';
 import { silentLog } from '../../../../src/base/log.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { sandboxId, sandboxIntent } from '../fixtures.ts';
+import { fxOf } from '../../../support/fx.ts';
 
 test('F89: a start that can not list the network attachments takes pods to have the network on record', async () => {
   const [ready, begun] = [sandboxId('a'), sandboxId('b')];
@@ -26,6 +26,6 @@ test('F89: a start that can not list the network attachments takes pods to have 
     storage: seen,
     network,
   } as object as Ports;
-  const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+  const fx = fxOf();
   expect((await observeWorld(ports, ledger, fx)).networks).toEqual(new Set([ready]));
 });

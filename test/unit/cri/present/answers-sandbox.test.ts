@@ -14,6 +14,7 @@ import { containerList } from '../../../../src/cri/present/container.ts';
 import { sandboxList } from '../../../../src/cri/present/sandbox.ts';
 import type { Fields } from '../stage.ts';
 import {
+  strangeLabels,
   containerId,
   containerSpec,
   containerView,
@@ -26,8 +27,6 @@ import {
 } from '../stage.ts';
 
 const { method } = RuntimeService;
-
-const strangeLabels = Object.fromEntries(['__proto__', 'constructor', 'a'].map((key) => [key, `\n ${key}`]));
 
 describe('sandboxes', () => {
   test('PodSandboxStatus', async () => {

@@ -39,10 +39,10 @@ test('F89 I22 what was moved aside is reported until somebody has deleted it', a
   expect(left()).toEqual([exits, layers]);
   rmSync(exits);
   await clock.advance(actorLimits.debrisMs);
-  await expect.poll(left, { timeout: 20_000 }).toEqual([layers]);
+  await expect.poll(left).toEqual([layers]);
   rmSync(layers);
   await clock.advance(actorLimits.debrisMs);
-  await expect.poll(left, { timeout: 20_000 }).toEqual([]);
+  await expect.poll(left).toEqual([]);
   // nothing is looked for any more
   await clock.advance(actorLimits.debrisMs);
   expect(clock.timers.size).toBe(0);

@@ -10,9 +10,7 @@ import { platformOrPlain } from '../../../../src/daemon/wiring/machine-platform.
 import { platformOfMachine } from '../../../../src/oci/images/model/platform.ts';
 import { checkProfile } from '../../../../src/oci/runtime/bundle/apparmor.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { turns } from '../../../support/turns.ts';
-
-const never = (): Promise<never> => new Promise(() => undefined);
+import { never, turns } from '../../../support/turns.ts';
 
 function bench() {
   const [clock, conditions] = [new HandClock(), new Conditions(silentLog)];

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { withDeadline } from '../../../../src/host/clock/deadline.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-
-const forever = (): Promise<never> => new Promise(() => undefined);
+import { never } from '../../../support/turns.ts';
 
 describe('the bound of a port call', () => {
   test('work that is done in time leaves no timer', async () => {
@@ -22,7 +21,7 @@ describe('the bound of a port call', () => {
       'mount x',
       (signal) => {
         seen = signal;
-        return forever();
+        return never();
       },
     );
     clock.fire();
@@ -36,7 +35,7 @@ describe('the bound of a port call', () => {
   test('the caller’s abort ends it, before and during', async () => {
     const clock = new HandClock();
     const caller = new AbortController();
-    const call = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', forever);
+    const call = withDeadline(clock, { signal: caller.signal, timeoutMs: 5 }, 'mount x', never);
     caller.abort();
     await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
     let begun = false;

@@ -13,6 +13,7 @@ import { OtherStores } from '../../../../../src/oci/images/store/other-stores.ts
 import { realRandom } from '../../../../../src/host/clock/random.ts';
 import { containerId } from '../../../actors/fixtures.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
+import { fxOf } from '../../../../support/fx.ts';
 
 const [here, missing] = ['a', 'b'].map((digit) => `sha256:${digit.repeat(64)}` as Digest) as [Digest, Digest];
 
@@ -74,7 +75,7 @@ test('F45 F89 a root file system of a layer that is not found is refused with th
   });
   onTestFinished(() => store.close());
   const storage = createStorageDriver({ store, clock });
-  const fx = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
+  const fx = fxOf();
   const mount = (diffId: Digest): Promise<unknown> =>
     storage.mountRootfs({ id: containerId('c'), layers: [diffId] }, fx);
   await expect(mount(missing)).rejects.toMatchObject({ fault: { kind: 'notFound' } });

@@ -11,6 +11,7 @@ import { closeArchive, openArchive } from '../../../../../src/oci/runtime/checkp
 import { faultOf } from '../../../../support/fault-of.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
+import { fxOf } from '../../../../support/fx.ts';
 
 const opens = vi.hoisted(() => ({
   /** What an open for writing waits for. */
@@ -43,7 +44,7 @@ describe('F33 F45 the archive of a checkpoint on a mount that stops answering', 
     archive: join(directory, 'a.tar'),
     attempted: 'checkpoint',
     clock,
-    fx: { signal: new AbortController().signal, timeoutMs: BOUND, note: () => undefined },
+    fx: fxOf(BOUND),
   });
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'troupe-closing-'));

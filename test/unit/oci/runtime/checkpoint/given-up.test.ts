@@ -11,6 +11,7 @@ import { partialOf } from '../../../../../src/oci/runtime/checkpoint/archive.ts'
 import { createCheckpointDriver } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
 import type { CheckpointOptions } from '../../../../../src/oci/runtime/checkpoint/driver.ts';
 import { faultOf } from '../../../../support/fault-of.ts';
+import { fxOf } from '../../../../support/fx.ts';
 
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f'].map((digit) => digit.repeat(64));
 
@@ -75,7 +76,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
       archive: join(place, 'a.tar'),
     }));
     const input: unknown = { attempted: 'checkpoint', containers };
-    const fx = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
+    const fx = fxOf();
     expect((await faultOf(driver.checkpoint(input as CheckpointInput, fx))).message).toMatch(
       /^checkpoint: fake pause: exit code 1/u,
     );

@@ -7,8 +7,9 @@ import type { KindSteps } from '../../../../../src/oci/runtime/container/kinds.t
 import { HandlerTable } from '../../../../../src/oci/runtime/handlers/handlers.ts';
 import { reportUnreadable } from '../../../../../src/oci/runtime/container/unreadable.ts';
 import { containerId, containerSpec, sandboxId, sandboxSpec } from '../../../actors/fixtures.ts';
+import { fxOf } from '../../../../support/fx.ts';
 
-const fx = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+const fx = fxOf();
 
 function bench(isFailing: () => boolean) {
   const conditions = new Conditions(silentLog);

@@ -1,5 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -8,6 +8,7 @@ import type { ClientStreams, StreamExecInput } from '../../../../../src/ports/st
 import type { DriverParts } from '../../../../../src/oci/runtime/container/parts.ts';
 import { streamExec } from '../../../../../src/oci/runtime/exec/stream-exec.ts';
 import { containerId } from '../../../cri/stage.ts';
+import { ownIdentity } from '../../../../support/own-identity.ts';
 
 test('S78 the command line of an exec is given up once its description is written, before its process runs', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-argv-'));
@@ -32,9 +33,7 @@ test('S78 the command line of an exec is given up once its description is writte
       .args;
     argv.length = 0;
   };
-  const startTicks = BigInt((await readFile('/proc/self/stat', 'utf8')).split(') ')[1]?.split(' ')[19] ?? '');
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  const init = { pid: process.pid, startTicks, bootId };
+  const init = ownIdentity();
   const input = Object.assign({} as StreamExecInput, {
     id: containerId('c'),
     handler: 'runc',

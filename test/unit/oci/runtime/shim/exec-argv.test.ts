@@ -1,9 +1,7 @@
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import type { ProcessIdentity } from '../../../../../src/ports/journal.ts';
-import type { EffectContext } from '../../../../../src/ports/effect.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { realClock } from '../../../../../src/host/clock/clock.ts';
 import type { DriverParts } from '../../../../../src/oci/runtime/container/parts.ts';
@@ -11,6 +9,8 @@ import { runExec } from '../../../../../src/oci/runtime/shim/exec.ts';
 import type { ExecRequest } from '../../../../../src/oci/runtime/shim/exec.ts';
 import type { Shims } from '../../../../../src/oci/runtime/shim/shims.ts';
 import { containerId } from '../../../cri/stage.ts';
+import { fxOf } from '../../../../support/fx.ts';
+import { ownIdentity } from '../../../../support/own-identity.ts';
 
 /** stdout and stderr, of which nothing comes. */
 const OUTPUTS: Omit<ExecRequest, 'input'> = {
@@ -21,12 +21,6 @@ const OUTPUTS: Omit<ExecRequest, 'input'> = {
   drained: () => Promise.resolve(),
   close: () => undefined,
 };
-
-async function ownIdentity(): Promise<ProcessIdentity> {
-  const startTicks = BigInt((await readFile('/proc/self/stat', 'utf8')).split(') ')[1]?.split(' ')[19] ?? '');
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-  return { pid: process.pid, startTicks, bootId };
-}
 
 test('S78 the command line of an exec in a shim is given up once the shim has it, before its process runs', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-shim-argv-'));
@@ -63,7 +57,7 @@ test('S78 the command line of an exec in a shim is given up once the shim has it
     callUnlessGone: () => Promise.resolve(undefined),
   };
   const shims = { need: () => Promise.resolve(shim) } as object as Shims;
-  const init = await ownIdentity();
+  const init = ownIdentity();
   const input = Object.assign({} as ExecRequest['input'], {
     id,
     handler: 'vm',
@@ -72,11 +66,7 @@ test('S78 the command line of an exec in a shim is given up once the shim has it
     onArgvRead: () => (argv.length = 0),
   });
   const request: ExecRequest = { input, ...OUTPUTS };
-  const fx: EffectContext = {
-    signal: new AbortController().signal,
-    timeoutMs: 60_000,
-    note: () => undefined,
-  };
+  const fx = fxOf();
   await expect(
     runExec({ parts, shims, stdioProgram: () => Promise.resolve('') }, request, fx),
   ).rejects.toThrow('as far as this');
