@@ -48,7 +48,7 @@ export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): 
     settled: view.settled,
     listed: view.listed,
     claimed: view.claimed,
-    debts: view.kind === 'pull' ? [] : [...view.debts],
+    debts: view.kind === 'pull' ? [] : [...view.pendingCleanup],
     fault: view.fault?.message ?? '',
     waits,
     removedNs: past?.end?.atNs ?? 0n,

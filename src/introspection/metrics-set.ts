@@ -98,9 +98,9 @@ export class TroupeMetrics {
     'Actors that crashed too often and wait for Stop or Remove.',
     ['machine'],
   );
-  readonly #debts = this.registry.gauge(
+  readonly #pendingCleanup = this.registry.gauge(
     'troupe_debts',
-    'Things still to be undone for sandboxes and containers that ended.',
+    'Steps of sandboxes and containers whose cleanup failed and is tried again.',
     ['machine'],
   );
   readonly #sandboxes = this.registry.gauge('troupe_sandboxes', 'Sandboxes by top state.', ['state']);
@@ -278,9 +278,9 @@ export class TroupeMetrics {
       ['sandbox', directory.sandboxes()],
       ['container', directory.containers()],
     ] as const) {
-      this.#debts.set(
+      this.#pendingCleanup.set(
         [machine],
-        views.reduce((sum, view) => sum + view.debts.length, 0),
+        views.reduce((sum, view) => sum + view.pendingCleanup.length, 0),
       );
       this.#quarantined.set([machine], views.filter(isQuarantined).length);
     }

@@ -49,7 +49,8 @@ describe('container', () => {
   it('Remove leads to gone when every effect works, from every state in which no process is left to be awaited', () => {
     const calm = places.filter(
       (place) =>
-        ['exited', 'owing'].includes(place.path) || /^(removing|unwinding|recordingIntent)/u.test(place.path),
+        ['exited', 'cleanupPending'].includes(place.path) ||
+        /^(removing|unwinding|recordingIntent)/u.test(place.path),
     );
     const wrong = calm.filter(
       (place) => afterCommand(exploration, place, 'container.remove').path !== 'gone',
@@ -98,7 +99,7 @@ describe('sandbox', () => {
     expect([...new Set(wrong.map((place) => place.key))]).toEqual([]);
   });
 
-  it('Stop leads to notReady or gone, with nothing owed that Stop undoes', () => {
+  it('Stop leads to notReady or gone, with nothing left that Stop undoes', () => {
     const wrong = places.filter((place) => {
       const end = twice(place, 'sandbox.stop');
       const owes = begunOf(end).some((step) => ['pause', 'network', 'namespaces'].includes(step));

@@ -184,7 +184,7 @@ export class Invariants {
       if (!listed) continue;
       const before = this.#containerRank.get(id) ?? 0;
       if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
-      // what the disk refused to record is told and not promised; it is owed and tried again
+      // what the disk refused to record is told and not promised; it is tried again
       const facts = ledger.containers.get(id);
       const recorded =
         criState === 'created' || (criState === 'running' ? facts?.startedAtNs : facts?.exited) !== undefined;
@@ -253,10 +253,10 @@ export class Invariants {
   /** I8: the code that a monitor wrote is told for ever, and times are in order. */
   #exitFacts(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const broken = (detail: string): Broken => ({ invariant: 'I8', detail });
-    for (const { id, spec, exit, startedAtNs, createdAtNs, owes, state, path } of containers) {
+    for (const { id, spec, exit, startedAtNs, createdAtNs, cleanupPending, state, path } of containers) {
       if (exit === undefined) continue;
       const recorded = ledger.containers.get(id)?.exited !== undefined;
-      if (!recorded && !owes && state !== 'removing' && state !== 'recordingExit')
+      if (!recorded && !cleanupPending && state !== 'removing' && state !== 'recordingExit')
         return broken(`the exit of container ${id} is told and not recorded (${path})`);
       // a full or broken disk refused the record: told all the same (F21), and promised to nobody
       if (!recorded) continue;
@@ -327,7 +327,7 @@ export class Invariants {
 function names(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
   const seen = new Set<string>();
   for (const { spec, state, committed } of [...sandboxes, ...containers]) {
-    if (!committed && (state === 'owing' || state === 'unwinding')) continue;
+    if (!committed && (state === 'cleanupPending' || state === 'unwinding')) continue;
     const name = nameOf(spec.key);
     if (seen.has(name)) return { invariant: 'I4', detail: `two owners of ${name}` };
     seen.add(name);

@@ -42,13 +42,13 @@ export function plantInPorts(mutant: Mutant, ports: Ports, kernel: Kernel): Port
         return Promise.resolve();
       });
     case 'undoListLost':
-      return withAppend((records, options) => journal.append(records.map(withoutDebts), options));
+      return withAppend((records, options) => journal.append(records.map(withoutPendingCleanup), options));
     default:
       return ports;
   }
 }
 
-function withoutDebts(record: JournalRecord): JournalRecord {
+function withoutPendingCleanup(record: JournalRecord): JournalRecord {
   return record.type === 'sandbox.stopped' ? { ...record, owed: [] } : record;
 }
 

@@ -97,7 +97,7 @@ const SCENARIOS: readonly Scenario[] = [
     program: OBEDIENT,
     refused: ['UpdateContainerResources runtime.update'],
   },
-  // an undo that fails is owed, and the janitor pays
+  // an undo that fails is tried again by the janitor
   {
     plan: { ...PLAN, sharedPid: true, livesMs: 12_000 },
     program: OBEDIENT,

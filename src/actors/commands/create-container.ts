@@ -44,7 +44,8 @@ export async function createContainer(
     const existing = stage.directory
       .containersByName(spec.key)
       .find(
-        (view) => view.spec.key.attempt === spec.key.attempt && (view.state !== 'owing' || view.committed),
+        (view) =>
+          view.spec.key.attempt === spec.key.attempt && (view.state !== 'cleanupPending' || view.committed),
       );
     if (existing === undefined) {
       supersede(stage, spec.key);
@@ -67,7 +68,7 @@ export async function createContainer(
       await untilGone(stage, existing, attempted, call, undefined);
       continue;
     }
-    if (existing.state === 'owing') {
+    if (existing.state === 'cleanupPending') {
       await untilForgotten(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;
     }
@@ -114,7 +115,7 @@ async function handOut(
         };
       if (view?.settled !== true) return undefined;
       // one that ended before its start was created all the same; its status says how it ended (F37)
-      if (view.state !== 'owing') return { ok: true };
+      if (view.state !== 'cleanupPending') return { ok: true };
       return {
         fault: forCall(
           view.fault ?? fault('outside', `it is ${view.path}`),
@@ -143,7 +144,7 @@ function untilGone(
     // one that somebody was handed meanwhile takes no notice of the command
     answer: (now, gone) =>
       gone ||
-      now?.state === 'owing' ||
+      now?.state === 'cleanupPending' ||
       now?.state === 'exited' ||
       (command !== undefined && now?.claimed === true)
         ? { ok: true }

@@ -23,7 +23,8 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
-      if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'owing')) return undefined;
+      if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'cleanupPending'))
+        return undefined;
       const why = now.fault;
       return {
         fault: fault(

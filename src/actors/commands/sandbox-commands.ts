@@ -42,7 +42,7 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
     const existing = stage.directory
       .sandboxesByKey(spec.key)
-      .find((view) => view.state !== 'owing' || view.committed);
+      .find((view) => view.state !== 'cleanupPending' || view.committed);
     if (existing === undefined) {
       const runtime = admitted(stage, spec, attempted);
       supersede(stage, spec.key);
@@ -63,7 +63,7 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
       await untilGone(stage, existing, attempted, call, undefined);
       continue;
     }
-    if (existing.state === 'owing') {
+    if (existing.state === 'cleanupPending') {
       await untilForgotten(stage, existing, attempted, call, { type: 'sandbox.abandon' });
       continue;
     }
@@ -195,7 +195,7 @@ function giveUpMaking(stage: SandboxStage, view: SandboxView, attempted: string)
     stage.activity.abort(view.address, `${attempted} came while it was being started`);
 }
 
-/** Waits until the name is free: gone, or owing (then the janitor has it). */
+/** Waits until the name is free: gone, or its cleanup is pending (then the janitor has it). */
 function untilGone(
   stage: SandboxStage,
   view: SandboxView,
@@ -208,7 +208,7 @@ function untilGone(
     attempted: `${attempted}: waiting for sandbox ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
     answer: (now, gone) =>
-      gone || now?.state === 'owing' || now?.state === 'notReady' ? { ok: true } : undefined,
+      gone || now?.state === 'cleanupPending' || now?.state === 'notReady' ? { ok: true } : undefined,
   });
 }
 
@@ -229,7 +229,7 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
     answer: (now, gone) => {
       if (gone) return { ok: true };
       if (now?.settled !== true) return undefined;
-      if (!now.owesStop && now.state === 'notReady') return { ok: true };
+      if (!now.stopCleanupPending && now.state === 'notReady') return { ok: true };
       return { fault: ended(now, attempted) };
     },
   });

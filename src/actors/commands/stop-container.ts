@@ -37,8 +37,8 @@ export async function stopContainer(
     onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
-      if (now?.state === 'owing')
-        return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
+      if (now?.state === 'cleanupPending')
+        return { fault: now.fault ?? fault('outside', `${attempted}: cleanup pending`) };
       return undefined;
     },
   });

@@ -20,12 +20,12 @@
  * recordingExit   a refused record is tried again, so that it does not depend on the exit file for ever
  * removing        everything it had is undone, then the record
  * unwinding       a create that failed or is not wanted
- * owing           settled; the unwinding failed too: never listed, tried again until it is paid; the name is free,
- *                 unless a start could read a commit that was not taken back
+ * cleanupPending  settled; the unwinding failed too: never listed, tried again by the janitor; the name is free, unless
+ *                 a start could read a commit that was not taken back
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → created → starting → running
- *                     ↓                 └→ unwinding ⇄ owing           └──────┤
+ *                     ↓                 └→ unwinding ⇄ cleanupPending  └──────┤
  *                    gone ←────────────────────┘                             ↓
  *                     ↑                           finishing ←──────────── stopping
  *                  removing ← exited ←────────────────┘
@@ -536,16 +536,21 @@ export function containerMachine(effects: ContainerEffects) {
               src: 'undo',
               input: withUndo,
               onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: '#container.owing',
+              onError: '#container.cleanupPending',
             },
           },
           recording: {
-            invoke: { src: 'recordRemoved', input: self, onDone: 'done', onError: '#container.owing' },
+            invoke: {
+              src: 'recordRemoved',
+              input: self,
+              onDone: 'done',
+              onError: '#container.cleanupPending',
+            },
           },
           done: { type: 'final' },
         },
       },
-      owing: {
+      cleanupPending: {
         tags: ['settled'],
         on: {
           'janitor.retry': 'unwinding',

@@ -166,7 +166,7 @@ function at(clock: ClockPort, monoMs: number, act: () => void): () => void {
 
 /**
  * Tries again the undo of what a restart would bring back under the name that is asked for (I4): the disk refused to
- * record that it is not wanted. Rejects with the reason when it is still owed.
+ * record that it is not wanted. Rejects with the reason when that fails again.
  */
 export function untilForgotten(
   asker: Asker,

@@ -117,7 +117,7 @@ export class Directory {
     return this.containers().filter((view) => view.spec.key.sandboxId === id);
   }
 
-  /** Sandboxes with this name; more than one only while an owing one is worked off. */
+  /** Sandboxes with this name; more than one only while the cleanup of one is pending. */
   sandboxesByKey(key: SandboxKey): readonly SandboxView[] {
     return this.sandboxes().filter(
       ({ spec }) =>

@@ -24,7 +24,7 @@ export function isQuarantined(view: View): boolean {
 
 /** Its undo failed and is tried again by the janitor. */
 export function isCleanupPending(view: View): boolean {
-  return view.state === 'owing';
+  return view.state === 'cleanupPending';
 }
 
 /** RunPodSandbox is under way. */

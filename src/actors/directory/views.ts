@@ -46,12 +46,12 @@ export interface SandboxView extends Common, Named {
   /** First is the primary. */
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
-  /** Something that Stop must undo is still there. */
-  readonly owesStop: boolean;
-  /** Undone things that the janitor tries again. */
-  readonly owes: boolean;
-  /** Names of the steps whose undo is owed. */
-  readonly debts: readonly string[];
+  /** Stop has ended, and something that it undoes is still there. */
+  readonly stopCleanupPending: boolean;
+  /** The janitor tries again what has failed. */
+  readonly cleanupPending: boolean;
+  /** Names of the steps whose undo has failed and is tried again. */
+  readonly pendingCleanup: readonly string[];
 }
 
 export type CriState = 'created' | 'running' | 'exited';
@@ -74,15 +74,15 @@ export interface ContainerView extends Common, Named {
   readonly init: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer | undefined;
   readonly startFault: Fault | undefined;
-  readonly owes: boolean;
+  readonly cleanupPending: boolean;
   /** Its limits can be changed: it was created and has not ended, nor is it being killed. */
   readonly updatable: boolean;
   /** Updates of the limits that wait or are at work, by their opId. */
   readonly updating: readonly string[];
   /** How the last ones ended. */
   readonly updated: readonly UpdateOutcome[];
-  /** Names of the steps whose undo is owed. */
-  readonly debts: readonly string[];
+  /** Names of the steps whose undo has failed and is tried again. */
+  readonly pendingCleanup: readonly string[];
 }
 
 export interface PullView extends Common {
@@ -102,7 +102,7 @@ export type View = SandboxView | ContainerView | PullView;
 export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView {
   const { context, value } = snapshot;
   const state = topLevel(value);
-  const owesStop = state === 'notReady' && nextUndo(context.begun, true) !== undefined;
+  const stopCleanupPending = state === 'notReady' && nextUndo(context.begun, true) !== undefined;
   return {
     address: context.owner,
     path: statePath(value),
@@ -118,14 +118,15 @@ export function sandboxView(snapshot: SnapshotFrom<SandboxMachine>): SandboxView
     committed: context.committed,
     ips: context.ips,
     pause: context.pause,
-    owesStop,
-    debts:
-      state === 'owing'
+    stopCleanupPending,
+    pendingCleanup:
+      state === 'cleanupPending'
         ? context.begun
-        : owesStop
+        : stopCleanupPending
           ? context.begun.filter((step) => STOP_STEPS.has(step))
           : [],
-    owes: owesStop || state === 'owing' || (state === 'notReady' && context.removal),
+    cleanupPending:
+      stopCleanupPending || state === 'cleanupPending' || (state === 'notReady' && context.removal),
     fault: context.fault,
   };
 }
@@ -155,8 +156,9 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
     init: context.init,
     effective: context.effective,
     startFault: context.startFault,
-    debts: state === 'owing' ? context.begun : [],
-    owes: state === 'owing' || (state === 'exited' && (context.removal || context.unrecorded)),
+    pendingCleanup: state === 'cleanupPending' ? context.begun : [],
+    cleanupPending:
+      state === 'cleanupPending' || (state === 'exited' && (context.removal || context.unrecorded)),
     updatable: snapshot.hasTag('updatable'),
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,

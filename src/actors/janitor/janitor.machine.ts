@@ -2,7 +2,7 @@
  * Periodic work, in one place, so that no settled actor needs a timer.
  *
  * idle      waits for the next round
- * sweeping  asks owing actors to try again, undoes what nobody came for, stops ready sandboxes that lost a part,
+ * sweeping  asks actors whose cleanup is pending to try again, undoes what nobody came for, stops ready sandboxes that lost a part,
  *           deletes layers nobody uses and what is left of pulls nobody asked for again
  *
  *   idle ⇄ sweeping

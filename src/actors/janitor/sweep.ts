@@ -10,9 +10,9 @@ import type { SandboxView } from '../directory/views.ts';
 import { sweepImages } from './sweep-images.ts';
 import type { Sweeping } from './sweeping.ts';
 
-/** Retries what is owed, undoes what nobody came for, stops broken sandboxes, deletes unused layers and what nobody resumes. */
+/** Retries cleanup that is pending, undoes what nobody came for, stops broken sandboxes, deletes unused layers and what nobody resumes. */
 export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<void> {
-  retryOwed(sweeping.directory);
+  retryCleanup(sweeping.directory);
   undoUnclaimed(sweeping);
   // neither must wait for the other's mending
   const results = await Promise.allSettled([
@@ -36,11 +36,11 @@ async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void>
   await storage.removePartials(fx);
 }
 
-function retryOwed(directory: Directory): void {
-  for (const { owes, settled, address } of directory.containers())
-    if (owes && settled) directory.tell(address, { type: 'janitor.retry' });
-  for (const { owes, settled, address } of directory.sandboxes())
-    if (owes && settled) directory.tell(address, { type: 'janitor.retry' });
+function retryCleanup(directory: Directory): void {
+  for (const { cleanupPending, settled, address } of directory.containers())
+    if (cleanupPending && settled) directory.tell(address, { type: 'janitor.retry' });
+  for (const { cleanupPending, settled, address } of directory.sandboxes())
+    if (cleanupPending && settled) directory.tell(address, { type: 'janitor.retry' });
 }
 
 /** A container whose id nobody was handed is undone after two minutes (house rule 3.1). */

@@ -24,7 +24,7 @@ export interface SandboxFacts {
   /** Stop was begun; `stopped` tells whether it ended. */
   readonly stopping: boolean;
   readonly stopped: boolean;
-  /** Steps owed when it was stopped. */
+  /** Steps whose undo had failed when it was stopped. */
   readonly owed: readonly string[];
 }
 

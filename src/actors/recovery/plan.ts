@@ -6,9 +6,9 @@
  * |---------------------------|-------------------------------|--------------------------------|
  * | intent                    | anything                      | unwinding, every step          |
  * | ready                     | namespaces, network, pause there | ready                       |
- * | ready                     | anything missing, or rebooted | notReady, every step owed      |
- * | stopping                  | anything                      | notReady, every step owed      |
- * | stopped                   | anything                      | notReady, what the record owes |
+ * | ready                     | anything missing, or rebooted | notReady, all cleanup pending  |
+ * | stopping                  | anything                      | notReady, all cleanup pending  |
+ * | stopped                   | anything                      | notReady, cleanup on record    |
  *
  * | container: records        | world                         | begins                         |
  * |---------------------------|-------------------------------|--------------------------------|

@@ -18,7 +18,7 @@ export async function sweepSandbox(
   await ports.journal.append([{ type: 'sandbox.stopping', id: view.id }], { sync: true });
   await ports.network.del(input, fx);
   await ports.host.unpinNamespaces(input, fx);
-  const stopped = { ...view, ready: false, owesStop: false };
+  const stopped = { ...view, ready: false, stopCleanupPending: false };
   if (!remove) return stopped;
   await ports.host.removeSandboxCgroup(input, fx);
   await ports.host.removeSandboxFiles(input, fx);

@@ -16,5 +16,5 @@ export const sandboxGuards = {
   needsPause: ({ context }: Args): boolean => stepsOf(context.spec).includes('pause'),
   nothingToStop: ({ context }: Args): boolean => nextUndo(context.begun, true) === undefined,
   nothingToUndo: ({ context }: Args): boolean => nextUndo(context.begun, false) === undefined,
-  owesStop: ({ context }: Args): boolean => nextUndo(context.begun, true) !== undefined,
+  stopCleanupPending: ({ context }: Args): boolean => nextUndo(context.begun, true) !== undefined,
 };

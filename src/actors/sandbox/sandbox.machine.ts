@@ -10,15 +10,15 @@
  * withdrawing     not wanted although the record is durable: the intent is recorded once more, which takes it back
  * ready           settled; a claim changes nothing but who knows of it
  * stopping        containers, then pause, network, namespaces; then the record
- * notReady        settled; `begun` names what is still owed, the janitor and every Stop try again
+ * notReady        settled; `begun` names the cleanup that is pending, the janitor and every Stop try it again
  * removing        containers, what is left to undo, the record
  * unwinding       a start that failed or is not wanted: the undo of each begun step in reverse
- * owing           settled; the unwinding failed too: never listed, tried again until it is paid; the name is free,
- *                 unless a start could read a commit that was not taken back
+ * cleanupPending  settled; the unwinding failed too: never listed, tried again by the janitor; the name is free, unless
+ *                 a start could read a commit that was not taken back
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → pausing → committing → ready
- *                        │              └─────────────┴──────────┴→ unwinding ⇄ owing
+ *                        │              └─────────────┴──────────┴→ unwinding ⇄ cleanupPending
  *                        │                  committing → withdrawing ↗
  *                        ↓                                              ↓
  *                       gone ←──────────────────────────────────────────┘
@@ -36,7 +36,7 @@ type Has = { readonly context: SandboxContext };
 const self = ({ context }: Has) => ({ owner: context.owner, id: context.id, spec: context.spec });
 const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
 const withResult = ({ context }: Has) => ({ ...self({ context }), ips: context.ips, pause: context.pause });
-const withOwed = ({ context }: Has) => ({ ...self({ context }), owed: context.begun });
+const withPending = ({ context }: Has) => ({ ...self({ context }), owed: context.begun });
 const stopUndo = ({ context }: Has): UndoInput => ({
   ...self({ context }),
   step: nextUndo(context.begun, true),
@@ -311,7 +311,7 @@ export function sandboxMachine(effects: SandboxEffects) {
           recordingEnd: {
             invoke: {
               src: 'recordStopped',
-              input: withOwed,
+              input: withPending,
               onDone: 'done',
               onError: { target: 'done', actions: 'noteFault' },
             },
@@ -324,13 +324,13 @@ export function sandboxMachine(effects: SandboxEffects) {
         always: [{ guard: 'wantsRemovalNow', target: 'removing' }],
         exit: 'clearFault',
         on: {
-          'sandbox.stop': [{ guard: 'owesStop', target: 'stopping' }],
+          'sandbox.stop': [{ guard: 'stopCleanupPending', target: 'stopping' }],
           'sandbox.remove': [
-            { guard: 'owesStop', target: 'stopping', actions: 'wantRemoval' },
+            { guard: 'stopCleanupPending', target: 'stopping', actions: 'wantRemoval' },
             { target: 'removing', actions: 'wantRemoval' },
           ],
           'janitor.retry': [
-            { guard: 'owesStop', target: 'stopping' },
+            { guard: 'stopCleanupPending', target: 'stopping' },
             { guard: 'isRemoval', target: 'removing' },
           ],
         },
@@ -379,16 +379,16 @@ export function sandboxMachine(effects: SandboxEffects) {
               src: 'undo',
               input: anyUndo,
               onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
-              onError: '#sandbox.owing',
+              onError: '#sandbox.cleanupPending',
             },
           },
           recording: {
-            invoke: { src: 'recordRemoved', input: self, onDone: 'done', onError: '#sandbox.owing' },
+            invoke: { src: 'recordRemoved', input: self, onDone: 'done', onError: '#sandbox.cleanupPending' },
           },
           done: { type: 'final' },
         },
       },
-      owing: {
+      cleanupPending: {
         tags: ['settled'],
         on: {
           'janitor.retry': 'unwinding',

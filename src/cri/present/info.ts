@@ -80,7 +80,7 @@ function where(view: SandboxView | ContainerView, activity: Pick<Activity, 'desc
     state: view.path,
     waitingOn: activity.describe(view.address),
     fault: view.fault?.message,
-    owes: view.owes,
+    cleanupPending: view.cleanupPending,
   };
 }
 

@@ -1,4 +1,4 @@
-/** One actor in words: what state, what it waits on, what it owes. Pure. */
+/** One actor in words: its state, what it waits on, which cleanup is pending. Pure. */
 import type { Actor, Change, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
 import { QUARANTINED } from '../../actors/directory/states.ts';
 import type { ContainerState, SandboxState } from '../../actors/directory/states.ts';
@@ -21,12 +21,12 @@ export function toneOf(actor: Actor): Tone {
   return AT_WORK.has(actor.state) ? 'good' : 'dim';
 }
 
-/** In one line: what it waits on, else what it owes, why it failed, how it ended. */
+/** In one line: what it waits on, else which cleanup is pending, why it failed, how it ended. */
 export function summary(actor: Actor, nowNs: bigint): string {
   const waits = actor.waits.map((wait) => waitLine(wait, nowNs));
   if (waits.length > 0) return waits.join(', ');
   if (actor.debts.length > 0)
-    return `owes ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
+    return `cleanup pending: ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
   if (actor.fault !== '') return actor.fault;
   if (actor.hasExited) return `exit code ${actor.exitCode}`;
   return actor.settled ? '' : 'its next step';

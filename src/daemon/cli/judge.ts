@@ -210,7 +210,7 @@ function network(evidence: Evidence): readonly Finding[] {
   for (const id of machine.attachments) {
     if (!sandboxes.has(id))
       found.push(
-        finding('I3', `attachment ${id}`, id, 'a CNI DEL is owed for a sandbox without a record', {
+        finding('I3', `attachment ${id}`, id, 'a CNI DEL is pending for a sandbox without a record', {
           kind: 'attachment',
           id,
         }),

@@ -80,7 +80,7 @@ export interface Machine {
   readonly pins: ReadonlySet<string>;
   /** Of the networks' files; what they name is missing in `attachments` and `leases`. */
   readonly unread: readonly Unread[];
-  /** Sandboxes for which a CNI DEL is owed. */
+  /** Sandboxes for which a CNI DEL is pending. */
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
   readonly rules: readonly Rule[];

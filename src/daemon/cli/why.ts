@@ -55,7 +55,7 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
   if (actor.pid !== 0n) lines.push(entry('pid', String(actor.pid)));
   if (actor.hasExited) lines.push(entry('exit code', String(actor.exitCode)));
   if (actor.debts.length > 0)
-    lines.push(entry('owes', `${actor.debts.join(', ')}: still to be undone, tried again`, 'bad'));
+    lines.push(entry('cleanup', `${actor.debts.join(', ')}: pending, tried again`, 'bad'));
   if (actor.fault !== '') lines.push(...wrap('fault', actor.fault, screen));
   if (!actor.listed && actor.removedNs === 0n && actor.kind !== 'pull')
     lines.push(entry('listed', 'no: clients do not see it'));

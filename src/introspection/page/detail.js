@@ -170,13 +170,13 @@ function headOf(actor) {
 }
 
 function troubleOf(actor) {
-  const debts = actor.debts ?? [];
-  if ((actor.fault ?? '') === '' && debts.length === 0) return undefined;
+  const pending = actor.debts ?? [];
+  if ((actor.fault ?? '') === '' && pending.length === 0) return undefined;
   return [
     (actor.fault ?? '') === '' ? undefined : h('p', { class: 'fault' }, actor.fault),
-    debts.length === 0
+    pending.length === 0
       ? undefined
-      : h('p', { class: 'debts' }, h('b', {}, 'Still to be undone: '), debts.join(', ')),
+      : h('p', { class: 'pending' }, h('b', {}, 'Cleanup pending: '), pending.join(', ')),
   ].filter((line) => line !== undefined);
 }
 

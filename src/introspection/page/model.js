@@ -16,7 +16,7 @@ export class Model {
     if (seq > this.seq) this.seq = seq;
   }
 
-  /** Takes one change. It says nothing of names, waits and debts: ask about its actor then. */
+  /** Takes one change. It does not carry names, waits and pending cleanup: ask about its actor then. */
   apply(change) {
     const seq = BigInt(change.seq ?? 0);
     if (seq > this.seq) this.seq = seq;
@@ -67,7 +67,7 @@ export function isTrouble(actor) {
   return (
     (actor.debts ?? []).length > 0 ||
     actor.state === 'quarantined' ||
-    actor.state === 'owing' ||
+    actor.state === 'cleanupPending' ||
     (actor.fault ?? '') !== ''
   );
 }

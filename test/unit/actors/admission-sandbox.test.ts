@@ -142,15 +142,15 @@ describe('RunPodSandbox', () => {
     await world.troupe.runSandbox(sandboxSpec(), world.call());
   });
 
-  it('an undo that fails is owed: not listed, the name is free, and the janitor pays', async () => {
+  it('an undo that fails is tried again by the janitor: not listed, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
     world.fail('host.unpinNamespaces');
     await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
       fault: { message: expect.stringContaining('network.add: refused') as string },
     });
-    const [owing] = world.troupe.directory.sandboxes();
-    expect(owing).toMatchObject({ state: 'owing', listed: false, owes: true });
+    const [pending] = world.troupe.directory.sandboxes();
+    expect(pending).toMatchObject({ state: 'cleanupPending', listed: false, cleanupPending: true });
     world.mend('network.add');
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
     await world.clock.advance(actorLimits.janitorMs);

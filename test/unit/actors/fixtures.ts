@@ -237,7 +237,7 @@ export function containerView(state: ContainerState, part: Partial<ContainerView
     init: undefined,
     effective: undefined,
     startFault: undefined,
-    owes: false,
+    cleanupPending: false,
     ...part,
   } as ContainerView;
 }

@@ -29,7 +29,7 @@ describe('the janitor looks at ready sandboxes', () => {
       world.lostPins.push(pin);
       await round();
       expect(actorLimits.janitorMs).toBeLessThanOrEqual(5000);
-      expect(view()).toMatchObject({ state: 'notReady', ready: false, owesStop: false });
+      expect(view()).toMatchObject({ state: 'notReady', ready: false, stopCleanupPending: false });
       expect(world.asked).toContain('journal sandbox.stopping');
       expect(world.count('network.del')).toBe(1);
     },

@@ -131,9 +131,9 @@ export function sandboxView(id: SandboxId, more: Partial<SandboxView> = {}): San
     ready: true,
     ips: ['10.88.0.5', 'fd00::5'],
     pause: undefined,
-    owesStop: false,
-    owes: false,
-    debts: [],
+    stopCleanupPending: false,
+    cleanupPending: false,
+    pendingCleanup: [],
     ...more,
   };
 }
@@ -166,8 +166,8 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
       logPath: '/var/log/pods/web/main/0.log',
     },
     startFault: undefined,
-    owes: false,
-    debts: [],
+    cleanupPending: false,
+    pendingCleanup: [],
     updatable: true,
     updating: [],
     updated: [],

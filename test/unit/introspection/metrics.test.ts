@@ -171,14 +171,14 @@ describe('what is measured', () => {
     ]);
   });
 
-  test('states, debts, quarantines, what is under way: counted at the scrape', async () => {
+  test('states, pendingCleanup, quarantines, what is under way: counted at the scrape', async () => {
     const clock = new HandClock();
     const { troupe, put, wait } = stage(clock);
     const metrics = metricsOf(clock);
     metrics.watch(troupe);
     const [one, two, three] = [
       sandbox(1, 'ready'),
-      sandbox(2, 'owing', { debts: ['network', 'cgroup'] }),
+      sandbox(2, 'cleanupPending', { pendingCleanup: ['network', 'cgroup'] }),
       sandbox(3, 'provisioning.{network.adding}'),
     ] as const;
     for (const view of [one, two, three]) put(view);
@@ -188,7 +188,7 @@ describe('what is measured', () => {
     const text = await metrics.text();
     for (const line of [
       'troupe_sandboxes{state="ready"} 1',
-      'troupe_sandboxes{state="owing"} 1',
+      'troupe_sandboxes{state="cleanupPending"} 1',
       'troupe_sandboxes{state="provisioning"} 1',
       'troupe_sandboxes{state="removing"} 0',
       'troupe_containers{state="quarantined"} 1',

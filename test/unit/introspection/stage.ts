@@ -51,7 +51,7 @@ export function sandbox(
     id: sandboxId,
     path,
     state,
-    settled: state === 'ready' || state === 'notReady' || state === 'owing',
+    settled: state === 'ready' || state === 'notReady' || state === 'cleanupPending',
     listed: state !== 'provisioning',
     claimed: true,
     committed: true,
@@ -68,9 +68,9 @@ export function sandbox(
       },
     }),
     pause: undefined,
-    owesStop: false,
-    owes: false,
-    debts: [],
+    stopCleanupPending: false,
+    cleanupPending: false,
+    pendingCleanup: [],
     ...part,
   };
 }
@@ -93,7 +93,7 @@ export function container(
     id: containerId,
     path,
     createdAtNs,
-    debts: [],
+    pendingCleanup: [],
     ...part,
     spec,
   });

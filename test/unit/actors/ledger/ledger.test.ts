@@ -97,7 +97,7 @@ describe('ledger', () => {
     expect([...folded(ledgerFold.records(two)).sandboxes.keys()]).toEqual([sandboxId('b'), sandboxId('a')]);
   });
 
-  it('stopped is stopping as well, and names what is owed', () => {
+  it('stopped is stopping as well, and names the pending cleanup', () => {
     const facts = folded([
       sandboxIntent(),
       sandboxReady(),

@@ -34,7 +34,7 @@ describe('sandbox begins', () => {
     ['no pin', []],
     ['the network namespace is missing', ['ipc', 'uts']],
     ['the IPC namespace is missing', ['net', 'uts']],
-  ] as const)('ready, %s: notReady, every step owed', (_what, pins) => {
+  ] as const)('ready, %s: notReady, all cleanup pending', (_what, pins) => {
     const now = world({ host: { bootId: process.bootId, sandboxes: [{ id: sid, pins, files: true }] } });
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
@@ -60,14 +60,14 @@ describe('sandbox begins', () => {
     });
   });
 
-  it('ready, its network was deleted by a stop whose record the disk refused: notReady, every step owed', () => {
+  it('ready, its network was deleted by a stop whose record the disk refused: notReady, all cleanup pending', () => {
     expect(planSandbox(ledgerOf(...ready), world({ networks: new Set() }), sid)).toMatchObject({
       entry: 'stopping',
       begun: ALL,
     });
   });
 
-  it('ready, rebooted: notReady, every step owed', () => {
+  it('ready, rebooted: notReady, all cleanup pending', () => {
     const now = world({ host: { bootId: 'boot-2', sandboxes: [] } });
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
@@ -83,7 +83,7 @@ describe('sandbox begins', () => {
     });
   });
 
-  it('ready with a pause process: ready while that very process is there, else every step owed', () => {
+  it('ready with a pause process: ready while that very process is there, else all cleanup pending', () => {
     const shared = sandboxIntent({
       namespaces: { network: 'pod', ipc: 'pod', pid: 'pod', targetId: undefined },
     });
@@ -136,13 +136,13 @@ describe('sandbox begins', () => {
     ]);
   });
 
-  it('stopping, anything: notReady, every step owed (F05)', () => {
+  it('stopping, anything: notReady, all cleanup pending (F05)', () => {
     expect(
       planSandbox(ledgerOf(...ready, { type: 'sandbox.stopping', id: sid }), world(), sid),
     ).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
-  it('stopped, anything: notReady, what the record owes and no other word in it', () => {
+  it('stopped, anything: notReady, the cleanup on record and no other word in it', () => {
     const stopped = (owed: readonly string[]): Ledger =>
       ledgerOf(...ready, { type: 'sandbox.stopped', id: sid, owed });
     expect(planSandbox(stopped(['network', 'files', 'of a later version']), world(), sid)).toMatchObject({

@@ -114,7 +114,7 @@ describe('what an actor is about, in one line', () => {
     [
       'its debts with the reason',
       pod('a', 'web', { debts: ['network'], fault: 'CNI DEL: no plugin' }),
-      'owes network: CNI DEL: no plugin',
+      'cleanup pending: network: CNI DEL: no plugin',
     ],
     ['its fault', pod('a', 'web', { fault: 'no space' }), 'no space'],
     ['its end', container('c', 'app', 'a', { hasExited: true, exitCode: 137 }), 'exit code 137'],
@@ -172,7 +172,7 @@ describe('why', () => {
       whyLines(create(ExplainResponseSchema, { actor: pod('a', 'web', more) }), NOW, screen).join('\n');
     expect(text({ removedNs: NOW - 5n * S, state: 'gone' })).toMatch(/ {2}removed {3}5\.0s ago, at /u);
     expect(text({})).toContain('  waits     on nothing: it is settled');
-    expect(text({ debts: ['network'] })).toContain('  owes      network: still to be undone, tried again');
+    expect(text({ debts: ['network'] })).toContain('  cleanup   network: pending, tried again');
   });
 });
 
