@@ -66,7 +66,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
         fault: {
           kind: 'timedOut',
           subject: container.id,
-          message: `exec in container ${container.id}: the command has not ended within 300 ms`,
+          message: `exec in container ${container.id}: timed out after 300 ms waiting for the command`,
         },
       });
     });

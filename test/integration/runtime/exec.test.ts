@@ -106,7 +106,10 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     const script =
       'setsid sleep 1001 & (sleep 1002 &) ; (trap "" TERM HUP; sleep 1003) & echo up; sleep 1004';
     await expect(exec(['sh', '-c', script], 400)).rejects.toMatchObject({
-      fault: { kind: 'timedOut', message: expect.stringContaining('has not ended within 400 ms') as string },
+      fault: {
+        kind: 'timedOut',
+        message: expect.stringContaining('timed out after 400 ms waiting for the command') as string,
+      },
     });
     expect(inside()).toEqual([]);
     const { containers } = await world.driver.observe(fx);

@@ -19,6 +19,7 @@ import { dissolveExecLeaf } from '../container/cgroup.ts';
 import type { ExecLeaf } from '../container/cgroup.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readTail } from '../container/state.ts';
+import { ExecDeadline } from './deadline.ts';
 import { exitCodeOf, killExec } from './end.ts';
 import type { BegunExec } from './end.ts';
 import { prepareExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
@@ -97,15 +98,13 @@ interface Started extends BegunExec {
 class Exec {
   readonly #run: ExecRun;
   readonly #logFile: string;
-  readonly #limitMs: number;
-  readonly #deadlineMs: number;
+  readonly #deadline: ExecDeadline;
 
   constructor(run: ExecRun) {
     const { parts, input, fx } = run;
     this.#run = run;
     this.#logFile = join(run.directory, 'runtime.log');
-    this.#limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
-    this.#deadlineMs = parts.clock.monoMs() + this.#limitMs;
+    this.#deadline = new ExecDeadline({ clock: parts.clock, id: input.id, fx, limitMs: input.execTimeoutMs });
   }
 
   async toEnd(): Promise<ExecResult> {
@@ -119,9 +118,11 @@ class Exec {
       if (process === undefined)
         return this.#fail('the runtime exited without writing the pid file of the process');
       fx.note({ on: 'the exec process', pid: process.pid });
-      const status = await this.#bounded(process.exited);
+      const status = await this.#deadline.bounded(process.exited);
       hasEnded = true;
-      await drained([started.stdout, started.stderr], slot, parts.clock, (granted) => this.#bounded(granted));
+      await drained([started.stdout, started.stderr], slot, parts.clock, (granted) =>
+        this.#deadline.bounded(granted),
+      );
       return {
         exitCode: exitCodeOf(status, (reason) => this.#fail(reason)),
         ...takeBoth(started.stdout, started.stderr, slot),
@@ -173,23 +174,8 @@ class Exec {
 
   /** Waits until the runtime has exited with code 0: the process was started. */
   async #begun(started: Started): Promise<void> {
-    const { exitCode } = await this.#bounded(started.child.exited);
+    const { exitCode } = await this.#deadline.bounded(started.child.exited);
     if (exitCode !== 0) this.#fail(await this.#complaint(started));
-  }
-
-  async #bounded<T>(promise: Promise<T>): Promise<T> {
-    const { parts, input, fx } = this.#run;
-    const timeoutMs = Math.max(0, this.#deadlineMs - parts.clock.monoMs());
-    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
-    const attempted = `exec in container ${input.id}`;
-    if (met === 'cancelled')
-      return fail('cancelled', `${attempted}: cancelled while waiting for the command`, {
-        subject: input.id,
-      });
-    if (met !== 'timedOut') return met;
-    return fail('timedOut', `${attempted}: timed out after ${this.#limitMs} ms waiting for the command`, {
-      subject: input.id,
-    });
   }
 
   #fail(reason: string): never {

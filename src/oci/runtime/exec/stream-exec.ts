@@ -19,11 +19,11 @@ import type { ExpectedOrphan } from '../../../host/process/process-reaper.ts';
 import { spawnProcess } from '../../../host/process/process.ts';
 import type { Child, PipeOwner } from '../../../host/process/process.ts';
 import { socketSink, socketSource } from '../../../host/streams/socket-bytes.ts';
-import { within } from '../../../host/clock/wait.ts';
 import { dissolveExecLeaf } from '../container/cgroup.ts';
 import type { ExecLeaf } from '../container/cgroup.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readTail } from '../container/state.ts';
+import { ExecDeadline } from './deadline.ts';
 import { exitCodeOf, killExec } from './end.ts';
 import type { BegunExec } from './end.ts';
 import { EXEC_PREFIX, prepareExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './files.ts';
@@ -123,14 +123,14 @@ class StreamedExec {
       const terminal = console?.master.then((master) => this.#begin(master));
       // reported where it is awaited below, unless the runtime fails first
       terminal?.catch(() => undefined);
-      const { exitCode } = await this.#within(started.child.exited, startBoundMs);
+      const { exitCode } = await this.#deadline(startBoundMs).bounded(started.child.exited, 'the runtime');
       if (exitCode !== 0) this.#fail(await this.#complaint());
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
         return this.#fail('the runtime exited without writing the pid file of the process');
-      if (terminal !== undefined) await this.#within(terminal, startBoundMs);
+      if (terminal !== undefined) await this.#deadline(startBoundMs).bounded(terminal, 'the terminal');
       fx.note({ on: 'the exec process', pid: process.pid });
-      const status = await this.#within(process.exited, fx.timeoutMs);
+      const status = await this.#deadline(fx.timeoutMs).bounded(process.exited);
       hasEnded = true;
       await drain(this.#pumps, parts.clock, fx.signal);
       return exitCodeOf(status, (reason) => this.#fail(reason));
@@ -217,15 +217,10 @@ class StreamedExec {
     if (master !== undefined) setTerminalSize(master, size);
   }
 
-  async #within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+  /** Each from now on. */
+  #deadline(limitMs: number): ExecDeadline {
     const { parts, input, fx } = this.#run;
-    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
-    const attempted = `exec in container ${input.id}`;
-    if (met === 'cancelled')
-      return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
-    if (met === 'timedOut')
-      return fail('timedOut', `${attempted}: timed out after ${timeoutMs} ms`, { subject: input.id });
-    return met;
+    return new ExecDeadline({ clock: parts.clock, id: input.id, fx, limitMs, reason: reasonOf });
   }
 
   #fail(reason: string): never {

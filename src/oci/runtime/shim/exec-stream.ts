@@ -3,6 +3,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, StreamExecInput } from '../../../ports/streams.ts';
 import { pump } from '../../../base/byte-streams.ts';
 import { socketSink, socketSource } from '../../../host/streams/socket-bytes.ts';
+import { ExecDeadline } from '../exec/deadline.ts';
 import { firstSize } from '../exec/stream-console.ts';
 import { OutputPump, drain, discard } from '../exec/stream-output.ts';
 import type { ShimParts } from './containers.ts';
@@ -31,7 +32,7 @@ export async function execStreamTask(
         stdout: input.tty || client.stdout !== undefined,
         stderr: !input.tty && client.stderr !== undefined,
       },
-      limitMs: fx.timeoutMs,
+      deadline: new ExecDeadline({ clock, id: input.id, fx, limitMs: 0 }),
       open: (stdio, exec) => streams.open(stdio, exec, input.tty),
       drained: () => drain(streams.pumps, clock, fx.signal),
       close: () => streams.close(),

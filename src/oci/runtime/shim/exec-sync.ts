@@ -3,7 +3,7 @@ import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import { driverLimits } from '../bounds.ts';
-import { within } from '../../../host/clock/wait.ts';
+import { ExecDeadline } from '../exec/deadline.ts';
 import type { ExecInput } from '../exec/exec.ts';
 import { CappedOutput, drained, takeBoth } from '../exec/output.ts';
 import { withOutputSlot } from '../exec/output-budget.ts';
@@ -25,22 +25,19 @@ async function toEnd(
 ): Promise<ExecResult> {
   const { clock } = shim.parts;
   const outputs: CappedOutput[] = [];
-  const limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
+  const deadline = new ExecDeadline({ clock, id: input.id, fx, limitMs: input.execTimeoutMs });
   const exitCode = await runExec(
     shim,
     {
       input,
       terminal: {},
       wish: { stdin: false, stdout: true, stderr: true },
-      limitMs,
+      deadline,
       open: ({ stdout, stderr }) => {
         for (const path of [stdout, stderr])
           outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, slot));
       },
-      drained: () =>
-        drained(outputs, slot, clock, (granted) =>
-          within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted),
-        ),
+      drained: () => drained(outputs, slot, clock, (granted) => deadline.bounded(granted)),
       close: () => {
         for (const output of outputs) output.close();
       },

@@ -10,12 +10,12 @@ import { Task } from '../../../gen/shim/task_pb.ts';
 import { namesOf } from '../../../host/files/names-of.ts';
 import { processIdentity } from '../../../host/process/process-identity.ts';
 import { killTree } from '../../../host/process/process-kill.ts';
-import { within } from '../../../host/clock/wait.ts';
 import { ownCgroupName } from '../container/cgroup.ts';
 import { isAlive } from '../container/parts.ts';
 import type { DriverParts } from '../container/parts.ts';
 import { readNote } from '../container/record.ts';
 import type { ContainerNote } from '../container/record.ts';
+import type { ExecDeadline } from '../exec/deadline.ts';
 import type { ExecParameters } from '../exec/files.ts';
 import { isInCgroup } from '../exec/orphans.ts';
 import { checkArgv, execProcess, readConfig } from '../container/exec-process.ts';
@@ -34,7 +34,7 @@ export interface ExecRequest {
   readonly input: ExecParameters;
   readonly terminal: ExecTerminal;
   readonly wish: StdioWish;
-  readonly limitMs: number;
+  readonly deadline: ExecDeadline;
   /** Opens our ends of the FIFOs; then the process is started. */
   open(stdio: StdioPaths, exec: RunningExec): void;
   /** After the process has ended: its output, to the end. */
@@ -90,13 +90,11 @@ interface Run {
 class TaskExec implements RunningExec {
   readonly #run: Run;
   readonly #target: { readonly id: ContainerId; readonly execId: string };
-  readonly #deadlineMs: number;
   #pid: number | undefined;
 
   constructor(run: Run) {
     this.#run = run;
     this.#target = { id: run.request.input.id, execId: basename(run.directory) };
-    this.#deadlineMs = run.parts.clock.monoMs() + run.request.limitMs;
   }
 
   /** The command line is kept no longer than that: by nobody but the shim. */
@@ -105,7 +103,7 @@ class TaskExec implements RunningExec {
     const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process.text, 'utf8') };
     process.text = '';
     request.input.onArgvRead?.();
-    await this.#bounded(
+    await request.deadline.bounded(
       shim.call(
         Task.method.exec,
         { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec },
@@ -122,10 +120,10 @@ class TaskExec implements RunningExec {
     try {
       fx.note({ on: 'exec in the shim' });
       await this.#describe(stdio);
-      const { pid } = await this.#bounded(shim.call(Task.method.start, this.#target, {}));
+      const { pid } = await request.deadline.bounded(shim.call(Task.method.start, this.#target, {}));
       this.#pid = pid;
       fx.note({ on: 'the exec process', pid });
-      const { exitStatus } = await this.#bounded(
+      const { exitStatus } = await request.deadline.bounded(
         shim.call(Task.method.wait, this.#target, { signal: fx.signal }),
       );
       hasEnded = true;
@@ -165,22 +163,6 @@ class TaskExec implements RunningExec {
         'a shim refused a word about an exec',
       );
     }
-  }
-
-  async #bounded<T>(promise: Promise<T>): Promise<T> {
-    const { parts, request, fx } = this.#run;
-    const timeoutMs = Math.max(0, this.#deadlineMs - parts.clock.monoMs());
-    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
-    if (met !== 'timedOut' && met !== 'cancelled') return met;
-    promise.catch(() => undefined);
-    const { id } = this.#target;
-    if (met === 'cancelled')
-      return fail('cancelled', `exec in container ${id}: the result is no longer wanted`, { subject: id });
-    return fail(
-      'timedOut',
-      `exec in container ${id}: the command has not ended within ${request.limitMs} ms`,
-      { subject: id },
-    );
   }
 
   async #remove(hasEnded: boolean): Promise<void> {

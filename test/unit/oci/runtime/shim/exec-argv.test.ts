@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { silentLog } from '../../../../../src/base/log.ts';
 import { realClock } from '../../../../../src/host/clock/clock.ts';
 import type { DriverParts } from '../../../../../src/oci/runtime/container/parts.ts';
+import { ExecDeadline } from '../../../../../src/oci/runtime/exec/deadline.ts';
 import { runExec } from '../../../../../src/oci/runtime/shim/exec.ts';
 import type { ExecRequest } from '../../../../../src/oci/runtime/shim/exec.ts';
 import type { Shims } from '../../../../../src/oci/runtime/shim/shims.ts';
@@ -13,10 +14,9 @@ import { fxOf } from '../../../../support/fx.ts';
 import { ownIdentity } from '../../../../support/own-identity.ts';
 
 /** stdout and stderr, of which nothing comes. */
-const OUTPUTS: Omit<ExecRequest, 'input'> = {
+const OUTPUTS: Omit<ExecRequest, 'input' | 'deadline'> = {
   terminal: {},
   wish: { stdin: false, stdout: true, stderr: true },
-  limitMs: 60_000,
   open: () => undefined,
   drained: () => Promise.resolve(),
   close: () => undefined,
@@ -65,8 +65,9 @@ test('S78 the command line of an exec in a shim is given up once the shim has it
     argv,
     onArgvRead: () => (argv.length = 0),
   });
-  const request: ExecRequest = { input, ...OUTPUTS };
   const fx = fxOf();
+  const deadline = new ExecDeadline({ clock: parts.clock, id, fx, limitMs: 0 });
+  const request: ExecRequest = { input, deadline, ...OUTPUTS };
   await expect(
     runExec({ parts, shims, stdioProgram: () => Promise.resolve('') }, request, fx),
   ).rejects.toThrow('as far as this');
