@@ -1,4 +1,7 @@
-/** Following an AbortSignal for as long as a piece of work takes: no listener stays on the signal when the work has ended. */
+/**
+ * Following an AbortSignal for as long as a piece of work takes: no listener stays on the signal when the work has
+ * ended.
+ */
 
 /**
  * Calls `listener` when the signal aborts, at once if it has already. The result removes the listener; it may be called
@@ -14,7 +17,10 @@ export function onAbort(signal: AbortSignal | undefined, listener: () => void): 
   return () => signal.removeEventListener('abort', listener);
 }
 
-/** The result of `promise`, or a rejection with the signal's reason if that comes first; the promise then goes on unobserved. */
+/**
+ * The result of `promise`, or a rejection with the signal's reason if that comes first; the promise then goes on
+ * unobserved.
+ */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const stop = onAbort(signal, () => {

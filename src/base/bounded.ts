@@ -1,10 +1,10 @@
-/** Containers with a named bound: nothing in troupe grows without one. */
+/** Semaphores and buffers with a bound. */
 import { onAbort } from './abort.ts';
 import { fail } from './fault.ts';
 
 /**
- * At most `slots` holders at once and at most `waiting` in line; one more waiter
- * is refused with `exhausted`. First come, first served.
+ * At most `slots` holders at once and at most `waitingMax` in line; one more is refused with `exhausted`. First come,
+ * first served.
  */
 export class Semaphore {
   readonly #name: string;

@@ -1,8 +1,7 @@
 /**
- * Bytes that somebody sends in pieces, kept until they are used. A piece of one byte that is kept as an object of its
- * own costs several hundred bytes, and may hold the 64 KiB that it was read in: a bound that counts bytes then bounds
- * nothing. Here small pieces are copied into blocks, so that what is held is at most twice what `size` says, and every
- * operation is O(1) for each piece and byte, whatever waits.
+ * A buffer for bytes that come in pieces. A piece of one byte that is kept as an object of its own costs several
+ * hundred bytes, and may keep the 64 KiB alive that it was read in, so that a bound in bytes bounds nothing. Here small
+ * pieces are copied into blocks: memory is at most twice `size`, and every operation is O(1) for each piece and byte.
  */
 import { fail } from './fault.ts';
 import { Fifo } from './fifo.ts';
@@ -12,12 +11,18 @@ const { leastChargeBytes, blockBytes, wholeBytes } = pieceLimits;
 
 const NOTHING = new Uint8Array(0);
 
-/** What a piece of `length` bytes counts against a bound in bytes where pieces are kept apart: an object costs memory, too. */
+/**
+ * What a piece of `length` bytes counts against a bound in bytes where pieces are kept separately: each object costs
+ * memory, too.
+ */
 export function pieceCharge(length: number): number {
   return length < leastChargeBytes ? leastChargeBytes : length;
 }
 
-/** Gives the memory of bytes that nobody reads any more back at once, not with some later collection. Leaves small ones and views of something larger. */
+/**
+ * Frees the memory of unused bytes now instead of at a later garbage collection. Leaves small arrays and views of
+ * larger ones.
+ */
 export function freeBytes(bytes: Uint8Array): void {
   if (bytes.length < wholeBytes) return;
   if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.length)
@@ -28,38 +33,38 @@ function freeBlock(part: Uint8Array): void {
   if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);
 }
 
-/** First in, first out; pieces lose their borders. */
+/** First in, first out; the borders between pieces are lost. */
 export class ByteBlocks {
   readonly #name: string;
   readonly #bytesMax: number;
-  /** Blocks that take no more. */
+  /** Blocks that are complete. */
   readonly #full = new Fifo<Uint8Array>();
   /** The last block; its bytes from `#tailBytes` on are free. */
   #tail: Uint8Array = NOTHING;
   #tailBytes = 0;
-  /** Bytes of the first block that were taken. */
+  /** Number of bytes taken from the first block. */
   #taken = 0;
   #size = 0;
 
-  /** `name`: what is kept, for the message when it is more than `bytesMax`. */
+  /** `name`: begins the error message when there are more than `bytesMax`. */
   constructor(name: string, bytesMax: number) {
     this.#name = name;
     this.#bytesMax = bytesMax;
   }
 
-  /** Bytes that wait. */
+  /** Number of bytes that wait. */
   get size(): number {
     return this.#size;
   }
 
-  /** Bytes that may be added. */
+  /** Number of bytes that may be added. */
   get room(): number {
     return this.#bytesMax - this.#size;
   }
 
   /**
-   * Adds a piece. A large one may be kept as it is and is the queue's from then on; of a small one nothing is kept. Throws
-   * `exhausted`, with nothing added, when there is no room for all of it.
+   * Adds a piece. A large one may be kept without a copy and must not be changed by the caller; a small one is copied.
+   * Throws `exhausted`, and adds nothing, when there is no room for all of it.
    */
   append(bytes: Uint8Array): void {
     if (bytes.length > this.room) fail('exhausted', `${this.#name}: more than ${this.#bytesMax} bytes`);
@@ -71,13 +76,13 @@ export class ByteBlocks {
     if (bytes.length <= free) return;
     const rest = bytes.subarray(free);
     this.#closeTail();
-    // as large as what is held already: the free part of the last block is then at most half of all
+    // as large as the bytes held already: the free part of the last block is then at most half of all
     this.#tail = new Uint8Array(Math.max(rest.length, leastChargeBytes, Math.min(this.#size, blockBytes)));
     this.#tail.set(rest);
     this.#tailBytes = rest.length;
   }
 
-  /** As `append`, of bytes that are the caller's and may change: nothing is kept of them. */
+  /** As `append`, for bytes that the caller may change afterwards: they are always copied. */
   appendCopy(bytes: Uint8Array): void {
     this.append(bytes.length < wholeBytes ? bytes : new Uint8Array(bytes));
   }
@@ -89,7 +94,7 @@ export class ByteBlocks {
     this.#full.push(!isHeld && bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
   }
 
-  /** The last block goes to the others, without its free part where that is the larger one. */
+  /** Moves the last block to the others, without its free part if that is the larger one. */
   #closeTail(): void {
     const isFirst = this.#full.length === 0;
     const from = isFirst ? this.#taken : 0;
@@ -104,7 +109,7 @@ export class ByteBlocks {
     this.#tailBytes = 0;
   }
 
-  /** What there is of the first block. */
+  /** The waiting bytes of the first block. */
   #first(): Uint8Array {
     const first = this.#full.first();
     return first === undefined
@@ -112,7 +117,7 @@ export class ByteBlocks {
       : first.subarray(this.#taken);
   }
 
-  /** `bytes` of the first block are used; it has as many. */
+  /** Removes that many bytes from the first block, which must have them. */
   #drop(bytes: number): void {
     this.#size -= bytes;
     this.#taken += bytes;
@@ -129,7 +134,7 @@ export class ByteBlocks {
     }
   }
 
-  /** Takes the bytes that lie together at the front, at most `most`; undefined when nothing waits. Never copies. */
+  /** Takes the contiguous bytes at the front, at most `most`; undefined when nothing waits. Never copies. */
   shift(most: number = Infinity): Uint8Array | undefined {
     if (this.#size === 0) return undefined;
     const first = this.#first();
@@ -138,14 +143,14 @@ export class ByteBlocks {
     return bytes;
   }
 
-  /** The first `count` bytes, or as many as wait: they stay. Not to be kept, nor changed. */
+  /** The first `count` bytes, or as many as wait, without taking them. The caller must not keep or change them. */
   peek(count: number): Uint8Array {
     const first = this.#first();
     if (first.length >= count || first.length === this.#size) return first.subarray(0, count);
     return this.#copy(Math.min(count, this.#size));
   }
 
-  /** Takes the first `count` bytes in one piece, which is the caller's. There must be as many. */
+  /** Takes the first `count` bytes in one array that the caller owns. As many must wait. */
   take(count: number): Uint8Array {
     if (count > this.#size) fail('bug', `${this.#name}: took ${count} bytes of ${this.#size}`);
     if (this.#first().length >= count) return count === 0 ? NOTHING : (this.shift(count) ?? NOTHING);
@@ -158,14 +163,14 @@ export class ByteBlocks {
     return whole;
   }
 
-  /** Takes all in one piece. */
+  /** Takes all in one array. */
   takeAll(): Uint8Array {
     return this.take(this.#size);
   }
 
   /**
-   * As `takeAll`, and gives the memory of the blocks back at once, not with some later collection. Only for what was added by
-   * `appendCopy`, and where nothing was taken or peeked at before: views of the blocks would be cut off.
+   * As `takeAll`, and frees the memory of the blocks now instead of at a later garbage collection. Only for bytes added
+   * by `appendCopy`, and if nothing was taken or peeked at before: views of the blocks would become empty.
    */
   takeAllAndFree(): Uint8Array {
     const whole = new Uint8Array(this.#size);
@@ -173,7 +178,7 @@ export class ByteBlocks {
     return whole;
   }
 
-  /** As `takeAllAndFree`, into a place of the caller's that has room for all of it from `from` on. */
+  /** As `takeAllAndFree`, into an array of the caller that has room for all bytes from `from` on. */
   moveTo(target: Uint8Array, from: number): void {
     let at = from;
     for (let part = this.shift(); part !== undefined; part = this.shift()) {
@@ -181,12 +186,12 @@ export class ByteBlocks {
       at += part.length;
       freeBlock(part);
     }
-    // its last block may be one that was freed
+    // the last block may have been freed
     this.clear();
   }
 
   /**
-   * Keeps the first `size` bytes, in a block of their own, and gives the memory of all others back at once. Only where
+   * Keeps the first `size` bytes in a block of their own, and frees the memory of all others now. Only where
    * `takeAllAndFree` is allowed.
    */
   cut(size: number): void {
@@ -206,7 +211,7 @@ export class ByteBlocks {
     this.#size = 0;
   }
 
-  /** Copies the first `count` bytes, which lie in several blocks. */
+  /** Copies the first `count` bytes, which are in several blocks. */
   #copy(count: number): Uint8Array {
     const copy = new Uint8Array(count);
     let at = 0;

@@ -1,6 +1,6 @@
 /**
- * Bytes on their way, one direction at a time, with back-pressure: what streaming (a client's SPDY or WebSocket) and
- * the drivers (pipes, terminals, sockets) have in common. Nothing of Node: either side adapts what it has.
+ * Byte streams of one direction with back-pressure, shared by streaming (a client's SPDY or WebSocket) and the drivers
+ * (pipes, terminals, sockets). They use nothing of Node; each side adapts its own streams.
  */
 import { ByteBlocks } from './byte-blocks.ts';
 import { fail } from './fault.ts';
@@ -8,21 +8,21 @@ import { pieceLimits } from './bounds.ts';
 
 /** Where bytes come from. */
 export interface ByteSource {
-  /** The next bytes, undefined after the last ones; rejects when the stream broke. One caller at a time. */
+  /** The next bytes, undefined after the last ones; rejects when the stream failed. One caller at a time. */
   read(): Promise<Uint8Array | undefined>;
-  /** Nothing more is wanted: what still comes is dropped. Repeatable. */
+  /** Drops all further bytes. Repeatable. */
   cancel(): void;
 }
 
 /** Where bytes go. */
 export interface ByteSink {
-  /** Resolves when more may be written, which is not when the bytes have arrived; rejects once nobody takes them. */
+  /** Resolves when more may be written, which may be before the bytes have arrived; rejects once nobody reads them. */
   write(bytes: Uint8Array): Promise<void>;
-  /** No more will be written: a half-close. Repeatable; nothing to do once the other end has gone. */
+  /** Half-close: no more will be written. Repeatable; does nothing once the other end is closed. */
   end(): void;
 }
 
-/** Copies until the source ends, then ends the sink. Rejects when either breaks; the source is cancelled then. */
+/** Copies until the source ends, then ends the sink. If either fails, rejects and cancels the source. */
 export async function pump(source: ByteSource, sink: ByteSink): Promise<void> {
   try {
     for (;;) {
@@ -37,19 +37,20 @@ export async function pump(source: ByteSource, sink: ByteSink): Promise<void> {
 }
 
 /**
- * A source that is filled by events. Pieces that wait are joined, so that a reader may get several at once. Whoever fills it
- * stops its own source by `size`, or gives the reader up, well before the bound of the queue, beyond which `push` throws.
+ * A source that is filled by events. Waiting pieces are joined, so that a reader may get several at once. The writer
+ * must pause its own source by `size`, or disconnect the reader, well before the queue's bound, beyond which `push`
+ * throws.
  */
 export class ByteQueue implements ByteSource {
   readonly #onTaken: (bytes: number) => void;
-  readonly #blocks = new ByteBlocks('keep bytes for a slow reader', pieceLimits.queueBytes);
+  readonly #blocks = new ByteBlocks('buffer bytes for a slow reader', pieceLimits.queueBytes);
   #end: { readonly error?: Error } | undefined;
   #cancelled = false;
   #waiting:
     | { readonly resolve: (bytes: Uint8Array | undefined) => void; readonly reject: (error: Error) => void }
     | undefined;
 
-  /** `onTaken` hears of bytes that have left the queue, read or dropped. */
+  /** `onTaken` is called with the number of bytes that have left the queue, read or dropped. */
   constructor(onTaken: (bytes: number) => void = () => undefined) {
     this.#onTaken = onTaken;
   }
@@ -59,7 +60,7 @@ export class ByteQueue implements ByteSource {
     return this.#blocks.size;
   }
 
-  /** True when nothing can come any more. */
+  /** True after `end` or `fail`. */
   get ended(): boolean {
     return this.#end !== undefined;
   }
@@ -80,12 +81,12 @@ export class ByteQueue implements ByteSource {
     this.#onTaken(bytes.length);
   }
 
-  /** The good end; what waits is still read. */
+  /** Ends the stream; waiting bytes can still be read. */
   end(): void {
     this.#finish({});
   }
 
-  /** The bad end; what waits is still read, then the reader gets the error. */
+  /** Ends the stream with an error, which the reader gets after the waiting bytes. */
   fail(error: Error): void {
     this.#finish({ error });
   }
@@ -109,7 +110,7 @@ export class ByteQueue implements ByteSource {
     if (this.#cancelled) return Promise.resolve(undefined);
     if (this.#end !== undefined)
       return this.#end.error === undefined ? Promise.resolve(undefined) : Promise.reject(this.#end.error);
-    if (this.#waiting !== undefined) fail('bug', 'read a byte queue: somebody reads it already');
+    if (this.#waiting !== undefined) fail('bug', 'read a byte queue: another read is under way');
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject };
     });

@@ -1,8 +1,11 @@
-/** Why something happens: travels inside commands and effect inputs as plain data (house rule: no AsyncLocalStorage). */
+/**
+ * The request behind a piece of work. Plain data inside commands and effect inputs: AsyncLocalStorage names the wrong
+ * request for queued events.
+ */
 export interface Cause {
-  /** Id of the request at the edge, or the name of the inner origin (`recovery`, `janitor`). */
+  /** Id of the request, or the name of the internal origin (`recovery`, `janitor`). */
   readonly requestId: string;
-  /** RPC name, or the inner origin again. */
+  /** RPC name, or the internal origin again. */
   readonly origin: string;
   /** W3C traceparent when the caller sent one. */
   readonly traceparent?: string;

@@ -1,8 +1,7 @@
 /**
- * One text form for journal, log and introspection: JSON in which a bigint is
- * `{"$i":"123"}` and bytes are `{"$b":"<base64>"}`. A plain object that has such
- * a key itself is wrapped as `{"$o":{…}}`, so that a user's label "$i" survives.
- * Decoding never sets a prototype: `__proto__` becomes an own key (S61).
+ * The text form of values in journal, log and introspection: JSON in which a bigint is `{"$i":"123"}` and bytes are
+ * `{"$b":"<base64>"}`. A plain object that has such a key itself is wrapped as `{"$o":{…}}`, so that a user's label
+ * "$i" survives. Decoding never sets a prototype: `__proto__` becomes an own key (S61).
  */
 import { SecretUrl } from './secret-url.ts';
 
@@ -58,7 +57,7 @@ function objectToJson(value: object): Json {
 
 function fromJson(json: Json): unknown {
   if (Array.isArray(json)) return json.map(fromJson);
-  // JSON.parse makes Infinity of 1e999, which could not be written again: a compaction of the journal would fail
+  // JSON.parse turns 1e999 into Infinity, which can't be encoded again: a compaction of the journal would fail
   if (typeof json === 'number' && !Number.isFinite(json)) throw new SyntaxError('a number is too large');
   if (json === null || typeof json !== 'object') return json;
   const keys = Object.keys(json);

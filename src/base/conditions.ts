@@ -1,21 +1,21 @@
 /**
- * What the daemon works without: debris that it can't delete, a file of the node that it can't use. One list for all who
- * show it (Status, `troupe status`, metrics, log), so that they agree. Kept in memory: whoever reports polls again after
- * a restart.
+ * Degradations: debris that the daemon can't delete, a file of the node that it can't use, a part that did not start.
+ * Status, `troupe status`, metrics and log show this one list, so that they agree. It is kept in memory: reporters
+ * check again after a restart.
  */
 import { conditionLimits } from './bounds.ts';
 import type { Log } from './log.ts';
 import { withoutUnsafe } from './shown-text.ts';
 
-/** Condition types as Status lists them, positive as the field's are, and the reason that each gives while it is false. */
+/** Condition types as Status lists them (true is good, as in Kubernetes), and the reason of each while it is false. */
 export const CONDITION_REASONS = {
   /** Everything that pods, images and earlier boots left has been deleted. */
   DebrisRemoved: 'DebrisLeft',
-  /** All files of the node that belong to others (registries.conf, policy.json, CDI, hooks, CNI) could be used whole. */
+  /** All files of the node that others own (registries.conf, policy.json, CDI, hooks, CNI) could be used completely. */
   NodeFilesUsable: 'NodeFileRefused',
-  /** What containers wrote could be counted whole: no figure of their use of the disk is a lower bound. */
+  /** The disk usage of all containers could be counted completely: no figure is a lower bound. */
   UsageCounted: 'UsageIsLowerBound',
-  /** All optional parts of the daemon (code cache, page, NRI, traces) came up. */
+  /** All optional parts of the daemon (code cache, page, NRI, traces) started. */
   PartsStarted: 'PartFailed',
 } as const;
 
@@ -23,29 +23,29 @@ export type ConditionType = keyof typeof CONDITION_REASONS;
 
 export const CONDITION_TYPES = Object.keys(CONDITION_REASONS) as readonly ConditionType[];
 
-/** One thing that is not as it should be. */
+/** One degradation. */
 export interface Degradation {
   readonly type: ConditionType;
-  /** A path, or the name of a part; with the type it is the key. */
+  /** A path, or the name of a part; type and subject are the key. */
   readonly subject: string;
-  /** Why, in words, without the subject. */
+  /** Why, without the subject. */
   readonly reason: string;
 }
 
 /** A condition that is false, ready to be shown. */
 export interface FalseCondition {
   readonly type: ConditionType;
-  /** CamelCase, as Status wants it. */
+  /** CamelCase, as Status requires. */
   readonly reason: string;
-  /** `subject: reason` of the first few, and how many more there are. */
+  /** `subject: reason` of the first few, and the number of the others. */
   readonly message: string;
-  /** How many subjects; at least as many where the list is full. */
+  /** Number of subjects; a lower bound if the list is full. */
   readonly count: number;
 }
 
 interface Held {
   readonly bySubject: Map<string, string>;
-  /** There are more than the bound: they are named once something is cleared and their reporter polls again. */
+  /** There are more than the bound: they are listed when another one was cleared and their reporter checks again. */
   hasMore: boolean;
 }
 
@@ -57,7 +57,7 @@ export class Conditions {
     this.#log = log;
   }
 
-  /** Sets or replaces what is known of the subject. One log line for each new reason; a repeated report is silent. */
+  /** Adds or replaces the degradation of a subject. Logs each new reason; a repeated report is not logged. */
   report({ type, subject, reason }: Degradation): void {
     const held = this.#heldOf(type);
     const text = reason.slice(0, conditionLimits.reasonChars);
@@ -71,7 +71,7 @@ export class Conditions {
     this.#log.warn({ condition: type, subject, reason: text }, 'degraded');
   }
 
-  /** The subject is as it should be again, or gone. Silent where nothing was reported. */
+  /** Removes the degradation of a subject that works again or was removed. Not logged if nothing was reported. */
   clear(type: ConditionType, subject: string): void {
     const held = this.#held.get(type);
     if (held === undefined || !held.bySubject.delete(subject)) return;
@@ -80,10 +80,10 @@ export class Conditions {
     this.#log.info({ condition: type, subject }, 'no longer degraded');
   }
 
-  /** Replaces all of one type: for reporters that poll the whole set each time. */
+  /** Replaces all of one type: for reporters that check the whole set each time. */
   replace(type: ConditionType, now: ReadonlyMap<string, string>): void {
     const held = this.#held.get(type);
-    // those beyond the bound are reported again where they are still bad
+    // those beyond the bound are reported again if they are still degraded
     if (held !== undefined) held.hasMore = false;
     for (const subject of [...(held?.bySubject.keys() ?? [])])
       if (!now.has(subject)) this.clear(type, subject);

@@ -1,8 +1,6 @@
 /**
- * A Fault is how every layer says "this did not work": plain data, so that it
- * can stand in an actor's context, in the journal and in a log line alike.
- * Drivers throw `FaultError`; actors keep `context.fault`; `cri/call/status.ts`
- * turns the kind into a gRPC code.
+ * A Fault is the error of every layer. It is plain data, so that an actor's context, the journal and a log line can
+ * hold it. Drivers throw `FaultError`; actors keep `context.fault`; `cri/call/status.ts` maps the kind to a gRPC code.
  */
 import { withoutCredentials, withoutUnsafe } from './shown-text.ts';
 
@@ -25,9 +23,9 @@ export interface Fault {
   readonly kind: FaultKind;
   /** Begins with what was attempted on which id, ends with the reason. */
   readonly message: string;
-  /** The id, path or name that the message is about; empty when there is none. */
+  /** The id, path or name that the message is about; empty if it is about nothing in particular. */
   readonly subject: string;
-  /** True when the same call may succeed later with nothing changed by the caller. */
+  /** True when the same call may succeed later without a change by the caller. */
   readonly retryable: boolean;
   readonly cause?: Fault;
 }
@@ -40,7 +38,7 @@ const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>([
   'superseded',
 ]);
 
-/** Longest message that is kept, in characters; more than that helps nobody at 3 a.m. and fills journals. */
+/** Longest message that is kept, in characters: longer ones fill the journal and are not read. */
 const MESSAGE_CHARS = 4096;
 
 /** Builds a Fault; `retryable` follows from the kind unless stated. */
@@ -58,7 +56,7 @@ export function fault(
   return options.cause === undefined ? base : { ...base, cause: options.cause };
 }
 
-/** The throwable form of a Fault. Only drivers and the edge throw it. */
+/** A Fault that can be thrown. Only drivers and the edge (`src/cri`) throw it. */
 export class FaultError extends Error {
   readonly fault: Fault;
   constructor(value: Fault) {
@@ -78,8 +76,8 @@ export function fail(
 }
 
 /**
- * Any thrown value as a Fault. What is not a FaultError is a bug of ours or an
- * error of the system (`code` such as ENOSPC), which is told apart by its code.
+ * Any thrown value as a Fault. Anything but a FaultError is an error of the system if it has a `code` such as ENOSPC,
+ * else a bug of ours. `attempted`, if given, becomes the beginning of the message.
  */
 export function toFault(thrown: unknown, attempted = ''): Fault {
   const prefix = attempted === '' ? '' : `${attempted}: `;
@@ -88,7 +86,7 @@ export function toFault(thrown: unknown, attempted = ''): Fault {
     return { ...thrown.fault, message: printable(withoutCredentials(`${prefix}${thrown.fault.message}`)) };
   }
   if (thrown instanceof Error) {
-    // what an AbortController says when it is given no reason: a DOMException, whose code is a number
+    // an AbortController without a reason gives a DOMException, whose code is a number
     if (thrown.name === 'AbortError') return fault('cancelled', `${prefix}${thrown.message}`);
     const code = (thrown as { code?: unknown }).code;
     return fault(kindOfErrno(typeof code === 'string' ? code : ''), `${prefix}${thrown.message}`);
@@ -105,7 +103,7 @@ function kindOfErrno(code: string): FaultKind {
     case 'ENOMEM':
     case 'EAGAIN':
       return 'exhausted';
-    // a disk that the kernel has taken from writing: nobody outside refused, and what is there can still be read (F25)
+    // the kernel has made the disk read-only: no other program refused, and its files can still be read (F25)
     case 'EROFS':
       return 'wrongState';
     case 'ABORT_ERR':
@@ -118,8 +116,8 @@ function kindOfErrno(code: string): FaultKind {
 }
 
 /**
- * Text of other programs made safe for logs and terminals: control characters and those that change
- * the direction of the text become spaces, lone surrogates the replacement character, the length is capped.
+ * Makes text of other programs safe for logs and terminals: control characters and those that change the direction of
+ * text become spaces, lone surrogates become the replacement character, and the length is capped.
  */
 export function printable(text: string): string {
   const clean = withoutUnsafe(text.toWellFormed()).trim();

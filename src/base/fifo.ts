@@ -1,9 +1,9 @@
-/** A queue whose every operation is O(1) on average, however long it is: `Array.shift` moves all that stays. */
+/** A queue whose operations are O(1) on average, however long it is: `Array.shift` moves all items that remain. */
 
-/** Taken items that may stand before the first one until the array is cut: keeps a short queue from being cut at each turn. */
+/** Taken items that may precede the first one before the array is cut: keeps a short queue from being cut each time. */
 const SLACK = 32;
 
-/** First in, first out. It has no bound of its own: its owner has one. */
+/** First in, first out. It has no bound: its owner must have one. */
 export class Fifo<T> {
   #items: (T | undefined)[] = [];
   #head = 0;
@@ -16,12 +16,12 @@ export class Fifo<T> {
     this.#items.push(item);
   }
 
-  /** The first item, which stays. */
+  /** The first item, without taking it. */
   first(): T | undefined {
     return this.#items[this.#head];
   }
 
-  /** The last item, which stays. */
+  /** The last item, without taking it. */
   last(): T | undefined {
     return this.length === 0 ? undefined : this.#items.at(-1);
   }
@@ -32,7 +32,7 @@ export class Fifo<T> {
     const item = this.#items[this.#head];
     this.#items[this.#head] = undefined;
     this.#head += 1;
-    // moved only when at least as many items have left as stay, so that each item is moved once on average
+    // moved only when at least as many items have left as remain, so that each item is moved once on average
     if (this.#head >= SLACK && this.#head * 2 >= this.#items.length) {
       this.#items = this.#items.slice(this.#head);
       this.#head = 0;
@@ -40,7 +40,7 @@ export class Fifo<T> {
     return item;
   }
 
-  /** First to last. */
+  /** From first to last. */
   *[Symbol.iterator](): Generator<T> {
     for (let at = this.#head; at < this.#items.length; at += 1) yield this.#items[at] as T;
   }

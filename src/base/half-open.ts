@@ -6,7 +6,7 @@
  */
 import { halfOpenLimits } from './bounds.ts';
 
-/** The part of a clock that is needed (ClockPort). */
+/** The part of ClockPort that is used. */
 interface Timers {
   setTimeout(fn: () => void, ms: number): object | number;
   clearTimeout(handle: object | number): void;
@@ -14,16 +14,16 @@ interface Timers {
 
 export interface HalfOpenOptions<T> {
   readonly clock: Timers;
-  /** At once; the next one ends the oldest. */
+  /** Peers at once; the next one cuts the oldest. */
   readonly most: number;
-  /** Ends one. It may call `end`. */
+  /** Disconnects a peer. It may call `end`. */
   readonly cut: (one: T) => void;
-  /** So many were cut since the last report: at most one report for each `halfOpenLimits.scans` scans. */
+  /** Called with the number of peers cut since the last report, at most once in `halfOpenLimits.scans` scans. */
   readonly report: (count: number) => void;
 }
 
 interface Waiting {
-  /** Scans that have seen it. Counted in scans, so that a stall of the event loop counts as one. */
+  /** Scans that have seen it. Scans are counted instead of time, so that a stall of the event loop counts once. */
   scans: number;
   isTimed: boolean;
 }
@@ -44,7 +44,7 @@ export class HalfOpen<T> {
     return this.#waiting.size;
   }
 
-  /** Counts it, and its time from now; where there are `most` already, the oldest is cut. */
+  /** Adds a peer; its time begins now. If there are `most` already, the oldest is cut. */
   begin(one: T): void {
     this.#waiting.delete(one);
     const [oldest] = this.#waiting.keys();
@@ -53,18 +53,18 @@ export class HalfOpen<T> {
     this.#scanLater();
   }
 
-  /** It may take as long as it likes from now on, but still counts. */
+  /** The peer has no time limit from now on, but still counts. */
   untime(one: T): void {
     const waiting = this.#waiting.get(one);
     if (waiting !== undefined) waiting.isTimed = false;
   }
 
-  /** It has sent what it is served for, or has gone. */
+  /** The peer has sent a whole request, or has disconnected. */
   end(one: T): void {
     this.#waiting.delete(one);
   }
 
-  /** Forgets all of them; cuts none. */
+  /** Forgets all peers without cutting them. */
   close(): void {
     this.#waiting.clear();
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);

@@ -1,4 +1,4 @@
-/** Branded words: a value of these types was parsed once, at the edge, and holds nothing else. */
+/** Branded ids: a value of these types was parsed once, at the edge, so its form is known everywhere else. */
 
 declare const brand: unique symbol;
 type Branded<T, B extends string> = T & { readonly [brand]: B };
@@ -9,7 +9,7 @@ export type SandboxId = Branded<string, 'SandboxId'>;
 export type ContainerId = Branded<string, 'ContainerId'>;
 /** `sha256:` and 64 lower-case hex digits (OCI image spec, descriptor digests; only sha256 is accepted). */
 export type Digest = Branded<string, 'Digest'>;
-/** The digest of an image's config blob: the one name an image has everywhere (KEP on image ids; `PullImageResponse.image_ref`). */
+/** The digest of an image's config blob, which is the image's id in every answer (`PullImageResponse.image_ref`). */
 export type ImageId = Branded<string, 'ImageId'>;
 
 const HEX64 = /^[0-9a-f]{64}$/u;

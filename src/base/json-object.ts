@@ -1,4 +1,7 @@
-/** The object in a JSON text; undefined when the text is no JSON or its top is none. For texts of our own and of programs we run. */
+/**
+ * The object in a JSON text; undefined when the text is not JSON or not an object. For our own texts and those of
+ * programs we run.
+ */
 export function jsonObject(text: string): Readonly<Record<string, unknown>> | undefined {
   let value: unknown;
   try {

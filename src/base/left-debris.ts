@@ -1,5 +1,5 @@
 /**
- * What one reporter could not delete or read, over its rounds of tries: the condition `DebrisRemoved` stands for a path from
+ * What one reporter could not delete or read, over its rounds of tries: the condition `DebrisRemoved` names a path from
  * the round that failed until one that succeeds, or that no longer finds it. Two reporters never share a path: one's
  * success would clear the other's failure.
  */
@@ -19,7 +19,7 @@ export class LeftDebris {
   }
 
   report(path: string, reason: string): void {
-    // the conditions keep no more by name either
+    // the conditions keep no more paths by name, either
     if (this.#left.size < conditionLimits.subjects) this.#left.add(path);
     this.#conditions.report({ type: 'DebrisRemoved', subject: path, reason });
   }
@@ -29,13 +29,13 @@ export class LeftDebris {
     this.#conditions.clear('DebrisRemoved', path);
   }
 
-  /** Begins a round of tries. */
+  /** Begins a round of attempts. */
   round(): DebrisRound {
     return new DebrisRound(this, this.#left);
   }
 }
 
-/** One round; `end` it once all was tried. */
+/** One round; call `end` after the last attempt. */
 export class DebrisRound {
   readonly #all: LeftDebris;
   readonly #left: Iterable<string>;
@@ -46,7 +46,10 @@ export class DebrisRound {
     this.#left = left;
   }
 
-  /** Work on a path: reported when it fails, cleared when it succeeds. Gives whether it did, never rejects. */
+  /**
+   * Runs work on a path: a failure is reported, a success clears the path. Resolves to whether it succeeded; never
+   * rejects.
+   */
   async attempt(path: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work();
@@ -63,7 +66,10 @@ export class DebrisRound {
     this.#all.report(path, reason);
   }
 
-  /** Clears what an earlier round reported and this one did not find any more. What lies in a directory that failed was not looked for. */
+  /**
+   * Clears what an earlier round reported and this one did not find, except below a directory that failed: nothing was
+   * searched there.
+   */
   end(): void {
     for (const path of [...this.#left]) {
       if (!this.#failed.has(path) && !this.#failed.has(path.slice(0, path.lastIndexOf('/'))))

@@ -1,8 +1,8 @@
-/** Lines of bytes that come in any pieces. Each byte is looked at once, however small the pieces are. */
+/** Cuts bytes that come in pieces into lines. Each byte is read once, however small the pieces are. */
 import { ByteBlocks } from './byte-blocks.ts';
 
 const LINE_END = 0x0a;
-/** One for all: whole lines leave nothing in it. */
+/** One for all cutters: a decoder keeps nothing after a whole line. */
 const utf8 = new TextDecoder('utf-8');
 
 export class LineCutter {
@@ -14,12 +14,12 @@ export class LineCutter {
     this.#begun = new ByteBlocks('keep a line', bytesMax);
   }
 
-  /** True when something of a line did not fit. */
+  /** True when a line was longer than the bound. */
   get isCut(): boolean {
     return this.#isCut;
   }
 
-  /** The lines that these bytes complete, without their ends; of one that is too long the beginning. */
+  /** The lines that these bytes complete, without their ends; of a line that is too long only the beginning. */
   *push(bytes: Uint8Array): Generator<string> {
     let rest = bytes;
     for (let end = rest.indexOf(LINE_END); end >= 0; end = rest.indexOf(LINE_END)) {
@@ -36,7 +36,7 @@ export class LineCutter {
     this.#begun.appendCopy(part.subarray(0, room));
   }
 
-  /** What came after the last line end; it is dropped here. */
+  /** Takes the bytes after the last line end. */
   takeRest(): string {
     return utf8.decode(this.#begun.takeAll());
   }

@@ -1,4 +1,4 @@
-/** The shape of the logger that is handed in; pino satisfies it, the simulation brings a recorder. */
+/** The interface of a logger: pino in the daemon, a recorder in the simulation. */
 export interface Log {
   trace(fields: object, message: string): void;
   debug(fields: object, message: string): void;
@@ -7,7 +7,7 @@ export interface Log {
   error(fields: object, message: string): void;
 }
 
-/** A logger that says nothing, for tests. */
+/** A logger that writes nothing, for tests. */
 export const silentLog: Log = {
   trace: () => undefined,
   debug: () => undefined,

@@ -1,9 +1,9 @@
 /**
- * How many objects a protobuf message becomes once it is decoded, counted before any is made. An empty message in it takes
- * two bytes on the wire and some 250 in memory: a bound on bytes alone lets 16 MiB fill the heap (S85). Pure.
+ * Counts the objects that a protobuf message becomes, before it is decoded. An empty message in it takes two bytes on
+ * the wire and some 250 in memory: with a bound on bytes alone 16 MiB fill the heap (S85). Pure.
  */
 
-/** What is read of a message's descriptor (DescMessage of src/gen). */
+/** The part of a message's descriptor that is read (DescMessage of src/gen). */
 export interface MessageDescription {
   readonly fields: readonly FieldDescription[];
 }
@@ -49,9 +49,10 @@ const VARINT_BYTES = 10;
 const LARGEST_FIELD = 2 ** 29 - 1;
 
 /**
- * An upper bound: fields and elements of lists, at every level. Infinity for bytes that the walk can't follow exactly, which is
- * more than any bound. The decoder takes some of these: groups, a message that ends beyond the one around it, a value that is
- * encoded unlike its field's type. It would go on elsewhere than the walk, and no peer of ours sends any of them.
+ * An upper bound: fields and elements of lists, at every level. Infinity, which exceeds every bound, for bytes that the
+ * walk can't follow exactly. The decoder accepts some of these: groups, a message that ends beyond its parent, a value
+ * that is not encoded as its field's type. It would continue at another byte than the walk. No real peer sends any of
+ * them.
  */
 export function messagePieces(schema: MessageDescription, bytes: Uint8Array): number {
   if (bytes.length <= WALKED_BYTES) return bytes.length;
@@ -59,7 +60,7 @@ export function messagePieces(schema: MessageDescription, bytes: Uint8Array): nu
   return walk.message(schema, bytes.length, 0) ? walk.pieces : Infinity;
 }
 
-/** For the text of a refusal: the count of `messagePieces`, and the bound that it is over. */
+/** The reason of a refusal: the count of `messagePieces`, and the bound that it exceeds. */
 export function tooManyPieces(pieces: number, most: number): string {
   return Number.isFinite(pieces) ? `${pieces} fields, more than ${most}` : 'fields that cannot be counted';
 }
@@ -73,7 +74,7 @@ class Walk {
     this.#bytes = bytes;
   }
 
-  /** False unless it is read to its very end. */
+  /** False unless the walk ends exactly at `end`. */
   message(schema: MessageDescription, end: number, depth: number): boolean {
     const fields = fieldsOf(schema);
     while (this.#at < end) {
@@ -87,7 +88,7 @@ class Walk {
   }
 
   #value(field: KnownField | undefined, wire: number, end: number, depth: number): boolean {
-    // the decoder reads a known field as its type says, whatever the wire type
+    // the decoder reads a known field by its type, whatever the wire type
     if (field !== undefined && wire !== field.wire && !(wire === BYTES && field.isPackable)) return false;
     if (wire === VARINT) return !Number.isNaN(this.#varint());
     if (wire === FIXED64) this.#at += 8;
@@ -119,7 +120,7 @@ class Walk {
     return isWhole;
   }
 
-  /** NaN for one that is too long. */
+  /** NaN if it is too long. */
   #varint(): number {
     let value = 0;
     let factor = 1;
@@ -136,9 +137,9 @@ class Walk {
 
 interface KnownField {
   readonly wire: number;
-  /** What its content is walked as. */
+  /** The message that its content is walked as. */
   readonly inner: MessageDescription | undefined;
-  /** A list of numbers: each by itself, or all in one piece. */
+  /** A list of numbers, whose elements come one by one or packed. */
   readonly isPackable: boolean;
 }
 

@@ -1,10 +1,10 @@
-/** How often something may happen in a time, whoever asks for it and however often: `times` within each `everyMs`. */
+/** A rate limit: `times` within each `everyMs`. */
 export interface PaceBound {
   readonly times: number;
   readonly everyMs: number;
 }
 
-/** Counts for one such bound. Who may not now is given the time until he may; what he does then is his to decide. */
+/** Counts against one rate limit. A caller that is over it gets the time to wait, and decides what to do. */
 export class Pace {
   readonly #bound: PaceBound;
   #untilMs = -Infinity;
@@ -14,7 +14,10 @@ export class Pace {
     this.#bound = bound;
   }
 
-  /** 0: now, and this time is counted. Else the milliseconds until the next span begins. `nowMs` never goes back. */
+  /**
+   * 0 if the caller may go on, which is counted; else the milliseconds until the next span begins. `nowMs` must not
+   * decrease.
+   */
   take(nowMs: number): number {
     const { times, everyMs } = this.#bound;
     if (nowMs >= this.#untilMs) {
@@ -27,7 +30,9 @@ export class Pace {
   }
 }
 
-/** For what is joined while it waits: beyond `times` in a span each further one is followed by a rest, and not by the span's end. */
+/**
+ * For input that is joined while it waits: beyond `times` in a span the caller waits `restMs`, not until the span ends.
+ */
 export class RestingPace {
   readonly #pace: Pace;
   readonly #restMs: number;
@@ -37,7 +42,7 @@ export class RestingPace {
     this.#restMs = restMs;
   }
 
-  /** Milliseconds until the next time may come after this one. `nowMs` never goes back. */
+  /** Milliseconds to wait before the next time. `nowMs` must not decrease. */
   take(nowMs: number): number {
     return Math.min(this.#pace.take(nowMs), this.#restMs);
   }

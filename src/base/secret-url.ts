@@ -1,10 +1,10 @@
 /**
- * A URL that may hold a password. Whatever shows it (JSON, a template, a log, node:util) gets it without; who connects asks
- * for `reveal()`. So no view has to remember which field is secret (S92).
+ * A URL that may hold a password. JSON, templates, logs and node:util show it without; code that connects calls
+ * `reveal()`. So no view has to know which field is secret (S92).
  */
 export class SecretUrl {
   readonly #value: string;
-  /** The URL with `***` for its user, password and query; `***` for what is no URL. */
+  /** The URL with `***` for its user, password and query; `***` for text that is not a URL. */
   readonly shown: string;
 
   constructor(value: string) {

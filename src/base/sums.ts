@@ -2,12 +2,12 @@
 export class Sums {
   readonly #sums = new Map<string, number>();
 
-  /** 0 for a key that has none. */
+  /** 0 for an unknown key. */
   of(key: string): number {
     return this.#sums.get(key) ?? 0;
   }
 
-  /** Negative to take back what was added before. */
+  /** A negative amount takes back what was added before. */
   add(key: string, amount: number): void {
     const sum = this.of(key) + amount;
     if (sum === 0) this.#sums.delete(key);

@@ -61,7 +61,7 @@ describe('a byte queue', () => {
     expect([queue.size, (await queue.read())?.buffer.byteLength, queue.size]).toEqual([60_000, 256, 59_744]);
     for (let at = 0; at < 128; at += 1) queue.push(new Uint8Array(64 * 1024 - 512));
     expect(() => queue.push(new Uint8Array(64 * 1024))).toThrow(
-      'keep bytes for a slow reader: more than 8388608 bytes',
+      'buffer bytes for a slow reader: more than 8388608 bytes',
     );
   });
 
