@@ -26,10 +26,14 @@ const PENDING: readonly string[] = [
   'src/oci/runtime/shim/',
   'src/oci/runtime/spec/',
   'src/oci/bounds.ts',
-  'docs/',
-  'README.md',
-  'CONTRIBUTING.md',
+  // drawn from code whose prose is listed above
+  'docs/architecture.md',
+  'docs/bounds.md',
+  'docs/messages.md',
 ];
+
+/** Written by the benches and by `npm run conformance`: their words are those of the last run. */
+const MEASURED: ReadonlySet<string> = new Set(['docs/conformance.md', 'docs/figures.md']);
 
 /** What prose must not say → what it says instead. */
 const WORDS: readonly (readonly [RegExp, string])[] = [
@@ -119,7 +123,8 @@ describe('words', () => {
 
   it('of the documents are those of the field', () => {
     const documents = ['README.md', 'CONTRIBUTING.md', ...filesBelow('docs'), ...filesBelow('src')].filter(
-      (file) => file.endsWith('.md') && file !== 'docs/glossary.md' && !isPending(file),
+      (file) =>
+        file.endsWith('.md') && file !== 'docs/glossary.md' && !MEASURED.has(file) && !isPending(file),
     );
     const wrong = documents.flatMap((file) =>
       textOf(file)
