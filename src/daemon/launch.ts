@@ -1,9 +1,9 @@
 /**
- * Starts the bundle with what V8 compiled of it in earlier runs. V8 compiles a function when it is called first, which
- * took a fifth of a start's time; Node's own cache (NODE_COMPILE_CACHE) is made before anything has run and holds none
- * of them. This one is made when a run knows what it needs, and each adds to the one before.
+ * Starts the bundle with the code that V8 compiled in earlier runs. V8 compiles a function when it is first called,
+ * which took a fifth of a start's time. Node's own cache (NODE_COMPILE_CACHE) is written before any function has run
+ * and has none of them; this one is written later, and each run adds to it.
  *
- * Nothing of it is needed: a cache that is missing, cut short, of another bundle, another V8 or other flags is not used.
+ * The cache is optional: one that is missing, truncated, or of another bundle, V8 or set of flags is not used.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -13,11 +13,11 @@ import { Script, constants } from 'node:vm';
 import { crc32 } from 'node:zlib';
 import { launchLimits } from './bounds.ts';
 
-/** What the file begins with: one line of JSON, then V8's data. */
+/** The file's first line, as JSON; V8's data follows. */
 interface Header {
-  /** Of the bundle: V8 itself compares no more than its length. */
+  /** Size and time of the bundle: V8 itself compares only the length. */
   readonly bundle: string;
-  /** Of V8's data. */
+  /** Checksum of V8's data. */
   readonly crc32: number;
   /** The kinds of runs whose functions are in it. */
   readonly runs: readonly string[];
@@ -26,7 +26,7 @@ interface Header {
 const here = dirname(fileURLToPath(import.meta.url));
 const path = join(here, 'troupe.cjs');
 const command = process.argv[2] ?? '';
-// what a command compiles is not what the daemon needs
+// commands and the daemon use different code
 const cachePath = join(
   here,
   'code-cache',
@@ -39,7 +39,7 @@ function start(): void {
   const { size, mtimeMs } = statSync(path);
   const bundle = `${size} ${mtimeMs}`;
   const cache = readCache(bundle);
-  // ASCII: without comments there is no other character in it
+  // latin1 is enough: the bundle without comments is ASCII
   const source = `(function(exports,require,module,__filename,__dirname,troupeCompiled){${readFileSync(path, 'latin1')}\n})`;
   const script = new Script(source, {
     filename: path,
@@ -60,7 +60,7 @@ function start(): void {
 function readCache(bundle: string): { header: Header; data: Buffer } | undefined {
   try {
     const found = statSync(cachePath);
-    // what is no file might never end; V8's data of this bundle has some 2 MB
+    // anything but a regular file might never end; V8's data of this bundle has some 2 MB
     if (!found.isFile() || found.size > launchLimits.cacheBytes) return undefined;
     const file = readFileSync(cachePath);
     const end = file.subarray(0, launchLimits.cacheHeaderBytes).indexOf('\n');
@@ -68,7 +68,7 @@ function readCache(bundle: string): { header: Header; data: Buffer } | undefined
     const data = file.subarray(end + 1);
     return header.bundle === bundle && header.crc32 === crc32(data) ? { header, data } : undefined;
   } catch {
-    // none, or not a whole one
+    // no cache, or an incomplete one
     return undefined;
   }
 }
@@ -78,7 +78,7 @@ function writeCache(bundle: string, runs: readonly string[], data: Buffer): void
     mkdirSync(dirname(cachePath), { recursive: true, mode: 0o700 });
     const header: Header = { bundle, crc32: crc32(data), runs };
     const fresh = `${cachePath}.${process.pid}`;
-    // never into what is there: the open of a FIFO would wait for a reader
+    // never write to an existing file: opening a FIFO would wait for a reader
     rmSync(fresh, { force: true });
     writeFileSync(fresh, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`, 'latin1'), data]), {
       mode: 0o600,
@@ -86,6 +86,6 @@ function writeCache(bundle: string, runs: readonly string[], data: Buffer): void
     });
     renameSync(fresh, cachePath);
   } catch {
-    // where the program's directory is read-only, each start compiles anew
+    // in a read-only directory each start compiles again
   }
 }

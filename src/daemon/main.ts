@@ -1,4 +1,4 @@
-/** The program: command line, log, signals. */
+/** The program's entry: command line, log, signals. */
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
@@ -16,7 +16,7 @@ import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
 import { asksForDaemon, parseCommandLine, USAGE } from './config/command-line.ts';
 import type { CommandLine } from './config/command-line.ts';
-import { notifySocket, terminalWishes } from './config/config.ts';
+import { notifySocket, terminalSettings } from './config/config.ts';
 import type { Config } from './config/config-schema.ts';
 import { reloader } from './wiring/reload.ts';
 import { safeLines } from './safe-lines.ts';
@@ -24,10 +24,10 @@ import { VERSION } from './wiring/version.ts';
 import type { Daemon } from './wiring/wire.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
-/** Of services (systemd.exec(5), UMask=), and what images are made for; CRI-O sets the same. */
+/** The umask of services (systemd.exec(5), UMask=), which images expect; CRI-O sets the same. */
 const UMASK = 0o022;
 
-// no `await`: the bundle is CommonJS
+// no top-level `await`: the bundle is CommonJS
 void main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
@@ -36,11 +36,11 @@ async function main(argv: readonly string[]): Promise<void> {
     const line = parseCommandLine(argv);
     if (line.command === 'help') process.stdout.write(USAGE);
     else if (isDaemon) {
-      // containers, and what the runtime makes for them, inherit it: a hardened root shell's 077 would lock their users out
+      // containers and the runtime's files inherit it: with 077 from a hardened root shell their users had no access
       process.umask(UMASK);
       await serve(line);
     } else {
-      process.exitCode = await look(line);
+      process.exitCode = await runOnce(line);
       keepCommand();
     }
   } catch (thrown) {
@@ -49,13 +49,13 @@ async function main(argv: readonly string[]): Promise<void> {
     if (!(thrown instanceof FaultError) && thrown instanceof Error)
       process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     await kernelThreadLoaded(realClock());
-    // systemd need not try a configuration or a command line again that is wrong
+    // systemd must not restart with a wrong configuration or command line
     process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }
 }
 
-/** Every other command; loaded when it is asked for, as the daemon is. */
-async function look(line: CommandLine): Promise<number> {
+/** Runs any other command. Its code is loaded only now, as the daemon's is. */
+async function runOnce(line: CommandLine): Promise<number> {
   const [{ runCommand }, { makeScreen }] = await Promise.all([
     import('./cli/run.ts'),
     import('./cli/screen.ts'),
@@ -63,20 +63,20 @@ async function look(line: CommandLine): Promise<number> {
   const interrupted = new AbortController();
   process.once('SIGINT', () => interrupted.abort());
   process.once('SIGTERM', () => interrupted.abort());
-  // whoever reads may have seen enough: head, a pager that was left
+  // the reader may close the pipe early: head, a pager
   process.stdout.on('error', (error: NodeJS.ErrnoException) =>
     process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed),
   );
   return runCommand(
     line,
-    makeScreen(process.stdout, process.stderr, terminalWishes(), realRandom().id()),
+    makeScreen(process.stdout, process.stderr, terminalSettings(), realRandom().id()),
     DEFAULT_CONFIG,
     interrupted.signal,
   );
 }
 
 async function serve(line: CommandLine): Promise<void> {
-  // beside the loading of all else, which takes as long; the first thing that the start asks for are the mounts
+  // while the other code is loaded, which takes as long; the start needs this thread first, to read the mounts
   await startKernelThread();
   const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([
     import('./wiring/wire.ts'),
@@ -84,7 +84,7 @@ async function serve(line: CommandLine): Promise<void> {
   ]);
   const { config, problems } = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
-  // synchronous: the last lines before a crash are the ones that matter
+  // synchronous: the last lines before a crash must not be lost
   const log = pino(
     { level: config.log.level, base: null },
     safeLines(pino.destination({ dest: 2, sync: true })),
@@ -95,7 +95,7 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('uncaughtException', (error) =>
     log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'),
   );
-  // without a listener it would end the process; what it asks for is done once there is something to reload
+  // without a listener SIGHUP ends the process; a reload that is asked for during the start is done after it
   let isHungUp = false;
   const hungUp = (): void => void (isHungUp = true);
   process.on('SIGHUP', hungUp);
@@ -103,24 +103,24 @@ async function serve(line: CommandLine): Promise<void> {
   const daemon = await startDaemon(config, log);
   if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.troupe.onFailed((reason) => {
-    // a new start rebuilds everything from what is durable; a daemon that refuses all calls helps nobody
-    log.fatal({ reason }, 'the actors have failed');
+    // a restart rebuilds everything from the journal; this daemon would refuse all calls
+    log.fatal({ reason }, 'actors failed: exit');
     process.exit(1);
   });
   log.info(
     { socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) },
     'serving',
   );
-  await tellSystemd('READY=1', log);
+  await notifySystemd('READY=1', log);
   const clock = realClock();
   tuneProcess(daemon.troupe, clock, log);
-  if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
+  if (line.command === 'start') process.stdout.write(nextSteps(config, daemon.pageUrl));
   endWhenAsked(daemon, log);
   const onHangUp = reloader({
     log,
     load: () => configAgain(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
     apply: (fresh) => daemon.reload(fresh),
-    tell: (state) => tellSystemd(state, log),
+    notify: (state) => notifySystemd(state, log),
     setLogLevel: (level) => {
       log.level = level;
     },
@@ -132,46 +132,46 @@ async function serve(line: CommandLine): Promise<void> {
   if (isHungUp) onHangUp();
 }
 
-/** After the start: a small heap, and a line in the log when the event loop stands still. */
+/** After the start: a smaller heap, and a log line when the event loop stalls. */
 function tuneProcess(troupe: Troupe, clock: ClockPort, log: Logger): void {
-  // before anything else changes V8's flags, and before the next SIGKILL
+  // first: V8's flags change below, and the daemon may be killed at any time
   keepStart(troupe, clock);
   preferSmallHeap();
   trimMemory(clock);
-  // much CPU time: our own work was too long; little: the process was stopped, or had no processor
+  // with much CPU time our own work took too long; with little the process was stopped, or had no processor
   watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
 }
 
-/** Drains and exits at SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */
+/** Drains and exits on SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */
 function endWhenAsked(daemon: Daemon, log: Logger): void {
   let isEnding = false;
   const end = (code: number): void => {
     if (isEnding) return;
     isEnding = true;
-    void tellSystemd('STOPPING=1', log)
+    void notifySystemd('STOPPING=1', log)
       .then(() => daemon.stop())
       .then(
         () => process.exit(code),
         (thrown: unknown) => {
-          log.error({ reason: toFault(thrown).message }, 'stop failed');
+          log.error({ reason: toFault(thrown).message }, 'stop the daemon: failed');
           process.exit(EXIT.failed);
         },
       );
   };
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.once(signal, () => {
-      log.info({ signal }, 'draining; containers are left running');
+      log.info({ signal }, 'draining, containers go on');
       end(EXIT.ok);
     });
   }
   void daemon.socketTaken.then((reason) => {
-    // the kubelet speaks with the other one: two runtimes must not both believe that they are its own
-    log.fatal({ reason }, 'the CRI socket was taken; draining, containers are left running');
+    // the kubelet is connected to the other process, and two runtimes must not serve one node
+    log.fatal({ reason }, 'another process listens on the CRI socket: draining, containers go on');
     end(EXIT.socketTaken);
   });
 }
 
-async function tellSystemd(
+async function notifySystemd(
   state: string,
   log: { warn(fields: object, message: string): void },
 ): Promise<void> {
@@ -180,11 +180,11 @@ async function tellSystemd(
   try {
     await notify(socket, state);
   } catch (thrown) {
-    log.warn({ reason: toFault(thrown).message }, 'systemd could not be told');
+    log.warn({ reason: toFault(thrown).message }, 'notify systemd: failed');
   }
 }
 
-function whatNext(config: Config, pageUrl: string | undefined): string {
+function nextSteps(config: Config, pageUrl: string | undefined): string {
   const endpoint = `unix://${config.socket}`;
   return `
 troupe ${VERSION} serves the CRI at ${endpoint}. In another terminal:
@@ -193,6 +193,6 @@ troupe ${VERSION} serves the CRI at ${endpoint}. In another terminal:
   crictl --runtime-endpoint ${endpoint} --image-endpoint ${endpoint} info
 
 A kubelet: --container-runtime-endpoint=${endpoint}
-${pageUrl === undefined ? '' : `The page: ${pageUrl}\n`}No registry at hand? npm run demo shows a pod's whole life. Ctrl-C ends troupe; containers go on.
+${pageUrl === undefined ? '' : `The page: ${pageUrl}\n`}Without a registry: npm run demo creates, runs and removes a pod. Ctrl-C ends troupe; containers go on.
 `;
 }

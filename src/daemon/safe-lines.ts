@@ -1,12 +1,12 @@
-/** Lines of the log as they may be shown. */
+/** Makes log lines safe to show. */
 import { escapedLines, withoutCredentials } from '../base/shown-text.ts';
 
-/** What pino writes to. */
+/** The destination of pino. */
 export interface Lines {
   write(line: string): unknown;
 }
 
-/** Whatever a line quotes: nothing in it steers the terminal of its reader (S93), and no URL shows its password (S92). */
+/** Escapes control characters (S93) and removes the passwords of URLs (S92), whatever a line quotes. */
 export function safeLines(destination: Lines): Lines {
   return { write: (line) => destination.write(escapedLines(withoutCredentials(line))) };
 }

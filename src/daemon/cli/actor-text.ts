@@ -11,7 +11,10 @@ export function nameOf(actor: Actor): string {
   return actor.attempt === 0 ? name : `${name} #${actor.attempt}`;
 }
 
-/** Settled states in which a pod or a container does its work. The daemon may be of another version: its states are strings. */
+/**
+ * Settled states in which a pod or a container does its work. The daemon may be of another version: its states are
+ * strings.
+ */
 const AT_WORK: ReadonlySet<string> = new Set<SandboxState | ContainerState>(['ready', 'running']);
 
 /** How its state is to be looked at. */

@@ -3,7 +3,10 @@ import { loadConfig, readConfig } from '../config/config.ts';
 import type { Overrides, ReadConfig } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 
-/** The configuration that files and options make, for a start. The default file may be missing. Throws for the main file only. */
+/**
+ * The configuration that files and options make, for a start. The default file may be missing. Throws for the main file
+ * only.
+ */
 export function configOf(line: CommandLine, defaultFile: string): Promise<ReadConfig> {
   const { config: file } = line.options;
   return readConfig(file ?? defaultFile, file !== undefined, overridesOf(line));

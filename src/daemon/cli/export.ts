@@ -1,4 +1,7 @@
-/** `troupe export`: an image that is here as a layout or an archive. Needs no daemon: records and layers are read where they lie. */
+/**
+ * `troupe export`: an image that is here as a layout or an archive. Needs no daemon: records and layers are read where
+ * they lie.
+ */
 import { findImage } from '../../actors/images/catalog.ts';
 import { fail } from '../../base/fault.ts';
 import { candidates } from '../../oci/images/registry/endpoints.ts';

@@ -83,7 +83,8 @@ function shortDigest(digest: string): string {
 
 /**
  * Removes what nothing uses and nobody pinned, one after the other through RemoveImage, which takes the layers with it
- * that no other image has. Half-done downloads are the daemon's own work: it deletes them when a pull ends and at start.
+ * that no other image has. Half-done downloads are the daemon's own work: it deletes them when a pull ends and at
+ * start.
  */
 export async function gc(command: Command): Promise<number> {
   const { screen, client, line, json } = command;

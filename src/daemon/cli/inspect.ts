@@ -1,4 +1,7 @@
-/** `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is pulled. */
+/**
+ * `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is
+ * pulled.
+ */
 import { cliLimits } from '../bounds.ts';
 import { formatReference } from '../../oci/images/model/reference.ts';
 import { realRandom } from '../../host/clock/random.ts';

@@ -312,7 +312,10 @@ function orders(evidence: Evidence): readonly Finding[] {
   });
 }
 
-/** I14, I15: every image is whole; what no image and no container uses is gone, and nothing is half done while nothing is done. */
+/**
+ * I14, I15: every image is whole; what no image and no container uses is gone, and nothing is half done while nothing
+ * is done.
+ */
 function images({ records, machine, live }: Evidence): readonly Finding[] {
   const found: Finding[] = [];
   const whole = new Set(machine.layers.filter((layer) => layer.isWhole).map(({ diffId }) => diffId));
@@ -336,7 +339,8 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
   // kept for a while for the client of a pull that was interrupted
   for (const { layers } of records.ledger.fetching.values())
     for (const { diffId } of layers) used.add(diffId);
-  // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start clears
+  // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start
+  // clears
   if (live === undefined || live.pulls > 0) return found;
   // nothing of it is taken away: the daemon knows these layers and may be about to use one
   for (const { diffId, isForeign } of machine.layers) {

@@ -1,4 +1,6 @@
-/** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
+/**
+ * What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container.
+ */
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, toFault } from '../../base/fault.ts';

@@ -153,7 +153,8 @@ async function seenProcesses(
   const shims = eventsSocket(place.layout);
   for (const { pid, startTicks } of stats) {
     const argv = commandLine(pid);
-    // a whole word of its argv is a state root of this instance, or its socket for shims; who else writes it there is refused
+    // a whole word of its argv is a state root of this instance, or its socket for shims; who else writes it there is
+    // refused
     const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims)
       ? argv.map(wholeId).find((word) => word !== undefined)
       : undefined;
@@ -201,8 +202,9 @@ async function seenCgroups(
 }
 
 /**
- * What runs below another root with the same cgroup parent or network (F84), of troupe or of another runtime: a sandbox has its /dev/shm or its pins mounted, a container
- * its root file system, at paths with their ids. Every other cgroup below the parent, lease and rule is taken for one of ours.
+ * What runs below another root with the same cgroup parent or network (F84), of troupe or of another runtime: a sandbox
+ * has its /dev/shm or its pins mounted, a container its root file system, at paths with their ids. Every other cgroup
+ * below the parent, lease and rule is taken for one of ours.
  */
 async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
   const ours = await directoriesOf(place);

@@ -8,7 +8,9 @@ import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { age, bytes, shortId } from './text.ts';
 
-/** Credentials are those that the node keeps (`images.auth_files`). Ctrl-C ends the download unless others wait for it. */
+/**
+ * Credentials are those that the node keeps (`images.auth_files`). Ctrl-C ends the download unless others wait for it.
+ */
 export async function pull(command: Command): Promise<number> {
   const { line, screen, json } = command;
   const [reference = ''] = line.words;
@@ -87,7 +89,10 @@ function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<stri
 const HEX_AT = 'sha256:'.length;
 const MS_NS = 1_000_000n;
 
-/** One line: the layer, how much of it is here, how fast it comes and when it will be, and a bar as wide as what is left of the line. */
+/**
+ * One line: the layer, how much of it is here, how fast it comes and when it will be, and a bar as wide as what is left
+ * of the line.
+ */
 export function bar(
   { digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer,
   columns: number,

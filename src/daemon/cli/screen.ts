@@ -1,6 +1,7 @@
 /**
- * Where a command writes to, and how. Names, messages and labels come from pods, images and registries, so every line is
- * escaped here, on a terminal and in a pipe (S93): what would steer the terminal, or turn the text around, shows as `\u001b`.
+ * Where a command writes to, and how. Names, messages and labels come from pods, images and registries, so every line
+ * is escaped here, on a terminal and in a pipe (S93): what would steer the terminal, or turn the text around, shows as
+ * `\u001b`.
  */
 import { cliLimits } from '../bounds.ts';
 import { escaped, escapedLines } from '../../base/shown-text.ts';
@@ -36,8 +37,8 @@ export interface Output {
 }
 
 /**
- * Colours only on a terminal that has not refused them (no-color.org); 80 columns where nobody says how many. `mark` is a word
- * that nobody else can know: by it the colours of `tone` are told from what a text brings along.
+ * Colours only on a terminal that has not refused them (no-color.org); 80 columns where nobody says how many. `mark` is
+ * a word that nobody else can know: by it the colours of `tone` are told from what a text brings along.
  */
 export function makeScreen(
   stdout: Output,

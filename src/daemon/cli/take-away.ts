@@ -109,7 +109,10 @@ function netnsPlace({ layout, config }: Place): NetnsMounts {
   return new NetnsMounts({ pin: (id) => layout.pin(id, 'net'), directory: config.network.netns_dir });
 }
 
-/** Of one sandbox, and where its network's is shown besides: a daemon may have been killed before it had a CNI DEL to run. */
+/**
+ * Of one sandbox, and where its network's is shown besides: a daemon may have been killed before it had a CNI DEL to
+ * run.
+ */
 async function unpin(place: Place, path: string): Promise<void> {
   const id = parseSandboxId(basename(path));
   if (id !== undefined) await netnsPlace(place).unmount(id);
@@ -156,8 +159,8 @@ async function unmountAll(path: string): Promise<void> {
 }
 
 /**
- * Never through a mount: what is mounted there would be deleted with it. Through descriptors: a container may have nested
- * directories deeper than any path is long, and what is not stopped yet may put a link in the place of one.
+ * Never through a mount: what is mounted there would be deleted with it. Through descriptors: a container may have
+ * nested directories deeper than any path is long, and what is not stopped yet may put a link in the place of one.
  */
 export async function removeFiles(path: string): Promise<void> {
   // the kernel reports real paths, and our directories may be reached by a link

@@ -1,4 +1,7 @@
-/** `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not told. */
+/**
+ * `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not
+ * told.
+ */
 import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { plainOf, problemOf } from '../../introspection/client.ts';

@@ -1,4 +1,6 @@
-/** `troupe wipe`: everything of an instance whose daemon does not run goes: processes, mounts, networks, cgroups, files. */
+/**
+ * `troupe wipe`: everything of an instance whose daemon does not run goes: processes, mounts, networks, cgroups, files.
+ */
 import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';

@@ -26,38 +26,38 @@ export interface CommandLine {
   readonly options: Readonly<Record<string, string>>;
   /** Options without a value that were given. */
   readonly flags: ReadonlySet<string>;
-  /** The words that are no options. */
+  /** The other words. */
   readonly words: readonly string[];
 }
 
 interface Grammar {
   readonly options: readonly string[];
   readonly flags: readonly string[];
-  /** Name of its one word, such as `POD`; none when left out. */
+  /** Name of its one argument, such as `POD`; left out if it takes none. */
   readonly word?: string;
-  /** Name of the one behind it. */
+  /** Name of the second argument. */
   readonly second?: string;
 }
 
 const PLACE = ['config', 'root', 'state', 'socket'];
-const LOOK = [...PLACE, 'introspection'];
+const DAEMON = [...PLACE, 'introspection'];
 
 const COMMANDS: Readonly<Record<CommandName, Grammar>> = {
   serve: { options: [...PLACE, 'log-level'], flags: [] },
   start: { options: [...PLACE, 'log-level'], flags: [] },
-  ps: { options: LOOK, flags: ['json'] },
-  why: { options: LOOK, flags: ['json'], word: 'pod, container or id' },
-  log: { options: LOOK, flags: ['json'], word: 'pod, container or id' },
-  watch: { options: [...LOOK, 'after'], flags: ['json'] },
-  status: { options: LOOK, flags: ['json'] },
-  config: { options: LOOK, flags: ['json', 'default'] },
-  images: { options: LOOK, flags: ['json', 'layers'] },
-  gc: { options: LOOK, flags: ['json', 'dry-run'] },
-  pull: { options: LOOK, flags: ['json'], word: 'image reference' },
+  ps: { options: DAEMON, flags: ['json'] },
+  why: { options: DAEMON, flags: ['json'], word: 'pod, container or id' },
+  log: { options: DAEMON, flags: ['json'], word: 'pod, container or id' },
+  watch: { options: [...DAEMON, 'after'], flags: ['json'] },
+  status: { options: DAEMON, flags: ['json'] },
+  config: { options: DAEMON, flags: ['json', 'default'] },
+  images: { options: DAEMON, flags: ['json', 'layers'] },
+  gc: { options: DAEMON, flags: ['json', 'dry-run'] },
+  pull: { options: DAEMON, flags: ['json'], word: 'image reference' },
   inspect: { options: PLACE, flags: ['json'], word: 'image reference' },
-  import: { options: [...LOOK, 'name'], flags: ['json'], word: 'source' },
+  import: { options: [...DAEMON, 'name'], flags: ['json'], word: 'source' },
   export: { options: PLACE, flags: ['json'], word: 'image', second: 'target' },
-  check: { options: LOOK, flags: ['json', 'repair', 'now'] },
+  check: { options: DAEMON, flags: ['json', 'repair', 'now'] },
   wipe: { options: PLACE, flags: ['json', 'force'] },
   version: { options: [], flags: ['json'] },
   help: { options: [], flags: [] },
@@ -66,54 +66,54 @@ const COMMANDS: Readonly<Record<CommandName, Grammar>> = {
 export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which every pod is a statechart
 
   troupe serve           serve the CRI in the foreground
-  troupe start           the same, and say what to type next
+  troupe start           the same, and print the next commands to try
 
   troupe ps              pods, their containers and pulls: state, since when, what they wait on
-  troupe why WHAT        where a pod or container is, on what it waits, until when, what happened before
-  troupe log WHAT        every change of one pod, container or pull that is remembered
-  troupe watch           changes as they happen; --after N resumes behind change N
+  troupe why WHAT        a pod's or container's state, what it waits on, until when, what happened before
+  troupe log WHAT        the remembered changes of one pod, container or pull
+  troupe watch           changes as they happen; --after N resumes after change N
   troupe status          the daemon itself
   troupe config          the configuration in effect; --default prints the default one with comments
-  troupe images          images, and what keeps each; --layers tells the same of their layers
-  troupe gc              remove images that nothing uses and that are not pinned; --dry-run only says which
+  troupe images          images, and what keeps each; --layers shows the same for their layers
+  troupe gc              remove images that nothing uses and that are not pinned; --dry-run only lists them
   troupe pull REF        pull an image, with a bar for each layer
   troupe inspect REF     manifest and config of an image in its registry, as JSON; pulls nothing, needs no daemon
-  troupe import SOURCE   take images from a file or directory, verified as a pull is; --name REF says what one is called
-  troupe export REF TO   write an image that is here to a file or directory; needs no daemon
+  troupe import SOURCE   import images from a file or directory, verified like a pull; --name REF names it
+  troupe export REF TO   write a pulled image to a file or directory; needs no daemon
   troupe check           compare the records with the machine; --repair removes what belongs to no record,
-                         --now does not wait for what may still be under way
-  troupe wipe            remove everything of a daemon that does not run; --force also while pods run
+                         --now does not wait for work under way to finish
+  troupe wipe            remove everything of a stopped daemon; --force also while pods run
   troupe version
 
   WHAT is an id or its beginning, a pod, a container, pod/container or namespace/pod. REF is an image reference.
-  SOURCE and TO are oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or dir:DIR, as skopeo has them;
+  SOURCE and TO are oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or dir:DIR, as in skopeo;
   a SOURCE may be a path alone.
 
   --config FILE          default /etc/troupe/troupe.toml, drop-ins in FILE.d/*.toml
   --root DIR             default /var/lib/troupe: journal, images, what containers wrote
-  --state DIR            default /run/troupe: what a reboot may delete
+  --state DIR            default /run/troupe: data that a reboot may delete
   --socket PATH          default /run/troupe/troupe.sock
   --introspection PATH   default introspection.sock in the state directory
   --log-level NAME       serve and start: trace, debug, info, warn or error
-  --json                 one JSON document; watch: one a line
+  --json                 one JSON document; watch: one per line
 
-  Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
-  serve and start: 78 for a command line or configuration that is wrong.
+  Exit codes: 0 success, 1 a finding or a failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
+  serve and start: 78 for a wrong command line or configuration.
 `;
 
 /**
- * Whether the daemon is asked for, by its first word alone: also where the rest is not understood, since a service
- * manager reads the exit code of that.
+ * Whether the command line starts the daemon. Only the first word counts, so that an error in the rest still gets the
+ * exit code that a service manager expects of a daemon.
  */
 export function asksForDaemon([first]: readonly string[]): boolean {
   return first === 'serve' || first === 'start';
 }
 
-/** Parses the arguments after the program's name. Throws `invalidRequest` for what it does not know. */
+/** Parses the arguments after the program's name. Throws `invalidRequest` for unknown or missing ones. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first = 'help', ...rest] = argv;
   const command = commandOf(first, rest);
-  // whatever else is said: who asks for help gets it
+  // help is printed whatever the other arguments are
   if (command === 'help') return { command, options: {}, flags: new Set(), words: [] };
   const grammar = COMMANDS[command];
   const options: Record<string, string> = {};
@@ -133,11 +133,11 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       options[name] = rest[at] ?? refuse(`--${name} needs a value`);
     }
   }
-  if (grammar.word === undefined && words.length > 0) refuse(`what is ${words[0] ?? ''}`);
+  if (grammar.word === undefined && words.length > 0) refuse(`unexpected argument ${words[0] ?? ''}`);
   if (grammar.second !== undefined && words.length !== 2)
-    refuse(`one ${grammar.word} and one ${grammar.second} are wanted`);
+    refuse(`expected one ${grammar.word} and one ${grammar.second}`);
   if (grammar.word !== undefined && grammar.second === undefined && words.length !== 1)
-    refuse(`one ${grammar.word} is wanted`);
+    refuse(`expected one ${grammar.word}`);
   return { command, options, flags, words };
 }
 

@@ -1,4 +1,6 @@
-/** What a configuration may say, and its defaults. Every key is here or in `config-sections/`; anything else is refused with its line. */
+/**
+ * The configuration's keys, their types and defaults: here and in `sections/`. Any other key is refused with its line.
+ */
 import type { Rule } from './sections/config-rule.ts';
 import { imagesDefaults, imagesRule } from './sections/images.ts';
 import type { ImagesSettings } from './sections/images.ts';
@@ -18,9 +20,9 @@ import { tracingDefaults, tracingRule } from './sections/tracing.ts';
 import type { TracingSettings } from './sections/tracing.ts';
 
 export interface Config {
-  /** What survives a reboot: journal, images, what containers wrote. */
+  /** Data that survives a reboot: journal, images, what containers wrote. */
   readonly root: string;
-  /** What does not: bundles, exit files, namespace pins. A tmpfs. */
+  /** Data that does not: bundles, exit files, namespace pins. A tmpfs. */
   readonly state: string;
   /** The CRI socket. */
   readonly socket: string;
@@ -40,7 +42,7 @@ export interface Config {
   readonly images: ImagesSettings;
 }
 
-/** `cgroup.parent` of the systemd driver where nothing else is configured. */
+/** The default of `cgroup.parent` with the systemd driver. */
 export const DEFAULT_SLICE = 'troupe.slice';
 
 export const defaultConfig: Config = {

@@ -23,13 +23,13 @@ export interface Overrides {
   readonly logLevel?: string;
 }
 
-/** A configuration, and what of its drop-ins has no effect: path → `line 3: …`. */
+/** A configuration, and the errors in its drop-ins: path → `line 3: …`. */
 export interface ReadConfig {
   readonly config: Config;
   readonly problems: ReadonlyMap<string, string>;
 }
 
-/** Where a key stands, and why it can't be used; `whole` is what has no meaning without it. */
+/** A key that can't be used, and why; `whole` is the key or table that is ignored with it. */
 interface Problem {
   readonly at: readonly string[];
   readonly whole: readonly string[];
@@ -38,7 +38,7 @@ interface Problem {
 
 /**
  * The configuration from `file` and `<file>.d/*.toml`; a missing file is the default one unless `isRequired`.
- * Throws `invalidRequest` with file and line for what is not understood.
+ * Throws `invalidRequest` with file and line for an error in any of them.
  */
 export async function loadConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<Config> {
   const { config, problems } = await readConfig(file, isRequired, overrides);
@@ -53,8 +53,8 @@ export async function loadConfig(file: string, isRequired: boolean, overrides: O
 }
 
 /**
- * The same, but of a drop-in what can be used is used (F95): programs other than the operator's editor write them, and
- * one bad key must not stop the node. Only `file` itself is refused, with `invalidRequest`, file and line.
+ * The same, but the valid keys of a bad drop-in take effect (F95): installers write drop-ins, and one bad key must not
+ * stop the node. Only an error in `file` itself is refused, with `invalidRequest`, file and line.
  */
 export async function readConfig(
   file: string,
@@ -83,14 +83,14 @@ export async function readConfig(
   try {
     config = withCgroupParent(config, directory);
   } catch (thrown) {
-    // the file alone, which must then be right by itself
+    // without the drop-ins, the file must be right by itself
     config = withCgroupParent({ ...config, cgroup: own.cgroup }, file);
     problem(directory, thrown);
   }
   return { config: withOverrides(config, overrides), problems };
 }
 
-/** One file over what stands; pure. Throws `invalidRequest` with file and line. */
+/** The configuration with one file applied; pure. Throws `invalidRequest` with file and line. */
 export function applyFile(config: Config, text: string, file: string): Config {
   const table = parseToml(text, file);
   check(table, schema, [], ({ at, reason }) =>
@@ -103,7 +103,10 @@ export function applyFile(config: Config, text: string, file: string): Config {
   return over(config, table);
 }
 
-/** What can be used of a file over what stands, and why the rest has no effect; pure. Throws for text that is not TOML. */
+/**
+ * The configuration with a drop-in's valid keys applied, and why the others are not; pure. Throws for text that is not
+ * TOML.
+ */
 function applyDropIn(
   config: Config,
   text: string,
@@ -121,7 +124,7 @@ function applyDropIn(
   return { config: applied, reason };
 }
 
-/** A table that was checked, over what stands. */
+/** The configuration with a checked table applied. */
 function over(config: Config, table: Table): Config {
   return merge(config as never, withSecrets(table, schema)) as never;
 }
@@ -132,7 +135,7 @@ function drop(table: Table, [first = '', ...others]: readonly string[]): void {
   else if (isTable(inner)) drop(inner, others);
 }
 
-/** A condition names the file itself. */
+/** The message without the file's path, which the condition names itself. */
 function withoutPath(message: string, path: string): string {
   return message.replace(`read configuration ${path}, `, '').replace(`read configuration ${path}: `, '');
 }
@@ -182,7 +185,7 @@ function checkValue(
   if (!isTable(value)) return refuse('must be a table');
   if (rule.is === 'table') return check(value, rule.keys, at, report);
   for (const [name, entry] of Object.entries(value)) {
-    // half a handler would be another handler: an entry counts as a whole
+    // a handler with some keys missing is another handler, so an entry with an error is ignored as a whole
     const entryAt = [...at, name];
     const refuseEntry = (reason: string): void => report({ at, whole: entryAt, reason });
     if (!rule.name.test(name)) {
@@ -198,7 +201,7 @@ function checkValue(
   }
 }
 
-/** What a value must be that it is not; undefined when it is right. */
+/** What the value must be; undefined when it is valid. */
 function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'named' }>): string | undefined {
   const unless = (isRight: boolean, must: string): string | undefined => (isRight ? undefined : must);
   const isText = typeof value === 'string';
@@ -208,7 +211,7 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
     case 'optionalPath':
       return unless(isText && (value === '' || isAbsolute(value)), 'be an absolute path or empty');
     case 'text':
-      return unless(isText, 'be a text');
+      return unless(isText, 'be a string');
     case 'optionalForm':
       return unless(isText && (value === '' || rule.form.test(value)), rule.must);
     case 'secretUrl':
@@ -220,12 +223,12 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
     case 'hosts':
       return unless(
         isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)),
-        'be a list of host names in small letters',
+        'be a list of lower-case host names',
       );
     case 'words':
       return unless(isTexts(value) && value.every((one) => rule.form.test(one)), rule.must);
     case 'texts':
-      return unless(isTable(value) && isTexts(Object.values(value)), 'be a table of texts');
+      return unless(isTable(value) && isTexts(Object.values(value)), 'be a table of strings');
     case 'yesOrNo':
       return unless(typeof value === 'boolean', 'be true or false');
     case 'count':
@@ -247,7 +250,7 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
   }
 }
 
-/** What may hold a password as a type of its own, so that nothing can show it (S92). */
+/** Turns values that may hold a password into a type that can't be shown (S92). */
 function withSecrets(table: Table, rules: Readonly<Record<string, Rule>>): Table {
   const typed = Object.entries(table).map(([key, value]) => {
     const rule = rules[key];
@@ -281,7 +284,7 @@ function merge(base: Table, over: Table): Table {
   return merged;
 }
 
-/** A parent in the other driver's words would put pods where neither kubelet nor systemd looks. */
+/** A parent in the other driver's form would put pods where neither kubelet nor systemd expects them. */
 function withCgroupParent(config: Config, file: string): Config {
   const { driver, parent } = config.cgroup;
   const wanted = driver === 'systemd';
@@ -314,43 +317,46 @@ async function dropIns(directory: string): Promise<readonly string[]> {
 }
 
 function missing(file: string): never {
-  return fail('invalidRequest', `read configuration ${file}: there is no such file`, { subject: file });
+  return fail('invalidRequest', `read configuration ${file}: not found`, { subject: file });
 }
 
-/** Of a regular file; undefined when there is none. What lies in its place must neither block a reload nor fill the memory (F32). */
+/**
+ * The text of a regular file; undefined when it does not exist. Anything else in its place must neither block a reload
+ * nor fill the memory (F32).
+ */
 async function readText(file: string): Promise<string | undefined> {
   const refuse = (reason: string): never =>
     fail('invalidRequest', `read configuration ${file}: ${reason}`, { subject: file });
   const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
   const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
-    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown)})`),
+    isAbsent(thrown) ? undefined : refuse(`can't be read (${codeOf(thrown)})`),
   );
   if (handle === undefined) return undefined;
   try {
     const stat = await handle.stat();
-    if (!stat.isFile()) refuse('it is no regular file');
+    if (!stat.isFile()) refuse('not a regular file');
     if (stat.size > configLimits.fileBytes)
-      refuse(`it has ${stat.size} bytes, more than ${configLimits.fileBytes}`);
+      refuse(`${stat.size} bytes, more than the ${configLimits.fileBytes} allowed`);
     return await handle.readFile('utf8');
   } finally {
     await handle.close();
   }
 }
 
-/** Where the introspection socket lies: beside what else belongs to this instance, unless configured. */
+/** Path of the introspection socket: in the state directory unless configured. */
 export function introspectionSocket(config: Config): string {
   return config.introspection.socket === ''
     ? join(config.state, 'introspection.sock')
     : config.introspection.socket;
 }
 
-/** Looks at the environment: systemd's notification socket; empty when there is none. */
+/** systemd's notification socket from the environment; empty when not set. */
 export function notifySocket(): string {
   return process.env['NOTIFY_SOCKET'] ?? '';
 }
 
-/** What the environment says of the terminal: NO_COLOR (any value but the empty one), TERM, COLUMNS. */
-export function terminalWishes(): { readonly noColor: boolean; readonly columns: number } {
+/** The environment's settings for the terminal: NO_COLOR (any value but an empty one), TERM, COLUMNS. */
+export function terminalSettings(): { readonly noColor: boolean; readonly columns: number } {
   const { NO_COLOR, TERM, COLUMNS } = process.env;
   const columns = Number(COLUMNS ?? '');
   return {

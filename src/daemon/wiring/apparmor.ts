@@ -1,4 +1,4 @@
-/** What containers can have of AppArmor on this machine. */
+/** AppArmor on this machine: whether it is enforced, and the default profile. */
 import { fail, toFault } from '../../base/fault.ts';
 import { launchLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
@@ -10,11 +10,11 @@ import { findProgram } from './find-program.ts';
 import { orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
-/** Changes once where the kernel's answer comes late. */
+/** Changes once if the kernel's answer comes late. */
 export interface ApparmorSetup {
-  /** Undefined where the kernel enforces none. */
+  /** Undefined if the kernel does not enforce AppArmor. */
   readonly apparmor: Apparmor | undefined;
-  /** The profile of containers that ask for the default; empty where there is none. */
+  /** The profile of containers that ask for the default; empty if it could not be loaded. */
   readonly defaultProfile: string;
 }
 
@@ -22,10 +22,10 @@ const PART = 'AppArmor';
 
 const NONE: ApparmorSetup = { apparmor: undefined, defaultProfile: '' };
 
-/** What is asked of the machine. */
+/** The calls to the machine; tests replace them. */
 export interface ApparmorMachine {
   readonly isEnabled: () => Promise<boolean>;
-  /** Path of the program that gives the kernel a profile. */
+  /** Path of the program that loads a profile into the kernel. */
   readonly parser: () => Promise<string>;
   readonly load: typeof loadProfile;
 }
@@ -37,10 +37,10 @@ const MACHINE: ApparmorMachine = {
 };
 
 /**
- * Asks, and loads our default profile. A machine that enforces AppArmor and can't load it still runs pods: without the
- * default profile, as with both peers, and with a line in the log; named profiles that are loaded can be had. Of one that does
- * not say within `partMs` whether it enforces AppArmor containers with a profile are refused until it has said so: they must
- * not run unconfined because a read was slow.
+ * Reads whether the kernel enforces AppArmor, and loads our default profile. If the profile can't be loaded, pods run
+ * without it, as with containerd and CRI-O, with a log line; named profiles that are loaded still work. If the kernel
+ * does not say within `partMs` whether it enforces AppArmor, containers with a profile are refused until it does: they
+ * must not run unconfined because a read was slow.
  */
 export async function setUpApparmor(
   report: PartReport,
@@ -55,7 +55,7 @@ export async function setUpApparmor(
   return new LateApparmor(enabled.then(setUp), () => report.conditions.clear('PartsStarted', PART));
 }
 
-/** Until the kernel has said whether it enforces AppArmor. */
+/** The setup while the kernel has not said whether it enforces AppArmor. */
 class LateApparmor implements ApparmorSetup, Apparmor {
   #known: ApparmorSetup | undefined;
 
@@ -65,7 +65,7 @@ class LateApparmor implements ApparmorSetup, Apparmor {
         this.#known = known;
         onKnown();
       },
-      // stays unknown, and stays reported
+      // it stays unknown, and the condition stays
       () => undefined,
     );
   }

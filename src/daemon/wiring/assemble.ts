@@ -1,4 +1,4 @@
-/** The composition root's larger half: every driver is made here and nowhere else, and handed to the actors as one object. */
+/** Makes every driver and hands all of them to the actors as one object, `Ports`. wire.ts puts the servers on top. */
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../../actors/start-actors.ts';
@@ -76,29 +76,29 @@ export interface Assembly {
   readonly observability: Observability;
   readonly streams: StreamsDriver;
   readonly apparmor: ApparmorSetup;
-  /** Undefined where none is configured. */
+  /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;
-  /** Of a further image store: whether it could be read. */
+  /** Whether an additional image store could be read. */
   readonly isUsableStore: (root: string) => boolean;
-  /** `adopt` is given each further image store that could not be read, when it can be. */
+  /** Calls `adopt` with each additional image store that could not be read, when it can be. */
   whenStoreUsable(adopt: (root: string) => void): void;
-  /** Records of the images that are here now. */
+  /** Records of the images on the node. */
   images(): readonly ImageRecord[];
-  /** What the journal may have lost, in a sentence. */
+  /** What the journal may have lost, as a sentence; undefined if nothing. */
   readonly lostFacts: string | undefined;
-  /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
+  /** Applies the reloadable keys of another configuration. Rejects, and changes nothing, if it can't be used. */
   reload(config: Config): Promise<void>;
-  /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
+  /** To be called after the actors were drained: ends watches and threads, closes the journal, releases the lock. */
   release(): Promise<void>;
 }
 
-/** What a test puts between the actors and the drivers; the daemon itself nothing. */
+/** Lets a test wrap the drivers; the daemon does not. */
 export type AroundPorts = (ports: Ports) => Ports;
 
 /**
- * Lock, journal and, before anything is observed or undone, the end of an earlier daemon's helpers, then drivers, actors: in the
- * order of house rule 3.3. Nothing is recovered before `troupe.start()`.
+ * Takes the lock, reads the journal, ends the helpers of an earlier daemon before anything is observed or undone, then
+ * makes drivers and actors (docs/architecture.md, "Crash story"). Nothing is recovered before `troupe.start()`.
  */
 export async function assemble(
   config: Config,
@@ -121,7 +121,7 @@ export async function assemble(
     clock: handed.clock,
   });
   const ports = around(await portsOf(config, layout, start, handed, drivers));
-  const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
+  const { troupe, recorder } = makeActors(config, ports, opened.state, observability, await machineLabels());
   return {
     ports,
     troupe,
@@ -149,7 +149,7 @@ export async function assemble(
 
 type Handed = Pick<Ports, 'clock' | 'random' | 'log'>;
 
-/** What a start needs, and the end of an earlier daemon's helpers. */
+/** The parts that every start needs, and the end of an earlier daemon's helpers. */
 async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const { clock, log } = handed;
   await makeRoots(layout);
@@ -167,7 +167,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
     platformOrPlain(part),
     orWithout(
       part,
-      'helpers of an earlier run',
+      'helpers of an earlier boot',
       () => succeed({ file: layout.helpersFile, ...handed }),
       undefined,
       Infinity,
@@ -179,7 +179,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
 type Start = Awaited<ReturnType<typeof takeOver>>;
 
 interface Drivers {
-  /** Undefined where none is configured. */
+  /** Undefined if not configured. */
   readonly nri: NriDriver | undefined;
   readonly store: LayerStore;
   readonly runtime: RuntimeDriver;
@@ -189,7 +189,7 @@ interface Drivers {
   readonly stats: StatsDriver;
 }
 
-/** The drivers that are open, or watch something, until they are closed. */
+/** The drivers that hold something open until they are closed. */
 async function openDrivers(
   config: Config,
   layout: Layout,
@@ -224,7 +224,7 @@ async function openDrivers(
   return { nri, store, runtime, network, live, host, stats };
 }
 
-/** What the actors get: the open drivers, and those that are made over them. */
+/** The actors' ports: the open drivers, and those that are built on them. */
 async function portsOf(
   config: Config,
   layout: Layout,
@@ -304,13 +304,13 @@ async function journalOf(
   });
 }
 
-/** The policy's labels for containers; undefined where there is no SELinux. */
+/** The policy's labels for containers; undefined without SELinux. */
 async function machineLabels(): Promise<SelinuxLabels | undefined> {
   return (await selinuxIsEnabled()) ? policyLabels() : undefined;
 }
 
-/** The actors over these ports, and who is told of what they do. */
-function cast(
+/** Makes the actors on these ports, and connects log, recorder, metrics and traces to their changes of state. */
+function makeActors(
   config: Config,
   ports: Ports,
   ledger: Ledger,
@@ -336,12 +336,12 @@ function cast(
   return { troupe, recorder };
 }
 
-/** What only pods need goes when there are none; while there are, both refuse and stay. */
+/** Removes directories that only pods need if no pod is left; with pods, both removals fail harmlessly. */
 async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
-  // what could not be made at the start, or can't be read, keeps nobody from stopping
+  // a directory that could not be made or read must not keep the daemon from stopping
   const pins = await namesIfDirectory(layout.pinsDir).catch(() => ['unknown']);
   if (pins.length === 0) await releasePinRoot(layout.pinsDir).catch(() => undefined);
-  // a slice is systemd's
+  // slices belong to systemd
   if (isSlice(cgroupParent)) return;
   for (const directory of cgroupDirectories(cgroups, cgroupParent))
     await rmdir(directory).catch(() => undefined);
@@ -349,7 +349,7 @@ async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string)
 
 type WatchedHost = HostPort & { readonly close: () => void };
 
-/** The host driver, which also knows whether our directories take writes. */
+/** The host driver, which also reports whether our directories are writable. */
 function watchedHost(
   layout: Layout,
   cgroups: CgroupLayout,

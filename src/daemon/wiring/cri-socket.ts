@@ -1,4 +1,4 @@
-/** The CRI socket: private, put back when its file goes, and whoever connects as another user than root is named. */
+/** The CRI socket: root only, made again when its file is removed, with a log line about clients of other users. */
 import type { Socket } from 'node:net';
 import type { Ports } from '../../ports/ports.ts';
 import { socketLimits } from '../../host/bounds.ts';
@@ -8,8 +8,8 @@ import { peerOf } from '../../host/io/socket-peer.ts';
 import type { SocketPeer } from '../../host/io/socket-peer.ts';
 
 /**
- * Says in the log who uses the CRI socket beside root and the daemon's own user, which a kubelet without root has: they
- * are root on the node by it. Each user is named once. Gives what is called with each connection.
+ * Logs clients of the CRI socket that are neither root nor the daemon's own user (a rootless kubelet's): access to the
+ * socket makes them root on the node. Each user is logged once. Returns the function to call with each connection.
  */
 export function nameOtherUsers(log: Ports['log'], ownUid: number): (socket: Socket) => void {
   const seen = new Set<number>([0, ownUid]);
@@ -17,11 +17,11 @@ export function nameOtherUsers(log: Ports['log'], ownUid: number): (socket: Sock
     const peer = peerOf(socket);
     if (peer === undefined || seen.has(peer.uid) || seen.size >= socketLimits.namedUsers) return;
     seen.add(peer.uid);
-    log.warn({ ...peer }, `uid ${peer.uid} uses the CRI socket: whoever can is root on this node`);
+    log.warn({ ...peer }, `uid ${peer.uid} uses the CRI socket: access to it is root access to this node`);
   };
 }
 
-/** For `startCriServer`; `onTaken` as in PrivateSocketOptions. */
+/** The `listen` option of `startCriServer`; `onTaken` as in PrivateSocketOptions. */
 export function criSocket(
   path: string,
   { clock, log }: Pick<Ports, 'clock' | 'log'>,

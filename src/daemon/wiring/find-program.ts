@@ -3,7 +3,10 @@ import { access } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 
-/** Where programs are looked for; also the PATH of what we start. The environment's PATH is not for a daemon to trust. */
+/**
+ * Directories that programs are searched in; also the PATH of programs that we start. A daemon does not trust its
+ * environment's PATH.
+ */
 export const TOOL_DIRECTORIES: readonly string[] = [
   '/usr/local/sbin',
   '/usr/local/bin',
@@ -13,7 +16,7 @@ export const TOOL_DIRECTORIES: readonly string[] = [
   '/bin',
 ];
 
-/** The absolute path of a program; throws `invalidRequest` that says for what it was wanted. */
+/** The absolute path of a program; throws `invalidRequest` with its purpose if it is missing. */
 export async function findProgram(name: string, purpose: string): Promise<string> {
   const candidates = isAbsolute(name) ? [name] : TOOL_DIRECTORIES.map((directory) => join(directory, name));
   for (const path of candidates) if (await isExecutable(path)) return path;

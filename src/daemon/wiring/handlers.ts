@@ -1,4 +1,7 @@
-/** From the configuration's handlers to those of the driver: programs are looked up, and one that is not there is told by its handler. */
+/**
+ * Turns the configured handlers into those of the driver: finds their programs, and reports a missing one with its
+ * handler.
+ */
 import { toFault } from '../../base/fault.ts';
 import type { HandlerConfig } from '../../oci/runtime/handlers/handlers.ts';
 import type { Config } from '../config/config-schema.ts';
@@ -12,7 +15,7 @@ export function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[
   );
 }
 
-/** The monitor of handlers that name none. One that is not there leaves them not ready with the reason, and ends no start. */
+/** The monitor of handlers that name none. If it is missing, they are not ready with the reason; the start goes on. */
 export async function monitorOf({ runtime }: Config): Promise<string> {
   return (await lookUp(runtime.monitor, 'monitor')).path;
 }

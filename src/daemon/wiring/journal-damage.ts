@@ -1,10 +1,10 @@
-/** What a damaged journal may have taken, said where an admin looks. */
+/** Reports what a damaged journal may have lost, in Status and `troupe status`. */
 import { join } from 'node:path';
 import type { OpenReport } from '../../journal/journal.ts';
 
 /**
- * Undefined where no damaged file is kept. The file is the mark: it tells of an earlier start as well, until somebody has
- * looked, deleted it, and started anew (F18).
+ * Undefined if no damaged file is kept. The file itself is the mark, also of an earlier start, until an administrator
+ * deletes it and restarts troupe (F18).
  */
 export function lostFacts(
   { damagedKept }: Pick<OpenReport, 'damagedKept'>,
@@ -12,5 +12,5 @@ export function lostFacts(
 ): string | undefined {
   if (damagedKept.length === 0) return undefined;
   const files = damagedKept.map((name) => join(directory, name)).join(', ');
-  return `the journal was damaged, and pods, containers and images that it knew may be forgotten: see troupe check; what it was is kept as ${files}, delete it once nothing is missed`;
+  return `the journal was damaged, and pods, containers and images may be missing: see troupe check; the damaged file is kept as ${files}, delete it when nothing is missing`;
 }

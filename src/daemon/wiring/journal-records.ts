@@ -1,4 +1,4 @@
-/** What the journal says, read without touching it: a daemon may be writing it at this moment. */
+/** Reads the journal without changing it: a daemon may be writing it at this moment. */
 import { join } from 'node:path';
 import type { JournalRecord } from '../../ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../actors/ledger/ledger.ts';
@@ -12,9 +12,9 @@ import { parse } from '../../journal/format.ts';
 
 export interface Records {
   readonly ledger: Ledger;
-  /** `none`: there is no journal. `damaged`: what follows the damage is not known. */
+  /** `none`: no journal. `damaged`: what follows the damage is unknown. */
   readonly end: 'whole' | 'torn' | 'damaged' | 'none';
-  /** Damaged files of earlier starts that were kept: facts were lost then. */
+  /** Damaged files kept by earlier starts: records were lost then. */
   readonly damagedKept: readonly string[];
   /** Types of the records about an id, oldest first, since the last snapshot. */
   readonly histories: ReadonlyMap<string, readonly string[]>;
@@ -22,7 +22,10 @@ export interface Records {
 
 const NAME = /^journal\.(\d{1,15})$/u;
 
-/** Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe, `outside` for what is no file of that many bytes. */
+/**
+ * Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe, `outside` for anything but
+ * a regular file of at most `bytesMax`.
+ */
 export async function readRecords(root: string, bytesMax: number = cliLimits.journalBytes): Promise<Records> {
   const directory = join(root, 'journal');
   for (let read = 0; read < cliLimits.journalReads; read += 1) {
@@ -38,13 +41,13 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
       const { records, end } = parse(await readRegularFile(join(directory, `journal.${newest}`), bytesMax));
       return { ...folded(records), end, damagedKept };
     } catch (thrown) {
-      // a snapshot took its place between the two looks
+      // a snapshot replaced it after the directory was listed
       if (codeOf(thrown) !== 'ENOENT') throw thrown;
     }
   }
   return fail(
     'outside',
-    `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`,
+    `read the journal in ${directory}: replaced ${cliLimits.journalReads} times during the read`,
   );
 }
 

@@ -1,14 +1,17 @@
-/** Which images this machine runs. */
+/** The platform of this machine, by which images are chosen. */
 import { open } from 'node:fs/promises';
 import { codeOf } from '../../host/ffi/errno.ts';
 import { platformOfMachine, type Platform } from '../../oci/images/model/platform.ts';
 import { orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
-/** Bytes of /proc/cpuinfo that are read: the first processor, whose longest line is its 2 KiB of flags. The kernel writes the others only when they are read. */
+/**
+ * Bytes of /proc/cpuinfo that are read: the first processor, whose longest line is its 2 KiB of flags. The kernel
+ * produces the rest only if it is read.
+ */
 const CPUINFO_BYTES = 8192;
 
-/** What this machine runs; without the level of its processors where that can't be read. `probe`: reads them. */
+/** The platform of this machine; without the processors' level if it can't be read. `probe` reads it. */
 export function platformOrPlain(
   report: PartReport,
   probe: () => Promise<Platform> = machinePlatform,
@@ -16,7 +19,7 @@ export function platformOrPlain(
   return orWithout(report, 'processor features', probe, platformOfMachine(process.arch, ''));
 }
 
-/** The platform of this machine, with the level of its processors. */
+/** The platform of this machine with the processors' level. */
 export async function machinePlatform(): Promise<Platform> {
   return platformOfMachine(process.arch, await cpuinfo());
 }

@@ -1,4 +1,4 @@
-/** The driver of pod networks, by the configuration. */
+/** The network driver, by the configuration. */
 import { join } from 'node:path';
 import type { Log } from '../../base/log.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
@@ -10,7 +10,7 @@ import type { Config } from '../config/config-schema.ts';
 import { orLater } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 
-/** The network driver, which watches its configuration from now on. */
+/** Makes the network driver, which watches its configuration from now on. */
 export async function networkDriver(
   config: Config,
   layout: Layout,
@@ -36,7 +36,7 @@ export async function networkDriver(
     clock,
     log,
   });
-  // a directory that does not answer makes NetworkReady false until it does
+  // while the directory does not answer, NetworkReady is false
   await orLater(part, 'network configuration', () => driver.start());
   return driver;
 }

@@ -1,7 +1,8 @@
 /**
- * Files of the node that we only read: registries.conf, policy.json, credentials, certificates, CDI, hooks, CNI, and the
- * drop-ins of our own configuration. Whoever uses one does with a bad file what is safe (a table in docs/operations.md);
- * here all are read from time to time, so that Status says which file is bad before a pod fails for it (F95).
+ * Files of the node that we only read: registries.conf, policy.json, credentials, certificates, CDI, hooks, CNI, and
+ * the drop-ins of our own configuration. The code that uses a bad file does what is safe (a table in
+ * docs/operations.md). Here all are read periodically, so that Status names a bad file before a pod fails because of it
+ * (F95).
  */
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Conditions } from '../../base/conditions.ts';
@@ -20,11 +21,11 @@ import { nodeCredentials } from './registry.ts';
 /** Path → reason. */
 export type FileProblems = ReadonlyMap<string, string>;
 
-/** What is wrong with the files of one kind as they are now; `signal` fires when nobody waits any longer. */
+/** The present errors in the files of one kind; `signal` aborts when no caller waits any longer. */
 export type FileCheck = (signal: AbortSignal) => FileProblems | Promise<FileProblems>;
 
 export interface NodeFilesOptions {
-  /** By what they read, for the message when one does not end. */
+  /** By the files they read, for the message when one does not end. */
   readonly checks: Readonly<Record<string, FileCheck>>;
   readonly conditions: Conditions;
   readonly clock: ClockPort;
@@ -37,19 +38,19 @@ export class NodeFiles {
   #scan: Promise<void> | undefined;
   #isWanted = false;
   #isClosed = false;
-  /** Checks that were left behind, and what was reported of them: another one would hold one more thread of the pool. */
+  /** Checks that did not end, and what was reported for them: a second one would hold one more thread of the pool. */
   readonly #stuck = new Map<string, FileProblems>();
 
   constructor(options: NodeFilesOptions) {
     this.#options = options;
   }
 
-  /** First scan when the start is over, then from time to time. */
+  /** First scan when the start is over, then periodically. */
   start(): void {
     this.#arm(nodeFileLimits.firstScanMs);
   }
 
-  /** What of our own drop-ins has no effect; they are read by whoever reads the configuration. */
+  /** Reports errors in our own drop-ins, which the configuration's reader finds. */
   noteOwn(problems: FileProblems): void {
     this.#own = problems;
     void this.scan();
@@ -84,7 +85,7 @@ export class NodeFiles {
     this.#arm(nodeFileLimits.scanEveryMs);
   }
 
-  /** A file on a server that does not answer keeps nothing else from being reported. */
+  /** A file on a server that does not answer does not delay the report of others. */
   async #check([name, check]: readonly [string, FileCheck]): Promise<FileProblems> {
     const stuck = this.#stuck.get(name);
     if (stuck !== undefined) return stuck;
@@ -113,12 +114,12 @@ export class NodeFiles {
   }
 }
 
-/** The path is the condition's subject; messages for whoever pulls begin with it. */
+/** Removes the path from the reasons: it is the condition's subject. */
 function withoutPaths(problems: FileProblems): FileProblems {
   return new Map([...problems].map(([path, reason]) => [path, reason.replace(`read ${path}: `, '')]));
 }
 
-/** What others read already, and know the problems of. */
+/** Readers that know the errors of their files already. */
 export interface NodeFileReaders {
   readonly live: { readonly problems: FileProblems };
   readonly network: { problems(): FileProblems };
@@ -126,7 +127,7 @@ export interface NodeFileReaders {
   readonly clock: ClockPort;
 }
 
-/** All files that this configuration names. The first scan begins when the start is over. */
+/** Watches all files that this configuration names. The first scan begins when the start is over. */
 export function watchNodeFiles(
   config: Config,
   { live, network, conditions, clock }: NodeFileReaders,

@@ -1,4 +1,4 @@
-/** NRI as it is configured. */
+/** NRI, by the configuration. */
 import type { NriPod } from '../../ports/nri.ts';
 import { nriLimits } from '../../nri/bounds.ts';
 import { driverLimits } from '../../oci/runtime/bounds.ts';
@@ -14,8 +14,8 @@ import type { PartReport } from './optional-part.ts';
 import { VERSION } from './version.ts';
 
 /**
- * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then: most
- * nodes have no plugins, and every start would wait for its messages to be built.
+ * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then:
+ * most nodes have no plugins, and every start would wait for its messages to be built.
  */
 export async function createNri(
   { nri }: Config,
@@ -42,7 +42,10 @@ export async function createNri(
   });
 }
 
-/** ms that a start waits for plugins of the directory: to be listed, executed (with the look at their paths), registered, configured and synchronized. */
+/**
+ * ms that a start waits for plugins of the directory to be listed, checked, executed, registered, configured and
+ * synchronized.
+ */
 export function nriStartMs({ nri }: Config): number {
   return (
     2 * nriLimits.directoryMs +

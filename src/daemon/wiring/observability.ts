@@ -1,4 +1,4 @@
-/** Metrics and traces put together: who is told of calls, effects and changes of state. */
+/** Connects metrics and traces to calls, effects and changes of state. */
 import { readdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -19,13 +19,13 @@ import { VERSION } from './version.ts';
 
 export interface Observability {
   readonly metrics: TroupeMetrics;
-  /** What the daemon works without; drivers report here. */
+  /** Degradations; drivers report here. */
   readonly conditions: Conditions;
   readonly rpc: RpcObserver;
   transition(transition: Transition): void;
-  /** The actors, once they are made. */
+  /** To be called with the actors once they exist. */
   watch(troupe: Troupe): void;
-  /** Sends the last spans, for a bounded time. */
+  /** Sends the last spans within a bounded time. */
   close(): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ interface Handed {
   readonly log: Log;
 }
 
-/** Traces are made only when a collector is configured, the loop is watched only when somebody can ask. */
+/** Traces are made only if a collector is configured, and the event loop is watched only if metrics are served. */
 export function createObservability(
   config: Config,
   charts: readonly Chart[],
@@ -121,7 +121,7 @@ async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> 
   };
 }
 
-/** The histogram holds the whole time between two looks; what is above the interval is delay. Begins anew each time. */
+/** The histogram has the time between two wake-ups; what exceeds the interval is delay. It is reset with each call. */
 function loopLag(loop: LoopDelay | undefined): ProcessFacts['loopLag'] {
   if (loop === undefined) return [];
   const seconds = (ns: number): number => Math.max(0, ns / 1e9 - metricsLimits.loopLookMs / 1000);

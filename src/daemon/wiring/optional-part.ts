@@ -1,9 +1,10 @@
 /**
- * Parts of the start that the daemon can do without. What a start needs is the lock, a readable journal and the CRI's
- * socket; whatever else fails or does not answer is a condition, and the daemon serves (docs/start.md).
+ * Optional parts of the start. A start needs the lock, a readable journal and the CRI's socket; if another part fails
+ * or does not answer, that is a condition, and the daemon serves (docs/start.md).
  *
- * Two forms: `orWithout` for what is of use now or never, `LatePart` for what is of use whenever it comes. An error of our
- * own configuration (`invalidRequest`) ends the start with either: the administrator must hear of it at once.
+ * `orWithout` is for parts that are needed now or never, `LatePart` for parts that are useful whenever they come. With
+ * either, an error in our own configuration (`invalidRequest`) ends the start, so that the administrator sees it at
+ * once.
  */
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { Conditions } from '../../base/conditions.ts';
@@ -17,8 +18,8 @@ export interface PartReport {
 }
 
 /**
- * What the work gives, or `without` when it fails or has not answered after `timeoutMs`; then the part is reported for as
- * long as the daemon runs. `Infinity` for work that has bounds of its own.
+ * The result of the work, or `without` if it fails or takes longer than `timeoutMs`; the part is then reported for as
+ * long as the daemon runs. `Infinity` is for work with bounds of its own.
  */
 export async function orWithout<T>(
   report: PartReport,
@@ -39,16 +40,16 @@ export async function orWithout<T>(
 }
 
 export interface LatePartOptions {
-  /** ms between two tries, for as long as none succeeds; left out, the first try is the only one that `start` makes. */
+  /** ms between two attempts until one succeeds; without it `start` makes only one. */
   readonly againMs?: number;
   /**
-   * ms after which a try counts as failed: work that has longer bounds of its own is not reported while it keeps them.
-   * `start` waits for no longer than `partMs` all the same.
+   * ms after which an attempt is reported as failed, for work with longer bounds of its own. `start` still waits for at
+   * most `partMs`.
    */
   readonly reportedMs?: number;
 }
 
-/** What `work` gives is taken whenever it comes, and the part is reported until then. */
+/** A part whose result is used whenever it comes; the part is reported until then. */
 export class LatePart<T> {
   readonly #report: PartReport;
   readonly #name: string;
@@ -56,7 +57,7 @@ export class LatePart<T> {
   readonly #againMs: number | undefined;
   readonly #reportedMs: number;
   #arrived: { readonly value: T } | undefined;
-  /** Under way; it may go on when nobody waits any longer. */
+  /** The attempt under way; it may go on when no caller waits any longer. */
   #coming: Promise<void> | undefined;
   #timer: TimerHandle | undefined;
   #isClosed = false;
@@ -74,12 +75,12 @@ export class LatePart<T> {
     this.#reportedMs = reportedMs;
   }
 
-  /** What there is by now. */
+  /** The result, if it has come. */
   get value(): T | undefined {
     return this.#arrived?.value;
   }
 
-  /** Settles within `partMs`; throws for an error of our own configuration only. */
+  /** Settles within `partMs`; throws only for an error in our own configuration. */
   async start(): Promise<void> {
     const trying = this.#try();
     if (this.#reportedMs <= launchLimits.partMs) return trying;
@@ -109,7 +110,7 @@ export class LatePart<T> {
     }
   }
 
-  /** What there is, else one more try, or the rest of the one that is under way. Throws FaultError. */
+  /** The result; if it has not come, waits for the attempt under way or makes one more. Throws FaultError. */
   async now(): Promise<T> {
     const bound = { signal: new AbortController().signal, timeoutMs: launchLimits.partMs };
     if (this.#arrived === undefined)
@@ -117,7 +118,7 @@ export class LatePart<T> {
     return (this.#arrived ?? fail('notReady', `start ${this.#name}: troupe is stopping`)).value;
   }
 
-  /** Closes it; what is still under way is closed when it comes. Repeatable. */
+  /** Closes the result; one that is still under way is closed when it comes. Repeatable. */
   async close(): Promise<void> {
     this.#isClosed = true;
     if (this.#timer !== undefined) this.#report.clock.clearTimeout(this.#timer);
@@ -140,7 +141,7 @@ export class LatePart<T> {
     this.#report.conditions.clear('PartsStarted', this.#name);
   }
 
-  /** Nobody waits for a later try: what would have ended the start is reported as well. */
+  /** No caller waits for a later attempt, so an error that would have ended the start is reported, too. */
   #refused(thrown: unknown): void {
     this.#report.conditions.report({
       type: 'PartsStarted',
@@ -150,7 +151,7 @@ export class LatePart<T> {
   }
 }
 
-/** A late part without a value, tried once. */
+/** A late part without a result, attempted once. */
 export function orLater(report: PartReport, part: string, work: () => Promise<void>): Promise<void> {
   return new LatePart(report, part, work).start();
 }

@@ -1,4 +1,7 @@
-/** Images of stores that are only read: those whose layers are all here are listed as if they had been pulled. */
+/**
+ * Images of additional stores, which are only read: those with all layers present are listed as if they had been
+ * pulled.
+ */
 import { withoutTags } from '../../actors/ledger/sources.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
@@ -8,8 +11,9 @@ import { withDeadline } from '../../host/clock/deadline.ts';
 import { readRecords } from './journal-records.ts';
 
 /**
- * Takes them into our own journal, before the recovery or when a store can be read later. A name that one of ours has stays with ours. One that was removed
- * here comes back with the next start, since its files can't be removed. A store that can't be read is told and left out.
+ * Records them in our own journal, before the recovery or when a store can be read later. A name of one of our images
+ * stays with it. An image that is removed is back after the next start, since its files can't be removed. A store that
+ * can't be read is logged and left out.
  */
 export async function adoptImages(
   stores: readonly string[],
@@ -35,11 +39,11 @@ export async function adoptImages(
     } catch (thrown) {
       ports.log.warn(
         { store, fault: toFault(thrown) },
-        'the images of an additional store can not be read; they are not listed',
+        'read images of an additional store: failed, they are not listed',
       );
     }
   }
-  // after all that is waited for: a pull may end meanwhile
+  // after all waits: a pull may have ended meanwhile
   const found = unknownOf(theirs, ownImages());
   if (found.length > 0)
     await ports.journal.append(
@@ -48,7 +52,7 @@ export async function adoptImages(
     );
 }
 
-/** Those that we do not have, each without the names that ours or an earlier one of them has. */
+/** The images that we do not have, each without names that belong to ours or to an earlier one in the list. */
 function unknownOf(images: readonly ImageRecord[], own: readonly ImageRecord[]): readonly ImageRecord[] {
   const ids = new Set(own.map(({ id }) => id));
   const names = new Set(own.flatMap(({ repoTags }) => repoTags));

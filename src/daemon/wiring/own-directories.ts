@@ -1,4 +1,4 @@
-/** The directories that a start makes. */
+/** The directories that a start creates. */
 import { mkdir } from 'node:fs/promises';
 import type { Degradation } from '../../base/conditions.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
@@ -8,15 +8,15 @@ import { recogniseMemory } from '../../host/files/state-files.ts';
 import { whileThere } from './rechecked.ts';
 import type { Rechecked } from './rechecked.ts';
 
-/** Makes root and state, where they are missing: the lock is taken on root, before anything in them is touched. */
+/** Creates root and state if they are missing: the lock on root is taken before anything in them is changed. */
 export async function makeRoots({ root, state }: Layout): Promise<void> {
   for (const directory of [root, state]) await mkdir(directory, { recursive: true, mode: 0o711 });
 }
 
 /**
- * Makes the directories below root and state that a start needs; only for the holder of the lock. 0711 lets the mapped
- * root of a user namespace pass through, 0700 nobody (S19). What has the name of one and is not a directory is moved
- * aside; gives what to report of that.
+ * Creates the directories below root and state that a start needs; the caller must hold the lock. With 0711 the mapped
+ * root of a user namespace can pass through, with 0700 nobody can (S19). Anything else under one of these names is
+ * renamed. Returns the degradations to report for that.
  */
 export async function makeDirectories(layout: Layout): Promise<readonly Degradation[]> {
   const moved: Degradation[] = [];
@@ -28,7 +28,9 @@ export async function makeDirectories(layout: Layout): Promise<readonly Degradat
   return moved;
 }
 
-/** Makes the directory in which pods' namespaces are mounted; what else has its name is moved aside and reported. */
+/**
+ * Creates the directory in which pods' namespaces are mounted; anything else under its name is renamed and reported.
+ */
 export async function makePins(path: string, rechecked: Pick<Rechecked, 'report'>): Promise<void> {
   const moved = await makeInPlace(path, 0o711);
   if (moved !== undefined) rechecked.report(moved, whileThere(moved));

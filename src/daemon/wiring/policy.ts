@@ -1,4 +1,4 @@
-/** The signature policy as the configuration says. */
+/** The signature policy, by the configuration. */
 import { join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { PolicyPort } from '../../ports/policy.ts';
@@ -23,11 +23,11 @@ export interface PolicyParts extends Pick<KeptOptions, 'conditions' | 'discard'>
   readonly registries: () => RegistriesConf;
   readonly clock: ClockPort;
   readonly random: RandomPort;
-  /** The one that images are pulled for: of an index, both must take the same entry. */
+  /** The platform that images are pulled for: policy and pull must choose the same entry of an index. */
   readonly platform: Platform;
 }
 
-/** Its files are read when an image is looked at; nothing is opened here. */
+/** Opens nothing: the policy's files are read when an image is checked. */
 export function policyDriver(
   config: Config,
   layout: Layout,

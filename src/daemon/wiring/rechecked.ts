@@ -1,7 +1,7 @@
 /**
- * Conditions whose cause others take away: an administrator deletes what was moved aside, a server comes back. Their cause
- * is looked for every few minutes for as long as there are any, each on its own: one that lies on a dead disk holds one
- * thread of the pool and no other's turn.
+ * Conditions whose cause ends outside the daemon: an administrator deletes what was renamed, a server answers again.
+ * Each cause is checked every few minutes, independently of the others: a check on a dead disk holds one thread of the
+ * pool and delays no other.
  */
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import type { ConditionType, Conditions, Degradation } from '../../base/conditions.ts';
@@ -9,10 +9,10 @@ import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../../actors/bounds.ts';
 import { isThere } from '../../host/files/is-there.ts';
 
-/** The reason as it is now; undefined when the cause is gone. A rejection is a reason, too. */
+/** Resolves to the present reason, or undefined when the cause has ended. A rejection is a reason, too. */
 export type Recheck = () => Promise<string | undefined>;
 
-/** For what was moved aside: until somebody has taken it away. */
+/** For a renamed file: reported until it is deleted. */
 export function whileThere({ subject, reason }: Degradation): Recheck {
   return async () => ((await isThere(subject)) ? reason : undefined);
 }
@@ -36,19 +36,19 @@ export class Rechecked {
     this.#conditions = conditions;
   }
 
-  /** Reports it now, and again or no more by what `check` finds. */
+  /** Reports the degradation now, and updates or clears it by what `check` finds. */
   report(degradation: Degradation, check: Recheck): void {
     this.#conditions.report(degradation);
     this.#held.set(keyOf(degradation.type, degradation.subject), { degradation, check, isUnderWay: false });
     this.#arm();
   }
 
-  /** Whether it was reported and is not known to be gone. */
+  /** Whether it was reported and has not ended. */
   has({ type, subject }: Pick<Degradation, 'type' | 'subject'>): boolean {
     return this.#held.has(keyOf(type, subject));
   }
 
-  /** `listener` is given each degradation whose cause is gone, after `has` has become false for it. */
+  /** Calls `listener` with each degradation that has ended, after `has` has become false for it. */
   onGone(listener: (gone: Degradation) => void): void {
     this.#listeners.add(listener);
   }

@@ -1,4 +1,4 @@
-/** The registry client as the configuration says: for the daemon, and for commands that ask a registry themselves. */
+/** The registry client, by the configuration: for the daemon, and for commands that ask a registry themselves. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import { distributionLimits } from '../../oci/images/bounds.ts';
@@ -18,7 +18,7 @@ import type { ImagesDriverOptions } from '../../oci/images/driver.ts';
 import type { Config } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 
-/** What the node keeps of credentials, for pulls that bring none. */
+/** The node's credentials, for pulls that bring none. */
 export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCredentials {
   return new NodeCredentials({
     files: () => images.auth_files,
@@ -28,7 +28,7 @@ export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCrede
   });
 }
 
-/** What is left for one pull in a namespace. */
+/** Credentials that a provider has left for one pull in a namespace. */
 export function namespacedCredentials(
   config: Config,
   clock: ClockPort,
@@ -37,7 +37,7 @@ export function namespacedCredentials(
   return (references, namespace, signal) => takeNamespaced(from, references, namespace, signal);
 }
 
-/** The files and directories that it reads are those of the start; what is in them counts at once. */
+/** The paths of its files are fixed at the start; their content takes effect at once. */
 export function registryClient(
   config: Config,
   registries: () => RegistriesConf,
@@ -57,7 +57,7 @@ export function registryClient(
   });
 }
 
-/** What fetches from web servers that are no registries, under the same rules. */
+/** Fetches from web servers that are not registries, under the same rules. */
 export function webTransport({ images }: Config, clock: ClockPort): Transport {
   const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
   return new Transport({
@@ -84,17 +84,17 @@ function revealed(url: SecretUrl | ''): string {
   return url === '' ? '' : url.reveal();
 }
 
-/** registries.conf and its drop-ins, as they are now. */
+/** The present content of registries.conf and its drop-ins. */
 export function registriesOf(config: Config): Promise<RegistriesConf> {
   return loadRegistries(registriesPaths(config));
 }
 
-/** Where they are. */
+/** Paths of registries.conf and its drop-ins. */
 export function registriesPaths({ images }: Config): RegistriesPaths {
   return { file: images.registries_conf, directory: images.registries_conf_dir };
 }
 
-/** The same, looked at as long as it is not closed. */
+/** registries.conf and its drop-ins, watched until it is closed. */
 export async function liveRegistries(config: Config, clock: ClockPort, log: Log): Promise<LiveRegistries> {
   const live = new LiveRegistries(clock, log);
   const apply = await live.prepare(registriesPaths(config));

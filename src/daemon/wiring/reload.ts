@@ -1,11 +1,11 @@
-/** A new configuration for the daemon that runs: which keys take effect without a restart, and SIGHUP. */
+/** Reload of the configuration by SIGHUP, and the keys that take effect without a restart. */
 import { toFault } from '../../base/fault.ts';
 import { configLimits } from '../bounds.ts';
 import { SecretUrl } from '../../base/secret-url.ts';
 import type { Log } from '../../base/log.ts';
 import type { Config } from '../config/config-schema.ts';
 
-/** Keys whose change counts at once; the others keep their value until the next start. See docs/configuration.md. */
+/** Keys whose change takes effect at once; the others keep their value until the next start (docs/configuration.md). */
 export const RELOADED: readonly string[] = [
   'log.level',
   'runtime.default_handler',
@@ -17,15 +17,15 @@ export const RELOADED: readonly string[] = [
 export interface ReloadPlan {
   /** The old configuration with the new values of the keys that can be reloaded. */
   readonly config: Config;
-  /** Keys that count from now on. */
+  /** Changed keys that take effect now. */
   readonly changed: readonly string[];
-  /** Keys that were changed and wait for a restart. */
+  /** Changed keys that take effect at the next start. */
   readonly waiting: readonly string[];
 }
 
 type Table = Readonly<Record<string, unknown>>;
 
-/** Pure. `fresh` is whole: defaults, files and command line. */
+/** Pure. `fresh` is complete: defaults, files and command line. */
 export function planReload(old: Config, fresh: Config): ReloadPlan {
   const changed: string[] = [];
   const waiting: string[] = [];
@@ -50,7 +50,7 @@ function merge(old: Table, fresh: Table, prefix: string, take: (key: string) => 
   return merged;
 }
 
-/** A new password is a change, too, which JSON doesn't show. */
+/** Compares revealed URLs, since JSON does not show a changed password. */
 function textOf(value: unknown): string | undefined {
   return value instanceof SecretUrl ? value.reveal() : JSON.stringify(value);
 }
@@ -60,35 +60,35 @@ function isTable(value: unknown): value is Table {
 }
 
 export interface Reloading {
-  /** Reads all of the configuration anew. Rejects for what is not understood. */
+  /** Reads the whole configuration again. Rejects if it has an error. */
   load(): Promise<Config>;
   apply(fresh: Config): Promise<ReloadPlan>;
-  /** Before and after, for systemd. */
-  tell(state: 'RELOADING=1' | 'READY=1'): Promise<void>;
+  /** Notifies systemd before and after. */
+  notify(state: 'RELOADING=1' | 'READY=1'): Promise<void>;
   setLogLevel(level: string): void;
-  /** Why the files can't be used, for Status; undefined once they can. */
+  /** Reports in Status why the files can't be used; undefined once they can. */
   noteRefusal(reason: string | undefined): void;
-  /** Until the next one may begin. */
+  /** Waits until the next reload may begin. */
   pause(ms: number): Promise<void>;
   readonly log: Log;
 }
 
 /**
- * What to do at SIGHUP. One reload at a time and a few in a second; signals that come meanwhile make one more after it, since
- * the files may have changed after they were read. A configuration that can't be used is told, in the log once for all
- * signals of a storm, and changes nothing.
+ * The handler of SIGHUP. Reloads run one at a time, a few per second. Signals during a reload cause one more after it,
+ * since the files may have changed after they were read. A configuration that can't be used changes nothing; its error
+ * is logged once for a series of signals.
  */
 export function reloader(reloading: Reloading): () => void {
   let isAtWork = false;
   let isWanted = false;
   const run = async (): Promise<void> => {
     isAtWork = true;
-    let told: string | undefined;
+    let logged: string | undefined;
     while (isWanted) {
       isWanted = false;
-      await reloading.tell('RELOADING=1');
-      told = await reloadOnce(reloading, told);
-      await reloading.tell('READY=1');
+      await reloading.notify('RELOADING=1');
+      logged = await reloadOnce(reloading, logged);
+      await reloading.notify('READY=1');
       await reloading.pause(configLimits.reloadEveryMs);
     }
     isAtWork = false;
@@ -99,23 +99,22 @@ export function reloader(reloading: Reloading): () => void {
   };
 }
 
-/** Gives why it failed, which is not logged again where `told` says the same. */
+/** Resolves to the error, which is not logged again if it equals `logged`. */
 async function reloadOnce(
   { load, apply, setLogLevel, noteRefusal, log }: Reloading,
-  told: string | undefined,
+  logged: string | undefined,
 ): Promise<string | undefined> {
   try {
     const { config, changed, waiting } = await apply(await load());
     setLogLevel(config.log.level);
-    log.info({ changed }, 'the configuration was read again');
-    if (waiting.length > 0)
-      log.warn({ keys: waiting }, 'these keys have changed and count from the next start on');
+    log.info({ changed }, 'configuration reloaded');
+    if (waiting.length > 0) log.warn({ keys: waiting }, 'changed keys take effect at the next start');
     noteRefusal(undefined);
     return undefined;
   } catch (thrown) {
     const reason = toFault(thrown).message;
-    if (reason !== told)
-      log.error({ reason }, 'the configuration was not reloaded; the one before stays in effect');
+    if (reason !== logged)
+      log.error({ reason }, 'reload configuration: failed, the previous one stays in effect');
     noteRefusal(reason);
     return reason;
   }

@@ -1,4 +1,4 @@
-/** The drivers of containers and of their checkpoints, by the configuration. */
+/** The drivers for containers and checkpoints, by the configuration. */
 import { noCheckpoints } from '../../ports/checkpoint.ts';
 import type { CheckpointPort } from '../../ports/checkpoint.ts';
 import { toFault } from '../../base/fault.ts';
@@ -24,7 +24,7 @@ import type { PartReport } from './optional-part.ts';
 import { changesOf } from './storage.ts';
 import { systemdOf } from './systemd.ts';
 
-/** The runtime driver, opened: its handlers are probed, exits are watched. */
+/** Makes and opens the runtime driver: probes its handlers, watches exits. */
 export async function runtimeDriver(
   config: Config,
   layout: Layout,
@@ -69,7 +69,8 @@ export async function runtimeDriver(
         directory: layout.root,
         clock,
       });
-      if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');
+      if (problem !== undefined)
+        log.info({ problem }, 'user namespaces of pods: not available on this machine');
       return problem === undefined;
     },
   });
@@ -77,7 +78,7 @@ export async function runtimeDriver(
   return driver;
 }
 
-/** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
+/** Off unless CRIU is configured: an archive holds a container's whole memory, and can fill the disk (S57). */
 export async function checkpointDriver(
   config: Config,
   runtime: RuntimeDriver,
@@ -96,7 +97,7 @@ export async function checkpointDriver(
     upperOf: (id) => changesOf(config, store, id),
     layerOf: (diffId) => layerDiff(store.paths, diffId),
   });
-  // what earlier ones left; those to come have names of their own
-  await orLater(part, 'checkpoints of an earlier run', () => driver.open());
+  // deletes what earlier boots left; new checkpoints have names of their own
+  await orLater(part, 'checkpoints of an earlier boot', () => driver.open());
   return driver;
 }

@@ -1,4 +1,4 @@
-/** The layer store of the configuration: its places, its driver, the programs of that. */
+/** The layer store, by the configuration: its paths, its driver, the driver's programs. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
 import type { StoragePort } from '../../ports/storage.ts';
@@ -39,7 +39,10 @@ export interface StoreParts {
   readonly rechecked: Rechecked;
 }
 
-/** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
+/**
+ * Opens the store and claims it for the configured driver. Rejects with `invalidRequest` and the key if it belongs to
+ * another driver.
+ */
 export async function openStore(
   config: Pick<Config, 'root' | 'storage' | 'images'>,
   parts: StoreParts,
@@ -66,12 +69,12 @@ export async function openStore(
   return store;
 }
 
-/** False for a further store that could not be read at the start, nor since. */
+/** False for an additional store that could not be read so far. */
 export function isUsable(root: string, rechecked: Pick<Rechecked, 'has'>): boolean {
   return !rechecked.has(partOf(root));
 }
 
-/** `adopt` is given each further store that could not be read, when it can be. */
+/** Calls `adopt` with each additional store that could not be read, when it can be. */
 export function whenUsable(
   roots: readonly string[],
   rechecked: Pick<Rechecked, 'onGone'>,
@@ -94,9 +97,9 @@ async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreP
       conditions.report({ type: 'DebrisRemoved', subject: path, reason });
   };
   try {
-    await withDeadline(clock, bound, `look at the image store ${store.paths.root}`, check);
+    await withDeadline(clock, bound, `read the image store ${store.paths.root}`, check);
   } catch (error) {
-    // a server that is gone: pods that run need nothing of it, and calls that do say so
+    // a server that does not answer: running pods don't need it, and calls that do are refused with the reason
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
     rechecked.report({ ...partOf(store.paths.root), reason: error.fault.message }, () =>
       check().then(() => undefined),
@@ -104,7 +107,10 @@ async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreP
   }
 }
 
-/** A further store that can't be read holds up no start; its layers and images are used from the check on that succeeds. */
+/**
+ * An additional store that can't be read does not hold up the start; its layers and images are used once a check
+ * succeeds.
+ */
 async function orUnusable(root: string, driver: DriverName, { clock, rechecked }: StoreParts): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
   const check = (): Promise<void> => inPool(root, () => checkOtherStore(root, driver));
@@ -117,7 +123,7 @@ async function orUnusable(root: string, driver: DriverName, { clock, rechecked }
   }
 }
 
-/** The port on it. The ledger tells below which cgroup a sandbox is. */
+/** The storage port on the store. The ledger has the parent cgroup of each sandbox. */
 export function storageDriver(
   store: LayerStore,
   layout: Layout,
@@ -144,7 +150,7 @@ async function driverOf(
     case 'overlay':
       return (host) => overlayDriver(host, overlay);
     case 'vfs':
-      // each copy would count with the image that it is of
+      // a quota would count the image's copy as the container's
       if (limitBytes !== undefined)
         fail('invalidRequest', 'use storage.container_size: the storage driver vfs has no quotas', {
           subject: 'storage.container_size',
@@ -169,8 +175,9 @@ async function driverOf(
 }
 
 /**
- * Where a program lives that serves a container's root: with the pod's monitors, so that its memory counts to the pod
- * and not to the daemon. Below a slice the container's scope is not there yet, and it stays with the daemon.
+ * The cgroup of a program that serves a container's root: that of the pod's monitors, so that its memory is accounted
+ * to the pod and not to the daemon. Below a slice the container's scope does not exist yet, and the program stays with
+ * the daemon.
  */
 function helperCgroup(
   cgroupParent: string | undefined,
@@ -182,16 +189,19 @@ function helperCgroup(
     : monitorCgroup(cgroupParent, sandboxId, id);
 }
 
-/** What a container wrote, apart from its image: what a checkpoint takes along. Throws `unsupported` where that is not told apart. */
+/**
+ * The directory with what a container wrote, for a checkpoint. Throws `unsupported` for drivers that keep no such
+ * directory.
+ */
 export function changesOf({ storage }: Pick<Config, 'storage'>, store: LayerStore, id: ContainerId): string {
   const { name } = store.driver;
   const attempted = `checkpoint container ${id}`;
   if (name === 'vfs' || name === 'btrfs' || name === 'erofs')
-    fail('unsupported', `${attempted}: the storage driver ${name} does not tell its changes from its image`, {
+    fail('unsupported', `${attempted}: the storage driver ${name} keeps no separate changes of a container`, {
       subject: id,
     });
   if (storage.overlay_metacopy)
-    fail('unsupported', `${attempted}: with storage.overlay_metacopy its changes are not whole files`, {
+    fail('unsupported', `${attempted}: with storage.overlay_metacopy changed files are incomplete`, {
       subject: id,
     });
   return rootfsPaths(store.paths, id).upper;

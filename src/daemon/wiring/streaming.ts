@@ -1,4 +1,4 @@
-/** The streaming server as it is configured. */
+/** The streaming server, by the configuration. */
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fail } from '../../base/fault.ts';
@@ -15,8 +15,9 @@ export interface Streams extends UrlIssuer {
 }
 
 /**
- * Serves exec, attach and port-forward. A port that is taken or a certificate that can't be read is no reason not to serve
- * pods: it is reported, and tried again with each request for a URL and from time to time. Throws `invalidRequest` as `startStreams` does.
+ * Serves exec, attach and port-forward. A taken port or an unreadable certificate does not end the start: it is
+ * reported, and tried again with each request for a URL and periodically. Throws `invalidRequest` as `startStreams`
+ * does.
  */
 export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
   const {
@@ -36,7 +37,7 @@ export async function serveStreams(config: Config, assembly: Assembly): Promise<
   };
 }
 
-/** Throws `invalidRequest` for an address that is none and half a certificate. */
+/** Throws `invalidRequest` for an invalid address, and for a certificate without its key. */
 function startStreams(config: Config, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
   const {
     port,
@@ -53,7 +54,7 @@ function startStreams(config: Config, { ports, troupe, streams }: Assembly): Pro
   if ((cert === '') !== (key === '') || (cert === '' && clientCa !== '')) {
     fail(
       'invalidRequest',
-      'use streaming.tls_cert, tls_key, tls_client_ca: a certificate and its key belong together',
+      'use streaming.tls_cert, tls_key, tls_client_ca: set both a certificate and its key',
       { subject: 'streaming.tls_cert' },
     );
   }

@@ -1,4 +1,4 @@
-/** Whether this machine's cgroups are systemd's to make. */
+/** Access to systemd, which makes scopes, if it runs this machine. */
 import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail } from '../../base/fault.ts';
@@ -7,12 +7,12 @@ import type { Systemd } from '../../host/cgroups/systemd.ts';
 import type { Config } from '../config/config-schema.ts';
 import { findProgram } from './find-program.ts';
 
-/** The directory by which programs see that systemd is the first process (sd_booted(3)). */
+/** A directory that exists if systemd is the first process (sd_booted(3)). */
 const SYSTEMD_RUNS = '/run/systemd/system';
 
 /**
- * What scopes are made with, also under the cgroupfs driver: pods of an earlier configuration may be below slices. Throws
- * `invalidRequest` where systemd is configured and is not there.
+ * Used to make scopes, and also under the cgroupfs driver, since pods of an earlier configuration may be below slices.
+ * Throws `invalidRequest` if the systemd driver is configured and systemd does not run.
  */
 export async function systemdOf(config: Config, clock: ClockPort): Promise<{ readonly systemd?: Systemd }> {
   const isRunning = await access(SYSTEMD_RUNS).then(

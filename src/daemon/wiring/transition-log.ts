@@ -1,4 +1,4 @@
-/** One log line per change of state (house rule 6): settled ones at info, those between at debug. */
+/** One log line per change of state: settled states at info, all others at debug. */
 import type { Log } from '../../base/log.ts';
 import type { Transition } from '../../introspection/transitions.ts';
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Put in by the bundler; not there when the sources run unbundled. */
+/** Set by the bundler; undefined when the sources run unbundled. */
 declare const TROUPE_VERSION: string | undefined;
 
-/** From package.json, the one place where it stands; told by `troupe version` and the Version RPC. */
+/** The version in package.json, for `troupe version` and the Version RPC. */
 export const VERSION: string = typeof TROUPE_VERSION === 'string' ? TROUPE_VERSION : versionOfCheckout();
 
 function versionOfCheckout(): string {

@@ -1,4 +1,4 @@
-/** The composition root: the assembled actors behind the CRI's socket. */
+/** The composition root: starts the actors of assemble.ts and the servers in front of them. */
 import { join } from 'node:path';
 import type { Troupe } from '../../actors/troupe.ts';
 import { toFault } from '../../base/fault.ts';
@@ -42,23 +42,23 @@ import { VERSION } from './version.ts';
 
 export interface Daemon {
   readonly troupe: Troupe;
-  /** Opens the page, token included; undefined when it is not configured. Not for logs. */
+  /** URL of the page with its token; undefined when not configured. Must not be logged. */
   readonly pageUrl: string | undefined;
-  /** Settles with why, when another process listens at the CRI socket's path in this one's place (F90). */
+  /** Resolves to the reason when another process listens at the CRI socket's path (F90). */
   readonly socketTaken: Promise<string>;
-  /** Puts another configuration into effect as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
+  /** Applies the reloadable keys of another configuration. Rejects, and changes nothing, if it can't be used. */
   reload(fresh: Config): Promise<ReloadPlan>;
-  /** What of the configuration's drop-ins has no effect, by path; until the next reload. */
+  /** Reports errors in the configuration's drop-ins, by path; until the next reload. */
   noteDropIns(problems: ReadonlyMap<string, string>): void;
-  /** Why the files can't be reloaded, for Status; undefined once they can. */
+  /** Reports in Status why the configuration can't be reloaded; undefined once it can. */
   noteRefusal(reason: string | undefined): void;
-  /** New calls are refused, those at work are waited for; containers are left running. */
+  /** Refuses new calls, waits for those under way; containers go on. */
   stop(): Promise<void>;
 }
 
 type ConfigViews = Pick<ServiceOptions, 'configView' | 'configRefusal'>;
 
-/** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
+/** Starts everything; the socket answers Unavailable until the recovery is done. */
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
   refuseDumps();
   const assembly = await assemble(config, log, around);
@@ -80,7 +80,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     introspection.start(),
     web.start(),
   ]).catch(async (thrown: unknown) => {
-    // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
+    // a failed start leaves no mount and no lock of its own; those of existing pods stay
     await Promise.allSettled([introspection.close(), web.close()]);
     await release();
     throw thrown;
@@ -95,8 +95,8 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     Infinity,
   );
   await troupe.start();
-  // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
-  // one that an administrator requires is asked of by the validator for each container, whatever became of this
+  // after the recovery, since plugins receive the list of pods and containers. Pods that come now wait for the plugins
+  // of the directory. If a required plugin did not start, the validator refuses each container
   await nri.start();
   return {
     troupe,
@@ -116,12 +116,12 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   };
 }
 
-/** The images of a store that was late. What fails is in the log, and the next start adopts them. */
+/** Lists the images of a store that could be read only later. A failure is logged, and the next start tries again. */
 async function adoptLater(root: string, { ports, images }: Assembly): Promise<void> {
   try {
     await adoptImages([root], ports, images);
   } catch (thrown) {
-    ports.log.warn({ store: root, fault: toFault(thrown) }, 'list the images of an additional store: failed');
+    ports.log.warn({ store: root, fault: toFault(thrown) }, 'list images of an additional store: failed');
   }
 }
 
@@ -131,7 +131,7 @@ interface LateParts {
   readonly nri: LatePart<void>;
 }
 
-/** What is of use whenever it comes; nothing of it is started here. */
+/** The parts that are used whenever they come; none is started here. */
 function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part: PartReport): LateParts {
   const { ports } = assembly;
   const options = introspectionOptions(config, assembly, views);
@@ -151,7 +151,7 @@ function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part:
   };
 }
 
-/** Calls first, then the actors and what serves beside them, then the drivers. */
+/** Drains calls and actors, closes the servers, then releases the drivers. */
 async function stopAll(
   { troupe, nri, release }: Assembly,
   late: LateParts,
@@ -179,7 +179,7 @@ async function serve(
     version: VERSION,
     cgroupDriver: config.cgroup.driver,
     selinuxEnabled: await selinuxIsEnabled(),
-    // the kernel may answer late
+    // read at each use: the kernel may answer late
     get apparmorEnabled() {
       return apparmor.apparmor !== undefined;
     },
@@ -239,7 +239,7 @@ function introspectionOptions(
   };
 }
 
-/** The page and the metrics, when configured. The log names the file of the token, not the token. */
+/** The page and the metrics, if configured. The log has the path of the token, not the token. */
 async function servePage(
   config: Config,
   { ports, observability }: Assembly,
@@ -252,6 +252,6 @@ async function servePage(
   const token = await accessToken(tokenFile, random, process.getuid?.() ?? 0);
   const metrics = (): Promise<string> => observability.metrics.text();
   const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen: access === 'open' });
-  log.info({ page: web.origin, tokenFile }, 'introspection page');
+  log.info({ page: web.origin, tokenFile }, 'serving the introspection page');
   return web;
 }

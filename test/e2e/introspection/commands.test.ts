@@ -103,7 +103,7 @@ describe('ps, why, log, status', () => {
     const { state } = world.instance;
     expect(await codes(['why', '--state', state])).toEqual([
       2,
-      'troupe: troupe why: one pod, container or id is wanted; see troupe help\n',
+      'troupe: troupe why: expected one pod, container or id; see troupe help\n',
     ]);
     expect(await codes(['ps', '--colour', '--state', state])).toEqual([
       2,

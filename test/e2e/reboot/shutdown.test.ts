@@ -74,7 +74,7 @@ describePods('a daemon that is shut down in the middle of its work', () => {
     await until(async () => sent && (await slow.isWaiting()));
 
     process.kill(instance.pid(), 'SIGTERM');
-    await until(async () => (await instance.log()).includes('draining; containers are left running'));
+    await until(async () => (await instance.log()).includes('draining, containers go on'));
     await until(async () => (await codeOf(runtime.listPodSandbox({}))) === codes.UNAVAILABLE);
     await instance.kill();
     expect([await creating, await pulling]).toEqual([codes.UNAVAILABLE, codes.UNAVAILABLE]);

@@ -179,6 +179,6 @@ test('S69 S94 who connects as another user than root is named once, by what the 
     expect(peers.at(-1)).toEqual({ pid: child.pid, uid, gid: uid });
   }
   expect(lines).toEqual(
-    [65_534, 65_533].map((uid) => `uid ${uid} uses the CRI socket: whoever can is root on this node`),
+    [65_534, 65_533].map((uid) => `uid ${uid} uses the CRI socket: access to it is root access to this node`),
   );
 });

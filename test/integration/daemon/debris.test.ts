@@ -184,7 +184,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
         .toMatch(/ingest\/e{64}: .*EPERM/u);
       const conditions = await falseConditions();
       expect(conditions.get('DebrisRemoved')).toContain('sandboxes.not-a-directory');
-      expect(conditions.get('PartsStarted')).toContain('helpers of an earlier run');
+      expect(conditions.get('PartsStarted')).toContain('helpers of an earlier boot');
       expect(readFileSync(at(elsewhere, 'canary'), 'utf8')).toBe('kept');
     } finally {
       execFileSync('chattr', ['-i', stuck]);

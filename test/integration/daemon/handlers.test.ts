@@ -35,7 +35,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
   const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
 
   /** Writes the drop-in and tells the daemon; returns when it has logged the outcome. */
-  async function reload(text: string, outcome = 'the configuration was read again'): Promise<void> {
+  async function reload(text: string, outcome = 'configuration reloaded'): Promise<void> {
     writeFileSync(dropIn, text);
     const before = await logged(outcome);
     process.kill(world.instance.pid(), 'SIGHUP');
@@ -91,11 +91,11 @@ describe.skipIf(!isHere)('handlers by reload', () => {
   });
 
   it('a configuration that is wrong changes nothing, and keys that need a restart are named', async () => {
-    await reload('[runtime.handlers.third]\nflags = 1\n', 'the configuration was not reloaded');
+    await reload('[runtime.handlers.third]\nflags = 1\n', 'reload configuration: failed');
     expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
-    await reload('[runtime]\ndefault_handler = "fourth"\n', 'the configuration was not reloaded');
+    await reload('[runtime]\ndefault_handler = "fourth"\n', 'reload configuration: failed');
     expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
-    await reload('[streaming]\nport = 1\n', 'these keys have changed and count from the next start on');
+    await reload('[streaming]\nport = 1\n', 'changed keys take effect at the next start');
     expect(await world.instance.log()).toContain('"keys":["streaming.port"]');
     expect(await handlerNames()).toEqual(['', 'runc']);
   });

@@ -7,8 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld } from './pod.ts';
 
-const REFUSED = 'the configuration was not reloaded';
-const TAKEN = 'the configuration was read again';
+const REFUSED = 'reload configuration: failed';
+const TAKEN = 'configuration reloaded';
 
 describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', () => {
   let world: World;
@@ -68,11 +68,11 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
       () => writeFileSync(dropIn, '[runtime]\nhandlers = []\n'),
       /runtime\.handlers/u,
     ],
-    ['no file', () => rmSync(file), /troupe\.toml: there is no such file/u],
+    ['no file', () => rmSync(file), /troupe\.toml: not found/u],
     [
       'a link to nowhere among the drop-ins',
       () => symlinkSync('/nowhere/10.toml', dropIn),
-      /10-more\.toml: there is no such file/u,
+      /10-more\.toml: not found/u,
     ],
     [
       "a file that can't be read",
@@ -88,7 +88,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
         rmSync(file);
         mkdirSync(file);
       },
-      /troupe\.toml: it is no regular file/u,
+      /troupe\.toml: not a regular file/u,
     ],
     [
       'a FIFO in its place',
@@ -96,7 +96,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
         rmSync(file);
         execFileSync('mkfifo', [file]);
       },
-      /troupe\.toml: it is no regular file/u,
+      /troupe\.toml: not a regular file/u,
     ],
   ])(
     'F32 %s: all of the old one stays, Status says why, and a good one takes it back',

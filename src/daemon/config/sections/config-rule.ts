@@ -1,4 +1,4 @@
-/** How a value of the configuration is checked. */
+/** The form that a value of the configuration must have. */
 export type Rule =
   | { readonly is: 'path' | 'optionalPath' | 'text' }
   | { readonly is: 'oneOf'; readonly values: readonly string[] }
@@ -10,9 +10,9 @@ export type Rule =
   | { readonly is: 'count'; readonly most: number }
   /** A list of texts of this form. */
   | { readonly is: 'words'; readonly form: RegExp; readonly must: string }
-  /** A table of texts with names of the user's own. */
+  /** A table of texts under any names. */
   | { readonly is: 'texts' }
-  /** A list of host names in small letters. */
+  /** A list of lower-case host names. */
   | { readonly is: 'hosts' }
   /** A whole number from 0 to 65535. */
   | { readonly is: 'port' }
@@ -23,7 +23,7 @@ export type Rule =
   /** A URL that may hold a password, or empty; it becomes a `SecretUrl`. */
   | { readonly is: 'secretUrl'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
-  /** A table with names of the user's own; replaced as a whole entry by a later file. */
+  /** A table of tables under any names that match `name`; an entry with an error is ignored as a whole. */
   | {
       readonly is: 'named';
       readonly each: Readonly<Record<string, Rule>>;

@@ -7,19 +7,21 @@ import type { Rule } from './config-rule.ts';
 export interface ImagesSettings {
   readonly registries_conf: string;
   readonly registries_conf_dir: string;
-  /** Images that the kubelet's collection leaves: names, beginnings with `*` behind them, parts between two `*`. */
+  /** Images that garbage collection keeps: names, prefixes followed by `*`, parts between two `*`. */
   readonly pinned: readonly string[];
   readonly auth_files: readonly string[];
-  /** Credentials for one pull in one namespace each: `<namespace>-<sha256 of the image's name>.json`; empty for none. */
+  /**
+   * Credentials for one pull in one namespace each: `<namespace>-<sha256 of the image's name>.json`; empty for none.
+   */
   readonly namespaced_auth_dir: string;
   readonly certs_dirs: readonly string[];
-  /** containers-policy.json(5); a file that is missing, or none, accepts every image. */
+  /** containers-policy.json(5); a missing file, or an empty path, accepts every image. */
   readonly signature_policy: string;
-  /** `<namespace>.json` in it stands in the place of that file for pods of the namespace; empty for none. */
+  /** `<namespace>.json` in it replaces that file for pods of the namespace; empty for none. */
   readonly signature_policy_dir: string;
-  /** Where signatures lie, containers-registries.d(5). */
+  /** Where signatures are, containers-registries.d(5). */
   readonly registries_d: string;
-  /** Milliseconds without progress after which a download is broken off and tried again, or elsewhere. */
+  /** Milliseconds without progress after which a download is interrupted and resumed, or tried at a mirror. */
   readonly progress_timeout_ms: number;
   /** Layers that are downloaded and unpacked at once, over all images. */
   readonly parallel_downloads: number;
@@ -58,7 +60,7 @@ export const imagesRule: Rule = {
     pinned: {
       is: 'words',
       form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u,
-      must: 'be a list of names, of beginnings followed by *, or of parts between two *',
+      must: 'be a list of names, of prefixes followed by *, or of parts between two *',
     },
     auth_files: { is: 'paths' },
     namespaced_auth_dir: { is: 'optionalPath' },
@@ -71,6 +73,6 @@ export const imagesRule: Rule = {
     parallel_downloads_per_registry: { is: 'count', most: storageLimits.transfersMost },
     http_proxy: proxyRule,
     https_proxy: proxyRule,
-    no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
+    no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be a comma-separated list of hosts' },
   },
 };

@@ -6,7 +6,7 @@ export interface IntrospectionSettings {
   readonly socket: string;
   /** Loopback address and port of the page and the metrics, such as `127.0.0.1:9095`; empty: neither is served. */
   readonly http_address: string;
-  /** `token`: scrapes need the page's token, too; `open`: whoever can reach the address may scrape. */
+  /** `token`: scrapes need the page's token; `open`: anyone who reaches the address may scrape. */
   readonly metrics: string;
 }
 

@@ -1,4 +1,4 @@
-/** `network`: of the pods. */
+/** `network`: CNI, and the network that troupe brings itself. */
 import type { Rule } from './config-rule.ts';
 
 export interface NetworkSettings {
@@ -6,7 +6,7 @@ export interface NetworkSettings {
   readonly plugin_dirs: readonly string[];
   /** Name of the network to use; empty for the first by file name. */
   readonly name: string;
-  /** Where plugins and their daemons are shown the pods' network namespaces; empty for nowhere but our own pins. */
+  /** Where plugins and network daemons find the pods' network namespaces; empty: only in the state directory. */
   readonly netns_dir: string;
   readonly default_bridge: string;
   readonly default_subnet: string;

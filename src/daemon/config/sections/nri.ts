@@ -1,18 +1,18 @@
-/** `nri`: plugins of the Node Resource Interface; none without a socket and a directory. */
+/** `nri`: plugins of the Node Resource Interface; off unless a socket or a directory is named. */
 import { nriLimits } from '../../../nri/bounds.ts';
 import type { ValidatorSettings } from '../../../nri/validator.ts';
 import type { Rule } from './config-rule.ts';
 
 export interface NriSettings {
-  /** Where plugins connect; empty: nowhere. NRI's own place is /var/run/nri/nri.sock. */
+  /** Where plugins connect; empty: no socket. NRI's default is /var/run/nri/nri.sock. */
   readonly socket: string;
-  /** Plugins that are started with the daemon, by NN-name; empty: none. NRI's own place is /opt/nri/plugins. */
+  /** Plugins that are started with the daemon, files NN-name; empty: none. NRI's default is /opt/nri/plugins. */
   readonly plugin_dir: string;
   /** Their configuration files. */
   readonly plugin_config_dir: string;
   readonly registration_timeout_ms: number;
   readonly request_timeout_ms: number;
-  /** What plugins may not do. */
+  /** What plugins may not do, and which are required. */
   readonly default_validator: ValidatorSettings;
 }
 
@@ -56,7 +56,7 @@ export const nriRule: Rule = {
         required_plugins: {
           is: 'words',
           form: /^[A-Za-z0-9_.+-]+$/u,
-          must: 'be a list of names of plugins, without index',
+          must: 'be a list of plugin names without index',
         },
         tolerate_missing_plugins_annotation: { is: 'text' },
       },

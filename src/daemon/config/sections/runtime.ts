@@ -2,24 +2,24 @@
 import type { Rule } from './config-rule.ts';
 
 export interface HandlerSettings {
-  /** Absolute path, or the name of a program to be found in the usual directories; empty: as the handler is called. */
+  /** Absolute path, or the name of a program in the usual directories; empty: the handler's name. */
   readonly path?: string;
   /** `oci`: a program with runc's command line. `vm`: a shim of containerd's runtime v2, such as Kata's. */
   readonly type?: 'oci' | 'vm';
-  /** The runtime's state directory, of this instance alone; empty: one of ours. */
+  /** The runtime's state directory, of this instance only; empty: below the state directory. */
   readonly root?: string;
   /** More options of the runtime before its verb. */
   readonly options?: readonly string[];
-  /** In place of `runtime.monitor`; empty for that. */
+  /** Overrides `runtime.monitor`; empty: that one. */
   readonly monitor?: string;
   readonly no_pivot?: boolean;
   /** The shim's own configuration file; empty: its default. */
   readonly config_path?: string;
-  /** Annotations of pods that reach the runtime: whole names, or beginnings that end with `*`. */
+  /** Annotations of pods that reach the runtime: whole names, or prefixes followed by `*`. */
   readonly allowed_annotations?: readonly string[];
   readonly default_annotations?: Readonly<Record<string, string>>;
   readonly privileged_without_host_devices?: boolean;
-  /** Profile that RuntimeDefault stands for with this handler; empty: our own. */
+  /** Profile for RuntimeDefault with this handler; empty: troupe's own. */
   readonly seccomp_profile?: string;
 }
 
@@ -33,19 +33,19 @@ export interface RuntimeSettings {
   readonly default_handler: string;
   readonly monitor: string;
   readonly handlers: Readonly<Record<string, HandlerSettings>>;
-  /** Limits of every container's processes by their name in small letters, such as `nofile`. */
+  /** Limits of every container's processes by lower-case name, such as `nofile`. */
   readonly rlimits: Readonly<Record<string, RlimitSettings>>;
-  /** Files of the Container Device Interface, a later directory over an earlier one. */
+  /** Directories of the Container Device Interface; later ones override earlier ones. */
   readonly cdi_dirs: readonly string[];
-  /** Files of OCI hooks, a later directory over an earlier one. */
+  /** Directories of OCI hooks; later ones override earlier ones. */
   readonly hooks_dirs: readonly string[];
   /** Requested devices belong to the container's run_as_user and run_as_group. */
   readonly device_ownership_from_security_context: boolean;
-  /** Bytes after which a container's log is emptied and begins anew. */
+  /** Bytes after which a container's log is truncated. */
   readonly log_size_max: number | 'unlimited';
   /** CRIU's program; empty: no checkpoints. */
   readonly criu: string;
-  /** Whether CreateContainer and RestorePod restore checkpoints, whose processes get the rights that the archive says. */
+  /** Whether CreateContainer and RestorePod restore checkpoints, whose processes get the rights in the archive. */
   readonly restore: boolean;
 }
 
@@ -66,7 +66,7 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   path: { is: 'text' },
   type: { is: 'oneOf', values: ['oci', 'vm'] },
   root: { is: 'optionalPath' },
-  // whole words: what follows an option as a word of its own could be read as the verb
+  // each option is one word: a separate value could be read as the verb
   options: {
     is: 'words',
     form: /^--?[A-Za-z][^\0]*$/u,
@@ -78,7 +78,7 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   allowed_annotations: {
     is: 'words',
     form: /^[^*\0]*\*?$/u,
-    must: 'be a list of annotations, or of their beginnings followed by *',
+    must: 'be a list of annotations, or of prefixes followed by *',
   },
   default_annotations: { is: 'texts' },
   privileged_without_host_devices: { is: 'yesOrNo' },
@@ -100,7 +100,7 @@ export const runtimeRule: Rule = {
     cdi_dirs: { is: 'paths' },
     hooks_dirs: { is: 'paths' },
     device_ownership_from_security_context: { is: 'yesOrNo' },
-    // conmon reads 8 KiB at once, and could not write that
+    // conmon writes pieces of 8 KiB, which must fit
     log_size_max: { is: 'limit', least: 8192 },
     criu: { is: 'text' },
     restore: { is: 'yesOrNo' },

@@ -1,22 +1,22 @@
-/** `storage`: where images and what containers write are kept, and how a root file system is made of an image. */
+/** `storage`: where images and containers' files are kept, and how a root file system is made from an image. */
 import type { Rule } from './config-rule.ts';
 
 export interface StorageSettings {
   /** `overlay`, `fuse-overlayfs`, `vfs`, `btrfs` or `erofs`. */
   readonly driver: string;
-  /** Where images are; empty: below `root`, with the containers. */
+  /** Directory of the images; empty: below `root`, with the containers. */
   readonly image_store: string;
-  /** Roots of other troupes whose layers are used and never written. */
+  /** Roots of other troupes whose layers are used read-only. */
   readonly additional_stores: readonly string[];
-  /** With overlay and erofs: a change of owner or mode alone copies no file. */
+  /** With overlay and erofs: a change of only owner or mode copies no file. */
   readonly overlay_metacopy: boolean;
-  /** What containers write is not synced to the disk, also where they ask for it. */
+  /** What containers write is not synced to the disk, not even if they ask for it. */
   readonly overlay_volatile: boolean;
   /** Bytes that one container may write. */
   readonly container_size: number | 'unlimited';
-  /** Of the driver fuse-overlayfs. */
+  /** The program of the driver fuse-overlayfs. */
   readonly mount_program: string;
-  /** Of the driver erofs. */
+  /** The program of the driver erofs. */
   readonly erofs_program: string;
 }
 
@@ -34,7 +34,7 @@ export const storageDefaults: StorageSettings = {
 export const storageRule: Rule = {
   is: 'table',
   keys: {
-    // names of drivers that are gone are answered with the reason where the driver is made
+    // any text: an unsupported driver is refused with its reason when the store is opened
     driver: { is: 'text' },
     image_store: { is: 'optionalPath' },
     additional_stores: { is: 'paths' },

@@ -4,14 +4,14 @@ import type { Rule } from './config-rule.ts';
 export interface StreamingSettings {
   /** Address of the server for exec, attach and port-forward; the kubelet must reach it. */
   readonly address: string;
-  /** 0: one that is free. */
+  /** 0: a free port. */
   readonly port: number;
-  /** PEM files; both empty: without TLS. Read again when they change. */
+  /** PEM files; both empty: no TLS. Read again when they change. */
   readonly tls_cert: string;
   readonly tls_key: string;
   /** PEM file of the authority whose certificates clients must show; empty: they show none. */
   readonly tls_client_ca: string;
-  /** Names that a request's Host or Origin may hold beside addresses, localhost and this node's name. */
+  /** Names allowed in Host and Origin, beside addresses, localhost and this node's name. */
   readonly allowed_hosts: readonly string[];
 }
 

@@ -1,4 +1,4 @@
-/** `tracing`: where spans go. */
+/** `tracing`: where spans are sent. */
 import type { Rule } from './config-rule.ts';
 
 export interface TracingSettings {

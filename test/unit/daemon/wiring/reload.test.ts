@@ -56,7 +56,7 @@ function rig(parts: Partial<Reloading> = {}) {
     log,
     load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
     apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
-    tell: (state) => Promise.resolve(void told.push(state)),
+    notify: (state) => Promise.resolve(void told.push(state)),
     setLogLevel: (level) => void told.push(level),
     noteRefusal: (reason) => void refusals.push(reason),
     pause: () => new Promise((resolve) => pauses.push(resolve)),
@@ -103,7 +103,7 @@ describe('SIGHUP', () => {
     await turns();
     expect(refusals).toEqual(['line 3: no such key', 'line 3: no such key']);
     expect(lines).toEqual([
-      'error: the configuration was not reloaded; the one before stays in effect: line 3: no such key',
+      'error: reload configuration: failed, the previous one stays in effect: line 3: no such key',
     ]);
     expect(told).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
     pauses[1]?.();
