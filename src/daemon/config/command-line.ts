@@ -97,7 +97,7 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
   --log-level NAME       serve and start: trace, debug, info, warn or error
   --json                 one JSON document; watch: one per line
 
-  Exit codes: 0 success, 1 a finding or a failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
+  Exit codes: 0 success, 1 a finding or failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
   serve and start: 78 for a wrong command line or configuration.
 `;
 
