@@ -150,7 +150,7 @@ export function policyTwin(
 ): PolicyPort {
   const call = outside.life(epoch);
   const word = (id: ImageId) => (): void => {
-    if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects it`);
+    if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects the image`);
   };
   return {
     scope: () => '',

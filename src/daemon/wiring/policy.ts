@@ -47,7 +47,7 @@ export function policyDriver(
     client,
     transport: webTransport(config, clock),
     isInsecure: (host) => insecureHosts(registries()).has(host),
-    places: images.registries_d,
+    registriesD: images.registries_d,
     platform,
     clock,
   });

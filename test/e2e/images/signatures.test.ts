@@ -204,7 +204,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
       transports: { docker: { [`${world.registry}/box`]: [signed] } },
     });
     const before = await layers();
-    await expect(pull('bare')).rejects.toEqual(refused(/PullImage .*box\/bare:1: .*there is none/u));
+    await expect(pull('bare')).rejects.toEqual(refused(/PullImage .*box\/bare:1: .*but none was found/u));
     await expect(pull('forged')).rejects.toEqual(refused(/not made with a key that the policy trusts/u));
     expect([await here(), await layers()]).toEqual([0, before]);
     const good = await pull('good');
@@ -234,7 +234,7 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
         await write('policy.json', { default: [signedBy_] });
         const good = await pull('good');
         await expect(pull('bare')).rejects.toEqual(
-          refused(/a simple signature is required, and there is none/u),
+          refused(/a simple signature is required, but none was found/u),
         );
         expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
         home.revoke(signer);
@@ -268,14 +268,14 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     const asked = { userSpecifiedImage: name('bare') };
     expect(await run(bare, asked)).toBe('running');
     expect(await run(bare, { ...asked, namespace: 'strict' })).toEqual(
-      refused(/CreateContainer app .*there is none/u),
+      refused(/CreateContainer app .*but none was found/u),
     );
-    expect(await run(bare, { namespace: 'strict' })).toEqual(refused(/there is none/u));
+    expect(await run(bare, { namespace: 'strict' })).toEqual(refused(/but none was found/u));
     const good = await pull('good', 'strict');
     expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good') })).toBe('running');
     // an image that is mounted is no way round
     expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good'), volume: bare })).toEqual(
-      refused(/there is none/u),
+      refused(/but none was found/u),
     );
   });
 
@@ -291,12 +291,14 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
   it('a policy that was changed after the pull counts for the next container, also after a restart', async () => {
     const [good, bare] = [await pull('good'), await pull('bare')];
     await write('policy.json', { default: [signed] });
-    expect(await run(bare, { userSpecifiedImage: name('bare') })).toEqual(refused(/there is none/u));
+    expect(await run(bare, { userSpecifiedImage: name('bare') })).toEqual(refused(/but none was found/u));
     expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
     await world.instance.terminate();
     await world.instance.start();
     expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
     await write('policy.json', { default: [{ type: 'reject' }] });
-    expect(await run(good, { userSpecifiedImage: name('good') })).toEqual(refused(/the policy rejects it/u));
+    expect(await run(good, { userSpecifiedImage: name('good') })).toEqual(
+      refused(/the policy rejects the image/u),
+    );
   });
 });

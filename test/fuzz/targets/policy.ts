@@ -1,6 +1,6 @@
 /** policy.json and registries.d: which signatures an image needs. What is not understood must refuse. */
 import { acceptAnything, parsePolicy } from '../../../src/oci/images/signature/policy.ts';
-import { parseRegistriesD, placesOf } from '../../../src/oci/images/signature/registries-d.ts';
+import { parseRegistriesD, locationsOf } from '../../../src/oci/images/signature/registries-d.ts';
 import { identityMatches } from '../../../src/oci/images/signature/identity.ts';
 import { requirementsFor } from '../../../src/oci/images/signature/scopes.ts';
 import { parseReference } from '../../../src/oci/images/model/reference.ts';
@@ -92,7 +92,7 @@ const kinds: readonly Kind[] = [
     run: async (input) => {
       const conf = await parseRegistriesD(input, 'fuzz.yaml');
       for (const reference of ASKED) {
-        const { lookaside } = placesOf(conf, reference);
+        const { lookaside } = locationsOf(conf, reference);
         if (!['http:', 'https:', 'file:'].includes(new URL(lookaside).protocol))
           violated(`a place ${lookaside}`);
       }

@@ -89,7 +89,7 @@ export class PolicyRig {
       client: this.client,
       transport: this.transport,
       isInsecure: (host) => insecureHosts(parseRegistriesConf(this.#conf, 'test')).has(host),
-      places: this.path('registries.d'),
+      registriesD: this.path('registries.d'),
       platform: amd64,
       clock,
     });

@@ -1,4 +1,4 @@
-/** Signatures in the image's own repository, as cosign puts them there: a manifest whose tag is made of the image's digest. */
+/** Fetches cosign's signatures from the image's own repository. They are in a manifest whose tag contains the image's digest. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
@@ -28,9 +28,9 @@ interface Entry {
 }
 
 /**
- * The signatures of one manifest; none where the registry has no such tag. The first endpoint that has it counts: mirrors
- * often carry images only.
- * @throws FaultError as RegistryClient.resolve does when an endpoint can't be asked, and none has it
+ * The signatures of one manifest; an empty list if no endpoint has the tag. The first endpoint with the tag counts, since
+ * mirrors often have images without signatures.
+ * @throws FaultError as RegistryClient.resolve, if an endpoint failed and no other one has the tag
  */
 export async function fetchAttachments(
   handle: PullHandle,
@@ -59,7 +59,7 @@ export async function fetchAttachments(
   return [];
 }
 
-/** Undefined where there is no such tag. */
+/** The entries of the signature manifest, or undefined if the tag does not exist. */
 async function manifestAt(
   session: Session,
   name: string,
@@ -88,7 +88,7 @@ async function manifestAt(
   }
 }
 
-/** The layers that are signatures; attestations and others beside them are passed over. Pure. */
+/** The layers that are signatures. Others, such as attestations, are skipped. */
 export function entriesIn(manifest: Uint8Array, what: string): readonly Entry[] {
   const layers = parseDocument(manifest, what).objects('layers', signatureLimits.signatures);
   return layers.flatMap((layer) => {
@@ -125,9 +125,9 @@ async function payloads(
   if (bytes > signatureLimits.allBytes)
     fail(
       'outside',
-      `${attempted}: its signatures have ${bytes} bytes, more than the ${signatureLimits.allBytes} allowed`,
+      `${attempted}: the signatures have ${bytes} bytes, more than the ${signatureLimits.allBytes} allowed`,
     );
-  // several signatures are mostly of one payload
+  // several signatures usually have the same payload: fetch it once
   const fetched = new Map<Digest, Uint8Array>();
   for (const { descriptor } of entries) {
     if (fetched.has(descriptor.digest)) continue;

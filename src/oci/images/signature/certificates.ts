@@ -1,13 +1,13 @@
 /**
- * Chains of certificates (RFC 5280, 6), as far as code signing with a private or public Fulcio needs them. Node shows
- * single certificates and builds no chains outside of TLS. What is not understood here refuses: a critical extension that
- * is not known, and constraints on names.
+ * Verifies certificate chains (RFC 5280, 6) as far as code signing with a private or public Fulcio needs it. Node parses
+ * single certificates but builds chains only for TLS. Certificates with unknown critical extensions or with name constraints
+ * are refused.
  */
 import type { X509Certificate } from 'node:crypto';
 import { signatureLimits } from '../bounds.ts';
 import { emailsIn, extensionsOf, pathLengthIn, utf8In, type Extension } from './der.ts';
 
-/** Object identifiers as they are encoded. */
+/** Encoded object identifiers, in hexadecimal. */
 const oid = {
   keyUsage: '551d0f',
   subjectAltName: '551d11',
@@ -15,12 +15,12 @@ const oid = {
   nameConstraints: '551d1e',
   certificatePolicies: '551d20',
   extendedKeyUsage: '551d25',
-  /** 1.3.6.1.4.1.57264.1.1 and .8: who vouched for the signer, as text, and as UTF8String (Fulcio's oid-info). */
+  /** 1.3.6.1.4.1.57264.1.1 and .8: the OIDC issuer of the signer, as raw text and as UTF8String (Fulcio's oid-info). */
   fulcioIssuer: '2b0601040183bf300101',
   fulcioIssuerV2: '2b0601040183bf300108',
 } as const;
 
-const UNDERSTOOD: ReadonlySet<string> = new Set([
+const SUPPORTED: ReadonlySet<string> = new Set([
   oid.keyUsage,
   oid.subjectAltName,
   oid.basicConstraints,
@@ -33,26 +33,26 @@ const ANY_USE = '2.5.29.37.0';
 
 export interface Chain {
   readonly leaf: X509Certificate;
-  /** Strangers', or the policy's. */
+  /** From the signature, so untrusted, or from the policy. */
   readonly intermediates: readonly X509Certificate[];
   readonly roots: readonly X509Certificate[];
-  /** When all of them have to be valid, ms since 1970. */
+  /** Time at which all certificates must be valid, ms since 1970. */
   readonly atMs: number;
 }
 
-/** Why the leaf is not vouched for by one of the roots, for code signing, at that time; undefined when it is. */
+/** Why no chain from the leaf to a root is valid for code signing at that time; undefined if one is. */
 export function chainRefusal({ leaf, intermediates, roots, atMs }: Chain): string | undefined {
   const own = refusalOf(leaf, atMs);
   if (own !== undefined) return `its certificate ${own}`;
   if (!leadsToRoot({ leaf, intermediates, roots, atMs }))
-    return 'its certificate is not vouched for by an authority of the policy';
+    return 'its certificate was not issued by an authority of the policy';
   return undefined;
 }
 
 /**
- * Whether a way leads from the leaf to a root: level by level, each certificate once, at the fewest authorities below it,
- * where every bound on their number allows most. Authorities that vouch for one another make ways without number, and
- * each step is a signature that the main thread verifies.
+ * Whether a chain leads from the leaf to a root. The search is breadth-first and uses each certificate once, at its smallest
+ * depth, where path length constraints allow most. Without that, authorities that issue certificates for one another would
+ * allow any number of chains, and the main thread verifies a signature for each step.
  */
 function leadsToRoot({ leaf, intermediates, roots, atMs }: Chain): boolean {
   let level: readonly X509Certificate[] = [leaf];
@@ -60,14 +60,14 @@ function leadsToRoot({ leaf, intermediates, roots, atMs }: Chain): boolean {
   for (let below = 0; below <= signatureLimits.chain && level.length > 0; below += 1) {
     const from = level;
     const [depth, isLast] = [below, below === signatureLimits.chain];
-    if (roots.some((root) => from.some((one) => vouchesFor(root, one, depth, atMs)))) return true;
-    level = isLast ? [] : left.filter((next) => from.some((one) => vouchesFor(next, one, depth, atMs)));
+    if (roots.some((root) => from.some((one) => isIssuerOf(root, one, depth, atMs)))) return true;
+    level = isLast ? [] : left.filter((next) => from.some((one) => isIssuerOf(next, one, depth, atMs)));
     left = left.filter((one) => !level.includes(one));
   }
   return false;
 }
 
-function vouchesFor(
+function isIssuerOf(
   authority: X509Certificate,
   certificate: X509Certificate,
   below: number,
@@ -80,10 +80,10 @@ function vouchesFor(
   return most !== undefined && below <= most && certificate.verify(authority.publicKey);
 }
 
-/** What is wrong with one certificate by itself. */
+/** Why one certificate by itself is not valid; undefined if it is. */
 function refusalOf(certificate: X509Certificate, atMs: number): string | undefined {
-  // of the texts: for a date without a time, such as one in month 00, Node's validFromDate is of memory that nothing was
-  // written to, and may be any time; its text is "Bad time value"
+  // parse the texts: for an invalid date, such as one in month 00, Node's validFromDate reads uninitialised memory and may
+  // be any time, while the text is "Bad time value"
   const [fromMs, toMs] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return 'has no valid dates';
   if (atMs < fromMs || atMs > toMs) {
@@ -92,22 +92,22 @@ function refusalOf(certificate: X509Certificate, atMs: number): string | undefin
   const extensions = extensionsOf(certificate.raw);
   if (extensions === undefined) return 'is malformed';
   const unknown = extensions.find(
-    (one) => one.oid === oid.nameConstraints || (one.critical && !UNDERSTOOD.has(one.oid)),
+    (one) => one.oid === oid.nameConstraints || (one.critical && !SUPPORTED.has(one.oid)),
   );
-  if (unknown !== undefined) return `has a restriction that is not understood (${unknown.oid})`;
+  if (unknown !== undefined) return `has an unsupported restriction (${unknown.oid})`;
   const uses = usesOf(certificate);
   return uses === undefined || uses.includes(CODE_SIGNING) || uses.includes(ANY_USE)
     ? undefined
-    : 'is not one for code signing';
+    : 'is not for code signing';
 }
 
-/** Extended key usage, which Node calls keyUsage; undefined where nothing is restricted. */
+/** The extended key usage, which Node calls keyUsage; undefined if the use is not restricted. */
 function usesOf(certificate: X509Certificate): readonly string[] | undefined {
   const uses: unknown = certificate.keyUsage;
   return Array.isArray(uses) ? uses.map(String) : undefined;
 }
 
-/** Why the certificate does not carry this e-mail address; undefined when it does. */
+/** Why the certificate is not for this e-mail address; undefined if it is. */
 export function emailRefusal(certificate: X509Certificate, email: string): string | undefined {
   const names = find(certificate, oid.subjectAltName);
   return names !== undefined && (emailsIn(names.value) ?? []).includes(email)
@@ -115,7 +115,7 @@ export function emailRefusal(certificate: X509Certificate, email: string): strin
     : `its certificate is not for ${email}`;
 }
 
-/** Why the certificate was not given out on the word of this OIDC issuer; undefined when it was. */
+/** Why the certificate is not of this OIDC issuer; undefined if it is. */
 export function issuerRefusal(certificate: X509Certificate, issuer: string): string | undefined {
   const first = find(certificate, oid.fulcioIssuer);
   const second = find(certificate, oid.fulcioIssuerV2);
@@ -123,11 +123,11 @@ export function issuerRefusal(certificate: X509Certificate, issuer: string): str
     ...(first === undefined ? [] : [Buffer.from(first.value).toString('utf8')]),
     ...(second === undefined ? [] : [utf8In(second.value) ?? '']),
   ];
-  if (stated.length === 0) return 'its certificate names no OIDC issuer';
-  // two that differ are somebody's trick
+  if (stated.length === 0) return 'its certificate has no OIDC issuer';
+  // if both extensions are present they must agree
   return stated.every((one) => one === issuer)
     ? undefined
-    : `its certificate is of the OIDC issuer ${JSON.stringify(stated[0]?.slice(0, 200))}`;
+    : `its certificate has the OIDC issuer ${JSON.stringify(stated[0]?.slice(0, 200))}`;
 }
 
 function find(certificate: X509Certificate, wanted: string): Extension | undefined {

@@ -1,9 +1,9 @@
-/** Just enough DER (X.690) to read the extensions of a certificate, which Node does not show. Pure; undefined for what is malformed. */
+/** Parses as much DER (X.690) as the extensions of a certificate need, which Node does not expose. Returns undefined if malformed. */
 
 interface Item {
   readonly tag: number;
   readonly value: Uint8Array;
-  /** Where the next one begins. */
+  /** Offset of the next item. */
   readonly end: number;
 }
 
@@ -18,13 +18,13 @@ const EXTENSIONS = 0xa3;
 const RFC822_NAME = 0x81;
 
 export interface Extension {
-  /** In hexadecimal, as it is encoded. */
+  /** Encoded, in hexadecimal. */
   readonly oid: string;
   readonly critical: boolean;
   readonly value: Uint8Array;
 }
 
-/** The extensions of a certificate; undefined when one is malformed or comes twice. */
+/** The extensions of a certificate; undefined if one is malformed or occurs twice. */
 export function extensionsOf(certificate: Uint8Array): readonly Extension[] | undefined {
   const [whole] = itemsIn(certificate) ?? [];
   const [body] = whole?.tag === SEQUENCE ? (itemsIn(whole.value) ?? []) : [];
@@ -51,14 +51,14 @@ function extension({ tag, value }: Item): Extension | undefined {
   };
 }
 
-/** The e-mail addresses of a subjectAltName, as they stand; undefined when malformed. */
+/** The e-mail addresses of a subjectAltName, unchanged; undefined if malformed. */
 export function emailsIn(subjectAltName: Uint8Array): readonly string[] | undefined {
   return sequenceIn(subjectAltName)
     ?.filter(({ tag }) => tag === RFC822_NAME)
     .map(({ value }) => Buffer.from(value).toString('latin1'));
 }
 
-/** The one UTF8String that the bytes are; undefined otherwise. */
+/** The text, if the bytes are exactly one UTF8String; undefined otherwise. */
 export function utf8In(bytes: Uint8Array): string | undefined {
   const items = itemsIn(bytes);
   const [text] = items ?? [];
@@ -66,24 +66,24 @@ export function utf8In(bytes: Uint8Array): string | undefined {
   return Buffer.from(text.value).toString('utf8');
 }
 
-/** pathLenConstraint of basicConstraints: Infinity where there is none; undefined when malformed. */
+/** The pathLenConstraint of basicConstraints; Infinity if there is no constraint, undefined if malformed. */
 export function pathLengthIn(basicConstraints: Uint8Array): number | undefined {
   const parts = sequenceIn(basicConstraints);
   if (parts === undefined) return undefined;
   const length = parts.find(({ tag }) => tag === INTEGER);
   if (length === undefined) return Number.POSITIVE_INFINITY;
-  // one byte, not negative: chains have three certificates
+  // one byte, not negative: real chains have three certificates
   return length.value.length === 1 && (length.value[0] ?? 0x80) < 0x80 ? length.value[0] : undefined;
 }
 
-/** The items of the one SEQUENCE that the bytes are. */
+/** The items of the SEQUENCE, if the bytes are exactly one; undefined otherwise. */
 function sequenceIn(bytes: Uint8Array): readonly Item[] | undefined {
   const items = itemsIn(bytes);
   const [sequence] = items ?? [];
   return items?.length === 1 && sequence?.tag === SEQUENCE ? itemsIn(sequence.value) : undefined;
 }
 
-/** All items of the bytes, one after the other. */
+/** All items in the bytes, in order. */
 function itemsIn(bytes: Uint8Array): readonly Item[] | undefined {
   const items: Item[] = [];
   for (let at = 0; at < bytes.length;) {
@@ -98,7 +98,7 @@ function itemsIn(bytes: Uint8Array): readonly Item[] | undefined {
 function itemAt(bytes: Uint8Array, at: number): Item | undefined {
   const tag = bytes[at];
   const first = bytes[at + 1];
-  // tags of several bytes and lengths without end are not DER of certificates
+  // certificates in DER have no multi-byte tags and no indefinite lengths
   if (tag === undefined || first === undefined || (tag & 0x1f) === 0x1f || first === 0x80) return undefined;
   const lengthBytes = first < 0x80 ? 0 : first & 0x7f;
   if (lengthBytes > 4) return undefined;

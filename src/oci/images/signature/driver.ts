@@ -1,4 +1,4 @@
-/** PolicyPort: the policy's files, the signatures wherever they lie, and what is kept of them. */
+/** Implements PolicyPort: reads the policy, finds the signatures of an image, verifies them and keeps them. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { RegistryAuth } from '../../../ports/images.ts';
 import type { PolicyPort } from '../../../ports/policy.ts';
@@ -25,7 +25,7 @@ import type { Evidence, KeptSignatures } from './kept-signatures.ts';
 import { fetchLookaside } from './lookaside.ts';
 import type { PolicyFiles } from './policy-files.ts';
 import type { Requirement } from './policy.ts';
-import { loadRegistriesD, placesOf } from './registries-d.ts';
+import { loadRegistriesD, locationsOf } from './registries-d.ts';
 import { requirementsFor } from './scopes.ts';
 import type { Signature } from './signature.ts';
 
@@ -34,18 +34,18 @@ export interface PolicyDriverOptions {
   readonly kept: KeptSignatures;
   readonly gpgv: Pick<Gpgv, 'open'>;
   readonly client: RegistryClient;
-  /** For lookaside stores on the web. */
+  /** For lookaside stores behind http or https. */
   readonly transport: Pick<Transport, 'send'>;
-  /** Whether the operator calls a `host[:port]` insecure. */
+  /** Whether a `host[:port]` is configured as insecure. */
   readonly isInsecure: (host: string) => boolean;
   /** Directory of registries.d; '' for none. */
-  readonly places: string;
+  readonly registriesD: string;
   readonly platform: Platform;
   readonly clock: ClockPort;
 }
 
-/** First word of a refusal (ErrSignatureValidationFailed of cri-api); `cri/call/status.ts` moves it to the front. */
-const WORD = 'SignatureValidationFailed: ';
+/** Marks a refusal for the kubelet (ErrSignatureValidationFailed of cri-api). `cri/call/status.ts` moves it to the front. */
+const PREFIX = 'SignatureValidationFailed: ';
 
 export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
   const { files, clock } = options;
@@ -62,10 +62,10 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
         if (isAccepted(requirements, attempted)) return;
         const top = digestOf(image.repoDigest);
         const digests = [...new Set([image.manifestDigest, ...(top === undefined ? [] : [top])])];
-        const place = { at: withDigest(reference, image.manifestDigest), digests, auth };
+        const target = { at: withDigest(reference, image.manifestDigest), digests, auth };
         const evidence = {
           digests,
-          signatures: await new Search(options, attempted, signal).find(requirements, reference, place),
+          signatures: await new Search(options, attempted, signal).find(requirements, reference, target),
         };
         const refusal = await usable(attempted, () =>
           refusalOf(requirements, { reference, digests }, evidence.signatures, toolsOf(options, signal)),
@@ -93,34 +93,38 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
           reasons.push(refusal);
         }
         if (names.length > 0) refuse(attempted, reasons.join('; '));
-        // an image without a name is nobody's: only the default can speak of it
+        // no scope of the policy matches an image without a name: only the default applies
         if (!isAccepted(policy.default, attempted))
-          refuse(attempted, 'it has no name that a signature could be for');
+          refuse(attempted, 'the image has no name, so no signature can be for it');
       });
     },
   };
 }
 
-/** Names that speak for the image: the one that the pod named, or each that it has; a short name by where the image is from. */
+/**
+ * The names that the policy is applied to: the one in the pod's spec, or all names of the image. A short name is resolved to
+ * a candidate whose repository the image was pulled from, if there is one.
+ */
 function namesOf(
   client: RegistryClient,
   reference: string,
   { repoTags, repoDigests }: ImageRecord,
 ): readonly ImageReference[] {
   const own = [...repoTags, ...repoDigests].map(parseReference);
-  // an id, as crictl names what PullImage gave it, is no name
+  // an image id, which crictl passes after PullImage, is not a name
   if (
     reference === '' ||
     parseImageId(reference) !== undefined ||
     parseImageId(`sha256:${reference}`) !== undefined
   )
     return own;
-  const meant = client.candidates(reference);
-  const here = meant.filter((one) => own.some((name) => repositoryOf(name) === repositoryOf(one)));
-  return (here.length > 0 ? here : meant).slice(0, 1);
+  const candidates = client.candidates(reference);
+  const pulled = candidates.filter((one) => own.some((name) => repositoryOf(name) === repositoryOf(one)));
+  return (pulled.length > 0 ? pulled : candidates).slice(0, 1);
 }
 
-interface Again {
+/** A check of an image that was pulled before, under one of its names. */
+interface Recheck {
   readonly name: ImageReference;
   readonly requirements: readonly Requirement[];
   readonly image: ImageRecord;
@@ -129,14 +133,14 @@ interface Again {
   readonly signal: AbortSignal;
 }
 
-function keptFor({ name, image, namespace }: Again): KeptFor {
+function keptFor({ name, image, namespace }: Recheck): KeptFor {
   return { id: image.id, repository: repositoryOf(name), namespace };
 }
 
-/** By the signatures that are kept, then by those that the registry has now. */
-async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise<string | undefined> {
+/** Why the image is refused, by the kept signatures and then by those in the registry; undefined if it is accepted. */
+async function refusedAgain(options: PolicyDriverOptions, again: Recheck): Promise<string | undefined> {
   const { name, image } = again;
-  // an unreadable directory costs a question to the registry, and no pod (F89)
+  // if the directory cannot be read, ask the registry instead of failing the pod (F89)
   const kept = await options.kept.of(keptFor(again)).catch(() => undefined);
   if (kept !== undefined && (await judge(options, again, kept)) === undefined) {
     await options.kept.used(keptFor(again), nowMsOf(options)).catch(() => undefined);
@@ -144,7 +148,7 @@ async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise
   }
   const known = manifestsOf(image, name);
   if (known.length === 0)
-    return `it was not pulled from ${repositoryOf(name)}, so no signature of that repository can be looked for`;
+    return `the image was not pulled from ${repositoryOf(name)}, so no signature of that repository can be found`;
   const reasons: (string | FaultError)[] = [];
   for (const manifest of known) {
     const refusal = await refusedNow(options, again, manifest).catch((error: unknown) => {
@@ -154,13 +158,13 @@ async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise
     if (refusal === undefined) return undefined;
     reasons.push(refusal);
   }
-  // the name's own; one that the registry has no more may be anybody's
+  // report the reason for the name's own manifest, which comes first
   const [own] = reasons;
   if (own instanceof FaultError) throw own;
   return own;
 }
 
-/** The image's manifests in the repository of the name, the name's own first: others may have pulled the others (S86). */
+/** The image's manifests in the repository of the name. The name's own is first: others may be pulls of other tenants (S86). */
 function manifestsOf(
   { repoDigests, sources = [] }: ImageRecord,
   name: ImageReference,
@@ -175,7 +179,7 @@ function manifestsOf(
 
 function judge(
   options: PolicyDriverOptions,
-  { name, requirements, attempted, signal }: Again,
+  { name, requirements, attempted, signal }: Recheck,
   { digests, signatures }: Evidence,
 ): Promise<string | undefined> {
   return usable(attempted, () =>
@@ -183,10 +187,10 @@ function judge(
   );
 }
 
-/** By what the registry has now of one manifest. */
+/** Why the image is refused by the signatures that the registry has for one manifest; undefined if it is accepted. */
 async function refusedNow(
   options: PolicyDriverOptions,
-  again: Again,
+  again: Recheck,
   known: ImageReference,
 ): Promise<string | undefined> {
   const { name, requirements, image, attempted, signal } = again;
@@ -194,26 +198,26 @@ async function refusedNow(
     { reference: formatReference(known), auth: undefined, platform: options.platform },
     signal,
   );
-  if (imageId !== image.id) return `${formatReference(known)} is another image for this machine`;
+  if (imageId !== image.id) return `${formatReference(known)} is another image on this platform`;
   const digests = [...new Set([platformManifestDigest, manifestDigest])];
-  const place = { at: known, digests, auth: undefined };
+  const target = { at: known, digests, auth: undefined };
   const fresh = {
     digests,
-    signatures: await new Search(options, attempted, signal).find(requirements, name, place),
+    signatures: await new Search(options, attempted, signal).find(requirements, name, target),
   };
   const refusal = await judge(options, again, fresh);
   if (refusal === undefined) await keep(options, keptFor(again), fresh);
   return refusal;
 }
 
-interface Place {
-  /** A reference whose endpoints are asked. */
+interface SearchTarget {
+  /** Reference whose endpoints are searched. */
   readonly at: ImageReference;
   readonly digests: readonly Digest[];
   readonly auth: RegistryAuth | undefined;
 }
 
-/** Fetches what the requirements can make use of, and nothing else. */
+/** Fetches signatures of the kinds that the requirements need. */
 class Search {
   readonly #options: PolicyDriverOptions;
   readonly #attempted: string;
@@ -228,11 +232,11 @@ class Search {
   async find(
     requirements: readonly Requirement[],
     reference: ImageReference,
-    { at, digests, auth }: Place,
+    { at, digests, auth }: SearchTarget,
   ): Promise<readonly Signature[]> {
-    const { places, client, transport, isInsecure, clock } = this.#options;
-    const { lookaside, attachments } = placesOf(
-      await usable(this.#attempted, () => loadRegistriesD(places)),
+    const { registriesD, client, transport, isInsecure, clock } = this.#options;
+    const { lookaside, attachments } = locationsOf(
+      await usable(this.#attempted, () => loadRegistriesD(registriesD)),
       reference,
     );
     const found: Signature[] = [];
@@ -255,7 +259,7 @@ function toolsOf({ gpgv, clock }: PolicyDriverOptions, signal: AbortSignal): Too
   return { gpgv, clock, signal };
 }
 
-/** What is kept only saves a question to the registry: a full disk is no reason against an image. */
+/** Keeps the signatures. A failure, such as a full disk, is ignored: kept signatures only save requests to the registry. */
 async function keep(options: PolicyDriverOptions, wanted: KeptFor, evidence: Evidence): Promise<void> {
   await options.kept.keep(wanted, evidence, nowMsOf(options)).catch(() => undefined);
 }
@@ -264,14 +268,14 @@ function nowMsOf({ clock }: PolicyDriverOptions): number {
   return Number(clock.nowNs() / 1_000_000n);
 }
 
-/** True where no signature is needed; throws where none could help. */
+/** Returns true if no signature is needed. Throws if the policy rejects the image whatever its signatures. */
 function isAccepted(requirements: readonly Requirement[], attempted: string): boolean {
   const decided = decidedBy(requirements);
   if (typeof decided === 'object') refuse(attempted, decided.refusal);
   return decided === 'accepted';
 }
 
-/** A policy, a key or a place that can't be used refuses, with its own reason: it must never count as none. */
+/** Turns a policy, key or location that cannot be used into a refusal: it must never count as missing. */
 async function usable<T>(attempted: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -283,7 +287,7 @@ async function usable<T>(attempted: string, work: () => Promise<T>): Promise<T> 
 }
 
 function refuse(attempted: string, reason: string): never {
-  return fail('denied', `${WORD}${attempted}: ${reason}`);
+  return fail('denied', `${PREFIX}${attempted}: ${reason}`);
 }
 
 function digestOf(repoDigest: string): Digest | undefined {

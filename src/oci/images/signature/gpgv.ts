@@ -1,6 +1,6 @@
 /**
- * OpenPGP signatures, by GnuPG's gpgv: a process of its own, without network, agent, trust database or a user's keys, that
- * knows only the keys it is given (S49: no native library of that kind in the daemon).
+ * Verifies OpenPGP signatures with GnuPG's gpgv. It is a separate process without network, agent, trust database or user
+ * keys, and uses only the given keys (S49: no native OpenPGP library in the daemon).
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,16 +14,16 @@ import { keyRing } from './armor.ts';
 import { refusalIn } from './gpgv-status.ts';
 
 export interface GpgvOptions {
-  /** For key rings of one run each; made when it is needed. A tmpfs. */
+  /** Directory on a tmpfs for the key rings of each run; created when needed. */
   readonly directory: string;
   readonly random: RandomPort;
   readonly clock: ClockPort;
-  /** The absolute path of gpgv, or a FaultError. */
+  /** Resolves to the absolute path of gpgv, or rejects with a FaultError. */
   readonly findProgram: () => Promise<string>;
   readonly runTool: (request: ToolRequest) => Promise<ToolResult>;
 }
 
-/** What a message says that one of the keys has signed, or why it is not taken. */
+/** The content that one of the keys has signed, or why the message is refused. */
 export type Opened = { readonly payload: Uint8Array } | { readonly refusal: string };
 
 export class Gpgv {
@@ -34,7 +34,7 @@ export class Gpgv {
     this.#options = options;
   }
 
-  /** Throws `invalidRequest` for keys that are none and for a missing program, `timedOut`, `cancelled`. */
+  /** Verifies a signed message. Throws `invalidRequest` for invalid keys and a missing program, `timedOut`, `cancelled`. */
   open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
     return this.#slots.with(() => this.#open(message, keys, signal), signal);
   }
@@ -43,7 +43,7 @@ export class Gpgv {
     const rings = keys.map(
       (bytes) =>
         keyRing(bytes) ??
-        fail('invalidRequest', 'read the keys of the signature policy: one is no OpenPGP public key'),
+        fail('invalidRequest', 'read the keys of the signature policy: one is not an OpenPGP public key'),
     );
     const { random, directory } = this.#options;
     const home = join(directory, random.token(8));
@@ -71,7 +71,7 @@ export class Gpgv {
         '--homedir',
         home,
         '--quiet',
-        // its words for people would stand among the status lines
+        // keep messages for people out of the status lines
         '--log-file',
         '/dev/null',
         '--status-fd',
@@ -90,12 +90,17 @@ export class Gpgv {
     if (timedOut)
       fail(
         'timedOut',
-        `verify an OpenPGP signature: ${program} did not end within ${signatureLimits.gpgvMs} ms`,
+        `verify OpenPGP signature: timed out after ${signatureLimits.gpgvMs} ms waiting for ${program}`,
       );
-    if (truncated) return { refusal: `what it signs is longer than ${signatureLimits.signatureBytes} bytes` };
+    if (truncated)
+      return { refusal: `the signed content is longer than ${signatureLimits.signatureBytes} bytes` };
     const refusal =
       refusalIn(Buffer.from(stderr).toString('latin1')) ??
-      (exitCode === 0 ? undefined : `gpgv ended with ${exitCode ?? 'a signal'}`);
+      (exitCode === 0
+        ? undefined
+        : exitCode === null
+          ? 'gpgv was ended by a signal'
+          : `gpgv failed with exit code ${exitCode}`);
     return refusal === undefined ? { payload: stdout } : { refusal };
   }
 }

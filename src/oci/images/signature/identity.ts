@@ -1,4 +1,4 @@
-/** For which image a signature was made: `signedIdentity` of containers-policy.json(5). Pure. */
+/** Compares the image that a signature is for with the requested one: `signedIdentity` of containers-policy.json(5). No I/O. */
 import { FaultError } from '../../../base/fault.ts';
 import type { Fields } from '../../documents/fields.ts';
 import {
@@ -17,7 +17,7 @@ export type SignedIdentity =
   | { readonly type: 'exactRepository'; readonly repository: string }
   | { readonly type: 'remapIdentity'; readonly prefix: string; readonly signedPrefix: string };
 
-/** `signedIdentity` of a requirement; where it is left out, what the manual says. */
+/** Parses `signedIdentity` of a requirement. If omitted, the manual's default applies. */
 export function parseSignedIdentity(requirement: Fields): SignedIdentity {
   const fields = requirement.object('signedIdentity');
   if (fields === undefined) return { type: 'matchRepoDigestOrExact' };
@@ -33,13 +33,13 @@ export function parseSignedIdentity(requirement: Fields): SignedIdentity {
       const reference = parseSigned(fields.text('dockerReference', ''));
       return {
         type,
-        reference: reference ?? fields.refuse('dockerReference', 'is no reference with tag or digest'),
+        reference: reference ?? fields.refuse('dockerReference', 'is not a reference with tag or digest'),
       };
     }
     case 'exactRepository': {
       fields.refuseOthers(['type', 'dockerRepository']);
       const repository = repositoryIn(fields.text('dockerRepository', ''));
-      return { type, repository: repository ?? fields.refuse('dockerRepository', 'is no repository') };
+      return { type, repository: repository ?? fields.refuse('dockerRepository', 'is not a repository') };
     }
     case 'remapIdentity':
       fields.refuseOthers(['type', 'prefix', 'signedPrefix']);
@@ -49,11 +49,11 @@ export function parseSignedIdentity(requirement: Fields): SignedIdentity {
         signedPrefix: namespaceIn(fields, 'signedPrefix'),
       };
     default:
-      return fields.refuse('type', `is ${JSON.stringify(type)}, which is no identity that is known`);
+      return fields.refuse('type', `is ${JSON.stringify(type)}, which is not a known type of identity`);
   }
 }
 
-/** Whether a signature that was made for `signed` (its docker-reference) is one for the image that was asked for. */
+/** Whether a signature for `signed` (its docker-reference) is valid for the requested image. */
 export function identityMatches(rule: SignedIdentity, asked: ImageReference, signed: string): boolean {
   const repository = repositoryIn(signed);
   if (repository === undefined) return false;
@@ -74,7 +74,7 @@ export function identityMatches(rule: SignedIdentity, asked: ImageReference, sig
   }
 }
 
-/** By digest the repository is enough: that digest is compared with the image's in any case. */
+/** If the request has a digest, only the repository must match: the caller compares the digest in any case. */
 function repoDigestOrExact(signed: ImageReference | undefined, asked: ImageReference | undefined): boolean {
   if (signed === undefined || asked === undefined) return false;
   return asked.digest === undefined ? same(signed, asked) : repositoryOf(signed) === repositoryOf(asked);
@@ -84,7 +84,7 @@ function same(signed: ImageReference | undefined, asked: ImageReference): boolea
   return signed !== undefined && formatReference(signed) === formatReference(asked);
 }
 
-/** The reference with the prefix replaced, or as it is where it has another; undefined when the result is none. */
+/** Replaces the prefix of the reference, if it has that prefix. Undefined if the result is not a valid reference. */
 function remapped(
   { prefix, signedPrefix }: { readonly prefix: string; readonly signedPrefix: string },
   asked: ImageReference,
@@ -94,20 +94,20 @@ function remapped(
   return parseSigned(signedPrefix + formatReference(asked).slice(prefix.length));
 }
 
-/** A reference with tag or digest; undefined for a bare name: a signature without either says nothing exact. */
+/** Parses a reference with tag or digest. Undefined for a name alone, which does not identify an image. */
 function parseSigned(text: string): ImageReference | undefined {
-  const raw = taken(() => parseRawReference(text));
+  const raw = unlessRefused(() => parseRawReference(text));
   if (raw === undefined || (raw.tag === undefined && raw.digest === undefined)) return undefined;
-  return taken(() => completeReference(raw, DEFAULT_HOST));
+  return unlessRefused(() => completeReference(raw, DEFAULT_HOST));
 }
 
 function repositoryIn(text: string): string | undefined {
-  const reference = taken(() => parseReference(text));
+  const reference = unlessRefused(() => parseReference(text));
   return reference === undefined ? undefined : repositoryOf(reference);
 }
 
-/** What a parser gives; undefined for a text that it refuses. */
-function taken<T>(parse: () => T): T | undefined {
+/** The result of a parser, or undefined if it refuses the text. */
+function unlessRefused<T>(parse: () => T): T | undefined {
   try {
     return parse();
   } catch (error) {
@@ -116,11 +116,11 @@ function taken<T>(parse: () => T): T | undefined {
   }
 }
 
-/** A host, or a host with the beginning of a path; no tag, no digest. */
+/** A host, or a host with a path prefix, without tag and digest. */
 function namespaceIn(fields: Fields, name: string): string {
   const text = fields.text(name, '');
-  const raw = taken(() => parseRawReference(`${text}/image`));
+  const raw = unlessRefused(() => parseRawReference(`${text}/image`));
   if (raw?.host === undefined || `${raw.host}/${raw.path}` !== `${text}/image`)
-    fields.refuse(name, 'is no host or repository in its normal form');
+    fields.refuse(name, 'is not a host or repository in normal form');
   return text;
 }

@@ -1,4 +1,4 @@
-/** Whether an image's signatures meet what a policy requires. */
+/** Decides whether an image's signatures meet the requirements of a policy. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { FaultError } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -16,19 +16,19 @@ export interface Tools {
   readonly signal: AbortSignal;
 }
 
-/** Without a look at any signature: accepted, refused with the reason, or undecided. */
+/** The decision if it does not depend on signatures, else `undecided`. */
 export function decidedBy(
   requirements: readonly Requirement[],
 ): 'accepted' | 'undecided' | { readonly refusal: string } {
   const refused = requirements.find((one) => one.type === 'reject');
   if (refused?.type === 'reject')
-    return { refusal: refused.reason === '' ? 'the policy rejects it' : refused.reason };
+    return { refusal: refused.reason === '' ? 'the policy rejects the image' : refused.reason };
   return requirements.every((one) => one.type === 'insecureAcceptAnything') ? 'accepted' : 'undecided';
 }
 
 /**
- * The reason why the image is refused; undefined when each requirement has a signature that meets it.
- * @throws FaultError `invalidRequest` when a key of the policy can't be used: that is no matter of the image
+ * Why the image is refused; undefined if each requirement is met by a signature.
+ * @throws FaultError `invalidRequest` if a key of the policy cannot be used, which is not the image's fault
  */
 export async function refusalOf(
   requirements: readonly Requirement[],
@@ -39,7 +39,7 @@ export async function refusalOf(
   for (const requirement of requirements) {
     if (requirement.type === 'insecureAcceptAnything') continue;
     if (requirement.type === 'reject')
-      return requirement.reason === '' ? 'the policy rejects it' : requirement.reason;
+      return requirement.reason === '' ? 'the policy rejects the image' : requirement.reason;
     const reason =
       requirement.type === 'signedBy'
         ? await signedBy(requirement, subject, signatures, tools)
@@ -83,7 +83,7 @@ async function sigstoreSigned(
   );
 }
 
-/** One that is accepted is enough; else the reasons of all. */
+/** Checks signatures until one is accepted. If none is, returns all reasons. */
 async function anyOf<T>(
   signatures: readonly T[],
   kind: string,
@@ -92,24 +92,24 @@ async function anyOf<T>(
   const reasons: string[] = [];
   for (const signature of signatures) {
     const reason = await refusal(signature).catch((error: unknown) => {
-      // what is wrong with the policy, the machine or the caller is not the signature's fault
+      // only `outside` is the signature's fault; other kinds concern the policy, this machine or the caller
       if (!(error instanceof FaultError) || error.fault.kind !== 'outside') throw error;
       return error.fault.message;
     });
     if (reason === undefined) return undefined;
     reasons.push(reason);
   }
-  if (reasons.length === 0) return `a ${kind} signature is required, and there is none`;
+  if (reasons.length === 0) return `a ${kind} signature is required, but none was found`;
   const [only = ''] = reasons;
   if (reasons.length === 1)
-    return `its ${kind} signature is not accepted: ${only}`.slice(0, signatureLimits.reasonChars);
-  return `none of its ${reasons.length} ${kind} signatures is accepted: ${reasons.join('; ')}`.slice(
+    return `the ${kind} signature was not accepted: ${only}`.slice(0, signatureLimits.reasonChars);
+  return `none of ${reasons.length} ${kind} signatures was accepted: ${reasons.join('; ')}`.slice(
     0,
     signatureLimits.reasonChars,
   );
 }
 
-/** Why what was signed is about another image. */
+/** Why the signed content is for another image; undefined if it is for this one. */
 function mismatch(
   payload: Uint8Array,
   type: Parameters<typeof parsePayload>[1],

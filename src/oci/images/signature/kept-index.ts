@@ -1,24 +1,24 @@
 /**
- * Which signatures are kept, for whom, and when they were used last: the names of the files, one for each image, repository and
- * Kubernetes namespace. Pure.
+ * Index of the kept signatures with the time of their last use. There is one file for each image, repository and Kubernetes
+ * namespace. No I/O.
  */
 import { createHash } from 'node:crypto';
 import type { ImageId } from '../../../base/ids.ts';
 
-/** Digits of a repository's hash in a name: 128 bits. */
+/** Hex digits of a repository's hash in a file name: 128 bits. */
 const REPOSITORY_HEX = 32;
-/** Digits of a namespace's hash: 64 bits. Two that share it share their room. */
+/** Hex digits of a namespace's hash: 64 bits. Namespaces with the same hash share their quota. */
 const OWNER_HEX = 16;
 
-/** Older versions had no namespace in the name, and before that one file for all repositories of an image. */
+/** Older versions wrote names without namespace, and before that one file for all repositories of an image. */
 const NAME = /^(?<key>sha256-[0-9a-f]{64}(?:\.[0-9a-f]{32})?)(?:\.(?<owner>[0-9a-f]{16}))?\.json$/u;
 
-/** What is kept for one namespace: an image, and the repository whose signatures these are. */
+/** What a file belongs to: an image, the repository of the signatures, and the namespace that uses them. */
 export interface KeptFor {
   readonly id: ImageId;
-  /** With its host. Its name is no name of a file: it has slashes, and is as long as a file's name may be. */
+  /** With its host. Hashed in file names: it has slashes and can be too long. */
   readonly repository: string;
-  /** '' where a call named none. */
+  /** Empty if the call had no namespace. */
   readonly namespace: string;
 }
 
@@ -26,7 +26,7 @@ export function fileOf({ namespace, ...image }: KeptFor): string {
   return `${keyOf(image)}.${hashed(namespace, OWNER_HEX)}.json`;
 }
 
-/** The file of an older version for all repositories. */
+/** The file that older versions used for all repositories of an image. */
 export function earlierFileOf(id: ImageId): string {
   return `${id.replace(':', '-')}.json`;
 }
@@ -49,7 +49,7 @@ function groups(name: string): { readonly key: string; readonly owner: string } 
 }
 
 export class KeptIndex {
-  /** When each file was used, in ms since 1970. */
+  /** Last use of each file, in ms since 1970. */
   readonly #usedMs = new Map<string, number>();
 
   set(name: string, usedMs: number): void {
@@ -64,16 +64,16 @@ export class KeptIndex {
     return this.#usedMs.has(name);
   }
 
-  /** The latest file of the same image and repository that is another namespace's, or of a version without namespaces. */
-  anothers(file: string): string | undefined {
+  /** The most recently used file of another namespace, or of an older version, for the same image and repository. */
+  fileOfOther(file: string): string | undefined {
     const { key } = groups(file);
     const others = [...this.#usedMs].filter(([name]) => name !== file && groups(name).key === key);
     return others.toSorted(([, one], [, other]) => other - one)[0]?.[0];
   }
 
   /**
-   * Names beyond `most`: each the one longest unused of the namespace that has most, so that whoever keeps much takes no room
-   * from those who keep little.
+   * The names to delete so that `most` remain. Each is the least recently used one of the namespace that has most files, so
+   * that a namespace with many images does not displace the files of others.
    */
   surplus(most: number): readonly string[] {
     const byOwner = new Map<string, string[]>();

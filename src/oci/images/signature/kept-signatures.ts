@@ -1,7 +1,8 @@
 /**
- * Signatures of images that are here, so that the policy can be asked again without a registry. Nothing of it is trusted:
- * each use verifies anew. Files below `root`, one for each image, repository and namespace, since neither a repository full of
- * signatures nor a namespace of many images may take the room of another's (S86); what is lost or damaged is fetched again.
+ * Keeps signatures of pulled images on disk, so that the policy can be applied again without a registry. The files are not
+ * trusted: each use verifies the signatures again. There is one file for each image, repository and namespace, so that neither
+ * a repository with many signatures nor a namespace with many images displaces those of others (S86). Lost or damaged files
+ * are fetched again.
  */
 import { link, lstat, mkdir, opendir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,16 +22,16 @@ import type { KeptFor } from './kept-index.ts';
 import type { Signature } from './signature.ts';
 
 export interface Evidence {
-  /** Of manifests that were seen to lead to this image. */
+  /** Digests of manifests that lead to this image, as verified when the signatures were fetched. */
   readonly digests: readonly Digest[];
   readonly signatures: readonly Signature[];
 }
 
 export interface KeptOptions {
   readonly directory: string;
-  /** Where what can't be deleted is reported. */
+  /** Reports files that cannot be deleted. */
   readonly conditions: DebrisReport;
-  /** Takes a directory away that lies where a file should; may fail where it is on another disk. */
+  /** Moves a directory in the place of a file into the trash. May fail if the trash is on another disk. */
   readonly discard: (path: string) => Promise<void>;
 }
 
@@ -49,12 +50,12 @@ export class KeptSignatures {
   }
 
   /**
-   * With those that were kept last for another namespace: what this one pulled may satisfy no policy of its own. Undefined for
-   * none, and for what is damaged or no file.
+   * The kept signatures, merged with the most recently used ones of another namespace: those alone that this namespace has
+   * pulled may not satisfy its policy. Undefined without any; damaged files count as missing.
    */
   async of(wanted: KeptFor): Promise<Evidence | undefined> {
     const own = fileOf(wanted);
-    const other = (await this.#known()).anothers(own);
+    const other = (await this.#known()).fileOfOther(own);
     const found = [await this.#read(own), other === undefined ? undefined : await this.#read(other)].filter(
       (one) => one !== undefined,
     );
@@ -73,25 +74,25 @@ export class KeptSignatures {
     }
   }
 
-  /** Adds to what is kept of the image already: the repository may have several manifests of it. `nowMs`: since 1970. */
+  /** Adds signatures to the kept ones, since a repository can have several manifests of the image. `nowMs`: ms since 1970. */
   keep(wanted: KeptFor, fresh: Evidence, nowMs: number): Promise<void> {
     return this.#inTurn(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       const index = await this.#known();
       const name = fileOf(wanted);
-      for (const one of [name, `${name}.new`]) await this.#makeWay(one);
+      for (const one of [name, `${name}.new`]) await this.#removeNonFile(one);
       await writeWhole(join(this.#directory, name), encode(merged(fresh, await this.#read(name))), 0o600);
       await this.#mark(index, name, nowMs);
       await this.#clearUp(index);
     });
   }
 
-  /** It served again: others go first. What served for another namespace is kept for this one, too, whatever becomes of the other's. */
+  /** Records a use, so that others are deleted first. A file of another namespace is linked for this one, to outlive the other. */
   used(wanted: KeptFor, nowMs: number): Promise<void> {
     return this.#inTurn(async () => {
       const index = await this.#known();
       const own = fileOf(wanted);
-      const other = index.anothers(own) ?? earlierFileOf(wanted.id);
+      const other = index.fileOfOther(own) ?? earlierFileOf(wanted.id);
       if (!index.has(own))
         await link(join(this.#directory, other), join(this.#directory, own)).catch(onlyAbsentOrThere);
       await this.#mark(index, own, nowMs);
@@ -115,7 +116,7 @@ export class KeptSignatures {
     else index.delete(name);
   }
 
-  /** Read once; again where it could not be. */
+  /** The index. The directory is scanned at the first use; after a failure, again at the next. */
   #known(): Promise<KeptIndex> {
     this.#index ??= this.#scan().catch((error: unknown) => {
       this.#index = undefined;
@@ -124,7 +125,7 @@ export class KeptSignatures {
     return this.#index;
   }
 
-  /** What is there. All else in the directory goes, as far as it can: an unfinished file, what somebody has put here (F89). */
+  /** Scans the directory. Deletes everything else in it, such as unfinished files and files of others (F89). */
   async #scan(): Promise<KeptIndex> {
     const index = new KeptIndex();
     const names: string[] = [];
@@ -144,13 +145,13 @@ export class KeptSignatures {
     return index;
   }
 
-  /** For the file of this name: what lies there and is none goes. */
-  async #makeWay(name: string): Promise<void> {
+  /** Deletes what has this name but is not a regular file. */
+  async #removeNonFile(name: string): Promise<void> {
     const found = await missingAs(lstat(join(this.#directory, name)), undefined);
     if (found !== undefined && !found.isFile()) await this.#remove(name, found.isDirectory());
   }
 
-  /** One that can't be deleted is reported, and keeps no other from its turn. */
+  /** Deletes an entry. A failure is reported and does not stop the rest. */
   async #remove(name: string, isDirectory = false): Promise<void> {
     const path = join(this.#directory, name);
     const removeTree = (): Promise<void> => rm(path, { recursive: true, force: true });
@@ -169,7 +170,7 @@ export class KeptSignatures {
   }
 }
 
-/** A file that went meanwhile, or one that a daemon before this one has kept and the scan did not come to. */
+/** Ignores a missing file, and an existing one that the bounded scan did not reach. */
 function onlyAbsentOrThere(thrown: unknown): undefined {
   return codeOf(thrown) === 'EEXIST' ? undefined : onlyAbsent(thrown);
 }

@@ -1,4 +1,4 @@
-/** Signatures beside the registry: files of a directory or a plain web server (containers/image, signature-protocols.md). */
+/** Fetches signatures from a lookaside store: a directory or a web server (containers/image, signature-protocols.md). */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fail } from '../../../base/fault.ts';
@@ -12,14 +12,14 @@ import type { Transport } from '../registry/transport.ts';
 import type { Signature } from './signature.ts';
 
 export interface Lookaside {
-  /** http, https or file, from registries.d. */
+  /** URL with the scheme http, https or file, from registries.d. */
   readonly base: string;
   /** Without the host. */
   readonly repository: string;
   readonly digest: Digest;
 }
 
-/** `signature-1` and on, until one is missing. */
+/** Fetches `signature-1`, `signature-2` and so on, until one does not exist. */
 export async function fetchLookaside(
   { base, repository, digest }: Lookaside,
   transport: Pick<Transport, 'send'>,
@@ -46,14 +46,14 @@ export async function fetchLookaside(
     if (bytes > signatureLimits.allBytes)
       fail(
         'outside',
-        `${attempted}: its signatures have more than the ${signatureLimits.allBytes} bytes allowed`,
+        `${attempted}: the signatures have more than the ${signatureLimits.allBytes} bytes allowed`,
       );
     found.push({ kind: 'simple', message });
   }
   return found;
 }
 
-/** Undefined for 404. No credentials: the store is public to the nodes, as with the peers. */
+/** One file of a web server; undefined for 404. Sends no credentials: as in the peers, the store must be public to the nodes. */
 async function fetched(
   url: URL,
   transport: Pick<Transport, 'send'>,
@@ -63,7 +63,7 @@ async function fetched(
 ): Promise<Uint8Array | undefined> {
   const named = `${attempted}: ${url.host}${url.pathname.slice(-distributionLimits.errorChars)}`;
   const policy = {
-    // the operator wrote the URL: plain http there is meant; a redirect to anywhere else is not
+    // the operator configured the URL, so plain http is allowed to its host, but not after a redirect to another one
     isInsecure: (host: string) => (url.protocol === 'http:' && host === url.host) || isInsecure(host),
     mayBeLocal: (other: URL) => hostnameOf(other) === hostnameOf(url),
   };
@@ -79,7 +79,7 @@ async function fetched(
     });
     if (response.status === 200) return await response.body.whole(signatureLimits.signatureBytes);
     response.body.discard();
-    // some stores answer so where a directory can't be listed: not 404 is not "no signature"
+    // only 404 means that there is no signature; some stores answer 403 instead, which is an error here
     return response.status === 404
       ? undefined
       : unavailable(named, `${response.host} answered ${response.status}`);

@@ -1,20 +1,20 @@
-/** What a signature says: the JSON of containers-signature(5), which sigstore's simple signing shares. Pure. */
+/** Parses the signed content: the JSON of containers-signature(5), which sigstore's simple signing also uses. No I/O. */
 import type { Digest } from '../../../base/ids.ts';
 import { parseDocument } from '../../documents/fields.ts';
 
 export interface Payload {
   readonly manifestDigest: Digest;
-  /** As signed: compare it with identityMatches. */
+  /** As signed; compare it by `identityMatches`. */
   readonly dockerReference: string;
 }
 
-/** `critical.type` of the two families; a signature of one must never count as one of the other. */
+/** `critical.type` of both kinds of signatures. A signature of one kind must never count as one of the other. */
 export const payloadTypes = {
   simple: 'atomic container signature',
   sigstore: 'cosign container image signature',
 } as const;
 
-/** Call it for bytes only whose signature was verified. Throws FaultError `outside` for anything that is not exactly such a document. */
+/** Parses a payload. Call it only after verifying the signature. Throws FaultError `outside` for any deviation from the format. */
 export function parsePayload(
   bytes: Uint8Array,
   type: (typeof payloadTypes)[keyof typeof payloadTypes],
@@ -24,7 +24,7 @@ export function parsePayload(
   top.refuseOthers(['critical', 'optional']);
   const critical = top.object('critical');
   if (critical === undefined) return top.refuse('critical', 'is missing');
-  // a member that is not known must be understood by the verifier, and so refuses it
+  // containers-signature(5): a verifier must refuse unknown members of "critical"
   critical.refuseOthers(['type', 'image', 'identity']);
   const found = critical.text('type', '');
   if (found !== type)
@@ -33,7 +33,7 @@ export function parsePayload(
   image.refuseOthers(['docker-manifest-digest']);
   const identity = critical.object('identity') ?? critical.refuse('identity', 'is missing');
   identity.refuseOthers(['docker-reference']);
-  // informative only, but of the right shape: nobody signs a document that is not meant so
+  // informative only, but it must be an object
   top.object('optional');
   return {
     manifestDigest: image.digest('docker-manifest-digest'),

@@ -1,4 +1,4 @@
-/** The policy that counts in a namespace: a file of its own, or else the node's. Read at each use, so that a change counts at once. */
+/** Finds the policy of a namespace: its own file, or else the node's. Files are read at each use, so that changes apply at once. */
 import { join } from 'node:path';
 import { fail, toFault } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -7,33 +7,33 @@ import { namesOf } from '../../../host/files/names-of.ts';
 import { readCapped } from '../registry/read-capped.ts';
 import { acceptAnything, parsePolicy, type Policy } from './policy.ts';
 
-export interface PolicyPlaces {
-  /** The node's policy; '' for none. */
+export interface PolicyPaths {
+  /** The node's policy; empty if not configured. */
   readonly file: string;
-  /** With `<namespace>.json` for namespaces that have their own; '' for none. */
+  /** Directory with `<namespace>.json` for namespaces that have their own policy; empty if not configured. */
   readonly directory: string;
 }
 
-/** A DNS label, as Kubernetes' namespaces are: it becomes part of a path. */
+/** Names of Kubernetes namespaces (DNS labels). The name becomes part of a path. */
 const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/u;
 
-/** Parsed files are kept by their bytes: parsing costs more than reading. */
+/** Reads and caches policies. A file is parsed again only if its bytes have changed, since parsing costs more than reading. */
 export class PolicyFiles {
-  readonly #places: PolicyPlaces;
+  readonly #paths: PolicyPaths;
   readonly #parsed = new Map<string, { readonly bytes: Buffer; readonly policy: Policy }>();
 
-  constructor(places: PolicyPlaces) {
-    this.#places = places;
+  constructor(paths: PolicyPaths) {
+    this.#paths = paths;
   }
 
-  /** Which policies differ for sure; the namespace itself where each may have its own. */
+  /** Namespaces with the same scope have the same policy. The scope is the namespace itself if each may have its own. */
   scope(namespace: string): string {
-    return this.#places.directory === '' ? '' : namespace;
+    return this.#paths.directory === '' ? '' : namespace;
   }
 
-  /** Throws `invalidRequest` for a policy that can't be used, with its file and the reason. */
+  /** The policy of a namespace. Throws `invalidRequest`, with path and reason, for a policy that cannot be used. */
   async of(namespace: string): Promise<Policy> {
-    const { file, directory } = this.#places;
+    const { file, directory } = this.#paths;
     const own =
       directory === '' || namespace === ''
         ? undefined
@@ -43,15 +43,15 @@ export class PolicyFiles {
     return node ?? acceptAnything;
   }
 
-  /** What is wrong with the files as they are now, the namespaces' own included: path → reason. Each refuses its images. */
+  /** Current problems of all policy files: path → reason. A policy with a problem refuses all its images. */
   async problems(): Promise<ReadonlyMap<string, string>> {
-    const { file, directory } = this.#places;
+    const { file, directory } = this.#paths;
     const found = new Map<string, string>();
     const names =
       directory === ''
         ? []
         : await namesOf(directory).catch((error: unknown) => {
-            found.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+            found.set(directory, `list directory: ${codeOf(error) ?? String(error)}`);
             return [];
           });
     const own = names
@@ -87,6 +87,6 @@ function checked(namespace: string): string {
     ? namespace
     : fail(
         'invalidRequest',
-        `read the signature policy of namespace ${JSON.stringify(namespace)}: it is no name of a namespace`,
+        `read the signature policy of namespace ${JSON.stringify(namespace)}: it is not a valid namespace name`,
       );
 }

@@ -1,6 +1,6 @@
 /**
- * What a policy.json says, containers-policy.json(5). As strict as the reference implementation: an unknown key, a key
- * twice, or a value that can't be right refuses the whole file, since a requirement that is overlooked is one not made.
+ * Parses a policy.json, containers-policy.json(5). Like the reference implementation, it refuses the whole file for an
+ * unknown or repeated key or an invalid value, since a requirement that is skipped would not be enforced.
  */
 import { fail, FaultError, toFault } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -8,7 +8,7 @@ import { parseDocument, type Fields } from '../../documents/fields.ts';
 import { decodeBase64 } from './base64.ts';
 import { parseSignedIdentity, type SignedIdentity } from './identity.ts';
 
-/** Where keys or certificates come from: files, read at each use, or the policy's own text. */
+/** Where keys or certificates come from: files, which are read at each use, or the policy's own text. */
 export type KeySource = { readonly paths: readonly string[] } | { readonly datas: readonly Uint8Array[] };
 
 export interface SignedBy {
@@ -26,12 +26,12 @@ export interface Fulcio {
 export interface Pki {
   readonly roots: KeySource;
   readonly intermediates: KeySource | undefined;
-  /** Empty: not looked at; one of the two is there. */
+  /** One of the two is set; an empty one is not checked. */
   readonly subjectEmail: string;
   readonly subjectHostname: string;
 }
 
-/** Exactly one of keys, fulcio and pki is there. */
+/** Exactly one of keys, fulcio and pki is set. */
 export interface SigstoreSigned {
   readonly type: 'sigstoreSigned';
   readonly keys: KeySource | undefined;
@@ -43,23 +43,23 @@ export interface SigstoreSigned {
 
 export type Requirement =
   | { readonly type: 'insecureAcceptAnything' }
-  | { readonly type: 'reject'; /** Empty where the policy just says so. */ readonly reason: string }
+  | { readonly type: 'reject'; /** Empty if the policy itself says "reject". */ readonly reason: string }
   | SignedBy
   | SigstoreSigned;
 
 export interface Policy {
   readonly default: readonly Requirement[];
-  /** Of the transport `docker`, by scope; '' is the transport's own default. */
+  /** Requirements of the transport `docker`, by scope; '' is the transport's default. */
   readonly scopes: ReadonlyMap<string, readonly Requirement[]>;
 }
 
-/** Where no file is: troupe without a policy accepts what registries give. */
+/** The policy if no file exists: all images are accepted. */
 export const acceptAnything: Policy = { default: [{ type: 'insecureAcceptAnything' }], scopes: new Map() };
 
-/** The transport of images from registries, containers-transports(5); the others are checked and never asked for. */
+/** The transport of images from registries, containers-transports(5). Others are parsed but not used. */
 const TRANSPORT = 'docker';
 
-/** @param file stands in every message. Throws FaultError `invalidRequest` that names the field. */
+/** Parses a policy. `file` is in every message. Throws FaultError `invalidRequest`, naming the field. */
 export function parsePolicy(bytes: Uint8Array, file: string): Policy {
   try {
     const top = parseDocument(bytes, `signature policy ${file}`);
@@ -85,7 +85,7 @@ function scopesIn(transports: Fields, transport: string): Policy['scopes'] {
 
 function requirements(fields: Fields, name: string): readonly Requirement[] {
   const list = fields.objects(name, signatureLimits.requirements);
-  if (list.length === 0) fields.refuse(name === '' ? '""' : name, 'names no requirement');
+  if (list.length === 0) fields.refuse(name === '' ? '""' : name, 'has no requirement');
   return list.map(requirement);
 }
 
@@ -103,7 +103,7 @@ function requirement(fields: Fields): Requirement {
     case 'sigstoreSigned':
       return sigstoreSigned(fields);
     default:
-      return fields.refuse('type', `is ${JSON.stringify(type)}, which is no requirement that is known`);
+      return fields.refuse('type', `is ${JSON.stringify(type)}, which is not a known type of requirement`);
   }
 }
 
@@ -112,13 +112,13 @@ const KEY_TYPES = ['GPGKeys', 'signedByGPGKeys', 'X509Certificates', 'signedByX5
 function signedBy(fields: Fields): Requirement {
   fields.refuseOthers(['type', 'keyType', 'keyPath', 'keyPaths', 'keyData', 'signedIdentity']);
   const keyType = fields.text('keyType', '');
-  if (!KEY_TYPES.includes(keyType)) fields.refuse('keyType', `is none of ${KEY_TYPES.join(', ')}`);
+  if (!KEY_TYPES.includes(keyType)) fields.refuse('keyType', `is not one of ${KEY_TYPES.join(', ')}`);
   const keys =
     oneOf(fields, 'key', ['Path', 'Paths', 'Data']) ??
-    fields.refuse('keyPath', 'is missing, and so are keyPaths and keyData');
+    fields.refuse('keyPath', 'is missing, as are keyPaths and keyData');
   const identity = parseSignedIdentity(fields);
-  // the format names four and no tool verifies the others: such a requirement can't be met, as with the peers
-  if (keyType !== 'GPGKeys') return { type: 'reject', reason: `keyType ${keyType} can't be verified` };
+  // the format has four types, but as in the peers only GPGKeys is supported, so other requirements are never met
+  if (keyType !== 'GPGKeys') return { type: 'reject', reason: `keyType ${keyType} is not supported` };
   return { type: 'signedBy', keys, identity };
 }
 
@@ -142,11 +142,11 @@ function sigstoreSigned(fields: Fields): Requirement {
   const pki = pkiOf(fields.object('pki'));
   const rekorKeys = oneOf(fields, 'rekorPublicKey', ['Path', 'Paths', 'Data', 'Datas']);
   if ([keys, fulcio, pki].filter((one) => one !== undefined).length !== 1)
-    fields.refuse('keyPath', 'and keyPaths, keyData, keyDatas, fulcio and pki: exactly one has to be there');
+    fields.refuse('keyPath', 'keyPaths, keyData, keyDatas, fulcio, pki: exactly one is required');
   if (fulcio !== undefined && rekorKeys === undefined)
-    fields.refuse('rekorPublicKeyPath', 'is missing: fulcio needs the time that Rekor has signed');
+    fields.refuse('rekorPublicKeyPath', 'is missing: fulcio needs the timestamp that Rekor has signed');
   if (pki !== undefined && rekorKeys !== undefined)
-    fields.refuse('pki', 'can not stand beside a key of Rekor');
+    fields.refuse('pki', 'cannot be combined with a key of Rekor');
   return { type: 'sigstoreSigned', keys, fulcio, pki, rekorKeys, identity: parseSignedIdentity(fields) };
 }
 
@@ -154,7 +154,7 @@ function fulcioOf(fields: Fields | undefined): Fulcio | undefined {
   if (fields === undefined) return undefined;
   fields.refuseOthers(['caPath', 'caData', 'oidcIssuer', 'subjectEmail']);
   return {
-    ca: oneOf(fields, 'ca', ['Path', 'Data']) ?? fields.refuse('caPath', 'is missing, and so is caData'),
+    ca: oneOf(fields, 'ca', ['Path', 'Data']) ?? fields.refuse('caPath', 'is missing, as is caData'),
     oidcIssuer: filled(fields, 'oidcIssuer'),
     subjectEmail: filled(fields, 'subjectEmail'),
   };
@@ -173,17 +173,17 @@ function pkiOf(fields: Fields | undefined): Pki | undefined {
   const pki: Pki = {
     roots:
       oneOf(fields, 'caRoots', ['Path', 'Data']) ??
-      fields.refuse('caRootsPath', 'is missing, and so is caRootsData'),
+      fields.refuse('caRootsPath', 'is missing, as is caRootsData'),
     intermediates: oneOf(fields, 'caIntermediates', ['Path', 'Data']),
     subjectEmail: fields.has('subjectEmail') ? filled(fields, 'subjectEmail') : '',
     subjectHostname: fields.has('subjectHostname') ? filled(fields, 'subjectHostname') : '',
   };
   if (pki.subjectEmail === '' && pki.subjectHostname === '')
-    fields.refuse('subjectEmail', 'is missing, and so is subjectHostname');
+    fields.refuse('subjectEmail', 'is missing, as is subjectHostname');
   return pki;
 }
 
-/** A text that is there and says something. */
+/** A text that must be present and not empty. */
 function filled(fields: Fields, name: string): string {
   const text = fields.text(name, '');
   if (text === '') fields.refuse(name, 'is missing or empty');
@@ -192,20 +192,20 @@ function filled(fields: Fields, name: string): string {
 
 type Ending = 'Path' | 'Paths' | 'Data' | 'Datas';
 
-/** The one of `<stem>Path`, `<stem>Paths`, `<stem>Data`, `<stem>Datas` that is there; undefined for none. */
+/** The value of `<stem>Path`, `<stem>Paths`, `<stem>Data` or `<stem>Datas`. At most one may be present; undefined for none. */
 function oneOf(fields: Fields, stem: string, endings: readonly Ending[]): KeySource | undefined {
   const [first, second] = endings.filter((ending) => fields.has(stem + ending));
   if (first === undefined) return undefined;
-  if (second !== undefined) fields.refuse(stem + second, `stands beside ${stem}${first}: only one may`);
+  if (second !== undefined) fields.refuse(stem + second, `cannot be combined with ${stem}${first}`);
   const name = stem + first;
   const texts = first === 'Paths' || first === 'Datas' ? fields.texts(name) : [filled(fields, name)];
   if (texts.length === 0 || texts.length > signatureLimits.keyFiles)
     fields.refuse(name, `has ${texts.length} entries, not 1 to ${signatureLimits.keyFiles}`);
   if (first === 'Path' || first === 'Paths') {
     const relative = texts.find((path) => !path.startsWith('/'));
-    // a daemon's own directory is nobody's business
+    // a relative path would depend on the daemon's working directory
     if (relative !== undefined)
-      fields.refuse(name, `holds ${JSON.stringify(relative)}, which is no absolute path`);
+      fields.refuse(name, `has ${JSON.stringify(relative)}, which is not an absolute path`);
     return { paths: texts };
   }
   return { datas: texts.map((text) => decodeBase64(text) ?? fields.refuse(name, 'is not base64')) };

@@ -1,4 +1,4 @@
-/** Where signatures lie: containers-registries.d(5). */
+/** Reads the locations of signatures: containers-registries.d(5). */
 import { join } from 'node:path';
 import { fail, FaultError } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -10,10 +10,10 @@ import type { ImageReference } from '../model/reference.ts';
 import { parseYaml } from '../../documents/yaml-fields.ts';
 import { scopesOf } from './scopes.ts';
 
-export interface SignaturePlaces {
-  /** Base URL, http, https or file. */
+export interface SignatureLocations {
+  /** Base URL with the scheme http, https or file. */
   readonly lookaside: string;
-  /** Signatures are manifests in the image's own repository as well. */
+  /** Whether signatures may also be manifests in the image's own repository. */
   readonly attachments: boolean;
 }
 
@@ -27,16 +27,16 @@ export interface RegistriesD {
   readonly namespaces: ReadonlyMap<string, Entry>;
 }
 
-/** What of the directory has no effect: path → reason. */
+/** The merged files, with the reasons why some have no effect: path → reason. */
 export interface LoadedRegistriesD extends RegistriesD {
   readonly problems: ReadonlyMap<string, string>;
 }
 
-/** The reference implementation's place for root, where no file names another. */
+/** The reference implementation's default for root. */
 const DEFAULT_LOOKASIDE = 'file:///var/lib/containers/sigstore';
 
-/** Where signatures of this image may lie; each of the two settings comes from the most specific entry that has it. */
-export function placesOf(conf: RegistriesD, reference: ImageReference): SignaturePlaces {
+/** Where signatures of this image can be. Each of the two settings comes from the most specific entry that has it. */
+export function locationsOf(conf: RegistriesD, reference: ImageReference): SignatureLocations {
   const entries = [
     ...scopesOf(reference).flatMap((scope) => conf.namespaces.get(scope) ?? []),
     ...(conf.fallback === undefined ? [] : [conf.fallback]),
@@ -48,9 +48,9 @@ export function placesOf(conf: RegistriesD, reference: ImageReference): Signatur
 }
 
 /**
- * All `*.yaml` of the directory, which may be missing. A file that can't be used counts as absent, and of a namespace that
- * two files have the first counts (F95): a place that is missing or another one makes no signature valid. Never rejects
- * for what stands in the directory.
+ * Reads all `*.yaml` in the directory, which may be missing. A file that cannot be used counts as missing, and of two
+ * entries for a namespace the first counts (F95). This is safe: a missing or wrong location makes no signature valid. Never
+ * rejects because of the directory's content.
  */
 export async function loadRegistriesD(directory: string): Promise<LoadedRegistriesD> {
   const problems = new Map<string, string>();
@@ -58,12 +58,15 @@ export async function loadRegistriesD(directory: string): Promise<LoadedRegistri
     directory === ''
       ? []
       : await namesOf(directory).catch((error: unknown) => {
-          problems.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+          problems.set(directory, `list directory: ${codeOf(error) ?? String(error)}`);
           return [];
         });
   const files = names.filter((name) => name.endsWith('.yaml')).toSorted();
   if (files.length > signatureLimits.confFiles)
-    problems.set(directory, `${files.length} files, of which the first ${signatureLimits.confFiles} count`);
+    problems.set(
+      directory,
+      `${files.length} files, of which only the first ${signatureLimits.confFiles} are read`,
+    );
   let fallback: Entry | undefined;
   const namespaces = new Map<string, Entry>();
   for (const name of files.slice(0, signatureLimits.confFiles)) {
@@ -73,11 +76,11 @@ export async function loadRegistriesD(directory: string): Promise<LoadedRegistri
       if (bytes === undefined) continue;
       const found = await parseRegistriesD(bytes, path);
       if (fallback !== undefined && found.fallback !== undefined)
-        problems.set(path, 'default-docker stands in another file as well');
+        problems.set(path, 'default-docker is already set by another file');
       fallback ??= found.fallback;
       for (const [namespace, entry] of found.namespaces) {
         if (namespaces.has(namespace))
-          problems.set(path, `docker.${namespace} stands in another file as well`);
+          problems.set(path, `docker.${namespace} is already set by another file`);
         else namespaces.set(namespace, entry);
       }
     } catch (error) {
@@ -88,9 +91,9 @@ export async function loadRegistriesD(directory: string): Promise<LoadedRegistri
   return { fallback, namespaces, problems };
 }
 
-/** One file. Keys that are not known are passed over, as the reference does: nothing here makes a signature valid. */
+/** Parses one file. Unknown keys are ignored, as in the reference implementation: no location makes a signature valid. */
 export async function parseRegistriesD(bytes: Uint8Array, path: string): Promise<RegistriesD> {
-  const what = `signature places ${path}`;
+  const what = `read ${path}`;
   try {
     const top = await parseYaml(bytes, what);
     const docker = top.object('docker');
@@ -113,17 +116,16 @@ export async function parseRegistriesD(bytes: Uint8Array, path: string): Promise
 }
 
 function entryOf(fields: Fields): Entry {
-  // the older name of the same
+  // sigstore is the older name of lookaside
   const name = fields.text('lookaside', '') === '' ? 'sigstore' : 'lookaside';
   const lookaside = fields.text(name, '');
   if (
     lookaside !== '' &&
     !/^(?:https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?|file:\/\/\/[^\s?#]*)$/u.test(lookaside)
   ) {
-    fields.refuse(name, 'is no http, https or file URL without credentials, query and fragment');
+    fields.refuse(name, 'is not an http, https or file URL without credentials, query and fragment');
   }
-  // a host or a port that no URL can have, such as `http://r.example:99999`, would fail each pull as a bug of ours
-  if (lookaside !== '' && !URL.canParse(lookaside))
-    fields.refuse(name, 'has a host or a port that no URL can have');
+  // refuse an invalid host or port, such as `http://r.example:99999`, here: it would fail each pull as an internal error
+  if (lookaside !== '' && !URL.canParse(lookaside)) fields.refuse(name, 'has an invalid host or port');
   return { lookaside, attachments: fields.flag('use-sigstore-attachments') };
 }

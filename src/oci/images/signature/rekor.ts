@@ -1,6 +1,6 @@
 /**
- * Rekor's word that a signature stood in its log at a time: the "bundle" of cosign, a signed entry timestamp over one
- * hashedrekord. Nothing is asked of a server; the log's public key is the policy's.
+ * Verifies that a signature was recorded in Rekor's transparency log at a certain time. cosign's "bundle" contains a signed
+ * entry timestamp over one hashedrekord. No server is contacted; the log's public key comes from the policy.
  */
 import { createHash, verify, type KeyObject } from 'node:crypto';
 import { parseDocument, type Fields } from '../../documents/fields.ts';
@@ -10,21 +10,21 @@ import { pemBlocks } from './keys.ts';
 export interface Logged {
   /** JSON. */
   readonly bundle: string;
-  /** PEM of the key or certificate that the entry has to be about. */
+  /** PEM of the key or certificate that the entry must be for. */
   readonly signer: string;
   readonly signature: Uint8Array;
   readonly payload: Uint8Array;
 }
 
 /**
- * When the signature was logged, ms since 1970.
- * @throws FaultError `outside` with the reason when the bundle is not the log's word for just this signature
+ * The time at which the signature was logged, ms since 1970.
+ * @throws FaultError `outside`, with the reason, if the bundle does not prove that for this signature
  */
 export function loggedAtMs(
   { bundle, signer, signature, payload }: Logged,
   rekorKeys: readonly KeyObject[],
 ): number {
-  const top = parseDocument(Buffer.from(bundle), 'its bundle of Rekor');
+  const top = parseDocument(Buffer.from(bundle), 'its Rekor bundle');
   top.refuseOthers(['SignedEntryTimestamp', 'Payload']);
   const entry = top.object('Payload') ?? top.refuse('Payload', 'is missing');
   entry.refuseOthers(['body', 'integratedTime', 'logIndex', 'logID']);
@@ -36,15 +36,15 @@ export function loggedAtMs(
     logID: entry.text('logID', ''),
     logIndex: numberIn(entry, 'logIndex'),
   };
-  // RFC 8785: names in order, no spaces, and texts and small integers just as ECMAScript writes them
+  // RFC 8785: sorted names, no spaces, and strings and small integers as ECMAScript writes them
   const canonical = Buffer.from(JSON.stringify(fields));
   const timestamp = bytesIn(top, 'SignedEntryTimestamp');
   if (
     !rekorKeys.some((key) => key.asymmetricKeyType === 'ec' && verify('sha256', canonical, key, timestamp))
   ) {
-    top.refuse('SignedEntryTimestamp', 'was not made with a key of Rekor that the policy names');
+    top.refuse('SignedEntryTimestamp', 'was not made with a Rekor key of the policy');
   }
-  checkRecord(parseDocument(bytesIn(entry, 'body'), 'its entry in Rekor'), {
+  checkRecord(parseDocument(bytesIn(entry, 'body'), 'its Rekor entry'), {
     bundle,
     signer,
     signature,
@@ -53,7 +53,7 @@ export function loggedAtMs(
   return integratedTime * 1000;
 }
 
-/** hashedrekord 0.0.1 (Rekor's schema): the log's entry is about this signer, this signature and this payload. */
+/** Checks that the log's entry, a hashedrekord 0.0.1 (Rekor's schema), is for this signer, signature and payload. */
 function checkRecord(record: Fields, { signer, signature, payload }: Logged): void {
   if (record.text('kind', '') !== 'hashedrekord') record.refuse('kind', 'is not hashedrekord');
   if (record.text('apiVersion', '') !== '0.0.1') record.refuse('apiVersion', 'is not 0.0.1');
@@ -68,10 +68,10 @@ function checkRecord(record: Fields, { signer, signature, payload }: Logged): vo
   const hash = data.object('hash') ?? data.refuse('hash', 'is missing');
   if (hash.text('algorithm', '') !== 'sha256') hash.refuse('algorithm', 'is not sha256');
   if (hash.text('value', '').toLowerCase() !== createHash('sha256').update(payload).digest('hex'))
-    hash.refuse('value', 'is that of another payload');
+    hash.refuse('value', 'is the hash of another payload');
 }
 
-/** Both are one PEM block of the same content: labels and line lengths differ between tools. */
+/** Whether both are one PEM block with the same content. Labels and line lengths differ between tools. */
 function isSameBlock(one: string, other: string): boolean {
   const [first, ...others] = [one, other].map((text) => pemBlocks(text));
   const [second] = others;

@@ -1,10 +1,10 @@
-/** Names under which a policy or registries.d may speak of an image, the most specific first. Pure. */
+/** The scopes by which a policy or registries.d can refer to an image, most specific first. No I/O. */
 import { formatReference, repositoryOf, type ImageReference } from '../model/reference.ts';
 import type { Policy, Requirement } from './policy.ts';
 
 /**
- * The reference itself, its repository, each beginning of that up to the host, then `*.` with each domain above the host,
- * whose port does not count there (containers-policy.json(5), "docker:").
+ * The reference, its repository, each prefix of that down to the host, then `*.` with each parent domain of the host without
+ * its port (containers-policy.json(5), "docker:").
  */
 export function scopesOf(reference: ImageReference): readonly string[] {
   const scopes = [formatReference(reference)];
@@ -15,7 +15,7 @@ export function scopesOf(reference: ImageReference): readonly string[] {
   return scopes;
 }
 
-/** All of these have to be met. */
+/** The requirements of the most specific scope of the policy. All of them must be met. */
 export function requirementsFor(policy: Policy, reference: ImageReference): readonly Requirement[] {
   for (const scope of [...scopesOf(reference), '']) {
     const found = policy.scopes.get(scope);

@@ -1,13 +1,13 @@
 import type { Digest } from '../../../base/ids.ts';
 import type { ImageReference } from '../model/reference.ts';
 
-/** One signature as it was fetched; nothing of it is trusted. */
+/** One signature as fetched. It is untrusted. */
 export type Signature =
-  /** An OpenPGP message that holds what it signs, containers-signature(5). */
+  /** An OpenPGP message that includes the signed content, containers-signature(5). */
   | { readonly kind: 'simple'; readonly message: Uint8Array }
   | { readonly kind: 'sigstore'; readonly payload: Uint8Array; readonly parts: SigstoreParts };
 
-/** Annotations of a layer of a signature manifest; '' for one that is not there. */
+/** Annotations of a layer of a signature manifest; missing ones are empty. */
 export interface SigstoreParts {
   /** base64. */
   readonly signature: string;
@@ -15,14 +15,14 @@ export interface SigstoreParts {
   readonly certificate: string;
   /** PEM, the root last. */
   readonly chain: string;
-  /** JSON: what Rekor has signed. */
+  /** JSON of Rekor's signed entry. */
   readonly bundle: string;
 }
 
-/** For what signatures have to be. */
+/** What signatures must be for. */
 export interface Subject {
-  /** What was asked for. */
+  /** The requested reference. */
   readonly reference: ImageReference;
-  /** Of the platform's manifest, then of the index that leads to it, where there is one: each stands for this image alone. */
+  /** Digest of the platform's manifest, then of its index, if any. Each one identifies this image on this platform. */
   readonly digests: readonly Digest[];
 }

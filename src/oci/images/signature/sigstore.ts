@@ -1,4 +1,4 @@
-/** One sigstore signature against one requirement: who may have signed, then whether they did. */
+/** Verifies one sigstore signature for one requirement: determines who may sign, then whether they did. */
 import { verify, type KeyObject, type X509Certificate } from 'node:crypto';
 import { fail, fault, FaultError } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -31,24 +31,24 @@ export type Trust =
       readonly intermediates: readonly X509Certificate[];
     };
 
-/** Throws `invalidRequest` for material that can't be used: a policy that is half there must not look like a refusal. */
+/** Reads the keys and certificates. Throws `invalidRequest` if some cannot be used: that is an error of the policy, not of the image. */
 export async function trustOf({ keys, fulcio, pki, rekorKeys }: SigstoreSigned): Promise<Trust> {
   const rekor = rekorKeys === undefined ? undefined : await publicKeysOf(rekorKeys);
   if (rekor?.some((key) => key.asymmetricKeyType !== 'ec') === true)
-    fail('invalidRequest', 'read the keys of Rekor that the signature policy names: one is not ECDSA');
+    fail('invalidRequest', 'read the Rekor keys of the signature policy: one is not ECDSA');
   if (fulcio !== undefined)
     return { by: 'fulcio', fulcio, roots: await certificatesOf(fulcio.ca), rekorKeys: rekor ?? [] };
   if (pki !== undefined) {
     const intermediates = pki.intermediates === undefined ? [] : await certificatesOf(pki.intermediates);
     return { by: 'pki', pki, roots: await certificatesOf(pki.roots), intermediates };
   }
-  if (keys === undefined) return fail('bug', 'a sigstoreSigned without keys');
+  if (keys === undefined) return fail('bug', 'a sigstoreSigned requirement has no keys');
   return { by: 'keys', keys: await publicKeysOf(keys), rekorKeys: rekor };
 }
 
 /**
- * The payload, if somebody trusted has signed it. Whom and what it names is the caller's to compare.
- * @throws FaultError `outside` with the reason otherwise
+ * The payload, if a trusted signer has signed it. The caller must compare the image that the payload names.
+ * @throws FaultError `outside`, with the reason, otherwise
  */
 export function openSigstore(signature: Sigstore, trust: Trust, nowMs: number): Uint8Array {
   const { payload, parts } = signature;
@@ -60,12 +60,12 @@ export function openSigstore(signature: Sigstore, trust: Trust, nowMs: number): 
   return payload;
 }
 
-/** PKCS #1 1.5 for RSA, DER for ECDSA, with SHA-256 whatever the curve, as cosign signs; Ed25519 hashes itself. */
+/** Verifies as cosign signs: PKCS #1 1.5 for RSA, DER for ECDSA, SHA-256 for any curve; Ed25519 includes its own hash. */
 function isSigned(payload: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {
   return verify(key.asymmetricKeyType === 'ed25519' ? null : 'sha256', payload, key, signature);
 }
 
-/** The keys that may have signed. */
+/** The keys that are allowed to have made this signature. */
 function signersOf(
   { payload, parts }: Sigstore,
   signature: Uint8Array,
@@ -78,36 +78,36 @@ function signersOf(
     return loggedKey(keys, { bundle: parts.bundle, signature, payload }, rekorKeys);
   }
   const leaf = leafOf(parts.certificate);
-  const strangers = intermediatesOf(parts.chain);
+  const untrusted = intermediatesOf(parts.chain);
   if (trust.by === 'fulcio') {
     const { fulcio, roots, rekorKeys } = trust;
-    if (parts.bundle === '') refuse('it has no bundle of Rekor');
-    // the certificate lives for minutes: it had to be valid when the log saw it
+    if (parts.bundle === '') refuse('it has no Rekor bundle');
+    // the certificate is valid for minutes only: what counts is the time of the log entry
     const atMs = loggedAtMs(
       { bundle: parts.bundle, signer: parts.certificate, signature, payload },
       rekorKeys,
     );
-    refuseIf(chainRefusal({ leaf, intermediates: strangers, roots, atMs }));
+    refuseIf(chainRefusal({ leaf, intermediates: untrusted, roots, atMs }));
     refuseIf(issuerRefusal(leaf, fulcio.oidcIssuer));
     refuseIf(emailRefusal(leaf, fulcio.subjectEmail));
     return [keyOf(leaf)];
   }
   const { pki, roots, intermediates } = trust;
-  refuseIf(chainRefusal({ leaf, intermediates: [...intermediates, ...strangers], roots, atMs: nowMs }));
+  refuseIf(chainRefusal({ leaf, intermediates: [...intermediates, ...untrusted], roots, atMs: nowMs }));
   if (pki.subjectEmail !== '') refuseIf(emailRefusal(leaf, pki.subjectEmail));
-  // the common name is no host (RFC 9525)
+  // do not use the common name as host (RFC 9525)
   if (pki.subjectHostname !== '' && leaf.checkHost(pki.subjectHostname, { subject: 'never' }) === undefined)
     refuse(`its certificate is not for ${pki.subjectHostname}`);
   return [keyOf(leaf)];
 }
 
-/** The one of the keys that the log's entry is about: an entry names one. */
+/** The key that the log entry is for. */
 function loggedKey(
   keys: readonly KeyObject[],
   entry: Omit<Logged, 'signer'>,
   rekorKeys: readonly KeyObject[],
 ): readonly KeyObject[] {
-  if (entry.bundle === '') refuse('it has no bundle of Rekor');
+  if (entry.bundle === '') refuse('it has no Rekor bundle');
   let last: FaultError | undefined;
   for (const key of keys) {
     try {
@@ -118,7 +118,7 @@ function loggedKey(
       last = error;
     }
   }
-  throw last ?? new FaultError(fault('bug', 'no keys to look for in the log'));
+  throw last ?? new FaultError(fault('bug', 'no keys to find in the log'));
 }
 
 function keyOf(leaf: X509Certificate): KeyObject {
@@ -131,14 +131,16 @@ function keyOf(leaf: X509Certificate): KeyObject {
 
 function leafOf(pem: string): X509Certificate {
   const [leaf, second] = parseCertificates(pem) ?? [];
-  return leaf === undefined || second !== undefined ? refuse('it has not exactly one certificate') : leaf;
+  return leaf === undefined || second !== undefined
+    ? refuse('it does not have exactly one certificate')
+    : leaf;
 }
 
-/** All but the last, which is the root and not a stranger's to choose. */
+/** All certificates except the last, the root: only the policy may choose roots. */
 function intermediatesOf(chain: string): readonly X509Certificate[] {
   if (chain === '') return [];
   const certificates = parseCertificates(chain);
-  // more authorities than a way may have are there to be tried, not to be found
+  // a longer chain than allowed can only waste time
   if (certificates === undefined || certificates.length > signatureLimits.chain + 1)
     return refuse('its chain of certificates is damaged or too long');
   return certificates.slice(0, -1);

@@ -6,7 +6,7 @@ import { entriesIn } from '../../../../../src/oci/images/signature/attachments.t
 import { decodeBase64 } from '../../../../../src/oci/images/signature/base64.ts';
 import { refusalIn } from '../../../../../src/oci/images/signature/gpgv-status.ts';
 import { parsePayload, payloadTypes } from '../../../../../src/oci/images/signature/payload.ts';
-import { parseRegistriesD, placesOf } from '../../../../../src/oci/images/signature/registries-d.ts';
+import { parseRegistriesD, locationsOf } from '../../../../../src/oci/images/signature/registries-d.ts';
 import { refusalBy } from '../../../../support/fault-of.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
@@ -114,7 +114,7 @@ describe('key rings', () => {
 
 describe('registries.d', () => {
   const places = async (yaml: string, reference: string) =>
-    placesOf(await parseRegistriesD(Buffer.from(yaml), 'x.yaml'), parseReference(reference));
+    locationsOf(await parseRegistriesD(Buffer.from(yaml), 'x.yaml'), parseReference(reference));
   const BUILT_IN = 'file:///var/lib/containers/sigstore';
 
   it('each setting comes from the most specific entry that has it', async () => {

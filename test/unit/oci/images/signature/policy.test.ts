@@ -50,7 +50,7 @@ describe('policy.json', () => {
   it('a type of key that nothing verifies can not be met, as with the peers', () => {
     const requirement = first(scope({ type: 'signedBy', keyType: 'X509Certificates', keyPath: '/k' }));
     expect(decidedBy(requirement === undefined ? [] : [requirement])).toEqual({
-      refusal: "keyType X509Certificates can't be verified",
+      refusal: 'keyType X509Certificates is not supported',
     });
   });
 
@@ -81,7 +81,7 @@ describe('policy.json', () => {
       /twice/u,
     ],
     ['no default', { transports: {} }, /default is missing/u],
-    ['an empty default', { default: [] }, /default names no requirement/u],
+    ['an empty default', { default: [] }, /default has no requirement/u],
     ['an unknown key', { default: accept, defaults: [] }, /"defaults" is no field/u],
     [
       'null for a transport',
@@ -91,12 +91,12 @@ describe('policy.json', () => {
     [
       'null for a scope',
       { default: accept, transports: { docker: { 'r.example': null } } },
-      /r\.example names no requirement/u,
+      /r\.example has no requirement/u,
     ],
     [
       'an empty scope',
       { default: accept, transports: { docker: { 'r.example': [] } } },
-      /r\.example names no requirement/u,
+      /r\.example has no requirement/u,
     ],
     [
       'a wrong requirement of a transport that is not asked for',
@@ -114,19 +114,19 @@ describe('policy.json', () => {
   });
 
   it.each([
-    ['signedBy without keyType', { type: 'signedBy', keyPath: '/k' }, /keyType is none of/u],
+    ['signedBy without keyType', { type: 'signedBy', keyPath: '/k' }, /keyType is not one of/u],
     ['signedBy without keys', { type: 'signedBy', keyType: 'GPGKeys' }, /keyPath is missing/u],
     [
       'signedBy with two sources',
       { type: 'signedBy', keyType: 'GPGKeys', keyPath: '/k', keyData: KEY },
-      /keyData stands beside keyPath/u,
+      /keyData cannot be combined with keyPath/u,
     ],
     [
       'signedBy with no paths',
       { type: 'signedBy', keyType: 'GPGKeys', keyPaths: [] },
       /keyPaths has 0 entries/u,
     ],
-    ['a relative path', { type: 'signedBy', keyType: 'GPGKeys', keyPath: 'k' }, /no absolute path/u],
+    ['a relative path', { type: 'signedBy', keyType: 'GPGKeys', keyPath: 'k' }, /not an absolute path/u],
     [
       'keys that are not base64',
       { type: 'signedBy', keyType: 'GPGKeys', keyData: 'a key' },
@@ -145,7 +145,7 @@ describe('policy.json', () => {
         keyPath: '/k',
         signedIdentity: { type: 'exactReference', dockerReference: 'r.example/a' },
       },
-      /dockerReference is no reference with tag/u,
+      /dockerReference is not a reference with tag/u,
     ],
     [
       'a remapped prefix with a tag',
@@ -155,7 +155,7 @@ describe('policy.json', () => {
         keyPath: '/k',
         signedIdentity: { type: 'remapIdentity', prefix: 'r.example/a:1', signedPrefix: 'r.example' },
       },
-      /prefix is no host or repository/u,
+      /prefix is not a host or repository/u,
     ],
     [
       'a remapped prefix without host',
@@ -165,13 +165,13 @@ describe('policy.json', () => {
         keyPath: '/k',
         signedIdentity: { type: 'remapIdentity', prefix: 'r.example', signedPrefix: 'vendor' },
       },
-      /signedPrefix is no host/u,
+      /signedPrefix is not a host/u,
     ],
-    ['sigstoreSigned by nobody', { type: 'sigstoreSigned' }, /exactly one has to be there/u],
+    ['sigstoreSigned by nobody', { type: 'sigstoreSigned' }, /exactly one is required/u],
     [
       'sigstoreSigned by two',
       { type: 'sigstoreSigned', keyPath: '/k', pki: { caRootsPath: '/r', subjectEmail: 'e' } },
-      /exactly one has to be there/u,
+      /exactly one is required/u,
     ],
     [
       'Fulcio without Rekor',
@@ -195,7 +195,7 @@ describe('policy.json', () => {
     [
       'PKI beside Rekor',
       { type: 'sigstoreSigned', pki: { caRootsPath: '/r', subjectEmail: 'e' }, rekorPublicKeyPath: '/r' },
-      /can not stand beside a key of Rekor/u,
+      /cannot be combined with a key of Rekor/u,
     ],
     ['PKI for anybody', { type: 'sigstoreSigned', pki: { caRootsPath: '/r' } }, /subjectEmail is missing/u],
   ])('%s refuses the file', (_what, requirement, reason) => {
@@ -207,7 +207,7 @@ describe('policy.json', () => {
   it('is decided without signatures where it can be, and a rejection wins', () => {
     expect(decidedBy(parse({ default: accept }).default)).toBe('accepted');
     expect(decidedBy(parse({ default: [...accept, { type: 'reject' }] }).default)).toEqual({
-      refusal: 'the policy rejects it',
+      refusal: 'the policy rejects the image',
     });
     expect(
       decidedBy(parse({ default: [...accept, { type: 'sigstoreSigned', keyPath: '/k' }] }).default),

@@ -65,8 +65,12 @@ describe('a signature by key', () => {
   const good = sigstoreSignature(payload, key.privateKey);
   const parts = (more: object): Signature => ({ ...good, parts: { ...good.parts, ...more } });
   it.each([
-    ['there is none', [], /a sigstore signature is required, and there is none/u],
-    ['there is one of the other family', [{ kind: 'simple', message: Buffer.from('x') }], /there is none/u],
+    ['there is none', [], /a sigstore signature is required, but none was found/u],
+    [
+      'there is one of the other family',
+      [{ kind: 'simple', message: Buffer.from('x') }],
+      /but none was found/u,
+    ],
     ['the payload is altered', [{ ...good, payload: cosignPayload(OTHER, NAME) }], /for another payload/u],
     [
       'one bit of the signature is another',
@@ -107,7 +111,7 @@ describe('a signature by key', () => {
         sigstoreSignature(payload, stranger.privateKey),
         sigstoreSignature(cosignPayload(OTHER, NAME), key.privateKey),
       ],
-      /none of its 2 sigstore signatures/u,
+      /none of 2 sigstore signatures/u,
     ],
   ] as const)('is refused when %s', async (_what, signatures, reason) => {
     expect(await judge(byKey(), signatures)).toMatch(reason);
@@ -132,7 +136,7 @@ describe('a signature by key', () => {
 
   it('a key file that is missing is told by its path', async () => {
     await expect(judge(byKey({ keys: { paths: ['/no/such/key'] } }), [good])).rejects.toThrow(
-      /\/no\/such\/key.*no such file/u,
+      /\/no\/such\/key.*not found/u,
     );
   });
 });
@@ -190,7 +194,7 @@ describe('a signature by key in Rekor', () => {
     ],
     ['the entry says nothing', rekorBundle({ ...entry, record: { spec: {} } }, log.privateKey)],
   ])('is refused when %s', async (_what, bundle) => {
-    expect(await judgeBundle(bundle)).toMatch(/its sigstore signature is not accepted/u);
+    expect(await judgeBundle(bundle)).toMatch(/the sigstore signature was not accepted/u);
   });
 
   it('a key of the log that is not ECDSA is a wrong policy', async () => {
@@ -238,7 +242,7 @@ describe('several requirements', () => {
     expect(await refusalOf(both, subject, [one, other], tools)).toBeUndefined();
     expect(await refusalOf(both, subject, [one], tools)).toMatch(/not accepted/u);
     expect(await refusalOf([...both, { type: 'reject', reason: '' }], subject, [one, other], tools)).toBe(
-      'the policy rejects it',
+      'the policy rejects the image',
     );
   });
 });
