@@ -7,7 +7,6 @@ import { filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
 const PENDING: readonly string[] = [
   'src/actors/',
   'src/cri/present/info.ts',
-  'src/cri/streaming/',
   'src/daemon/',
   'src/host/',
   'src/introspection/',

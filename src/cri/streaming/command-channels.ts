@@ -1,4 +1,4 @@
-/** A client of exec or attach, whatever it speaks. */
+/** A client of exec or attach, over SPDY or WebSocket. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ClientStreams, TerminalSize } from '../../ports/streams.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
@@ -6,7 +6,7 @@ import { streamLimits } from '../bounds.ts';
 import { Pace } from '../../base/pace.ts';
 import type { CommandEnd } from './command-status.ts';
 
-/** Which streams a request asked for. */
+/** The streams that a request wants. */
 export interface WantedStreams {
   readonly stdin: boolean;
   readonly stdout: boolean;
@@ -16,14 +16,14 @@ export interface WantedStreams {
 
 export interface CommandChannels {
   readonly streams: ClientStreams;
-  /** Tells the end and closes; settles when the connection is closed. Repeatable. */
+  /** Reports the result to the client and closes; settles when the connection is closed. Repeatable. */
   finish(end: CommandEnd): Promise<void>;
 }
 
 /** The last byte of a JSON object. */
 const CLOSING = 0x7d;
 
-/** Sizes of a terminal, from a row of JSON objects that may come in any pieces. */
+/** Terminal sizes of a resize channel: a sequence of JSON objects, received in arbitrary pieces. */
 export class Resizes {
   readonly #begun = new ByteBlocks("keep a terminal's size", streamLimits.resizeBytes);
   #last: TerminalSize | undefined;
@@ -36,7 +36,7 @@ export class Resizes {
     this.#report();
   }
 
-  /** Of the sizes that end in these bytes only the last one counts, so the others are not even read. */
+  /** Takes bytes of the channel. Only the last size that ends in them is used, so it alone is parsed. */
   push(bytes: Uint8Array): void {
     const isEnd = bytes.indexOf(CLOSING) >= 0;
     const end = isEnd ? bytes.lastIndexOf(CLOSING) + 1 : 0;
@@ -48,12 +48,12 @@ export class Resizes {
   }
 
   #keep(part: Uint8Array): void {
-    // no object is that long: what has no end is no size
+    // a size object is never that long
     if (part.length > this.#begun.room) this.#begun.clear();
     this.#begun.appendCopy(part.subarray(-streamLimits.resizeBytes));
   }
 
-  /** Sizes of 0 and less mean nothing and are left out, as by the peers: then the one before counts. */
+  /** Takes the last valid size of the text. Sizes of 0 or less are ignored, as by the peers. */
   #take(text: string): void {
     let before = text.length;
     for (let tries = 0; tries < streamLimits.resizeTries && before > 0; tries += 1) {
@@ -68,7 +68,7 @@ export class Resizes {
     }
   }
 
-  /** One at a time: of those that come while a resize is under way, only the last one counts. */
+  /** Passes the last size to the listener, one at a time: of sizes received during a resize, only the last is used. */
   #report(): void {
     const size = this.#last;
     if (this.#isBusy || size === undefined) return;
@@ -85,7 +85,10 @@ export class Resizes {
 
 type SizeListener = Parameters<ClientStreams['onResize']>[0];
 
-/** A listener whose promise stays open until the next size may come: each costs calls and a signal, whatever the client's rate (S89). */
+/**
+ * Limits the rate of resizes: the promise settles when the next size may follow. A resize costs system calls and a
+ * signal (S89).
+ */
 export function pacedSizes(clock: ClockPort, listener: SizeListener): SizeListener {
   const pace = new Pace(streamLimits.resizing);
   return (size) => {
@@ -98,15 +101,15 @@ export function pacedSizes(clock: ClockPort, listener: SizeListener): SizeListen
 }
 
 /**
- * `{"Width":80,"Height":24}`; undefined when it is no size. Not by JSON.parse, which throws on what is no JSON: a client that
- * sends such all the time would keep the daemon busy with nothing else (S89).
+ * Parses `{"Width":80,"Height":24}`; undefined for any other text. JSON.parse is not used: its exceptions are slow, and
+ * a client that sends invalid JSON all the time would keep the daemon busy (S89).
  */
 export function parseSize(text: string): TerminalSize | undefined {
   const [columns, rows] = [sideOf(WIDTH, text), sideOf(HEIGHT, text)];
   return columns === undefined || rows === undefined ? undefined : { columns, rows };
 }
 
-/** Go's decoder takes either case. */
+/** Without regard to case, as Go's decoder. */
 const WIDTH = /"width"\s*:\s*([1-9]\d{0,4})\s*[,}]/iu;
 const HEIGHT = /"height"\s*:\s*([1-9]\d{0,4})\s*[,}]/iu;
 

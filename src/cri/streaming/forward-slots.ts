@@ -1,7 +1,7 @@
 /**
- * How many connections are forwarded at once, over all sessions. A session has room for a thousand, and a pod for
- * hundreds of sessions: without a bound of their own, whoever may forward a port of one pod takes all descriptors and
- * the memory of the daemon (S78). The same holds for all pods of a namespace, of which a tenant can make any number.
+ * Bounds on the forwarded connections over all sessions. A session may have a thousand, and a pod hundreds of sessions:
+ * without these bounds, a user who may forward a port of one pod could use up the daemon's descriptors and memory
+ * (S78). A namespace has a bound as well, since a tenant can create any number of pods.
  */
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
@@ -12,12 +12,12 @@ export class ForwardSlots {
   readonly #byTarget = new Sums();
   readonly #byNamespace = new Sums();
 
-  /** Throws `exhausted`. Gives what frees the slot again, which may be called more than once. */
+  /** Takes a slot for one connection; throws `exhausted`. The returned function frees the slot; it is repeatable. */
   take(target: string, namespace: string): () => void {
     const [ofTarget, ofNamespace] = [this.#byTarget.of(target), this.#byNamespace.of(namespace)];
     const isFull = this.#all >= streamLimits.forwards || ofNamespace >= streamLimits.forwardsPerNamespace;
     if (isFull || ofTarget >= streamLimits.forwardsPerTarget) {
-      const open = `${ofTarget} of its connections are open, ${ofNamespace} of its namespace's, ${this.#all} in all`;
+      const open = `too many connections: ${ofTarget} of the sandbox, ${ofNamespace} of its namespace, ${this.#all} in all`;
       fail('exhausted', `forward a port of sandbox ${target}: ${open}`, { subject: target });
     }
     const count = (connections: number): void => {

@@ -1,10 +1,10 @@
-/** The request of an upgrade: who may ask, for what, and in which protocol. Pure. */
+/** Checks the HTTP request of an upgrade: Host and Origin, path, and protocol. Pure. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
 import type { CommandVersion } from './command-status.ts';
 import type { StreamRequest } from './stream-request.ts';
 
-/** An answer that refuses. */
+/** An HTTP answer that refuses the request. */
 export interface Refusal {
   readonly status: number;
   readonly text: string;
@@ -22,7 +22,7 @@ export type Protocol =
   /** SPDY inside WebSocket messages. */
   | { readonly over: 'tunnel'; readonly name: string };
 
-/** Kind and token of `/exec/<token>`; undefined for any other path. */
+/** Kind and token of a path such as `/exec/<token>`; undefined for any other path. */
 export function parsePath(
   url: string,
 ): { readonly kind: string; readonly token: string; readonly query: URLSearchParams } | undefined {
@@ -32,12 +32,16 @@ export function parsePath(
 }
 
 /**
- * Why the request's Host or Origin is refused, or undefined (S68). A page in a browser on this machine can point a name
- * of its own at 127.0.0.1; it can't make a Host of an address, of localhost, or of this machine's name. A kubelet
- * passes on the Host that its own client used: its node's address or name with its own port, which no browser that connects to us
- * sends. What comes that way may have any Origin: the API server has let it in, and a console in a browser is where it began. Else
- * an Origin must be the Host itself or be allowed by the configuration.
- * @param port ours; undefined when the connection has just gone
+ * Why the request's Host or Origin is refused; undefined when both are accepted (S68).
+ *
+ * Host: a web page in a browser on this machine can point a name of its own at 127.0.0.1 (DNS rebinding), but it can't
+ * send a Host that is an address, localhost, or this machine's name. Only these are accepted.
+ *
+ * Origin: a kubelet passes on the Host of its own client, which has the kubelet's port. A browser that connects to us
+ * sends our port instead. So a request whose Host has another port may have any Origin: the API server has authorized
+ * it, possibly for a web console. Otherwise the Origin must be the Host itself, or be allowed by the configuration.
+ *
+ * @param port the port of this server; undefined when the connection has just been closed
  */
 export function refuseHost(
   headers: IncomingHttpHeaders,
@@ -49,7 +53,7 @@ export function refuseHost(
   if (!isKnown)
     return {
       status: 403,
-      text: 'the Host of the request is not one of this node: streaming.allowed_hosts can name more',
+      text: 'Host header not allowed: add it to streaming.allowed_hosts',
     };
   if (headers.origin === undefined || isKubelets(headers.host ?? '', port)) return undefined;
   const origin = originHost(headers.origin);
@@ -57,17 +61,17 @@ export function refuseHost(
     return undefined;
   return {
     status: 403,
-    text: 'the Origin of the request is not allowed: streaming.allowed_hosts can name more',
+    text: 'Origin header not allowed: add it to streaming.allowed_hosts',
   };
 }
 
-/** Without the port, and without the brackets of IPv6, in small letters; empty when it is no host. */
+/** The host in lower case, without port and without the brackets of IPv6; empty when it is invalid. */
 function hostName(host: string): string {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/@]+))(?::\d{1,5})?$/iu.exec(host);
   return (match?.[1] ?? match?.[2] ?? '').toLowerCase();
 }
 
-/** Whether a Host names a port that is not ours: then somebody else was called by it. */
+/** Whether a Host has another port than ours: then the client had connected to another server, such as a kubelet. */
 function isKubelets(host: string, port: number | undefined): boolean {
   const digits = /:(\d{1,5})$/u.exec(host)?.[1];
   return digits !== undefined && port !== undefined && Number(digits) !== port;
@@ -95,10 +99,10 @@ const WS_COMMAND: Readonly<Record<string, { readonly version: CommandVersion; re
     'channel.k8s.io': { version: 1, isBase64: false },
     'base64.channel.k8s.io': { version: 1, isBase64: true },
   };
-/** Channels per port came with version 4 of the remote command protocol and are named after it. */
+/** Port-forward with channels per port; named after version 4 of the remote command protocol, which introduced it. */
 const WS_FORWARD: ReadonlySet<string> = new Set(['v4.channel.k8s.io', 'v4.base64.channel.k8s.io']);
 
-/** The protocol of the upgrade, the client's first choice that we speak. */
+/** The protocol of the upgrade: the first of the client's list that is supported. */
 export function negotiate(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
   const upgrade = (headers.upgrade ?? '').toLowerCase();
   if (upgrade === 'spdy/3.1') return negotiateSpdy(headers, kind);
@@ -117,13 +121,13 @@ function listOf(header: string | string[] | undefined): string[] {
 function negotiateSpdy(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
   const offered = listOf(headers['x-stream-protocol-version']);
   const spoken = kind === 'portforward' ? [SPDY_FORWARD] : Object.keys(SPDY_COMMAND);
-  // the first Kubernetes clients named none
+  // the first Kubernetes clients did not send the header
   if (offered.length === 0) return { over: 'spdy', name: '', version: 1 };
   const name = offered.find((one) => spoken.includes(one));
   if (name !== undefined) return { over: 'spdy', name, version: SPDY_COMMAND[name] ?? 1 };
   return {
     status: 403,
-    text: `none of the protocols is spoken here: ${spoken.join(', ')} are`,
+    text: `unsupported X-Stream-Protocol-Version: supported are ${spoken.join(', ')}`,
     headers: { 'X-Accepted-Stream-Protocol-Versions': spoken.join(', ') },
   };
 }
@@ -132,15 +136,15 @@ function negotiateWebSocket(headers: IncomingHttpHeaders, kind: StreamRequest['k
   if (headers['sec-websocket-version'] !== '13') {
     return {
       status: 426,
-      text: 'version 13 of the WebSocket protocol is spoken here',
+      text: 'unsupported Sec-WebSocket-Version: supported is 13',
       headers: { 'Sec-WebSocket-Version': '13' },
     };
   }
   if (!/^[A-Za-z0-9+/]{22}==$/u.test(headers['sec-websocket-key'] ?? ''))
-    return { status: 400, text: 'no Sec-WebSocket-Key' };
+    return { status: 400, text: 'missing Sec-WebSocket-Key' };
   const offered = listOf(headers['sec-websocket-protocol']);
-  // a page's `new WebSocket(url)` names none (S68)
-  if (offered.length === 0) return { status: 400, text: 'name a Sec-WebSocket-Protocol' };
+  // the `new WebSocket(url)` of a web page sends none (S68)
+  if (offered.length === 0) return { status: 400, text: 'missing Sec-WebSocket-Protocol' };
   for (const name of offered) {
     if (kind === 'portforward') {
       if (name === TUNNEL) return { over: 'tunnel', name };
@@ -149,5 +153,5 @@ function negotiateWebSocket(headers: IncomingHttpHeaders, kind: StreamRequest['k
     const command = Object.hasOwn(WS_COMMAND, name) ? WS_COMMAND[name] : undefined;
     if (command !== undefined) return { over: 'websocket', name, ...command };
   }
-  return { status: 403, text: 'none of the WebSocket protocols is spoken here' };
+  return { status: 403, text: 'unsupported Sec-WebSocket-Protocol' };
 }

@@ -1,4 +1,4 @@
-/** One forwarded connection, whatever the client speaks: bytes both ways, each direction with its own end. */
+/** One forwarded connection, over SPDY or WebSocket: bytes in both directions, which end independently. */
 import type { PortConnection } from '../../ports/streams.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { pump } from '../../base/byte-streams.ts';
@@ -11,20 +11,23 @@ export type Dial = (port: number) => Promise<PortConnection>;
 export interface ForwardStreams {
   readonly source: ByteSource;
   readonly sink: ByteSink;
-  /** Where the client reads why it did not work. */
+  /** Carries the reason of a failure to the client. */
   readonly error: ByteSink;
-  /** Calls the listener when the client wants neither direction any more: it has gone, or has reset the stream. */
+  /** Calls the listener when the client has disconnected or reset the stream. */
   onBroken(listener: () => void): void;
 }
 
-/** Settles when both directions have ended; what goes wrong is told on the error stream. Never rejects. */
+/**
+ * Forwards one connection; settles when both directions have ended. An error is written to the error stream. Never
+ * rejects.
+ */
 export async function forward(dial: Dial, port: number, streams: ForwardStreams): Promise<void> {
   const { source, sink, error } = streams;
   try {
     const connection = await dial(port);
     streams.onBroken(() => connection.close());
     try {
-      // what the client still sends to a target that has gone is read and dropped: other connections share its way
+      // input for a target that has closed is read and dropped: other connections share the client's socket
       await Promise.all([
         pump(source, connection.sink).catch(() => connection.close()),
         pump(connection.source, sink).catch(() => connection.close()),
@@ -34,7 +37,7 @@ export async function forward(dial: Dial, port: number, streams: ForwardStreams)
     }
   } catch (thrown) {
     const fault = toFault(thrown);
-    const message = fault.kind === 'bug' ? 'internal error; the log of troupe tells more' : fault.message;
+    const message = fault.kind === 'bug' ? 'internal error: see the log of troupe' : fault.message;
     await error.write(Buffer.from(message.slice(0, streamLimits.errorChars), 'utf8')).catch(() => undefined);
   }
   source.cancel();
@@ -42,7 +45,7 @@ export async function forward(dial: Dial, port: number, streams: ForwardStreams)
   error.end();
 }
 
-/** A port as the header or query of a client says it; undefined when it is none. */
+/** A port number from a header or query; undefined for any other text. */
 export function parsePort(text: string): number | undefined {
   if (!/^[1-9]\d{0,4}$/u.test(text)) return undefined;
   const port = Number(text);

@@ -1,6 +1,6 @@
 /**
- * The server behind the URLs of Exec, Attach and PortForward. It listens on loopback unless configured otherwise:
- * its clients are the kubelet, which passes its own clients' connections through, and crictl on this machine.
+ * The server behind the URLs of Exec, Attach and PortForward. It listens on loopback unless configured otherwise: its
+ * clients are crictl on this machine, and the kubelet, which proxies the connections of its own clients.
  */
 import { STATUS_CODES, createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -16,13 +16,13 @@ import { halfOpenLimits } from '../../base/bounds.ts';
 import { streamLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import { ForwardSlots } from './forward-slots.ts';
-import { InboundRoom, countIn } from './inbound-room.ts';
+import { InboundQuota, countIn } from './inbound-quota.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
-import { SessionRoom } from './session-room.ts';
+import { SessionQuota } from './session-quota.ts';
 import { requestBytes } from './stream-request.ts';
-import type { SessionPlace } from './session-room.ts';
+import type { SessionSlot } from './session-quota.ts';
 import { serveSession } from './sessions.ts';
 import type { SessionOptions, Upgraded } from './sessions.ts';
 import { movedBytes } from './transport.ts';
@@ -36,33 +36,34 @@ export interface StreamingOptions extends SessionOptions {
   readonly random: Pick<RandomPort, 'token'>;
   /** Address to listen on. */
   readonly address: string;
-  /** 0 for one that is free. */
+  /** Port to listen on; 0 for any free port. */
   readonly port: number;
-  /** Undefined: without TLS. */
+  /** Undefined for plain HTTP. */
   readonly tls: TlsFiles | undefined;
-  /** Names of this node, in small letters, that a request's Host or Origin may hold beside addresses and localhost. */
+  /** Names of this node, in lower case, that a request's Host or Origin may have beside addresses and localhost. */
   readonly allowedHosts: readonly string[];
 }
 
 /** What the RPCs need. */
 export interface UrlIssuer {
-  /** A URL at which a client can have its streams once, within a minute. Throws `exhausted`. */
+  /** A URL that a client can use once, within a minute (`streamLimits.tokenMs`). Throws `exhausted`. */
   urlFor(request: StreamRequest): Promise<string>;
 }
 
 export interface StreamingServer extends UrlIssuer {
-  /** Port that it listens on. */
+  /** The port it listens on. */
   readonly port: number;
-  /** Sessions that are open, and URLs that wait. */
+  /** Open sessions, and unused URLs. */
   readonly counts: { readonly sessions: number; readonly tokens: number };
-  /** Ends all sessions, tells their clients, and stops to listen. Repeatable. */
+  /** Stops listening and ends all sessions, with a reason for their clients. Repeatable. */
   close(): Promise<void>;
 }
 
-/** Listens until closed. Throws FaultError when the address can't be had or the certificate can't be read. */
+/** Listens until closed. Throws FaultError when the address is not available or the certificate can't be read. */
 export async function startStreaming(options: StreamingOptions): Promise<StreamingServer> {
   const keeper = options.tls === undefined ? undefined : new TlsKeeper(options.tls, options.log);
-  // a connection's whole time until its upgrade is bounded below: Node's bounds begin anew after the TLS handshake
+  // HalfOpen bounds the time from the connection to its upgrade: Node's own timeouts start again after the TLS
+  // handshake
   const limits = { headersTimeout: 0, requestTimeout: 0 };
   const http =
     keeper === undefined ? createServer(limits) : createTlsServer({ ...limits, ...(await keeper.options()) });
@@ -82,13 +83,13 @@ class Streaming implements StreamingServer {
   readonly #tls: TlsKeeper | undefined;
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
-  readonly #room = new SessionRoom();
+  readonly #quota = new SessionQuota();
   readonly #slots = new ForwardSlots();
-  readonly #inbound = new InboundRoom();
+  readonly #inbound = new InboundQuota();
   readonly #sockets = new Set<Socket>();
-  /** Those that were not upgraded yet. */
+  /** Connections that are not upgraded yet. */
   readonly #halfOpen: HalfOpen<Socket>;
-  /** Requests refused for their Host since the last line of the log about them, and when the next one may come. */
+  /** Requests refused for their Host since the last log line about them, and when the next line may follow. */
   #refused = 0;
   #refusedUntilMs = 0;
   #closing: Promise<void> | undefined;
@@ -102,10 +103,11 @@ class Streaming implements StreamingServer {
       clock: options.clock,
       most: halfOpenLimits.connections,
       cut: (socket) => socket.destroy(),
-      report: (count) => options.log.warn({ count }, 'connections for streams cut: no whole request came'),
+      report: (count) =>
+        options.log.warn({ count }, 'close streaming connections: no complete request received'),
     });
     http.maxConnections = streamLimits.connections;
-    // with TLS, too, this is the TCP connection, before its handshake
+    // the TCP connection, also with TLS, before its handshake
     http.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       this.#halfOpen.begin(socket);
@@ -131,9 +133,7 @@ class Streaming implements StreamingServer {
       this.#http.once('error', refused);
       this.#http.listen(port, address, () => {
         this.#http.off('error', refused);
-        this.#http.on('error', (error) =>
-          this.#options.log.error({ error: error.message }, 'streaming server'),
-        );
+        this.#http.on('error', (error) => this.#options.log.error({ error: error.message }, 'serve streams'));
         resolve();
       });
     });
@@ -150,7 +150,7 @@ class Streaming implements StreamingServer {
 
   async urlFor(request: StreamRequest): Promise<string> {
     if (this.#closing !== undefined)
-      fail('notReady', `make a URL to stream with ${request.id}: troupe is stopping`);
+      fail('notReady', `create a stream URL for ${request.id}: troupe is stopping`);
     if (this.#tls !== undefined) await this.#tls.refresh(this.#http as TlsServer);
     const { address } = this.#options;
     const host = address.includes(':') ? `[${address}]` : address;
@@ -175,12 +175,12 @@ class Streaming implements StreamingServer {
       return refuse(socket, refusal);
     }
     if (request.method !== 'GET' && request.method !== 'POST')
-      return refuse(socket, { status: 405, text: 'GET or POST' });
+      return refuse(socket, { status: 405, text: 'method not allowed: use GET or POST' });
     const path = parsePath(request.url ?? '');
     const wanted = path === undefined ? undefined : this.#tokens.take(path.kind, path.token);
-    // the same answer for all that is unknown: it tells nothing of what there was
+    // the same answer for every unknown path and token, so that it reveals nothing
     if (path === undefined || wanted === undefined)
-      return refuse(socket, { status: 404, text: 'no such stream' });
+      return refuse(socket, { status: 404, text: 'stream not found' });
     const protocol = negotiate(request.headers, wanted.kind);
     if ('status' in protocol) return refuse(socket, protocol);
     const opened = { target: wanted.id, namespace: this.#namespaceOf(wanted), bytes: requestBytes(wanted) };
@@ -188,11 +188,14 @@ class Streaming implements StreamingServer {
     if (protocol.over === 'websocket' && wanted.kind === 'portforward') {
       const ports = wanted.ports.length > 0 ? wanted.ports : queryPorts;
       if (ports === undefined || ports.length === 0 || ports.length > streamLimits.webSocketPorts) {
-        return refuse(socket, { status: 400, text: 'name the ports, such as ?port=80' });
+        return refuse(socket, {
+          status: 400,
+          text: 'missing ports: add them to the query, such as ?port=80',
+        });
       }
     }
-    const place = this.#closing === undefined ? this.#room.take(opened) : undefined;
-    if (place === undefined)
+    const slot = this.#closing === undefined ? this.#quota.take(opened) : undefined;
+    if (slot === undefined)
       return refuse(socket, {
         status: 429,
         text: 'too many streams are open',
@@ -205,12 +208,12 @@ class Streaming implements StreamingServer {
       this.#inbound.share(wanted.id, opened.namespace, () => this.#cut(wanted, socket)),
     );
     const claim = (): (() => void) => this.#slots.take(wanted.id, opened.namespace);
-    this.#begin(wanted, place, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
+    this.#begin(wanted, slot, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
   }
 
   /**
-   * A node that is called by another name must be able to find out. Whoever can reach the port can make as many of these
-   * as he likes, so the log holds one in a while, and the beginning of what he sent.
+   * Logs a refused Host, so that an administrator finds a node name that the configuration lacks. Anybody who reaches
+   * the port can cause such lines, so their rate and the quoted length are bounded.
    */
   #noteRefused({ headers }: IncomingMessage, { text }: Refusal): void {
     const { clock, log } = this.#options;
@@ -224,7 +227,10 @@ class Streaming implements StreamingServer {
     this.#refusedUntilMs = clock.monoMs() + streamLimits.refusalLogMs;
   }
 
-  /** Of TLS there is no public way to the TCP connection below; the two have the same peer, and no other has. */
+  /**
+   * Ends the time limit of an upgraded connection. Node does not expose the TCP socket below a TLS socket, so it is
+   * found by its peer.
+   */
   #noteUpgraded(socket: Socket): void {
     const { remoteAddress, remotePort } = socket;
     const isBelow = (one: Socket): boolean =>
@@ -239,22 +245,22 @@ class Streaming implements StreamingServer {
     return sandbox === undefined ? '' : (directory.sandbox(sandbox)?.spec.key.namespace ?? '');
   }
 
-  /** Its client has sent more than others, and nobody reads it. */
+  /** Ends the session that has the most unread input. */
   #cut({ kind, id }: StreamRequest, socket: Duplex): void {
-    this.#options.log.debug({ kind, id }, 'end a stream: too much input waits to be read');
+    this.#options.log.debug({ kind, id }, 'close a stream: too much unread input');
     socket.destroy();
   }
 
-  #begin(request: StreamRequest, place: SessionPlace, upgraded: Omit<Upgraded, 'onArgvRead'>): void {
+  #begin(request: StreamRequest, slot: SessionSlot, upgraded: Omit<Upgraded, 'onArgvRead'>): void {
     const controller = new AbortController();
     const stopIdle = this.#endWhenIdle(upgraded.transport, controller);
     const onArgvRead = (): void => {
       if (request.kind === 'exec') request.argv.length = 0;
-      place.resize(requestBytes(request));
+      slot.resize(requestBytes(request));
     };
     const done = serveSession(this.#options, request, { ...upgraded, onArgvRead }, controller).then(() => {
       stopIdle();
-      place.release();
+      slot.release();
       this.#sessions.delete(session);
     });
     const session: Session = { controller, done };
@@ -267,18 +273,18 @@ class Streaming implements StreamingServer {
     let before = moved();
     let sinceMs = clock.monoMs();
     let timer: TimerHandle;
-    const look = (): void => {
+    const check = (): void => {
       const now = moved();
       if (now !== before) [before, sinceMs] = [now, clock.monoMs()];
       if (clock.monoMs() - sinceMs >= streamLimits.idleMs) {
         controller.abort(
           new FaultError(
-            fault('timedOut', `nothing was sent or received for ${streamLimits.idleMs / 60_000} minutes`),
+            fault('timedOut', `no data sent or received for ${streamLimits.idleMs / 60_000} minutes`),
           ),
         );
-      } else timer = clock.setTimeout(look, streamLimits.idleCheckMs);
+      } else timer = clock.setTimeout(check, streamLimits.idleCheckMs);
     };
-    timer = clock.setTimeout(look, streamLimits.idleCheckMs);
+    timer = clock.setTimeout(check, streamLimits.idleCheckMs);
     return () => clock.clearTimeout(timer);
   }
 
@@ -307,7 +313,7 @@ class Streaming implements StreamingServer {
   }
 }
 
-/** Ports of the query, as `port=80&port=443` or `port=80,443`; undefined when one is none. */
+/** Ports of a query such as `port=80&port=443` or `port=80,443`; undefined when one is invalid. */
 function queryPortsOf(query: URLSearchParams): readonly number[] | undefined {
   const ports = query
     .getAll('port')

@@ -1,4 +1,4 @@
-/** What happens on an upgraded connection: the request of its token is carried out with the client's streams. */
+/** Serves an upgraded connection: runs the request that its token stands for, with the client's streams. */
 import type { Duplex } from 'node:stream';
 import type { Activity } from '../../actors/effects/activity.ts';
 import type { Directory } from '../../actors/directory/directory.ts';
@@ -30,16 +30,16 @@ export interface SessionOptions {
   readonly log: Log;
 }
 
-/** A connection whose upgrade was answered. */
+/** A connection after its upgrade. */
 export interface Upgraded {
   readonly transport: Duplex;
   readonly head: Buffer;
   readonly protocol: Protocol;
   /** Ports of the request's query, for port-forward over WebSocket. */
   readonly queryPorts: readonly number[];
-  /** Room for one forwarded connection more; throws `exhausted`. Gives what frees it again. */
+  /** Takes a slot for one forwarded connection; throws `exhausted`. The returned function frees the slot. */
   readonly claim: () => () => void;
-  /** Called once the command line of an exec is not read any more. */
+  /** Called once the command line of an exec is no longer needed. */
   onArgvRead(): void;
 }
 
@@ -57,7 +57,10 @@ export async function serveSession(
     if (request.kind === 'portforward') await serveForward(options, request, upgraded, controller);
     else await serveCommand(options, request, upgraded, controller);
   } catch (error) {
-    options.log.debug({ kind: request.kind, id: request.id, fault: toFault(error) }, 'a stream ended badly');
+    options.log.debug(
+      { kind: request.kind, id: request.id, fault: toFault(error) },
+      'serve a stream: failed',
+    );
     upgraded.transport.destroy();
   }
 }
@@ -77,7 +80,7 @@ async function serveCommand(
   else if (protocol.over === 'websocket')
     channels = await wsCommand({ ...client, version: protocol.version, isBase64: protocol.isBase64 });
   else return fail('bug', `serve ${request.kind}: in protocol ${protocol.name}`);
-  // what an exec runs must not outlive the container, however slowly it is read
+  // an exec must not outlive the container, even while its client is still reading
   const isReading = (): boolean => request.kind === 'attach' && upgraded.transport.writableLength > 0;
   const end = await runCommand(
     options,
@@ -85,7 +88,7 @@ async function serveCommand(
     { streams: channels.streams, isReading, onArgvRead: () => upgraded.onArgvRead() },
     controller,
   );
-  options.log.debug({ kind: request.kind, id: request.id, end }, 'a stream has ended');
+  options.log.debug({ kind: request.kind, id: request.id, end }, 'stream ended');
   await channels.finish(end);
 }
 
@@ -133,7 +136,7 @@ async function runCommand(
 
 type Running = ContainerView & { readonly init: NonNullable<ContainerView['init']> };
 
-/** It may have ended since the RPC. */
+/** The running container of a request. It may have ended since the RPC. */
 function runningContainer(directory: SessionOptions['directory'], { kind, id }: CommandRequest): Running {
   const view = directory.container(id);
   if (view === undefined || !view.listed)
@@ -146,8 +149,9 @@ function runningContainer(directory: SessionOptions['directory'], { kind, id }: 
 }
 
 /**
- * A process beside init may outlive it where PID namespaces are shared; it must not outlive the container. While `isReading`
- * the end waits: an attached client has the container's last output on its way.
+ * Ends the session when its container has ended: with a shared PID namespace, an exec'd process may outlive the
+ * container's init, but must not outlive the container. While `isReading`, it waits: an attached client still receives
+ * the last output.
  */
 function endWithContainer(
   { directory, clock }: Pick<SessionOptions, 'directory' | 'clock'>,
@@ -223,13 +227,13 @@ function dialFor(
   const { network } = view.spec.namespaces;
   return activity.run(view.address, 'portForward', 3 * portLimits.dialMs, signal, async (fx) => {
     const connection = await streams.dial({ sandboxId: id, network, port }, fx);
-    // nobody takes it any more
+    // the caller no longer waits for it
     if (fx.signal.aborted) connection.close();
     return connection;
   });
 }
 
-/** Connections that hold their room until they are closed. */
+/** A dial whose connections keep their slot until they are closed. */
 function claiming(dial: ForwardParts['dial'], claim: Upgraded['claim']): ForwardParts['dial'] {
   return async (port) => {
     const release = claim();

@@ -1,4 +1,4 @@
-/** Exec and attach over SPDY: one stream per role, named by its header `streamtype`. */
+/** Exec and attach over SPDY: one stream per role, which its header `streamtype` names. */
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
@@ -15,7 +15,7 @@ import { upTo } from './transport.ts';
 
 type Role = 'error' | 'stdin' | 'stdout' | 'stderr' | 'resize';
 
-/** The streams that such a client opens. A terminal's size came with version 3. */
+/** The streams that a client opens. The resize stream was introduced by version 3. */
 export function expectedRoles(wanted: WantedStreams, version: CommandVersion): readonly Role[] {
   const roles: Role[] = ['error'];
   for (const role of ['stdin', 'stdout', 'stderr'] as const) if (wanted[role]) roles.push(role);
@@ -25,16 +25,19 @@ export function expectedRoles(wanted: WantedStreams, version: CommandVersion): r
 
 export interface CommandClient {
   readonly transport: Duplex;
-  /** What came with the upgrade. */
+  /** Bytes received together with the upgrade request. */
   readonly head: Buffer;
   readonly wanted: WantedStreams;
   readonly version: CommandVersion;
   readonly clock: ClockPort;
-  /** The client has gone, or has broken the protocol; called once, also after `finish`. */
+  /** Called once when the client has disconnected or violated the protocol, also after `finish`. */
   onGone(why: Fault): void;
 }
 
-/** Waits until the client has opened all of its streams. Rejects when it does not within `streamLimits.setupMs`, or goes. */
+/**
+ * Waits until the client has opened all its streams. Rejects after `streamLimits.setupMs`, and when the client
+ * disconnects.
+ */
 export async function spdyCommand(client: CommandClient): Promise<CommandChannels> {
   const { wanted, version, clock } = client;
   const roles = expectedRoles(wanted, version);
@@ -55,7 +58,12 @@ export async function spdyCommand(client: CommandClient): Promise<CommandChannel
   const timer = clock.setTimeout(() => {
     const missing = roles.filter((role) => !found.has(role)).join(', ');
     reject(
-      new FaultError(fault('timedOut', `wait for the client's streams: not opened in time: ${missing}`)),
+      new FaultError(
+        fault(
+          'timedOut',
+          `timed out after ${streamLimits.setupMs / 1000}s waiting for the client's streams: ${missing}`,
+        ),
+      ),
     );
   }, streamLimits.setupMs);
   try {
@@ -79,7 +87,7 @@ function channels(
   const resize = found.get('resize');
   if (resize !== undefined) void readSizes(resize, resizes);
   const error = found.get('error') ?? fail('bug', 'serve a command: no error stream');
-  // clients don't write there
+  // clients send nothing on the error stream
   error.source.cancel();
   const outputs = [found.get('stdout'), found.get('stderr')];
   for (const output of outputs) output?.source.cancel();

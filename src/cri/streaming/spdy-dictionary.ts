@@ -1,7 +1,7 @@
 /**
- * The bytes with which both ends of SPDY/3 prime the compression of headers (SPDY protocol, draft 3, section 2.6.10.1):
- * words that were common in HTTP, each behind its length in four bytes, and a tail of text. Both ends must have the
- * same bytes, so the list is the protocol's; a test compares its checksum with the one that real peers send.
+ * The dictionary with which both ends of SPDY/3 initialise the compression of headers (SPDY protocol, draft 3, section
+ * 2.6.10.1): words that are common in HTTP, each after its length in four bytes, and a tail of text. Both ends need
+ * identical bytes, so the list is the protocol's; a test compares its checksum with the one that real peers send.
  */
 const WORDS =
   'options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow ' +
@@ -20,13 +20,13 @@ const TAIL =
   'chunked,text/html,image/png,image/jpg,image/gif,application/xml,application/xhtml+xml,text/plain,text/javascript,' +
   'publicprivatemax-age=gzip,deflate,sdchcharset=utf-8charset=iso-8859-1,utf-,*,enq=0.';
 
-/** The dictionary. */
+/** The bytes of the dictionary. */
 export const SPDY_DICTIONARY: Buffer = build();
 
 function build(): Buffer {
   const parts: Buffer[] = [];
   for (const word of WORDS.split(' ')) {
-    // the one entry with a space in it
+    // `200_OK` stands for `200 OK`, the only entry with a space
     const text = Buffer.from(word.replace('_', ' '), 'latin1');
     const length = Buffer.alloc(4);
     length.writeUInt32BE(text.length);

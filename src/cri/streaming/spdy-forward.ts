@@ -1,7 +1,7 @@
 /**
- * PortForward over SPDY (`portforward.k8s.io`), on a socket or in the tunnel of a WebSocket: each connection is a pair
- * of streams, `error` and `data`, with a `port` and a `requestID` that joins them. Old clients send no requestID: their
- * error stream comes first, and the data stream has the next odd number.
+ * PortForward over SPDY (`portforward.k8s.io`), directly or tunnelled in a WebSocket. Each connection is a pair of
+ * streams, `error` and `data`, with the same `port` and `requestID`. Old clients send no requestID: they open the error
+ * stream first, and the data stream has the next odd number.
  */
 import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
@@ -20,9 +20,9 @@ export interface SpdyForwardClient {
   readonly dial: Dial;
   /** Ports that the request allows; empty for any. */
   readonly ports: readonly number[];
-  /** Room for one connection more; throws `exhausted`. Gives what frees it again. */
+  /** Takes a slot for one connection; throws `exhausted`. The returned function frees the slot. */
   readonly claim: () => () => void;
-  /** The client has gone or has broken the protocol; called once. */
+  /** Called once when the client has disconnected or violated the protocol. */
   onGone(why: Fault): void;
 }
 
@@ -75,7 +75,7 @@ class Pairs {
       return;
     }
     const [data, error] = role === 'data' ? [stream, other.stream] : [other.stream, stream];
-    // clients don't write there
+    // clients send nothing on the error stream
     error.source.cancel();
     void forward(this.#client.dial, port, {
       source: data.source,
@@ -87,7 +87,7 @@ class Pairs {
 
   #wait(key: string, half: Omit<Half, 'timer' | 'release'>): void {
     const { clock } = this.#client;
-    const release = this.#room();
+    const release = this.#claim();
     if (release === undefined) return half.stream.reset(RESET.refusedStream);
     const timer = clock.setTimeout(() => {
       this.#halves.delete(key);
@@ -96,14 +96,14 @@ class Pairs {
     }, streamLimits.pairMs);
     const waiting = { ...half, timer, release };
     this.#halves.set(key, waiting);
-    // a client that opens and resets streams must not leave one here for each
+    // otherwise each stream that a client opens and resets would stay in the map
     half.stream.onReset(() => {
       if (this.#halves.get(key) === waiting) this.#forget(key, waiting);
     });
   }
 
-  /** Half a connection counts as one. */
-  #room(): (() => void) | undefined {
+  /** A slot for a connection, of which a first stream already counts; undefined when none is free. */
+  #claim(): (() => void) | undefined {
     try {
       return this.#client.claim();
     } catch {

@@ -1,6 +1,6 @@
 /**
- * Frames of SPDY/3.1 (protocol drafts 3 and 3.1), as far as streams of bytes between two programs need them. A control
- * frame is collected up to its bound; the bytes of a data frame are handed on as they come.
+ * Frames of SPDY/3.1 (protocol drafts 3 and 3.1), the subset that byte streams need. A control frame is buffered until
+ * it is complete, up to a bound; the bytes of a data frame are passed on as they arrive.
  */
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
@@ -14,7 +14,9 @@ export type SpdyFrame =
       readonly fin: boolean;
       readonly block: Uint8Array;
     }
-  /** SYN_REPLY and HEADERS: of no use to a server, but the compression's state runs through all header blocks. */
+  /**
+   * SYN_REPLY and HEADERS: a server ignores them, but must inflate every header block to keep the compression state.
+   */
   | { readonly kind: 'headers'; readonly streamId: number; readonly fin: boolean; readonly block: Uint8Array }
   | { readonly kind: 'reset'; readonly streamId: number; readonly status: number }
   | { readonly kind: 'settings'; readonly initialWindow: number | undefined }
@@ -46,24 +48,24 @@ function broken(reason: string): never {
   return fail('invalidRequest', `read a SPDY frame: ${reason}`);
 }
 
-/** A data frame of which more is to come. */
+/** A data frame that is not completely received. */
 interface DataFrame {
   readonly streamId: number;
   readonly fin: boolean;
   left: number;
 }
 
-/** Cuts a stream of bytes into frames. Throws `invalidRequest` for what is none, after which nothing more is taken. */
+/** Parses a stream of bytes into frames. Throws `invalidRequest` for an invalid frame; the parser is unusable then. */
 export class SpdyParser {
   readonly #bytes = new ByteBlocks('read SPDY frames', streamLimits.unparsedBytes);
   #data: DataFrame | undefined;
 
-  /** Bytes that were added and are in no frame yet. */
+  /** Bytes that were added and not parsed yet. */
   get size(): number {
     return this.#bytes.size;
   }
 
-  /** Throws `exhausted` when too much waits. The bytes are the parser's from then on. */
+  /** Adds bytes, which the parser owns from then on. Throws `exhausted` when too many are unparsed. */
   add(chunk: Uint8Array): void {
     this.#bytes.append(chunk);
   }
@@ -73,7 +75,7 @@ export class SpdyParser {
     for (let frame = this.next(); frame !== undefined; frame = this.next()) yield frame;
   }
 
-  /** The next frame, or the next bytes of one with data; undefined until more is added. */
+  /** The next frame, or the next bytes of a data frame; undefined until more bytes are added. */
   next(): SpdyFrame | undefined {
     for (;;) {
       if (this.#data !== undefined) {
@@ -103,7 +105,7 @@ export class SpdyParser {
     }
   }
 
-  /** What is there of a data frame; undefined when nothing of it is. */
+  /** The received bytes of a data frame; undefined without any. */
   #piece(data: DataFrame): (SpdyFrame & { readonly kind: 'data' }) | undefined {
     const bytes = data.left === 0 ? NOTHING : this.#bytes.shift(data.left);
     if (bytes === undefined) return undefined;
@@ -128,7 +130,7 @@ function control(type: number, flags: number, body: Buffer): SpdyFrame | undefin
   const streamId = (): number => word(0) & ID_MASK;
   switch (type) {
     case TYPE.synStream:
-      // the associated stream, priority and slot mean nothing here
+      // the associated stream, priority and slot are ignored
       if (body.length < 10) broken(`SYN_STREAM of ${body.length} bytes`);
       return { kind: 'synStream', streamId: streamId(), fin, block: body.subarray(10) };
     case TYPE.synReply:
@@ -145,7 +147,7 @@ function control(type: number, flags: number, body: Buffer): SpdyFrame | undefin
     case TYPE.windowUpdate:
       return { kind: 'windowUpdate', streamId: streamId(), delta: word(4) & ID_MASK };
     default:
-      // unknown types are to be ignored (draft 3, 2.2.1)
+      // unknown types must be ignored (draft 3, 2.2.1)
       return undefined;
   }
 }
@@ -173,12 +175,12 @@ function words(...values: readonly number[]): Buffer {
   return bytes;
 }
 
-/** The head of a data frame; its bytes follow. */
+/** The header of a data frame; the data follows it. */
 export function dataHead(streamId: number, length: number, fin: boolean): Buffer {
   return words(streamId, (fin ? FLAG_FIN : 0) * 0x1000000 + length);
 }
 
-/** A new stream, for clients. */
+/** SYN_STREAM, which only clients send (tests use it). */
 export function synStreamFrame(streamId: number, block: Uint8Array, fin: boolean): Buffer {
   return controlFrame(
     TYPE.synStream,
@@ -199,7 +201,7 @@ export function pingFrame(id: number): Buffer {
   return controlFrame(TYPE.ping, 0, words(id));
 }
 
-/** `status`: 0 is a good end, 1 a protocol error. */
+/** GOAWAY. `status`: 0 for a normal end, 1 for a protocol error. */
 export function goAwayFrame(lastStreamId: number, status: number): Buffer {
   return controlFrame(TYPE.goAway, 0, words(lastStreamId, status));
 }

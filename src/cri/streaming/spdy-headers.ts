@@ -1,4 +1,4 @@
-/** Header blocks of SPDY: names and values with their lengths, compressed in one zlib stream per direction. */
+/** Header blocks of SPDY: names and values, each after its length, compressed in one zlib stream per direction. */
 import { constants, createDeflate, createInflate } from 'node:zlib';
 import type { Deflate, Inflate } from 'node:zlib';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
@@ -6,21 +6,21 @@ import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
 import { SPDY_DICTIONARY } from './spdy-dictionary.ts';
 
-/** Names in small letters. */
+/** Header names are in lower case. */
 export type SpdyHeaders = ReadonlyMap<string, string>;
 
-/** Names and values of an inflated block. Throws `invalidRequest` for one that is not whole. */
+/** Parses an inflated block. Throws `invalidRequest` for an invalid one. */
 export function parseHeaders(block: Buffer): SpdyHeaders {
   const headers = new Map<string, string>();
   let at = 0;
   const word = (): number => {
-    if (at + 4 > block.length) broken('it ends too early');
+    if (at + 4 > block.length) broken('truncated');
     at += 4;
     return block.readUInt32BE(at - 4);
   };
   const text = (): string => {
     const length = word();
-    if (length > block.length - at) broken('a text is longer than the block');
+    if (length > block.length - at) broken('a length exceeds the block');
     at += length;
     return block.toString('utf8', at - length, at);
   };
@@ -29,10 +29,10 @@ export function parseHeaders(block: Buffer): SpdyHeaders {
     broken(`${count} names, more than ${streamLimits.spdyHeaderNames}`);
   for (let index = 0; index < count; index += 1) {
     const name = text().toLowerCase();
-    if (name === '' || headers.has(name)) broken('a name is empty or there twice');
+    if (name === '' || headers.has(name)) broken('an empty or duplicate name');
     headers.set(name, text());
   }
-  if (at !== block.length) broken('bytes follow its end');
+  if (at !== block.length) broken('trailing bytes');
   return headers;
 }
 
@@ -40,7 +40,7 @@ function broken(reason: string): never {
   return fail('invalidRequest', `read a SPDY header block: ${reason}`);
 }
 
-/** A block before it is compressed. */
+/** Encodes an uncompressed block. */
 export function writeHeaders(headers: SpdyHeaders): Buffer {
   const parts: Buffer[] = [length(headers.size)];
   for (const pair of headers) {
@@ -58,7 +58,7 @@ function length(value: number): Buffer {
   return bytes;
 }
 
-/** One direction's compression. Blocks go through in order, one at a time. */
+/** The compression of one direction. Blocks are processed in order, one at a time. */
 class Codec {
   readonly #zlib: Deflate | Inflate;
   readonly #out: ByteBlocks;
@@ -68,7 +68,7 @@ class Codec {
     this.#zlib = zlib;
     this.#out = new ByteBlocks('read a SPDY header block', bytesMax);
     zlib.on('data', (bytes: Buffer) => {
-      // a bomb: the session ends
+      // a decompression bomb: the session ends
       if (bytes.length > this.#out.room) zlib.destroy(new Error(`more than ${bytesMax} bytes`));
       else this.#out.append(bytes);
     });
@@ -99,13 +99,13 @@ class Codec {
   }
 }
 
-/** Both directions of one session. */
+/** The header compression of one session, both directions. */
 export class HeaderCodec {
   readonly #inflate = new Codec(
     createInflate({ dictionary: SPDY_DICTIONARY, flush: constants.Z_SYNC_FLUSH }),
     streamLimits.spdyHeaderBytes,
   );
-  // a small window: the dictionary fits in, and a session has some ten blocks
+  // a small window saves memory: the dictionary fits, and a session has about ten blocks
   readonly #deflate = new Codec(
     createDeflate({
       dictionary: SPDY_DICTIONARY,
@@ -116,7 +116,7 @@ export class HeaderCodec {
     streamLimits.spdyHeaderBytes,
   );
 
-  /** Rejects with `invalidRequest`; the session's compression is lost then. */
+  /** Inflates and parses a block. Rejects with `invalidRequest`; later blocks can't be decoded then. */
   async decode(block: Uint8Array): Promise<SpdyHeaders> {
     return parseHeaders(await this.#inflate.run(block));
   }

@@ -1,9 +1,10 @@
 /**
  * The server's side of a SPDY/3.1 session: streams that the client opens.
  *
- * Flow control: we always tell the client what we have used of its bytes (WINDOW_UPDATE). Its own windows are kept
- * once it has shown that it keeps any (a WINDOW_UPDATE or an initial window of its own): Go's library, which every
- * Kubernetes client uses, never sends one, and would wait for ever for byte 65 537. Back-pressure is then TCP's.
+ * Flow control: the server always sends WINDOW_UPDATE for bytes that it has used. It respects the client's windows only
+ * once the client has sent a WINDOW_UPDATE or an initial window: Go's spdystream, which every Kubernetes client uses,
+ * never sends one, and a server that respected its windows would stop after 64 KiB. TCP then provides the
+ * back-pressure.
  */
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -25,13 +26,15 @@ import { SpdyStream, Window } from './spdy-stream.ts';
 import type { Channel } from './spdy-stream.ts';
 import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
 
-/** Number of our pings: a server's are even. */
+/** Id of our pings: those of a server are even. */
 const PROBE = 2;
 
 export interface SpdyEvents {
-  /** A stream that the client opened; it was answered already. Throw to refuse what comes after it as a protocol error. */
+  /**
+   * The client has opened a stream, which was accepted. A listener that throws ends the session with a protocol error.
+   */
   onStream(stream: SpdyStream): void;
-  /** The session has ended: the client has gone, or has broken the protocol. Called once. */
+  /** The session has ended: the client has disconnected or violated the protocol. Called once. */
   onClose(why: Fault): void;
 }
 
@@ -50,7 +53,7 @@ export class SpdySession {
   #isClosed = false;
   #isClosing = false;
 
-  /** Reads from the transport from now on; `head` are bytes that came with the upgrade. */
+  /** Reads from the transport from now on; `head` are bytes received together with the upgrade request. */
   constructor(transport: Duplex, head: Buffer, clock: ClockPort, events: SpdyEvents) {
     this.#transport = transport;
     this.#clock = clock;
@@ -70,7 +73,7 @@ export class SpdySession {
     if (head.length > 0) this.#take(head);
   }
 
-  /** The client closes one direction of the connection only when it has gone: streams have ends of their own. */
+  /** The client has closed its direction of the connection, which means that it has gone: streams end on their own. */
   #ended(): void {
     if (!this.#isClosing) this.#transport.destroy();
   }
@@ -86,7 +89,7 @@ export class SpdySession {
     }
   }
 
-  /** Frames behind a header block wait, unparsed, until it is inflated. */
+  /** Handles received frames. Frames after a header block stay unparsed until the block is inflated. */
   #run(): void {
     while (!this.#isDecoding && !this.#isClosed) {
       const before = this.#parser.size;
@@ -109,14 +112,14 @@ export class SpdySession {
           .get(frame.streamId)
           ?.wasReset(new FaultError(fault('cancelled', 'the client has reset the stream')));
       case 'ping':
-        // odd ones are the client's own; even ones answer the probes of the intake
+        // odd ids are the client's pings; even ids are answers to the probes of the intake
         if (frame.id % 2 === 1) this.#channel.outbox.send(pingFrame(frame.id));
         return;
       case 'windowUpdate':
       case 'settings':
         return this.#windows(frame);
       case 'goAway':
-        // no new streams: the client closes when it is done with those that are open
+        // the client opens no more streams, and closes when the open ones have ended
         return;
     }
   }
@@ -126,7 +129,7 @@ export class SpdySession {
     if (stream !== undefined) return stream.came(bytes, fin);
     if (streamId > this.#lastStreamId)
       fail('invalidRequest', `read a SPDY frame: data for stream ${streamId}, which was not opened`);
-    // of a stream that has ended meanwhile
+    // data of a stream that has ended meanwhile counts as used
     if (bytes.length > 0) this.#channel.outbox.send(windowUpdateFrame(0, bytes.length));
   }
 
@@ -136,7 +139,10 @@ export class SpdySession {
       if (frame.initialWindow === undefined) return;
       this.#windowChanges += 1;
       if (this.#windowChanges > streamLimits.spdyWindowChanges)
-        fail('invalidRequest', 'read SPDY settings: the initial window changed too often');
+        fail(
+          'invalidRequest',
+          `read SPDY settings: more than ${streamLimits.spdyWindowChanges} changes of the initial window`,
+        );
       const more = frame.initialWindow - this.#initialWindow;
       this.#initialWindow = frame.initialWindow;
       window.isEnforced = true;
@@ -161,7 +167,7 @@ export class SpdySession {
     if (frame.kind === 'headers' || this.#isClosed) return;
     const { streamId } = frame;
     if (streamId % 2 === 0 || streamId <= this.#lastStreamId) {
-      fail('invalidRequest', `open SPDY stream ${streamId}: not a number that a client may use now`);
+      fail('invalidRequest', `open SPDY stream ${streamId}: invalid stream id`);
     }
     this.#lastStreamId = streamId;
     if (this.#streams.size >= streamLimits.spdyStreams) {
@@ -202,7 +208,9 @@ export class SpdySession {
     this.#events.onClose(why);
   }
 
-  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed, as `closeGently`. */
+  /**
+   * Sends GOAWAY after everything written before, and closes. Settles when the transport is closed, as `closeGently`.
+   */
   async close(isPatient = false): Promise<void> {
     if (!this.#isClosing && !this.#isClosed) this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 0));
     this.#isClosing = true;

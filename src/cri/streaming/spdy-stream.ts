@@ -1,4 +1,4 @@
-/** One stream of a SPDY session, and the windows within which it sends. */
+/** One stream of a SPDY session, and its flow-control windows. */
 import type { ByteSink } from '../../base/byte-streams.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
@@ -11,12 +11,12 @@ import type { Intake, Outbox } from './transport.ts';
 export interface Channel {
   readonly outbox: Outbox;
   readonly intake: Intake;
-  /** Bytes that may be sent: of the session. Counted from the start, kept to once `isEnforced`. */
+  /** The session's window: counted from the start, respected once `isEnforced`. */
   readonly window: Window;
   forget(streamId: number): void;
 }
 
-/** Bytes that may be sent, and the writes that wait for more. */
+/** The number of bytes that may be sent, and the writes that wait for more. */
 export class Window {
   left: number = streamLimits.spdyWindowBytes;
   isEnforced = false;
@@ -27,7 +27,10 @@ export class Window {
     this.wakeNext();
   }
 
-  /** One at a time, whatever the number that waits: it wakes the next one once it has taken its share. */
+  /**
+   * Wakes one waiting write, which wakes the next once it has taken its bytes: the cost does not depend on how many
+   * wait.
+   */
   wakeNext(): void {
     if (this.left <= 0) return;
     const [first] = this.#line;
@@ -45,7 +48,7 @@ export class Window {
   }
 }
 
-/** One stream: a source and a sink that end by themselves. */
+/** One stream: a source and a sink, which end independently. */
 export class SpdyStream implements ByteSink {
   readonly id: number;
   readonly headers: SpdyHeaders;
@@ -73,7 +76,7 @@ export class SpdyStream implements ByteSink {
     this.#unannounced += bytes;
     if (this.#unannounced < streamLimits.spdyWindowBytes / 2) return;
     const isOpen = !this.#isReset && !this.source.ended;
-    // in one write: two cost a client's bulk data a quarter of the time
+    // in one write: two writes made bulk data of a client a quarter slower
     outbox.send(
       ...(isOpen ? [windowUpdateFrame(this.id, this.#unannounced)] : []),
       windowUpdateFrame(0, this.#unannounced),
@@ -83,7 +86,7 @@ export class SpdyStream implements ByteSink {
 
   came(bytes: Uint8Array, fin: boolean): void {
     this.#channel.intake.came(bytes.length);
-    // what comes after an end or a reset is dropped, but counts as used
+    // data after an end or a reset is dropped, but counts as used
     if (bytes.length > 0) this.source.push(bytes);
     if (fin) this.source.end();
     this.#release();
@@ -103,14 +106,14 @@ export class SpdyStream implements ByteSink {
   }
 
   /**
-   * Waits until some bytes may be sent, at most `most`, and takes them from both windows at once: streams whose writes begin in the
-   * same turn would otherwise each see the whole window of the session.
+   * Waits until bytes may be sent, and takes at most `most` from both windows at once: otherwise streams whose writes
+   * begin in the same turn would each see the whole window of the session.
    */
   async #take(most: number): Promise<number> {
     const { window } = this.#channel;
     for (;;) {
       if (this.#hasEnded || this.#isReset) {
-        // it was perhaps its turn
+        // this write may have been the one that was woken
         window.wakeNext();
         fail('cancelled', 'write to a SPDY stream: it has ended');
       }
@@ -127,7 +130,7 @@ export class SpdyStream implements ByteSink {
     }
   }
 
-  /** Nothing stays behind of a wait, however it ends: a client may open its windows byte by byte. */
+  /** Waits for the window to grow. Every wait is removed when it ends: a client may open its windows byte by byte. */
   #untilWoken(window: Window): Promise<void> {
     return new Promise((resolve) => {
       const wake = (): void => {
@@ -152,20 +155,20 @@ export class SpdyStream implements ByteSink {
     this.#release();
   }
 
-  /** Ends both directions at once. */
+  /** Ends both directions at once with RST_STREAM. */
   reset(status: number = RESET.cancel): void {
     if (this.#isReset) return;
     this.#channel.outbox.send(resetFrame(this.id, status));
     this.wasReset(new FaultError(fault('cancelled', 'a SPDY stream was reset')));
   }
 
-  /** Calls the listener once both directions have ended at once: reset by either side, or with the session. */
+  /** Calls the listener when the stream is reset by either side, or ends with the session. */
   onReset(listener: () => void): void {
     if (this.#isReset) listener();
     else this.#onReset = listener;
   }
 
-  /** By the client, or with the session. */
+  /** The stream was reset by the client, or has ended with the session. */
   wasReset(error: Error): void {
     if (this.#isReset) return;
     this.#isReset = true;
@@ -180,7 +183,7 @@ export class SpdyStream implements ByteSink {
   }
 }
 
-/** A stream may have 64 KiB of headers, and a session thousands of streams: what means nothing here is not kept. */
+/** Only the headers that are read: a stream may have 64 KiB of headers, and a session thousands of streams. */
 function headersOfUse(headers: SpdyHeaders): SpdyHeaders {
   const kept = ['streamtype', 'port', 'requestid'].map((name) => [name, headers.get(name)] as const);
   return new Map(

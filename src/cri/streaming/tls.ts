@@ -1,4 +1,4 @@
-/** Certificate and key of the streaming server, read again when their files change: kubelets rotate theirs. */
+/** Certificate and key of the streaming server, reloaded when their files change: kubelets rotate them. */
 import { constants } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import type { Server } from 'node:https';
@@ -7,10 +7,10 @@ import { streamLimits } from '../bounds.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface TlsFiles {
-  /** PEM, with intermediate certificates behind the server's own. */
+  /** PEM: the server's certificate, followed by intermediate certificates. */
   readonly cert: string;
   readonly key: string;
-  /** PEM; clients must show a certificate that it signed. Empty: clients show none. */
+  /** PEM of the CA that must have signed the clients' certificates. Empty: clients need no certificate. */
   readonly clientCa: string;
 }
 
@@ -38,7 +38,7 @@ export class TlsKeeper {
       readonly rejectUnauthorized: boolean;
     }
   > {
-    this.#seen = await this.#look();
+    this.#seen = await this.#fileVersions();
     const withClients = this.#files.clientCa !== '';
     return {
       ...(await this.#read()),
@@ -48,19 +48,19 @@ export class TlsKeeper {
     };
   }
 
-  /** Takes new files for connections to come; what can't be used leaves the old ones in force. Never rejects. */
+  /** Reloads changed files, for new connections. If they can't be used, the old ones stay in use. Never rejects. */
   async refresh(server: Server): Promise<void> {
     try {
-      const now = await this.#look();
+      const now = await this.#fileVersions();
       if (now === this.#seen) return;
       const pems = await this.#read();
       server.setSecureContext({ ...pems, minVersion: 'TLSv1.2' });
       this.#seen = now;
-      this.#log.info({ cert: this.#files.cert }, 'streaming: new certificate taken');
+      this.#log.info({ cert: this.#files.cert }, 'streaming certificate reloaded');
     } catch (error) {
       this.#log.warn(
         { cert: this.#files.cert, fault: toFault(error) },
-        'streaming: the changed certificate can not be used',
+        'reload the streaming certificate: failed, the old one stays in use',
       );
     }
   }
@@ -69,7 +69,7 @@ export class TlsKeeper {
     return [this.#files.cert, this.#files.key, this.#files.clientCa].filter((path) => path !== '');
   }
 
-  async #look(): Promise<string> {
+  async #fileVersions(): Promise<string> {
     const stats = await Promise.all(this.#paths().map((path) => stat(path)));
     return stats.map(({ ino, size, mtimeMs }) => `${ino} ${size} ${mtimeMs}`).join();
   }
@@ -81,7 +81,7 @@ export class TlsKeeper {
   }
 }
 
-/** Of a regular file with a bound: what else lies there must neither hold a thread for ever nor fill the memory. */
+/** Reads a regular file of bounded size: a FIFO must not block a thread forever, nor a huge file fill the memory. */
 async function readPem(path: string): Promise<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   try {

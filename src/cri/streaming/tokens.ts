@@ -1,6 +1,6 @@
 /**
- * The tokens in the URLs of Exec, Attach and PortForward (S67): 128 random bits, one use, one minute, bounded. What a
- * token is good for stays here: a client can't widen it.
+ * The tokens in the URLs of Exec, Attach and PortForward (S67): 128 random bits, valid once and for one minute, bounded
+ * in number. The request stays here, so a client can't change what its token allows.
  */
 import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -21,10 +21,10 @@ interface Entry {
 export class TokenTable {
   readonly #clock: Pick<ClockPort, 'monoMs'>;
   readonly #random: Pick<RandomPort, 'token'>;
-  /** By the token's digest, so that how long a look-up takes says nothing of the tokens; the oldest first. */
+  /** By the token's digest, so that the time of a look-up reveals nothing about the tokens; the oldest first. */
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
-  /** Tokens that wait for the pods of a namespace, and bytes of their requests. */
+  /** Unused tokens for the pods of each namespace, and the bytes of their requests. */
   readonly #byNamespace = new Sums();
   readonly #bytesByNamespace = new Sums();
 
@@ -33,12 +33,15 @@ export class TokenTable {
     this.#random = random;
   }
 
-  /** Tokens that wait to be used. */
+  /** Number of unused tokens. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** Throws `exhausted` while `streamLimits.tokens` wait, or `tokenRequestBytes` of what they are for, or a namespace's share of either. */
+  /**
+   * A new token for the request. Throws `exhausted` when too many are unused, or their requests too large, in all or in
+   * the namespace.
+   */
   issue(request: StreamRequest, namespace: string): string {
     this.#dropExpired();
     const bytes = requestBytes(request);
@@ -47,13 +50,13 @@ export class TokenTable {
     if (this.#entries.size >= tokens || this.#bytes + bytes > tokenRequestBytes) {
       this.#refuse(
         request,
-        `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`,
+        `too many unused URLs: ${this.#entries.size} with requests of ${this.#bytes} bytes`,
       );
     }
     if (count >= tokensPerNamespace || waiting + bytes > tokenRequestBytesPerNamespace) {
       this.#refuse(
         request,
-        `${count} URLs of its namespace with requests of ${waiting} bytes wait to be used`,
+        `too many unused URLs of its namespace: ${count} with requests of ${waiting} bytes`,
       );
     }
     this.#bytes += bytes;
@@ -69,7 +72,10 @@ export class TokenTable {
     return token;
   }
 
-  /** What the token is good for, once; undefined for one that is unknown, used, too old, or of another kind of stream. */
+  /**
+   * Uses a token and returns its request; undefined for a token that is unknown, used, expired, or for another kind of
+   * stream.
+   */
   take(kind: string, token: string): StreamRequest | undefined {
     this.#dropExpired();
     const key = digest(token);
@@ -94,7 +100,7 @@ export class TokenTable {
   }
 
   #refuse({ id }: StreamRequest, reason: string): never {
-    return fail('exhausted', `make a URL to stream with ${id}: ${reason}`, { subject: id });
+    return fail('exhausted', `create a stream URL for ${id}: ${reason}`, { subject: id });
   }
 }
 

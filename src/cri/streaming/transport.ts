@@ -1,4 +1,7 @@
-/** What SPDY and WebSocket have in common below them: a socket, or a WebSocket that carries SPDY. */
+/**
+ * Reading from and writing to a transport, for SPDY and WebSocket. A transport is a socket, or a WebSocket that carries
+ * SPDY.
+ */
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
@@ -6,20 +9,23 @@ import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
 import { portLimits } from '../../ports/bounds.ts';
-import { shareOf } from './inbound-room.ts';
-import type { InboundShare } from './inbound-room.ts';
+import { shareOf } from './inbound-quota.ts';
+import type { InboundShare } from './inbound-quota.ts';
 
-/** The way out of a transport: whole frames in the order of the calls, with back-pressure. */
+/** Writes frames to a transport, complete and in order, with back-pressure. */
 export class Outbox {
   readonly #transport: Duplex;
-  /** What waits for the write under way: Node keeps an object for each write that waits, however small. */
+  /**
+   * Bytes that wait for the current write. They are joined, since Node keeps an object for each queued write, however
+   * small.
+   */
   readonly #waiting = new ByteBlocks('write to a client', streamLimits.outboundBytes);
   #isWriting = false;
   #flushed: PromiseWithResolvers<void> | undefined;
-  /** Bytes that were given to this and that the transport has taken, from the start. */
+  /** Bytes given to the outbox, and bytes written by the transport, since the start. */
   #given = 0;
   #taken = 0;
-  /** Bytes of small frames: of those up to `#mark` of what was given, and of later ones. */
+  /** Unwritten bytes of small frames: `older` are those among the first `mark` given bytes, `newer` the later ones. */
   #unsent = { older: 0, newer: 0, mark: 0 };
 
   constructor(transport: Duplex) {
@@ -27,7 +33,10 @@ export class Outbox {
     transport.on('close', () => this.#settle());
   }
 
-  /** Resolves when more may be written; rejects once the peer has gone. The parts are one frame, and not to be changed later. */
+  /**
+   * Writes one frame, given in parts that must not change later. Resolves when more may be written; rejects once the
+   * peer has gone.
+   */
   async write(...parts: readonly Uint8Array[]): Promise<void> {
     if (!this.#put(parts)) fail('cancelled', 'write to a client: it has gone');
     if (!this.#isWriting) return;
@@ -37,8 +46,8 @@ export class Outbox {
   }
 
   /**
-   * Writes without waiting: for small frames. False when the peer has gone. One that asks for answers (pings) and reads none is
-   * cut off: they would fill the memory.
+   * Writes a small frame without waiting. False when the peer has gone. A peer that requests answers (pings) and reads
+   * none is disconnected: they would fill the memory.
    */
   send(...parts: readonly Uint8Array[]): boolean {
     const unsent = this.#unsent;
@@ -47,7 +56,7 @@ export class Outbox {
     return this.#put(parts);
   }
 
-  /** Hands all that waits to the transport, which is about to be ended. */
+  /** Passes all queued bytes to the transport, before it is ended. */
   flush(): void {
     for (let bytes = this.#waiting.shift(); bytes !== undefined; bytes = this.#waiting.shift())
       this.#write([bytes]);
@@ -97,8 +106,8 @@ function sizeOf(parts: readonly Uint8Array[]): number {
 }
 
 /**
- * Leaves what comes while a transport is paused to the kernel. Node reads on until so many bytes wait, and keeps an object for
- * each piece: 64 Ki of them by default. TLS sockets take no such option, so it is set where Node's streams keep it.
+ * Makes Node read almost nothing while a transport is paused. By default it reads on until 64 KiB wait, and keeps an
+ * object for each piece, however small. TLS sockets have no option for it, so it is set in the stream's internal state.
  */
 export function readNoFurther(transport: Duplex): void {
   const state: unknown = Reflect.get(transport, '_readableState');
@@ -106,7 +115,7 @@ export function readNoFurther(transport: Duplex): void {
     Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);
 }
 
-/** Bytes of probes so far, which are ours and not the session's. */
+/** Bytes of probes sent so far, which don't count as the session's. */
 const probes = new WeakMap<Duplex, number>();
 
 function writtenTo(transport: Duplex): number {
@@ -114,15 +123,15 @@ function writtenTo(transport: Duplex): number {
 }
 
 /**
- * Bytes that the two sides have sent each other: while they stay the same the session idles, however often its peer is probed.
- * While something waits for the peer, only what it takes counts: one that reads nothing and goes on sending idles, too.
+ * Bytes transferred in both directions, without probes: while the number stays the same, the session idles. While
+ * output waits for the peer, only output counts: a peer that reads nothing and keeps sending idles as well.
  */
 export function movedBytes(transport: Duplex): number {
   const read = transport.writableLength > 0 ? 0 : ((transport as Partial<Socket>).bytesRead ?? 0);
   return read + writtenTo(transport) - (probes.get(transport) ?? 0);
 }
 
-/** Settles with `work`, or after `ms`: for the last words to a peer that may never read them. */
+/** Settles with `work`, or after `ms`: for the last message to a peer that may never read it. */
 export function upTo(clock: ClockPort, ms: number, work: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     const timer = clock.setTimeout(resolve, ms);
@@ -135,9 +144,9 @@ export function upTo(clock: ClockPort, ms: number, work: Promise<unknown>): Prom
 }
 
 /**
- * Stops a transport while too much of what it brought waits to be used. A socket that is not read does not tell that its peer
- * has gone, and a process that reads no stdin would keep its session for hours: so the peer is probed meanwhile. The bytes
- * of a probe are refused by the kernel of one that has gone, and the next ones fail.
+ * Pauses a transport while too much of its input is unread. A paused socket does not report that its peer has gone, and
+ * a process that reads no stdin would keep its session for hours, so the peer is probed meanwhile. When the peer has
+ * gone, its kernel answers the first probe with a reset, and the next probe fails.
  */
 export class Intake {
   readonly #transport: Duplex;
@@ -146,10 +155,10 @@ export class Intake {
   #share: InboundShare | undefined;
   #waiting = 0;
   #isPaused = false;
-  #leaveRoom: (() => void) | undefined;
+  #stopListening: (() => void) | undefined;
   #timer: TimerHandle | undefined;
 
-  /** `probe` sends something that any peer takes and that means nothing. */
+  /** `probe` sends a frame without effect, such as a ping. */
   constructor(transport: Duplex, clock: ClockPort, probe: () => void) {
     this.#transport = transport;
     this.#clock = clock;
@@ -157,7 +166,7 @@ export class Intake {
     this.#share = shareOf(transport);
     transport.once('close', () => {
       this.#stop();
-      // what is still read of it is the session's last
+      // the session is no longer counted; what remains is still read
       this.#share?.add(-this.#waiting);
       this.#share = undefined;
     });
@@ -168,8 +177,8 @@ export class Intake {
     this.#share?.add(bytes);
     if (this.#isPaused || this.#waiting <= this.#most) return;
     this.#isPaused = true;
-    // it may be that others make room, and that nothing more of this one is used
-    this.#leaveRoom = this.#share?.onRoom(() => this.#resume());
+    // other sessions may free space while this one's input stays unread
+    this.#stopListening = this.#share?.onSpace(() => this.#resume());
     this.#transport.pause();
     this.#probeLater();
   }
@@ -202,18 +211,18 @@ export class Intake {
   }
 
   #stop(): void {
-    this.#leaveRoom?.();
-    this.#leaveRoom = undefined;
+    this.#stopListening?.();
+    this.#stopListening = undefined;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }
 }
 
 /**
- * Ends our direction and reads on until the peer has closed: closing a socket with unread bytes makes the kernel reset
- * it, and so do bytes that come later; the peer then loses what it has not read yet. With `isPatient`, for a stream that has come
- * to its end, a peer that reads slowly is waited for as long as a session may idle, and one that still sends (pings, stdin)
- * for as long as it does, within a bound. Settles when the transport is closed.
+ * Ends our direction and reads until the peer has closed. Otherwise the kernel would reset a socket that has or
+ * receives unread bytes, and the peer would lose output that it has not read yet. With `isPatient`, for a stream that
+ * has ended normally, a slow reader has as long as a session may idle, and a peer that still sends (pings, stdin) as
+ * long as it sends, up to `streamLimits.lingerMostMs`. Settles when the transport is closed.
  */
 export function closeGently(transport: Duplex, clock: ClockPort, isPatient = false): Promise<void> {
   return new Promise((resolve) => {

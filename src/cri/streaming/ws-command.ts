@@ -1,7 +1,7 @@
 /**
- * Exec and attach over WebSocket: the first byte of each message names its channel (0 to 4: stdin, stdout, stderr,
- * status, resize). In the base64 forms it is a digit, and base64 follows. Version 5 adds a channel 255, whose message
- * names the channel that the client has ended.
+ * Exec and attach over WebSocket: the first byte of each message is its channel (0 to 4: stdin, stdout, stderr, status,
+ * resize). In the base64 protocols it is a digit, and base64 follows. Version 5 adds channel 255, whose message names
+ * the channel that the client has closed.
  */
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -28,11 +28,11 @@ export interface WsCommandClient {
   readonly version: CommandVersion;
   readonly isBase64: boolean;
   readonly clock: ClockPort;
-  /** As for SPDY. */
+  /** Called once when the client has disconnected or violated the protocol, also after `finish`. */
   onGone(why: Fault): void;
 }
 
-/** Channel and bytes of a message; undefined for one that names no channel or is no base64. */
+/** Channel and data of a message; undefined for a message without a channel, or with invalid base64. */
 export function parseMessage(
   bytes: Buffer,
   isBase64: boolean,
@@ -45,7 +45,7 @@ export function parseMessage(
   return { channel: first - 0x30, data: Buffer.from(text, 'base64') };
 }
 
-/** Reads a connection's messages, whole or in pieces: each piece with the channel that its message began with. */
+/** A reader of messages, complete or in pieces. Each piece gets the channel of its message's first byte. */
 export function channelReader(
   isBase64: boolean,
 ): (bytes: Buffer, isContinued: boolean) => ReturnType<typeof parseMessage> {
@@ -58,7 +58,7 @@ export function channelReader(
   };
 }
 
-/** A channel of the server's. */
+/** A channel on which the server sends. */
 export function channelSink(connection: WsConnection, channel: number, isBase64: boolean): ByteSink {
   const mark = Buffer.from(isBase64 ? String(channel) : [channel]);
   return {
@@ -66,7 +66,7 @@ export function channelSink(connection: WsConnection, channel: number, isBase64:
       isBase64
         ? connection.write(true, mark, Buffer.from(Buffer.from(bytes).toString('base64')))
         : connection.write(false, mark, bytes),
-    // there is no half-close in this direction: the close of the connection ends all channels
+    // the protocol has no half-close in this direction: closing the connection ends all channels
     end: () => undefined,
   };
 }
@@ -98,7 +98,7 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
       client.onGone(why);
     },
   });
-  // tells clients that wait for a first message that the session stands
+  // an empty first message: some clients wait for it to know that the session is established
   await (stdout ?? stderr ?? status).write(Buffer.alloc(0)).catch(() => undefined);
   return {
     streams: {

@@ -1,4 +1,4 @@
-/** A WebSocket of a client: whole messages in, frames out, pings answered, a closing handshake that is bounded. */
+/** A client's WebSocket: receives messages, sends frames, answers pings, and bounds the closing handshake. */
 import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -6,30 +6,30 @@ import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../bounds.ts';
-import { countIn, shareOf } from './inbound-room.ts';
-import type { InboundShare } from './inbound-room.ts';
+import { countIn, shareOf } from './inbound-quota.ts';
+import type { InboundShare } from './inbound-quota.ts';
 import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';
 import type { WsMessage } from './ws-frames.ts';
 import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
 
-/** RFC 6455, 1.3. */
+/** The GUID of the handshake (RFC 6455, 1.3). */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
 
-/** The answer to a client's key. */
+/** The Sec-WebSocket-Accept header for a client's key. */
 export function acceptKey(key: string): string {
   return createHash('sha1').update(`${key}${GUID}`).digest('base64');
 }
 
 export interface WsEvents {
-  /** A message, or a piece of one; `isContinued` where it goes on with the one before. */
+  /** A message, or a piece of one; `isContinued` for a piece that is not its first. */
   onMessage(bytes: Buffer, isContinued: boolean): void;
-  /** The client has gone, has closed, or has broken the protocol. Called once. */
+  /** The client has disconnected, closed, or violated the protocol. Called once. */
   onClose(why: Fault): void;
 }
 
 export class WsConnection {
   readonly intake: Intake;
-  /** In which what waits of its client's bytes is counted. */
+  /** The account in which the client's unread bytes are counted. */
   readonly share: InboundShare | undefined;
   readonly #transport: Duplex;
   readonly #clock: ClockPort;
@@ -40,7 +40,10 @@ export class WsConnection {
   #isClosed = false;
   #hasSentClose = false;
 
-  /** Nothing is read before `listen`; `head` are bytes that came with the upgrade. `isWhole`: messages come whole, not in pieces. */
+  /**
+   * Reads nothing before `listen`. `head` are bytes received together with the upgrade request. `isWhole`: messages are
+   * passed on complete, not in pieces.
+   */
   constructor(transport: Duplex, head: Buffer, clock: ClockPort, isWhole = false) {
     this.#parser = new WsParser(!isWhole);
     this.#transport = transport;
@@ -60,7 +63,7 @@ export class WsConnection {
   listen(events: WsEvents): void {
     this.#events = events;
     this.#transport.on('close', () => this.#closed(fault('cancelled', 'the client has gone')));
-    // a closed direction without a close frame is a client that has gone
+    // the end of the input without a close frame means that the client has gone
     this.#transport.on('end', () => this.#closed(fault('cancelled', 'the client has gone')));
     this.#take(this.#head);
     this.#head = Buffer.alloc(0);
@@ -89,7 +92,7 @@ export class WsConnection {
     }
   }
 
-  /** One message; resolves when more may be written. */
+  /** Sends one message; resolves when more may be written. */
   async write(isText: boolean, ...parts: readonly Uint8Array[]): Promise<void> {
     if (this.#hasSentClose) fail('cancelled', 'write to a WebSocket: it was closed');
     const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -102,7 +105,10 @@ export class WsConnection {
     this.#events?.onClose(why);
   }
 
-  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed, as `closeGently`. */
+  /**
+   * Sends a close frame after everything written before, and closes. Settles when the transport is closed, as
+   * `closeGently`.
+   */
   async close(code: number, reason: string, isPatient = false): Promise<void> {
     if (!this.#hasSentClose) {
       this.#hasSentClose = true;
@@ -115,8 +121,8 @@ export class WsConnection {
 }
 
 /**
- * A WebSocket whose binary messages carry a stream of bytes, whatever their borders (the tunnel of KEP-4006): what
- * SPDY runs on as on a socket.
+ * The byte stream that a WebSocket's binary messages carry, regardless of message boundaries (the tunnel of KEP-4006).
+ * SPDY runs on it as on a socket.
  */
 export function tunnel(connection: WsConnection): Duplex {
   const { intake, share } = connection;
@@ -157,7 +163,7 @@ export function tunnel(connection: WsConnection): Duplex {
   if (share !== undefined) countIn(stream, share);
   connection.listen({
     onMessage(bytes): void {
-      // the WebSocket stops to read while the one who reads from the tunnel does
+      // the WebSocket is paused while the reader of the tunnel is
       intake.came(bytes.length);
       unread.append(bytes);
       pass();

@@ -1,7 +1,7 @@
 /**
- * PortForward over WebSocket: two channels per port, data and error, in the order in which the ports were named. The
- * first message of each from the server is the port's number, two bytes, least significant first. One connection
- * per port, without half-close.
+ * PortForward over WebSocket: two channels per port, data and error, in the order of the requested ports. The server's
+ * first message on each channel is the port number in two bytes, little-endian. There is one connection per port,
+ * without half-close.
  */
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -24,7 +24,7 @@ export interface WsForwardClient {
   onGone(why: Fault): void;
 }
 
-/** Serves the ports until all connections have ended or the client has gone; `close` ends it. */
+/** Forwards the ports until all connections have ended or the client has disconnected; `close` ends it. */
 export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
   const { isBase64 } = client;
   const connection = new WsConnection(client.transport, client.head, client.clock, isBase64);
@@ -56,7 +56,7 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
     const mark = Buffer.from([port & 0xff, port >>> 8]);
     await Promise.all([sink.write(mark), error.write(mark)]);
     const source = sources[index] ?? new ByteQueue();
-    // without half-close the target's end is the end of the connection
+    // without half-close, the connection ends when the target closes its direction
     const ending = { write: (bytes: Uint8Array) => sink.write(bytes), end: () => source.end() };
     await forward(client.dial, port, {
       source,

@@ -9,7 +9,7 @@ export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 export const CLOSE = { normal: 1000, protocolError: 1002, tooBig: 1009, internal: 1011 } as const;
 
 export type WsMessage =
-  /** A whole message, whatever number of frames it came in; from a parser that hands pieces on, a piece. */
+  /** A complete message, also if it was sent in several frames; or, from a parser with `inPieces`, a piece of one. */
   | {
       readonly kind: 'message';
       readonly isText: boolean;
@@ -20,7 +20,7 @@ export type WsMessage =
   | { readonly kind: 'pong' }
   | { readonly kind: 'close'; readonly code: number };
 
-/** Longest head of a client's frame: two bytes, a length of eight, a mask of four (RFC 6455, 5.2). */
+/** Longest header of a client's frame: two bytes, a length of eight, a mask of four (RFC 6455, 5.2). */
 const HEAD_BYTES = 14;
 
 /** Longest payload of a control frame (RFC 6455, 5.5). */
@@ -37,28 +37,29 @@ interface Head {
   readonly payloadBytes: number;
 }
 
-/** A data frame of which more is to come. */
+/** A data frame that is not completely received. */
 interface OpenFrame {
   readonly fin: boolean;
   readonly mask: Buffer;
   readonly payloadBytes: number;
-  /** Of the payload, still to come. */
+  /** Bytes of the payload that are not received yet. */
   left: number;
 }
 
-/** A message that is not whole yet. */
+/** A message that is not complete. */
 interface Begun {
   readonly isText: boolean;
-  /** What is kept of it: nothing where pieces are handed on. */
+  /** Its payload so far; empty with `inPieces`. */
   readonly parts: ByteBlocks;
   size: number;
-  /** Some of it was handed on. */
+  /** A piece of it was passed on. */
   hasBegun: boolean;
 }
 
 /**
- * Cuts a stream of bytes into messages. Throws `invalidRequest` on a breach, `exhausted` on a message that is too long.
- * `inPieces`: data is handed on as it comes and nothing of it is kept, since clients send a whole file in one message.
+ * Parses a stream of bytes into messages. Throws `invalidRequest` on a protocol violation, `exhausted` on a message
+ * that is too long. `inPieces`: data is passed on as it arrives and not kept, since clients send a whole file in one
+ * message.
  */
 export class WsParser {
   readonly #inPieces: boolean;
@@ -71,7 +72,7 @@ export class WsParser {
     this.#inPieces = inPieces;
   }
 
-  /** The bytes are the parser's from then on. */
+  /** Parses the bytes, which the parser owns from then on. */
   *push(chunk: Uint8Array): Generator<WsMessage> {
     this.#bytes.append(chunk);
     for (;;) {
@@ -94,20 +95,20 @@ export class WsParser {
     }
   }
 
-  /** The head of the next frame, as soon as it is there: its bounds are checked before its payload is awaited. */
+  /** The header of the next frame, as soon as it is received: its bounds are checked before the payload arrives. */
   #head(): Head | undefined {
     if (this.#bytes.size < 2) return undefined;
     const bytes = bufferOf(this.#bytes.peek(HEAD_BYTES));
     const [first = 0, second = 0] = bytes;
     if ((first & 0x70) !== 0) broken('a reserved bit is set');
-    if ((second & 0x80) === 0) broken('a client must mask its frames');
+    if ((second & 0x80) === 0) broken('not masked');
     const opcode = first & 0x0f;
     const fin = (first & 0x80) !== 0;
     const short = second & 0x7f;
     const extra = short === 127 ? 8 : short === 126 ? 2 : 0;
     const headBytes = 2 + extra + 4;
     if (opcode >= OPCODE.close && (short > CONTROL_BYTES || !fin))
-      broken('a control frame is too long or in parts');
+      broken('a control frame is too long or fragmented');
     if (bytes.length < headBytes) return undefined;
     const payloadBytes =
       extra === 0 ? short : extra === 2 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
@@ -127,9 +128,9 @@ export class WsParser {
 
   /** The message that a data frame belongs to. */
   #messageOf(opcode: number): Begun {
-    if (opcode === OPCODE.continuation) return this.#message ?? broken('a continuation of nothing');
+    if (opcode === OPCODE.continuation) return this.#message ?? broken('a continuation without a message');
     if (opcode !== OPCODE.text && opcode !== OPCODE.binary) broken(`opcode ${opcode}`);
-    if (this.#message !== undefined) broken('a message begins inside another');
+    if (this.#message !== undefined) broken('a new message before the end of another');
     const begun: Begun = {
       isText: opcode === OPCODE.text,
       parts: new ByteBlocks('read a WebSocket message', streamLimits.webSocketMessageBytes),
@@ -141,8 +142,8 @@ export class WsParser {
   }
 
   #piece(frame: OpenFrame): WsMessage {
-    const message = this.#message ?? broken('a piece of nothing');
-    const bytes = bufferOf(this.#bytes.shift(frame.left) ?? broken('a piece of nothing'));
+    const message = this.#message ?? broken('a payload without a message');
+    const bytes = bufferOf(this.#bytes.shift(frame.left) ?? broken('a payload without a message'));
     unmask(bytes, frame.mask, frame.payloadBytes - frame.left);
     frame.left -= bytes.length;
     const { isText, hasBegun } = message;
@@ -189,19 +190,22 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** Payloads from this size on are unmasked by words: a view costs as much as some bytes. */
+/**
+ * Payloads from this size on are unmasked in 32-bit words; for smaller ones, creating the view costs more than it
+ * saves.
+ */
 const WORDS_FROM_BYTES = 128;
 
-/** In place. `from`: where in its frame's payload it begins. */
+/** Unmasks in place. `from` is the offset of these bytes in the payload of their frame. */
 function unmask(payload: Buffer, mask: Buffer, from = 0): void {
   const { buffer, byteOffset, length } = payload;
-  // a view of words begins at a multiple of four
+  // a Uint32Array must begin at a multiple of four
   const lead = length < WORDS_FROM_BYTES ? length : -byteOffset & 3;
   unmaskBytes(payload, mask, from, lead);
   if (lead === length) return;
   const turn = 8 * ((from + lead) % 4);
   const first = mask.readUInt32LE(0);
-  // the mask as it goes on from there; the machines that this runs on are little-endian, as the view is then
+  // the mask rotated to that offset; all supported machines are little-endian, so the view is as well
   const word = turn === 0 ? first : (first >>> turn) | (first << (32 - turn));
   const words = new Uint32Array(buffer, byteOffset + lead, (length - lead) >>> 2);
   for (let at = 0; at < words.length; at += 1) words[at] = (words[at] ?? 0) ^ word;
@@ -213,7 +217,7 @@ function unmaskBytes(payload: Buffer, mask: Buffer, from: number, count: number)
   for (let at = 0; at < count; at += 1) payload[at] = (payload[at] ?? 0) ^ (mask[(from + at) % 4] ?? 0);
 }
 
-/** The head of a server's frame, which is not masked; its payload follows. */
+/** The header of a server's frame, which is not masked; the payload follows it. */
 export function frameHead(opcode: number, length: number): Buffer {
   if (length <= CONTROL_BYTES) return Buffer.from([0x80 | opcode, length]);
   if (length <= 0xffff) {
@@ -233,7 +237,7 @@ export function closePayload(code: number, reason: string): Buffer {
   const text = Buffer.from(reason, 'utf8').subarray(0, CONTROL_BYTES - 2);
   const payload = Buffer.alloc(2 + text.length);
   payload.writeUInt16BE(code, 0);
-  // a character that was cut in two would make the frame invalid
+  // a character that was cut in the middle would make the frame invalid
   payload.set(Buffer.from(text.toString('utf8').replace(/\uFFFD+$/u, '')).subarray(0, text.length), 2);
   return payload;
 }

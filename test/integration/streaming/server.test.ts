@@ -30,7 +30,7 @@ describe('who gets in', () => {
       ),
     );
     expect(answers.map(({ status, body }) => [status, body])).toEqual(
-      Array.from({ length: 4 }, () => [404, 'no such stream\n']),
+      Array.from({ length: 4 }, () => [404, 'stream not found\n']),
     );
   });
 

@@ -128,7 +128,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'the sessions of one namespace may be those of all',
-    file: 'src/cri/streaming/session-room.ts',
+    file: 'src/cri/streaming/session-quota.ts',
     find: '      this.#byNamespace.of(namespace) < streamLimits.sessionsPerNamespace &&\n',
     replace: '',
     test: { file: bounds, named: 'S78 sessions are bounded for a container' },
@@ -160,7 +160,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78',
     title: 'the command lines of one namespace take what those of all may',
-    file: 'src/cri/streaming/session-room.ts',
+    file: 'src/cri/streaming/session-quota.ts',
     find: ' &&\n      this.#bytesByNamespace.of(namespace) + bytes <= streamLimits.requestBytesPerNamespace',
     replace: '',
     test: { file: bounds, named: 'S78 the bytes of the requests of open sessions' },
@@ -206,7 +206,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'a session that is paused while there is no room stays so',
-    file: 'src/cri/streaming/inbound-room.ts',
+    file: 'src/cri/streaming/inbound-quota.ts',
     find: 'for (const listener of [...this.listeners]) listener();',
     replace: '',
     test: { file: bounds, named: 'S85 a session that was paused' },
@@ -222,7 +222,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'each of thousands of stalled sessions of one namespace keeps what it takes to go on',
-    file: 'src/cri/streaming/inbound-room.ts',
+    file: 'src/cri/streaming/inbound-quota.ts',
     find: 'while (this.#sizeOf(namespace) > streamLimits.inboundNamespaceMostBytes) this.#cutLargest(namespace);',
     replace: '',
     test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
@@ -230,7 +230,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'the stalled sessions of many namespaces have no bound together',
-    file: 'src/cri/streaming/inbound-room.ts',
+    file: 'src/cri/streaming/inbound-quota.ts',
     find: 'while (this.#size > streamLimits.inboundMostBytes) this.#cutLargest(this.#largestNamespace());',
     replace: '',
     test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
@@ -238,8 +238,8 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85',
     title: 'one namespace makes the room tight for all',
-    file: 'src/cri/streaming/inbound-room.ts',
-    find: 'return Math.min(part.size, this.#bound) - before;',
+    file: 'src/cri/streaming/inbound-quota.ts',
+    find: 'return Math.min(total.size, this.#bound) - before;',
     replace: 'return bytes;',
     test: { file: bounds, named: 'S85 the sessions of one namespace' },
   },

@@ -58,7 +58,7 @@ export const ofStreams: readonly Mutant[] = [
     row: 'S68',
     title: 'a WebSocket that names no protocol runs the command',
     file: 'src/cri/streaming/handshake.ts',
-    find: "if (offered.length === 0) return { status: 400, text: 'name a Sec-WebSocket-Protocol' };",
+    find: "if (offered.length === 0) return { status: 400, text: 'missing Sec-WebSocket-Protocol' };",
     replace: "if (offered.length === 0) return { over: 'websocket', name: '', version: 1, isBase64: false };",
     test: { file: requests, named: String.raw`WebSocket: refused without subprotocol \(S68\)` },
   },

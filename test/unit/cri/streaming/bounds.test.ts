@@ -5,10 +5,10 @@ import { halfOpenLimits } from '../../../../src/base/bounds.ts';
 import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { driverLimits } from '../../../../src/oci/runtime/bounds.ts';
 import { ForwardSlots } from '../../../../src/cri/streaming/forward-slots.ts';
-import { InboundRoom, countIn } from '../../../../src/cri/streaming/inbound-room.ts';
-import { SessionRoom } from '../../../../src/cri/streaming/session-room.ts';
+import { InboundQuota, countIn } from '../../../../src/cri/streaming/inbound-quota.ts';
+import { SessionQuota } from '../../../../src/cri/streaming/session-quota.ts';
 import { requestBytes } from '../../../../src/cri/streaming/stream-request.ts';
-import type { SessionPlace } from '../../../../src/cri/streaming/session-room.ts';
+import type { SessionSlot } from '../../../../src/cri/streaming/session-quota.ts';
 import { TokenTable } from '../../../../src/cri/streaming/tokens.ts';
 import { Intake } from '../../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connection.ts';
@@ -34,8 +34,8 @@ test('S78 forwarded connections are bounded over all pods, for one, and for a na
   const hostile = Array.from({ length: forwardsPerNamespace / forwardsPerTarget }, (_none, pod) =>
     take(pod, 'hostile'),
   ).flat();
-  expect(() => slots.take('pod 0', 'hostile')).toThrow(`${forwardsPerTarget} of its connections are open`);
-  expect(() => slots.take('another', 'hostile')).toThrow(`${forwardsPerNamespace} of its namespace's`);
+  expect(() => slots.take('pod 0', 'hostile')).toThrow(`${forwardsPerTarget} of the sandbox`);
+  expect(() => slots.take('another', 'hostile')).toThrow(`${forwardsPerNamespace} of its namespace,`);
   const others = take(100, 'other');
   expect(hostile.length + others.length).toBe(forwards);
   expect(() => slots.take('third', 'third')).toThrow(`${forwards} in all`);
@@ -51,11 +51,11 @@ test('S78 sessions are bounded for a container, for a namespace and in all, and 
   const { sessions, sessionsPerTarget, sessionsPerNamespace } = streamLimits;
   /** With so many sessions open. */
   const withOpen = (
-    room: SessionRoom,
+    room: SessionQuota,
     count: number,
     namespace: string,
     { target = '', bytes = 100 } = {},
-  ): SessionPlace[] =>
+  ): SessionSlot[] =>
     Array.from(
       { length: count },
       (_none, at) =>
@@ -63,7 +63,7 @@ test('S78 sessions are bounded for a container, for a namespace and in all, and 
         expect.fail('no room'),
     );
   const wanted = { target: 'new', namespace: 'hostile', bytes: 100 };
-  const room = new SessionRoom();
+  const room = new SessionQuota();
   const hostile = withOpen(room, sessionsPerNamespace, 'hostile');
   expect([room.take(wanted), room.take({ ...wanted, namespace: 'other' })]).toEqual([
     undefined,
@@ -76,7 +76,7 @@ test('S78 sessions are bounded for a container, for a namespace and in all, and 
     expect.anything(),
     undefined,
   ]);
-  const ofTarget = new SessionRoom();
+  const ofTarget = new SessionQuota();
   withOpen(ofTarget, sessionsPerTarget, 'other', { target: 'new' });
   expect([ofTarget.take(wanted), ofTarget.take({ ...wanted, target: 'another' })]).toEqual([
     undefined,
@@ -96,8 +96,8 @@ test('S78 the bytes of the requests of open sessions are bounded for a namespace
     tty: true,
   });
   expect(bytes).toBeGreaterThan(1024 * 1024);
-  const room = new SessionRoom();
-  const take = (namespace: string, ofRequest = bytes): SessionPlace | undefined =>
+  const room = new SessionQuota();
+  const take = (namespace: string, ofRequest = bytes): SessionSlot | undefined =>
     room.take({ target: 'new', namespace, bytes: ofRequest });
   const [first] = Array.from({ length: 31 }, () => take('a') ?? expect.fail('no room'));
   expect([take('a'), take('a', 100)]).toEqual([undefined, expect.anything()]);
@@ -132,14 +132,14 @@ test('S78 the requests that wait behind URLs are bounded by their bytes, too, an
     );
   const ofOne = (namespace: string): string[] => Array.from({ length: 7 }, () => issue(namespace));
   const issued = ofOne('a');
-  expect(() => issue('a')).toThrow(/7 URLs of its namespace with requests of \d+ bytes wait/u);
+  expect(() => issue('a')).toThrow(/URLs of its namespace: 7 with requests of \d+ bytes$/u);
   ofOne('b');
   issue();
-  expect(() => issue()).toThrow(/15 URLs with requests of \d+ bytes wait/u);
+  expect(() => issue()).toThrow(/15 URLs with requests of \d+ bytes$/u);
   expect(tokens.take('exec', issued[0] ?? '')).toBeDefined();
   expect(tokens.take('exec', issued[0] ?? '')).toBeUndefined();
   issue();
-  expect(() => issue()).toThrow('wait to be used');
+  expect(() => issue()).toThrow('too many unused URLs');
 });
 
 describe('S85 what clients have sent and nobody reads', () => {
@@ -153,7 +153,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   };
 
   test('S85 is bounded over all sessions of a container: later ones are read less far ahead, and on', async () => {
-    const room = new InboundRoom();
+    const room = new InboundQuota();
     const clock = new HandClock();
     const sessions = Array.from({ length: 200 }, (_none, at) => {
       const wire = new Wire();
@@ -180,7 +180,7 @@ describe('S85 what clients have sent and nobody reads', () => {
 
   const none = (): void => undefined;
   const session = (
-    room: InboundRoom,
+    room: InboundQuota,
     target: string,
     namespace: string,
   ): { readonly wire: Wire; readonly intake: Intake } => {
@@ -190,7 +190,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   };
   /** As many sessions as fill a bound, each with as much as it may have; what they give uses it all. */
   const filled = (
-    room: InboundRoom,
+    room: InboundQuota,
     namespace: string,
     bytes: number,
     target: (at: number) => string,
@@ -205,7 +205,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   test.each(['a container', 'a namespace', 'all'])(
     'S85 a session that was paused while there was no room for %s is read once there is',
     (whose) => {
-      const room = new InboundRoom();
+      const room = new InboundQuota();
       const target = (at: number): string => (whose === 'a container' ? 'one' : `target ${at}`);
       const bytes = whose === 'a container' ? inboundTargetBytes : streamLimits.inboundNamespaceBytes;
       const others = [
@@ -229,7 +229,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   );
 
   test('S85 while there is no room the other streams of a session with a stalled one go on, whatever one read brings', () => {
-    const room = new InboundRoom();
+    const room = new InboundQuota();
     filled(room, 'a', inboundTargetBytes, () => 'one');
     const { wire, intake } = session(room, 'one', 'a');
     intake.came(window);
@@ -242,7 +242,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   });
 
   test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
-    const room = new InboundRoom();
+    const room = new InboundQuota();
     for (let part = 0; part < 4; part += 1)
       filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
     expect(room.size).toBeGreaterThan(1.5 * streamLimits.inboundNamespaceBytes);
@@ -260,7 +260,7 @@ describe('S85 what clients have sent and nobody reads', () => {
 
   test('S85 beyond what stalled sessions may have together, for a namespace and in all, those of which most waits end', () => {
     const { inboundMostBytes, inboundNamespaceMostBytes, sessionsPerNamespace } = streamLimits;
-    const room = new InboundRoom();
+    const room = new InboundQuota();
     const cut = new Map<string, number>();
     let most = 0;
     const fillSessions = (namespace: string, count: number): void => {
@@ -290,7 +290,7 @@ describe('S85 what clients have sent and nobody reads', () => {
   });
 
   test('S85 is counted of SPDY in a WebSocket, too', () => {
-    const room = new InboundRoom();
+    const room = new InboundQuota();
     const wire = new Wire();
     countIn(wire, room.share('one', 'a', none));
     const inner = new Intake(

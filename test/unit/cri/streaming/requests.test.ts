@@ -60,9 +60,9 @@ describe('tokens (S67 S78)', () => {
     const ofOne = (namespace: string): string[] =>
       Array.from({ length: streamLimits.tokensPerNamespace }, () => tokens.issue(request, namespace));
     const all = ofOne('a');
-    expect(() => tokens.issue(request, 'a')).toThrow(/500 URLs of its namespace with requests of/u);
+    expect(() => tokens.issue(request, 'a')).toThrow(/URLs of its namespace: 500 with requests of/u);
     ofOne('b');
-    expect(() => tokens.issue(request, 'c')).toThrow(/1000 URLs with requests of/u);
+    expect(() => tokens.issue(request, 'c')).toThrow(/unused URLs: 1000 with requests of/u);
     tokens.take('attach', all[400] ?? '');
     tokens.issue(request, 'a');
     expect(() => tokens.issue(request, 'a')).toThrow();

@@ -1,29 +1,33 @@
 /**
- * What clients have sent and has not been used yet, over all sessions. One session may keep a MiB, and there may be thousands:
- * while too much waits in all, for one namespace, or for one container or pod, each session is read less far ahead, and a
- * stalled stream alone never stops the others of its session. A session that was paused meanwhile is checked again once there is
- * room: perhaps nothing more of it is used, ever. Each session may still have what it takes to go on, and a namespace may have
- * thousands: beyond a second bound the sessions end of which most waits (S85).
+ * Bounds on the input of clients that nobody has read yet, over all sessions. One session may keep a MiB, and there may
+ * be thousands. While too many bytes are unread over all, in one namespace, or for one container or pod, each session
+ * there has a smaller limit, which is still large enough that one stalled stream does not stop the other streams of its
+ * session. Paused sessions are checked again once there is space, since no read of their own may ever resume them.
+ * Thousands of such small limits are still too much, so above a second bound the sessions with the most unread bytes
+ * are ended (S85).
  */
 import type { Duplex } from 'node:stream';
 import { assert } from '../../base/assert.ts';
 import { streamLimits } from '../bounds.ts';
 
-/** One session's part. */
+/** The account of one session. */
 export interface InboundShare {
-  /** Bytes that may wait in the session before its client is not read. */
+  /** Unread bytes above which the session's socket is paused. */
   readonly most: number;
-  /** So many more wait, or, below 0, fewer. */
+  /** Adds to the unread bytes; a negative number subtracts. */
   add(bytes: number): void;
-  /** For a session that is paused: calls the listener each time that `most` may have grown, until what this gives is called. */
-  onRoom(listener: () => void): () => void;
+  /** For a paused session: calls the listener whenever `most` may have grown, until the returned function is called. */
+  onSpace(listener: () => void): () => void;
 }
 
-/** The bytes of some sessions together. Tight above its bound, and until a quarter of it is free: it does not change with each frame. */
-class Part {
+/**
+ * The unread bytes of several sessions. It is tight once they exceed the bound, until a quarter of the bound is free,
+ * so that the state does not change with each frame.
+ */
+class Total {
   size = 0;
   isTight = false;
-  /** Of its paused sessions: one each. */
+  /** One for each of its paused sessions. */
   readonly listeners = new Set<() => void>();
   readonly #bound: number;
 
@@ -41,32 +45,32 @@ class Part {
   }
 }
 
-/** One part for each namespace, container or pod of which something waits. */
-class Parts {
+/** One total for each namespace, container or pod that has unread bytes. */
+class Totals {
   readonly #bound: number;
-  readonly #byKey = new Map<string, Part>();
+  readonly #byKey = new Map<string, Total>();
 
   constructor(bound: number) {
     this.#bound = bound;
   }
 
-  /** Undefined while nothing waits. */
-  get(key: string): Part | undefined {
+  /** Undefined without unread bytes. */
+  get(key: string): Total | undefined {
     return this.#byKey.get(key);
   }
 
-  /** By how much its bytes have changed, of those within the bound. */
+  /** Adds to a total. Returns the change of that total, capped at the bound. */
   add(key: string, bytes: number): number {
-    const part = this.#byKey.get(key) ?? new Part(this.#bound);
-    this.#byKey.set(key, part);
-    const before = Math.min(part.size, this.#bound);
-    part.add(bytes);
-    if (part.size === 0) this.#byKey.delete(key);
-    return Math.min(part.size, this.#bound) - before;
+    const total = this.#byKey.get(key) ?? new Total(this.#bound);
+    this.#byKey.set(key, total);
+    const before = Math.min(total.size, this.#bound);
+    total.add(bytes);
+    if (total.size === 0) this.#byKey.delete(key);
+    return Math.min(total.size, this.#bound) - before;
   }
 }
 
-/** What waits of one session. */
+/** The unread bytes of one session. */
 interface Waiting {
   size: number;
   readonly target: string;
@@ -75,31 +79,34 @@ interface Waiting {
   readonly cut: () => void;
 }
 
-export class InboundRoom {
+export class InboundQuota {
   #size = 0;
-  /** Counts of a namespace no more than its bound, so that none makes it tight for the others. */
-  readonly #all = new Part(streamLimits.inboundAllBytes);
-  readonly #namespaces = new Parts(streamLimits.inboundNamespaceBytes);
-  readonly #targets = new Parts(streamLimits.inboundTargetBytes);
-  /** By namespace, those of which something waits. */
+  /** Counts each namespace only up to its own bound, so that no namespace alone makes the total tight for others. */
+  readonly #all = new Total(streamLimits.inboundAllBytes);
+  readonly #namespaces = new Totals(streamLimits.inboundNamespaceBytes);
+  readonly #targets = new Totals(streamLimits.inboundTargetBytes);
+  /** Sessions with unread bytes, by namespace. */
   readonly #waiting = new Map<string, Set<Waiting>>();
 
-  /** Bytes that wait over all sessions. */
+  /** Unread bytes over all sessions. */
   get size(): number {
     return this.#size;
   }
 
-  /** Of a session of this container or pod. `cut` ends the session at once: too much waits, and of none more than of this one. */
+  /**
+   * Opens the account of a session of this container or pod. `cut` ends the session at once, when it has the most
+   * unread bytes.
+   */
   share(target: string, namespace: string, cut: () => void): InboundShare {
     const session: Waiting = { size: 0, target, namespace, isCut: false, cut };
-    const parts = (): readonly (Part | undefined)[] => [
+    const totals = (): readonly (Total | undefined)[] => [
       this.#targets.get(target),
       this.#namespaces.get(namespace),
       this.#all,
     ];
     return {
       get most() {
-        return parts().some((part) => part?.isTight)
+        return totals().some((total) => total?.isTight)
           ? streamLimits.inboundTightBytes
           : streamLimits.inboundBytes;
       },
@@ -108,11 +115,11 @@ export class InboundRoom {
         this.#count(session, bytes);
         if (bytes > 0) this.#cutBack(namespace);
       },
-      onRoom: (listener) => {
-        const listened = parts();
-        for (const part of listened) part?.listeners.add(listener);
+      onSpace: (listener) => {
+        const listened = totals();
+        for (const total of listened) total?.listeners.add(listener);
         return () => {
-          for (const part of listened) part?.listeners.delete(listener);
+          for (const total of listened) total?.listeners.delete(listener);
         };
       },
     };
@@ -129,7 +136,7 @@ export class InboundRoom {
     else if (ofNamespace.delete(session) && ofNamespace.size === 0) this.#waiting.delete(namespace);
   }
 
-  /** Within both bounds, by as few sessions as can be: of the namespace, then of the one of which most waits. */
+  /** Ends the largest sessions until both bounds hold: first of this namespace, then of the largest namespace. */
   #cutBack(namespace: string): void {
     while (this.#sizeOf(namespace) > streamLimits.inboundNamespaceMostBytes) this.#cutLargest(namespace);
     while (this.#size > streamLimits.inboundMostBytes) this.#cutLargest(this.#largestNamespace());
@@ -150,8 +157,8 @@ export class InboundRoom {
     let largest: Waiting | undefined;
     for (const session of this.#waiting.get(namespace) ?? [])
       if (session.size > (largest?.size ?? 0)) largest = session;
-    assert(largest !== undefined, 'input waits of no session');
-    // what comes back of it until its end counts no more
+    assert(largest !== undefined, 'unread input belongs to no session');
+    // its later changes are no longer counted
     this.#count(largest, -largest.size);
     largest.isCut = true;
     largest.cut();
@@ -160,12 +167,12 @@ export class InboundRoom {
 
 const shares = new WeakMap<Duplex, InboundShare>();
 
-/** What waits of this transport's bytes is counted in the share from now on. */
+/** From now on, the unread bytes of this transport are counted in the session's account. */
 export function countIn(transport: Duplex, share: InboundShare): void {
   shares.set(transport, share);
 }
 
-/** Undefined for a transport that belongs to no session. */
+/** The account of a transport; undefined for one that belongs to no session. */
 export function shareOf(transport: Duplex): InboundShare | undefined {
   return shares.get(transport);
 }

@@ -1,36 +1,37 @@
 /**
- * Room for sessions: over all, for their container or pod, and for their namespace. Who may exec into one pod can make many pods,
- * and a client that reads nothing keeps its session for hours: without a share, one tenant takes all (S78). Pure.
+ * Bounds on open sessions: over all, for one container or pod, and for one namespace. A tenant can create many pods,
+ * and a client that reads nothing keeps its session for hours: without a bound per namespace, one tenant could take all
+ * (S78). Pure.
  */
 import { streamLimits } from '../bounds.ts';
 import { Sums } from '../../base/sums.ts';
 
 export interface OpenSession {
   readonly target: string;
-  /** Empty for a pod that is gone. */
+  /** Empty for a pod that was removed. */
   readonly namespace: string;
-  /** Of what is kept of its request: that of an exec is large until its process starts. */
+  /** Bytes kept of its request: an exec keeps its command line until the process starts. */
   readonly bytes: number;
 }
 
-/** The place of one open session. */
-export interface SessionPlace {
-  /** What is kept of its request has that many bytes now. */
+/** What one open session occupies. */
+export interface SessionSlot {
+  /** Sets the bytes kept of its request. */
   resize(bytes: number): void;
   /** Repeatable. */
   release(): void;
 }
 
-export class SessionRoom {
+export class SessionQuota {
   #sessions = 0;
   #bytes = 0;
   readonly #byTarget = new Sums();
   readonly #byNamespace = new Sums();
   readonly #bytesByNamespace = new Sums();
 
-  /** Undefined where there is no room for one session more. */
-  take(wanted: OpenSession): SessionPlace | undefined {
-    if (!this.#hasRoom(wanted)) return undefined;
+  /** Takes a slot; undefined when a bound is reached. */
+  take(wanted: OpenSession): SessionSlot | undefined {
+    if (!this.#hasSlot(wanted)) return undefined;
     let { bytes } = wanted;
     let isOpen = true;
     this.#count(wanted, 1, bytes);
@@ -45,7 +46,7 @@ export class SessionRoom {
     return { resize, release };
   }
 
-  #hasRoom({ target, namespace, bytes }: OpenSession): boolean {
+  #hasSlot({ target, namespace, bytes }: OpenSession): boolean {
     return (
       this.#sessions < streamLimits.sessions &&
       this.#byTarget.of(target) < streamLimits.sessionsPerTarget &&
