@@ -84,7 +84,7 @@ test(
     const disk = await openDisk(join(root, 'journal'));
     await expect(disk.read('journal.7')).rejects.toThrow('not a regular file');
     await expect(disk.openAt('journal.7', 0)).rejects.toThrow('ENXIO');
-    await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('no bundle');
+    await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('bundle not found');
   },
   EVENT_MS,
 );
