@@ -1,5 +1,6 @@
 import { join } from 'node:path';
-import { checkout, programStep, type Step, vitestStep } from './steps.ts';
+import { checkout } from './checkout.ts';
+import { programStep, type Step, vitestStep } from './steps.ts';
 
 const program = (name: string): string => join(checkout, 'node_modules/.bin', name);
 

@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkout } from './steps.ts';
+import { checkout } from './checkout.ts';
 
 const HEAD = '# Figures\n\nThe last result of each long run, written by the run itself.\n';
 

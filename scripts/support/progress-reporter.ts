@@ -24,6 +24,11 @@ export function progressLine({ files, filesDone, tests, failed, running }: Progr
   return named.length === 0 ? counts : `${counts}; running: ${named.join(', ')}`;
 }
 
+/** To the step that started this process (shown-program.ts): it still works. */
+function reportProgress(): void {
+  process.send?.('progress');
+}
+
 // vitest makes reporters named on its command line from their default export
 // oxlint-disable-next-line import/no-default-export
 export default class ProgressReporter implements Reporter {
@@ -48,10 +53,12 @@ export default class ProgressReporter implements Reporter {
     this.#running.delete(test.id);
     this.#tests += 1;
     if (test.result().state === 'failed') this.#failed += 1;
+    reportProgress();
   }
 
   onTestModuleEnd(_module: TestModule): void {
     this.#filesDone += 1;
+    reportProgress();
   }
 
   onTestRunEnd(): void {

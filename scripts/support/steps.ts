@@ -1,12 +1,10 @@
 // What `npm run check` and `npm test` have in common: steps that are run one after the other, shown as they run, and
 // counted at the end.
-import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { STEP_MS, hangs } from '../../test/support/patience.ts';
-
-export const checkout = dirname(dirname(import.meta.dirname));
+import { join } from 'node:path';
+import { checkout } from './checkout.ts';
+import { type Ended, runShown } from './shown-program.ts';
 
 /** What one step came to. A step that is not made of tests (types, lint) counts as one. */
 export interface StepResult {
@@ -35,52 +33,12 @@ interface JsonReport {
   }[];
 }
 
-/** Runs a program with its output on ours. Killed with all it started where it hangs; answers its exit code. */
-async function runShown(argv: readonly string[]): Promise<number> {
-  const [program = '', ...args] = argv;
-  const env = { ...process.env };
-  // Options of the caller's Node would change what the tests run on.
-  delete env['NODE_OPTIONS'];
-  if (!process.stdout.isTTY) {
-    env['NO_COLOR'] = '1';
-    delete env['FORCE_COLOR'];
-  }
-  const child = spawn(program, args, {
-    cwd: checkout,
-    env,
-    stdio: ['ignore', 'inherit', 'inherit'],
-    detached: true,
-  });
-  const forward = (signal: NodeJS.Signals): void => {
-    if (child.pid !== undefined) process.kill(-child.pid, signal);
-    process.exitCode = 130;
-  };
-  process.once('SIGINT', forward);
-  process.once('SIGTERM', forward);
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        console.error(`\n${hangs(argv.join(' '), STEP_MS)}; killing it`);
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      }, STEP_MS);
-      child.on('error', reject);
-      child.on('close', (code) => {
-        clearTimeout(timer);
-        resolve(code ?? -1);
-      });
-    });
-  } finally {
-    process.off('SIGINT', forward);
-    process.off('SIGTERM', forward);
-  }
-}
-
-/** A step that passes when the program ends with 0. */
-export const programStep = (name: string, argv: readonly string[]): Step => ({
+/** A step that passes when the program ends with 0. @param stillMs as for `runShown` */
+export const programStep = (name: string, argv: readonly string[], stillMs?: number): Step => ({
   name,
   run: async () => {
-    const code = await runShown(argv);
-    const failures = code === 0 ? [] : [`${argv.join(' ')} ended with ${code}`];
+    const { code, hang } = await runShown(argv, stillMs);
+    const failures = code === 0 ? [] : [hang ?? `${argv.join(' ')} ended with ${code}`];
     return { passed: 1 - failures.length, failed: failures.length, skipped: 0, failures, skips: [] };
   },
 });
@@ -107,8 +65,8 @@ export const vitestStep = (
         '--reporter=json',
         `--outputFile.json=${report}`,
       ];
-      const code = await runShown(argv);
-      return countTests(name, code, await readFile(report, 'utf8').catch(() => undefined));
+      const ended = await runShown(argv);
+      return countTests(name, ended, await readFile(report, 'utf8').catch(() => undefined));
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
@@ -118,7 +76,7 @@ export const vitestStep = (
 /** Counts a report of vitest's JSON reporter. A file that can't be loaded and a bad exit code are failures, too. */
 export function countTests(
   name: string,
-  code: number,
+  { code, hang }: Ended,
   text: string | undefined,
 ): Omit<StepResult, 'name' | 'seconds'> {
   const failures: string[] = [];
@@ -129,7 +87,7 @@ export function countTests(
       passed,
       failed: 1,
       skipped: 0,
-      failures: [`vitest wrote no report for ${name} (exit code ${code})`],
+      failures: [hang ?? `vitest wrote no report for ${name} (exit code ${code})`],
       skips,
     };
   const report = JSON.parse(text) as JsonReport;

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
 import { commitAndDate } from '../../scripts/support/figures.ts';
-import { checkout } from '../../scripts/support/steps.ts';
+import { checkout } from '../../scripts/support/checkout.ts';
 import type { Outcome, Result } from './run.ts';
 
 /** `N passed, N failed, N skipped of N`. */

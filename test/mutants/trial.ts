@@ -2,7 +2,7 @@
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { checkout } from '../../scripts/support/steps.ts';
+import { checkout } from '../../scripts/support/checkout.ts';
 import { run } from '../support/run.ts';
 import { cacheDirectory } from '../support/tools/cache.ts';
 import { type Mutant, type NamedTest, projectOf, withoutGuard } from './mutant.ts';

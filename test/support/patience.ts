@@ -12,9 +12,12 @@ export const PROGRAM_MS = 600_000 * PATIENCE;
 export const TEST_MS = 900_000 * PATIENCE;
 /** Milliseconds for the cold build of one program in Go, downloads included; warm it takes seconds. */
 export const BUILD_MS = 3_600_000 * PATIENCE;
-/** Milliseconds for one step of `npm test`. Above TEST_MS, so that the report names the test. */
+/**
+ * Milliseconds without any progress after which a step of `npm test` hangs; a step as a whole has no limit. Above the
+ * hooks and the test of one file (TEST_MS each), so that the report names the test.
+ */
 export const STEP_MS = 2_700_000 * PATIENCE;
 
 /** What to say where such a limit ends a wait: it is a hang, or the machine needs more patience. */
-export const hangs = (what: string, afterMs: number): string =>
-  `${what} hangs: no end after ${afterMs / 1000} s (TROUPE_TEST_PATIENCE=2 doubles every such limit)`;
+export const hangs = (what: string, afterMs: number, missing = 'end'): string =>
+  `${what} hangs: no ${missing} after ${afterMs / 1000} s (TROUPE_TEST_PATIENCE=2 doubles every such limit)`;

@@ -23,7 +23,8 @@ export function countPart({ name, code, seconds, report }: PartReport): StepResu
       failures: [`${name} ended with ${code} and left no report`],
       skips: [],
     };
-  if (!report.startsWith('[')) return { name, seconds, ...countTests(name, code, report) };
+  if (!report.startsWith('['))
+    return { name, seconds, ...countTests(name, { code, hang: undefined }, report) };
   const specs = JSON.parse(report) as readonly Spec[];
   const named = (state: Spec['state']): string[] =>
     specs

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { checkout } from '../../../scripts/support/steps.ts';
+import { checkout } from '../../../scripts/support/checkout.ts';
 import { run } from '../../support/run.ts';
 
 describe('the hook for commit messages', () => {

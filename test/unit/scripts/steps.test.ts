@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { checkout, countTests } from '../../../scripts/support/steps.ts';
+import { checkout } from '../../../scripts/support/checkout.ts';
+import { type Ended, runShown } from '../../../scripts/support/shown-program.ts';
+import { countTests } from '../../../scripts/support/steps.ts';
 import { progressLine } from '../../../scripts/support/progress-reporter.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { buildProgress, isNewEnough } from '../../support/tools/go.ts';
 
 const report = (testResults: object[], success = true): string => JSON.stringify({ success, testResults });
@@ -11,6 +14,8 @@ const file = (name: string, tests: [string, string][], more: object = {}): objec
   assertionResults: tests.map(([fullName, status]) => ({ fullName, status })),
   ...more,
 });
+
+const ended = (code: number): Ended => ({ code, hang: undefined });
 
 describe('the counts of a test run', () => {
   it('counts passed, failed and skipped tests, the latter two by name', () => {
@@ -24,7 +29,7 @@ describe('the counts of a test run', () => {
       ],
       false,
     );
-    expect(countTests('unit', 1, text)).toEqual({
+    expect(countTests('unit', ended(1), text)).toEqual({
       passed: 1,
       failed: 1,
       skipped: 1,
@@ -35,7 +40,7 @@ describe('the counts of a test run', () => {
 
   it('counts a file that cannot be loaded as failed', () => {
     const text = report([file('test/a.test.ts', [], { status: 'failed', message: 'no such module' })], false);
-    expect(countTests('unit', 1, text)).toMatchObject({
+    expect(countTests('unit', ended(1), text)).toMatchObject({
       passed: 0,
       failed: 1,
       failures: ['test/a.test.ts: no such module'],
@@ -43,17 +48,19 @@ describe('the counts of a test run', () => {
   });
 
   it('fails when vitest fails outside the tests', () => {
-    expect(countTests('unit', 1, report([file('test/a.test.ts', [['one', 'passed']])], true))).toMatchObject({
+    expect(
+      countTests('unit', ended(1), report([file('test/a.test.ts', [['one', 'passed']])], true)),
+    ).toMatchObject({
       passed: 1,
       failed: 1,
     });
-    expect(countTests('unit', 0, report([file('test/a.test.ts', [['one', 'passed']])], false))).toMatchObject(
-      { passed: 1, failed: 1 },
-    );
+    expect(
+      countTests('unit', ended(0), report([file('test/a.test.ts', [['one', 'passed']])], false)),
+    ).toMatchObject({ passed: 1, failed: 1 });
   });
 
   it('fails when there are no tests: a step that proves nothing is not green', () => {
-    expect(countTests('unit', 0, report([]))).toMatchObject({
+    expect(countTests('unit', ended(0), report([]))).toMatchObject({
       passed: 0,
       failed: 1,
       failures: ['unit: not a single test was found'],
@@ -61,7 +68,37 @@ describe('the counts of a test run', () => {
   });
 
   it('fails when there is no report at all', () => {
-    expect(countTests('unit', 0, undefined)).toMatchObject({ passed: 0, failed: 1 });
+    expect(countTests('unit', ended(0), undefined)).toMatchObject({ passed: 0, failed: 1 });
+    expect(countTests('unit', { code: -1, hang: 'it hangs' }, undefined).failures).toEqual(['it hangs']);
+  });
+});
+
+describe('the program of a step', () => {
+  const STILL_MS = 1000;
+  const started = (code: string): { readonly clock: HandClock; readonly end: Promise<Ended> } => {
+    const clock = new HandClock();
+    return { clock, end: runShown([process.execPath, '-e', code], STILL_MS, clock) };
+  };
+
+  it('is not ended while it reports progress, however long it takes; it hangs when it reports none', async () => {
+    const { clock, end } = started("process.send('progress'); setInterval(() => undefined, 1_000_000)");
+    // before it can have reported anything
+    clock.pass(STILL_MS - 1);
+    await expect.poll(() => [...clock.timers.values()].map(({ atMs }) => atMs)).toEqual([2 * STILL_MS - 1]);
+    clock.pass(STILL_MS - 1);
+    expect(clock.timers.size).toBe(1);
+    clock.pass(1);
+    const { code, hang } = await end;
+    expect([code, hang]).toEqual([
+      -1,
+      expect.stringMatching(/hangs: no progress after 1 s \(TROUPE_TEST_PATIENCE=2/u),
+    ]);
+    expect(clock.timers.size).toBe(0);
+  });
+
+  it('that ends by itself leaves no limit behind', async () => {
+    const { clock, end } = started('process.exitCode = 3');
+    expect([await end, clock.timers.size]).toEqual([ended(3), 0]);
   });
 });
 
