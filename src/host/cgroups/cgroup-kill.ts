@@ -22,23 +22,23 @@ export async function killCgroup(
 ): Promise<number[]> {
   const { clock, timeoutMs } = options;
   const deadline = clock.monoMs() + timeoutMs;
-  let waitMs: number = hostLimits.killLookFirstMs;
+  let waitMs: number = hostLimits.killPollFirstMs;
   for (;;) {
     const pids = await listProcesses(layout, path);
     if (pids.length === 0 || clock.monoMs() >= deadline) return pids;
     // cgroup.kill (Linux 5.14, v2 only)
     if ((await withCgroup('killAtOnce', layout, path)) !== true) await killFrozen(layout, path, clock);
     await pause(clock, waitMs);
-    waitMs = Math.min(waitMs * 2, hostLimits.killLookLastMs);
+    waitMs = Math.min(waitMs * 2, hostLimits.killPollLastMs);
   }
 }
 
 /** Freezes, kills what is listed, thaws: a frozen process forks nothing, and its signal takes effect when it thaws. */
 async function killFrozen(layout: CgroupLayout, path: string, clock: ClockPort): Promise<void> {
   try {
-    for (let look = 0; look < hostLimits.freezeLooks; look += 1) {
+    for (let look = 0; look < hostLimits.freezePolls; look += 1) {
       if ((await withCgroup('freeze', layout, path)) === true) break;
-      await pause(clock, hostLimits.killLookFirstMs);
+      await pause(clock, hostLimits.killPollFirstMs);
     }
     await withCgroup('killMembers', layout, path);
   } finally {

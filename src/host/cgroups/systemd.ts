@@ -89,7 +89,7 @@ export function startScopeArgv(busctl: string, cgroup: string, pid: number): str
 /** The answer names a job; the process is moved when that is done, a moment later. */
 async function untilInside(clock: ClockPort, unit: string, pid: number, attempted: string): Promise<void> {
   const deadline = clock.monoMs() + systemdLimits.enterMs;
-  let waitMs: number = systemdLimits.lookFirstMs;
+  let waitMs: number = systemdLimits.pollFirstMs;
   for (;;) {
     const cgroup = await cgroupOf(pid);
     if (cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`))) return;
@@ -98,7 +98,7 @@ async function untilInside(clock: ClockPort, unit: string, pid: number, attempte
         subject: unit,
       });
     await pause(clock, waitMs);
-    waitMs = Math.min(waitMs * 2, systemdLimits.lookLastMs);
+    waitMs = Math.min(waitMs * 2, systemdLimits.pollLastMs);
   }
 }
 

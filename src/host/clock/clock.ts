@@ -1,13 +1,13 @@
-/** The real clock: the one place where time is read and timers are set. */
+/** The real clock: the only place that reads the time and sets timers. */
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { clockLimits } from '../bounds.ts';
 import { CLOCK_REALTIME, TIMESPEC_BYTES, readTimespec } from '../ffi/constants.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
 
-/** Node fires a longer or non-numeric delay at once (platform fact: 2³¹−1 is its limit). */
+/** The longest delay that Node accepts; a longer or non-numeric one fires at once. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
-/** The clock of the machine. */
+/** The machine's clock. */
 export function realClock(): ClockPort {
   const time = Buffer.alloc(TIMESPEC_BYTES);
   return {
@@ -23,27 +23,32 @@ export function realClock(): ClockPort {
   };
 }
 
-/** Never the same time twice, since two facts of one moment must keep their order in lists and logs. */
+/** Never returns the same time twice, so that two facts of one moment keep their order in lists and logs. */
 export function ascending(readNs: () => bigint): () => bigint {
   let last = 0n;
   return () => {
     const now = readNs();
-    // a clock that was set back is believed: counting on from what it said before would tell a wrong time for ever (F78)
+    // follow a clock that was set back by much: counting on from the old time would report a wrong time for
+    // ever (F78)
     const isSetBack = last - now > BigInt(clockLimits.setBackMs) * 1_000_000n;
     last = now > last || isSetBack ? now : last + 1n;
     return last;
   };
 }
 
-/** Node's own performance.now counts from the start of the process; a deadline on record has to mean the same to the next one. */
+/**
+ * Unlike performance.now, which counts from the start of the process, this clock means the same to the next
+ * boot of the daemon: recorded deadlines need that.
+ */
 function monoMs(): number {
   return Number(process.hrtime.bigint()) / 1e6;
 }
 
 /**
- * Timers come before everything else that became ready while the process was stopped or its event loop stood still: ends
- * of processes, bytes in pipes, answers. A bound that ran out in such a time would fire for work that was done long ago,
- * so it is looked at once more when what came in has been taken in (F15, F79).
+ * After the process was stopped or its event loop was blocked, Node fires due timers before anything else
+ * that became ready meanwhile: exits of processes, bytes in pipes, answers. A time limit would then fire for
+ * work that was done long ago. So a timer that fires very late waits once more until those have been read
+ * (F15, F79).
  */
 class Timer {
   readonly #fn: () => void;
@@ -62,34 +67,40 @@ class Timer {
 
   #onTime(): void {
     const lateMs = monoMs() - this.#dueMs;
-    // Node counts whole milliseconds from a time that it has cut to one, so it may call up to two too early
+    // Node counts whole milliseconds from a rounded time, so it may fire up to two too early
     if (lateMs < 0) this.#timeout = setTimeout(() => this.#onTime(), Math.ceil(-lateMs));
     else if (lateMs < clockLimits.stallMs) this.#fn();
     else this.#timeout = setTimeout(this.#fn, clockLimits.afterStallMs);
   }
 }
 
-/** A time in which the event loop did not turn. */
+/** A span in which the event loop did not run. */
 export interface Stall {
   readonly ms: number;
-  /** Of this process in that time: near `ms` where it was busy itself, little where it was stopped or had no processor. */
+  /**
+   * CPU time of this process in that span: near `ms` if it was busy itself, little if it was stopped or got
+   * no CPU.
+   */
   readonly cpuMs: number;
 }
 
-/** Tells each stall of `clockLimits.stallMs` or more once it is over. Gives what ends it; keeps no process alive. */
-export function watchForStalls(tell: (stall: Stall) => void): () => void {
+/**
+ * Reports each stall of `clockLimits.stallMs` or more, once it is over. Returns a function that ends the
+ * watch; does not keep the process alive.
+ */
+export function watchForStalls(report: (stall: Stall) => void): () => void {
   let lastMs = monoMs();
   let lastCpu = process.cpuUsage();
-  const look = setInterval(() => {
+  const check = setInterval(() => {
     const [nowMs, cpu] = [monoMs(), process.cpuUsage(lastCpu)];
-    const ms = nowMs - lastMs - clockLimits.stallLookMs;
+    const ms = nowMs - lastMs - clockLimits.stallCheckMs;
     if (ms >= clockLimits.stallMs)
-      tell({ ms: Math.round(ms), cpuMs: Math.round((cpu.user + cpu.system) / 1000) });
+      report({ ms: Math.round(ms), cpuMs: Math.round((cpu.user + cpu.system) / 1000) });
     lastMs = nowMs;
     lastCpu = process.cpuUsage();
-  }, clockLimits.stallLookMs);
-  look.unref();
-  return () => clearInterval(look);
+  }, clockLimits.stallCheckMs);
+  check.unref();
+  return () => clearInterval(check);
 }
 
 function clamp(ms: number): number {

@@ -1,12 +1,13 @@
-/** The deadline and the signal of one port call, as one signal. */
+/** Combines the deadline and the abort signal of one port call into one signal. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 import { onAbort, unlessAborted } from '../../base/abort.ts';
 import { FaultError, fault } from '../../base/fault.ts';
 
 /**
- * Runs `work` with a signal that aborts when the caller cancels or after `fx.timeoutMs`, and settles then at the latest:
- * a system call on a dead disk can't be stopped, only left behind. `attempted` begins the message.
+ * Runs `work` with a signal that aborts when the caller cancels or after `fx.timeoutMs`, and settles then at
+ * the latest: a system call on a dead disk can't be stopped, only abandoned. `attempted` begins the error
+ * message.
  * @throws `timedOut`, `cancelled`, or the fault that the caller cancelled with
  */
 export function withDeadline<T>(
@@ -18,7 +19,7 @@ export function withDeadline<T>(
   return untilDeadline(clock, fx, attempted, (signal) => unlessAborted(work(signal), signal));
 }
 
-/** The same for work that ends by itself, cleaned up, soon after the signal. */
+/** The same for work that cleans up and ends by itself soon after the signal. */
 export async function untilDeadline<T>(
   clock: ClockPort,
   fx: Pick<EffectContext, 'signal' | 'timeoutMs'>,

@@ -1,11 +1,11 @@
-/** The real randomness: the kernel's, through OpenSSL. */
+/** The real random numbers: the kernel's, through OpenSSL. */
 import { randomBytes } from 'node:crypto';
 import type { RandomPort } from '../../ports/random.ts';
 
-/** Ids as the peers make them: 256 random bits in hex, so that no tool that looks at ids is surprised. */
+/** Ids are 256 random bits in hex, as in containerd and CRI-O, since tools expect that form. */
 const ID_BYTES = 32;
 
-/** The randomness of the machine. */
+/** The machine's random numbers. */
 export function realRandom(): RandomPort {
   return {
     id: () => randomBytes(ID_BYTES).toString('hex'),

@@ -1,4 +1,4 @@
-/** Waiting on the clock that was handed in, with a bound. */
+/** Waits on the given clock, each with a bound. */
 import type { ClockPort } from '../../ports/clock.ts';
 import { onAbort } from '../../base/abort.ts';
 import { fail } from '../../base/fault.ts';
@@ -17,14 +17,19 @@ export function pause(clock: ClockPort, ms: number, signal?: AbortSignal): Promi
   });
 }
 
-/** The event loop has looked at every descriptor once: timers come before pipes, and after a stall there may lie what was written long ago. */
+/**
+ * Resolves once the event loop has polled every descriptor: timers run before pipes, and after a stall a pipe
+ * may hold data that was written long ago.
+ */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve);
   });
 }
 
-/** The wait ended because nobody wants its result; callers turn it into a Fault that names the work. */
+/**
+ * The wait ended because its result is no longer wanted; callers turn it into a Fault that names the work.
+ */
 export class CancelledWait extends Error {
   constructor() {
     super('the result is no longer wanted');
@@ -38,7 +43,10 @@ export interface Bound {
   readonly signal?: AbortSignal;
 }
 
-/** `timedOut` or `cancelled` in place of the promise's value when the bound is met first. The promise goes on. */
+/**
+ * Returns the promise's value, or `timedOut` or `cancelled` when that comes first. The promise is not
+ * stopped.
+ */
 export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 'timedOut' | 'cancelled'> {
   const { clock, timeoutMs, signal } = bound;
   let cleanUp = (): void => undefined;
@@ -58,18 +66,18 @@ export async function within<T>(bound: Bound, promise: Promise<T>): Promise<T | 
 }
 
 /**
- * Looks again and again, with waits doubled from `firstMs` to `lastMs`, until `look` gives a value or `bound.timeoutMs`
- * passed (undefined). Throws `cancelled` on abort.
+ * Calls `check` repeatedly, with pauses doubled from `firstMs` to `lastMs`, until it returns a value;
+ * undefined once `bound.timeoutMs` has passed. Throws `cancelled` on abort.
  */
 export async function poll<T>(
   bound: Bound & { readonly firstMs: number; readonly lastMs: number; readonly attempted: string },
-  look: () => Promise<T | undefined> | T | undefined,
+  check: () => Promise<T | undefined> | T | undefined,
 ): Promise<T | undefined> {
   const { clock, signal } = bound;
   const deadline = clock.monoMs() + bound.timeoutMs;
   let waitMs = bound.firstMs;
   for (;;) {
-    const found = await look();
+    const found = await check();
     if (found !== undefined) return found;
     const leftMs = deadline - clock.monoMs();
     if (leftMs <= 0) return undefined;

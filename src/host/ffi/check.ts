@@ -1,6 +1,7 @@
 /**
- * The self-check of ffi.ts: does this machine have the layouts and calls that the prototypes state? Each check lets
- * the kernel or libc do something harmless whose result shows the layout. Run once at start, on the main thread.
+ * The self-check of ffi.ts: does this machine have the struct layouts and calls that the prototypes state?
+ * Each check makes the kernel or libc do something harmless whose result shows the layout. Runs once at
+ * start, on the main thread.
  */
 import { closeSync, fstatSync, readlinkSync } from 'node:fs';
 import { constants, endianness } from 'node:os';
@@ -44,10 +45,13 @@ import type { Native } from './native.ts';
 import { callSync, libc } from './ffi.ts';
 import type { Outcome } from './ffi.ts';
 
-/** Pattern around structs: what is still there after init was not written, so the struct is not longer than we think. */
+/**
+ * Fill pattern around structs: where it survives, the call wrote nothing, so the struct is not longer than
+ * stated.
+ */
 const CANARY = 0xa5;
 
-/** Throws `unsupported` that lists everything in which this machine differs from what ffi.ts states. */
+/** Throws `unsupported`, listing everything in which this machine differs from ffi.ts. */
 export function checkFfi(): void {
   const wrong = [...checkPlatform()];
   // on a foreign platform the calls below could crash
@@ -83,7 +87,7 @@ function checkStructs(): string[] {
   const wrong: string[] = [];
   const set = Buffer.alloc(SIGSET_BYTES * 2, CANARY);
   callSync(libc.sigemptyset, set);
-  // glibc writes only the 64 bits that the kernel knows; the rest of the 128 bytes is room
+  // glibc writes only the 64 bits that the kernel uses; the rest of the 128 bytes is spare
   if (set.readBigUInt64LE(0) !== 0n || !hasCanary(set, SIGSET_BYTES))
     wrong.push('sigset_t is longer than expected');
 
@@ -106,7 +110,7 @@ function checkStructs(): string[] {
 
   const time = Buffer.alloc(TIMESPEC_BYTES);
   callSync(libc.clockGettime, CLOCK_MONOTONIC, time);
-  // Node reads the same clock: a second apart means another layout
+  // Node reads the same clock, so a second of difference means another layout
   const apart = process.hrtime.bigint() - readTimespec(time, 0);
   if (apart < 0n || apart > 1_000_000_000n) wrong.push('struct timespec is not two 64-bit numbers');
 
@@ -122,7 +126,9 @@ function checkStructs(): string[] {
   return wrong;
 }
 
-/** Sets a flag that means nothing to SIGURG, which is ignored by default, and puts back what was there. */
+/**
+ * Sets a flag that has no effect on SIGURG, which is ignored by default, and restores the previous action.
+ */
 function takesFlagsOfSignal(): boolean {
   const [before, changed, after] = [0, 0, 0].map(() => Buffer.alloc(SIGACTION_BYTES * 2, CANARY)) as [
     Buffer,
@@ -135,7 +141,7 @@ function takesFlagsOfSignal(): boolean {
   changed.writeInt32LE(before.readInt32LE(SIGACTION_FLAGS_OFFSET) ^ SA_NOCLDSTOP, SIGACTION_FLAGS_OFFSET);
   callSync(libc.sigaction, SIGURG, changed, null);
   callSync(libc.sigaction, SIGURG, before, after);
-  // others than the one that was changed may come with it: glibc adds SA_RESTORER
+  // other flags may be added: glibc sets SA_RESTORER
   const flag = (of: Buffer): number => of.readInt32LE(SIGACTION_FLAGS_OFFSET) & SA_NOCLDSTOP;
   return flag(after) === flag(changed) && flag(after) !== flag(before) && hasCanary(after, SIGACTION_BYTES);
 }
@@ -186,7 +192,10 @@ function checkFiles(): string[] {
   return wrong;
 }
 
-/** Calls with descriptor -1: a kernel that knows the call and its struct's size answers EBADF, another ENOSYS or EINVAL. */
+/**
+ * Calls each with descriptor -1: a kernel that has the call with this struct size answers EBADF, another one
+ * ENOSYS or EINVAL.
+ */
 function checkCalls(): string[] {
   const wrong: string[] = [];
   const expectKnown = <A extends unknown[]>(name: string, fn: Native<A>, ...args: A): void => {
@@ -200,7 +209,7 @@ function checkCalls(): string[] {
   expectKnown('open_tree', libc.openTree, -1, 'x', 0);
   expectKnown('move_mount', libc.moveMount, -1, 'x', -1, 'x', 0);
   expectKnown('fsmount', libc.fsmount, -1, 0, 0);
-  // fsconfig alone looks at the sign of the descriptor before it looks for the file
+  // fsconfig checks the sign of the descriptor before it searches for the file, so it gets a positive one
   expectKnown('fsconfig', libc.fsconfig, 0x7fffffff, FSCONFIG_CMD_CREATE, null, null, 0);
   expectKnown('pidfd_send_signal', libc.pidfdSendSignal, -1, 0, null, 0);
   expectKnown('pidfd_open', libc.pidfdOpen, process.pid, 0);

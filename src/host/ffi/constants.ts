@@ -1,6 +1,6 @@
 /**
- * Numbers and struct layouts of the kernel and glibc (include/uapi, bits/*.h). Only values that are the same on
- * x86-64 and arm64 stand here as literals; O_DIRECTORY and O_NOFOLLOW differ and come from Node's own headers.
+ * Numbers and struct layouts of the kernel and glibc (include/uapi, bits/*.h). Literals stand only for values
+ * that are the same on x86-64 and arm64; O_DIRECTORY and O_NOFOLLOW differ, so Node's constants provide them.
  */
 import { constants } from 'node:fs';
 
@@ -35,23 +35,23 @@ export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
-/** madvise(2): the pages are read from their file again when they are used. */
+/** madvise(2): drops the pages; the next access reads them from their file again. */
 export const MADV_DONTNEED = 4;
 
-/** lseek(2): where data begin, and where they end. */
+/** lseek(2): the next data, and the next hole. */
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
 
-/** renameat2(2): what has the new name is not replaced. */
+/** renameat2(2): fails when the new name exists. */
 export const RENAME_NOREPLACE = 1;
 
-/** ioctl_iflags(2); the argument is an int, whatever the numbers say. */
+/** ioctl_iflags(2); the argument is an int, although the numbers encode a long. */
 export const FS_IOC_GETFLAGS = 0x80086601;
 export const FS_IOC_SETFLAGS = 0x40086602;
 export const FS_APPEND_FL = 0x20;
 export const FS_IMMUTABLE_FL = 0x10;
 
-/** statx(2): what is asked for, and what of its attributes is looked at. */
+/** statx(2): the fields to return, and the attributes that are read. */
 export const STATX_BASIC_STATS = 0x7ff;
 export const STATX_BTIME = 0x800;
 export const STATX_ATTR_IMMUTABLE = 0x10;
@@ -68,23 +68,29 @@ export const LOCK_NB = 4;
 export const WNOHANG = 1;
 export const WEXITED = 4;
 export const WNOWAIT = 0x01000000;
-/** Children of other threads are left out (waitpid(2)). */
+/** Excludes children of other threads (waitpid(2)). */
 export const WNOTHREAD = 0x20000000;
 export const P_ALL = 0;
-/** siginfo_t, whose first field is si_signo; of a child's end si_pid follows three numbers and their padding (include/uapi/asm-generic/siginfo.h). */
+/**
+ * siginfo_t. Its first field is si_signo; for a child's exit si_pid follows three ints and padding
+ * (include/uapi/asm-generic/siginfo.h).
+ */
 export const SIGINFO_BYTES = 128;
 export const SIGINFO_PID_OFFSET = 16;
 export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_DUMPABLE = 4;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
 export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
-/** glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more, so that growth does no harm. */
+/**
+ * Sizes in glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more is reserved
+ * in case they grow.
+ */
 export const SPAWN_STRUCT_BYTES = 1024;
 export const SIGSET_BYTES = 128;
 /** struct sigaction of glibc: the handler, sigset_t, the flags, sa_restorer. */
 export const SIGACTION_BYTES = 152;
 export const SIGACTION_FLAGS_OFFSET = 8 + SIGSET_BYTES;
-/** sigaction(2): no SIGCHLD when a child is stopped or goes on. */
+/** sigaction(2): no SIGCHLD when a child stops or continues. */
 export const SA_NOCLDSTOP = 1;
 
 export const CLONE_NEWUTS = 0x04000000;
@@ -199,7 +205,7 @@ export function readTimespec(buffer: Buffer, offset: number): bigint {
   return buffer.readBigInt64LE(offset) * 1_000_000_000n + buffer.readBigInt64LE(offset + 8);
 }
 
-/** The dev_t of a device's numbers (gnu_dev_makedev). */
+/** The dev_t of a device's major and minor number (gnu_dev_makedev). */
 export function makeDevice(major: number, minor: number): bigint {
   const wide = (BigInt(major & 0xfffff000) << 32n) | (BigInt(minor & 0xffffff00) << 12n);
   return BigInt.asUintN(64, wide | BigInt((major & 0xfff) << 8) | BigInt(minor & 0xff));

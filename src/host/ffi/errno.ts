@@ -1,4 +1,4 @@
-/** Errors of system calls as Faults that still know their errno. */
+/** Errors of system calls as Faults that keep their errno. */
 import { constants } from 'node:os';
 import { getSystemErrorMessage } from 'node:util';
 import { FaultError, toFault } from '../../base/fault.ts';
@@ -6,7 +6,7 @@ import type { Outcome } from './ffi.ts';
 
 const names = new Map<number, string>();
 for (const [name, number] of Object.entries(constants.errno)) {
-  // EAGAIN and EWOULDBLOCK, EOPNOTSUPP and ENOTSUP share a number: the first of each is the name used in man pages
+  // EAGAIN and EWOULDBLOCK share a number, as do EOPNOTSUPP and ENOTSUP: man pages use the first of each
   if (!names.has(number) || name === 'EAGAIN' || name === 'EOPNOTSUPP') names.set(number, name);
 }
 
@@ -29,31 +29,34 @@ export class KernelError extends FaultError {
   }
 }
 
-/** The result of a call; throws a KernelError that reads "<attempted> <subject>: <reason>" when it is -1. */
+/** Returns a call's result; throws a KernelError "<attempted> <subject>: <reason>" when it is -1. */
 export function must(outcome: Outcome, attempted: string, subject: string): number {
   if (outcome.result === -1) throw new KernelError(`${attempted} ${subject}`, outcome.errno, subject);
   return outcome.result;
 }
 
-/** The errno name of any thrown value, or undefined: KernelError and Node's errors alike. */
+/** The errno's name on any thrown value, KernelError or Node's error; undefined when it has none. */
 export function codeOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;
 }
 
-/** Whether a call failed since nothing is at its path: no such name, or a part of the way is no directory. */
+/**
+ * Whether a call failed because its path does not exist: a missing name, or a path component that is not a
+ * directory.
+ */
 export function isAbsent(thrown: unknown): boolean {
   const code = codeOf(thrown);
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
-/** For a promise's `catch`: undefined when nothing is at the path; anything else is thrown on. */
+/** For a promise's `catch`: returns undefined when the path does not exist, rethrows any other error. */
 export function onlyAbsent(thrown: unknown): undefined {
   if (isAbsent(thrown)) return undefined;
   throw thrown;
 }
 
-/** What the work gives, or `missing` when there is nothing of that name. A part of the way that is no directory is an error, other than for `onlyAbsent`. */
+/** The result of `work`, or `missing` on ENOENT. Unlike `onlyAbsent` it treats ENOTDIR as an error. */
 export async function missingAs<T>(work: Promise<T>, missing: T): Promise<T> {
   try {
     return await work;
@@ -63,19 +66,25 @@ export async function missingAs<T>(work: Promise<T>, missing: T): Promise<T> {
   }
 }
 
-/** Whether /proc or a cgroup's file failed since the process has ended: before it was opened, or while it was read. */
+/**
+ * Whether reading /proc or a cgroup's file failed because the process ended, before the open or during the
+ * read.
+ */
 export function isProcessGone(thrown: unknown): boolean {
   const code = codeOf(thrown);
   return code === 'ENOENT' || code === 'ESRCH';
 }
 
-/** Whether a cgroup's file failed since the cgroup was removed: before it was opened, or while it was open. */
+/** Whether reading a cgroup's file failed because the cgroup was removed, before the open or after it. */
 export function isCgroupGone(thrown: unknown): boolean {
   const code = codeOf(thrown);
   return code === 'ENOENT' || code === 'ENODEV';
 }
 
-/** An error of node:fs as a KernelError that reads "<attempted> <subject>: <reason>"; any other value as it is. */
+/**
+ * Turns an error of node:fs into a KernelError "<attempted> <subject>: <reason>"; returns any other value
+ * unchanged.
+ */
 export function fromNode(thrown: unknown, attempted: string, subject: string): unknown {
   const errno = thrown instanceof Error && 'errno' in thrown ? thrown.errno : undefined;
   // libuv negates the kernel's numbers

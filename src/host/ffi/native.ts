@@ -1,10 +1,10 @@
 /**
- * How the functions of libc are declared.
+ * How libc's functions are declared.
  *
- * Variadic functions (open, fcntl, ioctl, syscall) are declared with fixed arguments: both calling conventions pass
- * integers and pointers alike in either form (System V x86-64 3.5.7, AAPCS64 for Linux), and koffi has no
- * asynchronous form of a variadic call. System calls without a wrapper in glibc 2.34 go through syscall(2); their
- * numbers (424 and up) are the same on every architecture.
+ * Variadic functions (open, fcntl, ioctl, syscall) are declared with fixed arguments: both calling
+ * conventions pass integers and pointers alike in either form (System V x86-64 3.5.7, AAPCS64 for Linux), and
+ * koffi has no asynchronous form of a variadic call. System calls without a wrapper in glibc 2.34 go through
+ * syscall(2); their numbers (424 and up) are the same on every architecture.
  */
 import koffi from 'koffi';
 import type { KoffiFunc } from 'koffi';
@@ -18,7 +18,7 @@ export type Word = number | bigint;
 /** A libc function; `async` runs it in libuv's pool. */
 export type Native<A extends unknown[]> = KoffiFunc<(...args: A) => number>;
 
-/** Names of functions that this libc lacks; read by the self-check. */
+/** Functions that this libc lacks; the self-check reports them. */
 export const missingFunctions: string[] = [];
 
 const library = load();
@@ -27,17 +27,17 @@ function load(): ReturnType<typeof koffi.load> | undefined {
   try {
     return koffi.load('libc.so.6');
   } catch {
-    // another libc (musl): the self-check says so, importing this file must not throw
+    // another libc (musl): importing this file must not throw, since the self-check reports it
     return undefined;
   }
 }
 
-/** The function of this name; one that this libc lacks throws `unsupported` when it is called. */
+/** The function of this name; when libc lacks it, a call throws `unsupported`. */
 export function native<A extends unknown[]>(name: string, args: string[], result = 'int'): Native<A> {
   try {
     if (library !== undefined) return library.func(name, result, args) as Native<A>;
   } catch {
-    // recorded below: every missing name is reported at once
+    // recorded below, so that all missing functions are reported at once
   }
   if (!missingFunctions.includes(name)) missingFunctions.push(name);
   const absent = (): never =>
@@ -45,7 +45,9 @@ export function native<A extends unknown[]>(name: string, args: string[], result
   return Object.assign(absent, { async: absent, info: { name, arguments: [], result: koffi.types.int } });
 }
 
-/** Numbers of system calls, the same on every architecture since Linux 5.1 (include/uapi/asm-generic/unistd.h). */
+/**
+ * Numbers of system calls, equal on every architecture since Linux 5.1 (include/uapi/asm-generic/unistd.h).
+ */
 export const SYSCALLS = {
   pidfdSendSignal: 424,
   openTree: 428,
@@ -59,7 +61,7 @@ export const SYSCALLS = {
   quotactlFd: 443,
 } as const;
 
-/** The system call of this number, by way of syscall(2). */
+/** The system call of this number, through syscall(2). */
 export function syscall<A extends unknown[]>(number: number, args: string[]): Native<A> {
   const raw = native<[number, ...A]>('syscall', ['long', ...args], 'long');
   const call = (...rest: A): number => raw(number, ...rest);
@@ -68,7 +70,7 @@ export function syscall<A extends unknown[]>(number: number, args: string[]): Na
   return Object.assign(call, { async: later, info: raw.info });
 }
 
-/** The version of the C library, such as `2.36`; empty when this is not glibc. */
+/** The version of the C library, such as `2.36`; empty when it is not glibc. */
 export function glibcVersion(): string {
   try {
     const version: unknown = library?.func('gnu_get_libc_version', 'const char *', [])();

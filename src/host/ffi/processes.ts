@@ -84,8 +84,8 @@ export const processCalls = {
   ),
 
   /**
-   * The system call, which changes this thread alone; glibc's function of that name changes all threads. -1 as
-   * 0xffffffff leaves an id as it is. Numbers: syscall_64.tbl and asm-generic/unistd.h.
+   * The system call, which changes this thread alone; glibc's function of the same name changes all threads.
+   * An id of -1 (0xffffffff) stays as it is. Numbers: syscall_64.tbl and asm-generic/unistd.h.
    */
   setresuidOfThread: syscall<[real: number, effective: number, saved: number]>(
     process.arch === 'arm64' ? 147 : 117,

@@ -20,12 +20,17 @@ const SNAP_DESTROY = 0x5000940f;
 const QUOTA_CTL = 0xc0109428;
 const QUOTA_CTL_ENABLE = 1n;
 const QGROUP_LIMIT = 0x8030942b;
-/** struct btrfs_ioctl_qgroup_limit_args: the group (0: the subvolume's own), flags, referenced, exclusive, two more. */
+/**
+ * struct btrfs_ioctl_qgroup_limit_args: the group (0: the subvolume's own), flags, limit of referenced bytes,
+ * limit of exclusive bytes, two more.
+ */
 const QGROUP_LIMIT_BYTES = 48;
 const QGROUP_LIMIT_MAX_EXCL = 2n;
 const GET_SUBVOL_ROOTREF = 0xd000943d;
 const INO_LOOKUP_USER = 0xd000943e;
-/** struct btrfs_ioctl_vol_args: fd, name; that of root references: the lowest id, 255 pairs of ids, their number. */
+/**
+ * struct btrfs_ioctl_vol_args: fd, name. For root references: the lowest id, 255 pairs of ids, their number.
+ */
 const ARGS_BYTES = 4096;
 const NAME_OFFSET = 8;
 const ROOTREFS = 255;
@@ -35,27 +40,30 @@ const ROOTREF_COUNT_OFFSET = 8 + ROOTREFS * ROOTREF_BYTES;
 const LOOKUP_NAME_OFFSET = 16;
 const LOOKUP_PATH_OFFSET = 272;
 
-/** A new, empty subvolume `name` in a directory. */
+/** Creates an empty subvolume `name` in a directory. */
 export async function createSubvolume(directory: string, name: string): Promise<void> {
   await withDirectory('btrfs', directory, async (fd) => {
-    must(await order(fd, SUBVOL_CREATE, volumeArguments(0, name)), `make subvolume ${name} in`, directory);
+    must(await order(fd, SUBVOL_CREATE, volumeArguments(0, name)), `create subvolume ${name} in`, directory);
   });
 }
 
-/** A writable copy of a subvolume that shares all its blocks. */
+/** Creates a writable snapshot of a subvolume. */
 export async function snapshotSubvolume(source: string, directory: string, name: string): Promise<void> {
   await withDirectory('btrfs', source, (from) =>
     withDirectory('btrfs', directory, async (fd) => {
       must(
         await order(fd, SNAP_CREATE, volumeArguments(from, name)),
-        `make snapshot ${name} of ${source} in`,
+        `create snapshot ${name} of ${source} in`,
         directory,
       );
     }),
   );
 }
 
-/** Deletes a subvolume with those that somebody made in it. Succeeds when there is none; a plain directory is left alone. */
+/**
+ * Deletes a subvolume with all subvolumes that were created in it. Succeeds when it does not exist; leaves a
+ * plain directory alone.
+ */
 export async function deleteSubvolume(directory: string, name: string): Promise<void> {
   try {
     await withDirectory('btrfs', directory, (fd) => deleteAt(fd, name, `${directory}/${name}`, 0));
@@ -64,7 +72,7 @@ export async function deleteSubvolume(directory: string, name: string): Promise<
   }
 }
 
-/** Has the file system at a path count what subvolumes have; it can be repeated. */
+/** Enables quotas on the file system at a path. Repeatable. */
 export async function enableQuotas(path: string): Promise<void> {
   const args = Buffer.alloc(16);
   args.writeBigUInt64LE(QUOTA_CTL_ENABLE, 0);
@@ -75,7 +83,7 @@ export async function enableQuotas(path: string): Promise<void> {
   );
 }
 
-/** Bytes that a subvolume may have for itself alone, beside what it shares. */
+/** Limits the bytes that belong to a subvolume alone, without those that it shares. */
 export async function limitSubvolume(path: string, bytes: number): Promise<void> {
   const args = Buffer.alloc(QGROUP_LIMIT_BYTES);
   args.writeBigUInt64LE(QGROUP_LIMIT_MAX_EXCL, 8);
@@ -84,7 +92,7 @@ export async function limitSubvolume(path: string, bytes: number): Promise<void>
     'btrfs',
     path,
     async (fd) =>
-      void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path),
+      void must(await order(fd, QGROUP_LIMIT, args), `set a limit of ${bytes} bytes on subvolume`, path),
   );
 }
 
@@ -99,7 +107,7 @@ async function deleteAt(parent: number, name: string, shown: string, depth: numb
       const nested = await nestedSubvolumes(own, shown);
       if (nested.length === 0) break;
       for (const { path, entry } of nested) {
-        // what lies on the way is the container's; no link of it is followed
+        // the directories on this path belong to the container, so no link is followed
         const above = path === '' ? own : openBeneath(own, path, O_RDONLY | O_DIRECTORY);
         try {
           await deleteAt(above, entry, `${shown}/${path}${entry}`, depth + 1);
@@ -114,24 +122,27 @@ async function deleteAt(parent: number, name: string, shown: string, depth: numb
   must(await order(parent, SNAP_DESTROY, volumeArguments(0, name)), 'delete subvolume', shown);
 }
 
-/** At most 255 of the subvolumes right below one, by the directory that holds them and their names there. */
+/**
+ * At most 255 of the direct subvolumes of a subvolume, each with the path of its directory and its name
+ * there.
+ */
 async function nestedSubvolumes(
   fd: number,
   shown: string,
 ): Promise<{ readonly path: string; readonly entry: string }[]> {
   const references = Buffer.alloc(ARGS_BYTES);
   const listed = await order(fd, GET_SUBVOL_ROOTREF, references);
-  // EOVERFLOW: there are more than fit; these come first
+  // EOVERFLOW: more exist than fit; these are the first ones
   if (listed.result !== 0 && errnoName(listed.errno) !== 'EOVERFLOW')
     must(listed, 'list the subvolumes in', shown);
   const found: { path: string; entry: string }[] = [];
   for (let at = 0; at < references.readUInt8(ROOTREF_COUNT_OFFSET); at += 1) {
     const offset = 8 + at * ROOTREF_BYTES;
     const question = Buffer.alloc(ARGS_BYTES);
-    // asked with the directory first, where the answer to the list has it second
+    // the lookup takes the directory first, while the list returns it second
     question.writeBigUInt64LE(references.readBigUInt64LE(offset + 8), 0);
     question.writeBigUInt64LE(references.readBigUInt64LE(offset), 8);
-    must(await order(fd, INO_LOOKUP_USER, question), 'find a subvolume in', shown);
+    must(await order(fd, INO_LOOKUP_USER, question), 'look up a subvolume in', shown);
     found.push({ path: textAt(question, LOOKUP_PATH_OFFSET), entry: textAt(question, LOOKUP_NAME_OFFSET) });
   }
   return found;
@@ -152,7 +163,7 @@ function order(fd: number, request: number, args: Buffer): Promise<Outcome> {
   return callInPool('btrfs', libc.ioctl, fd, request, args);
 }
 
-/** All that was written to the file system of a directory is on the disk. */
+/** Syncs the whole file system of a directory. */
 export async function syncFilesystemOf(path: string): Promise<void> {
   await withDirectory(
     'btrfs',

@@ -1,6 +1,7 @@
 /**
- * Entries of open directories in bounded batches, and what statx(2) says of one: synchronous, for worker threads that walk
- * trees of any size. Names are byte strings (one character for each byte), since a container may use any bytes.
+ * Reads entries of open directories in bounded batches, and their statx(2) data. Synchronous, for worker
+ * threads that walk trees of any size. Names are byte strings (one character for each byte), since a
+ * container may use any bytes.
  */
 import { codeOf, errnoName, KernelError, must } from '../ffi/errno.ts';
 import {
@@ -38,32 +39,35 @@ const NAME_AT = 19;
 const DT_UNKNOWN = 0;
 const DT_DIR = 4;
 
-/** Bytes of entries that are read at once: some 130 of the longest names, 1000 of usual ones. */
+/** Bytes of entries that one read returns: some 130 of the longest names, 1000 of usual ones. */
 const BATCH_BYTES = 32 * 1024;
 
 const SEEK_SET = 0;
 const S_IFMT = 0o170000;
 const S_IFDIR = 0o040000;
 const S_IFREG = 0o100000;
-/** st_blocks counts in these, whatever the file system's block size (stat(2)). */
+/** Unit of st_blocks, whatever the file system's block size is (stat(2)). */
 const BLOCK_BYTES = 512;
 const HIGH = 0x1_0000_0000;
 
 export interface BatchEntry {
-  /** Bytes as characters. */
+  /** One character for each byte. */
   readonly name: string;
-  /** Undefined where the file system does not say. */
+  /** Undefined where the file system does not report it. */
   readonly isDirectory: boolean | undefined;
-  /** Where reading goes on after this entry, for `seekDirectory`. */
+  /** Position after this entry, for `seekDirectory`. */
   readonly next: bigint;
 }
 
-/** What no other entry has, not even one that was given the inode of a deleted one. */
+/** Identifies an entry even when a deleted entry's inode is reused. */
 export interface Identity {
   readonly device: number;
   /** Exact up to 2^53, which no file system's own numbers reach. */
   readonly inode: number;
-  /** ns since the epoch, to 256 of them; nobody can set it. 0 where the file system does not say. */
+  /**
+   * Birth time, nanoseconds since the epoch with a precision of 256; nobody can set it. 0 where the file
+   * system does not report it.
+   */
   readonly born: number;
 }
 
@@ -73,13 +77,13 @@ export interface EntryStats extends Identity {
   readonly links: number;
   /** Bytes on disk. */
   readonly usedBytes: number;
-  /** Immutable or append-only (chattr(1)): not even root may delete it. */
+  /** Immutable or append-only (chattr(1)): even root may not delete it. */
   readonly isProtected: boolean;
-  /** Something is mounted on it; `EntryStats` are those of that. */
+  /** Something is mounted on it, and these are the mounted directory's data. */
   readonly isMountRoot: boolean;
 }
 
-// one thread runs one call at a time, and what is read is copied out at once
+// shared buffers: a thread makes one call at a time, and results are copied out at once
 const batch = Buffer.alloc(BATCH_BYTES);
 const stats = Buffer.alloc(STATX_BYTES);
 const howBelow = openHow(
@@ -93,7 +97,7 @@ const howParent = openHow(
   RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 );
 
-/** A byte string as C takes it. */
+/** The byte string as a C string. */
 function cName(name: string): Uint8Array {
   return Buffer.from(`${name}\0`, 'latin1');
 }
@@ -102,7 +106,7 @@ function show(name: string): string {
   return JSON.stringify(Buffer.from(name, 'latin1').toString('utf8'));
 }
 
-/** The next entries of an open directory, `.` and `..` left out; `isEnd` once there are no more. */
+/** The next entries of an open directory without `.` and `..`; `isEnd` once there are no more. */
 export function readBatch(fd: number): { readonly entries: readonly BatchEntry[]; readonly isEnd: boolean } {
   const length = must(
     callSync(libc.getdents64, fd, batch, batch.length),
@@ -123,14 +127,17 @@ export function readBatch(fd: number): { readonly entries: readonly BatchEntry[]
   return { entries, isEnd: length === 0 };
 }
 
-/** Reading goes on after the entry with this `next`; 0 begins anew. */
+/** Continues after the entry with this `next`; 0 starts again. */
 export function seekDirectory(fd: number, next: bigint): void {
   const outcome = callSync(libc.lseek, fd, next, SEEK_SET);
-  // positions of ext4 are hashes, which as a result may look like anything but -1
+  // positions in ext4 are hashes, so any result but -1 is valid
   must(outcome, 'seek in directory', `descriptor ${fd}`);
 }
 
-/** Opens the directory `name` of `fd` to be read: no link, and nothing that is mounted there (EXDEV). */
+/**
+ * Opens the subdirectory `name` of `fd` for reading; refuses links, and a directory with a mount on it
+ * (EXDEV).
+ */
 export function openSubdirectory(fd: number, name: string): number {
   return must(
     callSync(libc.openat2, fd, cName(name), howBelow, howBelow.length),
@@ -139,12 +146,18 @@ export function openSubdirectory(fd: number, name: string): number {
   );
 }
 
-/** Opens the directory that an open one is in, not what is mounted there (EXDEV). Whether it is the one that was left, the caller compares. */
+/**
+ * Opens the parent of an open directory; refuses a mount in its place (EXDEV). The caller checks that it is
+ * the directory it came from.
+ */
 export function openParent(fd: number): number {
   return must(callSync(libc.openat2, fd, '..', howParent, howParent.length), 'open directory', '..');
 }
 
-/** Of the entry itself, a link is not followed; of the open directory, or the one it is in, where the name is `.` or `..`. Undefined when there is none. */
+/**
+ * The entry's own data, without following a link. For `.` and `..` those of the open directory and its
+ * parent. Undefined when it does not exist.
+ */
 export function statEntry(fd: number, name: string): EntryStats | undefined {
   const outcome = callSync(
     libc.statx,
@@ -155,8 +168,8 @@ export function statEntry(fd: number, name: string): EntryStats | undefined {
     stats,
   );
   if (outcome.result === -1 && errnoName(outcome.errno) === 'ENOENT') return undefined;
-  must(outcome, 'look at', show(name));
-  // struct statx: the same on every architecture
+  must(outcome, 'stat', show(name));
+  // offsets in struct statx, the same on every architecture
   const attributes = stats.readUInt32LE(8);
   const type = stats.readUInt16LE(28) & S_IFMT;
   const hasBirth = (stats.readUInt32LE(0) & STATX_BTIME) !== 0;
@@ -173,7 +186,7 @@ export function statEntry(fd: number, name: string): EntryStats | undefined {
   };
 }
 
-/** The same question about a path, in libuv's pool: whether something is mounted there, of whatever file system. */
+/** Whether something is mounted at a path, of any file system type. Runs in libuv's pool. */
 export async function isMountRoot(path: Uint8Array): Promise<boolean> {
   const own = Buffer.alloc(STATX_BYTES);
   const name = Buffer.concat([path, Buffer.alloc(1)]);
@@ -186,13 +199,15 @@ export async function isMountRoot(path: Uint8Array): Promise<boolean> {
       STATX_BASIC_STATS,
       own,
     ),
-    'look at',
+    'stat',
     Buffer.from(path).toString(),
   );
   return (own.readUInt32LE(8) & STATX_ATTR_MOUNT_ROOT) !== 0;
 }
 
-/** Takes the flags off that forbid to delete or rename (chattr(1), `i` and `a`). Of regular files and directories. */
+/**
+ * Clears the flags of a regular file or directory that forbid deletion and renaming (chattr(1), `i` and `a`).
+ */
 export function unprotect(fd: number): void {
   const flags = Buffer.alloc(8);
   must(callSync(libc.ioctl, fd, FS_IOC_GETFLAGS, flags), 'read the flags of', `descriptor ${fd}`);
@@ -203,11 +218,11 @@ export function unprotect(fd: number): void {
       'clear the flags of',
       outcome.errno,
       `descriptor ${fd}`,
-      'immutable or append-only, and CAP_LINUX_IMMUTABLE is missing',
+      'immutable or append-only, and this process lacks CAP_LINUX_IMMUTABLE',
     );
 }
 
-/** Whether a directory could not be opened since something is mounted on it. */
+/** Whether opening a directory failed because something is mounted on it. */
 export function isMountedOn(thrown: unknown): boolean {
   return codeOf(thrown) === 'EXDEV';
 }

@@ -1,4 +1,4 @@
-/** The lock that keeps a second daemon away from a directory (F83), and how full a file system is. */
+/** The lock that keeps a second daemon from using a directory (F83), and the usage of a file system. */
 import { close } from 'node:fs';
 import { readFile, stat, statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
@@ -15,8 +15,8 @@ export interface DirectoryLock {
 }
 
 /**
- * Locks a directory for this process's life. The kernel drops the lock with the process, so there is no stale one to
- * judge. Throws `conflict` that names the holder's pid when it is taken.
+ * Locks a directory for as long as this process runs. The kernel releases the lock with the process, so no
+ * lock can be stale. Throws `conflict` with the holder's pid when another process holds it.
  */
 export async function lockDirectory(path: string): Promise<DirectoryLock> {
   const opened = await callInPool(path, libc.openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
@@ -28,7 +28,7 @@ export async function lockDirectory(path: string): Promise<DirectoryLock> {
   const pid = await holderOf(path);
   return fail(
     'conflict',
-    `lock ${path}: ${pid === undefined ? 'another process' : `process ${pid}`} holds it`,
+    `lock ${path}: held by ${pid === undefined ? 'another process' : `process ${pid}`}`,
     { subject: path },
   );
 }
@@ -38,7 +38,7 @@ async function holderOf(path: string): Promise<number | undefined> {
   return parseLocks(await readFile('/proc/locks', 'latin1'), dev, ino);
 }
 
-/** The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when there is none. */
+/** The pid that holds an flock on the inode, from /proc/locks (proc_locks(5)); undefined when nobody does. */
 export function parseLocks(text: string, device: bigint, inode: bigint): number | undefined {
   // gnu_dev_major and gnu_dev_minor
   const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xfffff000n);
@@ -54,14 +54,14 @@ export function parseLocks(text: string, device: bigint, inode: bigint): number 
 export interface FilesystemUsage {
   readonly capacityBytes: bigint;
   readonly usedBytes: bigint;
-  /** What a user without privileges may still write. */
+  /** Bytes that an unprivileged user may still write. */
   readonly availableBytes: bigint;
-  /** 0 where the file system has no fixed number (btrfs). */
+  /** 0 where the file system has no fixed number of inodes (btrfs). */
   readonly inodes: bigint;
   readonly inodesUsed: bigint;
 }
 
-/** How full the file system at `path` is. */
+/** Usage of the file system at `path`. */
 export async function filesystemUsage(path: string): Promise<FilesystemUsage> {
   const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path, { bigint: true });
   return {
@@ -73,7 +73,7 @@ export async function filesystemUsage(path: string): Promise<FilesystemUsage> {
   };
 }
 
-/** The kernel's number for the type of the file system at `path` (statfs(2)). */
+/** The type of the file system at `path`: its magic number in statfs(2). */
 export async function filesystemType(path: string): Promise<number> {
   return (await statfs(path)).type;
 }

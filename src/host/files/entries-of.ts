@@ -1,21 +1,24 @@
-/** Entries of a directory in bounded batches, for the main thread: whoever can write there may have put millions into it. */
+/**
+ * Reads a directory's entries in bounded batches, for the main thread: whoever can write there may have
+ * created millions.
+ */
 import type { Dir, Dirent } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { inPool } from '../ffi/pool.ts';
 
-/** As bytes: Node's types know of texts only. */
+/** Node's types declare only text encodings. */
 const NAMES_AS_BYTES: string = 'buffer';
 
 export interface EntriesOptions {
-  /** What the calls may hang on, for libuv's pool. */
+  /** Key of the calls for libuv's pool: what they may hang on. */
   readonly key: string;
-  /** Entries that are read, and kept, at once. */
+  /** Entries that are read, and held, at once. */
   readonly atOnce: number;
 }
 
 /**
- * The entries of `directory` with names of any bytes, without `.` and `..`; one batch of them is in memory at a time.
- * Throws what opendir(3) or readdir(3) say. The directory is closed when the caller ends the loop.
+ * The entries of `directory` without `.` and `..`, their names as bytes; holds one batch at a time. Throws
+ * the errors of opendir(3) and readdir(3). The directory is closed when the caller ends the loop.
  */
 export async function* entriesOf(
   directory: string | Buffer,
@@ -35,7 +38,7 @@ export async function* entriesOf(
   }
 }
 
-/** One way to the kernel: the next reads after the first take from what that has brought. */
+/** Only the first read of a batch reaches the kernel; the others take entries that it returned. */
 async function readBatch(entries: Dir, atOnce: number): Promise<readonly Dirent<Buffer>[]> {
   const batch: Dirent<Buffer>[] = [];
   while (batch.length < atOnce) {

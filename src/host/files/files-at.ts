@@ -1,9 +1,9 @@
 /**
- * File calls relative to a directory's descriptor, synchronous: for the unpack worker, which is a thread of its own
- * and may block. A name is one component or a path below the directory; with `openBeneath` the kernel keeps it
- * there, the others act on the last component and never follow a link in it.
+ * Synchronous file calls relative to a directory's descriptor, for the unpack worker, which is a thread of
+ * its own and may block. A name is one component or a path below the directory. `openBeneath` has the kernel
+ * keep the path below the directory; the other calls act on the last component and never follow a link in it.
  *
- * Names are text, or bytes for names that are not UTF-8 (tar allows them); bytes come without the final NUL.
+ * Names are text, or bytes for names that are not UTF-8 (tar allows them); bytes have no final NUL.
  */
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
@@ -30,12 +30,15 @@ import type { Pointer } from '../ffi/native.ts';
 
 export type FileName = string | Uint8Array;
 
-/** Bytes of an extended attribute's value, and of the list of names: the kernel's XATTR_SIZE_MAX, XATTR_LIST_MAX. */
+/**
+ * Bytes of an extended attribute's value, and of the list of names: the kernel's XATTR_SIZE_MAX and
+ * XATTR_LIST_MAX.
+ */
 const XATTR_BYTES = 65536;
 /** Bytes of a link's target: PATH_MAX. */
 const LINK_BYTES = 4096;
 
-/** How links on the way are treated. `inRoot`: as after a chroot. `noLinks`: none may be there at all. */
+/** How links in a path are treated. `inRoot`: resolved as after a chroot. `noLinks`: refused. */
 export type Resolve = 'inRoot' | 'noLinks';
 
 const RESOLVE: Readonly<Record<Resolve, number>> = {
@@ -48,10 +51,10 @@ export function howBeneath(flags: number, mode: number, resolve: Resolve): Uint8
   return openHow(flags | O_CLOEXEC, mode, RESOLVE[resolve]);
 }
 
-/** The name as C takes it. */
+/** The name as a C string. */
 function cName(name: FileName): Pointer {
   if (typeof name === 'string') return name;
-  if (name.includes(0)) fail('invalidRequest', `name a file ${show(name)}: the name holds a NUL byte`);
+  if (name.includes(0)) fail('invalidRequest', `use file name ${show(name)}: contains a NUL byte`);
   const bytes = Buffer.alloc(name.length + 1);
   bytes.set(name);
   return bytes;
@@ -76,29 +79,30 @@ export function openBeneath(
   const how = howBeneath(flags, mode, resolve);
   for (let attempt = 1; ; attempt += 1) {
     const outcome = callSync(libc.openat2, directory, cName(path), how, how.length);
-    // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere; it asks to try again
+    // the kernel could not verify a `..`, since something was renamed or mounted meanwhile anywhere on the
+    // machine; EAGAIN means to try again
     const mayRetry =
       outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return must(outcome, 'open', show(path));
   }
 }
 
-/** Opens one component; add O_NOFOLLOW when it could be a link. The caller closes the descriptor. */
+/** Opens one component; pass O_NOFOLLOW when it could be a link. The caller closes the descriptor. */
 export function openAt(directory: number, name: FileName, flags: number, mode = 0): number {
   return must(callSync(libc.openat, directory, cName(name), flags | O_CLOEXEC, mode), 'open', show(name));
 }
 
-/** Makes a directory; EEXIST is an error. */
+/** Creates a directory; EEXIST is an error. */
 export function mkdirAt(directory: number, name: FileName, mode: number): void {
-  done(callSync(libc.mkdirat, directory, cName(name), mode), 'make directory', name);
+  done(callSync(libc.mkdirat, directory, cName(name), mode), 'create directory', name);
 }
 
-/** Removes a name that is no directory; false when there was none. */
+/** Removes a name that is not a directory; false when it did not exist. */
 export function unlinkAt(directory: number, name: FileName): boolean {
   return removed(callSync(libc.unlinkat, directory, cName(name), 0), 'remove', name);
 }
 
-/** Removes an empty directory; false when there was none. */
+/** Removes an empty directory; false when it did not exist. */
 export function rmdirAt(directory: number, name: FileName): boolean {
   return removed(callSync(libc.unlinkat, directory, cName(name), AT_REMOVEDIR), 'remove directory', name);
 }
@@ -108,14 +112,14 @@ function removed(outcome: Outcome, attempted: string, name: FileName): boolean {
   return must(outcome, attempted, show(name)) === 0;
 }
 
-/** Makes a further name of a file; a link as source is itself linked, not followed. */
+/** Creates a hard link. A symbolic link as source is linked itself, not followed. */
 export function linkAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
   done(callSync(libc.linkat, fromDirectory, cName(from), directory, cName(name), 0), 'hard-link', name);
 }
 
-/** Makes a symbolic link whose text is `target`, which is not looked at. */
+/** Creates a symbolic link with the text `target`, which is not checked. */
 export function symlinkAt(target: FileName, directory: number, name: FileName): void {
-  done(callSync(libc.symlinkat, cName(target), directory, cName(name)), 'make link', name);
+  done(callSync(libc.symlinkat, cName(target), directory, cName(name)), 'create link', name);
 }
 
 /** The text of a symbolic link, as bytes. */
@@ -129,12 +133,12 @@ export function readlinkAt(directory: number, name: FileName): Uint8Array {
   return Uint8Array.from(buffer.subarray(0, length));
 }
 
-/** Renames; what has the new name is replaced. */
+/** Renames; replaces an existing entry with the new name. */
 export function renameAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
   done(callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), 0), 'rename to', name);
 }
 
-/** Renames to a name that nothing has; EEXIST is an error. */
+/** Renames to a free name; EEXIST is an error. */
 export function renameNewAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
   done(
     callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), RENAME_NOREPLACE),
@@ -143,7 +147,7 @@ export function renameNewAt(fromDirectory: number, from: FileName, directory: nu
   );
 }
 
-/** Sets owner and group of the name itself, also of a link. */
+/** Sets owner and group; a link is changed itself, not followed. */
 export function chownAt(directory: number, name: FileName, uid: number, gid: number): void {
   done(
     callSync(libc.fchownat, directory, cName(name), uid, gid, AT_SYMLINK_NOFOLLOW),
@@ -152,12 +156,12 @@ export function chownAt(directory: number, name: FileName, uid: number, gid: num
   );
 }
 
-/** Sets the permissions; a link has none and gives EOPNOTSUPP. */
+/** Sets the permissions; EOPNOTSUPP on a link, which has none. */
 export function chmodAt(directory: number, name: FileName, mode: number): void {
   done(callSync(libc.fchmodat, directory, cName(name), mode, AT_SYMLINK_NOFOLLOW), 'set the mode of', name);
 }
 
-/** Sets access and modification time, in ns since the epoch, of the name itself. */
+/** Sets access and modification time, in ns since the epoch; a link is changed itself. */
 export function utimensAt(directory: number, name: FileName, accessNs: bigint, modifyNs: bigint): void {
   done(
     callSync(libc.utimensat, directory, cName(name), timespecs(accessNs, modifyNs), AT_SYMLINK_NOFOLLOW),
@@ -166,7 +170,7 @@ export function utimensAt(directory: number, name: FileName, accessNs: bigint, m
   );
 }
 
-/** The same of an open file. */
+/** The same for an open file. */
 export function utimensFd(fd: number, accessNs: bigint, modifyNs: bigint): void {
   done(
     callSync(libc.utimensat, fd, '', timespecs(accessNs, modifyNs), AT_EMPTY_PATH),
@@ -182,9 +186,11 @@ function timespecs(accessNs: bigint, modifyNs: bigint): Uint8Array {
   return times;
 }
 
-/** Makes a device, FIFO or socket; `mode` holds its type (S_IFCHR …) and its permissions. The umask applies. */
+/**
+ * Creates a device, FIFO or socket; `mode` has its type (S_IFCHR …) and its permissions. The umask applies.
+ */
 export function mknodAt(directory: number, name: FileName, mode: number, major = 0, minor = 0): void {
-  done(callSync(libc.mknodat, directory, cName(name), mode, makeDevice(major, minor)), 'make device', name);
+  done(callSync(libc.mknodat, directory, cName(name), mode, makeDevice(major, minor)), 'create device', name);
 }
 
 /** Sets an extended attribute of an open file. */
@@ -196,13 +202,15 @@ export function setXattrOfFd(fd: number, attribute: string, value: Uint8Array): 
   );
 }
 
-/** Sets an extended attribute of the name itself, also of a link. `name` is one component. */
+/** Sets an extended attribute; a link is changed itself. `name` is one component. */
 export function setXattrAt(directory: number, name: FileName, attribute: string, value: Uint8Array): void {
   const path = byDescriptor(directory, name);
   done(callSync(libc.lsetxattr, cName(path), attribute, value, value.length, 0), `set ${attribute} of`, name);
 }
 
-/** The value of an extended attribute of the name itself; undefined when it has none of that name. */
+/**
+ * The value of an extended attribute of the entry itself; undefined when it has no attribute of that name.
+ */
 export function getXattrAt(directory: number, name: FileName, attribute: string): Uint8Array | undefined {
   const buffer = Buffer.alloc(XATTR_BYTES);
   const got = callSync(
@@ -216,7 +224,7 @@ export function getXattrAt(directory: number, name: FileName, attribute: string)
   return Uint8Array.from(buffer.subarray(0, must(got, `get ${attribute} of`, show(name))));
 }
 
-/** The names of all extended attributes of the name itself; none where the file system has none. */
+/** The names of all extended attributes of the entry itself; empty where the file system has none. */
 export function listXattrsAt(directory: number, name: FileName): string[] {
   const buffer = Buffer.alloc(XATTR_BYTES);
   const got = callSync(libc.llistxattr, cName(byDescriptor(directory, name)), buffer, buffer.length);
@@ -228,7 +236,10 @@ export function listXattrsAt(directory: number, name: FileName): string[] {
     .filter((attribute) => attribute !== '');
 }
 
-/** The xattr calls have no form with a directory: /proc/self/fd leads to it, and one component can't leave it. */
+/**
+ * The xattr calls take no directory descriptor, so the path goes through /proc/self/fd; one component can't
+ * leave the directory.
+ */
 function byDescriptor(directory: number, name: FileName): FileName {
   if (directory === AT_FDCWD) return name;
   const prefix = `/proc/self/fd/${directory}/`;
@@ -236,12 +247,14 @@ function byDescriptor(directory: number, name: FileName): FileName {
   return Buffer.concat([Buffer.from(prefix), name]);
 }
 
-/** Owner, group, permissions and times of an open file or O_PATH descriptor's own inode. */
+/** Sets owner and group of an open file, also by an O_PATH descriptor. */
 export function chownFd(fd: number, uid: number, gid: number): void {
   done(callSync(libc.fchownat, fd, '', uid, gid, AT_EMPTY_PATH), 'set the owner of descriptor', String(fd));
 }
 
-/** True for the errors with which the kernel says that a path leaves its root or passes a link it must not. */
+/**
+ * True for the errors with which the kernel refuses a path that leaves its root or passes a forbidden link.
+ */
 export function isEscape(error: unknown): boolean {
   return ['EXDEV', 'ELOOP'].includes(codeOf(error) ?? '');
 }

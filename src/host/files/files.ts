@@ -1,6 +1,7 @@
 /**
- * Files below a root that somebody else filled (an image, a volume): every path is resolved by the kernel inside that
- * root (openat2 with RESOLVE_IN_ROOT and NO_MAGICLINKS), so that no link and no rename in between leads out (S54).
+ * Files below a root whose content is untrusted (an image, a volume). The kernel resolves every path inside
+ * that root (openat2 with RESOLVE_IN_ROOT and NO_MAGICLINKS), so that neither a link nor a concurrent rename
+ * leads out (S54).
  */
 import { close, closeSync, fstat, fsync, read, write } from 'node:fs';
 import { readlink } from 'node:fs/promises';
@@ -34,14 +35,14 @@ const fsyncLater = promisify(fsync);
 const readLater = promisify(read);
 const writeLater = promisify(write);
 
-/** A directory by its path, which is ours to trust, or by a descriptor of it (O_PATH is enough). */
+/** A directory: by a path that is trusted, or by a descriptor (O_PATH is enough). */
 export type Root = string | number;
 
 /** Runs `work` with a descriptor of the root. */
 async function withRoot<T>(root: Root, work: (fd: number) => Promise<T>): Promise<T> {
   if (typeof root === 'number') return work(root);
   const opened = await callInPool(root, libc.openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  return withPlace(must(opened, 'open directory', root), work);
+  return withPathFd(must(opened, 'open directory', root), work);
 }
 
 async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
@@ -52,8 +53,8 @@ async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<
   }
 }
 
-/** For O_PATH alone: nothing was opened, so that closing waits for nothing and needs no hop through the pool. */
-async function withPlace<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
+/** For O_PATH descriptors: no file was opened, so closing never blocks and needs no call in the pool. */
+async function withPathFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
   try {
     return await work(fd);
   } finally {
@@ -65,21 +66,23 @@ async function openBelow(root: number, path: string, flags: number, mode: number
   const how = howBeneath(flags, mode, 'inRoot');
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);
-    // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere (openat2(2)); it asks to try again
+    // the kernel could not verify a `..`, since something was renamed or mounted meanwhile anywhere on the
+    // machine; EAGAIN means to try again (openat2(2))
     const mayRetry =
       outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return outcome;
   }
 }
 
-/** Opens `path` as it is inside `root`. The descriptor is close-on-exec; the caller closes it. */
+/** Opens `path` inside `root`. The descriptor is close-on-exec; the caller closes it. */
 export async function openInRoot(root: Root, path: string, flags: number, mode = 0): Promise<number> {
   return withRoot(root, async (fd) => must(await openBelow(fd, path, flags, mode), 'open', path));
 }
 
 /**
- * The bytes of a regular file inside a root; undefined when there is none of that name. Anything else than a regular
- * file, and one of more than `bytesMax`, is refused before a byte is read (S10: a FIFO would hang, a device has no end).
+ * The content of a regular file inside a root; undefined when it does not exist. Anything but a regular file,
+ * and a file above `bytesMax`, is refused before a byte is read (S10: a FIFO would block, a device may never
+ * end).
  */
 export async function readFileInRoot(
   root: Root,
@@ -87,10 +90,10 @@ export async function readFileInRoot(
   options: { bytesMax: number },
 ): Promise<Uint8Array | undefined> {
   return withRoot(root, async (rootFd) => {
-    // O_PATH first: opening a FIFO or a device has effects
+    // O_PATH first, since opening a FIFO or a device has side effects
     const found = await openBelow(rootFd, path, O_PATH, 0);
     if (found.result === -1 && ['ENOENT', 'ENOTDIR'].includes(errnoName(found.errno))) return undefined;
-    return withPlace(must(found, 'read', path), async (fd) => {
+    return withPathFd(must(found, 'read', path), async (fd) => {
       const stat = await fstatLater(fd);
       if (!stat.isFile()) fail('invalidRequest', `read ${path}: not a regular file`, { subject: path });
       if (stat.size > options.bytesMax) tooLarge(path, options.bytesMax);
@@ -106,7 +109,8 @@ function tooLarge(path: string, bytesMax: number): never {
 }
 
 async function readAll(file: number, sizeHint: number, path: string, bytesMax: number): Promise<Uint8Array> {
-  // files of /proc and /sys have size 0 and content; one byte more than allowed shows that there is more
+  // files of /proc and /sys have size 0 and content; reading one byte more than allowed shows that there is
+  // more
   const roomBytes = Math.min(sizeHint === 0 ? bytesMax : sizeHint, bytesMax) + 1;
   const buffer = Buffer.alloc(roomBytes);
   let length = 0;
@@ -116,28 +120,29 @@ async function readAll(file: number, sizeHint: number, path: string, bytesMax: n
     length += bytesRead;
   }
   if (length > bytesMax) tooLarge(path, bytesMax);
-  return fail('outside', `read ${path}: it grew while it was read`, { subject: path, retryable: true });
+  return fail('outside', `read ${path}: grew while being read`, { subject: path, retryable: true });
 }
 
-/** By the host's numbers. */
+/** Ids on the host. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** A directory that is to be. */
+/** A directory to be created. */
 interface Making {
-  /** As it was asked for. */
+  /** As the caller requested it. */
   readonly path: string;
   readonly mode: number;
   readonly owner: Owner | undefined;
-  /** Links to nothing that may still be followed, of all on the way together. */
+  /** Dangling links that may still be followed, over the whole path. */
   readonly budget: { links: number };
 }
 
 /**
- * Makes a directory inside a root with all its parents; one that is there keeps its mode and owner. Where a link leads to
- * nothing, what it names is made, inside the root as well: an image may leave /run out to which its /var/run leads.
+ * Creates a directory inside a root with all its parents; an existing directory keeps its mode and owner.
+ * Where a link dangles, its target is created, inside the root too: an image may lack the /run to which its
+ * /var/run links.
  */
 export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
   await withRoot(root, (rootFd) =>
@@ -153,12 +158,16 @@ export async function mkdirInRoot(root: Root, path: string, mode: number, owner?
 async function mkdirBelow(rootFd: number, path: string, making: Making): Promise<void> {
   const parts = path.split('/').filter((part) => part !== '');
   if (parts.length > hostLimits.pathComponents)
-    fail('invalidRequest', `make directory ${making.path}: too deep`, { subject: making.path });
+    fail(
+      'invalidRequest',
+      `create directory ${making.path}: more than ${hostLimits.pathComponents} components`,
+      { subject: making.path },
+    );
   for (let depth = 1; depth <= parts.length; depth += 1) {
     const prefix = parts.slice(0, depth).join('/');
     const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
     if (found.result !== -1) closeSync(found.result);
-    else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', making.path);
+    else if (errnoName(found.errno) !== 'ENOENT') must(found, 'create directory', making.path);
     else await mkdirOnce(rootFd, parts.slice(0, depth), making);
   }
 }
@@ -168,7 +177,7 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], making: Makin
   const name = parts.at(-1) ?? '';
   const above = parts.slice(0, -1).join('/') || '.';
   const parent = await openBelow(rootFd, above, O_PATH | O_DIRECTORY, 0);
-  await withPlace(must(parent, 'make directory', path), async (fd) => {
+  await withPathFd(must(parent, 'create directory', path), async (fd) => {
     const made = await callInPool('files', libc.mkdirat, fd, name, mode);
     if (made.result === 0) {
       if (owner === undefined) return;
@@ -179,22 +188,22 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], making: Makin
       );
       return;
     }
-    if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
+    if (errnoName(made.errno) !== 'EEXIST') must(made, 'create directory', path);
     const again = await openBelow(rootFd, parts.join('/'), O_PATH | O_DIRECTORY, 0);
     if (again.result !== -1) return closeSync(again.result);
-    // somebody else made it meanwhile, or it is a link to nothing
-    if (errnoName(again.errno) !== 'ENOENT') must(again, 'make directory', path);
+    // another process created it meanwhile, or it is a dangling link
+    if (errnoName(again.errno) !== 'ENOENT') must(again, 'create directory', path);
     making.budget.links -= 1;
     if (making.budget.links < 0)
-      fail('invalidRequest', `make directory ${path}: too many links on the way`, { subject: path });
+      fail('invalidRequest', `create directory ${path}: too many links in the path`, { subject: path });
     const target = await readlink(`/proc/self/fd/${fd}/${name}`);
     await mkdirBelow(rootFd, target.startsWith('/') ? target : `${above}/${target}`, making);
   });
 }
 
 /**
- * Makes a symbolic link in a directory that is there; false when the directory is not, or has that name already.
- * `target` is a text that nobody looks at here.
+ * Creates a symbolic link in an existing directory; false when the directory does not exist or already has
+ * that name. `target` is not checked.
  */
 export async function symlinkInRoot(
   root: Root,
@@ -206,10 +215,10 @@ export async function symlinkInRoot(
   return withRoot(root, async (rootFd) => {
     const found = await openBelow(rootFd, directory, O_PATH | O_DIRECTORY, 0);
     if (found.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(found.errno))) return false;
-    return withPlace(must(found, 'make link', `${directory}/${name}`), async (fd) => {
+    return withPathFd(must(found, 'create link', `${directory}/${name}`), async (fd) => {
       const made = await callInPool('files', libc.symlinkat, target, fd, name);
       if (made.result === -1 && errnoName(made.errno) === 'EEXIST') return false;
-      must(made, 'make link', `${directory}/${name}`);
+      must(made, 'create link', `${directory}/${name}`);
       if (owner !== undefined)
         must(
           await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW),
@@ -229,15 +238,15 @@ export interface WriteOptions {
 
 let temporaryFiles = 0;
 
-/** A name that no other call of this process has; O_EXCL guards against other processes. */
+/** A name that no other call of this process uses; O_EXCL protects against other processes. */
 function temporaryName(name: string): string {
   temporaryFiles += 1;
   return `.${name.slice(0, 100)}.${process.pid}-${temporaryFiles}.tmp`;
 }
 
 /**
- * Writes a file inside a root by a temporary file and a rename: whatever has that name (a FIFO, a device, a link) is
- * replaced, never opened or followed. The parent directory must be there. Not synced.
+ * Writes a file inside a root by a temporary file and a rename: an existing entry of that name (a FIFO, a
+ * device, a link) is replaced, never opened or followed. The parent directory must exist. Not synced.
  */
 export async function writeFileInRoot(
   root: Root,
@@ -246,7 +255,7 @@ export async function writeFileInRoot(
   options: WriteOptions,
 ): Promise<void> {
   const { dir, base } = posix.parse(posix.normalize(`/${path}`));
-  if (base === '') fail('invalidRequest', `write ${path}: not a file's name`, { subject: path });
+  if (base === '') fail('invalidRequest', `write ${path}: not a file name`, { subject: path });
   await withRoot(root, async (rootFd) => {
     const parent = must(await openBelow(rootFd, dir, O_PATH | O_DIRECTORY, 0), 'write', path);
     await withFd(parent, (fd) => replaceAt(fd, base, bytes, options, path, false));
@@ -262,7 +271,7 @@ async function replaceAt(
   isSynced: boolean,
 ): Promise<void> {
   const temporary = temporaryName(name);
-  // made with no permissions: nobody opens it before owner and mode are set
+  // created without permissions: nobody can open it before owner and mode are set
   const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   const file = must(await callInPool('files', libc.openat, directory, temporary, flags, 0), 'write', path);
   try {
@@ -303,7 +312,7 @@ async function replaceAt(
 }
 
 /**
- * Writes a file of ours so that after a crash either the old or the new content is there, whole: temporary file,
+ * Writes a file so that after a crash it has either the old or the new content, complete: temporary file,
  * fsync, rename, fsync of the directory (without the last the rename may be lost).
  */
 export async function writeAtomic(path: string, bytes: Uint8Array, mode: number): Promise<void> {
@@ -324,8 +333,8 @@ export async function writeAtomic(path: string, bytes: Uint8Array, mode: number)
 }
 
 /**
- * Where `path` inside `root` lies on the host, all links resolved inside the root; undefined when it is not there.
- * True at that moment only: to act on the file, keep a descriptor from openInRoot instead.
+ * The path on the host of `path` inside `root`, all links resolved inside the root; undefined when it does
+ * not exist. It may be outdated at once: to act on the file, keep a descriptor from openInRoot instead.
  */
 export async function resolveInRoot(root: Root, path: string): Promise<string | undefined> {
   try {

@@ -1,24 +1,25 @@
 /**
- * The least free space that images leave on a file system: what is unpacked or kept of downloads ends above it, so that the
- * journal, logs and containers on the same one go on, and the kubelet has room to act in (F21, S59).
+ * The space that images must leave free on a file system. Unpacking and kept downloads stop above it, so that
+ * the journal, logs and containers on the same file system go on, and the kubelet has space to act in (F21,
+ * S59).
  */
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 
-/** Of statfs(2), `f_bavail` among them: what is kept for root is nobody's here. */
+/** Fields of statfs(2). `bavail` excludes the blocks that are reserved for root. */
 export interface FilesystemFacts {
   /** Bytes of a block. */
   readonly bsize: number;
   readonly blocks: number;
   readonly bavail: number;
-  /** Inodes; 0 where the file system has no number of them (btrfs). */
+  /** Inodes; 0 where the file system has no fixed number (btrfs). */
   readonly files: number;
   readonly ffree: number;
 }
 
 const MIB = 1024 * 1024;
 
-/** Bytes that stay free of a file system with `total`: of a small one its share. */
+/** Bytes to leave free on a file system of `total` bytes; a small one has its share instead. */
 export function leastFreeBytes(total: number): number {
   return Math.min(hostLimits.leastFreeBytes, Math.floor(total / hostLimits.leastFreeShare));
 }
@@ -28,7 +29,9 @@ export function leastFreeInodes(total: number): number {
   return Math.min(hostLimits.leastFreeInodes, Math.floor(total / hostLimits.leastFreeShare));
 }
 
-/** Throws `exhausted` where `path` has less free than has to stay free after `bytes` more, with both figures. */
+/**
+ * Throws `exhausted`, with both figures, when `path` would have less free than required after `bytes` more.
+ */
 export function demandSpace(
   path: string,
   { bsize, blocks, bavail, files, ffree }: FilesystemFacts,
@@ -38,15 +41,18 @@ export function demandSpace(
   if (bavail * bsize - bytes < least) {
     refuse(
       path,
-      `${mib(bavail * bsize)} MiB are free${bytes < MIB ? '' : ` for ${mib(bytes)} MiB`}, and ${mib(least)} MiB stay free for the journal and for pods`,
+      `needs ${bytes < MIB ? '' : `${mib(bytes)} MiB and `}${mib(least)} MiB reserved for the journal and pods, has ${mib(bavail * bsize)} MiB`,
     );
   }
   const leastInodes = leastFreeInodes(files);
   if (files > 0 && ffree < leastInodes)
-    refuse(path, `${ffree} inodes are free, and ${leastInodes} stay free for the journal and for pods`);
+    refuse(path, `needs ${leastInodes} inodes reserved for the journal and pods, has ${ffree}`);
 }
 
-/** What may be written until the file system is to be asked again: a `hostLimits.leastFreeSteps`-th of what has to stay free. */
+/**
+ * Counts what may be written before the file system must be checked again: a `hostLimits.leastFreeSteps`-th
+ * of the reserve.
+ */
 export class SpaceCount {
   readonly #path: string;
   #bytesLeft = 0;
@@ -56,16 +62,22 @@ export class SpaceCount {
     this.#path = path;
   }
 
-  /** So much is about to be written. False where `renew` has to come first, as before the first bytes. */
+  /**
+   * Counts bytes that are about to be written. False when `renew` must be called first, as before the first
+   * bytes.
+   */
   spend(bytes: number, inodes = 0): boolean {
     this.#bytesLeft -= bytes;
     this.#inodesLeft -= inodes;
     return this.#bytesLeft >= 0 && this.#inodesLeft >= 0;
   }
 
-  /** Takes what the file system says now. Throws `exhausted` where not enough is left after `bytes` more. */
+  /**
+   * Starts again from the file system's current figures. Throws `exhausted` when too little would be left
+   * after `bytes` more.
+   */
   renew(facts: FilesystemFacts, bytes = 0): void {
-    // whoever is refused is asked about again
+    // after a refusal the next write checks again
     this.#bytesLeft = 0;
     this.#inodesLeft = 0;
     demandSpace(this.#path, facts, bytes);
@@ -75,23 +87,26 @@ export class SpaceCount {
   }
 }
 
-/** Counts what is written, and asks the file system when the count is spent. */
+/** Counts writes, and checks the file system when the count is used up. */
 export class SpaceGuard {
   readonly #count: SpaceCount;
   readonly #facts: () => FilesystemFacts;
 
-  /** @param facts of the file system of `path`, as it is now; synchronous, for worker threads */
+  /** @param facts current figures of the file system of `path`; synchronous, for worker threads */
   constructor(path: string, facts: () => FilesystemFacts) {
     this.#count = new SpaceCount(path);
     this.#facts = facts;
   }
 
-  /** So much is about to be written. Throws `exhausted` where there is not enough left; the first call always asks. */
+  /**
+   * Call before a write. Throws `exhausted` when too little is left; the first call always checks the file
+   * system.
+   */
   take(bytes: number, inodes: number): void {
     if (!this.#count.spend(bytes, inodes)) this.ask(bytes);
   }
 
-  /** Asks now, whatever was counted: where something large begins, of `bytes` if that is known. */
+  /** Checks now, whatever was counted: at the start of something large, of `bytes` if that is known. */
   ask(bytes = 0): void {
     this.#count.renew(this.#facts(), bytes);
   }
@@ -102,5 +117,5 @@ function mib(bytes: number): string {
 }
 
 function refuse(path: string, why: string): never {
-  fail('exhausted', `no space left on ${path}: ${why}`, { retryable: true });
+  fail('exhausted', `no space left on ${path} (${why})`, { retryable: true });
 }

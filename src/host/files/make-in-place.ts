@@ -1,18 +1,18 @@
-/** Directories of ours that are made although something else has their name. */
+/** Creates directories of ours even when another file has their name. */
 import { lstat, mkdir, rename } from 'node:fs/promises';
 import type { Degradation } from '../../base/conditions.ts';
 import { fail } from '../../base/fault.ts';
 import { hostLimits } from '../bounds.ts';
 import { codeOf, isAbsent } from '../ffi/errno.ts';
 
-/** Appended to the name of what is moved aside; `.1` and so on follow where that name is taken. */
+/** Suffix of a file that is moved aside; `.1` and so on follow when that name exists. */
 const ASIDE = '.not-a-directory';
 
 /**
- * Makes the directory and those above it that are missing. What has its name and is not a directory is moved aside;
- * gives what to report of that, undefined when there was nothing to move. Nothing is deleted: what was moved earlier may
- * be evidence, or have mounts below. For the holder of the lock on the directory above: nobody else takes names there.
- * Throws `exhausted` when all names are taken, and Node's errors.
+ * Creates the directory and its missing parents. A file with its name that is not a directory is moved aside;
+ * returns what to report of that, undefined when nothing was moved. Nothing is deleted: a file moved earlier
+ * may be evidence, or have mounts below it. Only for the holder of the lock on the parent directory: nobody
+ * else creates names there. Throws `exhausted` when all names exist, and Node's errors.
  */
 export async function makeInPlace(path: string, mode: number): Promise<Degradation | undefined> {
   const make = async (): Promise<void> => void (await mkdir(path, { recursive: true, mode }));
@@ -20,7 +20,7 @@ export async function makeInPlace(path: string, mode: number): Promise<Degradati
     await make();
     return undefined;
   } catch (error) {
-    // ENOENT: a link to nowhere
+    // ENOENT: a dangling link
     if (codeOf(error) !== 'EEXIST' && codeOf(error) !== 'ENOENT') throw error;
   }
   const aside = await freeName(`${path}${ASIDE}`);
@@ -44,7 +44,7 @@ async function freeName(first: string): Promise<string> {
       throw error;
     }
   }
-  return fail('exhausted', `move aside to ${first}: ${hostLimits.movedAside} earlier ones are there`, {
+  return fail('exhausted', `move aside to ${first}: ${hostLimits.movedAside} such names exist already`, {
     subject: first,
     retryable: false,
   });

@@ -1,6 +1,7 @@
 /**
- * Project quotas: a bound on what lies below a directory, kept by the file system (ext4, xfs, f2fs; mounted with
- * prjquota). Linux: include/uapi/linux/fs.h (struct fsxattr), include/uapi/linux/quota.h (struct if_dqblk), quotactl_fd(2).
+ * Project quotas: the file system limits what lies below a directory (ext4, xfs, f2fs; mounted with
+ * prjquota). Linux: include/uapi/linux/fs.h (struct fsxattr), include/uapi/linux/quota.h (struct if_dqblk),
+ * quotactl_fd(2).
  */
 import { fail } from '../../base/fault.ts';
 import { KernelError, must } from '../ffi/errno.ts';
@@ -14,20 +15,20 @@ const FS_IOC_FSSETXATTR = 0x401c5820;
 const FSXATTR_BYTES = 28;
 const XFLAGS_OFFSET = 0;
 const PROJID_OFFSET = 12;
-/** What is made below has the project as well. */
+/** New entries below inherit the project. */
 const FS_XFLAG_PROJINHERIT = 0x200;
 
 const PRJQUOTA = 2;
 const Q_GETINFO = 0x800005;
 const Q_SETQUOTA = 0x800008;
-/** struct if_dqblk: hard and soft limit in blocks first, which fields count last. */
+/** struct if_dqblk: hard and soft limit in blocks come first, the mask of valid fields last. */
 const DQBLK_BYTES = 72;
 const VALID_OFFSET = 64;
 const QIF_BLIMITS = 1;
-/** Of the interface, whatever the file system's own. */
+/** Block size of the quota interface, whatever the file system's own is. */
 const QUOTA_BLOCK_BYTES = 1024;
 
-/** Rejects with `invalidRequest` and the reason where the file system of the directory keeps none. */
+/** Rejects with `invalidRequest` and the reason where the directory's file system has no project quotas. */
 export async function checkProjectQuota(directory: string): Promise<void> {
   await withDirectory('quota', directory, async (fd) => {
     const asked = await callInPool(
@@ -39,16 +40,16 @@ export async function checkProjectQuota(directory: string): Promise<void> {
       Buffer.alloc(DQBLK_BYTES),
     );
     if (asked.result === 0) return;
-    const { message } = new KernelError('ask for project quotas', asked.errno, directory);
+    const { message } = new KernelError('query project quotas of', asked.errno, directory);
     fail(
       'invalidRequest',
-      `limit what is written below ${directory}: its file system keeps no project quotas (ext4 made with -O quota,project or xfs, mounted with prjquota): ${message}`,
+      `limit what is written below ${directory}: its file system has no project quotas (ext4 made with -O quota,project or xfs, mounted with prjquota): ${message}`,
       { subject: directory },
     );
   });
 }
 
-/** Puts empty directories into a project, with all that is made below. */
+/** Puts empty directories, and all that is created below them, into a project. */
 export async function joinProject(directory: string, project: number): Promise<void> {
   await withDirectory('quota', directory, async (fd) => {
     const attributes = Buffer.alloc(FSXATTR_BYTES);
@@ -64,13 +65,13 @@ export async function joinProject(directory: string, project: number): Promise<v
     attributes.writeUInt32LE(project, PROJID_OFFSET);
     must(
       await callInPool('quota', libc.ioctl, fd, FS_IOC_FSSETXATTR, attributes),
-      `put into project ${project}`,
+      `set project ${project} on`,
       directory,
     );
   });
 }
 
-/** Sets how many bytes a project may have on the file system of the directory; 0 for no limit. */
+/** Limits the bytes of a project on the directory's file system; 0 for no limit. */
 export async function limitProject(directory: string, project: number, bytes: number): Promise<void> {
   await withDirectory('quota', directory, async (fd) => {
     const limits = Buffer.alloc(DQBLK_BYTES);
@@ -86,7 +87,7 @@ export async function limitProject(directory: string, project: number, bytes: nu
   });
 }
 
-/** QCMD of quota.h. */
+/** The macro QCMD of quota.h. */
 function quotaCommand(command: number): number {
   return ((command << 8) | PRJQUOTA) >>> 0;
 }

@@ -1,11 +1,11 @@
-/** Files that others may have put something else in the place of. */
+/** Files in whose place others may have put something else. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 
 /**
- * The bytes of a regular file that has at most `bytesMax`. A FIFO in its place is not waited for (fifo(7), O_NONBLOCK). Throws
- * `outside` for what is no such file, and Node's errors.
+ * The content of a regular file of at most `bytesMax` bytes. A FIFO in its place does not block (fifo(7),
+ * O_NONBLOCK). Throws `outside` for anything but such a file, and Node's errors.
  */
 export async function readRegularFile(path: string, bytesMax: number): Promise<Buffer> {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);

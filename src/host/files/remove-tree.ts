@@ -1,12 +1,13 @@
-/** Deleting small directories of ours. */
+/** Deletes small directories of ours. */
 import { join } from 'node:path';
 import { hostLimits } from '../bounds.ts';
 import { readOwnDirectory, removeEmpty, removeFile } from './state-files.ts';
 
 /**
- * Deletes a directory in which nobody else makes anything, with all below it; links are not followed. Can be repeated.
- * One call for each entry, a few side by side: Node's own `rm` looks at each before, and does one after the other. By paths,
- * which the kernel bounds (ENAMETOOLONG): a client may name a log in as many directories as a path has room for.
+ * Deletes a directory in which no other process creates anything, with all below it; does not follow links.
+ * Repeatable. One call for each entry, a few in parallel: Node's own `rm` stats each entry first and works
+ * sequentially. Works by path, which bounds the depth (ENAMETOOLONG): a client may put a log below as many
+ * directories as a path has room for.
  */
 export async function removeDirectory(path: string): Promise<void> {
   const entries = await readOwnDirectory(path);

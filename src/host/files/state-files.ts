@@ -1,10 +1,11 @@
 /**
- * Files of ours that are gone after a reboot. The state directory is a tmpfs on a node, and what lies in memory waits
- * for no device: a call takes the kernel some µs, but a hop through libuv's pool takes the daemon twenty times that,
- * and a pod's life has some sixty of them. So there each is done at once; on any other file system it goes through
- * the pool, as everything else does.
+ * Files of ours that do not survive a reboot. On a node the state directory is a tmpfs, and files in memory
+ * never wait for a device: a call takes the kernel some µs, while the way through libuv's pool takes twenty
+ * times that, and one pod needs some sixty calls. So they are called synchronously there; on any other file
+ * system they go through the pool, as everything else does.
  *
- * Only for paths whose every part we, the runtime or its monitor made: no mount of a user's lies on the way.
+ * Only for paths whose every component troupe, the runtime or its monitor created: no user's mount lies on
+ * them.
  */
 import {
   chmodSync,
@@ -41,24 +42,24 @@ import {
 import { codeOf, isAbsent } from '../ffi/errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
-/** statfs(2): f_type of tmpfs and of ramfs. */
+/** f_type of tmpfs and of ramfs in statfs(2). */
 const IN_MEMORY: ReadonlySet<number> = new Set([0x01_02_19_94, 0x85_84_58_f6]);
 
-/** The directories that lie in memory, each with a slash at its end. */
+/** The directories that lie in memory, each with a trailing slash. */
 const inMemory = new Set<string>();
 
-/** Looks whether this directory lies in memory; call it before any file below is touched. */
+/** Checks whether this directory lies in memory; call it before any file below is used. */
 export async function recogniseMemory(directory: string): Promise<void> {
   if (IN_MEMORY.has(await filesystemType(directory))) inMemory.add(`${directory}/`);
 }
 
-/** True when nothing at this path waits for a device. */
+/** True when no call on this path can wait for a device. */
 export function isInMemory(path: string): boolean {
   for (const directory of inMemory) if (path.startsWith(directory)) return true;
   return false;
 }
 
-/** Makes a directory and those above it that are missing; true when it was not there. */
+/** Creates a directory and its missing parents; true when it did not exist. */
 export async function makeOwnDirectory(path: string, mode: number): Promise<boolean> {
   const options = { recursive: true, mode } as const;
   return (isInMemory(path) ? mkdirSync(path, options) : await mkdir(path, options)) !== undefined;
@@ -69,7 +70,7 @@ export async function setOwnMode(path: string, mode: number): Promise<void> {
   else await chmod(path, mode);
 }
 
-/** Writes in place. Not synced. A FIFO in its place is an error (ENXIO), and not waited for. */
+/** Writes in place; not synced. A FIFO in its place is an error (ENXIO) and does not block. */
 export async function writeOwnFile(path: string, content: string | Uint8Array, mode: number): Promise<void> {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
   const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
@@ -90,7 +91,7 @@ export async function writeOwnFile(path: string, content: string | Uint8Array, m
   }
 }
 
-/** Makes a symbolic link; one that is there already stays as it is. */
+/** Creates a symbolic link; an existing one stays as it is. */
 export async function linkOwn(target: string, path: string): Promise<void> {
   try {
     if (isInMemory(path)) symlinkSync(target, path);
@@ -100,7 +101,7 @@ export async function linkOwn(target: string, path: string): Promise<void> {
   }
 }
 
-/** Where a symbolic link leads, as its text; undefined for what is no link, or not there. */
+/** The text of a symbolic link; undefined when it does not exist or is not a link. */
 export async function readOwnLink(path: string): Promise<string | undefined> {
   try {
     return isInMemory(path) ? readlinkSync(path) : await readlink(path);
@@ -115,7 +116,7 @@ export async function renameOwn(from: string, to: string): Promise<void> {
   else await rename(from, to);
 }
 
-/** What is at the path, links followed; undefined when nothing is. */
+/** Data of the file at the path, links followed; undefined when it does not exist. */
 export async function statOwn(path: string): Promise<Stats | undefined> {
   try {
     return isInMemory(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
@@ -125,7 +126,7 @@ export async function statOwn(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** What has this name itself, links not followed; undefined when there is nothing. */
+/** Data of the entry itself, links not followed; undefined when it does not exist. */
 export async function lstatOwn(path: string): Promise<BigIntStats | undefined> {
   try {
     return isInMemory(path)
@@ -137,7 +138,7 @@ export async function lstatOwn(path: string): Promise<BigIntStats | undefined> {
   }
 }
 
-/** The entries of a directory; undefined when there is none. */
+/** The entries of a directory; undefined when it does not exist. */
 export async function readOwnDirectory(path: string): Promise<Dirent[] | undefined> {
   try {
     return isInMemory(path)
@@ -149,18 +150,18 @@ export async function readOwnDirectory(path: string): Promise<Dirent[] | undefin
   }
 }
 
-/** Deletes what has this name and is no directory; nothing there is success. */
+/** Deletes an entry that is not a directory; succeeds when it does not exist. */
 export async function removeFile(path: string): Promise<void> {
   try {
     if (!isInMemory(path)) await unlink(path);
-    // an error that is thrown costs more than this look
+    // a thrown error costs more than this check
     else if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 
-/** Deletes an empty directory; nothing there is success. */
+/** Deletes an empty directory; succeeds when it does not exist. */
 export async function removeEmpty(path: string): Promise<void> {
   try {
     if (isInMemory(path)) rmdirSync(path);
@@ -171,14 +172,15 @@ export async function removeEmpty(path: string): Promise<void> {
 }
 
 /**
- * The whole of a regular file, empty when it has more than `bytesMax` bytes; undefined when there is none. For paths in
- * memory only. The buffer is as large as the file, not as the bound: to map 8 MiB and free them takes longer than the read.
+ * The content of a regular file, empty when it has more than `bytesMax` bytes; undefined when it does not
+ * exist. Only for paths in memory. The buffer has the file's size, not the bound's: mapping and freeing 8 MiB
+ * takes longer than the read.
  */
 export function readAtOnce(path: string, bytesMax: number): Buffer | undefined {
-  // what is absent is the usual case of several callers, and an error that is thrown costs more than this call
+  // several callers usually read absent files, and a thrown error costs more than this call
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
   try {
-    // whatever is in its place by now: a FIFO opens at once
+    // O_NONBLOCK: the file may have been replaced by now, and a FIFO then opens at once
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const found = fstatSync(fd);
@@ -193,7 +195,7 @@ export function readAtOnce(path: string, bytesMax: number): Buffer | undefined {
   }
 }
 
-/** Undefined when there are more bytes: the file has grown, or is beyond its bound. */
+/** Undefined when the file is longer: it has grown, or is above its bound. */
 function readFrom(fd: number, bytesMost: number): Buffer | undefined {
   const bytes = Buffer.allocUnsafe(bytesMost + 1);
   const length = readSync(fd, bytes, 0, bytes.length, 0);
@@ -202,11 +204,14 @@ function readFrom(fd: number, bytesMost: number): Buffer | undefined {
 
 export interface OwnFile {
   readonly stat: BigIntStats;
-  /** Empty of what is no regular file. */
+  /** Empty when it is not a regular file. */
   readonly bytes: Buffer;
 }
 
-/** As it is at its name: a link is ELOOP, and nothing waits for the other end of a FIFO. Undefined when there is none. */
+/**
+ * Data and content of the entry itself: a link gives ELOOP, and a FIFO does not block. Undefined when it does
+ * not exist.
+ */
 export async function readOwnFile(path: string, bytesMax: number): Promise<OwnFile | undefined> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   const bytes = Buffer.alloc(bytesMax);

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 
-/** What was written to a file, or which names a directory has, is on the disk. For paths that are ours. */
+/** Syncs a file's content or a directory's names to the disk. For paths of ours. */
 export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {

@@ -4,7 +4,10 @@ import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from '../ffi/c
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
-/** Runs `work` with a descriptor of a directory of ours, no link in its place; `key` is what the open may hang on (see `inPool`). */
+/**
+ * Runs `work` with a descriptor of a directory of ours, refusing a link in its place; `key` names what the
+ * open may hang on (see `inPool`).
+ */
 export async function withDirectory<T>(
   key: string,
   path: string,

@@ -1,6 +1,7 @@
 /**
- * Whether the directories of ours take writes. A file system that met an error is made read-only by the kernel, and from
- * then on nothing can be recorded: the node must say so before pods are sent to it (F25), and take some again afterwards.
+ * Checks that our directories are writable. The kernel makes a file system read-only after an error, and from
+ * then on nothing can be recorded: the node must become not ready before further pods are sent to it (F25),
+ * and ready again afterwards.
  */
 import { access, chmod, constants, stat } from 'node:fs/promises';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
@@ -26,16 +27,19 @@ export class WritableWatch {
     this.#log = log;
   }
 
-  /** Why nothing can be written, as of the last look; undefined when all can. From memory. */
+  /** Why a directory can't be written, as of the last check; undefined when all can. Answers from memory. */
   get refusal(): string | undefined {
     return this.#refusal;
   }
 
-  /** Looks now and then again, each time when the look before has come back: a disk that hangs holds one thread. */
+  /**
+   * Checks now and then periodically, each time after the previous check has returned: a disk that hangs
+   * blocks one thread.
+   */
   start(): void {
-    void this.#look().then(() => {
+    void this.#check().then(() => {
       if (!this.#isClosed)
-        this.#timer = this.#clock.setTimeout(() => this.start(), hostLimits.writableLookMs);
+        this.#timer = this.#clock.setTimeout(() => this.start(), hostLimits.writableCheckMs);
     });
   }
 
@@ -44,16 +48,16 @@ export class WritableWatch {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const before = this.#refusal;
     this.#refusal = await firstRefusal(this.#directories);
     if (this.#refusal === before) return;
-    if (this.#refusal === undefined) this.#log.info({}, 'all directories can be written again');
-    else this.#log.error({ reason: this.#refusal }, 'the node is not ready: nothing can be recorded');
+    if (this.#refusal === undefined) this.#log.info({}, 'directories are writable again');
+    else this.#log.error({ reason: this.#refusal }, 'node not ready: directories are not writable');
   }
 }
 
-/** One after the other: they may all be on the disk that hangs. */
+/** One after the other, since all may be on the disk that hangs. */
 async function firstRefusal(directories: readonly string[]): Promise<string | undefined> {
   for (const directory of directories) {
     const refusal = await refusalOf(directory);
@@ -62,20 +66,21 @@ async function firstRefusal(directories: readonly string[]): Promise<string | un
   return undefined;
 }
 
-/** access(2): for root a write is refused by what the file system is, not by modes. */
+/** access(2): root is refused for the state of the file system, never for file modes. */
 async function refusalOf(directory: string): Promise<string | undefined> {
   try {
     await access(directory, constants.W_OK);
     await touch(directory);
     return undefined;
   } catch (error) {
-    return `${directory} cannot be written: ${codeOf(error) === 'EROFS' ? 'its file system is read-only' : (codeOf(error) ?? String(error))}`;
+    return `${directory} is not writable: ${codeOf(error) === 'EROFS' ? 'read-only file system' : (codeOf(error) ?? String(error))}`;
   }
 }
 
 /**
- * The smallest write, which takes no space: the mode that it has. An ext4 with errors=remount-ro refuses only writes after an
- * error (`emergency_ro`, Linux 6.15), and one that was shut down likewise; access(2) allows them. Rejects for these two alone.
+ * The smallest write, which takes no space: sets the mode that the directory has. After an error, an ext4
+ * with errors=remount-ro refuses only writes (`emergency_ro`, Linux 6.15), as does one that was shut down;
+ * access(2) still succeeds. Rejects for these two errors alone.
  */
 async function touch(directory: string): Promise<void> {
   const { mode } = await stat(directory);

@@ -1,17 +1,17 @@
 /**
- * Waiting for descriptors that Node has no handle for (pidfds, inotify, SEQPACKET sockets), in libuv's own epoll:
- * no thread and no call in the pool, however many there are.
+ * Waits for descriptors for which Node has no handle (pidfds, inotify, SEQPACKET sockets), in libuv's own
+ * epoll: no thread and no call in the pool, however many there are.
  */
 import { node as koffiNode } from 'koffi';
 
 export interface Poll {
-  /** Stops; `onReadable` is not called any more. The descriptor stays the caller's, to be closed after this. */
+  /** Stops; `onReadable` is not called any more. The caller keeps the descriptor and closes it after this. */
   close(): void;
 }
 
 /**
- * Calls `onReadable` each time the descriptor has something to read, until it is closed; what is left unread is
- * announced again. The descriptor becomes non-blocking. The process stays alive for it only with `keepsAlive`.
+ * Calls `onReadable` whenever the descriptor is readable, until closed; unread data triggers it again. Makes
+ * the descriptor non-blocking. Keeps the process alive only with `keepsAlive`.
  */
 export function pollReadable(
   fd: number,
@@ -20,8 +20,8 @@ export function pollReadable(
 ): Poll {
   let isOpen = true;
   const announce = (): void => {
-    // koffi calls from outside of Node's callbacks, where no microtask runs afterwards: take a turn of the loop for it,
-    // and no further event meanwhile
+    // koffi calls back outside of Node's callbacks, where no microtask runs afterwards: so wait one turn of
+    // the event loop, and take no further event meanwhile
     handle.stop();
     setImmediate(() => {
       if (!isOpen) return;
@@ -46,15 +46,18 @@ export function pollReadable(
 }
 
 export interface EdgePoll {
-  /** Calls `onReady` once when the descriptor can be read; a second call replaces the first. */
+  /** Calls `onReady` once when the descriptor is readable; a second call replaces the first. */
   onceReadable(onReady: () => void): void;
   /** As `onceReadable`, for writing. */
   onceWritable(onReady: () => void): void;
-  /** Stops; nothing is called any more. The descriptor stays the caller's. */
+  /** Stops; nothing is called any more. The caller keeps the descriptor. */
   close(): void;
 }
 
-/** Waits for either direction of one descriptor, which becomes non-blocking; nothing is watched until asked for. */
+/**
+ * Waits for either direction of one descriptor, which becomes non-blocking; watches nothing until a method is
+ * called.
+ */
 export function pollBoth(fd: number): EdgePoll {
   let isOpen = true;
   let onReadable: (() => void) | undefined;
@@ -69,11 +72,11 @@ export function pollBoth(fd: number): EdgePoll {
     readonly writable: boolean;
     readonly disconnect: boolean;
   }): void => {
-    // as in pollReadable: a turn of the loop, in which promises get on
+    // one turn of the event loop, as in pollReadable
     handle.stop();
     setImmediate(() => {
       if (!isOpen) return;
-      // an error or a hang-up is told as neither: reading or writing finds out which
+      // errors and hang-ups arrive as neither flag: a read or write then finds out which it was
       const isEnd = events.disconnect || (!events.readable && !events.writable);
       const ready = [
         events.readable || isEnd ? onReadable : undefined,
@@ -107,5 +110,5 @@ export function pollBoth(fd: number): EdgePoll {
   };
 }
 
-/** koffi ends a poll when its handle is garbage-collected, and nothing else of ours refers to it. */
+/** koffi ends a poll when its handle is garbage-collected, so the handles are referenced here. */
 const held = new Set<object>();

@@ -1,6 +1,6 @@
 /**
- * A descriptor as a source and a sink of bytes, for what Node has no stream for: the master of a pseudo-terminal
- * (Node's own falls back to writes that block the whole process), SEQPACKET sockets.
+ * A descriptor as a source and a sink of bytes, for descriptors without a suitable stream in Node: the master
+ * of a pseudo-terminal (Node falls back to writes that block the whole process) and SEQPACKET sockets.
  */
 import { closeSync } from 'node:fs';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
@@ -13,7 +13,7 @@ import { pollBoth } from './poll.ts';
 import type { EdgePoll } from './poll.ts';
 import { nextTurn } from '../clock/wait.ts';
 
-/** One read's bytes; what is kept of them is copied. One for all: a read is over before the next begins. */
+/** Buffer of one read; what is kept is copied. Shared by all, since each read ends before the next begins. */
 const scratch = Buffer.alloc(hostLimits.streamReadBytes);
 
 export class PolledDescriptor implements ByteSource, ByteSink {
@@ -23,13 +23,16 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   readonly #poll: EdgePoll;
   #isOpen = true;
   #hasEnded = false;
-  /** The last read was refused with EIO. */
+  /** The last read failed with EIO. */
   #isClosedOnce = false;
   #reads = 0;
   #wakeReader: (() => void) | undefined;
   #wakeWriter: (() => void) | undefined;
 
-  /** Owns the descriptor from here on. `packetBytes`: most bytes of one write, each of which is one packet of a SEQPACKET socket. */
+  /**
+   * Owns the descriptor from now on. `packetBytes`: longest write; on a SEQPACKET socket each write is one
+   * packet.
+   */
   constructor(fd: number, name: string, packetBytes: number = hostLimits.streamReadBytes) {
     this.#fd = fd;
     this.#name = name;
@@ -62,11 +65,12 @@ export class PolledDescriptor implements ByteSource, ByteSink {
       }
       if (result === 0) return undefined;
       const code = errnoName(errno);
-      // a socket whose peer went with our bytes unread
+      // the peer closed its socket before it had read all our bytes
       if (code === 'ECONNRESET') return undefined;
       if (code === 'EIO') {
-        // the master of a terminal whose last slave was closed. n_tty_read() asks for input first and for the close then: what
-        // was written in between is there at the next read, and only a second EIO says that there is nothing more
+        // the last slave of the terminal was closed. n_tty_read() checks for input before it checks for the
+        // close, so bytes written in between appear at the next read; only a second EIO means that there are
+        // no more
         if (this.#isClosedOnce) return undefined;
         this.#isClosedOnce = true;
         continue;
@@ -88,7 +92,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
   async write(bytes: Uint8Array): Promise<void> {
     let at = 0;
     while (at < bytes.length) {
-      if (!this.#isOpen || this.#hasEnded) fail('cancelled', `write to ${this.#name}: it was closed`);
+      if (!this.#isOpen || this.#hasEnded) fail('cancelled', `write to ${this.#name}: closed`);
       const part = bytes.subarray(at, at + this.#packetBytes);
       const { result, errno } = callSync(libc.write, this.#fd, part, part.length);
       if (result >= 0) {
@@ -109,7 +113,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
     });
   }
 
-  /** Ends the direction to the peer, where it is a socket; a terminal has no such thing and stays as it is. */
+  /** Shuts down the direction to the peer of a socket; does nothing on a terminal, which has no such call. */
   end(): void {
     if (this.#hasEnded || !this.#isOpen) return;
     this.#hasEnded = true;

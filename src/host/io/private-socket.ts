@@ -1,7 +1,7 @@
 /**
- * A Unix socket that only root can reach, from its first moment on, and whose file is put back when somebody removes
- * it: the kernel keeps the listener of a removed file, but nobody can connect to it any more, and the node would be
- * dead (F90).
+ * A Unix socket that only root can connect to, from its first moment on. When somebody removes its file, the
+ * file is created again: the kernel keeps a listener whose file was removed, but no client can connect to it
+ * any more, and the node would be unusable (F90).
  */
 import { chmod, link, lstat, mkdir, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
@@ -16,30 +16,33 @@ import { listenerAt } from './socket-peer.ts';
 import type { SocketPeer } from './socket-peer.ts';
 
 export interface PrivateSocketOptions {
-  /** Absolute; its directory is made (mode 0700) when missing. */
+  /** Absolute; its directory is created (mode 0700) when missing. */
   readonly path: string;
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
   readonly log: Log;
   readonly onConnection: (socket: Socket) => void;
-  /** Whether a client that has ended its side can still be answered, as HTTP wants it; false without it. */
+  /** Whether a client that has ended its side can still get an answer, as HTTP needs; default false. */
   readonly allowHalfOpen?: boolean;
-  /** Called once, when another process listens at the path in our place. Its file is left alone. */
+  /** Called once, when another process has bound the path. That process's socket file is left alone. */
   readonly onTaken?: (listener: SocketPeer) => void;
 }
 
 export interface PrivateSocket {
-  /** Removes the file if it is still ours, then takes no more connections; those that are open stay. Repeatable. */
+  /** Removes the file if it is still ours, then stops accepting; open connections stay. Repeatable. */
   close(): Promise<void>;
 }
 
-/** Listens until closed. Throws FaultError when the path is another's, or the socket can't be made. */
+/**
+ * Listens until closed. Throws FaultError when the path belongs to another process, or the socket can't be
+ * created.
+ */
 export async function listenPrivately(options: PrivateSocketOptions): Promise<PrivateSocket> {
   const socket = new KeptSocket(options);
   await socket.open();
   return socket;
 }
 
-/** What tells one file from another: some file systems use an inode's number again, with another time of change. */
+/** Distinguishes files: some file systems reuse an inode's number, but then with another change time. */
 interface FileIdentity {
   readonly dev: bigint;
   readonly ino: bigint;
@@ -57,7 +60,7 @@ class KeptSocket implements PrivateSocket {
   #timer: TimerHandle | undefined;
   #scanning: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
-  /** The last thing that was logged of the file; empty while all is well. */
+  /** The last problem that was logged; empty while all is well. */
   #problem = '';
   #isTaken = false;
 
@@ -79,10 +82,10 @@ class KeptSocket implements PrivateSocket {
   async #close(): Promise<void> {
     const { path, clock } = this.#options;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
-    // it could otherwise put the file back behind us
+    // a scan that runs now could create the file again after the unlink
     await this.#scanning;
     try {
-      // a new client shall find no socket instead of one on which nobody answers
+      // a new client must find no socket rather than one that nobody serves
       if (await this.#isOurs(await lstat(path, { bigint: true }).catch(onlyAbsent))) await unlink(path);
     } finally {
       this.#bound?.listener.close();
@@ -100,26 +103,26 @@ class KeptSocket implements PrivateSocket {
 
   async #scan(): Promise<void> {
     const { path, log, onTaken } = this.#options;
-    // by default it lies in memory: no thread is woken every few seconds for as long as the daemon runs
+    // by default the path is on a tmpfs, so this needs no pool thread every few seconds
     const found = await lstatOwn(path);
     if (found !== undefined && same(found, this.#bound?.identity)) {
       this.#problem = '';
       return;
     }
     const listener = await listenerAt(path);
-    if (listener === 'unknown') return this.#note(`check ${path}: no connection`);
+    if (listener === 'unknown') return this.#note(`check ${path}: could not connect`);
     if (listener === 'nobody') {
       if (found === undefined || found.isSocket()) return this.#restore();
-      return this.#note(`listen on ${path}: what is there now is not a socket`);
+      return this.#note(`listen on ${path}: replaced by a file that is not a socket`);
     }
     if (listener.pid === process.pid) {
-      // only its mode, its owner or its name was changed
+      // only its mode, owner or name was changed
       if (found !== undefined && this.#bound !== undefined) this.#bound = { ...this.#bound, identity: found };
       return;
     }
     if (this.#isTaken) return;
     this.#isTaken = true;
-    log.error({ ...listener }, `listen on ${path}: another process listens there now`);
+    log.error({ ...listener }, `listen on ${path}: another process is listening there now`);
     onTaken?.(listener);
   }
 
@@ -128,7 +131,7 @@ class KeptSocket implements PrivateSocket {
     const before = this.#bound;
     this.#bound = await this.#bind();
     before?.listener.close();
-    log.warn({}, `the file of socket ${path} was removed or replaced: made again`);
+    log.warn({}, `socket ${path} was removed or replaced: created again`);
   }
 
   async #isOurs(found: (FileIdentity & { isSocket(): boolean }) | undefined): Promise<boolean> {
@@ -143,11 +146,11 @@ class KeptSocket implements PrivateSocket {
     const { path, log, onConnection, allowHalfOpen = false } = this.#options;
     const listener = createServer({ allowHalfOpen }, onConnection);
     const identity = await bindPrivately(listener, path);
-    listener.on('error', (error) => log.error({ error: error.message }, `socket ${path} failed`));
+    listener.on('error', (error) => log.error({ error: error.message }, `listen on ${path}: socket failed`));
     return { listener, identity };
   }
 
-  /** Once for each thing. */
+  /** Logs each problem once. */
   #note(problem: string): void {
     if (problem !== this.#problem) this.#options.log.error({}, problem);
     this.#problem = problem;
@@ -159,8 +162,9 @@ function same(one: FileIdentity, other: FileIdentity | undefined): boolean {
 }
 
 /**
- * Binds such that nobody else can connect at any moment: in a directory of mode 0700, where the socket gets its mode
- * 0600; then it is moved out. (A umask would do too, but belongs to the whole process.)
+ * Binds so that no other user can connect at any moment: the socket is created in a directory of mode 0700,
+ * where it gets its mode 0600, and is then moved out. (A umask would do too, but it affects the whole
+ * process.)
  */
 async function bindPrivately(listener: Server, path: string): Promise<FileIdentity> {
   const slash = path.lastIndexOf('/');
@@ -187,7 +191,10 @@ async function bindPrivately(listener: Server, path: string): Promise<FileIdenti
   return lstat(path, { bigint: true });
 }
 
-/** A link fails where somebody has come in between; a rename would replace that, and may only where nobody listens. */
+/**
+ * A hard link fails when another file took the name meanwhile; a rename would replace it, so it is used only
+ * when nobody listens there.
+ */
 async function moveOut(made: string, path: string): Promise<void> {
   try {
     await link(made, path);
@@ -199,31 +206,33 @@ async function moveOut(made: string, path: string): Promise<void> {
   }
 }
 
-/** What file systems say that have none, such as some of virtual machines and networks (link(2)). */
+/**
+ * Errors of file systems without hard links, such as some shared ones of virtual machines and networks
+ * (link(2)).
+ */
 const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 
-/** Throws unless `path` can be a socket's, and is free or a socket on which nobody listens. */
+/** Throws unless `path` is valid for a socket, and free or a socket on which nobody listens. */
 async function refuseForeign(path: string): Promise<void> {
   if (!path.startsWith('/') || path.endsWith('/')) {
     fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
   }
-  // `/.` before the name, `/s` behind it
+  // `/.` before the name, `/s` after it
   if (Buffer.byteLength(path) + 3 > hostLimits.socketPathBytes) {
     const most = hostLimits.socketPathBytes - 3;
-    fail('invalidRequest', `listen on ${path}: the path has more than ${most} bytes`, { subject: path });
+    fail('invalidRequest', `listen on ${path}: path is longer than ${most} bytes`, { subject: path });
   }
   const found = await lstat(path).catch(onlyAbsent);
   if (found === undefined) return;
-  if (!found.isSocket())
-    fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
+  if (!found.isSocket()) fail('conflict', `listen on ${path}: exists and is not a socket`, { subject: path });
   if (await someoneListens(path)) refuseTaken(path);
 }
 
 function refuseTaken(path: string): never {
-  return fail('conflict', `listen on ${path}: another process listens there`, { subject: path });
+  return fail('conflict', `listen on ${path}: another process is listening there`, { subject: path });
 }
 
-/** What a start that was killed left in it is cleared away. */
+/** Also deletes what a killed start left in it. */
 async function makePrivateDirectory(directory: string, made: string): Promise<void> {
   try {
     await mkdir(directory, { mode: 0o700 });
@@ -231,16 +240,21 @@ async function makePrivateDirectory(directory: string, made: string): Promise<vo
     if (codeOf(error) !== 'EEXIST') throw error;
     const found = await lstat(directory);
     if (!found.isDirectory() || found.uid !== process.geteuid?.() || (found.mode & 0o077) !== 0) {
-      fail('conflict', `listen on ${made}: ${directory} is not a directory of ours`, { subject: directory });
+      fail('conflict', `listen on ${made}: ${directory} is not a private directory of ours`, {
+        subject: directory,
+      });
     }
     if (await someoneListens(made)) refuseTaken(made);
-    // whatever lies there is ours: the directory is root's alone
+    // everything in it is ours: only root can access the directory
     for (const name of await readdir(directory))
       await rm(`${directory}/${name}`, { recursive: true, force: true });
   }
 }
 
-/** Only a refused connection tells that a socket is stale: any other answer may come from a live but busy peer. */
+/**
+ * Only a refused connection proves that a socket is stale: any other error may come from a live but busy
+ * process.
+ */
 function someoneListens(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const probe = connect(path);

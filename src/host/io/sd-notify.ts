@@ -1,4 +1,7 @@
-/** sd_notify(3): one datagram to the socket that systemd names. Node has no Unix datagrams, libc does. */
+/**
+ * sd_notify(3): sends one datagram to the socket that systemd names. Node has no Unix datagrams, so libc is
+ * called.
+ */
 import { fail } from '../../base/fault.ts';
 import { closeFd } from './descriptors.ts';
 import { must } from '../ffi/errno.ts';
@@ -8,14 +11,17 @@ import { callInPool } from '../ffi/pool.ts';
 const AF_UNIX = 1;
 const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
-/** sun_path of sockaddr_un, bytes (unix(7)). */
+/** Bytes of sun_path in sockaddr_un (unix(7)). */
 const PATH_BYTES = 108;
 
-/** Sends `state` such as `READY=1`. A leading `@` of the path means the abstract namespace. Throws a KernelError. */
+/**
+ * Sends `state`, such as `READY=1`. A leading `@` in the path means the abstract namespace. Throws a
+ * KernelError.
+ */
 export async function notify(path: string, state: string): Promise<void> {
   const name = new TextEncoder().encode(path);
   if (name.length >= PATH_BYTES)
-    fail('invalidRequest', `notify ${path}: the path is too long`, { subject: path });
+    fail('invalidRequest', `notify ${path}: path is longer than ${PATH_BYTES - 1} bytes`, { subject: path });
   const address = new Uint8Array(2 + PATH_BYTES);
   new DataView(address.buffer).setUint16(0, AF_UNIX, true);
   address.set(name, 2);

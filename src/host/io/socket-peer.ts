@@ -1,4 +1,7 @@
-/** Who is at the other end of a Unix socket: SO_PEERCRED (unix(7)), which the kernel fills in and no peer can forge. */
+/**
+ * The process at the other end of a Unix socket: SO_PEERCRED (unix(7)), which the kernel fills in and no peer
+ * can forge.
+ */
 import { closeSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { errnoName, must } from '../ffi/errno.ts';
@@ -15,24 +18,24 @@ import { callSync, libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
 export interface SocketPeer {
-  /** As this process sees it; 0 for one of a PID namespace that it cannot see. */
+  /** In this process's PID namespace; 0 for a process that is not visible there. */
   readonly pid: number;
-  /** As this process's user namespace has them; 65534 where it has none. */
+  /** In this process's user namespace; 65534 for an unmapped id. */
   readonly uid: number;
   readonly gid: number;
 }
 
-/** The process that connected, as it was then. Undefined where the connection has ended. */
+/** The process that connected, as it was at that time. Undefined when the connection has ended. */
 export function peerOf(socket: Socket): SocketPeer | undefined {
-  // Node has no public way to the descriptor; a test breaks when this one goes
+  // Node has no public access to the descriptor; a test fails when this way disappears
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
   return typeof fd === 'number' && fd >= 0 ? credentials(fd) : undefined;
 }
 
 /**
- * Who listens at `path`: the process that called listen(2). `nobody` where a connection is refused or nothing is
- * there, `unknown` for whatever else keeps us from connecting, such as a full queue of the listener. Follows links.
+ * The process that listens at `path` (the caller of listen(2)). `nobody` when the connection is refused or
+ * the path does not exist; `unknown` for any other error, such as a full backlog. Follows links.
  */
 export async function listenerAt(path: string): Promise<SocketPeer | 'nobody' | 'unknown'> {
   const address = unixAddress(path);
@@ -47,7 +50,7 @@ export async function listenerAt(path: string): Promise<SocketPeer | 'nobody' | 
   }
 }
 
-/** ECONNREFUSED also for a file that is not a socket. */
+/** ECONNREFUSED also means a file that is not a socket. */
 const NOBODY: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT', 'ENOTDIR']);
 
 /** struct ucred: pid, uid, gid, 4 bytes each. */
@@ -57,7 +60,7 @@ function credentials(fd: number): SocketPeer | undefined {
   return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
 }
 
-/** struct sockaddr_un: family in the machine's order, then the path with its NUL. */
+/** struct sockaddr_un: family in the machine's byte order, then the path with its NUL. */
 function unixAddress(path: string): Uint8Array {
   const address = Buffer.alloc(2 + Buffer.byteLength(path) + 1);
   address.writeUInt16LE(AF_UNIX, 0);

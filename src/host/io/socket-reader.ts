@@ -1,10 +1,12 @@
 /**
- * Reading from a pipe or a socket through one buffer of the process. A stream of Node makes an object with a buffer of its
- * own for each read: for a sender of single bytes several hundred bytes for each of them, of which it keeps 64 Ki while it
- * is paused. Here nothing is kept, and a reader that is paused reads nothing at all.
+ * Reads from a pipe or a socket through one buffer for the whole process. A stream of Node allocates an
+ * object with its own buffer for each read: a sender of single bytes costs several hundred bytes for each of
+ * them, and Node keeps 64 Ki of them while paused. This reader keeps nothing, and reads nothing while it is
+ * paused.
  *
- * Who writes small pieces has them read together once he writes more of them in a time than people and programs do: each read
- * costs more than the write, and a process in a container must not choose how much of the daemon's time it takes (S89).
+ * When a writer sends many small pieces, more than people and usual programs do, reads are delayed so that
+ * the kernel joins the pieces. Each read costs more than the write, and a process in a container must not
+ * choose how much of the daemon's time it takes (S89).
  */
 import { Socket } from 'node:net';
 import type { TimerHandle } from '../../ports/clock.ts';
@@ -15,10 +17,10 @@ import { realClock } from '../clock/clock.ts';
 
 const clock = realClock();
 
-/** One read's bytes. One for all: whoever gets them copies what it keeps before the next read. */
+/** Buffer of one read, shared by all: whoever gets the bytes copies what it keeps before the next read. */
 const scratch = new Uint8Array(hostLimits.streamReadBytes);
 
-/** Views of its beginning, by length: reads of single bytes make no object each. */
+/** Views of the buffer's start by length, so that reads of single bytes allocate no objects. */
 const views: (Uint8Array | undefined)[] = [];
 
 function readBytes(count: number): Uint8Array {
@@ -27,19 +29,22 @@ function readBytes(count: number): Uint8Array {
 }
 
 export class SocketReader {
-  /** For the other direction, and its events; never to be read from. */
+  /** For writing and for events; must not be read from. */
   readonly socket: Socket;
-  /** Resolves once it is closed: by the end of what comes, by an error or by `destroy`. */
+  /** Resolves once the socket is closed: after the end of the data, after an error, or by `destroy`. */
   readonly closed: Promise<void>;
   readonly #pace = new RestingPace(hostLimits.smallReads, hostLimits.smallReadRestMs);
   #onBytes: ((bytes: Uint8Array) => void) | undefined;
   #isPaused = true;
   #isUnwanted = false;
   readonly #isDuplex: boolean;
-  /** Runs while the next read waits for the pace. */
+  /** Runs while the next read is delayed. */
   #rest: TimerHandle | undefined;
 
-  /** Owns the descriptor from here on. Reads nothing before `start`. `isDuplex`: a socket, of which each direction ends by itself. */
+  /**
+   * Owns the descriptor from now on; reads nothing before `start`. `isDuplex`: a socket, whose directions end
+   * separately.
+   */
   constructor(fd: number, isDuplex = false) {
     this.#isDuplex = isDuplex;
     this.socket = new Socket({
@@ -57,14 +62,17 @@ export class SocketReader {
       },
     });
     this.socket.pause();
-    // an error is the end: `close` follows
+    // `close` follows each error
     this.socket.on('error', () => undefined);
     this.closed = new Promise((resolve) => {
       this.socket.once('close', () => resolve());
     });
   }
 
-  /** Hands on what comes from now on: bytes that are valid during the call only. `onEnd`: nothing more comes. Both may come in any turn. */
+  /**
+   * Passes on the data from now on; the bytes are valid during the call only. Calls `onEnd` when no more data
+   * will come. Either may be called in any turn.
+   */
   start(onBytes: (bytes: Uint8Array) => void, onEnd: () => void = () => undefined): void {
     this.#onBytes = onBytes;
     this.socket.once('end', onEnd);
@@ -73,7 +81,7 @@ export class SocketReader {
   }
 
   #restAfter(bytes: number): void {
-    // both ends of a forwarded connection wait for each other's small messages
+    // no delay on a forwarded connection, whose both ends wait for each other's small messages
     if (this.#isDuplex || (bytes >= hostLimits.smallReadBytes && !this.#isUnwanted)) return;
     const waitMs = this.#pace.take(clock.monoMs());
     if (waitMs === 0 || this.#rest !== undefined || this.socket.destroyed) return;
@@ -84,7 +92,7 @@ export class SocketReader {
     }, waitMs);
   }
 
-  /** Leaves what comes to the kernel, so that its writer waits. */
+  /** Leaves further data to the kernel, so that its writer has to wait. */
   pause(): void {
     this.#isPaused = true;
     this.socket.pause();
@@ -95,7 +103,10 @@ export class SocketReader {
     if (this.#rest === undefined) this.socket.resume();
   }
 
-  /** What still comes is dropped by whoever gets it: read so that its writer never waits for ever, and no faster than small pieces. */
+  /**
+   * The data is going to be dropped: reads on, so that its writer does not wait for ever, but no faster than
+   * for small pieces.
+   */
   unwanted(): void {
     this.#isUnwanted = true;
   }

@@ -32,7 +32,7 @@ export interface Successor {
  * was being started holds that lock until it can be seen here.
  */
 export async function succeed(successor: Successor): Promise<void> {
-  const life = successor.random.token(helperLimits.lifeBytes);
+  const life = successor.random.token(helperLimits.bootNameBytes);
   const before = await recordOf(successor.file);
   const own: Predecessor = {
     key: before?.key ?? successor.random.token(helperLimits.keyBytes),
@@ -106,7 +106,7 @@ async function endFound(
     for (const { pid, command } of left)
       log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
     while (left.some(isAwaited)) {
-      await pause(clock, helperLimits.lookMs);
+      await pause(clock, helperLimits.pollMs);
       left = await look(left);
     }
     await Promise.all(

@@ -64,11 +64,11 @@ async function waitUntilGone(
   clock: ClockPort,
 ): Promise<ProcessIdentity[]> {
   const deadline = clock.monoMs() + hostLimits.killMs;
-  let waitMs: number = hostLimits.killLookFirstMs;
+  let waitMs: number = hostLimits.killPollFirstMs;
   let left = members.filter(processExists);
   while (left.length > 0 && clock.monoMs() < deadline) {
     await pause(clock, waitMs);
-    waitMs = Math.min(waitMs * 2, hostLimits.killLookLastMs);
+    waitMs = Math.min(waitMs * 2, hostLimits.killPollLastMs);
     left = left.filter(processExists);
   }
   return left;

@@ -89,7 +89,7 @@ export function noteMoved(bytes: number): void {
   if (!heap.isKeptSmall || heap.isLent || heap.movedBytes < memoryLimits.muchMovedBytes) return;
   heap.isLent = true;
   setFlagsFromString('--no-optimize-for-size');
-  setFlagsFromString(`--heap-growing-percent=${memoryLimits.lentGrowthPercent}`);
+  setFlagsFromString(`--heap-growing-percent=${memoryLimits.busyGrowthPercent}`);
 }
 
 function lookAtMoved(): void {

@@ -42,7 +42,7 @@ export class CheapMoves {
    */
   async during<T>(work: (ready: Promise<void>) => Promise<T>): Promise<T> {
     this.#users += 1;
-    this.#untilMs = this.#clock.monoMs() + hostLimits.movesCheapMs;
+    this.#untilMs = this.#clock.monoMs() + hostLimits.movesFastMs;
     this.#first ??= this.#keep();
     try {
       return await work(this.#first);
@@ -73,7 +73,7 @@ export class CheapMoves {
         // 0 is the writing process itself (cgroups(7)); in the pool, since this is what waits
         await file.handle.write('0');
         onFirst();
-        await pause(this.#clock, hostLimits.movesAgainMs);
+        await pause(this.#clock, hostLimits.moveEveryMs);
       }
     } catch {
       // such as a v2 cgroup that takes no processes any more: not to be had here

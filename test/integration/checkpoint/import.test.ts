@@ -211,7 +211,7 @@ describeAsRoot('archives of checkpoints', () => {
       await expect(restoredWith(full)).rejects.toMatchObject({
         fault: {
           kind: 'exhausted',
-          message: expect.stringContaining(`no space left on ${join(directory, full)}`),
+          message: expect.stringContaining(`no space left on ${join(directory, full)} (`),
         },
       });
       expect(readdirSync(join(rootfs, 'etc'))).toEqual(['passwd']);

@@ -67,7 +67,7 @@ describe('the file of the socket', () => {
       expect(statSync(socketPath).mode & 0o7777).toBe(0o600);
     }
     expect(await client.unary(version)).toMatchObject({ code: status.OK });
-    expect(lines.filter((line) => line.includes('made again')).length).toBe(2);
+    expect(lines.filter((line) => line.includes('created again')).length).toBe(2);
   });
 
   test('F90 its directory is removed with it: both are made again', async () => {
@@ -102,7 +102,7 @@ describe('the file of the socket', () => {
     for (let round = 0; round < 3; round += 1) await check(clock);
     expect(taken).toEqual([{ pid: expect.any(Number) as number, uid: 0, gid: 0 }]);
     expect(taken[0]?.pid).not.toBe(process.pid);
-    expect(lines).toEqual([`listen on ${socketPath}: another process listens there now`]);
+    expect(lines).toEqual([`listen on ${socketPath}: another process is listening there now`]);
     await server.close();
     expect(lstatSync(socketPath).ino).toBe(ino);
   });
@@ -120,7 +120,7 @@ describe('the file of the socket', () => {
       for (let round = 0; round < 2; round += 1) await check(clock);
       expect(lstatSync(socketPath).isSocket()).toBe(false);
     }
-    expect(lines).toEqual([`listen on ${socketPath}: what is there now is not a socket`]);
+    expect(lines).toEqual([`listen on ${socketPath}: replaced by a file that is not a socket`]);
     rmSync(socketPath);
     await check(clock);
     expect(await served(socketPath)).toBe(status.OK);

@@ -65,7 +65,7 @@ describe('the socket file', () => {
     await expect(serve(methods, { socketPath })).rejects.toMatchObject({
       fault: {
         kind: 'conflict',
-        message: `listen on ${socketPath}: another process listens there`,
+        message: `listen on ${socketPath}: another process is listening there`,
         subject: socketPath,
       },
     });

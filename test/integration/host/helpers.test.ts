@@ -93,7 +93,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
       ...clock,
       monoMs: () => clock.monoMs() + lateMs,
       setTimeout: (callback, ms) => {
-        if (ms === helperLimits.lookMs) lateMs += helperLimits.graceMs;
+        if (ms === helperLimits.pollMs) lateMs += helperLimits.graceMs;
         return clock.setTimeout(callback, ms);
       },
     };

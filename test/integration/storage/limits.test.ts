@@ -59,7 +59,7 @@ describeAsRoot('what a container may write', () => {
   test('a file system without project quotas is refused, with what it would take', async () => {
     const store = openStore(join(root, 'plain'), { driver: (host) => overlayDriver(host, limited) });
     await expect(store.driver.check()).rejects.toThrow(
-      /keeps no project quotas \(ext4 made with -O quota,project or xfs, mounted with prjquota\)/u,
+      /has no project quotas \(ext4 made with -O quota,project or xfs, mounted with prjquota\)/u,
     );
   });
 

@@ -77,7 +77,10 @@ describeAsRoot('F22 the least free space', () => {
     expect([kind, message]).toEqual([
       'exhausted',
       expect.stringMatching(
-        new RegExp(`: no space left on ${root}: .* MiB are free, and 4.0 MiB stay free`, 'u'),
+        new RegExp(
+          `: no space left on ${root} \\(needs .*4.0 MiB reserved for the journal and pods, has .* MiB\\)`,
+          'u',
+        ),
       ),
     ]);
     // ten of which four stay free, and what is written between two looks
@@ -99,7 +102,7 @@ describeAsRoot('F22 the least free space', () => {
     const { kind, message } = await faultOf(write(running, blob));
     expect([kind, message]).toEqual([
       'exhausted',
-      expect.stringContaining(' inodes are free, and 1000 stay free'),
+      expect.stringContaining(' (needs 1000 inodes reserved for the journal and pods, has '),
     ]);
     expect(used().inodes).toBeLessThan(600);
     running.abandon();
@@ -112,7 +115,9 @@ describeAsRoot('F22 the least free space', () => {
       { bytes: 1024 * MIB, files: 0 },
       { bytes: MIB, files: 0 },
     );
-    expect(unpack).toThrow(`no space left on ${root}: 1.0 MiB are free`);
+    expect(unpack).toThrow(
+      `no space left on ${root} (needs 64 MiB reserved for the journal and pods, has 1.0 MiB)`,
+    );
     expect(readdirSync(partial)).toEqual([]);
   });
 
@@ -136,7 +141,7 @@ describeAsRoot('F22 the least free space', () => {
         }
       },
     );
-    expect((await faultOf(work)).message).toContain(`no space left on ${store.paths.root}: `);
+    expect((await faultOf(work)).message).toContain(`no space left on ${store.paths.root} (`);
     expect(lowest).toBeGreaterThan(leastFreeBytes(32 * MIB) - MIB);
     expect(readdirSync(store.paths.partial)).toEqual([]);
     const small = archive(entry({ name: 'f', body: 'fits' }));

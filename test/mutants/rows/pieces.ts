@@ -52,8 +52,8 @@ export const ofPieces: readonly Mutant[] = [
     row: 'S85',
     title: 'a pipe is read before anybody wants it',
     file: 'src/host/io/socket-reader.ts',
-    find: '    this.socket.pause();\n    // an error',
-    replace: '    // an error',
+    find: '    this.socket.pause();\n    // `close` follows',
+    replace: '    // `close` follows',
     test: { file: readers, named: 'S85.*that is not read is left to the kernel' },
   },
   {

@@ -45,8 +45,8 @@ describe('the runtime itself', () => {
     ['recovering', { notReadyReason: () => 'recovering' }, 'recovering'],
     [
       'on a read-only disk',
-      { writeRefusal: () => '/var/lib/troupe cannot be written' },
-      '/var/lib/troupe cannot be written',
+      { writeRefusal: () => '/var/lib/troupe is not writable' },
+      '/var/lib/troupe is not writable',
     ],
     ['no default handler', { handlers: () => handlers.slice(1) }, 'default runtime handler: not found'],
     [

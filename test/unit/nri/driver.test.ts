@@ -38,11 +38,11 @@ test('F89 a place that can’t be listened at is tried again by the next start, 
     onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
     listen: async () => {
       tries += 1;
-      if (tries === 1) fail('conflict', 'listen on s: something that is no socket is there');
+      if (tries === 1) fail('conflict', 'listen on s: exists and is not a socket');
       return { close: async () => void (closed += 1) };
     },
   });
-  await expect(driver.start()).rejects.toThrow('no socket');
+  await expect(driver.start()).rejects.toThrow('exists and is not a socket');
   await driver.start();
   await driver.start();
   expect(tries).toBe(2);

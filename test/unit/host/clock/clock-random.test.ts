@@ -93,7 +93,7 @@ test('F15 a stall is told once, with the time that the process was busy itself',
       new Int32Array(new SharedArrayBuffer(4)),
       0,
       0,
-      clockLimits.stallLookMs + clockLimits.stallMs + 100,
+      clockLimits.stallCheckMs + clockLimits.stallMs + 100,
     );
   });
   stop();

@@ -32,10 +32,10 @@ describe('F22 the least free space', () => {
     const { kind, message, retryable } = faultBy(() => demandSpace('/images', facts(100 * GIB, 12 * MIB)));
     expect([kind, retryable]).toEqual(['exhausted', true]);
     expect(message).toBe(
-      'no space left on /images: 12 MiB are free, and 256 MiB stay free for the journal and for pods',
+      'no space left on /images (needs 256 MiB reserved for the journal and pods, has 12 MiB)',
     );
     expect(faultBy(() => demandSpace('/images', facts(100 * GIB, 50 * GIB, 1_000_000, 8191))).message).toBe(
-      'no space left on /images: 8191 inodes are free, and 8192 stay free for the journal and for pods',
+      'no space left on /images (needs 8192 inodes reserved for the journal and pods, has 8191)',
     );
   });
 
@@ -43,7 +43,7 @@ describe('F22 the least free space', () => {
     const space = new SpaceGuard('/images', () => facts(100 * GIB, 300 * MIB));
     space.take(43 * MIB, 1);
     expect(faultBy(() => space.take(45 * MIB, 1)).message).toBe(
-      'no space left on /images: 300 MiB are free for 45 MiB, and 256 MiB stay free for the journal and for pods',
+      'no space left on /images (needs 45 MiB and 256 MiB reserved for the journal and pods, has 300 MiB)',
     );
   });
 

@@ -45,7 +45,7 @@ test.each(['EPERM', 'EOPNOTSUPP', 'ENOSYS'])(
     await listen(path);
     expect([statSync(path).isSocket(), statSync(path).mode & 0o777]).toEqual([true, 0o600]);
     // a second one finds that somebody listens
-    await expect(listen(path)).rejects.toThrow('another process listens there');
+    await expect(listen(path)).rejects.toThrow('another process is listening there');
   },
 );
 

@@ -58,7 +58,7 @@ test('work that goes on for long, such as an exec, keeps moves cheap for a while
     await ready;
     const isOpen = (): boolean => readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === procs);
     expect(isOpen()).toBe(true);
-    clock.nowMs += hostLimits.movesCheapMs + 1;
+    clock.nowMs += hostLimits.movesFastMs + 1;
     await wake(clock);
     await expect.poll(isOpen).toBe(false);
   });
