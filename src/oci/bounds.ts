@@ -111,13 +111,13 @@ export const storageLimits = {
   /** Layers that wait for a transfer: 16 images of 64 layers. */
   transfersWaiting: 1024,
   /** ms between two looks at the rates of transfers, made only while others wait: a pull waits so long for a trickle at most twice. */
-  transferLookMs: 5_000,
+  transferCheckMs: 5_000,
   /** Bytes a second below which a transfer gives its turn to one that waits, and goes on beside it: a half of a megabit. */
   transferBytesPerSecond: 64 * 1024,
   /** Transfers that have given their turn away; each holds a socket and what of its window came. */
   slowTransfers: 16,
   /** ms that a download of others that was joined may bring less than the next: then an own one is begun. */
-  joinedLookMs: 10_000,
+  joinedCheckMs: 10_000,
   /** Bytes a second: a gigabyte in some seventeen minutes. */
   joinedBytesPerSecond: 1024 * 1024,
   /** Bytes that one entry of a layer, or a piece of a file with holes, counts at least: a block of most file systems. */
@@ -182,7 +182,7 @@ export const storageLimits = {
   /** ms that the image of one layer may take to be made: 64 GiB at 250 MB/s are 4 min. */
   imageMs: 600_000,
   /** ms between two looks whether fuse-overlayfs has mounted, and how long it may take; one takes 10 ms. */
-  fuseLookMs: 5,
+  fusePollMs: 5,
   fuseMountMs: 30_000,
   /** ms that fuse-overlayfs has to end once its mount is gone: it writes back nothing. */
   fuseEndMs: 1000,

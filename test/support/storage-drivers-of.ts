@@ -25,6 +25,10 @@ export function driverWith(
       return (host) => erofsDriver(host, { ...overlay, program });
     case 'fuse-overlayfs':
       return (host) =>
-        fuseOverlayDriver(host, { program, isVolatile: true, place: () => Promise.resolve(onStarted()) });
+        fuseOverlayDriver(host, {
+          program,
+          isVolatile: true,
+          moveToCgroup: () => Promise.resolve(onStarted()),
+        });
   }
 }

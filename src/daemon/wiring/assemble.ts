@@ -44,7 +44,7 @@ import { Ingests } from '../../oci/images/registry/ingest.ts';
 import { createImagesDriver } from '../../oci/images/driver.ts';
 import type { RuntimeDriver } from '../../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../../oci/runtime/stream-driver.ts';
-import { Written } from '../../oci/images/store/writable-usage.ts';
+import { WritableUsage } from '../../oci/images/store/writable-usage.ts';
 import type { LayerStore } from '../../oci/images/store/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
@@ -218,7 +218,7 @@ async function openDrivers(
     cgroups,
     clock,
     netns: (id) => layout.pin(id, 'net'),
-    written: new Written(store, clock),
+    written: new WritableUsage(store, clock),
     guest: (id) => runtime.guestUsage(id),
   });
   return { nri, store, runtime, network, live, host, stats };

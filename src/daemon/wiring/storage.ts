@@ -164,12 +164,12 @@ async function driverOf(
     }
     case 'fuse-overlayfs': {
       const program = await findProgram(storage.mount_program, 'storage driver fuse-overlayfs');
-      const place = async (pid: number, cgroup: string): Promise<void> => {
+      const moveToCgroup = async (pid: number, cgroup: string): Promise<void> => {
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };
       return (host) =>
-        fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, place });
+        fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, moveToCgroup });
     }
   }
 }

@@ -1,4 +1,4 @@
-/** ImagesPort: the registry client in front, the layer store behind. */
+/** Implements ImagesPort with the registry client and the layer store. */
 import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../ports/images.ts';
@@ -18,21 +18,21 @@ import { formatReference, parseReference, repositoryOf, type ImageReference } fr
 export interface ImagesDriverOptions {
   readonly client: RegistryClient;
   readonly store: LayerStore;
-  /** Where bytes of layers under way are kept. */
+  /** Stores the received part of unfinished downloads. */
   readonly ingests: Ingests;
   readonly clock: ClockPort;
   readonly platform: Platform;
-  /** Credentials left for one pull in a namespace; left out where there never are any. */
+  /** Takes the credentials that were stored for one pull in a namespace; omitted if that is not configured. */
   readonly takeCredentials?: (
     references: readonly ImageReference[],
     namespace: string,
     signal: AbortSignal,
   ) => Promise<RegistryAuth | undefined>;
-  /** Hears of each piece of a layer that was downloaded, in bytes. */
+  /** Called with the bytes of each downloaded piece of a layer. */
   readonly onDownloaded?: (bytes: number) => void;
 }
 
-/** The driver; one per store. */
+/** Creates the driver; one per store. */
 export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
   const { client, store, ingests, clock } = options;
   const handles = new Handles();
@@ -56,7 +56,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
     fetchLayer: ({ reference, repoDigest, auth, namespace = '', layer }, fx) =>
       untilDeadline(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
         fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
-        // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
+        // after a restart or many other pulls, open the endpoints again; the digest guarantees the same content
         const handle =
           handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
@@ -79,9 +79,9 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
                 counted(sink, options.onDownloaded),
               ),
           );
-          // in the store, whoever brought it there; before that a death would have cost what was downloaded
+          // drop the ingest file only now: until the layer is stored, a crash would lose the download
           await ingests.drop({ ...descriptor, source: party.host });
-          // a record of an older version: the tar's own bytes, which were counted as well
+          // records of older versions have no blobBytes: return the bytes of the tar
           return blobBytes ?? tarBytes;
         } catch (error) {
           throw named(error, reference, layer);
@@ -89,33 +89,33 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
       }),
 
     dropPartials: ({ keep }, fx) =>
-      withDeadline(clock, fx, 'delete what is left of downloads', () => ingests.dropAllBut(new Set(keep))),
+      withDeadline(clock, fx, 'delete partial downloads', () => ingests.dropAllBut(new Set(keep))),
   };
 }
 
-function counted(sink: BlobSink, told: (bytes: number) => void = () => undefined): BlobSink {
+function counted(sink: BlobSink, onBytes: (bytes: number) => void = () => undefined): BlobSink {
   const { restart } = sink;
   return {
     write: (piece) => {
-      told(piece.length);
+      onBytes(piece.length);
       return sink.write(piece);
     },
     ...(restart === undefined ? {} : { restart: () => restart.call(sink) }),
   };
 }
 
-/** The registry's faults name pull and layer already; those of the store get it here. */
+/** Adds pull and layer to faults of the store; faults of the registry have them already. */
 function named(error: unknown, reference: string, layer: Layer): FaultError {
   const isNamed = error instanceof FaultError && error.message.startsWith('pull ');
   const why = isNamed ? error.fault : toFault(error, `pull ${reference}: layer ${layer.digest}`);
   if (why.kind !== 'notFound' || !isNondistributable(layer.mediaType)) return new FaultError(why);
   return new FaultError({
     ...why,
-    message: `${why.message}; it is a layer that registries need not have (${layer.mediaType}), and other places are not asked`,
+    message: `${why.message}; the layer is nondistributable (${layer.mediaType}), and other URLs are not used`,
   });
 }
 
-/** What the rest of troupe knows of an image; throws when layers and diff-ids do not pair up. */
+/** Converts the result of a resolve for the port. Throws if a layer has no diff-id. */
 function imageOf(resolved: Resolved): ResolvedImage {
   const { reference, manifest, config, files } = resolved;
   const layers = manifest.layers.map((descriptor, at): Layer => {
@@ -131,7 +131,7 @@ function imageOf(resolved: Resolved): ResolvedImage {
       ...(file === undefined ? {} : { file }),
     };
   });
-  // a name with a digest is a name of that content and never gives the tag beside it a new meaning
+  // a reference with a digest does not set a tag: the tag beside it may mean another image
   const repoTag = reference.digest === undefined ? formatReference(reference) : '';
   return {
     id: resolved.imageId,
@@ -145,7 +145,7 @@ function imageOf(resolved: Resolved): ResolvedImage {
   };
 }
 
-/** By which the peers and their tools tell an image that is a checkpoint: the container's name (checkpointctl, lib/metadata.go; CRI-O). */
+/** Annotations with a container's name, by which the peers recognise a checkpoint image (checkpointctl, lib/metadata.go; CRI-O). */
 const CHECKPOINT_NAMES = [
   'org.criu.checkpoint.container.name',
   'io.kubernetes.cri-o.annotations.checkpoint.name',
@@ -156,13 +156,13 @@ function checkpointOf(annotations: StringMap): Pick<ImageSource, 'checkpointOf'>
   return name === undefined ? {} : { checkpointOf: name };
 }
 
-/** Only what the port names: it goes into the journal as it is. */
+/** Copies only the port's fields, since the config is written to the journal. */
 function plainConfig(config: ImageConfig): ImageConfig {
   const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os } = config;
   return { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os };
 }
 
-/** Live endpoints with their tokens, by what they are good for; the ones longest unused go first. */
+/** Cache of open endpoints with their tokens, by repository digest and credentials; the least recently used is dropped first. */
 class Handles {
   readonly #handles = new Map<string, PullHandle>();
 
@@ -184,7 +184,7 @@ class Handles {
   }
 }
 
-/** One client's tokens never serve another's credentials; only a digest of those is kept. */
+/** The cache key. It contains a digest of the credentials, so that a token is only used with the credentials that got it. */
 function keyOf(repoDigest: string, auth: RegistryAuth | undefined): string {
   return `${repoDigest} ${credentialOf(auth)}`;
 }

@@ -142,7 +142,9 @@ describePods('fuse-overlayfs', () => {
         await world.instance.start();
         expect([
           isRunning(pid),
-          (await world.instance.log()).includes('ended a fuse-overlayfs that an earlier daemon was starting'),
+          (await world.instance.log()).includes(
+            'ended fuse-overlayfs process that an earlier daemon was starting',
+          ),
         ]).toEqual([false, true]);
         // nobody is left to take this; the next container's program does
         late.open();

@@ -103,7 +103,7 @@ describePods('stores beside the own root', () => {
     );
     expect(await listed()).toEqual([[giver.imageName]]);
     await expect(running(world, 'late', giver.imageName)).rejects.toThrow(
-      `image store ${shared} can not be read`,
+      `image store ${shared} cannot be read`,
     );
     expect(await listed()).toEqual([[giver.imageName]]);
     await instance.kill();

@@ -35,7 +35,12 @@ const serve = async (log: (path: string) => void, words = 'echo no such module >
   const request = { paths, attempted: 'mount' } as Partial<RootRequest> as RootRequest;
   const target = join(paths.dir, 'target');
   mkdirSync(target);
-  return new Helpers(host, { program, place: () => Promise.resolve() }).serve(request, 'rootfs', target, []);
+  return new Helpers(host, { program, moveToCgroup: () => Promise.resolve() }).serve(
+    request,
+    'rootfs',
+    target,
+    [],
+  );
 };
 
 it.each([
@@ -46,7 +51,7 @@ it.each([
   ['a link', (path: string) => symlinkSync(join(directory, 'elsewhere'), path)],
 ])('F89 %s in its place: what the program said is in the error', async (_what, plant) => {
   writeFileSync(join(directory, 'elsewhere'), 'not ours');
-  await expect(serve(plant)).rejects.toThrow(/has mounted nothing: no such module/u);
+  await expect(serve(plant)).rejects.toThrow(/did not mount: no such module/u);
   expect(readFileSync(join(directory, 'elsewhere'), 'utf8')).toBe('not ours');
 });
 

@@ -115,9 +115,9 @@ describeAsRoot('the layer store', () => {
         await sink.write(blob);
       },
     );
-    await time.advance(storageLimits.joinedLookMs);
+    await time.advance(storageLimits.joinedCheckMs);
     await expect
-      .poll(() => time.advance(storageLimits.transferLookMs).then(() => begun), { interval: 10 })
+      .poll(() => time.advance(storageLimits.transferCheckMs).then(() => begun), { interval: 10 })
       .toContain('good');
     expect((await wanted).blobDigest).toBe(diffId);
     // what the first one wanted is there, whoever brought it

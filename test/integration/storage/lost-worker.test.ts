@@ -60,7 +60,7 @@ describeAsRoot('S90 a worker that ends with layers of two tenants', () => {
         for (;;) await sink.write(theirs.subarray(0, BATCH));
       },
     );
-    expect((await faultOf(killer)).message).toContain('storage worker: ended with code 7');
+    expect((await faultOf(killer)).message).toContain('storage worker exited with code 7');
     isKilled();
     const record = await victim;
     expect(record.diffId).toBe(digestOf(ours));

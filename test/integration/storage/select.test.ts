@@ -23,11 +23,11 @@ describeAsRoot('the driver of a store', () => {
     void (await claimStore(store.paths, store.driver));
 
   test.each([
-    ['devicemapper', 'containers/storage and Docker have dropped it'],
-    ['aufs', 'aufs was never part of Linux'],
+    ['devicemapper', 'containers/storage and Docker have removed it'],
+    ['aufs', 'aufs is not part of Linux'],
     ['zfs', 'troupe has no driver for it'],
-    ['overlay2', 'it is called overlay here'],
-    ['constructor', 'there are overlay, fuse-overlayfs, vfs, btrfs, erofs'],
+    ['overlay2', 'the name is overlay'],
+    ['constructor', 'known drivers: overlay, fuse-overlayfs, vfs, btrfs, erofs'],
   ])('%s is refused with the reason', (name, reason) => {
     expect(() => parseDriverName(name)).toThrow(reason);
   });
@@ -40,7 +40,7 @@ describeAsRoot('the driver of a store', () => {
     mkdirSync(container, { recursive: true });
     await claim(overlay('one'));
     await expect(claim(vfs('one'))).rejects.toThrow(
-      /holds images or containers that were made with overlay; remove them first/u,
+      /has images or containers of the storage driver overlay; remove them first/u,
     );
     rmSync(container, { recursive: true });
     await claim(vfs('one'));
@@ -51,7 +51,7 @@ describeAsRoot('the driver of a store', () => {
 
   test('btrfs wants a btrfs, and the images on it', async () => {
     await expect(claim(openStore(join(root, 'ext'), { driver: btrfsDriver }))).rejects.toThrow(
-      'this is no btrfs',
+      'not a btrfs file system',
     );
     await expect(
       claim(
@@ -62,7 +62,7 @@ describeAsRoot('the driver of a store', () => {
 
   test('a further store that is none, or that the driver can not read, is refused', async () => {
     await expect(checkOtherStore(join(root, 'nowhere'), 'overlay')).rejects.toMatchObject({
-      fault: { kind: 'outside', message: expect.stringContaining('there are no layers') as string },
+      fault: { kind: 'outside', message: expect.stringContaining('directory layers not found') as string },
     });
     writeFileSync(join(root, 'file'), '');
     await expect(checkOtherStore(join(root, 'file'), 'overlay')).rejects.toMatchObject({

@@ -19,7 +19,7 @@ import { realRandom } from '../../../src/host/clock/random.ts';
 import { idmappedTree } from '../../../src/host/mounts/userns-idmap.ts';
 import type { LayerStore } from '../../../src/oci/images/store/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/images/store/driver.ts';
-import { withPlacedTrees } from '../../../src/oci/images/store/drivers/mapped-layers.ts';
+import { withAttachedTrees } from '../../../src/oci/images/store/drivers/mapped-layers.ts';
 import { rootfsPaths } from '../../../src/oci/images/store/records/layer-layout.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
@@ -186,7 +186,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const paths = rootfsPaths(store.paths, one.id);
     const [lowest, top] = layers.map((digest) => digest.slice('sha256:'.length));
     const pin = layout.pin(sandboxId, 'user');
-    await withPlacedTrees([store.paths.layers], paths, pin, async (mapped) => {
+    await withAttachedTrees([store.paths.layers], paths, pin, async (mapped) => {
       const at = mapped.get(store.paths.layers) ?? '';
       expect([at, mountsBelow().includes(at)]).toEqual([join(paths.lower, '0'), true]);
       expect(() => unlinkSync(join(at, top ?? '', 'layer.json'))).toThrow('EROFS');
@@ -198,7 +198,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     });
     expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(ownerOf(join(paths.rootfs, 'etc/passwd'))).toEqual([70_000, 140_042]);
-    const failed = withPlacedTrees([store.paths.layers], paths, pin, () =>
+    const failed = withAttachedTrees([store.paths.layers], paths, pin, () =>
       Promise.reject(new Error('refused')),
     );
     await expect(failed).rejects.toThrow('refused');
@@ -215,7 +215,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const far = await layer(entry({ name: './', flag: '5', uid: 65_536 }));
     const one = input([far]);
     await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({
-      fault: { kind: 'unsupported', message: expect.stringContaining('belongs to id 65536') as string },
+      fault: { kind: 'unsupported', message: expect.stringContaining('has the owner 65536') as string },
     });
     expect(mountsBelow()).not.toContain(layout.rootfs(one.id));
     await driver.removeRootfs(one, context());

@@ -92,8 +92,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'the wait for a worker of its own counts as a slow registry',
     file: 'src/oci/images/store/layer-intake.ts',
-    find: 'const waited = options.ours(() => place.promise);',
-    replace: 'const waited = place.promise;',
+    find: 'const waited = options.local(() => free.promise);',
+    replace: 'const waited = free.promise;',
     test: {
       file: 'test/unit/oci/images/store/layer-intake.test.ts',
       named: 'S90 a transfer that waits for a worker',
@@ -152,8 +152,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'a download of another party is waited for whatever its rate',
     file: 'src/oci/images/store/single-flight.ts',
-    find: 'if (isMoving) return look(flight.bytes);',
-    replace: 'if (isMoving || !isMoving) return look(flight.bytes);',
+    find: 'if (isFast) return check(flight.bytes);',
+    replace: 'if (isFast || !isFast) return check(flight.bytes);',
     test: {
       file: 'test/unit/oci/images/store/single-flight.test.ts',
       named: 'S90 work that was begun for another party.*is left to itself',
@@ -163,8 +163,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'a slow line carries a layer once for each namespace',
     file: 'src/oci/images/store/single-flight.ts',
-    find: 'flight.source === source ? 1 :',
-    replace: "flight.source === '' && source === '' ? 1 :",
+    find: 'flight.source === source',
+    replace: "flight.source === '' && source === ''",
     test: {
       file: 'test/unit/oci/images/store/single-flight.test.ts',
       named: 'S90 work that was begun for another party.*is waited for on a slow line',
@@ -234,8 +234,8 @@ export const ofPulls: readonly Mutant[] = [
     row: 'S90',
     title: 'a transfer pays for the time of our disk',
     file: 'src/oci/images/store/transfers.ts',
-    find: 'const waitedMs = now - running.sinceMs - oursMs;',
-    replace: 'const waitedMs = now - running.sinceMs - 0 * oursMs;',
+    find: 'const waitedMs = now - running.sinceMs - localMs;',
+    replace: 'const waitedMs = now - running.sinceMs - 0 * localMs;',
     test: { file: 'test/unit/oci/images/store/transfers.test.ts', named: 'S90 one that brings enough' },
   },
   {

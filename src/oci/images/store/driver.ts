@@ -1,4 +1,4 @@
-/** StoragePort on the layer store and the storage driver that it has. */
+/** Implements StoragePort with the layer store and its storage driver. */
 import { realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -21,15 +21,15 @@ import { withDeadline } from '../../../host/clock/deadline.ts';
 export interface StorageDriverOptions {
   readonly store: LayerStore;
   readonly clock: ClockPort;
-  /** ms that a count of what containers wrote stands; the built-in bound where it is not said. */
+  /** ms for which a measurement of the containers is reused; default: `storageLimits`. */
   readonly measureAgeMs?: number;
-  /** Where a sandbox's user namespace is pinned; left out where none ever is. */
+  /** The path at which a sandbox's user namespace is pinned; omitted if user namespaces are not used. */
   readonly usernsPin?: (id: SandboxId) => string;
-  /** Where programs of a sandbox live that serve root file systems; left out, or undefined, for the daemon's own cgroup. */
+  /** The cgroup for a sandbox's file system programs (fuse-overlayfs); omitted or undefined: the daemon's cgroup. */
   readonly helperCgroup?: (sandboxId: SandboxId, id: ContainerId) => string | undefined;
 }
 
-/** The driver; one per store. */
+/** Creates the driver; one per store. */
 export function createStorageDriver(options: StorageDriverOptions): StoragePort {
   const { store, clock } = options;
   const containers = new KeyedMutex('root file system', storageLimits.layerWaiting);
@@ -60,7 +60,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
     removePartials: (fx) => {
       fx.note({ on: 'deleting half-unpacked layers' });
       return withDeadline(clock, fx, 'remove half-unpacked layers', async () => {
-        // never rejects, and nobody waits for it: what it can't do is a condition
+        // do not wait: it never rejects, and reports failures as conditions
         void store.removePartials();
       });
     },
@@ -88,29 +88,33 @@ function ownersOf(
   const { sandboxId, mappings } = userNamespace;
   const pin =
     usernsPin?.(sandboxId) ??
-    fail('bug', `mount root file system of container ${id}: nobody said where user namespaces are pinned`, {
-      subject: id,
-    });
+    fail(
+      'bug',
+      `mount root file system of container ${id}: no path of pinned user namespaces is configured`,
+      {
+        subject: id,
+      },
+    );
   return { pin, mappings };
 }
 
 async function observe(store: LayerStore): Promise<StorageFacts> {
   const { containers } = store.paths;
-  // nothing of an earlier daemon makes a mount after this look
+  // before reading the mounts: no process of an earlier daemon may mount anything afterwards
   await store.takeOver().catch((error: unknown) => {
     store.log.error(
       { fault: toFault(error) },
-      'end programs that an earlier daemon was starting for root file systems: failed',
+      'end fuse-overlayfs processes started by an earlier daemon: failed',
     );
   });
   const [own, others, entries, mounts] = await Promise.all([
-    answered(store, 'looking for layers', () => store.look()),
+    answered(store, 'list layers', () => store.scan()),
     store.listOthers(),
     store.onContainers(() => namesIn(containers)),
     readMountInfo(),
   ]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
-  // the kernel tells real paths, the store's own may lead through a link
+  // mountinfo has paths without symlinks, while the store's path may contain one
   const root = entries.length === 0 ? containers : await store.onContainers(() => realpath(containers));
   const rootfs = entries.flatMap((entry) => {
     const id = parseContainerId(entry);
@@ -130,8 +134,8 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
 }
 
 /**
- * What the images' disk says, or undefined when it is another one than the containers' and says nothing for a while (a
- * server that is gone): whoever has no need of images shall not wait for it.
+ * The result of a call to the images' disk. Undefined if that disk is separate from the containers' and does not respond in
+ * time, such as a network file system without its server: containers must not wait for it.
  */
 async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T>): Promise<T | undefined> {
   const { root, containersRoot } = store.paths;
@@ -145,7 +149,7 @@ async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T
     );
   } catch (error) {
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
-    store.log.error({ fault: error.fault }, 'the disk of the images does not answer');
+    store.log.error({ fault: error.fault }, 'image disk does not respond; starting without its layers');
     return undefined;
   }
 }
@@ -164,7 +168,7 @@ async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
   return { mountpoint: store.paths.root, usedBytes: BigInt(usedBytes), inodesUsed: BigInt(inodes) };
 }
 
-/** What containers wrote, counted at most once at a time and not more often than it changes anything. */
+/** Measures what all containers wrote. Concurrent callers share a measurement, and a recent result is reused. */
 class ContainerUsage {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
@@ -189,7 +193,7 @@ class ContainerUsage {
     return this.#counting;
   }
 
-  /** Something changed that shows at once. */
+  /** Discards the last result, because a container was added or removed. */
   forget(): void {
     this.#last = undefined;
   }
@@ -201,7 +205,7 @@ class ContainerUsage {
     const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap(
       (name) => parseContainerId(name) ?? [],
     );
-    // mounted root file systems are other devices and are not entered; nor are a driver's own trees that look like such
+    // the measurement does not enter other devices: mounted root file systems, and trees of drivers that list them separately
     const trees = ids.flatMap((id) => [
       join(containers, id),
       ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),

@@ -1,4 +1,4 @@
-/** The main thread's half of an unpacking: bytes from a download to a worker, one attempt after another. */
+/** The main thread's part of unpacking a layer: passes the bytes of a download to a worker. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { onAbort } from '../../../base/abort.ts';
 import { FaultError, fail } from '../../../base/fault.ts';
@@ -7,32 +7,33 @@ import type { LayerRecord } from './records/layer-record.ts';
 import type { RunningJob, Start, WorkerPool } from './workers/worker-pool.ts';
 import type { UnpackJob } from './workers/worker-protocol.ts';
 
-/** Where a download writes to (the shape of the registry client's sink). */
+/** Where a download writes to; has the shape of the registry client's sink. */
 export interface LayerSink {
   write(piece: Uint8Array): Promise<void>;
-  /** What was written so far was not the blob: it comes again from the start. */
+  /** Discards what was written: the blob is sent again from the start. */
   restart(): Promise<void>;
 }
 
-/** Brings the whole blob into the sink, its digest verified, or rejects. */
+/** Writes the whole blob to the sink and verifies its digest, or rejects. */
 export type Download = (sink: LayerSink, signal: AbortSignal) => Promise<void>;
 
 export interface IntakeOptions {
   readonly pool: Pick<WorkerPool, 'start' | 'apart'>;
   readonly clock: ClockPort;
-  /** A new job with a fresh name, each time. */
+  /** Creates a job with a new name at each call. */
   newJob(): UnpackJob;
-  /** Makes the layer visible by `publish`, or gives the record of the one that is there by now. */
+  /** Makes the layer visible by calling `publish`, or returns the record if the layer exists meanwhile. */
   commit(publish: () => Promise<LayerRecord>): Promise<LayerRecord>;
-  /** The time of `work` is no registry's (`Turn`); not to be nested. */
-  ours<T>(work: () => Promise<T>): Promise<T>;
-  /** A job's end, however it came: `isClean` says that nothing of it is left. */
+  /** Runs work of this node, whose time does not count as the registry's (`Turn.local`). Must not be nested. */
+  local<T>(work: () => Promise<T>): Promise<T>;
+  /** Called at the end of each job. `isClean`: the job has left no files. */
   onEnd(job: UnpackJob, isClean: boolean): void;
 }
 
 /**
- * Downloads and unpacks; the layer is there whole and durable when this settles, or nothing of it is. Where a worker ends with
- * this and other layers in hand, it is done once more in a worker of its own: another layer may have been why (S90).
+ * Downloads and unpacks a layer. When it resolves, the layer is complete and durable; when it rejects, nothing of it is left.
+ * If a worker crashes while it unpacks several layers, each is unpacked once more in a separate worker, since another layer
+ * may have caused the crash (S90).
  */
 export async function takeLayer(
   options: IntakeOptions,
@@ -49,22 +50,22 @@ export async function takeLayer(
   return takeApart(options, download, signal);
 }
 
-/** In a worker of its own. The wait for that is ours; the download, which counts parts of itself as ours, is not. */
+/** Unpacks in a separate worker. The wait for the worker does not count as the registry's time. */
 async function takeApart(
   options: IntakeOptions,
   download: Download,
   signal: AbortSignal,
 ): Promise<LayerRecord> {
-  const place = Promise.withResolvers<void>();
-  const waited = options.ours(() => place.promise);
+  const free = Promise.withResolvers<void>();
+  const waited = options.local(() => free.promise);
   try {
     return await options.pool.apart(async (start) => {
-      place.resolve();
+      free.resolve();
       await waited;
       return takeBy(new Intake(options, start), options, download, signal);
     }, signal);
   } finally {
-    place.resolve();
+    free.resolve();
   }
 }
 
@@ -78,7 +79,7 @@ async function takeBy(
   try {
     await download(intake, signal);
     const record = await options.commit(() => intake.complete());
-    // the same layer came from elsewhere first
+    // another download has stored the layer first
     if (!intake.isComplete) await intake.abandon();
     return record;
   } catch (error) {
@@ -103,15 +104,15 @@ class Intake implements LayerSink {
     this.#running = start(this.#job);
   }
 
-  /** It failed since its worker ended, which had other jobs as well. */
+  /** Whether it failed because its worker crashed while it had other jobs, too. */
   get mayStartAgain(): boolean {
     return this.#running.mayStartAgain;
   }
 
   async write(piece: Uint8Array): Promise<void> {
     const { failure } = this.#running;
-    // What the unpacker makes of a blob counts once the blob's digest is known to be right: bytes of a lying mirror
-    // must not end the pull, the download goes on to the next endpoint. A full disk or a bound ends it at once.
+    // Ignore errors of the content for now: a mirror may send wrong bytes, and the digest check at the end of the download
+    // then moves on to the next endpoint. A full disk or an exceeded bound fails the download at once.
     if (failure !== undefined && failure.kind !== 'outside') throw new FaultError(failure);
     await this.#running.write(piece);
   }
@@ -136,7 +137,7 @@ class Intake implements LayerSink {
     return result.record;
   }
 
-  /** Waits, for a bounded time, until the worker has deleted what it wrote. */
+  /** Cancels the job and waits, for a bounded time, until the worker has deleted its files. */
   async abandon(): Promise<void> {
     this.#running.cancel();
     const { clock } = this.#options;

@@ -1,4 +1,4 @@
-/** What a layer store is made with. */
+/** Options of a layer store. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { Degradation } from '../../../base/conditions.ts';
 import type { RandomPort } from '../../../ports/random.ts';
@@ -8,30 +8,30 @@ import type { DriverHost, RootfsDriver } from './drivers/rootfs-driver.ts';
 import type { PoolOptions } from './workers/worker-pool.ts';
 
 export interface LayerStoreOptions {
-  /** Where images are; absolute. Made with mode 0700 where it is missing. */
+  /** Absolute directory of the images; created with mode 0700 if missing. */
   readonly root: string;
-  /** Where containers are; `root` where it is not said. */
+  /** Directory of the containers; default: `root`. */
   readonly containersRoot?: string;
-  /** Roots of stores that are only read: a layer of theirs is not fetched. */
+  /** Roots of read-only stores. Layers in them are not downloaded. */
   readonly additionalRoots?: readonly string[];
-  /** Makes root file systems of layers; overlayfs where it is not said. */
+  /** Creates root file systems from layers; default: overlayfs. */
   readonly driver?: (host: DriverHost) => RootfsDriver;
   readonly clock: ClockPort;
   readonly random: RandomPort;
   readonly log: Log;
-  /** Where debris that can't be deleted is reported; only in the log where it is left out. */
+  /** Reports files that cannot be deleted; if omitted, only the log does. */
   readonly conditions?: DebrisReport;
-  /** What was moved aside; to the conditions where it is left out. */
+  /** Called when something in the place of a directory was moved aside; default: reports it as a condition. */
   readonly onMoved?: (moved: Degradation) => void;
-  /** Whether a further root may be read now; all may where it is left out. */
+  /** Whether an additional root may be read at present; default: always. */
   readonly isUsable?: (root: string) => boolean;
-  /** Bounds of one layer, where they are to be smaller than the built-in ones. */
+  /** Bounds for one layer; default: `unpackLimits`. */
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
   readonly workerIdleMs?: number;
-  /** Of the workers, what a test has otherwise. */
+  /** Replaces the worker program or the number of workers in tests. */
   readonly workerPool?: Pick<PoolOptions, 'workers' | 'program'>;
-  /** Layers that are taken in at once, and of these from one registry, where they are not the built-in numbers. */
+  /** Concurrent layer transfers in all, and from one registry; default: `storageLimits`. */
   readonly transfers?: number;
   readonly transfersPerSource?: number;
 }

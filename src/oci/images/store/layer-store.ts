@@ -1,4 +1,4 @@
-/** Layers by diff-id: taken in whole and durable or not at all, listed, deleted, repaired. */
+/** The layer store: adds, finds, lists and deletes layers by diff-id. A layer is complete and durable, or not in the store. */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -13,8 +13,8 @@ import type { Log } from '../../../base/log.ts';
 import { counted } from './counted-download.ts';
 import { overlayDriver } from './drivers/overlay.ts';
 import type { DriverHost, RootfsDriver, StoredLayer } from './drivers/rootfs-driver.ts';
-import { Flights } from './single-flight.ts';
-import type { Passenger } from './single-flight.ts';
+import { SingleFlight } from './single-flight.ts';
+import type { Caller } from './single-flight.ts';
 import { takeLayer } from './layer-intake.ts';
 import type { Download, IntakeOptions } from './layer-intake.ts';
 import { layerDiff, layerDir, storePaths } from './records/layer-layout.ts';
@@ -33,14 +33,14 @@ import type { Party } from './transfers.ts';
 import type { Measured } from '../../trees/tree-measure.ts';
 import type { UnpackJob } from './workers/worker-protocol.ts';
 
-/** A layer that is to be there. */
+/** A layer that a pull needs. */
 export interface WantedLayer extends Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'> {
-  /** Where it comes from and for whom; left out for nobody in particular. */
+  /** Registry, namespace and credentials of the download; omitted if they are not known. */
   readonly party?: Party;
 }
 
-const NOBODY: Party = { host: '', namespace: '', credential: '' };
-/** Bytes of a fresh name below partial and trash. */
+const NO_PARTY: Party = { host: '', namespace: '', credential: '' };
+/** Random bytes of a new name below `partial/` and `trash/`. */
 const NAME_BYTES = 16;
 
 export class LayerStore {
@@ -50,15 +50,15 @@ export class LayerStore {
   readonly #options: LayerStoreOptions;
   readonly #others: OtherStores;
   readonly #disks: StoreDisks;
-  readonly #flights: Flights;
+  readonly #flights: SingleFlight;
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
   readonly #transfers: Transfers;
-  /** Where what is not as it should be is reported. */
+  /** Reports problems of the store. */
   readonly conditions: DebrisReport;
   readonly #imagesSweep: DiskSweep;
-  /** Undefined where images have no root of their own. */
+  /** Undefined if images and containers share a root. */
   readonly #containersSweep: DiskSweep | undefined;
-  /** Names below partial that belong to unpackings of this process. */
+  /** Names below `partial/` that belong to running jobs of this process. */
   readonly #active = new Set<string>();
   #takenOver: Promise<void> | undefined;
   #recovered: Promise<void> | undefined;
@@ -66,7 +66,7 @@ export class LayerStore {
   constructor(options: LayerStoreOptions) {
     this.#options = options;
     this.paths = storePaths(options.root, options.containersRoot);
-    this.#flights = new Flights(options.clock);
+    this.#flights = new SingleFlight(options.clock);
     const { transfers = storageLimits.transfers, transfersPerSource = storageLimits.transfersPerSource } =
       options;
     this.#transfers = new Transfers({
@@ -96,7 +96,7 @@ export class LayerStore {
       store: this,
       conditions,
       isActive: (partial: string) => this.#active.has(partial),
-      setAside: (diffId: Digest) => this.#setAsideUnlessWhole(diffId),
+      setAside: (diffId: Digest) => this.#setAsideIfIncomplete(diffId),
     };
     this.#imagesSweep = new DiskSweep(
       { ...sweep, disks: disks.isOne ? 'both' : 'images' },
@@ -126,25 +126,25 @@ export class LayerStore {
     return this.#options.log;
   }
 
-  /** One call to the file system of the images: a dead one holds a few threads of libuv's pool and no more. */
+  /** Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked. */
   onImages<T>(call: () => Promise<T>): Promise<T> {
     return this.#disks.onImages(call);
   }
 
-  /** The same for that of the containers. */
+  /** The same for the containers' file system. */
   onContainers<T>(call: () => Promise<T>): Promise<T> {
     return this.#disks.onContainers(call);
   }
 
-  /** Makes the directories; called by everything that writes images, and cheap after the first time. */
+  /** Creates the directories. Called before anything is written; cheap after the first success. */
   async prepare(): Promise<void> {
     await this.directories.ofImages();
     await this.directories.ofContainers();
   }
 
   /**
-   * Ends what an earlier process was making mounts with; called before each look at mounts, and at work once. Whoever has
-   * a store has the lock of its root.
+   * Ends processes of an earlier daemon that could still mount. Must be called before mounts are read or made; it works once.
+   * The owner of a store holds the lock of its root.
    */
   takeOver(): Promise<void> {
     this.#takenOver ??= (this.driver.takeOver?.() ?? Promise.resolve()).catch((error: unknown) => {
@@ -154,18 +154,18 @@ export class LayerStore {
     return this.#takenOver;
   }
 
-  /** The layer's record in our own store, or undefined when it is not there whole (F27, F28). */
+  /** The layer's record in our own store; undefined if the layer is missing or incomplete (F27, F28). */
   record(diffId: Digest): Promise<LayerRecord | undefined> {
     return readLayerRecord(layerDir(this.paths, diffId), diffId, (call) => this.onImages(call));
   }
 
-  /** The layer, in our own store or in another one that is only read. */
+  /** Finds the layer in our own store or in a read-only one. */
   async find(diffId: Digest): Promise<FoundLayer | undefined> {
     const record = await this.record(diffId);
     return record === undefined ? this.#others.find(diffId) : { record, paths: this.paths, isOwn: true };
   }
 
-  /** A directory in which the layer's files can be read, whiteouts as overlayfs has them; undefined when it is not here. */
+  /** A directory with the layer's files, with whiteouts in overlayfs's form; undefined if the layer is not in a store. */
   async treeOf(diffId: Digest): Promise<string | undefined> {
     const found = await this.find(diffId);
     if (found === undefined) return undefined;
@@ -179,28 +179,28 @@ export class LayerStore {
   }
 
   /**
-   * Makes sure that the layer is there: from the store, from a download that is under way already, or by `download`, also
-   * beside others that are under way for other parties and slow.
-   * The caller's abort rejects at once; the download goes on for others. Gives the layer's record, whoever brought it.
+   * Makes sure that the layer is in a store: it is there already, a running download of it succeeds, or `download` does. A
+   * second download is started if the running one is another party's and slow. When the caller aborts, it rejects at once,
+   * and the download continues for other callers. Returns the layer's record.
    */
-  async ensure(layer: WantedLayer, passenger: Passenger, download: Download): Promise<LayerRecord> {
-    const here = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
-    if (here !== undefined) return here.record;
-    passenger.signal.throwIfAborted();
-    const { party = NOBODY } = layer;
-    const wish = { key: layer.diffId, party: JSON.stringify(party), source: party.host };
-    await this.#flights.join(wish, passenger, (...flight) => this.#take(layer, download, ...flight));
-    const come = await this.find(layer.diffId);
+  async ensure(layer: WantedLayer, caller: Caller, download: Download): Promise<LayerRecord> {
+    const stored = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
+    if (stored !== undefined) return stored.record;
+    caller.signal.throwIfAborted();
+    const { party = NO_PARTY } = layer;
+    const request = { key: layer.diffId, party: JSON.stringify(party), source: party.host };
+    await this.#flights.join(request, caller, (...flight) => this.#take(layer, download, ...flight));
+    const added = await this.find(layer.diffId);
     return (
-      come?.record ??
-      fail('outside', `take in layer ${layer.diffId}: it was removed again`, {
+      added?.record ??
+      fail('outside', `store layer ${layer.diffId}: it was removed again by another request`, {
         subject: layer.diffId,
         retryable: true,
       })
     );
   }
 
-  /** Deletes the layer; its name is gone when this settles, its files a little later. */
+  /** Deletes the layer. When it resolves, the layer is no longer in the store; its files are deleted in the background. */
   async remove(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
       await this.driver.layerGoing?.(this.#own(diffId));
@@ -209,21 +209,21 @@ export class LayerStore {
     });
   }
 
-  /** Layers in other stores that are only read. */
+  /** Layers in read-only stores. */
   listOthers(): Promise<ListedLayers> {
     return this.#others.list();
   }
 
-  /** Roots of other stores that can't be read now: a layer that is not found may be there. */
+  /** Roots of read-only stores that cannot be read at present: a layer that was not found may be there. */
   get unreadStores(): readonly string[] {
     return this.#others.unread;
   }
 
-  /** Records of all layers of our own that are whole. */
-  readonly list = async (): Promise<readonly LayerRecord[]> => (await this.look()).records;
+  /** Records of all complete layers in our own store. */
+  readonly list = async (): Promise<readonly LayerRecord[]> => (await this.scan()).records;
 
-  /** The same, and the layers of which the disk does not say whether they are (EIO): nobody may take them for gone. */
-  async look(): Promise<{
+  /** The same, and layers whose records cannot be read (EIO). These must not be treated as missing. */
+  async scan(): Promise<{
     readonly records: readonly LayerRecord[];
     readonly unreadable: readonly Digest[];
   }> {
@@ -241,7 +241,7 @@ export class LayerStore {
     return { records, unreadable };
   }
 
-  /** What a driver undoes of an earlier process; once. */
+  /** Lets the driver clean up after an earlier daemon; works once. */
   recover(): Promise<void> {
     this.#recovered ??= (this.driver.recover?.() ?? Promise.resolve()).catch((error: unknown) => {
       this.#recovered = undefined;
@@ -250,42 +250,42 @@ export class LayerStore {
     return this.#recovered;
   }
 
-  /** Deletes what earlier runs left, and layers without a good record. Settles when all was tried; failures are reported. */
+  /** Deletes leftovers of earlier daemons and layers without a valid record. Resolves when all was tried; failures are reported. */
   async removePartials(): Promise<void> {
-    // one disk that does not answer must not keep the other's trash
+    // in parallel: a disk that hangs must not delay the other one's trash
     await Promise.all([this.#imagesSweep.run(), this.#containersSweep?.run()]);
   }
 
-  /** A layer directory without a good record goes to the trash. */
-  async #setAsideUnlessWhole(diffId: Digest): Promise<void> {
+  /** Moves a layer directory without a valid record to the trash. */
+  async #setAsideIfIncomplete(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
       if ((await this.record(diffId)) === undefined)
         await this.onImages(() => rename(layerDir(this.paths, diffId), this.#disks.images.trash.fresh()));
     });
   }
 
-  /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
+  /** Moves a directory of the store to the trash, to be deleted in the background. Succeeds if it does not exist. */
   discard(path: string): Promise<void> {
     return this.#disks.discard(path);
   }
 
-  /** Disk use of each tree, all of them of images or all of containers, counted in a worker. */
+  /** Measures trees in a worker; all of them must be of images, or all of containers. */
   measure(paths: readonly string[]): Promise<readonly Measured[]> {
     return this.#disks.measure(paths);
   }
 
-  /** Worker threads that are there now. */
+  /** Number of running worker threads. */
   get workers(): number {
     return this.#disks.workers;
   }
 
-  /** Settles when the deletions that are under way are done. */
+  /** Resolves when all running deletions are done. */
   async settled(): Promise<void> {
     await Promise.all([this.#imagesSweep.settled(), this.#containersSweep?.settled()]);
     await this.#disks.settled();
   }
 
-  /** Ends deletions and the workers that have nothing to do; the others end after their jobs. */
+  /** Stops deletions and idle workers; busy workers exit after their jobs. */
   close(): void {
     this.#disks.close();
   }
@@ -295,11 +295,11 @@ export class LayerStore {
   }
 
   async #take(
-    { party = NOBODY, ...layer }: WantedLayer,
+    { party = NO_PARTY, ...layer }: WantedLayer,
     download: Download,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
-    arrived: () => void,
+    downloaded: () => void,
   ): Promise<void> {
     const { diffId } = layer;
     await this.prepare();
@@ -308,25 +308,25 @@ export class LayerStore {
       async (turn) => {
         if ((await this.record(diffId)) !== undefined) return;
         const commit = (publish: () => Promise<LayerRecord>): Promise<LayerRecord> => {
-          arrived();
-          return turn.ours(() => this.#commit(diffId, publish, turn.signal));
+          downloaded();
+          return turn.local(() => this.#commit(diffId, publish, turn.signal));
         };
-        const ours = <T>(work: () => Promise<T>): Promise<T> => turn.ours(work);
-        const intake: IntakeOptions = { ...this.#intake(layer), commit, ours };
+        const local = <T>(work: () => Promise<T>): Promise<T> => turn.local(work);
+        const intake: IntakeOptions = { ...this.#intake(layer), commit, local };
         await takeLayer(intake, counted(download, turn, onBytes), turn.signal);
       },
       signal,
     );
   }
 
-  /** One at a time for a layer: the same may have come from elsewhere meanwhile. */
+  /** Publishes the layer under its lock, unless another download has stored it meanwhile. */
   #commit(diffId: Digest, publish: () => Promise<LayerRecord>, signal: AbortSignal): Promise<LayerRecord> {
     return this.#locks.with(
       diffId,
       async () => {
-        const here = await this.record(diffId);
-        if (here !== undefined) return here;
-        // a layer directory without its record: what is in it can't be trusted
+        const stored = await this.record(diffId);
+        if (stored !== undefined) return stored;
+        // a layer directory without a record may be incomplete: replace it
         await this.discard(layerDir(this.paths, diffId));
         const record = await publish();
         await this.driver.layerAdded?.(this.#own(diffId));
@@ -336,7 +336,7 @@ export class LayerStore {
     );
   }
 
-  #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit' | 'ours'> {
+  #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit' | 'local'> {
     const options = this.#options;
     return {
       pool: this.#disks.images.pool,
@@ -358,14 +358,14 @@ export class LayerStore {
         if (isClean) return;
         options.log.warn(
           { diffId: job.diffId, partial: job.partial },
-          'a layer that was given up is left half unpacked',
+          'partially unpacked layer was left behind; deleting it in the background',
         );
         this.#disks.images.trash.later(join(this.paths.partial, job.partial));
       },
     };
   }
 
-  /** Names of layers, a few at once. */
+  /** Calls `work` for each layer directory, a bounded number at a time. */
   async eachLayer(work: (diffId: Digest) => Promise<void>): Promise<void> {
     const diffIds = (await this.onImages(() => namesIn(this.paths.layers))).flatMap(
       (name) => parseDigest(`sha256:${name}`) ?? [],

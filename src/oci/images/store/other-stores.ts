@@ -1,4 +1,4 @@
-/** Stores of images that are only read: on a disk of the node's image, or shared by many nodes. Nothing of theirs is ever written. */
+/** Additional image stores, which are read-only: on a disk of the node's image, or shared by many nodes. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, toFault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -16,32 +16,32 @@ import { withDeadline } from '../../../host/clock/deadline.ts';
 
 export interface FoundLayer {
   readonly record: LayerRecord;
-  /** Of the store that has it. */
+  /** Paths of the store that has it. */
   readonly paths: StorePaths;
   readonly isOwn: boolean;
 }
 
-/** What the stores have, and which of them were not read: what those have is not known. */
+/** The layers in all stores, and the stores that could not be read, whose layers are not known. */
 export interface ListedLayers {
-  /** Diff-ids of layers that are whole. */
+  /** Diff-ids of complete layers. */
   readonly layers: readonly Digest[];
-  /** Roots. */
+  /** Roots of stores that could not be read. */
   readonly unread: readonly string[];
 }
 
-/** Each call on a store's disk goes through it. */
+/** Runs a call to a store's disk, with the share of libuv's pool for that disk. */
 type Gate = <R>(call: () => Promise<R>) => Promise<R>;
 
-/** Roots as another troupe has them: `layers/<hex>/{diff/, layer.json}`. */
+/** The stores. Each has the layout of troupe's own: `layers/<hex>/{diff/, layer.json}`. */
 export class OtherStores {
   readonly #stores: readonly StorePaths[];
   readonly #clock: ClockPort;
   readonly #log: Log;
   readonly #isUsable: (root: string) => boolean;
-  /** Roots that failed when they were asked last. */
+  /** Roots that failed at their last use. */
   readonly #failed = new Set<string>();
 
-  /** `isUsable`: of a root, asked each time; one that is not is left out. */
+  /** @param isUsable called before each use of a root; unusable roots are skipped */
   constructor(
     roots: readonly string[],
     {
@@ -56,14 +56,14 @@ export class OtherStores {
     this.#log = log;
   }
 
-  /** Roots that may not be read now, or could not be when they were asked last: a layer that is not found may be there. */
+  /** Roots that may not be read at present or failed at their last use: a layer that was not found may be there. */
   get unread(): readonly string[] {
     return this.#stores
       .map(({ root }) => root)
       .filter((root) => !this.#isUsable(root) || this.#failed.has(root));
   }
 
-  /** The layer in the first store that has it whole. One that can't be read is passed over, and `unread` then. */
+  /** The layer in the first store with a complete copy. A store that cannot be read is skipped and listed in `unread`. */
   async find(diffId: Digest): Promise<FoundLayer | undefined> {
     for (const paths of this.#stores) {
       const record = await this.#asked(paths, async (gate) => {
@@ -76,7 +76,7 @@ export class OtherStores {
     return undefined;
   }
 
-  /** All their layers. */
+  /** Lists the layers of all stores. */
   async list(): Promise<ListedLayers> {
     const found = new Set<Digest>();
     const unread: string[] = [];
@@ -98,7 +98,7 @@ export class OtherStores {
     return { layers: [...found], unread };
   }
 
-  /** Undefined, too, where the store may not be read now or could not be. */
+  /** Runs `ask` for a store; resolves to undefined if the store is unusable or fails. */
   async #asked<T>(paths: StorePaths, ask: (gate: Gate) => Promise<T>): Promise<T | undefined> {
     if (!this.#isUsable(paths.root)) return undefined;
     const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
@@ -112,14 +112,14 @@ export class OtherStores {
       this.#failed.add(paths.root);
       this.#log.warn(
         { store: paths.root, fault: toFault(error) },
-        'an additional image store can not be read; images with layers in it are kept',
+        'read additional image store: failed; images with layers in it are kept',
       );
       return undefined;
     }
   }
 }
 
-/** A mount that is not there yet, or any more, leaves an empty directory: each store has `layers`. Throws `outside`. */
+/** Throws `outside` if the store has no `layers` directory, which means that its file system is not mounted. */
 async function checkMounted(paths: StorePaths, gate: Gate): Promise<void> {
   if (!(await gate(() => isThere(paths.layers))))
     fail('outside', `read image store ${paths.root}: ${paths.layers}: not found`, { subject: paths.root });

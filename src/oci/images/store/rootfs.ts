@@ -1,4 +1,4 @@
-/** Root file systems of containers: what is the same for every storage driver. The driver itself makes the mounts (drivers/). */
+/** Mounts and removes root file systems of containers: the part that all storage drivers share. Drivers make the mounts (drivers/). */
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse } from '../../../ports/specs.ts';
@@ -15,29 +15,29 @@ import type { RootfsPaths } from './records/layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
 import { namesIn } from './records/names-in.ts';
 import { PASSABLE_MODE, PRIVATE_MODE } from './drivers/modes.ts';
-import { dropPlaced } from './drivers/mapped-layers.ts';
+import { unmountAttached } from './drivers/mapped-layers.ts';
 import type { RootRequest, RootfsOwners, StoredLayer } from './drivers/rootfs-driver.ts';
 
-/** The root of the one user namespace may pass, whose group it is. */
+/** The group, root of one user namespace, may traverse the directory. */
 const OWN_GROUP_MODE = 0o710;
 
-/** Whose files they are, and where a program runs that serves them. */
-export interface RootfsPlace {
+/** The owners of the files, and the cgroup of a process that serves them. */
+export interface RootfsOptions {
   readonly owners?: RootfsOwners | undefined;
   readonly cgroup?: string | undefined;
 }
 
-/** Mounts it; succeeds when it is mounted already. With `owners`, the image's files belong to their ids on the host. */
+/** Mounts a container's root. Succeeds if it is already mounted. `owners`: user namespace to which the image's files are mapped. */
 export async function mountRootfs(
   store: LayerStore,
   input: RootfsInput,
-  place: RootfsPlace = {},
+  options: RootfsOptions = {},
 ): Promise<void> {
   await store.prepare();
   await store.takeOver();
   const paths = rootfsPaths(store.paths, input.id);
-  const { owners } = place;
-  // its root is nobody on the host and must pass, here and through its own directory below (S19)
+  const { owners } = options;
+  // root of the user namespace is an unprivileged user on the host and must be able to traverse the directories (S19)
   if (owners !== undefined) await store.onContainers(() => chmod(store.paths.containers, PASSABLE_MODE));
   const request = (layers: readonly StoredLayer[], attempted: string): RootRequest => ({
     id: input.id,
@@ -45,7 +45,7 @@ export async function mountRootfs(
     layers,
     label: input.mountLabel,
     owners,
-    cgroup: place.cgroup,
+    cgroup: options.cgroup,
     attempted,
   });
   if (!(await isMounted(store, paths.rootfs))) {
@@ -57,7 +57,7 @@ export async function mountRootfs(
   for (const volume of input.volumes ?? []) await mountVolume(store, volume, request);
 }
 
-/** An image as volume: its layers, read-only, and nothing in it runs or is a device (Kubernetes' documentation of image volumes). */
+/** Mounts an image volume: read-only, noexec and nodev (Kubernetes' documentation of image volumes). */
 async function mountVolume(
   store: LayerStore,
   volume: VolumeUse,
@@ -67,7 +67,7 @@ async function mountVolume(
   const { paths } = request([], attempted);
   const name = volume.id.slice('sha256:'.length);
   const target = join(paths.volumes, name);
-  // the pod's root has to pass on its way to what is mounted
+  // root of the pod's user namespace must be able to traverse the directories
   await store.onContainers(async () => {
     await mkdir(target, { recursive: true, mode: PASSABLE_MODE });
     await chmod(paths.volumes, PASSABLE_MODE);
@@ -77,7 +77,7 @@ async function mountVolume(
   await store.driver.mountVolume({ ...request(layers, attempted), target, name });
 }
 
-/** What a driver may count on. */
+/** Creates the directories that a driver expects. */
 async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
   await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
   await mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE });
@@ -87,9 +87,9 @@ async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefi
 }
 
 /**
- * Layers from the top down. One that occurs twice (builders repeat the empty one) stands once, at its highest place:
- * overlayfs refuses the same directory twice, and what the lower one shows the higher one shows as well. Below a layer
- * that hides everything there is nothing to be seen.
+ * The layers from top to bottom. A repeated layer (builders repeat the empty one) is used once, at its highest position:
+ * overlayfs refuses a directory that occurs twice, and the higher copy shows the same files. Layers below one with an opaque
+ * root are left out, since they are invisible.
  */
 async function layersOf(
   store: LayerStore,
@@ -110,28 +110,28 @@ async function layersOf(
     if (layer === undefined) return refuseMissing(store, diffId, attempted);
     const { paths, isOwn, record } = layer;
     stored.push({ diffId, dir: layerDir(paths, diffId), layers: paths.layers, isOwn });
-    // a missing layer below would still be an image that is not whole, but nothing of it is used
+    // even if a layer below is missing, nothing of it would be used
     if (record.rootOpaque) break;
   }
   return stored;
 }
 
-/** Throws `notReady` while an additional store can't be read, which may have the layer, else `notFound`. */
+/** Throws `notReady` while an additional store, which may have the layer, cannot be read; else `notFound`. */
 function refuseMissing({ unreadStores }: LayerStore, diffId: Digest, attempted: string): never {
   if (unreadStores.length === 0)
-    fail('notFound', `${attempted}: layer ${diffId} is not in the store`, { subject: diffId });
-  const stores = unreadStores.map((root) => `image store ${root} can not be read`).join(', ');
+    fail('notFound', `${attempted}: layer ${diffId} not found`, { subject: diffId });
+  const stores = unreadStores.map((root) => `image store ${root} cannot be read`).join(', ');
   return fail('notReady', `${attempted}: layer ${diffId} not found: ${stores}`, { subject: diffId });
 }
 
-/** Unmounts it; succeeds when it is not mounted. */
+/** Unmounts a container's root and image volumes. Succeeds if they are not mounted. */
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   await store.takeOver();
   const paths = rootfsPaths(store.paths, id);
   for (const name of await store.onContainers(() => namesIn(paths.volumes)))
     await unmountAll(join(paths.volumes, name));
-  // before anything below is deleted: these are the layers (and read-only, should it ever be forgotten)
-  await dropPlaced(paths.lower);
+  // must come before any deletion below: these are mounts of the layers (read-only, in case one is missed)
+  await unmountAttached(paths.lower);
   await unmountAll(paths.rootfs);
   await store.driver.unmounted?.(paths);
 }
@@ -140,7 +140,7 @@ async function unmountAll(path: string): Promise<void> {
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
     if (!(await unmountOnce(path))) return;
   }
-  fail('outside', `unmount ${path}: more than ${storageLimits.stackedMounts} mounts lie on it`, {
+  fail('outside', `unmount ${path}: more than ${storageLimits.stackedMounts} mounts are stacked on it`, {
     subject: path,
   });
 }
@@ -151,11 +151,11 @@ async function unmountOnce(path: string): Promise<boolean> {
   } catch (error) {
     if (codeOf(error) !== 'EBUSY') throw error;
   }
-  // Somebody has a file open in there, or another mount namespace a copy: it goes away with them, the name at once.
+  // a file is open, or another mount namespace has a copy: unmount lazily, so that the mount disappears here at once
   return unmount(path, { lazy: true });
 }
 
-/** Unmounts it and takes away all that the container wrote. */
+/** Unmounts the root and deletes everything that the container wrote. */
 export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   const { driver } = store;
   await unmountRootfs(store, id);
@@ -167,7 +167,8 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {
   const { driver } = store;
-  // the kernel's overlay is another device; a bind may be none, and a mount of a program that died can't be asked
+  // an overlay of the kernel is another device, which is cheap to check; a bind mount may be on the same device, and stat
+  // fails on the mount of a program that has died
   return store.onContainers(() =>
     driver.name === 'overlay' || driver.name === 'erofs' ? isOtherDevice(path) : isMountPoint(path),
   );

@@ -1,47 +1,48 @@
 /**
- * One piece of work for many callers: whoever asks for the same key meanwhile joins, and only the last one to leave ends
- * it. A caller with another party waits for what it joined only while that makes way (S90): then it has work of its own
- * done beside it, and the first of them to succeed ends the wait of all.
+ * Shares one piece of work among callers with the same key. A caller joins work that is running, and the work is aborted only
+ * when the last caller leaves. A caller of another party waits for the work it joined only as long as that is fast enough
+ * (S90). Otherwise it starts work of its own in parallel, and the first success resolves all callers.
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
 import { unlessAborted } from '../../../base/abort.ts';
 
-/** A caller. `signal` says when it has lost interest; `onBytes` gets the work's progress, from where it is when it joins. */
-export interface Passenger {
+/** A caller. `signal` aborts its wait; `onBytes` receives the progress of the work. */
+export interface Caller {
   readonly signal: AbortSignal;
   onBytes(bytes: number): void;
 }
 
-/** `arrived` says that nothing more is waited for from outside: what follows is ours, and no longer counts as slow. */
+/** The work. It calls `downloaded` when only local work remains, after which it no longer counts as slow. */
 export type Work = (
   signal: AbortSignal,
   onBytes: (bytes: number) => void,
-  arrived: () => void,
+  downloaded: () => void,
 ) => Promise<void>;
 
-/** What is wanted, and for whom from where: callers with one party are sure to want the same work. */
-export interface Wish {
+/** Identifies the work of a caller. Callers with the same key and party need exactly the same work. */
+export interface WorkRequest {
   readonly key: string;
   readonly party: string;
-  /** Where it comes from: work of another party with the same one is as fast as an own one would be. */
+  /** Where the bytes come from. Work of another party from the same source is as fast as a caller's own would be. */
   readonly source: string;
 }
 
-interface Flight extends Wish {
-  readonly passengers: Set<Passenger>;
+interface Flight extends WorkRequest {
+  readonly callers: Set<Caller>;
   readonly controller: AbortController;
-  /** The work's own end, cleaned up. */
+  /** Settles when the work itself has ended, including its cleanup. */
   readonly ended: Promise<void>;
-  /** That, or another's success with the same key. */
+  /** Settles with `ended`, or earlier if other work for the same key succeeds. */
   readonly done: Promise<void>;
-  landed(): void;
+  /** Resolves `done`. */
+  resolve(): void;
   bytes: number;
-  hasArrived: boolean;
+  isDownloaded: boolean;
 }
 
-export class Flights {
+export class SingleFlight {
   readonly #clock: ClockPort;
   readonly #running = new Map<string, Set<Flight>>();
 
@@ -50,33 +51,34 @@ export class Flights {
   }
 
   /**
-   * Settles when work for the key is done. Rejects with the caller's own abort reason (at once, unless it is the last one), or with the work's
-   * error; an error of somebody else's work (other credentials, another mirror) makes the caller do its own.
+   * Resolves when work for the key has succeeded. Rejects with the caller's abort reason (at once, unless it is the last
+   * caller) or with the error of its own work. If the work of another party fails, which may have other credentials or
+   * mirrors, the caller starts its own.
    */
-  async join(wish: Wish, passenger: Passenger, work: Work): Promise<void> {
+  async join(request: WorkRequest, caller: Caller, work: Work): Promise<void> {
     const slow = new Set<Flight>();
     for (let joins = 0; ;) {
-      const other = this.#joinable(wish, slow);
-      if (other === undefined) return this.#board(this.#begin(wish, work), passenger);
+      const other = this.#joinable(request, slow);
+      if (other === undefined) return this.#waitFor(this.#begin(request, work), caller);
       try {
-        if (other.controller.signal.aborted) await unlessAborted(other.ended, passenger.signal);
-        else if (other.party === wish.party) return await this.#board(other, passenger);
-        else if ((await this.#boardWhileItMoves(other, wish, passenger)) === 'done') return;
+        if (other.controller.signal.aborted) await unlessAborted(other.ended, caller.signal);
+        else if (other.party === request.party) return await this.#waitFor(other, caller);
+        else if ((await this.#waitWhileFast(other, request, caller)) === 'done') return;
         else slow.add(other);
       } catch (error) {
         joins += 1;
-        if (passenger.signal.aborted || joins > storageLimits.joins) throw error;
+        if (caller.signal.aborted || joins > storageLimits.joins) throw error;
       }
     }
   }
 
-  /** Whether work for the key is under way. */
+  /** Whether work for the key is running. */
   has(key: string): boolean {
     return this.#running.has(key);
   }
 
-  /** The caller's own first, also one that is being ended; of others' the one that has come farthest. */
-  #joinable({ key, party }: Wish, slow: ReadonlySet<Flight>): Flight | undefined {
+  /** Work to join: of the same party, even if it is being aborted; else the one with the most bytes. */
+  #joinable({ key, party }: WorkRequest, slow: ReadonlySet<Flight>): Flight | undefined {
     const flights = [...(this.#running.get(key) ?? [])];
     const others = flights.filter((flight) => !slow.has(flight) && !flight.controller.signal.aborted);
     return (
@@ -85,25 +87,25 @@ export class Flights {
     );
   }
 
-  #begin({ key, party, source }: Wish, work: Work): Flight {
+  #begin({ key, party, source }: WorkRequest, work: Work): Flight {
     const controller = new AbortController();
-    const passengers = new Set<Passenger>();
+    const callers = new Set<Caller>();
     const onBytes = (bytes: number): void => {
       flight.bytes = bytes;
-      for (const passenger of passengers) passenger.onBytes(bytes);
+      for (const caller of callers) caller.onBytes(bytes);
     };
-    const arrived = (): void => {
-      flight.hasArrived = true;
+    const downloaded = (): void => {
+      flight.isDownloaded = true;
     };
     const { promise, resolve } = Promise.withResolvers<void>();
-    // begins in the next turn, when `flight` is complete
+    // starts in the next microtask, when `flight` is initialised
     const ended = Promise.resolve()
-      .then(() => work(controller.signal, onBytes, arrived))
+      .then(() => work(controller.signal, onBytes, downloaded))
       .finally(() => this.#end(flight));
-    // its passengers see the error; with none left nobody does
+    // callers receive the error through `done`; without callers nobody does
     ended.catch(() => undefined);
     void ended.then(
-      () => this.#landOthers(key),
+      () => this.#endOthers(key),
       () => undefined,
     );
     const done = Promise.race([ended, promise]);
@@ -112,13 +114,13 @@ export class Flights {
       key,
       party,
       source,
-      passengers,
+      callers,
       controller,
       ended,
       done,
-      landed: resolve,
+      resolve,
       bytes: 0,
-      hasArrived: false,
+      isDownloaded: false,
     };
     const flights = this.#running.get(key) ?? new Set();
     this.#running.set(key, flights.add(flight));
@@ -131,54 +133,58 @@ export class Flights {
     if (flights?.size === 0) this.#running.delete(flight.key);
   }
 
-  /** It is there: what still comes of it is not needed. */
-  #landOthers(key: string): void {
+  /** Ends other work for the key after one has succeeded. */
+  #endOthers(key: string): void {
     for (const flight of this.#running.get(key) ?? []) {
-      flight.landed();
+      flight.resolve();
       flight.controller.abort(
-        new FaultError(fault('cancelled', 'work shared by several callers: others have done it')),
+        new FaultError(
+          fault('cancelled', 'shared work: cancelled, since other work for the same key has succeeded'),
+        ),
       );
     }
   }
 
-  async #board(flight: Flight, passenger: Passenger, wait: Promise<void> = flight.done): Promise<void> {
-    flight.passengers.add(passenger);
-    if (flight.bytes > 0) passenger.onBytes(flight.bytes);
+  async #waitFor(flight: Flight, caller: Caller, wait: Promise<void> = flight.done): Promise<void> {
+    flight.callers.add(caller);
+    if (flight.bytes > 0) caller.onBytes(flight.bytes);
     try {
-      await unlessAborted(wait, passenger.signal);
+      await unlessAborted(wait, caller.signal);
     } finally {
-      flight.passengers.delete(passenger);
-      if (flight.passengers.size === 0) {
+      flight.callers.delete(caller);
+      if (flight.callers.size === 0) {
         flight.controller.abort(
-          new FaultError(fault('cancelled', 'work shared by several callers: nobody wants it any more')),
+          new FaultError(fault('cancelled', 'shared work: cancelled, since all callers have left')),
         );
-        // the last one to leave waits until all is cleaned up; the error is its own abort reason, or the work's
+        // the last caller waits for the cleanup; the error that it gets is its own abort reason, or the work's
         await flight.ended.catch(() => undefined);
       }
     }
   }
 
   /**
-   * Leaves it once it has brought less than `joinedBytesPerSecond` for a while, be it because it waits for its turn. Of the
-   * caller's own source it may be as slow as it likes while anything comes: a second download would halve a slow line.
+   * Waits until the work is done, or slower than `joinedBytesPerSecond` for a while, possibly because it waits for its turn.
+   * If it has the same source as the caller, any progress is enough: a second download would only share the slow connection.
    */
-  async #boardWhileItMoves(flight: Flight, { source }: Wish, passenger: Passenger): Promise<'done' | 'slow'> {
+  async #waitWhileFast(flight: Flight, { source }: WorkRequest, caller: Caller): Promise<'done' | 'slow'> {
     const leastBytes =
-      flight.source === source ? 1 : (storageLimits.joinedBytesPerSecond * storageLimits.joinedLookMs) / 1000;
+      flight.source === source
+        ? 1
+        : (storageLimits.joinedBytesPerSecond * storageLimits.joinedCheckMs) / 1000;
     let isSlow = false;
     const { promise, resolve } = Promise.withResolvers<void>();
     let timer: TimerHandle | undefined;
-    const look = (before: number): void => {
+    const check = (before: number): void => {
       timer = this.#clock.setTimeout(() => {
-        const isMoving = flight.hasArrived || flight.bytes - before >= leastBytes;
-        if (isMoving) return look(flight.bytes);
+        const isFast = flight.isDownloaded || flight.bytes - before >= leastBytes;
+        if (isFast) return check(flight.bytes);
         isSlow = true;
         resolve();
-      }, storageLimits.joinedLookMs);
+      }, storageLimits.joinedCheckMs);
     };
-    look(flight.bytes);
+    check(flight.bytes);
     try {
-      await this.#board(flight, passenger, Promise.race([flight.done, promise]));
+      await this.#waitFor(flight, caller, Promise.race([flight.done, promise]));
       return isSlow ? 'slow' : 'done';
     } finally {
       if (timer !== undefined) this.#clock.clearTimeout(timer);

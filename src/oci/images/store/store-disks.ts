@@ -1,6 +1,6 @@
 /**
- * The disks of a store: that of the images and that of the containers, which may be one. Each has its own way to its file
- * system, its own workers and its own trash: one that does not answer holds up no work on the other.
+ * The disks of a store: one for images and one for containers, or one for both. Each has its own share of libuv's pool, its
+ * own workers and its own trash, so that a disk that hangs does not delay work on the other.
  */
 import { rename } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -24,11 +24,11 @@ export interface DisksOptions {
   readonly log: Log;
   readonly conditions: DebrisReport;
   readonly onMoved: (moved: Degradation) => void;
-  /** Fresh names in a trash. */
+  /** Creates new names in a trash. */
   readonly newName: () => string;
-  /** ms after which a worker that has nothing to do ends; the built-in time where it is undefined. */
+  /** ms after which an idle worker exits; undefined for the default. */
   readonly workerIdleMs: number | undefined;
-  /** Of the workers, what a test has otherwise. */
+  /** Replaces the worker program or the number of workers in tests. */
   readonly workerPool: Pick<PoolOptions, 'workers' | 'program'> | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface Disk {
 
 export class StoreDisks {
   readonly images: Disk;
-  /** The same one where images have no root of their own. */
+  /** The same object as `images` if they share a root. */
   readonly containers: Disk;
   readonly directories: StoreDirectories;
   readonly #paths: StorePaths;
@@ -71,17 +71,17 @@ export class StoreDisks {
     return this.images === this.containers;
   }
 
-  /** One call to the file system of the images: a dead one holds a few threads of libuv's pool and no more. */
+  /** Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked. */
   onImages<T>(call: () => Promise<T>): Promise<T> {
     return inPool(this.#paths.root, call);
   }
 
-  /** The same for that of the containers. */
+  /** The same for the containers' file system. */
   onContainers<T>(call: () => Promise<T>): Promise<T> {
     return inPool(this.#paths.containersRoot, call);
   }
 
-  /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
+  /** Moves a directory of the store to the trash, to be deleted in the background. Succeeds if it does not exist. */
   async discard(path: string): Promise<void> {
     const isContainers = path.startsWith(`${this.#paths.containers}/`);
     await (isContainers ? this.directories.ofContainers() : this.directories.ofImages());
@@ -96,7 +96,7 @@ export class StoreDisks {
     trash.later(name);
   }
 
-  /** Disk use of each tree, all of them of images or all of containers, counted in a worker. */
+  /** Measures trees in a worker; all of them must be of images, or all of containers. */
   async measure(paths: readonly string[]): Promise<readonly Measured[]> {
     const isContainers = paths.every((path) => path.startsWith(this.#paths.containers));
     const result = await (isContainers ? this.containers : this.images).pool.start({ kind: 'measure', paths })
@@ -106,17 +106,17 @@ export class StoreDisks {
       : fail('bug', `measure trees: the worker answered ${result.kind}`);
   }
 
-  /** Worker threads that are there now. */
+  /** Number of running worker threads. */
   get workers(): number {
     return this.isOne ? this.images.pool.size : this.images.pool.size + this.containers.pool.size;
   }
 
-  /** Settles when the deletions that are under way are done. */
+  /** Resolves when all running deletions are done. */
   async settled(): Promise<void> {
     await Promise.all([this.images.trash.settled(), this.containers.trash.settled()]);
   }
 
-  /** Ends deletions and the workers that have nothing to do; the others end after their jobs. */
+  /** Stops deletions and idle workers; busy workers exit after their jobs. */
   close(): void {
     this.images.trash.close();
     this.containers.trash.close();

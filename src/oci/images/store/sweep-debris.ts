@@ -1,4 +1,4 @@
-/** What earlier processes left in a store: set aside into the trash, which is then emptied. Every step on its own. */
+/** Cleans up after earlier daemons: moves leftovers into the trash and empties it. A failed step does not stop the others. */
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LeftDebris } from '../../../base/left-debris.ts';
@@ -11,7 +11,7 @@ import type { StorePaths } from './records/layer-layout.ts';
 import type { StoreDirectories } from './records/store-directories.ts';
 import type { Trash } from './trash.ts';
 
-/** What a sweep needs of the store that it sweeps. */
+/** The parts of a store that a sweep uses. */
 export interface SweptStore {
   readonly paths: StorePaths;
   readonly directories: StoreDirectories;
@@ -22,30 +22,30 @@ export interface SweptStore {
 
 export interface SweepOptions {
   readonly store: SweptStore;
-  /** Whose disk it is; `both` where there is one. */
+  /** What the disk contains. */
   readonly disks: 'both' | 'images' | 'containers';
   readonly conditions: DebrisReport;
-  /** The name below `partial/` belongs to an unpacking of this process. */
+  /** Whether a name below `partial/` belongs to a running job of this process. */
   readonly isActive: (partial: string) => boolean;
-  /** Moves a layer without a good record to the trash. */
+  /** Moves a layer to the trash if it has no valid record. */
   readonly setAside: (diffId: Digest) => Promise<void>;
 }
 
-/** The rounds over one disk of a store. */
+/** Sweeps one disk of a store. */
 export class DiskSweep {
   readonly #options: SweepOptions;
   readonly #trash: Trash;
   readonly #left: LeftDebris;
   #running: Promise<void> | undefined;
 
-  /** `trash`: the one of that disk. */
+  /** @param trash the trash of that disk */
   constructor(options: SweepOptions, trash: Trash) {
     this.#options = options;
     this.#trash = trash;
     this.#left = new LeftDebris(options.conditions);
   }
 
-  /** Settles when all was tried, never rejects: what fails is reported and keeps no other step from its turn. Callers share one run. */
+  /** Runs all steps. Never rejects: failures are reported and do not stop other steps. Concurrent callers share one run. */
   run(): Promise<void> {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
@@ -53,17 +53,17 @@ export class DiskSweep {
     return this.#running;
   }
 
-  /** Settles when the run that is under way is over. */
+  /** Resolves when the current run is over. */
   async settled(): Promise<void> {
     await this.#running;
   }
 
-  /** What a reader of the store found that it can't read. */
+  /** Reports a path of the store that could not be read. */
   report(path: string, reason: string): void {
     this.#left.report(path, reason);
   }
 
-  /** It was removed, whatever was wrong with it. */
+  /** Clears the report on a path that was removed. */
   clear(path: string): void {
     this.#left.clear(path);
   }
@@ -97,11 +97,11 @@ export class DiskSweep {
     await round.attempt(layers, () => store.eachLayer(setOneAside));
     await round.attempt(chains, () => store.recover());
     await this.#setAsideEach(round, partial, (name) => !isActive(name));
-    // beginnings of blobs are the janitor's, by what is still wanted of them
+    // the janitor deletes ingest files that are no longer needed
     await this.#setAsideEach(round, ingest, (name) => !/^[0-9a-f]{64}/u.test(name));
   }
 
-  /** Entries by their bytes: what is not UTF-8 has no other name. */
+  /** Moves debris into the trash. Names are bytes, since they may not be UTF-8. */
   async #setAsideEach(
     round: DebrisRound,
     directory: string,

@@ -1,31 +1,32 @@
 /**
- * Turns for transfers of layers. Who waits is chosen by who has least under way: by namespace, then by registry, then by
- * credentials. A transfer whose registry trickles gives its turn to one of another registry or namespace that waits, and goes
- * on beside it until it is fast again; of too many such the one goes whose namespace has most (S90).
+ * Limits concurrent layer transfers. Among waiting transfers, the next turn goes to the one whose namespace, then registry, then
+ * credentials have the fewest running transfers. A transfer with a slow registry gives its turn to a waiting one and continues
+ * without a turn until it is fast again. If there are too many slow transfers, one of the namespace with most of them is
+ * ended (S90).
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { onAbort } from '../../../base/abort.ts';
 import { fail, FaultError, fault } from '../../../base/fault.ts';
 import { storageLimits } from '../../bounds.ts';
 
-/** Where a layer comes from, and for whom. */
+/** Where a layer comes from and for whom. */
 export interface Party {
-  /** Registry, as the reference names it. */
+  /** Registry, as in the reference. */
   readonly host: string;
-  /** Kubernetes namespace of the pull; '' for none. */
+  /** Kubernetes namespace of the pull; empty if unknown. */
   readonly namespace: string;
-  /** A digest of the credentials; '' for none. */
+  /** A digest of the credentials; empty for an anonymous pull. */
   readonly credential: string;
 }
 
-/** What the work says while it has its turn. */
+/** What a transfer uses while it has a turn. */
 export interface Turn {
-  /** Ends the work when its registry is too slow. */
+  /** Aborts when the caller does, or when the transfer is ended for being slow. */
   readonly signal: AbortSignal;
-  /** So many more bytes came. */
-  came(bytes: number): void;
-  /** The time of `work` is ours: no registry is slow for it. */
-  ours<T>(work: () => Promise<T>): Promise<T>;
+  /** Reports received bytes. */
+  received(bytes: number): void;
+  /** Runs work of this node. Its time does not count when the registry's rate is measured. */
+  local<T>(work: () => Promise<T>): Promise<T>;
 }
 
 export interface TransfersOptions {
@@ -42,49 +43,49 @@ interface Waiter {
 interface Running {
   readonly party: Party;
   readonly controller: AbortController;
-  /** Since the last look. */
+  /** Bytes received since `sinceMs`, the last measurement. */
   bytes: number;
   sinceMs: number;
-  /** Milliseconds of that which were ours, and since when it is ours now. */
-  oursMs: number;
-  oursSinceMs: number | undefined;
-  /** It gave its turn away, and takes it back once it is fast again: more than all turns may be held then, and nobody begins. */
+  /** ms of local work since then, and the start of local work that is running now. */
+  localMs: number;
+  localSinceMs: number | undefined;
+  /** It has given its turn away. When it is fast again it takes a turn back, even if then more turns are held than allowed. */
   isSlow: boolean;
 }
 
 export class Transfers {
   readonly #options: TransfersOptions;
   readonly #running = new Set<Running>();
-  #line: Waiter[] = [];
-  #look: TimerHandle | undefined;
+  #waiting: Waiter[] = [];
+  #timer: TimerHandle | undefined;
 
   constructor(options: TransfersOptions) {
     this.#options = options;
   }
 
-  /** Runs `work` in its turn; an abort while still in line rejects with its reason, a full line with `exhausted`. */
+  /** Runs `work` when it gets a turn. An abort while waiting rejects with its reason; a full queue rejects with `exhausted`. */
   async with<T>(party: Party, work: (turn: Turn) => Promise<T>, signal: AbortSignal): Promise<T> {
     const running = await this.#turn(party, signal);
     const { clock } = this.#options;
     const turn: Turn = {
       signal: AbortSignal.any([signal, running.controller.signal]),
-      came: (bytes) => {
+      received: (bytes) => {
         running.bytes += bytes;
       },
-      ours: async (own) => {
-        running.oursSinceMs = clock.monoMs();
+      local: async (own) => {
+        running.localSinceMs = clock.monoMs();
         try {
           return await own();
         } finally {
-          running.oursMs += clock.monoMs() - running.oursSinceMs;
-          running.oursSinceMs = undefined;
+          running.localMs += clock.monoMs() - running.localSinceMs;
+          running.localSinceMs = undefined;
         }
       },
     };
     try {
       return await work(turn);
     } catch (error) {
-      // what is told is why it had to end
+      // if the transfer was ended for being slow, report that reason
       throw running.controller.signal.aborted && !signal.aborted ? running.controller.signal.reason : error;
     } finally {
       this.#running.delete(running);
@@ -94,10 +95,14 @@ export class Transfers {
 
   #turn(party: Party, signal: AbortSignal): Promise<Running> {
     signal.throwIfAborted();
-    if (this.#line.length >= storageLimits.transfersWaiting) {
-      fail('exhausted', `layer transfers: ${storageLimits.transfersWaiting} wait already`, {
-        retryable: true,
-      });
+    if (this.#waiting.length >= storageLimits.transfersWaiting) {
+      fail(
+        'exhausted',
+        `wait for layer transfer: ${storageLimits.transfersWaiting} transfers are waiting already`,
+        {
+          retryable: true,
+        },
+      );
     }
     return new Promise((grant, refuse) => {
       const waiter: Waiter = {
@@ -108,10 +113,10 @@ export class Transfers {
         },
       };
       const stopListening = onAbort(signal, () => {
-        this.#line = this.#line.filter((other) => other !== waiter);
+        this.#waiting = this.#waiting.filter((other) => other !== waiter);
         refuse(signal.reason as Error);
       });
-      this.#line.push(waiter);
+      this.#waiting.push(waiter);
       this.#serve();
     });
   }
@@ -120,14 +125,14 @@ export class Transfers {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
       const { party, grant } = next;
       const served = next;
-      this.#line = this.#line.filter((other) => other !== served);
+      this.#waiting = this.#waiting.filter((other) => other !== served);
       const running: Running = {
         party,
         controller: new AbortController(),
         bytes: 0,
         sinceMs: this.#options.clock.monoMs(),
-        oursMs: 0,
-        oursSinceMs: undefined,
+        localMs: 0,
+        localSinceMs: undefined,
         isSlow: false,
       };
       this.#running.add(running);
@@ -136,7 +141,7 @@ export class Transfers {
     this.#watch();
   }
 
-  /** Who of those that may begin has least under way; the first of equals. */
+  /** The waiting transfer to start next: among those that may start, the one whose party has the fewest running transfers. */
   #next(): Waiter | undefined {
     const { slots, slotsPerHost } = this.#options;
     const held = [...this.#running].filter(({ isSlow }) => !isSlow);
@@ -145,8 +150,8 @@ export class Transfers {
     const all = [...this.#running];
     const own = ({ host, namespace }: Party): number =>
       all.filter(({ party }) => party.host === host && party.namespace === namespace).length;
-    // of the own ones those, too, that gave their turn away: to others, since on a slow line more of them are slower still
-    const may = this.#line.filter(
+    // slow transfers of the same namespace and registry count, too: more of them would only share the slow connection
+    const may = this.#waiting.filter(
       ({ party }) =>
         hasRoom(held, party, slots) &&
         hasRoom(
@@ -162,21 +167,21 @@ export class Transfers {
       of(all, 'credential', party),
     ];
     const weighed = may.map((waiter) => ({ waiter, weight: weigh(waiter) }));
-    // a stable sort: the order of coming decides between equals
+    // the sort is stable: of equals, the first in the queue wins
     return weighed.toSorted((one, other) => compare(one.weight, other.weight))[0]?.waiter;
   }
 
-  /** Looks at rates only while somebody waits. */
+  /** Measures rates only while transfers are waiting. */
   #watch(): void {
-    if (this.#line.length === 0 || this.#look !== undefined) return;
-    this.#look = this.#options.clock.setTimeout(() => {
-      this.#look = undefined;
+    if (this.#waiting.length === 0 || this.#timer !== undefined) return;
+    this.#timer = this.#options.clock.setTimeout(() => {
+      this.#timer = undefined;
       this.#demote();
       this.#serve();
-    }, storageLimits.transferLookMs);
+    }, storageLimits.transferCheckMs);
   }
 
-  /** Those that are fast again take their turn back first, which makes room among the slow ones. */
+  /** Marks slow transfers. Those that are fast again are unmarked first, which makes room among the slow ones. */
   #demote(): void {
     const measured = [...this.#running].flatMap((running) => this.#measure(running) ?? []);
     for (const { running, isSlow } of measured) if (!isSlow) running.isSlow = false;
@@ -187,19 +192,19 @@ export class Transfers {
     }
   }
 
-  /** Its rate since the last measurement, which begins anew; undefined where too little of that time was the registry's. */
+  /** Measures the rate since the last measurement; undefined if too little of that time was spent waiting for the registry. */
   #measure(running: Running): { readonly running: Running; readonly isSlow: boolean } | undefined {
     const now = this.#options.clock.monoMs();
-    const oursMs = running.oursMs + (running.oursSinceMs === undefined ? 0 : now - running.oursSinceMs);
-    const waitedMs = now - running.sinceMs - oursMs;
-    // a half of the span: less says nothing of the registry
-    if (waitedMs * 2 < storageLimits.transferLookMs) return undefined;
+    const localMs = running.localMs + (running.localSinceMs === undefined ? 0 : now - running.localSinceMs);
+    const waitedMs = now - running.sinceMs - localMs;
+    // less than half of the period is not enough to judge the registry
+    if (waitedMs * 2 < storageLimits.transferCheckMs) return undefined;
     const isSlow = running.bytes * 1000 < storageLimits.transferBytesPerSecond * waitedMs;
     Object.assign(running, {
       bytes: 0,
       sinceMs: now,
-      oursMs: 0,
-      oursSinceMs: running.oursSinceMs === undefined ? undefined : now,
+      localMs: 0,
+      localSinceMs: running.localSinceMs === undefined ? undefined : now,
     });
     return { running, isSlow };
   }
@@ -209,8 +214,8 @@ export class Transfers {
   }
 
   /**
-   * Ends a slow transfer of the namespace that has most of them, if somebody with fewer waits: on a slow line nobody's are
-   * ended for the own ones. What came of it is kept, and its client asks again.
+   * Ends a slow transfer of the namespace with most transfers, if a namespace with fewer is waiting. A namespace's transfers are
+   * never ended for its own. The received bytes are kept, and the client retries.
    */
   #endOne(): void {
     const ofNamespace = (namespace: string): number =>
@@ -221,19 +226,20 @@ export class Transfers {
     if (most === undefined) return;
     const { host, namespace } = most.party;
     if (
-      !this.#line.some(
+      !this.#waiting.some(
         ({ party }) => party.namespace !== namespace && ofNamespace(party.namespace) < ofNamespace(namespace),
       )
     )
       return;
-    const reason = `${host}: fewer than ${storageLimits.transferBytesPerSecond} bytes a second while layers of others wait`;
+    const reason = `${host}: slower than ${storageLimits.transferBytesPerSecond} bytes per second while transfers of others wait`;
     most.controller.abort(new FaultError(fault('outside', reason, { retryable: true })));
   }
 }
 
 /**
- * Whether a transfer for this party may begin beside those that hold a turn. What a namespace holds beyond its share counts
- * only for itself: it may use all turns while nobody else waits, and others still begin at once, at most a quarter more.
+ * Whether a transfer of this party may start beside those that hold a turn. Turns beyond a namespace's share count only
+ * against itself: a namespace may use all turns while no other one waits, and others can still start at once, with at most a
+ * quarter more turns in all.
  */
 function hasRoom(held: readonly Running[], { namespace }: Party, slots: number): boolean {
   if (held.length < slots) return true;

@@ -1,6 +1,6 @@
 /**
- * One trash: directories that were renamed away, deleted in the background. Each goes on its own, and what can't be deleted
- * keeps nobody waiting: it is reported as a condition and tried again with the next `empty`.
+ * A trash directory: directories are moved into it and deleted in the background. What cannot be deleted is reported as a
+ * condition and tried again at the next `empty`; it does not delay other deletions.
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,10 +18,10 @@ import type { RunningJob, WorkerPool } from './workers/worker-pool.ts';
 import type { Job, JobResult } from './workers/worker-protocol.ts';
 
 export interface TrashOptions {
-  /** The trash; the directory that it is in may be on another disk than that of another trash. */
+  /** Path of the trash. Each disk of a store has its own. */
   readonly directory: string;
   readonly pool: WorkerPool;
-  /** Through which each call to its file system goes. */
+  /** Runs each call to the trash's file system. */
   readonly gate: <T>(call: () => Promise<T>) => Promise<T>;
   readonly newName: () => string;
   readonly clock: ClockPort;
@@ -47,12 +47,12 @@ export class Trash {
     this.gate = options.gate;
   }
 
-  /** A fresh path in it, for a rename. */
+  /** A new path in the trash, as the target of a rename. */
   fresh(): string {
     return join(this.directory, this.#options.newName());
   }
 
-  /** Deletes one path of it, or a directory that nobody uses any more, in the background. */
+  /** Deletes a path in the background. It must be in the trash or no longer in use. */
   later(path: string): void {
     const deleted = this.#deletions
       .with(() => this.#remove(path))
@@ -65,7 +65,7 @@ export class Trash {
     this.#background.add(deleted);
   }
 
-  /** Deletes all that lies in it; callers share one run. Never rejects. */
+  /** Deletes everything in the trash. Concurrent callers share one run. Never rejects. */
   empty(): Promise<void> {
     this.#emptying ??= this.#empty().finally(() => {
       this.#emptying = undefined;
@@ -73,13 +73,13 @@ export class Trash {
     return this.#emptying;
   }
 
-  /** Settles when the deletions that are under way are done. */
+  /** Resolves when all running deletions are done. */
   async settled(): Promise<void> {
     while (this.#background.size > 0 || this.#emptying !== undefined)
       await Promise.all([...this.#background, this.#emptying]);
   }
 
-  /** Ends what is under way; the rest stays for the next start. */
+  /** Stops running deletions; the rest stays until the next start. */
   close(): void {
     this.#isClosed = true;
     for (const job of this.#jobs) job.cancel();
@@ -92,7 +92,7 @@ export class Trash {
       const result = await this.#run({ kind: 'remove', path });
       if (result.kind !== 'remove') return;
       const { entries, freedBytes, failures, failed } = result.removal;
-      log.debug({ path, entries, freedBytes }, 'directory in the trash deleted');
+      log.debug({ path, entries, freedBytes }, 'deleted directory in trash');
       if (failed > 0) {
         this.#left.report(path, reasonOf(failures, failed));
         return;
@@ -105,7 +105,7 @@ export class Trash {
     const { directory } = this;
     const round = this.#left.round();
     await round.attempt(directory, async () => {
-      // a mount on something in it: the worker sees those that lie on a name of its own, this also those of dead programs
+      // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has died
       const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
       const { kept, problem } = await this.#emptyOnce();
       for (const { name, failures, failed } of kept)
@@ -126,7 +126,7 @@ export class Trash {
     if (entries > 0)
       log.info(
         { directory: this.directory, entries, freedBytes, ms: Math.round(clock.monoMs() - startMs) },
-        'trash emptied',
+        'emptied trash',
       );
     return result;
   }
@@ -142,7 +142,7 @@ export class Trash {
   }
 }
 
-/** A deletion that our own end has cut is not a failure. */
+/** Drops reports after `close`: a deletion that was stopped by it is not a failure. */
 function reportWhile(isOpen: () => boolean, conditions: DebrisReport): DebrisReport {
   return {
     report: (degradation) => {

@@ -1,4 +1,4 @@
-/** How much each container wrote: counted in a worker, and told again while the count is young. */
+/** Measures how much each container has written. Measurements run in a worker and are cached. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { WrittenUsage } from '../../../ports/stats.ts';
@@ -11,18 +11,18 @@ import type { LayerStore } from './layer-store.ts';
 import { WholeFigures } from '../../trees/whole-figures.ts';
 import { withDeadline } from '../../../host/clock/deadline.ts';
 
-interface Count {
+interface CachedUsage {
   readonly atMonoMs: number;
   readonly usage: WrittenUsage;
 }
 
-/** Counts the writable layers of a store. */
-export class Written {
+/** Disk usage of containers' writable layers. */
+export class WritableUsage {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
-  readonly #last = new Map<ContainerId, Count>();
+  readonly #last = new Map<ContainerId, CachedUsage>();
   readonly #figures: WholeFigures;
-  #filesystem: { readonly atMonoMs: number; readonly looked: ReturnType<typeof filesystemUsage> } | undefined;
+  #filesystem: { readonly atMonoMs: number; readonly usage: ReturnType<typeof filesystemUsage> } | undefined;
   readonly #counting = new Map<ContainerId, Promise<WrittenUsage>>();
 
   constructor(store: LayerStore, clock: ClockPort) {
@@ -31,23 +31,23 @@ export class Written {
     this.#figures = new WholeFigures(store.log);
   }
 
-  /** As `StatsPort.writtenLately`: nobody waits for a tree to be walked who was told of it a moment ago. */
+  /** Implements `StatsPort.writtenLately`: returns a recent result without waiting, and renews an old one in the background. */
   writtenLately(id: ContainerId): WrittenUsage | undefined {
     const last = this.#last.get(id);
     if (last === undefined) return undefined;
     const ageMs = this.#clock.monoMs() - last.atMonoMs;
     if (ageMs > storageLimits.measureStaleMs) return undefined;
-    // one that fails is told by the next call that waits for it
+    // a failure is reported by the next call that waits for the measurement
     if (ageMs >= storageLimits.measureAgeMs) this.#counted(id).catch(() => undefined);
     return last.usage;
   }
 
-  /** At most `storageLimits.measureAgeMs` old. Callers for the same container share one count. */
+  /** A result that is at most `storageLimits.measureAgeMs` old. Concurrent callers for a container share one measurement. */
   async written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
     const last = this.#last.get(id);
     if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs)
       return last.usage;
-    return withDeadline(this.#clock, fx, `measure what container ${id} wrote`, () => this.#counted(id));
+    return withDeadline(this.#clock, fx, `measure disk usage of container ${id}`, () => this.#counted(id));
   }
 
   #counted(id: ContainerId): Promise<WrittenUsage> {
@@ -56,14 +56,14 @@ export class Written {
     return counting;
   }
 
-  /** Of the file system that all of them write to; a hundred are counted at once. */
+  /** Usage of the containers' file system, cached briefly, since a hundred containers may be measured at once. */
   #capacity(): ReturnType<typeof filesystemUsage> {
     const now = this.#clock.monoMs();
     const last = this.#filesystem;
-    if (last !== undefined && now - last.atMonoMs < storageLimits.capacityAgeMs) return last.looked;
-    const looked = filesystemUsage(this.#store.paths.containersRoot);
-    this.#filesystem = { atMonoMs: now, looked };
-    return looked;
+    if (last !== undefined && now - last.atMonoMs < storageLimits.capacityAgeMs) return last.usage;
+    const usage = filesystemUsage(this.#store.paths.containersRoot);
+    this.#filesystem = { atMonoMs: now, usage };
+    return usage;
   }
 
   async #count(id: ContainerId): Promise<WrittenUsage> {
@@ -72,7 +72,7 @@ export class Written {
       const [measured] = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
       const size = this.#figures.settle(
         id,
-        measured ?? fail('bug', `measure what container ${id} wrote: no answer`),
+        measured ?? fail('bug', `measure disk usage of container ${id}: no result`),
       );
       const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
       const usage = {

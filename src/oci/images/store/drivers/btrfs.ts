@@ -1,7 +1,7 @@
 /**
- * btrfs: a tree of each image's layers in a subvolume of its own, of which every container gets a snapshot. The trees
- * share the blocks of the unpacked layers. `chains/<name>/{layers, tree}`; a chain is made when the first container
- * wants it and goes with the first of its layers.
+ * btrfs: the layers of each image are copied into one subvolume, and each container gets a snapshot of it. The copies share
+ * the blocks of the unpacked layers. A chain, `chains/<name>/{layers, tree}`, is created for its first container and deleted
+ * with the first of its layers.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -28,11 +28,11 @@ import { PRIVATE_MODE } from './modes.ts';
 import type { DriverHost, RootRequest, RootfsDriver } from './rootfs-driver.ts';
 
 const TREE = 'tree';
-/** While it is being made. */
+/** Name of the tree while it is being created. */
 const UNFINISHED = 'tree.new';
 const LAYERS = 'layers';
 
-/** The driver. */
+/** Creates the driver. */
 export function btrfsDriver(
   host: DriverHost,
   { limitBytes }: { readonly limitBytes?: number | undefined } = {},
@@ -50,7 +50,7 @@ export function btrfsDriver(
         );
       await mkdir(root, { recursive: true, mode: PRIVATE_MODE });
       if ((await filesystemType(root)) !== BTRFS_MAGIC)
-        fail('invalidRequest', `${attempted}: this is no btrfs`, { subject: root });
+        fail('invalidRequest', `${attempted}: not a btrfs file system`, { subject: root });
       if (limitBytes !== undefined) await enableQuotas(root);
     },
     layerGoing: ({ diffId }) => chains.dropAllOf(diffId),
@@ -59,7 +59,7 @@ export function btrfsDriver(
       const { paths, owners } = request;
       await chains.with(request, async (tree) => {
         if (!(await isThere(paths.upper))) await snapshotSubvolume(tree, paths.dir, 'upper');
-        // blocks of its own alone: those of the image are the image's
+        // the limit counts only blocks of the snapshot itself, not those shared with the image
         if (limitBytes !== undefined) await limitSubvolume(paths.upper, limitBytes);
       });
       await showTree(paths.upper, paths.rootfs, owners, false);
@@ -70,15 +70,15 @@ export function btrfsDriver(
     },
     removing: (paths) =>
       deleteSubvolume(paths.dir, 'upper').catch((error: unknown) => {
-        // a container can make subvolumes in its own, nested without bound and with names of any bytes: the trash deletes them
-        // entry by entry, as rmdir(2) takes empty ones (Linux 4.18)
+        // a container can create subvolumes below its own, nested to any depth and with any names; the trash deletes them
+        // entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)
         host.log.warn(
           { path: paths.upper, fault: toFault(error) },
-          'delete a subvolume with those in it: failed; its files are deleted one by one',
+          'delete subvolume: failed; deleting its files one by one',
         );
       }),
     recover: () => chains.dropUnfinished(),
-    // another device to whoever counts what lies below the container's directory
+    // a subvolume is another device, so a measurement of the container's directory does not include it
     writtenTrees: (paths) => [paths.upper],
     imageTrees: () => chains.trees(),
   };
@@ -88,7 +88,7 @@ function refuseLabel({ label, attempted }: RootRequest): void {
   if (label !== undefined)
     fail(
       'unsupported',
-      `${attempted}: snapshots of btrfs share their SELinux labels, and this container has one of its own; use the driver overlay`,
+      `${attempted}: the container has an SELinux label, but btrfs snapshots share their labels; use the storage driver overlay`,
     );
 }
 
@@ -100,7 +100,7 @@ class Chains {
     this.#host = host;
   }
 
-  /** Runs `use` with the tree of these layers, which stays for that while. */
+  /** Runs `use` with the tree of these layers, which is not deleted meanwhile. */
   async with({ layers }: RootRequest, use: (tree: string) => Promise<void>): Promise<void> {
     const diffIds = layers.map(({ diffId }) => diffId).join('\n');
     const dir = join(this.#host.paths.chains, createHash('sha256').update(diffIds).digest('hex'));
@@ -121,19 +121,19 @@ class Chains {
       target: join(dir, UNFINISHED),
       scratch: join(dir, UNFINISHED, `.links-${this.#host.newName()}`),
     });
-    // what has its name has its bytes, also after a power loss
+    // sync before the rename: a tree with its final name must be complete even after a power loss
     await syncFilesystemOf(dir);
     await rename(join(dir, UNFINISHED), join(dir, TREE));
   }
 
-  /** The layer goes: with it all trees that it is in. Snapshots of containers go on. */
+  /** Deletes all trees that contain the layer. Snapshots of containers stay usable. */
   async dropAllOf(diffId: Digest): Promise<void> {
     for (const dir of await this.#dirs()) {
       if ((await layersOf(dir)).includes(diffId)) await this.#locks.with(dir, () => drop(dir));
     }
   }
 
-  /** What a daemon left that died while it made one. */
+  /** Deletes trees that an earlier daemon did not finish. */
   async dropUnfinished(): Promise<void> {
     for (const dir of await this.#dirs()) {
       await this.#locks.with(dir, async () => {

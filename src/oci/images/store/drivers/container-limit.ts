@@ -1,18 +1,18 @@
-/** A bound on what one container writes to its root, by project quotas. */
+/** Limits what one container may write to its root, by project quotas. */
 import { mkdir } from 'node:fs/promises';
 import type { ContainerId } from '../../../../base/ids.ts';
 import { checkProjectQuota, joinProject, limitProject } from '../../../../host/files/project-quota.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
 /**
- * The container's project: the first 31 bits of its id (one more and ext4's tools take it for negative). Of a thousand
- * containers two share one in one node of four thousand, and then their limit.
+ * The container's project id: the first 31 bits of its id, since ext4's tools show larger ids as negative. With a thousand
+ * containers per node, two containers share a project, and so a limit, on one node in four thousand.
  */
 function projectOf(id: ContainerId): number {
   return Number.parseInt(id.slice(0, 8), 16) >>> 1 || 1;
 }
 
-/** Undefined bytes: no limit, and nothing is done. */
+/** The limit. If `bytes` is undefined, nothing is limited and all methods do nothing. */
 export class ContainerLimit {
   readonly #bytes: number | undefined;
 
@@ -20,14 +20,14 @@ export class ContainerLimit {
     this.#bytes = bytes;
   }
 
-  /** Rejects with the reason where containers at `root` can't be limited. */
+  /** Rejects, with the reason, if containers at `root` cannot be limited. */
   async check(root: string): Promise<void> {
     if (this.#bytes === undefined) return;
     await mkdir(root, { recursive: true, mode: PRIVATE_MODE });
     await checkProjectQuota(root);
   }
 
-  /** For directories that are new: overlayfs renames from the one to the other, which two projects would refuse. */
+  /** Puts new directories into one project: overlayfs renames between them, which fails between projects. */
   async apply(id: ContainerId, directories: readonly string[]): Promise<void> {
     if (this.#bytes === undefined) return;
     const project = projectOf(id);
@@ -36,7 +36,7 @@ export class ContainerLimit {
     if (first !== undefined) await limitProject(first, project, this.#bytes);
   }
 
-  /** The container goes, and its limit with it. */
+  /** Removes the limit of a container that is being removed. */
   async release(id: ContainerId, directory: string): Promise<void> {
     if (this.#bytes !== undefined) await limitProject(directory, projectOf(id), 0);
   }

@@ -1,4 +1,4 @@
-/** Trees that are whole when they have their name, and how they are shown as a container's root or an image. */
+/** Copies layers into a tree, and mounts trees as a container's root or an image volume. */
 import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -14,12 +14,12 @@ import { DIFF } from '../records/layer-layout.ts';
 import { PRIVATE_MODE, ROOT_MODE } from './modes.ts';
 import type { DriverHost, FlattenRequest, RootfsOwners, StoredLayer } from './rootfs-driver.ts';
 
-/** Where the unpacked files of layers are, the lowest first. */
+/** The directories with the layers' unpacked files, lowest first. */
 export function unpackedLayers(layers: readonly StoredLayer[]): string[] {
   return layers.map(({ dir }) => join(dir, DIFF)).toReversed();
 }
 
-/** A copy of the layers at `target`, made in `work` and renamed, so that a copy that was cut off never counts. */
+/** Copies the layers to `target`. The copy is created in `work` and renamed, so that an unfinished copy is never used. */
 export async function copyTree(
   host: DriverHost,
   layers: readonly StoredLayer[],
@@ -28,12 +28,12 @@ export async function copyTree(
   label: string | undefined,
 ): Promise<void> {
   if (await isThere(target)) return;
-  // of a daemon that died
+  // left by a daemon that was killed
   await host.discard(work);
   await mkdir(work, { mode: PRIVATE_MODE });
   const tree = join(work, 'tree');
   await mkdir(tree);
-  // whatever the umask
+  // mkdir applies the umask
   await chmod(tree, ROOT_MODE);
   const request: FlattenRequest = {
     layers: unpackedLayers(layers),
@@ -44,7 +44,7 @@ export async function copyTree(
   await rename(tree, target);
 }
 
-/** Shows a tree elsewhere, as the files of a user namespace's owners where there are such; an image can't be written, and nothing in it runs. */
+/** Bind-mounts a tree, with ids mapped for a user namespace if `owners` is given. An image is mounted read-only and noexec. */
 export async function showTree(
   tree: string,
   target: string,
@@ -62,5 +62,5 @@ export async function showTree(
   const attributes = isImage
     ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC
     : 0;
-  await attach(await idmappedTree(tree, owners.pin, attributes), 'show the tree at', target);
+  await attach(await idmappedTree(tree, owners.pin, attributes), 'mount tree at', target);
 }

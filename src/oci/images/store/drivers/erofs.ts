@@ -1,7 +1,8 @@
 /**
- * erofs: a layer is a file that holds a read-only file system, made once when the layer comes; containers mount it
- * through overlayfs, with nothing copied and none of its files on the disk. The mounts are shared by all containers, at
- * `chains/<hex of diff-id>`, and go with the layer or with the daemon (an overlay keeps what it is made of).
+ * erofs: each layer is converted once into an image file with a read-only file system, and its unpacked files are deleted.
+ * Containers use the mounted images as lower directories of overlayfs, without copies. All containers share the mounts at
+ * `chains/<hex of diff-id>`. They are unmounted when the layer is deleted or the daemon exits; a mounted overlay keeps its
+ * lower file systems in use.
  */
 import { lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -26,17 +27,17 @@ import type { LowerTree, OverlayOptions } from './overlay.ts';
 import type { DriverHost, RootfsDriver, StoredLayer } from './rootfs-driver.ts';
 
 export interface ErofsOptions extends OverlayOptions {
-  /** mkfs.erofs, an absolute path. */
+  /** Absolute path of mkfs.erofs. */
   readonly program: string;
 }
 
-/** st_blocks counts in these (stat(2)). */
+/** The unit of st_blocks (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
-/** The layer's directory, its record, its image; of the first two a block each. */
+/** Inodes of a layer: directory, record and image. Bytes: one block each for directory and record. */
 const OWN_INODES = 3;
 const OWN_BYTES = 2 * 4096;
 
-/** The driver. */
+/** Creates the driver. */
 export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriver {
   const images = new Images(host, options.program);
   const limit = new ContainerLimit(options.limitBytes);
@@ -61,7 +62,7 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
     mountVolume: async (request) => mountOverlayVolume(request, await lower(request.layers)),
     removing: (paths, id) => limit.release(id, paths.dir),
     recover: () => images.finishOrUndo(),
-    // the directories alone: what is mounted there is another device
+    // counts only the mount points: the mounted images are other devices
     imageTrees: async () => ((await namesIn(host.paths.chains)).length === 0 ? [] : [host.paths.chains]),
     close: () => images.unmountAll(),
   };
@@ -77,31 +78,31 @@ class Images {
     this.#program = program;
   }
 
-  /** Makes and mounts an image of nothing: whether the kernel mounts files is seen by trying (since Linux 6.12, CONFIG_EROFS_FS_BACKED_BY_FILE). */
+  /** Creates and mounts an empty image, to find out whether the kernel can mount files (Linux 6.12, CONFIG_EROFS_FS_BACKED_BY_FILE). */
   async check(): Promise<void> {
     const { root, partial } = this.#host.paths;
     const work = join(partial, this.#host.newName());
-    const [tree, image, place] = [join(work, 'tree'), join(work, IMAGE), join(work, 'place')];
+    const [tree, image, target] = [join(work, 'tree'), join(work, IMAGE), join(work, 'mount')];
     await mkdir(partial, { recursive: true, mode: PRIVATE_MODE });
     try {
-      for (const dir of [work, tree, place]) await mkdir(dir, { mode: PRIVATE_MODE });
+      for (const dir of [work, tree, target]) await mkdir(dir, { mode: PRIVATE_MODE });
       await this.#run(tree, image, `use storage driver erofs at ${root}`);
-      await mountImage(image, place);
+      await mountImage(image, target);
     } catch (error) {
       fail(
         'invalidRequest',
-        `use storage driver erofs at ${root}: ${error instanceof Error ? error.message : String(error)} (it needs Linux 6.12, erofs on files)`,
+        `use storage driver erofs at ${root}: ${error instanceof Error ? error.message : String(error)} (requires Linux 6.12 with CONFIG_EROFS_FS_BACKED_BY_FILE)`,
         { subject: root },
       );
     } finally {
-      await unmount(place, { lazy: true });
+      await unmount(target, { lazy: true });
       await rm(work, { recursive: true, force: true });
     }
   }
 
   /**
-   * The layer's files become its image, whole or not at all: until it is named in the record the files stay. A layer that
-   * no image can be made of (a sparse file of terabytes) stays unpacked, which overlayfs takes as well.
+   * Converts the layer's files into its image. The files are deleted only after the record names the image. A layer that
+   * cannot be converted, such as one with a sparse file of terabytes, stays unpacked; overlayfs can use it, too.
    */
   async make(layer: StoredLayer): Promise<void> {
     try {
@@ -109,7 +110,7 @@ class Images {
     } catch (error) {
       this.#host.log.warn(
         { diffId: layer.diffId, fault: toFault(error) },
-        'no image could be made of a layer; it stays unpacked',
+        'create erofs image of layer: failed; the layer stays unpacked',
       );
     }
   }
@@ -119,11 +120,11 @@ class Images {
     if (!(await isThere(tree))) return;
     const unfinished = `${image}.new`;
     await rm(unfinished, { force: true });
-    // at most what the files take; mkfs.erofs writes it, so that it can't be stopped on the way
+    // the image needs at most the size of the files; check first, since mkfs.erofs cannot be stopped at a limit
     const { usedBytes = 0 } = (await readLayerRecord(dir, diffId, (call) => call())) ?? {};
     demandSpace(dir, await statfs(dir), usedBytes);
     try {
-      await this.#run(tree, unfinished, `make the image of layer ${diffId}`);
+      await this.#run(tree, unfinished, `create erofs image of layer ${diffId}`);
     } catch (error) {
       await rm(unfinished, { force: true });
       throw error;
@@ -140,24 +141,24 @@ class Images {
     await this.#host.discard(tree);
   }
 
-  /** Where the layer's files are, mounted now or by somebody before, or unpacked. */
+  /** The tree with the layer's files: its mounted image, which is mounted if necessary, or the unpacked files. */
   async mounted(layer: StoredLayer): Promise<LowerTree> {
     return this.#locks.with(layer.diffId, async () => {
       const image = join(layer.dir, IMAGE);
       if ((await isThere(join(layer.dir, DIFF))) || !(await isThere(image))) return unpackedTree(layer);
-      const place = this.#placeOf(layer);
-      await mkdir(place, { recursive: true, mode: PRIVATE_MODE });
-      if (!(await isOtherDevice(place))) await mountImage(image, place);
-      return { tree: place, below: '' };
+      const target = this.#mountPointOf(layer);
+      await mkdir(target, { recursive: true, mode: PRIVATE_MODE });
+      if (!(await isOtherDevice(target))) await mountImage(image, target);
+      return { tree: target, below: '' };
     });
   }
 
-  /** Of layers that a daemon was making images of when it died: those that their records name replace the files, others go. */
+  /** Handles conversions that a killed daemon did not finish: deletes the files if the record names the image, else the image. */
   async finishOrUndo(): Promise<void> {
     const { layers } = this.#host.paths;
     for (const name of await namesIn(layers)) {
       const diffId = parseDigest(`sha256:${name}`);
-      // pulls of this process may be at work
+      // lock: a pull of this process may be converting the layer
       if (diffId !== undefined)
         await this.#locks.with(diffId, () => this.#finishOrUndoOne(join(layers, name), diffId));
     }
@@ -173,7 +174,7 @@ class Images {
   }
 
   async unmount(layer: StoredLayer): Promise<void> {
-    await this.#locks.with(layer.diffId, () => drop(this.#placeOf(layer)));
+    await this.#locks.with(layer.diffId, () => drop(this.#mountPointOf(layer)));
   }
 
   async unmountAll(): Promise<void> {
@@ -181,13 +182,13 @@ class Images {
     for (const name of await namesIn(chains)) await drop(join(chains, name));
   }
 
-  #placeOf({ diffId }: StoredLayer): string {
+  #mountPointOf({ diffId }: StoredLayer): string {
     return join(this.#host.paths.chains, hexOf(diffId));
   }
 
   async #run(tree: string, image: string, attempted: string): Promise<void> {
     const { clock } = this.#host;
-    // chunks: holes and blocks that occur twice cost nothing
+    // with chunks, holes and repeated blocks take no space
     const ended = await runTool({
       argv: [this.#program, `--chunksize=${storageLimits.imageChunkBytes}`, image, tree],
       timeoutMs: storageLimits.imageMs,
@@ -197,17 +198,17 @@ class Images {
     const said = printable(Buffer.from(ended.stderr).toString('utf8'));
     fail(
       'outside',
-      `${attempted}: ${this.#program} ended with ${ended.timedOut ? 'its time' : `code ${ended.exitCode}`}: ${said}`,
+      `${attempted}: ${this.#program}: ${ended.timedOut ? `timed out after ${storageLimits.imageMs / 1000}s` : `exit code ${ended.exitCode}`}: ${said}`,
     );
   }
 }
 
-async function mountImage(image: string, place: string): Promise<void> {
-  await mountFilesystem({ type: 'erofs', source: image, target: place, readOnly: true });
+async function mountImage(image: string, target: string): Promise<void> {
+  await mountFilesystem({ type: 'erofs', source: image, target, readOnly: true });
 }
 
-async function drop(place: string): Promise<void> {
-  // an overlay that is made of it keeps it
-  while (await unmount(place, { lazy: true }));
-  await rmdir(place).catch(() => undefined);
+async function drop(mountPoint: string): Promise<void> {
+  // a mounted overlay keeps using its lower file systems
+  while (await unmount(mountPoint, { lazy: true }));
+  await rmdir(mountPoint).catch(() => undefined);
 }

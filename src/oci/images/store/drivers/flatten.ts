@@ -1,7 +1,7 @@
 /**
- * Layers copied over each other into one tree, as overlayfs would show them (Linux, filesystems/overlayfs: whiteouts,
- * opaque directories), for drivers without overlayfs. Runs in a storage worker. Blocks are shared where the file system
- * can (FICLONE). Both trees are ours alone, names go through descriptors, and no symlink is followed.
+ * Copies layers over each other into one tree, with the result that overlayfs would show (Linux, filesystems/overlayfs:
+ * whiteouts, opaque directories), for drivers without overlayfs. Runs in a storage worker. Blocks are shared if the file
+ * system supports it (FICLONE). Nobody else writes to the trees; names are used below descriptors, and no symlink is followed.
  */
 import { closeSync, constants, copyFileSync, fstatSync, lstatSync, mkdirSync } from 'node:fs';
 import type { BigIntStats, Stats } from 'node:fs';
@@ -34,16 +34,16 @@ import { PRIVATE_MODE } from './modes.ts';
 import type { FlattenRequest } from './rootfs-driver.ts';
 import { copySparse } from './sparse-copy.ts';
 
-/** overlayfs's own marks; they mean nothing in a tree that is no layer. */
+/** Prefix of overlayfs's xattrs. They are not copied: they have no meaning outside a layer. */
 const OVERLAY_XATTR = 'trusted.overlay.';
 const OPAQUE = 'trusted.overlay.opaque';
 const SELINUX = 'security.selinux';
-/** st_blocks counts in these (stat(2)). */
+/** The unit of st_blocks (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
 
 interface Copying {
   readonly label: Buffer | undefined;
-  /** Holds a name of each hard-linked file that was copied of this layer, by its inode: one descriptor for all. */
+  /** Descriptor of a directory with one name for each copied hard-linked file of this layer, named by its inode. */
   readonly links: number;
   readonly linked: Set<string>;
   readonly disk: Disk;
@@ -52,13 +52,13 @@ interface Copying {
 /** Where the copies are written. */
 interface Disk {
   readonly space: SpaceGuard | undefined;
-  /** Whether it shares blocks, which takes no space; undefined until it was tried. */
+  /** Whether the file system shares blocks, so that copies take no space; undefined until it was tried. */
   canClone: boolean | undefined;
 }
 
 /**
- * Copies all of them; the target has the root's attributes of the highest layer. `space`: throws where the copies would take
- * what has to stay free of the disk; not asked where blocks are shared.
+ * Copies all layers. The target gets the attributes of the highest layer's root. `space` throws if the disk has too little
+ * free space; it is not called if blocks are shared.
  */
 export function flattenLayers({ layers, target, scratch, label }: FlattenRequest, space?: SpaceGuard): void {
   const to = openOwnDirectory(target);
@@ -102,7 +102,7 @@ function removeScratch(scratch: string): void {
   }
 }
 
-/** The directory `name` of `from` over `toName` of `to`, which is there. */
+/** Copies the directory `name` of `from` over the existing directory `toName` of `to`. */
 function copyDirectory(
   from: number,
   name: ByteString,
@@ -134,7 +134,7 @@ function isOpaque(from: number, name: ByteString): boolean {
 }
 
 function copyEntry(from: number, name: ByteString, to: number, depth: number, copying: Copying): void {
-  const stats = statAt(from, name) ?? fail('outside', `copy ${shown(name)}: it went away meanwhile`);
+  const stats = statAt(from, name) ?? fail('outside', `copy ${shown(name)}: it was deleted meanwhile`);
   const below = statAt(to, name);
   if (stats.isDirectory()) {
     if (below !== undefined && !below.isDirectory()) removeTreeAt(to, name);
@@ -166,19 +166,19 @@ function copyNode(from: number, name: ByteString, stats: Stats, to: number, disk
   } else if (stats.isFile()) {
     copyFile(from, name, stats, to, disk);
   } else {
-    // devices, FIFOs, sockets; the numbers as makedev(3) packs them
+    // devices, FIFOs and sockets; device numbers are packed as by makedev(3)
     const major = Number((BigInt(stats.rdev) >> 8n) & 0xfffn);
     const minor = Number((BigInt(stats.rdev) & 0xffn) | ((BigInt(stats.rdev) >> 12n) & 0xfff00n));
     mknodAt(to, name, stats.mode, major, minor);
   }
 }
 
-/** Whole files by the kernel's own ways (FICLONE, copy_file_range), which would fill holes: files with those by another. */
+/** Copies a file by FICLONE or copy_file_range, or, if it has holes, by `copySparse`: copy_file_range can fill holes. */
 function copyFile(from: number, name: ByteString, stats: Stats, to: number, disk: Disk): void {
   const [source, target] = [pathOf(from, name), pathOf(to, name)];
   const bytes = stats.blocks * STAT_BLOCK_BYTES;
   const hasHoles = bytes < stats.size;
-  // an empty file does not tell whether blocks can be shared
+  // an empty file cannot show whether blocks can be shared
   if (disk.canClone !== false && bytes > 0) {
     if (cloneFile(source, target)) {
       disk.canClone = true;
@@ -192,7 +192,7 @@ function copyFile(from: number, name: ByteString, stats: Stats, to: number, disk
   else copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
 }
 
-/** False where the file system does not share the blocks of these two files. */
+/** Returns false if the file system cannot share blocks between these files. */
 function cloneFile(source: Buffer, target: Buffer): boolean {
   try {
     copyFileSync(source, target, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE_FORCE);
@@ -213,7 +213,7 @@ function copyAttributes(
 ): void {
   chownAt(to, toName, Number(stats.uid), Number(stats.gid));
   if (!stats.isSymbolicLink()) chmodAt(to, toName, Number(stats.mode & 0o7777n));
-  // after the owner, whose change drops file capabilities; after the mode, which would change an ACL's mask
+  // xattrs last: chown(2) clears file capabilities, and chmod(2) changes an ACL's mask
   for (const xattr of listXattrsAt(from, nameOf(name))) {
     if (xattr.startsWith(OVERLAY_XATTR) || xattr === SELINUX) continue;
     const value = getXattrAt(from, nameOf(name), xattr);

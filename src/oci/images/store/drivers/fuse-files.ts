@@ -1,6 +1,6 @@
 /**
- * What stands beside a container of the driver fuse-overlayfs, in `helpers/`: for each of its programs what it says
- * (`<name>.log`, its stdout from before its first instruction on), and, once it has mounted, who it is (`<name>.json`).
+ * The files in `helpers/` of a container with the driver fuse-overlayfs. Each process has a log (`<name>.log`), which is its
+ * stdout from its start on, and, once it has mounted, a note with its identity (`<name>.json`).
  */
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rm } from 'node:fs/promises';
@@ -17,21 +17,21 @@ import { writeWhole } from '../../../../host/files/whole-file.ts';
 import { namesIn } from '../records/names-in.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
-/** Of a container: `containers/<id>`. */
+/** The directory of a container: `containers/<id>`. */
 type Dir = string;
 
-/** Name of the program of a container's own root; others are named after the image. */
+/** Name of the process for a container's root. Processes for image volumes are named after the image. */
 export const ROOT = 'rootfs';
 
-/** The directory's name. */
+/** Name of the directory. */
 export const HELPERS = 'helpers';
 const LOG = '.log';
 const NOTE = '.json';
 
-/** A program that has mounted, or is about to. */
+/** A process that has mounted or is about to. */
 export interface Helper {
   readonly identity: ProcessIdentity;
-  /** Where. */
+  /** Mount point. */
   readonly target: string;
 }
 
@@ -44,8 +44,8 @@ function logOf(dir: Dir, name: string): string {
 }
 
 /**
- * The program's log, empty, for its stdout. What is no file there goes first, so that neither a FIFO without a reader holds the
- * caller nor a link leads the program's words elsewhere (F89).
+ * Opens the empty log of a process, for its stdout. Anything but a regular file is deleted first: a FIFO without a reader
+ * would block the caller, and a symlink would redirect the output (F89).
  */
 export async function openLog(dir: Dir, name: string): Promise<FileHandle> {
   const path = logOf(dir, name);
@@ -55,13 +55,13 @@ export async function openLog(dir: Dir, name: string): Promise<FileHandle> {
   return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o600);
 }
 
-/** The beginning of what a program said; empty where there is none, or its log can't be read. */
+/** The beginning of a process's output; empty if its log cannot be read. */
 export async function readLog(dir: Dir, name: string): Promise<string> {
   const found = await readOwnFile(logOf(dir, name), storageLimits.fuseSaidBytes).catch(() => undefined);
   return printable(found?.bytes.toString('utf8') ?? '');
 }
 
-/** The program's name by that of its log; undefined for other files. */
+/** The name of the process that a log belongs to; undefined for other files. */
 export function nameOfLog(file: string): string | undefined {
   return file.endsWith(LOG) ? file.slice(0, -LOG.length) : undefined;
 }
@@ -74,7 +74,7 @@ export async function writeNote(dir: Dir, name: string, identity: ProcessIdentit
   await writeWhole(join(dir, HELPERS, `${name}${NOTE}`), `${JSON.stringify(identity)}\n`, 0o600);
 }
 
-/** Who mounted it; undefined when nobody has. */
+/** The identity of the process that has mounted; undefined without a note. */
 export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity | undefined> {
   const fields = jsonObject(
     (await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), {
@@ -86,7 +86,7 @@ export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity 
   return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
 }
 
-/** The programs of a container that have mounted, whether they still run or not. */
+/** The processes of a container that have mounted, whether they still run or not. */
 export async function helpersAt(dir: Dir): Promise<Helper[]> {
   const found: Helper[] = [];
   for (const file of await namesIn(join(dir, HELPERS))) {

@@ -1,4 +1,4 @@
-/** The processes of fuse-overlayfs: started, waited for, watched, ended. */
+/** Starts, watches and ends the processes of fuse-overlayfs. */
 import { join } from 'node:path';
 import type { IdMapping } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
@@ -20,16 +20,16 @@ import { endStarts } from './fuse-starts.ts';
 import type { DriverHost, RootRequest } from './rootfs-driver.ts';
 
 export interface HelperOptions {
-  /** fuse-overlayfs, an absolute path. */
+  /** Absolute path of fuse-overlayfs. */
   readonly program: string;
-  /** Puts a process into a cgroup, which is made where it is missing. */
-  readonly place: (pid: number, cgroup: string) => Promise<void>;
+  /** Moves a process into a cgroup, which is created if missing. */
+  readonly moveToCgroup: (pid: number, cgroup: string) => Promise<void>;
 }
 
 export class Helpers {
   readonly #host: DriverHost;
   readonly #options: HelperOptions;
-  /** Killed before they had mounted, but they do not end. */
+  /** Processes that were killed before they had mounted but do not exit. */
   #stuck: readonly Helper[] = [];
 
   constructor(host: DriverHost, options: HelperOptions) {
@@ -37,8 +37,8 @@ export class Helpers {
     this.#options = options;
   }
 
-  /** Starts one and waits until it has mounted. A failure leaves neither process nor mount. */
-  async serve(request: RootRequest, name: string, target: string, wished: readonly string[]): Promise<void> {
+  /** Starts a process and waits until it has mounted. A failure leaves neither process nor mount. */
+  async serve(request: RootRequest, name: string, target: string, options: readonly string[]): Promise<void> {
     const { paths, label, owners, attempted } = request;
     await makeHelpersDir(paths.dir);
     const own =
@@ -49,12 +49,13 @@ export class Helpers {
             mappingOption('gidmapping', owners.mappings.gids),
           ];
     const all = [
-      ...wished,
+      ...options,
       ...own,
       'allow_other',
       ...(label === undefined ? [] : [`context="${label}"`]),
     ].join(',');
-    // a file: a pipe to us would break with us; and by it the next daemon finds one that has no note (fuse-starts.ts)
+    // log to a file: a pipe would break when the daemon exits, and the next daemon finds a process without a note by its log
+    // (fuse-starts.ts)
     const log = await openLog(paths.dir, name);
     try {
       const child = await spawnProcess({
@@ -68,14 +69,14 @@ export class Helpers {
     } finally {
       await log.close();
     }
-    const words = await readLog(paths.dir, name);
+    const output = await readLog(paths.dir, name);
     fail(
       'outside',
-      `${attempted}: ${this.#options.program} has mounted nothing: ${words === '' ? 'it says nothing' : words}`,
+      `${attempted}: ${this.#options.program} did not mount: ${output === '' ? 'no output' : output}`,
     );
   }
 
-  /** Waits for the mount; then its note is written, and from then on it goes on without us. */
+  /** Waits for the mount and then writes the note. From then on the process does not depend on the daemon. */
   async #hasMounted(
     child: Child,
     { paths, cgroup }: RootRequest,
@@ -84,7 +85,7 @@ export class Helpers {
   ): Promise<boolean> {
     let isServing = false;
     try {
-      if (cgroup !== undefined) await this.#options.place(child.pid, cgroup);
+      if (cgroup !== undefined) await this.#options.moveToCgroup(child.pid, cgroup);
       let hasEnded = false;
       void child.exited.then(() => (hasEnded = true));
       if (
@@ -116,17 +117,17 @@ export class Helpers {
     for (const { identity, target } of ended)
       log.info(
         { pid: identity.pid, mount: target },
-        'ended a fuse-overlayfs that an earlier daemon was starting',
+        'ended fuse-overlayfs process that an earlier daemon was starting',
       );
     for (const { identity, target } of left)
       log.error(
         { pid: identity.pid, mount: target },
-        'a fuse-overlayfs that an earlier daemon was starting was killed and does not end; its container can not be removed until it does',
+        'kill fuse-overlayfs process that an earlier daemon was starting: it does not exit; its container cannot be removed until it does',
       );
     this.#stuck = left;
   }
 
-  /** After the mounts: they end by themselves, but one whose files somebody still uses goes on for them. */
+  /** Waits, after the unmounts, for the processes to exit. One whose files are still in use keeps running. */
   async ended(paths: RootfsPaths): Promise<void> {
     for (const { identity } of await helpersAt(paths.dir)) {
       await this.#until(
@@ -137,7 +138,7 @@ export class Helpers {
     }
   }
 
-  /** Its files go. Throws `timedOut` with the pids of those that do not end: their mounts may still come. */
+  /** Kills all processes of a container. Throws `timedOut` with the pids of those that do not exit, since they may still mount. */
   async kill({ dir }: RootfsPaths): Promise<void> {
     const stuck = this.#stuck.filter(({ target }) => target.startsWith(`${dir}/`));
     const helpers = [...(await helpersAt(dir)), ...stuck];
@@ -147,14 +148,14 @@ export class Helpers {
     if (left.length > 0)
       fail(
         'timedOut',
-        `remove ${dir}: fuse-overlayfs was killed and does not end: process ${left.join(', ')}`,
+        `remove ${dir}: timed out waiting for killed fuse-overlayfs to exit (pid ${left.join(', ')})`,
         { subject: dir },
       );
-    // one that mounted after everything was taken off: the directory would take its mount along to the trash
+    // one may have mounted after the unmounts; the rename to the trash would move its mount along
     for (const { target } of helpers) await unmount(target, { lazy: true });
   }
 
-  /** Those of an earlier daemon. */
+  /** Watches the processes that an earlier daemon has started. */
   async watchAgain(): Promise<void> {
     const { containers } = this.#host.paths;
     for (const id of await namesIn(containers)) {
@@ -164,7 +165,7 @@ export class Helpers {
     }
   }
 
-  /** Tells of one that ends before its mount: whoever works in there gets errors (ENOTCONN) from then on. */
+  /** Logs when a process exits before its mount is gone: programs in the container then get errors (ENOTCONN). */
   #watch(identity: ProcessIdentity, target: string): void {
     watchProcess(identity, () => {
       void isMountPoint(target).then(
@@ -172,7 +173,7 @@ export class Helpers {
           if (isLeft)
             this.#host.log.error(
               { pid: identity.pid, mount: target },
-              'fuse-overlayfs has ended below a container: its root file system can not be used any more; remove the container',
+              'fuse-overlayfs process exited while its mount is in use: the root file system is unusable; remove the container',
             );
         },
         () => undefined,
@@ -183,11 +184,11 @@ export class Helpers {
   async #until(isMet: () => Promise<boolean>, ms: number, isHopeless: () => boolean): Promise<boolean> {
     const { clock } = this.#host;
     for (const end = clock.monoMs() + ms; ;) {
-      // looked at before the last try, which then sees all that it did
+      // checked before the last attempt, so that the attempt sees everything the process did
       const isLast = isHopeless() || clock.monoMs() >= end;
       if (await isMet()) return true;
       if (isLast) return false;
-      await pause(clock, storageLimits.fuseLookMs);
+      await pause(clock, storageLimits.fusePollMs);
     }
   }
 }

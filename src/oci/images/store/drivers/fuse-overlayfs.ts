@@ -1,8 +1,8 @@
 /**
- * fuse-overlayfs: an overlay made by a program, for kernels and file systems whose own can't be used. One process for
- * each mount, which outlives the daemon, lives in the pod's cgroup for monitors, and ends with its mount. Who it is
- * stands beside the container, for the daemon that comes after (fuse-files.ts); one that had not mounted when its daemon
- * was killed is ended by that (fuse-starts.ts).
+ * fuse-overlayfs: an overlay implemented by a program, if the kernel's overlayfs cannot be used. Each mount has one process.
+ * It outlives the daemon, runs in the pod's cgroup for monitors, and exits when its mount is gone. A note beside the
+ * container identifies it to later daemons (fuse-files.ts). A process that had not mounted when its daemon was killed is
+ * ended by the next daemon (fuse-starts.ts).
  */
 import { fail } from '../../../../base/fault.ts';
 import { isThere } from '../../../../host/files/is-there.ts';
@@ -16,13 +16,13 @@ import { makeUpper, unpackedTree } from './overlay.ts';
 import type { DriverHost, RootRequest, RootfsDriver } from './rootfs-driver.ts';
 
 export interface FuseOptions extends HelperOptions {
-  /** Nothing is synced to the disk. */
+  /** Never sync to disk (option `volatile`). */
   readonly isVolatile: boolean;
-  /** Bytes that one container may write to its root; left out for no limit. */
+  /** Bytes that one container may write to its root; omitted for no limit. */
   readonly limitBytes?: number | undefined;
 }
 
-/** The driver. */
+/** Creates the driver. */
 export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): RootfsDriver {
   const helpers = new Helpers(host, options);
   const limit = new ContainerLimit(options.limitBytes);
@@ -30,14 +30,14 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
     name: 'fuse-overlayfs',
     check: async () => {
       if (!(await isThere('/dev/fuse')))
-        fail('invalidRequest', 'use storage driver fuse-overlayfs: there is no /dev/fuse', {
+        fail('invalidRequest', 'use storage driver fuse-overlayfs: /dev/fuse: not found', {
           subject: '/dev/fuse',
         });
       await limit.check(host.paths.containersRoot);
     },
     mountRoot: async (request) => {
       const { paths, layers } = request;
-      // the program stores what belongs to id n of the pod as n: the owners on the disk are those of the image
+      // the program maps ids itself and stores ids of the pod unchanged, so the owners on disk are those of the image
       await makeUpper(
         { ...request, owners: undefined },
         layers[0] === undefined ? undefined : unpackedTree(layers[0]),
@@ -78,10 +78,10 @@ async function lowerOption({ layers, paths }: RootRequest): Promise<string[]> {
   return [`lowerdir=${(lower.length === 0 ? [await emptyLower(paths)] : lower).map(optionPath).join(':')}`];
 }
 
-/** The program's own escapes are not the same in all versions: paths with these are for other drivers. */
+/** Refuses paths with these characters, since versions of the program differ in how to escape them. */
 function optionPath(path: string): string {
   return /[,:\\]/u.test(path)
-    ? fail('unsupported', `give fuse-overlayfs the path ${path}: it holds a comma, a colon or a backslash`, {
+    ? fail('unsupported', `pass ${path} to fuse-overlayfs: the path has a comma, colon or backslash`, {
         subject: path,
       })
     : path;

@@ -1,11 +1,11 @@
 /**
- * Programs of fuse-overlayfs that a killed daemon was starting. Such a one goes on by itself and mounts when it comes to
- * it, which may be after the next daemon has looked at the mounts: on a directory that is being taken away, for example.
+ * Finds and ends fuse-overlayfs processes that a killed daemon was starting. Such a process continues and mounts at some
+ * time, possibly after the next daemon has read the mounts, and on a directory that is being deleted.
  *
- * Found by its stdout, which leads to its log beside the container: posix_spawn puts it there before it lets go of the
- * daemon's other descriptors, the lock of the root among them, and long before the execve. So whoever holds the lock of
- * the root finds every program of those that held it before, wherever it stands; a command line is the program's own only
- * after the execve. It serves a root once its note is written: before that no container has it, and it may be killed.
+ * It is recognised by its stdout, which is its log beside the container. posix_spawn sets stdout before it closes the daemon's
+ * other descriptors, including the lock of the root, and long before the execve. So whoever holds the lock of the root finds
+ * every process of earlier holders at any stage; its command line would be recognisable only after the execve. A process
+ * without a note serves no container yet and may be killed.
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,26 +28,26 @@ import type { Helper } from './fuse-files.ts';
 
 export interface EndedStarts {
   readonly ended: readonly Helper[];
-  /** Killed, but they do not end: uninterruptible sleep (F45). */
+  /** Killed processes that do not exit, because of uninterruptible sleep (F45). */
   readonly left: readonly Helper[];
 }
 
 /**
- * Kills what was being started for containers of this store, waits until it is gone, and takes off what it mounted.
- * Before the first start of this process's own, by the holder of the root's lock.
+ * Kills processes that were being started for containers of this store, waits until they exit, and unmounts their mounts. To
+ * be called by the holder of the root's lock, before this daemon starts a process of its own.
  */
 export async function endStarts(
   paths: Pick<StorePaths, 'containers' | 'containersTrash'>,
   clock: ClockPort,
 ): Promise<EndedStarts> {
   const ended: Helper[] = [];
-  const places = await placesOf(paths);
-  if (places.length === 0) return { ended, left: [] };
+  const directories = await directoriesOf(paths);
+  if (directories.length === 0) return { ended, left: [] };
   for (let scan = 0; scan < storageLimits.fuseScans; scan += 1) {
-    const found = await startsIn(places);
+    const found = await startsIn(directories);
     if (found.length === 0) break;
     await Promise.all(found.map(({ identity }) => killTree(identity, clock)));
-    // what it mounted meanwhile
+    // they may have mounted before they were killed
     for (const { target } of found) await unmount(target, { lazy: true });
     ended.push(...found);
     if (found.some(({ identity }) => processExists(identity))) break;
@@ -56,52 +56,55 @@ export async function endStarts(
   return { ended: ended.filter((one) => !isLeft(one)), left: ended.filter(isLeft) };
 }
 
-/** A directory of containers' directories. */
-interface Place {
+/** A directory that contains directories of containers. */
+interface ContainersDirectory {
   readonly path: string;
-  /** As the kernel tells it, with a slash at its end. */
+  /** Its path without symlinks, as in /proc, with a trailing slash. */
   readonly prefix: string;
-  /** Whoever works for a container in here is to be ended. */
+  /** Whether this is the trash: processes for containers in it are always ended. */
   readonly isTrash: boolean;
 }
 
-/** Those in which there is anything. */
-async function placesOf({
+/** The directories that are not empty. */
+async function directoriesOf({
   containers,
   containersTrash,
-}: Pick<StorePaths, 'containers' | 'containersTrash'>): Promise<Place[]> {
-  const places: Place[] = [];
+}: Pick<StorePaths, 'containers' | 'containersTrash'>): Promise<ContainersDirectory[]> {
+  const directories: ContainersDirectory[] = [];
   for (const path of [containers, containersTrash]) {
     if ((await namesIn(path)).length > 0)
-      places.push({ path, prefix: `${await realpath(path)}/`, isTrash: path === containersTrash });
+      directories.push({ path, prefix: `${await realpath(path)}/`, isTrash: path === containersTrash });
   }
-  return places;
+  return directories;
 }
 
-async function startsIn(places: readonly Place[]): Promise<Helper[]> {
+async function startsIn(directories: readonly ContainersDirectory[]): Promise<Helper[]> {
   const found: Helper[] = [];
   for (const stat of await listProcessStats()) {
-    const start = await startOf(stat, places);
-    // all was read between two looks at the start time: it is this process's
+    const start = await startOf(stat, directories);
+    // the start time is unchanged, so everything that was read belongs to this process and not to a later one with its pid
     if (start !== undefined && processExists(stat)) found.push(start);
   }
   return found;
 }
 
-async function startOf(stat: ProcessStat, places: readonly Place[]): Promise<Helper | undefined> {
+async function startOf(
+  stat: ProcessStat,
+  directories: readonly ContainersDirectory[],
+): Promise<Helper | undefined> {
   const output = standardOutput(stat.pid);
-  const place = places.find(({ prefix }) => output?.startsWith(prefix));
-  // in mounts of its own a container's process has a file of that name as well, and would have another's root unmounted
-  if (output === undefined || place === undefined || !isOfHost(stat.pid)) return undefined;
-  const [id = '', directory, file = '', ...more] = output.slice(place.prefix.length).split('/');
+  const parent = directories.find(({ prefix }) => output?.startsWith(prefix));
+  // in its own mount namespace, a container's process can have a file of this name; it must not cause an unmount
+  if (output === undefined || parent === undefined || !isOfHost(stat.pid)) return undefined;
+  const [id = '', directory, file = '', ...more] = output.slice(parent.prefix.length).split('/');
   const name = nameOfLog(file);
   if (directory !== HELPERS || name === undefined || more.length > 0) return undefined;
-  const dir = join(place.path, id);
-  if (!place.isTrash && (await serves(stat, dir, name))) return undefined;
+  const dir = join(parent.path, id);
+  if (!parent.isTrash && (await serves(stat, dir, name))) return undefined;
   return { identity: { pid: stat.pid, startTicks: stat.startTicks }, target: targetOf(dir, name) };
 }
 
-/** Whether the note is of this process, or of the one that leads its session: a script may run the program as its child. */
+/** Whether the note names this process or its session leader: a wrapper script may run the program as its child. */
 async function serves(stat: ProcessStat, dir: string, name: string): Promise<boolean> {
   const noted = await readNote(dir, name);
   if (noted === undefined || stat.session !== noted.pid) return false;

@@ -1,4 +1,4 @@
-/** Layers as a user namespace's owners see them: by mounts that nobody else does. */
+/** Makes layers available with the owners of a user namespace, by ID-mapped mounts that nobody else can see. */
 import { closeSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,14 +15,13 @@ export interface Scratch {
   readonly lower: string;
 }
 
-/** Where each of the given directories is seen with other owners. */
+/** Directory → path at which it has the mapped owners. */
 export type Mapped = ReadonlyMap<string, string>;
 
 /**
- * Runs `mount` with paths at which the trees (each on a mount; with all that lies below, but not what is mounted there)
- * lie with the owners of the user namespace at `pin`. One mount for all layers of a store, seen by nobody. Linux before
- * 6.15 takes layers from mounts that have a place only: there they have one for this while (overlayfs keeps copies of
- * its own).
+ * Runs `mount` with paths at which the trees have the owners of the user namespace at `pin`. Each tree is mapped by one
+ * detached mount, without mounts below it. Linux before 6.15 does not accept layers from detached mounts, so there they are
+ * attached for the duration of `mount`; overlayfs keeps its own clones of them.
  */
 export async function withMappedTrees(
   trees: readonly string[],
@@ -44,48 +43,52 @@ export async function withMappedTrees(
   } finally {
     for (const fd of held) closeSync(fd);
   }
-  // the attempt may have marked it as that of a volatile mount
+  // the first attempt may have marked the work directory as used by a volatile mount
   await rm(scratch.work, { recursive: true, force: true });
   await mkdir(scratch.work, { mode: PRIVATE_MODE });
-  await withPlacedTrees(trees, scratch, pin, mount);
+  await withAttachedTrees(trees, scratch, pin, mount);
 }
 
-/** The way of Linux before 6.15; exported so that its test runs on any kernel. */
-export async function withPlacedTrees(
+/** The method for Linux before 6.15. Exported so that its test runs on any kernel. */
+export async function withAttachedTrees(
   trees: readonly string[],
   scratch: Pick<Scratch, 'lower'>,
   pin: string,
   mount: (mapped: Mapped) => Promise<void>,
 ): Promise<void> {
-  await dropPlaced(scratch.lower);
+  await unmountAttached(scratch.lower);
   const mapped = new Map<string, string>();
   try {
     for (const [at, tree] of trees.entries()) {
-      const place = join(scratch.lower, String(at));
-      await mkdir(place, { recursive: true, mode: PRIVATE_MODE });
-      mapped.set(tree, place);
-      await attach(await idmappedTree(tree, pin), 'show the layers at', place);
+      const target = join(scratch.lower, String(at));
+      await mkdir(target, { recursive: true, mode: PRIVATE_MODE });
+      mapped.set(tree, target);
+      await attach(await idmappedTree(tree, pin), 'mount layers at', target);
     }
     await mount(mapped);
   } finally {
-    await dropPlaced(scratch.lower);
+    await unmountAttached(scratch.lower);
   }
 }
 
-/** There after that moment only when we died within it. */
-export async function dropPlaced(lower: string): Promise<void> {
-  // trees are mounted in the order of their numbers, so that the first that is no mount is the end
+/** Unmounts attached trees. They are left over only if the daemon was killed while they were in use. */
+export async function unmountAttached(lower: string): Promise<void> {
+  // trees are mounted in the order of their numbers, so stop at the first directory without a mount
   for (let at = 0; await dropAll(join(lower, String(at))); at += 1);
-  // where a daemon of an earlier version died
+  // earlier versions mounted one tree here
   await dropAll(lower);
 }
 
-/** False where nothing was mounted. */
-async function dropAll(place: string): Promise<boolean> {
+/** Returns false if nothing was mounted. */
+async function dropAll(target: string): Promise<boolean> {
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
-    if (!(await unmount(place, { lazy: true }))) return mounts > 0;
+    if (!(await unmount(target, { lazy: true }))) return mounts > 0;
   }
-  return fail('outside', `unmount ${place}: more than ${storageLimits.stackedMounts} mounts lie on it`, {
-    subject: place,
-  });
+  return fail(
+    'outside',
+    `unmount ${target}: more than ${storageLimits.stackedMounts} mounts are stacked on it`,
+    {
+      subject: target,
+    },
+  );
 }

@@ -1,4 +1,4 @@
-/** overlayfs of the kernel: the layers as they are, and above them what the container writes. */
+/** The kernel's overlayfs: the layers as lower directories, and an upper directory for what the container writes. */
 import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { IdMapping } from '../../../../ports/specs.ts';
@@ -13,26 +13,26 @@ import { ContainerLimit } from './container-limit.ts';
 import type { DriverHost, RootRequest, RootfsDriver, StoredLayer } from './rootfs-driver.ts';
 
 export interface OverlayOptions {
-  /** A file whose owner or mode alone is changed is not copied up. */
+  /** Do not copy up a file if only its owner or mode changes (option `metacopy`). */
   readonly metacopy: boolean;
-  /** Nothing is synced to the disk: what a container wrote does not survive a power loss, as no container does. */
+  /** Never sync to disk (option `volatile`). Data of a container does not survive a power loss, nor does the container. */
   readonly isVolatile: boolean;
-  /** Bytes that one container may write to its root; left out for no limit. */
+  /** Bytes that one container may write to its root; omitted for no limit. */
   readonly limitBytes?: number | undefined;
 }
 
-/** A tree that overlayfs may have as a lower directory: what is to be mapped for other owners, and where below it the layer lies. */
+/** A lower directory: a tree, which is mapped as a whole for user namespaces, and the layer's path below it. */
 export interface LowerTree {
   readonly tree: string;
   readonly below: string;
 }
 
-/** The trees of unpacked layers: all of a store are below one directory. */
+/** The lower directory of an unpacked layer. All layers of a store share one tree. */
 export function unpackedTree(layer: StoredLayer): LowerTree {
   return { tree: layer.layers, below: join(relative(layer.layers, layer.dir), DIFF) };
 }
 
-/** The driver. */
+/** Creates the driver. */
 export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayOptions): RootfsDriver {
   const limit = new ContainerLimit(options.limitBytes);
   return {
@@ -44,7 +44,7 @@ export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayO
   };
 }
 
-/** A writable root over `lower`. */
+/** Mounts a writable root over `lower`. */
 export async function mountOverlayRoot(
   request: RootRequest,
   lower: readonly LowerTree[],
@@ -62,18 +62,18 @@ export async function mountOverlayRoot(
       source: 'overlay',
       options: [
         ...labelOption(request),
-        // no sync of the whole disk at unmount (measured: README of the storage directory)
+        // volatile: without it, unmount syncs the whole disk (figures in ../README.md)
         ...(options.isVolatile ? ([['volatile', true]] as const) : []),
-        // with an index a leftover upper can't be used over other lowers; the peers turn it off as well
+        // with an index, a leftover upper directory cannot be used over other lower ones; the peers turn it off, too
         ['index', 'off'],
-        // off: a copied-up file is a whole file, and nothing in an upper points into a layer
+        // if off, a copied-up file is complete, and nothing in an upper directory refers to a layer
         ['metacopy', options.metacopy ? 'on' : 'off'],
       ],
     }),
   );
 }
 
-/** An image, read-only. */
+/** Mounts an image read-only. */
 export async function mountOverlayVolume(
   request: RootRequest & { readonly target: string },
   lower: readonly LowerTree[],
@@ -85,7 +85,7 @@ export async function mountOverlayVolume(
     { lower: paths.lower, work: join(paths.volumes, 'work') },
     async (directories) =>
       mountOverlay({
-        // overlayfs wants two where nothing can be written
+        // without an upper directory, overlayfs needs at least two lower ones
         target,
         lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)],
         source: 'overlay',
@@ -112,26 +112,26 @@ async function withDirectories(
   );
 }
 
-/** All files show with this one label, whatever lies on the disk: layers are shared by pods whose labels differ. */
+/** Gives all files one SELinux label, whatever the label on disk, since pods with different labels share layers. */
 function labelOption({ label }: RootRequest): NonNullable<OverlayRequest['options']> {
   return label === undefined ? [] : [['context', label]];
 }
 
-/** The upper directory with the attributes that `/` shall have, and an empty work directory. */
+/** Creates the upper directory with the attributes for `/`, and an empty work directory. */
 export async function makeUpper(
   { id, paths, owners, attempted }: RootRequest,
   top: LowerTree | undefined,
   limit: ContainerLimit,
 ): Promise<void> {
-  // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); it holds nothing of use
+  // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); its content is not needed
   await rm(paths.work, { recursive: true, force: true });
-  // side by side: each is a hop through the pool
+  // in parallel, since each call goes through the pool
   const [root] = await Promise.all([
     top === undefined ? undefined : lstat(join(top.tree, top.below)),
     ...[paths.upper, paths.work].map((path) => mkdir(path, { recursive: true, mode: PRIVATE_MODE })),
   ]);
   await limit.apply(id, [paths.upper, paths.work]);
-  // the merged root has the attributes of the uppermost directory: without this `/` would be closed to all but root
+  // `/` gets the attributes of the upper directory: without chown and chmod only root could use it
   await chown(
     paths.upper,
     onHost(root?.uid ?? 0, owners?.mappings.uids, attempted),
@@ -145,6 +145,6 @@ function onHost(id: number, mapping: IdMapping | undefined, attempted: string): 
   if (id < mapping.length) return mapping.hostId + id;
   return fail(
     'unsupported',
-    `${attempted}: the image's root directory belongs to id ${id}, of which the pod's user namespace has none`,
+    `${attempted}: the image's root directory has the owner ${id}, which the pod's user namespace does not map`,
   );
 }

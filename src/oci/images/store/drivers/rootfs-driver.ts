@@ -1,7 +1,6 @@
 /**
- * What tells one storage driver from another: how a root file system is made of a chain of layers, and undone. Layers
- * are unpacked the same way for all of them (unpack-job.ts): what overlayfs takes as a lower directory, whiteouts and
- * all.
+ * The interface of storage drivers: how to create a root file system from layers, and how to remove it. Layers are unpacked
+ * the same way for all drivers (unpack-job.ts), in the form of an overlayfs lower directory, including whiteouts.
  */
 import type { ClockPort } from '../../../../ports/clock.ts';
 import type { IdMappings } from '../../../../ports/specs.ts';
@@ -11,18 +10,18 @@ import type { RootfsPaths, StorePaths } from '../records/layer-layout.ts';
 
 export type DriverName = 'overlay' | 'fuse-overlayfs' | 'vfs' | 'btrfs' | 'erofs';
 
-/** A layer that is whole. */
+/** A complete layer. */
 export interface StoredLayer {
   readonly diffId: Digest;
-  /** Its own directory. */
+  /** The layer's directory. */
   readonly dir: string;
-  /** `layers/` of the store that it is in; of one that is never written, maybe. */
+  /** The `layers/` directory that contains it, possibly in a read-only store. */
   readonly layers: string;
-  /** It is in our own store. */
+  /** Whether the layer is in this daemon's own store. */
   readonly isOwn: boolean;
 }
 
-/** Of a pod with a user namespace: its pin, and its ids. */
+/** A pod's user namespace: the path of its pin, and its id mappings. */
 export interface RootfsOwners {
   readonly pin: string;
   readonly mappings: IdMappings;
@@ -30,79 +29,79 @@ export interface RootfsOwners {
 
 export interface RootRequest {
   readonly id: ContainerId;
-  /** `dir` and `rootfs` are there. */
+  /** `dir` and `rootfs` exist. */
   readonly paths: RootfsPaths;
-  /** From the top down, each once, none below one that hides all. */
+  /** From top to bottom, without repeats, and without layers below an opaque root. */
   readonly layers: readonly StoredLayer[];
-  /** SELinux label of all files. */
+  /** SELinux label for all files. */
   readonly label: string | undefined;
   readonly owners: RootfsOwners | undefined;
-  /** The cgroup of a program that serves the mount. */
+  /** The cgroup for a process that serves the mount. */
   readonly cgroup: string | undefined;
-  /** Begins messages. */
+  /** Start of messages. */
   readonly attempted: string;
 }
 
 export interface VolumeRequest extends RootRequest {
   /** An empty directory. */
   readonly target: string;
-  /** A name for what is kept of it beside the container's own. */
+  /** Name for the driver's files of this volume, beside those of the container's root. */
   readonly name: string;
 }
 
-/** What a driver gets of its store. */
+/** What the store provides to its driver. */
 export interface DriverHost {
   readonly paths: StorePaths;
   readonly clock: ClockPort;
   readonly log: Log;
   /** Copies layers over each other, in a worker. */
   flatten(request: FlattenRequest): Promise<void>;
-  /** Takes a directory away at once and deletes it in the background. Succeeds when it is gone. */
+  /** Moves a directory to the trash, to be deleted in the background. Succeeds if it does not exist. */
   discard(path: string): Promise<void>;
-  /** A fresh name for a directory. */
+  /** A new random name for a directory. */
   newName(): string;
 }
 
 export interface FlattenRequest {
-  /** Unpacked layers, the lowest first. */
+  /** Unpacked layers, lowest first. */
   readonly layers: readonly string[];
-  /** A directory on the same file system as `scratch`; what is in it is lower than all layers. */
+  /** A directory on the same file system as `scratch`. Existing content is treated as the lowest layer. */
   readonly target: string;
-  /** A directory that is not there; made, and gone again at the end. */
+  /** Path of a directory that is created and deleted again. */
   readonly scratch: string;
-  /** SELinux label of all entries. */
+  /** SELinux label for all entries. */
   readonly label?: string;
 }
 
 export interface RootfsDriver {
   readonly name: DriverName;
-  /** What containers need of the program or the kernel. Rejects with the reason where this machine or the file system can't. */
+  /** Checks programs, kernel and file system. Rejects with the reason if the driver cannot work here. */
   check(): Promise<void>;
-  /** A layer has come: what has to be made of it once. Repeated after a crash; succeeds when it is made. */
+  /** Processes a new layer once. May be repeated after a crash; succeeds if it is already done. */
   layerAdded?(layer: StoredLayer): Promise<void>;
-  /** Before the layer's directory is taken away. Nobody uses it. */
+  /** Called before an unused layer is deleted. */
   layerGoing?(layer: StoredLayer): Promise<void>;
-  /** Where the layer's files can be read, when that is not its `diff/`. */
+  /** The directory with the layer's files, if it is not `diff/`. */
   treeOf?(layer: StoredLayer): Promise<string>;
-  /** Mounts a writable root at `paths.rootfs`, on which nothing is mounted yet. What an earlier try left may be there. */
+  /** Mounts a writable root at `paths.rootfs`, where nothing is mounted. Files of an earlier attempt may exist. */
   mountRoot(request: RootRequest): Promise<void>;
-  /** Mounts an image, read-only, at `target`, on which nothing is mounted yet. */
+  /** Mounts an image read-only at `target`, where nothing is mounted. */
   mountVolume(request: VolumeRequest): Promise<void>;
-  /** After all of a container's mounts were taken off. */
+  /** Called after all mounts of a container were unmounted. */
   unmounted?(paths: RootfsPaths): Promise<void>;
-  /** Before the container's directory is taken away; nothing of it is mounted. */
+  /** Called before the container's directory is deleted, when nothing is mounted. */
   removing?(paths: RootfsPaths, id: ContainerId): Promise<void>;
   /**
-   * Ends what a killed daemon was starting and could still make a mount. Called once, before the first look at mounts
-   * and the first mount of this process, by the holder of the root's lock.
+   * Ends processes that a killed daemon was starting and that could still mount. Called once, by the holder of the root's
+   * lock, before this daemon reads mounts or mounts anything.
    */
   takeOver?(): Promise<void>;
-  /** What an earlier process left half made outside layers and containers. */
+  /** Finishes or deletes what an earlier daemon left unfinished outside layers and containers. */
   recover?(): Promise<void>;
-  /** Ends what only a running daemon needs. Containers go on. */
+  /** Releases what only a running daemon needs. Containers are not affected. */
   close?(): Promise<void>;
-  /** Trees of one container outside its directory's file system, for whoever counts. */
+  /** Trees of a container that are on another device than its directory, to be measured separately. */
   writtenTrees?(paths: RootfsPaths): readonly string[];
-  /** Trees that were made of layers and count as images. */
+  /** Trees that the driver created from layers. They count as image usage. */
   imageTrees?(): Promise<readonly string[]>;
 }

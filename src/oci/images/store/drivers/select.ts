@@ -1,4 +1,4 @@
-/** Which storage driver a store gets, or why not. */
+/** Checks that a store and a storage driver fit together. */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, toFault } from '../../../../base/fault.ts';
@@ -14,42 +14,43 @@ import type { DriverName, RootfsDriver } from './rootfs-driver.ts';
 
 const NAMES: readonly DriverName[] = ['overlay', 'fuse-overlayfs', 'vfs', 'btrfs', 'erofs'];
 
-/** Drivers that others have or had. */
+/** Drivers of other runtimes, with the reason why they are refused. */
 const REFUSED: Readonly<Record<string, string>> = {
-  devicemapper:
-    'containers/storage and Docker have dropped it (it lost data when its loop files ran full); use overlay',
-  aufs: 'aufs was never part of Linux, and Debian and Docker have dropped it; use overlay',
-  zfs: 'zfs is no part of Linux and troupe has no driver for it; overlay works on zfs 2.2 and later',
-  overlay2: 'it is called overlay here',
+  devicemapper: 'not supported: containers/storage and Docker have removed it; use overlay',
+  aufs: 'not supported: aufs is not part of Linux, and Debian and Docker have removed it; use overlay',
+  zfs: 'not supported: use overlay, which works on zfs 2.2 and later',
+  overlay2: 'not supported: the name is overlay',
 };
 
-/** The name, when there is such a driver. Throws `invalidRequest` with the reason. */
+/** Parses a driver's name. Throws `invalidRequest` with the reason. */
 export function parseDriverName(name: string): DriverName {
   const known = NAMES.find((one) => one === name);
   if (known !== undefined) return known;
-  const reason = Object.hasOwn(REFUSED, name) ? REFUSED[name] : `there are ${NAMES.join(', ')}`;
+  const reason = Object.hasOwn(REFUSED, name)
+    ? REFUSED[name]
+    : `unknown driver; known drivers: ${NAMES.join(', ')}`;
   return fail('invalidRequest', `use storage driver ${name}: ${reason}`, { subject: 'storage.driver' });
 }
 
-/** A mark that could not be written; the store is used without it. */
+/** A mark file that could not be written. The store is used without it. */
 export interface Unmarked {
   readonly path: string;
   readonly reason: string;
 }
 
 /**
- * Checks that the driver can work and that the store is its own, and notes that it is. What one driver made another
- * can't go on with: containers look otherwise with each, and with erofs so do layers. An empty store is anybody's. A mark
- * that is empty, or not a file, says nothing: the configuration is believed, and the mark written again.
+ * Checks that the driver works and that the store was not used with another one, and marks the store with the driver's name.
+ * Drivers cannot use each other's containers, nor layers that were converted to erofs. An empty store may change its driver.
+ * If the mark is empty or not a file, the configured driver is used and the mark is written again.
  */
 export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<readonly Unmarked[]> {
   for (const root of new Set([paths.root, paths.containersRoot])) {
-    // the first versions wrote none
+    // the first versions wrote no mark
     const own = (await markOf(root)) ?? ((await isEmpty(paths)) ? '' : 'overlay');
     if (own !== '' && own !== driver.name && !(await isEmpty(paths))) {
       fail(
         'invalidRequest',
-        `use storage driver ${driver.name} at ${root}: it holds images or containers that were made with ${own}; remove them first (troupe wipe), or set storage.driver to ${own}`,
+        `use storage driver ${driver.name} at ${root}: it has images or containers of the storage driver ${own}; remove them first (troupe wipe), or set storage.driver to ${own}`,
         { subject: 'storage.driver' },
       );
     }
@@ -68,8 +69,8 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
 }
 
 /**
- * Throws `invalidRequest` for a further store that was made with a driver whose layers this one can't use: an image of erofs
- * is for erofs alone. Throws `outside` for what is no store, or can't be read.
+ * Checks an additional read-only store. Throws `invalidRequest` if this driver cannot use its layers: only erofs can use
+ * those of erofs. Throws `outside` if it is not a store or cannot be read.
  */
 export async function checkOtherStore(root: string, driver: DriverName): Promise<void> {
   const attempted = `use additional image store ${root}`;
@@ -79,13 +80,15 @@ export async function checkOtherStore(root: string, driver: DriverName): Promise
   if (mark === 'erofs' && driver !== 'erofs') {
     fail(
       'invalidRequest',
-      `${attempted}: it was made with the driver erofs, whose layers ${driver} can not use`,
+      `${attempted}: it has layers of the storage driver erofs, which ${driver} cannot use`,
       { subject: 'storage.additional_stores' },
     );
   }
   await readdir(storePaths(root).layers).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT') unread(error);
-    fail('outside', `${attempted}: there are no layers (it must be the root of a troupe)`, { subject: root });
+    fail('outside', `${attempted}: directory layers not found (it must be the root directory of a troupe)`, {
+      subject: root,
+    });
   });
 }
 
@@ -93,7 +96,7 @@ async function isEmpty(paths: StorePaths): Promise<boolean> {
   return (await namesIn(paths.layers)).length === 0 && (await namesIn(paths.containers)).length === 0;
 }
 
-/** The driver's name, which may be one that a later version has; '' for a mark that says nothing, undefined for none. */
+/** The driver's name in the mark, possibly one of a later version; '' for an empty mark, undefined without a mark. */
 async function markOf(root: string): Promise<string | undefined> {
   const path = join(root, DRIVER_MARK);
   const text = await readSmallFile(path, {

@@ -1,11 +1,11 @@
-/** Copies: for file systems on which nothing else works. Each container has all files of its image; blocks are shared where the file system can. */
+/** vfs: copies all files of the image for each container, for file systems without another driver. Shares blocks if possible. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyTree, showTree } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
 import type { DriverHost, RootfsDriver } from './rootfs-driver.ts';
 
-/** The driver. */
+/** Creates the driver. */
 export function vfsDriver(host: DriverHost): RootfsDriver {
   return {
     name: 'vfs',

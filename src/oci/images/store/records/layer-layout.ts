@@ -1,32 +1,32 @@
 /**
- * The layer store's directories, below one root of mode 0700, or below two where the images have a root of their own:
+ * Paths in the layer store. It has one root with mode 0700, or two if the images have a root of their own:
  *
- *   layers/<hex of diff-id>/{diff/, layer.json}   whole and durable; the record is written before the name appears
- *   chains/<name>/                                trees that a driver made of several layers (btrfs)
- *   partial/<random>/{diff/, layer.json}          being unpacked, by this process or one that died
- *   ingest/<hex of blob's digest>[.<source>]      the beginning of a blob that is or was being downloaded; not synced
- *   trash/<random>                                renamed away, being deleted
- *   storage-driver                                the name of the driver whose store it is
+ *   layers/<hex of diff-id>/{diff/, layer.json}   complete and durable; renamed here after the record is written
+ *   chains/<name>/                                trees or mounts that a driver created from layers (btrfs, erofs)
+ *   partial/<random>/{diff/, layer.json}          being unpacked, by this process or a killed one
+ *   ingest/<hex of blob's digest>[.<source>]      the first bytes of a blob whose download is not complete; not synced
+ *   trash/<random>                                moved here to be deleted
+ *   storage-driver                                the name of the driver that uses the store
  *
  *   containers/<id>/{upper/, work/, rootfs/}      what a container writes, and where its root is mounted
- *   trash/, storage-driver                        as above, where this root is another one
+ *   trash/, storage-driver                        as above, if this root is a separate one
  */
 import { join } from 'node:path';
 import type { ContainerId, Digest } from '../../../../base/ids.ts';
 import { hexOf } from '../../../../base/ids.ts';
 
 export interface StorePaths {
-  /** Of the images. */
+  /** Root of the images. */
   readonly root: string;
   readonly layers: string;
   readonly chains: string;
   readonly partial: string;
   readonly ingest: string;
   readonly trash: string;
-  /** Of the containers; the same as `root` where the images have no root of their own. */
+  /** Root of the containers; equal to `root` if the images have no root of their own. */
   readonly containersRoot: string;
   readonly containers: string;
-  /** A rename ends at the edge of a file system, so that each root has a trash of its own. */
+  /** Each root has its own trash, since a rename works only within a file system. */
   readonly containersTrash: string;
 }
 
@@ -47,9 +47,9 @@ export function storePaths(root: string, containersRoot: string = root): StorePa
 /** Names inside a layer's directory. */
 export const DIFF = 'diff';
 export const RECORD = 'layer.json';
-/** In place of `diff/` in a store of the driver erofs: the layer as a file system. */
+/** The layer as a file system image, in place of `diff/`, with the driver erofs. */
 export const IMAGE = 'layer.erofs';
-/** Where that is mounted. */
+/** Mount point of that image. */
 export const IMAGE_MOUNT = 'tree';
 
 /** The file in a store's root that names its driver. */
@@ -60,29 +60,29 @@ export function layerDir(paths: Pick<StorePaths, 'layers'>, diffId: Digest): str
   return join(paths.layers, hexOf(diffId));
 }
 
-/** What overlayfs gets as a lower directory. */
+/** The layer's files, as a lower directory for overlayfs. */
 export function layerDiff(paths: Pick<StorePaths, 'layers'>, diffId: Digest): string {
   return join(paths.layers, hexOf(diffId), DIFF);
 }
 
 export interface RootfsPaths {
   readonly dir: string;
-  /** What the container wrote; with drivers that copy, its whole tree. */
+  /** What the container wrote; with drivers that copy, the whole tree. */
   readonly upper: string;
   readonly work: string;
   /** The one lower directory of an image without layers (S56). */
   readonly empty: string;
-  /** Where it is mounted. */
+  /** Mount point of the root. */
   readonly rootfs: string;
-  /** Where the layers lie with other owners while an older kernel mounts a user namespace's root. */
+  /** Mount points of ID-mapped layers, while an older kernel mounts the root for a user namespace. */
   readonly lower: string;
-  /** One directory for each image that the container has as a volume. */
+  /** Contains one directory for each image volume. */
   readonly volumes: string;
-  /** What drivers that copy make of those images. */
+  /** Copies of those images, with drivers that copy. */
   readonly trees: string;
 }
 
-/** The same place as host/sandbox/layout.ts names with `storageDir` and `rootfs`. */
+/** The paths of one container. host/sandbox/layout.ts has the same ones as `storageDir` and `rootfs`. */
 export function rootfsPaths(paths: Pick<StorePaths, 'containers'>, id: ContainerId): RootfsPaths {
   const dir = join(paths.containers, id);
   const below = (name: string): string => join(dir, name);

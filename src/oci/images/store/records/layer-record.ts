@@ -1,4 +1,4 @@
-/** A layer's own record, beside its files: that it is there means that the layer is whole. */
+/** The record in a layer's directory. A layer with a valid record is complete. */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../../../base/ids.ts';
@@ -13,23 +13,23 @@ import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 export interface LayerRecord {
   readonly version: 1;
   readonly diffId: Digest;
-  /** Of the blob that it was unpacked from. */
+  /** Digest of the blob that it was unpacked from. */
   readonly blobDigest: Digest;
-  /** Of that blob, as they were received; missing in records of older versions. */
+  /** Received bytes of that blob; missing in records of older versions. */
   readonly blobBytes?: number;
   readonly tarBytes: number;
   readonly entries: number;
-  /** On disk, as du counts it, the layer's directory included. */
+  /** Bytes on disk as du(1) counts them, including the layer's directory. */
   readonly usedBytes: number;
   readonly inodes: number;
-  /** Hides all lower layers. */
+  /** Whether the layer hides all lower layers. */
   readonly rootOpaque: boolean;
   readonly xattrsDropped: number;
-  /** Of `layer.erofs`, where that stands in place of the files. */
+  /** Bytes of `layer.erofs`, if that replaces the files. */
   readonly imageBytes?: number;
 }
 
-/** Puts another record in its place, synced; succeeds when the layer has none. */
+/** Replaces the record and syncs it. Does nothing if the layer has no valid record. */
 export async function rewriteLayerRecord(
   dir: string,
   diffId: Digest,
@@ -46,7 +46,7 @@ export function encodeLayerRecord(record: LayerRecord): string {
   return `${JSON.stringify(record)}\n`;
 }
 
-/** The record, or undefined when the text is not one: the layer then counts as not there (F27, F28). */
+/** Parses a record; undefined if it is not valid: the layer then counts as missing (F27, F28). */
 export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | undefined {
   const fields = jsonObject(text);
   if (fields === undefined) return undefined;
@@ -55,7 +55,7 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   const [tarBytes, entries, usedBytes, inodes, xattrsDropped] = numbers.filter(isCount);
   if (fields['version'] !== 1 || fields['diffId'] !== diffId || blobDigest === undefined) return undefined;
   if (typeof fields['rootOpaque'] !== 'boolean') return undefined;
-  // one that is no count leaves the last of the five undefined
+  // a value that is not a count is filtered out, so that the last of the five is undefined
   if (tarBytes === undefined || entries === undefined || usedBytes === undefined) return undefined;
   if (inodes === undefined || xattrsDropped === undefined) return undefined;
   const { blobBytes, imageBytes } = fields;
@@ -76,8 +76,8 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
 }
 
 /**
- * The record of the layer in `dir`, or undefined when the layer is not there whole: without a record, without its
- * files, or with an image of another size (F27, F28). Each call to the disk goes through `gate`.
+ * Reads the record of the layer in `dir`. Undefined if the layer is incomplete: without a valid record, without its files, or
+ * with an image of another size (F27, F28). Each call to the disk goes through `gate`.
  */
 export async function readLayerRecord(
   dir: string,
@@ -95,7 +95,7 @@ export async function readLayerRecord(
     const image = await gate(() => lstat(join(dir, IMAGE)));
     return image.isFile() && image.size === record.imageBytes ? record : undefined;
   } catch (error) {
-    // a link in its place that leads nowhere is no record; a directory, a FIFO and a file that is too large are read as none
+    // a dangling symlink counts as no record, as do directories, FIFOs and large files, for which readSmallFile returns undefined
     if (isAbsent(error) || codeOf(error) === 'ELOOP') return undefined;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** The store's directories, made when they are first needed: those of the images and those of the containers apart, since one's disk may not answer. */
+/** Creates the store's directories when they are first needed; images and containers separately, since either disk may hang. */
 import { chmod, mkdir } from 'node:fs/promises';
 import type { Degradation } from '../../../../base/conditions.ts';
 import { makeInPlace } from '../../../../host/files/make-in-place.ts';
@@ -6,16 +6,16 @@ import type { StorePaths } from './layer-layout.ts';
 
 const STORE_MODE = 0o700;
 
-/** One call to a file system. */
+/** Runs a call to a file system. */
 type Gate = <T>(call: () => Promise<T>) => Promise<T>;
 
 export interface StoreDirectories {
-  /** Those of the images; cheap after the first time that succeeded. */
+  /** Creates the directories of the images; cheap after the first success. */
   readonly ofImages: () => Promise<void>;
   readonly ofContainers: () => Promise<void>;
 }
 
-/** What lies in the place of one and is no directory is moved aside and reported: nothing could be stored until somebody did that. */
+/** Something that is in the place of a directory is moved aside and reported, since nothing could be stored otherwise. */
 export function storeDirectories(
   paths: StorePaths,
   onImages: Gate,
@@ -40,13 +40,13 @@ async function makeBelow(
     await gate(async () => {
       const moved = await makeInPlace(path, STORE_MODE);
       if (moved !== undefined) onMoved(moved);
-      // one that was there already, perhaps made by hand (S19)
+      // it may have existed with another mode, for example created by hand (S19)
       await chmod(path, STORE_MODE);
     });
   }
 }
 
-/** The same work for all callers; begun anew after a failure. */
+/** Runs `work` once for all callers; after a failure, the next caller runs it again. */
 function once(work: () => Promise<void>): () => Promise<void> {
   let done: Promise<void> | undefined;
   return () => {

@@ -1,4 +1,4 @@
-/** The blob of an artifact as a layer of one file; for worker threads, in the place of a LayerStream. */
+/** Writes the blob of an artifact as a layer with one file. For worker threads; used in place of LayerStream. */
 import { createHash } from 'node:crypto';
 import { fail } from '../../../../base/fault.ts';
 import { parseDigest } from '../../../../base/ids.ts';
@@ -17,7 +17,7 @@ export class FileStream {
   #bytes = 0;
   #isOpen = false;
 
-  /** @param path plain and relative */
+  /** @param path relative, without `.`, `..` and empty parts */
   constructor(sink: TarSink, path: string, limits: Pick<StreamLimits, 'layerBytes'>) {
     this.#sink = sink;
     this.#path = path;
@@ -27,7 +27,7 @@ export class FileStream {
   async write(chunk: Uint8Array): Promise<void> {
     this.#open();
     if (this.#bytes + chunk.length > this.#limits.layerBytes) {
-      fail('exhausted', `write ${this.#path}: it has more than ${this.#limits.layerBytes} bytes`, {
+      fail('exhausted', `write ${this.#path}: the file has more than ${this.#limits.layerBytes} bytes`, {
         retryable: false,
       });
     }
@@ -36,17 +36,18 @@ export class FileStream {
     this.#bytes += chunk.length;
   }
 
-  /** The blob is over. */
+  /** Ends the blob. */
   async end(): Promise<StreamResult> {
     this.#open();
     this.#sink.finish();
     const blob =
-      parseDigest(`sha256:${this.#hash.digest('hex')}`) ?? fail('bug', 'a sha256 that is no digest');
+      parseDigest(`sha256:${this.#hash.digest('hex')}`) ??
+      fail('bug', 'a computed sha256 does not parse as a digest');
     return { diffId: fileLayerId(this.#path, blob), tarBytes: this.#bytes };
   }
 
   destroy(): void {
-    // the sink has the file, and closes it
+    // the sink owns the file and closes it
   }
 
   #open(): void {
@@ -56,7 +57,7 @@ export class FileStream {
   }
 }
 
-/** Root's, and of no time: the same blob is the same file on every node. */
+/** The entry, owned by root and with mtime 0, so that the same blob gives the same file on every node. */
 function entryOf(path: string): TarEntry {
   return {
     type: 'file',

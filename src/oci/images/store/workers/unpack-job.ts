@@ -1,4 +1,4 @@
-/** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
+/** Unpacks one layer in a worker: writes it below `partial/`, measures and syncs it, and only then renames it (F07, F20). */
 import {
   closeSync,
   fchmodSync,
@@ -28,9 +28,9 @@ import { measureTrees, removePath } from '../../../trees/remove-tree.ts';
 import type { TreeSize } from '../../../trees/tree-measure.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
-/** st_blocks counts in these, whatever the file system's block size (stat(2)). */
+/** The unit of st_blocks, whatever the file system's block size (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
-/** A layer's root that no entry describes; it becomes the container's `/`, so others than root must get through. */
+/** Mode of a layer's root without an entry. It becomes the container's `/`, so other users must be able to traverse it. */
 const ROOT_MODE = 0o755;
 const STORE_MODE = 0o700;
 
@@ -44,11 +44,11 @@ export class LayerUnpack {
   #blobBytes = 0;
   #closed = false;
 
-  /** Makes the directory aside; throws when the disk does not let it, or `space` has too little of it. */
+  /** Creates the directory below `partial/`. Throws if that fails or `space` finds too little free space. */
   constructor(job: UnpackJob, space: SpaceGuard) {
     this.#job = job;
     this.#paths = storePaths(job.root);
-    // what others have written since its last answer counts as well
+    // call statfs again: others may have written since the last time
     space.ask();
     this.#dir = join(this.#paths.partial, job.partial);
     mkdirSync(this.#dir, { mode: STORE_MODE });
@@ -56,7 +56,7 @@ export class LayerUnpack {
       const diff = join(this.#dir, DIFF);
       mkdirSync(diff, { mode: ROOT_MODE });
       this.#rootFd = openSync(diff, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-      // whatever the umask
+      // mkdir applies the umask
       fchmodSync(this.#rootFd, ROOT_MODE);
     } catch (error) {
       this.#removePartial();
@@ -74,11 +74,11 @@ export class LayerUnpack {
     await this.#named(() => this.#stream.write(bytes));
   }
 
-  /** The whole blob was written and its digest is right: verifies the diff-id and makes the layer visible. */
+  /** Verifies the diff-id and makes the layer visible. The caller has written the whole blob and verified its digest. */
   async commit(): Promise<LayerRecord> {
     return this.#named(async () => {
       const { diffId, tarBytes } = await this.#stream.end();
-      // what was written is thrown away: a diff-id says what a layer is, and this is not it (F67, S60)
+      // the caller then abandons the files: this is not the layer that the image's config names (F67, S60)
       if (diffId !== this.#job.diffId)
         fail('outside', `the tar has the digest ${diffId}, not the diff-id of the image's config`);
       const { size, ...applied } = this.#applier.complete();
@@ -97,13 +97,13 @@ export class LayerUnpack {
     });
   }
 
-  /** Closes and deletes everything that is left of an unpacking that did not come to its end. */
+  /** Closes and deletes everything of an unfinished layer. */
   abandon(): void {
     this.#close();
     this.#removePartial();
   }
 
-  /** Of all that the layer will take, with the record that is still to be written: one block, one inode. */
+  /** The size of the whole layer, plus one block and one inode for the record, which is written later. */
   #sizeWith(written: TreeSize | undefined): TreeSize {
     const { blksize } = fstatSync(this.#rootFd);
     if (written === undefined) {
@@ -120,9 +120,9 @@ export class LayerUnpack {
 
   #publish(record: LayerRecord): void {
     writeFileSync(join(this.#dir, RECORD), encodeLayerRecord(record), { mode: 0o600, flag: 'wx' });
-    // One syncfs for all files of the layer, as containerd's image_pull_with_sync_fs does: a sync of each would cost a
-    // journal commit per file. It reports write-back errors (Linux 5.8) and comes before the rename, so that after a
-    // power loss a layer that has its name has its bytes.
+    // One syncfs for all files of the layer, as with containerd's image_pull_with_sync_fs: an fsync of each file would cost a
+    // journal commit per file. syncfs reports write-back errors (since Linux 5.8). It comes before the rename, so that a
+    // layer that has its name is complete even after a power loss.
     must(callSync(libc.syncfs, this.#rootFd), 'sync the file system of', this.#dir);
     this.#close();
     const target = layerDir(this.#paths, this.#job.diffId);
@@ -131,7 +131,7 @@ export class LayerUnpack {
     try {
       fsyncSync(layers);
     } catch (error) {
-      // not durable, so not there: deleted under its other name by `abandon`
+      // the rename is not durable: undo it, so that `abandon` deletes the layer
       renameSync(target, this.#dir);
       throw error;
     } finally {
@@ -165,7 +165,7 @@ export class LayerUnpack {
   }
 }
 
-/** ENOSPC says the same of blocks and of inodes; whoever has to make room must know of which (F24). */
+/** Whether inodes have run out: ENOSPC does not say whether blocks or inodes are missing, but the operator must know (F24). */
 function hasNoInodes(path: string): boolean {
   const { files, ffree } = statfsSync(path);
   return files > 0 && ffree === 0;

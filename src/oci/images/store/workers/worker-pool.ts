@@ -1,7 +1,7 @@
 /**
- * The storage workers: at most two, started when there is work and ended when there has been none for a while. A worker that
- * ends by itself (out of memory) had jobs of several tenants in hand, and nobody knows whose it was: each of them is done
- * once more, in a worker of its own, so that only the job that ends workers fails (S90).
+ * The pool of storage workers: at most two, which are started on demand and exit when idle. If a worker crashes (out of
+ * memory), any of its jobs may have caused that, and they may belong to several tenants. So each of them is run once more in
+ * a separate worker, and only the job that crashes its worker again fails (S90).
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
@@ -13,40 +13,40 @@ import { storageLimits } from '../../../bounds.ts';
 import { noteMoved } from '../../../../host/tuning/memory.ts';
 import type { FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
 
-const WAITED = 'wait for a storage worker of its own, since a shared one has ended';
+const WAITED = 'wait for a separate storage worker after a shared one has crashed';
 
 export interface PoolOptions {
   readonly clock: ClockPort;
   /** ms that an idle worker is kept. */
   readonly idleMs?: number;
-  /** The most workers, without those apart. */
+  /** Maximum number of shared workers. */
   readonly workers?: number;
-  /** The worker's program, where a test has another one. */
+  /** Replaces the worker's program in tests. */
   readonly program?: URL;
 }
 
 interface Slot {
   readonly worker: Worker;
   readonly jobs: Set<RunningJob>;
-  /** Has one job, and ends with it. */
+  /** Whether it is separate: it has one job and exits after it. */
   readonly isApart: boolean;
   idle: TimerHandle | undefined;
 }
 
-/** Starts a job; where, the giver has decided. */
+/** Starts a job on the worker that the pool has chosen. */
 export type Start = (job: UnpackJob) => RunningJob;
 
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #slots = new Set<Slot>();
-  /** Unpackings last as long as their registry likes: nothing else waits for their places. */
+  /** Separate from `#othersApart`: unpacking can last as long as a slow registry, and other jobs must not wait for it. */
   readonly #unpacksApart = new Semaphore(
-    'unpackings in a worker of their own',
+    'separate workers for unpacking',
     storageLimits.unpacksApart,
     storageLimits.apartWaiting,
   );
   readonly #othersApart = new Semaphore(
-    'work in a worker of its own',
+    'separate workers for other jobs',
     storageLimits.othersApart,
     storageLimits.apartWaiting,
   );
@@ -55,12 +55,12 @@ export class WorkerPool {
     this.#options = options;
   }
 
-  /** Threads that are there now. */
+  /** Number of running worker threads. */
   get size(): number {
     return this.#slots.size;
   }
 
-  /** Starts a job on the worker that has least to do; its `result` settles exactly once. */
+  /** Starts a job on the worker with the fewest jobs. `result` settles exactly once. */
   start(job: Job): RunningJob {
     const running = new RunningJob(job);
     this.#give(this.#freest(), running, job);
@@ -68,8 +68,8 @@ export class WorkerPool {
   }
 
   /**
-   * Unpackings in workers that nobody shares, one after another; `work` begins once there is a place for it. Rejects with the
-   * signal's reason while it waits, and with `exhausted` after `storageLimits.apartWaitMs`.
+   * Runs `work`, which starts unpacking in separate workers, when one is free. While waiting, rejects with the signal's reason,
+   * or with `exhausted` after `storageLimits.apartWaitMs`.
    */
   async apart<T>(work: (start: Start) => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#whenFree(this.#unpacksApart, signal, () =>
@@ -81,7 +81,7 @@ export class WorkerPool {
     );
   }
 
-  async #whenFree<T>(places: Semaphore, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+  async #whenFree<T>(slots: Semaphore, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     const { clock } = this.#options;
     const late = new AbortController();
     const timer = clock.setTimeout(() => {
@@ -94,7 +94,7 @@ export class WorkerPool {
       );
     }, storageLimits.apartWaitMs);
     try {
-      return await places.with(
+      return await slots.with(
         () => {
           clock.clearTimeout(timer);
           return work();
@@ -117,16 +117,16 @@ export class WorkerPool {
         slot.jobs.delete(running);
         if (slot.jobs.size === 0) this.#rest(slot);
       },
-      // the worker is at its end, whose reason comes with it; one that is not is broken
+      // the worker is exiting, and reports the reason; if it is not, it is broken
       closed: () => void slot.worker.terminate(),
     });
     const message: ToWorker = { type: 'job', job, port: channel.port2 };
     slot.worker.postMessage(message, [channel.port2]);
   }
 
-  /** The worker is gone, and every job that it had in hand may be why. */
+  /** Handles the loss of a worker: each of its jobs may have caused it. */
   #lost(slot: Slot, reason: Fault): void {
-    // an error comes with an exit
+    // an 'error' event is followed by 'exit': handle the loss once
     if (!this.#slots.delete(slot)) return;
     if (slot.idle !== undefined) this.#options.clock.clearTimeout(slot.idle);
     const wasAlone = slot.jobs.size === 1;
@@ -137,7 +137,7 @@ export class WorkerPool {
     }
   }
 
-  /** Done once more from its beginning, which all but unpackings allow. */
+  /** Runs a job once more from its start, which is possible for all jobs but unpacking. */
   async #again(running: RunningJob, job: Job, reason: Fault): Promise<void> {
     running.leave();
     const again: Job = job.kind === 'flatten' ? { ...job, isAgain: true } : job;
@@ -151,7 +151,7 @@ export class WorkerPool {
     }
   }
 
-  /** Ends idle workers now and the others after their jobs. */
+  /** Stops idle workers now; the others exit after their jobs. */
   close(): void {
     for (const slot of this.#slots) if (slot.jobs.size === 0) this.#end(slot);
   }
@@ -160,7 +160,7 @@ export class WorkerPool {
     let best: Slot | undefined;
     const shared = [...this.#slots].filter(({ isApart }) => !isApart);
     for (const slot of shared) if (best === undefined || slot.jobs.size < best.jobs.size) best = slot;
-    // a second thread (12 MB) only where the first has work
+    // start a second thread (12 MB) only if the first one is busy
     if (
       best !== undefined &&
       (best.jobs.size === 0 || shared.length >= (this.#options.workers ?? storageLimits.workers))
@@ -170,13 +170,13 @@ export class WorkerPool {
   }
 
   #spawn(isApart: boolean): Slot {
-    // beside this file, or in a bundle beside that
+    // the worker's program is beside this file, or beside the bundle
     const url =
       this.#options.program ??
       new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
     const worker = new Worker(url, {
       name: 'storage',
-      // its descriptors are libc's, of which Node would warn at each one that is closed
+      // the worker opens descriptors through libc; Node would warn at each one that it closes
       trackUnmanagedFds: false,
       resourceLimits: {
         maxOldGenerationSizeMb: storageLimits.workerHeapMb,
@@ -186,10 +186,10 @@ export class WorkerPool {
     const slot: Slot = { worker, jobs: new Set(), isApart, idle: undefined };
     worker.on('error', (error: Error & { code?: string }) => {
       const kind = error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'exhausted' : 'bug';
-      this.#lost(slot, fault(kind, `storage worker: ended by ${error.message}`, { retryable: false }));
+      this.#lost(slot, fault(kind, `storage worker crashed: ${error.message}`, { retryable: false }));
     });
     worker.on('exit', (code) => {
-      this.#lost(slot, fault('bug', `storage worker: ended with code ${code}`));
+      this.#lost(slot, fault('bug', `storage worker exited with code ${code}`));
     });
     this.#slots.add(slot);
     return slot;
@@ -217,20 +217,20 @@ export class WorkerPool {
   }
 }
 
-/** What a job reports to who has started it. */
+/** Events of a job for the pool. */
 export interface JobEvents {
-  /** It has its result, or failed. */
+  /** The job has succeeded or failed. */
   ended(): void;
-  /** The worker closed its end without an answer. */
+  /** The worker closed the channel without a result. */
   closed(): void;
 }
 
-/** A job on a worker, with a bounded window of bytes on the way. */
+/** A job on a worker, with a bounded window of bytes in flight. */
 export class RunningJob {
   readonly job: Job;
   readonly result: Promise<JobResult>;
   readonly #cancelled = new AbortController();
-  /** Undefined between two workers. */
+  /** Undefined while it waits for another worker. */
   #port: MessagePort | undefined;
   #events: JobEvents | undefined;
   #inFlight = 0;
@@ -250,11 +250,11 @@ export class RunningJob {
       this.#resolve = resolve;
       this.#reject = reject;
     });
-    // whoever starts a job looks at the result in its own time; a rejection before that is not an unhandled one
+    // the caller may await the result later; an earlier rejection must not count as unhandled
     this.result.catch(() => undefined);
   }
 
-  /** The job's channel to the worker that does it from now on. */
+  /** Connects the job to the worker that runs it. */
   runOn(port: MessagePort, events: JobEvents): void {
     this.#port = port;
     this.#events = events;
@@ -266,7 +266,7 @@ export class RunningJob {
     });
   }
 
-  /** Its worker is gone, and it waits for another one. */
+  /** Disconnects the job from a lost worker; it waits for another one. */
   leave(): void {
     this.#port?.close();
     this.#port = undefined;
@@ -278,24 +278,24 @@ export class RunningJob {
     return this.#cancelled.signal;
   }
 
-  /** Whether another job was in the worker that was lost with this one: what ended it may have been that. */
+  /** Whether its lost worker had other jobs, one of which may have crashed it. */
   get mayStartAgain(): boolean {
     return this.#mayStartAgain;
   }
 
-  /** The worker ended without an answer: what it made is still there. */
+  /** Whether the worker was lost, so that files of the job may be left. */
   get isLost(): boolean {
     return this.#isLost;
   }
 
-  /** Why the job failed, once it did. */
+  /** Why the job failed; undefined if it has not. */
   get failure(): Fault | undefined {
     return this.#reason;
   }
 
   /**
-   * Takes bytes of a blob (copied: the sender hashes and reuses its buffer, which may be a slice of a pool); waits while
-   * the window is full. After the job's end it does nothing.
+   * Sends bytes of a blob; waits while the window is full. The bytes are copied, since the sender uses its buffer again. Does
+   * nothing after the job's end.
    */
   async write(bytes: Uint8Array): Promise<void> {
     noteMoved(bytes.length);
@@ -307,7 +307,7 @@ export class RunningJob {
         });
       }
       if (this.#isOver) return;
-      // memory of its own, which the worker gets as it is
+      // a buffer with its own memory, which can be transferred to the worker without a copy
       const batch = (this.#batch ??= Buffer.allocUnsafeSlow(storageLimits.batchBytes));
       const piece = bytes.subarray(done, done + batch.length - this.#batched);
       batch.set(piece, this.#batched);
@@ -317,7 +317,7 @@ export class RunningJob {
     }
   }
 
-  /** The blob is whole. */
+  /** Ends the blob. */
   end(): void {
     this.#send();
     this.#say({ type: 'end' });
@@ -334,13 +334,13 @@ export class RunningJob {
     this.#port?.postMessage(message, [bytes.buffer]);
   }
 
-  /** Asks the job to stop and to delete what it made; `result` then rejects, unless it was done already. */
+  /** Asks the job to stop and to delete its files. `result` then rejects, unless the job is already done. */
   cancel(): void {
     this.#cancelled.abort();
     this.#say({ type: 'cancel' });
   }
 
-  /** The worker is gone: the job failed with this. */
+  /** Fails the job because its worker is lost. */
   lose(reason: Fault, how: 'forGood' | 'mayStartAgain' = 'forGood'): void {
     if (this.#isOver) return;
     this.#isLost = true;

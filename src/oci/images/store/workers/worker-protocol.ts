@@ -1,4 +1,4 @@
-/** What main thread and storage workers say to each other. A job has a channel of its own, so that jobs don't mix. */
+/** The messages between the main thread and storage workers. Each job has its own channel. */
 import type { MessagePort } from 'node:worker_threads';
 import type { Fault } from '../../../../base/fault.ts';
 import type { Digest } from '../../../../base/ids.ts';
@@ -11,11 +11,11 @@ import type { Removal } from '../../../trees/tree-removal.ts';
 export interface UnpackJob {
   readonly kind: 'unpack';
   readonly root: string;
-  /** A fresh name below `partial/`. */
+  /** A new name below `partial/`. */
   readonly partial: string;
   readonly diffId: Digest;
   readonly blobDigest: Digest;
-  /** The blob is no archive but one file, which gets this path. */
+  /** If set, the blob is not an archive but one file with this path. */
   readonly file?: string;
   readonly entries: number;
   readonly layerBytes: number;
@@ -23,11 +23,11 @@ export interface UnpackJob {
 
 export interface RemoveJob {
   readonly kind: 'remove';
-  /** Absolute; with everything below it. In the trash, or as good as there: nobody else uses it. */
+  /** Absolute path of a tree in the trash, or of one that is no longer in use. */
   readonly path: string;
 }
 
-/** Deletes all that lies in a trash, each entry on its own. */
+/** Deletes everything in a trash directory. */
 export interface EmptyJob {
   readonly kind: 'empty';
   readonly directory: string;
@@ -41,11 +41,11 @@ export interface MeasureJob {
 /** Copies unpacked layers over each other. */
 export interface FlattenJob extends FlattenRequest {
   readonly kind: 'flatten';
-  /** A worker has ended over it: what it has made is deleted first. */
+  /** Whether a worker crashed during an earlier attempt, whose files must be deleted first. */
   readonly isAgain?: boolean;
 }
 
-/** Without the error itself, which does not cross threads. */
+/** A removal's result without the error object, which cannot be sent between threads. */
 export type RemovalReport = Omit<Removal, 'error'>;
 
 export type Job = UnpackJob | RemoveJob | EmptyJob | MeasureJob | FlattenJob;
@@ -58,7 +58,7 @@ export type ToWorker =
 /** Main thread to a job. */
 export type ToJob =
   | { readonly type: 'chunk'; readonly bytes: Uint8Array<ArrayBuffer> }
-  /** The blob was whole and verified: make the layer visible. */
+  /** The blob is complete and verified: make the layer visible. */
   | { readonly type: 'end' }
   | { readonly type: 'cancel' };
 
@@ -67,10 +67,10 @@ export type JobResult =
   | { readonly kind: 'remove'; readonly removal: RemovalReport }
   | ({ readonly kind: 'empty' } & Emptied)
   | { readonly kind: 'flatten' }
-  /** For each path, in their order. */
+  /** One size for each path, in the same order. */
   | { readonly kind: 'measure'; readonly sizes: readonly Measured[] };
 
-/** A job to the main thread; after `done` or `failed` nothing follows, and nothing half made is left. */
+/** A job to the main thread. `done` or `failed` is the last message; after it, no unfinished files are left. */
 export type FromJob =
   | { readonly type: 'credit'; readonly bytes: number }
   | { readonly type: 'done'; readonly result: JobResult }

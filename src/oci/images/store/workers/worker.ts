@@ -1,6 +1,6 @@
 /**
- * A storage worker: unpacks, deletes and measures with synchronous system calls, away from the main thread (house
- * rule 6). It reads nothing of the process but what a job says, and ends when it is told to.
+ * The program of a storage worker: unpacks, deletes and measures with synchronous system calls, which the main thread must not
+ * make. It works only on what its jobs name, and exits on request.
  */
 import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
@@ -19,7 +19,7 @@ import type { FlattenJob, FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } 
 
 const clock = realClock();
 
-/** Of each root one, for all jobs of this thread: they fill the same disk. A store has one root. */
+/** One guard per root for all jobs of this thread, since they fill the same disk. */
 const spaces = new Map<string, SpaceGuard>();
 
 function spaceOf(root: string): SpaceGuard {
@@ -28,12 +28,12 @@ function spaceOf(root: string): SpaceGuard {
   return space;
 }
 
-/** Steps of one job, one after the other; errors and a cancel end it. */
+/** Runs the steps of one job in order. An error or a cancellation ends it. */
 class UnpackSession {
   readonly #port: MessagePort;
   readonly #job: UnpackJob;
   #unpack: LayerUnpack | undefined;
-  #line: Promise<void> = Promise.resolve();
+  #queue: Promise<void> = Promise.resolve();
   #isOver = false;
   #isCancelled = false;
 
@@ -50,7 +50,7 @@ class UnpackSession {
 
   #take(message: ToJob): void {
     if (message.type === 'cancel') {
-      // noticed by the next step, so that it overtakes what waits in line
+      // checked before each step, so that it takes effect before the steps in the queue
       this.#isCancelled = true;
       this.#then(async () => undefined);
     } else if (message.type === 'end') {
@@ -68,7 +68,7 @@ class UnpackSession {
   }
 
   #then(step: () => Promise<void>): void {
-    this.#line = this.#line.then(async () => {
+    this.#queue = this.#queue.then(async () => {
       if (this.#isOver) return;
       try {
         if (this.#isCancelled)
@@ -108,7 +108,7 @@ class UnpackSession {
 
 type StepJob = Exclude<Job, UnpackJob | FlattenJob>;
 
-/** A job in slices, between which other jobs of this thread get their turn and a cancel is noticed. */
+/** Runs a job in slices. Between them, other jobs of this thread run and a cancellation takes effect. */
 async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
   let isCancelled = false;
   port.on('message', (message: ToJob) => {
@@ -124,7 +124,7 @@ async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
         return;
       }
       if (isCancelled) fail('cancelled', `${job.kind} ${subjectOf(job)}: no longer wanted`);
-      // half of the time at most; a call that has waited for the disk has rested already
+      // a deletion pauses as long as it has worked, up to one slice
       await pause(
         clock,
         job.kind === 'measure' ? 0 : Math.min(storageLimits.sliceMs, clock.monoMs() - begunMs),
@@ -133,12 +133,12 @@ async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
   } catch (error) {
     answer(port, { type: 'failed', fault: toFault(error, `${job.kind} ${subjectOf(job)}`) });
   } finally {
-    // closes what it has open
+    // closes open descriptors
     steps.return(undefined as never);
   }
 }
 
-/** The result, or undefined when the slice's time is over. */
+/** Runs one slice. Returns the result, or undefined if the job is not done. */
 function sliceOf(steps: Generator<void, JobResult>, begunMs: number): JobResult | undefined {
   do {
     const step = steps.next();
@@ -163,7 +163,7 @@ function subjectOf(job: StepJob): string {
 function flatten(job: FlattenJob, port: MessagePort): void {
   try {
     if (job.isAgain === true) for (const _pause of emptyDirectory(job.target)) continue;
-    // one for each job: targets are directories of their own
+    // a guard per job, since each target is a directory of its own
     flattenLayers(job, new SpaceGuard(job.target, () => statfsSync(job.target)));
     answer(port, { type: 'done', result: { kind: 'flatten' } });
   } catch (error) {

@@ -11,7 +11,7 @@ import type { UnpackJob } from '../../../../../src/oci/images/store/workers/work
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
 
-const LOOK = storageLimits.transferLookMs;
+const LOOK = storageLimits.transferCheckMs;
 const record = {} as LayerRecord;
 const result = Promise.resolve({ kind: 'unpack', record });
 
@@ -38,7 +38,7 @@ test('S90 a transfer that waits for a worker of its own is not slow, and its reg
       tries += 1;
       if (tries === 1) throw new Error('its worker is lost');
       // at once, as bytes that were kept come
-      await turn.ours(() => Promise.resolve());
+      await turn.local(() => Promise.resolve());
       await blob.promise;
     };
   const signal = new AbortController().signal;
@@ -50,7 +50,7 @@ test('S90 a transfer that waits for a worker of its own is not slow, and its reg
         clock,
         newJob: () => ({}) as UnpackJob,
         commit: (publish: () => Promise<LayerRecord>) => publish(),
-        ours: <T>(work: () => Promise<T>) => turn.ours(work),
+        local: <T>(work: () => Promise<T>) => turn.local(work),
         onEnd: () => undefined,
       };
       return takeLayer(intake, downloadIn(turn), turn.signal);

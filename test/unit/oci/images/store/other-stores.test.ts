@@ -86,7 +86,7 @@ test('F45 F89 a root file system of a layer that is not found is refused with th
       kind: 'notReady',
       retryable: true,
       message: expect.stringContaining(
-        `layer ${here} not found: image store ${other} can not be read`,
+        `layer ${here} not found: image store ${other} cannot be read`,
       ) as string,
     },
   });

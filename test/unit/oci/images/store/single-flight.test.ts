@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { storageLimits } from '../../../../../src/oci/bounds.ts';
-import { Flights } from '../../../../../src/oci/images/store/single-flight.ts';
+import { SingleFlight } from '../../../../../src/oci/images/store/single-flight.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
 
@@ -24,7 +24,7 @@ function passenger(signal: AbortSignal = new AbortController().signal) {
 
 describe('work shared by callers', () => {
   test('one run for all who come meanwhile; a late one hears where it stands', async () => {
-    const flights = new Flights(new HandClock());
+    const flights = new SingleFlight(new HandClock());
     const work = deferred();
     const [one, two] = [passenger(), passenger()];
     let tell: (bytes: number) => void = () => undefined;
@@ -52,7 +52,7 @@ describe('work shared by callers', () => {
   });
 
   test('the last one to leave ends the work and waits for its end; one that comes then starts anew', async () => {
-    const flights = new Flights(new HandClock());
+    const flights = new SingleFlight(new HandClock());
     const leaver = new AbortController();
     const [cleaned, started, aborted] = [deferred(), deferred(), deferred()];
     const events: string[] = [];
@@ -88,7 +88,7 @@ describe('work shared by callers', () => {
   });
 
   test('somebody else’s failure makes the caller try by itself, a bounded number of times', async () => {
-    const flights = new Flights(new HandClock());
+    const flights = new SingleFlight(new HandClock());
     let runs = 0;
     const failing = async (): Promise<void> => {
       runs += 1;
@@ -103,7 +103,7 @@ describe('work shared by callers', () => {
   });
 
   test('different keys do not meet', async () => {
-    const flights = new Flights(new HandClock());
+    const flights = new SingleFlight(new HandClock());
     const seen: string[] = [];
     await Promise.all(
       ['a', 'b'].map((key) =>
@@ -115,13 +115,13 @@ describe('work shared by callers', () => {
 });
 
 describe('S90 work that was begun for another party', () => {
-  const LOOK = storageLimits.joinedLookMs;
+  const LOOK = storageLimits.joinedCheckMs;
   const ENOUGH = (storageLimits.joinedBytesPerSecond * LOOK) / 1000;
 
   /** A's work is under way, and B has joined it, whose own would come from `source`. */
   async function joined(source = 'b') {
     const clock = new HandClock();
-    const flights = new Flights(clock);
+    const flights = new SingleFlight(clock);
     const events: string[] = [];
     const [theirs, own] = [deferred(), deferred()];
     let move: (bytes: number) => void = () => undefined;

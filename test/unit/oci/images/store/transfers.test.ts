@@ -7,7 +7,7 @@ import { HandClock } from '../../../../support/hand-clock.ts';
 import { turns } from '../../../../support/turns.ts';
 
 const party = (host: string, namespace: string, credential = ''): Party => ({ host, namespace, credential });
-const LOOK = storageLimits.transferLookMs;
+const LOOK = storageLimits.transferCheckMs;
 
 function bench(slots: number, slotsPerHost = slots) {
   const clock = new HandClock();
@@ -77,7 +77,7 @@ describe('turns of transfers', () => {
     start('victim', party('good', 'other'));
     await turns();
     // 4 KiB a minute
-    for (const name of ['t1', 't2']) turnOf.get(name)?.came(400);
+    for (const name of ['t1', 't2']) turnOf.get(name)?.received(400);
     await clock.advance(LOOK);
     expect([begun, ended]).toEqual([['t1', 't2', 'victim'], []]);
     await done('victim');
@@ -91,7 +91,7 @@ describe('turns of transfers', () => {
     await turns();
     for (let at = 1; at <= 3; at += 1) {
       // a megabit a second for all of them
-      for (const turn of turnOf.values()) turn.came((31_250 * LOOK) / 1000);
+      for (const turn of turnOf.values()) turn.received((31_250 * LOOK) / 1000);
       await clock.advance(LOOK);
     }
     expect(begun).toEqual(['l0', 'l1', 'l2', 'l3']);
@@ -132,8 +132,8 @@ describe('turns of transfers', () => {
     start('writing', party('good', ''));
     start('next', party('other', ''));
     await turns();
-    turnOf.get('fast')?.came((storageLimits.transferBytesPerSecond * LOOK) / 1000);
-    void turnOf.get('writing')?.ours(() => new Promise(() => undefined));
+    turnOf.get('fast')?.received((storageLimits.transferBytesPerSecond * LOOK) / 1000);
+    void turnOf.get('writing')?.local(() => new Promise(() => undefined));
     await clock.advance(LOOK);
     expect(begun).toEqual(['fast', 'writing']);
     // the span begins anew at each look
@@ -156,7 +156,9 @@ describe('turns of transfers', () => {
     start('victim', party('good', 'other'));
     await clock.advance(LOOK);
     expect(ended).toHaveLength(1);
-    expect(ended[0]).toMatch(/^t0.*: evil-0: fewer than 65536 bytes a second while layers of others wait$/u);
+    expect(ended[0]).toMatch(
+      /^t0.*: evil-0: slower than 65536 bytes per second while transfers of others wait$/u,
+    );
     await clock.advance(LOOK);
     expect(begun).toContain('victim');
   });
@@ -169,7 +171,7 @@ describe('turns of transfers', () => {
     await clock.advance(LOOK);
     expect(begun).toEqual(['begins slowly', 'victim']);
     const fast = (storageLimits.transferBytesPerSecond * LOOK) / 1000;
-    for (const turn of turnOf.values()) turn.came(fast);
+    for (const turn of turnOf.values()) turn.received(fast);
     await clock.advance(LOOK);
     await done('victim');
     expect(begun).not.toContain('next');
@@ -187,7 +189,8 @@ describe('turns of transfers', () => {
     start('victim', party('good', 'other'));
     // all that were slow are fast again, and the last one, which holds the turn, is slow
     const all = [...turnOf];
-    for (const [, turn] of all.slice(0, -1)) turn.came((storageLimits.transferBytesPerSecond * LOOK) / 1000);
+    for (const [, turn] of all.slice(0, -1))
+      turn.received((storageLimits.transferBytesPerSecond * LOOK) / 1000);
     await clock.advance(LOOK);
     expect(ended).toEqual([]);
   });

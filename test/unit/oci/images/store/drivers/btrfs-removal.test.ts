@@ -26,5 +26,5 @@ test('F89 S59: a container goes though its subvolumes can not be deleted: the tr
   };
   const id: ContainerId = containerId();
   await expect(btrfsDriver(host).removing?.(rootfsPaths(paths, id), id)).resolves.toBeUndefined();
-  expect(lines).toEqual(['delete a subvolume with those in it: failed; its files are deleted one by one']);
+  expect(lines).toEqual(['delete subvolume: failed; deleting its files one by one']);
 });

@@ -37,7 +37,7 @@ describe('S90 a storage worker that ends', () => {
       faultOf(killer.result),
       ...victims.map(({ result }) => result),
     ]);
-    expect(fault.message).toBe('storage worker: ended with code 7');
+    expect(fault.message).toBe('storage worker exited with code 7');
     expect(results).toEqual([
       { kind: 'measure', sizes: [] },
       { kind: 'measure', sizes: [] },
@@ -47,7 +47,7 @@ describe('S90 a storage worker that ends', () => {
   });
 
   it('with one job in hand ends that job, which is not tried again', async () => {
-    expect((await faultOf(measure('kills').result)).message).toBe('storage worker: ended with code 7');
+    expect((await faultOf(measure('kills').result)).message).toBe('storage worker exited with code 7');
     expect(jobs()).toEqual(['kills']);
   });
 
