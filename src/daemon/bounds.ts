@@ -31,8 +31,8 @@ export const cliLimits = {
    */
   convergeMs: 12_000,
   /** Milliseconds between the first two comparisons of `check`, doubled up to the second figure. */
-  lookAgainMs: 250,
-  lookAgainMostMs: 2000,
+  againMs: 250,
+  againMostMs: 2000,
   /** Journal records shown for one finding. */
   recordsShown: 20,
   /** Times that the journal is read again because its file was replaced meanwhile. */

@@ -17,7 +17,7 @@ export function nameOf(actor: Actor): string {
  */
 const AT_WORK: ReadonlySet<string> = new Set<SandboxState | ContainerState>(['ready', 'running']);
 
-/** How its state is to be looked at. */
+/** The tone of its state. */
 export function toneOf(actor: Actor): Tone {
   if (actor.fault !== '' || actor.debts.length > 0 || actor.state === QUARANTINED) return 'bad';
   if (!actor.settled) return 'busy';
@@ -67,7 +67,7 @@ export function changeText(change: Change): string {
   return `${stepText(change.from, change.to)}  on ${plainEvent(change.on)}${cause}`;
 }
 
-/** Of states side by side only those that changed: `provisioning: network.pinning → network.adding`. */
+/** Shows only the changed ones of parallel states: `provisioning: network.pinning → network.adding`. */
 function stepText(from: string, to: string): string {
   const [a, b] = [sideBySide(from), sideBySide(to)];
   if (a === undefined || b === undefined || a.around !== b.around || a.states.length !== b.states.length) {
@@ -86,15 +86,15 @@ function sideBySide(
   return parts === null ? undefined : { around: parts[1] ?? '', states: (parts[2] ?? '').split(',') };
 }
 
-/** Where all of them begin or end, which states they were is of no use. */
+/** The state around parallel states, for changes that enter or leave all of them. */
 function brief(path: string): string {
   return sideBySide(path)?.around ?? path;
 }
 
-/** xstate's own events as people say them. */
+/** xstate's own events in plain words. */
 function plainEvent(type: string): string {
   const effect = /^xstate\.(done|error)\.actor\.(.+)$/u.exec(type);
-  // the id of an invoked effect ends with the path of its state, which the line tells already
+  // the id of an invoked effect ends with the path of its state, which the line shows already
   if (effect !== null) return effect[1] === 'done' ? 'success' : 'failure';
   const after = /^xstate\.after\.([^.]+)/u.exec(type);
   if (after !== null) return `after ${after[1] ?? ''}`;

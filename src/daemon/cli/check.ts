@@ -1,4 +1,4 @@
-/** `troupe check`: the records against the machine; with `--repair` what belongs to no record is taken away. */
+/** `troupe check`: compares the records with the machine; `--repair` removes what belongs to no record. */
 import { join } from 'node:path';
 import { cliLimits } from '../bounds.ts';
 import { fail, toFault } from '../../base/fault.ts';
@@ -11,12 +11,12 @@ import type { Config } from '../config/config-schema.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
-import { keyOf, LOOKED_AT, NOT_LOOKED_AT } from './findings.ts';
+import { keyOf, CHECKED, NOT_CHECKED } from './findings.ts';
 import type { Finding, Leak } from './findings.ts';
 import { judge } from './judge.ts';
 import type { Evidence } from './judge.ts';
-import { lookAround } from './place.ts';
-import type { Look } from './place.ts';
+import { inspectNode } from './place.ts';
+import type { Inspection } from './place.ts';
 import { fit } from './text.ts';
 import { nameOfLeak, takeAway } from './take-away.ts';
 import type { Taken } from './take-away.ts';
@@ -28,7 +28,7 @@ interface Stage {
 }
 
 interface Judged {
-  readonly look: Look;
+  readonly node: Inspection;
   readonly findings: readonly Finding[];
 }
 
@@ -40,15 +40,15 @@ export async function check(command: Command): Promise<number> {
   try {
     const { leaks, refusal } = repairable(first);
     if (refusal !== '') command.screen.note(`troupe check: ${refusal}`);
-    const taken = await takeAway(first.look.place, leaks);
-    // what the first look saw and is still there, or came to light behind it
+    const taken = await takeAway(first.node.place, leaks);
+    // what remains of the findings, or has become visible by the repair
     return report(stage, { ...(await once(stage)) }, taken);
   } finally {
     await lock?.release();
   }
 }
 
-/** Whom to ask: a running daemon tells its own configuration, so that nobody's pods are judged by another's records. */
+/** A running daemon gives its own configuration, so that pods are never compared with another instance's records. */
 async function stageOf(command: Command): Promise<Stage> {
   try {
     const { configJson } = await command.client.status({});
@@ -62,21 +62,21 @@ async function stageOf(command: Command): Promise<Stage> {
   } catch (thrown) {
     throw new CommandError(
       EXIT.unreachable,
-      `troupe check: no daemon answers at ${command.socket}, but one runs: ${toFault(thrown).message}`,
+      `troupe check: no daemon answers at ${command.socket}, but one holds the lock: ${toFault(thrown).message}`,
     );
   }
   return { command, config, isRunning: false };
 }
 
-/** The root's lock; undefined when there is no such directory. Throws `conflict` when a daemon has it. */
+/** Takes the lock of the root; undefined if the directory does not exist. Throws `conflict` if a daemon holds it. */
 export async function lockIfThere(root: string): Promise<DirectoryLock | undefined> {
   return missingAs(lockDirectory(root), undefined);
 }
 
 async function once({ command, config, isRunning }: Stage): Promise<Judged> {
-  const look = await lookAround(config, command.clock);
+  const node = await inspectNode(config, command.clock);
   const live = isRunning ? await liveOf(command) : undefined;
-  return { look, findings: judge({ records: look.records, machine: look.machine, live }) };
+  return { node, findings: judge({ records: node.records, machine: node.machine, live }) };
 }
 
 async function liveOf({ client }: Command): Promise<NonNullable<Evidence['live']>> {
@@ -87,18 +87,21 @@ async function liveOf({ client }: Command): Promise<NonNullable<Evidence['live']
   return { actors: new Map(known), pulls: actors.length - known.length };
 }
 
-/** Looks again until what was found is gone or has outlasted the time in which the daemon undoes things by itself. */
+/**
+ * Repeats the comparison until the findings are gone, or have persisted longer than the daemon takes to undo things by
+ * itself.
+ */
 async function settled(stage: Stage): Promise<Judged> {
   const { clock, line } = stage.command;
   let judged = await once(stage);
   if (!stage.isRunning || line.flags.has('now')) return judged;
   const deadline = clock.monoMs() + cliLimits.convergeMs;
   for (
-    let waitMs: number = cliLimits.lookAgainMs;
+    let waitMs: number = cliLimits.againMs;
     judged.findings.length > 0 && clock.monoMs() < deadline;
     waitMs *= 2
   ) {
-    await pause(clock, Math.min(waitMs, cliLimits.lookAgainMostMs));
+    await pause(clock, Math.min(waitMs, cliLimits.againMostMs));
     const again = await once(stage);
     const before = new Set(judged.findings.map(keyOf));
     judged = { ...again, findings: again.findings.filter((finding) => before.has(keyOf(finding))) };
@@ -107,42 +110,42 @@ async function settled(stage: Stage): Promise<Judged> {
 }
 
 /**
- * What may be taken away. Where a damaged journal may have lost records, what runs without one may be a pod that
- * serves, and its namespaces, network and cgroup bear other ids than its processes: then nothing is touched (F18).
+ * What `--repair` may remove. If a damaged journal may have lost records, a process without a record may be a serving
+ * pod, whose namespaces, network and cgroup have other ids than its processes: then nothing is removed (F18).
  */
-function repairable({ look, findings }: Judged): {
+function repairable({ node, findings }: Judged): {
   readonly leaks: readonly Leak[];
   readonly refusal: string;
 } {
-  const { records, machine, place } = look;
+  const { records, machine, place } = node;
   if (records.end === 'none') {
     fail(
       'wrongState',
-      `repair: there is no journal in ${place.layout.root}, so nothing tells whose things these are; troupe wipe removes all`,
+      `repair: no journal in ${place.layout.root}, so the owner of these objects is unknown; troupe wipe removes everything`,
     );
   }
   const leaks = findings.flatMap(({ leak }) => leak ?? []);
   const lost = records.end === 'damaged' || records.damagedKept.length > 0;
-  const strangers = new Set(leaks.flatMap((leak) => (leak.kind === 'process' ? [leak.process.id] : [])));
-  if (!lost || strangers.size === 0) return { leaks, refusal: '' };
+  const unrecorded = new Set(leaks.flatMap((leak) => (leak.kind === 'process' ? [leak.process.id] : [])));
+  if (!lost || unrecorded.size === 0) return { leaks, refusal: '' };
   const kept = records.damagedKept.map((name) => join(place.layout.root, 'journal', name)).join(', ');
   const names = machine.processes
-    .filter(({ id, role }) => strangers.has(id) && role !== 'monitor')
+    .filter(({ id, role }) => unrecorded.has(id) && role !== 'monitor')
     .map(({ pid, name }) => `${pid} (${name})`);
   return {
     leaks: [],
-    refusal: `nothing is taken away: a damaged journal may have lost the records of what runs: ${names.join(', ')}. End it, or delete ${kept} if it is not wanted`,
+    refusal: `nothing is removed: a damaged journal may have lost the records of running processes: ${names.join(', ')}. End them, or delete ${kept} if they are not needed`,
   };
 }
 
 function report(
   { command, config, isRunning }: Stage,
-  { look, findings }: Judged,
+  { node, findings }: Judged,
   taken: readonly Taken[],
 ): number {
   const { screen, json } = command;
-  const { unread } = look.machine;
-  const recordsOf = (id: string): readonly string[] => look.records.histories.get(id) ?? [];
+  const { unread } = node.machine;
+  const recordsOf = (id: string): readonly string[] => node.records.histories.get(id) ?? [];
   const problems = taken.filter(({ problem }) => problem !== '');
   if (json) {
     writeJson(screen, {
@@ -150,15 +153,15 @@ function report(
       daemon: isRunning ? 'running' : 'stopped',
       root: config.root,
       state: config.state,
-      lookedAt: LOOKED_AT,
-      notLookedAt: NOT_LOOKED_AT,
+      lookedAt: CHECKED,
+      notLookedAt: NOT_CHECKED,
       findings: findings.map(({ leak, ...finding }) => ({
         ...finding,
         repairable: leak !== undefined,
         records: recordsOf(finding.id),
       })),
       unread,
-      damagedJournals: look.records.damagedKept,
+      damagedJournals: node.records.damagedKept,
       repaired: taken.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
     });
   } else {
@@ -176,19 +179,19 @@ function report(
         screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
     }
     for (const { path, problem } of unread) screen.line(screen.tone('bad', `${path}: ${problem}`));
-    for (const name of look.records.damagedKept)
+    for (const name of node.records.damagedKept)
       screen.line(
-        `note: ${join(look.place.layout.root, 'journal', name)} was kept: facts were lost at an earlier start`,
+        `note: ${join(node.place.layout.root, 'journal', name)} was kept: records were lost at an earlier start`,
       );
-    screen.line(summary(findings, isRunning, look));
+    screen.line(summary(findings, isRunning, node));
   }
   return findings.length === 0 && problems.length === 0 && unread.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-function summary(findings: readonly Finding[], isRunning: boolean, { records }: Look): string {
+function summary(findings: readonly Finding[], isRunning: boolean, { records }: Inspection): string {
   const { sandboxes, containers, images } = records.ledger;
-  const size = `${sandboxes.size} pods, ${containers.size} containers, ${images.size} images on record; the daemon ${isRunning ? 'runs' : 'does not run'}`;
+  const size = `${sandboxes.size} pods, ${containers.size} containers, ${images.size} images on record; the daemon is ${isRunning ? 'running' : 'stopped'}`;
   if (findings.length === 0) return `clean: ${size}`;
   const fixable = findings.filter(({ leak }) => leak !== undefined).length;
-  return `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}, ${fixable} that --repair takes away: ${size}`;
+  return `${findings.length} ${findings.length === 1 ? 'finding' : 'findings'}, ${fixable} that --repair can remove: ${size}`;
 }

@@ -4,15 +4,15 @@ import type { Overrides, ReadConfig } from '../config/config.ts';
 import type { Config } from '../config/config-schema.ts';
 
 /**
- * The configuration that files and options make, for a start. The default file may be missing. Throws for the main file
- * only.
+ * The configuration from files and options, for a start. The default file may be missing. Throws only for errors in the
+ * main file.
  */
 export function configOf(line: CommandLine, defaultFile: string): Promise<ReadConfig> {
   const { config: file } = line.options;
   return readConfig(file ?? defaultFile, file !== undefined, overridesOf(line));
 }
 
-/** The same for a reload, all or nothing: what is in effect is better than a part of what is to come. */
+/** The same for a reload. Throws for any error: the present configuration is better than a part of the new one. */
 export function configAgain(line: CommandLine, defaultFile: string, wasThere: boolean): Promise<Config> {
   const { config: file } = line.options;
   return loadConfig(file ?? defaultFile, wasThere || file !== undefined, overridesOf(line));

@@ -1,4 +1,4 @@
-/** What every command is given. */
+/** The input of every command. */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { IntrospectionClient } from '../../introspection/client.ts';
 import type { CommandLine } from '../config/command-line.ts';

@@ -1,17 +1,17 @@
-/** What the commands end with; docs/operations.md tells them to people. */
+/** Exit codes of the commands (docs/operations.md). */
 export const EXIT = {
   ok: 0,
-  /** A finding of `check`, or a command that could not do its work. */
+  /** A finding of `check`, or a command that failed. */
   failed: 1,
-  /** The command line was not understood, or a word fits several pods. */
+  /** A wrong command line, or a name that fits several pods. */
   usage: 2,
   /** No pod, container, pull or image of this name. */
   notFound: 3,
   /** No daemon answers at the introspection socket. */
   unreachable: 4,
-  /** Of the daemon: another process listens at the CRI socket's path in its place (F90). */
+  /** The daemon only: another process listens at the CRI socket's path (F90). */
   socketTaken: 5,
-  /** sysexits(3), EX_CONFIG: the configuration is wrong; systemd need not restart. */
+  /** sysexits(3), EX_CONFIG: the configuration is wrong, and systemd must not restart. */
   config: 78,
 } as const;
 

@@ -1,6 +1,6 @@
 /**
- * `troupe export`: an image that is here as a layout or an archive. Needs no daemon: records and layers are read where
- * they lie.
+ * `troupe export`: writes a pulled image as a layout or an archive. Needs no daemon: it reads records and layers from
+ * the store.
  */
 import { findImage } from '../../actors/images/catalog.ts';
 import { fail } from '../../base/fault.ts';
@@ -15,7 +15,7 @@ import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { readRecords } from '../wiring/journal-records.ts';
 
-/** Prints the id that the copy has, which is another than the image's own: its layers are packed anew. */
+/** Prints the id of the copy, which differs from the image's own: its layers are packed again. */
 export async function exportImage({ line, screen, config, json, signal }: Command): Promise<number> {
   const [wanted = '', to = ''] = line.words;
   const target = parseTarget(to);
@@ -25,7 +25,7 @@ export async function exportImage({ line, screen, config, json, signal }: Comman
   const names = (text: string): readonly string[] => candidates(text, registries).map(formatReference);
   const image =
     findImage(ledger.images.values(), wanted, names) ??
-    fail('notFound', `export ${wanted}: there is no such image; pull it first`);
+    fail('notFound', `export ${wanted}: image not found; pull it first`);
   const name =
     image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
   const written = await writeTarget({ image, name, target, stores: storesOf(settings), signal });
@@ -53,7 +53,7 @@ function isAmong(wanted: string, tag: string, names: (text: string) => readonly 
   try {
     return names(wanted).includes(tag);
   } catch {
-    // an id
+    // it is an id
     return false;
   }
 }

@@ -1,4 +1,4 @@
-/** `troupe images` and `troupe gc`: what is here, why it is kept, and what may go. */
+/** `troupe images` and `troupe gc`: images on the node, what keeps each, and which can be removed. */
 import { plainOf } from '../../introspection/client.ts';
 import { imageClient } from '../../introspection/image-client.ts';
 import type { Image, ImageLayer, ImagesResponse } from '../../gen/introspection/v1/introspection_pb.ts';
@@ -24,7 +24,7 @@ export async function images(command: Command): Promise<number> {
   return EXIT.ok;
 }
 
-/** The lines of the table; with `layers` each image's below it, lowest first. */
+/** The lines of the table; with `layers` each image is followed by its layers, lowest first. */
 export function imageLines(
   answer: ImagesResponse,
   nowNs: bigint,
@@ -52,7 +52,10 @@ export function imageLines(
   ];
   return table(
     columns,
-    [...rows, ...(others.length === 0 ? [] : [['of images that are not here', '', '', '', ''], ...others])],
+    [
+      ...rows,
+      ...(others.length === 0 ? [] : [['of images that are not present', '', '', '', ''], ...others]),
+    ],
     screen.columns,
     (row, _column, text) => (row < 0 ? screen.tone('dim', text) : text),
   );
@@ -67,7 +70,7 @@ function nameOf({ tags, digests }: Image): string {
   return tags.length > 0 ? tags.join(', ') : (digests[0] ?? '');
 }
 
-/** Nothing: `troupe gc` would remove it. */
+/** What keeps the image; empty if `troupe gc` would remove it. */
 function whyImage({ pinned, keepers }: Image): string {
   return [...(pinned ? ['pinned'] : []), ...keepers.map(shortKeeper)].join(', ');
 }
@@ -82,9 +85,8 @@ function shortDigest(digest: string): string {
 }
 
 /**
- * Removes what nothing uses and nobody pinned, one after the other through RemoveImage, which takes the layers with it
- * that no other image has. Half-done downloads are the daemon's own work: it deletes them when a pull ends and at
- * start.
+ * Removes unused and unpinned images one after the other through RemoveImage, which deletes the layers that no other
+ * image has. Partial downloads are deleted by the daemon itself, when a pull ends and at its start.
  */
 export async function gc(command: Command): Promise<number> {
   const { screen, client, line, json } = command;
@@ -99,7 +101,7 @@ export async function gc(command: Command): Promise<number> {
       screen.line(
         `${isTrial ? 'would remove' : 'removed'} ${nameOf(image)} (${shortDigest(image.id)}, ${bytes(Number(image.sizeBytes))})`,
       );
-    if (found.length === 0) screen.line('no image that nothing uses');
+    if (found.length === 0) screen.line('no unused image');
   }
   return EXIT.ok;
 }
@@ -107,7 +109,7 @@ export async function gc(command: Command): Promise<number> {
 async function removeAll(command: Command, found: readonly Image[]): Promise<void> {
   const cri = imageClient((await command.client.status({})).socket);
   for (const { id } of found) {
-    // somebody may have begun to use it since it was listed; what a container uses stays on the disk for it
+    // a container may have been created since the list: then the layers stay on the disk for it
     await cri.removeImage({ image: { image: id } }, { signal: command.signal });
   }
 }

@@ -1,6 +1,6 @@
 /**
- * `troupe import`: images from a layout or an archive. This process reads it and serves it like a registry where the
- * daemon looks for imports (local-imports.ts); then it asks for a pull, which does all the rest.
+ * `troupe import`: images from a layout or an archive. This process serves the source like a registry at the place where
+ * the daemon asks for imports (local-imports.ts), and then requests a pull, which does the rest.
  */
 import { mkdir, stat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
@@ -31,7 +31,7 @@ interface Taken {
   readonly id: string;
 }
 
-/** Prints the id of each image, with its name where there are several. */
+/** Prints the id of each image, with its name if there are several. */
 export async function importImages(command: Command): Promise<number> {
   const { line, screen, json } = command;
   const location = await parseSource(line.words[0] ?? '');
@@ -49,7 +49,7 @@ export async function importImages(command: Command): Promise<number> {
   return EXIT.ok;
 }
 
-/** What is taken under which name: by `--name` one image, else each under all the names that the source gives it. */
+/** The images to import and their names: one image under `--name`, else each under all the names in the source. */
 function named(
   source: ImageSource,
   location: Location,
@@ -62,7 +62,7 @@ function named(
     if (image === undefined || others.length > 0)
       fail(
         'invalidRequest',
-        `${where}: ${images.length} images, and one name for them; say which with ${location.transport}:PATH:WHICH`,
+        `${where}: ${images.length} images for one name; select one with ${location.transport}:PATH:WHICH`,
       );
     const reference = parseReference(name);
     if (reference.digest !== undefined)
@@ -71,7 +71,7 @@ function named(
   }
   const pairs = images.flatMap((image) => image.names.map((one) => [one, image] as const));
   if (pairs.length === 0)
-    fail('invalidRequest', `${where}: no image in it has a full name; say one with --name`);
+    fail('invalidRequest', `${where}: no image in it has a full name; give one with --name`);
   return pairs;
 }
 
@@ -89,28 +89,25 @@ async function take(
   const served = await serveImage(importSocketPath(state, parsed), source, image);
   try {
     const id = await pullShown(command, reference);
-    // a pull that was under way already is joined, and has asked the registry
+    // the call joins a pull that is under way, which has asked the registry and not this process
     if (!served.wasAsked())
-      fail(
-        'conflict',
-        `import ${reference}: a pull of this name was under way, which was waited for; try again`,
-      );
+      fail('conflict', `import ${reference}: a pull of this name was under way; try again`);
     return id;
   } finally {
     await served.close();
   }
 }
 
-/** As the daemon that runs says, which may have been started with other options than this command. */
+/** The state directory of the running daemon, which may have other options than this command. */
 async function stateOf({ client }: Command): Promise<string> {
   const { configJson } = await client.status({});
   const state = jsonObject(configJson)?.['state'];
   return typeof state === 'string'
     ? state
-    : fail('bug', 'import: the daemon does not say where its state directory is');
+    : fail('bug', 'import: the daemon did not report its state directory');
 }
 
-/** Nobody but root may offer images. */
+/** Creates the directory in which only root may offer images. */
 async function makeImports(state: string): Promise<void> {
   const directory = importsDirectory(state);
   try {
@@ -119,6 +116,6 @@ async function makeImports(state: string): Promise<void> {
     if (codeOf(error) !== 'EEXIST') throw error;
     const { mode, uid } = await stat(directory);
     if ((mode & 0o077) !== 0 || uid !== process.getuid?.())
-      fail('denied', `import: others than root may write in ${directory}`);
+      fail('denied', `import: users other than root may write in ${directory}`);
   }
 }

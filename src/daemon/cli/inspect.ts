@@ -1,6 +1,6 @@
 /**
- * `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is
- * pulled.
+ * `troupe inspect`: manifest and config of an image in its registry; this process asks the registry itself and pulls
+ * nothing.
  */
 import { cliLimits } from '../bounds.ts';
 import { formatReference } from '../../oci/images/model/reference.ts';
@@ -19,7 +19,7 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
   const client = registryClient(settings, () => registries, clock, realRandom());
   const ended = new AbortController();
   const timer = clock.setTimeout(
-    () => ended.abort(new Error(`no answer within ${cliLimits.inspectMs} ms`)),
+    () => ended.abort(new Error(`timed out after ${cliLimits.inspectMs} ms waiting for the registry`)),
     cliLimits.inspectMs,
   );
   try {
@@ -34,7 +34,7 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
       id: found.imageId,
       sizeBytes: found.manifest.layers.reduce((sum, { size }) => sum + size, found.manifest.config.size),
       manifest: found.manifest,
-      // an artifact has none
+      // an artifact has no config
       config:
         found.files === undefined
           ? (JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown)

@@ -1,7 +1,7 @@
 /**
- * The invariants of the reliability matrix, section B, over records, machine and, where a daemon runs, its actors.
- * Pure: the same three give the same findings. What is between two states is not judged; what a record names is never
- * a leak, since its actor (or the next start) undoes it.
+ * Checks the invariants of docs/rows.md over records, machine and, if a daemon runs, its actors. Pure: the same input
+ * gives the same findings. Actors between two settled states are not judged. What a record names is never a leak, since
+ * its actor (or the next start) undoes it.
  */
 import { basename } from 'node:path';
 import type { ContainerFacts, SandboxFacts } from '../../actors/ledger/ledger.ts';
@@ -13,7 +13,7 @@ import type { Finding, Invariant, Leak } from './findings.ts';
 import type { Id, Machine } from './machine.ts';
 import type { Records } from '../wiring/journal-records.ts';
 
-/** What the running daemon says of one actor. */
+/** What the running daemon reports about one actor. */
 export interface LiveActor {
   readonly state: string;
   readonly settled: boolean;
@@ -22,7 +22,7 @@ export interface LiveActor {
 export interface Evidence {
   readonly records: Records;
   readonly machine: Machine;
-  /** By id; undefined when no daemon runs: then nothing is missing, the next start will see it. */
+  /** By id; undefined if no daemon runs: then nothing counts as missing, since the next start restores it. */
   readonly live: { readonly actors: ReadonlyMap<string, LiveActor>; readonly pulls: number } | undefined;
 }
 
@@ -52,13 +52,13 @@ function damagedJournal({ records }: Evidence): readonly Finding[] {
   ];
 }
 
-/** True when the daemon runs and this actor has come to rest in one of these states. */
+/** True if the daemon runs and this actor is settled in one of these states. */
 function rests({ live }: Evidence, id: string, states: readonly (SandboxState | ContainerState)[]): boolean {
   const actor = live?.actors.get(id);
   return actor !== undefined && actor.settled && states.some((state) => state === actor.state);
 }
 
-/** I1: a ready sandbox has its pins, its cgroup, its network, its files, its pause process. */
+/** I1: a ready sandbox has its pins, cgroup, network, files and pause process. */
 function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
   const { records, machine } = evidence;
   const cgroups = new Set(machine.cgroups.map(({ path }) => path));
@@ -70,7 +70,7 @@ function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
     if (spec.namespaces.network === 'pod') {
       for (const kind of ['net', 'uts'])
         if (!machine.pins.has(`${id}/${kind}`)) missing.push(`its ${kind} namespace is not pinned`);
-      if (!machine.attachments.includes(id)) missing.push('nothing is kept for its CNI DEL');
+      if (!machine.attachments.includes(id)) missing.push('no attachment is kept for its CNI DEL');
     }
     if (spec.namespaces.ipc === 'pod' && !machine.pins.has(`${id}/ipc`))
       missing.push('its ipc namespace is not pinned');
@@ -97,7 +97,7 @@ function isAlive(
   return who.bootId === machine.bootId && machine.startTicks.get(who.pid) === Number(who.startTicks);
 }
 
-/** I1, I10: one init, one monitor, a mounted root file system while created or running; none of them afterwards. */
+/** I1, I10: one init, one monitor and a mounted root file system while created or running; none of them afterwards. */
 function missingOfContainers(evidence: Evidence): readonly Finding[] {
   const { records } = evidence;
   return [...records.ledger.containers.values()].flatMap((facts) => {
@@ -116,7 +116,7 @@ function ofLiveContainer({ machine }: Evidence, facts: ContainerFacts): readonly
   const monitors = machine.processes.filter((process) => process.id === id && process.role === 'monitor');
   if (init === undefined || !isAlive(machine, init)) {
     found.push(
-      finding('I10', object, id, `it is said to live, but its process ${init?.pid ?? 'on record'} does not`),
+      finding('I10', object, id, `it is reported alive, but its process ${init?.pid ?? 'on record'} is not`),
     );
   }
   if (monitors.length !== 1) found.push(finding('I1', object, id, `it has ${monitors.length} monitors`));
@@ -153,7 +153,7 @@ function rootfsMounts(machine: Machine, id: string): number {
     .length;
 }
 
-/** I2: what bears our mark belongs to a record. */
+/** I2: everything with this instance's mark belongs to a record. */
 function leaks({ machine, records, live }: Evidence): readonly Finding[] {
   const { sandboxes, containers } = records.ledger;
   const ids = new Set<string>([...sandboxes.keys(), ...containers.keys(), ...(live?.actors.keys() ?? [])]);
@@ -202,7 +202,7 @@ function leaks({ machine, records, live }: Evidence): readonly Finding[] {
   ];
 }
 
-/** I3: duties, leases and rules are those of the sandboxes; no address is on two. */
+/** I3: pending DELs, leases and rules belong to sandboxes; no address is on two pods. */
 function network(evidence: Evidence): readonly Finding[] {
   const { machine, records } = evidence;
   const { sandboxes } = records.ledger;
@@ -218,7 +218,7 @@ function network(evidence: Evidence): readonly Finding[] {
   }
   for (const { path, id, isOwn } of machine.leases) {
     if (id !== undefined && sandboxes.has(id)) continue;
-    const whose = isOwn ? '' : ' here; of another runtime, if one uses this network';
+    const whose = isOwn ? '' : ' of this instance; perhaps of another runtime on this network';
     found.push(
       finding(
         'I3',
@@ -293,7 +293,7 @@ function names({ records }: Evidence): readonly Finding[] {
   return found;
 }
 
-/** I5, I8: what happened is in order. */
+/** I5, I8: states and times are in order. */
 function orders(evidence: Evidence): readonly Finding[] {
   return [...evidence.records.ledger.containers.values()].flatMap((facts) => {
     const { intent, created, startedAtNs, exited } = facts;
@@ -302,7 +302,7 @@ function orders(evidence: Evidence): readonly Finding[] {
     if (startedAtNs !== undefined && created === undefined)
       found.push(finding('I5', object, intent.id, 'it was started, but never created'));
     if (exited !== undefined && rests(evidence, intent.id, ['created', 'running']))
-      found.push(finding('I5', object, intent.id, 'it has ended on record and is said to live'));
+      found.push(finding('I5', object, intent.id, 'it has ended on record, but is reported alive'));
     if (startedAtNs !== undefined && startedAtNs < intent.createdAtNs)
       found.push(finding('I8', object, intent.id, 'it was started before it was created'));
     const begun = startedAtNs ?? intent.createdAtNs;
@@ -312,10 +312,7 @@ function orders(evidence: Evidence): readonly Finding[] {
   });
 }
 
-/**
- * I14, I15: every image is whole; what no image and no container uses is gone, and nothing is half done while nothing
- * is done.
- */
+/** I14, I15: every image is complete; unused layers are deleted, and no partial download exists without a pull. */
 function images({ records, machine, live }: Evidence): readonly Finding[] {
   const found: Finding[] = [];
   const whole = new Set(machine.layers.filter((layer) => layer.isWhole).map(({ diffId }) => diffId));
@@ -329,20 +326,19 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
             'I14',
             `image ${image.repoTags[0] ?? image.id}`,
             image.id,
-            `its layer ${diffId} is not there in whole; a pull brings it back`,
+            `its layer ${diffId} is missing or incomplete; pull the image again`,
           ),
         );
     }
   }
   for (const { intent } of records.ledger.containers.values())
     for (const diffId of intent.image.layers) used.add(diffId);
-  // kept for a while for the client of a pull that was interrupted
+  // kept for some minutes, so that an interrupted pull can resume
   for (const { layers } of records.ledger.fetching.values())
     for (const { diffId } of layers) used.add(diffId);
-  // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start
-  // clears
+  // a pull's layers have no record before the image is complete; the next start deletes those of a stopped daemon
   if (live === undefined || live.pulls > 0) return found;
-  // nothing of it is taken away: the daemon knows these layers and may be about to use one
+  // not repairable: the daemon knows these layers and may be about to use one
   for (const { diffId, isForeign } of machine.layers) {
     if (isForeign !== true && !used.has(diffId))
       found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));

@@ -1,5 +1,5 @@
 /**
- * What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container.
+ * Reads what CNI keeps for an instance's pods: our attachments, leases of host-local, rules that name their container.
  */
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -27,7 +27,7 @@ export interface Lease {
   readonly isOwn: boolean;
 }
 
-/** Rules of one chain of one container in the nat table. */
+/** Rules of one container's chain in the nat table. */
 export interface Rule {
   readonly family: 4 | 6;
   readonly id: SandboxId;
@@ -39,7 +39,7 @@ export interface NetworkPlace {
   readonly clock: ClockPort;
 }
 
-/** What exists and could not be read, so that whatever it names is missing in the rest. */
+/** A file that could not be read, so that whatever it names is missing in the result. */
 export interface Unread {
   readonly path: string;
   readonly problem: string;
@@ -52,17 +52,17 @@ export interface SeenNetworks {
   readonly rules: readonly Rule[];
 }
 
-/** Where the duties are kept. */
+/** Directory of the attachments, of which each has a CNI DEL pending. */
 export function attachmentDirectory(config: Config): string {
   return join(config.root, 'cni', 'cache');
 }
 
-/** Where the network that troupe brings itself keeps its leases. */
+/** Directory of the leases of troupe's own network. */
 export function ownLeaseDirectory(config: Config): string {
   return join(config.root, 'cni', 'leases');
 }
 
-/** Everything of this instance's networks: those of its attachments, the configured one, its own. */
+/** Reads all networks of this instance: those of its attachments, the configured one, troupe's own. */
 export async function seenNetworks(
   place: NetworkPlace,
   toolDirs: readonly string[] = TOOL_DIRS,
@@ -71,7 +71,7 @@ export async function seenNetworks(
   const kept = attachmentDirectory(config);
   const cache = new AttachmentCache(kept);
   const unread: Unread[] = [];
-  // one that can't be read keeps nobody from the others
+  // an unreadable file does not keep the others from being read
   const orUnread: OrUnread = async (path, work, without) => {
     try {
       return await work();
@@ -106,7 +106,7 @@ export async function seenNetworks(
     Promise.all(
       ([4, 6] as const).map(async (family) => {
         const tool = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', toolDirs);
-        // plugins search the same directories: where there is no tool, there are no rules
+        // plugins search the same directories: without the tool there are no rules
         return tool === undefined ? [] : orUnread(tool, () => rulesOf(tool, family, names, place.clock), []);
       }),
     ),
@@ -114,7 +114,7 @@ export async function seenNetworks(
   return { unread, attachments, leases: leases.flat(), rules: rules.flat() };
 }
 
-/** host-local's: `<dataDir>/<network>`, /var/lib/cni/networks where none is named. */
+/** The directories of host-local: `<dataDir>/<network>`, by default in /var/lib/cni/networks. */
 function leaseDirectoriesOf(network: Network): readonly string[] {
   return network.plugins.flatMap(({ raw }) => {
     const ipam = asObject(member(raw, 'ipam') ?? null);
@@ -160,7 +160,7 @@ export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<stri
   return [...found.values()];
 }
 
-/** Throws `outside` where the rules can't be read whole, and `timedOut`: what was not read is not known to be gone. */
+/** Throws `outside` or `timedOut` if the rules can't be read completely: an unread rule must not count as removed. */
 async function rulesOf(
   tool: string,
   family: 4 | 6,

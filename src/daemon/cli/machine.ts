@@ -1,6 +1,6 @@
 /**
- * What the machine has of one instance: everything with its owner mark, which is a place below its two directories,
- * a cgroup's name below its parents, its state root on a command line, or its network's name in a rule.
+ * Finds everything on the machine that has the mark of one instance: a path below its two directories, a cgroup's name
+ * below its parents, its state root on a command line, or its network's name in a rule.
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ import { readLayerRecord } from '../../oci/images/store/records/layer-record.ts'
 import { seenNetworks } from './machine-network.ts';
 import type { Lease, NetworkPlace, Rule, Unread } from './machine-network.ts';
 
-/** An id is 64 hex digits; whose it is, the records tell. */
+/** 64 hex digits; the records say whether it is a sandbox or a container. */
 export type Id = SandboxId | ContainerId;
 
 export interface SeenProcess {
@@ -45,17 +45,17 @@ export interface SeenCgroup {
 
 export interface SeenMount {
   readonly path: string;
-  /** Undefined: below our directories, but of no id. */
+  /** Undefined for a path below our directories without an id. */
   readonly id: Id | undefined;
-  /** A layer, which all containers share and nobody takes away but with the layer. */
+  /** A layer's mount, which all containers share and which is removed only with the layer. */
   readonly isLayer?: true;
 }
 
 export interface SeenEntry {
   readonly path: string;
-  /** What the directory is for: `bundle`, `exit file`, …; for messages. */
+  /** Purpose of the directory, for messages: `bundle`, `exit file`, … */
   readonly kind: string;
-  /** Undefined: its name is no id. */
+  /** Undefined if its name is not an id. */
   readonly id: Id | undefined;
 }
 
@@ -63,7 +63,7 @@ export interface SeenLayer {
   readonly diffId: Digest;
   readonly path: string;
   readonly isWhole: boolean;
-  /** In a store that is only read. */
+  /** In an additional store, which is only read. */
   readonly isForeign?: true;
 }
 
@@ -78,7 +78,7 @@ export interface Machine {
   readonly entries: readonly SeenEntry[];
   /** Pins that hold a namespace: `<id>/net`. */
   readonly pins: ReadonlySet<string>;
-  /** Of the networks' files; what they name is missing in `attachments` and `leases`. */
+  /** Unreadable files of the networks; `attachments` and `leases` lack what they name. */
   readonly unread: readonly Unread[];
   /** Sandboxes for which a CNI DEL is pending. */
   readonly attachments: readonly SandboxId[];
@@ -86,7 +86,7 @@ export interface Machine {
   readonly rules: readonly Rule[];
   readonly layers: readonly SeenLayer[];
   readonly partials: readonly string[];
-  /** Files with what downloads have left, by hex of the blob's digest. */
+  /** Files of partial downloads, by hex of the blob's digest. */
   readonly ingests: readonly string[];
   readonly trash: readonly string[];
 }
@@ -98,8 +98,8 @@ export interface Place extends NetworkPlace {
   readonly cgroupParents: readonly string[];
 }
 
-/** Looks at all of it; changes nothing. */
-export async function lookAtMachine(place: Place): Promise<Machine> {
+/** Reads all of it; changes nothing. */
+export async function inspectMachine(place: Place): Promise<Machine> {
   const { layout } = place;
   const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
   const others = await idsOfNeighbours(place);
@@ -218,7 +218,7 @@ async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
   return new Set([...others].filter((id) => !own.has(id)));
 }
 
-/** The kernel tells real paths. */
+/** The real path, as the kernel reports it. */
 function directoriesOf(place: Place): Promise<string[]> {
   return Promise.all([place.layout.root, place.layout.state, placesOfStore(place).root].map(real));
 }

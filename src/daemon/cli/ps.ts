@@ -23,7 +23,7 @@ interface Node {
   readonly below: readonly Actor[];
 }
 
-/** Sandboxes with their containers, then containers whose sandbox is not there, then pulls; in order of creation. */
+/** Sandboxes with their containers, then containers without their sandbox, then pulls; in order of creation. */
 export function treeOf(actors: readonly Actor[]): readonly Node[] {
   const sandboxes = actors.filter(({ kind }) => kind === 'sandbox');
   const containers = actors.filter(({ kind }) => kind === 'container');

@@ -27,7 +27,7 @@ export async function pullShown(command: Command, reference: string): Promise<st
   const cri = imageClient((await client.status({})).socket);
   const ended = new AbortController();
   const answer = cri.pullImage({ image: { image: reference } }, { signal }).finally(() => ended.abort());
-  // awaited below: a pull that fails at once must not count as unhandled while the bars are asked for
+  // awaited below; a pull that fails at once must not count as an unhandled rejection until then
   answer.catch(() => undefined);
   const shown = new Set<string>();
   let layers: readonly PullLayer[] = [];
@@ -38,7 +38,7 @@ export async function pullShown(command: Command, reference: string): Promise<st
     });
   }
   const { imageRef } = await answer;
-  // the last look was a little before the end
+  // the last poll was shortly before the end
   show(
     command,
     layers.map((layer) => ({ ...layer, present: true })),
@@ -47,7 +47,7 @@ export async function pullShown(command: Command, reference: string): Promise<st
   return imageRef;
 }
 
-/** The pull that this call began, or the one that it joined: its full name ends with what was asked for. */
+/** The pull that this call began or joined: its full name ends with the requested one. */
 function mine(actors: readonly Actor[], reference: string, before: ReadonlySet<string>): Actor | undefined {
   const named = actors.filter(
     ({ name }) =>
@@ -62,18 +62,18 @@ function mine(actors: readonly Actor[], reference: string, before: ReadonlySet<s
 async function follow(
   { client, clock }: Command,
   ended: AbortSignal,
-  look: (actors: readonly Actor[]) => void,
+  onList: (actors: readonly Actor[]) => void,
 ): Promise<void> {
   while (!ended.aborted) {
-    // the answer of the pull itself tells what is wrong
+    // an error is in the answer of the pull itself
     const list = await client.list({ kind: 'pull' }).catch(() => undefined);
-    look(list?.actors ?? []);
+    onList(list?.actors ?? []);
     // rejects when the pull has ended, which the loop checks
     await pause(clock, cliLimits.progressMs, ended).catch(() => undefined);
   }
 }
 
-/** On a terminal the bars are drawn over each other; elsewhere each layer has one line, when it is there. */
+/** On a terminal the bars are redrawn; elsewhere each layer has one line, when it is complete. */
 function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<string>): void {
   if (screen.redraw !== undefined) {
     screen.redraw(layers.map((layer) => bar(layer, screen.columns)));
@@ -90,8 +90,7 @@ const HEX_AT = 'sha256:'.length;
 const MS_NS = 1_000_000n;
 
 /**
- * One line: the layer, how much of it is here, how fast it comes and when it will be, and a bar as wide as what is left
- * of the line.
+ * One line: the layer, bytes downloaded, rate, time left, and a bar that fills the rest of the line.
  */
 export function bar(
   { digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer,

@@ -1,4 +1,4 @@
-/** The commands of the program beside the daemon: from a command line to an exit code. */
+/** Runs the commands other than the daemon: from a command line to an exit code. */
 import { toFault } from '../../base/fault.ts';
 import { cliLimits } from '../bounds.ts';
 import { realClock } from '../../host/clock/clock.ts';
@@ -23,7 +23,7 @@ const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promi
   watch,
   status,
   config,
-  // with half of the daemon behind them; the others are to answer at once
+  // loaded on demand: these need much of the daemon's code, and the others must answer at once
   check: async (command) => (await import('./check.ts')).check(command),
   images: async (command) => (await import('./images.ts')).images(command),
   gc: async (command) => (await import('./images.ts')).gc(command),
@@ -43,7 +43,7 @@ const EXIT_OF: Readonly<Record<CallProblem, number>> = {
   failed: EXIT.failed,
 };
 
-/** Runs one command to its end; what goes wrong is one line on stderr. */
+/** Runs one command; an error is one line on stderr. */
 export async function runCommand(
   line: CommandLine,
   screen: Screen,
@@ -52,27 +52,26 @@ export async function runCommand(
 ): Promise<number> {
   const run = COMMANDS[line.command];
   if (line.command === 'version') return version({ screen, json: line.flags.has('json') });
-  if (run === undefined)
-    throw new CommandError(EXIT.usage, `troupe ${line.command}: not a command of this kind`);
+  if (run === undefined) throw new CommandError(EXIT.usage, `troupe ${line.command}: not a command`);
   let socket = '';
   try {
     const json = line.flags.has('json');
     const readConfig = (): Promise<Config> => configOf(line, defaultFile).then(({ config }) => config);
-    // with its path named, nothing of the configuration plays a part
+    // with its path given, the configuration is not read
     socket = line.options['introspection'] ?? introspectionSocket(await readConfig());
     const client = introspectionClient(socket, cliLimits.callMs);
     return await run({ line, screen, clock: realClock(), json, socket, client, config: readConfig, signal });
   } catch (thrown) {
-    return tell(thrown, line, screen, socket);
+    return reportError(thrown, line, screen, socket);
   }
 }
 
-function tell(thrown: unknown, line: CommandLine, screen: Screen, socket: string): number {
+function reportError(thrown: unknown, line: CommandLine, screen: Screen, socket: string): number {
   if (thrown instanceof CommandError) {
     screen.note(thrown.message);
     return thrown.exitCode;
   }
-  // our own, and errors of the system while files were looked at
+  // our own errors, and those of the system while files were read
   if (!isCallError(thrown)) {
     const { kind, message } = toFault(thrown);
     screen.note(`troupe ${line.command}: ${message}`);

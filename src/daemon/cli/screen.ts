@@ -1,7 +1,6 @@
 /**
- * Where a command writes to, and how. Names, messages and labels come from pods, images and registries, so every line
- * is escaped here, on a terminal and in a pipe (S93): what would steer the terminal, or turn the text around, shows as
- * `\u001b`.
+ * The output of a command. Names, messages and labels come from pods, images and registries, so every line is escaped, on
+ * a terminal and in a pipe (S93): characters that steer the terminal or reverse the text appear as `\u001b`.
  */
 import { cliLimits } from '../bounds.ts';
 import { escaped, escapedLines } from '../../base/shown-text.ts';
@@ -11,13 +10,13 @@ export type Tone = 'good' | 'busy' | 'bad' | 'dim' | 'strong';
 export interface Screen {
   /** One line to stdout. */
   line(text: string): void;
-  /** Several lines to stdout, such as a JSON document: only their ends stay as they are. */
+  /** Several lines to stdout, such as a JSON document; their line ends are kept. */
   block(text: string): void;
   /** One line to stderr. */
   note(text: string): void;
-  /** Lines on stderr in place of those drawn last, never fewer than before; undefined where that is no terminal. */
+  /** Redraws lines on stderr over those drawn last, never fewer than before; undefined if stderr is not a terminal. */
   readonly redraw: ((lines: readonly string[]) => void) | undefined;
-  /** The text in a colour, where there are colours. */
+  /** The text in a colour, if colours are on. */
   tone(tone: Tone, text: string): string;
   readonly columns: number;
 }
@@ -37,28 +36,28 @@ export interface Output {
 }
 
 /**
- * Colours only on a terminal that has not refused them (no-color.org); 80 columns where nobody says how many. `mark` is
- * a word that nobody else can know: by it the colours of `tone` are told from what a text brings along.
+ * Colours only on a terminal that has not refused them (no-color.org); 80 columns if the width is unknown. `mark` is a word
+ * that nobody else can know: it distinguishes the colours of `tone` from escape sequences in a text.
  */
 export function makeScreen(
   stdout: Output,
   stderr: Output,
-  wishes: { readonly noColor: boolean; readonly columns: number },
+  terminal: { readonly noColor: boolean; readonly columns: number },
   mark: string,
 ): Screen {
-  const colours = stdout.isTTY === true && !wishes.noColor;
-  const told = (stdout.isTTY === true ? stdout.columns : undefined) ?? wishes.columns;
+  const colours = stdout.isTTY === true && !terminal.noColor;
+  const columns = (stdout.isTTY === true ? stdout.columns : undefined) ?? terminal.columns;
   return {
     line: (text) => void stdout.write(`${coloured(text, mark)}\n`),
     block: (text) => void stdout.write(`${escapedLines(text)}\n`),
     note: (text) => void stderr.write(`${escaped(text)}\n`),
     redraw: stderr.isTTY === true ? redrawing(stderr) : undefined,
     tone: (tone, text) => (colours && text !== '' ? `<${mark}${tone}>${text}<${mark}/${tone}>` : text),
-    columns: Math.max(cliLimits.columnsMin, told > 0 ? told : cliLimits.columns),
+    columns: Math.max(cliLimits.columnsMin, columns > 0 ? columns : cliLimits.columns),
   };
 }
 
-/** The line escaped, and after that the marks of `tone` as what they stand for (ECMA-48: SGR). */
+/** Escapes the line, then turns the marks of `tone` into colours (ECMA-48: SGR). */
 function coloured(text: string, mark: string): string {
   let line = escaped(text);
   if (!line.includes(mark)) return line;
@@ -70,7 +69,7 @@ function coloured(text: string, mark: string): string {
   return line;
 }
 
-/** Up over the lines before, each cleared to its end (ECMA-48: CUU, EL). */
+/** Moves up over the lines drawn before and clears each to its end (ECMA-48: CUU, EL). */
 function redrawing(output: Output): (lines: readonly string[]) => void {
   let drawn = 0;
   return (lines) => {

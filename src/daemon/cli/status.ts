@@ -13,7 +13,7 @@ import { EXIT } from './exit-codes.ts';
 import type { Screen } from './screen.ts';
 import { age, bytes } from './text.ts';
 
-/** Ends with 1 when the daemon says that it is not ready. */
+/** Exits with 1 if the daemon is not ready. */
 export async function status(command: Command): Promise<number> {
   const answer = await command.client.status({});
   const { screen } = command;
@@ -57,7 +57,7 @@ export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Scree
   ];
 }
 
-/** The driver and its places; the configuration is the daemon's own, as JSON. */
+/** The storage driver and its directories, from the daemon's configuration as JSON. */
 function storageOf(configJson: string): string {
   const { root, storage } = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Partial<Config>;
   if (storage === undefined) return '';
@@ -67,7 +67,7 @@ function storageOf(configJson: string): string {
   return `${storage.driver} at ${root}${images}${others}`;
 }
 
-/** The configuration of the running daemon, else the one that it would start with. */
+/** The configuration of the running daemon, or else the one that it would start with. */
 export async function config(command: Command): Promise<number> {
   const { screen, line, json } = command;
   if (line.flags.has('default')) {
@@ -84,24 +84,24 @@ export async function config(command: Command): Promise<number> {
 
 async function effective(command: Command): Promise<object> {
   const { line, client, screen } = command;
-  // named files and options ask for what they would give
+  // files or options on the command line ask for their result
   const asksForFiles = ['config', 'root', 'socket'].some((name) => line.options[name] !== undefined);
   if (asksForFiles) return shown(await command.config());
   try {
     return JSON.parse((await client.status({})).configJson) as object;
   } catch (thrown) {
     if (problemOf(thrown).problem !== 'unreachable') throw thrown;
-    screen.note('troupe config: no daemon answers; this is what one would start with');
+    screen.note('troupe config: no daemon answers; this is the configuration for a start');
     return shown(await command.config());
   }
 }
 
-/** As the daemon shows its own: plain values, without the passwords of proxies (S92). */
+/** Plain values without the passwords of proxies, as the daemon shows its own (S92). */
 function shown(ours: Config): object {
   return JSON.parse(JSON.stringify(ours)) as object;
 }
 
-/** The commented file of the package; the bundle lies elsewhere than the sources. */
+/** The commented default file of the package; the bundle is in another directory than the sources. */
 async function commentedDefault(): Promise<string | undefined> {
   const place = import.meta.url.endsWith('.ts') ? '../../../deploy/troupe.toml' : '../deploy/troupe.toml';
   return missingAs(readFile(new URL(place, import.meta.url), 'utf8'), undefined);

@@ -1,4 +1,4 @@
-/** Takes away what was found, each kind in its turn; what can't be taken away is told and does not stop the rest. */
+/** Removes what was found, kind by kind; a failure is reported and does not stop the rest. */
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
@@ -29,16 +29,16 @@ import type { Place } from './machine.ts';
 
 export interface Taken {
   readonly leak: Leak;
-  /** Why it is still there; empty when it is gone. */
+  /** Why it could not be removed; empty if it was. */
   readonly problem: string;
 }
 
-/** Works through them in the order in which they lean on each other: processes first, files last. */
+/** Removes them in the order of their dependencies: processes first, files last. */
 export async function takeAway(place: Place, leaks: readonly Leak[]): Promise<Taken[]> {
   const taken: Taken[] = [];
   for (const kind of LEAK_ORDER) {
     const these = leaks.filter((leak) => leak.kind === kind);
-    // of mounts the inner ones first
+    // inner mounts first
     if (kind === 'mount') these.reverse();
     for (const leak of these) {
       try {
@@ -90,7 +90,7 @@ async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void>
   await removeCgroup(cgroups, path);
 }
 
-/** CNI DEL with what was kept of ADD; also after the namespace is gone. */
+/** Runs CNI DEL with what was kept of ADD; also after the namespace is gone. */
 async function detach(place: Place, id: SandboxId): Promise<void> {
   const run = toolOf(place);
   const attachments = new Attachments(
@@ -100,7 +100,7 @@ async function detach(place: Place, id: SandboxId): Promise<void> {
   );
   const netns = netnsPlace(place);
   const damaged = (): never =>
-    fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
+    fail('outside', `CNI DEL of sandbox ${id}: the kept result of its ADD is damaged`, { subject: id });
   await attachments.del(id, await netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
   await netns.unmount(id);
 }
@@ -110,8 +110,8 @@ function netnsPlace({ layout, config }: Place): NetnsMounts {
 }
 
 /**
- * Of one sandbox, and where its network's is shown besides: a daemon may have been killed before it had a CNI DEL to
- * run.
+ * Removes the pins of one sandbox and the second pin of its network namespace: a daemon may be killed before there is a
+ * CNI DEL to run.
  */
 async function unpin(place: Place, path: string): Promise<void> {
   const id = parseSandboxId(basename(path));
@@ -123,7 +123,7 @@ function toolOf({ clock }: Place): RunTool {
   return (call) => runTool({ ...call, clock });
 }
 
-/** The chains of bridge, ptp and portmap have names that follow from network and container. */
+/** Deletes the chains of bridge, ptp and portmap, whose names follow from network and container. */
 async function dropRules(place: Place, { family, id, network }: Rule): Promise<void> {
   const prefix = family === 4 ? 'ip' : 'ip6';
   const run = async (name: string, args: readonly string[], stdin: string): Promise<ToolResult> => {
@@ -152,15 +152,15 @@ async function dropRules(place: Place, { family, id, network }: Rule): Promise<v
 
 async function unmountAll(path: string): Promise<void> {
   for (let layer = 0; layer < cliLimits.stackedMounts; layer += 1) {
-    // lazy: what has it open in another namespace lets go of it later, the name is free at once
+    // lazy: the path is free at once, even if another namespace still uses the mount
     if (!(await unmount(path, { lazy: true }))) return;
   }
-  fail('outside', `unmount ${path}: more than ${cliLimits.stackedMounts} mounts lie on it`);
+  fail('outside', `unmount ${path}: more than ${cliLimits.stackedMounts} mounts are stacked on it`);
 }
 
 /**
- * Never through a mount: what is mounted there would be deleted with it. Through descriptors: a container may have
- * nested directories deeper than any path is long, and what is not stopped yet may put a link in the place of one.
+ * Refuses a path with a mount below it, whose content would be deleted. Works through descriptors: a container may have
+ * nested directories deeper than any path is long, and a process that still runs may put a link in place of one.
  */
 export async function removeFiles(path: string): Promise<void> {
   // the kernel reports real paths, and our directories may be reached by a link
@@ -179,7 +179,7 @@ export async function removeFiles(path: string): Promise<void> {
   }
 }
 
-/** One line for people. */
+/** One line for output. */
 export function nameOfLeak(leak: Leak): string {
   switch (leak.kind) {
     case 'process':

@@ -1,4 +1,4 @@
-/** Texts for people: ages, times, tables, trees. Pure. */
+/** Texts for output: ages, times, tables, trees. Pure. */
 import { printable } from '../../base/fault.ts';
 
 const MS = 1_000_000n;
@@ -49,7 +49,7 @@ export function bytes(count: number): string {
   return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power] ?? ''}`;
 }
 
-/** Cut to `width` characters, the last one `…` then; made safe for a terminal. */
+/** Cuts to `width` characters, with `…` as the last one, and makes the text safe for a terminal. */
 export function fit(text: string, width: number): string {
   const clean = printable(text);
   return clean.length <= width ? clean : `${clean.slice(0, Math.max(0, width - 1))}…`;
@@ -95,7 +95,7 @@ export function table(
   ];
 }
 
-/** Spaces at the beginning are a tree's and are kept. */
+/** Keeps the spaces at the beginning, which draw a tree. */
 function fitCell(text: string, width: number): string {
   const lead = /^ */u.exec(text)?.[0] ?? '';
   return lead + fit(text.slice(lead.length), width - lead.length);
@@ -112,7 +112,7 @@ function shrink(widths: number[], columns: readonly Column[], room: number): voi
     const most = spare.indexOf(Math.max(...spare));
     const take = spare[most] ?? 0;
     if (take <= 0) return;
-    // step by step, so that two long columns share the loss
+    // in steps, so that two long columns both shrink
     const step = Math.min(over, Math.max(1, Math.floor(take / 2)));
     widths[most] = (widths[most] ?? 0) - step;
     over -= step;

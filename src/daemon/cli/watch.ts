@@ -1,7 +1,4 @@
-/**
- * `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not
- * told.
- */
+/** `troupe watch`: changes as they happen, over restarts of the daemon and overflow; every gap is reported. */
 import { cliLimits } from '../bounds.ts';
 import { pause } from '../../host/clock/wait.ts';
 import { plainOf, problemOf } from '../../introspection/client.ts';
@@ -14,14 +11,14 @@ import { fit, shortAddress, timeOfDay } from './text.ts';
 interface Place {
   /** Number of the last change that was shown. */
   seq: bigint;
-  /** Which life of the daemon the number is of. */
+  /** Start time of the daemon instance that the number belongs to. */
   startedNs: bigint;
 }
 
 export async function watch(command: Command): Promise<number> {
   const after = command.line.options['after'];
   if (after !== undefined && !/^\d{1,18}$/u.test(after))
-    throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: a number is wanted`);
+    throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: expected a number`);
   const place: Place = { seq: BigInt(after ?? 0), startedNs: 0n };
   let tries = 0;
   while (!command.signal.aborted) {
@@ -32,8 +29,8 @@ export async function watch(command: Command): Promise<number> {
       const { problem, message } = problemOf(thrown);
       const wasReached = place.startedNs !== 0n;
       if (problem === 'forgotten') {
-        // said, since a hole that nobody notices is worse than one
-        command.screen.note(`troupe watch: ${message}; going on with what happens from now on`);
+        // a gap must be visible
+        command.screen.note(`troupe watch: ${message}; continuing with new changes`);
         place.seq = 0n;
       } else if (problem !== 'overflown' && !(problem === 'unreachable' && wasReached)) throw thrown;
       tries += 1;
@@ -49,7 +46,7 @@ async function follow(command: Command, place: Place, reached: () => void): Prom
   const { startedNs, pid } = await client.status({}, { signal });
   if (place.startedNs !== 0n && startedNs !== place.startedNs) {
     command.screen.note(
-      `troupe watch: the daemon was started anew (pid ${pid}); its changes are counted from the start`,
+      `troupe watch: the daemon was restarted (pid ${pid}); its changes are numbered from 1 again`,
     );
     place.seq = 1n;
   }

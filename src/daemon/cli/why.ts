@@ -1,4 +1,4 @@
-/** `troupe why` and `troupe log`: one actor, explained on one screen, or its whole remembered history. */
+/** `troupe why` and `troupe log`: one actor on one screen, or its whole remembered history. */
 import { cliLimits } from '../bounds.ts';
 import { plainOf } from '../../introspection/client.ts';
 import type { Actor, Change, ExplainResponse, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
@@ -62,7 +62,7 @@ function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly strin
   return lines;
 }
 
-/** A reason is never cut: it is what one came for. */
+/** Wraps a reason and never cuts it: it is the answer to the question. */
 function wrap(name: string, text: string, screen: Screen): readonly string[] {
   const width = screen.columns - 12;
   const lines: string[] = [];
@@ -85,7 +85,7 @@ function waitLines(wait: Wait, nowNs: bigint, screen: Screen): readonly string[]
   if (wait.pid !== 0n) lines.push(`            pid ${wait.pid}, ${processStateWord(wait.processState)}`);
   if (wait.argv.length > 0) lines.push(`            ${fit(wait.argv.map(shown).join(' '), columns - 12)}`);
   lines.push(...stackLines(wait.kernelStack, screen));
-  // the last one is where it hangs: those above it wait on it
+  // the last process is the one that hangs: those above it wait for it
   for (const { pid, name, state } of wait.below)
     lines.push(`            └─ ${fit(`pid ${pid} ${name}, ${processStateWord(state)}`, columns - 15)}`);
   lines.push(...stackLines(wait.below.at(-1)?.kernelStack ?? '', screen));
@@ -99,7 +99,7 @@ function stackLines(stack: string, screen: Screen): readonly string[] {
     .map((frame) => screen.tone('dim', `            ${fit(frame, screen.columns - 12)}`));
 }
 
-/** A word that a shell would read as it stands. */
+/** Quotes a word unless a shell would read it unchanged. */
 function shown(word: string): string {
   return /^[\w@%+=:,./-]+$/u.test(word) ? word : JSON.stringify(word);
 }
@@ -135,8 +135,8 @@ function relatedLines(
   return [
     screen.tone('dim', actor.kind === 'sandbox' ? '  containers' : '  pod'),
     ...shownOnes.map((other) => {
-      const told = summary(other, nowNs);
-      return `    ${screen.tone(toneOf(other), fit(`${nameOf(other)}: ${other.state}${told === '' ? '' : `, ${told}`}`, screen.columns - 4))}`;
+      const what = summary(other, nowNs);
+      return `    ${screen.tone(toneOf(other), fit(`${nameOf(other)}: ${other.state}${what === '' ? '' : `, ${what}`}`, screen.columns - 4))}`;
     }),
     ...(more > 0 ? [`    and ${more} more: troupe ps`] : []),
   ];

@@ -1,6 +1,4 @@
-/**
- * `troupe wipe`: everything of an instance whose daemon does not run goes: processes, mounts, networks, cgroups, files.
- */
+/** `troupe wipe`: removes everything of a stopped instance: processes, mounts, networks, cgroups, files. */
 import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';
@@ -23,12 +21,12 @@ import { EXIT } from './exit-codes.ts';
 import type { Leak } from './findings.ts';
 import type { Machine, Place } from './machine.ts';
 import { placesOfStore } from './machine.ts';
-import { lookAround } from './place.ts';
-import type { Look } from './place.ts';
+import { inspectNode } from './place.ts';
+import type { Inspection } from './place.ts';
 import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { Taken } from './take-away.ts';
 
-/** What a daemon makes in its root; other names there are not ours. */
+/** Names that a daemon creates in its root; others there are not ours. */
 const OF_ROOT = [
   'journal',
   'layers',
@@ -47,9 +45,9 @@ const OF_ROOT = [
   'signatures',
   'restores',
 ];
-/** Of these, what lies in the root of the images where that is another one. */
+/** Those of them that are in the root of the images if that is another directory. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
-/** The same in its state directory. */
+/** Names that a daemon creates in its state directory. */
 const OF_STATE = [
   'containers',
   'exits',
@@ -75,36 +73,36 @@ export async function wipe(command: Command): Promise<number> {
   const config = await command.config();
   const lock = await lockIfThere(config.root);
   try {
-    // what a daemon that was killed has left at work could make anew what has been taken away
+    // helpers of a killed daemon could create again what is removed below
     await succeedIfAny({
       file: createLayout(config).helpersFile,
       clock: command.clock,
       random: realRandom(),
       log: silentLog,
     });
-    const look = await lookAround(config, command.clock);
-    if (!command.line.flags.has('force')) refusePods(look);
-    // of a daemon that was killed: it could mount what has been taken off
-    await endStarts(placesOfStore(look.place), command.clock);
-    const taken = await takeAway(look.place, everything(look.machine));
-    // rules that a DEL has left, or that a cut-off one did
-    const rest = (await lookAround(config, command.clock)).machine;
-    const ids = new Set<string>([...look.machine.attachments, ...look.records.ledger.sandboxes.keys()]);
+    const node = await inspectNode(config, command.clock);
+    if (!command.line.flags.has('force')) refusePods(node);
+    // a fuse-overlayfs that a killed daemon was starting could mount again
+    await endStarts(placesOfStore(node.place), command.clock);
+    const taken = await takeAway(node.place, everything(node.machine));
+    // rules that a DEL has left, or an interrupted one
+    const rest = (await inspectNode(config, command.clock)).machine;
+    const ids = new Set<string>([...node.machine.attachments, ...node.records.ledger.sandboxes.keys()]);
     const rules = rest.rules.filter(({ id }) => ids.has(id)).map((rule): Leak => ({ kind: 'rules', rule }));
-    taken.push(...(await takeAway(look.place, rules)));
-    // after the rest is gone: a command that found nothing since it could not read has not succeeded
-    const unread = new Map([...look.machine.unread, ...rest.unread].map((one) => [one.path, one]));
+    taken.push(...(await takeAway(node.place, rules)));
+    // reported last: a command that found nothing because it could not read has not succeeded
+    const unread = new Map([...node.machine.unread, ...rest.unread].map((one) => [one.path, one]));
     taken.push(
       ...[...unread.values()].map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })),
     );
-    const files = await removeContents(look.place, taken, command.line.flags.has('force'));
+    const files = await removeContents(node.place, taken, command.line.flags.has('force'));
     return report(command, taken, files);
   } finally {
     await lock?.release();
   }
 }
 
-/** By its socket, since another root's lock says nothing of the state directory. */
+/** Asks at the socket, since the lock of another root says nothing about the state directory. */
 async function refuseRunning({ client, socket }: Command): Promise<void> {
   try {
     const { pid } = await client.status({});
@@ -114,7 +112,7 @@ async function refuseRunning({ client, socket }: Command): Promise<void> {
   }
 }
 
-function refusePods({ machine, records }: Look): void {
+function refusePods({ machine, records }: Inspection): void {
   const ids = [...new Set(machine.processes.map(({ id }) => id))];
   if (ids.length === 0) return;
   const names = ids.slice(0, NAMED).map((id) => {
@@ -124,7 +122,7 @@ function refusePods({ machine, records }: Look): void {
     return key === undefined ? id : `${key.name} (${id.slice(0, 13)})`;
   });
   const more = ids.length > NAMED ? ` and ${ids.length - NAMED} more` : '';
-  fail('wrongState', `wipe: these run: ${names.join(', ')}${more}; stop them first, or say --force`);
+  fail('wrongState', `wipe: still running: ${names.join(', ')}${more}; stop them first, or use --force`);
 }
 
 function everything(machine: Machine): readonly Leak[] {
@@ -139,7 +137,7 @@ function everything(machine: Machine): readonly Leak[] {
   ];
 }
 
-/** The directories themselves stay: they may be mounts, or made by somebody else with a mode of their own. */
+/** Keeps the directories themselves: they may be mounts, or have been made by others with another mode. */
 async function removeContents(
   place: Place,
   taken: readonly Taken[],
@@ -147,15 +145,15 @@ async function removeContents(
 ): Promise<readonly Taken[]> {
   const { layout, config, cgroups } = place;
   const { root: images } = placesOfStore(place);
-  // of files only those that could not be read are in there
-  const owesNetwork = taken.some(
+  // among files these are only the unreadable ones
+  const networkIsPending = taken.some(
     ({ leak, problem }) => (leak.kind === 'attachment' || leak.kind === 'files') && problem !== '',
   );
-  const kept = (name: string): boolean => name === 'cni' && owesNetwork && !isForced;
+  const kept = (name: string): boolean => name === 'cni' && networkIsPending && !isForced;
   const paths = [
     ...OF_STATE.map((name) => join(layout.state, name)),
     ...(images === layout.root ? [] : OF_IMAGES.map((name) => join(images, name))),
-    // the journal last: until then a wipe that was cut off can be told from a fresh root
+    // the journal last: until then an interrupted wipe can be distinguished from a fresh root
     ...OF_ROOT.filter((name) => !kept(name))
       .toReversed()
       .map((name) => join(layout.root, name)),
@@ -182,7 +180,7 @@ async function removeContents(
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
   for (const socket of [config.socket, introspectionSocket(config)])
     if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
-  // busy where somebody else's are below it: then it is not ours alone
+  // EBUSY if others have cgroups below it: then it is not ours alone
   if (isSlice(config.cgroup.parent)) return done;
   for (const directory of cgroupDirectories(cgroups, config.cgroup.parent))
     await rmdir(directory).catch(() => undefined);
@@ -212,7 +210,7 @@ function report({ screen, json }: Command, taken: readonly Taken[], files: reado
     if (names.length > 0) screen.line(`removed ${names.join(', ')}`);
     for (const { leak, problem } of problems)
       screen.line(screen.tone('bad', `stays: ${nameOfLeak(leak)}: ${problem}`));
-    if (all.length === 0) screen.line('nothing was there');
+    if (all.length === 0) screen.line('nothing to remove');
   }
   return problems.length === 0 ? EXIT.ok : EXIT.failed;
 }

@@ -81,7 +81,7 @@ describePods('troupe images, gc, pull, inspect', () => {
     expect((await image.listImages({})).images.map(({ id }) => id).toSorted()).toEqual(
       [used, pinned].toSorted(),
     );
-    expect(await troupe('gc')).toBe('no image that nothing uses\n');
+    expect(await troupe('gc')).toBe('no unused image\n');
     await runtime.removePodSandbox({ podSandboxId });
   });
 

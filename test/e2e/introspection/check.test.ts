@@ -226,7 +226,7 @@ describe('after a journal was damaged', () => {
     expect(processes.length).toBeGreaterThanOrEqual(2);
     const repaired = await troupe('check', '--now', '--repair', '--json');
     expect(repaired.stderr).toMatch(
-      /nothing is taken away: a damaged journal may have lost the records of what runs: \d+ \(/u,
+      /nothing is removed: a damaged journal may have lost the records of running processes: \d+ \(/u,
     );
     expect((JSON.parse(repaired.stdout) as Report).repaired).toEqual([]);
     expect(existsSync(join(world.instance.state, 'ns', podSandboxId, 'net'))).toBe(true);
@@ -276,7 +276,7 @@ describe('wipe', () => {
     expect(await readdir(world.instance.root)).toEqual([]);
     expect(await readdir(world.instance.state)).toEqual([]);
     expect(await check()).toMatchObject({ clean: true, daemon: 'stopped' });
-    expect((await troupe('wipe')).stdout).toBe('nothing was there\n');
+    expect((await troupe('wipe')).stdout).toBe('nothing to remove\n');
     await world.instance.start();
     expect(await world.leftovers()).toEqual([]);
   });

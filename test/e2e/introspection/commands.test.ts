@@ -198,7 +198,7 @@ describe('watch over a restart of the daemon', () => {
     await world.instance.kill();
     await world.instance.start();
     await expect.poll(() => changes).toContain(`sandbox/${pod}`);
-    expect(notes).toEqual([expect.stringMatching(/^troupe watch: the daemon was started anew \(pid \d+\)/u)]);
+    expect(notes).toEqual([expect.stringMatching(/^troupe watch: the daemon was restarted \(pid \d+\)/u)]);
     child.kill('SIGINT');
     expect(await ended).toBe(0);
   });

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
-import { lookAtMachine } from '../../../src/daemon/cli/machine.ts';
+import { inspectMachine } from '../../../src/daemon/cli/machine.ts';
 import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { createLayout } from '../../../src/host/sandbox/layout.ts';
@@ -48,7 +48,7 @@ describeAsRoot('a process that bears our words', () => {
       state: layout.state,
       network: { ...defaultConfig.network, config_dir: join(directory, 'none') },
     };
-    const machine = await lookAtMachine({
+    const machine = await inspectMachine({
       config,
       clock: realClock(),
       layout,

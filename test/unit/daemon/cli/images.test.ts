@@ -41,7 +41,7 @@ describe('troupe images', () => {
       'quay.io/a/b:1 1111111111111 2.0 KiB 60s pinned, container/ccccccccccccc',
       ' layer 5555555555555 image/2222222222222',
       expect.stringMatching(/^quay\.io\/a\/b@sha256:9+…? 2222222222222 1 B 60s$/u),
-      'of images that are not here',
+      'of images that are not present',
       ' layer 6666666666666 container/ddddddddddddd',
       ' layer 7777777777777 unfinished/8888888888888',
     ]);

@@ -104,7 +104,7 @@ describe('I1, I10: what a record says is there is there', () => {
       { pins: new Set([`${POD}/net`, `${POD}/uts`]) },
       ['I1 pod default/web: its ipc namespace is not pinned'],
     ],
-    ['the duty of DEL', { attachments: [] }, ['I1 pod default/web: nothing is kept for its CNI DEL']],
+    ['the duty of DEL', { attachments: [] }, ['I1 pod default/web: no attachment is kept for its CNI DEL']],
     ['its cgroup', { cgroups: [] }, ['I1 pod default/web: its cgroup is gone']],
     ['its files', { entries: [] }, ['I1 pod default/web: its files are gone']],
     ['its monitor', { processes: [] }, ['I1 container nginx: it has 0 monitors']],
@@ -117,17 +117,17 @@ describe('I1, I10: what a record says is there is there', () => {
     [
       'its process',
       { startTicks: new Map([[50, 1]]) },
-      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+      ['I10 container nginx: it is reported alive, but its process 4711 is not'],
     ],
     [
       'another process with its pid',
       { startTicks: new Map([[process.pid, 100]]) },
-      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+      ['I10 container nginx: it is reported alive, but its process 4711 is not'],
     ],
     [
       'another boot',
       { bootId: 'boot-2' },
-      ['I10 container nginx: it is said to live, but its process 4711 does not'],
+      ['I10 container nginx: it is reported alive, but its process 4711 is not'],
     ],
   ];
 
@@ -297,7 +297,7 @@ describe('I4, I5, I6, I8: the records among themselves', () => {
       RECORDS.filter(({ type }) => type !== 'container.created'),
       [
         'I5 container nginx: it was started, but never created',
-        'I10 container nginx: it is said to live, but its process on record does not',
+        'I10 container nginx: it is reported alive, but its process on record is not',
       ],
     ],
     [
@@ -312,7 +312,7 @@ describe('I4, I5, I6, I8: the records among themselves', () => {
         { type: 'container.exited', id: APP, exit: { ...exit, finishedAtNs: 299n }, startedAtNs: 300n },
       ],
       [
-        'I5 container nginx: it has ended on record and is said to live',
+        'I5 container nginx: it has ended on record, but is reported alive',
         'I8 container nginx: it ended before it began',
       ],
     ],
@@ -328,7 +328,7 @@ describe('I14, I15: images', () => {
   const extra = { diffId: digest('6'), path: '/layers/6', isWhole: true };
 
   it('a layer that is missing or not whole', () => {
-    const message = `I14 image docker.io/library/nginx:1: its layer ${digest('5')} is not there in whole; a pull brings it back`;
+    const message = `I14 image docker.io/library/nginx:1: its layer ${digest('5')} is missing or incomplete; pull the image again`;
     expect(told({ machine: { layers: [] } })).toEqual([message]);
     expect(
       told({ machine: { layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: false }] } }),
