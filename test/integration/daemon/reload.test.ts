@@ -80,7 +80,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
         rmSync(file);
         symlinkSync(file, file);
       },
-      /troupe\.toml: it can't be read \(ELOOP\)/u,
+      /troupe\.toml: can't be read \(ELOOP\)/u,
     ],
     [
       'a directory in its place',
