@@ -37,9 +37,18 @@ export function messagesOf(source: Source): readonly { message: Message; around:
   const found: { message: Message; around: readonly Node[] }[] = [];
   walk(source.program, (node, around) => {
     if (node.type !== 'CallExpression') return;
-    const [first, second] = childrenOf(node, 'arguments');
+    const [first, second, third] = childrenOf(node, 'arguments');
     if (first === undefined || second === undefined) return;
     const callee = calleeOf(node);
+    // a log line at most once for each reason: Refusals of src/journal
+    if (callee.endsWith('.note') && third !== undefined && LEVELS.has(String(first['value']))) {
+      for (const text of textsOf(third, around))
+        found.push({
+          message: { text, kinds: [String(first['value'])], isLog: true, file: source.file },
+          around,
+        });
+      return;
+    }
     const level = levelOf(callee);
     if (level === undefined && !FAULTS.has(callee)) return;
     const kinds = level === undefined ? literalsOf(first) : [level];
