@@ -1,6 +1,6 @@
 /**
- * `troupe import`: images from a layout or an archive. This process serves the source like a registry at the place where
- * the daemon asks for imports (local-imports.ts), and then requests a pull, which does the rest.
+ * `troupe import`: images from a layout or an archive. This process serves the source like a registry at the place
+ * where the daemon asks for imports (local-imports.ts), and then requests a pull, which does the rest.
  */
 import { mkdir, stat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';

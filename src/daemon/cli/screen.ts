@@ -1,6 +1,6 @@
 /**
- * The output of a command. Names, messages and labels come from pods, images and registries, so every line is escaped, on
- * a terminal and in a pipe (S93): characters that steer the terminal or reverse the text appear as `\u001b`.
+ * The output of a command. Names, messages and labels come from pods, images and registries, so every line is escaped,
+ * on a terminal and in a pipe (S93): characters that steer the terminal or reverse the text appear as `\u001b`.
  */
 import { cliLimits } from '../bounds.ts';
 import { escaped, escapedLines } from '../../base/shown-text.ts';
@@ -36,8 +36,8 @@ export interface Output {
 }
 
 /**
- * Colours only on a terminal that has not refused them (no-color.org); 80 columns if the width is unknown. `mark` is a word
- * that nobody else can know: it distinguishes the colours of `tone` from escape sequences in a text.
+ * Colours only on a terminal that has not refused them (no-color.org); 80 columns if the width is unknown. `mark` is a
+ * word that nobody else can know: it distinguishes the colours of `tone` from escape sequences in a text.
  */
 export function makeScreen(
   stdout: Output,
