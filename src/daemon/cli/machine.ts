@@ -153,8 +153,8 @@ async function seenProcesses(
   const shims = eventsSocket(place.layout);
   for (const { pid, startTicks } of stats) {
     const argv = commandLine(pid);
-    // a whole word of its argv is a state root of this instance, or its socket for shims; who else writes it there is
-    // refused
+    // one argument must be a state root of this instance, or its socket for shims. Any process can have such an
+    // argument, so isOfHost checks that it is the host's
     const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims)
       ? argv.map(wholeId).find((word) => word !== undefined)
       : undefined;
@@ -214,7 +214,7 @@ async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
     if (id !== undefined)
       (ours.some((directory) => mountPoint.startsWith(`${directory}/`)) ? own : others).add(id);
   }
-  // seen twice where the administrator has mounted our directories at another place as well
+  // found twice if the administrator has mounted our directories at a second path
   return new Set([...others].filter((id) => !own.has(id)));
 }
 
@@ -227,7 +227,7 @@ async function seenMounts(place: Place): Promise<SeenMount[]> {
   const { layout } = place;
   const { chains } = placesOfStore(place);
   const [ours, pins, layers] = await Promise.all([directoriesOf(place), real(layout.pinsDir), real(chains)]);
-  // the directories themselves may be mounts of the administrator's; the pin root is always one
+  // the directories themselves may be the administrator's mounts; the pin root is always a mount
   return (await readMountInfo()).flatMap(({ mountPoint }) => {
     const isBelow =
       ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);

@@ -14,8 +14,8 @@ import type { PartReport } from './optional-part.ts';
 import { VERSION } from './version.ts';
 
 /**
- * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then:
- * most nodes have no plugins, and every start would wait for its messages to be built.
+ * The driver; undefined if neither socket, directory nor validator is configured. Its code is loaded only if one is:
+ * most nodes have no plugins, and building its protobuf messages takes time at each start.
  */
 export async function createNri(
   { nri }: Config,
@@ -56,7 +56,7 @@ export function nriStartMs({ nri }: Config): number {
 }
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {
-  // a reboot takes it away, and the removal of its container
+  // below the state directory: a reboot deletes it, and so does the removal of its container
   const text = await readSmallFile(path, {
     usualBytes: driverLimits.documentUsualBytes,
     bytesMax: driverLimits.stateFileBytes,
