@@ -155,7 +155,8 @@ async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, pat
 
 /** Marker file, empty: the container's shim has reported an OOM kill. */
 export function oomMarker(layout: Layout, id: ContainerId): string {
-  return join(layout.containerDir(id), 'oom-killed');
+  // the name stays: a daemon reads the marker that an older one wrote
+  return join(layout.containerDir(id), 'oom-told');
 }
 
 /**
