@@ -10,9 +10,6 @@ import { differencesWhenSettled, snapshotMachine } from '../test/support/baselin
 import { type Instance, makeInstance } from '../test/support/instance.ts';
 import { type Following, followTransitions } from './support/transitions.ts';
 
-/** ms in which the machine must be as it was. */
-const CLEAN_WITHIN_MS = 5_000;
-
 process.exitCode = await demo();
 
 async function demo(): Promise<number> {
@@ -36,13 +33,13 @@ async function demo(): Promise<number> {
     await follow.stop();
     await instance.terminate();
     // Looked at before the instance's own things are taken away: what is there now, the daemon has left.
-    left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words, isExpected);
+    left = await differencesWhenSettled(before, instance.words, isExpected);
   } finally {
     await instance.terminate().catch(() => undefined);
     await registry.stop();
     await instance.remove();
   }
-  left.push(...(await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words, isExpected)));
+  left.push(...(await differencesWhenSettled(before, instance.words, isExpected)));
   for (const line of left) console.log(`left on the machine: ${line}`);
   say(
     left.length === 0

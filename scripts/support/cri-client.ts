@@ -12,6 +12,7 @@ import {
 } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { ImageService, RuntimeService } from '../../src/gen/runtime/v1/api_pb.ts';
+import { EVENT_MS } from '../../test/support/patience.ts';
 
 /** Largest answer, as the kubelet's own (16 MiB). */
 const MESSAGE_BYTES = 16 * 1024 * 1024;
@@ -43,7 +44,7 @@ export interface CriStream<T> extends AsyncIterable<T> {
 }
 
 export interface CallOptions {
-  /** ms until the client gives up; 120 s, the kubelet's default, when not said. */
+  /** ms until the client gives up; `EVENT_MS` when not said, which is the kubelet's 120 s on a machine that is not slow. */
   readonly deadlineMs?: number;
   /** Cancels the call when it aborts, as a client does that goes away. */
   readonly signal?: AbortSignal;
@@ -138,7 +139,7 @@ function call(
       (bytes: Buffer) => fromBinary(method.output, bytes),
       request,
       new Metadata({ waitForReady: true }),
-      { deadline: Date.now() + (options.deadlineMs ?? 120_000) },
+      { deadline: Date.now() + (options.deadlineMs ?? EVENT_MS) },
       (error, answer) => {
         if (error !== null) reject(error);
         else if (answer === undefined) reject(new Error(`${method.name}: no answer`));

@@ -1,8 +1,6 @@
 // How rows look at answers and refusals.
 import { deepStrictEqual, match, strictEqual } from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
-import { EVENT_MS } from '../support/patience.ts';
 
 export type Code = keyof typeof status;
 
@@ -53,21 +51,4 @@ export function holds(condition: boolean, message: string): void {
 
 export function matches(text: string, pattern: RegExp): void {
   match(text, pattern);
-}
-
-const LOOK_EVERY_MS = 15;
-
-/** Looks until it is there; throws with `what` after `withinMs`. */
-export async function eventually<T>(
-  what: string,
-  look: () => Promise<T | undefined> | T | undefined,
-  withinMs = EVENT_MS,
-): Promise<T> {
-  const end = performance.now() + withinMs;
-  for (;;) {
-    const seen = await look();
-    if (seen !== undefined) return seen;
-    if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
-    await delay(LOOK_EVERY_MS);
-  }
 }

@@ -4,9 +4,10 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Message } from '@bufbuild/protobuf';
 import { type ContainerStatus, ContainerState } from '../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, refused, same, type Code } from './expect.ts';
+import { refused, same, type Code } from './expect.ts';
 import { Skip } from './skip.ts';
 import type { ContainerConfig, Pod, SandboxConfig, Stage } from './stage.ts';
+import { eventually } from '../support/eventually.ts';
 
 export interface Ran {
   readonly id: string;

@@ -7,10 +7,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { busyboxImage } from '../../scripts/support/busybox-image.ts';
 import { imageOf, layerOf } from '../../scripts/support/image.ts';
-import { until } from '../e2e/support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../e2e/support/pods.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { staticBusybox } from '../support/tools/debian.ts';
+import { until } from '../support/eventually.ts';
 
 const STRACE = '/usr/bin/strace';
 const missing = process.getuid?.() !== 0 ? 'root' : existsSync(STRACE) ? '' : STRACE;

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hostLimits } from '../../src/host/bounds.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from '../integration/daemon/pod.ts';
+import { EVENT_MS } from '../support/patience.ts';
 
 const CRUN = '/usr/bin/crun';
 const isRoot = process.getuid?.() === 0;
@@ -67,7 +68,7 @@ describe.skipIf(!isRoot)('our files in a container', () => {
     const shmem =
       '$(cat /sys/fs/cgroup/memory.stat /sys/fs/cgroup/memory/memory.stat 2>/dev/null | awk \'$1 == "shmem" { print $2 }\')';
     // the kernel adds its counters up every two seconds at the latest
-    const wait = `n=0; until [ ${shmem} -ge $((before + 200000)) ]; do n=$((n+1)); [ $n -lt 300 ] || exit 1; sleep 0.1; done`;
+    const wait = `n=0; until [ ${shmem} -ge $((before + 200000)) ]; do n=$((n+1)); [ $n -lt ${EVENT_MS / 100} ] || exit 1; sleep 0.1; done`;
     await run(
       containerId,
       `before=${shmem}; dd if=/dev/zero bs=1k count=220 >> /etc/hosts 2>/dev/null; ${wait}`,

@@ -4,6 +4,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { run } from './run.ts';
+import { EVENT_MS } from './patience.ts';
 
 /** The kinds, each with its entries as readable lines; the same entry can be there several times. */
 export interface Machine {
@@ -143,17 +144,16 @@ export function differences(before: Machine, after: Machine): string[] {
 const LOOK_AGAIN_MS = 100;
 
 /**
- * The differences once there are none, or those left when the time is up: what was killed takes a moment to be gone.
+ * The differences once there are none, or those left after `EVENT_MS`: what was killed takes a moment to be gone.
  * @param words as for `snapshotMachine`; `before` must have been taken with the same
  * @param isExpected lines that don't count
  */
 export async function differencesWhenSettled(
   before: Machine,
-  withinMs: number,
   words?: readonly string[],
   isExpected: (line: string) => boolean = () => false,
 ): Promise<string[]> {
-  const deadline = performance.now() + withinMs;
+  const deadline = performance.now() + EVENT_MS;
   for (;;) {
     const left = differences(before, await snapshotMachine(words)).filter((line) => !isExpected(line));
     if (left.length === 0 || performance.now() >= deadline) return left;

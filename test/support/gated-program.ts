@@ -11,11 +11,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { parseStat } from '../../src/host/process/process-identity.ts';
-
-/** ms between two looks. */
-const LOOK_MS = 5;
+import { until } from './eventually.ts';
 
 export interface GatedProgram {
   readonly path: string;
@@ -45,7 +42,7 @@ export function gatedProgram(directory: string, program: string): GatedProgram {
   return {
     path,
     started: async () => {
-      while (!existsSync(pidFile)) await pause(LOOK_MS);
+      await until(() => existsSync(pidFile));
       return Number(readFileSync(pidFile, 'utf8'));
     },
     open: () => void writeSync(fd, 'go\n'),

@@ -11,3 +11,8 @@ export const loopTurn = (): Promise<void> => new Promise((resolve) => void setIm
 
 /** A promise that never settles. */
 export const never = (): Promise<never> => new Promise(() => undefined);
+
+/** Turns of the event loop until the condition holds; the test's own limit ends the wait for one that never does. */
+export async function untilTrue(condition: () => boolean): Promise<void> {
+  while (!condition()) await loopTurn();
+}

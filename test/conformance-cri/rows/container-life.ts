@@ -2,11 +2,12 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, refused, same } from '../expect.ts';
+import { holds, refused, same } from '../expect.ts';
 import { isAlive } from '../host.ts';
 import { type Group, row } from '../row.ts';
 import type { ContainerConfig } from '../stage.ts';
 import { resources, sh, type Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const create = async (
   t: Trial,

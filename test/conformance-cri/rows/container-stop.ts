@@ -1,10 +1,11 @@
 // StopContainer: signals, grace, joins, and that nothing of a container is left.
 import { Signal } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, matches, refused, same } from '../expect.ts';
+import { holds, matches, refused, same } from '../expect.ts';
 import { isAlive, processesLike } from '../host.ts';
 import { type Group, row } from '../row.ts';
 import type { ContainerConfig } from '../stage.ts';
 import { linesOf, type Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 /** Ends with 40 + something for each signal that it is sent. */
 const trapping = (signal: string | number, code: number): string =>

@@ -4,9 +4,10 @@ import {
   type ContainerEventResponse,
   ContainerState,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, same } from '../expect.ts';
+import { holds, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
 import type { Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const [CREATED, STARTED, STOPPED, DELETED] = [
   ContainerEventType.CONTAINER_CREATED_EVENT,

@@ -1,9 +1,10 @@
 // ImageService: names, tags, digests, filters, removal, joins, errors.
 import { existsSync } from 'node:fs';
 import { type Image } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, matches, refusalOf, refused, same } from '../expect.ts';
+import { holds, matches, refusalOf, refused, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
 import type { Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const status = async ({ image }: Trial, name: string): Promise<Image | undefined> =>
   (await image.imageStatus({ image: { image: name } })).image;

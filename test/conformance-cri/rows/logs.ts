@@ -9,10 +9,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { eventually, holds, matches, refused, same } from '../expect.ts';
+import { holds, matches, refused, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
 import type { ContainerConfig } from '../stage.ts';
 import { joined, type LogLine, linesOf, sh, type Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 async function logOf(
   t: Trial,

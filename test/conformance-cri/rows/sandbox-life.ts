@@ -1,11 +1,12 @@
 // A pod from RunPodSandbox to RemovePodSandbox: joins, repeats, what stays and what goes.
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, refused, same } from '../expect.ts';
+import { holds, refused, same } from '../expect.ts';
 import { isAlive, namespaceOf } from '../host.ts';
 import { type Group, row } from '../row.ts';
 import { type SandboxConfig, sandboxLinux } from '../stage.ts';
 import type { Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const networked: SandboxConfig = { linux: sandboxLinux({ pid: 1, network: 0 }) };
 

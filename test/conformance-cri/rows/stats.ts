@@ -1,9 +1,10 @@
 // Statistics and metrics of containers and pods.
 import { NamespaceMode } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { eventually, holds, same } from '../expect.ts';
+import { holds, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
 import { sandboxLinux } from '../stage.ts';
 import { resources, sh, type Trial } from '../trial.ts';
+import { eventually } from '../../support/eventually.ts';
 
 const MIB = 1024n * 1024n;
 const NOW_NS = (): bigint => BigInt(Date.now()) * 1_000_000n;

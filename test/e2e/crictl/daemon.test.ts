@@ -6,10 +6,11 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Ended, run } from '../../support/run.ts';
-import { containerJson, Crictl, describePods, until } from '../support/crictl.ts';
+import { containerJson, Crictl, describePods } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
 
 /** Addresses that a process listens on, as ss(8) shows them. */
 async function listenersOf(pid: number): Promise<string[]> {

@@ -37,9 +37,7 @@ describePods('the demo', () => {
       ]) {
         expect(ended.stdout).toContain(shown);
       }
-      expect(await differencesWhenSettled(before, 5_000, WORDS, (line) => line.includes('(zombie)'))).toEqual(
-        [],
-      );
+      expect(await differencesWhenSettled(before, WORDS, (line) => line.includes('(zombie)'))).toEqual([]);
     }
     expect(await readdir(cache)).toEqual(['debian']);
   });

@@ -6,10 +6,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { halfOpenLimits } from '../../../src/base/bounds.ts';
 import { OPEN_HEADERS, PREFACE, SETTINGS, SETTINGS_ACK, halfCall, silent } from '../../support/half-open.ts';
-import { containerJson, Crictl, describePods, until } from '../support/crictl.ts';
+import { containerJson, Crictl, describePods } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
 import { freePort } from '../support/servers.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 describePods('the doors of the daemon', () => {
   let world: World;

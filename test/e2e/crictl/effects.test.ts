@@ -5,10 +5,11 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readGolden } from '../../sim/golden.ts';
-import { containerJson, Crictl, describePods, until, untilHolds } from '../support/crictl.ts';
+import { containerJson, Crictl, describePods, untilHolds } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
 import type { Answer, Order } from '../support/recording-daemon.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 /** crictl's command and the operation that it is. */
 const operations = new Map([

@@ -3,9 +3,10 @@ import { readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { containerJson, Crictl, describePods, until, untilHolds } from '../support/crictl.ts';
+import { containerJson, Crictl, describePods, untilHolds } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 /** Ends with this code as soon as the file is there. */
 const untilTold = (exitCode: number): string[] => [

@@ -4,10 +4,11 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, type ContainerWish, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { SlowRuntime } from '../support/slow-runtime.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 describePods('calls that come twice', () => {
   const slow = new SlowRuntime();

@@ -8,9 +8,10 @@ import {
   LinuxContainerSecurityContextSchema,
   SecurityProfile_ProfileType,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 const NET_BIND_SERVICE = 1n << 10n;
 const NONE = '0'.repeat(16);

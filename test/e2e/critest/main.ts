@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
-import { EVENT_MS } from '../../support/patience.ts';
 import { type Machine, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
@@ -84,7 +83,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.crictl(['rmi', '--all']);
   await instance.terminate();
   // The bridge belongs to the CNI configuration: no plugin takes it away again.
-  const left = await differencesWhenSettled(before, EVENT_MS, instance.words);
+  const left = await differencesWhenSettled(before, instance.words);
   return left.filter((line) => !/^\+ links: \S+$/.test(line));
 }
 

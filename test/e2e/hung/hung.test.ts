@@ -9,13 +9,14 @@ import type { Actor } from '../../../src/gen/introspection/v1/introspection_pb.t
 import { introspectionClient } from '../../../src/introspection/client.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import type { ContainerConfig, SandboxConfig } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { HangingRuntime, Insistent, PLUGIN_HANGS_FOR, hangPlugin, helpers } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = whyNoDeadMount();
 if (reason !== '') console.warn(`skipped: ${reason}`);

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
-import { EVENT_MS } from '../../support/patience.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestRegistriesConf } from '../../support/images/critest-images.ts';
@@ -90,7 +89,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.crictl(['rmi', '--all']);
   await instance.terminate();
   await removeKubeletCgroups();
-  const left = await differencesWhenSettled(before, EVENT_MS, await wordsOf(instance));
+  const left = await differencesWhenSettled(before, await wordsOf(instance));
   return left.filter(
     (line) => !/^\+ links: tr\w+$/.test(line) && !/^\+ processes: \S+ \(zombie\)/.test(line),
   );

@@ -3,7 +3,8 @@ import { access } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { describePods } from '../support/crictl.ts';
 import type { World } from '../support/world.ts';
-import { nriWorld, Pods, SocketPlugin, until } from './support.ts';
+import { nriWorld, Pods, SocketPlugin } from './support.ts';
+import { eventually } from '../../support/eventually.ts';
 
 describePods('NRI: adjustments, refusals, plugins that fail', () => {
   let world: World;
@@ -53,7 +54,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('a');
     const container = await pods.create(pod, 'a', 'main');
     await pods.start(container);
-    await until('its own command has run', async () =>
+    await eventually('its own command has run', async () =>
       (await pods.sh(container, 'cat /tmp/args')) === 'adjusted' ? true : undefined,
     );
     expect(await pods.sh(container, "tr '\\0' '\\n' < /proc/1/environ")).toMatch(/^ADDED=one$/m);
@@ -161,7 +162,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('g');
     await b.does({ CreateContainer: { hang: true } });
     const creating = pods.create(pod, 'g', 'main');
-    await until('the plugin was asked', async () =>
+    await eventually('the plugin was asked', async () =>
       (await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod)
         ? true
         : undefined,
@@ -195,7 +196,7 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const pod = await pods.run('h');
     await b.does({ CreateContainer: { hang: true } });
     const creating = expect(pods.create(pod, 'h', 'main')).rejects.toThrow(/UNAVAILABLE|CANCELLED|dropped/);
-    await until('the plugin was asked', async () =>
+    await eventually('the plugin was asked', async () =>
       (await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod)
         ? true
         : undefined,

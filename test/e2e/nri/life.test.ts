@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { nriPlugin } from '../../support/tools/nri-plugin.ts';
 import { describePods } from '../support/crictl.ts';
 import type { World } from '../support/world.ts';
-import { nriWorld, PluginFiles, Pods, SocketPlugin, until } from './support.ts';
+import { nriWorld, PluginFiles, Pods, SocketPlugin } from './support.ts';
+import { eventually } from '../../support/eventually.ts';
 
 /** What the pod `a` and its container are, as the events of their life show it. */
 async function expectDetails(plugin: SocketPlugin): Promise<void> {
@@ -94,7 +95,7 @@ describePods('NRI: the life of a pod', () => {
     const pod = await pods.run('b');
     const container = await pods.create(pod, 'b', 'main', { command: ['false'] });
     await pods.start(container);
-    await until('StopContainer', async () =>
+    await eventually('StopContainer', async () =>
       (await plugin.eventsOf(container)).includes('StopContainer') ? true : undefined,
     );
     expect((await plugin.last('StopContainer')).detail).toMatchObject({
@@ -205,7 +206,7 @@ describePods('NRI: plugins of the directory', () => {
     await pods.start(container);
     await files('second').does({ StopContainer: { hang: true } });
     await pods.end(pod);
-    await until('the one that hung has ended', async () =>
+    await eventually('the one that hung has ended', async () =>
       (await programs()).includes('20-second') ? undefined : true,
     );
     expect(await programs()).toEqual(['10-first']);

@@ -2,11 +2,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { EVENT_MS } from '../../support/patience.ts';
 import { nriPlugin } from '../../support/tools/nri-plugin.ts';
 import { untilTermed, containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { eventually } from '../../support/eventually.ts';
 
 /** What a plugin does at an event, by the event's name: see test/support/go/nri-plugin. */
 export type Script = Readonly<
@@ -29,19 +28,6 @@ export interface Heard {
   readonly container?: string;
   readonly detail?: unknown;
   readonly text?: string;
-}
-
-const LOOK_AGAIN_MS = 10;
-
-/** Waits until `look` gives something; the last thing it waited for is in the error. */
-export async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const end = performance.now() + EVENT_MS;
-  for (;;) {
-    const found = await look();
-    if (found !== undefined) return found;
-    if (performance.now() > end) throw new Error(`not within ${EVENT_MS} ms: ${what}`);
-    await delay(LOOK_AGAIN_MS);
-  }
 }
 
 /** The files of one plugin. */
@@ -76,7 +62,7 @@ export class PluginFiles {
 
   /** The last of this name. */
   async last(event: string): Promise<Heard> {
-    return await until(`${event} in ${this.log}`, async () =>
+    return await eventually(`${event} in ${this.log}`, async () =>
       (await this.heard()).findLast((one) => one.event === event),
     );
   }
@@ -125,7 +111,7 @@ export class SocketPlugin extends PluginFiles {
       ],
       { stdio: 'ignore' },
     );
-    await until(`${this.id} takes part`, async () =>
+    await eventually(`${this.id} takes part`, async () =>
       (await this.#admissions()) > before ? true : undefined,
     );
     return this;

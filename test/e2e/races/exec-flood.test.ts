@@ -4,9 +4,10 @@ import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { driverLimits } from '../../../src/oci/runtime/bounds.ts';
 import { listProcessStats } from '../../../src/host/process/process-identity.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 /** The row asks for 500, which take two minutes on two busy cores; the daemon then holds no more than with these. */
 const EXECS = 60;

@@ -7,10 +7,11 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
 import { insecure } from '../../support/registry/rig.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { SlowRuntime } from '../support/slow-runtime.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 const MIB = 1024 * 1024;
 

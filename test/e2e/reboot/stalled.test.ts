@@ -7,9 +7,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { clockLimits } from '../../../src/host/bounds.ts';
 import { ContainerState, MountSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { create } from '@bufbuild/protobuf';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, startUntilUp } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 const EXECS = 3;
 /** Their start counts in it: on a loaded machine that alone takes a second. */

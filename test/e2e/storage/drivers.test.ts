@@ -9,10 +9,11 @@ import { run } from '../../support/run.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
 import type { DriverTrial } from '../../support/storage-drivers.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 const program = join(checkout, 'bin/troupe');
 

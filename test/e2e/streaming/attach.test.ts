@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
 import type { SpdyClient } from '../../integration/streaming/clients.ts';
-import { Crictl, containerJson, describePods, until, untilHolds } from '../support/crictl.ts';
+import { Crictl, containerJson, describePods, untilHolds } from '../support/crictl.ts';
 import type { Json } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted, inTerminal } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 const ROUNDS = 500;
 /** One in four ends its input, and stays a second for the answer. */

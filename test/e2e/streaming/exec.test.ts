@@ -4,10 +4,11 @@ import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
-import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
+import { Crictl, containerJson, describePods } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlWith, inTerminal } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 /** More than the 10 000 of the long form take: what leaks with each shows with these. */
 const ROUNDS = 500;

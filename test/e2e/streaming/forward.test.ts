@@ -8,10 +8,11 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
-import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
+import { Crictl, containerJson, describePods } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlStarted } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 const CONNECTIONS = 30;
 

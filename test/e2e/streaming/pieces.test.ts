@@ -5,9 +5,10 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { memoryLimits } from '../../../src/host/bounds.ts';
 import { dataHead, pingFrame } from '../../../src/cri/streaming/spdy-frames.ts';
 import { ask, connectSpdy, openCommand, wsHeaders } from '../../integration/streaming/clients.ts';
-import { describePods, until } from '../support/crictl.ts';
+import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { until } from '../../support/eventually.ts';
 
 const MIB = 1024 * 1024;
 const EXECS = 4;

@@ -7,11 +7,12 @@ import { createLayout } from '../../../src/host/sandbox/layout.ts';
 import { shimNamespace } from '../../../src/oci/runtime/shim/launch.ts';
 import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
-import { Crictl, containerJson, describePods, podJson, until, untilHolds } from '../support/crictl.ts';
+import { Crictl, containerJson, describePods, podJson, untilHolds } from '../support/crictl.ts';
 import type { Json } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { crictlWith, inTerminal } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 describePods('crictl exec and attach with a shim', () => {
   let world: World;

@@ -9,12 +9,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { run } from '../../support/run.ts';
 import { streamClient } from '../../support/tools/stream-client.ts';
-import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
+import { Crictl, containerJson, describePods } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import type { Seen } from './table-cases.ts';
 import { ATTACHES, CASES, FORWARDS, PROTOCOLS } from './table-cases.ts';
+import { until } from '../../support/eventually.ts';
 
 const table = new Map<string, Map<string, string>>();
 const note = (row: string, column: string, result: string): void => {

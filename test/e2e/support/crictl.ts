@@ -2,9 +2,9 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { describe } from 'vitest';
 import type { World } from './world.ts';
+import { until } from '../../support/eventually.ts';
 
 const missing =
   process.getuid?.() === 0
@@ -110,17 +110,6 @@ export interface Inspected {
     readonly message: string;
   };
   readonly info: { readonly pid?: number } & Readonly<Record<string, unknown>>;
-}
-
-const LOOK_AGAIN_MS = 20;
-
-/** Waits for what must come; the test's own time limit bounds it. */
-export async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    await delay(LOOK_AGAIN_MS);
-  }
 }
 
 /** Waits until the file holds the text. */

@@ -5,7 +5,6 @@ import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import type { Image } from '../../../scripts/support/image.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
-import { EVENT_MS } from '../../support/patience.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
@@ -72,7 +71,7 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
     leftovers: async () => {
       await instance.terminate();
       return [
-        ...(await differencesWhenSettled(before, EVENT_MS, instance.words, isOthers)),
+        ...(await differencesWhenSettled(before, instance.words, isOthers)),
         ...(await fileLeftovers(instance)),
       ];
     },

@@ -9,7 +9,8 @@ import { created, fx } from '../../conformance/runtime-stage.ts';
 import type { Wish } from '../../conformance/runtime-stage.ts';
 import { fakeCriu } from '../daemon/fake-criu.ts';
 import type { FakeCriu } from '../daemon/fake-criu.ts';
-import { RUNC, World, until } from '../runtime/support.ts';
+import { RUNC, World } from '../runtime/support.ts';
+import { until } from '../../support/eventually.ts';
 
 const IMAGE = `sha256:${'1'.repeat(64)}` as ImageId;
 
@@ -83,7 +84,7 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     hasImages: ({ id }) => existsSync(join(layout.restoreDir(id), 'checkpoint')),
     works: () => namesIn(layout.checkpointsDir).length,
     told: (id) => world.exits.get(id) ?? [],
-    until,
+    until: async (look) => void (await until(look)),
     spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
     heal: () => fake.does('work'),
     whenHanging: (act) => void fake.untilItHangs().then(act),

@@ -7,8 +7,9 @@ import { containerCgroup } from '../../../src/host/sandbox/layout.ts';
 import type { BundleWriter } from '../../../src/oci/runtime/container/parts.ts';
 import type { Behaviour, RuntimeStage, Verb } from '../../conformance/runtime-stage.ts';
 import { cgroupPaths } from '../runtime/kernel.ts';
-import { RUNC, World, processesNaming, until, wrapper } from '../runtime/support.ts';
+import { RUNC, World, processesNaming, wrapper } from '../runtime/support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
 
 const PROGRAMS: Readonly<Record<Behaviour, readonly string[]>> = {
   // the first line tells that the traps stand: before, init takes no notice of signals
@@ -52,7 +53,7 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
     },
     pause: { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox },
     told: (id) => world.exits.get(id) ?? [],
-    until: untilSettled,
+    until: async (look) => void (await until(look)),
     spoil: (verb, how) => writeFileSync(join(troubles, verb), how),
     heal: () => {
       for (const verb of VERBS) rmSync(join(troubles, verb), { force: true });
@@ -118,10 +119,6 @@ exec ${RUNC} "$@"`,
 /** An exec that hangs has become its program. */
 function hangingExec(world: World): boolean {
   return world.ids.some((id) => processesNaming(id).some((line) => /^\d+ sleep 1000 $/u.test(line)));
-}
-
-async function untilSettled(look: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await look())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 function withMemory(bundle: BundleInput, behaviour: Behaviour): BundleInput {

@@ -8,6 +8,7 @@ import type { World } from '../../e2e/support/world.ts';
 import type { Limits } from './pod.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import { detectCgroups } from '../../../src/host/cgroups/cgroup-layout.ts';
+import { until } from '../../support/eventually.ts';
 
 const MIB = 1024n * 1024n;
 const cgroups = await detectCgroups();
@@ -15,8 +16,6 @@ const cgroups = await detectCgroups();
 const NOT_FOUND = 5;
 const FAILED_PRECONDITION = 9;
 const INVALID_ARGUMENT = 3;
-
-const LOOKS_MAX = 20_000;
 
 let world: World;
 
@@ -250,12 +249,3 @@ describe('an update whose runtime is in our hands', () => {
     await removePod(world, sandboxId);
   });
 });
-
-/** Looks until it is so; each look asks the daemon something, so that the loop is as long as that many answers. */
-async function until(isSo: () => boolean): Promise<void> {
-  for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
-    if (isSo()) return;
-    await world.client.runtime.version({});
-  }
-  throw new Error('it never was so');
-}

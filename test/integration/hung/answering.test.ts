@@ -15,13 +15,10 @@ import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import type { DeadMount } from '../../support/dead-mount.ts';
 import { bundleInput, makeMachine, whyNot } from '../bundle/machine.ts';
 import type { Machine } from '../bundle/machine.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = whyNoDeadMount() || whyNot() || '';
 if (reason !== '') console.log(`tests of dead mounts are skipped: ${reason}`);
-
-const until = async (look: () => boolean): Promise<void> => {
-  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
-};
 
 /** What a call waits on, and the processes that it has told. */
 class Watcher {

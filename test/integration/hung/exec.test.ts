@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { ExecResult } from '../../../src/ports/runtime.ts';
-import { processesNaming, RUNC, World, fx, missing, never, until, wrapper } from '../runtime/support.ts';
+import { processesNaming, RUNC, World, fx, missing, never, wrapper } from '../runtime/support.ts';
 import type { Running } from '../runtime/support.ts';
 import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of hung execs are skipped: ${reason}`);

@@ -6,11 +6,12 @@ import type { ExecResult } from '../../../src/ports/runtime.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { containerCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroupPaths } from './kernel.ts';
-import { World, fx, missing, processesNaming, until } from './support.ts';
+import { World, fx, missing, processesNaming } from './support.ts';
 import type { Running } from './support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
 import { fxOf } from '../../support/fx.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 /** Bytes of an output that needs a room. */

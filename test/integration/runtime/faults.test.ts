@@ -22,11 +22,11 @@ import {
   missing,
   monitorPidOf,
   processesNaming,
-  until,
   wrapper,
 } from './support.ts';
 import { fxOf } from '../../support/fx.ts';
 import { EVENT_MS } from '../../support/patience.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`fault tests of the runtime driver are skipped: ${reason}`);

@@ -4,18 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
-import {
-  message,
-  RUNC,
-  World,
-  fakeRuntime,
-  fx,
-  missing,
-  monitorPidOf,
-  processesNaming,
-  until,
-} from './support.ts';
+import { message, RUNC, World, fakeRuntime, fx, missing, monitorPidOf, processesNaming } from './support.ts';
 import { fxOf } from '../../support/fx.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of what is half made are skipped: ${reason}`);

@@ -8,7 +8,8 @@ import { silentLog } from '../../../src/base/log.ts';
 import { withCgroup } from '../../../src/host/cgroups/cgroups.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroups } from './kernel.ts';
-import { World, fx, logged, missing, processesNaming, until } from './support.ts';
+import { World, fx, logged, missing, processesNaming } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`tests of kills by the runtime driver are skipped: ${reason}`);

@@ -13,7 +13,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/sandbox/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
-import { World, fx, gone, logged, missing, processesNaming, until } from './support.ts';
+import { World, fx, gone, logged, missing, processesNaming } from './support.ts';
+import { until } from '../../support/eventually.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`runtime driver tests are skipped: ${reason}`);

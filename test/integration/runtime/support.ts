@@ -35,9 +35,9 @@ import type { RuntimeDriver } from '../../../src/oci/runtime/driver.ts';
 import type { BundleWriter, RuntimeDriverOptions } from '../../../src/oci/runtime/container/parts.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { createCgroup, removeCgroup } from '../../../src/host/cgroups/cgroups.ts';
-import { EVENT_MS, hangs } from '../../support/patience.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { fxOf } from '../../support/fx.ts';
+import { until } from '../../support/eventually.ts';
 
 export const RUNC = '/usr/sbin/runc';
 export const CONMON = '/usr/bin/conmon';
@@ -79,15 +79,6 @@ export interface Container {
 
 export interface Running extends Container {
   readonly init: ProcessIdentity;
-}
-
-/** Waits for something that must come. Throws with the condition's source when it does not within `EVENT_MS`. */
-export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + EVENT_MS;
-  while (!(await look())) {
-    if (performance.now() >= deadlineMs) throw new Error(hangs(`the wait for ${look.toString()}`, EVENT_MS));
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** One temporary world; `close` proves that it is clean. */

@@ -2,7 +2,6 @@
 // those that serve a root go on as if nothing had been.
 import { chmodSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import type { StoragePort } from '../../../src/ports/storage.ts';
 import { parseContainerId } from '../../../src/base/ids.ts';
@@ -19,6 +18,7 @@ import { driverWith } from '../../support/storage-drivers-of.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
 import { archive, digestOf, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
+import { until } from '../../support/eventually.ts';
 
 const random = realRandom();
 const mountOnce = join(import.meta.dirname, 'mount-once.ts');
@@ -48,9 +48,6 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
       return { store, port: createStorageDriver({ store, clock }) };
     };
     return { path, next };
-  };
-  const until = async (isMet: () => boolean): Promise<void> => {
-    while (!isMet()) await pause(5);
   };
   const mountsBelow = (path: string): string[] =>
     readFileSync('/proc/self/mountinfo', 'utf8')

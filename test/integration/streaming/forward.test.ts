@@ -5,7 +5,8 @@ import { actorLimits } from '../../../src/actors/bounds.ts';
 import { portLimits } from '../../../src/ports/bounds.ts';
 import { sandboxView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, wsHeaders } from './clients.ts';
-import { sandbox, serve, until, v4 } from './fixture.ts';
+import { sandbox, serve, v4 } from './fixture.ts';
+import { until } from '../../support/eventually.ts';
 
 describe('port-forward', () => {
   const pair = async (

@@ -7,8 +7,9 @@ import { streamLimits } from '../../../src/cri/bounds.ts';
 import type { HandClock } from '../../support/hand-clock.ts';
 import { type Silent, areCut, silent } from '../../support/half-open.ts';
 import { WsClient } from './clients.ts';
-import { serve, until } from './fixture.ts';
+import { serve } from './fixture.ts';
 import { serveTls, tlsUrl } from './tls-fixture.ts';
+import { until } from '../../support/eventually.ts';
 
 const HEAD = Buffer.from('GET /exec/0123 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\n');
 

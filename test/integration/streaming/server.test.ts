@@ -5,7 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { streamLimits } from '../../../src/cri/bounds.ts';
 import { containerView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, openCommand, spdyHeaders, wsHeaders } from './clients.ts';
-import { container, digest, realBytes, serve, until, v4 } from './fixture.ts';
+import { container, digest, realBytes, serve, v4 } from './fixture.ts';
+import { until } from '../../support/eventually.ts';
 
 const closedSocket = (socket: NodeJS.EventEmitter): Promise<void> =>
   new Promise((resolve) => void socket.once('close', () => resolve()));

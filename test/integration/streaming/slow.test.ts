@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { streamLimits } from '../../../src/cri/bounds.ts';
 import { containerView } from '../../unit/cri/stage.ts';
 import { WsClient, connectSpdy, openCommand } from './clients.ts';
-import { MUCH, container, serve, until, v4 } from './fixture.ts';
+import { MUCH, container, serve, v4 } from './fixture.ts';
+import { until } from '../../support/eventually.ts';
 
 /** So much that the server stops to read, and some of it stays in the kernel. */
 const STUCK = Buffer.alloc(3 * streamLimits.inboundBytes);

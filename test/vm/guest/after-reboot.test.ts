@@ -3,7 +3,8 @@ import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
-import { check, Node, ownUnits, recall, served, systemctl, until } from './node.ts';
+import { check, Node, ownUnits, recall, served, systemctl } from './node.ts';
+import { until } from '../../support/eventually.ts';
 
 interface Before {
   readonly pod: string;

@@ -3,7 +3,6 @@ import type { DescMessage, Message, MessageInitShape } from '@bufbuild/protobuf'
 import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
@@ -23,6 +22,7 @@ import {
   type LinuxContainerConfigSchema,
   type LinuxPodSandboxConfigSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { until } from '../../support/eventually.ts';
 
 /** The fields of a message, to be spread into another. */
 type Fields<D extends DescMessage> = Exclude<MessageInitShape<D>, Message>;
@@ -39,8 +39,6 @@ export const STATE = '/var/lib/troupe-vm';
 export const SOCKET = '/run/troupe/troupe.sock';
 export const LOGS = join(STATE, 'logs');
 const CONFIG = '/etc/troupe/troupe.toml';
-const LOOK_AGAIN_MS = 50;
-
 /** Installs troupe as the papers say, and does not start it. */
 export async function makeNode(): Promise<void> {
   await mkdir(LOGS, { recursive: true });
@@ -84,15 +82,6 @@ export const cgroupOf = (pid: number): string =>
 /** A control file of a cgroup. */
 export const control = (cgroup: string, file: string): string =>
   readFileSync(join('/sys/fs/cgroup', cgroup, file), 'utf8').trim();
-
-/** Waits for what must come; the test's own time limit bounds it. */
-export async function until<T>(look: () => Promise<T | undefined | false>): Promise<T> {
-  for (;;) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-    await delay(LOOK_AGAIN_MS);
-  }
-}
 
 /** The slice that a kubelet with the systemd driver gives a pod of this name. */
 export const sliceOf = (name: string): string =>

@@ -22,8 +22,8 @@ import {
   startTroupe,
   startWithImage,
   systemctl,
-  until,
 } from './node.ts';
+import { until } from '../../support/eventually.ts';
 
 const MIB = 1024 * 1024;
 let node: Node;

@@ -15,9 +15,10 @@ import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connectio
 import { realRandom } from '../../../../src/host/clock/random.ts';
 import { AttachBudget, Listener } from '../../../../src/oci/runtime/exec/stream-listeners.ts';
 import { connectSpdy } from '../../../integration/streaming/clients.ts';
-import { container, serve, until, v4 } from '../../../integration/streaming/fixture.ts';
+import { container, serve, v4 } from '../../../integration/streaming/fixture.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 import { Wire } from './support.ts';
+import { until } from '../../../support/eventually.ts';
 
 type Client = Awaited<ReturnType<typeof connectSpdy>>['client'];
 
@@ -135,7 +136,7 @@ test('S78 the requests that wait behind URLs are bounded by their bytes, too, an
   expect(() => issue('a')).toThrow(/URLs of its namespace: 7 with requests of \d+ bytes$/u);
   ofOne('b');
   issue();
-  expect(() => issue()).toThrow(/15 URLs with requests of \d+ bytes$/u);
+  expect(() => issue()).toThrow(/too many unused URLs: 15 with requests of \d+ bytes$/u);
   expect(tokens.take('exec', issued[0] ?? '')).toBeDefined();
   expect(tokens.take('exec', issued[0] ?? '')).toBeUndefined();
   issue();

@@ -9,8 +9,7 @@ import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
 import { readNoFurther } from '../../../../src/cri/streaming/transport.ts';
 import { selfSigned } from '../../../support/registry/certificates.ts';
-import { untilTrue } from './support.ts';
-import { loopTurn } from '../../../support/turns.ts';
+import { loopTurn, untilTrue } from '../../../support/turns.ts';
 
 /** Single bytes, each in a record of TLS, and the bytes of the smallest record: its head, the byte, its type and the tag (RFC 8446, 5.2). */
 const RECORDS = 20_000;

@@ -15,8 +15,8 @@ import { HeaderCodec } from '../../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../../src/cri/streaming/spdy-session.ts';
 import type { SpdyStream } from '../../../../src/cri/streaming/spdy-stream.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { Wire, untilTrue } from './support.ts';
-import { loopTurn } from '../../../support/turns.ts';
+import { Wire } from './support.ts';
+import { loopTurn, untilTrue } from '../../../support/turns.ts';
 import { callsOf, callsWhileRead } from './counted-calls.ts';
 
 function begin() {

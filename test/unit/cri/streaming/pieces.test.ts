@@ -10,8 +10,8 @@ import { Outbox, movedBytes } from '../../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../../src/cri/streaming/ws-connection.ts';
 import { OPCODE, WsParser } from '../../../../src/cri/streaming/ws-frames.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { Wire, untilTrue } from './support.ts';
-import { loopTurn } from '../../../support/turns.ts';
+import { Wire } from './support.ts';
+import { loopTurn, untilTrue } from '../../../support/turns.ts';
 import { callsOf } from './counted-calls.ts';
 
 /** A client's frame, masked with zeros. */

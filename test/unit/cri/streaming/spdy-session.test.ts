@@ -15,7 +15,8 @@ import { HeaderCodec } from '../../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../../src/cri/streaming/spdy-session.ts';
 import type { SpdyStream } from '../../../../src/cri/streaming/spdy-stream.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { Wire, untilTrue } from './support.ts';
+import { Wire } from './support.ts';
+import { untilTrue } from '../../../support/turns.ts';
 
 function begin() {
   const wire = new Wire();

@@ -47,12 +47,3 @@ export class Wire extends Duplex {
     return Buffer.concat(this.sent);
   }
 }
-
-/** Lets everything that is ready run: promises, streams, and zlib's threads, which answer within some turns. */
-export async function untilTrue(condition: () => boolean): Promise<void> {
-  while (!condition()) {
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
-  }
-}

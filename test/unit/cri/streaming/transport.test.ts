@@ -4,7 +4,8 @@ import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { portLimits } from '../../../../src/ports/bounds.ts';
 import { Intake, Outbox, closeGently, movedBytes } from '../../../../src/cri/streaming/transport.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { Wire, untilTrue } from './support.ts';
+import { Wire } from './support.ts';
+import { untilTrue } from '../../../support/turns.ts';
 
 describe('a client whose bytes wait', () => {
   it('is probed while it is not read, and no longer (S27)', () => {

@@ -9,16 +9,12 @@ import { socketSink, socketSource } from '../../../../src/host/streams/socket-by
 import { SocketReader } from '../../../../src/host/io/socket-reader.ts';
 import { SyncPipe } from '../../../../src/oci/runtime/monitor/launch.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
-import { loopTurn } from '../../../support/turns.ts';
+import { loopTurn, untilTrue } from '../../../support/turns.ts';
 
 const opened: { destroy(): void }[] = [];
 afterEach(() => {
   for (const one of opened.splice(0)) one.destroy();
 });
-
-async function untilTrue(condition: () => boolean): Promise<void> {
-  while (!condition()) await loopTurn();
-}
 
 /** What Node holds of a stream that nobody has read: bytes, and nothing of them where there are none. */
 const heldBy = (socket: Socket): number => socket.readableLength;

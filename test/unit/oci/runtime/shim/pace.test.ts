@@ -33,6 +33,7 @@ import { writeShimRecord } from '../../../../../src/oci/runtime/shim/record.ts';
 import { followLog, makeLogFifo } from '../../../../../src/oci/runtime/shim/shim-log.ts';
 import { HandClock } from '../../../../support/hand-clock.ts';
 import { inputOf, SANDBOX_ID } from '../spec/fixtures.ts';
+import { until } from '../../../../support/eventually.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -41,10 +42,6 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true }));
 
 const turn = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1));
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await turn();
-}
-
 describe("a shim's log", () => {
   test('S89: is read from time to time, and of each read some lines are kept; the shim goes on when it has been read', async () => {
     const path = join(directory, 'log');
