@@ -2,7 +2,10 @@
 
 /** What an image may declare; checked when its documents are parsed, before anything is fetched or created. */
 export const imageLimits = {
-  /** Bytes of a manifest, an index or an image config: the distribution spec lets registries refuse manifests above 4 MiB. */
+  /**
+   * Bytes of a manifest, an index or an image config: the distribution spec lets registries refuse manifests above 4
+   * MiB.
+   */
   documentBytes: 4 * 1024 * 1024,
   /** Levels of nesting in a JSON document: the deepest field in the specs is at level 5. */
   jsonDepth: 32,
@@ -17,13 +20,15 @@ export const imageLimits = {
   /** Levels of nested indexes: public images have one, and each level costs a request. */
   indexDepth: 3,
   /**
-   * Uncompressed bytes of all layers of a schema 1 manifest: the main thread reads them once before the policy is applied.
-   * Such images date from 2016 and before, and have some hundred MiB.
+   * Uncompressed bytes of all layers of a schema 1 manifest: the main thread reads them once before the policy is
+   * applied. Such images date from 2016 and before, and have some hundred MiB.
    */
   legacyBytes: 4 * 1024 ** 3,
   /** Bytes of one layer's blob: 1 TiB, more than any disk that images are unpacked on. */
   layerBytes: 1024 ** 4,
-  /** Characters of a reference: 255 for the name (recommended by the distribution spec), 128 tag, 71 digest, separators. */
+  /**
+   * Characters of a reference: 255 for the name (recommended by the distribution spec), 128 tag, 71 digest, separators.
+   */
   referenceChars: 512,
   /** Characters of the name in a reference, including the host. */
   referenceNameChars: 255,
@@ -41,7 +46,10 @@ export const imageLimits = {
 export const unpackLimits = {
   /** Entries in one layer: the largest public layers have some 400 000 files (F67). */
   entries: 1_048_576,
-  /** Bytes of one layer's tar: models of 40 GiB are shipped as single layers; a gzip bomb of 64 MiB inflates to this (S59). */
+  /**
+   * Bytes of one layer's tar: models of 40 GiB are shipped as single layers; a gzip bomb of 64 MiB inflates to this
+   * (S59).
+   */
   layerBytes: 64 * 1024 ** 3,
   /** Apparent bytes of one file, including holes: ext4's limit; a sparse file may state 8 EiB (S14). */
   fileBytes: 16 * 1024 ** 4,
@@ -59,16 +67,19 @@ export const unpackLimits = {
   layerSparsePieces: 1_048_576,
   /** Frames of one zstd stream: each costs two round trips to libuv's pool; zstd:chunked has one frame per file. */
   zstdFrames: 2_097_152,
-  /** Characters of all paths that are kept until a layer's end, to set times: limits the heap for a layer full of directories. */
+  /**
+   * Characters of all paths that are kept until a layer's end, to set times: limits the heap for a layer full of
+   * directories.
+   */
   directoryChars: 64 * 1024 * 1024,
   /** Open parent directories: builders write depth first, so eight would usually be enough. */
   openDirectories: 64,
   /** Symlinks that are followed while missing parents are created: the kernel's MAXSYMLINKS. */
   symlinks: 40,
   /**
-   * Bytes of one output buffer of the decompressor: what a batch of 256 KiB usually inflates to, so that a batch needs one
-   * round trip to libuv's pool, which on a busy machine takes longer than the work. 64 KiB is a third slower; 2 MiB is hardly
-   * faster and costs 40 MiB with four layers at once.
+   * Bytes of one output buffer of the decompressor: what a batch of 256 KiB usually inflates to, so that a batch needs
+   * one round trip to libuv's pool, which on a busy machine takes longer than the work. 64 KiB is a third slower; 2 MiB
+   * is hardly faster and costs 40 MiB with four layers at once.
    */
   inflateChunkBytes: 768 * 1024,
   /** Writes queued in the decompressor: the current and the next one, so that it never waits for this thread. */
@@ -81,7 +92,10 @@ export const unpackLimits = {
 export const storageLimits = {
   /** Shared worker threads: two layers at once use both cores of a small node; a thread costs 12 MB. */
   workers: 2,
-  /** Separate workers for unpacking, and for other jobs, whose shared worker has crashed: hostile layers must not multiply threads. */
+  /**
+   * Separate workers for unpacking, and for other jobs, whose shared worker has crashed: hostile layers must not
+   * multiply threads.
+   */
   unpacksApart: 2,
   othersApart: 1,
   /** Jobs of either kind that wait for a separate worker: as many as can run. */
@@ -106,17 +120,25 @@ export const storageLimits = {
   transfersPerSource: 4,
   /** Highest configurable value of either: each transfer holds a socket and a window of bytes. */
   transfersMost: 64,
-  /** Share of the turns, in all and per registry, that one namespace may hold while others wait: as for pulls, 48 of 64. */
+  /**
+   * Share of the turns, in all and per registry, that one namespace may hold while others wait: as for pulls, 48 of 64.
+   */
   transferShareOfNamespace: 0.75,
   /** Layers that wait for a transfer: 16 images with 64 layers. */
   transfersWaiting: 1024,
-  /** ms between two measurements of rates, only while transfers wait: a pull waits at most twice this long for a slow one. */
+  /**
+   * ms between two measurements of rates, only while transfers wait: a pull waits at most twice this long for a slow
+   * one.
+   */
   transferCheckMs: 5_000,
   /** Bytes per second below which a transfer gives its turn to a waiting one: half a megabit. */
   transferBytesPerSecond: 64 * 1024,
   /** Slow transfers that continue without a turn: each holds a socket and a part of its window. */
   slowTransfers: 16,
-  /** ms that a joined download of another party may be slower than `joinedBytesPerSecond` before the caller starts its own. */
+  /**
+   * ms that a joined download of another party may be slower than `joinedBytesPerSecond` before the caller starts its
+   * own.
+   */
   joinedCheckMs: 10_000,
   /** Bytes per second of a joined download: a gigabyte in some seventeen minutes. */
   joinedBytesPerSecond: 1024 * 1024,
@@ -140,13 +162,18 @@ export const storageLimits = {
   /** Concurrent background deletions, and how many may wait; others stay in the trash until the next sweep. */
   deletions: 1,
   deletionsWaiting: 4096,
-  /** Entries of a tree that is deleted without a worker: as many as most containers write, and faster than starting a thread (40 ms). */
+  /**
+   * Entries of a tree that is deleted without a worker: as many as most containers write, and faster than starting a
+   * thread (40 ms).
+   */
   smallTreeEntries: 256,
   /** Levels of a tree that are deleted with one descriptor each; deeper directories are moved up first. */
   treeDepth: 256,
   /** Entries that are deleted or measured between two checks of the time: a few ms. */
   treeStep: 128,
-  /** ms that a worker deletes or measures before its other jobs run; a deletion then pauses as long as it has worked. */
+  /**
+   * ms that a worker deletes or measures before its other jobs run; a deletion then pauses as long as it has worked.
+   */
   sliceMs: 10,
   /** Readings of one directory before its deletion fails, because somebody keeps creating entries in it. */
   treeReadings: 3,
@@ -159,11 +186,16 @@ export const storageLimits = {
   heldDepth: 128,
   /** Levels of a tree that are measured: each takes some 200 bytes of a worker's heap. */
   measuredDepth: 1_048_576,
-  /** Hard-linked files of one tree whose inodes are remembered, 50 bytes each; beyond that the result is a lower bound. */
+  /**
+   * Hard-linked files of one tree whose inodes are remembered, 50 bytes each; beyond that the result is a lower bound.
+   */
   linkedInodes: 1_048_576,
   /** Containers whose last measurement is kept. */
   countsKept: 4096,
-  /** ms that a measurement is reused: the kubelet asks every 10 s, and cAdvisor, which this replaces, measures every minute. */
+  /**
+   * ms that a measurement is reused: the kubelet asks every 10 s, and cAdvisor, which this replaces, measures every
+   * minute.
+   */
   measureAgeMs: 30_000,
   /** ms that an older measurement is returned while a new one runs: the kubelet sees it once more. */
   measureStaleMs: 60_000,
@@ -173,11 +205,16 @@ export const storageLimits = {
   stackedMounts: 8,
   /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
   lowers: 500,
-  /** Levels of directories that drivers copy, with two descriptors each: a path of 4096 bytes has 2048, real trees some 30. */
+  /**
+   * Levels of directories that drivers copy, with two descriptors each: a path of 4096 bytes has 2048, real trees some
+   * 30.
+   */
   flattenDepth: 400,
   /** Bytes that are copied at once from a sparse file. */
   copyBytes: 1024 * 1024,
-  /** Bytes of one chunk of mkfs.erofs: holes and repeats of this size take no space; smaller chunks need larger indexes. */
+  /**
+   * Bytes of one chunk of mkfs.erofs: holes and repeats of this size take no space; smaller chunks need larger indexes.
+   */
   imageChunkBytes: 1024 * 1024,
   /** ms for mkfs.erofs to convert one layer: 64 GiB at 250 MB/s take 4 min. */
   imageMs: 600_000,
@@ -186,7 +223,10 @@ export const storageLimits = {
   fuseMountMs: 30_000,
   /** ms for fuse-overlayfs to exit after the unmount: it has nothing to write back. */
   fuseEndMs: 1000,
-  /** Scans of all processes for fuse-overlayfs that an earlier daemon was starting: each finds what a script has forked since the last. */
+  /**
+   * Scans of all processes for fuse-overlayfs that an earlier daemon was starting: each finds what a script has forked
+   * since the last.
+   */
   fuseScans: 4,
   /** Bytes of fuse-overlayfs's output that are quoted. */
   fuseSaidBytes: 4096,
@@ -218,8 +258,13 @@ export const nodeFileLimits = {
   firstScanMs: 1_000,
   /** ms for the files of one kind: a file on a file server that hangs must not delay the report on others. */
   scanMs: 10_000,
-  /** ms for all expressions of all hooks on one container: usually below 1; nothing else runs on the thread meanwhile. */
+  /**
+   * ms for all expressions of all hooks on one container: usually below 1; nothing else runs on the thread meanwhile.
+   */
   matchMs: 200,
-  /** Characters of an annotation, a key or a command that a hook's expression is matched with: names and paths, not documents. */
+  /**
+   * Characters of an annotation, a key or a command that a hook's expression is matched with: names and paths, not
+   * documents.
+   */
   matchedChars: 4096,
 } as const;

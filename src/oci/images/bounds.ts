@@ -60,7 +60,10 @@ export const distributionLimits = {
   longestWaitMs: 60_000,
   /** Sockets per host: six layers of several pulls at once. */
   socketsPerHost: 16,
-  /** Sockets of one kind in all: one for each pull that fetches documents, the highest number of transfers, and slow ones. */
+  /**
+   * Sockets of one kind in all: one for each pull that fetches documents, the highest number of transfers, and slow
+   * ones.
+   */
   sockets: 160,
   /** Idle sockets that are kept per host. */
   idleSocketsPerHost: 4,
@@ -140,9 +143,14 @@ export const signatureLimits = {
   chain: 4,
   /** Characters of all signatures' reasons in one message. */
   reasonChars: 1024,
-  /** Images whose signatures are kept, counted per namespace that uses them; the namespace with most loses its least recently used. */
+  /**
+   * Images whose signatures are kept, counted per namespace that uses them; the namespace with most loses its least
+   * recently used.
+   */
   keptImages: 512,
-  /** Entries of their directory that a start reads: four times what is kept; further ones are left for a later start. */
+  /**
+   * Entries of their directory that a start reads: four times what is kept; further ones are left for a later start.
+   */
   keptScanned: 2048,
   /** Bytes of one image's kept signatures: one has some KiB, or 10 KiB with a certificate and a log entry. */
   keptBytes: 256 * 1024,

@@ -145,7 +145,10 @@ function imageOf(resolved: Resolved): ResolvedImage {
   };
 }
 
-/** Annotations with a container's name, by which the peers recognise a checkpoint image (checkpointctl, lib/metadata.go; CRI-O). */
+/**
+ * Annotations with a container's name, by which the peers recognise a checkpoint image (checkpointctl, lib/metadata.go;
+ * CRI-O).
+ */
 const CHECKPOINT_NAMES = [
   'org.criu.checkpoint.container.name',
   'io.kubernetes.cri-o.annotations.checkpoint.name',
@@ -162,7 +165,10 @@ function plainConfig(config: ImageConfig): ImageConfig {
   return { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os };
 }
 
-/** Cache of open endpoints with their tokens, by repository digest and credentials; the least recently used is dropped first. */
+/**
+ * Cache of open endpoints with their tokens, by repository digest and credentials; the least recently used is dropped
+ * first.
+ */
 class Handles {
   readonly #handles = new Map<string, PullHandle>();
 
@@ -184,7 +190,10 @@ class Handles {
   }
 }
 
-/** The cache key. It contains a digest of the credentials, so that a token is only used with the credentials that got it. */
+/**
+ * The cache key. It contains a digest of the credentials, so that a token is only used with the credentials that got
+ * it.
+ */
 function keyOf(repoDigest: string, auth: RegistryAuth | undefined): string {
   return `${repoDigest} ${credentialOf(auth)}`;
 }

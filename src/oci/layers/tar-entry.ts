@@ -88,8 +88,8 @@ export function describe(
   const stored = number(pax, 'size') ?? raw.size;
   if (stored < 0) refuseTar(`${shown(name)} has a negative size`);
   if (sparse !== undefined && !isFile) refuseTar(`${shown(name)} has a sparse map and is not a file`);
-  // only files have a body: in some archives a link's size is that of its target; Go's archive/tar, which the peers use,
-  // takes the size of links as 0, too
+  // only files have a body: in some archives a link's size is that of its target; Go's archive/tar, which the peers
+  // use, takes the size of links as 0, too
   const storedBytes = isFile ? stored : 0;
   const size = isFile ? (sparse?.realSize ?? stored) : 0;
   if (size > unpackLimits.fileBytes || size < 0) {

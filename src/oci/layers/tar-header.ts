@@ -1,7 +1,8 @@
 /**
  * Parses one 512-byte header of a tar archive (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar
- * Format"). The library tar-stream is not used here: it decodes names and PAX values as UTF-8, which destroys binary xattrs
- * (security.capability) and names in other encodings, rounds times to milliseconds, and does not support sparse files.
+ * Format"). The library tar-stream is not used here: it decodes names and PAX values as UTF-8, which destroys binary
+ * xattrs (security.capability) and names in other encodings, rounds times to milliseconds, and does not support sparse
+ * files.
  */
 import type { ByteString } from '../../base/byte-string.ts';
 import { fail } from '../../base/fault.ts';

@@ -1,4 +1,7 @@
-/** Parses the records of a PAX extended header: `LENGTH KEY=VALUE\n`, where LENGTH counts its own digits (POSIX.1-2017 pax). */
+/**
+ * Parses the records of a PAX extended header: `LENGTH KEY=VALUE\n`, where LENGTH counts its own digits (POSIX.1-2017
+ * pax).
+ */
 import { refuseTar } from './tar-header.ts';
 import type { ByteString } from '../../base/byte-string.ts';
 

@@ -18,7 +18,9 @@ export interface TarSink {
   finish(): void;
 }
 
-/** What the next bytes are: one whole block or header to collect, the body of a file, padding, or bytes after the end. */
+/**
+ * What the next bytes are: one whole block or header to collect, the body of a file, padding, or bytes after the end.
+ */
 type Mode = 'header' | 'meta' | 'oldSparse' | 'sparseMap' | 'body' | 'skip' | 'ended';
 
 export class TarReader {

@@ -1,6 +1,6 @@
 /**
- * Parses the maps of sparse files in GNU's four formats (GNU tar manual, "Storing Sparse Files"): old GNU headers, PAX 0.0,
- * 0.1 and 1.0. A map is checked before any byte of the file is written (S14).
+ * Parses the maps of sparse files in GNU's four formats (GNU tar manual, "Storing Sparse Files"): old GNU headers, PAX
+ * 0.0, 0.1 and 1.0. A map is checked before any byte of the file is written (S14).
  */
 import { unpackLimits } from '../bounds.ts';
 import { numberField, refuseTar } from './tar-header.ts';

@@ -1,6 +1,6 @@
 /**
- * Creates the files of a layer's tar entries. It works like GNU tar as root, writes whiteouts in overlayfs's form, and never
- * touches anything outside the given root (S18, S58).
+ * Creates the files of a layer's tar entries. It works like GNU tar as root, writes whiteouts in overlayfs's form, and
+ * never touches anything outside the given root (S18, S58).
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { toFault, FaultError } from '../../base/fault.ts';
@@ -41,7 +41,10 @@ const S_IFIFO = 0o010000;
 
 export interface Applied {
   readonly entries: number;
-  /** Whether the layer hides all lower ones (`.wh..wh..opq` in its root). overlayfs ignores such a mark on a layer's root. */
+  /**
+   * Whether the layer hides all lower ones (`.wh..wh..opq` in its root). overlayfs ignores such a mark on a layer's
+   * root.
+   */
   readonly rootOpaque: boolean;
   /** Number of xattrs that were dropped: those that an image must not set or that the file system does not support. */
   readonly xattrsDropped: number;
@@ -59,8 +62,8 @@ export class LayerApplier implements TarSink {
   readonly #root: LayerRoot;
   readonly #space: SpaceGuard | undefined;
   /**
-   * Times of directories. They are set at the end, since each entry created in a directory changes its time. The inode is
-   * compared then, because a later entry may have replaced a directory on the path by a symlink.
+   * Times of directories. They are set at the end, since each entry created in a directory changes its time. The inode
+   * is compared then, because a later entry may have replaced a directory on the path by a symlink.
    */
   readonly #directoryTimes = new Map<LayerPath, { readonly ns: bigint; readonly ino: number }>();
   readonly #whiteouts = new Set<LayerPath>();
@@ -289,7 +292,9 @@ export class LayerApplier implements TarSink {
     return this.#root.existing(parent) ?? refuseTar('the directory of its target no longer exists');
   }
 
-  /** Hides `name` in lower layers. An entry of this layer with that name stays (OCI image spec, layer.md: Whiteouts). */
+  /**
+   * Hides `name` in lower layers. An entry of this layer with that name stays (OCI image spec, layer.md: Whiteouts).
+   */
   #whiteout(parent: LayerPath, name: ByteString): void {
     const fd = this.#root.directory(parent);
     const stats = statAt(fd, name);
@@ -303,8 +308,8 @@ export class LayerApplier implements TarSink {
   }
 
   /**
-   * Deletes whiteouts that have no effect. overlayfs checks for whiteouts only in merged directories; in an opaque directory
-   * it lists them as names that cannot be opened.
+   * Deletes whiteouts that have no effect. overlayfs checks for whiteouts only in merged directories; in an opaque
+   * directory it lists them as names that cannot be opened.
    */
   #dropUselessWhiteouts(): void {
     for (const path of this.#whiteouts) {
@@ -330,8 +335,9 @@ export class LayerApplier implements TarSink {
       try {
         set(name, value);
       } catch (error) {
-        // programs rely on capabilities, so failing to set one is an error. Other xattrs are dropped, as in the peers, if the
-        // file system does not support them (EOPNOTSUPP) or the kernel allows them on files and directories only (EPERM)
+        // programs rely on capabilities, so failing to set one is an error. Other xattrs are dropped, as in the peers,
+        // if the file system does not support them (EOPNOTSUPP) or the kernel allows them on files and directories only
+        // (EPERM)
         const code = codeOf(error);
         if (name === 'security.capability' || (code !== 'EOPNOTSUPP' && code !== 'EPERM')) throw error;
         this.#xattrsDropped += 1;
@@ -345,10 +351,10 @@ function joined(parent: LayerPath, name: ByteString): LayerPath {
 }
 
 /**
- * Prefixes of xattrs that other file system programs interpret: overlayfs in a user namespace, fuse-overlayfs (owner, mode
- * and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p server and
- * virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), and rootless unpackers (rootlesscontainers). With
- * `override_stat`, for example, an image could change the type and owner of a file after it was checked.
+ * Prefixes of xattrs that other file system programs interpret: overlayfs in a user namespace, fuse-overlayfs (owner,
+ * mode and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p
+ * server and virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), and rootless unpackers (rootlesscontainers).
+ * With `override_stat`, for example, an image could change the type and owner of a file after it was checked.
  */
 const FOREIGN_PREFIXES: readonly string[] = [
   'user.overlay.',
@@ -361,9 +367,9 @@ const FOREIGN_PREFIXES: readonly string[] = [
 const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
 
 /**
- * Whether an image may set this xattr. Never trusted.*: overlayfs uses these, and with trusted.overlay.redirect an image
- * could reach other directories. Of user.*, all but those that other file system programs interpret (S95). Of security.*,
- * only capabilities: labels and IMA hashes are the host's policy.
+ * Whether an image may set this xattr. Never trusted.*: overlayfs uses these, and with trusted.overlay.redirect an
+ * image could reach other directories. Of user.*, all but those that other file system programs interpret (S95). Of
+ * security.*, only capabilities: labels and IMA hashes are the host's policy.
  */
 export function isAllowedXattr(name: ByteString): boolean {
   if (name.startsWith('user.'))

@@ -4,7 +4,9 @@ import type { ByteString } from '../../base/byte-string.ts';
 import { refuseTar } from './tar-header.ts';
 import { shown } from '../../base/byte-string.ts';
 
-/** A plain path below the layer's root: no leading slash, no component that is empty, `.` or `..`. Empty for the root. */
+/**
+ * A plain path below the layer's root: no leading slash, no component that is empty, `.` or `..`. Empty for the root.
+ */
 export type LayerPath = ByteString;
 
 /** What an entry's name refers to. */
@@ -24,8 +26,8 @@ const META = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
 
 /**
- * The plain path for a name in an archive. A leading `/` is dropped, as in all tar programs. A name with `..` refuses the
- * layer: no builder writes one, and programs interpret it differently (S58).
+ * The plain path for a name in an archive. A leading `/` is dropped, as in all tar programs. A name with `..` refuses
+ * the layer: no builder writes one, and programs interpret it differently (S58).
  */
 export function plainPath(name: ByteString): LayerPath {
   if (name.includes('\0')) refuseTar(`the name ${shown(name)} contains a NUL byte`);

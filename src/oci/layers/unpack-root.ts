@@ -50,7 +50,9 @@ export class LayerRoot {
     return this.#implied;
   }
 
-  /** The directory; creates it and its parents if missing. The results of the last two calls are open at the same time. */
+  /**
+   * The directory; creates it and its parents if missing. The results of the last two calls are open at the same time.
+   */
   directory(path: LayerPath): number {
     const open = this.existing(path);
     if (open !== undefined) return open;
@@ -196,7 +198,10 @@ export class LayerRoot {
   }
 }
 
-/** Resolves a symlink by its text alone; `..` stops at the root. Even if links on the way lead elsewhere, the result is below the root. */
+/**
+ * Resolves a symlink by its text alone; `..` stops at the root. Even if links on the way lead elsewhere, the result is
+ * below the root.
+ */
 function targetBelow(parent: LayerPath, target: ByteString): LayerPath {
   const parts: ByteString[] = target.startsWith('/') || parent === '' ? [] : parent.split('/');
   for (const part of target.split('/')) {

@@ -1,6 +1,6 @@
 /**
- * Adds up a layer's size on disk while its files are open. A separate walk over the finished tree would cost a tenth of the
- * whole unpacking.
+ * Adds up a layer's size on disk while its files are open. A separate walk over the finished tree would cost a tenth of
+ * the whole unpacking.
  */
 import { fstatSync } from 'node:fs';
 import type { Stats } from 'node:fs';
@@ -43,7 +43,10 @@ export class SizeSum {
     this.addOther(stats);
   }
 
-  /** Discards the sum: an entry was deleted, or created without being added. Only a walk over the tree can determine the size. */
+  /**
+   * Discards the sum: an entry was deleted, or created without being added. Only a walk over the tree can determine the
+   * size.
+   */
   giveUp(): void {
     this.#isKnown = false;
   }

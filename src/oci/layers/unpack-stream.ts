@@ -1,4 +1,7 @@
-/** Decompresses a layer's blob as it arrives, hashes it and reads it as tar. For worker threads: the sink is synchronous. */
+/**
+ * Decompresses a layer's blob as it arrives, hashes it and reads it as tar. For worker threads: the sink is
+ * synchronous.
+ */
 import { createHash } from 'node:crypto';
 import type { Transform } from 'node:stream';
 import type { Gunzip } from 'node:zlib';
@@ -73,8 +76,9 @@ export class LayerStream {
       this.#inflate.end();
       await this.#until(() => this.#isEnded);
     }
-    // Node ignores zeros after a gzip member, with all bytes after them, if they arrive in the same write, and fails if they
-    // arrive in another: whether a blob is valid would depend on packet sizes. Go's reader, which the peers use, refuses them.
+    // Node ignores zeros after a gzip member, with all bytes after them, if they arrive in the same write, and fails if
+    // they arrive in another: whether a blob is valid would depend on packet sizes. Go's reader, which the peers use,
+    // refuses them.
     if (this.#gunzip !== undefined && this.#gunzip.bytesWritten !== this.#blobBytes)
       refuseTar('a gzip member is followed by bytes that are not one');
     this.#tar.end();
@@ -118,7 +122,9 @@ export class LayerStream {
     return inflate;
   }
 
-  /** Reads what is decompressed. Each read starts the next one: libuv's pool inflates while this thread writes files. */
+  /**
+   * Reads what is decompressed. Each read starts the next one: libuv's pool inflates while this thread writes files.
+   */
   #drain(inflate: Transform): void {
     // an exception in this event handler would end the thread
     try {

@@ -1,7 +1,7 @@
 /**
- * Finds the ends of frames in a zstd stream (RFC 8878, 3.1). Node 24's decoder silently drops bytes that follow the end of a
- * frame in the same write, so each write must end where a frame ends. Streams with many frames are common (zstd:chunked,
- * pzstd, `cat a.zst b.zst`). Skippable frames are removed here.
+ * Finds the ends of frames in a zstd stream (RFC 8878, 3.1). Node 24's decoder silently drops bytes that follow the end
+ * of a frame in the same write, so each write must end where a frame ends. Streams with many frames are common
+ * (zstd:chunked, pzstd, `cat a.zst b.zst`). Skippable frames are removed here.
  */
 import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../bounds.ts';

@@ -1,6 +1,6 @@
 /**
- * The calls of host/files/files-at.ts for names that are byte strings, as in archives and directories. For worker threads:
- * all calls are synchronous. None follows a symlink in the last component.
+ * The calls of host/files/files-at.ts for names that are byte strings, as in archives and directories. For worker
+ * threads: all calls are synchronous. None follows a symlink in the last component.
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import type { Stats } from 'node:fs';

@@ -9,7 +9,10 @@ export function openOwnDirectory(path: string): number {
   return openSync(path, O_RDONLY | O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-/** The parent directory of a path and the name in it; undefined if the parent does not exist. The caller closes `parent`. */
+/**
+ * The parent directory of a path and the name in it; undefined if the parent does not exist. The caller closes
+ * `parent`.
+ */
 export function openOwnParent(
   path: string,
 ): { readonly parent: number; readonly name: ByteString } | undefined {

@@ -1,4 +1,7 @@
-/** Deletes and measures trees through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
+/**
+ * Deletes and measures trees through directory descriptors, for worker threads: no path is too long, no symlink is
+ * followed.
+ */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
 import type { ByteString } from '../../base/byte-string.ts';
@@ -9,7 +12,10 @@ import { removeTree } from './tree-removal.ts';
 import type { Removal, RemovalOptions } from './tree-removal.ts';
 import { sumOf } from './whole-figures.ts';
 
-/** Deletes the entry `name` of the directory `fd` with everything below. Succeeds if it does not exist. Throws the first failure. */
+/**
+ * Deletes the entry `name` of the directory `fd` with everything below. Succeeds if it does not exist. Throws the first
+ * failure.
+ */
 export function removeTreeAt(fd: number, name: ByteString): void {
   const { failed, error } = finished(removeTree(fd, name, { isTrash: false }));
   if (failed > 0) throw error;
@@ -49,8 +55,9 @@ export function finished<T>(steps: Generator<void, T>): T {
 }
 
 /**
- * Measures the trees at `paths`, including the top directories. Entries that disappear meanwhile are skipped, and other file
- * systems are not entered. Runs without pauses: use it for trees of the daemon's, or if nobody else needs this thread.
+ * Measures the trees at `paths`, including the top directories. Entries that disappear meanwhile are skipped, and other
+ * file systems are not entered. Runs without pauses: use it for trees of the daemon's, or if nobody else needs this
+ * thread.
  */
 export function measureTrees(
   paths: readonly string[],

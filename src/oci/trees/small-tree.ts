@@ -1,7 +1,7 @@
 /**
- * Deletes a small tree without a worker. Asynchronous calls run one after another, so that at most one thread of libuv's pool
- * is busy. Each directory is opened below its parent without following links: somebody who still writes there cannot redirect
- * the deletion.
+ * Deletes a small tree without a worker. Asynchronous calls run one after another, so that at most one thread of
+ * libuv's pool is busy. Each directory is opened below its parent without following links: somebody who still writes
+ * there cannot redirect the deletion.
  */
 import { open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { isMountRoot } from '../../host/files/directory-entries.ts';
@@ -9,8 +9,8 @@ import { codeOf } from '../../host/ffi/errno.ts';
 import { O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY } from '../../host/ffi/constants.ts';
 
 /**
- * Deletes the tree and returns true. Returns false, after deleting a part, if it has more than `entries` entries or a mount.
- * Holds one descriptor per level, so at most `entries`. The parent directory of `path` must be the daemon's own.
+ * Deletes the tree and returns true. Returns false, after deleting a part, if it has more than `entries` entries or a
+ * mount. Holds one descriptor per level, so at most `entries`. The parent directory of `path` must be the daemon's own.
  */
 export async function removeSmallTree(path: string, entries: number): Promise<boolean> {
   try {

@@ -21,7 +21,10 @@ export interface Emptied {
   readonly problem: string | undefined;
 }
 
-/** Deletes each entry of a directory of the daemon's. A failure does not stop the rest. Throws if the directory cannot be opened. */
+/**
+ * Deletes each entry of a directory of the daemon's. A failure does not stop the rest. Throws if the directory cannot
+ * be opened.
+ */
 export function* emptyDirectory(directory: string): Generator<void, Emptied> {
   let fd: number;
   try {

@@ -1,10 +1,10 @@
 /**
- * Measures what trees take on disk, in steps, for worker threads. A container can create directories of any depth and move
- * them during the measurement. The measurement renames nothing and uses bounded memory and descriptors.
+ * Measures what trees take on disk, in steps, for worker threads. A container can create directories of any depth and
+ * move them during the measurement. The measurement renames nothing and uses bounded memory and descriptors.
  *
- * The upper `heldDepth` levels keep their descriptors. Below them only the deepest directory is open. To go back, `..` is
- * opened and compared with the directory that was left. If it is another one, the rest of that branch is not counted, and
- * the sum is a lower bound (`isWhole` is false). The same holds beyond the bounds on entries and depth.
+ * The upper `heldDepth` levels keep their descriptors. Below them only the deepest directory is open. To go back, `..`
+ * is opened and compared with the directory that was left. If it is another one, the rest of that branch is not
+ * counted, and the sum is a lower bound (`isWhole` is false). The same holds beyond the bounds on entries and depth.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -41,9 +41,9 @@ interface Counted extends Measured {
 const VANISHED: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'EXDEV']);
 
 /**
- * Measures the tree at each path, in order; a missing path counts as zero. At most `maxEntries` entries are examined in all:
- * each tree may use an equal share of what is left, and trees that need more are measured again with the rest. Yields after
- * every `treeStep` entries.
+ * Measures the tree at each path, in order; a missing path counts as zero. At most `maxEntries` entries are examined in
+ * all: each tree may use an equal share of what is left, and trees that need more are measured again with the rest.
+ * Yields after every `treeStep` entries.
  */
 export function* measureEach(
   paths: readonly string[],

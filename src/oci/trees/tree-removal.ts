@@ -1,9 +1,9 @@
 /**
- * Deletes a tree of any depth and width through descriptors, in steps, for worker threads. The tree is untrusted: a container
- * may have created directories deeper than the longest path, or a million files in one directory.
+ * Deletes a tree of any depth and width through descriptors, in steps, for worker threads. The tree is untrusted: a
+ * container may have created directories deeper than the longest path, or a million files in one directory.
  *
- * There is one descriptor per level, up to `treeDepth`. A deeper directory is moved into the top directory of the tree under a
- * short new name and deleted there. So memory, descriptors and names stay bounded at any depth.
+ * There is one descriptor per level, up to `treeDepth`. A deeper directory is moved into the top directory of the tree
+ * under a short new name and deleted there. So memory, descriptors and names stay bounded at any depth.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -39,8 +39,8 @@ export interface Removal {
 
 export interface RemovalOptions {
   /**
-   * Whether the tree is in the daemon's trash. In the trash, mounts are unmounted and the flags immutable and append-only are
-   * cleared. Elsewhere both make the deletion fail.
+   * Whether the tree is in the daemon's trash. In the trash, mounts are unmounted and the flags immutable and
+   * append-only are cleared. Elsewhere both make the deletion fail.
    */
   readonly isTrash: boolean;
 }
@@ -55,7 +55,10 @@ interface RemovedLevel extends Level {
   readings: number;
 }
 
-/** Deletes the entry `name` of the open directory `parent` with everything below. Yields after every `treeStep` entries. Never throws. */
+/**
+ * Deletes the entry `name` of the open directory `parent` with everything below. Yields after every `treeStep` entries.
+ * Never throws.
+ */
 export function* removeTree(
   parent: number,
   name: ByteString,
@@ -225,7 +228,10 @@ class Removing extends TreeWalk<RemovedLevel> {
     }
   }
 
-  /** Runs `work`. On EPERM, which immutable and append-only files cause, clears these flags in the trash and tries again. */
+  /**
+   * Runs `work`. On EPERM, which immutable and append-only files cause, clears these flags in the trash and tries
+   * again.
+   */
   #permitted<T>(parent: number, name: ByteString, own: number | undefined, work: () => T): T {
     try {
       return work();

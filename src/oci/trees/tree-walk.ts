@@ -1,6 +1,7 @@
 /**
- * Walks an untrusted tree entry by entry, in steps: the base of deletion (tree-removal.ts) and measurement (tree-measure.ts)
- * in worker threads. A directory is opened by its name below its parent's descriptor, never by a path.
+ * Walks an untrusted tree entry by entry, in steps: the base of deletion (tree-removal.ts) and measurement
+ * (tree-measure.ts) in worker threads. A directory is opened by its name below its parent's descriptor, never by a
+ * path.
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../bounds.ts';
@@ -34,7 +35,10 @@ export function isSame(one: Identity | undefined, other: Identity): boolean {
 export abstract class TreeWalk<L extends Level> {
   protected readonly stack: L[] = [];
 
-  /** Runs the walk. Yields after every `treeStep` entries and readings. Closes all levels, even if the caller stops early. */
+  /**
+   * Runs the walk. Yields after every `treeStep` entries and readings. Closes all levels, even if the caller stops
+   * early.
+   */
   *steps(): Generator<void, void> {
     try {
       for (let steps = 1; this.#step(); steps += 1) {

@@ -12,15 +12,17 @@ export class WholeFigures {
 
   readonly #conditions: DebrisReport | undefined;
 
-  /** @param conditions reports lower bounds, since CRI's statistics have no field for that. Only one object may report. */
+  /**
+   * @param conditions reports lower bounds, since CRI's statistics have no field for that. Only one object may report.
+   */
   constructor(log: Log, conditions?: DebrisReport) {
     this.#log = log;
     this.#conditions = conditions;
   }
 
   /**
-   * The size of the tree `subject` after this measurement. If it is a lower bound, the result is the larger of it and the
-   * last complete figure: a container must not get a smaller figure by hiding files from the measurement (S88).
+   * The size of the tree `subject` after this measurement. If it is a lower bound, the result is the larger of it and
+   * the last complete figure: a container must not get a smaller figure by hiding files from the measurement (S88).
    */
   settle(subject: string, { usedBytes, inodes, isWhole }: Measured): TreeSize {
     const last = this.#last.get(subject);

@@ -110,9 +110,9 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89',
     title: 'a container with subvolumes of its own can never be removed',
     file: 'src/oci/images/store/drivers/btrfs.ts',
-    find: '// entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)',
+    find: '// them entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)',
     replace:
-      '// entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)\n        if (error !== undefined) throw error;',
+      '// them entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)\n        if (error !== undefined) throw error;',
     test: {
       file: 'test/unit/oci/images/store/drivers/btrfs-removal.test.ts',
       named: 'F89 S59: a container goes',

@@ -1,4 +1,7 @@
-/** Writes an image of the layer store as a layout or an archive. Config, manifest and layers are built anew (layer-tar.ts). */
+/**
+ * Writes an image of the layer store as a layout or an archive. Config, manifest and layers are built anew
+ * (layer-tar.ts).
+ */
 import { createHash } from 'node:crypto';
 import { closeSync, createWriteStream } from 'node:fs';
 import { rename, stat, writeFile } from 'node:fs/promises';
@@ -56,7 +59,10 @@ const TYPES = {
   },
 } as const;
 
-/** Writes config, manifest and layers. Throws `unsupported` for an artifact, `notFound` when a layer is missing or incomplete. */
+/**
+ * Writes config, manifest and layers. Throws `unsupported` for an artifact, `notFound` when a layer is missing or
+ * incomplete.
+ */
 export async function exportImage(image: ImageRecord, options: ExportOptions): Promise<ExportedImage> {
   const types = TYPES[options.flavour];
   if (image.layers.some(({ file }) => file !== undefined)) {

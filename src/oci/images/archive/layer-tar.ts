@@ -1,8 +1,8 @@
 /**
- * Writes the tar of a layer from its unpacked tree, because blobs are deleted after a pull. The same tree always gives the
- * same bytes: entries are sorted by name, and whiteouts, opaque directories, hard links, holes and attributes are written
- * as OCI layers have them. The order and headers of the builder's tar are lost, so an exported image has new diff-ids and
- * a new id, but unpacks to the same files.
+ * Writes the tar of a layer from its unpacked tree, because blobs are deleted after a pull. The same tree always gives
+ * the same bytes: entries are sorted by name, and whiteouts, opaque directories, hard links, holes and attributes are
+ * written as OCI layers have them. The order and headers of the builder's tar are lost, so an exported image has new
+ * diff-ids and a new id, but unpacks to the same files.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs';
 import type { BigIntStats } from 'node:fs';

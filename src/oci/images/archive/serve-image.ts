@@ -1,6 +1,6 @@
 /**
- * Serves one image on a Unix socket by the pull part of the distribution spec, so that the daemon can pull it. The daemon
- * verifies all content. Checks here only give clearer messages, since both sides run as root.
+ * Serves one image on a Unix socket by the pull part of the distribution spec, so that the daemon can pull it. The
+ * daemon verifies all content. Checks here only give clearer messages, since both sides run as root.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { chmod } from 'node:fs/promises';

@@ -68,7 +68,9 @@ function storedBytes({ type, size, pieces }: WrittenEntry, map: Buffer | undefin
   return map === undefined ? size : map.length + (pieces ?? []).reduce((sum, piece) => sum + piece.length, 0);
 }
 
-/** The map of GNU tar's sparse format 1.0 (manual, "Storing Sparse Files"). An empty last piece marks a hole at the end. */
+/**
+ * The map of GNU tar's sparse format 1.0 (manual, "Storing Sparse Files"). An empty last piece marks a hole at the end.
+ */
 function sparseMap(pieces: readonly SparsePiece[]): Buffer {
   const lines = [pieces.length, ...pieces.flatMap(({ offset, length }) => [offset, length])];
   return padded(Buffer.from(`${lines.join('\n')}\n`));
@@ -113,7 +115,10 @@ function secondsOf(ns: bigint): string {
   return `${ns < 0n ? '-' : ''}${whole / SECOND}${fraction === '' ? '' : `.${fraction}`}`;
 }
 
-/** Whether a name fits the ustar field. Readers decode bytes beyond ASCII there differently, so such names go into a record. */
+/**
+ * Whether a name fits the ustar field. Readers decode bytes beyond ASCII there differently, so such names go into a
+ * record.
+ */
 function fits(name: ByteString): boolean {
   return name.length <= NAME_BYTES && /^[\u0020-\u007e]*$/u.test(name);
 }

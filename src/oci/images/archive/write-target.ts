@@ -1,4 +1,7 @@
-/** Writes an exported image to its target. The target gets its name once it is complete; an existing file is never replaced. */
+/**
+ * Writes an exported image to its target. The target gets its name once it is complete; an existing file is never
+ * replaced.
+ */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
@@ -23,7 +26,10 @@ export interface Export {
   readonly signal: AbortSignal;
 }
 
-/** Parses `transport:path[:choice]`. A path without a transport is an OCI archive if it ends with `.tar`, else an OCI layout. */
+/**
+ * Parses `transport:path[:choice]`. A path without a transport is an OCI archive if it ends with `.tar`, else an OCI
+ * layout.
+ */
 export function parseTarget(text: string): Location {
   if (text === '') fail('invalidRequest', 'export: the target is empty');
   return (
@@ -62,7 +68,10 @@ const WRITERS: Readonly<Record<Transport, Writer>> = {
   dir: writeDir,
 };
 
-/** Writes an OCI image layout 1.0.0. `ref.name` holds the tag; containerd and Docker read the full name from their annotation. */
+/**
+ * Writes an OCI image layout 1.0.0. `ref.name` holds the tag; containerd and Docker read the full name from their
+ * annotation.
+ */
 async function writeLayout(
   { image, name, target, stores, signal }: Export,
   stage: string,

@@ -1,6 +1,6 @@
 /**
- * Parses the image config (image spec: config.md; Docker's image spec v1.2 has the same shape). Every value that becomes
- * part of a container is checked here, so that later code needs no checks of its own.
+ * Parses the image config (image spec: config.md; Docker's image spec v1.2 has the same shape). Every value that
+ * becomes part of a container is checked here, so that later code needs no checks of its own.
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';

@@ -285,8 +285,8 @@ function readLayer(fields: Fields, what: string): LayerDescriptor {
 }
 
 /**
- * Reads a descriptor without its `urls`: the image's author chooses them, so that fetching one would be a request of the
- * author's choice from this node. Content comes only from the registry that was asked (S16).
+ * Reads a descriptor without its `urls`: the image's author chooses them, so that fetching one would be a request of
+ * the author's choice from this node. Content comes only from the registry that was asked (S16).
  */
 function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
   fields.refuseLookalikes(DESCRIPTOR_KEYS);

@@ -6,8 +6,8 @@ export interface Platform {
   readonly architecture: string;
   readonly variant: string;
   /**
-   * The newest variant that this machine runs, if newer than `variant`. Used only when no image for `variant` or an older
-   * one is offered, so that all nodes of one architecture prefer the same image.
+   * The newest variant that this machine runs, if newer than `variant`. Used only when no image for `variant` or an
+   * older one is offered, so that all nodes of one architecture prefer the same image.
    */
   readonly upTo?: string;
 }

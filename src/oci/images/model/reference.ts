@@ -1,7 +1,7 @@
 /**
  * Image references: `[host[:port]/]path[:tag][@digest]`. They are parsed once into a type whose parts are safe in URLs
- * and file names (S47). Names follow the distribution spec; the defaults docker.io, library/ and :latest are the kubelet's.
- * With a digest, the tag is dropped.
+ * and file names (S47). Names follow the distribution spec; the defaults docker.io, library/ and :latest are the
+ * kubelet's. With a digest, the tag is dropped.
  */
 import { isIPv6 } from 'node:net';
 import { fail } from '../../../base/fault.ts';

@@ -1,11 +1,12 @@
 /**
  * Docker's image manifest version 2, schema 1, which registries served before 2016 and old ones still serve. It lists
- * layers and, for each, a JSON text of Docker's own (`v1Compatibility`), topmost first, and has no config. The config is
- * built from these texts exactly as Docker and containers/image build it, so that the image has the same id everywhere.
+ * layers and, for each, a JSON text of Docker's own (`v1Compatibility`), topmost first, and has no config. The config
+ * is built from these texts exactly as Docker and containers/image build it, so that the image has the same id
+ * everywhere.
  *
- * A signed manifest is "pretty JWS": the payload with a member `signatures` inserted before its last bytes. Its digest is
- * the digest of the payload. The signatures are not verified, because their keys are not published; trust comes from the
- * digest. Their form is checked, because it defines which bytes are the payload.
+ * A signed manifest is "pretty JWS": the payload with a member `signatures` inserted before its last bytes. Its digest
+ * is the digest of the payload. The signatures are not verified, because their keys are not published; trust comes from
+ * the digest. Their form is checked, because it defines which bytes are the payload.
  */
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -70,7 +71,10 @@ export function signedPayload(bytes: Uint8Array, what: string): Uint8Array {
   return new Uint8Array(Buffer.concat([bytes.subarray(0, first.length), first.tail]));
 }
 
-/** Reads from a signature's protected header how many bytes of the document start the payload, and the bytes that end it. */
+/**
+ * Reads from a signature's protected header how many bytes of the document start the payload, and the bytes that end
+ * it.
+ */
 function claimOf(signature: Fields, what: string): { readonly length: number; readonly tail: Buffer } {
   const header = signature.object('header');
   if (header === undefined || header.text('alg', '') === '') signature.refuse('header', 'has no algorithm');

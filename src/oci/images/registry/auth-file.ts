@@ -163,8 +163,8 @@ function helperName(value: Json, file: string): string {
 }
 
 /**
- * Normalises a key such as `https://index.docker.io/v1/`, `r.example:5000` or `r.example/team`. Returns undefined for a key
- * without a valid host.
+ * Normalises a key such as `https://index.docker.io/v1/`, `r.example:5000` or `r.example/team`. Returns undefined for a
+ * key without a valid host.
  */
 function normalizeKey(key: string): string | undefined {
   const isUrl = /^https?:\/\//iu.test(key);

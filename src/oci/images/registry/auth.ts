@@ -1,4 +1,6 @@
-/** The credentials of one pull: which ones to use, which registry may see them, and parsing of token replies. No I/O. */
+/**
+ * The credentials of one pull: which ones to use, which registry may see them, and parsing of token replies. No I/O.
+ */
 import { fail } from '../../../base/fault.ts';
 import { distributionLimits } from '../bounds.ts';
 import type { RegistryAuth } from '../../../ports/images.ts';
@@ -46,9 +48,9 @@ export function ownedCredentials(
 }
 
 /**
- * Selects one kind of credentials. An identity token wins over a user name without password and over `auth`: entries with
- * an identity token also have the name with an empty password, which no registry accepts (`az acr login` writes such
- * entries; Docker's client and containerd choose the same way).
+ * Selects one kind of credentials. An identity token wins over a user name without password and over `auth`: entries
+ * with an identity token also have the name with an empty password, which no registry accepts (`az acr login` writes
+ * such entries; Docker's client and containerd choose the same way).
  */
 function credentialsOf(auth: RegistryAuth): Credentials | undefined {
   const isNameOnly = auth.username !== '' && auth.password === '' && auth.identityToken !== '';
@@ -104,8 +106,8 @@ function hostOfAddress(address: string): string {
 }
 
 /**
- * Whether the credentials are for the endpoint's host. Docker Hub's names count as one host. `:443` equals no port, unless
- * the endpoint may use plain http.
+ * Whether the credentials are for the endpoint's host. Docker Hub's names count as one host. `:443` equals no port,
+ * unless the endpoint may use plain http.
  */
 export function belongTo(owned: OwnedCredentials, endpoint: Pick<Endpoint, 'host' | 'insecure'>): boolean {
   const host = parseHost(endpoint.host);

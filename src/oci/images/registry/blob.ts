@@ -34,7 +34,8 @@ export interface BlobOptions {
 
 /**
  * Answers to a Range request from servers without that range (416) or without support for ranges: object stores and
- * proxies behind registries answer 400 or 501 (kubernetes/registry.k8s.io issue 333), although RFC 9110 allows the whole.
+ * proxies behind registries answer 400 or 501 (kubernetes/registry.k8s.io issue 333), although RFC 9110 allows the
+ * whole.
  */
 const RANGE_REFUSED: ReadonlySet<number> = new Set([400, 416, 501]);
 
@@ -101,7 +102,9 @@ class Download {
     this.#bytes = options.partial?.bytes ?? 0;
   }
 
-  /** Returns undefined when the blob is complete, else why this endpoint failed. Throws if other endpoints cannot help. */
+  /**
+   * Returns undefined when the blob is complete, else why this endpoint failed. Throws if other endpoints cannot help.
+   */
   async tryFrom(session: Session): Promise<Fault | undefined> {
     try {
       await this.#from(session);

@@ -43,7 +43,8 @@ export class Body {
 
   /**
    * The pieces as they arrive. Only the wait for the registry counts against `stallMs`, not the reader's own work. The
-   * timer restarts after each `leastBytes` bytes, so that neither single bytes (F60) nor a trickle (S90) keep a pull alive.
+   * timer restarts after each `leastBytes` bytes, so that neither single bytes (F60) nor a trickle (S90) keep a pull
+   * alive.
    * @throws TransportError `body`, or the FaultError of the aborted signal
    */
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {

@@ -1,7 +1,8 @@
 /**
- * The registry client (distribution spec 1.1, pull). It resolves a reference to a manifest, a platform and a config, and
- * fetches layers. All content is checked against the digest by which it was requested. Digests are computed from the
- * received bytes, never taken from a header (F61). The client does not use HEAD: content could change before the GET.
+ * The registry client (distribution spec 1.1, pull). It resolves a reference to a manifest, a platform and a config,
+ * and fetches layers. All content is checked against the digest by which it was requested. Digests are computed from
+ * the received bytes, never taken from a header (F61). The client does not use HEAD: content could change before the
+ * GET.
  */
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
@@ -98,7 +99,9 @@ export class RegistryClient {
     });
   }
 
-  /** The references that a name may mean by the current registries.conf, in the order to try. Throws `invalidRequest`. */
+  /**
+   * The references that a name may mean by the current registries.conf, in the order to try. Throws `invalidRequest`.
+   */
   candidates(text: string): readonly ImageReference[] {
     return candidates(text, this.#options.registries());
   }
@@ -108,7 +111,10 @@ export class RegistryClient {
     this.#transport.close();
   }
 
-  /** Finds endpoints and credentials of a reference without contacting a registry. Throws `invalidRequest`, `denied` (blocked). */
+  /**
+   * Finds endpoints and credentials of a reference without contacting a registry. Throws `invalidRequest`, `denied`
+   * (blocked).
+   */
   async open(
     reference: ImageReference,
     auth: RegistryAuth | undefined,

@@ -24,8 +24,8 @@ export interface Endpoint {
 const DOCKER_HUB = 'registry-1.docker.io';
 
 /**
- * The references that a name may mean, in the order to try. A short name has one for each search registry, any other name
- * exactly one. Throws `invalidRequest`.
+ * The references that a name may mean, in the order to try. A short name has one for each search registry, any other
+ * name exactly one. Throws `invalidRequest`.
  */
 export function candidates(text: string, conf: RegistriesConf): readonly ImageReference[] {
   const raw = parseRawReference(text);
@@ -57,8 +57,8 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
 
 /**
  * The endpoints of a reference. A blocked registry has its mirrors only, as in containers/image (OpenShift's
- * `NeverContactSource` relies on it). Throws `denied` if a blocked registry has no mirror for this reference, or if a part
- * of the file that could not be parsed may block it.
+ * `NeverContactSource` relies on it). Throws `denied` if a blocked registry has no mirror for this reference, or if a
+ * part of the file that could not be parsed may block it.
  */
 export function endpointsOf(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
   const rule = longestMatch(reference, conf.rules);
@@ -103,7 +103,10 @@ function longestMatch(reference: ImageReference, rules: readonly RegistryRule[])
   return best;
 }
 
-/** Length of the prefix if it matches the reference up to a separator (`a.io/foo` does not match `a.io/foobar`), else −1. */
+/**
+ * Length of the prefix if it matches the reference up to a separator (`a.io/foo` does not match `a.io/foobar`), else
+ * −1.
+ */
 function matchLength(reference: ImageReference, prefix: string): number {
   if (prefix.startsWith('*.')) {
     // the port is not part of the domain; the manual ignores it, too

@@ -1,7 +1,7 @@
 /**
  * TLS certificates per registry, containers-certs.d(5): `<directory>/<host[:port]>/` with `*.crt` (authorities) and
- * `*.cert` with `*.key` (client certificates). The machine's own store of authorities counts, too, since operators install
- * their company's authorities there.
+ * `*.cert` with `*.key` (client certificates). The machine's own store of authorities counts, too, since operators
+ * install their company's authorities there.
  */
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
@@ -27,7 +27,10 @@ export class HostCertificates {
     this.#directories = directories;
   }
 
-  /** The TLS context for `host[:port]`; undefined to use the default authorities only. Throws `invalidRequest` with the path. */
+  /**
+   * The TLS context for `host[:port]`; undefined to use the default authorities only. Throws `invalidRequest` with the
+   * path.
+   */
   async of(host: string): Promise<SecureContext | undefined> {
     this.#useSystem();
     // a redirect can have the host `..`, which URL accepts

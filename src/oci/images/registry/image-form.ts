@@ -1,6 +1,6 @@
 /**
- * Turns a manifest of any kind into layers, a config and an image id. The config of an image is fetched. The config of a
- * schema 1 manifest is derived from it. An artifact gets an empty config, and its files become layers.
+ * Turns a manifest of any kind into layers, a config and an image id. The config of an image is fetched. The config of
+ * a schema 1 manifest is derived from it. An artifact gets an empty config, and its files become layers.
  */
 import { createHash } from 'node:crypto';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
@@ -152,9 +152,9 @@ export function sha256(bytes: Uint8Array): Digest {
 
 /**
  * Refuses a config for another platform. As in the peers, a platform in the index overrides the config: cross-compiling
- * builders often leave their own architecture in the config (cilium's arm64 images said amd64), or none. If the index entry
- * states no platform, the config must match this machine, except for the variant, which builders often omit. An image that
- * was requested without an index is accepted for any architecture, but only for Linux.
+ * builders often leave their own architecture in the config (cilium's arm64 images said amd64), or none. If the index
+ * entry states no platform, the config must match this machine, except for the variant, which builders often omit. An
+ * image that was requested without an index is accepted for any architecture, but only for Linux.
  */
 function checkPlatform(config: ParsedImageConfig, wanted: Platform | undefined, attempted: string): void {
   const offered = { os: config.os, architecture: config.architecture, variant: '' };

@@ -1,9 +1,9 @@
 /**
  * Stores the received part of unfinished blobs on disk, so that an interrupted download can resume: on a retry, at a
- * mirror, or after the daemon was killed (F07, F60). There is one file per digest and source: the bytes of an incomplete
- * blob cannot be verified, so bytes of one registry must not be used for another (S90). A file contains the first bytes of
- * its blob and nothing else. It is neither synced nor trusted: a resumed download hashes it again with the rest, and after
- * a wrong digest the download starts over.
+ * mirror, or after the daemon was killed (F07, F60). There is one file per digest and source: the bytes of an
+ * incomplete blob cannot be verified, so bytes of one registry must not be used for another (S90). A file contains the
+ * first bytes of its blob and nothing else. It is neither synced nor trusted: a resumed download hashes it again with
+ * the rest, and after a wrong digest the download starts over.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
@@ -72,9 +72,9 @@ export class Ingests {
   }
 
   /**
-   * Opens the blob's file, with the bytes of an earlier download. Resolves to undefined if the download cannot be kept: the
-   * blob is small, the file is in use, or the disk, the bounds or the namespace's share have no space left. Never rejects,
-   * since the pull can continue without the file.
+   * Opens the blob's file, with the bytes of an earlier download. Resolves to undefined if the download cannot be kept:
+   * the blob is small, the file is in use, or the disk, the bounds or the namespace's share have no space left. Never
+   * rejects, since the pull can continue without the file.
    */
   async open(incoming: Incoming): Promise<Ingest | undefined> {
     const { directory, log, leastBytes = ingestLimits.leastBytes } = this.#options;
@@ -100,7 +100,10 @@ export class Ingests {
     return undefined;
   }
 
-  /** Deletes the file of a blob that is no longer needed. Succeeds if the file does not exist. Leaves a file that is being written. */
+  /**
+   * Deletes the file of a blob that is no longer needed. Succeeds if the file does not exist. Leaves a file that is
+   * being written.
+   */
   async drop(incoming: Incoming): Promise<void> {
     await this.#drop(nameOf(incoming));
   }
@@ -136,7 +139,9 @@ export class Ingests {
     await inPool(directory, () => removeFile(join(directory, name))).catch(onlyAbsent);
   }
 
-  /** Whether the file fits: into the bounds, into the namespace's share, and beside the layers that need the disk, too. */
+  /**
+   * Whether the file fits: into the bounds, into the namespace's share, and beside the layers that need the disk, too.
+   */
   async #hasRoom(name: string, { size, namespace }: Incoming): Promise<boolean> {
     const { mostBytes = ingestLimits.mostBytes, bytesPerNamespace = ingestLimits.bytesPerNamespace } =
       this.#options;
@@ -261,7 +266,10 @@ export class Ingest {
     }
   }
 
-  /** Adds the next bytes; the caller must not change them later. Waits only if the previous batch is still being written. */
+  /**
+   * Adds the next bytes; the caller must not change them later. Waits only if the previous batch is still being
+   * written.
+   */
   async write(piece: Uint8Array): Promise<void> {
     if (this.#isBroken) return;
     this.#pending.append(piece);

@@ -1,4 +1,6 @@
-/** Downloads a blob with its ingest file: replays the bytes in the file first, then writes new bytes to file and sink. */
+/**
+ * Downloads a blob with its ingest file: replays the bytes in the file first, then writes new bytes to file and sink.
+ */
 import { createHash, type Hash } from 'node:crypto';
 import type { BlobOptions, BlobSink } from './blob.ts';
 import type { Incoming, Ingest, Ingests } from './ingest.ts';
@@ -8,8 +10,8 @@ type From = Wanted & Partial<Pick<Incoming, 'source' | 'namespace'>>;
 type Fetch = (options: Wanted & Pick<BlobOptions, 'sink' | 'partial'>) => Promise<void>;
 
 /**
- * Downloads the blob and requests only the missing bytes. The received bytes stay in the ingest file whether the download
- * succeeds or not; the caller drops the file once the layer is stored.
+ * Downloads the blob and requests only the missing bytes. The received bytes stay in the ingest file whether the
+ * download succeeds or not; the caller drops the file once the layer is stored.
  * @param kept receives the bytes of an earlier download
  * @param sink receives the new bytes
  */

@@ -1,7 +1,7 @@
 /**
- * Finds out the size and diff-id of a layer, which a schema 1 manifest does not state. The layer is downloaded and hashed
- * without being stored, and downloaded again to be unpacked. Such images are old and small, and this way everything after
- * the manifest, including verification, works as for other images.
+ * Finds out the size and diff-id of a layer, which a schema 1 manifest does not state. The layer is downloaded and
+ * hashed without being stored, and downloaded again to be unpacked. Such images are old and small, and this way
+ * everything after the manifest, including verification, works as for other images.
  */
 import { createHash } from 'node:crypto';
 import { createGunzip } from 'node:zlib';

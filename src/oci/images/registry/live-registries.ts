@@ -1,7 +1,7 @@
 /**
  * Keeps registries.conf up to date. Its files are polled every few seconds, so that an operator's change takes effect
- * without a signal. A change that cannot be parsed and would refuse pulls is reported, and the previous content stays in
- * effect.
+ * without a signal. A change that cannot be parsed and would refuse pulls is reported, and the previous content stays
+ * in effect.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -70,7 +70,10 @@ export class LiveRegistries {
     this.#arm();
   }
 
-  /** Puts a configuration into effect and returns whether it did. One with refusals is used only if there is no better one. */
+  /**
+   * Puts a configuration into effect and returns whether it did. One with refusals is used only if there is no better
+   * one.
+   */
   #put(conf: RegistriesConf, marks: string): boolean {
     const isBad = hasRefusals(conf);
     // a file that could not be read may be readable at the next poll without having changed

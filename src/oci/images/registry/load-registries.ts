@@ -14,8 +14,8 @@ import {
 import { readCapped } from './read-capped.ts';
 
 /**
- * Reads the file, then the directory's `*.conf` sorted by name. Either may be missing, or '' for none. Never rejects: what
- * cannot be read is reported in `problems` and refuses the pulls that it may concern (F95).
+ * Reads the file, then the directory's `*.conf` sorted by name. Either may be missing, or '' for none. Never rejects:
+ * what cannot be read is reported in `problems` and refuses the pulls that it may concern (F95).
  */
 export async function loadRegistries(paths: {
   readonly file: string;

@@ -1,8 +1,8 @@
 /**
- * Connects `troupe import` with the daemon. The command serves the image like a registry, on a Unix socket below the state
- * directory whose name is a hash of the reference. A pull of that reference uses the socket instead of the registry. So the
- * daemon reads neither archives nor paths chosen by users, and verifies an import as it verifies a pull. Only users who
- * may write to the state directory can offer an import.
+ * Connects `troupe import` with the daemon. The command serves the image like a registry, on a Unix socket below the
+ * state directory whose name is a hash of the reference. A pull of that reference uses the socket instead of the
+ * registry. So the daemon reads neither archives nor paths chosen by users, and verifies an import as it verifies a
+ * pull. Only users who may write to the state directory can offer an import.
  */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
@@ -34,7 +34,10 @@ export async function offeredImport(state: string, reference: ImageReference): P
   return undefined;
 }
 
-/** The error code of a connection attempt; undefined if it succeeds. It needs no timeout: connect(2) to a Unix socket does not wait. */
+/**
+ * The error code of a connection attempt; undefined if it succeeds. It needs no timeout: connect(2) to a Unix socket
+ * does not wait.
+ */
 function connectCode(path: string): Promise<string | undefined> {
   return new Promise((resolve) => {
     const socket = connect(path);

@@ -1,8 +1,8 @@
 /**
  * Credentials for one pull in one Kubernetes namespace. A kubelet credential provider writes them before the pull into
- * `<namespace>-<sha256 of the image's name>.json`, in the format of containers-auth.json(5); CRI-O's namespaced_auth_dir
- * uses the same names. The hashed name is the normalised repository without tag or digest. Each file is for one pull: it is
- * deleted before it is used, so that the next pull, perhaps of another pod, needs its own.
+ * `<namespace>-<sha256 of the image's name>.json`, in the format of containers-auth.json(5); CRI-O's
+ * namespaced_auth_dir uses the same names. The hashed name is the normalised repository without tag or digest. Each
+ * file is for one pull: it is deleted before it is used, so that the next pull, perhaps of another pod, needs its own.
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';

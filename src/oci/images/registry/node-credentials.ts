@@ -85,7 +85,10 @@ export class NodeCredentials {
     return 'auth' in found ? found.auth : this.#ask(found.helper, found.server, signal);
   }
 
-  /** Runs `docker-credential-<name> get` with the server on stdin. Undefined if it has no credentials or is not installed. */
+  /**
+   * Runs `docker-credential-<name> get` with the server on stdin. Undefined if it has no credentials or is not
+   * installed.
+   */
   async #ask(helper: string, server: string, signal: AbortSignal): Promise<RegistryAuth | undefined> {
     const attempted = `get credentials for ${server} from docker-credential-${helper}`;
     const program = await this.#programOf(helper);

@@ -5,8 +5,8 @@ import { fail } from '../../../base/fault.ts';
 import { codeOf, isAbsent } from '../../../host/ffi/errno.ts';
 
 /**
- * Reads the file; resolves to undefined if it does not exist. Throws `invalidRequest` if it is larger, cannot be read or is
- * not a regular file: a FIFO would block a pool thread forever, and a device may never end (F95).
+ * Reads the file; resolves to undefined if it does not exist. Throws `invalidRequest` if it is larger, cannot be read
+ * or is not a regular file: a FIFO would block a pool thread forever, and a device may never end (F95).
  */
 export async function readCapped(file: string, bytesMax: number): Promise<Buffer | undefined> {
   const refuse = (reason: string): never =>

@@ -1,9 +1,10 @@
 /**
- * Parses containers-registries.conf(5), version 2, which maps names to registries. `load-registries.ts` reads the files;
- * `endpoints.ts` applies the rules to a reference.
+ * Parses containers-registries.conf(5), version 2, which maps names to registries. `load-registries.ts` reads the
+ * files; `endpoints.ts` applies the rules to a reference.
  *
- * Other programs on the node read the file, too, so a part that cannot be parsed must not stop the daemon (F95). If such a
- * part may hide a block or a mirror, the pulls that it may concern are refused; other parts are ignored. Both are reported.
+ * Other programs on the node read the file, too, so a part that cannot be parsed must not stop the daemon (F95). If
+ * such a part may hide a block or a mirror, the pulls that it may concern are refused; other parts are ignored. Both
+ * are reported.
  */
 import { parse, TomlError } from 'smol-toml';
 import { FaultError } from '../../../base/fault.ts';
@@ -165,7 +166,9 @@ function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | '
   };
 }
 
-/** One rule for each prefix. If two tables have the same prefix, its pulls are refused: it is unclear which one counts. */
+/**
+ * One rule for each prefix. If two tables have the same prefix, its pulls are refused: it is unclear which one counts.
+ */
 function readRules(top: Table): readonly RegistryRule[] {
   const rules = new Map<string, RegistryRule>();
   for (const table of top.tables('registry', distributionLimits.registries)) {

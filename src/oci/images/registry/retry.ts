@@ -29,7 +29,8 @@ export function retryAfterMs(header: string | undefined, nowNs: bigint): number 
 
 /**
  * ms before the next attempt. A wait that the registry requested is extended by a random tenth at most, so that clients
- * rejected at the same time do not return at the same time. Otherwise the wait doubles each time, and half of it is random.
+ * rejected at the same time do not return at the same time. Otherwise the wait doubles each time, and half of it is
+ * random.
  */
 export function waitMs(attempt: number, askedMs: number | undefined, random: RandomPort): number {
   const fraction = Number.parseInt(random.token(4), 16) / 2 ** 32;

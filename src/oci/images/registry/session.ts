@@ -76,8 +76,8 @@ export class Session {
   }
 
   /**
-   * Sends the request and reads its answer. Tries again while the registry is overloaded or the connection breaks. `read`
-   * gets an answer with any other status, or the last one.
+   * Sends the request and reads its answer. Tries again while the registry is overloaded or the connection breaks.
+   * `read` gets an answer with any other status, or the last one.
    */
   ask<T>(ask: Ask, read: (response: HttpResponse) => Promise<T>): Promise<T> {
     return this.#retrying(() => this.askOnce(ask), read, ask);
@@ -189,7 +189,9 @@ export class Session {
     return `Bearer ${token}`;
   }
 
-  /** The URL of the token service. Throws `denied`, before anything is sent, for one that must not be used (S49, S80). */
+  /**
+   * The URL of the token service. Throws `denied`, before anything is sent, for one that must not be used (S49, S80).
+   */
   #realmOf(challenge: Challenge, ask: Ask): URL {
     const text = challenge.params.get('realm') ?? '';
     const refuse = (reason: string): never =>
@@ -236,9 +238,9 @@ export class Session {
   }
 
   /**
-   * Whether the token service may receive the credentials. It usually has another host than the registry (auth.docker.io).
-   * It is trusted if both registry and service are verified by TLS. Without TLS, an attacker on the network could name any
-   * service, so only the registry's own origin is trusted (F62).
+   * Whether the token service may receive the credentials. It usually has another host than the registry
+   * (auth.docker.io). It is trusted if both registry and service are verified by TLS. Without TLS, an attacker on the
+   * network could name any service, so only the registry's own origin is trusted (F62).
    */
   #mayReceiveCredentials(realm: URL): boolean {
     const own = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/`);

@@ -1,9 +1,11 @@
-/** Errors of the HTTP transport. Messages have hosts and reasons but no URLs, since their queries may hold signatures. */
+/**
+ * Errors of the HTTP transport. Messages have hosts and reasons but no URLs, since their queries may hold signatures.
+ */
 import { FaultError, printable, toFault } from '../../../base/fault.ts';
 
 /**
- * connect: no connection, so nothing was sent · redirect: no connection to the target of a redirect · headers: no answer ·
- * body: the answer was interrupted · policy: refused by our rules, so that a retry is pointless
+ * connect: no connection, so nothing was sent · redirect: no connection to the target of a redirect · headers: no
+ * answer · body: the answer was interrupted · policy: refused by our rules, so that a retry is pointless
  */
 export type TransportPhase = 'connect' | 'redirect' | 'headers' | 'body' | 'policy';
 
@@ -16,7 +18,10 @@ export class TransportError extends Error {
   }
 }
 
-/** Whether the same endpoint should be tried again. Without a connection, or after a refusal, the next endpoint is tried. */
+/**
+ * Whether the same endpoint should be tried again. Without a connection, or after a refusal, the next endpoint is
+ * tried.
+ */
 export function mayRecover(error: unknown): boolean {
   return error instanceof TransportError && (error.phase === 'headers' || error.phase === 'body');
 }

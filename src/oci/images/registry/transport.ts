@@ -1,6 +1,7 @@
 /**
- * The HTTP client of the registry client. It enforces which hosts may be contacted and how, where a redirect may lead, and
- * all timeouts. It does not read the environment, so NODE_TLS_REJECT_UNAUTHORIZED and proxy variables have no effect (S81).
+ * The HTTP client of the registry client. It enforces which hosts may be contacted and how, where a redirect may lead,
+ * and all timeouts. It does not read the environment, so NODE_TLS_REJECT_UNAUTHORIZED and proxy variables have no
+ * effect (S81).
  */
 import { onAbort } from '../../../base/abort.ts';
 import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'node:dns';

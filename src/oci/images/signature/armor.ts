@@ -5,8 +5,8 @@ const BLOCK =
   /^-----BEGIN PGP PUBLIC KEY BLOCK-----[ \t]*\r?\n((?:[A-Za-z]+: [^\n]*\n)*)\r?\n([A-Za-z0-9+/=\r\n]*?)(?:\r?\n=[A-Za-z0-9+/]{4})?\r?\n-----END PGP PUBLIC KEY BLOCK-----/gmu;
 
 /**
- * A key ring in the form that gpgv reads. Binary rings are returned unchanged; the armored blocks of a text are decoded and
- * joined. Returns undefined if a text has no block or a damaged one.
+ * A key ring in the form that gpgv reads. Binary rings are returned unchanged; the armored blocks of a text are decoded
+ * and joined. Returns undefined if a text has no block or a damaged one.
  */
 export function keyRing(bytes: Uint8Array): Uint8Array | undefined {
   // the first byte of a packet has its high bit set (RFC 9580, 4.2); a keybox begins with a length

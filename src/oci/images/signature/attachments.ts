@@ -1,4 +1,7 @@
-/** Fetches cosign's signatures from the image's own repository. They are in a manifest whose tag contains the image's digest. */
+/**
+ * Fetches cosign's signatures from the image's own repository. They are in a manifest whose tag contains the image's
+ * digest.
+ */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
 import { fail, FaultError, type Fault } from '../../../base/fault.ts';
@@ -28,8 +31,8 @@ interface Entry {
 }
 
 /**
- * The signatures of one manifest; an empty list if no endpoint has the tag. The first endpoint with the tag counts, since
- * mirrors often have images without signatures.
+ * The signatures of one manifest; an empty list if no endpoint has the tag. The first endpoint with the tag counts,
+ * since mirrors often have images without signatures.
  * @throws FaultError as RegistryClient.resolve, if an endpoint failed and no other one has the tag
  */
 export async function fetchAttachments(

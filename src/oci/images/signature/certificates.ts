@@ -1,7 +1,7 @@
 /**
- * Verifies certificate chains (RFC 5280, 6) as far as code signing with a private or public Fulcio needs it. Node parses
- * single certificates but builds chains only for TLS. Certificates with unknown critical extensions or with name constraints
- * are refused.
+ * Verifies certificate chains (RFC 5280, 6) as far as code signing with a private or public Fulcio needs it. Node
+ * parses single certificates but builds chains only for TLS. Certificates with unknown critical extensions or with name
+ * constraints are refused.
  */
 import type { X509Certificate } from 'node:crypto';
 import { signatureLimits } from '../bounds.ts';
@@ -50,9 +50,9 @@ export function chainRefusal({ leaf, intermediates, roots, atMs }: Chain): strin
 }
 
 /**
- * Whether a chain leads from the leaf to a root. The search is breadth-first and uses each certificate once, at its smallest
- * depth, where path length constraints allow most. Without that, authorities that issue certificates for one another would
- * allow any number of chains, and the main thread verifies a signature for each step.
+ * Whether a chain leads from the leaf to a root. The search is breadth-first and uses each certificate once, at its
+ * smallest depth, where path length constraints allow most. Without that, authorities that issue certificates for one
+ * another would allow any number of chains, and the main thread verifies a signature for each step.
  */
 function leadsToRoot({ leaf, intermediates, roots, atMs }: Chain): boolean {
   let level: readonly X509Certificate[] = [leaf];
@@ -82,8 +82,8 @@ function isIssuerOf(
 
 /** Why one certificate by itself is not valid; undefined if it is. */
 function refusalOf(certificate: X509Certificate, atMs: number): string | undefined {
-  // parse the texts: for an invalid date, such as one in month 00, Node's validFromDate reads uninitialised memory and may
-  // be any time, while the text is "Bad time value"
+  // parse the texts: for an invalid date, such as one in month 00, Node's validFromDate reads uninitialised memory and
+  // may be any time, while the text is "Bad time value"
   const [fromMs, toMs] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return 'has no valid dates';
   if (atMs < fromMs || atMs > toMs) {

@@ -1,4 +1,7 @@
-/** Parses as much DER (X.690) as the extensions of a certificate need, which Node does not expose. Returns undefined if malformed. */
+/**
+ * Parses as much DER (X.690) as the extensions of a certificate need, which Node does not expose. Returns undefined if
+ * malformed.
+ */
 
 interface Item {
   readonly tag: number;

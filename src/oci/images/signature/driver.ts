@@ -44,7 +44,10 @@ export interface PolicyDriverOptions {
   readonly clock: ClockPort;
 }
 
-/** Marks a refusal for the kubelet (ErrSignatureValidationFailed of cri-api). `cri/call/status.ts` moves it to the front. */
+/**
+ * Marks a refusal for the kubelet (ErrSignatureValidationFailed of cri-api). `cri/call/status.ts` moves it to the
+ * front.
+ */
 const PREFIX = 'SignatureValidationFailed: ';
 
 export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
@@ -102,8 +105,8 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
 }
 
 /**
- * The names that the policy is applied to: the one in the pod's spec, or all names of the image. A short name is resolved to
- * a candidate whose repository the image was pulled from, if there is one.
+ * The names that the policy is applied to: the one in the pod's spec, or all names of the image. A short name is
+ * resolved to a candidate whose repository the image was pulled from, if there is one.
  */
 function namesOf(
   client: RegistryClient,
@@ -164,7 +167,10 @@ async function refusedAgain(options: PolicyDriverOptions, again: Recheck): Promi
   return own;
 }
 
-/** The image's manifests in the repository of the name. The name's own is first: others may be pulls of other tenants (S86). */
+/**
+ * The image's manifests in the repository of the name. The name's own is first: others may be pulls of other tenants
+ * (S86).
+ */
 function manifestsOf(
   { repoDigests, sources = [] }: ImageRecord,
   name: ImageReference,
@@ -259,7 +265,9 @@ function toolsOf({ gpgv, clock }: PolicyDriverOptions, signal: AbortSignal): Too
   return { gpgv, clock, signal };
 }
 
-/** Keeps the signatures. A failure, such as a full disk, is ignored: kept signatures only save requests to the registry. */
+/**
+ * Keeps the signatures. A failure, such as a full disk, is ignored: kept signatures only save requests to the registry.
+ */
 async function keep(options: PolicyDriverOptions, wanted: KeptFor, evidence: Evidence): Promise<void> {
   await options.kept.keep(wanted, evidence, nowMsOf(options)).catch(() => undefined);
 }

@@ -1,6 +1,6 @@
 /**
- * Verifies OpenPGP signatures with GnuPG's gpgv. It is a separate process without network, agent, trust database or user
- * keys, and uses only the given keys (S49: no native OpenPGP library in the daemon).
+ * Verifies OpenPGP signatures with GnuPG's gpgv. It is a separate process without network, agent, trust database or
+ * user keys, and uses only the given keys (S49: no native OpenPGP library in the daemon).
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -34,7 +34,9 @@ export class Gpgv {
     this.#options = options;
   }
 
-  /** Verifies a signed message. Throws `invalidRequest` for invalid keys and a missing program, `timedOut`, `cancelled`. */
+  /**
+   * Verifies a signed message. Throws `invalidRequest` for invalid keys and a missing program, `timedOut`, `cancelled`.
+   */
   open(message: Uint8Array, keys: readonly Uint8Array[], signal: AbortSignal): Promise<Opened> {
     return this.#slots.with(() => this.#open(message, keys, signal), signal);
   }

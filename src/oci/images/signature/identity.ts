@@ -1,4 +1,7 @@
-/** Compares the image that a signature is for with the requested one: `signedIdentity` of containers-policy.json(5). No I/O. */
+/**
+ * Compares the image that a signature is for with the requested one: `signedIdentity` of containers-policy.json(5). No
+ * I/O.
+ */
 import { FaultError } from '../../../base/fault.ts';
 import type { Fields } from '../../documents/fields.ts';
 import {

@@ -1,6 +1,6 @@
 /**
- * Index of the kept signatures with the time of their last use. There is one file for each image, repository and Kubernetes
- * namespace. No I/O.
+ * Index of the kept signatures with the time of their last use. There is one file for each image, repository and
+ * Kubernetes namespace. No I/O.
  */
 import { createHash } from 'node:crypto';
 import type { ImageId } from '../../../base/ids.ts';
@@ -72,8 +72,8 @@ export class KeptIndex {
   }
 
   /**
-   * The names to delete so that `most` remain. Each is the least recently used one of the namespace that has most files, so
-   * that a namespace with many images does not displace the files of others.
+   * The names to delete so that `most` remain. Each is the least recently used one of the namespace that has most
+   * files, so that a namespace with many images does not displace the files of others.
    */
   surplus(most: number): readonly string[] {
     const byOwner = new Map<string, string[]>();

@@ -1,8 +1,8 @@
 /**
- * Keeps signatures of pulled images on disk, so that the policy can be applied again without a registry. The files are not
- * trusted: each use verifies the signatures again. There is one file for each image, repository and namespace, so that neither
- * a repository with many signatures nor a namespace with many images displaces those of others (S86). Lost or damaged files
- * are fetched again.
+ * Keeps signatures of pulled images on disk, so that the policy can be applied again without a registry. The files are
+ * not trusted: each use verifies the signatures again. There is one file for each image, repository and namespace, so
+ * that neither a repository with many signatures nor a namespace with many images displaces those of others (S86). Lost
+ * or damaged files are fetched again.
  */
 import { link, lstat, mkdir, opendir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -50,8 +50,8 @@ export class KeptSignatures {
   }
 
   /**
-   * The kept signatures, merged with the most recently used ones of another namespace: those alone that this namespace has
-   * pulled may not satisfy its policy. Undefined without any; damaged files count as missing.
+   * The kept signatures, merged with the most recently used ones of another namespace: those alone that this namespace
+   * has pulled may not satisfy its policy. Undefined without any; damaged files count as missing.
    */
   async of(wanted: KeptFor): Promise<Evidence | undefined> {
     const own = fileOf(wanted);
@@ -74,7 +74,10 @@ export class KeptSignatures {
     }
   }
 
-  /** Adds signatures to the kept ones, since a repository can have several manifests of the image. `nowMs`: ms since 1970. */
+  /**
+   * Adds signatures to the kept ones, since a repository can have several manifests of the image. `nowMs`: ms since
+   * 1970.
+   */
   keep(wanted: KeptFor, fresh: Evidence, nowMs: number): Promise<void> {
     return this.#inTurn(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
@@ -87,7 +90,10 @@ export class KeptSignatures {
     });
   }
 
-  /** Records a use, so that others are deleted first. A file of another namespace is linked for this one, to outlive the other. */
+  /**
+   * Records a use, so that others are deleted first. A file of another namespace is linked for this one, to outlive the
+   * other.
+   */
   used(wanted: KeptFor, nowMs: number): Promise<void> {
     return this.#inTurn(async () => {
       const index = await this.#known();

@@ -5,7 +5,9 @@ import { signatureLimits } from '../bounds.ts';
 import { readCapped } from '../registry/read-capped.ts';
 import type { KeySource } from './policy.ts';
 
-/** One text or key ring per file or entry. Throws `invalidRequest` for a missing file, which must not count as no key. */
+/**
+ * One text or key ring per file or entry. Throws `invalidRequest` for a missing file, which must not count as no key.
+ */
 export async function bytesOf(source: KeySource): Promise<readonly Uint8Array[]> {
   if ('datas' in source) return source.datas;
   const found: Uint8Array[] = [];

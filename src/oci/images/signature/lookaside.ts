@@ -1,4 +1,6 @@
-/** Fetches signatures from a lookaside store: a directory or a web server (containers/image, signature-protocols.md). */
+/**
+ * Fetches signatures from a lookaside store: a directory or a web server (containers/image, signature-protocols.md).
+ */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { fail } from '../../../base/fault.ts';
@@ -53,7 +55,10 @@ export async function fetchLookaside(
   return found;
 }
 
-/** One file of a web server; undefined for 404. Sends no credentials: as in the peers, the store must be public to the nodes. */
+/**
+ * One file of a web server; undefined for 404. Sends no credentials: as in the peers, the store must be public to the
+ * nodes.
+ */
 async function fetched(
   url: URL,
   transport: Pick<Transport, 'send'>,

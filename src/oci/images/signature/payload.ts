@@ -1,4 +1,6 @@
-/** Parses the signed content: the JSON of containers-signature(5), which sigstore's simple signing also uses. No I/O. */
+/**
+ * Parses the signed content: the JSON of containers-signature(5), which sigstore's simple signing also uses. No I/O.
+ */
 import type { Digest } from '../../../base/ids.ts';
 import { parseDocument } from '../../documents/fields.ts';
 
@@ -14,7 +16,10 @@ export const payloadTypes = {
   sigstore: 'cosign container image signature',
 } as const;
 
-/** Parses a payload. Call it only after verifying the signature. Throws FaultError `outside` for any deviation from the format. */
+/**
+ * Parses a payload. Call it only after verifying the signature. Throws FaultError `outside` for any deviation from the
+ * format.
+ */
 export function parsePayload(
   bytes: Uint8Array,
   type: (typeof payloadTypes)[keyof typeof payloadTypes],

@@ -1,4 +1,7 @@
-/** Finds the policy of a namespace: its own file, or else the node's. Files are read at each use, so that changes apply at once. */
+/**
+ * Finds the policy of a namespace: its own file, or else the node's. Files are read at each use, so that changes apply
+ * at once.
+ */
 import { join } from 'node:path';
 import { fail, toFault } from '../../../base/fault.ts';
 import { signatureLimits } from '../bounds.ts';
@@ -17,7 +20,10 @@ export interface PolicyPaths {
 /** Names of Kubernetes namespaces (DNS labels). The name becomes part of a path. */
 const NAMESPACE = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/u;
 
-/** Reads and caches policies. A file is parsed again only if its bytes have changed, since parsing costs more than reading. */
+/**
+ * Reads and caches policies. A file is parsed again only if its bytes have changed, since parsing costs more than
+ * reading.
+ */
 export class PolicyFiles {
   readonly #paths: PolicyPaths;
   readonly #parsed = new Map<string, { readonly bytes: Buffer; readonly policy: Policy }>();
@@ -26,7 +32,9 @@ export class PolicyFiles {
     this.#paths = paths;
   }
 
-  /** Namespaces with the same scope have the same policy. The scope is the namespace itself if each may have its own. */
+  /**
+   * Namespaces with the same scope have the same policy. The scope is the namespace itself if each may have its own.
+   */
   scope(namespace: string): string {
     return this.#paths.directory === '' ? '' : namespace;
   }

@@ -192,7 +192,10 @@ function filled(fields: Fields, name: string): string {
 
 type Ending = 'Path' | 'Paths' | 'Data' | 'Datas';
 
-/** The value of `<stem>Path`, `<stem>Paths`, `<stem>Data` or `<stem>Datas`. At most one may be present; undefined for none. */
+/**
+ * The value of `<stem>Path`, `<stem>Paths`, `<stem>Data` or `<stem>Datas`. At most one may be present; undefined for
+ * none.
+ */
 function oneOf(fields: Fields, stem: string, endings: readonly Ending[]): KeySource | undefined {
   const [first, second] = endings.filter((ending) => fields.has(stem + ending));
   if (first === undefined) return undefined;

@@ -49,8 +49,8 @@ export function locationsOf(conf: RegistriesD, reference: ImageReference): Signa
 
 /**
  * Reads all `*.yaml` in the directory, which may be missing. A file that cannot be used counts as missing, and of two
- * entries for a namespace the first counts (F95). This is safe: a missing or wrong location makes no signature valid. Never
- * rejects because of the directory's content.
+ * entries for a namespace the first counts (F95). This is safe: a missing or wrong location makes no signature valid.
+ * Never rejects because of the directory's content.
  */
 export async function loadRegistriesD(directory: string): Promise<LoadedRegistriesD> {
   const problems = new Map<string, string>();
@@ -91,7 +91,9 @@ export async function loadRegistriesD(directory: string): Promise<LoadedRegistri
   return { fallback, namespaces, problems };
 }
 
-/** Parses one file. Unknown keys are ignored, as in the reference implementation: no location makes a signature valid. */
+/**
+ * Parses one file. Unknown keys are ignored, as in the reference implementation: no location makes a signature valid.
+ */
 export async function parseRegistriesD(bytes: Uint8Array, path: string): Promise<RegistriesD> {
   const what = `read ${path}`;
   try {
@@ -125,7 +127,8 @@ function entryOf(fields: Fields): Entry {
   ) {
     fields.refuse(name, 'is not an http, https or file URL without credentials, query and fragment');
   }
-  // refuse an invalid host or port, such as `http://r.example:99999`, here: it would fail each pull as an internal error
+  // refuse an invalid host or port, such as `http://r.example:99999`, here: it would fail each pull as an internal
+  // error
   if (lookaside !== '' && !URL.canParse(lookaside)) fields.refuse(name, 'has an invalid host or port');
   return { lookaside, attachments: fields.flag('use-sigstore-attachments') };
 }

@@ -1,6 +1,6 @@
 /**
- * Verifies that a signature was recorded in Rekor's transparency log at a certain time. cosign's "bundle" contains a signed
- * entry timestamp over one hashedrekord. No server is contacted; the log's public key comes from the policy.
+ * Verifies that a signature was recorded in Rekor's transparency log at a certain time. cosign's "bundle" contains a
+ * signed entry timestamp over one hashedrekord. No server is contacted; the log's public key comes from the policy.
  */
 import { createHash, verify, type KeyObject } from 'node:crypto';
 import { parseDocument, type Fields } from '../../documents/fields.ts';

@@ -3,8 +3,8 @@ import { formatReference, repositoryOf, type ImageReference } from '../model/ref
 import type { Policy, Requirement } from './policy.ts';
 
 /**
- * The reference, its repository, each prefix of that down to the host, then `*.` with each parent domain of the host without
- * its port (containers-policy.json(5), "docker:").
+ * The reference, its repository, each prefix of that down to the host, then `*.` with each parent domain of the host
+ * without its port (containers-policy.json(5), "docker:").
  */
 export function scopesOf(reference: ImageReference): readonly string[] {
   const scopes = [formatReference(reference)];

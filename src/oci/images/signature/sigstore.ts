@@ -31,7 +31,10 @@ export type Trust =
       readonly intermediates: readonly X509Certificate[];
     };
 
-/** Reads the keys and certificates. Throws `invalidRequest` if some cannot be used: that is an error of the policy, not of the image. */
+/**
+ * Reads the keys and certificates. Throws `invalidRequest` if some cannot be used: that is an error of the policy, not
+ * of the image.
+ */
 export async function trustOf({ keys, fulcio, pki, rekorKeys }: SigstoreSigned): Promise<Trust> {
   const rekor = rekorKeys === undefined ? undefined : await publicKeysOf(rekorKeys);
   if (rekor?.some((key) => key.asymmetricKeyType !== 'ec') === true)
@@ -60,7 +63,9 @@ export function openSigstore(signature: Sigstore, trust: Trust, nowMs: number): 
   return payload;
 }
 
-/** Verifies as cosign signs: PKCS #1 1.5 for RSA, DER for ECDSA, SHA-256 for any curve; Ed25519 includes its own hash. */
+/**
+ * Verifies as cosign signs: PKCS #1 1.5 for RSA, DER for ECDSA, SHA-256 for any curve; Ed25519 includes its own hash.
+ */
 function isSigned(payload: Uint8Array, key: KeyObject, signature: Uint8Array): boolean {
   return verify(key.asymmetricKeyType === 'ed25519' ? null : 'sha256', payload, key, signature);
 }

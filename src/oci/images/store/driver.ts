@@ -134,8 +134,8 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
 }
 
 /**
- * The result of a call to the images' disk. Undefined if that disk is separate from the containers' and does not respond in
- * time, such as a network file system without its server: containers must not wait for it.
+ * The result of a call to the images' disk. Undefined if that disk is separate from the containers' and does not
+ * respond in time, such as a network file system without its server: containers must not wait for it.
  */
 async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T>): Promise<T | undefined> {
   const { root, containersRoot } = store.paths;
@@ -205,7 +205,8 @@ class ContainerUsage {
     const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap(
       (name) => parseContainerId(name) ?? [],
     );
-    // the measurement does not enter other devices: mounted root file systems, and trees of drivers that list them separately
+    // the measurement does not enter other devices: mounted root file systems, and trees of drivers that list them
+    // separately
     const trees = ids.flatMap((id) => [
       join(containers, id),
       ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []),

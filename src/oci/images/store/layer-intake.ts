@@ -31,9 +31,9 @@ export interface IntakeOptions {
 }
 
 /**
- * Downloads and unpacks a layer. When it resolves, the layer is complete and durable; when it rejects, nothing of it is left.
- * If a worker crashes while it unpacks several layers, each is unpacked once more in a separate worker, since another layer
- * may have caused the crash (S90).
+ * Downloads and unpacks a layer. When it resolves, the layer is complete and durable; when it rejects, nothing of it is
+ * left. If a worker crashes while it unpacks several layers, each is unpacked once more in a separate worker, since
+ * another layer may have caused the crash (S90).
  */
 export async function takeLayer(
   options: IntakeOptions,
@@ -111,8 +111,8 @@ class Intake implements LayerSink {
 
   async write(piece: Uint8Array): Promise<void> {
     const { failure } = this.#running;
-    // Ignore errors of the content for now: a mirror may send wrong bytes, and the digest check at the end of the download
-    // then moves on to the next endpoint. A full disk or an exceeded bound fails the download at once.
+    // Ignore errors of the content for now: a mirror may send wrong bytes, and the digest check at the end of the
+    // download then moves on to the next endpoint. A full disk or an exceeded bound fails the download at once.
     if (failure !== undefined && failure.kind !== 'outside') throw new FaultError(failure);
     await this.#running.write(piece);
   }

@@ -1,4 +1,7 @@
-/** The layer store: adds, finds, lists and deletes layers by diff-id. A layer is complete and durable, or not in the store. */
+/**
+ * The layer store: adds, finds, lists and deletes layers by diff-id. A layer is complete and durable, or not in the
+ * store.
+ */
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -126,7 +129,9 @@ export class LayerStore {
     return this.#options.log;
   }
 
-  /** Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked. */
+  /**
+   * Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked.
+   */
   onImages<T>(call: () => Promise<T>): Promise<T> {
     return this.#disks.onImages(call);
   }
@@ -143,8 +148,8 @@ export class LayerStore {
   }
 
   /**
-   * Ends processes of an earlier daemon that could still mount. Must be called before mounts are read or made; it works once.
-   * The owner of a store holds the lock of its root.
+   * Ends processes of an earlier daemon that could still mount. Must be called before mounts are read or made; it works
+   * once. The owner of a store holds the lock of its root.
    */
   takeOver(): Promise<void> {
     this.#takenOver ??= (this.driver.takeOver?.() ?? Promise.resolve()).catch((error: unknown) => {
@@ -165,7 +170,9 @@ export class LayerStore {
     return record === undefined ? this.#others.find(diffId) : { record, paths: this.paths, isOwn: true };
   }
 
-  /** A directory with the layer's files, with whiteouts in overlayfs's form; undefined if the layer is not in a store. */
+  /**
+   * A directory with the layer's files, with whiteouts in overlayfs's form; undefined if the layer is not in a store.
+   */
   async treeOf(diffId: Digest): Promise<string | undefined> {
     const found = await this.find(diffId);
     if (found === undefined) return undefined;
@@ -179,9 +186,9 @@ export class LayerStore {
   }
 
   /**
-   * Makes sure that the layer is in a store: it is there already, a running download of it succeeds, or `download` does. A
-   * second download is started if the running one is another party's and slow. When the caller aborts, it rejects at once,
-   * and the download continues for other callers. Returns the layer's record.
+   * Makes sure that the layer is in a store: it is there already, a running download of it succeeds, or `download`
+   * does. A second download is started if the running one is another party's and slow. When the caller aborts, it
+   * rejects at once, and the download continues for other callers. Returns the layer's record.
    */
   async ensure(layer: WantedLayer, caller: Caller, download: Download): Promise<LayerRecord> {
     const stored = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
@@ -200,7 +207,9 @@ export class LayerStore {
     );
   }
 
-  /** Deletes the layer. When it resolves, the layer is no longer in the store; its files are deleted in the background. */
+  /**
+   * Deletes the layer. When it resolves, the layer is no longer in the store; its files are deleted in the background.
+   */
   async remove(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
       await this.driver.layerGoing?.(this.#own(diffId));
@@ -250,7 +259,10 @@ export class LayerStore {
     return this.#recovered;
   }
 
-  /** Deletes leftovers of earlier daemons and layers without a valid record. Resolves when all was tried; failures are reported. */
+  /**
+   * Deletes leftovers of earlier daemons and layers without a valid record. Resolves when all was tried; failures are
+   * reported.
+   */
   async removePartials(): Promise<void> {
     // in parallel: a disk that hangs must not delay the other one's trash
     await Promise.all([this.#imagesSweep.run(), this.#containersSweep?.run()]);

@@ -63,7 +63,9 @@ export class OtherStores {
       .filter((root) => !this.#isUsable(root) || this.#failed.has(root));
   }
 
-  /** The layer in the first store with a complete copy. A store that cannot be read is skipped and listed in `unread`. */
+  /**
+   * The layer in the first store with a complete copy. A store that cannot be read is skipped and listed in `unread`.
+   */
   async find(diffId: Digest): Promise<FoundLayer | undefined> {
     for (const paths of this.#stores) {
       const record = await this.#asked(paths, async (gate) => {

@@ -1,4 +1,7 @@
-/** Mounts and removes root file systems of containers: the part that all storage drivers share. Drivers make the mounts (drivers/). */
+/**
+ * Mounts and removes root file systems of containers: the part that all storage drivers share. Drivers make the mounts
+ * (drivers/).
+ */
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse } from '../../../ports/specs.ts';
@@ -27,7 +30,10 @@ export interface RootfsOptions {
   readonly cgroup?: string | undefined;
 }
 
-/** Mounts a container's root. Succeeds if it is already mounted. `owners`: user namespace to which the image's files are mapped. */
+/**
+ * Mounts a container's root. Succeeds if it is already mounted. `owners`: user namespace to which the image's files are
+ * mapped.
+ */
 export async function mountRootfs(
   store: LayerStore,
   input: RootfsInput,
@@ -87,9 +93,9 @@ async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefi
 }
 
 /**
- * The layers from top to bottom. A repeated layer (builders repeat the empty one) is used once, at its highest position:
- * overlayfs refuses a directory that occurs twice, and the higher copy shows the same files. Layers below one with an opaque
- * root are left out, since they are invisible.
+ * The layers from top to bottom. A repeated layer (builders repeat the empty one) is used once, at its highest
+ * position: overlayfs refuses a directory that occurs twice, and the higher copy shows the same files. Layers below one
+ * with an opaque root are left out, since they are invisible.
  */
 async function layersOf(
   store: LayerStore,
@@ -167,8 +173,8 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {
   const { driver } = store;
-  // an overlay of the kernel is another device, which is cheap to check; a bind mount may be on the same device, and stat
-  // fails on the mount of a program that has died
+  // an overlay of the kernel is another device, which is cheap to check; a bind mount may be on the same device, and
+  // stat fails on the mount of a program that has died
   return store.onContainers(() =>
     driver.name === 'overlay' || driver.name === 'erofs' ? isOtherDevice(path) : isMountPoint(path),
   );

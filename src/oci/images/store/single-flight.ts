@@ -1,7 +1,7 @@
 /**
- * Shares one piece of work among callers with the same key. A caller joins work that is running, and the work is aborted only
- * when the last caller leaves. A caller of another party waits for the work it joined only as long as that is fast enough
- * (S90). Otherwise it starts work of its own in parallel, and the first success resolves all callers.
+ * Shares one piece of work among callers with the same key. A caller joins work that is running, and the work is
+ * aborted only when the last caller leaves. A caller of another party waits for the work it joined only as long as that
+ * is fast enough (S90). Otherwise it starts work of its own in parallel, and the first success resolves all callers.
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { FaultError, fault } from '../../../base/fault.ts';
@@ -51,9 +51,9 @@ export class SingleFlight {
   }
 
   /**
-   * Resolves when work for the key has succeeded. Rejects with the caller's abort reason (at once, unless it is the last
-   * caller) or with the error of its own work. If the work of another party fails, which may have other credentials or
-   * mirrors, the caller starts its own.
+   * Resolves when work for the key has succeeded. Rejects with the caller's abort reason (at once, unless it is the
+   * last caller) or with the error of its own work. If the work of another party fails, which may have other
+   * credentials or mirrors, the caller starts its own.
    */
   async join(request: WorkRequest, caller: Caller, work: Work): Promise<void> {
     const slow = new Set<Flight>();
@@ -163,8 +163,9 @@ export class SingleFlight {
   }
 
   /**
-   * Waits until the work is done, or slower than `joinedBytesPerSecond` for a while, possibly because it waits for its turn.
-   * If it has the same source as the caller, any progress is enough: a second download would only share the slow connection.
+   * Waits until the work is done, or slower than `joinedBytesPerSecond` for a while, possibly because it waits for its
+   * turn. If it has the same source as the caller, any progress is enough: a second download would only share the slow
+   * connection.
    */
   async #waitWhileFast(flight: Flight, { source }: WorkRequest, caller: Caller): Promise<'done' | 'slow'> {
     const leastBytes =

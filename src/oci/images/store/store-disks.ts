@@ -1,6 +1,6 @@
 /**
- * The disks of a store: one for images and one for containers, or one for both. Each has its own share of libuv's pool, its
- * own workers and its own trash, so that a disk that hangs does not delay work on the other.
+ * The disks of a store: one for images and one for containers, or one for both. Each has its own share of libuv's pool,
+ * its own workers and its own trash, so that a disk that hangs does not delay work on the other.
  */
 import { rename } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -71,7 +71,9 @@ export class StoreDisks {
     return this.images === this.containers;
   }
 
-  /** Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked. */
+  /**
+   * Runs a call to the images' file system. If that file system hangs, only a few threads of libuv's pool are blocked.
+   */
   onImages<T>(call: () => Promise<T>): Promise<T> {
     return inPool(this.#paths.root, call);
   }

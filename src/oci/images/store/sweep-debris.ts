@@ -1,4 +1,7 @@
-/** Cleans up after earlier daemons: moves leftovers into the trash and empties it. A failed step does not stop the others. */
+/**
+ * Cleans up after earlier daemons: moves leftovers into the trash and empties it. A failed step does not stop the
+ * others.
+ */
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LeftDebris } from '../../../base/left-debris.ts';
@@ -45,7 +48,9 @@ export class DiskSweep {
     this.#left = new LeftDebris(options.conditions);
   }
 
-  /** Runs all steps. Never rejects: failures are reported and do not stop other steps. Concurrent callers share one run. */
+  /**
+   * Runs all steps. Never rejects: failures are reported and do not stop other steps. Concurrent callers share one run.
+   */
   run(): Promise<void> {
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;

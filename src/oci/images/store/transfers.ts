@@ -1,8 +1,8 @@
 /**
- * Limits concurrent layer transfers. Among waiting transfers, the next turn goes to the one whose namespace, then registry, then
- * credentials have the fewest running transfers. A transfer with a slow registry gives its turn to a waiting one and continues
- * without a turn until it is fast again. If there are too many slow transfers, one of the namespace with most of them is
- * ended (S90).
+ * Limits concurrent layer transfers. Among waiting transfers, the next turn goes to the one whose namespace, then
+ * registry, then credentials have the fewest running transfers. A transfer with a slow registry gives its turn to a
+ * waiting one and continues without a turn until it is fast again. If there are too many slow transfers, one of the
+ * namespace with most of them is ended (S90).
  */
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { onAbort } from '../../../base/abort.ts';
@@ -49,7 +49,10 @@ interface Running {
   /** ms of local work since then, and the start of local work that is running now. */
   localMs: number;
   localSinceMs: number | undefined;
-  /** It has given its turn away. When it is fast again it takes a turn back, even if then more turns are held than allowed. */
+  /**
+   * It has given its turn away. When it is fast again it takes a turn back, even if then more turns are held than
+   * allowed.
+   */
   isSlow: boolean;
 }
 
@@ -63,7 +66,10 @@ export class Transfers {
     this.#options = options;
   }
 
-  /** Runs `work` when it gets a turn. An abort while waiting rejects with its reason; a full queue rejects with `exhausted`. */
+  /**
+   * Runs `work` when it gets a turn. An abort while waiting rejects with its reason; a full queue rejects with
+   * `exhausted`.
+   */
   async with<T>(party: Party, work: (turn: Turn) => Promise<T>, signal: AbortSignal): Promise<T> {
     const running = await this.#turn(party, signal);
     const { clock } = this.#options;
@@ -141,7 +147,10 @@ export class Transfers {
     this.#watch();
   }
 
-  /** The waiting transfer to start next: among those that may start, the one whose party has the fewest running transfers. */
+  /**
+   * The waiting transfer to start next: among those that may start, the one whose party has the fewest running
+   * transfers.
+   */
   #next(): Waiter | undefined {
     const { slots, slotsPerHost } = this.#options;
     const held = [...this.#running].filter(({ isSlow }) => !isSlow);
@@ -192,7 +201,10 @@ export class Transfers {
     }
   }
 
-  /** Measures the rate since the last measurement; undefined if too little of that time was spent waiting for the registry. */
+  /**
+   * Measures the rate since the last measurement; undefined if too little of that time was spent waiting for the
+   * registry.
+   */
   #measure(running: Running): { readonly running: Running; readonly isSlow: boolean } | undefined {
     const now = this.#options.clock.monoMs();
     const localMs = running.localMs + (running.localSinceMs === undefined ? 0 : now - running.localSinceMs);
@@ -214,8 +226,8 @@ export class Transfers {
   }
 
   /**
-   * Ends a slow transfer of the namespace with most transfers, if a namespace with fewer is waiting. A namespace's transfers are
-   * never ended for its own. The received bytes are kept, and the client retries.
+   * Ends a slow transfer of the namespace with most transfers, if a namespace with fewer is waiting. A namespace's
+   * transfers are never ended for its own. The received bytes are kept, and the client retries.
    */
   #endOne(): void {
     const ofNamespace = (namespace: string): number =>
@@ -238,8 +250,8 @@ export class Transfers {
 
 /**
  * Whether a transfer of this party may start beside those that hold a turn. Turns beyond a namespace's share count only
- * against itself: a namespace may use all turns while no other one waits, and others can still start at once, with at most a
- * quarter more turns in all.
+ * against itself: a namespace may use all turns while no other one waits, and others can still start at once, with at
+ * most a quarter more turns in all.
  */
 function hasRoom(held: readonly Running[], { namespace }: Party, slots: number): boolean {
   if (held.length < slots) return true;

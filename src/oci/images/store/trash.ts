@@ -1,6 +1,6 @@
 /**
- * A trash directory: directories are moved into it and deleted in the background. What cannot be deleted is reported as a
- * condition and tried again at the next `empty`; it does not delay other deletions.
+ * A trash directory: directories are moved into it and deleted in the background. What cannot be deleted is reported as
+ * a condition and tried again at the next `empty`; it does not delay other deletions.
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -105,7 +105,8 @@ export class Trash {
     const { directory } = this;
     const round = this.#left.round();
     await round.attempt(directory, async () => {
-      // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has died
+      // unmount by mountinfo first: the worker recognises a mount when it opens it, which fails if a FUSE program has
+      // died
       const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
       const { kept, problem } = await this.#emptyOnce();
       for (const { name, failures, failed } of kept)

@@ -31,7 +31,10 @@ export class WritableUsage {
     this.#figures = new WholeFigures(store.log);
   }
 
-  /** Implements `StatsPort.writtenLately`: returns a recent result without waiting, and renews an old one in the background. */
+  /**
+   * Implements `StatsPort.writtenLately`: returns a recent result without waiting, and renews an old one in the
+   * background.
+   */
   writtenLately(id: ContainerId): WrittenUsage | undefined {
     const last = this.#last.get(id);
     if (last === undefined) return undefined;
@@ -42,7 +45,10 @@ export class WritableUsage {
     return last.usage;
   }
 
-  /** A result that is at most `storageLimits.measureAgeMs` old. Concurrent callers for a container share one measurement. */
+  /**
+   * A result that is at most `storageLimits.measureAgeMs` old. Concurrent callers for a container share one
+   * measurement.
+   */
   async written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
     const last = this.#last.get(id);
     if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs)

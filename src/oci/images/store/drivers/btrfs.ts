@@ -1,7 +1,7 @@
 /**
- * btrfs: the layers of each image are copied into one subvolume, and each container gets a snapshot of it. The copies share
- * the blocks of the unpacked layers. A chain, `chains/<name>/{layers, tree}`, is created for its first container and deleted
- * with the first of its layers.
+ * btrfs: the layers of each image are copied into one subvolume, and each container gets a snapshot of it. The copies
+ * share the blocks of the unpacked layers. A chain, `chains/<name>/{layers, tree}`, is created for its first container
+ * and deleted with the first of its layers.
  */
 import { createHash } from 'node:crypto';
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -70,8 +70,8 @@ export function btrfsDriver(
     },
     removing: (paths) =>
       deleteSubvolume(paths.dir, 'upper').catch((error: unknown) => {
-        // a container can create subvolumes below its own, nested to any depth and with any names; the trash deletes them
-        // entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)
+        // a container can create subvolumes below its own, nested to any depth and with any names; the trash deletes
+        // them entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)
         host.log.warn(
           { path: paths.upper, fault: toFault(error) },
           'delete subvolume: failed; deleting its files one by one',

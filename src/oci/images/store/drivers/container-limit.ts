@@ -5,8 +5,8 @@ import { checkProjectQuota, joinProject, limitProject } from '../../../../host/f
 import { PRIVATE_MODE } from './modes.ts';
 
 /**
- * The container's project id: the first 31 bits of its id, since ext4's tools show larger ids as negative. With a thousand
- * containers per node, two containers share a project, and so a limit, on one node in four thousand.
+ * The container's project id: the first 31 bits of its id, since ext4's tools show larger ids as negative. With a
+ * thousand containers per node, two containers share a project, and so a limit, on one node in four thousand.
  */
 function projectOf(id: ContainerId): number {
   return Number.parseInt(id.slice(0, 8), 16) >>> 1 || 1;

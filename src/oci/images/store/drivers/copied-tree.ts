@@ -19,7 +19,9 @@ export function unpackedLayers(layers: readonly StoredLayer[]): string[] {
   return layers.map(({ dir }) => join(dir, DIFF)).toReversed();
 }
 
-/** Copies the layers to `target`. The copy is created in `work` and renamed, so that an unfinished copy is never used. */
+/**
+ * Copies the layers to `target`. The copy is created in `work` and renamed, so that an unfinished copy is never used.
+ */
 export async function copyTree(
   host: DriverHost,
   layers: readonly StoredLayer[],
@@ -44,7 +46,10 @@ export async function copyTree(
   await rename(tree, target);
 }
 
-/** Bind-mounts a tree, with ids mapped for a user namespace if `owners` is given. An image is mounted read-only and noexec. */
+/**
+ * Bind-mounts a tree, with ids mapped for a user namespace if `owners` is given. An image is mounted read-only and
+ * noexec.
+ */
 export async function showTree(
   tree: string,
   target: string,

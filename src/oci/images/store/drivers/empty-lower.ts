@@ -4,9 +4,9 @@ import type { RootfsPaths } from '../records/layer-layout.ts';
 import { ROOT_MODE } from './modes.ts';
 
 /**
- * Creates the container's empty directory. Only called if needed: images without layers are rare, and a directory for each
- * container would cost six calls through the pool and an inode, which ext4 finds more slowly the more inodes were freed
- * within the last minute.
+ * Creates the container's empty directory. Only called if needed: images without layers are rare, and a directory for
+ * each container would cost six calls through the pool and an inode, which ext4 finds more slowly the more inodes were
+ * freed within the last minute.
  */
 export async function emptyLower({ empty }: RootfsPaths): Promise<string> {
   await mkdir(empty, { recursive: true });

@@ -1,8 +1,8 @@
 /**
- * erofs: each layer is converted once into an image file with a read-only file system, and its unpacked files are deleted.
- * Containers use the mounted images as lower directories of overlayfs, without copies. All containers share the mounts at
- * `chains/<hex of diff-id>`. They are unmounted when the layer is deleted or the daemon exits; a mounted overlay keeps its
- * lower file systems in use.
+ * erofs: each layer is converted once into an image file with a read-only file system, and its unpacked files are
+ * deleted. Containers use the mounted images as lower directories of overlayfs, without copies. All containers share
+ * the mounts at `chains/<hex of diff-id>`. They are unmounted when the layer is deleted or the daemon exits; a mounted
+ * overlay keeps its lower file systems in use.
  */
 import { lstat, mkdir, rename, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -78,7 +78,10 @@ class Images {
     this.#program = program;
   }
 
-  /** Creates and mounts an empty image, to find out whether the kernel can mount files (Linux 6.12, CONFIG_EROFS_FS_BACKED_BY_FILE). */
+  /**
+   * Creates and mounts an empty image, to find out whether the kernel can mount files (Linux 6.12,
+   * CONFIG_EROFS_FS_BACKED_BY_FILE).
+   */
   async check(): Promise<void> {
     const { root, partial } = this.#host.paths;
     const work = join(partial, this.#host.newName());
@@ -101,8 +104,8 @@ class Images {
   }
 
   /**
-   * Converts the layer's files into its image. The files are deleted only after the record names the image. A layer that
-   * cannot be converted, such as one with a sparse file of terabytes, stays unpacked; overlayfs can use it, too.
+   * Converts the layer's files into its image. The files are deleted only after the record names the image. A layer
+   * that cannot be converted, such as one with a sparse file of terabytes, stays unpacked; overlayfs can use it, too.
    */
   async make(layer: StoredLayer): Promise<void> {
     try {
@@ -153,7 +156,10 @@ class Images {
     });
   }
 
-  /** Handles conversions that a killed daemon did not finish: deletes the files if the record names the image, else the image. */
+  /**
+   * Handles conversions that a killed daemon did not finish: deletes the files if the record names the image, else the
+   * image.
+   */
   async finishOrUndo(): Promise<void> {
     const { layers } = this.#host.paths;
     for (const name of await namesIn(layers)) {

@@ -1,7 +1,8 @@
 /**
  * Copies layers over each other into one tree, with the result that overlayfs would show (Linux, filesystems/overlayfs:
- * whiteouts, opaque directories), for drivers without overlayfs. Runs in a storage worker. Blocks are shared if the file
- * system supports it (FICLONE). Nobody else writes to the trees; names are used below descriptors, and no symlink is followed.
+ * whiteouts, opaque directories), for drivers without overlayfs. Runs in a storage worker. Blocks are shared if the
+ * file system supports it (FICLONE). Nobody else writes to the trees; names are used below descriptors, and no symlink
+ * is followed.
  */
 import { closeSync, constants, copyFileSync, fstatSync, lstatSync, mkdirSync } from 'node:fs';
 import type { BigIntStats, Stats } from 'node:fs';
@@ -57,8 +58,8 @@ interface Disk {
 }
 
 /**
- * Copies all layers. The target gets the attributes of the highest layer's root. `space` throws if the disk has too little
- * free space; it is not called if blocks are shared.
+ * Copies all layers. The target gets the attributes of the highest layer's root. `space` throws if the disk has too
+ * little free space; it is not called if blocks are shared.
  */
 export function flattenLayers({ layers, target, scratch, label }: FlattenRequest, space?: SpaceGuard): void {
   const to = openOwnDirectory(target);
@@ -173,7 +174,9 @@ function copyNode(from: number, name: ByteString, stats: Stats, to: number, disk
   }
 }
 
-/** Copies a file by FICLONE or copy_file_range, or, if it has holes, by `copySparse`: copy_file_range can fill holes. */
+/**
+ * Copies a file by FICLONE or copy_file_range, or, if it has holes, by `copySparse`: copy_file_range can fill holes.
+ */
 function copyFile(from: number, name: ByteString, stats: Stats, to: number, disk: Disk): void {
   const [source, target] = [pathOf(from, name), pathOf(to, name)];
   const bytes = stats.blocks * STAT_BLOCK_BYTES;

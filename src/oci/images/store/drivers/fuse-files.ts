@@ -1,6 +1,6 @@
 /**
- * The files in `helpers/` of a container with the driver fuse-overlayfs. Each process has a log (`<name>.log`), which is its
- * stdout from its start on, and, once it has mounted, a note with its identity (`<name>.json`).
+ * The files in `helpers/` of a container with the driver fuse-overlayfs. Each process has a log (`<name>.log`), which
+ * is its stdout from its start on, and, once it has mounted, a note with its identity (`<name>.json`).
  */
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rm } from 'node:fs/promises';
@@ -44,8 +44,8 @@ function logOf(dir: Dir, name: string): string {
 }
 
 /**
- * Opens the empty log of a process, for its stdout. Anything but a regular file is deleted first: a FIFO without a reader
- * would block the caller, and a symlink would redirect the output (F89).
+ * Opens the empty log of a process, for its stdout. Anything but a regular file is deleted first: a FIFO without a
+ * reader would block the caller, and a symlink would redirect the output (F89).
  */
 export async function openLog(dir: Dir, name: string): Promise<FileHandle> {
   const path = logOf(dir, name);

@@ -54,8 +54,8 @@ export class Helpers {
       'allow_other',
       ...(label === undefined ? [] : [`context="${label}"`]),
     ].join(',');
-    // log to a file: a pipe would break when the daemon exits, and the next daemon finds a process without a note by its log
-    // (fuse-starts.ts)
+    // log to a file: a pipe would break when the daemon exits, and the next daemon finds a process without a note by
+    // its log (fuse-starts.ts)
     const log = await openLog(paths.dir, name);
     try {
       const child = await spawnProcess({
@@ -138,7 +138,10 @@ export class Helpers {
     }
   }
 
-  /** Kills all processes of a container. Throws `timedOut` with the pids of those that do not exit, since they may still mount. */
+  /**
+   * Kills all processes of a container. Throws `timedOut` with the pids of those that do not exit, since they may still
+   * mount.
+   */
   async kill({ dir }: RootfsPaths): Promise<void> {
     const stuck = this.#stuck.filter(({ target }) => target.startsWith(`${dir}/`));
     const helpers = [...(await helpersAt(dir)), ...stuck];

@@ -1,11 +1,11 @@
 /**
- * Finds and ends fuse-overlayfs processes that a killed daemon was starting. Such a process continues and mounts at some
- * time, possibly after the next daemon has read the mounts, and on a directory that is being deleted.
+ * Finds and ends fuse-overlayfs processes that a killed daemon was starting. Such a process continues and mounts at
+ * some time, possibly after the next daemon has read the mounts, and on a directory that is being deleted.
  *
- * It is recognised by its stdout, which is its log beside the container. posix_spawn sets stdout before it closes the daemon's
- * other descriptors, including the lock of the root, and long before the execve. So whoever holds the lock of the root finds
- * every process of earlier holders at any stage; its command line would be recognisable only after the execve. A process
- * without a note serves no container yet and may be killed.
+ * It is recognised by its stdout, which is its log beside the container. posix_spawn sets stdout before it closes the
+ * daemon's other descriptors, including the lock of the root, and long before the execve. So whoever holds the lock of
+ * the root finds every process of earlier holders at any stage; its command line would be recognisable only after the
+ * execve. A process without a note serves no container yet and may be killed.
  */
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,8 +33,8 @@ export interface EndedStarts {
 }
 
 /**
- * Kills processes that were being started for containers of this store, waits until they exit, and unmounts their mounts. To
- * be called by the holder of the root's lock, before this daemon starts a process of its own.
+ * Kills processes that were being started for containers of this store, waits until they exit, and unmounts their
+ * mounts. To be called by the holder of the root's lock, before this daemon starts a process of its own.
  */
 export async function endStarts(
   paths: Pick<StorePaths, 'containers' | 'containersTrash'>,
@@ -82,7 +82,8 @@ async function startsIn(directories: readonly ContainersDirectory[]): Promise<He
   const found: Helper[] = [];
   for (const stat of await listProcessStats()) {
     const start = await startOf(stat, directories);
-    // the start time is unchanged, so everything that was read belongs to this process and not to a later one with its pid
+    // the start time is unchanged, so everything that was read belongs to this process and not to a later one with its
+    // pid
     if (start !== undefined && processExists(stat)) found.push(start);
   }
   return found;

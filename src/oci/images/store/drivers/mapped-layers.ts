@@ -20,8 +20,8 @@ export type Mapped = ReadonlyMap<string, string>;
 
 /**
  * Runs `mount` with paths at which the trees have the owners of the user namespace at `pin`. Each tree is mapped by one
- * detached mount, without mounts below it. Linux before 6.15 does not accept layers from detached mounts, so there they are
- * attached for the duration of `mount`; overlayfs keeps its own clones of them.
+ * detached mount, without mounts below it. Linux before 6.15 does not accept layers from detached mounts, so there they
+ * are attached for the duration of `mount`; overlayfs keeps its own clones of them.
  */
 export async function withMappedTrees(
   trees: readonly string[],

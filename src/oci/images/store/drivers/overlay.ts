@@ -15,7 +15,9 @@ import type { DriverHost, RootRequest, RootfsDriver, StoredLayer } from './rootf
 export interface OverlayOptions {
   /** Do not copy up a file if only its owner or mode changes (option `metacopy`). */
   readonly metacopy: boolean;
-  /** Never sync to disk (option `volatile`). Data of a container does not survive a power loss, nor does the container. */
+  /**
+   * Never sync to disk (option `volatile`). Data of a container does not survive a power loss, nor does the container.
+   */
   readonly isVolatile: boolean;
   /** Bytes that one container may write to its root; omitted for no limit. */
   readonly limitBytes?: number | undefined;
@@ -123,7 +125,8 @@ export async function makeUpper(
   top: LowerTree | undefined,
   limit: ContainerLimit,
 ): Promise<void> {
-  // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); its content is not needed
+  // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); its content is not
+  // needed
   await rm(paths.work, { recursive: true, force: true });
   // in parallel, since each call goes through the pool
   const [root] = await Promise.all([

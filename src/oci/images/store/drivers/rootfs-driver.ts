@@ -1,6 +1,7 @@
 /**
- * The interface of storage drivers: how to create a root file system from layers, and how to remove it. Layers are unpacked
- * the same way for all drivers (unpack-job.ts), in the form of an overlayfs lower directory, including whiteouts.
+ * The interface of storage drivers: how to create a root file system from layers, and how to remove it. Layers are
+ * unpacked the same way for all drivers (unpack-job.ts), in the form of an overlayfs lower directory, including
+ * whiteouts.
  */
 import type { ClockPort } from '../../../../ports/clock.ts';
 import type { IdMappings } from '../../../../ports/specs.ts';
@@ -92,8 +93,8 @@ export interface RootfsDriver {
   /** Called before the container's directory is deleted, when nothing is mounted. */
   removing?(paths: RootfsPaths, id: ContainerId): Promise<void>;
   /**
-   * Ends processes that a killed daemon was starting and that could still mount. Called once, by the holder of the root's
-   * lock, before this daemon reads mounts or mounts anything.
+   * Ends processes that a killed daemon was starting and that could still mount. Called once, by the holder of the
+   * root's lock, before this daemon reads mounts or mounts anything.
    */
   takeOver?(): Promise<void>;
   /** Finishes or deletes what an earlier daemon left unfinished outside layers and containers. */

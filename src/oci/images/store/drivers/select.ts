@@ -39,9 +39,9 @@ export interface Unmarked {
 }
 
 /**
- * Checks that the driver works and that the store was not used with another one, and marks the store with the driver's name.
- * Drivers cannot use each other's containers, nor layers that were converted to erofs. An empty store may change its driver.
- * If the mark is empty or not a file, the configured driver is used and the mark is written again.
+ * Checks that the driver works and that the store was not used with another one, and marks the store with the driver's
+ * name. Drivers cannot use each other's containers, nor layers that were converted to erofs. An empty store may change
+ * its driver. If the mark is empty or not a file, the configured driver is used and the mark is written again.
  */
 export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<readonly Unmarked[]> {
   for (const root of new Set([paths.root, paths.containersRoot])) {
@@ -69,8 +69,8 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
 }
 
 /**
- * Checks an additional read-only store. Throws `invalidRequest` if this driver cannot use its layers: only erofs can use
- * those of erofs. Throws `outside` if it is not a store or cannot be read.
+ * Checks an additional read-only store. Throws `invalidRequest` if this driver cannot use its layers: only erofs can
+ * use those of erofs. Throws `outside` if it is not a store or cannot be read.
  */
 export async function checkOtherStore(root: string, driver: DriverName): Promise<void> {
   const attempted = `use additional image store ${root}`;

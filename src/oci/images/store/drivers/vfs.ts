@@ -1,4 +1,7 @@
-/** vfs: copies all files of the image for each container, for file systems without another driver. Shares blocks if possible. */
+/**
+ * vfs: copies all files of the image for each container, for file systems without another driver. Shares blocks if
+ * possible.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { copyTree, showTree } from './copied-tree.ts';

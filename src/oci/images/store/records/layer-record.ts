@@ -76,8 +76,8 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
 }
 
 /**
- * Reads the record of the layer in `dir`. Undefined if the layer is incomplete: without a valid record, without its files, or
- * with an image of another size (F27, F28). Each call to the disk goes through `gate`.
+ * Reads the record of the layer in `dir`. Undefined if the layer is incomplete: without a valid record, without its
+ * files, or with an image of another size (F27, F28). Each call to the disk goes through `gate`.
  */
 export async function readLayerRecord(
   dir: string,
@@ -95,7 +95,8 @@ export async function readLayerRecord(
     const image = await gate(() => lstat(join(dir, IMAGE)));
     return image.isFile() && image.size === record.imageBytes ? record : undefined;
   } catch (error) {
-    // a dangling symlink counts as no record, as do directories, FIFOs and large files, for which readSmallFile returns undefined
+    // a dangling symlink counts as no record, as do directories, FIFOs and large files, for which readSmallFile returns
+    // undefined
     if (isAbsent(error) || codeOf(error) === 'ELOOP') return undefined;
     throw error;
   }

@@ -1,4 +1,7 @@
-/** Creates the store's directories when they are first needed; images and containers separately, since either disk may hang. */
+/**
+ * Creates the store's directories when they are first needed; images and containers separately, since either disk may
+ * hang.
+ */
 import { chmod, mkdir } from 'node:fs/promises';
 import type { Degradation } from '../../../../base/conditions.ts';
 import { makeInPlace } from '../../../../host/files/make-in-place.ts';
@@ -15,7 +18,9 @@ export interface StoreDirectories {
   readonly ofContainers: () => Promise<void>;
 }
 
-/** Something that is in the place of a directory is moved aside and reported, since nothing could be stored otherwise. */
+/**
+ * Something that is in the place of a directory is moved aside and reported, since nothing could be stored otherwise.
+ */
 export function storeDirectories(
   paths: StorePaths,
   onImages: Gate,

@@ -1,4 +1,7 @@
-/** Unpacks one layer in a worker: writes it below `partial/`, measures and syncs it, and only then renames it (F07, F20). */
+/**
+ * Unpacks one layer in a worker: writes it below `partial/`, measures and syncs it, and only then renames it (F07,
+ * F20).
+ */
 import {
   closeSync,
   fchmodSync,
@@ -30,7 +33,9 @@ import type { UnpackJob } from './worker-protocol.ts';
 
 /** The unit of st_blocks, whatever the file system's block size (stat(2)). */
 const STAT_BLOCK_BYTES = 512;
-/** Mode of a layer's root without an entry. It becomes the container's `/`, so other users must be able to traverse it. */
+/**
+ * Mode of a layer's root without an entry. It becomes the container's `/`, so other users must be able to traverse it.
+ */
 const ROOT_MODE = 0o755;
 const STORE_MODE = 0o700;
 
@@ -74,7 +79,9 @@ export class LayerUnpack {
     await this.#named(() => this.#stream.write(bytes));
   }
 
-  /** Verifies the diff-id and makes the layer visible. The caller has written the whole blob and verified its digest. */
+  /**
+   * Verifies the diff-id and makes the layer visible. The caller has written the whole blob and verified its digest.
+   */
   async commit(): Promise<LayerRecord> {
     return this.#named(async () => {
       const { diffId, tarBytes } = await this.#stream.end();
@@ -120,9 +127,9 @@ export class LayerUnpack {
 
   #publish(record: LayerRecord): void {
     writeFileSync(join(this.#dir, RECORD), encodeLayerRecord(record), { mode: 0o600, flag: 'wx' });
-    // One syncfs for all files of the layer, as with containerd's image_pull_with_sync_fs: an fsync of each file would cost a
-    // journal commit per file. syncfs reports write-back errors (since Linux 5.8). It comes before the rename, so that a
-    // layer that has its name is complete even after a power loss.
+    // One syncfs for all files of the layer, as with containerd's image_pull_with_sync_fs: an fsync of each file would
+    // cost a journal commit per file. syncfs reports write-back errors (since Linux 5.8). It comes before the rename,
+    // so that a layer that has its name is complete even after a power loss.
     must(callSync(libc.syncfs, this.#rootFd), 'sync the file system of', this.#dir);
     this.#close();
     const target = layerDir(this.#paths, this.#job.diffId);
@@ -165,7 +172,10 @@ export class LayerUnpack {
   }
 }
 
-/** Whether inodes have run out: ENOSPC does not say whether blocks or inodes are missing, but the operator must know (F24). */
+/**
+ * Whether inodes have run out: ENOSPC does not say whether blocks or inodes are missing, but the operator must know
+ * (F24).
+ */
 function hasNoInodes(path: string): boolean {
   const { files, ffree } = statfsSync(path);
   return files > 0 && ffree === 0;

@@ -1,7 +1,7 @@
 /**
  * The pool of storage workers: at most two, which are started on demand and exit when idle. If a worker crashes (out of
- * memory), any of its jobs may have caused that, and they may belong to several tenants. So each of them is run once more in
- * a separate worker, and only the job that crashes its worker again fails (S90).
+ * memory), any of its jobs may have caused that, and they may belong to several tenants. So each of them is run once
+ * more in a separate worker, and only the job that crashes its worker again fails (S90).
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
@@ -39,7 +39,9 @@ export type Start = (job: UnpackJob) => RunningJob;
 export class WorkerPool {
   readonly #options: PoolOptions;
   readonly #slots = new Set<Slot>();
-  /** Separate from `#othersApart`: unpacking can last as long as a slow registry, and other jobs must not wait for it. */
+  /**
+   * Separate from `#othersApart`: unpacking can last as long as a slow registry, and other jobs must not wait for it.
+   */
   readonly #unpacksApart = new Semaphore(
     'separate workers for unpacking',
     storageLimits.unpacksApart,
@@ -68,8 +70,8 @@ export class WorkerPool {
   }
 
   /**
-   * Runs `work`, which starts unpacking in separate workers, when one is free. While waiting, rejects with the signal's reason,
-   * or with `exhausted` after `storageLimits.apartWaitMs`.
+   * Runs `work`, which starts unpacking in separate workers, when one is free. While waiting, rejects with the signal's
+   * reason, or with `exhausted` after `storageLimits.apartWaitMs`.
    */
   async apart<T>(work: (start: Start) => Promise<T>, signal: AbortSignal): Promise<T> {
     return this.#whenFree(this.#unpacksApart, signal, () =>
@@ -294,8 +296,8 @@ export class RunningJob {
   }
 
   /**
-   * Sends bytes of a blob; waits while the window is full. The bytes are copied, since the sender uses its buffer again. Does
-   * nothing after the job's end.
+   * Sends bytes of a blob; waits while the window is full. The bytes are copied, since the sender uses its buffer
+   * again. Does nothing after the job's end.
    */
   async write(bytes: Uint8Array): Promise<void> {
     noteMoved(bytes.length);

@@ -1,6 +1,6 @@
 /**
- * The program of a storage worker: unpacks, deletes and measures with synchronous system calls, which the main thread must not
- * make. It works only on what its jobs name, and exits on request.
+ * The program of a storage worker: unpacks, deletes and measures with synchronous system calls, which the main thread
+ * must not make. It works only on what its jobs name, and exits on request.
  */
 import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
