@@ -155,11 +155,11 @@ describePods('troupe import, export', () => {
     };
     expect(await said('import', join(work, 'nothing'), '--name', 'a/b:1')).toEqual([
       3,
-      expect.stringContaining('nothing of this name') as string,
+      expect.stringContaining(`import ${join(work, 'nothing')}: not found`) as string,
     ]);
     expect(await said('import', world.logs, '--name', 'a/b:1')).toEqual([
       2,
-      expect.stringContaining('neither an OCI layout') as string,
+      expect.stringContaining('not an OCI layout') as string,
     ]);
     expect(await said('import', `oci:${join(work, 'layout')}`)).toEqual([
       2,
@@ -175,7 +175,7 @@ describePods('troupe import, export', () => {
     ]);
     expect(await said('export', world.imageName, world.logs)).toEqual([
       1,
-      expect.stringContaining('not replaced') as string,
+      expect.stringContaining('the target exists') as string,
     ]);
     expect(existsSync(join(work, 'never'))).toBe(false);
     expect((await readdir(work)).filter((name) => name.startsWith('.troupe-export'))).toEqual([]);

@@ -182,7 +182,7 @@ describePods('fuse-overlayfs', () => {
         await world.instance.start();
         process.kill(pid, 'SIGKILL');
         await until(async () =>
-          (await world.instance.log()).includes('fuse-overlayfs has ended below a container'),
+          (await world.instance.log()).includes('fuse-overlayfs process exited while its mount is in use'),
         );
         expect((await world.client.runtime.listContainers({})).containers.map(({ id }) => id)).toEqual([
           containerId,
@@ -221,7 +221,7 @@ describe('drivers that a store can not have', () => {
       const [code, said] = await serve('gone', 'driver = "devicemapper"');
       expect([code, said]).toEqual([
         78,
-        expect.stringContaining('containers/storage and Docker have dropped it') as string,
+        expect.stringContaining('containers/storage and Docker have removed it') as string,
       ]);
     },
   );
@@ -232,7 +232,10 @@ describe('drivers that a store can not have', () => {
       const layer = join(directory, 'switch/root/layers', 'a'.repeat(64));
       execFileSync('mkdir', ['-p', layer]);
       const [code, said] = await serve('switch', 'driver = "vfs"');
-      expect([code, said]).toEqual([78, expect.stringContaining('made with overlay') as string]);
+      expect([code, said]).toEqual([
+        78,
+        expect.stringContaining('has images or containers of the storage driver overlay') as string,
+      ]);
     },
   );
 });

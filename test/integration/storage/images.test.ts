@@ -238,7 +238,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     registry.on(new RegExp(layer.digest, 'u'), refuse(404, 'BLOB_UNKNOWN', 'no such blob'), 1);
     const fault = await faultOf(resolve(`${registry.host}/a:v1`).then((resolved) => fetchAll(resolved)));
     expect(fault.kind).toBe('notFound');
-    expect(fault.message).toMatch(/no such blob.*registries need not have.*other places are not asked/u);
+    expect(fault.message).toMatch(/no such blob.*the layer is nondistributable .*other URLs are not used/u);
     await fetchAll(await resolve(`${registry.host}/a:v1`));
     expect(diffOf(layer.diffId as Digest, 'f')).toBe('x');
     expect(registry.count(/elsewhere/u)).toBe(0);

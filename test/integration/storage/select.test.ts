@@ -25,7 +25,7 @@ describeAsRoot('the driver of a store', () => {
   test.each([
     ['devicemapper', 'containers/storage and Docker have removed it'],
     ['aufs', 'aufs is not part of Linux'],
-    ['zfs', 'troupe has no driver for it'],
+    ['zfs', 'not supported: use overlay, which works on zfs 2.2 and later'],
     ['overlay2', 'the name is overlay'],
     ['constructor', 'known drivers: overlay, fuse-overlayfs, vfs, btrfs, erofs'],
   ])('%s is refused with the reason', (name, reason) => {
@@ -45,7 +45,7 @@ describeAsRoot('the driver of a store', () => {
     rmSync(container, { recursive: true });
     await claim(vfs('one'));
     mkdirSync(join(root, 'old/layers', 'a'.repeat(64)), { recursive: true });
-    await expect(claim(vfs('old'))).rejects.toThrow('made with overlay');
+    await expect(claim(vfs('old'))).rejects.toThrow('has images or containers of the storage driver overlay');
     await claim(overlay('old'));
   });
 
@@ -74,7 +74,7 @@ describeAsRoot('the driver of a store', () => {
     await expect(checkOtherStore(join(root, 'other'), 'overlay')).rejects.toMatchObject({
       fault: {
         kind: 'invalidRequest',
-        message: expect.stringContaining('made with the driver erofs') as string,
+        message: expect.stringContaining('layers of the storage driver erofs') as string,
       },
     });
     await checkOtherStore(join(root, 'other'), 'erofs');

@@ -212,7 +212,7 @@ export class LayerStore {
    */
   async remove(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
-      await this.driver.layerGoing?.(this.#own(diffId));
+      await this.driver.removingLayer?.(this.#own(diffId));
       await this.discard(layerDir(this.paths, diffId));
       this.#imagesSweep.clear(layerDir(this.paths, diffId));
     });

@@ -166,8 +166,8 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
   const { driver } = store;
   await unmountRootfs(store, id);
   const paths = rootfsPaths(store.paths, id);
-  if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir))))
-    await driver.removing(paths, id);
+  if (driver.removingRoot !== undefined && (await store.onContainers(() => isThere(paths.dir))))
+    await driver.removingRoot(paths, id);
   await store.discard(paths.dir);
 }
 

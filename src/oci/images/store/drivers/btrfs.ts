@@ -53,7 +53,7 @@ export function btrfsDriver(
         fail('invalidRequest', `${attempted}: not a btrfs file system`, { subject: root });
       if (limitBytes !== undefined) await enableQuotas(root);
     },
-    layerGoing: ({ diffId }) => chains.dropAllOf(diffId),
+    removingLayer: ({ diffId }) => chains.dropAllOf(diffId),
     mountRoot: async (request) => {
       refuseLabel(request);
       const { paths, owners } = request;
@@ -68,7 +68,7 @@ export function btrfsDriver(
       refuseLabel(request);
       await chains.with(request, (tree) => showTree(tree, request.target, request.owners, true));
     },
-    removing: (paths) =>
+    removingRoot: (paths) =>
       deleteSubvolume(paths.dir, 'upper').catch((error: unknown) => {
         // a container can create subvolumes below its own, nested to any depth and with any names; the trash deletes
         // them entry by entry, since rmdir(2) removes empty subvolumes (Linux 4.18)

@@ -53,14 +53,14 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
       await images.check();
     },
     layerAdded: (layer) => images.make(layer),
-    layerGoing: (layer) => images.unmount(layer),
+    removingLayer: (layer) => images.unmount(layer),
     treeOf: async (layer) => {
       const { tree, below } = await images.mounted(layer);
       return join(tree, below);
     },
     mountRoot: async (request) => mountOverlayRoot(request, await lower(request.layers), options, limit),
     mountVolume: async (request) => mountOverlayVolume(request, await lower(request.layers)),
-    removing: (paths, id) => limit.release(id, paths.dir),
+    removingRoot: (paths, id) => limit.release(id, paths.dir),
     recover: () => images.finishOrUndo(),
     // counts only the mount points: the mounted images are other devices
     imageTrees: async () => ((await namesIn(host.paths.chains)).length === 0 ? [] : [host.paths.chains]),

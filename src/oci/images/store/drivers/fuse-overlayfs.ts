@@ -64,7 +64,7 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
         'noexec',
       ]),
     unmounted: (paths) => helpers.ended(paths),
-    removing: async (paths, id) => {
+    removingRoot: async (paths, id) => {
       await helpers.kill(paths);
       await limit.release(id, paths.dir);
     },

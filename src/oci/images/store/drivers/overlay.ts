@@ -42,7 +42,7 @@ export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayO
     check: () => limit.check(host.paths.containersRoot),
     mountRoot: (request) => mountOverlayRoot(request, request.layers.map(unpackedTree), options, limit),
     mountVolume: (request) => mountOverlayVolume(request, request.layers.map(unpackedTree)),
-    removing: (paths, id) => limit.release(id, paths.dir),
+    removingRoot: (paths, id) => limit.release(id, paths.dir),
   };
 }
 

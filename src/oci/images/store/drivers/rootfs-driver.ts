@@ -81,7 +81,7 @@ export interface RootfsDriver {
   /** Processes a new layer once. May be repeated after a crash; succeeds if it is already done. */
   layerAdded?(layer: StoredLayer): Promise<void>;
   /** Called before an unused layer is deleted. */
-  layerGoing?(layer: StoredLayer): Promise<void>;
+  removingLayer?(layer: StoredLayer): Promise<void>;
   /** The directory with the layer's files, if it is not `diff/`. */
   treeOf?(layer: StoredLayer): Promise<string>;
   /** Mounts a writable root at `paths.rootfs`, where nothing is mounted. Files of an earlier attempt may exist. */
@@ -91,7 +91,7 @@ export interface RootfsDriver {
   /** Called after all mounts of a container were unmounted. */
   unmounted?(paths: RootfsPaths): Promise<void>;
   /** Called before the container's directory is deleted, when nothing is mounted. */
-  removing?(paths: RootfsPaths, id: ContainerId): Promise<void>;
+  removingRoot?(paths: RootfsPaths, id: ContainerId): Promise<void>;
   /**
    * Ends processes that a killed daemon was starting and that could still mount. Called once, by the holder of the
    * root's lock, before this daemon reads mounts or mounts anything.

@@ -25,6 +25,6 @@ test('F89 S59: a container goes though its subvolumes can not be deleted: the tr
     newName: () => 'x',
   };
   const id: ContainerId = containerId();
-  await expect(btrfsDriver(host).removing?.(rootfsPaths(paths, id), id)).resolves.toBeUndefined();
+  await expect(btrfsDriver(host).removingRoot?.(rootfsPaths(paths, id), id)).resolves.toBeUndefined();
   expect(lines).toEqual(['delete subvolume: failed; deleting its files one by one']);
 });
