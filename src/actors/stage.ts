@@ -2,7 +2,7 @@
 import type { ContainerStage } from './commands/container-stage.ts';
 import type { ImageStage } from './images/image-commands.ts';
 import type { Sweeping } from './janitor/sweeping.ts';
-import type { SandboxStage } from './commands/sandbox-commands.ts';
+import type { SandboxStage } from './commands/sandbox-stage.ts';
 
 /** Everything the commands need. */
 export interface Stage extends SandboxStage, ContainerStage, ImageStage {

@@ -55,8 +55,8 @@ function withoutPendingCleanup(record: JournalRecord): JournalRecord {
 /** What is wrong with the daemon beside its ports. */
 export function plantInTroupe(mutant: Mutant, { directory }: Troupe): void {
   if (mutant !== 'nameReleasedEarly') return;
-  const sandboxes = directory.sandboxesByKey.bind(directory);
+  const sandboxes = directory.sandboxesByName.bind(directory);
   const containers = directory.containersByName.bind(directory);
-  directory.sandboxesByKey = (key) => sandboxes(key).filter((view) => view.settled);
+  directory.sandboxesByName = (key) => sandboxes(key).filter((view) => view.settled);
   directory.containersByName = (key) => containers(key).filter((view) => view.settled);
 }

@@ -1,6 +1,7 @@
 // The files that are drawn from the code, and how each is brought up to date.
 import { readFileSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { admissionText } from './admission-text.ts';
 import { explore } from './explore.ts';
 import { charted } from './machines.ts';
 import { matrixText } from './matrix.ts';
@@ -19,6 +20,7 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
   const files = new Map<string, (old: string) => string>();
   for (const one of charted)
     files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
+  files.set('test/golden/admission/admission.txt', () => admissionText());
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
   files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
   files.set('docs/bounds.md', () => boundsPage(boundsOfCheckout()));

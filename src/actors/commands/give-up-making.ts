@@ -1,14 +1,27 @@
-/** What Stop, Remove and a create of the same name do to a container that is being made or started. */
+/** What Stop, Remove and another request of the same name do to what is being made or started. */
 import { actorLimits } from '../bounds.ts';
-import type { ContainerView } from '../directory/views.ts';
-import { isContainerBeingMade, isStarting } from '../directory/phases.ts';
+import type { ContainerView, SandboxView } from '../directory/views.ts';
+import type { Asker } from '../directory/ask.ts';
+import { isContainerBeingMade, isSandboxBeingMade, isStarting } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
 
 /**
- * What is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
+ * A sandbox that is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
+ * waiting for the bound of a plugin that hangs (F50). Call it after the command was sent, which says why.
+ */
+export function giveUpSandbox(
+  { activity }: Pick<Asker, 'activity'>,
+  view: SandboxView,
+  attempted: string,
+): void {
+  if (isSandboxBeingMade(view)) activity.abort(view.address, `${attempted} came while it was being started`);
+}
+
+/**
+ * A container that is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
  * waiting for the bound of a runtime that hangs (F33). Call it after the command was sent, which says why.
  */
-export function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
+export function giveUpContainer(stage: ContainerStage, view: ContainerView, attempted: string): void {
   if (isContainerBeingMade(view))
     stage.activity.abort(view.address, `${attempted} came while it was being created`);
   if (isStarting(view)) giveUpStart(stage, view, attempted);

@@ -3,9 +3,9 @@ import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
-import { isQuarantined } from '../directory/phases.ts';
+import { isCleanupPending, isExited, isQuarantined } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
-import { giveUpMaking } from './give-up-making.ts';
+import { giveUpContainer } from './give-up-making.ts';
 
 /** Removes a container, killing it first when it runs. Succeeds when it is unknown. */
 export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
@@ -20,11 +20,10 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     address: view.address,
     attempted,
     command: { type: 'container.remove', nowMonoMs: stage.clock.monoMs() },
-    onSent: () => giveUpMaking(stage, view, attempted),
+    onSent: () => giveUpContainer(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
-      if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'cleanupPending'))
-        return undefined;
+      if (now?.settled !== true || (!isExited(now) && !isCleanupPending(now))) return undefined;
       const why = now.fault;
       return {
         fault: fault(

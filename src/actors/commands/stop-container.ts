@@ -3,9 +3,9 @@ import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
-import { isQuarantined } from '../directory/phases.ts';
+import { isBeingRemoved, isCleanupPending, isExited, isQuarantined } from '../directory/phases.ts';
 import type { ContainerStage } from './container-stage.ts';
-import { giveUpMaking } from './give-up-making.ts';
+import { giveUpContainer } from './give-up-making.ts';
 
 /**
  * Ends a container: stop signal, KILL after `graceMs`. A later call with a shorter grace shortens the first.
@@ -34,10 +34,12 @@ export async function stopContainer(
       nowMonoMs: clock.monoMs(),
       nowNs: clock.nowNs(),
     },
-    onSent: () => giveUpMaking(stage, view, attempted),
+    onSent: () => giveUpContainer(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
-      if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
-      if (now?.state === 'cleanupPending')
+      if (gone) return { ok: true };
+      if (now === undefined) return undefined;
+      if (isExited(now) || isBeingRemoved(now)) return { ok: true };
+      if (isCleanupPending(now))
         return { fault: now.fault ?? fault('outside', `${attempted}: cleanup pending`) };
       return undefined;
     },

@@ -117,14 +117,10 @@ export class Directory {
     return this.containers().filter((view) => view.spec.key.sandboxId === id);
   }
 
-  /** Sandboxes with this name; more than one only while the cleanup of one is pending. */
-  sandboxesByKey(key: SandboxKey): readonly SandboxView[] {
+  /** Sandboxes of this pod, of any attempt; more than one of an attempt only while the cleanup of others is pending. */
+  sandboxesByName({ name, namespace, uid }: SandboxKey): readonly SandboxView[] {
     return this.sandboxes().filter(
-      ({ spec }) =>
-        spec.key.name === key.name &&
-        spec.key.namespace === key.namespace &&
-        spec.key.uid === key.uid &&
-        spec.key.attempt === key.attempt,
+      ({ spec: { key } }) => key.name === name && key.namespace === namespace && key.uid === uid,
     );
   }
 

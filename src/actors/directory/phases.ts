@@ -81,3 +81,92 @@ export function isBeingRemoved(view: ContainerView): boolean {
 export function isCommitting(view: PullView): boolean {
   return view.state === 'committing';
 }
+
+/**
+ * How far along an actor is, for a request that has its name (commands/admission.ts).
+ *
+ * - `free`: it is gone, or its cleanup is pending and no restart would bring it back.
+ * - `created`: a container that waits for its start.
+ * - `inUse`: a ready sandbox; a container that waits for its start while its limits are updated.
+ * - `endedUnstarted`: a container that is ending or has ended before its start.
+ * - `ended`: a container that is ending or has ended after its start, or because its start failed.
+ * - `cleanupPending`: a restart would bring it back.
+ * - `taken`: anything else.
+ */
+export const HOLDER_PHASES = [
+  'free',
+  'beingMade',
+  'created',
+  'inUse',
+  'endedUnstarted',
+  'ended',
+  'beingUndone',
+  'cleanupPending',
+  'taken',
+] as const;
+export type HolderPhase = (typeof HOLDER_PHASES)[number];
+
+/** Of a sandbox that is not ready. */
+export const PHASE_OF_SANDBOX: Readonly<Record<SandboxState, HolderPhase>> = {
+  recovering: 'beingMade',
+  recordingIntent: 'beingMade',
+  provisioning: 'beingMade',
+  pausing: 'beingMade',
+  committing: 'beingMade',
+  withdrawing: 'taken',
+  ready: 'inUse',
+  stopping: 'taken',
+  notReady: 'taken',
+  removing: 'beingUndone',
+  unwinding: 'beingUndone',
+  cleanupPending: 'cleanupPending',
+  gone: 'free',
+  quarantined: 'taken',
+};
+
+export const PHASE_OF_CONTAINER: Readonly<Record<ContainerState, HolderPhase>> = {
+  recovering: 'beingMade',
+  recordingIntent: 'beingMade',
+  provisioning: 'beingMade',
+  created: 'created',
+  starting: 'taken',
+  running: 'taken',
+  updating: 'taken',
+  stopping: 'ended',
+  finishing: 'ended',
+  exited: 'ended',
+  recordingExit: 'taken',
+  removing: 'beingUndone',
+  unwinding: 'beingUndone',
+  cleanupPending: 'cleanupPending',
+  gone: 'free',
+  quarantined: 'taken',
+};
+
+/** The phase of a sandbox; one that lists show as ready is in use. */
+export function sandboxPhase({
+  state,
+  ready,
+  committed,
+}: Pick<SandboxView, 'state' | 'ready' | 'committed'>): HolderPhase {
+  // also while a stop is under way whose record is not on the disk yet: lists show it as ready
+  if (ready) return 'inUse';
+  const phase = PHASE_OF_SANDBOX[state];
+  return phase === 'cleanupPending' && !committed ? 'free' : phase;
+}
+
+/** The phase of a container. */
+export function containerPhase({
+  state,
+  criState,
+  committed,
+  startedAtNs,
+  startFault,
+}: Pick<ContainerView, 'state' | 'criState' | 'committed' | 'startedAtNs' | 'startFault'>): HolderPhase {
+  // who updates its limits was handed its id
+  if (state === 'updating' && criState === 'created') return 'inUse';
+  const phase = PHASE_OF_CONTAINER[state];
+  if (phase === 'cleanupPending' && !committed) return 'free';
+  const isUnstarted = startedAtNs === undefined && startFault === undefined;
+  return phase === 'ended' && isUnstarted ? 'endedUnstarted' : phase;
+}

@@ -1,0 +1,79 @@
+/** The loop of admission: looks up who has the name, does what the table says, and looks again until the name is free. */
+import { fail } from '../../base/fault.ts';
+import { actorLimits } from '../bounds.ts';
+import { ask } from '../directory/ask.ts';
+import type { Asker, Call, Question } from '../directory/ask.ts';
+import { isCleanupPending } from '../directory/phases.ts';
+import type { ContainerView, SandboxView, View } from '../directory/views.ts';
+import { decide } from './admission.ts';
+import type { Holder } from './admission.ts';
+
+/** A request for a new sandbox or container, and how each decision about holders of its name is carried out. */
+export interface Request<V extends SandboxView | ContainerView> {
+  /** Such as `RunPodSandbox default/web (uid 7, attempt 0)`; begins every message. */
+  readonly attempted: string;
+  /** All actors of the name, of any attempt. Throws what refuses the request whoever has the name. */
+  readonly holders: () => readonly V[];
+  readonly holderOf: (view: V) => Holder;
+  /** Throws what refuses a new one; gives the function that begins it. */
+  readonly prepare: () => () => V['id'];
+  readonly claim: (id: V['id']) => V['id'];
+  readonly join: (id: V['id']) => Promise<V['id']>;
+  readonly supersede: (view: V) => void;
+  /** Each settles when the name is to be looked up again. */
+  readonly wait: (view: V) => Promise<unknown>;
+  readonly undoFirst: (view: V) => Promise<unknown>;
+  readonly cleanUpFirst: (view: V) => Promise<unknown>;
+}
+
+/** The id of the sandbox or container that the request comes to. Rejects with `conflict` where the name is taken. */
+export async function admit<V extends SandboxView | ContainerView>(request: Request<V>): Promise<V['id']> {
+  const { attempted } = request;
+  for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
+    const holders = request
+      .holders()
+      .map((view) => ({ view, decision: decide(request.holderOf(view)) }))
+      .filter(({ decision }) => decision !== 'ignore');
+    const first = holders.find(({ decision }) => decision !== 'supersede');
+    if (first === undefined) {
+      const begin = request.prepare();
+      for (const { view } of holders) request.supersede(view);
+      return request.join(begin());
+    }
+    const { view, decision } = first;
+    if (decision === 'claim' || decision === 'join') return request[decision](view.id);
+    if (decision === 'wait' || decision === 'undoFirst' || decision === 'cleanUpFirst')
+      await request[decision](view);
+    else
+      fail('conflict', `${attempted}: ${view.kind} ${view.id} has this name and is ${view.path}`, {
+        subject: view.id,
+      });
+  }
+  return fail(
+    'exhausted',
+    `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`,
+  );
+}
+
+/** An undo that a request waits for. */
+export interface Undo extends Pick<Question<true>, 'command' | 'onSent'> {
+  readonly attempted: string;
+  /** Whether the name is to be looked up again although the actor is still there and has not failed to clean up. */
+  readonly isOver: (now: View) => boolean;
+}
+
+/** Settles when the name is to be looked up again: the actor is gone, its cleanup is pending, or the undo is over. */
+export function untilUndone(
+  asker: Asker,
+  { kind, id, address }: SandboxView | ContainerView,
+  { attempted, isOver, ...command }: Undo,
+  call: Call,
+): Promise<true> {
+  return ask<true>(asker, call, {
+    address,
+    attempted: `${attempted}: waiting for ${kind} ${id} to be undone`,
+    ...command,
+    answer: (now, gone) =>
+      gone || (now !== undefined && (isCleanupPending(now) || isOver(now))) ? { ok: true } : undefined,
+  });
+}

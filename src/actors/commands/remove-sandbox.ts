@@ -1,0 +1,29 @@
+/** RemovePodSandbox. */
+import type { SandboxId } from '../../base/ids.ts';
+import { askSandbox } from '../directory/ask.ts';
+import type { Call } from '../directory/ask.ts';
+import { isQuarantined } from '../directory/phases.ts';
+import { giveUpSandbox } from './give-up-making.ts';
+import { stayed } from './sandbox-faults.ts';
+import type { SandboxStage } from './sandbox-stage.ts';
+
+/** Removes a sandbox and its containers, stopping them first; succeeds when it is unknown. */
+export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Call): Promise<void> {
+  const view = stage.directory.sandbox(id);
+  if (view === undefined) return;
+  if (isQuarantined(view)) {
+    await stage.sweepSandbox(view, true);
+    return;
+  }
+  const attempted = `RemovePodSandbox ${id}`;
+  await askSandbox(stage, call, {
+    address: view.address,
+    attempted,
+    command: { type: 'sandbox.remove' },
+    onSent: () => giveUpSandbox(stage, view, attempted),
+    answer: (now, gone) => {
+      if (gone) return { ok: true };
+      return now?.settled === true ? { fault: stayed(now, attempted) } : undefined;
+    },
+  });
+}

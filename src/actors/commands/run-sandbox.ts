@@ -1,0 +1,108 @@
+/** RunPodSandbox: the request, and what is done about sandboxes that have its name (admission.ts). */
+import { fault } from '../../base/fault.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { askSandbox, forCall, untilForgotten } from '../directory/ask.ts';
+import type { Call, Outcome } from '../directory/ask.ts';
+import type { SandboxKey, SandboxSpec } from '../../ports/specs.ts';
+import { sandboxAddress } from '../sandbox/sandbox.context.ts';
+import type { SandboxEvent } from '../sandbox/sandbox.context.ts';
+import { isSandboxStopped, sandboxPhase } from '../directory/phases.ts';
+import type { SandboxView, View } from '../directory/views.ts';
+import { besideAttempt } from './admission.ts';
+import type { Holder } from './admission.ts';
+import { admit, untilUndone } from './admit.ts';
+import { admittedHandler, beginSandbox } from './begin-sandbox.ts';
+import { giveUpSandbox } from './give-up-making.ts';
+import { sameSandboxWish } from './same-request.ts';
+import type { SandboxStage } from './sandbox-stage.ts';
+
+/** The key as people write it. */
+function sandboxName({ name, namespace, uid, attempt }: SandboxKey): string {
+  return `${namespace}/${name} (uid ${uid}, attempt ${attempt})`;
+}
+
+/**
+ * Runs a sandbox, or joins the one of this name that is on its way.
+ * Rejects with `conflict` only for one that has ended.
+ */
+export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): Promise<SandboxId> {
+  const attempted = `RunPodSandbox ${sandboxName(spec.key)}`;
+  return admit<SandboxView>({
+    attempted,
+    holders: () => stage.directory.sandboxesByName(spec.key),
+    holderOf: (view) => holderOf(view, spec),
+    prepare: () => {
+      const handler = admittedHandler(stage, spec, attempted);
+      return () => beginSandbox(stage, spec, handler, call);
+    },
+    claim: (id) => claim(stage, id, call),
+    join: (id) => join(stage, id, attempted, call),
+    supersede: ({ address }) => void stage.directory.tell(address, ABANDON),
+    wait: (view) => untilUndone(stage, view, { attempted, isOver: hasStopped }, call),
+    undoFirst: (view) =>
+      untilUndone(
+        stage,
+        view,
+        {
+          attempted,
+          command: ABANDON,
+          onSent: () => giveUpSandbox(stage, view, attempted),
+          isOver: hasStopped,
+        },
+        call,
+      ),
+    cleanUpFirst: (view) => untilForgotten(stage, view, attempted, call, ABANDON),
+  });
+}
+
+function hasStopped(view: View): boolean {
+  return view.kind === 'sandbox' && isSandboxStopped(view);
+}
+
+const ABANDON: SandboxEvent = { type: 'sandbox.abandon' };
+
+function holderOf(view: SandboxView, spec: SandboxSpec): Holder {
+  const attempt = besideAttempt(view.spec.key.attempt, spec.key.attempt);
+  return {
+    kind: 'sandbox',
+    phase: sandboxPhase(view),
+    claimed: view.claimed,
+    sameRequest: attempt === 'same' && sameSandboxWish(view.spec, spec),
+    attempt,
+  };
+}
+
+/** From now on a client knows the id, unless it has gone in this very moment. */
+function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
+  if (!call.signal.aborted) stage.directory.tell(sandboxAddress(id), { type: 'sandbox.claim' });
+  return id;
+}
+
+/** Its id, once it is ready. */
+async function join(stage: SandboxStage, id: SandboxId, attempted: string, call: Call): Promise<SandboxId> {
+  await askSandbox(stage, call, {
+    address: sandboxAddress(id),
+    attempted: `${attempted}: sandbox ${id}`,
+    answer: (view, gone): Outcome<true> | undefined => {
+      if (gone)
+        return {
+          fault: forCall(
+            view?.fault ?? fault('superseded', 'it was removed meanwhile'),
+            `${attempted}: sandbox ${id}`,
+            id,
+          ),
+        };
+      if (view?.settled !== true) return undefined;
+      if (view.ready) return { ok: true };
+      return {
+        fault: forCall(
+          view.fault ?? fault('superseded', 'it was stopped meanwhile'),
+          `${attempted}: sandbox ${id}`,
+          id,
+        ),
+      };
+    },
+    onOk: () => void claim(stage, id, call),
+  });
+  return id;
+}
