@@ -7,7 +7,6 @@ import { filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
 const PENDING: readonly string[] = [
   'src/actors/',
   'src/cri/present/info.ts',
-  'src/daemon/',
   'src/host/cgroups/',
   'src/host/kernel-thread/',
   'src/host/kernel-worker/',
