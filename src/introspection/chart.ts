@@ -1,14 +1,14 @@
-/** A machine's config as data: states and arrows, for the chart that the page draws. */
+/** The states and transitions of a machine as data, for the statechart that the page draws. */
 import type { AnyStateMachine, AnyStateNode } from 'xstate';
 
 export interface ChartState {
-  /** Path below the machine's root: `stopping.killing`. */
+  /** Path below the machine's root, such as `stopping.killing`. */
   readonly path: string;
   readonly parent: string;
   readonly type: 'atomic' | 'compound' | 'parallel' | 'final';
   readonly initial: boolean;
   readonly tags: readonly string[];
-  /** Effects that run while it is active. */
+  /** Effects that run while the state is active. */
   readonly effects: readonly string[];
 }
 
@@ -26,7 +26,7 @@ export interface Chart {
   readonly arrows: readonly ChartArrow[];
 }
 
-/** Reads the chart off the machine. */
+/** The chart of a machine. */
 export function chartOf(machine: AnyStateMachine): Chart {
   const nodes = below(machine.root as AnyStateNode);
   return { id: machine.id, states: nodes.map(stateOf), arrows: nodes.flatMap(arrowsOf) };
@@ -58,14 +58,14 @@ function arrowsOf(node: AnyStateNode): readonly ChartArrow[] {
   const always = node.always ?? [];
   return [...transitions, ...always].map((transition) => ({
     from,
-    // without a target only the context changes
+    // a transition without a target changes only the context
     to: transition.target?.[0] === undefined ? from : pathOf(transition.target[0]),
     on: always.includes(transition) ? 'always' : plainEvent(transition.eventType),
     guard: typeof transition.guard === 'string' ? transition.guard : '',
   }));
 }
 
-/** `xstate.done.actor.0.container.starting.runtime` is `done` to people. */
+/** The event type in short: `xstate.done.actor.0.container.starting.runtime` is `done`. */
 function plainEvent(type: string): string {
   if (type.startsWith('xstate.done')) return 'done';
   if (type.startsWith('xstate.error')) return 'error';

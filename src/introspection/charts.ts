@@ -1,4 +1,4 @@
-/** The charts of all machines, read off the machines themselves. */
+/** The charts of all machines, derived from the machines themselves. */
 import type { Activity } from '../actors/effects/activity.ts';
 import { containerEffects } from '../actors/container/container.effects.ts';
 import { containerMachine } from '../actors/container/container.machine.ts';
@@ -13,11 +13,11 @@ import { sandboxMachine } from '../actors/sandbox/sandbox.machine.ts';
 import { chartOf } from './chart.ts';
 import type { Chart } from './chart.ts';
 
-// machines that never run: their effects are made over nothing, only their configs are read
+// these machines never run: only their configuration is read, so their effects need no real ports
 const ports = {} as Ports;
 const activity = {} as Activity;
 
-/** Of the actors that have an address: sandbox, container, image pull. */
+/** The charts of the actors that have an address: sandbox, container, image pull. */
 export function troupeCharts(): readonly Chart[] {
   return [
     chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf))),

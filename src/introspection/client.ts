@@ -1,4 +1,4 @@
-/** Asks a running daemon over its introspection socket. */
+/** Client of a running daemon's introspection service. */
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-node';
@@ -7,10 +7,10 @@ import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
 
 export type IntrospectionClient = Client<typeof Introspection>;
 
-/** A client of the service at this Unix socket; connects with each call. */
+/** A client of the service at this Unix socket; it connects for each call. */
 export function introspectionClient(socket: string, callMs: number): IntrospectionClient {
   const transport = createConnectTransport({
-    // the host is not looked at: the socket decides
+    // the host is ignored: the socket decides
     baseUrl: 'http://troupe',
     httpVersion: '1.1',
     nodeOptions: { socketPath: socket },
@@ -19,15 +19,15 @@ export function introspectionClient(socket: string, callMs: number): Introspecti
   return createClient(Introspection, transport);
 }
 
-/** How a call ended that did not succeed. */
+/** Why a call failed. */
 export type CallProblem = 'unreachable' | 'notFound' | 'usage' | 'overflown' | 'forgotten' | 'failed';
 
-/** True for what a call of this client rejects with. */
+/** True for the errors with which a call of this client rejects. */
 export function isCallError(thrown: unknown): boolean {
   return thrown instanceof ConnectError;
 }
 
-/** What a rejected call means to its caller. */
+/** Why a call failed, by the error it rejected with. */
 export function problemOf(thrown: unknown): { readonly problem: CallProblem; readonly message: string } {
   const error = ConnectError.from(thrown);
   const message = error.rawMessage;
@@ -61,8 +61,8 @@ function isOfSystem(cause: unknown): boolean {
 export type PlainJson = null | boolean | number | string | PlainJson[] | { [key: string]: PlainJson };
 
 /**
- * A message as JSON for scripts: fields as in the .proto in lowerCamelCase. Times in nanoseconds are texts, since they
- * are beyond what JSON readers keep of a number; other integers are numbers.
+ * A message as JSON for scripts, with the fields of the .proto in lowerCamelCase. Times in nanoseconds are strings,
+ * since JSON readers would round them; other integers are numbers.
  */
 export function plainOf(message: unknown, key = ''): PlainJson {
   if (message === undefined || message === null) return null;
@@ -71,7 +71,7 @@ export function plainOf(message: unknown, key = ''): PlainJson {
     return message;
   if (Array.isArray(message)) return message.map((item) => plainOf(item, key));
   if (typeof message !== 'object')
-    return fail('bug', `make JSON of a message: a ${typeof message} stands in it`);
+    return fail('bug', `encode a message as JSON: it contains a ${typeof message}`);
   const out: { [key: string]: PlainJson } = {};
   for (const [name, value] of Object.entries(message))
     if (!name.startsWith('$')) out[name] = plainOf(value, name);

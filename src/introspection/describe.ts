@@ -1,4 +1,4 @@
-/** Views, activity and past as messages. The fields are named here one by one: what is not named is not shown. */
+/** Views, activity and history → messages. Each field is copied by name, so nothing else of a view is shown. */
 import { readFile, readdir } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Activity, Running } from '../actors/effects/activity.ts';
@@ -17,7 +17,7 @@ import type {
 } from '../gen/introspection/v1/introspection_pb.ts';
 import type { Change, Recorder } from './recorder.ts';
 
-/** Plain fields only: a union with whole messages would let none be spread. */
+/** The initializer with plain fields only; the union with complete messages could not be spread. */
 type ActorMessage = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
 type WaitMessage = Extract<MessageInitShape<typeof WaitSchema>, { readonly $typeName?: never }>;
 type ProcessMessage = Extract<MessageInitShape<typeof ProcessSchema>, { readonly $typeName?: never }>;
@@ -29,13 +29,13 @@ export interface Describing {
   readonly troupe: Pick<Troupe, 'pullLayers'>;
 }
 
-/** One actor, with what it waits on; the process of a wait is looked up in /proc. */
+/** One actor with what it waits for; the processes it waits for are read from /proc. */
 export async function describeActor(stage: Describing, view: View): Promise<ActorMessage> {
   const running = stage.recorder.past(view.address)?.end === undefined ? stage.activity.of(view.address) : [];
   return actorWith(stage, view, await Promise.all(running.map((one) => describeWait(stage.clock, one))));
 }
 
-/** One actor that waits on this. */
+/** One actor with these waits. */
 export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): ActorMessage {
   const past = stage.recorder.past(view.address);
   return {
@@ -125,22 +125,22 @@ async function describeWait(clock: ClockPort, running: Running): Promise<WaitMes
   };
 }
 
-/** Effects whose process, and what that starts, are a user's: as many, under such names, as he likes. */
+/** Effects that run a user's command: its processes, of any number and name, are not shown (S91). */
 const EXECS: ReadonlySet<string> = new Set(['execSync', 'exec']);
 
-/** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not tell. */
+/** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not show them. */
 async function processFacts(
   pid: number,
 ): Promise<{ readonly processState: string; readonly kernelStack: string }> {
-  const { state, kernelStack } = await lookAtProcess(pid);
+  const { state, kernelStack } = await readProcess(pid);
   return { processState: state, kernelStack };
 }
 
-async function lookAtProcess(
+async function readProcess(
   pid: number,
 ): Promise<{ readonly name: string; readonly state: string; readonly kernelStack: string }> {
   const [stat, stack] = await Promise.all([readProc(`/proc/${pid}/stat`), readProc(`/proc/${pid}/stack`)]);
-  // the command stands in parentheses and may hold any character, so the last one counts
+  // the command is in parentheses and may contain any character, so the last parenthesis ends it
   const close = stat.lastIndexOf(')');
   const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
   return {
@@ -150,14 +150,14 @@ async function lookAtProcess(
   };
 }
 
-/** Descendants, parents first, at most so many; those that end meanwhile are left out. */
+/** Descendants of a process, parents first, at most `processesBelow`; those that end meanwhile are left out. */
 async function processesBelow(root: number): Promise<ProcessMessage[]> {
   const found: ProcessMessage[] = [];
   const parents = [root];
   for (let parent = parents.shift(); parent !== undefined; parent = parents.shift()) {
     for (const pid of await childrenOf(parent)) {
       if (found.length >= introspectionLimits.processesBelow) return found;
-      const { name, state, kernelStack } = await lookAtProcess(pid);
+      const { name, state, kernelStack } = await readProcess(pid);
       if (state === '') continue;
       found.push({ pid: BigInt(pid), parentPid: BigInt(parent), name, state, kernelStack });
       parents.push(pid);
@@ -166,7 +166,7 @@ async function processesBelow(root: number): Promise<ProcessMessage[]> {
   return found;
 }
 
-/** Each thread has a list of its own (proc_tid_children(5)). */
+/** Children of a process. The kernel lists them per thread (proc_tid_children(5)). */
 async function childrenOf(pid: number): Promise<readonly number[]> {
   const threads = await readdir(`/proc/${pid}/task`).catch((): string[] => []);
   const lists = await Promise.all(
@@ -188,7 +188,7 @@ async function readProc(path: string): Promise<string> {
   }
 }
 
-/** One change of state. */
+/** One state change as a message. */
 export function describeChange(change: Change): MessageInitShape<typeof ChangeSchema> {
   const { seq, atNs, address, from, to, on, cause, settled } = change;
   return { seq, atNs, address, from, to, on, cause, settled };

@@ -1,18 +1,18 @@
-/** Which actor a person means by a word. */
+/** Finds the actor that a user's query means. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { View } from '../actors/directory/views.ts';
 
-/** Addresses named in a message about a word that fits several. */
+/** Addresses that the message about an ambiguous query lists. */
 const NAMED = 5;
 
 /**
- * The one view that the query means. `groups` are tried in order (living ones before removed ones). Within a group
- * an address or a whole id counts before a name, and a name before the beginning of an id: `db` is a pod more often
- * than two hex digits. Of several of one name in one place the newest is meant, of a pod and a container of one name the
- * pod. Throws ConnectError: InvalidArgument for no word or one that fits several, NotFound.
+ * The view that the query means. `groups` are searched in order: existing actors before removed ones. Within a group,
+ * an address or complete id takes precedence over a name, and a name over a prefix of an id: `db` is more often a pod
+ * than two hex digits. Of several attempts of one name the newest is meant, and of a pod and a container of one name
+ * the pod. Throws ConnectError: InvalidArgument for an empty or ambiguous query, NotFound.
  */
 export function findView(query: string, groups: readonly (readonly View[])[]): View {
-  if (query === '') throw new ConnectError('explain: an id or a name is needed', Code.InvalidArgument);
+  if (query === '') throw new ConnectError('explain: missing id or name', Code.InvalidArgument);
   for (const group of groups) {
     for (const fits of tests(query, groups.flat())) {
       const found = newestOfEach(group.filter(fits));
@@ -26,13 +26,13 @@ export function findView(query: string, groups: readonly (readonly View[])[]): V
         .map((view) => view.address)
         .join(', ');
       throw new ConnectError(
-        `explain ${query}: this may be ${names}${meant.length > NAMED ? ', …' : ''}; say more of it`,
+        `explain ${query}: ambiguous: ${names}${meant.length > NAMED ? ', …' : ''}`,
         Code.InvalidArgument,
       );
     }
   }
   throw new ConnectError(
-    `explain ${query}: no pod, container or pull of this id or name, also none removed lately`,
+    `explain ${query}: not found: no pod, container or pull has this id or name, nor had one removed in the last minutes`,
     Code.NotFound,
   );
 }
@@ -48,7 +48,10 @@ function tests(query: string, all: readonly View[]): readonly ((view: View) => b
   ];
 }
 
-/** `name`, `namespace/name` of a pod; `name`, `pod/name`, `namespace/pod/name` of a container; a pull's reference. */
+/**
+ * Names: `name`, `namespace/name` of a pod; `name`, `pod/name`, `namespace/pod/name` of a container; the reference of a
+ * pull.
+ */
 function namesOf(
   view: View,
   pods: ReadonlyMap<string, { readonly name: string; readonly namespace: string }>,
@@ -70,7 +73,7 @@ function namesOf(
   }
 }
 
-/** One view per name and place: the one that was made last, which is the latest attempt. */
+/** For each name within its namespace or pod, the view that was created last: the latest attempt. */
 function newestOfEach(views: readonly View[]): readonly View[] {
   const newest = new Map<string, View>();
   for (const view of views) {

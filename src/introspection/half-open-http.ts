@@ -1,4 +1,4 @@
-/** Bounds for the connections of an HTTP server: how many, and how long a request may take to come (S94). */
+/** Bounds on the connections of an HTTP server: their number, and the time to receive a request (S94). */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { ClockPort } from '../ports/clock.ts';
@@ -6,29 +6,30 @@ import { HalfOpen } from '../base/half-open.ts';
 
 export interface HttpBounds {
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
-  /** Connections in all; one more is dropped. */
+  /** Concurrent connections; one more is closed. */
   readonly connections: number;
-  /** Of these without a whole request; one more cuts the oldest. */
+  /** Concurrent connections without a complete request; one more closes the oldest. */
   readonly halfOpen: number;
 }
 
 /**
- * A connection is cut that has not sent a whole request in its time, its body included, or none after its last answer.
- * An answer may take as long as it likes. Node's own bounds (`headersTimeout`) are checked every 30 s, and know no
- * number. Gives what drops all connections: Node's `closeAllConnections` knows none of a server that does not listen itself.
+ * Closes connections that don't send a complete request, body included, in time, counted from the connection or from
+ * the last answer. The time to answer is not bounded. Node's own timeout (`headersTimeout`) is checked only every 30 s,
+ * and Node has no bound on the number. Returns a function that closes all connections: Node's `closeAllConnections`
+ * does not know the connections of a server that does not listen itself.
  */
 export function boundConnections(
   server: Server,
   { clock, connections, halfOpen: most }: HttpBounds,
 ): () => void {
   const all = new Set<Socket>();
-  /** The last request of each, until it is answered. */
+  /** The last request of each connection, until it is answered. */
   const requests = new Map<Socket, IncomingMessage>();
   const halfOpen = new HalfOpen<Socket>({
     clock,
     most,
     cut: (socket) => {
-      // else it is served
+      // a complete request is being served
       if (requests.get(socket)?.complete !== true) socket.destroy();
     },
     report: () => undefined,
@@ -50,7 +51,7 @@ export function boundConnections(
     const { socket } = request;
     requests.set(socket, request);
     response.once('close', () => {
-      // another one may have come behind it
+      // the next request may have arrived already
       if (requests.get(socket) !== request || !all.has(socket)) return;
       requests.delete(socket);
       halfOpen.begin(socket);

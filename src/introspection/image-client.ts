@@ -1,4 +1,4 @@
-/** Asks a running daemon over its CRI socket, for the commands that change something: introspection itself only looks. */
+/** Client of a running daemon's CRI socket, for the commands that change images: introspection is read-only. */
 import { createConnection } from 'node:net';
 import { createClient } from '@connectrpc/connect';
 import type { Client } from '@connectrpc/connect';
@@ -7,15 +7,15 @@ import { ImageService } from '../gen/runtime/v1/api_pb.ts';
 
 export type ImageClient = Client<typeof ImageService>;
 
-/** A client of the image service at this Unix socket; connects with its first call, and has no deadline of its own. */
+/** A client of the image service at this Unix socket. It connects with its first call and sets no deadline. */
 export function imageClient(socket: string): ImageClient {
   return createClient(
     ImageService,
     createGrpcTransport({
-      // the host is not looked at: the socket decides
+      // the host is ignored: the socket decides
       baseUrl: 'http://troupe',
       nodeOptions: { createConnection: () => createConnection({ path: socket }) },
-      // the command ends with its answer, not when an idle connection is given up
+      // 0 closes an idle connection at once, so that the command ends with its answer
       idleConnectionTimeoutMs: 0,
     }),
   );

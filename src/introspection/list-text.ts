@@ -1,6 +1,7 @@
 /**
- * List as text, in pieces. Whole answers of connect cost 40 µs for each actor in one go, which is 70 ms for a node that
- * is full; a view never changes, so the text of an actor that waits on nothing is kept as long as its view lives.
+ * Answers List as JSON, built in pieces. The connect library encodes an answer at once, 40 µs for each actor, which
+ * blocks the event loop for 70 ms on a full node. A view never changes, so the text of an actor without waits is kept
+ * as long as its view exists.
  */
 import { create, fromJsonString, toJsonString } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
@@ -18,7 +19,7 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 const PATH = '/introspection.v1.Introspection/List';
 
-/** Answers List when it is asked for as JSON, and hands everything else on. */
+/** Handles List requests in JSON, and passes all other requests to `rest`. */
 export function withListText(options: IntrospectionOptions, rest: Handler): Handler {
   const texts = new ListTexts(options);
   return (request, response) => {
@@ -30,7 +31,7 @@ export function withListText(options: IntrospectionOptions, rest: Handler): Hand
       (text) => end(response, 200, text),
       (thrown: unknown) => {
         const { code, rawMessage } = ConnectError.from(thrown);
-        // the connect protocol's error of a unary call; what is wrong is the request or we are
+        // the connect protocol's error format of a unary call
         if (code === Code.InvalidArgument)
           end(response, 400, JSON.stringify({ code: 'invalid_argument', message: rawMessage }));
         else end(response, 500, JSON.stringify({ code: 'internal', message: rawMessage }));
@@ -45,7 +46,7 @@ function isListOfJson({ method, url, headers }: IncomingMessage): boolean {
 }
 
 function end(response: ServerResponse, status: number, text: string): void {
-  // whoever asked may have gone meanwhile: then nobody hears it
+  // when the client has disconnected meanwhile, this has no effect
   response.writeHead(status, {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(text),
@@ -88,15 +89,15 @@ export class ListTexts {
     this.#options = options;
   }
 
-  /** All actors of the kind, of every kind for an empty one; the event loop gets its turn in between. */
+  /** All actors of this kind, or of all kinds for an empty text. It lets the event loop continue in between. */
   async answer(kind: string): Promise<string> {
-    // the number first: a change in between is told twice rather than never
+    // read before the views: a change in between is then sent again by Watch, not lost
     const { seq } = this.#options.recorder;
     const texts: string[] = [];
     let made = 0;
     for (const view of listedViews(this.#options, kind)) {
       const isBusy = this.#options.activity.isBusy(view.address);
-      const kept = isBusy ? undefined : this.#stillTrue(view);
+      const kept = isBusy ? undefined : this.#unchanged(view);
       if (kept === undefined) {
         if (made > 0 && made % introspectionLimits.actorsPerTurn === 0) await this.#nextTurn();
         made += 1;
@@ -106,7 +107,7 @@ export class ListTexts {
     return `{${texts.length === 0 ? '' : `"actors":[${texts.join(',')}],`}"seq":"${seq}"}`;
   }
 
-  #stillTrue(view: View): string | undefined {
+  #unchanged(view: View): string | undefined {
     const kept = this.#kept.get(view);
     return kept !== undefined && (this.#options.recorder.since(view.address) ?? 0n) === kept.sinceNs
       ? kept.text
@@ -116,7 +117,7 @@ export class ListTexts {
   #make(view: View): string {
     const message = actorWith(this.#options, view, []);
     const text = textOf(message);
-    // one that has ended while the list was made is not in the next
+    // an actor that ended meanwhile is not in the next list, so its entry does no harm
     this.#kept.set(view, { sinceNs: message.sinceNs ?? 0n, text });
     return text;
   }

@@ -1,12 +1,12 @@
-/** The journal's disk with a meter in between: what it does is unchanged. */
+/** The journal's disk port with a measurement of its syncs. */
 import type { DiskFile, DiskPort } from '../ports/disk.ts';
 import type { ClockPort } from '../ports/clock.ts';
 
-/** Tells how long each sync of a file took, and whether the disk took it. */
+/** Wraps the disk; calls `observe` with the duration of each sync, and whether it succeeded. */
 export function meteredDisk(
   disk: DiskPort,
   clock: Pick<ClockPort, 'monoMs'>,
-  told: (ms: number, isOk: boolean) => void,
+  observe: (ms: number, isOk: boolean) => void,
 ): DiskPort {
   const metered = (file: DiskFile): DiskFile => ({
     append: (bytes) => file.append(bytes),
@@ -19,7 +19,7 @@ export function meteredDisk(
         await file.sync();
         isOk = true;
       } finally {
-        told(clock.monoMs() - since, isOk);
+        observe(clock.monoMs() - since, isOk);
       }
     },
   });

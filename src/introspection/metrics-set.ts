@@ -1,6 +1,6 @@
 /**
- * What is measured, each under one name. Labels have values from our own code only (RPCs of the contract, names of
- * effects and of top states): nothing that a client chooses, so that their number is bounded.
+ * The metrics of the daemon. Label values come from our own code only (RPCs of the contract, names of effects and of
+ * top states), never from a client, so their number is bounded.
  */
 import type { EffectEnd } from '../actors/effects/activity.ts';
 import type { Directory } from '../actors/directory/directory.ts';
@@ -15,18 +15,18 @@ import { Registry } from './metrics.ts';
 import type { Gauge } from './metrics.ts';
 import type { Transition } from './transitions.ts';
 
-/** Seconds. From a list out of memory to a pull that takes minutes. */
+/** Buckets in seconds, from a list in memory to a pull of minutes. */
 const RPC_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120];
 const EFFECT_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600];
 const STATE_SECONDS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 120, 600, 3600, 86_400];
 const SYNC_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
-/** Of the process itself; read at each scrape. */
+/** Figures of the daemon's process, read at each scrape. */
 export interface ProcessFacts {
   readonly rssBytes: number;
   readonly openFds: number;
   readonly cpuSeconds: number;
-  /** Event-loop delay in seconds since the last look, by quantile such as `0.99`; `1` is the longest. */
+  /** Event-loop delay in seconds since the last scrape, by quantile such as `0.99`; `1` is the maximum. */
   readonly loopLag: readonly (readonly [quantile: string, seconds: number])[];
 }
 
@@ -35,10 +35,11 @@ export interface MetricsOptions {
   readonly version: string;
   readonly charts: readonly Chart[];
   readonly processFacts: () => Promise<ProcessFacts>;
-  /** What the daemon works without. */
+  /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
 }
 
+/** An actor's stay in a top state. */
 interface Stay {
   readonly machine: string;
   state: string;
@@ -142,7 +143,7 @@ export class TroupeMetrics {
   );
   readonly #degraded = this.registry.gauge(
     'troupe_degraded',
-    'Subjects (files, parts) that a condition of Status reports as not as they should be, by condition.',
+    'Subjects (files, parts) that a condition of Status reports as degraded, by condition.',
     ['condition'],
   );
   readonly #ready = this.registry.gauge(
@@ -158,7 +159,7 @@ export class TroupeMetrics {
   );
   readonly #spansDropped = this.registry.counter(
     'troupe_trace_spans_dropped_total',
-    'Spans given up since the start of the daemon: the queue was full or the collector refused.',
+    'Spans dropped since the start of the daemon: the queue was full or the collector refused them.',
   );
 
   constructor(options: MetricsOptions) {
@@ -171,7 +172,7 @@ export class TroupeMetrics {
     for (const { id } of options.charts) this.#restarts.add([id], 0);
   }
 
-  /** The actors, once they are made. */
+  /** Begins to watch the actors, once they exist. */
   watch(troupe: Troupe): void {
     this.#troupe = troupe;
     troupe.directory.listenToAll((view, gone) => {
@@ -194,12 +195,12 @@ export class TroupeMetrics {
     this.#effects.add([end.effect, end.outcome]);
   }
 
-  /** Time in the top state: the paths below it are many where regions are parallel. */
+  /** Measures the time in top states only: parallel regions would have too many paths. */
   transition({ address, from, to, final }: Transition): void {
     const now = this.#options.clock.monoMs();
     const state = topOf(to);
     const stay = this.#stays.get(address);
-    // an actor that is born where one lives already takes its place after a crash
+    // a new actor under a known address replaces one that crashed
     if (stay !== undefined && from === '') this.#restarts.add([stay.machine]);
     if (stay !== undefined && stay.state !== state) {
       this.#stateSeconds.observe([stay.machine, stay.state], (now - stay.sinceMonoMs) / 1000);
@@ -219,7 +220,7 @@ export class TroupeMetrics {
     this.#pullBytes.add([], bytes);
   }
 
-  /** A scrape. */
+  /** The text of a scrape. */
   async text(): Promise<string> {
     const facts = await this.#options.processFacts();
     this.#rss.set([], facts.rssBytes);
@@ -235,7 +236,7 @@ export class TroupeMetrics {
     return this.registry.text();
   }
 
-  /** Each type has its series, 0 when all is well: an alert needs no absent(). */
+  /** Each condition has a series, 0 when nothing is degraded, so that an alert needs no absent(). */
   #countDegraded(): void {
     const counts = new Map(this.#options.conditions.listFalse().map(({ type, count }) => [type, count]));
     for (const type of CONDITION_TYPES) this.#degraded.set([type], counts.get(type) ?? 0);
@@ -264,7 +265,7 @@ export class TroupeMetrics {
     for (const [effect, seconds] of ages) this.#oldest.set([effect], seconds);
   }
 
-  /** States of the chart stand at 0 when nobody is in them, so that a graph has no holes. */
+  /** States without an actor are 0, so that graphs have no gaps. */
   #countStates(gauge: Gauge, machine: string, views: readonly View[]): void {
     gauge.reset();
     const chart = this.#options.charts.find((one) => one.id === machine);
@@ -291,7 +292,7 @@ function topOf(path: string): string {
   return path.split(/[.{]/u, 1)[0] ?? path;
 }
 
-/** `pull/…` is driven by the machine `image-pull`. */
+/** The machine of an address: `pull/…` belongs to `image-pull`. */
 function machineOf(address: string): string {
   const kind = address.split('/', 1)[0] ?? '';
   return kind === 'pull' ? 'image-pull' : kind;

@@ -1,11 +1,11 @@
 /**
- * Counters, gauges and histograms in Prometheus' text format 0.0.4. Own code: the client libraries bring default
+ * Counters, gauges and histograms in Prometheus' text format 0.0.4. There is no library for it: those add default
  * metrics, registries and push gateways, and this is one file (docs/dependencies.md).
  */
 import { assert } from '../base/assert.ts';
 import { metricsLimits } from './bounds.ts';
 
-/** Values of a metric's labels, in the order in which it names them. */
+/** Values of a metric's labels, in the order of their names. */
 export type LabelValues = readonly string[];
 
 interface Series<V> {
@@ -14,7 +14,7 @@ interface Series<V> {
 }
 
 interface Buckets {
-  /** One per bound, not yet cumulative; what is above the last bound is only in `count`. */
+  /** One count per bound, not cumulative; values above the last bound are only in `count`. */
   readonly counts: number[];
   sum: number;
   count: number;
@@ -22,7 +22,7 @@ interface Buckets {
 
 type Kind = 'counter' | 'gauge' | 'histogram';
 
-/** One metric with its series. A series above the bound is left out and counted: labels must never fill the memory. */
+/** One metric with its series. Series above the bound are dropped and counted: labels must never fill the memory. */
 abstract class Metric<V> {
   readonly name: string;
   readonly help: string;
@@ -53,7 +53,7 @@ abstract class Metric<V> {
     return made;
   }
 
-  /** Forgets all series: for gauges that are counted anew at each scrape. */
+  /** Deletes all series, for gauges that are recounted at each scrape. */
   reset(): void {
     this.#series.clear();
   }
@@ -62,7 +62,7 @@ abstract class Metric<V> {
     return [...this.#series.values()];
   }
 
-  /** Lines of one series. */
+  /** The text lines of one series. */
   abstract lines(series: Series<V>): readonly string[];
 
   text(): string {
@@ -80,13 +80,13 @@ abstract class Metric<V> {
 export class Counter extends Metric<number> {
   readonly kind = 'counter';
 
-  /** Adds; never less than nothing, since a counter only grows. */
+  /** Adds to a series; a negative number is ignored, since counters only grow. */
   add(values: LabelValues, by = 1): void {
     const series = this.series(values, () => 0);
     if (series !== undefined && by > 0) series.value += by;
   }
 
-  /** For what is counted elsewhere. */
+  /** Sets the total of something that is counted elsewhere. */
   raiseTo(values: LabelValues, total: number): void {
     const series = this.series(values, () => 0);
     if (series !== undefined) series.value = Math.max(series.value, total);
@@ -161,7 +161,7 @@ export class Histogram extends Metric<Buckets> {
   }
 }
 
-/** All metrics of a process; makes each once. */
+/** All metrics of a process; each name is registered once. */
 export class Registry {
   readonly #metrics = new Map<string, Metric<number> | Metric<Buckets>>();
   readonly #dropped: Counter;
@@ -186,18 +186,18 @@ export class Registry {
     return this.#add(new Histogram(name, help, labels, bounds, () => this.#dropped.add([])));
   }
 
-  /** Names of all metrics, in the order in which they were made. */
+  /** Names of all metrics, in the order of registration. */
   names(): readonly string[] {
     return [...this.#metrics.keys()];
   }
 
-  /** The whole page of a scrape. */
+  /** The text of a scrape. */
   text(): string {
     return [...this.#metrics.values()].map((metric) => metric.text()).join('');
   }
 
   #add<M extends Metric<number> | Metric<Buckets>>(metric: M): M {
-    assert(!this.#metrics.has(metric.name), `metric ${metric.name} is made twice`);
+    assert(!this.#metrics.has(metric.name), `metric ${metric.name} is registered twice`);
     this.#metrics.set(metric.name, metric);
     return metric;
   }
@@ -208,7 +208,7 @@ function labelText(names: readonly string[], values: LabelValues): string {
   return `{${names.map((name, at) => `${name}="${escapeLabel(values[at] ?? '')}"`).join(',')}}`;
 }
 
-/** Backslash, quote and line feed (exposition format 0.0.4, "Comments, help text, and type information"). */
+/** Escapes backslash, quote and line feed (exposition format 0.0.4, "Comments, help text, and type information"). */
 function escapeLabel(value: string): string {
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

@@ -1,4 +1,7 @@
-/** What happened: the last changes of every actor, also of removed ones for a while, and a stream of all changes. */
+/**
+ * Records state changes: the last ones of every actor, for ten minutes also of removed ones, and a stream of all
+ * changes.
+ */
 import { Ring } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
 import { introspectionLimits as limits } from './bounds.ts';
@@ -8,9 +11,9 @@ import { QUARANTINED } from '../actors/directory/states.ts';
 import type { View } from '../actors/directory/views.ts';
 import type { Transition } from './transitions.ts';
 
-/** One change of state. */
+/** One state change. */
 export interface Change extends Transition {
-  /** Counts all changes since the daemon's start, from 2, without holes. */
+  /** Number of the change since the daemon's start, from 2, without gaps. */
   readonly seq: bigint;
   /** Wall clock. */
   readonly atNs: bigint;
@@ -19,9 +22,9 @@ export interface Change extends Transition {
 export interface Past {
   /** Oldest first. */
   readonly history: readonly Change[];
-  /** When it came into its present state. */
+  /** When it entered its current state. */
   readonly sinceNs: bigint;
-  /** The view it had at its end, and when; undefined while it lives. */
+  /** Its last view and the time of its removal; undefined while it exists. */
   readonly end: { readonly view: View; readonly atNs: bigint } | undefined;
 }
 
@@ -31,7 +34,7 @@ interface Track {
   end: { readonly view: View; readonly atNs: bigint; readonly atMonoMs: number } | undefined;
 }
 
-/** Without what a client may have made large, or secret: of what is gone for ten minutes, names and states are asked for. */
+/** The view of a removed actor without fields that may be large or secret: only its names and states are shown. */
 function remembered(view: View): View {
   if (view.kind === 'pull') return view;
   const nothing = { labels: {}, annotations: {} };
@@ -46,22 +49,22 @@ export class Recorder {
   readonly #clock: ClockPort;
   readonly #tracks = new Map<string, Track>();
   /** Addresses of removed actors, oldest first. */
-  readonly #graves: string[] = [];
+  readonly #removed: string[] = [];
   readonly #all = new Ring<Change>(limits.changes);
   readonly #watchers = new Set<(change: Change) => void>();
-  /** 1 is the start itself: a list of a fresh daemon, too, has a number above 0 to resume from. */
+  /** 1 stands for the start, so that the list of a new daemon also has a number above 0 to resume from. */
   #seq = 1n;
 
   constructor(clock: ClockPort) {
     this.#clock = clock;
   }
 
-  /** The newest change's number; 1 before the first. */
+  /** The number of the newest change; 1 before the first. */
   get seq(): bigint {
     return this.#seq;
   }
 
-  /** Takes note of one change; called by the inspector. */
+  /** Records one change; the inspector calls it. */
   note(transition: Transition): void {
     this.#seq += 1n;
     const change: Change = { ...transition, seq: this.#seq, atNs: this.#clock.nowNs() };
@@ -72,7 +75,7 @@ export class Recorder {
     for (const watcher of this.#watchers) watcher(change);
   }
 
-  /** Keeps the last view of what ends; call once. */
+  /** Begins to keep the last view of each removed actor; called once. */
   attach(directory: Directory): void {
     directory.listenToAll((view, gone) => {
       const track = this.#trackOf(view.address);
@@ -81,12 +84,12 @@ export class Recorder {
         return;
       }
       track.end = { view: remembered(view), atNs: this.#clock.nowNs(), atMonoMs: this.#clock.monoMs() };
-      this.#graves.push(view.address);
-      this.#bury();
+      this.#removed.push(view.address);
+      this.#forgetOld();
     });
   }
 
-  /** The supervisor says it of an actor that is gone, so no machine tells it. */
+  /** Records a quarantine. The supervisor sets this state when the actor is gone, so no machine reports it. */
   #noteQuarantine({ address, path }: View, track: Track): void {
     const from = track.ring.items().at(-1)?.to ?? '';
     if (path !== QUARANTINED || from === QUARANTINED) return;
@@ -103,7 +106,7 @@ export class Recorder {
     return track;
   }
 
-  /** When a living actor came into its present state; undefined for one that has ended or is not known. */
+  /** When an actor entered its current state; undefined for a removed or unknown one. */
   since(address: string): bigint | undefined {
     const track = this.#tracks.get(address);
     return track?.end === undefined ? track?.sinceNs : undefined;
@@ -112,7 +115,7 @@ export class Recorder {
   past(address: string): Past | undefined {
     const track = this.#tracks.get(address);
     if (track === undefined) return undefined;
-    // the history is copied when it is asked for: a list asks for none
+    // the history is copied only when it is read: a list does not read it
     return {
       get history() {
         return track.ring.items();
@@ -122,44 +125,41 @@ export class Recorder {
     };
   }
 
-  /** Removed actors that are still remembered, newest first. */
+  /** Removed actors that are still kept, newest first. */
   removed(): readonly { readonly view: View; readonly atNs: bigint }[] {
-    this.#bury();
-    return this.#graves.toReversed().flatMap((address) => this.#tracks.get(address)?.end ?? []);
+    this.#forgetOld();
+    return this.#removed.toReversed().flatMap((address) => this.#tracks.get(address)?.end ?? []);
   }
 
   /**
-   * Calls `tell` with every change after `afterSeq` that is still known, then with each new one, until the returned
-   * function is called. Throws `exhausted` above the bound of watchers, `notFound` when changes after `afterSeq`
-   * are forgotten already, or when it is a number of another life of the daemon (then List anew).
+   * Calls `listener` with every kept change after `afterSeq`, then with each new one, until the returned function is
+   * called. Throws `exhausted` above the bound of watchers, and `notFound` when changes after `afterSeq` are no longer
+   * kept, or the number is from an earlier instance of the daemon: the client then lists again.
    */
-  watch(afterSeq: bigint, tell: (change: Change) => void): () => void {
+  watch(afterSeq: bigint, listener: (change: Change) => void): () => void {
     if (this.#watchers.size >= limits.watchers)
-      fail('exhausted', `watch: ${limits.watchers} clients watch already`);
+      fail('exhausted', `watch: too many clients: ${limits.watchers} are watching`);
     if (afterSeq > this.#seq)
-      fail('notFound', `watch: there is no change ${afterSeq} yet, the newest is ${this.#seq}; list again`);
+      fail('notFound', `watch: change ${afterSeq} not found: the newest is ${this.#seq}, list again`);
     if (afterSeq > 0n) {
       const kept = this.#all.items();
       const oldest = kept[0]?.seq ?? this.#seq + 1n;
       if (afterSeq + 1n < oldest)
-        fail(
-          'notFound',
-          `watch: changes after ${afterSeq} are forgotten, the oldest is ${oldest}; list again`,
-        );
-      for (const change of kept) if (change.seq > afterSeq) tell(change);
+        fail('notFound', `watch: changes after ${afterSeq} not found: the oldest is ${oldest}, list again`);
+      for (const change of kept) if (change.seq > afterSeq) listener(change);
     }
-    this.#watchers.add(tell);
-    return () => this.#watchers.delete(tell);
+    this.#watchers.add(listener);
+    return () => this.#watchers.delete(listener);
   }
 
-  #bury(): void {
+  #forgetOld(): void {
     const now = this.#clock.monoMs();
-    while (this.#graves.length > 0) {
-      const [address = ''] = this.#graves;
+    while (this.#removed.length > 0) {
+      const [address = ''] = this.#removed;
       const end = this.#tracks.get(address)?.end;
       const isOld = end === undefined || now - end.atMonoMs > limits.tombstoneMs;
-      if (!isOld && this.#graves.length <= limits.tombstones) return;
-      this.#graves.shift();
+      if (!isOld && this.#removed.length <= limits.tombstones) return;
+      this.#removed.shift();
       this.#tracks.delete(address);
     }
   }

@@ -1,4 +1,7 @@
-/** Serves introspection over HTTP on a Unix socket of its own: whoever may look inside need not be able to act. */
+/**
+ * Serves introspection over HTTP on a Unix socket of its own, so that users who may read it need no access to the CRI
+ * socket.
+ */
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { createServer } from 'node:http';
 import type { Socket } from 'node:net';
@@ -10,7 +13,7 @@ import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
 export interface IntrospectionServerOptions extends IntrospectionOptions {
-  /** Takes connections such that nobody else can connect at any moment; `close` removes the socket's file again. */
+  /** Listens on a socket that at no moment another user can connect to; `close` removes its file. */
   readonly listen: (onConnection: (socket: Socket) => void) => Promise<{ close(): Promise<void> }>;
 }
 
@@ -18,17 +21,17 @@ export interface IntrospectionServer {
   close(): Promise<void>;
 }
 
-/** Serves until closed. Throws FaultError when the socket is another's, or can't be made. */
+/** Serves until closed. Throws FaultError when another process listens on the socket, or it can't be created. */
 export async function startIntrospection(options: IntrospectionServerOptions): Promise<IntrospectionServer> {
   const handler = connectNodeAdapter({
     routes: introspectionRoutes(options),
     readMaxBytes: introspectionLimits.requestBytes,
-    // the connect protocol alone: it works over HTTP/1.1, streams included
+    // only the connect protocol, which works over HTTP/1.1 with streams
     grpc: false,
     grpcWeb: false,
   });
   const server = createServer(withListText(options, handler));
-  // the page, a scraper and people have one connection each
+  // clients (commands, people) have one connection each, so the half-open bound of the page is enough
   const dropAll = boundConnections(server, {
     clock: options.clock,
     connections: introspectionLimits.connections,

@@ -1,4 +1,4 @@
-/** The introspection service: read-only questions, and the stream of changes. */
+/** The introspection service: read-only calls, and the stream of changes. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import { onAbort } from '../base/abort.ts';
@@ -26,19 +26,19 @@ export interface IntrospectionOptions extends Describing {
   readonly troupe: Troupe;
   readonly charts: readonly Chart[];
   readonly version: string;
-  /** Of the daemon, for Status. */
+  /** The daemon's process, for Status. */
   readonly process: { readonly pid: number; readonly startedNs: bigint; rssBytes(): number };
-  /** The CRI socket. */
+  /** Path of the CRI socket. */
   readonly socket: string;
-  /** The effective configuration; holds no secrets. */
+  /** The effective configuration, without secrets. */
   readonly configView: () => object;
-  /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
+  /** What a damaged journal may have lost, and where it is kept; undefined when the journal was not damaged. */
   readonly lostFacts: string | undefined;
-  /** What the daemon works without. */
+  /** Conditions that are false: what is degraded and why. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
 }
 
-/** Puts the service on a connect router. */
+/** Registers the service on a connect router. */
 export function introspectionRoutes(options: IntrospectionOptions): (router: ConnectRouter) => void {
   const service: ServiceImpl<typeof Introspection> = {
     list: (request) => list(options, request),
@@ -58,14 +58,14 @@ function views({ troupe }: IntrospectionOptions): readonly View[] {
   return [...directory.sandboxes(), ...directory.containers(), ...directory.pulls()];
 }
 
-/** The views that List tells of: all, or those of one kind. */
+/** The views that List shows: all, or those of one kind. */
 export function listedViews(options: IntrospectionOptions, kind: string): readonly View[] {
   return views(options).filter((view) => kind === '' || view.kind === kind);
 }
 
-/** In one go, for clients that ask for binary messages; those that ask for JSON get list-text.ts. */
+/** List for clients that use binary messages, encoded at once; list-text.ts answers those that use JSON. */
 async function list(options: IntrospectionOptions, { kind }: ListRequest) {
-  // the number first: a change in between is told twice rather than never
+  // read before the views: a change in between is then sent again by Watch, not lost
   const seq = options.recorder.seq;
   return {
     actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))),
@@ -88,13 +88,13 @@ function isRelated(view: View, other: View): boolean {
   return view.kind === 'container' && other.kind === 'sandbox' && other.id === view.spec.key.sandboxId;
 }
 
-/** Pushes from the recorder into a bounded queue; the client reads at its own pace. */
+/** Queues changes from the recorder, within a bound, until the client reads them. */
 async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest, context: HandlerContext) {
   const queue = new Fifo<Change>();
   let wake: () => void = () => undefined;
   let isOverflowed = false;
   const stop = subscribe(options, afterSeq, (change) => {
-    // once one was dropped, no later one may follow: the client would not see the hole
+    // once one was dropped, none may follow: the client would not notice the gap
     isOverflowed ||= queue.length >= introspectionLimits.watchQueue;
     if (!isOverflowed) queue.push(change);
     wake();
@@ -106,7 +106,7 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
       if (change !== undefined) yield describeChange(change);
       else if (isOverflowed)
         throw new ConnectError(
-          'watch: this client reads too slowly; resume after the last number it has',
+          'watch: the client reads too slowly: resume after the last number received',
           Code.ResourceExhausted,
         );
       else await new Promise<void>((resolve) => (wake = resolve));
@@ -120,10 +120,10 @@ async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest,
 function subscribe(
   options: IntrospectionOptions,
   afterSeq: bigint,
-  tell: (change: Change) => void,
+  listener: (change: Change) => void,
 ): () => void {
   try {
-    return options.recorder.watch(afterSeq, tell);
+    return options.recorder.watch(afterSeq, listener);
   } catch (thrown) {
     const { kind, message } = toFault(thrown);
     if (!(thrown instanceof FaultError)) throw thrown;

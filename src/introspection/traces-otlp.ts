@@ -1,6 +1,6 @@
 /**
- * Export of spans by OTLP over HTTP with JSON (OTLP specification 1.x, "OTLP/HTTP"; ids are hex there, 64-bit numbers
- * are text). A bounded queue in front: a collector that is slow or away costs spans, never memory or a call's time.
+ * Exports spans by OTLP over HTTP with JSON (OTLP specification 1.x, "OTLP/HTTP": ids are hex, 64-bit numbers are
+ * strings). The queue is bounded: with a slow or unreachable collector spans are dropped, and calls are never delayed.
  */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
@@ -10,7 +10,7 @@ import { tracesLimits as limits } from './bounds.ts';
 import type { Log } from '../base/log.ts';
 import type { Span } from './traces.ts';
 
-/** What came of one request. `later`: the collector says, or the network lets hope, that a repeat may succeed. */
+/** Result of one request. `later`: the failure may be temporary, so the request is retried. */
 export type Sent = 'taken' | 'refused' | 'later';
 
 export interface ExporterOptions {
@@ -48,7 +48,7 @@ export class SpanExporter {
     else this.#timer ??= this.#options.clock.setTimeout(() => this.#flush(), limits.flushMs);
   }
 
-  /** Sends what is left, for a bounded time. */
+  /** Sends the queued spans, for at most `closeMs`. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#flush();
@@ -71,7 +71,7 @@ export class SpanExporter {
     });
   }
 
-  /** One batch after the other; ends when the queue is empty, which its bound and the flow of spans decide. */
+  /** Sends batches one after the other until the queue is empty. */
   async #work(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#queue.slice(0, limits.batchSpans);
@@ -81,7 +81,7 @@ export class SpanExporter {
         this.#dropped += batch.length;
         this.#options.log.warn(
           { spans: batch.length, dropped: this.#dropped },
-          'the trace collector took no spans',
+          'export spans: dropped, the collector did not accept them',
         );
       }
     }
@@ -103,7 +103,7 @@ export class SpanExporter {
 const KIND = { internal: 1, server: 2 } as const;
 const STATUS_ERROR = 2;
 
-/** ExportTraceServiceRequest as JSON. */
+/** The body of an ExportTraceServiceRequest. */
 export function otlpBody(spans: readonly Span[], version: string): string {
   const resource = attributes({ 'service.name': 'troupe', 'service.version': version });
   return JSON.stringify({
@@ -138,10 +138,10 @@ function attributes(values: Readonly<Record<string, string | number>>): readonly
   }));
 }
 
-/** Codes that say "try again" (OTLP specification, "Retryable Response Codes"). */
+/** HTTP status codes of temporary failures (OTLP specification, "Retryable Response Codes"). */
 const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
 
-/** Posts to `<endpoint>/v1/traces`. Never rejects. */
+/** A sender that posts to `<endpoint>/v1/traces`. It never rejects. */
 export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: string) => Promise<Sent> {
   const url = new URL(`${endpoint.replace(/\/+$/u, '')}/v1/traces`);
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
@@ -149,7 +149,10 @@ export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: str
     new Promise<Sent>((resolve) => {
       const abort = new AbortController();
       const timer = clock.setTimeout(
-        () => abort.abort(new Error(`no answer within ${limits.requestMs} ms`)),
+        () =>
+          abort.abort(
+            new Error(`timed out after ${limits.requestMs / 1000}s waiting for the trace collector`),
+          ),
         limits.requestMs,
       );
       const finish = (sent: Sent): void => {
@@ -165,7 +168,7 @@ export function postTo(endpoint: string, clock: ClockPort, log: Log): (body: str
         );
       });
       call.once('error', (error) => {
-        log.debug({ endpoint: url.origin, reason: toFault(error).message }, 'trace collector');
+        log.debug({ endpoint: url.origin, reason: toFault(error).message }, 'send spans');
         finish('later');
       });
       call.end(body);

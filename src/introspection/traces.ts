@@ -1,8 +1,8 @@
 /**
- * Spans of calls and effects (OpenTelemetry). A call's span is the child of the client's when it sent a traceparent.
- * An effect's span is the child of the call for which its actor works: the first that asked since the actor last
- * settled; calls that joined later are links. Work that nobody asked for (an exit, the janitor) begins a trace of its
- * own: to hang it below the last call would be a guess.
+ * Spans of calls and effects (OpenTelemetry). A call's span is a child of the client's span if it sent a traceparent.
+ * An effect's span is a child of the call that its actor works for: the first call since the actor last settled; calls
+ * that joined later are links. Work without a call (an exit, the janitor) begins a trace of its own: the last call need
+ * not be its cause.
  */
 import type { EffectEnd } from '../actors/effects/activity.ts';
 import { startReason } from '../actors/effects/recorded.ts';
@@ -17,7 +17,10 @@ export interface SpanContext {
   readonly traceId: string;
   /** 16 hex digits. */
   readonly spanId: string;
-  /** False: the client traces, but not this call; then neither do we (W3C Trace Context, "sampled flag"). */
+  /**
+   * False when the client does not record this call; then its spans are not recorded here (W3C Trace Context, "sampled
+   * flag").
+   */
   readonly sampled: boolean;
 }
 
@@ -25,7 +28,7 @@ export interface Span {
   readonly name: string;
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty for the first of a trace. */
+  /** Empty for the first span of a trace. */
   readonly parentSpanId: string;
   readonly kind: 'server' | 'internal';
   /** Wall clock. */
@@ -33,7 +36,7 @@ export interface Span {
   readonly endNs: bigint;
   readonly attributes: Readonly<Record<string, string | number>>;
   readonly links: readonly SpanContext[];
-  /** Why it failed; undefined when it did not. */
+  /** The error; undefined on success. */
   readonly error: string | undefined;
 }
 
@@ -43,7 +46,7 @@ export interface TracerOptions {
   readonly put: (span: Span) => void;
 }
 
-/** A call's span from begin to end. */
+/** The span of a call in progress. */
 export interface CallSpan {
   readonly traceparent: string;
   ended(code: string, fault: Fault | undefined): void;
@@ -55,7 +58,7 @@ const SAMPLED = 1;
 
 export class Tracer {
   readonly #options: TracerOptions;
-  /** Calls for which an actor works until it settles, first one first. */
+  /** Calls that an actor works for until it settles, in order of arrival. */
   readonly #askers = new Map<string, SpanContext[]>();
 
   constructor(options: TracerOptions) {
@@ -77,7 +80,7 @@ export class Tracer {
           ...ids(own, parent),
           kind: 'server',
           startNs,
-          // somebody may have set the clock meanwhile, and no span ends before it begins (F78)
+          // not the wall clock, which may have been set meanwhile: no span may end before it begins (F78)
           endNs: startNs + nsOf(clock.monoMs() - startMonoMs),
           attributes: {
             'rpc.system': 'grpc',
@@ -92,7 +95,7 @@ export class Tracer {
     };
   }
 
-  /** A call waits on this actor. */
+  /** A call waits for this actor. */
   asked(owner: string, cause: Cause): void {
     const asker = parseTraceparent(cause.traceparent);
     if (asker === undefined) return;
@@ -102,7 +105,7 @@ export class Tracer {
     this.#askers.set(owner, [...askers, asker]);
   }
 
-  /** A call that found its actor settled, or left it so, caused nothing that comes later. */
+  /** A call was answered. If its actor is settled now, the call does not cause its later effects. */
   answered(owner: string, cause: Cause, isSettled: boolean): void {
     const asker = parseTraceparent(cause.traceparent);
     if (!isSettled || asker === undefined) return;
@@ -111,12 +114,15 @@ export class Tracer {
     else this.#askers.delete(owner);
   }
 
-  /** The actor has settled, or is gone: what it does next is not for those who asked. */
+  /** The actor has settled or was removed: its later effects belong to no earlier call. */
   settled(owner: string): void {
     this.#askers.delete(owner);
   }
 
-  /** An effect has ended. Its call is looked up now: the first effect of a new actor begins before `asked` is told. */
+  /**
+   * An effect has ended. Its call is looked up now, since the first effect of a new actor begins before `asked` is
+   * called.
+   */
   effect({ owner, effect, sinceMonoMs, endMonoMs, outcome, fault }: EffectEnd): void {
     const { clock, put } = this.#options;
     const [parent, ...others] = this.#askers.get(owner) ?? [];
@@ -170,8 +176,9 @@ const OWN_MESSAGES: ReadonlySet<FaultKind> = new Set<FaultKind>([
 ]);
 
 /**
- * The error of a span. Spans leave the machine, and the words of a command may be secrets: of a runtime's error only the kind of
- * reason is exported, as in the journal (S91). The log has the whole message, under the request id of the call's span.
+ * The error of a span. Spans leave the machine, and the words of a command may be secrets: of a runtime's error only
+ * the kind of reason is exported, as in the journal (S91). The log has the whole message, under the request id of the
+ * call's span.
  */
 function exportedError(name: string, fault: Fault | undefined): string | undefined {
   if (fault === undefined || !RUNS_COMMAND.has(name) || OWN_MESSAGES.has(fault.kind)) return fault?.message;
@@ -189,7 +196,7 @@ function nsOf(ms: number): bigint {
   return BigInt(Math.round(ms * 1e6));
 }
 
-/** What the edge let through has this form already; anything else is no context. */
+/** Parses a traceparent; undefined for an invalid one. cri/call/edge.ts passes only valid ones. */
 export function parseTraceparent(text: string | undefined): SpanContext | undefined {
   const [, traceId, spanId, flags] =
     /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/u.exec(text ?? '') ?? [];

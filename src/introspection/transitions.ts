@@ -1,11 +1,11 @@
-/** Changes of state as xstate's inspection tells them, for the log and for the recorder. No payloads. */
+/** State changes from xstate's inspection events, for the log and the recorder. They contain no payloads of events. */
 import type { AnyMachineSnapshot, InspectionEvent } from 'xstate';
 import { statePath } from '../actors/directory/state-path.ts';
 
 export interface Transition {
   /** Such as `container/3f2a…`. */
   readonly address: string;
-  /** Empty at birth. */
+  /** Empty for a new actor. */
   readonly from: string;
   readonly to: string;
   /** The event's type. */
@@ -13,12 +13,12 @@ export interface Transition {
   /** Request id and RPC where a client caused it; empty otherwise. */
   readonly cause: string;
   readonly settled: boolean;
-  /** It was the actor's last. */
+  /** True for the actor's last change. */
   readonly final: boolean;
 }
 
-/** An inspector that calls `tell` once for each change of state of an actor with an address. */
-export function onTransition(tell: (transition: Transition) => void): (event: InspectionEvent) => void {
+/** An inspector that calls `listener` once for each state change of an actor with an address. */
+export function onTransition(listener: (transition: Transition) => void): (event: InspectionEvent) => void {
   const last = new WeakMap<object, string>();
   return (event) => {
     if (event.type !== '@xstate.snapshot') return;
@@ -31,17 +31,19 @@ export function onTransition(tell: (transition: Transition) => void): (event: In
     last.set(event.actorRef, to);
     const final = snapshot.status === 'done';
     const settled = final || snapshot.hasTag?.('settled' as never) === true;
-    tell({ address, from, to, on: event.event.type, cause: causeOf(event.event), settled, final });
+    listener({ address, from, to, on: event.event.type, cause: causeOf(event.event), settled, final });
   };
 }
 
-/** Only actors of ours with an address are told: promises and supervisors have none. */
+/** The address of an actor; empty for promises and supervisors, which have no address. */
 function addressOf(context: unknown): string {
   if (typeof context !== 'object' || context === null || !('owner' in context)) return '';
   return typeof context.owner === 'string' ? context.owner : '';
 }
 
-/** Commands carry the Cause of the call that sent them (actors/directory/ask.ts), births that of the call that asked for them. */
+/**
+ * The Cause in an event: commands have that of their call (actors/directory/ask.ts), as have the inputs of new actors.
+ */
 function causeOf(event: object): string {
   const { cause: sent, input } = event as { readonly cause?: unknown; readonly input?: unknown };
   const cause =

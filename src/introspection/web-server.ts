@@ -1,4 +1,7 @@
-/** The page, its data and the metrics over HTTP on a loopback address. Read-only; the files of the page hold no data. */
+/**
+ * Serves the page, its data and the metrics over HTTP on a loopback address, read-only. The page's files contain no
+ * data.
+ */
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -15,20 +18,20 @@ import type { IntrospectionOptions } from './service.ts';
 import { isToken, parseLoopback, refusal, tokenOf } from './web-guard.ts';
 
 export interface WebOptions {
-  /** `127.0.0.1:9095`; port 0 takes a free one. */
+  /** Such as `127.0.0.1:9095`; port 0 means any free port. */
   readonly address: string;
   readonly token: string;
   readonly introspection: IntrospectionOptions;
   /** The text of a scrape. */
   readonly metrics: () => Promise<string>;
-  /** Scrapes need no token: whoever is on the machine may see numbers, never names of pods. */
+  /** Scrapes need no token: every user of the machine may read the metrics, which contain no names of pods. */
   readonly metricsAreOpen: boolean;
 }
 
 export interface WebServer {
   /** `http://127.0.0.1:9095` */
   readonly origin: string;
-  /** Opens the page with its token; a fragment, which browsers never send. */
+  /** Opens the page with its token, in the fragment, which browsers never send. */
   readonly url: string;
   close(): Promise<void>;
 }
@@ -45,7 +48,7 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 };
 
-/** All files of the page; none else is served. */
+/** The files of the page; no other file is served. */
 const FILES = [
   'index.html',
   'style.css',
@@ -74,7 +77,7 @@ const HEADERS = {
 /** Prometheus' exposition format. */
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Serves until closed. Throws FaultError when the address is not loopback or can't be had. */
+/** Serves until closed. Throws FaultError when the address is not loopback or not available. */
 export async function startWeb(options: WebOptions): Promise<WebServer> {
   const address =
     parseLoopback(options.address) ??
@@ -90,7 +93,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
   const metrics = kept(options.metrics, options.introspection.clock);
   const server = createServer((request, response) => {
     route({ ...options, metrics }, assets, rpc, request, response).catch(() => {
-      if (!response.headersSent) answer(response, 500, 'the metrics could not be read\n');
+      if (!response.headersSent) answer(response, 500, 'read the metrics: failed\n');
       else response.destroy();
     });
   });
@@ -126,7 +129,7 @@ async function route(
   const why = refusal(request.headers);
   if (why !== undefined) return answer(response, 403, `refused: ${why}\n`);
   const target = request.url ?? '';
-  if (!URL.canParse(target, 'http://host')) return answer(response, 400, 'no such address\n');
+  if (!URL.canParse(target, 'http://host')) return answer(response, 400, 'invalid URL\n');
   const url = new URL(target, 'http://host');
   const reads = request.method === 'GET' || request.method === 'HEAD';
   const asset = assets.get(url.pathname);
@@ -140,7 +143,7 @@ async function route(
     !isMetrics &&
     !(request.method === 'POST' && url.pathname.startsWith('/introspection.v1.Introspection/'))
   ) {
-    return answer(response, 404, 'there is nothing here\n');
+    return answer(response, 404, 'not found\n');
   }
   const isOpen = isMetrics && options.metricsAreOpen;
   if (!isOpen && !isToken(tokenOf(request.headers, url), options.token)) return refuse(response);
@@ -150,8 +153,8 @@ async function route(
 }
 
 /**
- * Cuts a connection whose answer is not read: whoever needs no token could hold all that there may be. What this gives lifts
- * the bound: changes are watched for hours.
+ * Closes a connection whose answer is not read in time: clients without a token could otherwise occupy all connections.
+ * The returned function removes the limit, for calls of the service: a Watch lasts for hours.
  */
 function boundAnswer(clock: ClockPort, { socket }: IncomingMessage, response: ServerResponse): () => void {
   const timer = clock.setTimeout(() => socket.destroy(), webLimits.answerMs);
@@ -160,7 +163,7 @@ function boundAnswer(clock: ClockPort, { socket }: IncomingMessage, response: Se
   return lift;
 }
 
-/** At most one scrape runs at a time; its text is answered again until it is `metricsAgeMs` old. */
+/** Runs one scrape at a time, and reuses its text until it is `metricsAgeMs` old. */
 function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): () => Promise<string> {
   let last: { readonly text: string; readonly atMs: number } | undefined;
   let running: Promise<string> | undefined;
@@ -182,7 +185,11 @@ function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): 
 
 function refuse(response: ServerResponse): void {
   response.setHeader('www-authenticate', 'Bearer');
-  answer(response, 401, 'a token is needed: it stands in introspection.token in the state directory\n');
+  answer(
+    response,
+    401,
+    'authentication required: the token is in introspection.token in the state directory\n',
+  );
 }
 
 function answer(
@@ -196,7 +203,7 @@ function answer(
   response.end(text);
 }
 
-/** Beside this module in the sources, and beside the bundle. */
+/** Reads the files of the page, which are beside this module in the sources, and beside the bundle. */
 async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
   const assets = new Map<string, Asset>();
   for (const name of FILES) {

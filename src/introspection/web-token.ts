@@ -1,12 +1,12 @@
-/** The page's access token in a file of its own, for root only. */
+/** The page's access token, in a file that only root can read. */
 import { constants } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import type { RandomPort } from '../ports/random.ts';
 import { webLimits } from './bounds.ts';
 
 /**
- * The token in `file`, which is made when there is none, or one that others could have read or written. It outlives
- * the daemon, so that a page that is open goes on after a restart.
+ * The token in `file`. A new one is created when the file does not exist, or others could have read or written it. It
+ * stays over restarts of the daemon, so that an open page keeps working.
  */
 export async function accessToken(
   file: string,
@@ -30,7 +30,7 @@ export async function accessToken(
 }
 
 async function readToken(file: string, uid: number): Promise<string | undefined> {
-  // neither a link nor a FIFO may lead or hold us elsewhere
+  // a symbolic link must not be followed, and a FIFO must not block
   const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(
     () => undefined,
   );

@@ -47,10 +47,10 @@ async function daemonLag(origin: string): Promise<Lag> {
 /** Measures as the daemon does; the returned function ends it. */
 function startIdle(): () => Promise<Lag> {
   const program = `
-    const loop = require('node:perf_hooks').monitorEventLoopDelay({ resolution: ${metricsLimits.loopLookMs} });
+    const loop = require('node:perf_hooks').monitorEventLoopDelay({ resolution: ${metricsLimits.loopSampleMs} });
     loop.enable();
     process.stdin.resume().once('end', () => {
-      const ms = (ns) => Math.max(0, ns / 1e6 - ${metricsLimits.loopLookMs});
+      const ms = (ns) => Math.max(0, ns / 1e6 - ${metricsLimits.loopSampleMs});
       console.log(JSON.stringify({ p999: ms(loop.percentile(99.9)), max: ms(loop.max) }));
     });`;
   const child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] });

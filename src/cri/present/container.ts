@@ -13,7 +13,7 @@ import type {
   MountSchema,
 } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerSchema, ContainerState, MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
-import { signalNumber } from '../validate/signals.ts';
+import { criSignal } from '../validate/signals.ts';
 import { ListBytes } from './list-bytes.ts';
 
 const STATE = {
@@ -109,7 +109,7 @@ export function containerStatus(
     mounts: spec.mounts.map((mount) => mountOf(mount, imageOf)),
     logPath: effective?.logPath ?? '',
     resources: { linux: resourcesOf(spec.resources) },
-    stopSignal: signalNumber(stopSignal),
+    stopSignal: criSignal(stopSignal),
     ...(effective === undefined ? {} : { user: { linux: userOf(effective) } }),
   };
 }

@@ -15,6 +15,6 @@ export function signalName(field: string, signal: Signal): string {
 }
 
 /** CRI's number of a signal; RUNTIME_DEFAULT for an unknown name. */
-export function signalNumber(name: string): Signal {
+export function criSignal(name: string): Signal {
   return NUMBER_OF.get(name) ?? Signal.RUNTIME_DEFAULT;
 }

@@ -47,7 +47,7 @@ export function createObservability(
   const loop =
     config.introspection.http_address === ''
       ? undefined
-      : monitorEventLoopDelay({ resolution: metricsLimits.loopLookMs });
+      : monitorEventLoopDelay({ resolution: metricsLimits.loopSampleMs });
   loop?.enable();
   const metrics = new TroupeMetrics({
     clock,
@@ -124,7 +124,7 @@ async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> 
 /** The histogram has the time between two wake-ups; what exceeds the interval is delay. It is reset with each call. */
 function loopLag(loop: LoopDelay | undefined): ProcessFacts['loopLag'] {
   if (loop === undefined) return [];
-  const seconds = (ns: number): number => Math.max(0, ns / 1e9 - metricsLimits.loopLookMs / 1000);
+  const seconds = (ns: number): number => Math.max(0, ns / 1e9 - metricsLimits.loopSampleMs / 1000);
   const lag = (
     [
       ['0.5', 50],

@@ -1,12 +1,14 @@
-/** The introspection service over the connect protocol: JSON calls, and one stream in its envelopes. Read-only. */
+/**
+ * Client of the introspection service over the connect protocol: JSON calls, and one stream of envelopes. Read-only.
+ */
 
 const SERVICE = '/introspection.v1.Introspection/';
 const KEPT = 'troupe.token';
-/** Envelope: one byte of flags, four of length (connect protocol, "Enveloped-Message"). */
+/** Header of an envelope: one byte of flags, four of length (connect protocol, "Enveloped-Message"). */
 const HEAD_BYTES = 5;
 const END_OF_STREAM = 2;
 
-/** A call that the server did not answer well. `code` is connect's, or `unauthorized`, or `unreachable`. */
+/** A failed call. `code` is connect's, or `unauthorized`, or `unreachable`. */
 export class ApiError extends Error {
   constructor(code, message) {
     super(message);
@@ -15,8 +17,9 @@ export class ApiError extends Error {
 }
 
 /**
- * Takes the token out of the address, so that neither a copied address nor a history has it, and keeps it for this
- * tab. A storage belongs to one origin with its port; a cookie would go to every server on this host.
+ * Moves the token from the address to the session storage of this tab, so that neither a copied address nor the
+ * browser's history contains it. Session storage belongs to one origin, port included; a cookie would go to every port
+ * of this host.
  */
 export function takeToken() {
   const given =
@@ -58,7 +61,7 @@ async function errorOf(answer) {
   }
 }
 
-/** Every change after this number, until the stream ends. Throws ApiError. */
+/** Yields every change after this number, until the stream ends. Throws ApiError. */
 export async function* watch(afterSeq, signal) {
   const answer = await request(
     'Watch',

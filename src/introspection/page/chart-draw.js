@@ -1,4 +1,4 @@
-/** A laid-out statechart as SVG, with the states that are active lit, those passed through shaded. */
+/** A statechart as SVG. Active states are highlighted, earlier ones shaded. */
 import { s } from './dom.js';
 import { layoutChart, lift } from './chart-layout.js';
 
@@ -31,7 +31,7 @@ export class ChartPicture {
     );
   }
 
-  /** Lights these states (paths, outermost first) and the arrows that leave them. */
+  /** Highlights the active states (paths, outermost first) and the arrows that leave them; shades the visited ones. */
   light(active, visited) {
     const lit = new Set(active);
     const passed = new Set(visited);
@@ -44,12 +44,12 @@ export class ChartPicture {
       const isWay = ways.has(key);
       route.classList.toggle('way', isWay);
       route.setAttribute('marker-end', isWay ? 'url(#head-way)' : 'url(#head)');
-      // drawn last, on top of what it shares its way with
+      // drawn last, on top of arrows that share its line
       if (isWay) this.element.append(route);
     }
   }
 
-  /** Brings the innermost lit state into view, within the picture's own box. */
+  /** Scrolls the frame to the innermost active state. */
   reveal(frame) {
     const lit = [...this.element.querySelectorAll('.box.lit.leaf')].at(-1);
     if (lit === undefined) return;
@@ -110,7 +110,7 @@ function keyOf(edge) {
   return edge === undefined ? [] : [`${edge.from}>${edge.to}`];
 }
 
-/** Arrows that leave one of these states, innermost first; those that only note something stay where they are. */
+/** Arrows that leave one of these states, innermost first. Transitions to the same state are left out. */
 export function waysOut(chart, active) {
   return [...active]
     .reverse()

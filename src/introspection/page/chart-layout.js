@@ -1,8 +1,8 @@
 /**
- * Where the boxes and arrows of a statechart go. Pure. Each level is laid out in layers: a state stands below those
- * that lead to it; states inside a state run from left to right, regions of a parallel state lie below one another.
- * Arrows run only in the gaps between layers and in gutters beside them, so that none crosses a box; those with the
- * same target share their way.
+ * Lays out the boxes and arrows of a statechart. Pure. Each level is laid out in layers: a state is below the states
+ * that lead to it. States inside a state run from left to right, regions of a parallel state are stacked. Arrows use
+ * only the gaps between layers and the gutters beside them, so that none crosses a box; arrows with the same target
+ * share a line.
  */
 
 const LABEL = 12.5;
@@ -12,15 +12,18 @@ const LEAF_HEIGHT = 28;
 const LEAF_HEIGHT_EFFECT = 42;
 const TITLE = 22;
 const PADDING = 12;
-/** A layer that is wider goes on in one more below it, where a screen still shows all of it. */
+/** Widest layer in pixels, so that a screen shows all of it; a wider one is continued in a new layer below. */
 const WIDEST = 780;
-/** Between boxes of one layer, between regions, and around the lines of a gap. */
+/** Distances: between boxes of a layer, between regions, between the lines of a gap, and around them. */
 const APART = 18;
 const REGIONS_APART = 10;
 const LINES_APART = 7;
 const GAP = 13;
 
-/** {width, height, boxes: [{path, label, effects, type, initial, inner, x, y, width, height}], routes: [{from, to, points}]} */
+/**
+ * {width, height, boxes: [{path, label, effects, type, initial, inner, x, y, width, height}], routes: [{from, to,
+ * points}]}
+ */
 export function layoutChart(chart) {
   const nodes = treeOf(chart);
   const edges = liftedEdges(chart);
@@ -55,7 +58,7 @@ function treeOf(chart) {
   return nodes;
 }
 
-/** Each arrow between the two states, below their nearest common one, that hold its ends: parent → [{from, to}]. */
+/** Each arrow, between the children of the nearest common state that contain its ends: parent → [{from, to}]. */
 export function liftedEdges(chart) {
   const byParent = new Map();
   for (const arrow of chart.arrows ?? []) {
@@ -68,7 +71,7 @@ export function liftedEdges(chart) {
   return byParent;
 }
 
-/** Undefined for an arrow from a state into itself or what is inside it. */
+/** The lifted arrow; undefined for an arrow between a state and itself or a state inside it. */
 export function lift(from, to) {
   const one = from.split('.');
   const other = to.split('.');
@@ -103,7 +106,7 @@ function placeChildren(node, nodes, edges, isDown) {
   return node.type === 'parallel' ? stacked(children) : layered(children, edges.get(node.path) ?? [], isDown);
 }
 
-/** Regions of a parallel state: below one another, equally wide. */
+/** The regions of a parallel state: stacked, of equal width. */
 function stacked(children) {
   const width = Math.max(...children.map((child) => child.width));
   let y = 0;
@@ -115,7 +118,7 @@ function stacked(children) {
   return { width, height: y - REGIONS_APART, items, routes: [] };
 }
 
-/** Works along `main` (down, or right) and `cross`; turned at the end. */
+/** Lays out in layers, along the axes `main` and `cross`, which are turned to x and y at the end. */
 function layered(children, edges, isDown) {
   const boxes = children.map((child) => ({
     child,
@@ -152,7 +155,9 @@ function turn(main, cross, isDown) {
   return isDown ? [cross, main] : [main, cross];
 }
 
-/** Longest way from the first state, over arrows that do not lead back to a state on the way. */
+/**
+ * Sets each box's layer: the longest path from the first state, without arrows that lead back to a state of the path.
+ */
 function rank(boxes, edges) {
   const after = new Map(boxes.map((box) => [box, []]));
   const seen = new Map();
@@ -175,7 +180,7 @@ function rank(boxes, edges) {
   }
 }
 
-/** Moves what makes a layer too wide into a new one right below it. */
+/** Moves boxes that make a layer too wide into a new layer below it. */
 function narrow(boxes) {
   // each round fills one layer; there are never more than boxes
   for (let at = 0; at < boxes.length; at += 1) {
@@ -190,7 +195,7 @@ function narrow(boxes) {
   }
 }
 
-/** Layers, each in the order of what leads into its states. */
+/** The layers; the boxes of each are in the order of the states that lead to them. */
 function ordered(boxes, edges) {
   const layers = [];
   for (const box of boxes) (layers[box.rank] ??= []).push(box);
@@ -212,7 +217,7 @@ function ordered(boxes, edges) {
 
 const isNext = (edge) => edge.to.rank === edge.from.rank + 1;
 
-/** Which lines run in the gap before each layer: ways out of the layer above first, then the ways into this one. */
+/** The lines in the gap before each layer: first those that leave the layer above, then those that enter this layer. */
 function linesOf(layers, edges) {
   const gaps = Array.from({ length: layers.length + 1 }, () => []);
   for (const layer of layers)
@@ -223,7 +228,7 @@ function linesOf(layers, edges) {
   return gaps;
 }
 
-/** Gives boxes and lines their places; answers the size. */
+/** Sets the positions of boxes and lines; returns the size. */
 function position(layers, gaps) {
   const widths = layers.map(
     (layer) => layer.reduce((sum, box) => sum + box.wide, 0) + APART * (layer.length - 1),
@@ -254,7 +259,10 @@ function position(layers, gaps) {
   return { main, cross };
 }
 
-/** One line per target beside the boxes: on the right for those that skip layers, on the left for those that lead back. */
+/**
+ * The lines beside the boxes, one per target: on the right for arrows that skip layers, on the left for arrows that
+ * lead back.
+ */
 function guttersOf(edges, size) {
   const sides = { left: [], right: [] };
   for (const edge of edges) {
@@ -268,7 +276,7 @@ function guttersOf(edges, size) {
   const depth = {};
   for (const [side, lanes] of Object.entries(sides)) {
     const ends = [];
-    // short ones lie nearer to the boxes
+    // short lines are nearer to the boxes
     lanes.sort((one, other) => one.span[1] - one.span[0] - (other.span[1] - other.span[0]));
     for (const lane of lanes) {
       let at = ends.findIndex((taken) =>

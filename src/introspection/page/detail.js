@@ -1,4 +1,4 @@
-/** The chosen actor: where it is, since when, on what it waits, what happened before. */
+/** The selected actor: its state, since when, what it waits for, and its history. */
 import { ChartPicture, waysOut } from './chart-draw.js';
 import { h, setText } from './dom.js';
 import {
@@ -35,13 +35,13 @@ export class Detail {
     this.#element.focus();
   }
 
-  /** Only words: nothing is chosen, or it cannot be had. */
+  /** Shows only a text: nothing is selected, or the actor is not available. */
   say(text) {
     this.#address = '';
     this.#element.replaceChildren(h('p', { class: 'hint' }, text));
   }
 
-  /** Shows an answer of Explain. A part is built anew only when what it shows has changed. */
+  /** Shows an answer of Explain. A part is rebuilt only when its data has changed. */
   show({ actor, history = [], related = [] }) {
     if (actor.address !== this.#address) this.#begin(actor.address);
     this.#part(
@@ -50,7 +50,7 @@ export class Detail {
       () => headOf(actor),
     );
     this.#part('trouble', [actor.fault, actor.debts], () => troubleOf(actor));
-    // what is open stays open when the kernel's stack changes
+    // keeps the kernel stack open when it changes
     const isOpen = this.#parts.get('waits').section.querySelector('details')?.open;
     this.#part('waits', actor.waits ?? [], () => waitsOf(actor, isOpen));
     this.#part('layers', actor.layers ?? [], () => layersOf(actor));
@@ -69,7 +69,7 @@ export class Detail {
     this.tick();
   }
 
-  /** What grows and shrinks with time. */
+  /** Updates the times and progress bars. */
   tick() {
     const now = Date.now();
     for (const element of this.#element.querySelectorAll('[data-since]'))
@@ -180,7 +180,7 @@ function troubleOf(actor) {
   ].filter((line) => line !== undefined);
 }
 
-/** Of a pull: a bar for each layer. */
+/** The layers of a pull, each with a progress bar. */
 function layersOf(actor) {
   const layers = actor.layers ?? [];
   if (layers.length === 0) return undefined;
@@ -204,7 +204,7 @@ function layerLine({
   const left = remainingMs === undefined ? '' : `, ${spanText(Number(remainingMs))} left`;
   return [
     h('span', {}, shortId(digest.slice('sha256:'.length))),
-    h('progress', { max: 1, value: share, 'aria-label': 'share of the layer that is here' }),
+    h('progress', { max: 1, value: share, 'aria-label': 'share of the layer that is downloaded' }),
     h(
       'span',
       {},
@@ -251,7 +251,7 @@ function waitCard(wait, isOpen) {
         value: 0,
         'data-from': from,
         'data-to': to,
-        'aria-label': 'share of the time until it is given up',
+        'aria-label': 'share of the time until its deadline',
       }),
       h('span', { 'data-deadline': to }),
     ),
@@ -270,12 +270,12 @@ function waitCard(wait, isOpen) {
 
 function waysList(chart, active) {
   const ways = waysOut(chart, active);
-  if (ways.length === 0) return [h('p', {}, 'No way leads out of here.')];
+  if (ways.length === 0) return [h('p', {}, 'No transitions leave this state.')];
   const byTarget = Map.groupBy(ways, (way) => way.to);
   const items = [...byTarget].map(([to, arrows]) =>
     h('li', {}, h('b', {}, to), h('span', {}, [...new Set(arrows.map(whenText))].join(', '))),
   );
-  return [h('h3', {}, 'Ways out'), h('ul', {}, items)];
+  return [h('h3', {}, 'Transitions'), h('ul', {}, items)];
 }
 
 function whenText({ on, guard }) {
@@ -292,8 +292,8 @@ function factsOf(actor) {
   if ((actor.createdNs ?? '0') !== '0') rows.push(['created', clockText(msOf(actor.createdNs))]);
   if (actor.kind !== 'pull')
     rows.push([
-      'for clients',
-      actor.listed === true ? 'listed' : actor.claimed === true ? 'id handed out, not listed' : 'not listed',
+      'in CRI lists',
+      actor.listed === true ? 'listed' : actor.claimed === true ? 'id returned, not listed' : 'not listed',
     ]);
   return rows;
 }
@@ -331,7 +331,7 @@ function relatedOf(related, choose) {
   return [h('h3', {}, related[0].kind === 'container' ? 'Containers' : 'Pod'), h('ul', {}, items)];
 }
 
-/** Newest first; each entry says how long the state lasted. */
+/** The history, newest first; each entry shows how long the state lasted. */
 function historyOf(history) {
   if (history.length === 0) return undefined;
   const entries = history.map((change, at) => {
@@ -351,5 +351,5 @@ function historyOf(history) {
       ),
     );
   });
-  return [h('h3', {}, 'What happened'), h('ol', {}, entries.toReversed())];
+  return [h('h3', {}, 'History'), h('ol', {}, entries.toReversed())];
 }

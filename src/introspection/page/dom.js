@@ -1,4 +1,4 @@
-/** Elements from data. Text goes in as text only: nothing here reads markup. */
+/** Creates elements. Strings are inserted as text, never as markup. */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -21,7 +21,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** Sets a text only when it is another: the browser then has nothing to lay out. */
+/** Sets a text only when it differs, so that the browser need not lay out again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }

@@ -1,6 +1,6 @@
-/** Numbers, times and state paths as people read them. Pure. */
+/** Formats numbers and times, and parses state paths. Pure. */
 
-/** Nanoseconds since the epoch, as the service tells them (text), in milliseconds; 0 when there are none. */
+/** Nanoseconds since the epoch (a string in the service's JSON) as milliseconds; 0 for undefined. */
 export function msOf(ns) {
   return ns === undefined ? 0 : Number(BigInt(ns) / 1_000_000n);
 }
@@ -18,7 +18,7 @@ export function spanText(ms) {
   return hours < 24 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** As `spanText`, in whole seconds: for what ticks. */
+/** As `spanText`, in whole seconds, for times that are updated every second. */
 export function tickText(ms) {
   return ms < 10_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : spanText(ms);
 }
@@ -43,12 +43,12 @@ export function countText(count, word) {
   return `${count ?? 0} ${word}${count === 1 ? '' : 's'}`;
 }
 
-/** Ids as the peers' tools cut them. */
+/** A shortened id, as crictl and the peers' tools show it. */
 export function shortId(id) {
   return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 13) : id;
 }
 
-/** What the letters of proc(5) mean. */
+/** The meaning of a process state letter (proc(5)). */
 export function processStateText(letter) {
   const words = {
     R: 'running',
@@ -63,7 +63,7 @@ export function processStateText(letter) {
   return words[letter] ?? '';
 }
 
-/** An event's name for people: what an effect's end and a delay are called inside is of no use to them. */
+/** An event type in short, without xstate's internal names of effects and delays. */
 export function eventText(type) {
   if (type.startsWith('xstate.init')) return 'start';
   if (type.startsWith('xstate.done')) return 'done';
@@ -72,10 +72,7 @@ export function eventText(type) {
   return after === null ? type : `after ${after[1]}`;
 }
 
-/**
- * The paths of all states that are active, outermost first. The service writes `a.b` and, where regions are parallel,
- * `a.{b.c,d.e}`.
- */
+/** The paths of all active states, outermost first. The service sends `a.b`, or `a.{b.c,d.e}` for parallel regions. */
 export function activeStates(text) {
   const found = [];
   const add = (path) => {
@@ -96,7 +93,7 @@ export function activeStates(text) {
   return found;
 }
 
-/** Splits at the commas that are in no inner braces. */
+/** Splits at commas outside braces. */
 function partsOf(text) {
   const parts = [''];
   let depth = 0;

@@ -1,13 +1,13 @@
-/** The tree of actors. Only the rows that can be seen are in the document, so that 500 pods cost what 20 do. */
+/** The tree of actors. Only visible rows are in the document, so that 500 pods cost as much as 20. */
 import { h, setText } from './dom.js';
 import { msOf, tickText } from './format.js';
 import { toneOf, waitText } from './model.js';
 
-/** Pixels; the style sheet has the same. */
+/** Pixels; style.css has the same value. */
 const ROW_HEIGHT = 46;
-/** Rows beyond either edge of what can be seen. */
+/** Additional rows above and below the visible ones. */
 const SPARE_ROWS = 4;
-/** Rows in the document at most, however high the window is. */
+/** Most rows in the document, regardless of the window's height. */
 const MOST_ROWS = 120;
 
 export class List {
@@ -25,7 +25,7 @@ export class List {
     new ResizeObserver(() => this.draw()).observe(this.#box);
   }
 
-  /** Other rows; draws what can be seen of them. */
+  /** Sets the rows and draws the visible ones. */
   set(rows, chosen) {
     this.#rows = rows;
     this.#chosen = chosen;
@@ -33,7 +33,7 @@ export class List {
     this.draw();
   }
 
-  /** Addresses of what can be seen and is on its way. */
+  /** Addresses of the visible actors that are not settled. */
   moving() {
     return this.#pool.filter((row) => !row.element.hidden && row.isMoving).map((row) => row.address);
   }
@@ -98,7 +98,7 @@ export class List {
     setText(row.where, whereText(actor));
     setText(row.age, (actor.sinceNs ?? '0') === '0' ? '' : tickText(now - msOf(actor.sinceNs)));
     const wait = waitText(actor);
-    // the whole path stands in the detail; here the wait says more
+    // the detail shows the complete path; here the wait is more useful
     setText(row.state, wait === '' ? stateText(actor) : actor.state.split('.', 1)[0]);
     setText(row.wait, wait === '' ? '' : `waits on ${wait}`);
   }
@@ -119,13 +119,13 @@ export class List {
     event.preventDefault();
     const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
     const next = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + step));
-    // at once: the next key may come before the next frame
+    // set now: the next key may be pressed before the next frame
     this.#chosen = this.#rows[next].actor.address;
     this.#choose(this.#chosen);
     this.reveal(next);
   }
 
-  /** Scrolls as little as is needed to see a row. */
+  /** Scrolls as little as needed to show a row. */
   reveal(at) {
     if (at < 0) return;
     const top = at * ROW_HEIGHT;

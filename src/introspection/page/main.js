@@ -1,4 +1,4 @@
-/** Puts the page together: what is asked when, and who is told. */
+/** Connects the parts of the page, and decides when which call is sent. */
 import { ApiError, call, takeToken, watch } from './api.js';
 import { Detail } from './detail.js';
 import { setText } from './dom.js';
@@ -7,8 +7,8 @@ import { List } from './list.js';
 import { Model, rowsOf } from './model.js';
 
 /**
- * Milliseconds. A List of 500 pods costs the daemon some 50 ms, an Explain less than one: so changes come from the
- * stream, what they do not say from Explain, and Lists are rare.
+ * Milliseconds between calls. A List of 500 pods takes the daemon some 50 ms, an Explain less than one. So the page
+ * follows the stream of changes, uses Explain for data that changes don't contain, and List rarely.
  */
 const LIST_MS = 60_000;
 const LIST_AFTER_BURST_MS = 5000;
@@ -18,14 +18,14 @@ const EXPLAIN_AT_REST_MS = 15_000;
 const RETRY_MS = 2000;
 const TICK_MS = 1000;
 const SOON_MS = 150;
-/** Actors asked about one by one in a second; more of them are a burst, and a List tells them all. */
+/** Most actors that are explained one by one in a second; a burst of more is read by one List. */
 const MOST_ASKED = 40;
 const ASKED_AT_ONCE = 4;
 
 const model = new Model();
 const filter = { text: '', mode: 'all' };
 let chosen = '';
-/** What Status said last; undefined while it does not answer. */
+/** The last answer of Status; undefined while it fails. */
 let facts;
 let listAt = 0;
 let listedAt = 0;
@@ -34,7 +34,7 @@ let explainAt = 0;
 let isExplaining = false;
 let isListing = false;
 let isAsking = false;
-/** Addresses of actors that have changed, or that are seen to move. */
+/** Addresses of actors that have changed, or are visible and not settled. */
 const unsure = new Set();
 let needsDraw = false;
 let needsReveal = false;
@@ -53,7 +53,7 @@ function choose(address) {
   void explain();
 }
 
-/** At most once per frame. */
+/** Draws the page, at most once per frame. */
 function draw(isOtherFilter = false) {
   if (isOtherFilter) needsReveal = true;
   if (needsDraw) return;
@@ -85,7 +85,7 @@ async function showStatus() {
   }
 }
 
-/** What the daemon says of itself, with the numbers of the tree beside it. */
+/** Shows the daemon's status and the number of pods and containers. */
 function sayFacts() {
   if (facts === undefined) return;
   const ready = facts.notReadyReason ?? '';
@@ -112,7 +112,7 @@ async function refresh() {
   draw();
 }
 
-/** Asks about those that have changed, a few at once. */
+/** Explains the actors that have changed, a few at a time. */
 async function askUnsure() {
   if (unsure.size > MOST_ASKED) {
     unsure.clear();
@@ -158,7 +158,7 @@ async function explain() {
   } catch (error) {
     explainAt = Date.now() + EXPLAIN_AT_REST_MS;
     if (error instanceof ApiError && error.code === 'not_found')
-      detail.say('It was removed, and that is more than ten minutes ago.');
+      detail.say('Not found: removed more than ten minutes ago.');
     else failed(error);
   }
   isExplaining = false;
@@ -170,13 +170,13 @@ function failed(error) {
   facts = undefined;
   if (error.code === 'unauthorized')
     say(
-      'the token is missing or wrong: open the address that troupe printed, or add #token=… from introspection.token',
+      'authentication required: open the address that troupe printed, or add #token=… from introspection.token',
       'bad',
     );
-  else say(`troupe does not answer (${error.message}); trying again`, 'bad');
+  else say(`troupe does not answer: ${error.message}; retrying`, 'bad');
 }
 
-/** Follows the stream for as long as the page is open. */
+/** Follows the stream of changes as long as the page is open. */
 async function follow() {
   for (;;) {
     try {
@@ -185,7 +185,7 @@ async function follow() {
       for await (const change of watch(model.seq)) taken(change);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      // after changes that nobody remembers any more it begins with a List like after any other end
+      // out_of_range: the changes are no longer kept; it starts again with a List, as after any other end
       if (error.code !== 'out_of_range') failed(error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -200,7 +200,7 @@ function taken(change) {
   draw();
 }
 
-/** Changes come in bursts: asked about once, a moment later. */
+/** Changes arrive in bursts, so their actors are explained once, a moment later. */
 function askSoon() {
   if (isSoon || document.hidden) return;
   isSoon = true;
@@ -211,7 +211,7 @@ function askSoon() {
   }, SOON_MS);
 }
 
-/** The one clock of the page; nothing is asked while nobody looks. */
+/** Runs every second; a hidden page sends no calls. */
 function tick() {
   if (document.hidden) return;
   const now = Date.now();

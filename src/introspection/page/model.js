@@ -1,22 +1,22 @@
-/** What the page knows of the actors, and which rows follow from it. Pure: no document, no time of its own. */
+/** The actors that the page knows, and the rows of its list. Pure: it uses neither the document nor the clock. */
 
-/** Milliseconds on one effect after which a wait is worth a look. */
+/** Milliseconds after which a wait for an effect is shown as slow. */
 export const SLOW_MS = 5000;
 
 export class Model {
-  /** Address → actor as the service's List gives it; fields at their default are absent there. */
+  /** Address → actor as in the service's JSON, which omits fields with their default. */
   actors = new Map();
-  /** Number of the newest change that is in here. */
+  /** Number of the newest change that is included. */
   seq = 0n;
 
-  /** Takes a whole List. */
+  /** Replaces all actors by an answer of List. */
   replace(answer) {
     this.actors = new Map((answer.actors ?? []).map((actor) => [actor.address, actor]));
     const seq = BigInt(answer.seq ?? 0);
     if (seq > this.seq) this.seq = seq;
   }
 
-  /** Takes one change. It does not carry names, waits and pending cleanup: ask about its actor then. */
+  /** Applies one change. It contains neither names, waits nor pending cleanup: Explain has them. */
   apply(change) {
     const seq = BigInt(change.seq ?? 0);
     if (seq > this.seq) this.seq = seq;
@@ -31,13 +31,13 @@ export class Model {
     });
   }
 
-  /** Takes one actor as Explain told it; one that was removed goes. */
+  /** Adds or replaces an actor from an answer of Explain; deletes one that was removed. */
   put(actor) {
     if ((actor.removedNs ?? '0') === '0') this.actors.set(actor.address, actor);
     else this.actors.delete(actor.address);
   }
 
-  /** How many there are of a kind. */
+  /** The number of actors of a kind. */
   count(kind) {
     return [...this.actors.values()].filter((actor) => actor.kind === kind).length;
   }
@@ -46,13 +46,13 @@ export class Model {
     this.actors.delete(address);
   }
 
-  /** Another daemon may answer from here on, whose numbers begin anew: the next List says where. */
+  /** Forgets the number of the last change: a restarted daemon counts from the beginning. The next List sets it. */
   rewind() {
     this.seq = 0n;
   }
 }
 
-/** How an actor is, in one word: bad, slow, moving, good or quiet. */
+/** The condition of an actor in one word: bad, slow, moving, good or quiet. */
 export function toneOf(actor, nowMs) {
   if (isTrouble(actor)) return 'bad';
   const slow = (actor.waits ?? []).some(
@@ -139,7 +139,7 @@ function compare(one, other) {
   return one < other ? -1 : one > other ? 1 : 0;
 }
 
-/** The first wait in words; empty when nothing is waited on. */
+/** What the actor waits for first; empty when it waits for nothing. */
 export function waitText(actor) {
   const [wait] = actor.waits ?? [];
   if (wait === undefined) return '';

@@ -177,9 +177,7 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     await page.value(`(location.hash = '#token=${'0'.repeat(64)}', sessionStorage.clear())`);
     await page.open('about:blank');
     await page.open(`${web.origin}/?token=${'0'.repeat(64)}`);
-    await page.until(
-      "document.getElementById('status').textContent.includes('the token is missing or wrong')",
-    );
+    await page.until("document.getElementById('status').textContent.includes('authentication required')");
     expect(await page.value(`${rows}.length`)).toBe(0);
     expect(await page.value('location.href')).toBe(`${web.origin}/`);
   });

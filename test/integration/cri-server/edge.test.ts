@@ -48,7 +48,7 @@ test('malformed bytes are InvalidArgument over the wire', async () => {
   const { client } = await serve(methods({ stopContainer: () => Promise.resolve({}) }));
   const outcome = await client.unary(stop, Buffer.from([0x0a, 0xff]));
   expect(outcome.code).toBe(status.INVALID_ARGUMENT);
-  expect(outcome.details).toContain('no valid StopContainerRequest');
+  expect(outcome.details).toContain('not a valid StopContainerRequest');
 });
 
 test('a bug is Internal over the wire, with the request id', async () => {

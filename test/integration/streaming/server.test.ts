@@ -173,7 +173,7 @@ describe('a command over SPDY', () => {
     clock.fire(streamLimits.idleCheckMs);
     clock.nowMs += 2 * streamLimits.idleMs;
     clock.fire(streamLimits.idleCheckMs);
-    expect((await error.all).toString()).toContain('nothing was sent');
+    expect((await error.all).toString()).toContain('no data sent or received');
     expect(aborted).toHaveLength(1);
     client.close();
   });

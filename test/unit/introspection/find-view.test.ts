@@ -69,9 +69,7 @@ describe('which actor a word means', () => {
 
   it('none, several, no word', () => {
     expect(codeOf('nobody', [living])).toBe(Code.NotFound);
-    expect(() => findView('app', [living])).toThrow(
-      /this may be container\/c+, container\/d+; say more of it/u,
-    );
+    expect(() => findView('app', [living])).toThrow(/ambiguous: container\/c+, container\/d+$/u);
     expect(codeOf('app', [living])).toBe(Code.InvalidArgument);
     expect(codeOf('', [living])).toBe(Code.InvalidArgument);
   });

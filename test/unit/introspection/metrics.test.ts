@@ -98,7 +98,7 @@ describe('text format', () => {
   test('a name is made once', () => {
     const registry = new Registry();
     registry.gauge('troupe_g', 'x');
-    expect(() => registry.gauge('troupe_g', 'x')).toThrow('made twice');
+    expect(() => registry.gauge('troupe_g', 'x')).toThrow('registered twice');
   });
 });
 

@@ -123,17 +123,17 @@ describe('watching', () => {
     for (let at = 0; at < limits.changes + 2; at += 1) step(address, '', String(at));
     const refused = (after: bigint) => () => recorder.watch(after, () => undefined);
     // the newest is changes + 3, so the oldest that is kept has the number 4
-    expect(refused(2n)).toThrow('watch: changes after 2 are forgotten, the oldest is 4; list again');
+    expect(refused(2n)).toThrow('watch: changes after 2 not found: the oldest is 4, list again');
     expect(refused(3n)).not.toThrow();
     expect(refused(recorder.seq)).not.toThrow();
-    expect(refused(recorder.seq + 1n)).toThrow(/there is no change \d+ yet/u);
+    expect(refused(recorder.seq + 1n)).toThrow(/change \d+ not found: the newest is/u);
   });
 
   it('is bounded in watchers; one that ends makes room', () => {
     const { recorder } = bench();
     const stops = Array.from({ length: limits.watchers }, () => recorder.watch(0n, () => undefined));
     expect(() => recorder.watch(0n, () => undefined)).toThrow(
-      `watch: ${limits.watchers} clients watch already`,
+      `watch: too many clients: ${limits.watchers} are watching`,
     );
     stops[0]?.();
     expect(() => recorder.watch(0n, () => undefined)).not.toThrow();
