@@ -176,7 +176,7 @@ export class Floor {
     mkdirSync(bundle);
     writeFileSync(join(bundle, 'config.json'), JSON.stringify(this.#spec(id, network)));
     const { monitorPath, runtimePath } = this.#options;
-    const { sync, complaint } = await launchMonitor({
+    const { sync, stderr } = await launchMonitor({
       argv: createArgv({
         monitorPath,
         runtimePath,
@@ -198,8 +198,8 @@ export class Floor {
     });
     const answer = await sync.next({ clock: this.#clock, timeoutMs: TOOL_TIMEOUT_MS });
     sync.close();
-    const said = complaint.text();
-    complaint.close();
+    const said = stderr.text();
+    stderr.close();
     if (typeof answer === 'string' || !/"pid":\s*[1-9]/.test(answer.line)) {
       throw new Error(`floor: conmon said ${typeof answer === 'string' ? answer : answer.line} ${said}`);
     }

@@ -1,7 +1,7 @@
 /**
- * The runtime port on runc and conmon. Each method is one effect: idempotent by the container's id, bounded by its
- * EffectContext, without policy. What is known is read from files and /proc each time, never remembered, so that a
- * restarted daemon sees what this one sees.
+ * The runtime port for runc with conmon, and for shims. Each method is one effect: idempotent by the container's id,
+ * bounded by its EffectContext, and without policy. State is read from files and /proc each time and never kept in
+ * memory, so that a restarted daemon sees the same.
  */
 import type { EffectContext } from '../../ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../ports/runtime.ts';
@@ -47,23 +47,23 @@ import type { StreamsDriver } from './stream-driver.ts';
 
 export interface RuntimeDriver extends RuntimePort {
   /**
-   * Makes this process the reaper of its children's orphans, probes the handlers, begins to watch the exits directory, and
-   * finds the execs of an earlier daemon, which are ended in the background; afterwards `handlers()` reports what was found.
-   * Call it once, before the first exec. Never rejects.
+   * Makes this process the child subreaper, probes the handlers, starts watching the exits directory, and finds the
+   * execs of an earlier daemon, which are killed in the background. Afterwards `handlers()` returns the results. Call
+   * it once, before the first exec. Never rejects.
    */
   open(): Promise<void>;
   /** Probes the handlers again. Never rejects. */
   probe(): Promise<void>;
   /**
-   * Takes other handlers and probes all; pods of those that are gone can still be stopped and removed. Rejects with
-   * `invalidRequest`, nothing changed, as `HandlerTable.replace`.
+   * Replaces the handlers and probes them; pods of removed handlers can still be stopped and removed. Rejects with
+   * `invalidRequest` and changes nothing, as `HandlerTable.replace` does.
    */
   reload(handlers: readonly HandlerConfig[], defaultHandler: string): Promise<void>;
-  /** What the generator of specs must know of a handler. Throws `notFound`. */
+  /** What the spec generator needs to know of a handler. Throws `notFound`. */
   specHandler(name: string): SpecHandler;
-  /** What a container of a virtual machine uses; undefined when it has ended. */
+  /** Usage of a container in a virtual machine; undefined if it has exited. */
   guestUsage(id: ContainerId): Promise<GuestUsage | undefined>;
-  /** The streams of clients into these containers. Call it once, before the first stream. */
+  /** The streams of clients to these containers. Call it once, before the first stream. */
   streams(): Promise<StreamsDriver>;
   /** Checkpoints of these containers. Call it once. */
   checkpoints(options: Omit<CheckpointOptions, 'parts'>): CheckpointDriver;
@@ -71,7 +71,7 @@ export interface RuntimeDriver extends RuntimePort {
   close(): void;
 }
 
-/** The driver. Throws `invalidRequest` when the default handler is not among the handlers. */
+/** Creates the driver. Throws `invalidRequest` when the default handler is not among the handlers. */
 export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDriver {
   const { layout } = options;
   const table = new HandlerTable(options.handlers, options.defaultHandler, (name) =>
@@ -86,7 +86,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const closing = new AbortController();
   return {
     async open(): Promise<void> {
-      // the process of an exec comes to us when the runtime ends; monitors come, too
+      // the child subreaper gets the process of an exec when the runtime exits, and monitors, too
       reapOrphans();
       await recallHandlers(parts);
       await openEach(parts, { probes, exits, shims, closing: closing.signal });
@@ -113,14 +113,14 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),
-    // one after the other: each looks whether the rotation that it is asked for has been dealt with already
+    // one at a time: each checks whether an earlier call has already reopened the log
     reopenLog: (input, fx) => reopens.with(input.id, () => reopenLog(parts, input, fx), fx.signal),
     isAlive: isRunning,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
 }
 
-/** The steps of containers that are processes of this machine: a runtime with runc's command line, and a monitor. */
+/** The steps of containers whose processes run on this machine, by runc's command line and a monitor. */
 function processSteps(parts: DriverParts, exits: Exits): KindSteps {
   const { moves } = parts;
   return {
@@ -134,7 +134,7 @@ function processSteps(parts: DriverParts, exits: Exits): KindSteps {
         : killAll(parts, input),
     delete: (input, fx) => deleteState(parts, input, fx),
     destroy: (input, fx) => {
-      // its end is no news any more
+      // its exit needs no report any more
       exits.unwatch(input.id);
       return destroy(parts, input, fx);
     },
@@ -165,7 +165,7 @@ function openEach(parts: DriverParts, { probes, exits, shims, closing }: Opened)
   ]);
 }
 
-/** What is left behind must not end the start; each has a later try of its own, or none is needed. */
+/** Reports a failure of one part without failing the start: the part is retried later, or does not need it. */
 async function orWithout(
   { conditions, log }: DriverParts,
   part: string,
@@ -175,12 +175,12 @@ async function orWithout(
     await work();
     conditions?.clear('PartsStarted', part);
   } catch (error) {
-    if (conditions === undefined) log.error({ part, fault: toFault(error) }, 'a part of the start failed');
+    if (conditions === undefined) log.error({ part, fault: toFault(error) }, 'start of a part failed');
     else conditions.report({ type: 'PartsStarted', subject: part, reason: toFault(error).message });
   }
 }
 
-/** The handlers of earlier configurations, for their pods. A record that can't be read costs only those. */
+/** Adds the handlers of earlier configurations, for their pods. An unreadable record affects only those pods. */
 async function recallHandlers(parts: DriverParts): Promise<void> {
   const { layout, table } = parts;
   await orWithout(parts, 'handlers of an earlier configuration', async () => {
@@ -189,14 +189,14 @@ async function recallHandlers(parts: DriverParts): Promise<void> {
   await keepHandlers(parts);
 }
 
-/** For a later start. */
+/** Records the handlers for a later start. */
 function keepHandlers(parts: DriverParts): Promise<void> {
   return orWithout(parts, 'record of handlers', () =>
     writeHandlerRecords(parts.layout.handlersDir, parts.table.all()),
   );
 }
 
-/** No file will tell the end of what never ran. */
+/** Kills a restore before init's start and reports the exit itself, since no exit file will be written. */
 async function endRestore(parts: DriverParts, exits: Exits, input: ContainerInput): Promise<void> {
   const exit = await killBeforeRestore(parts, input);
   if (exit !== undefined) exits.report(input.id, exit);
@@ -218,7 +218,7 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   const marks = marksOf(parts.table.resolve(input.handler), id);
   const monitor = await monitorIdentity(layout.monitorPidFile(id), marks);
   if (monitor === undefined)
-    return fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
+    return fail('wrongState', `reopen log of container ${id}: the monitor has exited`, { subject: id });
   const logPath = logPathOf(commandLine(monitor.pid));
   if (logPath === '') return undefined;
   const attempted = `reopen log of container ${id} at ${logPath}`;
@@ -236,7 +236,7 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   });
   if (before === 'opened') return undefined;
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
-  // also when nobody waits any more: the next call must see what has become of this one
+  // no abort signal: the next call must see the result of this one, even if this caller is gone
   return reopenMonitorLog({
     id,
     fifo: layout.controlFifo(id),
@@ -245,7 +245,7 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
     clock,
     timeoutMs: fx.timeoutMs,
   }).catch(async (thrown: unknown) => {
-    // the kubelet would put the old one back in its place, over the container's last words
+    // without a file there, the kubelet would move the rotated log back and overwrite the container's last output
     const hasEnded = thrown instanceof FaultError && thrown.fault.kind === 'wrongState' && before === 'none';
     if (!hasEnded || !(await onLog(() => settleNewLog(logPath)))) throw thrown;
   });

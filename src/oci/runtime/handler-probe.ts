@@ -1,4 +1,4 @@
-/** Looks whether a handler's program works on this machine, and what it can. */
+/** Checks whether a handler's program works on this machine, and which features it has. */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -16,11 +16,11 @@ export interface ProbeOptions {
   readonly clock: ClockPort;
   /** PATH of the runtime. */
   readonly toolPath: string;
-  /** Where stand-ins are written; must allow programs to be run (/run often does not). */
+  /** Where stand-ins are written: must allow executables (/run is often mounted noexec). */
   readonly standInDir: string;
 }
 
-/** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
+/** Checks whether the handler's program works, and its features. Never rejects: a failure is in the reason. */
 export async function probeHandler(handler: HandlerConfig, options: ProbeOptions): Promise<ProbeResult> {
   if (handler.kind === 'vm') return probeShim(handler, options);
   const no = (reason: string): ProbeResult => ({ ready: false, reason, ...nothingProbed });
@@ -28,7 +28,7 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
   try {
     await access(handler.path, constants.X_OK);
   } catch (error) {
-    return no(`${handler.path} can't be run: ${codeOf(error) ?? 'unknown error'}`);
+    return no(`${handler.path} is not executable: ${codeOf(error) ?? 'unknown error'}`);
   }
   try {
     const version = await ask(handler, options, '--version');
@@ -37,7 +37,7 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
     const standIn = isRefused ? { standIn: await standInFor(handler, options) } : {};
     const features = await ask(handler, options, 'features');
     const help = await ask(handler, options, 'exec', '--help');
-    // the words of runc's help; crun has an option of that name with another meaning
+    // text of runc's help; crun has an option of the same name with another meaning
     const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
     return {
       ready: true,
@@ -52,14 +52,14 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
   }
 }
 
-/** crun refuses mixed cgroups and works where it does not see version 2. Throws why that can't be had. */
+/** crun refuses mixed cgroups, but works if it does not see v2. Throws the reason why v2 cannot be hidden. */
 async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promise<string> {
   const path = await writeStandIn(options.standInDir, handler.name, handler.path);
   const answer = await ask({ ...handler, path }, options, '--version');
   if (answer.exitCode !== 0)
     fail(
       'outside',
-      `crun refuses this machine's mixed cgroups, and ${path} can't hide version 2: ${answer.problem}`,
+      `crun does not support mixed cgroups, and ${path} cannot hide cgroup v2: ${answer.problem}`,
     );
   return path;
 }
@@ -76,7 +76,7 @@ async function ask(
     clock: options.clock,
   });
   if (result.timedOut)
-    fail('timedOut', `probe ${handler.path} ${words.join(' ')}: no end within ${driverLimits.probeMs} ms`);
+    fail('timedOut', `probe ${handler.path} ${words.join(' ')}: timed out after ${driverLimits.probeMs} ms`);
   const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
   const exitCode = result.exitCode ?? -1;
   return {
@@ -87,8 +87,8 @@ async function ask(
 }
 
 /**
- * What `features` tells (OCI runtime spec, features.md); an old runtime without that verb, or one that prints
- * something else, can do neither.
+ * Parses the output of `features` (OCI runtime spec, features.md). A runtime without that verb, or with other output,
+ * has neither feature.
  */
 export function parseFeatures(text: string): Pick<ProbeResult, 'recursiveReadOnlyMounts' | 'userNamespaces'> {
   let value: unknown;

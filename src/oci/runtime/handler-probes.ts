@@ -1,4 +1,7 @@
-/** When the handlers are probed: at a start only where nothing is known of the program, and once more when the start is over. */
+/**
+ * Schedules the probes of handlers: at the daemon's start only for programs without a valid record, and for all once
+ * more after it.
+ */
 import type { TimerHandle } from '../../ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from './bounds.ts';
@@ -15,7 +18,7 @@ export class HandlerProbes {
     this.#parts = parts;
   }
 
-  /** Afterwards each handler's result stands in the table. Never rejects. */
+  /** Sets each handler's result in the table. Never rejects. */
   async open(): Promise<void> {
     const { table, layout, clock } = this.#parts;
     const recalled = await Promise.all(
@@ -25,11 +28,11 @@ export class HandlerProbes {
     );
     for (const { handler, result } of recalled) if (result !== undefined) table.set(handler.name, result);
     if (recalled.some(({ result }) => result === undefined)) await this.probe();
-    // what a program needs beside its own file may have changed
+    // something that a program needs beside its own file may have changed
     else this.#timer = clock.setTimeout(() => void this.probe(), driverLimits.probeAgainMs);
   }
 
-  /** Probes all of them now. Never rejects. */
+  /** Probes all handlers now. Never rejects. */
   async probe(): Promise<void> {
     const ofMachine = this.#parts.userNamespaces?.() ?? Promise.resolve(false);
     await Promise.all(this.#parts.table.all().map((handler) => this.#probeOne(handler, ofMachine)));
@@ -50,13 +53,13 @@ export class HandlerProbes {
     if (flaws.length > 0) {
       log.warn(
         { handler: handler.name, path: handler.path, flaws },
-        'a runtime has flaws by its version through which containers get out, unless its distribution has mended them under the old number',
+        'the version of a runtime has known container escapes, unless its distribution has fixed them under the old number',
       );
     }
     table.set(handler.name, result);
     if (mark === undefined) return;
     await keepProbe(layout.handlersDir, handler, mark, result).catch((error: unknown) =>
-      log.warn({ fault: toFault(error) }, 'what a handler can do could not be recorded for a later start'),
+      log.warn({ fault: toFault(error) }, 'record probe of handler failed'),
     );
   }
 }

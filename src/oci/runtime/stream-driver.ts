@@ -1,4 +1,4 @@
-/** The streams port on runc, conmon and the kernel. */
+/** The streams port: exec, attach and port forwarding by runc, conmon, shims and the kernel. */
 import type { StreamsPort } from '../../ports/streams.ts';
 import type { ContainerInput } from '../../ports/runtime.ts';
 import { toFault } from '../../base/fault.ts';
@@ -11,15 +11,18 @@ import { clearConsoles } from './exec/stream-console.ts';
 import { consolesDir, streamExec } from './exec/stream-exec.ts';
 
 export interface StreamsDriver extends StreamsPort {
-  /** Ends what is attached; containers go on. Execs end by their own signals. */
+  /** Closes all attach connections; containers go on. Execs end by their own signals. */
   close(): void;
 }
 
-/** The driver; it shares handlers and their probes with the runtime driver. Removes what an earlier daemon left. */
+/**
+ * Creates the driver, which shares handlers and their probes with the runtime driver. Removes sockets of an earlier
+ * daemon.
+ */
 export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver): Promise<StreamsDriver> {
-  // sockets of an earlier daemon; those to come have names of their own
+  // the names of new sockets are different
   await clearConsoles(consolesDir(parts)).catch((error: unknown) => {
-    parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'delete sockets of consoles: failed');
+    parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'remove console sockets failed');
   });
   const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
   const attachments = new Attachments(parts, {

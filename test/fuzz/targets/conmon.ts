@@ -55,7 +55,7 @@ const reports: readonly Kind[] = [
       if (whole !== pieces) violated('in pieces they are other lines');
       const found = whole.split('\n').map(parseCreateReport);
       for (const one of found) if (one.kind === 'value') pid(one.value, MOST_PID);
-      return found.some(({ kind }) => kind !== 'garbage');
+      return found.some(({ kind }) => kind !== 'invalid');
     },
   },
   {

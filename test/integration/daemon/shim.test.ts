@@ -142,7 +142,7 @@ describe('a handler with a shim', () => {
     expect(await statusOf(containerId)).toMatchObject({
       exitCode: 255,
       reason: 'MonitorLost',
-      message: 'its shim ended without telling the exit code',
+      message: 'the shim ended without reporting an exit code',
     });
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     await removePod(world, sandboxId);

@@ -127,8 +127,8 @@ describe('a handler of type vm', () => {
 
   it.each([
     ['refuses', 'exit code 3: no virtual machines on this one'],
-    ['grpc', 'it speaks grpc, and we speak ttrpc only'],
-    ['silent', 'it has printed 0 bytes in the place of its address'],
+    ['grpc', 'protocol grpc is not supported, only ttrpc'],
+    ['silent', 'invalid address: 0 bytes of output'],
   ])('a shim that %s at its start is told with its reason, and nothing stays', async (name, reason) => {
     const refused = await failureOf(pod(name));
     expect(refused.message).toContain(reason);

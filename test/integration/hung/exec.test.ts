@@ -112,7 +112,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
       await expect(exec(0)).rejects.toMatchObject({
         fault: {
           kind: 'outside',
-          message: expect.stringContaining('without telling which process') as string,
+          message: expect.stringContaining('without writing the pid file') as string,
         },
       });
     });

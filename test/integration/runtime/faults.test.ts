@@ -295,7 +295,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       expect(await world.exitOf(unknown as never)).toMatchObject({
         exitCode: 255,
         reason: 'Unknown',
-        message: 'the exit file holds "nonsense"',
+        message: 'invalid exit file: "nonsense"',
       });
       expect([...world.exits.keys()]).toEqual([unknown]);
       for (const name of readdirSync(world.layout.exitsDir)) unlinkSync(join(world.layout.exitsDir, name));
@@ -346,7 +346,7 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     expect(driver.handlers()).toMatchObject([
       { name: '', ready: true, reason: '', recursiveReadOnlyMounts: true },
       { name: 'runc', ready: true, reason: '' },
-      { name: 'absent', ready: false, reason: "/nonexistent/runc can't be run: ENOENT" },
+      { name: 'absent', ready: false, reason: '/nonexistent/runc is not executable: ENOENT' },
       { name: 'broken', ready: false, reason: `${broken} --version: exit code 1: it is broken` },
     ]);
     driver.close();

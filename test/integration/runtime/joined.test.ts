@@ -37,7 +37,7 @@ describe.skipIf(reason !== '')('the PID namespace of another process', () => {
       fault: {
         kind: 'wrongState',
         message: expect.stringContaining(
-          `join the PID namespace of process ${other.pid}: it has ended`,
+          `join the PID namespace of process ${other.pid}: the process has exited`,
         ) as string,
       },
     });

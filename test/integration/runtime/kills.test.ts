@@ -164,7 +164,9 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
     await until(async () => (await withCgroup('freeze', cgroups, own.parent)) === true);
     try {
       process.kill(monitor, 'SIGKILL');
-      await until(() => warnings.some((message) => message.startsWith('not all of a container')));
+      await until(() =>
+        warnings.some((message) => message.startsWith('kill the remaining processes of a container')),
+      );
       expect(own.exits.has(container.id)).toBe(false);
     } finally {
       await withCgroup('thaw', cgroups, own.parent);

@@ -90,7 +90,7 @@ export async function create(
     throw error;
   } finally {
     launched?.sync.close();
-    launched?.complaint.close();
+    launched?.stderr.close();
   }
 }
 
@@ -188,13 +188,13 @@ async function awaitInit(parts: DriverParts, wait: InitWait): Promise<HostIdenti
     fail('timedOut', `${stage}: timed out after ${fx.timeoutMs} ms waiting for the monitor`, subject);
   const tail = async (): Promise<string> => {
     const said = lastError(await readTail(runtimeLog(parts, input), monitorLimits.logTailBytes));
-    return said || launched.complaint.text() || 'no error message';
+    return said || launched.stderr.text() || 'no error message';
   };
   if (answer === 'ended')
     return fail('outside', `${stage}: the monitor exited without a report: ${await tail()}`, subject);
   const report = parseCreateReport(answer.line);
   if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, subject);
-  if (report.kind === 'garbage')
+  if (report.kind === 'invalid')
     return fail('outside', `${stage}: invalid report of the monitor: ${report.reason}`, subject);
   const identity = liveIdentity(report.value);
   if (identity === undefined)

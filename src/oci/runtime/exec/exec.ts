@@ -175,7 +175,7 @@ class Exec {
   /** Waits until the runtime has exited with code 0: the process was started. */
   async #begun(started: Started): Promise<void> {
     const { exitCode } = await this.#deadline.bounded(started.child.exited);
-    if (exitCode !== 0) this.#fail(await this.#complaint(started));
+    if (exitCode !== 0) this.#fail(await this.#runtimeError(started));
   }
 
   #fail(reason: string): never {
@@ -186,7 +186,7 @@ class Exec {
   }
 
   /** The runtime's error, from its log or from stderr, which it shares with the process. */
-  async #complaint(started: Started): Promise<string> {
+  async #runtimeError(started: Started): Promise<string> {
     const logged = lastError(await readTail(this.#logFile, monitorLimits.logTailBytes));
     if (logged !== '') return logged;
     await within({ clock: this.#run.parts.clock, timeoutMs: driverLimits.execDrainMs }, started.stderr.ended);

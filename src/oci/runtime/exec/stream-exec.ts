@@ -124,7 +124,7 @@ class StreamedExec {
       // reported where it is awaited below, unless the runtime fails first
       terminal?.catch(() => undefined);
       const { exitCode } = await this.#deadline(startBoundMs).bounded(started.child.exited, 'the runtime');
-      if (exitCode !== 0) this.#fail(await this.#complaint());
+      if (exitCode !== 0) this.#fail(await this.#runtimeError());
       process = started.orphan.take(started.child.identity);
       if (process === undefined)
         return this.#fail('the runtime exited without writing the pid file of the process');
@@ -230,7 +230,7 @@ class StreamedExec {
     });
   }
 
-  async #complaint(): Promise<string> {
+  async #runtimeError(): Promise<string> {
     return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'no error message';
   }
 

@@ -1,9 +1,12 @@
-/** The runtime handlers of this machine: which are configured, which were, and what a probe found each able to do. */
+/**
+ * The runtime handlers of this machine: the configured ones, those of earlier configurations, and what the last probe
+ * of each found.
+ */
 import type { HandlerStatus } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import type { SpecHandler } from '../spec/input.ts';
 
-/** What a configuration says of one handler; also what is kept of it for the pods that outlive its entry. */
+/** The configuration of one handler. It is also recorded, for pods that outlive its entry. */
 export interface HandlerConfig {
   /** As in a RuntimeClass: letters, digits, `.`, `_`, `-`. */
   readonly name: string;
@@ -11,27 +14,30 @@ export interface HandlerConfig {
   readonly path: string;
   /** `oci`: a program with runc's command line. `vm`: a shim of containerd's runtime v2, one for each pod. */
   readonly kind: 'oci' | 'vm';
-  /** Why the program was not found; left out when it was. */
+  /** Why the program was not found; absent if it was. */
   readonly missing?: string;
-  /** Its state directory, given as --root; left out for one of ours. */
+  /** Its state directory, given as --root; by default a directory of troupe's. */
   readonly root?: string;
-  /** More options of the runtime before its verb. */
+  /** Options of the runtime before its verb. */
   readonly options?: readonly string[];
-  /** In place of the machine's monitor. */
+  /** Instead of the machine's monitor. */
   readonly monitorPath?: string;
-  /** MS_MOVE in place of pivot_root: for a root file system on a ramdisk. */
+  /** MS_MOVE instead of pivot_root: for a root file system on a ramdisk. */
   readonly noPivot?: boolean;
   /** The shim's own configuration file. */
   readonly configPath?: string;
-  /** Annotations of pods that reach the runtime: whole names, or beginnings that end with `*`. */
+  /** Annotations of pods that are passed to the runtime: whole names, or prefixes ending with `*`. */
   readonly allowedAnnotations?: readonly string[];
   readonly defaultAnnotations?: Readonly<Record<string, string>>;
   readonly privilegedWithoutHostDevices?: boolean;
-  /** Absolute path of the profile that RuntimeDefault stands for. */
+  /** Absolute path of the profile used for RuntimeDefault. */
   readonly seccompProfile?: string;
 }
 
-/** Pause containers have a state directory of their own, so that recovery can tell a sandbox's id from a container's. */
+/**
+ * Suffix of the state directories of pause containers. They are separate, so that recovery can distinguish a
+ * sandbox's id from a container's.
+ */
 export const PAUSE_SUFFIX = '.pause';
 
 /** A handler that a call can use. */
@@ -40,29 +46,31 @@ export interface Handler extends HandlerConfig {
   readonly root: string;
 }
 
-/** What a probe of one binary found. */
+/** The result of probing one program. */
 export interface ProbeResult {
   readonly ready: boolean;
   readonly reason: string;
   readonly recursiveReadOnlyMounts: boolean;
   readonly userNamespaces: boolean;
-  /** `exec` takes runc's --cgroup=controller:path. */
+  /** Whether `exec` takes runc's --cgroup=controller:path. */
   readonly execCgroup: boolean;
-  /** A program that is to be called in the runtime's place; undefined for none. */
+  /** A program to call instead of the runtime; undefined for the runtime itself. */
   readonly standIn?: string;
-  /** What its version is known for; not kept for a later start, which probes again. */
+  /** Known vulnerabilities of its version. Not recorded for a later start, which probes again. */
   readonly flaws?: readonly string[];
 }
 
 export const nothingProbed = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
 const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothingProbed };
 
-/** The configured handlers by name, with what their last probe found, and those that were configured before. */
+/**
+ * The configured handlers by name with the results of their last probes, and the handlers of earlier configurations.
+ */
 export class HandlerTable {
   readonly #rootOf: (name: string) => string;
   #handlers: readonly Handler[] = [];
   #defaultName = '';
-  /** Not listed and not for new pods; theirs are stopped and removed with them. */
+  /** Handlers of earlier configurations: not listed, not for new pods, but their pods can be stopped and removed. */
   readonly #retired = new Map<string, Handler>();
   readonly #results = new Map<string, ProbeResult>();
 
@@ -72,19 +80,19 @@ export class HandlerTable {
   }
 
   /**
-   * Takes another configuration; what is no longer in it is kept for its pods. Throws `invalidRequest` and changes
-   * nothing for a bad name, a default that is not there, or a handler whose pods would be lost by the change.
+   * Replaces the configuration; handlers that are no longer in it are kept for their pods. Throws `invalidRequest`
+   * and changes nothing for a bad name, an unknown default, or a change that would make a handler's pods unreachable.
    */
   replace(configs: readonly HandlerConfig[], defaultName: string): void {
     for (const { name } of configs) {
       if (name === '' || name.endsWith(PAUSE_SUFFIX)) {
-        fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: not a name for one`, {
+        fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: invalid name`, {
           subject: name,
         });
       }
     }
     if (!configs.some(({ name }) => name === defaultName)) {
-      fail('invalidRequest', `use runtime handler ${defaultName} as the default: it is not configured`, {
+      fail('invalidRequest', `use runtime handler ${defaultName} as the default: not configured`, {
         subject: defaultName,
       });
     }
@@ -98,7 +106,7 @@ export class HandlerTable {
       if (!handlers.some((handler) => handler.name === name)) this.#results.delete(name);
   }
 
-  /** One of an earlier configuration, unless it is in this one, too. */
+  /** Adds a handler of an earlier configuration, unless the name is configured now. */
   retire(config: HandlerConfig): void {
     if (this.#handlers.some(({ name }) => name === config.name)) return;
     this.#retired.set(config.name, this.#located(config));
@@ -108,33 +116,36 @@ export class HandlerTable {
     return { ...config, root: config.root ?? this.#rootOf(config.name) };
   }
 
-  /** The state of pods is found by kind and root: with other ones under the same name theirs would be out of reach. */
+  /**
+   * A handler's pods are found by its kind and state directory: with other ones under the same name they would be
+   * unreachable.
+   */
   #refuseChange({ name, kind, root }: Handler): void {
     const old = this.#handlers.find((handler) => handler.name === name) ?? this.#retired.get(name);
     if (old === undefined || (old.kind === kind && old.root === root)) return;
     const what = old.kind === kind ? 'root' : 'type';
     fail(
       'invalidRequest',
-      `use runtime handler ${name} with another ${what}: its pods need the old one; take another name for it`,
+      `use runtime handler ${name} with another ${what}: existing pods need the old ${what}; choose another name`,
       { subject: name },
     );
   }
 
-  /** The handler of that name, empty for the default one; also one that is no longer configured. Throws `notFound`. */
+  /** The handler of this name, configured now or earlier; an empty name means the default. Throws `notFound`. */
   resolve(name: string): Handler {
     const wanted = name === '' ? this.#defaultName : name;
     const found = this.#handlers.find((handler) => handler.name === wanted) ?? this.#retired.get(wanted);
     if (found === undefined)
-      return fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
+      return fail('notFound', `use runtime handler ${wanted}: not configured`, { subject: wanted });
     return { ...found, path: this.#results.get(found.name)?.standIn ?? found.path };
   }
 
-  /** The configured ones. */
+  /** The configured handlers. */
   all(): readonly Handler[] {
     return this.#handlers;
   }
 
-  /** Those that are kept for their pods, too. */
+  /** The configured handlers and those of earlier configurations. */
   known(): readonly Handler[] {
     return [...this.#handlers, ...this.#retired.values()];
   }
@@ -144,7 +155,7 @@ export class HandlerTable {
     return this.#results.get(name)?.execCgroup ?? false;
   }
 
-  /** What the generator of specs must know of it. Throws `notFound`. */
+  /** What the spec generator needs to know of a handler. Throws `notFound`. */
   specHandler(name: string): SpecHandler {
     const handler = this.resolve(name);
     return {
@@ -156,16 +167,16 @@ export class HandlerTable {
     };
   }
 
-  /** The outcome of a probe; dropped when the handler has gone meanwhile. */
+  /** Sets the result of a probe; ignored if the handler was removed meanwhile. */
   set(name: string, result: ProbeResult): void {
     if (this.#handlers.some((handler) => handler.name === name)) this.#results.set(name, result);
   }
 
-  /** As the port lists them: the default one first under the empty name, then each under its own. */
+  /** As the port lists them: the default handler first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
     const own = this.#handlers.map(({ name, kind }): HandlerStatus => {
-      const { execCgroup: _exec, standIn: _standIn, ...told } = this.#results.get(name) ?? notProbed;
-      return { name, target: name, needsPause: kind === 'vm', ...told };
+      const { execCgroup: _exec, standIn: _standIn, ...result } = this.#results.get(name) ?? notProbed;
+      return { name, target: name, needsPause: kind === 'vm', ...result };
     });
     const standard = own.find((status) => status.name === this.#defaultName);
     return standard === undefined ? own : [{ ...standard, name: '' }, ...own];

@@ -1,12 +1,10 @@
 /**
- * A program that runs another one where the cgroup v2 mount of a mixed ("hybrid") machine can't be seen: crun 1.8
- * refuses to work beside it (features.md H1). It takes a mount namespace of its own, a copy of the one it is called in,
- * so that all mounts of that moment are there; makes the mount that holds the v2 one private, so that the unmount stays
- * in the copy; unmounts; becomes the program, with its own arguments and environment. What the program mounts spreads
- * as it would have done, since no other mount is changed.
- *
- * Machine code kept as data, so that conmon and we can call it in place of the runtime without a compiler or a shell.
- * Only for x86-64.
+ * A program that runs another one without the cgroup v2 mount of a mixed ("hybrid") machine, beside which crun 1.8
+ * refuses to work. It creates a mount namespace, a copy of the caller's with all its mounts; makes the mount that
+ * holds the v2 mount private, so that the unmount does not propagate; unmounts v2; and executes the program with the
+ * same arguments and environment. What the program mounts propagates as without it, since no other mount is changed.
+ * It is machine code kept as data, so that conmon and the daemon can call it in place of the runtime without a
+ * compiler or a shell. Only for x86-64.
  */
 import { staticElf } from '../../../host/process/elf.ts';
 
@@ -15,11 +13,11 @@ export interface Hiding {
   readonly program: string;
   /** Mount point of the v2 hierarchy. */
   readonly unified: string;
-  /** Mount point of the mount that holds it. */
+  /** Mount point of the mount that contains it. */
   readonly parent: string;
 }
 
-/** Bytes, an instruction that ends with the distance to a place, or such a place. */
+/** Bytes; an instruction that ends with the distance to a label; or a label. */
 type Part =
   | readonly number[]
   | { readonly bytes: readonly number[]; readonly to: string }
@@ -27,7 +25,10 @@ type Part =
 
 const DISTANCE_BYTES = 4;
 
-/** Intel SDM volume 2; numbers of calls from arch/x86/entry/syscalls/syscall_64.tbl. Arguments go in rdi, rsi, rdx, r10, r8. */
+/**
+ * Intel SDM volume 2; system call numbers from arch/x86/entry/syscalls/syscall_64.tbl. Arguments are in rdi, rsi,
+ * rdx, r10, r8.
+ */
 const CODE: readonly Part[] = [
   [0xb8, 0x10, 0x01, 0x00, 0x00], //        mov  eax, 272        unshare
   [0xbf, 0x00, 0x00, 0x02, 0x00], //        mov  edi, 0x20000    CLONE_NEWNS
@@ -49,28 +50,28 @@ const CODE: readonly Part[] = [
   [0x0f, 0x05], //                          syscall
   [0x85, 0xc0], //                          test eax, eax
   { bytes: [0x0f, 0x85], to: 'failed' }, // jnz  failed
-  // the stack begins with argc, argv, a zero, the environment (System V ABI for x86-64, 3.4.1)
+  // the stack begins with argc, argv, a null pointer, the environment (System V ABI for x86-64, 3.4.1)
   [0xb8, 0x3b, 0x00, 0x00, 0x00], //        mov  eax, 59         execve
   { bytes: [0x48, 0x8d, 0x3d], to: 'program' }, // lea rdi, program
   [0x48, 0x8d, 0x74, 0x24, 0x08], //        lea  rsi, [rsp+8]    argv
   [0x48, 0x8b, 0x0c, 0x24], //              mov  rcx, [rsp]      argc
   [0x48, 0x8d, 0x54, 0xcc, 0x10], //        lea  rdx, [rsp+rcx*8+16]   environment
-  [0x0f, 0x05], //                          syscall              comes back only when it failed
+  [0x0f, 0x05], //                          syscall              returns only on failure
   { place: 'failed' },
   [0xb8, 0x01, 0x00, 0x00, 0x00], //        mov  eax, 1          write
   [0xbf, 0x02, 0x00, 0x00, 0x00], //        mov  edi, 2          stderr
   { bytes: [0x48, 0x8d, 0x35], to: 'complaint' }, // lea rsi, complaint
   { bytes: [0x48, 0x8d, 0x15], to: 'end' }, //       lea rdx, end
-  [0x48, 0x29, 0xf2], //                    sub  rdx, rsi        its bytes
+  [0x48, 0x29, 0xf2], //                    sub  rdx, rsi        length
   [0x0f, 0x05], //                          syscall
   [0xb8, 0x3c, 0x00, 0x00, 0x00], //        mov  eax, 60         exit
-  [0xbf, 0x7f, 0x00, 0x00, 0x00], //        mov  edi, 127        as a shell says it
+  [0xbf, 0x7f, 0x00, 0x00, 0x00], //        mov  edi, 127        as a shell does
   [0x0f, 0x05], //                          syscall
 ];
 
-/** The executable's bytes, some 500. */
+/** The bytes of the executable, some 500. */
 export function hidingElf({ program, unified, parent }: Hiding): Uint8Array {
-  const complaint = `troupe: can't hide ${unified}, or can't run ${program} then\n`;
+  const complaint = `troupe: hide ${unified} or run ${program} failed\n`;
   const words = [
     ['parent', `${parent}\0`],
     ['unified', `${unified}\0`],
@@ -100,7 +101,7 @@ function assembled(parts: readonly Part[]): Uint8Array {
     bytes.set(own, at);
     at += own.length;
     if (!('to' in part)) continue;
-    // counted from the end of the instruction
+    // relative to the end of the instruction
     at = bytes.writeInt32LE((places.get(part.to) ?? 0) - (at + DISTANCE_BYTES), at);
   }
   return bytes;

@@ -1,16 +1,16 @@
 /**
- * Ways out of a container that are a runtime's to close, by the versions that closed them (S36 to S43). Nothing that we put
- * into a document helps against them. Pure.
+ * Known container escapes of runtimes, by the versions that fixed them (S36 to S43). Nothing in a config.json helps
+ * against them.
  */
 
 interface Flaw {
   readonly program: 'runc' | 'crun';
   readonly name: string;
-  /** The first version of each series that has the fix, oldest first; series after the last one have it, too. */
+  /** The first version of each series with the fix, oldest first; series after the last one have it, too. */
   readonly fixedIn: readonly string[];
 }
 
-/** From the advisories of both projects. */
+/** From the security advisories of both projects. */
 const FLAWS: readonly Flaw[] = [
   { program: 'runc', name: 'CVE-2019-5736 (the host’s runc is overwritten)', fixedIn: ['1.0.0-rc7'] },
   {
@@ -69,7 +69,7 @@ const FLAWS: readonly Flaw[] = [
   },
 ];
 
-/** Words such as `runc 1.1.5 has CVE-…`, for each flaw that a program of this `--version` has by its number. */
+/** Phrases such as `runc 1.1.5 has CVE-…`, one for each flaw of a program with this `--version`. */
 export function knownFlaws(versionText: string): readonly string[] {
   const [, program, number] = /^(runc|crun) version (\S+)/mu.exec(versionText) ?? [];
   const version = number === undefined ? undefined : parse(number);
@@ -85,7 +85,7 @@ export function knownFlaws(versionText: string): readonly string[] {
 }
 
 interface Version {
-  /** Major and minor, patch, candidate; a release counts as a candidate above all. */
+  /** Series: major and minor. A release counts as a candidate above all others. */
   readonly series: number;
   readonly patch: number;
   readonly candidate: number;
@@ -93,7 +93,7 @@ interface Version {
 
 const RELEASE = Number.MAX_SAFE_INTEGER;
 
-/** `1.1.5+ds1`, `1.4.0-rc.3`, `1.0.0-rc95+dev`; undefined for another form. */
+/** Parses `1.1.5+ds1`, `1.4.0-rc.3` or `1.0.0-rc95+dev`; undefined for another form. */
 function parse(text: string): Version | undefined {
   const [, major, minor, patch, candidate] =
     /^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?:-rc\.?(\d{1,4}))?/u.exec(text) ?? [];

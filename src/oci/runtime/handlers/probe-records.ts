@@ -1,6 +1,7 @@
 /**
- * `<state>/handlers/<name>.probe`: what the last probe of a handler found. A daemon that is started again with the same
- * program need not run it three times before its first answer. What is kept counts for this boot and this very file.
+ * `<state>/handlers/<name>.probe`: the result of a handler's last probe. A restarted daemon with the same program
+ * then need not run it three times before its first answer. A record is valid only for the same boot and the same
+ * file.
  */
 import { constants } from 'node:fs';
 import { access, mkdir, stat } from 'node:fs/promises';
@@ -11,7 +12,10 @@ import { readSmallFile } from '../../../host/files/small-file.ts';
 import { writeWhole } from '../../../host/files/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
 
-/** Names the program as it is now; undefined when it can't be looked at. Taken before the probe: a change meanwhile shows. */
+/**
+ * Identifies the program file as it is now; undefined if it cannot be read. Taken before the probe, so that a change
+ * during the probe is noticed.
+ */
 export async function programMark({ name, path, kind }: Handler): Promise<string | undefined> {
   try {
     const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
@@ -21,7 +25,7 @@ export async function programMark({ name, path, kind }: Handler): Promise<string
   }
 }
 
-/** Keeps what a probe of the program found, when it works: a failure is looked into anew each time. */
+/** Records the result of a successful probe; after a failure each start probes again. */
 export async function keepProbe(
   directory: string,
   { name }: Handler,
@@ -33,7 +37,7 @@ export async function keepProbe(
   await writeWhole(join(directory, `${name}.probe`), JSON.stringify({ version: 1, mark, result }), 0o600);
 }
 
-/** What was found of the program that is there now; undefined when it has to be probed. Never rejects. */
+/** The recorded result for the current program file; undefined if it has to be probed. Never rejects. */
 export async function recallProbe(directory: string, handler: Handler): Promise<ProbeResult | undefined> {
   try {
     const bounds = { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes };
@@ -47,7 +51,7 @@ export async function recallProbe(directory: string, handler: Handler): Promise<
   }
 }
 
-/** The result in a text that has this mark; undefined for anything else. */
+/** Parses a record with this mark; undefined for anything else. */
 export function parseProbe(text: string, mark: string): ProbeResult | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const record = fieldsOf(JSON.parse(text));

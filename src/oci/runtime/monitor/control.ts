@@ -1,4 +1,7 @@
-/** conmon's control FIFO: one line `<message type> <height> <width>`; type 1 resizes the terminal, type 2 reopens the log file. */
+/**
+ * conmon's control FIFO. It takes one line `<message type> <height> <width>`: type 1 resizes the terminal, type 2
+ * reopens the log.
+ */
 import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -18,13 +21,13 @@ export interface ReopenRequest extends Bound {
   readonly id: string;
   readonly fifo: string;
   readonly monitor: ProcessIdentity;
-  /** Absolute. */
+  /** Absolute path. */
   readonly logPath: string;
 }
 
 /**
- * Tells the monitor to open its log anew and returns when it has. conmon gives no answer, so its open files are
- * looked at before and after: by procfs, since a log directory may lie on a file system that doesn't answer.
+ * Has the monitor reopen its log and returns once it has. conmon does not answer, so its open files are compared
+ * before and after: through procfs, since the log may be on a file system that does not answer.
  */
 export async function reopenLog(request: ReopenRequest): Promise<void> {
   const { id, clock, monitor, logPath } = request;
@@ -42,26 +45,27 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
     },
     () => {
       const files = openFiles(monitor.pid);
-      if (files.length === 0) fail('wrongState', `${attempted}: its monitor has ended`, { subject: id });
-      // the new file is made beside the log and renamed over it; the directory may be reached through links
+      if (files.length === 0) fail('wrongState', `${attempted}: the monitor has exited`, { subject: id });
+      // compared by name: conmon renames the new file over the log, and the directory may be reached through symbolic
+      // links
       return files.some((file) => basename(file.path) === basename(logPath) && !before.has(keyOf(file)))
         ? true
         : undefined;
     },
   );
   if (reopened === undefined)
-    fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
+    fail('timedOut', `${attempted}: timed out waiting for the monitor to reopen ${logPath}`, { subject: id });
 }
 
 /**
- * Whether the file at the path is the one that the monitor writes. Told to reopen it then, conmon would put an empty file in
- * its place, and what was written is lost: a reopen that is repeated because its answer came too late is such a case.
+ * Whether the monitor writes to the file at this path. A reopen would then replace it by an empty file and lose its
+ * content. That is the case when a reopen is repeated because the answer to the first one came too late.
  */
 export async function writesTo(monitor: ProcessIdentity, logPath: string): Promise<boolean> {
   try {
     const inode = String((await lstat(logPath, { bigint: true })).ino);
-    // the link follows a rename and tells a deletion: a file of that name and number is the one at the path, and where the kernel
-    // tells no number the name has to do
+    // The link in /proc follows a rename and shows a deletion, so a file of this name and inode is the one at the
+    // path. Where the kernel does not report the inode, the name must do.
     return openFiles(monitor.pid).some(
       (file) => (file.inode === inode || file.inode === '') && basename(file.path) === basename(logPath),
     );
@@ -71,7 +75,7 @@ export async function writesTo(monitor: ProcessIdentity, logPath: string): Promi
   }
 }
 
-/** Tells the monitor the size of its container's terminal; one without a terminal takes no notice. */
+/** Sends the size of the container's terminal to the monitor, which ignores it if there is no terminal. */
 export async function resizeTerminal(
   fifo: string,
   id: string,
@@ -87,15 +91,16 @@ function keyOf(file: OpenFile): string {
 async function writeFifo(path: string, text: string, attempted: string, id: string): Promise<void> {
   let fifo: FileHandle | undefined;
   try {
-    // without a reader a blocking open would hang until there is one
+    // a blocking open would wait until there is a reader
     fifo = await open(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-    if (!(await fifo.stat()).isFIFO()) fail('outside', `${attempted}: ${path} is no FIFO`, { subject: id });
+    if (!(await fifo.stat()).isFIFO())
+      fail('outside', `${attempted}: ${path} is not a FIFO`, { subject: id });
     await fifo.write(text);
   } catch (error) {
-    // no reader, no FIFO any more, or the reader went between the two calls
-    const isDeaf = ['ENXIO', 'ENOENT', 'EPIPE'].includes(codeOf(error) ?? '');
-    throw isDeaf
-      ? new FaultError(fault('wrongState', `${attempted}: its monitor does not listen`, { subject: id }))
+    // no reader, no FIFO, or the reader closed it between open and write
+    const hasNoReader = ['ENXIO', 'ENOENT', 'EPIPE'].includes(codeOf(error) ?? '');
+    throw hasNoReader
+      ? new FaultError(fault('wrongState', `${attempted}: the monitor is not listening`, { subject: id }))
       : error;
   } finally {
     await fifo?.close();

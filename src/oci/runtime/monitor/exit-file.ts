@@ -1,6 +1,6 @@
 /**
- * The exit file: `<exits>/<id>` holding the exit code in decimal, written by conmon when its container's process
- * has ended, renamed into place whole. Its mtime is the time of the exit. Nothing in it is trusted (F40).
+ * The exit file `<exits>/<id>` holds the exit code in decimal. conmon writes it after the container's process has
+ * exited and renames it into place. Its mtime is the time of the exit. Its content is not trusted (F40).
  */
 import type { ClockPort } from '../../../ports/clock.ts';
 import type { ExitFact } from '../../../ports/journal.ts';
@@ -9,19 +9,19 @@ import { codeOf } from '../../../host/ffi/errno.ts';
 import { readOwnFile } from '../../../host/files/state-files.ts';
 import { pause } from '../../../host/clock/wait.ts';
 
-/** What the peers report when the true code can't be known. */
+/** Exit code for an unknown code, as containerd and CRI-O report it. */
 export const UNKNOWN_EXIT_CODE = 255;
-/** 128 + SIGKILL: how a process killed by the kernel's OOM killer ends. */
+/** 128 + SIGKILL: the exit code of a process killed by the OOM killer. */
 export const KILLED_EXIT_CODE = 137;
 
 export interface ExitFile {
   readonly exitCode: number;
   readonly finishedAtNs: bigint;
-  /** Why the code is 255; empty when the file was good. */
+  /** Why the code is 255; empty for a valid file. */
   readonly problem: string;
 }
 
-/** The exit code, or undefined when the text is not a decimal number of 0 to 255. */
+/** The exit code; undefined if the text is not a decimal number of 0 to 255. */
 export function parseExitCode(text: string): number | undefined {
   const trimmed = text.trim();
   if (!/^\d{1,3}$/u.test(trimmed)) return undefined;
@@ -29,11 +29,14 @@ export function parseExitCode(text: string): number | undefined {
   return code <= 255 ? code : undefined;
 }
 
-/** The file's content, or undefined when there is none. A file that stays empty or is no number tells 255 and why. */
+/**
+ * Reads the exit file; undefined if it does not exist. A file that stays empty or has no valid code gives 255 and the
+ * reason.
+ */
 export async function readExitFile(path: string, clock: ClockPort): Promise<ExitFile | undefined> {
   let latest: { text: string; mtimeNs: bigint } | undefined;
-  for (let look = 0; look < monitorLimits.exitFilePolls; look += 1) {
-    if (look > 0) await pause(clock, monitorLimits.exitFilePollMs);
+  for (let attempt = 0; attempt < monitorLimits.exitFilePolls; attempt += 1) {
+    if (attempt > 0) await pause(clock, monitorLimits.exitFilePollMs);
     latest = await readOnce(path);
     if (latest === undefined || latest.text !== '') break;
   }
@@ -43,17 +46,17 @@ export async function readExitFile(path: string, clock: ClockPort): Promise<Exit
   const problem =
     latest.text === ''
       ? 'the exit file is empty'
-      : `the exit file holds ${JSON.stringify(latest.text.slice(0, 32))}`;
+      : `invalid exit file: ${JSON.stringify(latest.text.slice(0, 32))}`;
   return { exitCode: UNKNOWN_EXIT_CODE, finishedAtNs: latest.mtimeNs, problem };
 }
 
 async function readOnce(path: string): Promise<{ text: string; mtimeNs: bigint } | undefined> {
   try {
-    // a link or a FIFO put there by hand must neither lead elsewhere nor block
+    // a symbolic link or a FIFO put there by hand must neither be followed nor block
     const file = await readOwnFile(path, monitorLimits.exitFileBytes);
     if (file === undefined) return undefined;
     return {
-      text: file.stat.isFile() ? file.bytes.toString('latin1') : 'no regular file',
+      text: file.stat.isFile() ? file.bytes.toString('latin1') : 'not a regular file',
       mtimeNs: file.stat.mtimeNs,
     };
   } catch (error) {
@@ -63,8 +66,8 @@ async function readOnce(path: string): Promise<{ text: string; mtimeNs: bigint }
 }
 
 /**
- * The fact of an exit. `oomKills` is the kernel's counter of the container's cgroup: a killed child with another
- * exit code of init is no OOM kill of the container (F47).
+ * The exit fact of an exit file. `oomKills` is the kernel's counter of the container's cgroup. It counts only when
+ * init was killed too: an OOM kill of a child alone is not an OOM kill of the container (F47).
  */
 export function exitFactOf(file: ExitFile, oomKills: number): ExitFact {
   const base = { exitCode: file.exitCode, finishedAtNs: file.finishedAtNs, observedBy: 'exitFile' as const };

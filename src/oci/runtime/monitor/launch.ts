@@ -1,4 +1,4 @@
-/** Starting a monitor and hearing its reports. */
+/** Starts a monitor and reads its reports. */
 import { writeSync } from 'node:fs';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { ByteBlocks } from '../../../base/byte-blocks.ts';
@@ -24,7 +24,7 @@ export class SyncPipe {
   #ended = false;
   #wake: (() => void) | undefined;
 
-  /** Owns the descriptor from here on. */
+  /** Takes ownership of the descriptor. */
   constructor(fd: number) {
     this.#reader = new SocketReader(fd);
     this.#reader.start((bytes) => {
@@ -50,7 +50,9 @@ export class SyncPipe {
     this.#wake?.();
   }
 
-  /** The next line; `ended` when the monitor closed the pipe or sent a line without end. One caller at a time. */
+  /**
+   * The next line; `ended` when the monitor closed the pipe or sent a line that is too long. One caller at a time.
+   */
   async next(bound: Bound): Promise<{ readonly line: string } | 'ended' | 'timedOut' | 'cancelled'> {
     const ready = new Promise<void>((resolve) => {
       this.#wake = (): void => {
@@ -70,17 +72,17 @@ export class SyncPipe {
   }
 }
 
-/** The first bytes of what a monitor says on stderr; the rest is read and dropped. */
-export class Complaint {
+/** The first bytes of a monitor's stderr; the rest is read and dropped. */
+export class StderrHead {
   readonly #reader: SocketReader | undefined;
-  readonly #kept = new ByteBlocks("keep a monitor's complaint", monitorLimits.quotedChars);
+  readonly #kept = new ByteBlocks('keep stderr of a monitor', monitorLimits.quotedChars);
 
   constructor(reader: SocketReader | undefined) {
     this.#reader = reader;
     reader?.start((bytes) => this.#kept.appendCopy(bytes.subarray(0, this.#kept.room)));
   }
 
-  /** One printable line. */
+  /** What was read, as one printable line. */
   text(): string {
     return printable(Buffer.from(this.#kept.peek(this.#kept.size)).toString('utf8'));
   }
@@ -93,7 +95,7 @@ export class Complaint {
 export interface Launched {
   readonly child: Child;
   readonly sync: SyncPipe;
-  readonly complaint: Complaint;
+  readonly stderr: StderrHead;
 }
 
 export interface LaunchRequest {
@@ -101,14 +103,14 @@ export interface LaunchRequest {
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
   /**
-   * Runs while the monitor waits on its start pipe: moves it to its cgroup before it starts anything. A rejection
-   * kills the monitor and ends the launch.
+   * Runs while the monitor waits on its start pipe: moves it to its cgroup before it starts anything. If it rejects,
+   * the monitor is killed and the launch fails.
    */
   readonly beforeStart: (pid: number) => Promise<void>;
   readonly clock: ClockPort;
 }
 
-/** Starts a container's monitor up to the point where it goes on by itself. */
+/** Starts a container's monitor. Returns once it was released from its start pipe. */
 export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
   const sync = makePipe();
   const start = makePipe();
@@ -117,7 +119,8 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
     const child = await spawnProcess({
       argv: request.argv,
       env: request.env,
-      // neither it nor what it starts: the runtime's create, and all that its hooks leave
+      // the mark of helpers would be inherited by what the monitor starts: the runtime's create and processes of its
+      // hooks
       isHelper: false,
       cwd: request.cwd,
       stderr: 'pipe',
@@ -126,17 +129,17 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
         { childFd: START_FD, fd: start.read },
       ],
     });
-    launched = { child, sync: new SyncPipe(sync.read), complaint: new Complaint(child.stderr) };
+    launched = { child, sync: new SyncPipe(sync.read), stderr: new StderrHead(child.stderr) };
     await request.beforeStart(child.pid);
-    letGo(start.write, request.argv);
+    release(start.write, request.argv);
     return launched;
   } catch (error) {
     if (launched === undefined) closeFd(sync.read);
     else {
-      // before its start pipe is closed: its end lets it go on
+      // before the start pipe is closed, since its end releases the monitor, too
       await killTree(launched.child.identity, request.clock);
       launched.sync.close();
-      launched.complaint.close();
+      launched.stderr.close();
     }
     throw error;
   } finally {
@@ -146,12 +149,12 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
   }
 }
 
-function letGo(fd: number, argv: readonly string[]): void {
+function release(fd: number, argv: readonly string[]): void {
   try {
     writeSync(fd, 'x');
   } catch (error) {
-    // it has ended already; its sync pipe tells so with its end
+    // it has exited already, which the end of its sync pipe shows
     if (codeOf(error) !== 'EPIPE')
-      fail('outside', `start ${argv[0] ?? ''}: write to its start pipe: ${codeOf(error)}`);
+      fail('outside', `start ${argv[0] ?? ''}: write to start pipe: ${codeOf(error)}`);
   }
 }

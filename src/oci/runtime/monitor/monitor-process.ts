@@ -1,6 +1,6 @@
 /**
- * Finding the processes that work for a container: its monitor by the pid file, and all of its monitors and runtime
- * calls by their command lines (a create that was cut off leaves no pid file). Nothing is started for it.
+ * Finds the processes that work for a container: its monitor by the pid file; all its monitors and runtime calls by
+ * their command lines, since an interrupted create leaves no pid file. No process is started for it.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
@@ -18,7 +18,7 @@ import { isOfHost } from '../../../host/process/process-owner.ts';
 import { readSmallFile } from '../../../host/files/small-file.ts';
 import { nextTurn } from '../../../host/clock/wait.ts';
 
-/** The number in a pid file; undefined when there is no file or no pid above 1 in it. */
+/** The pid in a pid file; undefined if there is no file or no pid above 1 in it. */
 export async function readPidFile(path: string): Promise<number | undefined> {
   const text = await readSmallFile(path, {
     usualBytes: monitorLimits.pidFileBytes,
@@ -27,7 +27,7 @@ export async function readPidFile(path: string): Promise<number | undefined> {
   return text === undefined ? undefined : parsePid(text);
 }
 
-/** The pid in a text such as `123\n`. */
+/** Parses a text such as `123\n`. */
 export function parsePid(text: string): number | undefined {
   const trimmed = text.trim();
   if (trimmed.length > monitorLimits.pidFileBytes || !/^[1-9]\d{0,6}$/u.test(trimmed)) return undefined;
@@ -35,16 +35,17 @@ export function parsePid(text: string): number | undefined {
   return pid > 1 ? pid : undefined;
 }
 
-/** One command line: what is read is decoded before the next one. */
+/** Buffer for one command line, which is decoded before the next one is read. */
 const line = Buffer.allocUnsafeSlow(monitorLimits.cmdlineBytes);
 
 /**
- * The words of a process's command line, of its first `cmdlineBytes`; empty when it is gone, a zombie or a kernel thread. A
- * container's process may have one of megabytes, and its thousand children share those pages: no more than the bound is read (S89).
+ * The words of a process's command line within its first `cmdlineBytes`; empty for an exited process, a zombie or a
+ * kernel thread. A container's process may have a command line of megabytes whose pages a thousand children share, so
+ * no more than the bound is read (S89).
  */
 export function commandLine(pid: number): readonly string[] {
   try {
-    // procfs: answers from the process's memory; a process that holds its own mmap lock for long delays it, as ps
+    // procfs reads the process's memory: a process that holds its own mmap lock delays it, as it delays ps
     const fd = openSync(`/proc/${pid}/cmdline`, 'r');
     try {
       const text = line.toString('utf8', 0, readSync(fd, line, 0, line.length, 0));
@@ -59,23 +60,23 @@ export function commandLine(pid: number): readonly string[] {
 }
 
 /**
- * What marks a process as working for this container of this instance: both stand as whole words in its argv. That is a
- * claim: who may make it is `isOfHost`.
+ * What identifies a process that works for this container of this instance: both words are in its argv. Any process
+ * can claim that, so `isOfHost` checks that it is one of the host.
  */
 export interface Marks {
   readonly id: ContainerId | SandboxId;
-  /** `--root=<state root of the handler>`: no other instance has the same. */
+  /** `--root=<state root of the handler>`: different in each instance. */
   readonly rootArg: string;
 }
 
-/** True when the command line is of a monitor or a runtime call for this container. */
+/** Whether the command line is of a monitor or a runtime call for this container. */
 export function worksFor(argv: readonly string[], marks: Marks): boolean {
   return argv.includes(marks.id) && argv.includes(marks.rootArg);
 }
 
 /**
- * The monitor that wrote this pid file, if it still runs: its pid may be another process's by now (F43). Where somebody has
- * deleted the file (F29), the one among all processes that has the container's id as its own.
+ * The monitor that wrote this pid file, if it is alive: its pid may have been reused (F43). If somebody has deleted
+ * the file (F29), the process whose `-c` is the container's id.
  */
 export async function monitorIdentity(pidFile: string, marks: Marks): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(pidFile);
@@ -83,22 +84,22 @@ export async function monitorIdentity(pidFile: string, marks: Marks): Promise<Pr
   return (await scanFor(marks)).found.find((found) => isMonitor(commandLine(found.pid), marks));
 }
 
-/** conmon's `-c`: a runtime call has the id as its last word. */
+/** conmon takes the id after `-c`; a runtime call has it as its last word. */
 function isMonitor(argv: readonly string[], { id }: Marks): boolean {
   return argv.some((word, at) => word === '-c' && argv[at + 1] === id);
 }
 
 export interface ProcessScan {
   readonly found: readonly ProcessIdentity[];
-  /** False when a process of the list had ended before it was read: it may have forked one that the list does not have. */
+  /** False if a listed process exited before it was read: it may have forked a process that is not in the list. */
   readonly isWhole: boolean;
-  /** Pids of processes that have ended and are not reaped yet. */
+  /** Pids of processes that have exited and are not reaped yet. */
   readonly zombies: ReadonlySet<number>;
 }
 
 /**
- * Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths.
- * @param known zombies of the scan before, which can't have forked since
+ * All live monitors and runtime calls of this container. Reads every command line of the machine: not for hot paths.
+ * @param known zombies of the previous scan, which cannot have forked since
  */
 export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set()): Promise<ProcessScan> {
   const found: ProcessIdentity[] = [];
@@ -122,18 +123,18 @@ export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set
 function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefined {
   const identity = processIdentity(pid);
   if (identity === undefined || !worksFor(commandLine(pid), marks) || !isOfHost(pid)) return undefined;
-  // the command line was read between two looks at the start time: it is this process's
+  // the start time is the same before and after: the command line is this process's
   return processExists(identity) ? identity : undefined;
 }
 
-/** One open file of a process, told by procfs alone: the file's own file system is not touched. */
+/** One open file of a process, read from procfs alone: the file's own file system is not touched. */
 export interface OpenFile {
   readonly path: string;
-  /** Empty where the kernel does not tell it, before Linux 5.14. */
+  /** Empty where the kernel does not report it, before Linux 5.14. */
   readonly inode: string;
 }
 
-/** The files that a process has open; empty when it is gone. */
+/** The files that a process has open; empty if it has exited. */
 export function openFiles(pid: number): readonly OpenFile[] {
   const files: OpenFile[] = [];
   for (const fd of list(`/proc/${pid}/fd`).slice(0, monitorLimits.monitorFds)) {
@@ -148,7 +149,7 @@ export function openFiles(pid: number): readonly OpenFile[] {
   return files;
 }
 
-/** Of a text as /proc/PID/fdinfo/FD has it; empty where it is not told. */
+/** The inode in a text of /proc/PID/fdinfo/FD; empty if it is missing. */
 export function inodeIn(fdinfo: string): string {
   return /^ino:\s*(\d+)$/mu.exec(fdinfo)?.[1] ?? '';
 }

@@ -1,10 +1,10 @@
-/** The words between us and a shim's program: how it is called, and what its `start` prints. Pure. */
+/** The protocol between the daemon and a shim's program: its command line, and the output of its `start`. */
 import { fail, printable } from '../../../base/fault.ts';
 import { shimLimits } from '../bounds.ts';
 import { BootstrapParamsSchema, BootstrapResultSchema } from '../../../gen/shim/bootstrap_pb.ts';
 import { decodeMessage, encodeMessage } from '../../../ttrpc/protocol.ts';
 
-/** Where a shim answers. */
+/** Address of a shim's Task service. */
 export interface ShimAddress {
   /** Path of a Unix socket; an abstract one begins with NUL. */
   readonly path: string;
@@ -15,14 +15,14 @@ export interface ShimAddress {
 export interface ShimCommand {
   /** Absolute path of the shim's program. */
   readonly program: string;
-  /** All that we have in one namespace of the shim's, told from that of other instances. */
+  /** The containerd namespace in which this instance has all its containers; different in each instance. */
   readonly namespace: string;
   readonly id: string;
-  /** Path of our socket for events. */
+  /** Path of the daemon's socket for events. */
   readonly events: string;
 }
 
-/** As containerd calls it: shims before 2.3 look at these words, later ones at their standard input. */
+/** The command line, as containerd has it: shims before 2.3 read these options, later ones their standard input. */
 export function shimArgv(command: ShimCommand, action: 'start' | 'delete', bundle?: string): string[] {
   return [
     command.program,
@@ -37,7 +37,7 @@ export function shimArgv(command: ShimCommand, action: 'start' | 'delete', bundl
   ];
 }
 
-/** The whole environment of a shim, which its runtime inherits: nothing of the daemon's own. */
+/** The shim's whole environment, which its runtime inherits: nothing of the daemon's. */
 export function shimEnv(command: ShimCommand, toolPath: string): Readonly<Record<string, string>> {
   return {
     PATH: toolPath,
@@ -49,7 +49,7 @@ export function shimEnv(command: ShimCommand, toolPath: string): Readonly<Record
   };
 }
 
-/** The standard input of `start`. `socketDir`: undefined for the shim's own choice. */
+/** The standard input of `start`. Without `socketDir` the shim chooses its own. */
 export function bootstrapParams(
   command: ShimCommand,
   version: string,
@@ -66,22 +66,22 @@ export function bootstrapParams(
 }
 
 /**
- * What `start` has printed: a message since containerd 2.3, JSON since 1.7, the bare address before. Throws `outside` for
- * anything else, `unsupported` for a protocol or a version that we don't speak.
+ * Parses the output of `start`: a protobuf message since containerd 2.3, JSON since 1.7, the bare address before.
+ * Throws `outside` for anything else, `unsupported` for an unknown protocol or version.
  */
 export function parseBootstrap(output: Uint8Array): ShimAddress {
   const text = Buffer.from(output).toString('utf8').trim();
   if (text === '' || output.length > shimLimits.startOutputBytes)
-    fail('outside', `it has printed ${output.length} bytes in the place of its address`);
+    fail('outside', `invalid address: ${output.length} bytes of output`);
   const { version, address, protocol } = /^(?:unix:|\/|@)/u.test(text)
     ? { version: 2, address: text, protocol: 'ttrpc' }
     : text.startsWith('{')
       ? parseJson(text)
       : decodeMessage(BootstrapResultSchema, output);
   if (protocol !== 'ttrpc' && protocol !== '')
-    fail('unsupported', `it speaks ${printable(protocol)}, and we speak ttrpc only`);
+    fail('unsupported', `protocol ${printable(protocol)} is not supported, only ttrpc`);
   if (version !== 2 && version !== 3)
-    fail('unsupported', `it serves version ${version} of the Task service, and we speak 2 and 3`);
+    fail('unsupported', `version ${version} of the Task service is not supported, only 2 and 3`);
   return { path: socketPath(address), api: version };
 }
 
@@ -94,7 +94,7 @@ function parseJson(text: string): {
   try {
     value = JSON.parse(text);
   } catch {
-    return fail('outside', 'it has printed broken JSON in the place of its address');
+    return fail('outside', 'invalid address: not JSON');
   }
   const { version, address, protocol } = value as {
     readonly version?: unknown;
@@ -108,13 +108,13 @@ function parseJson(text: string): {
   };
 }
 
-/** Of `unix:///run/x`, of `/run/x`, of an abstract name as `@name`. */
+/** The path in `unix:///run/x`, `/run/x`, or `@name` of an abstract socket. */
 function socketPath(address: string): string {
   const path = address.startsWith('unix://') ? address.slice('unix://'.length) : address;
   if (path.length > shimLimits.socketPathChars || path.includes('\0') || !/^[/@]/u.test(path)) {
     fail(
       'unsupported',
-      `it answers at ${JSON.stringify(address.slice(0, shimLimits.socketPathChars))}, which is no Unix socket`,
+      `address ${JSON.stringify(address.slice(0, shimLimits.socketPathChars))} is not a Unix socket`,
     );
   }
   return path.startsWith('@') ? `\0${path.slice(1)}` : path;

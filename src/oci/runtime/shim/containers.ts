@@ -1,4 +1,4 @@
-/** The life of a container in a pod's shim: each step is one call to it, and what the calls need on disk. */
+/** The steps of a container in a pod's shim, each one call to the shim, and the files that the calls need. */
 import { join } from 'node:path';
 import { rm } from 'node:fs/promises';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -26,17 +26,20 @@ import type { Shims } from './shims.ts';
 import { makeStdio, startKeeper, stdioDir } from './stdio.ts';
 
 const SIGKILL = 9;
-/** containerd's name for the type of these documents, which travel as JSON. */
+/** containerd's type name of the resources document, whose value is JSON. */
 const RESOURCES_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/LinuxResources';
 
 export interface ShimParts {
   readonly parts: DriverParts;
   readonly shims: Shims;
-  /** Of `writeStdioProgram`. */
+  /** Path of the program of `writeStdioProgram`. */
   stdioProgram(): Promise<string>;
 }
 
-/** The monitor of its streams first, so that no output is lost; then Create. A failure leaves no process. */
+/**
+ * Creates the container's task. The monitor of its streams starts first, so that no output is lost. On failure every
+ * process is killed.
+ */
 export async function createTask(
   { parts, shims, stdioProgram }: ShimParts,
   handler: Handler,
@@ -61,11 +64,11 @@ export async function createTask(
     );
     const identity = liveIdentity(pid);
     return identity === undefined
-      ? fail('outside', `${attempted}: its process ${pid} has ended at once`, { subject: id })
+      ? fail('outside', `${attempted}: process ${pid} exited at once`, { subject: id })
       : toPortIdentity(identity);
   } catch (error) {
     await removeTask(shim, id, fx).catch((thrown: unknown) =>
-      parts.log.warn({ id, fault: toFault(thrown) }, 'a task that failed could not be deleted'),
+      parts.log.warn({ id, fault: toFault(thrown) }, 'delete failed task of container failed'),
     );
     await killWorkers(parts, handler, id, note.cgroup);
     throw error;
@@ -85,7 +88,7 @@ export async function startTask(
   await shim.call(Task.method.start, { id }, bound(fx));
 }
 
-/** One signal to its first process; nothing happens when that has ended. */
+/** Sends one signal to init; does nothing if it has exited. */
 export async function killTask(
   { parts, shims }: ShimParts,
   { id, signal }: ContainerInput & { readonly signal: string },
@@ -93,7 +96,7 @@ export async function killTask(
 ): Promise<void> {
   const number = signalNumber(signal);
   if (number === undefined)
-    fail('invalidRequest', `signal container ${id}: there is no signal ${JSON.stringify(signal)}`, {
+    fail('invalidRequest', `signal container ${id}: unknown signal ${JSON.stringify(signal)}`, {
       subject: id,
     });
   const note = await readNote(parts.layout, id);
@@ -101,7 +104,7 @@ export async function killTask(
   await shim?.callUnlessGone(Task.method.kill, { id, signal: number, all: false }, soon(fx));
 }
 
-/** SIGKILL to all of its processes; what a dead shim has left of them ends with its watch. */
+/** Sends SIGKILL to all processes of the container. Those left by a dead shim are killed by its watch. */
 export async function killTaskAll(
   { parts, shims }: ShimParts,
   { id }: ContainerInput,
@@ -114,7 +117,7 @@ export async function killTaskAll(
   );
 }
 
-/** Deletes an ended task: its exit code is on record. */
+/** Deletes an exited task; its exit code was recorded before. */
 export async function deleteTask(
   { parts, shims }: ShimParts,
   { id }: ContainerInput,
@@ -144,7 +147,7 @@ export async function updateTask(
   );
 }
 
-/** As `RuntimePort.destroy`. */
+/** See `RuntimePort.destroy`. */
 export async function destroyTask(
   { parts, shims }: ShimParts,
   handler: Handler,
@@ -167,11 +170,11 @@ export async function destroyTask(
   await forgetExit(parts, id);
 }
 
-/** Whatever state it is in. */
+/** Kills and deletes a task in any state. */
 async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
   const call = soon(fx);
   const killed = await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
-  // a task that was deleted has no end to wait for
+  // a deleted task has no exit to wait for
   if (killed !== undefined) await shim.callUnlessGone(Task.method.wait, { id }, call);
   await shim.callUnlessGone(Task.method.delete, { id }, call);
   return true;
@@ -179,12 +182,14 @@ async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promi
 
 async function noteOf(parts: DriverParts, id: ContainerId, attempted: string): Promise<ContainerNote> {
   return (
-    (await readNote(parts.layout, id)) ??
-    fail('notFound', `${attempted}: no bundle was written for it`, { subject: id })
+    (await readNote(parts.layout, id)) ?? fail('notFound', `${attempted}: bundle not found`, { subject: id })
   );
 }
 
-/** For what is quick where the shim is well, and goes on also when its result is no longer wanted. */
+/**
+ * For calls that a healthy shim answers quickly. Without the abort signal: they must complete even if the request is
+ * cancelled.
+ */
 function soon(fx: EffectContext): { readonly timeoutMs: number } {
   return { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs) };
 }

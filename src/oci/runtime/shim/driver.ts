@@ -1,6 +1,7 @@
 /**
- * Containers in shims of containerd's runtime v2 (handlers of type `vm`): one shim for each pod, with the sandbox as its
- * first task. The methods are those of the runtime port; recovery, machines and the CRI see no difference.
+ * The driver of containers in shims of containerd's runtime v2 (handlers of type `vm`): one shim per pod, with the
+ * sandbox as its first task. It implements the runtime port's methods, so recovery, actors and the CRI need not
+ * distinguish it.
  */
 import { mkdir } from 'node:fs/promises';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -43,18 +44,18 @@ import { writeStdioProgram } from './stdio-program.ts';
 
 export interface ShimDriver extends KindSteps {
   /**
-   * Before the first pod of a shim, and at the start for those of an earlier daemon: their execs are ended in the background, until
-   * `closing` aborts. Never rejects.
+   * Called at the daemon's start. Opens the events socket and finds the execs of an earlier daemon, which are killed
+   * in the background until `closing` aborts. Never rejects.
    */
   open(closing: AbortSignal): Promise<void>;
-  /** Completes what files told. */
+  /** Completes facts read from files with the shims' answers. */
   observe(observed: Observed): Promise<Observed>;
   execStream(
     input: StreamExecInput,
     client: ClientStreams,
     fx: EffectContext,
   ): Promise<{ readonly exitCode: number }>;
-  /** By the shim's word; undefined when the container has ended. */
+  /** Usage as the shim reports it; undefined if the container has exited. */
   usage(id: ContainerId): Promise<GuestUsage | undefined>;
   resize(input: ContainerInput, size: TerminalSize): Promise<void>;
   closeStdin(input: ContainerInput): void;
@@ -62,7 +63,7 @@ export interface ShimDriver extends KindSteps {
   close(): void;
 }
 
-/** Written by whoever comes first: several pods may start at once, and the others wait for it. */
+/** Writes the program once: several pods may start at the same time, and the later ones wait for the first. */
 function writtenOnce(directory: string): () => Promise<string> {
   let program: Promise<string> | undefined;
   return async () => {
@@ -120,10 +121,7 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
         await found?.callUnlessGone(Task.method.closeIO, { id, stdin: true }, aside);
       };
       close().catch((thrown: unknown) =>
-        parts.log.warn(
-          { id, fault: toFault(thrown) },
-          "the end of a container's stdin was not told to its shim",
-        ),
+        parts.log.warn({ id, fault: toFault(thrown) }, 'close stdin of container in its shim failed'),
       );
     },
     close: () => {
@@ -143,17 +141,14 @@ async function shimOf({ parts, shims }: ShimParts, id: ContainerId) {
   return note === undefined ? undefined : shims.find(note.sandboxId);
 }
 
-/** Only where there is a handler of the kind, or was: others need neither socket nor scan. */
+/** Does nothing if no handler is or was of this kind: then neither socket nor scan is needed. */
 async function open(shim: ShimParts, events: ShimEvents, closing: AbortSignal): Promise<void> {
   const { layout, log, table } = shim.parts;
   if (!table.known().some(({ kind }) => kind === 'vm')) return;
   const failed =
     (fields: { readonly id?: ContainerId }) =>
     (thrown: unknown): void =>
-      log.warn(
-        { ...fields, fault: toFault(thrown) },
-        'the shims of an earlier daemon could not be taken over in whole',
-      );
+      log.warn({ ...fields, fault: toFault(thrown) }, 'recover shims of an earlier daemon failed');
   await events.open().catch(failed({}));
   const ids = (await namesIn(layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
   const found: OrphanTaskExecs[] = [];
@@ -164,7 +159,7 @@ async function open(shim: ShimParts, events: ShimEvents, closing: AbortSignal): 
     for (const one of await Promise.all(some))
       if (one !== undefined && one.execIds.length > 0) found.push(one);
   }
-  // in the background: a shim that does not answer keeps neither the start nor most of the others waiting
+  // in the background: a shim that does not answer delays neither the start nor most other shims
   void endEach(found, closing, (orphans) =>
     endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id })),
   );

@@ -1,6 +1,6 @@
 /**
- * Our socket for the events of shims, which they connect to at their start and forward what they see to. Only the kills of
- * the OOM killer are taken from them: everything else is asked for, since an event is lost with the daemon that was to hear it.
+ * The socket for shims' events. Shims connect to it at their start and forward their events to it. Only OOM kills are
+ * taken from them; everything else is queried, since an event is lost if the daemon is not running.
  */
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -26,7 +26,7 @@ import { readShimRecord } from './record.ts';
 export class ShimEvents {
   readonly #parts: Pick<DriverParts, 'layout' | 'clock' | 'log'>;
   readonly #sockets = new Set<Socket>();
-  /** Whose kill is noted. */
+  /** Containers whose OOM kill was recorded. */
   readonly #known = new Set<ContainerId>();
   #server: Server | undefined;
   #opening: Promise<void> | undefined;
@@ -35,7 +35,7 @@ export class ShimEvents {
     this.#parts = parts;
   }
 
-  /** Listens, once for all who ask; the directory is closed to others, so nobody but root gets there. */
+  /** Listens; concurrent calls share one attempt. The directory's mode excludes everybody but root. */
   async open(): Promise<void> {
     this.#opening ??= this.#listen();
     try {
@@ -59,7 +59,7 @@ export class ShimEvents {
       server.listen({ path }, resolve);
     });
     server.on('error', (error) =>
-      this.#parts.log.warn({ fault: toFault(error) }, 'the socket for events of shims'),
+      this.#parts.log.warn({ fault: toFault(error) }, 'events socket of shims failed'),
     );
     this.#server = server;
   }
@@ -87,8 +87,9 @@ export class ShimEvents {
   }
 
   /**
-   * Kept in a file: the container's end may be told much later, and to another daemon. Only of a container in the pod whose
-   * shim has connected: all shims know this socket, and what one says of another's pod is nobody's fact.
+   * Records an OOM kill in a file, since the container's exit may be reported much later and by another daemon. Only
+   * of a container in the pod whose shim is connected: every shim knows this socket, and must not report on another's
+   * pod.
    */
   async #note({ event }: Envelope, shim: number | undefined): Promise<void> {
     const { layout, log } = this.#parts;
@@ -96,13 +97,10 @@ export class ShimEvents {
     const id = parseContainerId(decodeMessage(TaskOOMSchema, event.value).containerId);
     if (id === undefined || this.#known.has(id)) return;
     if (!(await this.#isOf(shim, id))) {
-      log.debug(
-        { id, pid: shim },
-        'an oom kill reported by a process that is not the shim of its pod is left out',
-      );
+      log.debug({ id, pid: shim }, 'ignore oom kill: reported by a process that is not the shim of its pod');
       return;
     }
-    // by another report meanwhile
+    // another report was recorded meanwhile
     if (this.#known.has(id)) return;
     if (this.#known.size >= shimLimits.oomsKnown) this.#known.clear();
     this.#known.add(id);
@@ -111,7 +109,7 @@ export class ShimEvents {
       await writeFile(oomMarker(layout, id), '', { mode: 0o600 });
       log.info({ id }, 'oom kill reported by a shim');
     } catch (thrown) {
-      // the next report of it may find room
+      // the next report may succeed
       this.#known.delete(id);
       throw thrown;
     }

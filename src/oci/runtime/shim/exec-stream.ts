@@ -1,4 +1,4 @@
-/** Exec in a shim with a client's streams. The terminal, where there is one, is the shim's: its bytes come through the FIFOs. */
+/** Exec in a shim with a client's streams. A terminal is made by the shim; its bytes pass through the FIFOs. */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ClientStreams, StreamExecInput } from '../../../ports/streams.ts';
 import { pump } from '../../../base/byte-streams.ts';
@@ -12,7 +12,7 @@ import type { RunningExec } from './exec.ts';
 import { readFifo, writeFifo } from './fifo.ts';
 import type { StdioPaths } from './stdio.ts';
 
-/** As `StreamsPort.exec`. */
+/** See `StreamsPort.exec`. */
 export async function execStreamTask(
   shim: ShimParts,
   input: StreamExecInput,
@@ -27,7 +27,7 @@ export async function execStreamTask(
     {
       input,
       terminal: { wanted: input.tty, size },
-      wish: {
+      stdio: {
         stdin: client.stdin !== undefined,
         stdout: input.tty || client.stdout !== undefined,
         stderr: !input.tty && client.stderr !== undefined,
@@ -42,7 +42,7 @@ export async function execStreamTask(
   return { exitCode };
 }
 
-/** Our ends of the FIFOs, tied to the client's streams. */
+/** The daemon's ends of the FIFOs, connected to the client's streams. */
 class ClientEnds {
   readonly pumps: OutputPump[] = [];
   readonly #shim: ShimParts;
@@ -76,7 +76,8 @@ class ClientEnds {
     const socket = writeFifo(path);
     this.#opened.push(socket);
     socket.on('error', () => undefined);
-    // the shim keeps the FIFO open until it is told; a terminal has no end of input but the character that its user types
+    // the shim keeps the FIFO open until CloseIO is called; on a terminal only its user can type the end-of-file
+    // character
     if (!tty) socket.on('close', () => this.#isOpen && exec.closeStdin());
     pump(stdin, socketSink(socket)).catch(() => socket.destroy());
   }

@@ -1,4 +1,4 @@
-/** ExecSync in a shim: output kept to a bound, as everywhere. */
+/** ExecSync in a shim; the output is bounded as in exec/exec.ts. */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ExecResult } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
@@ -12,7 +12,7 @@ import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import { readFifo } from './fifo.ts';
 
-/** As `RuntimePort.execSync`. */
+/** See `RuntimePort.execSync`. */
 export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
   return withOutputSlot(input, shim.parts.log, (slot) => toEnd(shim, input, slot, fx));
 }
@@ -31,7 +31,7 @@ async function toEnd(
     {
       input,
       terminal: {},
-      wish: { stdin: false, stdout: true, stderr: true },
+      stdio: { stdin: false, stdout: true, stderr: true },
       deadline,
       open: ({ stdout, stderr }) => {
         for (const path of [stdout, stderr])
@@ -46,6 +46,6 @@ async function toEnd(
   );
   const [stdout, stderr] = outputs;
   if (stdout === undefined || stderr === undefined)
-    return fail('bug', `exec in container ${input.id}: its outputs were not opened`, { subject: input.id });
+    return fail('bug', `exec in container ${input.id}: outputs were not opened`, { subject: input.id });
   return { exitCode, ...takeBoth(stdout, stderr, slot) };
 }

@@ -1,4 +1,4 @@
-/** A process beside a container's own, in its shim: for ExecSync and for streams of a client alike. */
+/** A process beside a container's init in its shim, for ExecSync and for clients' streams. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -23,34 +23,36 @@ import type { ExecTerminal } from '../container/exec-process.ts';
 import type { ShimParts } from './containers.ts';
 import type { Shim } from './shim.ts';
 import { makeStdio } from './stdio.ts';
-import type { StdioPaths, StdioWish } from './stdio.ts';
+import type { StdioPaths, StdioOptions } from './stdio.ts';
 
 const SIGKILL = 9;
-/** Begins the name of an exec's directory in its container's, which is its id in the shim, too. */
+/** Prefix of an exec's directory in its container's directory; the name is the exec's id in the shim, too. */
 const PREFIX = 'shim-exec-';
 const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
 
 export interface ExecRequest {
   readonly input: ExecParameters;
   readonly terminal: ExecTerminal;
-  readonly wish: StdioWish;
+  readonly stdio: StdioOptions;
   readonly deadline: ExecDeadline;
-  /** Opens our ends of the FIFOs; then the process is started. */
+  /** Opens the daemon's ends of the FIFOs; the process is started after that. */
   open(stdio: StdioPaths, exec: RunningExec): void;
-  /** After the process has ended: its output, to the end. */
+  /** Called after the process has exited: waits for the rest of its output. */
   drained(): Promise<unknown>;
-  /** Closes our ends. */
+  /** Closes the daemon's ends. */
   close(): void;
 }
 
-/** What a client may ask of it meanwhile; failures are logged, since nobody waits for them. */
+/** What a client may request while the exec runs. Failures are only logged, since nobody waits for them. */
 export interface RunningExec {
   /** Never rejects. */
   resize(size: TerminalSize): Promise<void>;
   closeStdin(): void;
 }
 
-/** Runs it to its end and gives its exit code. On a failure, a timeout or an abort it is killed before this rejects. */
+/**
+ * Runs the exec and returns its exit code. On failure, timeout or abort the process is killed before this rejects.
+ */
 export async function runExec(
   { parts, shims }: ShimParts,
   request: ExecRequest,
@@ -62,7 +64,7 @@ export async function runExec(
   checkArgv(argv, id);
   const note = await readNote(layout, id);
   if (note === undefined || !isAlive(init))
-    return fail('wrongState', `${attempted}: it does not run`, { subject: id });
+    return fail('wrongState', `${attempted}: the container is not running`, { subject: id });
   const shim = await shims.need(note.sandboxId, attempted);
   const process = {
     text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal),
@@ -81,7 +83,7 @@ interface Run {
   readonly shim: Shim;
   readonly note: ContainerNote;
   readonly request: ExecRequest;
-  /** Empty once the shim has it: it holds the whole command line. */
+  /** The text of the process object with the command line; emptied once the shim has it. */
   readonly process: { text: string };
   readonly directory: string;
   readonly fx: EffectContext;
@@ -97,7 +99,7 @@ class TaskExec implements RunningExec {
     this.#target = { id: run.request.input.id, execId: basename(run.directory) };
   }
 
-  /** The command line is kept no longer than that: by nobody but the shim. */
+  /** Sends the process object to the shim. Afterwards the daemon keeps no copy of the command line. */
   async #describe(stdio: StdioPaths): Promise<void> {
     const { shim, request, process } = this.#run;
     const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process.text, 'utf8') };
@@ -114,7 +116,7 @@ class TaskExec implements RunningExec {
 
   async toEnd(): Promise<number> {
     const { shim, request, directory, fx } = this.#run;
-    const stdio = await makeStdio(directory, request.wish);
+    const stdio = await makeStdio(directory, request.stdio);
     request.open(stdio, this);
     let hasEnded = false;
     try {
@@ -160,7 +162,7 @@ class TaskExec implements RunningExec {
     } catch (thrown) {
       this.#run.parts.log.debug(
         { id: this.#target.id, fault: toFault(thrown) },
-        'a shim refused a word about an exec',
+        'resize or close stdin of exec in its shim failed',
       );
     }
   }
@@ -169,7 +171,7 @@ class TaskExec implements RunningExec {
     const { parts, shim, note } = this.#run;
     try {
       if (!hasEnded) {
-        // a shim kills only the process itself: what it started is found where the machine can see it
+        // a shim kills only the process itself; its descendants are killed here if they run on this machine
         const tree =
           this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup))
             ? processIdentity(this.#pid)
@@ -178,12 +180,12 @@ class TaskExec implements RunningExec {
       }
       await endExec(shim, this.#target, hasEnded);
     } catch (thrown) {
-      parts.log.warn({ id: this.#target.id, fault: toFault(thrown) }, 'an exec of a shim was not taken away');
+      parts.log.warn({ id: this.#target.id, fault: toFault(thrown) }, 'remove exec from its shim failed');
     }
   }
 }
 
-/** Takes an exec away; one that has not ended is killed first. */
+/** Deletes an exec from the shim; one that has not exited is killed first. */
 async function endExec(
   shim: Shim,
   target: { readonly id: ContainerId; readonly execId: string },
@@ -197,13 +199,13 @@ async function endExec(
   await shim.callUnlessGone(Task.method.delete, target, call);
 }
 
-/** Execs of one container that an earlier daemon was waiting for: their answers have no reader any more. */
+/** Execs of one container left by an earlier daemon: nobody waits for their answers any more. */
 export interface OrphanTaskExecs {
   readonly id: ContainerId;
   readonly execIds: readonly string[];
 }
 
-/** By their directories, before the first exec of our own. */
+/** Finds them by their directories. Only called before the daemon's first exec. */
 export async function findOrphanTaskExecs({ parts }: ShimParts, id: ContainerId): Promise<OrphanTaskExecs> {
   const names = await namesOf(parts.layout.containerDir(id));
   return { id, execIds: names.filter((name) => name.startsWith(PREFIX)).slice(0, monitorLimits.dirEntries) };

@@ -1,7 +1,7 @@
 /**
- * How exits of a shim's containers become known: a call of Wait for each, which the shim answers whenever it is asked. The
- * answer becomes an exit file as conmon writes it, so that from there on all goes the way of every other container, and a
- * daemon that is killed in between reads it at its next start. A shim keeps the code until its task is deleted.
+ * Detects the exits of containers in shims by one Wait call for each, which the shim answers whenever it is asked.
+ * The answer becomes an exit file like conmon's: from there on the exit is handled like any other's, and a daemon
+ * killed in between reads the file at its next start. A shim keeps the exit code until its task is deleted.
  */
 import { rename, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -29,7 +29,10 @@ export interface ShimExit {
 
 type Timestamp = { readonly seconds: bigint; readonly nanos: number } | undefined;
 
-/** `now` where the shim gave no time, one from before its container was made, or one to come: 64 bits of it fit nowhere. */
+/**
+ * The exit in a shim's answer. Without a time, or with one before 1970 or in the future, `nowNs` is the time: a guest
+ * may send any 64-bit number.
+ */
 export function shimExit(exitStatus: number, at: Timestamp, nowNs: bigint): ShimExit {
   const saidNs =
     at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
@@ -49,22 +52,19 @@ export class ShimExits {
     this.#exits = exits;
   }
 
-  /** Until its end is told; idempotent. */
+  /** Watches the container until its exit is reported; idempotent. */
   watch(id: ContainerId, handler: Handler): void {
     if (this.#watched.has(id)) return;
     const controller = new AbortController();
     this.#watched.set(id, controller);
     this.#untilEnd(id, handler, controller.signal).catch((thrown: unknown) => {
       if (!controller.signal.aborted)
-        this.#parts.log.error(
-          { id, fault: toFault(thrown) },
-          "the end of a shim's container could not be told",
-        );
+        this.#parts.log.error({ id, fault: toFault(thrown) }, 'report exit of container in shim failed');
       this.unwatch(id);
     });
   }
 
-  /** Its end is no news any more. */
+  /** Stops watching: the exit needs no report any more. */
   unwatch(id: ContainerId): void {
     this.#watched.get(id)?.abort();
     this.#watched.delete(id);
@@ -79,14 +79,14 @@ export class ShimExits {
     const sandboxId = (await readNote(layout, id))?.sandboxId;
     if (sandboxId === undefined) return this.unwatch(id);
     let waitMs: number = shimLimits.retryFirstMs;
-    // as long as the shim lives: a connection can be cut by either side's restart, the task goes on
+    // repeated as long as the shim is alive: a restart of either side can cut the connection, while the task goes on
     for (;;) {
       const outcome = await this.#wait(id, sandboxId, signal);
       signal.throwIfAborted();
       if (outcome === 'lost') return this.#lose(id, sandboxId, handler, signal);
       if (outcome !== 'again') {
         await untilFlushed(this.#parts, handler, id);
-        await this.#tellOrReport(id, outcome, signal);
+        await this.#recordOrReport(id, outcome, signal);
         return this.unwatch(id);
       }
       await pause(clock, waitMs, signal);
@@ -108,21 +108,24 @@ export class ShimExits {
         : shimExit(answer.exitStatus, answer.exitedAt, this.#parts.clock.nowNs());
     } catch (thrown) {
       if (thrown instanceof FaultError && thrown.fault.kind === 'notReady') return 'again';
-      this.#parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer Wait; it is asked again');
+      this.#parts.log.warn({ id, fault: toFault(thrown) }, 'call Wait of shim failed; it is repeated');
       return 'again';
     }
   }
 
-  /** Nobody asks the shim again before the next start: where no file can be written (a full disk), the word itself goes on. */
-  async #tellOrReport(id: ContainerId, exit: ShimExit, signal: AbortSignal): Promise<void> {
+  /**
+   * Writes the exit file. If that fails (disk full), reports the exit directly, since nobody asks the shim again
+   * before the daemon's next start.
+   */
+  async #recordOrReport(id: ContainerId, exit: ShimExit, signal: AbortSignal): Promise<void> {
     const { layout, log } = this.#parts;
     try {
-      await this.tell(id, exit);
+      await this.writeExitFile(id, exit);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       log.warn(
         { id, fault: toFault(thrown) },
-        "the exit file of a shim's container could not be written; its end is told without",
+        'write exit file of container in shim failed; its exit is reported without',
       );
       const cgroup = (await readNote(layout, id).catch(() => undefined))?.cgroup;
       const kills = cgroup === undefined ? 0 : await fatalOomKills(this.#parts, id, cgroup).catch(() => 0);
@@ -134,26 +137,26 @@ export class ShimExits {
     }
   }
 
-  /** The exit file, whole or not at all; one that is there was first. */
-  async tell(id: ContainerId, { exitCode, atNs }: ShimExit): Promise<void> {
+  /** Writes the exit file atomically; keeps an existing one. */
+  async writeExitFile(id: ContainerId, { exitCode, atNs }: ShimExit): Promise<void> {
     const { layout } = this.#parts;
     const path = layout.exitFile(id);
     if (await exists(path)) return;
-    // beside the bundle, with which it goes when we are killed in between
+    // beside the bundle, with which it is removed if the daemon is killed in between
     const unfinished = join(layout.containerDir(id), 'exit.new');
     await writeFile(unfinished, String(exitCode), { mode: 0o600 });
-    // the time of the exit is the file's
+    // the file's mtime is the time of the exit
     const seconds = Number(atNs) / 1e9;
     await utimes(unfinished, seconds, seconds);
     await rename(unfinished, path);
   }
 
-  /** The shim has ended without telling, or has forgotten the container: what is left of it is killed. */
+  /** The shim has exited without reporting an exit, or does not know the container: kills what is left. */
   async #lose(id: ContainerId, sandboxId: SandboxId, handler: Handler, signal: AbortSignal): Promise<void> {
     const { layout, log, clock } = this.#parts;
     log.warn(
       { id, sandbox: sandboxId },
-      'the shim of a container has ended without telling its exit; what is left of it is killed',
+      'shim exited without reporting an exit of its container; the remaining processes are killed',
     );
     await deleteDead(this.#parts, handler, id, layout.bundleDir(id));
     const note = await readNote(layout, id);
@@ -167,7 +170,7 @@ export class ShimExits {
       finishedAtNs: clock.nowNs(),
       oomKilled: false,
       reason: 'MonitorLost',
-      message: 'its shim ended without telling the exit code',
+      message: 'the shim ended without reporting an exit code',
       observedBy: 'process',
     });
   }

@@ -1,4 +1,4 @@
-/** FIFOs between us and a shim. */
+/** FIFOs between the daemon and a shim. */
 import { closeSync, constants, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Socket } from 'node:net';
@@ -7,10 +7,10 @@ import { codeOf } from '../../../host/ffi/errno.ts';
 import { mknodAt } from '../../../host/files/files-at.ts';
 import { SocketReader } from '../../../host/io/socket-reader.ts';
 
-/** S_IFIFO (inode(7)) and the owner's bits. */
+/** S_IFIFO (inode(7)) and mode 0600. */
 const FIFO_MODE = 0o010600;
 
-/** Makes one; one that is there stays. */
+/** Makes a FIFO; keeps an existing one. */
 export function makeFifo(path: string): void {
   const directory = openSync(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY);
   try {
@@ -22,12 +22,12 @@ export function makeFifo(path: string): void {
   }
 }
 
-/** Opens at once, before there is a writer; ends when the last writer has gone. */
+/** Opens for reading without waiting for a writer; ends when the last writer has closed it. */
 export function readFifo(path: string): SocketReader {
   return new SocketReader(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
 }
 
-/** Opens at once, before there is a reader: as a reader, too, which never reads. */
+/** Opens for writing without waiting for a reader, by opening it for reading, too; nothing is read. */
 export function writeFifo(path: string): Socket {
   return writeEnd(openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
 }

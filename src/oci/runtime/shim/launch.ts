@@ -1,4 +1,7 @@
-/** Runs a shim's program: `start`, which leaves the shim behind, and `delete`, which takes away what a dead one has left. */
+/**
+ * Runs a shim's program: `start`, which leaves the shim running, and `delete`, which removes what a dead shim has
+ * left.
+ */
 import { createHash } from 'node:crypto';
 import { symlink, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -17,15 +20,15 @@ import type { Handler } from '../handlers/handlers.ts';
 import { bootstrapParams, parseBootstrap, shimArgv, shimEnv } from './bootstrap.ts';
 import type { ShimAddress, ShimCommand } from './bootstrap.ts';
 
-/** Of containerd's API that we speak as; shims write it into their log. */
+/** Version of containerd that the daemon presents itself as; shims write it to their log. */
 const SPOKEN_VERSION = '2.3.0';
 
-/** Of all that this instance has in shims: their runtimes keep it in one place for all instances. */
+/** containerd namespace of this instance: shims' runtimes keep the state of all instances in one place. */
 export function shimNamespace(layout: Layout): string {
   return `troupe-${createHash('sha256').update(layout.state).digest('hex').slice(0, 12)}`;
 }
 
-/** Our socket for events; in the command line of each shim of ours, and of no other. */
+/** The daemon's socket for events. It is in the command line of every shim of this instance and of no other. */
 export function eventsSocket(layout: Layout): string {
   return join(layout.shimsDir, 'events.sock');
 }
@@ -35,8 +38,8 @@ export function shimCommand(layout: Layout, handler: Handler, id: ContainerId | 
 }
 
 /**
- * Makes the bundle reachable under the id as well: `delete` looks for a bundle of that name beside the one that it stands
- * in (containerd keeps all of a namespace's in one directory).
+ * Makes the bundle reachable under the container's id as well: `delete` expects a bundle of that name beside its
+ * working directory (containerd keeps all bundles of a namespace in one directory).
  */
 export async function linkBundle(bundleDir: string, id: ContainerId | SandboxId): Promise<void> {
   await mkdir(bundleDir, { recursive: true, mode: 0o700 });
@@ -45,7 +48,7 @@ export async function linkBundle(bundleDir: string, id: ContainerId | SandboxId)
   });
 }
 
-/** Starts the shim of a pod; its bundle is written. Throws `outside` with what it said. */
+/** Starts the shim of a pod whose bundle is written. Throws `outside` with the shim's error output. */
 export async function startShim(
   parts: DriverParts,
   handler: Handler,
@@ -58,13 +61,13 @@ export async function startShim(
   const stage = `${handler.name} start`;
   const attempted = `start sandbox ${id}: ${stage}`;
   const argv = shimArgv(command, 'start');
-  // a SHA-256 in hexadecimal is what shims call it
+  // a shim's socket name is a SHA-256 in hexadecimal
   const isShort = layout.shimsDir.length + 65 <= shimLimits.socketPathChars;
   fx.note({ on: stage, argv });
   const result = await runTool({
     argv,
     env: shimEnv(command, toolPath),
-    // the shim would inherit the mark; a start that was cut off is found by its command line
+    // the shim would inherit the mark of helpers; an interrupted start is found by its command line instead
     isHelper: false,
     cwd: bundleDir,
     stdin: bootstrapParams(command, SPOKEN_VERSION, isShort ? layout.shimsDir : undefined),
@@ -75,7 +78,7 @@ export async function startShim(
     onSpawn: (pid) => fx.note({ on: stage, argv, pid }),
   });
   if (result.timedOut)
-    fail('timedOut', `${attempted}: killed, it had not ended within ${fx.timeoutMs} ms`, { subject: id });
+    fail('timedOut', `${attempted}: killed after a timeout of ${fx.timeoutMs} ms`, { subject: id });
   if (result.exitCode !== 0)
     fail('outside', `${attempted}: exit code ${result.exitCode ?? -1}: ${saidBy(result.stderr)}`, {
       subject: id,
@@ -87,7 +90,10 @@ export async function startShim(
   }
 }
 
-/** What a dead shim has left of a container or sandbox; the exit code that it tells, undefined where it can't. Never rejects. */
+/**
+ * Removes what a dead shim has left of a container or sandbox. Returns the exit code, undefined if it is unknown.
+ * Never rejects.
+ */
 export async function deleteDead(
   parts: DriverParts,
   handler: Handler,
@@ -112,7 +118,7 @@ export async function deleteDead(
       `${handler.name} delete failed`,
     );
   } catch (thrown) {
-    log.warn({ id, fault: toFault(thrown) }, `${handler.name} delete could not be run`);
+    log.warn({ id, fault: toFault(thrown) }, `${handler.name} delete failed`);
   }
   return undefined;
 }

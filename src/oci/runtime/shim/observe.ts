@@ -1,4 +1,6 @@
-/** What is there of shims' containers and sandboxes at the start of the daemon: asked of the shims, which have gone on. */
+/**
+ * Observes the containers and sandboxes of shims at the daemon's start by asking the shims, which outlive the daemon.
+ */
 import type { ExitFact } from '../../../ports/journal.ts';
 import type { PauseFacts, RuntimeFacts } from '../../../ports/runtime.ts';
 import type { ContainerId } from '../../../base/ids.ts';
@@ -26,34 +28,34 @@ export interface ObserveShims {
   readExit(id: ContainerId): Promise<ExitFact | undefined>;
 }
 
-/** Puts what the shims say in the place of what files told, which is nothing about a shim's processes. */
+/** Replaces facts read from files by the shims' answers: files say nothing about a shim's processes. */
 export async function withShims(observe: ObserveShims, { containers, pauses }: Observed): Promise<Observed> {
-  const [told, tasks] = await Promise.all([
+  const [facts, tasks] = await Promise.all([
     Promise.all(containers.map((facts) => containerOf(observe, facts).catch(asFilesSay(observe, facts)))),
     Promise.all(pauses.map((facts) => pauseOf(observe, facts).catch(asFilesSay(observe, facts)))),
   ]);
-  return { containers: told, pauses: tasks };
+  return { containers: facts, pauses: tasks };
 }
 
-/** One that can't be asked keeps none of the others from being seen (F89). */
+/** Falls back to the facts from files: a shim that cannot be asked must not hide the others (F89). */
 function asFilesSay<T extends { readonly id: string }>(
   { parts }: ObserveShims,
   facts: T,
 ): (thrown: unknown) => T {
   return (thrown) => {
-    parts.log.warn({ id: facts.id, fault: toFault(thrown) }, 'observe in its shim: failed');
+    parts.log.warn({ id: facts.id, fault: toFault(thrown) }, 'observe in shim failed');
     return facts;
   };
 }
 
 async function pauseOf({ parts, shims }: ObserveShims, facts: PauseFacts): Promise<PauseFacts> {
   const process = facts.process ?? (await runningTask(parts, facts.id));
-  // its log is read again, also in a pod without containers
+  // connects to the shim, so that its log is read again, also in a pod without containers
   if (process !== undefined)
     await shims
       .find(facts.id)
       .catch((thrown: unknown) =>
-        parts.log.warn({ sandbox: facts.id, fault: toFault(thrown) }, 'a shim does not answer'),
+        parts.log.warn({ sandbox: facts.id, fault: toFault(thrown) }, 'connect to shim failed'),
       );
   return { ...facts, process };
 }
@@ -72,13 +74,13 @@ async function containerOf(
     const state = await shim?.callUnlessGone(Task.method.state, { id }, { timeoutMs: shimLimits.observeMs });
     if (state === undefined) return { ...facts, monitorAlive: false };
     if (state.status !== Status.STOPPED) return { ...facts, ...processOf(state), monitorAlive: true };
-    await exits.tell(id, shimExit(state.exitStatus, state.exitedAt, parts.clock.nowNs()));
+    await exits.writeExitFile(id, shimExit(state.exitStatus, state.exitedAt, parts.clock.nowNs()));
     return { ...facts, monitorAlive: true, exitFile: await readExit(id) };
   } catch (thrown) {
-    // one that does not answer now has lost nothing yet: its watch asks again
+    // a shim that does not answer now has lost nothing yet: the watch asks it again
     parts.log.warn(
       { id, fault: toFault(thrown) },
-      'a shim does not answer; its container is taken for as it was',
+      'query container in shim failed; its recorded state is kept',
     );
     return { ...facts, monitorAlive: true };
   }

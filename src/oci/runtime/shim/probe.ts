@@ -1,4 +1,4 @@
-/** Looks whether a shim's program can be run here. */
+/** Checks whether a shim's program can be run on this machine. */
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -10,8 +10,8 @@ import { nothingProbed } from '../handlers/handlers.ts';
 import type { HandlerConfig, ProbeResult } from '../handlers/handlers.ts';
 
 /**
- * Never rejects: a failure is the reason. What the runtime behind the shim can do is not told by shims before containerd
- * 2.0 and not asked: a guest's kernel mounts and maps, so neither feature is promised.
+ * Never rejects: a failure is in the reason. No feature is reported: shims before containerd 2.0 cannot be asked for
+ * their runtime's features, and mounts and user namespaces depend on the guest's kernel.
  */
 export async function probeShim(
   { path, configPath, missing }: HandlerConfig,
@@ -24,7 +24,7 @@ export async function probeShim(
     if (configPath !== undefined) await access(configPath, constants.R_OK);
   } catch (error) {
     return no(
-      `${path}${configPath === undefined ? '' : ` with ${configPath}`} can't be used: ${codeOf(error) ?? 'unknown error'}`,
+      `${path}${configPath === undefined ? '' : ` with ${configPath}`} is not usable: ${codeOf(error) ?? 'unknown error'}`,
     );
   }
   try {
@@ -34,7 +34,7 @@ export async function probeShim(
       timeoutMs: driverLimits.probeMs,
       clock,
     });
-    if (timedOut) return no(`${path} -v: no end within ${driverLimits.probeMs} ms`);
+    if (timedOut) return no(`${path} -v: timed out after ${driverLimits.probeMs} ms`);
     const said = printable(Buffer.from(stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
     return exitCode === 0
       ? { ready: true, reason: '', ...nothingProbed }

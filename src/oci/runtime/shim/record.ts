@@ -1,4 +1,7 @@
-/** `<state>/sandboxes/<id>/shim.json`: how a later daemon finds a pod's shim again. Gone with the pod, and with a reboot. */
+/**
+ * `<state>/sandboxes/<id>/shim.json`: how a restarted daemon finds a pod's shim. Removed with the pod; does not
+ * survive a reboot.
+ */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxId } from '../../../base/ids.ts';
@@ -14,9 +17,12 @@ export interface ShimRecord extends ShimAddress {
   readonly version: 1;
   /** Name of the handler. */
   readonly handler: string;
-  /** The shim itself. */
+  /** The shim's process. */
   readonly shim: ProcessIdentity;
-  /** First process of the sandbox's task; with a virtual machine that of the machine. Undefined until it was started. */
+  /**
+   * First process of the sandbox's task: with a virtual machine, that of the hypervisor. Undefined until it was
+   * started.
+   */
   readonly task: ProcessIdentity | undefined;
 }
 
@@ -24,7 +30,7 @@ function recordPath(layout: Layout, id: SandboxId): string {
   return join(layout.sandboxDir(id), 'shim.json');
 }
 
-/** Whole or not at all. */
+/** Written atomically. */
 export async function writeShimRecord(layout: Layout, id: SandboxId, record: ShimRecord): Promise<void> {
   await writeWhole(recordPath(layout, id), JSON.stringify(record), 0o600);
 }
@@ -33,7 +39,7 @@ export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<v
   await rm(recordPath(layout, id), { force: true });
 }
 
-/** The record, or undefined when there is none or it is not whole. */
+/** The record; undefined if it is missing or incomplete. */
 export async function readShimRecord(layout: Layout, id: SandboxId): Promise<ShimRecord | undefined> {
   const text = await readSmallFile(recordPath(layout, id), {
     usualBytes: driverLimits.recordBytes,
@@ -42,7 +48,7 @@ export async function readShimRecord(layout: Layout, id: SandboxId): Promise<Shi
   return text === undefined ? undefined : parseShimRecord(text);
 }
 
-/** The record in a text, or undefined. */
+/** Parses a record; undefined if it is invalid. */
 export function parseShimRecord(text: string): ShimRecord | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
   const value = jsonObject(text);

@@ -1,4 +1,7 @@
-/** A pod's shim with the sandbox as its first task: in place of the pause process of other handlers, whatever its namespaces. */
+/**
+ * A pod's shim with the sandbox as its first task. It takes the place of the pause process, whatever the pod's
+ * namespaces are.
+ */
 import { mkdir, rm, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -33,7 +36,7 @@ import type { Shims } from './shims.ts';
 
 const SIGKILL = 9;
 
-/** Names the shim's own configuration file, where one is configured. */
+/** Options that name the shim's own configuration file, if one is configured. */
 export function taskOptions(handler: Handler): {
   readonly options?: { readonly typeUrl: string; readonly value: Uint8Array };
 } {
@@ -46,7 +49,7 @@ export function taskOptions(handler: Handler): {
   };
 }
 
-/** Starts shim and sandbox; one that runs already is kept. A failure leaves nothing. */
+/** Starts the shim and its sandbox task; keeps one that is already running. On failure nothing is left. */
 export async function startSandboxTask(
   parts: DriverParts,
   shims: Shims,
@@ -77,7 +80,7 @@ export async function startSandboxTask(
       task: undefined,
     };
     await writeShimRecord(layout, id, record);
-    // monitors of a pod live in this place; a pod has more than one under cgroupfs, and a scope each under systemd
+    // This cgroup holds the pod's monitors; under cgroupfs they share it, under systemd each has a scope.
     await admitMonitor(
       parts,
       monitorCgroup(input.sandbox.cgroupParent, id, id as string as ContainerId),
@@ -109,24 +112,27 @@ async function createAndStart(
   const started = await shim.call(Task.method.start, { id }, bound(fx));
   return (
     liveIdentity(started.pid || pid) ??
-    fail('outside', `start sandbox ${id}: its process ${pid} has ended at once`, { subject: id })
+    fail('outside', `start sandbox ${id}: process ${pid} exited at once`, { subject: id })
   );
 }
 
-/** The process that the shim names must be one of ours: it will be killed some day. */
+/** Verifies that the pid named by the shim is a shim of this pod, since it will be signalled later. */
 function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdentity {
   const identity = liveIdentity(pid);
   if (identity === undefined || !isShimOf(parts, id, pid)) {
     return fail(
       'outside',
-      `start sandbox ${id}: its shim calls itself process ${pid}, which is no shim of it`,
+      `start sandbox ${id}: the shim reported pid ${pid}, which is not a shim of this sandbox`,
       { subject: id },
     );
   }
   return identity;
 }
 
-/** Both words stand in the command line of each shim of ours for this pod. Others of the host have no reason to name both, and a container's process is refused. */
+/**
+ * The id and the events socket are both in the command line of every shim of this pod. No other process of the host
+ * has a reason to name both, and a container's process is refused.
+ */
 function isShimOf({ layout }: DriverParts, id: SandboxId, pid: number): boolean {
   const argv = commandLine(pid);
   return argv.includes(id) && argv.includes(eventsSocket(layout)) && isOfHost(pid);
@@ -136,7 +142,7 @@ function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal
   return { timeoutMs: fx.timeoutMs, signal: fx.signal };
 }
 
-/** The sandbox's process, if it and its shim run. */
+/** The sandbox's process, if it and its shim are alive. */
 export async function runningTask(
   { layout }: DriverParts,
   id: SandboxId,
@@ -147,7 +153,10 @@ export async function runningTask(
   return toPortIdentity(record.task);
 }
 
-/** Ends sandbox and shim and removes what is left of both, from whatever state a start or a crash left. Idempotent. */
+/**
+ * Ends the sandbox and its shim and removes what is left of both, from any state that a start or a crash has left.
+ * Idempotent.
+ */
 export async function destroySandboxTask(
   parts: DriverParts,
   shims: Shims,
@@ -162,7 +171,7 @@ export async function destroySandboxTask(
   if (record === undefined && !(await exists(bundleDir))) return;
   fx.note({ on: 'the end of the sandbox' });
   const hasEnded = record !== undefined && (await endPolitely(parts, shims, id, record, fx));
-  // a shim that a crash cut off from its record is found by its command line
+  // a shim whose record a crash prevented is found by its command line
   for (const left of await shimsOf(parts, id)) await killTree(left, parts.clock);
   if (!hasEnded) await deleteDead(parts, handler, id, bundleDir);
   if (record?.task !== undefined && processExists(record.task)) await killTree(record.task, parts.clock);
@@ -175,7 +184,7 @@ export async function destroySandboxTask(
   await removeTree(bundleDir, id);
 }
 
-/** True when the shim has ended by itself, with all that it had. */
+/** True if the shim has exited by itself after its task was deleted. */
 async function endPolitely(
   parts: DriverParts,
   shims: Shims,
@@ -190,7 +199,7 @@ async function endPolitely(
     await shim.callUnlessGone(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
     await shim.callUnlessGone(Task.method.wait, { id }, call);
     await shim.callUnlessGone(Task.method.delete, { id }, call);
-    // it may end before it has answered
+    // the shim may exit before it answers
     await shim.callUnlessGone(Task.method.shutdown, { id, now: true }, call).catch(() => undefined);
     const wait = {
       clock: parts.clock,
@@ -203,7 +212,7 @@ async function endPolitely(
     );
     return gone === true;
   } catch (thrown) {
-    parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not end by itself and is killed');
+    parts.log.warn({ id, fault: toFault(thrown) }, 'shut down shim failed; it is killed');
     return false;
   }
 }

@@ -1,4 +1,4 @@
-/** A shim's own log: it writes into the FIFO `log` of its bundle, and would wait there for a reader. */
+/** A shim's own log: the shim writes it to the FIFO `log` of its bundle, and blocks there without a reader. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import type { ClockPort, TimerHandle } from '../../../ports/clock.ts';
 import { printable } from '../../../base/fault.ts';
@@ -13,9 +13,10 @@ export function makeLogFifo(path: string): void {
 }
 
 /**
- * Its lines go to our log at debug, cut to a bound; lines that come while the daemon is away are lost. What a guest logs comes
- * through here: read from time to time, and of each read some lines, however many there are. Opened for writing, too, so that
- * the shim's end of it may come and go. Gives what ends it.
+ * Copies the lines to the daemon's log at debug level, each cut to a bound; lines written while the daemon is not
+ * running are lost. A guest can write any amount, so the FIFO is read at intervals and only some lines of each read
+ * are kept. It is opened for writing, too, so that the shim may close and reopen its end. Returns a function that
+ * stops the copying.
  */
 export function followLog(
   path: string,
@@ -26,7 +27,7 @@ export function followLog(
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW);
   } catch {
-    // the pod is being taken away
+    // the pod is being removed
     return () => undefined;
   }
   if (!fstatSync(fd).isFIFO()) {

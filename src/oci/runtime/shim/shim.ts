@@ -1,4 +1,4 @@
-/** One shim that runs: the connection to it, and its calls. */
+/** The connection to one running shim, and its calls. */
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail } from '../../../base/fault.ts';
 import type { SandboxId } from '../../../base/ids.ts';
@@ -8,7 +8,7 @@ import type { ShimAddress } from './bootstrap.ts';
 
 /** Version 3 of the Task service has the methods and messages of version 2. */
 const TASK_V3 = 'containerd.task.v3.Task';
-/** How a ttrpc call names its namespace (containerd's namespaces package). */
+/** Header with the namespace of a ttrpc call (containerd, package namespaces). */
 const NAMESPACE_HEADER = 'containerd-namespace-ttrpc';
 
 export interface ShimOptions {
@@ -28,7 +28,7 @@ export class Shim {
     this.#service = api === 3 ? { service: TASK_V3 } : {};
   }
 
-  /** Rejects with the system's error when nobody listens there. */
+  /** Rejects with the system's error when nobody listens at the address. */
   static async connect(
     id: SandboxId,
     { path, api }: ShimAddress,
@@ -47,23 +47,24 @@ export class Shim {
     return this.#client.isClosed;
   }
 
-  /** As `TtrpcClient.call`; what the shim answers in place of a result is `outside`, or `timedOut`. */
+  /** See `TtrpcClient.call`. An error answer of the shim becomes `outside` or `timedOut`. */
   readonly call: TtrpcClient['call'] = (method, message, call) =>
     this.#client
       .call(method, message, { ...call, ...this.#service })
       .catch((thrown: unknown) => this.#refused(message, thrown));
 
-  /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
+  /** Like `call`; undefined when the shim does not know the container or exec, or reports that it has exited. */
   readonly callUnlessGone: TtrpcClient['callUnlessGone'] = (method, message, call) =>
     this.#client.callUnlessGone(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => {
-      // `Shims.orKill` ends a shim that says so, as one that does not answer
+      // `Shims.orKill` kills a shim that answers so, as one that does not answer
       if (thrown instanceof TtrpcRefusal && thrown.fault.kind === 'notReady') throw thrown;
       return this.#refused(message, thrown);
     });
 
   /**
-   * Its codes are about its own world: `not found` for a program that an image lacks, `already exists` for a task. Our
-   * caller would read them as said of pods and containers. Only a deadline is the same in both.
+   * Converts an error answer. The shim's codes refer to its own objects, such as `not found` for a program missing in
+   * the image or `already exists` for a task; the caller would take them for pods and containers. Only a deadline
+   * means the same.
    */
   #refused(message: object, thrown: unknown): never {
     if (!(thrown instanceof TtrpcRefusal) || thrown.fault.kind === 'timedOut') throw thrown;

@@ -1,4 +1,4 @@
-/** The shims of this instance's pods: from memory, or found again by their record after a restart of the daemon. */
+/** The shims of this instance's pods: connected ones, and those found by their record after the daemon's restart. */
 import type { SandboxId } from '../../../base/ids.ts';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../../base/fault.ts';
@@ -23,7 +23,10 @@ export class Shims {
     this.#parts = parts;
   }
 
-  /** The pod's shim, or undefined when there is none or it has ended. Rejects when it lives and does not take the connection. */
+  /**
+   * The pod's shim; undefined if it does not exist or has exited. Rejects when it is alive and does not accept the
+   * connection.
+   */
   find(id: SandboxId): Promise<Shim | undefined> {
     const known = this.#connected.get(id)?.shim;
     if (known !== undefined && !known.isClosed) return Promise.resolve(known);
@@ -36,17 +39,17 @@ export class Shims {
     });
   }
 
-  /** As `find`; throws `wrongState` when it has ended. */
+  /** Like `find`; throws `wrongState` when the shim has exited. */
   async need(id: SandboxId, attempted: string): Promise<Shim> {
     return (
       (await this.find(id)) ??
-      fail('wrongState', `${attempted}: the shim of sandbox ${id} has ended`, { subject: id })
+      fail('wrongState', `${attempted}: the shim of sandbox ${id} has exited`, { subject: id })
     );
   }
 
   /**
-   * `work` with the pod's shim, undefined where there is none. One that does not take the connection, or does not answer, is
-   * killed, and `work` is as undone as with a dead one: for what must end whatever the shim does.
+   * Runs `work` with the pod's shim; undefined without a shim. A shim that does not accept the connection or does not
+   * answer is killed, and the result is undefined, too. For work that must succeed whatever the shim does.
    */
   async orKill<T>(id: SandboxId, work: (shim: Shim) => Promise<T>): Promise<T | undefined> {
     try {
@@ -58,7 +61,7 @@ export class Shims {
       const record = await readShimRecord(this.#parts.layout, id);
       this.#parts.log.warn(
         { sandbox: id, reason: message },
-        'a shim does not answer and is killed with its pod',
+        'shim does not answer; it is killed with its pod',
       );
       if (record !== undefined) await killTree(record.shim, this.#parts.clock);
       this.#forget(id);
@@ -66,7 +69,7 @@ export class Shims {
     }
   }
 
-  /** Anew, in place of a connection that there was. Rejects as `find`. */
+  /** Connects anew and replaces an existing connection. Rejects as `find` does. */
   connect(id: SandboxId, address: Pick<ShimRecord, 'path' | 'api'>): Promise<Shim> {
     return this.#connecting.with(id, () => this.#connect(id, address));
   }
@@ -106,7 +109,7 @@ export class Shims {
     known.shim.close();
   }
 
-  /** Ends the connections; shims go on. */
+  /** Closes the connections; shims go on. */
   close(): void {
     for (const id of [...this.#connected.keys()]) this.#forget(id);
   }

@@ -1,4 +1,4 @@
-/** What a container uses by its shim's word: with a virtual machine the guest's kernel counts, not ours. */
+/** A container's usage as its shim reports it: in a virtual machine the guest's kernel counts, not the host's. */
 import type { GuestUsage } from '../../../ports/stats.ts';
 import type { ContainerId } from '../../../base/ids.ts';
 import { shimLimits } from '../bounds.ts';
@@ -9,7 +9,7 @@ import { decodeMessage } from '../../../ttrpc/protocol.ts';
 import { readNote } from '../container/record.ts';
 import type { ShimParts } from './containers.ts';
 
-/** Undefined when the container has ended, or for figures of a kind that we don't know. */
+/** Undefined if the container has exited, or for metrics of an unknown type. */
 export async function taskUsage(
   { parts, shims }: ShimParts,
   id: ContainerId,
@@ -20,7 +20,7 @@ export async function taskUsage(
   return answer?.stats === undefined ? undefined : usageIn(answer.stats);
 }
 
-/** The figures in a Stats answer, by the name of its type; without those that no machine can have. Pure. */
+/** The figures in a Stats answer, by the name of its type, without impossible ones. */
 export function usageIn({
   typeUrl,
   value,
@@ -31,7 +31,8 @@ export function usageIn({
   const isV1 = typeUrl.endsWith(MetricsV1.typeName);
   if (!isV1 && !typeUrl.endsWith(MetricsV2.typeName)) return undefined;
   const { processes, ...figures } = isV1 ? usageV1(value) : usageV2(value);
-  // a guest says what it likes: a figure beyond 64 bits, or a sum of such, would end the answer about all containers
+  // A guest can send any number: one beyond 64 bits, or a sum of such numbers, would fail the answer about all
+  // containers.
   const believed = Object.entries(figures).filter(
     ([, figure]) => typeof figure !== 'bigint' || figure < MOST,
   );
@@ -43,10 +44,10 @@ export function usageIn({
   };
 }
 
-/** Bytes, faults or nanoseconds: 2⁶⁰ ns are 36 years of CPU time, more than machines of many processors reach. */
+/** Bytes, faults or nanoseconds: 2⁶⁰ ns are 36 years of CPU time. */
 const MOST = 1n << 60n;
 
-/** The kernel's form of "no limit" is a number near 2^63 or 2^64 (in pages or bytes). */
+/** The kernel's "no limit" is a number near 2^63 or 2^64 (in pages or bytes). */
 const NO_LIMIT = 1n << 60n;
 
 function usageV1(value: Uint8Array): GuestUsage {
@@ -95,7 +96,7 @@ const nothing = {
   ioPressure: undefined,
 };
 
-/** As the kubelet counts: usage without what the kernel can drop at once. */
+/** The working set as the kubelet computes it: the usage without the inactive page cache. */
 function working(used: bigint | undefined, inactive: bigint | undefined, limit: bigint | undefined) {
   const set = used === undefined ? undefined : positive(used - (inactive ?? 0n));
   const isLimited = limit !== undefined && limit > 0n && limit < NO_LIMIT;
@@ -106,7 +107,7 @@ function working(used: bigint | undefined, inactive: bigint | undefined, limit: 
   };
 }
 
-/** Version 1 counts memory and swap together. */
+/** cgroup v1 counts memory and swap together. */
 function swapOf(both: bigint | undefined, memory: bigint | undefined): bigint | undefined {
   return both === undefined || memory === undefined ? undefined : positive(both - memory);
 }

@@ -1,9 +1,8 @@
 /**
- * The program that conmon takes for its runtime where a shim has the processes. `create` leaves one process behind, which
- * copies between conmon's pipes and the shim's FIFOs (beside the bundle, in `io`) until the shim has closed its ends. So
- * log, attach and the reopening of logs are conmon's as for every other container, and none of it needs this daemon.
- *
- * A shell script: it needs nothing but cat, runs on every architecture, and is no longer than what it does.
+ * The program that conmon runs as its runtime for containers of shims. `create` leaves one process running, which
+ * copies between conmon's pipes and the shim's FIFOs (in `io` beside the bundle) until the shim has closed its ends.
+ * So conmon does log, attach and log rotation as for any other container, without the daemon.
+ * A shell script, since it needs only cat and runs on every architecture.
  */
 import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -51,7 +50,7 @@ copy)
 esac
 `;
 
-/** Writes it where programs may be run, and gives its path; one that is there and the same stays. */
+/** Writes it to a directory that allows executables, and returns its path; keeps an identical file. */
 export async function writeStdioProgram(directory: string): Promise<string> {
   const path = join(directory, 'shim-stdio');
   const there = await readSmallFile(path, { usualBytes: PROGRAM.length, bytesMax: PROGRAM.length });

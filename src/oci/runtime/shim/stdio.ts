@@ -1,4 +1,4 @@
-/** A container's streams where a shim has its processes: FIFOs, and a monitor that keeps them, the log and the attach socket. */
+/** The streams of a container in a shim: FIFOs, and a conmon that copies them to the log and the attach socket. */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../ports/effect.ts';
@@ -20,22 +20,22 @@ import type { Handler } from '../handlers/handlers.ts';
 import { rootArg } from '../container/runc.ts';
 import { makeFifo } from './fifo.ts';
 
-/** What Create and Exec are told of streams; empty: there is none. */
+/** Paths for the shim's Create and Exec; empty for a stream that is not used. */
 export interface StdioPaths {
   readonly stdin: string;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-export interface StdioWish {
+export interface StdioOptions {
   readonly stdin: boolean;
   readonly stdout: boolean;
-  /** Not with a terminal, which has one output. */
+  /** Unused with a terminal, which has one output. */
   readonly stderr: boolean;
 }
 
-/** Makes the FIFOs in a directory, which is made, too. */
-export async function makeStdio(directory: string, wish: StdioWish): Promise<StdioPaths> {
+/** Makes the FIFOs and their directory. */
+export async function makeStdio(directory: string, stdio: StdioOptions): Promise<StdioPaths> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const fifo = (name: string, isWanted: boolean): string => {
     if (!isWanted) return '';
@@ -44,13 +44,13 @@ export async function makeStdio(directory: string, wish: StdioWish): Promise<Std
     return path;
   };
   return {
-    stdin: fifo('in', wish.stdin),
-    stdout: fifo('out', wish.stdout),
-    stderr: fifo('err', wish.stderr),
+    stdin: fifo('in', stdio.stdin),
+    stdout: fifo('out', stdio.stdout),
+    stderr: fifo('err', stdio.stderr),
   };
 }
 
-/** Where a container's own are: the program that conmon runs looks for them there. */
+/** Directory of a container's FIFOs, where the program that conmon runs expects them. */
 export function stdioDir(parts: DriverParts, id: ContainerId): string {
   return join(parts.layout.containerDir(id), 'io');
 }
@@ -59,11 +59,14 @@ export interface KeeperRequest {
   readonly input: ContainerInput & { readonly effective: EffectiveContainer };
   readonly handler: Handler;
   readonly note: ContainerNote;
-  /** Of `writeStdioProgram`. */
+  /** Path of the program of `writeStdioProgram`. */
   readonly program: string;
 }
 
-/** Starts the monitor, which opens the FIFOs and waits for the shim to do so. Throws `outside` with what it said. */
+/**
+ * Starts the monitor, which opens the FIFOs and waits for the shim to open them. Throws `outside` with its error
+ * output.
+ */
 export async function startKeeper(
   parts: DriverParts,
   { input, handler, note, program }: KeeperRequest,
@@ -73,7 +76,7 @@ export async function startKeeper(
   const { id, spec, effective } = input;
   const attempted = `create container ${id}: monitor of its streams`;
   const directory = stdioDir(parts, id);
-  // conmon tells the end of the copying there, which is not the container's
+  // conmon writes an exit file for the copying process, which is not the container's
   const exitsDir = join(directory, 'exits');
   await mkdir(exitsDir, { recursive: true, mode: 0o700 });
   const argv = createArgv({
@@ -86,7 +89,7 @@ export async function startKeeper(
     monitorPidFile: layout.monitorPidFile(id),
     exitsDir,
     logPath: effective.logPath,
-    // the terminal is the shim's: what comes through the FIFO has passed it
+    // the terminal is the shim's: bytes in the FIFO have already passed it
     tty: false,
     stdin: spec.stdin,
     stdinOnce: spec.stdinOnce,
@@ -102,28 +105,35 @@ export async function startKeeper(
   try {
     const answer = await launched.sync.next({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
     if (answer === 'cancelled')
-      fail('cancelled', `${attempted}: the result is no longer wanted`, { subject: id });
+      fail('cancelled', `${attempted}: cancelled while waiting for the monitor`, { subject: id });
     if (answer === 'timedOut')
-      fail('timedOut', `${attempted}: it has not reported within ${fx.timeoutMs} ms`, { subject: id });
+      fail('timedOut', `${attempted}: timed out after ${fx.timeoutMs} ms waiting for the monitor`, {
+        subject: id,
+      });
     const report = answer === 'ended' ? undefined : parseCreateReport(answer.line);
     if (report?.kind !== 'value')
-      fail('outside', `${attempted}: ${launched.complaint.text() || 'it did not start'}`, { subject: id });
+      fail('outside', `${attempted}: ${launched.stderr.text() || 'the monitor did not start'}`, {
+        subject: id,
+      });
   } finally {
     launched.sync.close();
-    launched.complaint.close();
+    launched.stderr.close();
   }
 }
 
-/** Waits until all that a container has written stands in its log, or for a while; its shim has closed the FIFOs. */
+/**
+ * Waits until all output of the container is in its log, at most `shimLimits.flushMs`. The shim has closed the FIFOs
+ * before.
+ */
 export async function untilFlushed(parts: DriverParts, handler: Handler, id: ContainerId): Promise<void> {
   const { layout, clock } = parts;
-  const lookMs = shimLimits.flushPollMs;
+  const pollMs = shimLimits.flushPollMs;
   await poll(
     {
       clock,
       timeoutMs: shimLimits.flushMs,
-      firstMs: lookMs,
-      lastMs: lookMs,
+      firstMs: pollMs,
+      lastMs: pollMs,
       attempted: `wait for the log of container ${id}`,
     },
     async () =>

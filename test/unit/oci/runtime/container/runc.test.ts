@@ -222,7 +222,7 @@ describe('runtime handlers', () => {
   it('are found by name; empty is the default one', () => {
     expect(table().resolve('').name).toBe('crun');
     expect(table().resolve('runc').root).toBe('/roots/runc');
-    expect(() => table().resolve('kata')).toThrow(/use runtime handler kata: it is not configured/u);
+    expect(() => table().resolve('kata')).toThrow(/use runtime handler kata: not configured/u);
   });
 
   it('are listed with the default one first under the empty name, not ready until probed', () => {
@@ -274,7 +274,7 @@ describe('runtime handlers', () => {
   it('keep type and root: with others under the same name their pods would be out of reach; nothing changes then', () => {
     const handlers = table();
     expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(
-      /with another root: its pods need the old one/u,
+      /with another root: existing pods need the old one/u,
     );
     handlers.replace([configs[0]], 'runc');
     expect(() => handlers.replace([configs[0], { ...configs[1], kind: 'vm' }], 'runc')).toThrow(

@@ -150,7 +150,7 @@ describe('F40 the exit file', () => {
     });
     const bad = await readExitFile(join(directory, 'bad'), realClock());
     expect(bad?.exitCode).toBe(255);
-    expect(bad?.problem).toBe(`the exit file holds "${'x'.repeat(32)}"`);
+    expect(bad?.problem).toBe(`invalid exit file: "${'x'.repeat(32)}"`);
   });
 
   it('a link, a directory and a FIFO are neither followed nor waited for', async () => {

@@ -35,6 +35,6 @@ describe('F39 the report of a create', () => {
     ['{"__proto__": {"pid": 4711}}', 'a prototype'],
     ['{"pid": 4711, "message": 5}', 'a message that is no text'],
   ])('refuses %s: %s', (line) => {
-    expect(parseCreateReport(line).kind).toBe('garbage');
+    expect(parseCreateReport(line).kind).toBe('invalid');
   });
 });

@@ -16,7 +16,7 @@ import { ownIdentity } from '../../../../support/own-identity.ts';
 /** stdout and stderr, of which nothing comes. */
 const OUTPUTS: Omit<ExecRequest, 'input' | 'deadline'> = {
   terminal: {},
-  wish: { stdin: false, stdout: true, stderr: true },
+  stdio: { stdin: false, stdout: true, stderr: true },
   open: () => undefined,
   drained: () => Promise.resolve(),
   close: () => undefined,
