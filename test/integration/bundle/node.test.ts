@@ -116,7 +116,7 @@ devices:
       fault: {
         kind: 'invalidRequest',
         message: expect.stringMatching(
-          /use CDI device v\.com\/gpu=x: no usable CDI file in .* has it; v\.com\/gpu=x is in both .*a\.json and .*b\.json$/u,
+          /use CDI device v\.com\/gpu=x: not found in the usable CDI files in .*; v\.com\/gpu=x is in both .*a\.json and .*b\.json$/u,
         ) as string,
       },
     });
@@ -152,14 +152,14 @@ devices:
     await write(['x']);
     await expect(write(['y'])).rejects.toThrow(/CDI file .*broken\.json: not acceptable JSON/u);
     await expect(write(['node'])).rejects.toThrow(
-      'use CDI device node /dev/never-there: it is no device of this machine',
+      'use CDI device node /dev/never-there: not a device of this machine',
     );
     await expect(write(['file'])).rejects.toThrow(
-      'use CDI device node /etc/passwd: it is no device of this machine',
+      'use CDI device node /etc/passwd: not a device of this machine',
     );
     await expect(write(['other'])).rejects.toThrow('it is of type c, not b');
     await expect(write(['source'])).rejects.toThrow(
-      'mount /never/there of a CDI device at /x: the source is not there',
+      'mount /never/there of a CDI device at /x: source not found',
     );
     await write(['said']);
     expect(config().linux.devices).toMatchObject([{ path: '/dev/not-yet', major: 1, minor: 3 }]);

@@ -159,7 +159,7 @@ describe('the pod’s own seccomp profile', () => {
       });
       expect(await refusalOf(bench.world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({
         code: codes.invalidArgument,
-        details: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string,
+        details: expect.stringContaining(`read seccomp profile ${path}: not found`) as string,
       });
       writeFileSync(
         path,

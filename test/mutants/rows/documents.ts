@@ -183,7 +183,7 @@ export const ofDocuments: readonly Mutant[] = [
     row: 'S73',
     title: 'a profile that was not read is none at all',
     file: 'src/oci/runtime/spec/generate.ts',
-    find: "return (\n        input.localSeccomp ??\n        fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path })\n      );",
+    find: "return (\n        input.localSeccomp ??\n        fail('bug', `use seccomp profile ${seccomp.path}: not read`, { subject: seccomp.path })\n      );",
     replace: 'return input.localSeccomp;',
     test: { file: confinement, named: 'S73: privileges and seccomp' },
   },

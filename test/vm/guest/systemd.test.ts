@@ -331,7 +331,7 @@ describe('security', () => {
   it('enforces a loaded profile by name, and refuses one that is not loaded', async () => {
     const pod = await node.runPod('named');
     await expect(node.create(pod, 'unloaded', ['true'], apparmor(Profile.Localhost, MINE))).rejects.toThrow(
-      /use AppArmor profile vm-test-no-touch: it is not loaded on this node/u,
+      /use AppArmor profile vm-test-no-touch: not loaded on this node/u,
     );
     expect((await run(['apparmor_parser', '--replace', '--skip-cache'], { stdin: text })).code).toBe(0);
     for (const [name, more] of [

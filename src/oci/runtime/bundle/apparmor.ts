@@ -1,14 +1,14 @@
-/** The AppArmor profile of containers that ask for the runtime's default, and the check of what a container asks for. */
+/** The AppArmor profile used for RuntimeDefault, and the check of a requested profile. */
 import type { ContainerSecurity } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 
-/** The default profile's name, as `crio-default` and `cri-containerd.apparmor.d` are the peers'. */
+/** Name of the default profile; CRI-O's is `crio-default`, containerd's `cri-containerd.apparmor.d`. */
 export const DEFAULT_PROFILE = 'troupe-default';
 
 /**
- * Everything that a container's capabilities and mounts let it do, less the kernel's global switches below /proc and
- * /sys: those that are writable there belong to the machine, not to the container, whatever it has mounted. Signals come
- * from the daemon and the OCI runtimes, some of which have a profile of their own on newer distributions.
+ * Allows what a container's capabilities and mounts allow, except the kernel's global settings below /proc and /sys:
+ * the writable ones belong to the machine, whatever the container has mounted. Signals come from the daemon and the
+ * OCI runtimes, which on newer distributions may have profiles of their own.
  */
 export const DEFAULT_PROFILE_TEXT = `
 profile ${DEFAULT_PROFILE} flags=(attach_disconnected, mediate_deleted) {
@@ -40,7 +40,7 @@ profile ${DEFAULT_PROFILE} flags=(attach_disconnected, mediate_deleted) {
 }
 `;
 
-/** What the check asks of the machine. */
+/** AppArmor on this machine. */
 export interface Apparmor {
   isLoaded(profile: string): Promise<boolean>;
   /** Loads the default profile. */
@@ -48,8 +48,8 @@ export interface Apparmor {
 }
 
 /**
- * Throws `invalidRequest` when the container asks for a profile that the kernel has not: the runtime would start it to
- * see it fail. The default one is loaded again when somebody has unloaded it.
+ * Throws `invalidRequest` for a profile that is not loaded; the runtime would start the container and fail. Loads the
+ * default profile again if somebody has unloaded it.
  */
 export async function checkProfile(
   apparmor: Apparmor | undefined,
@@ -58,7 +58,7 @@ export async function checkProfile(
   if (name === '' || privileged) return;
   if (apparmor === undefined) refuse(name, 'AppArmor is not enabled on this node');
   if (await apparmor.isLoaded(name)) return;
-  if (name !== DEFAULT_PROFILE) refuse(name, 'it is not loaded on this node');
+  if (name !== DEFAULT_PROFILE) refuse(name, 'not loaded on this node');
   await apparmor.loadDefault();
 }
 

@@ -1,4 +1,4 @@
-/** What the node adds to a document after the request has been put into it: hooks of its administrator, CDI devices. */
+/** What the node adds to a container's document after the request: the administrator's hooks and CDI devices. */
 import type { BundleInput } from '../../../ports/runtime.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
 import type { CdiRegistry } from './cdi/registry.ts';
@@ -16,7 +16,7 @@ export interface NodeEdits {
 
 const NOTHING: Edits = { env: [], devices: [], mounts: [], hooks: [], additionalGids: [] };
 
-/** For whom they are. */
+/** The container that the edits are for. */
 interface Container {
   readonly node: NodeEdits;
   readonly sandbox: BundleInput['sandbox'];
@@ -34,7 +34,7 @@ async function cdiEdits(
   );
 }
 
-/** The document with further CDI devices, which plugins ask for. Throws for what can't be had. */
+/** Adds further CDI devices, which NRI plugins have requested. Throws if one is not available. */
 export async function withCdiDevices(
   document: OciSpec,
   names: readonly string[],
@@ -43,7 +43,10 @@ export async function withCdiDevices(
   return (await cdiEdits(names, container)).reduce(applyEdits, document);
 }
 
-/** A function that puts them in. Throws for what can't be had before anything is made for the container. */
+/**
+ * Returns a function that adds hooks and CDI devices to a document. Throws if a device is not available, before
+ * anything is made for the container.
+ */
 export async function nodeEdits(
   node: NodeEdits,
   input: BundleInput,
@@ -61,7 +64,7 @@ export async function nodeEdits(
       },
       onPath,
     );
-    // CDI last: what a vendor says of its device stands over all else (features.md B3)
+    // CDI last: a vendor's edits for its device take precedence (features.md B3)
     return [{ ...NOTHING, hooks }, ...cdi].reduce(applyEdits, document);
   };
 }

@@ -1,4 +1,4 @@
-/** SELinux labels in bundles: asked of the policy first, and put on the volumes that the request names. */
+/** SELinux labels of bundles: checked against the policy, and set on the volumes for which the request asks. */
 import type { EffectContext } from '../../../ports/effect.ts';
 import type { ContainerSpec, SelinuxLabels } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
@@ -6,10 +6,13 @@ import { mountOver } from '../../../host/mounts/answering.ts';
 import type { MountInfo } from '../../../host/mounts/mountinfo.ts';
 import { isValidLabel, relabel } from '../../../host/security/selinux.ts';
 
-/** The type that is free of all rules: for its processes nothing has to be labelled (container-selinux). */
+/** The unconfined container type: its processes may access files with any label (container-selinux). */
 const FREE_TYPE = 'spc_t';
 
-/** Throws `invalidRequest` for a label that the loaded policy does not have: the process could not be started under it. */
+/**
+ * Throws `invalidRequest` for a label that the loaded policy does not accept, since no process could be started with
+ * it.
+ */
 export async function checkLabels(labels: SelinuxLabels | undefined): Promise<void> {
   for (const label of labels === undefined ? [] : [labels.process, labels.mount]) {
     if (await isValidLabel(label)) continue;
@@ -19,7 +22,7 @@ export async function checkLabels(labels: SelinuxLabels | undefined): Promise<vo
   }
 }
 
-/** What labels a volume for this container; undefined where nothing is to be labelled. */
+/** The function that labels a volume for this container; undefined if no label is needed. */
 export function relabelOf(
   { selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>,
   mounts: readonly MountInfo[],
@@ -29,7 +32,10 @@ export function relabelOf(
   return (path) => relabel(path, labels.mount, fx.signal, mountOver(path, mounts)?.mountPoint ?? '/');
 }
 
-/** The pause program is shared by all pods: its label has no categories, which every pod's level dominates. */
+/**
+ * Labels the root file system of the pause program, which all pods share. The label has no categories, so every pod's
+ * level dominates it.
+ */
 export async function labelPause(rootfs: string, labels: SelinuxLabels | undefined): Promise<void> {
   if (labels === undefined) return;
   const [user, role, type, sensitivity] = labels.mount.split(':');

@@ -1,4 +1,4 @@
-/** Where a container's log goes: log_directory and log_path, neither of which may lead anywhere else (S09, S32, S75). */
+/** The container's log file, given by log_directory and log_path. Neither may lead elsewhere (S09, S32, S75). */
 import { constants } from 'node:fs';
 import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -7,18 +7,18 @@ import { specLimits } from '../bounds.ts';
 import { codeOf, missingAs } from '../../../host/ffi/errno.ts';
 import { makeDirectories } from '../../../host/files/make-directories.ts';
 
-/** The absolute path, or empty for no log. Pure. Throws `invalidRequest` with the field's name. */
+/** The absolute path of the log; empty for no log. Throws `invalidRequest` with the field's name. */
 export function effectiveLogPath(logDirectory: string, logPath: string): string {
   if (logPath === '') return '';
   check(logDirectory, 'log_directory');
   check(logPath, 'log_path');
   if (!posix.isAbsolute(logDirectory)) {
-    fail('invalidRequest', `log to directory ${logDirectory}: it is not absolute`, {
+    fail('invalidRequest', `log to directory ${logDirectory}: not an absolute path`, {
       subject: 'log_directory',
     });
   }
   if (posix.isAbsolute(logPath) || logPath.endsWith('/')) {
-    fail('invalidRequest', `log to ${logPath}: it must be a file's name relative to log_directory`, {
+    fail('invalidRequest', `log to ${logPath}: not a file name relative to log_directory`, {
       subject: 'log_path',
     });
   }
@@ -26,7 +26,7 @@ export function effectiveLogPath(logDirectory: string, logPath: string): string 
   if (Buffer.byteLength(path) >= specLimits.pathBytes) {
     fail(
       'invalidRequest',
-      `log to a path of ${Buffer.byteLength(path)} bytes: at most ${specLimits.pathBytes - 1}`,
+      `log to a path of ${Buffer.byteLength(path)} bytes: at most ${specLimits.pathBytes - 1} are allowed`,
       { subject: 'log_path' },
     );
   }
@@ -35,16 +35,16 @@ export function effectiveLogPath(logDirectory: string, logPath: string): string 
 
 function check(path: string, field: string): void {
   if (path.includes('\0') || path.split('/').some((part) => part === '..' || part === '.')) {
-    fail('invalidRequest', `log to ${JSON.stringify(path)}: it must not contain NUL, . or ..`, {
+    fail('invalidRequest', `log to ${JSON.stringify(path)}: must not contain NUL, . or ..`, {
       subject: field,
     });
   }
 }
 
 /**
- * Makes the directories and looks at what lies at the path. From log_directory on (which may itself be reached by
- * links: /var/log often is one) every step must be a real directory, and what is there already a regular file:
- * the monitor opens the path as root and follows whatever it finds.
+ * Makes the directories and checks the path. From log_directory on (which may itself be reached through symbolic
+ * links, as /var/log often is), every component must be a real directory and an existing log a regular file: the
+ * monitor opens the path as root and follows symbolic links.
  */
 export async function prepareLog(logDirectory: string, path: string): Promise<void> {
   await makeDirectories(logDirectory, 0o755);
@@ -64,17 +64,17 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
   }
   const found = await missingAs(lstat(posix.join(at, name ?? '')), undefined);
   if (found !== undefined && !found.isFile()) {
-    fail('invalidRequest', `log to ${path}: what is there is not a regular file`, { subject: 'log_path' });
+    fail('invalidRequest', `log to ${path}: not a regular file`, { subject: 'log_path' });
   }
 }
 
 /**
- * For the owner and its group, as containerd's: collectors run as members of the group 0 (cri-o issue 9013). conmon before 2.1.13
- * lets the owner alone read what it makes; it leaves the mode of a file that is there as it is.
+ * Readable for the owner and its group, as containerd's logs are: collectors run as members of group 0 (cri-o issue
+ * 9013). conmon before 2.1.13 makes logs readable for the owner only, but keeps the mode of an existing file.
  */
 const LOG_MODE = 0o640;
 
-/** Makes the log, empty, for the monitor to append to; what is there already stays as it is. */
+/** Makes an empty log, to which the monitor appends. An existing file is kept. */
 export async function makeLog(path: string): Promise<void> {
   const file = await open(
     path,
@@ -85,7 +85,7 @@ export async function makeLog(path: string): Promise<void> {
     throw error;
   });
   try {
-    // whatever our umask is
+    // independent of the umask
     await file?.chmod(LOG_MODE);
   } finally {
     await file?.close();
@@ -93,9 +93,9 @@ export async function makeLog(path: string): Promise<void> {
 }
 
 /**
- * Makes the file that the monitor is to put at the path as the new log: by this name conmon opens it, follows what has it (S32) and
- * renames it. Where it could not be made (the directory was deleted, the disk is full or read-only) conmon would end instead of
- * going on with the old one, and with it the container.
+ * Makes the file that the monitor renames to the path as the new log. conmon opens it by this name, follows a
+ * symbolic link there (S32) and renames it. If it cannot be made (directory deleted, disk full or read-only), conmon
+ * would exit instead of continuing with the old log, and the container with it.
  */
 export async function prepareNewLog(path: string): Promise<void> {
   const directory = posix.dirname(path);
@@ -106,8 +106,9 @@ export async function prepareNewLog(path: string): Promise<void> {
 }
 
 /**
- * After the end of a monitor that was to open its log anew, where nothing was at the path before: true when it has done so. Else
- * what `prepareNewLog` made is taken back, since the contract wants no new log beside a refusal.
+ * Called after the exit of a monitor that was to reopen its log, if no file was at the path before. True if the new
+ * log exists. Otherwise removes the file of `prepareNewLog`, since the CRI requires that a failed reopen leaves no
+ * new log.
  */
 export async function settleNewLog(path: string): Promise<boolean> {
   if (await hasLog(path)) return true;
@@ -115,7 +116,7 @@ export async function settleNewLog(path: string): Promise<boolean> {
   return false;
 }
 
-/** True when something is at the path. */
+/** Whether something exists at the path. */
 export async function hasLog(path: string): Promise<boolean> {
   return (await missingAs(lstat(path), undefined)) !== undefined;
 }

@@ -1,4 +1,4 @@
-/** Seccomp profiles that lie in files of the node. */
+/** Seccomp profiles in files of the node. */
 import type { BundleInput } from '../../../ports/runtime.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
@@ -13,7 +13,7 @@ interface HostOption {
   readonly host: SpecHost;
 }
 
-/** The profile in a file: the request's own, or the one that RuntimeDefault stands for with this handler. */
+/** The profile in a file: the requested one, or the handler's profile for RuntimeDefault. */
 export async function localSeccomp(
   options: HostOption,
   input: BundleInput,
@@ -32,7 +32,7 @@ export async function localSeccomp(
   return readSeccomp(options, path, bounding, onPath);
 }
 
-/** Throws `invalidRequest` for a file that is not there or is not a profile. */
+/** Throws `invalidRequest` if the file does not exist or is not a profile. */
 export async function readSeccomp(
   { host }: HostOption,
   path: string,
@@ -48,7 +48,7 @@ export async function readSeccomp(
     readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }),
   );
   if (bytes === undefined)
-    fail('invalidRequest', `read seccomp profile ${path}: it is not there`, {
+    fail('invalidRequest', `read seccomp profile ${path}: not found`, {
       subject: 'seccomp.localhost_ref',
     });
   return parseSeccompProfile(bytes, path, {

@@ -1,4 +1,6 @@
-/** Writes bundles: looks up what spec generation must know, prepares what the container will find, writes config.json. */
+/**
+ * Writes bundles: gathers what the spec generator needs, prepares log, mounts and directories, writes config.json.
+ */
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -22,14 +24,14 @@ import { writeWhole } from '../../../host/files/whole-file.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './host/bundle-devices.ts';
-import type { DevicePlace } from './host/bundle-devices.ts';
+import type { DeviceContext } from './host/bundle-devices.ts';
 import { effectiveLogPath, makeLog, prepareLog } from './bundle-log.ts';
 import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
 import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './host/bundle-mounts.ts';
 import type { OnPath } from './host/bundle-mounts.ts';
-import { checkPlaces, makeVolumes, makeWorkingDirectory } from './mount-targets.ts';
+import { checkMountTargets, makeVolumes, makeWorkingDirectory } from './mount-targets.ts';
 import { localSeccomp, readSeccomp } from './bundle-seccomp.ts';
 import { checkCpusets } from './host/cpusets.ts';
 import { makePauseRootfs, pauseSpec } from '../pause-process/bundle.ts';
@@ -44,8 +46,9 @@ import type { OciLimits, OciSpec } from '../spec/types.ts';
 import { resolveUserIn } from './host/user.ts';
 
 /**
- * What plugins make of a container's document. `limitsOf` makes the document's part of limits; the limits are answered where
- * they are others than those that were asked for, and the names of CDI devices that are still to be put in. Rejects with a refusal.
+ * NRI plugins' changes to a container's document. `limitsOf` converts limits to the document's form. `limits` is set
+ * only if plugins changed the requested ones; `cdiDevices` are names of CDI devices still to be added. Rejects when a
+ * plugin refuses the container.
  */
 export type AdjustDocument = (
   input: BundleInput,
@@ -63,28 +66,34 @@ export interface BundleWriterOptions {
   readonly clock: ClockPort;
   readonly log: Log;
   readonly host: SpecHost;
-  /** Undefined where AppArmor is not enabled. */
+  /** Undefined if AppArmor is not enabled. */
   readonly apparmor?: Apparmor | undefined;
-  /** What the node's administrator and its device vendors add. */
+  /** What the node's administrator and device vendors add. */
   readonly node: NodeEdits;
-  /** Plugins that change a container's document before it is written; left out where there are none. */
+  /** Plugins that change a container's document before it is written; absent without plugins. */
   readonly adjust?: AdjustDocument;
-  /** Whether requested devices belong to the request's user and group; left out for the host's owners. */
+  /** Whether requested devices get the container's user and group as owner instead of the host's. */
   readonly ownDevices?: boolean;
-  /** Features of a handler; the name is as the request gave it, empty for the default. */
+  /** Features of a handler by the request's name; empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
 
 export interface BundleFiles {
-  /** User resolved in the mounted root file system, directories made, `bundleDir(id)/config.json` written. Idempotent. */
+  /**
+   * Resolves the user in the mounted root file system, makes directories and writes `bundleDir(id)/config.json`.
+   * Idempotent.
+   */
   writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
-  /** The pause program's root file system and `pauseBundleDir(id)/config.json`. Idempotent. */
+  /** Makes the pause program's root file system and writes `pauseBundleDir(id)/config.json`. Idempotent. */
   writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
-  /** JSON for the runtime's `update`: the limits as they are to be, after those that were. */
+  /** JSON for the runtime's `update`: the limits to be set, given those that are in force. */
   updateDocument(resources: Resources, from: Resources): string;
 }
 
-/** The writer for one layout. Errors: `invalidRequest` with the field's name, `timedOut` for a host path that does not answer. */
+/**
+ * The bundle writer for one layout. Errors: `invalidRequest` with the field's name, `timedOut` for a host path that
+ * does not answer.
+ */
 export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
   return {
     writeBundle: (input, fx) => writeBundle(options, input, fx),
@@ -99,10 +108,10 @@ async function writeBundle(
   fx: EffectContext,
 ): Promise<EffectiveContainer> {
   const { layout } = options;
-  // nodes get their names from DHCP and cloud-init, which may come after us
+  // DHCP and cloud-init may set the node's name after the daemon's start
   const host = { ...options.host, hostname: hostname() };
   const { spec, image } = input;
-  // whatever can be refused without touching the disk is refused before anything is made
+  // first, whatever can be refused without touching the disk
   checkMounts(spec.mounts);
   processArgs(spec, image);
   await checkCpusets(spec.resources);
@@ -119,7 +128,7 @@ async function writeBundle(
   const handler = options.handlerFeatures(input.handler);
   const mountInfo = await readMountInfo();
   const onPath = pathCaller(options.clock, fx, mountInfo);
-  const wish: SpecInput = {
+  const request: SpecInput = {
     ...requested(input),
     user,
     devices: await devicesOf(options, input, handler, { onPath, mountInfo }),
@@ -128,21 +137,21 @@ async function writeBundle(
     host,
     handler,
   };
-  // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
-  generateSpec(wish);
+  // only to find refusals: an impossible request must not leave a directory at a host path
+  generateSpec(request);
   const withNode = await nodeEdits(options.node, input, user, onPath);
   const mounts = await mountSources(layout, input, fx, { onPath, mountInfo });
-  await checkPlaces(rootfs, mounts, onPath);
-  const planned = await withNode(generateSpec({ ...wish, mounts }));
+  await checkMountTargets(rootfs, mounts, onPath);
+  const planned = await withNode(generateSpec({ ...request, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
-  // the whole path: what is mounted below the directory may hang as well
+  // the whole path: a file system mounted below the directory may hang, too
   if (logPath !== '')
     await onPath(logPath, `log to ${logPath}`, () =>
       prepareLog(logDirectory, logPath).then(() => makeLog(logPath)),
     );
   await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
   await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
-  // as CRI-O and Docker have it: mount(8), df(1) and their kin of old look there
+  // as CRI-O and Docker do: mount(8), df(1) and similar programs read it
   await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host))
@@ -150,7 +159,7 @@ async function writeBundle(
   return effective(user, stopSignal, logPath, limits);
 }
 
-/** What the document is made of before anything is looked up: sources of mounts are the request's own paths. */
+/** The inputs that need no lookup; the sources of mounts are still the request's paths. */
 function requested({
   id,
   sandboxId,
@@ -168,7 +177,7 @@ function requested({
   };
 }
 
-/** How host paths are reached. */
+/** Access to host paths. */
 interface HostPaths {
   readonly onPath: OnPath;
   readonly mountInfo: readonly MountInfo[];
@@ -197,7 +206,7 @@ function mountSources(
   return resolveMounts(spec.mounts, {
     onPath,
     mountInfo,
-    ours: layout.rootfsesDir,
+    rootfses: layout.rootfsesDir,
     relabel: relabelOf(spec, mountInfo, fx),
     imageVolume: (image) => layout.imageVolume(id, image),
   });
@@ -219,7 +228,7 @@ function effective(
   return limits === undefined ? container : { ...container, limits };
 }
 
-/** What plugins make of the document: the last word before the runtime's. */
+/** The document after the plugins' changes, which are the last ones. */
 async function adjusted(
   { adjust, node, host }: BundleWriterOptions,
   input: BundleInput & { readonly user: ResolvedUser; readonly onPath: OnPath },
@@ -250,7 +259,7 @@ async function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): Pro
   };
 }
 
-/** On the host network the host's UTS namespace is used, too: its name is the pod's (features.md B1). */
+/** On the host network the pod uses the host's UTS namespace, too, and thus its hostname (features.md B1). */
 function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): SpecPaths['pins'] {
   const isOwnNetwork = namespaces.network === 'pod';
   return {
@@ -261,35 +270,38 @@ function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): Spe
   };
 }
 
-/** The pod's root by the host's numbers; undefined where it is the host's own. */
+/** The host's ids of the pod's root user; undefined without a user namespace. */
 function rootOf({
   namespaces: { user },
 }: SandboxSpec): { readonly uid: number; readonly gid: number } | undefined {
   return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
 }
 
-/** A pid alone could belong to another process by now, and the container would join that one's namespace. */
+/**
+ * Throws `wrongState` if the process has exited: its pid may have been reused, and the container would join that
+ * process's namespace.
+ */
 function pidNamespacePath(process: ProcessIdentity | undefined): string | undefined {
   if (process === undefined) return undefined;
   const isThere =
     process.bootId === bootId() &&
     processExists({ pid: process.pid, startTicks: Number(process.startTicks) });
   if (!isThere) {
-    fail('wrongState', `join the PID namespace of process ${process.pid}: it has ended`, {
+    fail('wrongState', `join the PID namespace of process ${process.pid}: the process has exited`, {
       subject: String(process.pid),
     });
   }
   return `/proc/${process.pid}/ns/pid`;
 }
 
-/** Request over image over SIGTERM, by its one name. */
+/** The stop signal of the request, else of the image, else SIGTERM, by its canonical name. */
 function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
   if (spec.stopSignal !== '') {
     const asked = signalNumber(spec.stopSignal);
     const name = asked === undefined ? undefined : signalName(asked);
     return (
       name ??
-      fail('invalidRequest', `use stop signal ${spec.stopSignal}: no such signal`, { subject: 'stop_signal' })
+      fail('invalidRequest', `use stop signal ${spec.stopSignal}: unknown signal`, { subject: 'stop_signal' })
     );
   }
   if (image.stopSignal === '') return 'SIGTERM';
@@ -298,21 +310,24 @@ function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
   if (name === undefined)
     log.warn(
       { container: id, stopSignal: image.stopSignal },
-      "the image's stop signal is unknown, SIGTERM is used",
+      'unknown stop signal of the image: SIGTERM is used',
     );
   return name ?? 'SIGTERM';
 }
 
-/** Both peers' setting of the same name: a device for a process that is not root, which could not open the host's. */
+/**
+ * device_ownership_from_security_context of both peers: a process that is not root could not open a device with the
+ * host's owner.
+ */
 function deviceOwner(
   { ownDevices }: BundleWriterOptions,
   { runAsUser: uid, runAsGroup: gid }: UserChoice,
-): DevicePlace['owner'] {
+): DeviceContext['owner'] {
   if (ownDevices !== true) return {};
   return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
 
-/** Where a walk must not go in. */
+/** Mount points that a search for devices must not enter. */
 function remoteMounts(mountInfo: readonly MountInfo[]): ReadonlySet<string> {
   return new Set(mountInfo.filter(isRemote).map(({ mountPoint }) => mountPoint));
 }
@@ -321,11 +336,14 @@ function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly Mou
   return (path, attempted, work) => onUserPath({ path, attempted, mounts: mountInfo, clock, fx }, work);
 }
 
-/** Whole or not at all: a crash in between leaves the old document or none. Nothing here outlives a reboot, so no sync. */
+/**
+ * Writes config.json atomically: after a crash there is the old document or none. No fsync, since bundles do not
+ * survive a reboot.
+ */
 async function writeConfig(parentDir: string, bundleDir: string, document: OciSpec): Promise<void> {
   await makeOwnDirectory(parentDir, 0o700);
   await makeOwnDirectory(bundleDir, 0o700);
-  // an older, laxer directory of the same name is no excuse: the document holds the environment
+  // the document holds the environment: an existing directory must get this mode, too
   await setOwnMode(bundleDir, 0o700);
   await writeWhole(join(bundleDir, 'config.json'), encodeSpec(document), 0o600);
 }

@@ -1,4 +1,7 @@
-/** Places in the image: those on which the request's mounts lie (a file cannot be mounted on a directory, nor the other way), and its volumes. */
+/**
+ * The targets in the image of the request's mounts (a file cannot be mounted on a directory, or the reverse), and the
+ * image's volumes.
+ */
 import { lstat, stat } from 'node:fs/promises';
 import { fstat } from 'node:fs';
 import { posix } from 'node:path';
@@ -15,29 +18,29 @@ import { containerPath, sourceName } from '../spec/mounts.ts';
 
 const fstatLater = promisify(fstat);
 
-/** Below these nothing is the image's by the time the runtime mounts (spec/mounts.ts). */
-const OURS = ['/dev', '/proc', '/sys'];
+/** Mounts of the runtime cover these directories before the request's mounts are made (spec/mounts.ts). */
+const RUNTIME_MOUNTS = ['/dev', '/proc', '/sys'];
 
 /**
- * Throws `invalidRequest` for a source of another kind than what the image has at the place; runtimes say so in words
- * of the kernel. A place that the image does not have is made by the runtime, and one in another mount is not looked at.
+ * Throws `invalidRequest` for a source of another kind (file or directory) than its target in the image, for which
+ * runtimes only give the kernel's error. The runtime makes a missing target; one inside another mount is not checked.
  */
-export async function checkPlaces(
+export async function checkMountTargets(
   rootfs: string,
   mounts: readonly ResolvedMount[],
   onPath: OnPath,
 ): Promise<void> {
-  await checkOurs(rootfs);
-  const places = mounts.map(({ mount }) => containerPath(mount));
-  const isCovered = (place: string): boolean =>
-    [...OURS, ...places].some((other) => place.startsWith(`${other}/`));
+  await checkRuntimeMounts(rootfs);
+  const targets = mounts.map(({ mount }) => containerPath(mount));
+  const isCovered = (target: string): boolean =>
+    [...RUNTIME_MOUNTS, ...targets].some((other) => target.startsWith(`${other}/`));
   await Promise.all(
     mounts.map(async ({ mount, source }, at) => {
-      const place = places[at] ?? '';
-      if (OURS.includes(place) || isCovered(place)) return;
-      const found = await isDirectoryInRoot(rootfs, place);
+      const target = targets[at] ?? '';
+      if (RUNTIME_MOUNTS.includes(target) || isCovered(target)) return;
+      const found = await isDirectoryInRoot(rootfs, target);
       if (found === undefined) return;
-      const attempted = `mount ${sourceName(mount)} at ${place}`;
+      const attempted = `mount ${sourceName(mount)} at ${target}`;
       const given = await onPath(source, attempted, async () => (await stat(source)).isDirectory());
       if (given === found) return;
       const [is, on] = given ? ['a directory', 'a file'] : ['no directory', 'a directory'];
@@ -49,22 +52,23 @@ export async function checkPlaces(
 }
 
 /**
- * Runtimes make /dev/fd and its like by a plain path below the root file system, before that is the process's root: where an
- * image has a link in place of /dev, they make them on the host (CVE-2026-41579; S07, S39).
+ * Throws `invalidRequest` unless /dev, /proc and /sys are directories. Runtimes make /dev/fd and the like by a plain
+ * path below the root file system before they change the root: a symbolic link in place of /dev would make them on
+ * the host (CVE-2026-41579; S07, S39).
  */
-async function checkOurs(rootfs: string): Promise<void> {
-  for (const place of OURS) {
-    const found = await missingAs(lstat(posix.join(rootfs, place)), undefined);
+async function checkRuntimeMounts(rootfs: string): Promise<void> {
+  for (const target of RUNTIME_MOUNTS) {
+    const found = await missingAs(lstat(posix.join(rootfs, target)), undefined);
     if (found !== undefined && !found.isDirectory())
-      fail('invalidRequest', `mount ${place}: the image has a link or a file in its place`, {
+      fail('invalidRequest', `mount ${target}: the image has a symbolic link or a file in its place`, {
         subject: 'image',
       });
   }
 }
 
 /**
- * An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20).
- * Where the request mounts something it is the runtime's to make the place: that may be a file.
+ * Makes directories for the image's VOLUMEs, as CRI-O does by default, since programs expect them (S20). Where the
+ * request mounts something, the runtime makes the target, which may be a file.
  */
 export async function makeVolumes(
   rootfs: string,
@@ -82,7 +86,10 @@ export async function makeVolumes(
   }
 }
 
-/** The working directory, within the root whatever links the image has (S55): the runtime would make it only after the mounts. */
+/**
+ * Makes the working directory, confined to the root file system (S55); the runtime would make it only after the
+ * mounts.
+ */
 export async function makeWorkingDirectory(
   rootfs: string,
   cwd: string,
@@ -102,7 +109,7 @@ async function makeInImage(
     if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
     fail(
       'invalidRequest',
-      `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a link that leads to itself'} in its place`,
+      `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a loop of symbolic links'} in its place`,
       { subject },
     );
   });
@@ -113,7 +120,7 @@ async function isDirectoryInRoot(rootfs: string, path: string): Promise<boolean 
   try {
     fd = await openInRoot(rootfs, posix.normalize(path), O_PATH | O_CLOEXEC);
   } catch (error) {
-    // a link to nowhere, or a file on the way: the runtime says what it makes of it
+    // a dangling link, or a file as a parent: the runtime reports it
     if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }

@@ -1,9 +1,9 @@
-/** Which annotations of a pod its runtime is told, pure. */
+/** The annotations of a pod that its runtime gets. */
 import type { SpecHandler } from './input.ts';
 
 /**
- * The handler's defaults, and over them what its configuration lets through of what the client gave. An entry of the list
- * is a whole name, or a beginning followed by `*`; without a list nothing passes (S05, S06).
+ * The handler's default annotations, overridden by those of the client that its configuration allows. An allowed
+ * entry is a whole name, or a prefix followed by `*`; without entries nothing is passed on (S05, S06).
  */
 export function runtimeAnnotations(
   handler: SpecHandler,

@@ -1,9 +1,12 @@
-/** Capability sets (capabilities(7)) from what CRI asks, in the order that both peers apply it (features.md B3). */
+/**
+ * Capability sets (capabilities(7)) from the CRI request, applied in the order of containerd and CRI-O (features.md
+ * B3).
+ */
 import type { Capabilities } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import type { OciCapabilities } from './types.ts';
 
-/** By number: the index is the bit (include/uapi/linux/capability.h, up to Linux 5.9's last one). */
+/** The index is the capability's number (include/uapi/linux/capability.h, up to the last one of Linux 5.9). */
 export const CAPABILITY_NAMES: readonly string[] = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -48,7 +51,7 @@ export const CAPABILITY_NAMES: readonly string[] = [
   'CAP_CHECKPOINT_RESTORE',
 ];
 
-/** What a container has when nothing is said: containerd's set of 14. */
+/** A container's capabilities by default: containerd's set of 14. */
 export const DEFAULT_CAPABILITIES: readonly string[] = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -68,7 +71,7 @@ export const DEFAULT_CAPABILITIES: readonly string[] = [
 
 const NUMBER_OF: ReadonlyMap<string, number> = new Map(CAPABILITY_NAMES.map((name, at) => [name, at]));
 
-/** The names in a mask such as CapBnd of /proc/self/status (hex digits), in kernel order. */
+/** The names in a mask such as CapBnd of /proc/self/status (hex digits), in the kernel's order. */
 export function capabilitiesOfMask(hex: string): readonly string[] {
   const mask = BigInt(`0x${hex}`);
   return CAPABILITY_NAMES.filter((_name, bit) => ((mask >> BigInt(bit)) & 1n) === 1n);
@@ -76,16 +79,15 @@ export function capabilitiesOfMask(hex: string): readonly string[] {
 
 const NONE: OciCapabilities = { bounding: [], effective: [], permitted: [], inheritable: [], ambient: [] };
 
-/** No capability at all. */
 export function noCapabilities(): OciCapabilities {
   return NONE;
 }
 
 /**
  * The five sets. Order: default set, add ALL, drop ALL, single adds, ambient adds, single drops. Inheritable stays
- * empty (CVE-2022-24769, CVE-2022-27652) except for what was asked as ambient: the kernel raises an ambient
- * capability only when it is inheritable too (capabilities(7)), and CRI says "all five sets" of that field.
- * Throws `invalidRequest` on an unknown name to add, `unsupported` on one that we don't have ourselves.
+ * empty (CVE-2022-24769, CVE-2022-27652) except for requested ambient capabilities: the kernel raises an ambient
+ * capability only if it is inheritable, too (capabilities(7)), and the CRI documents that field as "all five sets".
+ * Throws `invalidRequest` for an unknown name to add, `unsupported` for one that the daemon does not have.
  */
 export function resolveCapabilities(
   asked: Capabilities,
@@ -122,12 +124,12 @@ function single(names: readonly string[]): readonly string[] {
 
 function available(name: string, bounding: readonly string[], field: string): string {
   if (!NUMBER_OF.has(name)) {
-    fail('invalidRequest', `add capability ${name}: no such capability`, {
+    fail('invalidRequest', `add capability ${name}: unknown capability`, {
       subject: `linux.security_context.capabilities.${field}`,
     });
   }
   if (!bounding.includes(name)) {
-    fail('unsupported', `add capability ${name}: it is not in the bounding set of this daemon`, {
+    fail('unsupported', `add capability ${name}: not in the bounding set of this daemon`, {
       subject: `linux.security_context.capabilities.${field}`,
     });
   }

@@ -1,4 +1,4 @@
-/** What others than the request put into a document (CDI files, hook files): one shape, one way of putting it in. Pure. */
+/** Changes to a document from outside the request (CDI files, hook files), in one form. */
 import type { ResolvedDevice } from './input.ts';
 import { byDepth } from './mounts.ts';
 import { deviceRule, devicesOf } from './resources.ts';
@@ -13,18 +13,18 @@ export interface StagedHook {
 export interface Edits {
   /** `NAME=value`; replaces the variable of that name. */
   readonly env: readonly string[];
-  /** Each replaces the node at its path. */
+  /** Each replaces a device at the same path. */
   readonly devices: readonly ResolvedDevice[];
-  /** Each replaces the mount at its place. */
+  /** Each replaces a mount at the same destination. */
   readonly mounts: readonly OciMount[];
   readonly hooks: readonly StagedHook[];
-  /** Beside those that the process has. */
+  /** Added to those of the process. */
   readonly additionalGids: readonly number[];
-  /** Replaces what is there. */
+  /** Replaces an existing one. */
   readonly intelRdt?: OciIntelRdt | undefined;
 }
 
-/** The document with the edits in it; what they replace is gone. */
+/** The document with the edits applied. */
 export function applyEdits(document: OciSpec, edits: Edits): OciSpec {
   const { process: program, linux } = document;
   const devices = new Map(linux.devices.map((device) => [device.path, device]));

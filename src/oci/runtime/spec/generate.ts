@@ -1,6 +1,6 @@
 /**
- * From wish to config.json, pure: everything that must be looked up on the machine is in the input. What the node adds
- * (hooks, CDI devices) is put into the document afterwards, by edits.ts.
+ * Generates config.json from a request. Pure: everything that must be looked up on the machine is in the input. What
+ * the node adds (hooks, CDI devices) is applied afterwards, by edits.ts.
  */
 import { fail } from '../../../base/fault.ts';
 import { resolveCapabilities } from './capabilities.ts';
@@ -14,15 +14,18 @@ import { defaultSeccomp } from './seccomp.ts';
 import type { OciLinux, OciSeccomp, OciSpec } from './types.ts';
 import { checkMapped, idMappings } from './userns.ts';
 
-/** What runc 1.1.5 and crun 1.8.1 both take. */
+/** A version that runc 1.1.5 and crun 1.8.1 accept. */
 export const OCI_VERSION = '1.0.2';
 
-/** The document. Throws `invalidRequest` with the field's name, `unsupported` for what this node cannot grant. */
+/**
+ * Generates the document. Throws `invalidRequest` with the field's name, `unsupported` for what this node cannot
+ * grant.
+ */
 export function generateSpec(input: SpecInput): OciSpec {
   const { spec, sandbox, paths } = input;
   const { privileged } = spec.security;
   if (privileged && !sandbox.privileged) {
-    fail('invalidRequest', 'make a privileged container: its sandbox is not privileged', {
+    fail('invalidRequest', 'make a privileged container: the sandbox is not privileged', {
       subject: 'linux.security_context.privileged',
     });
   }
@@ -54,7 +57,7 @@ function linuxOf(input: SpecInput, seccomp: OciSeccomp | undefined): OciLinux {
     ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
     ...(input.spec.selinuxLabels === undefined ? {} : { mountLabel: input.spec.selinuxLabels.mount }),
     ...(seccomp === undefined ? {} : { seccomp }),
-    // an empty list is procMount Unmasked: no defaults are put back
+    // an empty list means procMount Unmasked: no defaults are substituted
     maskedPaths: security.privileged ? [] : security.maskedPaths,
     readonlyPaths: security.privileged ? [] : security.readonlyPaths,
   };
@@ -71,14 +74,15 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
     case 'localhost':
       return (
         input.localSeccomp ??
-        fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path })
+        fail('bug', `use seccomp profile ${seccomp.path}: not read`, { subject: seccomp.path })
       );
   }
 }
 
 /**
- * Our own words, and what the handler's configuration lets through, never in their place: runc turns some annotations
- * into systemd properties, crun into device and wasm switches (CVE-2024-3154, S05). Our names are what crun and Kata look for.
+ * Our own annotations, and below them those allowed by the handler's configuration. Others are not passed on: runc
+ * turns some annotations into systemd properties, crun into device and wasm switches (CVE-2024-3154, S05). crun and
+ * Kata read annotations with our names.
  */
 function annotationsOf({ spec, sandbox, sandboxId, handler }: SpecInput): Readonly<Record<string, string>> {
   return {

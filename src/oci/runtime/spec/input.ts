@@ -1,4 +1,4 @@
-/** What the generator is told: the wish, and every fact of the host that decides, so that it can be pure. */
+/** The generator's input: the request, and all facts of the host that matter, so that the generator is pure. */
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import type { SandboxFiles } from '../../../host/sandbox/layout.ts';
 import type { ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../ports/specs.ts';
@@ -6,81 +6,88 @@ import type { OciDevice, OciRlimit, OciSeccomp } from './types.ts';
 
 export type KernelArch = 'x64' | 'arm64';
 
-/** Probed once at start. */
+/** Read once at the daemon's start. */
 export interface SpecHost {
   readonly arch: KernelArch;
   /** Release of the kernel, such as `6.18.0`, for profiles with a minKernel. */
   readonly kernelRelease: string;
-  /** Our own bounding set, names with CAP_, in kernel order: nobody can be given more (features.md H1). */
+  /**
+   * The daemon's bounding set, names with CAP_, in the kernel's order: no container can get more (features.md H1).
+   */
   readonly boundingCapabilities: readonly string[];
   readonly cgroupVersion: 1 | 2;
   /** Whether memory+swap can be limited (v1 memory.memsw.*, v2 memory.swap.max). */
   readonly swapLimits: boolean;
-  /** Page sizes with a usable hugetlb controller, in the kernel's form such as `2MB`; empty where there is none. */
+  /**
+   * Page sizes with a usable hugetlb controller, in the kernel's form such as `2MB`; empty without the controller.
+   */
   readonly hugepageSizes: readonly string[];
-  /** Hard limit of open files that we inherited; without CAP_SYS_RESOURCE nobody gets more. */
+  /** The daemon's hard limit of open files; without CAP_SYS_RESOURCE no container gets more. */
   readonly openFilesHard: number;
-  /** Limits of every container by configuration, none above what we inherited; left out for none. */
+  /**
+   * Configured rlimits of every container, none above the daemon's own without CAP_SYS_RESOURCE; absent if not
+   * configured.
+   */
   readonly rlimits?: readonly OciRlimit[];
-  /** Our own oom_score_adj. */
+  /** The daemon's oom_score_adj. */
   readonly oomScoreAdj: number;
-  /** Whether a value below our own can be set (CAP_SYS_RESOURCE). */
+  /** Whether a value below the daemon's can be set (CAP_SYS_RESOURCE). */
   readonly oomScoreAdjCanSink: boolean;
-  /** The host has its POSIX message queues mounted at /dev/mqueue. */
+  /** The host has a mount of POSIX message queues at /dev/mqueue. */
   readonly messageQueues?: boolean;
   /** The host's name, for pods on the host network. */
   readonly hostname: string;
 }
 
-/** Features of the handler that decide. */
+/** Features of the handler that the document depends on. */
 export interface SpecHandler {
   readonly recursiveReadOnlyMounts: boolean;
-  /** Annotations of the pod that its runtime may see: whole names, or beginnings that end with `*`. None when left out. */
+  /** Annotations of the pod that its runtime gets: whole names, or prefixes that end with `*`. Empty by default. */
   readonly allowedAnnotations?: readonly string[];
-  /** For names that the pod does not give. */
+  /** Values of annotations that the pod does not set. */
   readonly defaultAnnotations?: Readonly<Record<string, string>>;
-  /** A privileged container gets the capabilities and mounts of one, but no devices of the host (Kata). */
+  /** A privileged container gets its capabilities and mounts, but no devices of the host (Kata). */
   readonly privilegedWithoutHostDevices?: boolean;
-  /** Profile that RuntimeDefault stands for; empty or left out for our own. */
+  /** Profile used for RuntimeDefault; empty or absent for the built-in one. */
   readonly seccompProfile?: string;
 }
 
-/** Numbers that the user of the image or of the request was resolved to. */
+/** Ids of the user of the request or image. */
 export interface ResolvedUser {
   readonly uid: number;
   readonly gid: number;
-  /** The primary group first, then ascending, no duplicates. */
+  /** The primary group first, then ascending, without duplicates. */
   readonly additionalGids: readonly number[];
-  /** From the image's passwd; `/` where it says nothing. */
+  /** From the image's passwd; `/` without an entry. */
   readonly home: string;
 }
 
-/** A CRI mount whose source was looked at. */
+/** A CRI mount whose source was resolved. */
 export interface ResolvedMount {
   readonly mount: Mount;
-  /** The source with symlinks resolved. */
+  /** The source with symbolic links resolved. */
   readonly source: string;
-  /** Root file systems of containers lie below: their unmounts must reach this container, too. */
+  /** Root file systems of containers are below the source: their unmounts must propagate into this container. */
   readonly holdsOurs?: boolean;
 }
 
-/** A device node of the host, as it shall be in the container. */
+/** A device node of the host as it will be in the container. */
 export interface ResolvedDevice extends OciDevice {
-  /** A subset of `rwm`; the node is made in any case. */
+  /** A subset of `rwm`; the node is made even if empty. */
   readonly permissions: string;
 }
 
 export interface SpecPaths {
   readonly rootfs: string;
   readonly files: SandboxFiles;
-  /** The pod's pinned namespaces; undefined for one that is the host's. */
+  /** The pod's pinned namespaces; undefined for a namespace of the host. */
   readonly pins: {
     readonly net: string | undefined;
     readonly ipc: string | undefined;
     readonly uts: string | undefined;
     readonly user?: string | undefined;
   };
-  /** `/proc/<pid>/ns/pid` of the process that is joined; undefined for none. */
+  /** `/proc/<pid>/ns/pid` of the process to join; undefined for none. */
   readonly pidNamespace: string | undefined;
   readonly cgroup: string;
 }
@@ -93,9 +100,9 @@ export interface SpecInput {
   readonly image: ImageConfig;
   readonly user: ResolvedUser;
   readonly mounts: readonly ResolvedMount[];
-  /** Requested ones; for a privileged container all of the host's, too. */
+  /** The requested devices; for a privileged container also all of the host's. */
   readonly devices: readonly ResolvedDevice[];
-  /** The parsed file of a `localhost` seccomp choice; undefined for the other choices. */
+  /** The parsed profile of a file: a `localhost` profile or the handler's RuntimeDefault; otherwise undefined. */
   readonly localSeccomp: OciSeccomp | undefined;
   readonly paths: SpecPaths;
   readonly host: SpecHost;

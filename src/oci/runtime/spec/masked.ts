@@ -1,6 +1,6 @@
 /**
- * What is hidden and what is read-only where nobody said otherwise: the larger of both peers' lists (S35, S72). For
- * the pause process, and for the edge to fill in when a request has no security context at all.
+ * Default masked and read-only paths: the union of containerd's and CRI-O's lists (S35, S72). For the pause process,
+ * and for requests without a security context.
  */
 export const DEFAULT_MASKED_PATHS: readonly string[] = [
   '/proc/acpi',

@@ -1,4 +1,4 @@
-/** The `mounts` part: ours, and the request's over them. */
+/** The `mounts` of the document: the default ones, and the request's over them. */
 import { posix } from 'node:path';
 import type { Mount, SandboxSpec } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
@@ -7,10 +7,10 @@ import type { OciMount } from './types.ts';
 import { idMappings } from './userns.ts';
 
 const PROPAGATION = { private: 'rprivate', hostToContainer: 'rslave', bidirectional: 'rshared' } as const;
-/** tty, on every distribution (FHS). */
+/** Group tty, on every distribution (FHS). */
 const TTY_GROUP = 5;
 
-/** All mounts in the order in which they must be made: outer ones first. */
+/** All mounts in the order in which they must be made: parents first. */
 export function mountsOf(input: SpecInput): readonly OciMount[] {
   const asked = input.mounts.map((resolved) =>
     requestedMount(resolved, input.handler.recursiveReadOnlyMounts),
@@ -21,7 +21,7 @@ export function mountsOf(input: SpecInput): readonly OciMount[] {
   return byDepth([...kept, ...asked]);
 }
 
-/** Outer ones first, as they must be made; those of equal depth keep their order. */
+/** Parents first, as they must be made; mounts of equal depth keep their order. */
 export function byDepth(mounts: readonly OciMount[]): readonly OciMount[] {
   return mounts
     .map((mount, at) => ({ mount, at, depth: depthOf(mount.destination) }))
@@ -29,7 +29,10 @@ export function byDepth(mounts: readonly OciMount[]): readonly OciMount[] {
     .map(({ mount }) => mount);
 }
 
-/** `linux.rootfsPropagation`: a mount can only be shared or slave when the root is so at least; undefined for the runtime's default. */
+/**
+ * `linux.rootfsPropagation`: a mount can only be shared or slave if the root is at least that. Undefined for the
+ * runtime's default.
+ */
 export function rootfsPropagation(mounts: readonly ResolvedMount[]): string | undefined {
   if (mounts.some(({ mount }) => mount.propagation === 'bidirectional')) return 'rshared';
   return mounts.some((resolved) => propagationOf(resolved) === PROPAGATION.hostToContainer)
@@ -37,7 +40,10 @@ export function rootfsPropagation(mounts: readonly ResolvedMount[]): string | un
     : undefined;
 }
 
-/** The same place; or all of /dev or /sys at once, under which ours would lie on top of the volume again. */
+/**
+ * Whether a requested mount replaces a default one: the same destination; or /dev or /sys as a whole, since default
+ * mounts below it would cover the volume again.
+ */
 function replaces(asked: string, ours: string): boolean {
   return asked === ours || ((asked === '/dev' || asked === '/sys') && ours.startsWith(`${asked}/`));
 }
@@ -91,15 +97,16 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
     },
     bind('/etc/resolv.conf', files.resolvConf, [rootMode, 'nosuid', 'noexec', 'nodev']),
     bind('/etc/hostname', files.hostname, ['ro', 'nosuid', 'noexec', 'nodev']),
-    // the kubelet mounts its own over it; crictl does not (containerd gives the sandbox's file then, too)
+    // the kubelet mounts its own over it; crictl does not, and containerd uses the sandbox's file then, too
     bind('/etc/hosts', files.hosts, [rootMode, 'nosuid', 'noexec', 'nodev']),
   ];
 }
 
 /**
- * All mounts of a network namespace's sysfs are one file system, and runc makes that read-only with the first container of the pod
- * that is not privileged (containerd#8445). Mounted anew it is writable again; the others' mounts stay read-only by themselves. A
- * user namespace may not: the file system is the host's.
+ * Remounts /sys writable for a privileged container. All mounts of a network namespace's sysfs share one file system,
+ * and runc makes that read-only with the pod's first container that is not privileged (containerd#8445). Mounts of
+ * other containers stay read-only by their own flags. Not possible in a user namespace, since the file system is the
+ * host's.
  */
 const WRITABLE_SYS: OciMount = {
   destination: '/sys',
@@ -109,7 +116,7 @@ const WRITABLE_SYS: OciMount = {
 };
 
 function terminals(sandbox: SandboxSpec): OciMount {
-  // mode and ptmxmode as both peers have them
+  // mode and ptmxmode as in containerd and CRI-O
   const options = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
   return {
     destination: '/dev/pts',
@@ -119,22 +126,22 @@ function terminals(sandbox: SandboxSpec): OciMount {
   };
 }
 
-/** A user namespace may have no group 5, and the kernel refuses an id that cannot be. */
+/** A user namespace may not map group 5, and the kernel refuses an unmapped id. */
 function hasTtyGroup({ namespaces: { user } }: SandboxSpec): boolean {
   return user === undefined || user.gids.length > TTY_GROUP;
 }
 
 /**
- * The file system of a namespace can be mounted by the user namespace that owns that one. In a pod with its own user
- * namespace, what is the host's is bound from the host instead, with all that is mounted on it: a part of it alone
- * the kernel does not give (mount_namespaces(7), locked mounts).
+ * The file system of a namespace can be mounted only in the user namespace that owns it. So in a pod with a user
+ * namespace, file systems of the host's namespaces are bind-mounted from the host instead, recursively: the kernel
+ * refuses a part of such a tree (mount_namespaces(7), locked mounts).
  */
 function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: OciMount): readonly OciMount[] {
   const { spec, sandbox, handler, host } = input;
   const own = spec.security.namespaces.pid;
   const isHosts = kind === 'pid' && own !== 'pod' ? own === 'node' : sandbox.namespaces[kind] === 'node';
   if (sandbox.namespaces.user === undefined || !isHosts) return [mount];
-  // many hosts have none
+  // many hosts do not mount it
   if (kind === 'ipc' && host.messageQueues !== true) return [];
   const isReadOnly = mount.options.includes('ro');
   if (isReadOnly && !handler.recursiveReadOnlyMounts) {
@@ -154,13 +161,13 @@ function bind(destination: string, source: string, options: readonly string[]): 
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] };
 }
 
-/** Of an image: nothing in it runs, is a device or gives rights, whatever else is asked (CRI-O; Kubernetes' documentation). */
+/** Fixed options of an image volume: no devices, no programs, no set-user-ID (CRI-O; Kubernetes' documentation). */
 const IMAGE_OPTIONS = ['nodev', 'noexec', 'nosuid'];
 
 /**
- * A private copy of the host's mounts would keep the root file systems of other containers mounted, and their disk space
- * in use, for as long as this container lives (agents that mount `/` live for months): it hears of unmounts instead, as
- * CRI-O has it. What is to be recursively read-only must be private by contract.
+ * Propagation of a mount. A private recursive copy of the host's mounts would keep the root file systems of other
+ * containers mounted, and their disk space in use, as long as this container runs (agents that mount `/` run for
+ * months). So it receives unmounts, as in CRI-O. Recursively read-only mounts must be private by the CRI.
  */
 function propagationOf({ mount, holdsOurs }: ResolvedMount): string {
   if (mount.propagation === 'private' && holdsOurs === true && !mount.recursiveReadOnly)
@@ -186,12 +193,12 @@ function requestedMount(resolved: ResolvedMount, canReadOnly: boolean): OciMount
   };
 }
 
-/** What is mounted, as messages call it. */
+/** What is mounted, for messages. */
 export function sourceName({ hostPath, image }: Mount): string {
   return image === undefined ? hostPath : `image ${image.id}`;
 }
 
-/** Absolute and clean. Throws `invalidRequest` on an empty one, a NUL, and the root itself. */
+/** Absolute and normalized. Throws `invalidRequest` for an empty path, a NUL, and the root itself. */
 export function containerPath(mount: Mount): string {
   const { containerPath: asked } = mount;
   const clean = posix.join('/', asked);
@@ -199,7 +206,7 @@ export function containerPath(mount: Mount): string {
   if (asked === '' || asked.includes('\0') || path === '/') {
     fail(
       'invalidRequest',
-      `mount ${sourceName(mount)} at ${JSON.stringify(asked)}: not a place inside the container`,
+      `mount ${sourceName(mount)} at ${JSON.stringify(asked)}: not a path inside the container`,
       {
         subject: 'mounts.container_path',
       },
@@ -220,6 +227,6 @@ function accessMode(mount: Mount, canReadOnly: boolean): string {
     );
   if (!mount.readonly) refuse('readonly must be set too');
   if (mount.propagation !== 'private') refuse('propagation must be private');
-  if (!canReadOnly) refuse('the runtime handler cannot do it');
+  if (!canReadOnly) refuse('the runtime handler does not support it');
   return 'rro';
 }

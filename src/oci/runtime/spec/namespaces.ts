@@ -1,13 +1,12 @@
-/** The `namespaces` part: which are new, which are the pod's, which the host's (features.md B2). */
+/** The `namespaces` of the document: new ones, the pod's, and those shared with the host (features.md B2). */
 import { fail } from '../../../base/fault.ts';
 import type { SpecInput } from './input.ts';
 import type { OciNamespace } from './types.ts';
 import { userNamespace } from './userns.ts';
 
 /**
- * Network, IPC and UTS are the sandbox's whatever the container's own copy of the option says, since crictl users
- * leave it out there (then it reads `pod`); `node` in the container alone would be another pod than was asked for
- * and is refused.
+ * Network, IPC and UTS are the sandbox's, whatever the container's own option is: crictl users leave it out, and it
+ * then reads `pod`. `node` in the container alone contradicts the sandbox and is refused.
  */
 export function namespacesOf(input: SpecInput): readonly OciNamespace[] {
   const { spec, sandbox, paths, host } = input;
@@ -27,7 +26,7 @@ export function namespacesOf(input: SpecInput): readonly OciNamespace[] {
     ...pinned('network', paths.pins.net),
     ...pinned('ipc', paths.pins.ipc),
     ...pinned('uts', paths.pins.uts),
-    // on v1 a namespace would hide nothing that the read-only mounts show
+    // on v1 a cgroup namespace would hide nothing that the read-only mounts show
     ...(cgroup ? [{ type: 'cgroup' } as const] : []),
   ];
 }
@@ -48,6 +47,6 @@ function pidNamespace({ spec, sandbox, paths }: SpecInput): readonly OciNamespac
       if (paths.pidNamespace !== undefined) return [{ type: 'pid', path: paths.pidNamespace }];
       if (mode === 'pod' && sandbox.namespaces.pid === 'node') return [];
       if (mode === 'pod' && sandbox.namespaces.pid === 'container') return [{ type: 'pid' }];
-      return fail('bug', `join the PID namespace of mode ${mode}: no process was named`, { subject: 'pid' });
+      return fail('bug', `join the PID namespace of mode ${mode}: no process is given`, { subject: 'pid' });
   }
 }

@@ -1,4 +1,4 @@
-/** The `process` part: what runs, as whom, with which environment. */
+/** The `process` of the document: arguments, user, environment, limits. */
 import { posix } from 'node:path';
 import type { ContainerSpec, ImageConfig, Program } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
@@ -6,15 +6,18 @@ import { specLimits } from '../bounds.ts';
 import type { SpecHost, SpecInput } from './input.ts';
 import type { OciCapabilities, OciProcess } from './types.ts';
 
-/** As login(1) and both peers have it. */
+/** As in login(1), containerd and CRI-O. */
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-/** systemd's advice (File Descriptor Limits): programs that use select(2) break above it, those that need more raise it. */
+/**
+ * systemd's recommendation (File Descriptor Limits): programs that use select(2) fail above it, and those that need
+ * more raise it.
+ */
 const OPEN_FILES_SOFT = 1024;
 const OPEN_FILES = 'RLIMIT_NOFILE';
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
-/** The whole part. Throws `invalidRequest` with the field's name. */
+/** The process. Throws `invalidRequest` with the field's name. */
 export function processOf(input: SpecInput, capabilities: OciCapabilities): OciProcess {
   const { spec, host, user } = input;
   const apparmor = spec.security.privileged ? '' : spec.security.apparmorProfile;
@@ -34,8 +37,8 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
 }
 
 /**
- * CRI's rule (RPC 8 of features.md): a command replaces the image's ENTRYPOINT and discards its CMD; args alone
- * replace CMD. Throws `invalidRequest` when nothing is left to run.
+ * The CRI's rule (RPC 8 of features.md): a command replaces the image's ENTRYPOINT and discards its CMD; args alone
+ * replace CMD. Throws `invalidRequest` for an empty command line.
  */
 export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly string[] {
   const { command, args: following } = programOf(spec);
@@ -48,23 +51,23 @@ export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly s
     });
   }
   if (args[0] === '')
-    fail('invalidRequest', 'find the command to run: its first word is empty', { subject: 'command' });
+    fail('invalidRequest', 'find the command to run: the first word is empty', { subject: 'command' });
   if (args.some((arg) => arg.includes('\0'))) {
-    fail('invalidRequest', 'use the command: a word contains a NUL, which ends it for execve', {
+    fail('invalidRequest', 'use the command: an argument contains a NUL byte', {
       subject: 'command',
     });
   }
   return args;
 }
 
-/** A bundle is written for a request, which has the program; what the journal gives back has none (S91). */
+/** The program of a request. A spec from the journal has no program, and no bundle is written for it (S91). */
 function programOf({ command, args, env }: ContainerSpec): Program {
   if (command === undefined || args === undefined || env === undefined)
     return fail('bug', 'write the bundle: the spec has no program');
   return { command, args, env };
 }
 
-/** Our defaults, overridden by the image's, overridden by the request's. */
+/** Our defaults, overridden by the image's variables, overridden by the request's. */
 export function processEnv(input: SpecInput): readonly string[] {
   const { spec, image } = input;
   const env = new Map<string, string>([
@@ -76,7 +79,7 @@ export function processEnv(input: SpecInput): readonly string[] {
   for (const entry of image.env) {
     const at = entry.indexOf('=');
     if (at < 0)
-      fail('invalidRequest', `use the image's variable ${entry}: it has no =`, { subject: 'image env' });
+      fail('invalidRequest', `use the image's variable ${entry}: no = in it`, { subject: 'image env' });
     setVariable(env, entry.slice(0, at), entry.slice(at + 1), 'image env');
   }
   for (const { name, value } of programOf(spec).env) setVariable(env, name, value, 'envs');
@@ -92,8 +95,8 @@ function setVariable(env: Map<string, string>, name: string, value: string, fiel
     );
   }
   if (value.includes('\0'))
-    fail('invalidRequest', `set variable ${name}: its value contains a NUL`, { subject: field });
-  // HOME ends up as a field of passwd lines, here or in what the container runs (CVE-2022-4318, CVE-2026-15809)
+    fail('invalidRequest', `set variable ${name}: the value contains a NUL byte`, { subject: field });
+  // HOME becomes a field of passwd lines, here or in the container (CVE-2022-4318, CVE-2026-15809)
   if (name === 'HOME' && !isPlainHome(value)) {
     fail('invalidRequest', 'set variable HOME: line breaks and colons are not allowed in its value', {
       subject: field,
@@ -107,39 +110,38 @@ export function isPlainHome(home: string): boolean {
   return !/[\n\r:\0]/u.test(home);
 }
 
-/** The name that the pod's processes see. */
+/** The hostname that the pod's processes see. */
 export function hostnameOf({ sandbox, sandboxId, host }: SpecInput): string {
   if (sandbox.hostname !== '') return sandbox.hostname;
   return sandbox.namespaces.network === 'node' ? host.hostname : sandboxId.slice(0, 12);
 }
 
 /**
- * Request over image over `/`. An image's relative one counts from the root, as Docker has it. A path below a
- * process's descriptors is refused: through a leaked one the container would start on the host (CVE-2024-21626).
+ * The request's directory, else the image's, else `/`. A relative one of an image counts from the root, as in Docker.
+ * A path below a process's descriptors is refused: through a leaked descriptor the container would start on the host
+ * (CVE-2024-21626).
  */
 export function workingDirectory(spec: ContainerSpec, image: ImageConfig): string {
   const asked = spec.workingDir;
   if (asked !== '' && !posix.isAbsolute(asked)) {
-    fail('invalidRequest', `use working_dir ${asked}: it is not absolute`, { subject: 'working_dir' });
+    fail('invalidRequest', `use working_dir ${asked}: not an absolute path`, { subject: 'working_dir' });
   }
   const cwd = posix.join('/', asked === '' ? image.workingDir : asked);
   if (cwd.includes('\0') || Buffer.byteLength(cwd) > specLimits.pathBytes) {
-    fail('invalidRequest', 'use working_dir: it contains a NUL or is too long', { subject: 'working_dir' });
+    fail('invalidRequest', 'use working_dir: contains a NUL byte or is too long', { subject: 'working_dir' });
   }
   if (
     /^\/proc\/[^/]+\/(?:task\/[^/]+\/)?(?:fd|cwd|root)(?:\/|$)/u.test(cwd) ||
     /^\/dev\/fd(?:\/|$)/u.test(cwd)
   ) {
-    fail('invalidRequest', `use working_dir ${cwd}: a process's descriptors are no place to run in`, {
+    fail('invalidRequest', `use working_dir ${cwd}: descriptors of a process are not allowed`, {
       subject: 'working_dir',
     });
   }
   return cwd.length > 1 && cwd.endsWith('/') ? cwd.slice(0, -1) : cwd;
 }
 
-/**
- * Always stated: Node raises its own soft limit to the hard one, and children would inherit that (platform.md 4).
- */
+/** Always set: Node raises its own soft limit to the hard one, which children would inherit (platform.md 4). */
 export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
   const configured = host.rlimits?.find(({ type }) => type === OPEN_FILES);
   if (configured !== undefined) return [configured];
@@ -148,7 +150,7 @@ export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
   ];
 }
 
-/** The value that can be set: in the kernel's range, and not below our own without CAP_SYS_RESOURCE. */
+/** The value that can be set: in the kernel's range, and without CAP_SYS_RESOURCE not below the daemon's own. */
 export function clampOomScoreAdj(asked: number, host: SpecHost): number {
   const inRange = Math.max(-OOM_SCORE_ADJ_MAX, Math.min(OOM_SCORE_ADJ_MAX, asked));
   return host.oomScoreAdjCanSink ? inRange : Math.max(inRange, host.oomScoreAdj);

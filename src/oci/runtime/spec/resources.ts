@@ -1,4 +1,4 @@
-/** The `resources` part: cgroup limits and device rules. */
+/** The `resources` of the document: cgroup limits and device rules. */
 import type { Resources } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
@@ -9,7 +9,8 @@ import type { OciDevice, OciDeviceRule, OciLimits, OciResources } from './types.
 /** Limits and device rules of a container. Throws `invalidRequest` with the field's name. */
 export function resourcesOf(input: SpecInput): OciResources {
   const { resources, security } = input.spec;
-  // a new cgroup has no quota; told so again, crun 1.8 writes -1 as an unsigned number, which cgroup v1 refuses
+  // A new cgroup has no quota. If it is set all the same, crun 1.8 writes -1 as an unsigned number, which cgroup v1
+  // refuses.
   const asked = resources.cpuQuota === -1n ? { ...resources, cpuQuota: undefined } : resources;
   return {
     devices: deviceRules(
@@ -20,7 +21,7 @@ export function resourcesOf(input: SpecInput): OciResources {
   };
 }
 
-/** What can be limited here of what was asked. Throws `invalidRequest` with the field's name. */
+/** The requested limits that this node supports. Throws `invalidRequest` with the field's name. */
 export function limitsOf(resources: Resources, host: SpecHost): OciLimits {
   const memory = memoryOf(resources, host);
   const cpu = cpuOf(resources);
@@ -36,8 +37,9 @@ export function limitsOf(resources: Resources, host: SpecHost): OciLimits {
 }
 
 /**
- * What was asked and cannot be had on this node, one sentence each: the caller reports them as conditions. The
- * kubelet sends hugepage limits with every container, so a node without hugetlb would start none (platform.md 1).
+ * The requested limits that this node does not support, one sentence each, which the caller logs. They are not
+ * refused: the kubelet sends hugepage limits with every container, so a node without hugetlb could start none
+ * (platform.md 1).
  */
 export function resourceConditions(resources: Resources, host: SpecHost): readonly string[] {
   const conditions = resources.hugepageLimits
@@ -62,7 +64,7 @@ function memoryOf(resources: Resources, host: SpecHost): OciResources['memory'] 
   if (limit !== undefined && limit > 0n && limit < BigInt(specLimits.memoryMinBytes)) {
     fail(
       'invalidRequest',
-      `limit memory to ${limit} bytes: less than ${specLimits.memoryMinBytes}, in which no process starts`,
+      `limit memory to ${limit} bytes: less than the minimum of ${specLimits.memoryMinBytes}`,
       {
         subject: 'linux.resources.memory_limit_in_bytes',
       },
@@ -75,11 +77,11 @@ function memoryOf(resources: Resources, host: SpecHost): OciResources['memory'] 
   }
   if (swap !== undefined && swap >= 0n && limit === undefined) {
     // the kernel refuses memsw below an unlimited memory limit; on v2 the runtime cannot subtract
-    fail('invalidRequest', `limit memory and swap to ${swap} bytes: there is no memory limit`, {
+    fail('invalidRequest', `limit memory and swap to ${swap} bytes: no memory limit is set`, {
       subject: 'linux.resources.memory_swap_limit_in_bytes',
     });
   }
-  // no swap field means no swap: the limit is the total then (both peers; swap.max 0 on v2)
+  // without a swap field there is no swap: the limit is then the total (as in containerd and CRI-O; swap.max 0 on v2)
   const total = swap ?? limit;
   if (limit === undefined && swap === undefined) return undefined;
   return {
@@ -111,14 +113,14 @@ function unifiedOf(
   if (entries.length > portLimits.unifiedKeys)
     refuse(`${entries.length} keys, more than ${portLimits.unifiedKeys}`);
   for (const [key] of entries) {
-    // a key becomes a file name in the container's cgroup
+    // the key becomes a file name in the container's cgroup
     if (!/^[a-z0-9_]+\.[A-Za-z0-9_.-]+$/u.test(key) || key.includes('..'))
       refuse(`${JSON.stringify(key)} is not a controller's file`);
   }
   return { unified: Object.fromEntries(entries) };
 }
 
-/** Nothing but the standard devices, which runtimes add by themselves (OCI spec, default devices), and the asked ones. */
+/** Allows the requested devices; runtimes add the standard ones themselves (OCI spec, "Default Devices"). */
 function deviceRules(devices: readonly ResolvedDevice[], privileged: boolean): readonly OciDeviceRule[] {
   if (privileged) return [{ allow: true, access: 'rwm' }];
   return [
@@ -127,12 +129,12 @@ function deviceRules(devices: readonly ResolvedDevice[], privileged: boolean): r
   ];
 }
 
-/** Lets the container use the device; a FIFO has no permissions, and no rule. */
+/** Allows access to the device; a FIFO has no permissions and gets no rule. */
 export function deviceRule({ type, major, minor, permissions }: ResolvedDevice): OciDeviceRule {
   return { allow: true, type: type === 'b' ? 'b' : 'c', major, minor, access: permissions };
 }
 
-/** `linux.devices`: the nodes. */
+/** `linux.devices`: the device nodes. */
 export function devicesOf(devices: readonly ResolvedDevice[]): readonly OciDevice[] {
   return devices.map(({ path, type, major, minor, fileMode, uid, gid }) => ({
     path,

@@ -1,10 +1,10 @@
 /**
- * The RuntimeDefault profile: an allow-list, everything else is EPERM. Which system calls are on it is what Docker
- * and containerd agree on (checked in November 2026); grouped here by subject. Where we are stricter it says so.
- * The support line (Linux 5.14) settles all rules that the peers tie to a kernel version.
+ * The RuntimeDefault profile: an allow-list; everything else fails with EPERM. It allows the system calls on which
+ * Docker and containerd agree (checked in November 2026), grouped by subject; deviations are commented. Rules that
+ * they tie to a kernel version always apply, since the oldest supported kernel is Linux 5.14.
  */
 
-/** By subject. A name that the kernel or libseccomp lacks is skipped by the runtime. */
+/** By subject. The runtime skips names that the kernel or libseccomp does not know. */
 export const ALLOWED_SYSCALLS: readonly (readonly [subject: string, names: string])[] = [
   [
     'open, close, positions',
@@ -90,19 +90,19 @@ export const ALLOWED_SYSCALLS: readonly (readonly [subject: string, names: strin
   ],
 ];
 
-/** Further ones by kernel architecture, its 32-bit programs included. */
+/** Further ones by kernel architecture, including those of its 32-bit programs. */
 export const ARCH_SYSCALLS = {
   x64: 'arch_prctl modify_ldt',
   arm64: 'arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls',
 } as const;
 
-/** libseccomp's names of the architecture and of the 32-bit ones that its kernel runs. */
+/** libseccomp's names of the architecture and of the 32-bit ones that its kernel supports. */
 export const ARCHITECTURES = {
   x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
   arm64: ['SCMP_ARCH_AARCH64', 'SCMP_ARCH_ARM'],
 } as const;
 
-/** Allowed for those who may do these things anyway: with the capability in the bounding set. */
+/** Allowed if the bounding set has the capability, since the process may do the same anyway. */
 export const CAPABILITY_SYSCALLS: readonly (readonly [capability: string, names: string])[] = [
   ['CAP_DAC_READ_SEARCH', 'open_by_handle_at'],
   [
@@ -125,18 +125,18 @@ export const CAPABILITY_SYSCALLS: readonly (readonly [capability: string, names:
   ['CAP_PERFMON', 'perf_event_open'],
 ];
 
-/** personality(2) values: PER_LINUX, PER_LINUX32, UNAME26, both, and "only tell me". */
+/** personality(2) values: PER_LINUX, PER_LINUX32, UNAME26, both, and the value that only queries. */
 export const PERSONALITIES: readonly bigint[] = [0x0n, 0x8n, 0x20000n, 0x20008n, 0xffffffffn];
 
-/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: none of them without CAP_SYS_ADMIN. */
+/** CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET: refused without CAP_SYS_ADMIN. */
 export const NAMESPACE_FLAGS = 0x7e020000n;
 
 /**
- * Socket families (AF_*): all below AF_ALG (38, the kernel's crypto interface with a history of holes, S35), and
- * from there on single numbers, so that AF_VSOCK (40, talks to the hypervisor) is out too. Single numbers, since
- * "not equal" would compare 64 bits while the kernel reads 32: 2^32 + 38 would pass.
- * socketcall, the old i386 multiplexer, hides the family from the filter; it is not allowed at all (glibc since 2.23
- * and musl since 1.1.15 call socket directly there).
+ * Socket families (AF_*): all below AF_ALG (38, the kernel's crypto interface with a history of vulnerabilities,
+ * S35), and above it single numbers, so that AF_VSOCK (40, a channel to the hypervisor) is excluded, too. Single
+ * numbers, since "not equal" would compare 64 bits while the kernel reads 32: 2^32 + 38 would pass. socketcall, the
+ * old i386 multiplexer, hides the family from the filter and is not allowed (glibc since 2.23 and musl since 1.1.15
+ * call socket directly there).
  */
 export const FIRST_DENIED_FAMILY = 38n;
 export const HIGHER_FAMILIES: readonly bigint[] = [39n, 41n, 42n, 43n, 44n, 45n];

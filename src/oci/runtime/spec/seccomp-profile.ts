@@ -1,7 +1,7 @@
 /**
- * A seccomp profile from the node's disk (`localhost`): either the OCI document itself or Docker's form of it, with
- * archMap, includes and excludes, which the Kubernetes documentation uses. A profile that cannot be read in full is
- * refused: falling back to "unconfined" would turn a typing error into a hole (S73).
+ * A seccomp profile from the node's disk (`localhost`): the OCI document itself, or Docker's form with archMap,
+ * includes and excludes, which the Kubernetes documentation uses. A profile that cannot be parsed completely is
+ * refused: a fallback to "unconfined" would turn a typing error into a vulnerability (S73).
  */
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../bounds.ts';
@@ -44,7 +44,7 @@ const GO_ARCH = { x64: 'amd64', arm64: 'arm64' } as const;
 
 class ProfileError extends Error {}
 
-/** The profile of the bytes of a file (bounded by the caller). Throws `invalidRequest` with path and reason. */
+/** Parses a profile; the caller bounds its size. Throws `invalidRequest` with path and reason. */
 export function parseSeccompProfile(
   bytes: Uint8Array,
   path: string,
@@ -116,7 +116,7 @@ function toArg(arg: JsonObject, where: string): SeccompArg {
   // a system call has six arguments (seccomp(2), struct seccomp_data)
   if (index > 5n) wrong(`${where}.args.index is ${index}, a system call has six arguments`);
   const op = arg.get('op');
-  if (typeof op !== 'string' || !OPERATORS.has(op)) wrong(`${where}.args.op is none of the known operators`);
+  if (typeof op !== 'string' || !OPERATORS.has(op)) wrong(`${where}.args.op is not a known operator`);
   return {
     index: Number(index),
     value: optionalInteger(arg.get('value'), `${where}.args.value`) ?? 0n,
@@ -125,7 +125,7 @@ function toArg(arg: JsonObject, where: string): SeccompArg {
   };
 }
 
-/** Docker's conditions: all includes must hold, no exclude may. */
+/** Docker's conditions: all includes must hold, and no exclude. */
 function applies(rule: JsonObject, conditions: ProfileConditions): boolean {
   const includes = optionalObject(rule.get('includes'), 'includes');
   const excludes = optionalObject(rule.get('excludes'), 'excludes');
@@ -159,7 +159,7 @@ function version(text: string, where: string): readonly [number, number] {
 }
 
 function action(value: Json | undefined, where: string): string {
-  if (typeof value !== 'string' || !ACTIONS.has(value)) return wrong(`${where} is none of the known actions`);
+  if (typeof value !== 'string' || !ACTIONS.has(value)) return wrong(`${where} is not a known action`);
   return value;
 }
 
@@ -179,13 +179,13 @@ function list(value: Json | undefined, where: string): readonly Json[] {
 
 function strings(value: Json | undefined, where: string): readonly string[] {
   return list(value, where).map((item) =>
-    typeof item === 'string' ? item : wrong(`${where} holds something that is no text`),
+    typeof item === 'string' ? item : wrong(`${where} has an entry that is not a string`),
   );
 }
 
 function optionalText(value: Json | undefined, where: string): string | undefined {
   if (value === undefined || value === null) return undefined;
-  return typeof value === 'string' ? value : wrong(`${where} is not a text`);
+  return typeof value === 'string' ? value : wrong(`${where} is not a string`);
 }
 
 function optionalInteger(value: Json | undefined, where: string): bigint | undefined {

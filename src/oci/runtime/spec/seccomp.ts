@@ -1,4 +1,4 @@
-/** Seccomp profiles for config.json: the built-in one, resolved for a set of capabilities. */
+/** The built-in seccomp profile for config.json, resolved for a set of capabilities. */
 import {
   ALLOWED_SYSCALLS,
   ARCHITECTURES,
@@ -49,7 +49,7 @@ function socketRules(): SeccompRule[] {
 function cloneRules(): SeccompRule[] {
   return [
     allowIf('clone', { index: 0, value: NAMESPACE_FLAGS, valueTwo: 0n, op: 'SCMP_CMP_MASKED_EQ' }),
-    // its flags lie in memory, out of the filter's sight; ENOSYS makes every libc fall back to clone
+    // its flags are in memory, which the filter cannot read; after ENOSYS every libc falls back to clone
     { names: ['clone3'], action: DENY, errnoRet: ENOSYS },
   ];
 }

@@ -1,6 +1,6 @@
 /**
- * Signals by name: the 65 of CRI's Signal enum and their aliases (signal(7), x86-64 and arm64 share the numbers).
- * SIGRTMIN is 34 in glibc's and CRI's counting: the kernel's 32 and 33 belong to the thread library.
+ * Signals by name: the 65 names of the CRI's Signal enum and their aliases (signal(7); x86-64 and arm64 have the same
+ * numbers). SIGRTMIN is 34, as in glibc and the CRI: the kernel's 32 and 33 belong to the thread library.
  */
 
 const STANDARD: readonly (readonly [string, number])[] = [
@@ -46,7 +46,9 @@ const ALIASES: readonly (readonly [string, number])[] = [
 
 const FIRST_REALTIME = 34;
 const LAST_REALTIME = 64;
-/** Up to here CRI counts from SIGRTMIN, above it back from SIGRTMAX (SIGRTMIN+15 is 49, SIGRTMAX-14 is 50). */
+/**
+ * Up to this number the CRI counts from SIGRTMIN, above it down from SIGRTMAX (SIGRTMIN+15 is 49, SIGRTMAX-14 is 50).
+ */
 const LAST_COUNTED_FROM_MIN = 49;
 
 function realtimeName(number: number): string {
@@ -59,7 +61,7 @@ function realtimeName(number: number): string {
 function table(): ReadonlyMap<string, number> {
   const numbers = new Map<string, number>([...STANDARD, ...ALIASES]);
   for (let number = FIRST_REALTIME; number <= LAST_REALTIME; number += 1) {
-    // both ways of counting are accepted, whatever half the number is in (systemd's SIGRTMIN+24 is 58)
+    // both ways of counting are accepted for every number (systemd's SIGRTMIN+24 is 58)
     numbers.set(`SIGRTMIN+${number - FIRST_REALTIME}`, number);
     numbers.set(`SIGRTMAX-${LAST_REALTIME - number}`, number);
     numbers.set(realtimeName(number), number);
@@ -76,12 +78,12 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   ]),
 ]);
 
-/** Longest text that is looked at: `SIGRTMIN+30` has 11 characters. */
+/** Longest name that is parsed: `SIGRTMIN+30` has 11 characters. */
 const NAME_CHARS = 16;
 
 /**
- * The number of `SIGTERM`, `term`, `SIGRTMIN+3`, `SIGRTMINPLUS3` (CRI's enum), `SIGNAL_SIGTERM` (its newer spelling)
- * or `15` (an image's STOPSIGNAL); undefined for anything else. Case does not matter.
+ * The number of `SIGTERM`, `term`, `SIGRTMIN+3`, `SIGRTMINPLUS3` (the CRI's enum), `SIGNAL_SIGTERM` (its newer
+ * spelling) or `15` (an image's STOPSIGNAL); undefined for anything else. Case is ignored.
  */
 export function signalNumber(name: string): number | undefined {
   const upper = name.toUpperCase().replace(/^SIGNAL_/u, '');
@@ -94,7 +96,7 @@ export function signalNumber(name: string): number | undefined {
   return NUMBERS.get(plain.startsWith('SIG') ? plain : `SIG${plain}`);
 }
 
-/** The one name of a signal, such as `SIGTERM` or `SIGRTMIN+3`; undefined for a number that is none. */
+/** The canonical name of a signal, such as `SIGTERM` or `SIGRTMIN+3`; undefined for an unknown number. */
 export function signalName(number: number): string | undefined {
   return NAMES.get(number);
 }

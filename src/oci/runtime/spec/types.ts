@@ -1,6 +1,6 @@
 /**
- * The part of the OCI runtime specification (config.json) that we write. Field names are the document's. What came after 1.0.2
- * is written only where a plugin asks for it (src/nri); a runtime that does not know it yet leaves it out.
+ * The part of the OCI runtime specification (config.json) that troupe writes, with the document's field names. Fields
+ * newer than 1.0.2 are written only at a plugin's request (src/nri); a runtime that does not know them ignores them.
  */
 
 export interface OciMount {
@@ -32,7 +32,7 @@ export interface OciUser {
   readonly additionalGids: readonly number[];
 }
 
-/** A bigint where a number would lose digits: no limit is 2⁶⁴−1. */
+/** A bigint where a number would lose digits: RLIM_INFINITY is 2⁶⁴−1. */
 export interface OciRlimit {
   readonly type: string;
   readonly soft: number | bigint;
@@ -69,7 +69,7 @@ export interface OciHook {
   readonly path: string;
   readonly args?: readonly string[];
   readonly env?: readonly string[];
-  /** Seconds. */
+  /** In seconds. */
   readonly timeout?: number;
 }
 
@@ -191,7 +191,7 @@ export interface OciLinux {
   readonly cgroupsPath: string;
   readonly resources: OciResources;
   readonly rootfsPropagation?: string;
-  /** SELinux context of what the runtime mounts. */
+  /** SELinux context of the runtime's mounts. */
   readonly mountLabel?: string;
   readonly seccomp?: OciSeccomp;
   readonly maskedPaths: readonly string[];
@@ -217,8 +217,8 @@ export interface OciSpec {
 }
 
 /**
- * The text of config.json. Integers above 2^53 (an int64 of CRI) keep all digits: JSON.stringify knows no bigint,
- * and through a number 9223372036854775807 would become a value that Go refuses for int64.
+ * The text of config.json. Integers above 2^53 (an int64 of the CRI) keep all digits: JSON.stringify does not support
+ * bigint, and as a number 9223372036854775807 would be rounded to a value that Go refuses for int64.
  */
 export function encodeSpec(spec: OciSpec | OciLimits): string {
   return JSON.stringify(

@@ -4,12 +4,12 @@ import { fail } from '../../../base/fault.ts';
 import type { ResolvedUser, SpecPaths } from './input.ts';
 import type { OciIdMapping, OciNamespace } from './types.ts';
 
-/** `linux.namespaces`: the entry for it, if there is one. */
+/** `linux.namespaces`: its entry, if the pod has a user namespace. */
 export function userNamespace(pins: SpecPaths['pins']): readonly OciNamespace[] {
   return pins.user === undefined ? [] : [{ type: 'user', path: pins.user }];
 }
 
-/** `uidMappings` and `gidMappings`, of the container or of a mount; nothing where there are none. */
+/** `uidMappings` and `gidMappings` of the container or of a mount; empty without mappings. */
 export function idMappings(mappings: IdMappings | undefined): {
   readonly uidMappings?: readonly OciIdMapping[];
   readonly gidMappings?: readonly OciIdMapping[];
@@ -22,7 +22,7 @@ function ociMapping({ containerId, hostId, length }: IdMapping): OciIdMapping {
   return { containerID: containerId, hostID: hostId, size: length };
 }
 
-/** Throws `invalidRequest` when the process would have an id that the pod's user namespace has not: no such process can be. */
+/** Throws `invalidRequest` for an id that the pod's user namespace does not map: no process could have it. */
 export function checkMapped(user: ResolvedUser, mappings: IdMappings | undefined): void {
   if (mappings === undefined) return;
   const { uids, gids } = mappings;

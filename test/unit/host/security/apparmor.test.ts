@@ -31,7 +31,7 @@ describe('the AppArmor profile that a container asks for', () => {
 
   it('is refused when it is not loaded, and taken when it is', async () => {
     await expect(checkProfile(machine(), security('mine'))).rejects.toThrow(
-      'use AppArmor profile mine: it is not loaded on this node',
+      'use AppArmor profile mine: not loaded on this node',
     );
     await checkProfile(machine('mine'), security('mine'));
   });

@@ -1,4 +1,4 @@
-/** `containerEdits` of CDI files (CDI specification 1.1.0, "OCI Edits"), parsed into types that cannot hold a bad value. */
+/** Parses `containerEdits` of CDI files (CDI specification 1.1.0, "OCI Edits"). */
 import { posix } from 'node:path';
 import { nodeFileLimits } from '../../../bounds.ts';
 import type { Fields } from '../../../documents/fields.ts';
@@ -9,7 +9,7 @@ import type { HookKind, OciIntelRdt, OciMount } from '../../spec/types.ts';
 export interface CdiDeviceNode {
   readonly path: string;
   readonly hostPath: string;
-  /** Undefined: what the host's node is. */
+  /** Undefined: as the host's node. */
   readonly type: 'b' | 'c' | 'p' | undefined;
   readonly major: number | undefined;
   readonly minor: number | undefined;
@@ -29,7 +29,9 @@ export interface CdiEdits {
   readonly intelRdt: OciIntelRdt | undefined;
 }
 
-/** Says which version of the specification a feature in use came with (its table "Released versions"). */
+/**
+ * Requires the version of the specification in which a used feature was introduced (its table "Released versions").
+ */
 export type Needs = (version: string, what: string) => void;
 
 const IDS_MAX = 2 ** 32 - 2;
@@ -44,14 +46,14 @@ const KEYS = [
   'netDevices',
 ];
 
-/** Of one `containerEdits`; none at all is empty. Throws `outside` that names file and field. */
+/** Parses one `containerEdits`; a missing one is empty. Throws `outside` with file and field. */
 export function parseEdits(fields: Fields | undefined, needs: Needs): CdiEdits {
   if (fields === undefined)
     return { env: [], deviceNodes: [], mounts: [], hooks: [], additionalGids: [], intelRdt: undefined };
   fields.refuseOthers(KEYS);
-  // a runtime that does not know them leaves them out without a word, and the workload would miss its interface
+  // a runtime that does not support them ignores them silently, and the workload would lack its interface
   if (fields.has('netDevices')) fields.refuse('netDevices', 'is not supported by this runtime');
-  // the specification writes it in both ways
+  // the specification spells it both ways
   const gids = ['additionalGids', 'additionalGIDs'].flatMap((name) => fields.integers(name, 0, IDS_MAX));
   if (gids.length > 0) needs('0.7.0', 'additionalGids');
   return {
@@ -59,13 +61,13 @@ export function parseEdits(fields: Fields | undefined, needs: Needs): CdiEdits {
     deviceNodes: fields.objects('deviceNodes', nodeFileLimits.entries).map((node) => deviceNode(node, needs)),
     mounts: fields.objects('mounts', nodeFileLimits.entries).map((mount) => mountOf(mount, needs)),
     hooks: fields.objects('hooks', nodeFileLimits.entries).map(hookOf),
-    // 0 says nothing (specification, additionalGids)
+    // 0 means unset (specification, additionalGids)
     additionalGids: gids.filter((gid) => gid !== 0),
     intelRdt: intelRdt(fields.object('intelRdt'), needs),
   };
 }
 
-/** Whether nothing is said: of a device that is a mistake. */
+/** Whether the edits are empty, which is an error for a device. */
 export function isEmpty({
   env,
   deviceNodes,
@@ -94,7 +96,7 @@ function absolute(fields: Fields, name: string): string {
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
 }
 
-/** `u` is an unbuffered character device, which Linux does not tell from others (mknod(1)). */
+/** `u` is an unbuffered character device, which Linux does not distinguish (mknod(1)). */
 const DEVICE_TYPES: Readonly<Record<string, CdiDeviceNode['type']>> = {
   '': undefined,
   b: 'b',
@@ -118,7 +120,7 @@ function deviceNode(fields: Fields, needs: Needs): CdiDeviceNode {
   const path = absolute(fields, 'path');
   if (fields.text('hostPath', '') !== '') needs('0.5.0', 'deviceNodes.hostPath');
   const type = fields.text('type', '');
-  if (!Object.hasOwn(DEVICE_TYPES, type)) fields.refuse('type', 'is none of b, c, u and p');
+  if (!Object.hasOwn(DEVICE_TYPES, type)) fields.refuse('type', 'is not one of b, c, u and p');
   return {
     path,
     hostPath: fields.text('hostPath', '') === '' ? path : absolute(fields, 'hostPath'),
@@ -126,7 +128,7 @@ function deviceNode(fields: Fields, needs: Needs): CdiDeviceNode {
     // 12 and 20 bits (the kernel's MAJOR and MINOR)
     major: fields.integer('major', 0, 2 ** 12 - 1),
     minor: fields.integer('minor', 0, 2 ** 20 - 1),
-    // the type of the file may stand in it, too, as stat(2) has it
+    // may include the file type, as in stat(2)
     fileMode: fields.integer('fileMode', 0, 0o177_777),
     permissions: permissions(fields),
     uid: fields.integer('uid', 0, IDS_MAX),
@@ -134,12 +136,12 @@ function deviceNode(fields: Fields, needs: Needs): CdiDeviceNode {
   };
 }
 
-/** Nothing said is all, and `none` is none. */
+/** Unset means all permissions, `none` means no permission. */
 function permissions(fields: Fields): string {
   const said = fields.text('permissions', '');
   if (said === '') return 'rwm';
   if (said === 'none') return '';
-  if (!/^[rwm]+$/u.test(said)) fields.refuse('permissions', 'is not made of r, w and m');
+  if (!/^[rwm]+$/u.test(said)) fields.refuse('permissions', 'is not a subset of rwm');
   return ['r', 'w', 'm'].filter((letter) => said.includes(letter)).join('');
 }
 
@@ -164,7 +166,7 @@ function mountOf(fields: Fields, needs: Needs): OciMount {
 function hookOf(fields: Fields): StagedHook {
   fields.refuseOthers(['hookName', 'path', 'args', 'env', 'timeout']);
   const stage = fields.text('hookName', '');
-  if (!isStage(stage)) return fields.refuse('hookName', `is none of ${HOOK_KINDS.join(', ')}`);
+  if (!isStage(stage)) return fields.refuse('hookName', `is not one of ${HOOK_KINDS.join(', ')}`);
   const timeout = fields.integer('timeout', 1, nodeFileLimits.hookSeconds);
   const [args, env] = [fields.texts('args'), variables(fields, 'env')];
   return {
@@ -197,9 +199,9 @@ function intelRdt(fields: Fields | undefined, needs: Needs): OciIntelRdt | undef
   if (fields.has('schemata') || fields.flag('enableMonitoring') === true)
     needs('1.1.0', 'intelRdt.schemata and enableMonitoring');
   const closId = fields.text('closID', '');
-  // it becomes the name of a directory; `/` is the root class
+  // it becomes a directory's name; `/` is the root class
   if (closId !== '/' && (/[/\n]/u.test(closId) || closId === '.' || closId === '..'))
-    fields.refuse('closID', 'is no name of a class of service');
+    fields.refuse('closID', 'is not the name of a class of service');
   const texts = Object.fromEntries(
     ['closID', 'l3CacheSchema', 'memBwSchema']
       .map((name) => [name, fields.text(name, '')])

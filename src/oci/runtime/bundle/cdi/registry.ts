@@ -1,23 +1,23 @@
-/** The CDI files of this machine, read when a container asks for one of their devices. */
+/** The CDI files of this machine, read when a container requests one of their devices. */
 import { fail, toFault } from '../../../../base/fault.ts';
 import type { OnPath } from '../host/bundle-mounts.ts';
-import { filesIn, KeptFiles } from '../host/cached-files.ts';
+import { filesIn, CachedFiles } from '../host/cached-files.ts';
 import type { CdiEdits } from './edits.ts';
 import { parseCdiFile } from './spec-file.ts';
 import type { CdiSpec } from './spec-file.ts';
 
 interface Found {
   readonly path: string;
-  /** Index of the directory: a later one wins. */
+  /** Index of the directory: a later one takes precedence. */
   readonly priority: number;
   readonly spec: CdiSpec;
   readonly edits: CdiEdits;
 }
 
-/** What is being gathered from all files. */
-interface Look {
+/** What was found in all files. */
+interface Scan {
   readonly devices: Map<string, Found>;
-  /** Devices that two files of one directory define. */
+  /** Devices that two files of the same directory define. */
   readonly conflicts: Set<string>;
   /** Why files and directories could not be used, by path. */
   readonly problems: Map<string, string>;
@@ -25,21 +25,21 @@ interface Look {
 
 export class CdiRegistry {
   readonly #directories: readonly string[];
-  readonly #files = new KeptFiles(parseCdiFile);
+  readonly #files = new CachedFiles(parseCdiFile);
 
-  /** Directories by ascending precedence, as the specification has /etc/cdi and /var/run/cdi. */
+  /** Directories by ascending precedence, such as /etc/cdi and /var/run/cdi. */
   constructor(directories: readonly string[]) {
     this.#directories = directories;
   }
 
   /**
-   * What the devices of these qualified names ask to be done, in their order; before the first of each file what that
-   * file asks for whichever device. Throws `invalidRequest` for a name that no file has, and says which files could not
-   * be read: one broken file hurts nobody who does not need it.
+   * The edits of the devices with these qualified names, in their order; before the first device of each file, the
+   * file's own edits. Throws `invalidRequest` for an unknown device with the files that could not be read: a broken
+   * file affects only containers that need it.
    */
   async find(names: readonly string[], onPath: OnPath): Promise<readonly CdiEdits[]> {
     if (names.length === 0) return [];
-    const { devices, problems } = await this.#look(onPath);
+    const { devices, problems } = await this.#scan(onPath);
     const reasons = [...problems.values()];
     const used = new Set<CdiSpec>();
     return names.flatMap((name) => {
@@ -51,43 +51,43 @@ export class CdiRegistry {
     });
   }
 
-  /** What is wrong with the files as they are now: path → reason. One bad file takes nothing from the others (F95). */
+  /** Invalid files at present: path → reason. An invalid file does not affect the others (F95). */
   async problems(onPath: OnPath): Promise<ReadonlyMap<string, string>> {
-    return (await this.#look(onPath)).problems;
+    return (await this.#scan(onPath)).problems;
   }
 
   #refuse(name: string, problems: readonly string[]): never {
     const where =
       this.#directories.length === 0
         ? 'no directory of CDI files is configured'
-        : `no usable CDI file in ${this.#directories.join(', ')} has it`;
+        : `not found in the usable CDI files in ${this.#directories.join(', ')}`;
     const why = problems.length === 0 ? '' : `; ${problems.join('; ')}`;
     return fail('invalidRequest', `use CDI device ${name}: ${where}${why}`, { subject: 'CDI_devices' });
   }
 
-  async #look(onPath: OnPath): Promise<Look> {
-    const look: Look = { devices: new Map(), conflicts: new Set(), problems: new Map() };
+  async #scan(onPath: OnPath): Promise<Scan> {
+    const scan: Scan = { devices: new Map(), conflicts: new Set(), problems: new Map() };
     const seen = new Set<string>();
     const problem =
       (path: string) =>
       (error: unknown): undefined =>
-        void look.problems.set(path, toFault(error).message);
+        void scan.problems.set(path, toFault(error).message);
     for (const [priority, directory] of this.#directories.entries()) {
       const paths = (await filesIn(directory, ['.json', '.yaml'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) {
         seen.add(path);
         const spec = await this.#files.read(path, onPath).catch(problem(path));
-        if (spec !== undefined) add(look, path, priority, spec);
+        if (spec !== undefined) add(scan, path, priority, spec);
       }
     }
     this.#files.keepOnly(seen);
-    for (const name of look.conflicts) look.devices.delete(name);
-    return look;
+    for (const name of scan.conflicts) scan.devices.delete(name);
+    return scan;
   }
 }
 
-/** A directory of higher precedence settles what lower ones disagree on; within one nobody can. */
-function add({ devices, conflicts, problems }: Look, path: string, priority: number, spec: CdiSpec): void {
+/** A directory of higher precedence resolves a conflict of lower ones; within one directory a conflict remains. */
+function add({ devices, conflicts, problems }: Scan, path: string, priority: number, spec: CdiSpec): void {
   for (const [device, edits] of spec.devices) {
     const name = `${spec.kind}=${device}`;
     const other = devices.get(name);

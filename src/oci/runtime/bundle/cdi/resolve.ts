@@ -1,4 +1,4 @@
-/** CDI edits for one container: nodes looked at on the host, mounts as the pod's user namespace needs them. */
+/** Resolves CDI edits for one container: device nodes on the host, and mounts for the pod's user namespace. */
 import { stat } from 'node:fs/promises';
 import type { IdMappings } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
@@ -11,33 +11,36 @@ import type { OciMount } from '../../spec/types.ts';
 import { idMappings } from '../../spec/userns.ts';
 import type { CdiDeviceNode, CdiEdits } from './edits.ts';
 
-export interface CdiPlace {
+export interface CdiContext {
   readonly user: ResolvedUser;
-  /** Of the pod's own user namespace. */
+  /** The mappings of the pod's user namespace. */
   readonly mappings: IdMappings | undefined;
   readonly onPath: OnPath;
 }
 
-/** What a node has that nobody says more of: as the runtimes make them. */
+/** Default mode of a device node, as in the runtimes. */
 const FILE_MODE = 0o666;
 
-/** Throws `invalidRequest` for a node or a source that is not on this machine, `unsupported` for what a user namespace cannot have. */
-export async function resolveEdits(edits: CdiEdits, place: CdiPlace): Promise<Edits> {
-  const devices = await Promise.all(edits.deviceNodes.map((node) => resolveNode(node, place)));
-  const mounts = await Promise.all(edits.mounts.map((mount) => resolveMount(mount, place)));
+/**
+ * Throws `invalidRequest` for a node or source that does not exist on this machine, `unsupported` for what a user
+ * namespace does not allow.
+ */
+export async function resolveEdits(edits: CdiEdits, context: CdiContext): Promise<Edits> {
+  const devices = await Promise.all(edits.deviceNodes.map((node) => resolveNode(node, context)));
+  const mounts = await Promise.all(edits.mounts.map((mount) => resolveMount(mount, context)));
   const { env, hooks, additionalGids, intelRdt } = edits;
   return { env, hooks, additionalGids, intelRdt, devices, mounts };
 }
 
 async function resolveNode(
   node: CdiDeviceNode,
-  { user, mappings, onPath }: CdiPlace,
+  { user, mappings, onPath }: CdiContext,
 ): Promise<ResolvedDevice> {
   const { path, hostPath, permissions } = node;
   const attempted = `use CDI device node ${hostPath}`;
   const refuse = (reason: string): never =>
     fail('invalidRequest', `${attempted}: ${reason}`, { subject: hostPath });
-  // runtimes bind the host's node there, since none can be made
+  // in a user namespace runtimes bind-mount the host's node at `path`, since they cannot make one
   if (mappings !== undefined && path !== hostPath)
     fail('unsupported', `${attempted} as ${path}: in a user namespace both paths must be the same`, {
       subject: hostPath,
@@ -45,10 +48,10 @@ async function resolveNode(
   const found = await onPath(hostPath, attempted, () =>
     nodeOf(hostPath, path, permissions).catch(onlyAbsent),
   );
-  // a vendor may say all of it by itself, of a node that is not there yet
-  const type = node.type ?? found?.type ?? refuse('it is no device of this machine');
+  // the file may describe the node completely, even if it does not exist yet
+  const type = node.type ?? found?.type ?? refuse('not a device of this machine');
   const isSaid = node.type !== undefined && (node.type === 'p' || (node.major ?? 0) !== 0);
-  if (!isSaid && found === undefined) refuse('it is no device of this machine');
+  if (!isSaid && found === undefined) refuse('not a device of this machine');
   if (!isSaid && found?.type !== type) refuse(`it is of type ${found?.type ?? ''}, not ${type}`);
   return {
     path,
@@ -56,14 +59,14 @@ async function resolveNode(
     major: node.major ?? found?.major ?? 0,
     minor: node.minor ?? found?.minor ?? 0,
     fileMode: (node.fileMode ?? found?.fileMode ?? FILE_MODE) & 0o777,
-    // not said, it is the process's, which could not open it otherwise (the CDI library does so)
+    // by default the process's user, as in the CDI library: it could not open the device otherwise
     uid: node.uid ?? user.uid,
     gid: node.gid ?? user.gid,
     permissions: type === 'p' ? '' : permissions,
   };
 }
 
-/** Words for what reaches other mounts, and what comes from them (mount(8), shared subtree operations). */
+/** Mount options of propagation (mount(8), "Shared subtree operations"). */
 const PROPAGATION: ReadonlySet<string> = new Set([
   'private',
   'rprivate',
@@ -76,10 +79,11 @@ const PROPAGATION: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Volumes of a user namespace show their owners only when they are mapped. One that says nothing of propagation is private, as
- * the request's are: beside a bidirectional volume it would be the host's peer, and what is mounted below it, mounted there too.
+ * In a user namespace a volume's owners are visible only if it is id-mapped. Without a propagation option a mount is
+ * private, as the request's are: beside a bidirectional volume it would be a peer of the host's mount and propagate
+ * mounts below it.
  */
-async function resolveMount(mount: OciMount, { mappings, onPath }: CdiPlace): Promise<OciMount> {
+async function resolveMount(mount: OciMount, { mappings, onPath }: CdiContext): Promise<OciMount> {
   const { source } = mount;
   const options = mount.options.some((option) => PROPAGATION.has(option))
     ? mount.options
@@ -89,8 +93,7 @@ async function resolveMount(mount: OciMount, { mappings, onPath }: CdiPlace): Pr
   const bound = { ...mount, options };
   const attempted = `mount ${source} of a CDI device at ${mount.destination}`;
   const isThere = await onPath(source, attempted, () => stat(source).then(() => true, onlyAbsent));
-  if (isThere === undefined)
-    fail('invalidRequest', `${attempted}: the source is not there`, { subject: source });
+  if (isThere === undefined) fail('invalidRequest', `${attempted}: source not found`, { subject: source });
   const isMapped = options.includes('idmap') || options.includes('ridmap');
   return mappings === undefined || isMapped
     ? bound

@@ -1,8 +1,8 @@
-/** OCI hooks that the node's administrator wants in containers (oci-hooks(5)); none unless directories are configured. */
+/** OCI hooks from directories of the node's administrator (oci-hooks(5)); no directory by default. */
 import { posix } from 'node:path';
 import { toFault } from '../../../../base/fault.ts';
 import type { OnPath } from '../host/bundle-mounts.ts';
-import { filesIn, KeptFiles } from '../host/cached-files.ts';
+import { filesIn, CachedFiles } from '../host/cached-files.ts';
 import type { StagedHook } from '../../spec/edits.ts';
 import { inMatchTime } from './expression.ts';
 import { parseHookFile } from './hook-file.ts';
@@ -10,7 +10,7 @@ import type { HookSubject } from './hook-file.ts';
 
 export class HookDirectories {
   readonly #directories: readonly string[];
-  readonly #files = new KeptFiles(parseHookFile);
+  readonly #files = new CachedFiles(parseHookFile);
 
   /** By ascending precedence: a file replaces one of the same name in an earlier directory. */
   constructor(directories: readonly string[]) {
@@ -18,8 +18,8 @@ export class HookDirectories {
   }
 
   /**
-   * The hooks for this container in the order of their files' names. A file that can't be used is thrown as `outside`:
-   * a container without a hook that was meant for it (a policy, an audit) must not run.
+   * The hooks for this container in the order of their files' names. Throws `outside` for an invalid file: a
+   * container without a hook meant for it (a policy, an audit) must not run.
    */
   async hooksFor(subject: HookSubject, onPath: OnPath): Promise<readonly StagedHook[]> {
     if (this.#directories.length === 0) return [];
@@ -34,7 +34,7 @@ export class HookDirectories {
     return chosen.flatMap((file) => file?.stages.map((stage) => ({ stage, hook: file.hook })) ?? []);
   }
 
-  /** What is wrong with the files as they are now: path → reason. While there is one, no container is created (see above). */
+  /** Invalid files at present: path → reason. While there is one, no container is created (see above). */
   async problems(onPath: OnPath): Promise<ReadonlyMap<string, string>> {
     const found = new Map<string, string>();
     const problem =

@@ -1,4 +1,4 @@
-/** One file of a hooks directory (oci-hooks(5), schema 1.0.0): a hook, its stages, and for which containers it is. */
+/** One file of a hooks directory (oci-hooks(5), schema 1.0.0): a hook, its stages and its conditions. */
 import { posix } from 'node:path';
 import { nodeFileLimits } from '../../../bounds.ts';
 import type { Fields } from '../../../documents/fields.ts';
@@ -9,7 +9,7 @@ import { Expression } from './expression.ts';
 
 /** What a hook's conditions are compared with. */
 export interface HookSubject {
-  /** Of the pod and of the container. */
+  /** Annotations of the pod and the container. */
   readonly annotations: Readonly<Record<string, string>>;
   /** The program that the container runs. */
   readonly command: string;
@@ -19,13 +19,15 @@ export interface HookSubject {
 export interface HookFile {
   readonly hook: OciHook;
   readonly stages: readonly HookKind[];
-  /** All conditions that are stated must hold, and one at least must be stated. Within `inMatchTime`. */
+  /** All stated conditions must hold, and at least one must be stated. Only called within `inMatchTime`. */
   readonly matches: (subject: HookSubject) => boolean;
 }
 
 type Condition = HookFile['matches'];
 
-/** The file's content. Throws `outside` that names file and field; an unknown field may be a condition, and is refused. */
+/**
+ * Parses a hook file. Throws `outside` with file and field. An unknown field is refused, since it may be a condition.
+ */
 export function parseHookFile(path: string, bytes: Uint8Array): HookFile {
   const top = parseDocument(bytes, `OCI hook file ${path}`);
   top.refuseOthers(['version', 'hook', 'when', 'stages']);
@@ -62,7 +64,7 @@ function stagesOf(top: Fields): readonly HookKind[] {
   const isKind = (stage: string): stage is HookKind => (HOOK_KINDS as readonly string[]).includes(stage);
   if (stages.length === 0) top.refuse('stages', 'is empty');
   return stages.map((stage, at) =>
-    isKind(stage) ? stage : top.refuse(`stages[${at}]`, `is none of ${HOOK_KINDS.join(', ')}`),
+    isKind(stage) ? stage : top.refuse(`stages[${at}]`, `is not one of ${HOOK_KINDS.join(', ')}`),
   );
 }
 
@@ -76,7 +78,7 @@ function conditionsOf(when: Fields): readonly Condition[] {
   }));
   return [
     ...(always === undefined ? [] : [() => always]),
-    // false never holds, as in the peers' implementation
+    // false never holds, as in CRI-O and Podman
     ...(hasBindMounts === undefined
       ? []
       : [(subject: HookSubject) => hasBindMounts && subject.hasBindMounts]),
@@ -93,11 +95,14 @@ function conditionsOf(when: Fields): readonly Condition[] {
   ];
 }
 
-/** POSIX extended in the manual, Go's in the peers; what JavaScript does not read the same way (`(?i)`, `\z`) is refused. */
+/**
+ * POSIX extended expressions in the manual, Go's in CRI-O and Podman. Syntax that JavaScript does not accept (`(?i)`,
+ * `\z`) is refused.
+ */
 function expression(fields: Fields, name: string, text: string): Expression {
   try {
     return new Expression(text, fields.nameOf(name));
   } catch {
-    return fields.refuse(name, `${JSON.stringify(text)} is no regular expression that is understood here`);
+    return fields.refuse(name, `${JSON.stringify(text)} is not a supported regular expression`);
   }
 }

@@ -1,4 +1,4 @@
-/** Device nodes of the host that a container shall have. */
+/** The host's device nodes that a container gets. */
 import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -9,7 +9,10 @@ import { isAbsent, missingAs } from '../../../../host/ffi/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedDevice } from '../../spec/input.ts';
 
-/** In /dev, and the container's own business: the runtime makes them anew, or they are no devices. */
+/**
+ * Entries of /dev that are not the host's to share: the runtime makes them for each container, or they are not
+ * devices.
+ */
 const NOT_SHARED: ReadonlySet<string> = new Set([
   'pts',
   'ptmx',
@@ -23,21 +26,22 @@ const NOT_SHARED: ReadonlySet<string> = new Set([
   'hugepages',
 ]);
 
-export interface DevicePlace {
+export interface DeviceContext {
   readonly onPath: OnPath;
   readonly remote: ReadonlySet<string>;
-  /** Of the requested nodes in the container, in place of the host's. */
+  /** Owner of the requested nodes in the container, instead of the host's. */
   readonly owner: { readonly uid?: number; readonly gid?: number };
 }
 
 /**
- * The requested devices; for a privileged container all of the host's first. Throws `invalidRequest`. Directories in
- * `remote` (mount points of file systems that may not answer) are not searched: no device of this host is there.
+ * The requested devices; for a privileged container all of the host's come first. Throws `invalidRequest`.
+ * Directories in `remote` (mount points of file systems that may not answer) are not searched: they hold no devices
+ * of this host.
  */
 export async function resolveDevices(
   devices: readonly Device[],
   isPrivileged: boolean,
-  { onPath, remote, owner }: DevicePlace,
+  { onPath, remote, owner }: DeviceContext,
 ): Promise<readonly ResolvedDevice[]> {
   const byPath = new Map<string, ResolvedDevice>();
   const add = (device: ResolvedDevice): void => {
@@ -86,7 +90,7 @@ function checked(device: Device): {
     refuse('container_path', 'not an absolute path in the container');
   if (!/^[rwm]*$/u.test(device.permissions))
     refuse('permissions', `${JSON.stringify(device.permissions)} is not a subset of rwm`);
-  // nothing said is everything, as in Docker's --device
+  // unset means all permissions, as in Docker's --device
   const letters = device.permissions === '' ? 'rwm' : device.permissions;
   return { from, to, permissions: ['r', 'w', 'm'].filter((letter) => letters.includes(letter)).join('') };
 }
@@ -104,7 +108,7 @@ async function requested(
     if (one !== undefined) return [one];
     if (!(await stat(from)).isDirectory()) return refuse('neither a device nor a directory of devices');
   } catch (error) {
-    if (isAbsent(error)) return refuse('it is not there');
+    if (isAbsent(error)) return refuse('not found');
     throw error;
   }
   const found = await nodesBelow(from, to, permissions, { names: new Set(), paths: remote });
@@ -116,7 +120,7 @@ function hostDevices(remote: ReadonlySet<string>): Promise<readonly ResolvedDevi
 }
 
 interface Skipped {
-  /** Of entries at the first level. */
+  /** At the first level. */
   readonly names: ReadonlySet<string>;
   /** At every level. */
   readonly paths: ReadonlySet<string>;
@@ -133,13 +137,13 @@ async function nodesBelow(
   for (const entry of await entries(from)) {
     const [path, place] = [posix.join(from, entry.name), posix.join(to, entry.name)];
     if (skipped.names.has(entry.name) || skipped.paths.has(path)) continue;
-    // links are left out: what they name is there under its own name, or is none of the host's devices
+    // symbolic links are skipped: their target is listed under its own name, or is not a device of the host
     if (entry.isDirectory() && depth < specLimits.deviceDepth) {
       found.push(
         ...(await nodesBelow(path, place, permissions, { ...skipped, names: new Set() }, depth + 1)),
       );
     } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
-      // devices come and go (USB): one that went between the listing and the look is no error
+      // devices come and go (USB): one that disappears after the listing is no error
       const node = await missingAs(nodeOf(path, place, permissions), undefined);
       if (node !== undefined) found.push(node);
     }
@@ -154,7 +158,7 @@ async function entries(directory: string): Promise<readonly Dirent[]> {
   return [...found].sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** The node at a host path, or undefined when that is no device. */
+/** The node at a host path; undefined if it is not a device. */
 export async function nodeOf(
   from: string,
   to: string,

@@ -1,4 +1,4 @@
-/** What spec generation has to know of this machine, read once at start. */
+/** What the spec generator needs to know of this machine, read once at the daemon's start. */
 import { access, readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fail } from '../../../../base/fault.ts';
@@ -7,30 +7,30 @@ import type { MountInfo } from '../../../../host/mounts/mountinfo.ts';
 import { readMountInfo } from '../../../../host/mounts/mountinfo.ts';
 import { namesOf } from '../../../../host/files/names-of.ts';
 import { rlimitsFor } from './rlimits.ts';
-import type { RlimitWish } from './rlimits.ts';
+import type { ConfiguredRlimit } from './rlimits.ts';
 import { capabilitiesOfMask } from '../../spec/capabilities.ts';
 import type { KernelArch, SpecHost } from '../../spec/input.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const HUGEPAGES = '/sys/kernel/mm/hugepages';
 
-export interface ProbeWishes {
+export interface HostProbeInput {
   /** `runtime.rlimits` of the configuration. */
-  readonly rlimits: Readonly<Record<string, RlimitWish>>;
+  readonly rlimits: Readonly<Record<string, ConfiguredRlimit>>;
   readonly log: Log;
 }
 
 /**
- * Reads /proc and /sys. Throws `unsupported` on another architecture than x86-64 and arm64, `invalidRequest` for limits
- * that cannot be.
+ * Reads /proc and /sys. Throws `unsupported` on architectures other than x86-64 and arm64, `invalidRequest` for
+ * impossible rlimits.
  */
-export async function probeSpecHost({ rlimits: wishes, log }: ProbeWishes): Promise<SpecHost> {
+export async function probeSpecHost({ rlimits: configured, log }: HostProbeInput): Promise<SpecHost> {
   const status = await readFile('/proc/self/status', 'utf8');
   const limits = await readFile('/proc/self/limits', 'utf8');
   const mounts = await readMountInfo();
   const version = (await exists(`${CGROUP_ROOT}/cgroup.controllers`)) ? 2 : 1;
   const canRaise = capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE');
-  const { rlimits, conditions } = rlimitsFor(wishes, limits, canRaise);
+  const { rlimits, conditions } = rlimitsFor(configured, limits, canRaise);
   for (const condition of conditions) log.warn({}, condition);
   return {
     arch: kernelArch(process.arch),
@@ -51,23 +51,23 @@ export async function probeSpecHost({ rlimits: wishes, log }: ProbeWishes): Prom
 function kernelArch(arch: string): KernelArch {
   return arch === 'x64' || arch === 'arm64'
     ? arch
-    : fail('unsupported', `run on ${arch}: only x64 and arm64 are known`, { subject: arch });
+    : fail('unsupported', `run on ${arch}: only x64 and arm64 are supported`, { subject: arch });
 }
 
 function fieldOf(status: string, name: string): string {
   return (
     new RegExp(`^${name}:\\s*([0-9a-f]+)$`, 'mu').exec(status)?.[1] ??
-    fail('outside', `read ${name} of /proc/self/status: not there`, { subject: name })
+    fail('outside', `read ${name} of /proc/self/status: not found`, { subject: name })
   );
 }
 
-/** The hard limit in /proc/PID/limits; `unlimited` is the kernel's highest, fs.nr_open's default. */
+/** The hard limit in /proc/PID/limits; for `unlimited`, the default of fs.nr_open. */
 export function hardOpenFiles(limits: string): number {
   const hard = /^Max open files\s+\S+\s+(\S+)/mu.exec(limits)?.[1];
   return hard === undefined || !/^[0-9]+$/u.test(hard) ? 1_048_576 : Number(hard);
 }
 
-/** The mount of a v1 controller. */
+/** Mount point of a v1 controller. */
 function v1Mount(controller: string, mounts: readonly MountInfo[]): string | undefined {
   return mounts.find(({ fsType, superOptions }) => fsType === 'cgroup' && superOptions.includes(controller))
     ?.mountPoint;
@@ -79,12 +79,14 @@ async function hasMemoryAndSwap(mounts: readonly MountInfo[]): Promise<boolean> 
 }
 
 async function hasHugetlb(version: 1 | 2, mounts: readonly MountInfo[]): Promise<boolean> {
-  // on a hybrid host the v2 mount may have hugetlb; a runtime that manages v1 does not use it
+  // on a hybrid machine the v2 mount may have hugetlb, but a runtime that manages v1 does not use it
   if (version === 1) return v1Mount('hugetlb', mounts) !== undefined;
   return (await readFile(`${CGROUP_ROOT}/cgroup.controllers`, 'utf8')).split(/\s+/u).includes('hugetlb');
 }
 
-/** In the form of the cgroup files: `hugepages-2048kB` is 2MB, `hugepages-1048576kB` 1GB, `hugepages-64kB` 64KB. */
+/**
+ * Sizes as in the names of cgroup files: `hugepages-2048kB` is 2MB, `hugepages-1048576kB` 1GB, `hugepages-64kB` 64KB.
+ */
 async function pageSizes(): Promise<readonly string[]> {
   return (await namesOf(HUGEPAGES))
     .map(pageSizeOf)
@@ -92,7 +94,10 @@ async function pageSizes(): Promise<readonly string[]> {
     .sort();
 }
 
-/** The kernel's short form of a directory name in /sys/kernel/mm/hugepages (mm/hugetlb_cgroup.c, mem_fmt). */
+/**
+ * The size in a directory's name in /sys/kernel/mm/hugepages, in the kernel's short form (mm/hugetlb_cgroup.c,
+ * mem_fmt).
+ */
 export function pageSizeOf(name: string): string | undefined {
   const kib = Number(/^hugepages-([0-9]+)kB$/u.exec(name)?.[1] ?? Number.NaN);
   if (Number.isNaN(kib)) return undefined;

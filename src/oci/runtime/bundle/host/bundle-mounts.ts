@@ -1,4 +1,4 @@
-/** Sources of the requested mounts: looked at, made where missing, and checked for propagation. */
+/** Sources of the requested mounts: resolved, made if missing, and checked for propagation. */
 import { realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { ImageVolume, Mount } from '../../../../ports/specs.ts';
@@ -14,8 +14,8 @@ import type { ResolvedMount } from '../../spec/input.ts';
 import { containerPath, sourceName } from '../../spec/mounts.ts';
 
 /**
- * Missing sources that are files wherever they exist: a directory made in their place would break the host (CRI-O's
- * absent_mount_sources_to_reject has the same first entry).
+ * Sources that are not made if missing, since they are files wherever they exist: a directory in their place would
+ * break the host (CRI-O's absent_mount_sources_to_reject begins with the same path).
  */
 const NEVER_MADE: ReadonlySet<string> = new Set([
   '/etc/hostname',
@@ -26,10 +26,10 @@ const NEVER_MADE: ReadonlySet<string> = new Set([
   '/etc/shadow',
 ]);
 
-/** Runs a call on a host path with a bound, by the mount point that the path lies on. */
+/** Runs a call on a host path; the call is bounded per mount point. */
 export type OnPath = <T>(path: string, attempted: string, work: () => Promise<T>) => Promise<T>;
 
-/** What can be said of the mounts without touching the disk. Throws `invalidRequest` with the field's name. */
+/** Checks mounts without touching the disk. Throws `invalidRequest` with the field's name. */
 export function checkMounts(mounts: readonly Mount[]): void {
   if (mounts.length > specLimits.mounts) {
     fail('invalidRequest', `use ${mounts.length} mounts: at most ${specLimits.mounts} are allowed`, {
@@ -56,35 +56,38 @@ export function checkMounts(mounts: readonly Mount[]): void {
   }
 }
 
-export interface MountPlace {
+export interface MountContext {
   readonly onPath: OnPath;
   readonly mountInfo: readonly MountInfo[];
-  /** Where the storage has mounted an image for this container. */
+  /** Where an image volume is mounted for this container. */
   readonly imageVolume: (image: ImageId) => string;
-  /** Where the root file systems of all containers are mounted. */
-  readonly ours: string;
-  /** Labels a volume for the container's processes; undefined where there is nothing to label. */
+  /** Directory of the root file systems of all containers. */
+  readonly rootfses: string;
+  /** Labels a volume for the container's processes; undefined if no label is needed. */
   readonly relabel: ((path: string) => Promise<void>) | undefined;
 }
 
-/** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
+/**
+ * Sources with symbolic links resolved. A missing one is made as a directory of mode 0755, as containerd and CRI-O do
+ * (B3).
+ */
 export async function resolveMounts(
   mounts: readonly Mount[],
-  place: MountPlace,
+  context: MountContext,
 ): Promise<readonly ResolvedMount[]> {
-  const { onPath, mountInfo } = place;
+  const { onPath, mountInfo } = context;
   const resolved: ResolvedMount[] = [];
   for (const mount of mounts) {
     const attempted = `mount ${sourceName(mount)} at ${mount.containerPath}`;
     if (mount.image !== undefined) {
-      resolved.push({ mount, source: await inImage(mount.image, place, attempted) });
+      resolved.push({ mount, source: await inImage(mount.image, context, attempted) });
       continue;
     }
     const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
     checkPropagation(mount, source, mountInfo, attempted);
-    const { relabel } = place;
+    const { relabel } = context;
     if (mount.selinuxRelabel && relabel !== undefined) await relabel(source);
-    resolved.push({ mount, source, holdsOurs: isAbove(source, place.ours) });
+    resolved.push({ mount, source, holdsOurs: isAbove(source, context.rootfses) });
   }
   return resolved;
 }
@@ -93,10 +96,10 @@ function isAbove(path: string, below: string): boolean {
   return path === '/' || path === below || below.startsWith(`${path}/`);
 }
 
-/** All of the image, or what lies at the sub-path in it: links of the image are followed within it and never out (S45). */
+/** Path of the whole image, or of the sub-path in it: symbolic links are resolved within the image (S45). */
 async function inImage(
   { id, subPath }: ImageVolume,
-  { imageVolume }: MountPlace,
+  { imageVolume }: MountContext,
   attempted: string,
 ): Promise<string> {
   const root = imageVolume(id);
@@ -118,7 +121,7 @@ async function sourceOf(hostPath: string, attempted: string): Promise<string> {
   if (NEVER_MADE.has(posix.normalize(hostPath))) {
     fail(
       'invalidRequest',
-      `${attempted}: the source is not there, and a directory in its place would break the host`,
+      `${attempted}: source not found, and a directory in its place would break the host`,
       {
         subject: 'mounts.host_path',
       },
@@ -132,7 +135,7 @@ async function sourceOf(hostPath: string, attempted: string): Promise<string> {
   }
 }
 
-/** Wrong paths are the client's doing; the rest (EIO, ESTALE, ENOSPC) goes up as it is. */
+/** A wrong path is the client's error; other errors (EIO, ESTALE, ENOSPC) are rethrown. */
 function refuse(attempted: string, error: unknown): never {
   const code = codeOf(error);
   if (code !== undefined && ['ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EEXIST', 'ENOENT'].includes(code)) {
@@ -143,7 +146,10 @@ function refuse(attempted: string, error: unknown): never {
   throw error;
 }
 
-/** Propagation that the source's mount cannot give would be lost in silence (mount_namespaces(7)). */
+/**
+ * Throws `invalidRequest` if the source's mount cannot provide the requested propagation, which would silently have
+ * no effect (mount_namespaces(7)).
+ */
 function checkPropagation(
   mount: Mount,
   source: string,

@@ -1,4 +1,4 @@
-/** Files of the node's administrator that are read when they are needed and kept until they change: always up to date, no watch. */
+/** Files of the node's administrator, read when needed and cached until they change. No watch, so never stale. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../../../base/fault.ts';
@@ -7,46 +7,46 @@ import { missingAs } from '../../../../host/ffi/errno.ts';
 import { readRegularFile } from '../../../../host/files/regular-file.ts';
 import type { OnPath } from './bundle-mounts.ts';
 
-interface Kept<T> {
+interface Cached<T> {
   readonly stamp: string;
   readonly content: T;
 }
 
-export class KeptFiles<T> {
+export class CachedFiles<T> {
   readonly #parse: (path: string, bytes: Uint8Array) => T | Promise<T>;
-  readonly #kept = new Map<string, Kept<T>>();
+  readonly #cached = new Map<string, Cached<T>>();
 
-  /** `parse` throws what is wrong with a file; it names the path. */
+  /** `parse` throws what is wrong with a file and names its path. */
   constructor(parse: (path: string, bytes: Uint8Array) => T | Promise<T>) {
     this.#parse = parse;
   }
 
-  /** The file's content; undefined when it is gone: such files come and go with what they describe. */
+  /** The file's content; undefined if it does not exist (such files are removed with what they describe). */
   async read(path: string, onPath: OnPath): Promise<T | undefined> {
     return onPath(path, `read ${path}`, async () => {
       const found = await missingAs(stat(path, { bigint: true }), undefined);
       if (found === undefined) return this.#forget(path);
       const stamp = [found.mtimeNs, found.ctimeNs, found.size, found.ino].join(' ');
-      const kept = this.#kept.get(path);
-      if (kept?.stamp === stamp) return kept.content;
+      const cached = this.#cached.get(path);
+      if (cached?.stamp === stamp) return cached.content;
       const content = await this.#parse(path, await readRegularFile(path, nodeFileLimits.fileBytes));
-      this.#kept.set(path, { stamp, content });
+      this.#cached.set(path, { stamp, content });
       return content;
     });
   }
 
   #forget(path: string): undefined {
-    this.#kept.delete(path);
+    this.#cached.delete(path);
     return undefined;
   }
 
-  /** Forgets all but these: what was deleted must not be kept for ever. */
+  /** Drops all other files from the cache, so that deleted ones do not stay for ever. */
   keepOnly(paths: ReadonlySet<string>): void {
-    for (const path of this.#kept.keys()) if (!paths.has(path)) this.#kept.delete(path);
+    for (const path of this.#cached.keys()) if (!paths.has(path)) this.#cached.delete(path);
   }
 }
 
-/** Paths of what is in the directory and has one of the endings, sorted; none when there is no such directory. */
+/** Paths of the files in the directory with one of the endings, sorted; empty if the directory does not exist. */
 export async function filesIn(
   directory: string,
   endings: readonly string[],

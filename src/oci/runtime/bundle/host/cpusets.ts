@@ -1,4 +1,4 @@
-/** CPUs and memory nodes that a request names and this machine has not: the kernel would only say EINVAL. */
+/** Refuses CPUs and memory nodes that this machine does not have: the kernel's error would only be EINVAL. */
 import { readFile } from 'node:fs/promises';
 import type { Resources } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
@@ -7,18 +7,21 @@ import { missingAs } from '../../../../host/ffi/errno.ts';
 const CPUS = '/sys/devices/system/cpu/online';
 const NODES = '/sys/devices/system/node/online';
 
-/** Throws `invalidRequest` with the field's name. Looked at each time: CPUs and memory come and go (hot plugging). */
+/**
+ * Throws `invalidRequest` with the field's name. Reads the machine's lists each time, since CPUs and memory can be
+ * hot-plugged.
+ */
 export async function checkCpusets({ cpusetCpus, cpusetMems }: Resources): Promise<void> {
   if (cpusetCpus !== '') refuseBeyond('cpuset_cpus', cpusetCpus, await online(CPUS));
   if (cpusetMems !== '') refuseBeyond('cpuset_mems', cpusetMems, await online(NODES));
 }
 
-/** A kernel without NUMA has one node and no file that says so. */
+/** A kernel without NUMA has one node and no such file. */
 async function online(path: string): Promise<string> {
   return missingAs(readFile(path, 'utf8'), '0');
 }
 
-/** Both in the list format of cpuset(7). Throws `invalidRequest` for what is in `asked` and not in `there`. Pure. */
+/** Throws `invalidRequest` if a part of `asked` is not in `there`. Both are in the list format of cpuset(7). */
 export function refuseBeyond(field: string, asked: string, there: string): void {
   const present = rangesOf(there);
   for (const [from, to] of rangesOf(asked)) {
@@ -29,7 +32,7 @@ export function refuseBeyond(field: string, asked: string, there: string): void 
   }
 }
 
-/** The kernel joins neighbours, so what is asked for as one range is part of one range there. */
+/** The kernel joins adjacent ranges, so a requested range is within one of its ranges. */
 function rangesOf(list: string): readonly (readonly [number, number])[] {
   return list
     .trim()

@@ -1,9 +1,9 @@
-/** Limits of processes from the configuration, kept to what this daemon can give away (getrlimit(2)). Pure. */
+/** The configured rlimits of containers, lowered to what this daemon may set (getrlimit(2)). */
 import { fail } from '../../../../base/fault.ts';
 import type { OciRlimit } from '../../spec/types.ts';
 
 /** Soft and hard limit as configured. */
-export interface RlimitWish {
+export interface ConfiguredRlimit {
   readonly soft: number | 'unlimited';
   readonly hard: number | 'unlimited';
 }
@@ -11,7 +11,7 @@ export interface RlimitWish {
 /** RLIM_INFINITY of the kernel's 64-bit interface (include/uapi/asm-generic/resource.h). */
 const INFINITY = 2n ** 64n - 1n;
 
-/** How /proc/PID/limits calls each (fs/proc/base.c). */
+/** Their names in /proc/PID/limits (fs/proc/base.c). */
 const LABELS: Readonly<Record<string, string>> = {
   as: 'Max address space',
   core: 'Max core file size',
@@ -31,33 +31,33 @@ const LABELS: Readonly<Record<string, string>> = {
   stack: 'Max stack size',
 };
 
-export interface GivenRlimits {
+export interface AllowedRlimits {
   readonly rlimits: readonly OciRlimit[];
-  /** One sentence for each that had to be lowered. */
+  /** One sentence for each limit that was lowered. */
   readonly conditions: readonly string[];
 }
 
 /**
- * The limits for config.json. `inherited` is the text of our own /proc/self/limits: without CAP_SYS_RESOURCE
- * (`canRaise`) a child gets no more than that, and a runtime that is told to set more would start no container at all
+ * The limits for config.json. `inherited` is the text of the daemon's /proc/self/limits. Without CAP_SYS_RESOURCE
+ * (`canRaise`) a child gets no more than that, and a runtime that was to set more could start no container
  * (features.md H1). Throws `invalidRequest` for a soft limit above its hard one, and for an unknown name.
  */
 export function rlimitsFor(
-  wishes: Readonly<Record<string, RlimitWish>>,
+  configured: Readonly<Record<string, ConfiguredRlimit>>,
   inherited: string,
   canRaise: boolean,
-): GivenRlimits {
+): AllowedRlimits {
   const conditions: string[] = [];
-  const rlimits = Object.entries(wishes)
+  const rlimits = Object.entries(configured)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, wish]): OciRlimit => {
-      const [soft, hard] = [bound(wish.soft), bound(wish.hard)];
+    .map(([name, limit]): OciRlimit => {
+      const [soft, hard] = [bound(limit.soft), bound(limit.hard)];
       if (soft > hard)
         fail('invalidRequest', `use runtime.rlimits.${name}: soft is above hard`, { subject: name });
       const most = canRaise ? INFINITY : inheritedHard(name, inherited);
       if (hard > most)
         conditions.push(
-          `runtime.rlimits.${name}: hard limit lowered to ${most}, which is ours: no CAP_SYS_RESOURCE on this node`,
+          `runtime.rlimits.${name}: hard limit lowered to ${most}, the daemon's own: no CAP_SYS_RESOURCE`,
         );
       return {
         type: `RLIMIT_${name.toUpperCase()}`,
@@ -74,7 +74,7 @@ function bound(value: number | 'unlimited'): bigint {
 
 function inheritedHard(name: string, limits: string): bigint {
   const label =
-    LABELS[name] ?? fail('invalidRequest', `use runtime.rlimits.${name}: no such limit`, { subject: name });
+    LABELS[name] ?? fail('invalidRequest', `use runtime.rlimits.${name}: unknown limit`, { subject: name });
   const line = limits.split('\n').find((one) => one.startsWith(`${label} `)) ?? '';
   const hard = line.slice(label.length).trim().split(/\s+/u)[1] ?? 'unlimited';
   return hard === 'unlimited' ? INFINITY : BigInt(hard);

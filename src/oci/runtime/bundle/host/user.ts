@@ -1,7 +1,7 @@
 /**
- * As whom a container runs: from the request, the image's USER and the image's own passwd and group. All three are
- * untrusted. A text is a number or a name, never both (S25, S26); what cannot be resolved is refused and never ends
- * as uid 0.
+ * Resolves the user that a container runs as, from the request, the image's USER and the image's passwd and group
+ * files. All are untrusted. A text is either a number or a name, never both (S25, S26). What cannot be resolved is
+ * refused and never becomes uid 0.
  */
 import type { IdMappings, UserChoice } from '../../../../ports/specs.ts';
 import { fail } from '../../../../base/fault.ts';
@@ -12,14 +12,14 @@ import type { ImageUser } from '../../../documents/image-user.ts';
 import type { ResolvedUser } from '../../spec/input.ts';
 import { isPlainHome } from '../../spec/process.ts';
 
-/** Reads a regular file as it is inside a root; undefined when there is none (src/host/files/files.ts). */
+/** Reads a regular file within a root; undefined if it does not exist (src/host/files/files.ts). */
 export type ReadFileInRoot = (
   root: string,
   path: string,
   options: { bytesMax: number },
 ) => Promise<Uint8Array | undefined>;
 
-/** The image's user data base; an empty text where the image has none. */
+/** The image's user database; an empty text for a missing file. */
 export interface UserFiles {
   readonly passwd: string;
   readonly group: string;
@@ -32,7 +32,7 @@ interface PasswdEntry {
   readonly home: string;
 }
 
-/** The user of a container whose root file system is at `rootfs`. Throws `invalidRequest`. */
+/** Resolves the user of a container with this root file system. Throws `invalidRequest`. */
 export async function resolveUserIn(
   rootfs: string,
   choice: UserChoice,
@@ -54,9 +54,9 @@ function textOf(bytes: Uint8Array | undefined): string {
 }
 
 /**
- * Precedence: run_as_username, run_as_user, the image's USER. The group: run_as_group, else the one that stands
- * beside the user, else the user's primary one. The primary group is always among the additional ones, so that a
- * file that denies its group denies this process, too (CVE-2022-2995).
+ * Precedence: run_as_username, run_as_user, the image's USER. The group: run_as_group, else the one given with the
+ * user, else the user's primary group. The primary group is always among the additional groups, so that permissions
+ * denied to the group are denied to this process, too (CVE-2022-2995).
  */
 export function resolveUser(choice: UserChoice, imageUser: string, files: UserFiles): ResolvedUser {
   const asked = askedUser(choice, imageUser);
@@ -66,16 +66,18 @@ export function resolveUser(choice: UserChoice, imageUser: string, files: UserFi
     choice.runAsGroup === undefined
       ? groupOf(asked, entry, files.group)
       : id(choice.runAsGroup, 'run_as_group');
-  const wished = choice.supplementalGroups.map((group) => id(group, 'supplemental_groups'));
+  const requestedGroups = choice.supplementalGroups.map((group) => id(group, 'supplemental_groups'));
   const ofImage =
     choice.supplementalGroupsPolicy === 'merge' && entry !== undefined
       ? memberships(entry.name, files.group)
       : [];
-  const others = [...new Set([...ofImage, ...wished])].filter((group) => group !== gid).sort((a, b) => a - b);
+  const others = [...new Set([...ofImage, ...requestedGroups])]
+    .filter((group) => group !== gid)
+    .sort((a, b) => a - b);
   if (others.length >= specLimits.groups) {
     fail(
       'invalidRequest',
-      `resolve user ${uid}: in ${others.length + 1} groups, the kernel takes ${specLimits.groups}`,
+      `resolve user ${uid}: ${others.length + 1} groups, at most ${specLimits.groups} are allowed`,
       {
         subject: 'supplemental_groups',
       },
@@ -88,7 +90,7 @@ function askedUser(choice: UserChoice, imageUser: string): ImageUser {
   if (choice.runAsUsername !== '') return parsed(choice.runAsUsername, 'run_as_username');
   if (choice.runAsUser !== undefined) return { user: id(choice.runAsUser, 'run_as_user'), group: undefined };
   if (choice.runAsGroup !== undefined) {
-    fail('invalidRequest', `run as group ${choice.runAsGroup}: no user is given with it`, {
+    fail('invalidRequest', `run as group ${choice.runAsGroup}: no user is given`, {
       subject: 'run_as_group',
     });
   }
@@ -145,7 +147,7 @@ function homeOf(entry: PasswdEntry | undefined, uid: number): string {
   return home.startsWith('/') ? home : '/';
 }
 
-/** The first entry with that name or number, as getpwnam(3) and getpwuid(3) do; lines that are no entry are skipped. */
+/** The first entry with this name or number, as getpwnam(3) and getpwuid(3) return; invalid lines are skipped. */
 function findUser(user: number | string, passwd: string): PasswdEntry | undefined {
   for (const [name, , uidText, gidText, , home] of lines(passwd)) {
     if (name === undefined || name === '') continue;
@@ -154,7 +156,7 @@ function findUser(user: number | string, passwd: string): PasswdEntry | undefine
     const gid = number(gidText);
     if (uid === undefined || gid === undefined) {
       if (typeof user !== 'string') continue;
-      // a later line of the same name must not decide: getpwnam would have stopped here
+      // a later line of the same name must not be used: getpwnam would have stopped here
       return fail(
         'invalidRequest',
         `run as user ${user}: its entry in the image's /etc/passwd has no valid numbers`,
@@ -173,15 +175,17 @@ function memberships(name: string, groups: string): readonly number[] {
     const gid = number(gidText);
     if (gid === undefined || members === undefined || !isMember(name, members.trimEnd())) continue;
     found.add(gid);
-    // what is beyond the kernel's bound is refused by whoever counts them
+    // the caller refuses more than the kernel's bound
     if (found.size > specLimits.groups) break;
   }
   return [...found];
 }
 
-/** Whether a comma-separated list has the name. Not split: a line of 10 MiB may have as many members (S10). */
+/**
+ * Whether a comma-separated list contains the name. Not split: a line of 10 MiB may have millions of members (S10).
+ */
 function isMember(name: string, members: string): boolean {
-  // one with a comma is no member of any list, and would be compared beyond each of them
+  // a name with a comma cannot be a member, and would match across two entries
   if (name.includes(',')) return false;
   for (let from = 0; ;) {
     const comma = members.indexOf(',', from);
@@ -192,14 +196,14 @@ function isMember(name: string, members: string): boolean {
   }
 }
 
-/** Decimal, in range; anything else is undefined, such as what would wrap round to 0 in 32 bits. */
+/** Decimal and in range; undefined for anything else, such as a number that would wrap to 0 in 32 bits. */
 function number(text: string | undefined): number | undefined {
   if (text === undefined || !/^[0-9]{1,10}$/u.test(text)) return undefined;
   const value = Number(text);
   return value <= portLimits.highestUserId ? value : undefined;
 }
 
-/** Fields of each line, one line at a time: a file of 10 MiB must not become a million arrays at once. */
+/** The fields of each line, one line at a time: a file of 10 MiB must not become a million arrays at once. */
 function* lines(text: string): Generator<readonly string[]> {
   let from = 0;
   for (let count = 1; from < text.length; count += 1) {
@@ -218,14 +222,14 @@ function* lines(text: string): Generator<readonly string[]> {
 }
 
 /**
- * Of the pause process: numbers only, since its root file system has no passwd. 65535 where nothing is asked, as the
- * well-known pause image has it, or the last of a user namespace with fewer.
+ * User of the pause process: numbers only, since its root file system has no passwd. By default 65535, as in the
+ * well-known pause image, or the last id of a smaller user namespace.
  */
 export function pauseUser(choice: UserChoice, mappings?: IdMappings): ResolvedUser {
   if (choice.runAsUsername !== '') {
     fail(
       'unsupported',
-      `run the pause process as ${choice.runAsUsername}: it has no passwd, only numbers can be used`,
+      `run the pause process as ${choice.runAsUsername}: its image has no passwd, only numbers are supported`,
       {
         subject: 'run_as_username',
       },

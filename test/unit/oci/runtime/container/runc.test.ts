@@ -274,7 +274,7 @@ describe('runtime handlers', () => {
   it('keep type and root: with others under the same name their pods would be out of reach; nothing changes then', () => {
     const handlers = table();
     expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(
-      /with another root: existing pods need the old one/u,
+      /with another root: existing pods need the old root/u,
     );
     handlers.replace([configs[0]], 'runc');
     expect(() => handlers.replace([configs[0], { ...configs[1], kind: 'vm' }], 'runc')).toThrow(

@@ -141,14 +141,14 @@ describe('a CDI file', () => {
   });
 
   test.each<[string, string, string?]>([
-    ['cdiVersion is none of', file({ cdiVersion: '9.0.0' })],
-    ['cdiVersion is none of', file({ cdiVersion: undefined })],
+    ['cdiVersion is not one of', file({ cdiVersion: '9.0.0' })],
+    ['cdiVersion is not one of', file({ cdiVersion: undefined })],
     ['kind is not of the form', file({ kind: 'gpu' })],
     ['kind is not of the form', file({ kind: 'v.com/gpu/x' })],
     ['"colour" is no field that is known', file({ colour: 1 })],
     ['devices is empty', file({ devices: [] })],
     [
-      'devices[1].name gpu0 comes twice',
+      'devices[1].name gpu0 is defined twice',
       file({
         devices: [
           { name: 'gpu0', containerEdits: edits },
@@ -156,15 +156,15 @@ describe('a CDI file', () => {
         ],
       }),
     ],
-    ['devices[0].name is no name', file({ devices: [{ name: '../x', containerEdits: edits }] })],
-    ['devices[0].containerEdits say nothing', file({}, {})],
+    ['devices[0].name is not a device name', file({ devices: [{ name: '../x', containerEdits: edits }] })],
+    ['devices[0].containerEdits is empty', file({}, {})],
     ['env[0] is not of the form NAME=value', file({}, { env: ['A'] })],
     ['env[1] is not of the form NAME=value', file({}, { env: ['A=', '=b'] })],
     ['deviceNodes[0].path is not an absolute path', file({}, { deviceNodes: [{ path: 'dev/x' }] })],
     ['deviceNodes[0].path is not an absolute path', file({}, { deviceNodes: [{ path: '/dev/../x' }] })],
-    ['deviceNodes[0].type is none of', file({}, { deviceNodes: [{ path: '/dev/x', type: 'toString' }] })],
+    ['deviceNodes[0].type is not one of', file({}, { deviceNodes: [{ path: '/dev/x', type: 'toString' }] })],
     [
-      'deviceNodes[0].permissions is not made of',
+      'deviceNodes[0].permissions is not a subset of',
       file({}, { deviceNodes: [{ path: '/dev/x', permissions: 'rx' }] }),
     ],
     ['deviceNodes[0].minor is 1048576', file({}, { deviceNodes: [{ path: '/dev/x', minor: 2 ** 20 }] })],
@@ -174,10 +174,10 @@ describe('a CDI file', () => {
       'mounts[0].hostPath is not an absolute path',
       file({}, { mounts: [{ hostPath: 'x', containerPath: '/x', options: ['rbind'] }] }),
     ],
-    ['hooks[0].hookName is none of', file({}, { hooks: [{ hookName: 'precreate', path: '/x' }] })],
+    ['hooks[0].hookName is not one of', file({}, { hooks: [{ hookName: 'precreate', path: '/x' }] })],
     ['hooks[0].path is not an absolute path', file({}, { hooks: [{ hookName: 'poststop', path: 'x' }] })],
     ['hooks[0].timeout is 0', file({}, { hooks: [{ hookName: 'poststop', path: '/x', timeout: 0 }] })],
-    ['intelRdt.closID is no name', file({}, { intelRdt: { closID: '../x' } })],
+    ['intelRdt.closID is not the name', file({}, { intelRdt: { closID: '../x' } })],
     ['netDevices is not supported', file({}, { netDevices: [{ hostInterfaceName: 'eth9', name: 'eth1' }] })],
     ['not acceptable JSON', '{"cdiVersion":"1.0.0",}'],
     ['not acceptable YAML', 'a: [', 'v.yaml'],

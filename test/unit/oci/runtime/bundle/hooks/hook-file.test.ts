@@ -62,9 +62,9 @@ describe('a hook file', () => {
     ['hook."command" is no field', { hook: { path: '/h', command: 'x' } }],
     ['hook.env has an entry', { hook: { path: '/h', env: ['A'] } }],
     ['stages is empty', { stages: [] }],
-    ['stages[0] is none of', { stages: ['precreate'] }],
+    ['stages[0] is not one of', { stages: ['precreate'] }],
     ['when."or" is no field', { when: { or: true } }],
-    ['when.commands[0] "(" is no regular expression', { when: { commands: ['('] } }],
+    ['when.commands[0] "(" is not a supported regular expression', { when: { commands: ['('] } }],
     ['when.always is neither true nor false', { when: { always: 'true' } }],
   ])('%s', (reason, changes) => {
     expect(() => parse(changes)).toThrow(reason);

@@ -43,7 +43,7 @@ describe('rlimits from the configuration', () => {
     expect(() => rlimitsFor({ core: { soft: 'unlimited', hard: 5 } }, inherited, true)).toThrow(
       'use runtime.rlimits.core: soft is above hard',
     );
-    expect(() => rlimitsFor({ colour: { soft: 1, hard: 5 } }, inherited, false)).toThrow('no such limit');
+    expect(() => rlimitsFor({ colour: { soft: 1, hard: 5 } }, inherited, false)).toThrow('unknown limit');
   });
 
   test('replace the limit of open files in the document, and keep all digits', () => {
