@@ -112,7 +112,7 @@ function demandEmpty({ kernel }: CheckpointStage, { attempted, emptyDirectory }:
   if (emptyDirectory === undefined) return;
   const held = [...kernel.checkpoints.archives.keys()].some((path) => path.startsWith(`${emptyDirectory}/`));
   if (held)
-    fail('invalidRequest', `${attempted}: write to ${emptyDirectory}: it is not empty`, {
+    fail('invalidRequest', `${attempted}: write to ${emptyDirectory}: the directory is not empty`, {
       subject: emptyDirectory,
     });
 }

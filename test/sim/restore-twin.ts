@@ -35,7 +35,7 @@ export function restoreTwin(stage: CheckpointStage): Pick<CheckpointPort, 'impor
     restore: async ({ id, spec }, fx) => {
       const here = restores.get(id);
       if (here?.hasImages !== true)
-        return fail('notFound', `restore container ${id}: its checkpoint is not there any more`, {
+        return fail('notFound', `restore container ${id}: checkpoint not found`, {
           subject: id,
         });
       let init: ProcessIdentity | undefined;

@@ -1,18 +1,18 @@
 /**
- * The descriptions in a checkpoint's archive, by the names and in the forms that checkpointctl and the peers read
- * (github.com/checkpoint-restore/checkpointctl, lib/metadata.go). Nothing secret is in config.dump; spec.dump and the
- * images of the processes hold all that the container knew.
+ * The descriptions in a checkpoint's archive, with the names and forms that checkpointctl, containerd and CRI-O read
+ * (github.com/checkpoint-restore/checkpointctl, lib/metadata.go). config.dump has no secrets; spec.dump and the
+ * images of the processes have all that the container knew.
  */
 import type { CheckpointedContainer } from '../../ports/checkpoint.ts';
 
 export const FILES = {
-  /** What the container was: for people and tools. */
+  /** Description of the container, for people and tools. */
   config: 'config.dump',
-  /** The runtime's configuration that it ran with. */
+  /** The config.json with which the container ran. */
   spec: 'spec.dump',
-  /** Bind mounts, and whether each is of a file or a directory. */
+  /** Bind mounts, and whether each is a file or a directory. */
   bindMounts: 'bind.mounts',
-  /** CRIU's images. */
+  /** Directory of CRIU's images. */
   images: 'checkpoint',
   dumpLog: 'dump.log',
   stats: 'stats-dump',
@@ -23,10 +23,10 @@ export const FILES = {
 
 const NS_PER_MS = 1_000_000n;
 
-/** What never was, as Go writes it. */
+/** Go's zero time: never. */
 const NEVER = '0001-01-01T00:00:00Z';
 
-/** `config.dump`. */
+/** The text of `config.dump`. */
 export function configDump(container: CheckpointedContainer, handler: string, nowNs: bigint): string {
   const { id, spec, image, createdAtNs } = container;
   return JSON.stringify({
@@ -47,14 +47,14 @@ function time(ns: bigint): string {
   return new Date(Number(ns / NS_PER_MS)).toISOString();
 }
 
-/** A mount of the runtime's configuration. */
+/** A mount in a config.json. */
 export interface SpecMount {
   readonly type: string;
   readonly source: string;
   readonly destination: string;
 }
 
-/** The mounts in the text of a config.json of ours. */
+/** The mounts in the text of a config.json written by troupe. */
 export function specMounts(text: string): readonly SpecMount[] {
   const document = JSON.parse(text) as { readonly mounts?: readonly Partial<SpecMount>[] };
   return (document.mounts ?? []).map(({ type = '', source = '', destination = '' }) => ({
@@ -64,7 +64,7 @@ export function specMounts(text: string): readonly SpecMount[] {
   }));
 }
 
-/** One bind mount as bind.mounts lists it; sources are the host's, told for people only: a restore takes the request's mounts. */
+/** An entry of bind.mounts. The source is the host's and only informs people: a restore uses the request's mounts. */
 export function bindMount({ source, destination }: SpecMount, isDirectory: boolean, mode: number): object {
   return { source, destination, file_type: isDirectory ? 'directory' : 'file', permissions: mode & 0o777 };
 }

@@ -1,14 +1,14 @@
-/** Reads typed fields out of strict JSON; every refusal names the document and the path of the field. */
+/** Reads typed fields from strict JSON. Every error names the document and the path of the field. */
 import { fail } from '../../base/fault.ts';
 import { parseDigest, type Digest } from '../../base/ids.ts';
 import { imageLimits } from '../bounds.ts';
 import type { StringMap } from '../../ports/specs.ts';
 import { JsonError, parseStrictJson, type Json, type JsonObject } from './strict-json.ts';
 
-/** Most characters of an unknown key that a message repeats. */
+/** Most characters of an unknown key that are quoted in a message. */
 const QUOTED_CHARS = 100;
 
-/** The one object of a document. `what` stands first in every message, such as `manifest sha256:…`. */
+/** Parses a document that is one object. `what` begins every message, such as `manifest sha256:…`. */
 export function parseDocument(bytes: Uint8Array, what: string): Fields {
   if (bytes.byteLength > imageLimits.documentBytes) {
     fail('outside', `${what}: ${bytes.byteLength} bytes, more than the ${imageLimits.documentBytes} allowed`);
@@ -40,7 +40,7 @@ export class Fields {
     return fail('outside', `${this.nameOf(name)} ${reason}`);
   }
 
-  /** The document and the field, as messages name it. */
+  /** The document and the field, as in messages. */
   nameOf(name: string): string {
     return `${this.#what}: ${this.#at(name)}`;
   }
@@ -50,14 +50,14 @@ export class Fields {
   }
 
   /**
-   * Refuses a key that differs from one of `names` in case only: Go's decoders match without case, so the peers would
-   * read a field here that we do not see (S17).
+   * Refuses a key that differs from one of `names` only in case: Go's decoders ignore case, so containerd and CRI-O
+   * would read a field that we do not see (S17).
    */
   refuseLookalikes(names: readonly string[]): void {
     const folded = new Map(names.map((name) => [name.toLowerCase(), name]));
     for (const key of this.#members.keys()) {
       const name = folded.get(key.toLowerCase());
-      if (name !== undefined && name !== key) this.refuse(key, `is written differently from ${name}`);
+      if (name !== undefined && name !== key) this.refuse(key, `differs only in case from ${name}`);
     }
   }
 
@@ -65,10 +65,10 @@ export class Fields {
   refuseOthers(names: readonly string[]): void {
     const other = [...this.#members.keys()].find((key) => !names.includes(key));
     if (other !== undefined)
-      this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is no field that is known');
+      this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is not a known field');
   }
 
-  /** An integer from `least` to `most`; undefined when absent. */
+  /** An integer from `least` to `most`; undefined if absent. */
   integer(name: string, least: number, most: number): number | undefined {
     const value = this.#get(name);
     if (value === undefined) return undefined;
@@ -78,7 +78,7 @@ export class Fields {
     return Number(value);
   }
 
-  /** Integers from `least` to `most`; empty when absent. */
+  /** Integers from `least` to `most`; empty if absent. */
   integers(name: string, least: number, most: number): readonly number[] {
     return this.#list(name, imageLimits.configEntries).map((item, index) => {
       if (typeof item !== 'bigint') this.refuse(`${name}[${index}]`, 'is not an integer');
@@ -88,21 +88,21 @@ export class Fields {
     });
   }
 
-  /** A boolean; undefined when absent. */
+  /** A boolean; undefined if absent. */
   flag(name: string): boolean | undefined {
     const value = this.#get(name);
     if (value === undefined || typeof value === 'boolean') return value;
     return this.refuse(name, 'is neither true nor false');
   }
 
-  /** The text, or `absent`. NUL is refused: no path, name or argument of the kernel can hold it. */
+  /** The text, or `absent`. NUL is refused: it cannot be in any path, name or argument of the kernel. */
   text(name: string, absent: string, maxBytes: number = imageLimits.configEntryBytes): string {
     const value = this.#get(name);
     if (value === undefined) return absent;
     return this.#checkedText(name, value, maxBytes);
   }
 
-  /** A list of texts, bounded in entries and bytes; empty when absent. */
+  /** A list of texts, bounded in entries and bytes; empty if absent. */
   texts(name: string): readonly string[] {
     let bytes = 0;
     return this.#list(name, imageLimits.configEntries).map((item, index) => {
@@ -114,12 +114,12 @@ export class Fields {
     });
   }
 
-  /** A map of texts with no prototype, frozen; empty when absent. */
+  /** A map of texts without a prototype, frozen; empty if absent. */
   textMap(name: string): StringMap {
     const out = Object.create(null) as Record<string, string>;
     let bytes = 0;
     for (const [key, value] of this.#map(name)) {
-      // no argument of any program, so that only all of them together are bounded: buildpacks keep a label of 200 KiB
+      // bounded only all together, since they are not arguments of programs: buildpacks keep a label of 200 KiB
       const text =
         value === null ? '' : this.#checkedText(`${name}.${key}`, value, imageLimits.configListBytes);
       bytes += Buffer.byteLength(key) + Buffer.byteLength(text);
@@ -130,7 +130,7 @@ export class Fields {
     return Object.freeze(out);
   }
 
-  /** The keys of a map whose values mean nothing (Volumes, ExposedPorts), sorted. */
+  /** The keys of a map whose values have no meaning (Volumes, ExposedPorts), sorted. */
   keys(name: string): readonly string[] {
     return [...this.#map(name).keys()]
       .map((key) => this.#checkedText(`${name} key`, key, imageLimits.pathBytes))

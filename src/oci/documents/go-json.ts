@@ -1,7 +1,7 @@
-/** JSON in the form that Go's encoder writes: documents whose digest other programs compute as well. */
+/** JSON in the form of Go's encoder, for documents whose digest other programs compute, too. */
 import type { Json } from './strict-json.ts';
 
-/** Characters that Go writes as \u escapes although JSON allows them plain (encoding/json: safe within HTML and JavaScript). */
+/** Characters that Go escapes as \u although JSON allows them (encoding/json: safe within HTML and JavaScript). */
 const ESCAPED = /[<>&\u2028\u2029]/gu;
 
 /** The text without spaces; members in the order of the Map. */

@@ -1,4 +1,4 @@
-/** The user of an image's configuration (OCI image-spec, config.md, "User"). */
+/** The user in an image's configuration (OCI image-spec, config.md, "User"). */
 import { portLimits } from '../../ports/bounds.ts';
 
 export interface ImageUser {
@@ -9,8 +9,8 @@ export interface ImageUser {
 }
 
 /**
- * `user[:group]`, each a number up to 2³¹−1 or a name. Undefined for anything else: signs, spaces, exponents, hex and
- * numbers too large are neither, and must never end as uid 0 (S25).
+ * Parses `user[:group]`, each a number up to 2³¹−1 or a name. Undefined for anything else: signs, spaces, exponents,
+ * hex and numbers that are too large must never become uid 0 (S25).
  */
 export function parseImageUser(text: string): ImageUser | undefined {
   const parts = text.split(':');
@@ -25,7 +25,7 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_.@\\-]*\$?$/u;
 function userPart(text: string): number | string | undefined | null {
   if (text === '') return undefined;
   if (!/^[0-9]+$/u.test(text)) return NAME.test(text) ? text : null;
-  // ten digits hold 2^31; leading zeros are decimal, as the peers read them
+  // ten digits hold 2^31; numbers with leading zeros are decimal, as in containerd and CRI-O
   const digits = text.replace(/^0+(?=[0-9])/u, '');
   if (digits.length > 10 || Number(digits) > portLimits.highestUserId) return null;
   return Number(digits);

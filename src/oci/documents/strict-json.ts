@@ -1,16 +1,16 @@
 /**
- * JSON from strangers. `JSON.parse` takes the last of two equal keys, loses digits of large integers and recurses as
- * deep as the sender likes; two programs may then read one signed document in two ways (GHSA-5j5w-g665-5m35). Here a
- * document has one reading or is refused: duplicate keys, depth, long numbers, lone surrogates, a BOM, bytes that are
- * not UTF-8, anything after the value. Objects become Maps, so that a key `__proto__` is a key (S61).
+ * Parses untrusted JSON. `JSON.parse` takes the last of two equal keys, loses digits of large integers and recurses
+ * to any depth, so that two programs may read one signed document in two ways (GHSA-5j5w-g665-5m35). This parser
+ * refuses a document that is ambiguous: duplicate keys, excessive depth, long numbers, lone surrogates, a BOM, bytes
+ * that are not UTF-8, data after the value. Objects become Maps, so that a key `__proto__` is an ordinary key (S61).
  */
 import { imageLimits } from '../bounds.ts';
 
 export type Json = null | boolean | number | bigint | string | readonly Json[] | JsonObject;
-/** Integers come as bigint, other numbers as number. */
+/** Integers are bigint, other numbers are number. */
 export type JsonObject = ReadonlyMap<string, Json>;
 
-/** Why the text is refused, with the byte-independent position (characters from the start). */
+/** Why a text is refused, with the position in characters from the start. */
 export class JsonError extends Error {
   /** @param line from 1 */
   constructor(reason: string, at: number, line = 1) {
@@ -19,7 +19,7 @@ export class JsonError extends Error {
   }
 }
 
-/** The value of a UTF-8 JSON text. Throws JsonError. The caller has capped the bytes. */
+/** Parses a UTF-8 JSON text. Throws JsonError. The caller bounds the bytes. */
 export function parseStrictJson(bytes: Uint8Array): Json {
   let text: string;
   try {
@@ -30,7 +30,7 @@ export function parseStrictJson(bytes: Uint8Array): Json {
   return new Parser(text).document();
 }
 
-// one regular expression per token, anchored by the sticky flag: they run over the text once
+// one regular expression per token with the sticky flag: the text is scanned once
 const SPACE = /[ \t\n\r]*/uy;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/uy;
 // eslint-disable-next-line no-control-regex -- JSON forbids them raw
@@ -146,7 +146,7 @@ class Parser {
       parts.push(this.#escape());
     }
     const text = parts.join('');
-    // two readers would make two things of half a pair (S61)
+    // two readers would differ in half a surrogate pair (S61)
     if (!text.isWellFormed()) this.#refuse('half of a surrogate pair');
     return text;
   }

@@ -1,12 +1,12 @@
-/** YAML files of the operator and of vendors' tools, read as strictly as JSON. */
+/** Reads YAML files of the operator and of vendors' tools, as strictly as JSON. */
 import { fail } from '../../base/fault.ts';
 import { imageLimits, nodeFileLimits } from '../bounds.ts';
 import { Fields } from './fields.ts';
 import type { JsonObject } from './strict-json.ts';
 
 /**
- * The document's one object; an empty document has no members. `what` stands first in every message. Throws `outside`.
- * The package is loaded with the first such file: most nodes have none.
+ * Parses a YAML document that is one object; an empty document has no members. `what` begins every message. Throws
+ * `outside`. The package is loaded with the first such file, since most nodes have none.
  */
 export async function parseYaml(bytes: Uint8Array, what: string): Promise<Fields> {
   const { parseDocument: parse } = await import('yaml');
@@ -40,19 +40,22 @@ export async function parseYaml(bytes: Uint8Array, what: string): Promise<Fields
   return new Fields(what, '', value as JsonObject);
 }
 
-/** The package parses by recursion, and its reason for a document that is too deep is the engine's. */
+/** The package's reason. It parses recursively, so for a document that is too deep the reason is the engine's. */
 function reasonIn(message: string): string {
   const [first = ''] = message.split('\n', 1);
   return first.startsWith('Maximum call stack') ? 'it is nested too deeply' : first;
 }
 
-/** Keys of YAML can be anything, at any depth; ours are texts. Values are of the same few kinds as JSON's, and as deep at most. */
+/**
+ * Refuses keys that are not strings, at any depth: in YAML a key can be anything. Values are of the same kinds as in
+ * JSON, and no deeper.
+ */
 function demandTextKeys(value: unknown, what: string, depth: number): void {
   if (depth > imageLimits.jsonDepth) fail('outside', `${what}: not acceptable YAML: it is nested too deeply`);
   if (Array.isArray(value)) for (const item of value) demandTextKeys(item, what, depth + 1);
   if (!(value instanceof Map)) return;
   for (const [key, member] of value) {
-    if (typeof key !== 'string') fail('outside', `${what}: a key is not a text`);
+    if (typeof key !== 'string') fail('outside', `${what}: a key is not a string`);
     demandTextKeys(member, what, depth + 1);
   }
 }

@@ -22,7 +22,7 @@ import {
   factsOf,
 } from '../../../src/oci/runtime/checkpoint/restore/describe.ts';
 import { importArchive } from '../../../src/oci/runtime/checkpoint/restore/import.ts';
-import type { Place } from '../../../src/oci/runtime/checkpoint/restore/protocol.ts';
+import type { ArchiveSource } from '../../../src/oci/runtime/checkpoint/restore/protocol.ts';
 import { archive, entry } from '../../unit/oci/layers/tar-builder.ts';
 import { describeAsRoot } from '../unpack/support.ts';
 import { checkpointTar, CONFIG, coreImage, members, SPEC } from './archives.ts';
@@ -44,11 +44,11 @@ describeAsRoot('archives of checkpoints', () => {
   });
   afterEach(() => rmSync(directory, { recursive: true }));
 
-  const placed = (bytes: Uint8Array): Place => {
+  const placed = (bytes: Uint8Array): ArchiveSource => {
     writeFileSync(join(directory, 'c.tar'), bytes);
     return { archive: join(directory, 'c.tar') };
   };
-  const inDirectory = (parts: Parts = {}): Place & { readonly directory: string } => {
+  const inDirectory = (parts: Parts = {}): ArchiveSource & { readonly directory: string } => {
     const image = mkdtempSync(join(directory, 'image-'));
     for (const [name, body] of Object.entries(members(parts))) {
       mkdirSync(dirname(join(image, name)), { recursive: true });
@@ -57,13 +57,13 @@ describeAsRoot('archives of checkpoints', () => {
     return { directory: image };
   };
   const digest = factsOf({ config: JSON.stringify(CONFIG), spec: JSON.stringify(SPEC) }).digest;
-  const brought = async (place: Place, expected = digest): Promise<string> => {
+  const brought = async (source: ArchiveSource, expected = digest): Promise<string> => {
     const into = mkdtempSync(join(directory, 'into-'));
-    await importArchive({ kind: 'import', place, digest: expected, into, rootfs });
+    await importArchive({ kind: 'import', source, digest: expected, into, rootfs });
     return into;
   };
-  const refused = async (place: Place, message: RegExp, kind = 'invalidRequest'): Promise<void> => {
-    await expect(brought(place)).rejects.toMatchObject({
+  const refused = async (source: ArchiveSource, message: RegExp, kind = 'invalidRequest'): Promise<void> => {
+    await expect(brought(source)).rejects.toMatchObject({
       fault: { kind, message: expect.stringMatching(message) },
     });
     expect(readdirSync(outside)).toEqual(['secret']);
@@ -83,14 +83,14 @@ describeAsRoot('archives of checkpoints', () => {
   });
 
   it('what is no archive, and descriptions that are none, are refused', async () => {
-    const refusal = (place: Place, message: RegExp): Promise<void> =>
-      expect(describeArchive(place)).rejects.toMatchObject({
+    const refusal = (source: ArchiveSource, message: RegExp): Promise<void> =>
+      expect(describeArchive(source)).rejects.toMatchObject({
         fault: { kind: 'invalidRequest', message: expect.stringMatching(message) },
       });
     const parts: readonly (readonly [Parts, RegExp])[] = [
       [{ 'config.dump': null }, /no config\.dump/u],
       [{ 'config.dump': '{"rootfsImage":"a\\nb"}' }, /names no image/u],
-      [{ 'spec.dump': '7' }, /spec\.dump is no JSON object/u],
+      [{ 'spec.dump': '7' }, /spec\.dump is not a JSON object/u],
       [{ 'spec.dump': '{"mounts":{"length":1e9}}' }, /no list of mounts/u],
       [{ 'spec.dump': '{"mounts":[{"type":"bind","destination":"data"}]}' }, /a mount without a place/u],
     ];
@@ -106,8 +106,8 @@ describeAsRoot('archives of checkpoints', () => {
   });
 
   it('CRIU’s files are brought in for root alone, from an archive and from an image', async () => {
-    for (const place of [placed(checkpointTar()), inDirectory()]) {
-      const into = await brought(place);
+    for (const source of [placed(checkpointTar()), inDirectory()]) {
+      const into = await brought(source);
       expect(readdirSync(into)).toEqual(['checkpoint']);
       expect(readdirSync(join(into, 'checkpoint')).toSorted()).toEqual(['core-1.img', 'inventory.img']);
       expect(lstatSync(join(into, 'checkpoint/core-1.img')).mode & 0o7777).toBe(0o600);
@@ -125,7 +125,7 @@ describeAsRoot('archives of checkpoints', () => {
   it('processes of another machine, and what is no whole dump, are refused', async () => {
     await refused(
       placed(checkpointTar({ 'checkpoint/core-2.img': coreImage(8) })),
-      /core-2\.img is of another machine/u,
+      /core-2\.img is of another machine type/u,
     );
     await refused(placed(checkpointTar({ 'checkpoint/core-2.img': 'short' })), /no image of CRIU/u);
     await refused(
@@ -139,7 +139,7 @@ describeAsRoot('archives of checkpoints', () => {
     const secret = join(outside, 'secret');
     await refused(
       placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '2', linkName: secret }))),
-      /pages-1\.img is no plain file/u,
+      /pages-1\.img is not a regular file/u,
     );
     await refused(
       placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '1', linkName: secret }))),
@@ -156,11 +156,11 @@ describeAsRoot('archives of checkpoints', () => {
     await refused(placed(checkpointTar({}, entry({ name: '../outside/x', body: 'x' }))), /holds \.\./u);
     const image = inDirectory();
     symlinkSync(secret, join(image.directory, 'checkpoint/pages-1.img'));
-    await refused(image, /pages-1\.img can't be opened/u);
+    await refused(image, /pages-1\.img cannot be opened/u);
     const linked = inDirectory();
     rmSync(join(linked.directory, 'checkpoint'), { recursive: true });
     symlinkSync(outside, join(linked.directory, 'checkpoint'));
-    await refused(linked, /checkpoint can't be opened/u);
+    await refused(linked, /checkpoint cannot be opened/u);
     // names that mean nothing are passed over, wherever they would lead
     const into = await brought(
       placed(
@@ -175,7 +175,7 @@ describeAsRoot('archives of checkpoints', () => {
     expect(readdirSync(join(into, 'checkpoint')).toSorted()).toEqual(['core-1.img', 'inventory.img']);
   });
 
-  const changes = (...entries: readonly Buffer[]): Place =>
+  const changes = (...entries: readonly Buffer[]): ArchiveSource =>
     placed(checkpointTar({ 'rootfs-diff.tar': archive(...entries) }));
 
   it('what was written comes into the root file system, and what was deleted goes; directories keep what they are', async () => {
@@ -200,10 +200,10 @@ describeAsRoot('archives of checkpoints', () => {
 
   it('F22 a restore leaves the least free space, of our directory and of the root file system', async () => {
     const facts = (free: number) => ({ bsize: 4096, blocks: 2 ** 24, bavail: free, files: 0, ffree: 0 });
-    const place = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
+    const source = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
     const restoredWith = (full: string): Promise<void> => {
       const into = mkdtempSync(join(directory, 'into-'));
-      return importArchive({ kind: 'import', place, digest, into, rootfs }, (path) =>
+      return importArchive({ kind: 'import', source, digest, into, rootfs }, (path) =>
         facts(path.startsWith(join(directory, full)) ? 100 : 2 ** 23),
       );
     };
@@ -222,7 +222,7 @@ describeAsRoot('archives of checkpoints', () => {
     const filling = importArchive(
       {
         kind: 'import',
-        place: changes(
+        source: changes(
           ...[1, 2].map((at) => entry({ name: `big${at}`, body: Buffer.alloc(12 * 2 ** 20, at) })),
         ),
         digest,

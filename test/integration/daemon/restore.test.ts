@@ -227,7 +227,7 @@ describePods('restores', () => {
     await refused(broken, { code: code.invalidArgument, details: 'cut short' });
     await refused(archived({ 'checkpoint/core-1.img': coreImage(5) }), {
       code: code.invalidArgument,
-      details: 'core-1.img is of another machine',
+      details: 'core-1.img is of another machine type',
     });
     await refused(archived({ 'rootfs-diff.tar': archive(entry({ name: '../../../escape', body: '' })) }), {
       code: code.invalidArgument,
@@ -370,7 +370,7 @@ describePods('restores', () => {
       );
       expect(refusal).toEqual({
         code: code.unimplemented,
-        details: expect.stringContaining('restoring is off'),
+        details: expect.stringContaining('restores are disabled'),
       });
       await removePod(other, pod);
     } finally {

@@ -17,8 +17,8 @@ export const ofCheckpoints: readonly Mutant[] = [
     row: 'S08',
     title: 'another archive than the one that was checked is restored',
     file: 'src/oci/runtime/checkpoint/restore/import.ts',
-    find: "if (digestOf(descriptionsIn(intake.texts)) !== digest)\n      refuse('it is not the one that the request was held against');",
-    replace: "if (digest === '') refuse('it is not the one that the request was held against');",
+    find: "if (digestOf(descriptionsIn(intake.texts)) !== digest) refuse('not the checkpoint that was described');",
+    replace: "if (digest === '') refuse('not the checkpoint that was described');",
     test: { file: archives, named: 'S08: another archive' },
   },
   {

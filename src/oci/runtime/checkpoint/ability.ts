@@ -1,4 +1,7 @@
-/** Whether a handler's containers can be read on this machine: the runtime must know how, and CRIU must work with this kernel. */
+/**
+ * Checks whether containers of a handler can be checkpointed on this machine: the runtime must support it, and CRIU
+ * must work with this kernel.
+ */
 import { dirname } from 'node:path';
 import type { ClockPort } from '../../../ports/clock.ts';
 import { fail, printable } from '../../../base/fault.ts';
@@ -6,17 +9,19 @@ import { checkpointLimits, monitorLimits } from '../bounds.ts';
 import { runTool } from '../../../host/process/process-tool.ts';
 import type { Handler } from '../handlers/handlers.ts';
 
-/** The program, or why it is not there. */
+/** The CRIU program, or why it was not found. */
 export type Criu = { readonly path: string } | { readonly missing: string };
 
-/** What `features` says for yes (the runtime spec's features.md lets annotations tell more; runc and crun use this one). */
+/** Annotation in the output of `features`, used by runc and crun (runtime-spec, features.md, "Annotations"). */
 const ANNOTATION = 'org.opencontainers.runc.checkpoint.enabled';
 
 export class Ability {
   readonly #criu: Criu;
   readonly #toolPath: string;
   readonly #clock: ClockPort;
-  /** What was found to work; a failure is looked at again with the next call, since it can be repaired meanwhile. */
+  /**
+   * Programs that were found to work. A failure is checked again with the next call, since it may have been repaired.
+   */
   readonly #works = new Set<string>();
 
   constructor(criu: Criu, toolPath: string, clock: ClockPort) {
@@ -25,17 +30,17 @@ export class Ability {
     this.#clock = clock;
   }
 
-  /** PATH of a runtime that is to find CRIU: there is no option for it (runc 1.2 took it away). */
+  /** PATH for a runtime that must find CRIU, for which it has no option (runc 1.2 removed it). */
   get path(): string {
     return 'path' in this.#criu ? `${dirname(this.#criu.path)}:${this.#toolPath}` : this.#toolPath;
   }
 
-  /** Throws `unsupported` that names what lacks. */
+  /** Throws `unsupported` with what is missing. */
   async demand(handler: Handler, attempted: string): Promise<void> {
     const lacks = (what: string): never =>
       fail('unsupported', `${attempted}: ${what}`, { subject: handler.name });
     if (handler.kind === 'vm')
-      lacks(`runtime handler ${handler.name} runs virtual machines, whose inside CRIU can't read`);
+      lacks(`runtime handler ${handler.name} runs virtual machines, which CRIU cannot checkpoint`);
     if ('missing' in this.#criu) return lacks(this.#criu.missing);
     const check = await this.#ask(this.#criu.path, 'check');
     if (check !== undefined)
@@ -45,11 +50,11 @@ export class Ability {
     const can = features.ok
       ? saysYes(features.text)
       : (await this.#run([handler.path, 'checkpoint', '--help'])).ok;
-    if (!can) lacks(`${handler.path} was built without checkpoints`);
+    if (!can) lacks(`${handler.path} does not support checkpoints`);
     this.#works.add(handler.path);
   }
 
-  /** Undefined when it works. */
+  /** Undefined when the program works. */
   async #ask(program: string, word: string): Promise<{ readonly problem: string } | undefined> {
     if (this.#works.has(program)) return undefined;
     const answer = await this.#run([program, word]);
@@ -71,7 +76,7 @@ export class Ability {
       printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars)) ||
       'no error message';
     const how = result.timedOut
-      ? `no end within ${checkpointLimits.probeMs} ms`
+      ? `timed out after ${checkpointLimits.probeMs} ms`
       : `exit code ${result.exitCode ?? -1}`;
     return {
       ok: result.exitCode === 0 && !result.timedOut,

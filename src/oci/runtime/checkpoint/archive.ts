@@ -1,6 +1,7 @@
 /**
- * The archive's file: made anew for its owner alone, since it holds every page of the container's memory; under a name
- * of its own until it is whole, so that nobody takes a part for all. Nothing that lies at its path is followed or replaced.
+ * The archive's file. It is readable by its owner only, since it holds all memory of the container. It has a partial
+ * name until it is complete, so that nobody uses an incomplete archive. An existing file at its path is neither
+ * followed nor replaced.
  */
 import { constants } from 'node:fs';
 import type { Stats } from 'node:fs';
@@ -19,33 +20,33 @@ import { within } from '../../../host/clock/wait.ts';
 
 const SUFFIX = '.partial';
 
-/** Its name while it is written. */
+/** Name of the archive while it is written. */
 export const partialOf = (archive: string): string => `${archive}${SUFFIX}`;
 
-export interface Place {
+export interface ArchiveCall {
   readonly archive: string;
   readonly attempted: string;
   readonly clock: ClockPort;
   readonly fx: EffectContext;
 }
 
-/** An archive that is open. */
+/** An open archive. */
 export interface OpenArchive {
   readonly file: FileHandle;
-  /** In whose share of libuv's pool it is closed, also once something else is mounted there. */
+  /** The mount point whose share of libuv's pool closes the file, even if something else was mounted there since. */
   readonly mountPoint: string;
 }
 
 /**
- * The empty file, under its partial name. Throws `conflict` when something has either name, `invalidRequest` when there is
- * no such directory. One that is open only after the bound is closed again.
+ * Makes the empty file under its partial name. Throws `conflict` when either name exists, `invalidRequest` when the
+ * directory does not exist. A file that is opened only after the timeout is closed again.
  */
-export async function openArchive(place: Place): Promise<OpenArchive> {
+export async function openArchive(call: ArchiveCall): Promise<OpenArchive> {
   let opened: OpenArchive | undefined;
   let isLate = false;
   try {
-    return await onPlace(place, 'make the archive', async (mountPoint) => {
-      const file = await createPart(place);
+    return await onArchive(call, 'make the archive', async (mountPoint) => {
+      const file = await createPart(call);
       opened = { file, mountPoint };
       if (isLate) await file.close();
       return opened;
@@ -57,7 +58,7 @@ export async function openArchive(place: Place): Promise<OpenArchive> {
   }
 }
 
-async function createPart({ archive, attempted }: Place): Promise<FileHandle> {
+async function createPart({ archive, attempted }: ArchiveCall): Promise<FileHandle> {
   try {
     if (await isThere(archive)) return taken(attempted, archive);
     const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
@@ -68,7 +69,7 @@ async function createPart({ archive, attempted }: Place): Promise<FileHandle> {
     if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes(code)) {
       return fail(
         'invalidRequest',
-        `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'its name is too long' : `there is no directory ${dirname(archive)}`}`,
+        `${attempted}: write ${archive}: ${code === 'ENAMETOOLONG' ? 'file name too long' : `directory ${dirname(archive)} not found`}`,
         { subject: archive },
       );
     }
@@ -76,13 +77,16 @@ async function createPart({ archive, attempted }: Place): Promise<FileHandle> {
   }
 }
 
-/** Whole, and there under its name, beside the name of its part. Throws `conflict` when something has it by now. */
-export function nameArchive(place: Place, file: FileHandle): Promise<void> {
-  const { archive, attempted } = place;
-  return onPlace(place, 'sync the archive', async () => {
+/**
+ * Syncs the complete archive and links it to its name; the partial name stays. Throws `conflict` when the name exists
+ * by now.
+ */
+export function nameArchive(call: ArchiveCall, file: FileHandle): Promise<void> {
+  const { archive, attempted } = call;
+  return onArchive(call, 'sync the archive', async () => {
     await file.sync();
     try {
-      // a link does not replace what is there, as a rename would
+      // unlike a rename, a link does not replace an existing file
       await link(partialOf(archive), archive);
     } catch (error) {
       if (codeOf(error) === 'EEXIST') taken(attempted, archive);
@@ -92,44 +96,46 @@ export function nameArchive(place: Place, file: FileHandle): Promise<void> {
 }
 
 /**
- * Its part's name goes, and its own survives a power loss. All archives of a request have their names before the first of
- * these: by that a later daemon tells a request that came to its end from one that did not.
+ * Removes the partial name and syncs the directory. All archives of a request are named before the first is settled:
+ * by that a restarted daemon recognizes a completed request.
  */
-export function settleArchive(place: Place): Promise<void> {
-  const { archive } = place;
-  return onPlace(place, 'sync the directory of', async () => {
+export function settleArchive(call: ArchiveCall): Promise<void> {
+  const { archive } = call;
+  return onArchive(call, 'sync the directory of', async () => {
     await unlink(partialOf(archive));
     await syncDirectory(dirname(archive));
   });
 }
 
-/** Throws `invalidRequest` when there is no such directory or something is in it. */
+/** Throws `invalidRequest` when the directory does not exist or is not empty. */
 export function demandEmpty(
   directory: string,
-  { attempted, ...place }: Omit<Place, 'archive'>,
+  { attempted, ...call }: Omit<ArchiveCall, 'archive'>,
 ): Promise<void> {
-  return onPlace({ ...place, attempted, archive: `${directory}/*` }, 'write', async () => {
+  return onArchive({ ...call, attempted, archive: `${directory}/*` }, 'write', async () => {
     let names: readonly string[];
     try {
       names = await readdir(directory);
     } catch (error) {
       return fail(
         'invalidRequest',
-        `${attempted}: write to ${directory}: it can't be read: ${codeOf(error) ?? 'unknown error'}`,
+        `${attempted}: write to ${directory}: cannot be read: ${codeOf(error) ?? 'unknown error'}`,
         { subject: directory },
       );
     }
     if (names.length > 0)
-      fail('invalidRequest', `${attempted}: write to ${directory}: it is not empty`, { subject: directory });
+      fail('invalidRequest', `${attempted}: write to ${directory}: the directory is not empty`, {
+        subject: directory,
+      });
   });
 }
 
 /**
- * Closes its file, which waits for the file system as a sync does (close(2), NFS). The bound ends the wait and not the
- * close: `timedOut` says that it goes on.
+ * Closes the file, which waits for the file system as a sync does (close(2), NFS). The timeout ends the wait, not the
+ * close, which goes on in the background after `timedOut`.
  */
 export async function closeArchive(
-  { archive, attempted, clock, fx }: Place,
+  { archive, attempted, clock, fx }: ArchiveCall,
   { file, mountPoint }: Pick<OpenArchive, 'mountPoint'> & { readonly file: Pick<FileHandle, 'close'> },
 ): Promise<void> {
   const closing = closeInPool(mountPoint, file);
@@ -138,15 +144,18 @@ export async function closeArchive(
   if ((await within({ clock, timeoutMs }, closing)) === 'timedOut')
     fail(
       'timedOut',
-      `${attempted}: close the archive ${archive}: the file system at ${mountPoint} has not answered within ${timeoutMs} ms`,
+      `${attempted}: close the archive ${archive}: timed out after ${timeoutMs} ms waiting for the file system at ${mountPoint}`,
       { subject: mountPoint },
     );
 }
 
-/** What there is of it goes, for good: the note of it, by which a later daemon would find it, goes next. */
-export function dropArchive(place: Place, hasName: boolean): Promise<void> {
-  const { archive } = place;
-  return onPlace(place, 'remove the archive', async () => {
+/**
+ * Removes the archive under both names and syncs the directory: the record by which a restarted daemon would find it
+ * is removed next.
+ */
+export function dropArchive(call: ArchiveCall, hasName: boolean): Promise<void> {
+  const { archive } = call;
+  return onArchive(call, 'remove the archive', async () => {
     if (hasName) await removePlain(archive);
     await removePlain(partialOf(archive));
     await syncDirectory(dirname(archive));
@@ -154,16 +163,17 @@ export function dropArchive(place: Place, hasName: boolean): Promise<void> {
 }
 
 /**
- * What a daemon that was killed has left of a request: `begun` are those of its archives that it had taken a note of. Their
- * parts go, and before them the archives, unless all of the request have their names. Idempotent: also of an undo that was cut off.
+ * Undoes a request of a killed daemon. `begun` are those of its archives that have records. Their partial files are
+ * removed, and the named archives too, unless all archives of the request are named, which means that it completed.
+ * Idempotent, also after an interrupted undo.
  */
 export async function undoArchives(
   begun: readonly string[],
   together: readonly string[],
-  place: Omit<Place, 'archive'>,
+  call: Omit<ArchiveCall, 'archive'>,
 ): Promise<void> {
   const on = <T>(archive: string, work: () => Promise<T>): Promise<T> =>
-    onPlace({ ...place, archive }, 'undo the archive', work);
+    onArchive({ ...call, archive }, 'undo the archive', work);
   const named: string[] = [];
   let isWhole = true;
   for (const archive of together) {
@@ -182,7 +192,9 @@ async function removePart(archive: string): Promise<void> {
   await syncDirectory(dirname(archive));
 }
 
-/** `part`: nothing, or somebody else's file, has its name. `named`: it has, beside its part's. `settled`: alone. */
+/**
+ * `part`: the name is free or another file's. `named`: the same file has both names. `settled`: only the name exists.
+ */
 async function stateOf(archive: string): Promise<'none' | 'part' | 'named' | 'settled'> {
   const [found, part] = [await plainAt(archive), await plainAt(partialOf(archive))];
   if (part === undefined) return found === undefined ? 'none' : 'settled';
@@ -199,7 +211,7 @@ async function plainAt(path: string): Promise<Stats | undefined> {
   }
 }
 
-/** A name is lost with the power until its directory was synced. */
+/** A name survives a power loss only after its directory was synced. */
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
   try {
@@ -209,13 +221,16 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes a regular file that has this very name; anything else is not ours. One that somebody else removes is gone, too. */
+/**
+ * Removes a regular file with exactly this name; anything else is not ours. A file that was removed meanwhile is no
+ * error.
+ */
 async function removePlain(path: string): Promise<void> {
   if ((await plainAt(path)) !== undefined) await unlink(path).catch(onlyAbsent);
 }
 
-async function onPlace<T>(
-  { archive, attempted, clock, fx }: Place,
+async function onArchive<T>(
+  { archive, attempted, clock, fx }: ArchiveCall,
   what: string,
   work: (mountPoint: string) => Promise<T>,
 ): Promise<T> {
@@ -232,9 +247,7 @@ async function onPlace<T>(
 }
 
 function taken(attempted: string, path: string): never {
-  return fail(
-    'conflict',
-    `${attempted}: write ${path}: there is something of that name, which is not replaced`,
-    { subject: path },
-  );
+  return fail('conflict', `${attempted}: write ${path}: the file exists and is not replaced`, {
+    subject: path,
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * Checkpoints: all containers of a request are stopped where they are, read, and let go; then their archives are packed.
- * The layout is that of CRI-O and checkpointctl. Whatever ends it, the containers go on and no part is left.
+ * Checkpoints: all containers of a request are frozen, read and thawed; then their archives are packed. The layout is
+ * that of CRI-O and checkpointctl. However it ends, the containers are thawed and no partial archive is left.
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ import {
   settleArchive,
   undoArchives,
 } from './archive.ts';
-import type { OpenArchive, Place } from './archive.ts';
+import type { OpenArchive, ArchiveCall } from './archive.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
 import type { Job, Reader } from './frozen.ts';
@@ -33,32 +33,32 @@ import type { Note } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
   readonly criu: Criu;
-  /** Whether containers may be restored: CRIU makes processes with whatever rights an archive says. */
+  /** Whether containers may be restored: CRIU creates processes with the privileges that an archive states. */
   readonly restores: boolean;
 }
 
 export interface CheckpointDriver extends CheckpointPort {
-  /** Undoes what a daemon before this one began: call it once, before the first checkpoint. Never rejects. */
+  /** Undoes what an earlier daemon began. Call it once, before the first checkpoint. Never rejects. */
   open(): Promise<void>;
 }
 
 interface Stage {
   readonly reader: Reader;
   readonly ability: Ability;
-  /** Of the checkpoints under way. */
+  /** Directory of the checkpoints in progress. */
   readonly directory: string;
 }
 
 interface Request {
   readonly attempted: string;
-  /** All its archives. */
+  /** All archives of the request. */
   readonly together: readonly string[];
 }
 
-/** An archive that is being made. */
+/** An archive that is being written. */
 interface Draft extends OpenArchive {
   readonly job: Job;
-  readonly place: Place;
+  readonly call: ArchiveCall;
   hasName: boolean;
 }
 
@@ -116,10 +116,10 @@ async function checkpoint(
     );
     for (const draft of drafts) await pack(reader, draft, fx);
     for (const draft of drafts) {
-      await nameArchive(draft.place, draft.file);
+      await nameArchive(draft.call, draft.file);
       draft.hasName = true;
     }
-    for (const { place } of drafts) await settleArchive(place);
+    for (const { call } of drafts) await settleArchive(call);
   } catch (error) {
     kept = await dropAll(reader, drafts, fx);
     throw error;
@@ -130,7 +130,10 @@ async function checkpoint(
   }
 }
 
-/** Each on its own, the one that is on a dead file system beside the others. Gives those whose archive may still be there. */
+/**
+ * Removes the archives concurrently, so that one on a dead file system does not delay the others. Returns the
+ * containers whose archive may still exist.
+ */
 async function dropAll(
   { parts: { log } }: Reader,
   drafts: readonly Draft[],
@@ -138,10 +141,10 @@ async function dropAll(
 ): Promise<readonly ContainerId[]> {
   const kept: ContainerId[] = [];
   await Promise.all(
-    drafts.map(({ job, place, hasName }) =>
-      dropArchive({ ...place, fx: unbounded(fx) }, hasName).catch((error: unknown) => {
+    drafts.map(({ job, call, hasName }) =>
+      dropArchive({ ...call, fx: unbounded(fx) }, hasName).catch((error: unknown) => {
         kept.push(job.container.id);
-        log.warn({ archive: place.archive, fault: toFault(error) }, 'remove the archive of a checkpoint');
+        log.warn({ archive: call.archive, fault: toFault(error) }, 'remove archive of checkpoint failed');
       }),
     ),
   );
@@ -154,9 +157,9 @@ async function closeAll(
   fx: EffectContext,
 ): Promise<void> {
   await Promise.all(
-    drafts.map(({ place, ...archive }) =>
-      closeArchive({ ...place, fx: unbounded(fx) }, archive).catch((error: unknown) =>
-        log.warn({ archive: place.archive, fault: toFault(error) }, 'close the archive of a checkpoint'),
+    drafts.map(({ call, ...archive }) =>
+      closeArchive({ ...call, fx: unbounded(fx) }, archive).catch((error: unknown) =>
+        log.warn({ archive: call.archive, fault: toFault(error) }, 'close archive of checkpoint failed'),
       ),
     ),
   );
@@ -170,13 +173,13 @@ async function begin(
 ): Promise<Draft> {
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
-  const place: Place = { archive, attempted, clock: reader.clock, fx };
+  const call: ArchiveCall = { archive, attempted, clock: reader.clock, fx };
   const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
-  const archiveFile = await openArchive(place);
-  return { job: { container, handler, attempted, work }, place, ...archiveFile, hasName: false };
+  const archiveFile = await openArchive(call);
+  return { job: { container, handler, attempted, work }, call, ...archiveFile, hasName: false };
 }
 
-/** All are still before the first is read, and none goes on before the last was. */
+/** Freezes all containers before the first is read, and thaws none before the last was read. */
 async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext): Promise<void> {
   const touched: Job[] = [];
   const { frozenByCheckpoint } = reader.parts;
@@ -196,14 +199,11 @@ async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext):
     );
     for (const one of thawed)
       if (one.status === 'rejected')
-        reader.parts.log.error(
-          { fault: toFault(one.reason) },
-          'a container was not let go after its checkpoint',
-        );
+        reader.parts.log.error({ fault: toFault(one.reason) }, 'thaw container after checkpoint failed');
   }
 }
 
-/** The log goes with it as far as it was by then. */
+/** Packs the archive; the log is included as it is now. */
 async function pack(reader: Reader, { job, file }: Draft, fx: EffectContext): Promise<void> {
   const { container, attempted, work } = job;
   const call = toolCall(reader, attempted, fx);
@@ -213,14 +213,14 @@ async function pack(reader: Reader, { job, file }: Draft, fx: EffectContext): Pr
   await packAll(call, work, names, file);
 }
 
-/** The kubelet may be moving it away at this moment: an archive without a log is one, too. */
+/** The kubelet may be rotating the log at this moment: an archive without a log is valid. */
 async function copyLog({ parts: { log } }: Reader, call: ToolCall, from: string, to: string): Promise<void> {
   try {
     await copyFile(call, from, to);
   } catch (error) {
     const why = toFault(error);
     if (why.kind !== 'outside') throw error;
-    log.warn({ fault: why }, 'a checkpoint goes without its log');
+    log.warn({ fault: why }, 'copy log failed; the checkpoint has no log');
   }
 }
 
@@ -231,20 +231,22 @@ function isThere(path: string): Promise<boolean> {
   );
 }
 
-/** For what must be undone when the call itself is not wanted any more. */
+/** For an undo after the call itself was cancelled. */
 function unbounded({ note }: Pick<EffectContext, 'note'>): EffectContext {
   return { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
 }
 
-/** One that can't be undone now keeps its note, and keeps no other from going on. */
+/**
+ * Undoes what an earlier daemon began. What cannot be undone now keeps its record and does not hold up the others.
+ */
 async function undoBegun({ reader, directory }: Stage): Promise<void> {
   const { log, table } = reader.parts;
   try {
     const notes = await begun(directory, (name, error) =>
-      log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'),
+      log.error({ name, fault: toFault(error) }, 'read record of checkpoint failed'),
     );
     const failed = ({ id, archive }: Note, error: unknown): void =>
-      log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+      log.error({ id, archive, fault: toFault(error) }, 'undo interrupted checkpoint failed');
     const thawed: Note[] = [];
     for (const note of notes)
       await undoOne(reader, table, note.id, note.handler).then(
@@ -253,7 +255,7 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
       );
     const archives = new Set(notes.map(({ archive }) => archive));
     const requests = Map.groupBy(thawed, ({ together }) => JSON.stringify(together));
-    // no container stays frozen, and no archive stays, for one on a file system that does not answer
+    // concurrently: an archive on a file system that does not answer must not keep others from being undone
     await Promise.all(
       [...requests.values()].map(async (ofOne) => {
         const undone = undoRequest(reader, ofOne, archives);
@@ -264,11 +266,11 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
       }),
     );
   } catch (error) {
-    log.error({ fault: toFault(error) }, 'checkpoints that were cut off could not be looked for');
+    log.error({ fault: toFault(error) }, 'find interrupted checkpoints failed');
   }
 }
 
-/** Of one request there is a note for each container, and all of them name the same archives. */
+/** Each container of the request has a record, and all records name the same archives. */
 async function undoRequest(
   reader: Reader,
   notes: readonly Note[],
@@ -285,7 +287,7 @@ async function undoRequest(
   });
 }
 
-/** A handler that is not known any more has no container that could be let go. */
+/** Thaws the container. Without its handler there is no container. */
 async function undoOne(
   reader: Reader,
   table: Reader['parts']['table'],
@@ -294,6 +296,7 @@ async function undoOne(
 ): Promise<void> {
   const handler = table.known().find((one) => one.name === name);
   if (handler === undefined) return;
-  // its runtime, a helper, has ended (src/host/process/helpers.ts): nothing stops the container again
+  // its runtime process, a helper, ended with the earlier daemon (src/host/process/helpers.ts): nothing freezes the
+  // container again
   await thaw(reader, { id, handler, attempted: `undo the checkpoint of container ${id}` }, () => undefined);
 }

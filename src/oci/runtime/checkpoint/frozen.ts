@@ -1,4 +1,4 @@
-/** Containers held still while they are read, and what is read of one: by the runtime and CRIU, and from its files. */
+/** Freezes containers and reads them: processes by the runtime and CRIU, and files. */
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import type { Stats } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -42,7 +42,7 @@ export interface Job {
 
 type Target = Pick<Job, 'handler' | 'attempted'> & { readonly id: ContainerId };
 
-/** Stops all its processes where they are. */
+/** Freezes all processes of the container. */
 export async function freeze(
   reader: Reader,
   { container, handler, attempted }: Job,
@@ -54,8 +54,8 @@ export async function freeze(
 }
 
 /**
- * Lets them go on, whatever became of what they were stopped for: neither an abort nor the caller's bound ends it.
- * Succeeds when they run or are gone.
+ * Thaws the container, whatever became of its checkpoint: neither an abort nor the caller's timeout ends it. Succeeds
+ * when the processes run or have exited.
  */
 export async function thaw(reader: Reader, target: Target, note: EffectContext['note']): Promise<void> {
   const { id, handler, attempted } = target;
@@ -66,9 +66,13 @@ export async function thaw(reader: Reader, target: Target, note: EffectContext['
   };
   const answer = await call(reader, target, ['resume'], fx);
   if (answer.ok || !(await isPaused(reader, target))) return;
-  fail('outside', `${attempted}: container ${id} stays frozen: ${handler.name} resume: ${answer.problem}`, {
-    subject: id,
-  });
+  fail(
+    'outside',
+    `${attempted}: container ${id} is still frozen: ${handler.name} resume: ${answer.problem}`,
+    {
+      subject: id,
+    },
+  );
 }
 
 async function isPaused({ clock, toolPath }: Reader, { id, handler }: Target): Promise<boolean> {
@@ -83,11 +87,11 @@ async function isPaused({ clock, toolPath }: Reader, { id, handler }: Target): P
   return status === 'paused';
 }
 
-/** Everything that must be of the same moment, into its directory. */
+/** Reads everything that must be consistent into the checkpoint's directory. */
 export async function read(reader: Reader, job: Job, fx: EffectContext): Promise<void> {
   const { container, handler, attempted, work } = job;
   const images = ['--image-path', join(work, FILES.images), '--work-path', work];
-  // as CRI-O: locks of files belong to the processes; what is left running is what the kubelet expects
+  // as CRI-O: file locks belong to the processes; the kubelet expects the container to keep running
   const answer = await call(
     reader,
     { id: container.id, handler, attempted },
@@ -138,8 +142,9 @@ export function toolCall(
 }
 
 /**
- * Files and directories are told apart by the places that they were mounted on: a source may lie on a file system that does
- * not answer. Links in the root file system are the container's own and must not lead out of it.
+ * Entries of bind.mounts. Whether a mount is a file or a directory is read from its target, since the source may be
+ * on a file system that does not answer. Symbolic links in the root file system are the container's and are confined
+ * to it.
  */
 function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly object[] {
   const root = openSync(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -147,7 +152,7 @@ function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly obje
     return mounts
       .filter(({ type }) => type === 'bind')
       .flatMap((mount) => {
-        const facts = placeOf(root, mount.destination.replace(/^\/+/u, ''));
+        const facts = targetStats(root, mount.destination.replace(/^\/+/u, ''));
         return facts === undefined ? [] : [bindMount(mount, facts.isDirectory(), facts.mode)];
       });
   } finally {
@@ -155,19 +160,19 @@ function bindMounts(rootfs: string, mounts: readonly SpecMount[]): readonly obje
   }
 }
 
-/** Undefined when it is not there any more. */
-function placeOf(root: number, path: string): Stats | undefined {
-  let place: number;
+/** Undefined if it does not exist any more. */
+function targetStats(root: number, path: string): Stats | undefined {
+  let fd: number;
   try {
-    place = openBeneath(root, path, O_PATH, 0, 'inRoot');
+    fd = openBeneath(root, path, O_PATH, 0, 'inRoot');
   } catch (error) {
     if (isEscape(error) || isAbsent(error)) return undefined;
     throw error;
   }
   try {
-    return fstatSync(place);
+    return fstatSync(fd);
   } finally {
-    closeSync(place);
+    closeSync(fd);
   }
 }
 

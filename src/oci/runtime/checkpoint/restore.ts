@@ -1,6 +1,6 @@
 /**
- * Restores: an archive is described, then brought in, then its processes are made by the runtime and CRIU under a monitor.
- * Of what the archive says, the runtime sees CRIU's images alone; its configuration is made from the request (S08).
+ * Restores: an archive is described and imported, then the runtime and CRIU create its processes under a monitor. The
+ * runtime gets only CRIU's images from the archive; its configuration is generated from the request (S08).
  */
 import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,20 +19,23 @@ import { readNote } from '../container/record.ts';
 import { dropRuntimeState, exists } from '../container/state.ts';
 import type { Ability } from './ability.ts';
 import { FILES } from '../../documents/checkpoint-documents.ts';
-import type { Place } from './restore/protocol.ts';
+import type { ArchiveSource } from './restore/protocol.ts';
 import { describeArchive, importArchive } from './restore/reader.ts';
 
 export interface RestoreStage {
   readonly parts: DriverParts;
   readonly ability: Ability;
-  /** Whether the configuration allows it. */
+  /** Whether the configuration allows restores. */
   readonly allowed: boolean;
   readonly layerOf: (diffId: Digest) => string;
 }
 
-/** There from before the monitor is launched until the processes run: one that a later daemon finds was cut off. */
+/**
+ * Marker file from before the monitor's launch until the processes run: a restarted daemon recognizes an interrupted
+ * restore by it.
+ */
 const MARK = 'restoring';
-/** The images while they are removed. */
+/** Name of the images while they are removed. */
 const USED = 'used';
 
 export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'describe' | 'import' | 'restore'> {
@@ -41,16 +44,16 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
   return {
     describe: async ({ attempted, handler, from }, fx) => {
       if (!stage.allowed)
-        fail('unsupported', `${attempted}: restoring is off in the configuration (runtime.restore)`);
+        fail('unsupported', `${attempted}: restores are disabled in the configuration (runtime.restore)`);
       await ability.demand(table.resolve(handler), attempted);
-      return describeArchive({ kind: 'describe', place: placeOf(stage, from) }, { attempted, clock, fx });
+      return describeArchive({ kind: 'describe', source: sourceOf(stage, from) }, { attempted, clock, fx });
     },
     import: async ({ id, restore: { from, digest } }, fx) => {
       const into = layout.restoreDir(id);
       await rm(into, { recursive: true, force: true });
       await mkdir(into, { recursive: true, mode: 0o700 });
       await importArchive(
-        { kind: 'import', place: placeOf(stage, from), digest, into, rootfs: layout.rootfs(id) },
+        { kind: 'import', source: sourceOf(stage, from), digest, into, rootfs: layout.rootfs(id) },
         { attempted: `restore container ${id}`, clock, fx },
       );
     },
@@ -58,7 +61,7 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
       const directory = layout.restoreDir(input.id);
       const images = join(directory, FILES.images);
       if (!(await exists(images)))
-        fail('notFound', `restore container ${input.id}: its checkpoint is not there any more`, {
+        fail('notFound', `restore container ${input.id}: checkpoint not found`, {
           subject: input.id,
         });
       await ability.demand(table.resolve(input.handler), `restore container ${input.id}`);
@@ -70,19 +73,17 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
         await unmark(parts, input);
         return init;
       } finally {
-        // what is left goes with the container; of no use any more, and as large as its memory
+        // the images are as large as the container's memory and not needed any more; what cannot be removed now is
+        // removed with the container
         await drop(directory, images).catch((error: unknown) =>
-          log.warn(
-            { id: input.id, fault: toFault(error) },
-            'the images of a restored container were not removed',
-          ),
+          log.warn({ id: input.id, fault: toFault(error) }, 'remove images of restored container failed'),
         );
       }
     },
   };
 }
 
-/** At once, as it looks to a later daemon: half of the images are as good as none. */
+/** Removes the images atomically for a restarted daemon: partial images are useless. */
 async function drop(directory: string, images: string): Promise<void> {
   try {
     await rename(images, join(directory, USED));
@@ -91,7 +92,10 @@ async function drop(directory: string, images: string): Promise<void> {
   }
 }
 
-/** Before the images go: what has its mark is restored from them again. What can't lose it must not run, a later daemon would kill it. */
+/**
+ * Removes the mark before the images: a restarted daemon restores a container with a mark again. If the mark cannot
+ * be removed, the processes are killed, as that daemon would do.
+ */
 async function unmark(parts: DriverParts, { id, handler }: ContainerInput): Promise<void> {
   try {
     await unlink(join(parts.layout.restoreDir(id), MARK));
@@ -102,15 +106,15 @@ async function unmark(parts: DriverParts, { id, handler }: ContainerInput): Prom
   }
 }
 
-function placeOf({ layerOf }: RestoreStage, from: RestoreSource['from']): Place {
+function sourceOf({ layerOf }: RestoreStage, from: RestoreSource['from']): ArchiveSource {
   return 'archive' in from ? { archive: from.archive } : { directory: layerOf(from.layer) };
 }
 
-/** Undoes the restores that a daemon before this one began: the containers are created ones again. */
+/** Undoes the restores that an earlier daemon began: the containers are created but not started again. */
 export async function undoRestores(parts: DriverParts): Promise<void> {
   const { layout, log } = parts;
   const names = await namesOf(layout.restoresDir).catch((error: unknown) => {
-    log.error({ fault: toFault(error) }, 'list restores that were cut off');
+    log.error({ fault: toFault(error) }, 'list interrupted restores failed');
     return [];
   });
   for (const name of names) {
@@ -119,7 +123,7 @@ export async function undoRestores(parts: DriverParts): Promise<void> {
     try {
       if (await exists(join(layout.restoreDir(id), MARK))) await undoRestore(parts, id);
     } catch (error) {
-      log.error({ id, fault: toFault(error) }, 'a restore that was cut off could not be undone');
+      log.error({ id, fault: toFault(error) }, 'undo interrupted restore failed');
     }
   }
 }
@@ -132,7 +136,7 @@ async function undoRestore(parts: DriverParts, id: ContainerId): Promise<void> {
     await killWorkers(parts, handler, id, note?.cgroup);
     await dropRuntimeState(handler.root, id);
   }
-  // the monitor's last word on processes that nobody was told of
+  // the monitor's exit file is about processes that were never reported
   await forgetExit(parts, id);
   await unlink(join(layout.restoreDir(id), MARK));
 }

@@ -1,6 +1,6 @@
 /**
- * What a container changed of its root file system, from the upper directory of its overlay: what is new or other, and
- * what is deleted. It is read while the container is frozen, so that it fits the memory that was read with it.
+ * A container's changes to its root file system, from the upper directory of its overlay: changed and deleted files.
+ * Read while the container is frozen, so that they match the memory in the checkpoint.
  */
 import { closeSync } from 'node:fs';
 import type { Dirent } from 'node:fs';
@@ -15,14 +15,14 @@ import { libc } from '../../../host/ffi/ffi.ts';
 import { howBeneath, isEscape } from '../../../host/files/files-at.ts';
 import { callInPool } from '../../../host/ffi/pool.ts';
 
-/** Paths relative to the root. Names are bytes: a container may choose some that are no UTF-8. */
+/** Paths relative to the root. Names are bytes: a container may choose names that are not UTF-8. */
 export interface RootfsChanges {
-  /** Each directory before what is in it. */
+  /** Each directory comes before its content. */
   readonly changed: readonly Buffer[];
   readonly deleted: readonly Buffer[];
 }
 
-/** What a test replaces: a directory without an end, small bounds. */
+/** Replaced in tests: an endless directory, small bounds. */
 export interface DiffOptions {
   readonly entries?: (directory: string | Buffer) => AsyncIterable<Dirent<Buffer>>;
   readonly bounds?: { readonly changedFiles: number; readonly changedBytes: number };
@@ -31,21 +31,23 @@ export interface DiffOptions {
 interface Search extends Required<DiffOptions> {
   readonly upper: string;
   readonly lowers: readonly string[];
-  /** Descriptors of those of `lowers` that were needed, by path: each is opened once. */
+  /** Descriptors of the used `lowers` by path: each is opened once. */
   readonly layers: Map<string, number>;
-  /** Relative paths of mounts, whose empty places in the upper are the runtime's. */
+  /** Relative paths of mounts, whose empty mount points in the upper directory are made by the runtime. */
   readonly mounts: ReadonlySet<string>;
   readonly changed: Buffer[];
   readonly deleted: Buffer[];
-  /** Of all these paths: a container may choose long ones. */
+  /** Bytes of all these paths, since a container may choose long ones. */
   bytes: number;
 }
 
 const SLASH = Buffer.from('/');
-/** overlayfs marks a directory that hides the ones below it with this (Documentation/filesystems/overlayfs.rst). */
+/**
+ * overlayfs marks a directory that hides those of lower layers with this (Documentation/filesystems/overlayfs.rst).
+ */
 const OPAQUE = 'trusted.overlay.opaque';
 const OPAQUE_VALUE = 'y'.charCodeAt(0);
-/** What opens of all checkpoints may hang on: the images' disk. */
+/** Key in the thread pool: the opens of all checkpoints wait for the images' disk. */
 const POOL_KEY = 'layers of checkpoints';
 const ALL: Required<DiffOptions> = {
   entries: (directory) => entriesOf(directory, { key: POOL_KEY, atOnce: checkpointLimits.entriesAtOnce }),
@@ -53,8 +55,8 @@ const ALL: Required<DiffOptions> = {
 };
 
 /**
- * The changes in `upper` over `lowers`, of which the first is the topmost. `mounts` are paths in the container that are
- * left out. Rejects with `exhausted` when there are too many to be listed.
+ * The changes in `upper` over `lowers`, whose first is the topmost. `mounts` are paths in the container that are left
+ * out. Rejects with `exhausted` above the bounds.
  */
 export async function rootfsChanges(
   upper: string,
@@ -74,22 +76,25 @@ export async function rootfsChanges(
     deleted: [],
     bytes: 0,
   };
-  // a list instead of recursion: a container may nest directories as deep as it likes
+  // a list instead of recursion: a container may nest directories to any depth
   const open: Buffer[] = [Buffer.alloc(0)];
   try {
     for (let directory = open.pop(); directory !== undefined; directory = open.pop())
-      open.push(...(await look(search, directory)));
+      open.push(...(await scan(search, directory)));
   } finally {
     for (const fd of search.layers.values()) closeSync(fd);
   }
   return { changed: search.changed, deleted: search.deleted };
 }
 
-/** Notes what is in one directory of the upper; the directories in it that are to be read next. Ends at the bounds, not at the last entry. */
-async function look(search: Search, directory: Buffer): Promise<Buffer[]> {
+/**
+ * Records the entries of one directory of the upper and returns its subdirectories. Stops at the bounds, even within
+ * a directory.
+ */
+async function scan(search: Search, directory: Buffer): Promise<Buffer[]> {
   const { upper, mounts, changed, deleted } = search;
   const inside: Buffer[] = [];
-  // names that are needed once more, where the directory hides the ones below it
+  // names to compare with the layers if the directory is opaque
   const kept = (await isOpaque(upper, directory)) ? new Set<string>() : undefined;
   for await (const entry of search.entries(at(upper, directory))) {
     const path = join(directory, entry.name);
@@ -110,7 +115,10 @@ async function isWhiteout(upper: string, path: Buffer, entry: Dirent<Buffer>): P
   return entry.isCharacterDevice() && (await lstat(at(upper, path))).rdev === 0;
 }
 
-/** In the pool, as all calls here. As the kernel reads it (ovl_path_check_dir_xattr): one byte, and a longer value counts as none. */
+/**
+ * Reads the attribute in the pool, as all calls here. As in the kernel (ovl_path_check_dir_xattr), only the one-byte
+ * value counts.
+ */
 async function isOpaque(upper: string, directory: Buffer): Promise<boolean> {
   if (directory.length === 0) return false;
   const value = Buffer.alloc(1);
@@ -120,7 +128,7 @@ async function isOpaque(upper: string, directory: Buffer): Promise<boolean> {
   return must(got, `get ${OPAQUE} of`, directory.toString()) === 1 && value[0] === OPAQUE_VALUE;
 }
 
-/** What the layers have in a directory that was made anew is deleted. */
+/** Records what the layers have in an opaque directory as deleted. */
 async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<string>): Promise<void> {
   const hidden = new Set<string>();
   for (const lower of search.lowers) {
@@ -132,14 +140,17 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
         refuseMany(search, hidden.size);
       });
     } catch (error) {
-      // this layer has no such directory, or a file or a link of that name
+      // this layer has no such directory, or a file or a symbolic link of that name
       if (!isAbsent(error) && !isEscape(error)) throw error;
     }
   }
   for (const name of hidden) search.deleted.push(join(directory, Buffer.from(name, 'latin1')));
 }
 
-/** An image may have a link, to a directory of the host, where the container has made a directory: none is followed (S54). */
+/**
+ * Lists a layer's directory without following symbolic links: an image may have a link to a directory of the host
+ * where the container has made a directory (S54).
+ */
 async function noteBelow(
   { entries }: Search,
   layer: number,
@@ -176,7 +187,7 @@ async function openBelow(layer: number, directory: Buffer): Promise<number> {
   const name = Buffer.concat([directory, Buffer.alloc(1)]);
   for (let attempt = 1; ; attempt += 1) {
     const opened = await callInPool(POOL_KEY, libc.openat2, layer, name, how, how.length);
-    // something was renamed or mounted meanwhile, anywhere (openat2(2))
+    // something was renamed or mounted meanwhile, anywhere on the machine (openat2(2))
     const mayRetry =
       opened.result === -1 && errnoName(opened.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return must(opened, 'open directory', directory.toString());
@@ -188,7 +199,7 @@ function refuseMany({ changed, deleted, upper, bytes, bounds }: Search, more = 0
   if (changed.length + deleted.length + more <= changedFiles && bytes <= changedBytes) return;
   fail(
     'exhausted',
-    `list what was changed in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`,
+    `list changes in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`,
     { subject: upper },
   );
 }

@@ -1,4 +1,7 @@
-/** The tar program packs: it keeps names that are no UTF-8, holes, devices and attributes, and ends at once when it is killed. */
+/**
+ * Packs with the program tar, which keeps names that are not UTF-8, holes, devices and extended attributes, and ends
+ * at once when it is killed.
+ */
 import type { FileHandle } from 'node:fs/promises';
 import { writeFile } from 'node:fs/promises';
 import type { ClockPort } from '../../../ports/clock.ts';
@@ -9,7 +12,7 @@ import { runTool } from '../../../host/process/process-tool.ts';
 
 const TAR = '/bin/tar';
 const CP = '/bin/cp';
-/** Descriptor of the file to be written, in the child. */
+/** Descriptor of the output file in the child process. */
 const OUT = 3;
 
 export interface ToolCall {
@@ -20,15 +23,15 @@ export interface ToolCall {
 }
 
 export interface Changes extends ToolCall {
-  /** The directory that the names are relative to. */
+  /** Directory that the names are relative to. */
   readonly from: string;
   readonly names: readonly Buffer[];
-  /** File that the names are written to. */
+  /** File to which the names are written. */
   readonly list: string;
   readonly to: string;
 }
 
-/** An archive of exactly these, with owners, holes and the attributes that are not the overlay's own. */
+/** Packs exactly these files, with owners, holes and extended attributes except the overlay's own. */
 export async function packChanges({ from, names, list, to, ...call }: Changes): Promise<void> {
   const end = Buffer.of(0);
   await writeFile(list, Buffer.concat(names.flatMap((name) => [name, end])), { mode: 0o600 });
@@ -50,7 +53,7 @@ export async function packChanges({ from, names, list, to, ...call }: Changes): 
   ]);
 }
 
-/** These of a directory into an open file, without what it says of who made them here. */
+/** Packs these files of a directory into an open file, with root as their owner. */
 export function packAll(
   call: ToolCall,
   from: string,
@@ -72,7 +75,7 @@ export function packAll(
   return tool(call, argv, to.fd);
 }
 
-/** A copy of a file; a link is copied as one, and not followed. */
+/** Copies a file; a symbolic link is copied as a link. */
 export function copyFile(call: ToolCall, from: string, to: string): Promise<void> {
   return tool(call, [CP, '--no-dereference', '--', from, to]);
 }
@@ -93,8 +96,7 @@ async function tool(
     onSpawn: (pid) => fx.note({ on, pid }),
     ...(out === undefined ? {} : { extraFds: [{ childFd: OUT, fd: out }] }),
   });
-  if (result.timedOut)
-    fail('timedOut', `${attempted}: ${on}: killed, it had not ended within ${fx.timeoutMs} ms`);
+  if (result.timedOut) fail('timedOut', `${attempted}: ${on}: killed after a timeout of ${fx.timeoutMs} ms`);
   if (result.exitCode === 0) return;
   const said =
     printable(Buffer.from(result.stderr).toString('utf8').slice(-monitorLimits.quotedChars)) ||

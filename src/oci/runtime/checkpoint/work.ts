@@ -1,6 +1,7 @@
 /**
- * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
- * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
+ * The directory of a checkpoint in progress. It is below the root directory on disk, since memory may be larger than
+ * a tmpfs. By its record a restarted daemon undoes an interrupted checkpoint, so that no container stays frozen and
+ * no partial archive is left.
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,15 +18,15 @@ export interface Note {
   readonly id: ContainerId;
   readonly handler: string;
   readonly archive: string;
-  /** All archives of its request. */
+  /** All archives of the request. */
   readonly together: readonly string[];
 }
 
 const NOTE = 'note.json';
 
 /**
- * Empty, for its owner alone, with the note in it, which outlives a power loss: the archive's part may. What an earlier one
- * left is gone.
+ * Makes the directory, for its owner only, with the record in it; an existing one is removed. The record is synced,
+ * since the partial archive may survive a power loss, too.
  */
 export async function makeWork(directory: string, note: Note): Promise<string> {
   const work = join(directory, note.id);
@@ -39,7 +40,7 @@ export function dropWork(directory: string, id: ContainerId): Promise<void> {
   return rm(join(directory, id), { recursive: true, force: true });
 }
 
-/** All of it but the note, by which a later daemon undoes what could not be undone. */
+/** Removes everything but the record, by which a restarted daemon completes the undo. */
 export async function keepNote(directory: string, id: ContainerId): Promise<void> {
   const work = join(directory, id);
   for (const name of await namesOf(work))
@@ -47,8 +48,9 @@ export async function keepNote(directory: string, id: ContainerId): Promise<void
 }
 
 /**
- * What daemons before this one began; directories without a whole note were not begun, and go. One that can't be read or
- * removed is reported to `onUnreadable` and keeps none of the others from being undone: their containers are frozen.
+ * The checkpoints that earlier daemons began. A directory without a complete record was not begun and is removed. One
+ * that cannot be read or removed is reported to `onUnreadable` and does not keep the others from being undone, whose
+ * containers are frozen.
  */
 export async function begun(
   directory: string,

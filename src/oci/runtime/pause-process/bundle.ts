@@ -1,4 +1,7 @@
-/** The pause container: a runtime's container with our own tiny program, no image and no monitor. */
+/**
+ * The bundle of the pause container: a container of the runtime with a tiny program of ours, without image and
+ * monitor.
+ */
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PauseInput } from '../../../ports/runtime.ts';
@@ -20,24 +23,32 @@ import { checkMapped, idMappings, userNamespace } from '../spec/userns.ts';
 import { pauseUser } from '../bundle/host/user.ts';
 
 const PROGRAM = 'pause';
-/** Directories that the runtime mounts proc and a tmpfs on; made by us, so that it need not write into the shared rootfs. */
+/**
+ * Mount points for proc and a tmpfs. We make them, so that the runtime need not write to the shared root file system.
+ */
 const MOUNT_POINTS = ['proc', 'dev'];
-/** Just above what the OOM killer never takes: as both peers have it (features.md B1). */
+/** Just above the value that excludes a process from the OOM killer, as in containerd and CRI-O (features.md B1). */
 const OOM_SCORE_ADJ = -998;
-/** The least share of CPU time (cgroup v1 cpu.shares): it sleeps. */
+/** The smallest share of CPU time (cgroup v1 cpu.shares): the program sleeps. */
 const CPU_SHARES = 2n;
 
 export interface PauseSpecInput extends PauseInput {
   readonly host: SpecHost;
   readonly rootfs: string;
   readonly pins: SpecPaths['pins'];
-  /** The pod's own profile; left out for one that names none, which gets the built-in one whatever else it chose: this program needs nothing. */
+  /**
+   * The profile that the pod names by file; without it the built-in one, whatever the pod chose, since the program
+   * needs nothing.
+   */
   readonly seccomp?: OciSeccomp | undefined;
-  /** Left out where no annotation is let through. */
+  /** Absent if no annotation may be passed on. */
   readonly handler?: SpecHandler;
 }
 
-/** Its config.json, pure. Joins the pod's pins and brings the PID namespace that the containers join. */
+/**
+ * Generates config.json. The container joins the pod's pinned namespaces and creates the PID namespace that other
+ * containers join.
+ */
 export function pauseSpec(input: PauseSpecInput): OciSpec {
   const { sandbox, host, pins } = input;
   const user = pauseUser(sandbox.user, sandbox.namespaces.user);
@@ -58,7 +69,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
     },
     root: { path: input.rootfs, readonly: true },
     mounts: [
-      // runc closes inherited descriptors by way of /proc/self/fd before it executes the program
+      // runc closes inherited descriptors through /proc/self/fd before it executes the program
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
       {
         destination: '/dev',
@@ -82,7 +93,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
   };
 }
 
-/** Namespaces of its own for mounts and processes; the others are the pod's. */
+/** New namespaces for mounts and processes; the others are the pod's. */
 function pauseNamespaces(pins: SpecPaths['pins']): readonly OciNamespace[] {
   const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
     path === undefined ? [] : [{ type, path }];
@@ -96,7 +107,7 @@ function pauseNamespaces(pins: SpecPaths['pins']): readonly OciNamespace[] {
   ];
 }
 
-/** What runtimes and hooks know a sandbox by, in containerd's and in CRI-O's words. */
+/** Annotations by which runtimes and hooks recognize a sandbox, with containerd's and CRI-O's names. */
 function pauseAnnotations({ id, sandbox, handler }: PauseSpecInput): Readonly<Record<string, string>> {
   return {
     ...(handler === undefined ? {} : runtimeAnnotations(handler, sandbox.annotations)),
@@ -111,7 +122,7 @@ function pauseAnnotations({ id, sandbox, handler }: PauseSpecInput): Readonly<Re
   };
 }
 
-/** By these names Kata sizes a virtual machine before its first container is known (containerd's words for them). */
+/** Annotations by which Kata sizes a virtual machine before its first container is known (containerd's names). */
 function sizeAnnotations(resources: Resources | undefined): Readonly<Record<string, string>> {
   if (resources === undefined) return {};
   const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes } = resources;
@@ -128,16 +139,17 @@ function sizeAnnotations(resources: Resources | undefined): Readonly<Record<stri
   );
 }
 
-/** Makes the root file system that all pause containers share, if it is not there or not as it should be. */
+/** Makes the root file system that all pause containers share, if it is missing or different. */
 export async function makePauseRootfs(layout: Layout, host: SpecHost): Promise<void> {
   const root = layout.pauseRootfs;
   const program = pauseElf(host.arch);
   for (const name of ['', ...MOUNT_POINTS]) {
     await mkdir(join(root, name), { recursive: true, mode: 0o755 });
-    // whatever our umask is: the program runs as a user that must get in
+    // independent of the umask: the program runs as a user that must be able to enter
     await chmod(join(root, name), 0o755);
   }
-  // a pause of another version is replaced by rename; running ones keep theirs. One byte more shows a longer one.
+  // A program of another version is replaced by rename; running ones keep theirs. The limit exceeds the program's
+  // size, so that a longer file differs.
   const there = await readFileInRoot(root, PROGRAM, { bytesMax: 64 * 1024 }).catch(() => undefined);
   if (there === undefined || Buffer.compare(there, program) !== 0) {
     await writeFileInRoot(root, PROGRAM, program, { mode: 0o555 });

@@ -1,10 +1,9 @@
 /**
- * The pause program: PID 1 of a pod's shared PID namespace. It has two duties. It stays, since the namespace dies
- * with its first process; and it leaves no zombie of the orphans that the kernel gives to PID 1: with SIGCHLD
- * ignored the kernel reaps them itself (wait(2), NOTES). Signals that it does not handle are not delivered to PID 1
- * from inside; the runtime ends it with SIGKILL.
- *
- * Some thirty bytes of machine code, kept here as data, so that no compiler and no pause image is needed.
+ * The pause program: PID 1 of a pod's shared PID namespace. It must not exit, since the namespace ends with its first
+ * process; and it must leave no zombies of the orphans that the kernel gives to PID 1: with SIGCHLD ignored the
+ * kernel reaps them itself (wait(2), NOTES). Signals from inside the namespace that PID 1 does not handle are not
+ * delivered; the runtime ends it with SIGKILL.
+ * Some sixty bytes of machine code, kept here as data, so that neither a compiler nor a pause image is needed.
  */
 import type { ElfArch } from '../../../host/process/elf.ts';
 import { staticElf } from '../../../host/process/elf.ts';
@@ -12,12 +11,12 @@ import { staticElf } from '../../../host/process/elf.ts';
 export type PauseArch = ElfArch;
 
 /**
- * struct sigaction as the kernel has it, the same on both: handler, flags, restorer, mask, 8 bytes each
- * (include/linux/signal_types.h). SIG_IGN is 1. It stands right behind the code.
+ * The kernel's struct sigaction, the same on both architectures: handler, flags, restorer, mask, 8 bytes each
+ * (include/linux/signal_types.h). SIG_IGN is 1. It follows the code directly.
  */
 const SIGACTION = [1n, 0n, 0n, 0n];
 
-/** Intel SDM volume 2; numbers from arch/x86/entry/syscalls/syscall_64.tbl. */
+/** Intel SDM volume 2; system call numbers from arch/x86/entry/syscalls/syscall_64.tbl. */
 const X64_CODE = [
   0xb8,
   0x0d,
@@ -61,7 +60,10 @@ const X64_CODE = [
   0x90, //       nop                   fills up to a multiple of 8
 ];
 
-/** A64 instructions, 32-bit words (Arm ARM C6); numbers from include/uapi/asm-generic/unistd.h. There is no pause here. */
+/**
+ * A64 instructions, 32-bit words (Arm ARM C6); system call numbers from include/uapi/asm-generic/unistd.h, which has
+ * no pause.
+ */
 const ARM64_CODE = [
   0xd2800220, // movz x0, #17      SIGCHLD
   0x100001a1, // adr  x1, .+52     the sigaction
@@ -79,7 +81,7 @@ const ARM64_CODE = [
   0x17fffff9, // b    .-28         to the movz x0, #0
 ];
 
-/** The bytes of the executable file, some 300. */
+/** The bytes of the executable, some 300. */
 export function pauseElf(arch: PauseArch): Uint8Array {
   const code = arch === 'x64' ? Buffer.from(X64_CODE) : littleEndianWords(ARM64_CODE);
   const data = Buffer.alloc(SIGACTION.length * 8);

@@ -1,4 +1,4 @@
-/** The descriptions of an archive, as far as they count: which image it belongs to, and what the request must bring. */
+/** Describes an archive: the image it belongs to, and the mounts that the request must have. */
 import { createHash } from 'node:crypto';
 import { posix } from 'node:path';
 import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
@@ -8,7 +8,7 @@ import { portLimits } from '../../../../ports/bounds.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
 import { readMembers, refuse } from './members.ts';
 import type { Taker } from './members.ts';
-import type { Place } from './protocol.ts';
+import type { ArchiveSource } from './protocol.ts';
 
 /** The texts of config.dump and spec.dump. */
 export interface Descriptions {
@@ -16,8 +16,8 @@ export interface Descriptions {
   readonly spec: string;
 }
 
-/** Reads no more of the archive than both descriptions. */
-export async function describe(place: Place): Promise<CheckpointFacts> {
+/** Reads the archive only until both descriptions are found. */
+export async function describe(source: ArchiveSource): Promise<CheckpointFacts> {
   const texts = new Map<string, string>();
   const taker: Taker = {
     get isDone() {
@@ -26,13 +26,13 @@ export async function describe(place: Place): Promise<CheckpointFacts> {
     document: (name, text) => void texts.set(name, text),
     file: () => undefined,
   };
-  await readMembers(place, taker);
+  await readMembers(source, taker);
   return factsOf(descriptionsIn(texts));
 }
 
-/** Throws when one is missing. */
+/** Throws `invalidRequest` when one is missing. */
 export function descriptionsIn(texts: ReadonlyMap<string, string>): Descriptions {
-  const text = (name: string): string => texts.get(name) ?? refuse(`it has no ${name}`);
+  const text = (name: string): string => texts.get(name) ?? refuse(`no ${name} in the archive`);
   return { config: text(FILES.config), spec: text(FILES.spec) };
 }
 
@@ -40,11 +40,14 @@ export function digestOf({ config, spec }: Descriptions): string {
   return `sha256:${createHash('sha256').update(config).update('\0').update(spec).digest('hex')}`;
 }
 
-/** Nothing of it is believed but these; the runtime gets a configuration made from the request alone (S08). */
+/**
+ * The facts that are used; the rest is not trusted, and the runtime's configuration is generated from the request
+ * (S08).
+ */
 export function factsOf(descriptions: Descriptions): CheckpointFacts {
-  const config = jsonObject(descriptions.config) ?? refuse(`${FILES.config} is no JSON object`);
-  const spec = jsonObject(descriptions.spec) ?? refuse(`${FILES.spec} is no JSON object`);
-  // the peers write the image's id, or a repository with digest, as the reference
+  const config = jsonObject(descriptions.config) ?? refuse(`${FILES.config} is not a JSON object`);
+  const spec = jsonObject(descriptions.spec) ?? refuse(`${FILES.spec} is not a JSON object`);
+  // containerd and CRI-O write the image's id, or a repository with a digest, as the reference
   const images = [config['rootfsImageRef'], config['rootfsImageName'], config['rootfsImage']].filter(isName);
   if (images.length === 0) refuse(`${FILES.config} names no image`);
   return {
@@ -70,7 +73,7 @@ function isName(value: unknown): value is string {
 function mountsOf(value: unknown): readonly string[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value) || value.length > checkpointLimits.describedMounts)
-    return refuse(`${FILES.spec} has no list of mounts of a usual length`);
+    return refuse(`${FILES.spec} has an invalid or too long list of mounts`);
   const found = value.filter(isBind).map((mount) => {
     const destination = member(mount, 'destination');
     if (
@@ -78,7 +81,7 @@ function mountsOf(value: unknown): readonly string[] {
       !destination.startsWith('/') ||
       destination.length > portLimits.pathBytes
     )
-      refuse(`${FILES.spec} has a mount without a place`);
+      refuse(`${FILES.spec} has a mount without an absolute destination`);
     return posix.normalize(destination).replace(/(?<=.)\/$/u, '');
   });
   return [...new Set(found)];

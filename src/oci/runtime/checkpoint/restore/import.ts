@@ -1,6 +1,6 @@
 /**
- * An archive brought to where the runtime takes it from: CRIU's files into a directory of ours, and what the container
- * had written into its new root file system.
+ * Imports an archive: CRIU's files go to a directory of ours, and the container's changes to its new root file
+ * system.
  */
 import {
   closeSync,
@@ -20,32 +20,31 @@ import { createFileAt } from '../../../trees/entry-calls.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
 import { descriptionsIn, digestOf } from './describe.ts';
 import { demandMachine, isCore } from './machine-type.ts';
-import { asked, readMembers, refuse } from './members.ts';
+import { asRequestFault, readMembers, refuse } from './members.ts';
 import type { Taker, Target } from './members.ts';
 import type { ImportOrder } from './protocol.ts';
 import { applyChanges, removeDeleted } from './rootfs.ts';
 
-/** CRIU writes it with every dump (images/inventory.proto): what has none is not whole. */
+/** CRIU writes it with every dump (images/inventory.proto): a dump without it is incomplete. */
 const INVENTORY = 'inventory.img';
 
 type FactsOf = (path: string) => FilesystemFacts;
 
 /**
- * Throws `invalidRequest` for what is no checkpoint, or not the one described, and `exhausted` where it would take of the
- * space that stays free; what was made stays for the caller's undo.
+ * Throws `invalidRequest` if it is not a checkpoint or not the one described, and `exhausted` when the reserved disk
+ * space would be used. The caller undoes what was made.
  */
 export async function importArchive(
-  { place, digest, into, rootfs }: ImportOrder,
+  { source, digest, into, rootfs }: ImportOrder,
   factsOf: FactsOf = (path) => statfsSync(path),
 ): Promise<void> {
   const space = new SpaceGuard(into, () => factsOf(into));
   space.ask();
-  const intake = new Intake(into, space);
+  const intake = new ImportTaker(into, space);
   try {
-    await readMembers(place, intake);
-    if (digestOf(descriptionsIn(intake.texts)) !== digest)
-      refuse('it is not the one that the request was held against');
-    if (!intake.images.has(INVENTORY)) refuse(`it has no ${FILES.images}/${INVENTORY}`);
+    await readMembers(source, intake);
+    if (digestOf(descriptionsIn(intake.texts)) !== digest) refuse('not the checkpoint that was described');
+    if (!intake.images.has(INVENTORY)) refuse(`no ${FILES.images}/${INVENTORY} in the archive`);
     for (const name of intake.images)
       if (isCore(name)) demandMachine(join(into, FILES.images, name), process.arch);
   } finally {
@@ -54,10 +53,10 @@ export async function importArchive(
   await changeRootfs(join(into, FILES.rootfs), intake, rootfs, new SpaceGuard(rootfs, () => factsOf(rootfs)));
 }
 
-/** Deleted files last: an archive that names a file in both lists has deleted it (as the peers do it). */
+/** Deleted files come last: a file in both lists is deleted, as in containerd and CRI-O. */
 async function changeRootfs(
   changes: string,
-  intake: Intake,
+  intake: ImportTaker,
   rootfs: string,
   space: SpaceGuard,
 ): Promise<void> {
@@ -67,13 +66,13 @@ async function changeRootfs(
       await applyChanges(changes, root, space);
       unlinkSync(changes);
     }
-    await asked(async () => removeDeleted(intake.texts.get(FILES.deleted) ?? '[]', root));
+    await asRequestFault(async () => removeDeleted(intake.texts.get(FILES.deleted) ?? '[]', root));
   } finally {
     closeSync(root);
   }
 }
 
-class Intake implements Taker {
+class ImportTaker implements Taker {
   readonly isDone = false;
   readonly texts = new Map<string, string>();
   /** Names of CRIU's files. */

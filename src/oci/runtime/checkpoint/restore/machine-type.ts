@@ -1,9 +1,9 @@
-/** Which machine the processes of a checkpoint were of, by CRIU's images (criu: include/magic.h, images/core.proto). */
+/** The machine type of a checkpoint's processes, from CRIU's images (criu: include/magic.h, images/core.proto). */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { O_CLOEXEC, O_RDONLY } from '../../../../host/ffi/constants.ts';
 import { refuse } from './members.ts';
 
-/** An image begins with the magic of all and that of its kind; each entry is its size and a protobuf message. */
+/** An image begins with the common magic and that of its kind; each entry is its size and a protobuf message. */
 const COMMON_MAGIC = 0x54564319;
 const CORE_MAGIC = 0x55053847;
 /** Two magics, one size, the tag of the message's first field, its value. */
@@ -20,12 +20,12 @@ const TYPES: Readonly<Record<string, number>> = {
   riscv64: 8,
 };
 
-/** One for each thread. */
+/** Whether it is a core image; there is one per thread. */
 export function isCore(name: string): boolean {
   return /^core-\d+\.img$/u.test(name);
 }
 
-/** Throws when the core image at the path is of another machine than `arch` (as Node names them), or is none. */
+/** Throws `invalidRequest` when the core image is invalid or of a machine type other than `arch` (Node's name). */
 export function demandMachine(path: string, arch: string): void {
   const name = path.slice(path.lastIndexOf('/') + 1);
   const head = headOf(path);
@@ -35,10 +35,10 @@ export function demandMachine(path: string, arch: string): void {
     head.readUInt32LE(4) !== CORE_MAGIC ||
     head[12] !== MTYPE_TAG
   )
-    refuse(`${name} is no image of CRIU's`);
+    refuse(`${name} is not a CRIU image`);
   const type = head[13];
   if (type !== TYPES[arch])
-    refuse(`${name} is of another machine (CRIU's type ${type ?? 0}, this one is ${arch})`);
+    refuse(`${name} is of another machine type: ${type ?? 0} in CRIU's numbering, this machine is ${arch}`);
 }
 
 function headOf(path: string): Buffer {

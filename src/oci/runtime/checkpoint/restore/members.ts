@@ -1,6 +1,7 @@
 /**
- * The members of an archive that mean something, in an archive's file or in a directory with the same. Whoever made it
- * chose names, sizes and order: each known name is taken once and as a plain file, and what is not known is passed over.
+ * Reads the known members of a checkpoint, from an archive's file or from a directory with the same content. Names,
+ * sizes and order are untrusted: each known name is accepted once and only as a regular file; unknown ones are
+ * skipped.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { fail, FaultError } from '../../../../base/fault.ts';
@@ -14,22 +15,22 @@ import { plainPath } from '../../../layers/unpack-path.ts';
 import { LayerStream } from '../../../layers/unpack-stream.ts';
 import { listDirectory } from '../../../trees/entry-calls.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
-import type { Place } from './protocol.ts';
+import type { ArchiveSource } from './protocol.ts';
 
-/** A file that is being taken. */
+/** A file that is being written. */
 export interface Target {
   write(bytes: Uint8Array, position: number): void;
-  /** All bytes were written; a file may end in a hole. */
+  /** All bytes were written; a file may end with a hole. */
   end(): void;
 }
 
-/** Who takes members. */
+/** Receives members. */
 export interface Taker {
-  /** True when nothing more is wanted. */
+  /** True when no further member is needed. */
   readonly isDone: boolean;
   /** A description, or the list of deleted files. */
   document(name: string, text: string): void;
-  /** What was written into the root file system, or a file of CRIU's by its name alone; undefined when it is not wanted. */
+  /** The tar of changed files, or a file of CRIU's by its base name; undefined to skip it. */
   file(kind: 'rootfs' | 'image', name: string, size: number): Target | undefined;
 }
 
@@ -40,32 +41,32 @@ const DOCUMENTS: Readonly<Record<string, number>> = {
   [FILES.spec]: checkpointLimits.documentBytes,
   [FILES.deleted]: checkpointLimits.deletedBytes,
 };
-/** CRIU's own names (`core-1.img`, `pages-1.img`, `tmpfs-dev-90.tar.gz.img`), and runc's descriptors.json beside them. */
+/** CRIU's names (`core-1.img`, `pages-1.img`, `tmpfs-dev-90.tar.gz.img`), and runc's descriptors.json beside them. */
 const IMAGE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 
-/** Gives the taker what is there. Throws `invalidRequest` for what is no archive of a checkpoint. */
-export function readMembers(place: Place, taker: Taker): Promise<void> {
-  return asked(() =>
-    'archive' in place ? readArchive(place.archive, taker) : readDirectory(place.directory, taker),
+/** Passes all known members to `taker`. Throws `invalidRequest` if it is not the archive of a checkpoint. */
+export function readMembers(source: ArchiveSource, taker: Taker): Promise<void> {
+  return asRequestFault(() =>
+    'archive' in source ? readArchive(source.archive, taker) : readDirectory(source.directory, taker),
   );
 }
 
-/** What reading a tar throws, as the fault of whoever named the archive. */
-export async function asked(work: () => Promise<void>): Promise<void> {
+/** Runs `work` and turns errors about the archive's content into `invalidRequest`. */
+export async function asRequestFault(work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (error) {
-    // an archive that is wrong is the request's fault; what the system says is not
+    // an invalid archive is the client's error; errors of the system are not
     if (error instanceof FaultError && error.fault.kind === 'outside')
       throw new FaultError({ ...error.fault, kind: 'invalidRequest' });
     throw error;
   }
 }
 
-/** Undefined for a name that means nothing; a name that means something is a file or refused. */
+/** Undefined for an unknown name. A known name that is not a regular file is refused. */
 function kindOf(name: string, isFile: boolean): Kind | undefined {
   const kind = meaningOf(name);
-  if (kind !== undefined && !isFile) refuse(`${name} is no plain file`);
+  if (kind !== undefined && !isFile) refuse(`${name} is not a regular file`);
   return kind;
 }
 
@@ -78,7 +79,7 @@ function meaningOf(name: string): Kind | undefined {
     : undefined;
 }
 
-/** Each name once: of two, programs differ in which they take. */
+/** Accepts each name once: with duplicates, programs differ in which one they use. */
 class Members {
   readonly #taker: Taker;
   readonly #taken = new Set<string>();
@@ -91,11 +92,11 @@ class Members {
   open(name: string, size: number, isFile: boolean): Target | undefined {
     const kind = kindOf(name, isFile);
     if (kind === undefined) return undefined;
-    if (this.#taken.has(name)) refuse(`it holds ${name} twice`);
+    if (this.#taken.has(name)) refuse(`duplicate member ${name}`);
     this.#taken.add(name);
     this.#bytes += size;
     if (this.#bytes > checkpointLimits.archiveBytes)
-      fail('exhausted', `read checkpoint: its files have more than ${checkpointLimits.archiveBytes} bytes`, {
+      fail('exhausted', `read checkpoint: more than ${checkpointLimits.archiveBytes} bytes of files`, {
         retryable: false,
       });
     if (kind.kind === 'document') return this.#document(name, size, kind.bytesMax);
@@ -112,7 +113,7 @@ class Members {
   }
 }
 
-/** The archive's file is read to its end, or until nothing more is wanted. */
+/** Reads the archive's file to its end, or until no further member is needed. */
 async function readArchive(path: string, taker: Taker): Promise<void> {
   const members = new Members(taker);
   let target: Target | undefined;
@@ -135,7 +136,7 @@ async function readArchive(path: string, taker: Taker): Promise<void> {
   try {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
     for (let read = readSync(fd, piece); read > 0 && !taker.isDone; read = readSync(fd, piece)) {
-      // the decompressor keeps what it is given until it is through
+      // `piece` is reused: write resolves once the decompressor has consumed it
       await stream.write(piece.subarray(0, read));
     }
     if (!taker.isDone) await stream.end();
@@ -145,7 +146,10 @@ async function readArchive(path: string, taker: Taker): Promise<void> {
   }
 }
 
-/** Links are followed, since the request named the path; a FIFO would hang, and a device has no end (S10). */
+/**
+ * Symbolic links are followed, since the request named the path. A FIFO would block and a device may be endless: both
+ * are refused (S10).
+ */
 function openFile(path: string): number {
   let fd: number;
   try {
@@ -157,10 +161,10 @@ function openFile(path: string): number {
   }
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);
-  return refuse(`${path} is no plain file`);
+  return refuse(`${path} is not a regular file`);
 }
 
-/** What an image holds: links in it may lead anywhere, so that none is followed. */
+/** Reads the content of an image: its symbolic links may lead anywhere, so none is followed. */
 async function readDirectory(path: string, taker: Taker): Promise<void> {
   const members = new Members(taker);
   const root = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -168,7 +172,8 @@ async function readDirectory(path: string, taker: Taker): Promise<void> {
     for (const name of [...Object.keys(DOCUMENTS), FILES.rootfs]) readMember(root, name, members);
     if (taker.isDone) return;
     const images =
-      existing(root, FILES.images, O_RDONLY | O_DIRECTORY) ?? refuse(`it has no directory ${FILES.images}`);
+      existing(root, FILES.images, O_RDONLY | O_DIRECTORY) ??
+      refuse(`no directory ${FILES.images} in the image`);
     try {
       for (const { name } of listDirectory(images)) readMember(root, `${FILES.images}/${name}`, members);
     } finally {
@@ -189,7 +194,7 @@ function readMember(root: number, name: string, members: Members): void {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
     for (let position = 0; target !== undefined && position < stats.size;) {
       const read = readSync(fd, piece, 0, Math.min(piece.length, stats.size - position), position);
-      if (read === 0) refuse(`${name} ends before its size`);
+      if (read === 0) refuse(`${name} is shorter than its size`);
       target.write(piece.subarray(0, read), position);
       position += read;
     }
@@ -199,17 +204,17 @@ function readMember(root: number, name: string, members: Members): void {
   }
 }
 
-/** Undefined when there is none; a link at or on the way to it is refused. */
+/** Opens a member; undefined if it does not exist. Symbolic links in its path are refused. */
 function existing(root: number, name: string, flags: number): number | undefined {
   try {
     return openBeneath(root, name, flags, 0, 'noLinks');
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    return refuse(`${name} can't be opened: ${codeOf(error) ?? 'unknown error'}`);
+    return refuse(`${name} cannot be opened: ${codeOf(error) ?? 'unknown error'}`);
   }
 }
 
-/** Throws the fault of what is no checkpoint. */
+/** Throws `invalidRequest` with this reason. */
 export function refuse(reason: string): never {
   return fail('invalidRequest', `read checkpoint: ${reason}`);
 }

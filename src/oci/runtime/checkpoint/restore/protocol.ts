@@ -1,23 +1,26 @@
-/** What the process that reads archives is told on its standard input, and answers on its standard output: one JSON text each. */
+/**
+ * Messages of the process that reads archives: a request on its standard input and an answer on its standard output,
+ * each one JSON text.
+ */
 import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
 import type { Fault } from '../../../../base/fault.ts';
 
-/** The archive's file, or a directory with what is in one. */
-export type Place = { readonly archive: string } | { readonly directory: string };
+/** The archive's file, or a directory with its content. */
+export type ArchiveSource = { readonly archive: string } | { readonly directory: string };
 
 export interface DescribeOrder {
   readonly kind: 'describe';
-  readonly place: Place;
+  readonly source: ArchiveSource;
 }
 
 export interface ImportOrder {
   readonly kind: 'import';
-  readonly place: Place;
-  /** Of the descriptions that were held against the request. */
+  readonly source: ArchiveSource;
+  /** Digest of the descriptions that were compared with the request. */
   readonly digest: string;
   /** An empty directory of ours. */
   readonly into: string;
-  /** The container's root file system, mounted. */
+  /** The container's mounted root file system. */
   readonly rootfs: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The process that reads archives. They are as large as a container's memory and made by anybody, and may lie on a file
- * system that does not answer: a process of its own can be killed, and what it needs is nobody else's memory.
+ * The process that reads archives. Archives are untrusted, as large as a container's memory, and may be on a file
+ * system that does not answer: a separate process can be killed and has memory limits of its own.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { toFault } from '../../../../base/fault.ts';
@@ -12,7 +12,7 @@ const STDIN = 0;
 const STDOUT = 1;
 
 async function answer(order: Order): Promise<Answer> {
-  if (order.kind === 'describe') return { facts: await describe(order.place) };
+  if (order.kind === 'describe') return { facts: await describe(order.source) };
   await importArchive(order);
   return { done: true };
 }

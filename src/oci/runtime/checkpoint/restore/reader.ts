@@ -1,4 +1,4 @@
-/** Orders to the process that reads archives. */
+/** Calls the process that reads archives. */
 import { fileURLToPath } from 'node:url';
 import type { CheckpointFacts } from '../../../../ports/checkpoint.ts';
 import type { ClockPort } from '../../../../ports/clock.ts';
@@ -14,15 +14,15 @@ export interface ReaderCall {
   readonly fx: EffectContext;
 }
 
-/** What the archive says of its container. */
+/** What the archive says about its container. */
 export async function describeArchive(order: DescribeOrder, call: ReaderCall): Promise<CheckpointFacts> {
   const answer = await ask(order, call);
   return 'facts' in answer
     ? answer.facts
-    : fail('bug', `${call.attempted}: the archive's reader has not answered what it was asked`);
+    : fail('bug', `${call.attempted}: unexpected answer of the archive's reader`);
 }
 
-/** Brings it in. */
+/** Imports the archive. */
 export async function importArchive(order: ImportOrder, call: ReaderCall): Promise<void> {
   await ask(order, call);
 }
@@ -31,12 +31,12 @@ async function ask(
   order: Order,
   { attempted, clock, fx }: ReaderCall,
 ): Promise<Exclude<Answer, { readonly fault: unknown }>> {
-  // beside this file, or in a bundle beside that
+  // beside this file, or beside the bundled program
   const program = fileURLToPath(
     new URL(import.meta.url.endsWith('.ts') ? './reader-main.ts' : './checkpoint-reader.js', import.meta.url),
   );
   const argv = [process.execPath, `--max-old-space-size=${checkpointLimits.readerHeapMiB}`, program];
-  const on = `the archive ${'archive' in order.place ? order.place.archive : order.place.directory}`;
+  const on = `the archive ${'archive' in order.source ? order.source.archive : order.source.directory}`;
   fx.note({ on, argv });
   const result = await runTool({
     argv,
@@ -47,7 +47,7 @@ async function ask(
     outputBytesMax: checkpointLimits.answerBytes,
     onSpawn: (pid) => fx.note({ on, argv, pid }),
   });
-  if (result.timedOut) return fail('timedOut', `${attempted}: ${on}: not read within ${fx.timeoutMs} ms`);
+  if (result.timedOut) return fail('timedOut', `${attempted}: ${on}: timed out after ${fx.timeoutMs} ms`);
   const answer = parse(Buffer.from(result.stdout).toString('utf8'));
   if (answer === undefined) {
     const said =
@@ -55,14 +55,14 @@ async function ask(
       'no error message';
     return fail(
       'outside',
-      `${attempted}: ${on}: its reader ended with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}: ${said}`,
+      `${attempted}: ${on}: the reader ended with ${result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`}: ${said}`,
     );
   }
   if ('fault' in answer) throw new FaultError(toFault(new FaultError(answer.fault), attempted));
   return answer;
 }
 
-/** Undefined when it did not come to its answer. */
+/** Undefined if the process ended without an answer. */
 function parse(text: string): Answer | undefined {
   try {
     return JSON.parse(text) as Answer;

@@ -1,6 +1,6 @@
 /**
- * What a container had written, brought into its new root file system: files made and replaced, and deleted ones taken
- * away. All through descriptors below the root (S18, S54): paths and links of the archive lead nowhere else.
+ * Applies a container's changes to its new root file system: writes changed files and removes deleted ones. All
+ * access goes through descriptors below the root (S18, S54), so paths and links in the archive cannot lead out of it.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { unpackLimits } from '../../../bounds.ts';
@@ -18,9 +18,9 @@ import { LayerStream } from '../../../layers/unpack-stream.ts';
 import { listDirectory } from '../../../trees/entry-calls.ts';
 import { removeTreeAt } from '../../../trees/remove-tree.ts';
 import { FILES } from '../../../documents/checkpoint-documents.ts';
-import { asked, refuse } from './members.ts';
+import { asRequestFault, refuse } from './members.ts';
 
-/** The changed files of the archive at the path into the mounted root file system `root`, as far as `space` allows. */
+/** Applies the tar of changed files to the mounted root file system `root`, as far as `space` allows. */
 export async function applyChanges(path: string, root: number, space: SpaceGuard): Promise<void> {
   space.ask();
   const sink = new ChangeSink(root, space);
@@ -31,7 +31,7 @@ export async function applyChanges(path: string, root: number, space: SpaceGuard
   const fd = openSync(path, O_RDONLY | O_CLOEXEC);
   try {
     const piece = Buffer.alloc(checkpointLimits.pieceBytes);
-    await asked(async () => {
+    await asRequestFault(async () => {
       for (let read = readSync(fd, piece); read > 0; read = readSync(fd, piece))
         await stream.write(piece.subarray(0, read));
       await stream.end();
@@ -44,7 +44,10 @@ export async function applyChanges(path: string, root: number, space: SpaceGuard
   }
 }
 
-/** A layer's applier, but in a root that is in use: what a layer marks as deleted (containerd's archives do) is deleted. */
+/**
+ * Applies entries as those of an image layer, but to a root in use: whiteouts (in containerd's archives) delete
+ * files.
+ */
 class ChangeSink implements TarSink {
   readonly #root: number;
   readonly #space: SpaceGuard;
@@ -81,7 +84,7 @@ class ChangeSink implements TarSink {
     this.#applier.close();
   }
 
-  /** The applier keeps directories open, of which one may be taken away. */
+  /** Renews the applier, which keeps directories open: one of them may be removed. */
   #afresh(remove: () => void): void {
     this.#applier.complete();
     this.#applier.close();
@@ -90,19 +93,19 @@ class ChangeSink implements TarSink {
   }
 }
 
-/** Takes away what the list names (`deleted.files`: a JSON array of absolute paths). */
+/** Removes the files in the list (`deleted.files`: a JSON array of absolute paths). */
 export function removeDeleted(list: string, root: number): void {
   let paths: unknown;
   try {
     paths = JSON.parse(list);
   } catch {
-    return refuse(`${FILES.deleted} is no JSON`);
+    return refuse(`${FILES.deleted} is not JSON`);
   }
   if (!Array.isArray(paths) || paths.length > checkpointLimits.changedFiles)
-    return refuse(`${FILES.deleted} is no list of at most ${checkpointLimits.changedFiles} paths`);
+    return refuse(`${FILES.deleted} is not a list of at most ${checkpointLimits.changedFiles} paths`);
   for (const path of paths as readonly unknown[]) {
     const plain = typeof path === 'string' ? plainPath(Buffer.from(path, 'utf8').toString('latin1')) : '';
-    if (plain === '') refuse(`${FILES.deleted} holds what is no path of a file`);
+    if (plain === '') refuse(`${FILES.deleted} has an entry that is not the path of a file`);
     const { parent, name } = splitPath(plain);
     removeAt(root, parent, name);
   }
@@ -118,7 +121,7 @@ function emptyAt(root: number, directory: LayerPath): void {
   });
 }
 
-/** Nothing is done where there is no such directory. */
+/** Does nothing if the directory does not exist. */
 function inDirectory(root: number, path: LayerPath, work: (fd: number) => void): void {
   const below = new LayerRoot(root);
   try {

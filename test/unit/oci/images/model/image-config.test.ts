@@ -137,7 +137,7 @@ describe('image configs', () => {
     ['the root as volume', { Volumes: { '/..': {} } }, 'config.Volumes'],
     ['labels as list', { Labels: [] }, 'config.Labels is not an object'],
     ['label of a number', { Labels: { a: 1 } }, 'config.Labels.a'],
-    ['a key in another case', { env: ['A=1'] }, 'config.env is written differently from Env'],
+    ['a key in another case', { env: ['A=1'] }, 'config.env differs only in case from Env'],
   ])('refuses %s', (_name, config, words) => {
     expect(withConfig(config)).toContain(words);
   });

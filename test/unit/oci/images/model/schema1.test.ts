@@ -102,7 +102,7 @@ describe('schema 1', () => {
     ],
     ['S17 layers of schema 2 beside', { ...document, layers: [] }, 'the document is ambiguous'],
     ['S17 a config beside', { ...document, config: {} }, 'the document is ambiguous'],
-    ['S17 fsLayers in other letters', { ...document, FsLayers: [] }, 'written differently'],
+    ['S17 fsLayers in other letters', { ...document, FsLayers: [] }, 'differs only in case'],
     [
       'S47 a digest with a path',
       { ...document, fsLayers: [{ blobSum: 'sha256:../../x' }, ...blobs('b', 'a')] },

@@ -82,7 +82,7 @@ describe('policy.json', () => {
     ],
     ['no default', { transports: {} }, /default is missing/u],
     ['an empty default', { default: [] }, /default has no requirement/u],
-    ['an unknown key', { default: accept, defaults: [] }, /"defaults" is no field/u],
+    ['an unknown key', { default: accept, defaults: [] }, /"defaults" is not a known field/u],
     [
       'null for a transport',
       { default: accept, transports: { docker: null } },
@@ -106,7 +106,7 @@ describe('policy.json', () => {
     [
       'a further key of insecureAcceptAnything',
       { default: [{ type: 'insecureAcceptAnything', keyPath: '/k' }] },
-      /"keyPath" is no field/u,
+      /"keyPath" is not a known field/u,
     ],
   ])('%s refuses the file, by its name', (_what, policy, reason) => {
     expect(refusalOf(policy)).toMatch(/^invalidRequest: signature policy \/etc\/p\.json: /u);

@@ -80,7 +80,7 @@ describe('F33 F89 a checkpoint of a pod that is given up', () => {
     expect((await faultOf(driver.checkpoint(input as CheckpointInput, fx))).message).toMatch(
       /^checkpoint: fake pause: exit code 1/u,
     );
-    expect(lines).toContain('remove the archive of a checkpoint');
+    expect(lines).toContain('remove archive of checkpoint failed');
     expect(readdirSync(join(directory, 'there'))).toEqual([]);
     expect(works()).toEqual([IDS[0]]);
     expect(readdirSync(join(layout.checkpointsDir, IDS[0] ?? ''))).toEqual(['note.json']);

@@ -145,7 +145,7 @@ describe('a CDI file', () => {
     ['cdiVersion is not one of', file({ cdiVersion: undefined })],
     ['kind is not of the form', file({ kind: 'gpu' })],
     ['kind is not of the form', file({ kind: 'v.com/gpu/x' })],
-    ['"colour" is no field that is known', file({ colour: 1 })],
+    ['"colour" is not a known field', file({ colour: 1 })],
     ['devices is empty', file({ devices: [] })],
     [
       'devices[1].name gpu0 is defined twice',
@@ -188,7 +188,7 @@ describe('a CDI file', () => {
       'v.yaml',
     ],
     ['the document is not an object', '- a\n', 'v.yaml'],
-    ['a key is not a text', '1: a\n', 'v.yaml'],
+    ['a key is not a string', '1: a\n', 'v.yaml'],
   ])('%s', async (reason, text, name) => {
     await expect(parse(text, name)).rejects.toMatchObject({
       fault: { kind: 'outside', message: expect.stringMatching(/^CDI file \/etc\/cdi\/v\./u) as string },
@@ -219,7 +219,7 @@ describe('a CDI file', () => {
 test('S61 a key of YAML that is no text refuses the file, at any depth', async () => {
   const deep = yaml.replace('env: [ALL=1]', 'env: [ALL=1]\n  ? [[b]]\n  : x');
   await expect(parse(deep, 'v.yaml')).rejects.toMatchObject({
-    fault: { kind: 'outside', message: expect.stringContaining('a key is not a text') as string },
+    fault: { kind: 'outside', message: expect.stringContaining('a key is not a string') as string },
   });
 });
 

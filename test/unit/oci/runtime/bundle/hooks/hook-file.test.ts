@@ -59,11 +59,11 @@ describe('a hook file', () => {
     ['when is missing', { when: undefined }],
     ['hook.path is not absolute', { hook: { path: 'h' } }],
     ['hook.timeout is 0', { hook: { path: '/h', timeout: 0 } }],
-    ['hook."command" is no field', { hook: { path: '/h', command: 'x' } }],
+    ['hook."command" is not a known field', { hook: { path: '/h', command: 'x' } }],
     ['hook.env has an entry', { hook: { path: '/h', env: ['A'] } }],
     ['stages is empty', { stages: [] }],
     ['stages[0] is not one of', { stages: ['precreate'] }],
-    ['when."or" is no field', { when: { or: true } }],
+    ['when."or" is not a known field', { when: { or: true } }],
     ['when.commands[0] "(" is not a supported regular expression', { when: { commands: ['('] } }],
     ['when.always is neither true nor false', { when: { always: 'true' } }],
   ])('%s', (reason, changes) => {
