@@ -298,7 +298,7 @@ describe.skipIf(reason !== undefined)('the rest', () => {
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
     };
     await expect(machine.writer.writeBundle({ ...input, pidNamespaceOf: gone }, fx)).rejects.toThrow(
-      /has ended/u,
+      /has exited/u,
     );
   });
 

@@ -133,7 +133,9 @@ devices:
     await write(['x']);
     expect(config().process.env).toContain('X=longer');
     rmSync(join(machine.dir, 'cdi/a.json'));
-    await expect(write(['x'])).rejects.toThrow('use CDI device v.com/gpu=x: no usable CDI file in');
+    await expect(write(['x'])).rejects.toThrow(
+      'use CDI device v.com/gpu=x: not found in the usable CDI files in',
+    );
   });
 
   test('a broken file hurts only who needs it, and is named then; so are nodes and sources that are not there', async () => {

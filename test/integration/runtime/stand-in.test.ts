@@ -42,7 +42,7 @@ describe.skipIf(!isRunnable)('a stand-in', () => {
     for (const path of [standIn('none', '/nowhere/crun'), standIn('unmounted', '/bin/true', '/nowhere')]) {
       const ended = spawnSync(path, [], { encoding: 'utf8' });
       expect(ended.status).toBe(127);
-      expect(ended.stderr).toMatch(/^troupe: can't hide \/[a-z]+, or can't run \/[a-z/]+ then\n$/u);
+      expect(ended.stderr).toMatch(/^troupe: hide \/[a-z]+ or run \/[a-z/]+ failed\n$/u);
     }
   });
 });
