@@ -34,10 +34,7 @@ export interface HandlerConfig {
   readonly seccompProfile?: string;
 }
 
-/**
- * Suffix of the state directories of pause containers. They are separate, so that recovery can distinguish a
- * sandbox's id from a container's.
- */
+/** Suffix of the state directories of pause containers: recovery must distinguish their ids from those of containers. */
 export const PAUSE_SUFFIX = '.pause';
 
 /** A handler that a call can use. */
