@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 async function bench() {
-  const clock = new HandClock();
+  const clock = new HandClock(1000);
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
   const conditions = new Conditions(silentLog);
