@@ -171,7 +171,7 @@ describePods('troupe import, export', () => {
     ]);
     expect(await said('export', 'example.org/none:1', join(work, 'never'))).toEqual([
       3,
-      expect.stringContaining('no such image') as string,
+      expect.stringContaining('image not found') as string,
     ]);
     expect(await said('export', world.imageName, world.logs)).toEqual([
       1,

@@ -138,7 +138,7 @@ describe('with the daemon running', () => {
     ]);
     const text = await troupe('check', '--now');
     expect(text.stdout).toContain(
-      `${planted.length} findings, ${planted.length - 1} that --repair takes away`,
+      `${planted.length} findings, ${planted.length - 1} that --repair can remove`,
     );
     const repaired = await check('--now', '--repair');
     expect(repaired).toMatchObject({ clean: true, code: 0 });
