@@ -92,7 +92,10 @@ describeAsRoot('archives of checkpoints', () => {
       [{ 'config.dump': '{"rootfsImage":"a\\nb"}' }, /names no image/u],
       [{ 'spec.dump': '7' }, /spec\.dump is not a JSON object/u],
       [{ 'spec.dump': '{"mounts":{"length":1e9}}' }, /invalid or too long list of mounts/u],
-      [{ 'spec.dump': '{"mounts":[{"type":"bind","destination":"data"}]}' }, /a mount without a place/u],
+      [
+        { 'spec.dump': '{"mounts":[{"type":"bind","destination":"data"}]}' },
+        /a mount without an absolute destination/u,
+      ],
     ];
     for (const [changed, message] of parts) await refusal(placed(checkpointTar(changed)), message);
     await refusal(placed(Buffer.from('no tar at all'.repeat(100))), /read tar/u);
