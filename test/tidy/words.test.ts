@@ -7,15 +7,11 @@ import { filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
 const PENDING: readonly string[] = [
   'src/actors/',
   'src/host/cgroups/',
-  'src/host/kernel-thread/',
-  'src/host/kernel-worker/',
   'src/host/mounts/',
   'src/host/namespaces/',
-  'src/host/process/',
   'src/host/sandbox/',
   'src/host/security/',
   'src/host/streams/',
-  'src/host/tuning/',
   'src/host/usage/',
   // drawn from code whose prose is listed above
   'docs/architecture.md',

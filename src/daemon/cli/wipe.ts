@@ -5,7 +5,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { silentLog } from '../../base/log.ts';
 import { cgroupDirectories } from '../../host/cgroups/cgroup-layout.ts';
 import { onlyAbsent } from '../../host/ffi/errno.ts';
-import { succeedIfAny } from '../../host/process/helpers.ts';
+import { endEarlierHelpersIfAny } from '../../host/process/helpers.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import { namesIfDirectory } from '../../host/files/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces/namespaces.ts';
@@ -74,7 +74,7 @@ export async function wipe(command: Command): Promise<number> {
   const lock = await lockIfThere(config.root);
   try {
     // helpers of a killed daemon could create again what is removed below
-    await succeedIfAny({
+    await endEarlierHelpersIfAny({
       file: createLayout(config).helpersFile,
       clock: command.clock,
       random: realRandom(),

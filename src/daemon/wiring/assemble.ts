@@ -15,7 +15,7 @@ import type { CgroupLayout } from '../../host/kernel-thread/thread-protocol.ts';
 import { realClock } from '../../host/clock/clock.ts';
 import { lockDirectory } from '../../host/files/directory-lock.ts';
 import { checkFfi } from '../../host/ffi/check.ts';
-import { succeed } from '../../host/process/helpers.ts';
+import { endEarlierHelpers } from '../../host/process/helpers.ts';
 import { createLayout } from '../../host/sandbox/layout.ts';
 import type { Layout } from '../../host/sandbox/layout.ts';
 import { WritableWatch } from '../../host/files/writable-watch.ts';
@@ -168,7 +168,7 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
     orWithout(
       part,
       'helpers of an earlier boot',
-      () => succeed({ file: layout.helpersFile, ...handed }),
+      () => endEarlierHelpers({ file: layout.helpersFile, ...handed }),
       undefined,
       Infinity,
     ),

@@ -1,4 +1,4 @@
-/** The main thread's side of kernel-worker.ts: orders, and the thread's life. */
+/** The main thread's side of kernel-worker.ts: sends requests and manages the thread. */
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Worker } from 'node:worker_threads';
@@ -9,10 +9,10 @@ import { PIN_KINDS } from './thread-protocol.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest, WorkerStart } from './thread-protocol.ts';
 
 export interface Asking {
-  /** Begins the message of a failure. */
+  /** Beginning of an error message. */
   readonly attempted: string;
   readonly subject: string;
-  /** Without one the caller's own bound counts. */
+  /** Absent: the caller's own time limit applies. */
   readonly bound?: {
     readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
     readonly timeoutMs: number;
@@ -28,21 +28,21 @@ interface Thread {
 }
 
 let thread: Promise<Thread> | undefined;
-/** What `thread` has become. */
+/** The thread once `thread` has settled. */
 let live: Thread | undefined;
 let orders = 0;
 
 /**
- * Starts the thread before it is needed: 60 ms until its first answer, in which the caller can do something else. One that
- * can't be started is no failure here: the first order says so.
+ * Starts the thread before it is needed: its first answer takes 60 ms, in which the caller can do something
+ * else. A failure is not reported here: the first request reports it.
  */
 export async function startKernelThread(): Promise<void> {
   await theThread().catch(() => undefined);
 }
 
 /**
- * Waits until the thread has loaded. A process that exits while the thread loads its native code is aborted by Node
- * ("FATAL ERROR: Error::ThrowAsJavaScriptException") in place of the exit code that was asked for. Never rejects.
+ * Waits until the thread has loaded. When a process exits while the thread loads its native code, Node aborts
+ * it ("FATAL ERROR: Error::ThrowAsJavaScriptException") instead of using the exit code. Never rejects.
  */
 export async function kernelThreadLoaded(clock: ClockPort): Promise<void> {
   if (thread === undefined) return;
@@ -53,39 +53,44 @@ export async function kernelThreadLoaded(clock: ClockPort): Promise<void> {
   ).catch(() => undefined);
 }
 
-/** Ends the thread; the next order starts a new one. */
+/** Ends the thread; the next request starts a new one. */
 export async function stopKernelThread(): Promise<void> {
-  // one that could not be started has nothing to end
+  // a thread that failed to start has nothing to end
   const running = await thread?.catch(() => undefined);
   if (running !== undefined) await end(running);
 }
 
 /**
- * Has an order carried out; they are taken in turn. Rejects with the failure, which has the errno's name as its `code`
- * where there is one, and with `outside`, retryable, when the thread ended or gave no answer within the bound.
+ * Sends a request; requests are handled one after the other. Rejects with the failure, whose `code` is the
+ * errno's name where there is one, and with `outside`, retryable, when the thread ended or did not answer
+ * within the bound.
  */
 export async function askKernelThread(order: ThreadOrder, asking: Asking): Promise<unknown> {
   let answer = await giveOrder(order, asking);
-  // the others can be repeated, and what happened to a pod's namespaces is no matter of theirs
+  // requests on host objects can be repeated; a failure in a pod's namespaces does not concern them
   if (answer.id === LOST && !IN_A_POD.has(order.kind)) answer = await giveOrder(order, asking);
   const { failure, code, value } = answer;
   if (failure === undefined) return value;
   throw code === undefined ? new FaultError(failure) : Object.assign(new FaultError(failure), { code });
 }
 
-/** Orders for which the thread leaves the host's namespaces. */
+/** Requests for which the thread leaves the host's namespaces. */
 const IN_A_POD: ReadonlySet<ThreadOrder['kind']> = new Set<ThreadOrder['kind']>(['pin', 'socket', 'sysctl']);
 
-/** Id of the answer that a thread's end stands for. */
+/** Id of the answer that stands for the thread's end. */
 const LOST = 0;
 
 async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Asking): Promise<ThreadAnswer> {
   const current = await theThread();
   const { worker, waiting } = current;
   if (waiting.size >= hostLimits.threadOrders) {
-    fail('exhausted', `${attempted}: ${hostLimits.threadOrders} orders wait for the kernel thread already`, {
-      subject,
-    });
+    fail(
+      'exhausted',
+      `${attempted}: ${hostLimits.threadOrders} requests are waiting for the kernel thread already`,
+      {
+        subject,
+      },
+    );
   }
   orders += 1;
   const id = orders;
@@ -98,7 +103,7 @@ async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Aski
       settle({ id: LOST, isLost: true, failure });
     };
     const timer = bound?.clock.setTimeout(
-      () => lost(`gave no answer in ${bound.timeoutMs} ms`),
+      () => lost(`timed out after ${bound.timeoutMs} ms`),
       bound.timeoutMs,
     );
     const settle = (settled: ThreadAnswer): void => {
@@ -111,12 +116,12 @@ async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Aski
     worker.ref();
     worker.postMessage({ id, order } satisfies ThreadRequest);
   });
-  // a thread that is still in a pod's namespaces would mix two pods; one that hangs can't be waited for
+  // a thread left in a pod's namespaces would mix up two pods, and one that hangs can't be awaited
   if (answer.isLost) void end(current);
   return answer;
 }
 
-/** A start that fails (no descriptor is free) is no fate: the next order tries again. */
+/** A failed start (such as no free descriptor) is not permanent: the next request tries again. */
 function theThread(): Promise<Thread> {
   if (thread !== undefined) return thread;
   const starting = startThread();
@@ -128,7 +133,7 @@ function theThread(): Promise<Thread> {
 }
 
 async function startThread(): Promise<Thread> {
-  // libuv starts all threads of its pool at the first use, in the namespaces of whoever uses it first
+  // libuv starts all threads of its pool at first use, in the namespaces of the thread that uses it first
   await stat('/');
   const host: WorkerStart['host'][number][] = [];
   try {
@@ -147,9 +152,9 @@ function runThread(host: WorkerStart['host']): Thread {
   const file = import.meta.url.endsWith('.ts') ? '../kernel-worker/kernel-worker.ts' : './kernel-worker.js';
   const worker = new Worker(new URL(file, import.meta.url), {
     workerData: { host } satisfies WorkerStart,
-    // Node knows nothing of descriptors that libc opened there, and would warn at each one that is closed
+    // Node does not track descriptors that libc opened, and would warn at each that is closed
     trackUnmanagedFds: false,
-    // it keeps nothing: the least memory that Node's own start needs
+    // the worker keeps no data: the least memory with which Node starts
     resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
   });
   const started: Thread = { worker, waiting: new Map() };
@@ -170,7 +175,7 @@ function runThread(host: WorkerStart['host']): Thread {
   return started;
 }
 
-/** The next order goes to a new one. */
+/** The next request goes to a new thread. */
 function leave(old: Thread): void {
   if (live !== old) return;
   live = undefined;

@@ -1,17 +1,17 @@
-/** What the kernel thread and the main thread say to each other: plain data. */
+/** Messages between the main thread and the kernel thread: plain data. */
 import type { Fault } from '../../base/fault.ts';
 
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
   readonly mountPoint: string;
-  /** Controllers, or for a v1 hierarchy without any its name, such as `name=systemd`. */
+  /** Controllers; for a v1 hierarchy without controllers its name, such as `name=systemd`. */
   readonly controllers: readonly string[];
 }
 
 export interface CgroupLayout {
   /** 2 when the v2 hierarchy has all controllers; 1 when any is on v1. */
   readonly version: 1 | 2;
-  /** v1 with a v2 hierarchy beside it. */
+  /** v1 with an additional v2 hierarchy. */
   readonly hybrid: boolean;
   /** Usable controllers, sorted, without names. */
   readonly controllers: readonly string[];
@@ -24,29 +24,32 @@ export interface Sysctl {
   readonly value: string;
 }
 
-/** What is known of the daemon before this one. */
-export interface Predecessor {
+/** The record of the previous daemon. */
+export interface EarlierDaemon {
   readonly key: string;
-  /** Its program, as /proc/PID/exe told it. */
+  /** Its program, as /proc/PID/exe names it. */
   readonly program: string;
-  /** Of its environment, as /proc/PID/environ told it. */
+  /** Size of its environment in /proc/PID/environ. */
   readonly environmentBytes: number;
-  /** Name of its mount namespace, which its children have until they are a program; empty where that was not recorded. */
+  /**
+   * Name of its mount namespace, in which its children are until they execute a program; empty where it was
+   * not recorded.
+   */
   readonly mounts: string;
 }
 
-export interface HelpersOrder extends Predecessor {
+export interface HelpersOrder extends EarlierDaemon {
   readonly kind: 'helpers';
-  /** The one whose helpers are left alone. */
-  readonly life: string;
-  /** Only these are looked at; all processes when left out. */
+  /** The boot whose helpers are left alone. */
+  readonly boot: string;
+  /** Checks only these; all processes when absent. */
   readonly among?: readonly number[];
 }
 
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
 export type PinKind = (typeof PIN_KINDS)[number];
 
-/** The file of a pinned user namespace, beside those of the kinds: no thread of ours can enter one. */
+/** File name of a pinned user namespace. It is not among the kinds, since no thread of ours can enter one. */
 export const USER_PIN = 'user';
 
 /** The file of each pinned namespace. */
@@ -59,23 +62,23 @@ export interface PinOrder {
   readonly kinds: readonly PinKind[];
   readonly hostname?: string;
   readonly sysctls: readonly Sysctl[];
-  /** The namespaces are there already, in a process with a user namespace, which is pinned, too. */
+  /** Set when the namespaces exist already, in a process with its own user namespace, which is pinned too. */
   readonly from?: {
     /** `/proc/PID/ns` of the process. */
     readonly path: string;
-    /** The user namespace's root, as the host numbers it. */
+    /** The host's uid of the user namespace's root. */
     readonly rootUid: number;
   };
 }
 
-/** An end of all pins in a directory, and of the directory. */
+/** Removes all pins in a directory, and the directory. */
 export interface UnpinOrder {
   readonly kind: 'unpin';
-  /** Absolute; need not be there. */
+  /** Absolute; need not exist. */
   readonly directory: string;
 }
 
-/** A socket that belongs to another network namespace: it stays there whoever uses it. */
+/** Creates a socket in another network namespace; the socket stays there whoever uses it. */
 export interface SocketOrder {
   readonly kind: 'socket';
   /** The pinned namespace. */
@@ -84,21 +87,21 @@ export interface SocketOrder {
   readonly type: number;
 }
 
-/** Parameters of interfaces in a network namespace that is pinned already. */
+/** Sets parameters of interfaces in a pinned network namespace. */
 export interface SysctlOrder {
   readonly kind: 'sysctl';
   readonly netns: string;
   readonly sysctls: readonly Sysctl[];
 }
 
-/** What the interfaces of a network namespace have counted, where no process is in it to be asked: the text of its net/dev. */
+/** Reads a network namespace's net/dev, where no process is in it whose file could be read. */
 export interface NetDevOrder {
   readonly kind: 'netDev';
   /** The pinned namespace. */
   readonly netns: string;
 }
 
-/** What is to be done with a cgroup in all hierarchies; what each gives stands in cgroup-thread.ts. */
+/** An operation on a cgroup in all hierarchies; cgroup-thread.ts says what each returns. */
 export interface CgroupOrder {
   readonly kind: 'cgroup';
   readonly act:
@@ -113,7 +116,7 @@ export interface CgroupOrder {
     | 'thaw';
   readonly layout: CgroupLayout;
   readonly path: string;
-  /** The process to be moved. */
+  /** The process to move. */
   readonly pid?: number;
 }
 
@@ -139,16 +142,16 @@ export interface ThreadRequest {
 
 export interface ThreadAnswer {
   readonly id: number;
-  /** For a socket order the descriptor: it belongs to the process, whichever of its threads opened it. */
+  /** For a socket request the descriptor: it belongs to the process, whichever thread opened it. */
   readonly value?: unknown;
   readonly failure?: Fault;
   /** The errno's name, where the failure has one. */
   readonly code?: string;
-  /** The thread is not in the host's namespaces any more and must not be used again. */
+  /** The thread is no longer in the host's namespaces and must not be used again. */
   readonly isLost: boolean;
 }
 
-/** What the worker gets at its start: the host's namespaces. */
+/** What the worker gets at its start: descriptors of the host's namespaces. */
 export interface WorkerStart {
   readonly host: readonly {
     readonly kind: PinKind;

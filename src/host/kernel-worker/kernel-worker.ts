@@ -1,7 +1,7 @@
 /**
- * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups, the lists of mounts and processes): a hop through
- * libuv's pool per call costs more than the call, and a v1 machine has eleven hierarchies. Nothing here waits on a disk
- * or on another file system; only the kernel's own locks.
+ * The thread for many small synchronous calls on the kernel's own objects (namespaces, cgroups, lists of
+ * mounts and processes). A hop through libuv's pool per call costs more than the call, and a v1 machine has
+ * eleven hierarchies. No call here waits for a disk or another file system, only for the kernel's own locks.
  */
 import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';

@@ -1,9 +1,11 @@
 /**
- * Of the kernel thread: what leaves the host's namespaces, as no other thread does. It makes a pod's namespaces by unshare, sets them up from the
- * inside, pins them by bind mounts of its own /proc/thread-self/ns files, and comes back.
+ * The kernel thread's operations on namespaces. This thread is the only one that leaves the host's
+ * namespaces: it creates a pod's namespaces by unshare, sets them up from the inside, pins them by bind
+ * mounts of its own /proc/thread-self/ns files, and returns.
  *
- * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
- * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
+ * Only synchronous calls: an asynchronous one would run in libuv's pool, which is shared by the process, in
+ * the host's namespaces (a sysctl would be set on the host), and a pool that this thread started would be in
+ * a pod's namespaces.
  */
 import { closeSync, openSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -50,25 +52,25 @@ const CLONE_FLAG: Readonly<Record<PinKind, number>> = {
   uts: CLONE_NEWUTS,
 };
 
-/** An id that setresuid(2) shall leave: -1. */
+/** -1: setresuid(2) leaves this id unchanged. */
 const UNCHANGED = 0xffffffff;
 
 /** Opened by the main thread, which never leaves the host's namespaces. */
 const host = (workerData as WorkerStart).host;
 
-/** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
+/** Enters that namespace for one call of socket(2); the descriptor then belongs to the main thread. */
 export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAnswer, 'id'> {
   return inNetwork(netns, () =>
     must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns),
   );
 }
 
-/** The text of its net/dev, of some thousand interfaces at most. */
+/** The text of the namespace's net/dev, bounded to some thousand interfaces. */
 export function readNetDev({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
   return inNetwork(netns, () => netDevText('/proc/thread-self/net/dev') ?? '');
 }
 
-/** In that namespace while its parameters are written; those that were written stay when one fails. */
+/** Enters that namespace and sets its parameters; those that were set stay when one fails. */
 export function setSysctlsInThread({ netns, sysctls }: SysctlOrder): Omit<ThreadAnswer, 'id'> {
   return inNetwork(netns, () => setAll(sysctls, setSysctl));
 }
@@ -86,7 +88,7 @@ function inNetwork(netns: string, work: () => unknown): Omit<ThreadAnswer, 'id'>
   return { isLost, ...(failure === undefined ? { value } : { failure }) };
 }
 
-/** Makes and pins them; what was pinned of a part is undone. */
+/** Creates and pins namespaces; on failure the pins made so far are removed. */
 export function pinInThread(order: PinOrder): Omit<ThreadAnswer, 'id'> {
   let failure: Fault | undefined;
   const pinned: string[] = [];
@@ -100,11 +102,11 @@ export function pinInThread(order: PinOrder): Omit<ThreadAnswer, 'id'> {
   return { isLost, ...(failure === undefined ? {} : { failure }) };
 }
 
-/** Lets go of all pins in a directory and removes it. Throws errors with the errno's name. */
+/** Removes all pins in a directory, and the directory. Throws errors with the errno's name. */
 export function unpinInThread({ directory }: UnpinOrder): void {
   for (const kind of [...PIN_KINDS, USER_PIN]) {
     const path = join(directory, kind);
-    // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
+    // lazy: nsfs holds no data, and a CNI plugin may have the file open now
     for (let layer = 0; layer < hostLimits.stackedMounts && unmountPin(path); layer += 1);
     removed(() => unlinkSync(path));
   }
@@ -131,9 +133,9 @@ function makeAndPin(order: PinOrder, pinned: string[]): void {
   const { kinds, directory, hostname, from } = order;
   if (from === undefined) {
     const flags = kinds.reduce((sum, kind) => sum | CLONE_FLAG[kind], 0);
-    must(callSync(libc.unshare, flags), 'make namespaces for', directory);
+    must(callSync(libc.unshare, flags), 'create namespaces for', directory);
   } else {
-    // the rights of the host's root hold in all user namespaces below it: there is no need to enter that one
+    // the host's root is privileged in all user namespaces below it, so there is no need to enter this one
     for (const kind of kinds) enter(`${from.path}/${kind}`, CLONE_FLAG[kind]);
   }
   if (kinds.includes('net')) bringLoopbackUp(directory);
@@ -145,21 +147,22 @@ function makeAndPin(order: PinOrder, pinned: string[]): void {
     const isOfIpc = sysctlNamespace(sysctl.name) === 'ipc';
     asUser(isOfIpc ? (from?.rootUid ?? 0) : 0, () => setSysctl(sysctl));
   });
-  // pinned last: a pin that is there is one of a namespace that was set up in full
+  // pinned last, so that a pin proves a completely set up namespace
   for (const kind of kinds) pin(`/proc/thread-self/ns/${kind}`, `${directory}/${kind}`, pinned);
   if (from !== undefined) pin(`${from.path}/${USER_PIN}`, `${directory}/${USER_PIN}`, pinned);
 }
 
 /**
- * Parameters of an IPC namespace are its own root's to write, and nobody's beside it, the host's root included
- * (ipc/ipc_sysctl.c, ipc_permissions; those of a network ask for the capability instead). Only this thread changes its effective user, and only for this while.
+ * Only the root of an IPC namespace's own user namespace may write its parameters, not even the host's root
+ * (ipc/ipc_sysctl.c, ipc_permissions; parameters of a network namespace check the capability instead). Only
+ * this thread changes its effective user, and only during this call.
  */
 function asUser(uid: number, work: () => void): void {
   if (uid === 0) return work();
   const become = (effective: number): number =>
     must(
       callSync(libc.setresuidOfThread, UNCHANGED, effective, UNCHANGED),
-      'take on user',
+      'switch to user',
       String(effective),
     );
   become(uid);
@@ -186,8 +189,8 @@ function enter(path: string, flag: number): void {
 }
 
 /**
- * What the kernel refuses is tried once more when all others are set: bounds are checked against each other (a local port range
- * may begin at 80 only once the ports from there on are no longer privileged, ipv4_local_port_range).
+ * Retries the parameters that the kernel refused once all others are set, since it checks some against each
+ * other: ipv4_local_port_range may begin at 80 only once ports from 80 on are no longer privileged.
  */
 function setAll(sysctls: readonly Sysctl[], set: (sysctl: Sysctl) => void): void {
   const again: Sysctl[] = [];
@@ -202,7 +205,7 @@ function setAll(sysctls: readonly Sysctl[], set: (sysctl: Sysctl) => void): void
   again.forEach(set);
 }
 
-/** The kernel has no such parameter, or it does not take such a value: the request's mistake. */
+/** The parameter does not exist or does not accept this value: an invalid request. */
 const WRONG_SYSCTL: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'ERANGE']);
 
 function setSysctl({ name, value }: Sysctl): void {
@@ -218,7 +221,7 @@ function setSysctl({ name, value }: Sysctl): void {
   }
 }
 
-/** A new network namespace has lo, down; every program of a pod expects 127.0.0.1 to answer. */
+/** In a new network namespace lo is down; every program of a pod expects 127.0.0.1 to answer. */
 function bringLoopbackUp(subject: string): void {
   const socket = must(
     callSync(libc.socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
@@ -236,7 +239,7 @@ function bringLoopbackUp(subject: string): void {
   }
 }
 
-/** True when the thread is in the host's namespaces again. */
+/** True when the thread is back in the host's namespaces. */
 function comeBack(): boolean {
   for (const { kind, fd } of host) callSync(libc.setns, fd, CLONE_FLAG[kind]);
   try {

@@ -1,8 +1,8 @@
 /**
- * SIGCHLD, as often as it is of use. Who is in a container can have it sent to us at any rate: each stop and continuation of a
- * child of ours (an exec's process is one) sends it, and so does each end of an orphan in a pod that has the host's PIDs
- * (S89). So stops are left out (SA_NOCLDSTOP), and in a span that has had its passes nobody listens: one pass at its
- * end sees all that has ended meanwhile.
+ * Limits how often SIGCHLD is handled. A process in a container can cause it at any rate: each stop and
+ * continuation of a child of ours (such as an exec's process) sends it, and so does each exit of an orphan in
+ * a pod with the host's PID namespace (S89). So stops are excluded (SA_NOCLDSTOP), and once a span has had
+ * its passes nothing listens until its end: one pass then sees all children that ended meanwhile.
  */
 import { constants } from 'node:os';
 import { Pace } from '../../base/pace.ts';
@@ -13,10 +13,10 @@ import { SA_NOCLDSTOP, SIGACTION_BYTES, SIGACTION_FLAGS_OFFSET } from '../ffi/co
 import { callSync, libc } from '../ffi/ffi.ts';
 
 /**
- * Calls `onChange` after changes among this process's children, for several of them once. It answers whether it has left
- * some for the next time.
+ * Calls `onChange` after changes among this process's children, once for several changes. It returns whether
+ * it has left some children for the next pass.
  */
-export function hearChildren(onChange: () => boolean): void {
+export function onChildChange(onChange: () => boolean): void {
   const clock = realClock();
   const pace = new Pace(hostLimits.reaping);
   const onSignal = (): void => {
@@ -32,14 +32,17 @@ export function hearChildren(onChange: () => boolean): void {
     process.off('SIGCHLD', onSignal);
     clock.setTimeout(() => {
       listen();
-      // what came while nobody listened
+      // handle the signals that came while nothing listened
       onSignal();
     }, ms);
   };
   listen();
 }
 
-/** libuv sets its handler when the first listener comes, and leaves it until the last has gone. */
+/**
+ * libuv installs its handler with the first listener and removes it with the last, so the flag must be set
+ * each time.
+ */
 function leaveOutStops(): void {
   const action = Buffer.alloc(SIGACTION_BYTES);
   must(callSync(libc.sigaction, constants.signals.SIGCHLD, null, action), 'read the handler of', 'SIGCHLD');

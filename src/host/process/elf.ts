@@ -1,13 +1,16 @@
-/** A static ELF executable with one segment that holds header, code and data (elf(5)); the code starts at its beginning. */
+/**
+ * Builds a static ELF executable with one segment that holds header, code and data (elf(5)); the code comes
+ * right after the headers.
+ */
 
 export type ElfArch = 'x64' | 'arm64';
 
 const HEADER_BYTES = 64;
 const PROGRAM_HEADER_BYTES = 56;
-/** One to load, one that says the stack is not executable. */
+/** One PT_LOAD, and one that makes the stack non-executable. */
 const PROGRAM_HEADERS = 2;
 const CODE_OFFSET = HEADER_BYTES + PROGRAM_HEADERS * PROGRAM_HEADER_BYTES;
-/** Where the file is loaded: the traditional place of x86-64 programs; any multiple of the largest page size would do. */
+/** Load address: the traditional one of x86-64 programs; any multiple of the largest page size would do. */
 const BASE = 0x400000n;
 /** arm64 kernels may have pages of 64 KiB. */
 const ALIGNMENT = 0x10000n;
@@ -15,7 +18,7 @@ const ALIGNMENT = 0x10000n;
 /** e_machine: EM_X86_64 and EM_AARCH64. */
 const MACHINE = { x64: 62, arm64: 183 } as const;
 
-/** The bytes of the file. `code` begins with the first instruction; it refers to what is in it relative to itself. */
+/** The bytes of the file. `code` starts with the first instruction and must be position-independent. */
 export function staticElf(arch: ElfArch, code: Uint8Array): Uint8Array {
   const size = CODE_OFFSET + code.length;
   return Uint8Array.from(Buffer.concat([elfHeader(arch), loadHeader(size), stackHeader(), code]));

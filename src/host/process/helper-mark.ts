@@ -1,52 +1,56 @@
 /**
- * The mark of our helpers: programs that we start, wait for and forget (the runtime's calls, CNI plugins, iptables, mkfs …).
- * A daemon that is killed leaves them running, and what they do lands when it lands: after the next daemon has looked at
- * the machine, unless that one finds and ends them first (helpers.ts).
+ * Marks helpers: programs that the daemon starts and waits for (runtime calls, CNI plugins, iptables, mkfs
+ * …). A killed daemon leaves its helpers running, and their effects may come after the next boot of the
+ * daemon has observed the machine, unless it finds and ends them first (helpers.ts).
  *
- * It stands in the environment, from the execve on and whatever the program does: a command line may be a wrapper's. What is
- * meant to outlive the daemon (monitors, shims, fuse-overlayfs) does not get it, and so no container's process does. It holds
- * a secret of this instance: a container could write anything else into its own environment. A helper may itself leave a
- * service behind, with all of its environment; so the mark names the pipe that the helper was given for its output as well,
- * which a service has closed (whoever waits for the helper's output would wait for the service).
+ * The mark is an environment variable: it exists from the execve on, whatever the program does, while a
+ * command line may be a wrapper's. Programs that must outlive the daemon (monitors, shims, fuse-overlayfs) do
+ * not get it, so no container's process has it. It holds a secret of this instance, since a container can
+ * write anything else into its own environment. A helper may leave a service behind that inherits its
+ * environment. So the mark also names the pipe of the helper's output: a service has closed that pipe, since
+ * otherwise whoever reads the helper's output would wait for the service.
  */
 
-/** Name of the variable. */
+/** Name of the environment variable. */
 export const HELPER_VARIABLE = 'TROUPE_HELPER_OF';
 
 export interface HelperOwner {
-  /** Secret of the instance, for as long as the machine runs: hexadecimal. */
+  /** Secret of the instance, hexadecimal; valid until the machine reboots. */
   readonly key: string;
-  /** Of this run of the daemon: hexadecimal. */
-  readonly life: string;
+  /** Name of this boot of the daemon, hexadecimal. */
+  readonly boot: string;
 }
 
 export interface HelperMark {
-  readonly life: string;
-  /** Inode of the pipe that it was given for its output; 0 for none. */
+  readonly boot: string;
+  /** Inode of the helper's output pipe; 0 for none. */
   readonly pipe: number;
 }
 
 let owner: HelperOwner | undefined;
 
-/** From now on what this process starts is marked as its helper. Without it nothing is. */
+/** Marks every helper that this process starts from now on. Before this call none is marked. */
 export function markHelpers(by: HelperOwner): void {
   owner = by;
 }
 
-/** What a helper's environment begins with, as name and value; `pipe`: see `HelperMark`. */
+/** The first environment variables of a helper, as name and value; `pipe` as in `HelperMark`. */
 export function helperVariable(pipe: number): readonly (readonly [string, string])[] {
-  return owner === undefined ? [] : [[HELPER_VARIABLE, `${owner.key}.${owner.life}.${pipe}`]];
+  return owner === undefined ? [] : [[HELPER_VARIABLE, `${owner.key}.${owner.boot}.${pipe}`]];
 }
 
-/** The mark with this key in the environment of a process, as /proc tells it (proc_pid_environ(5)); undefined when there is none. */
+/**
+ * The mark with this key in a process's environment, as read from /proc (proc_pid_environ(5)); undefined when
+ * it has none.
+ */
 export function markIn(environment: Buffer, key: string): HelperMark | undefined {
   const head = Buffer.from(`${HELPER_VARIABLE}=${key}.`, 'latin1');
   for (let at = environment.indexOf(head); at >= 0; at = environment.indexOf(head, at + 1)) {
     if (at > 0 && environment[at - 1] !== 0) continue;
     const end = environment.indexOf(0, at);
     const rest = environment.toString('latin1', at + head.length, end < 0 ? environment.length : end);
-    const [, life, pipe] = /^([0-9a-f]+)\.(\d+)$/u.exec(rest) ?? [];
-    if (life !== undefined) return { life, pipe: Number(pipe) };
+    const [, boot, pipe] = /^([0-9a-f]+)\.(\d+)$/u.exec(rest) ?? [];
+    if (boot !== undefined) return { boot, pipe: Number(pipe) };
   }
   return undefined;
 }

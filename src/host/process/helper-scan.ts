@@ -1,6 +1,7 @@
 /**
- * Finding the helpers that another run of the daemon has left. In the kernel thread: reading a process's memory waits for
- * the process while that changes its own mappings, which one on a dead file system may do for ever.
+ * Finds the helpers that an earlier boot of the daemon left running. Runs in the kernel thread: reading a
+ * process's memory waits while that process changes its own mappings, which on a dead file system may take
+ * for ever.
  */
 import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 import { helperLimits } from '../bounds.ts';
@@ -8,19 +9,19 @@ import { codeOf, isProcessGone } from '../ffi/errno.ts';
 import { markIn } from './helper-mark.ts';
 import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
-import type { HelpersOrder, Predecessor } from '../kernel-thread/thread-protocol.ts';
+import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 
 export interface FoundHelper extends ProcessIdentity {
-  /** Its command line, cut; empty while it is being started. */
+  /** Its command line, truncated; empty while it is being started. */
   readonly command: string;
-  /** Between fork and the end of the execve, when nothing tells yet what it will be. */
+  /** Between fork and the end of the execve, while it can't be seen what it will become. */
   readonly isStarting: boolean;
-  /** Somebody has killed it, and it has not ended yet: uninterruptible sleep, when it stays so (F45). */
+  /** It was sent SIGKILL and has not ended yet; if it stays so, it is in uninterruptible sleep (F45). */
   readonly isKilled: boolean;
 }
 
-/** What a later daemon has to know of this process. */
-export function ownTraces(): Omit<Predecessor, 'key'> {
+/** What a later daemon must know of this process. */
+export function ownTraces(): Omit<EarlierDaemon, 'key'> {
   return {
     program: readlinkSync('/proc/self/exe'),
     environmentBytes: contentOf('/proc/self/environ', newBuffer()).length,
@@ -28,7 +29,7 @@ export function ownTraces(): Omit<Predecessor, 'key'> {
   };
 }
 
-/** Those of other lives of this instance's daemon that run now. */
+/** Running helpers of other boots of this instance's daemon. */
 export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   const pids = order.among ?? ofPrograms();
   const own = readlinkSync('/proc/self/ns/pid');
@@ -43,24 +44,24 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
   return found;
 }
 
-/** All but the kernel's own threads, of which a machine has hundreds: those are the children of kthreadd. */
+/** All processes except kernel threads, which are the children of kthreadd; a machine has hundreds. */
 function ofPrograms(): readonly string[] {
   const kthreadd = processStat(2);
   const isKernels = kthreadd !== undefined && (kthreadd.flags & KERNEL_THREAD) !== 0;
-  // without CONFIG_PROC_CHILDREN they are looked at like all others
+  // without CONFIG_PROC_CHILDREN the kernel threads are checked like all others
   const children = isKernels ? ignoring(() => readFileSync('/proc/2/task/2/children', 'latin1')) : undefined;
   const kernels = new Set(children?.split(' '));
   return readdirSync('/proc').filter((name) => isNumber(name) && !kernels.has(name));
 }
 
-/** As few calls as can be: nearly all of the machine's processes are none. */
+/** Makes as few calls as possible, since nearly all of the machine's processes are no helpers. */
 function isCandidate(
   pid: number | string,
   own: string,
   { key, environmentBytes }: HelpersOrder,
   buffer: Buffer,
 ): boolean {
-  // a container's process is none, and its memory is not read
+  // a process in another PID namespace is a container's: its memory is not read
   if (readlinkSync(`/proc/${pid}/ns/pid`) !== own) return false;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
   return (
@@ -74,7 +75,7 @@ function judge(pid: number, order: HelpersOrder, buffer: Buffer): FoundHelper | 
   const stat = processStat(pid);
   if (stat === undefined || hasNoMemory(stat)) return undefined;
   const helper = kindOf(stat, order, buffer);
-  // all was read between two looks at the start time: it is this process's
+  // all was read between two reads of the same start time, so it belongs to this process
   return processStat(pid)?.startTicks === stat.startTicks ? helper : undefined;
 }
 
@@ -84,18 +85,18 @@ function hasNoMemory({ state, flags }: ProcessStat): boolean {
 
 function kindOf(
   stat: ProcessStat,
-  { key, life, program, mounts }: HelpersOrder,
+  { key, boot, program, mounts }: HelpersOrder,
   buffer: Buffer,
 ): FoundHelper | undefined {
   const { pid, startTicks } = stat;
-  // a container of a pod with the host's PIDs has mounts of its own: it could look like a program at its start for ever, and
-  // hold each start of the daemon for as long as one is waited for (F10)
+  // a container in the host's PID namespace has its own mounts. Without this check it could imitate a
+  // starting program for ever, and delay each start of the daemon by the wait for one (F10)
   const mayBeStarting =
     stat.session === pid && (mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts);
   const starting = mayBeStarting
     ? { pid, startTicks, command: '', isStarting: true, isKilled: false }
     : undefined;
-  // it still is the daemon that forked it, and so has that one's environment
+  // it has not executed a program yet, so it still shows the forking daemon's program and environment
   if (
     starting !== undefined &&
     isForked(stat) &&
@@ -110,15 +111,16 @@ function kindOf(
     .toString('utf8', 0, helperLimits.commandBytes)
     .replaceAll('\0', ' ')
     .trim();
-  // an execve puts the new memory in place before it writes arguments and environment into it (create_elf_tables in fs/binfmt_elf.c)
+  // execve installs the new memory before it writes arguments and environment there (create_elf_tables in
+  // fs/binfmt_elf.c)
   if (mark === undefined) return command === '' ? starting : undefined;
-  const isIts = mark.life !== life && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
+  const isIts = mark.boot !== boot && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
   return isIts
     ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) }
     : undefined;
 }
 
-/** Whether SIGKILL is pending: the bits of proc_pid_status(5), of the thread and of the process. */
+/** Whether SIGKILL is pending, for the thread or the process: bit masks of proc_pid_status(5). */
 function awaitsKill(pid: number, buffer: Buffer): boolean {
   const masks = contentOf(`/proc/${pid}/status`, buffer)
     .toString('latin1')
@@ -132,13 +134,13 @@ function newBuffer(): Buffer {
   return Buffer.allocUnsafe(helperLimits.environmentBytes);
 }
 
-/** By its first character: no other name in /proc begins with a digit. */
+/** Checks only the first character: no other name in /proc begins with a digit. */
 function isNumber(name: string): boolean {
   const first = name.charCodeAt(0);
   return first >= 0x30 && first <= 0x39;
 }
 
-/** Whether the process writes its output or its errors into that pipe. */
+/** Whether that pipe is the process's stdout or stderr. */
 function holds(pid: number, pipe: number): boolean {
   return [1, 2].some((fd) => ignoring(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) === `pipe:[${pipe}]`);
 }
@@ -152,10 +154,13 @@ function contentOf(path: string, buffer: Buffer): Buffer {
   }
 }
 
-/** Undefined for a process that has ended meanwhile, and for one that may do more than we: what we started does not. */
-function ignoring<T>(look: () => T): T | undefined {
+/**
+ * Undefined for a process that has ended meanwhile, and for one with more privileges than ours, which can't
+ * be our helper.
+ */
+function ignoring<T>(read: () => T): T | undefined {
   try {
-    return look();
+    return read();
   } catch (error) {
     if (isProcessGone(error) || ['EACCES', 'EPERM'].includes(codeOf(error) ?? '')) return undefined;
     throw error;

@@ -1,7 +1,7 @@
 /**
- * Helpers of an earlier run of the daemon (helper-mark.ts): ended before anything is looked at or undone, so that none of
- * them changes the machine afterwards (F02, F03). Those that are at work get a while to finish: a plugin or runtime that is
- * through leaves less to be undone than one that was killed.
+ * Ends helpers of an earlier boot of the daemon (helper-mark.ts) before the machine is observed or anything
+ * is undone, so that none of them changes the machine afterwards (F02, F03). Running ones get a short time to
+ * finish: a plugin or runtime that completes leaves less to undo than a killed one.
  */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { RandomPort } from '../../ports/random.ts';
@@ -12,15 +12,18 @@ import type { Log } from '../../base/log.ts';
 import { markHelpers } from './helper-mark.ts';
 import { ownTraces } from './helper-scan.ts';
 import type { FoundHelper } from './helper-scan.ts';
-import type { HelpersOrder, Predecessor } from '../kernel-thread/thread-protocol.ts';
+import type { HelpersOrder, EarlierDaemon } from '../kernel-thread/thread-protocol.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import { killTree } from './process-kill.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import { pause } from '../clock/wait.ts';
 import { writeWhole } from '../files/whole-file.ts';
 
-export interface Successor {
-  /** Of the instance: its key, and which program its daemon is. Gone after a reboot, as every helper. */
+export interface HelperEndingOptions {
+  /**
+   * File of the instance with its key and its daemon's program. Lies in memory: after a reboot no helper
+   * exists either.
+   */
   readonly file: string;
   readonly clock: ClockPort;
   readonly random: RandomPort;
@@ -28,31 +31,34 @@ export interface Successor {
 }
 
 /**
- * Ends the helpers of earlier daemons and begins to mark those of this one. By the holder of the root's lock: a child that
- * was being started holds that lock until it can be seen here.
+ * Ends the helpers of earlier boots, then starts to mark this boot's. Only for the holder of the root's lock:
+ * a child of an earlier daemon that is still being started holds that lock until it can be found here.
  */
-export async function succeed(successor: Successor): Promise<void> {
-  const life = successor.random.token(helperLimits.bootNameBytes);
-  const before = await recordOf(successor.file);
-  const own: Predecessor = {
-    key: before?.key ?? successor.random.token(helperLimits.keyBytes),
+export async function endEarlierHelpers(options: HelperEndingOptions): Promise<void> {
+  const boot = options.random.token(helperLimits.bootNameBytes);
+  const before = await recordOf(options.file);
+  const own: EarlierDaemon = {
+    key: before?.key ?? options.random.token(helperLimits.keyBytes),
     ...ownTraces(),
   };
-  if (before !== undefined) await endHelpers({ kind: 'helpers', life, ...before }, successor);
+  if (before !== undefined) await endHelpers({ kind: 'helpers', boot, ...before }, options);
   const isKept =
     before?.program === own.program &&
     before.environmentBytes === own.environmentBytes &&
     before.mounts === own.mounts;
-  if (!isKept) await writeWhole(successor.file, `${JSON.stringify(own)}\n`, 0o600);
-  markHelpers({ key: own.key, life });
+  if (!isKept) await writeWhole(options.file, `${JSON.stringify(own)}\n`, 0o600);
+  markHelpers({ key: own.key, boot });
 }
 
-/** The same for a command that does a daemon's work where none runs: there may have been no daemon at all. */
-export async function succeedIfAny(successor: Successor): Promise<void> {
-  if ((await recordOf(successor.file)) !== undefined) await succeed(successor);
+/**
+ * The same for a command that does a daemon's work while none runs; does nothing when no daemon has run since
+ * the machine's boot.
+ */
+export async function endEarlierHelpersIfAny(options: HelperEndingOptions): Promise<void> {
+  if ((await recordOf(options.file)) !== undefined) await endEarlierHelpers(options);
 }
 
-async function recordOf(file: string): Promise<Predecessor | undefined> {
+async function recordOf(file: string): Promise<EarlierDaemon | undefined> {
   const text = await readSmallFile(file, {
     usualBytes: helperLimits.recordBytes,
     bytesMax: helperLimits.recordBytes,
@@ -69,30 +75,30 @@ async function recordOf(file: string): Promise<Predecessor | undefined> {
     : undefined;
 }
 
-/** Returns when none runs any more; one that can't be ended is told in the log. Never rejects. */
+/** Returns when no helper is left; logs those that can't be ended. Never rejects. */
 export async function endHelpers(
   order: HelpersOrder,
-  { clock, log }: Pick<Successor, 'clock' | 'log'>,
+  { clock, log }: Pick<HelperEndingOptions, 'clock' | 'log'>,
 ): Promise<void> {
-  const look = async (among?: readonly FoundHelper[]): Promise<readonly FoundHelper[]> => {
+  const scan = async (among?: readonly FoundHelper[]): Promise<readonly FoundHelper[]> => {
     const asked = among === undefined ? order : { ...order, among: among.map(({ pid }) => pid) };
     const bound = { clock, timeoutMs: helperLimits.scanMs };
     return (await askKernelThread(asked, {
-      attempted: 'look for helpers of an earlier daemon',
+      attempted: 'scan for helpers of an earlier daemon',
       subject: '/proc',
       bound,
     })) as readonly FoundHelper[];
   };
   try {
-    await endFound(look, clock, log);
+    await endFound(scan, clock, log);
   } catch (thrown) {
-    // pods are worth more than the certainty that nothing of the earlier daemon still works for them
-    log.error({ fault: toFault(thrown) }, 'helpers of an earlier daemon could not be looked for');
+    // serving pods matters more than being certain that no helper of the earlier daemon is left
+    log.error({ fault: toFault(thrown) }, 'could not scan for helpers of an earlier daemon');
   }
 }
 
 async function endFound(
-  look: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>,
+  scan: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>,
   clock: ClockPort,
   log: Log,
 ): Promise<void> {
@@ -101,13 +107,13 @@ async function endFound(
   const isAwaited = ({ isKilled }: FoundHelper): boolean =>
     clock.monoMs() < startMs + (isKilled ? helperLimits.killedMs : helperLimits.graceMs);
   for (let round = 0; round < helperLimits.scans; round += 1) {
-    let left: readonly FoundHelper[] = (await look()).filter(({ pid }) => !stuck.has(pid));
+    let left: readonly FoundHelper[] = (await scan()).filter(({ pid }) => !stuck.has(pid));
     if (left.length === 0) return;
     for (const { pid, command } of left)
-      log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
+      log.info({ pid, command }, 'waiting for a helper of an earlier daemon to end');
     while (left.some(isAwaited)) {
       await pause(clock, helperLimits.pollMs);
-      left = await look(left);
+      left = await scan(left);
     }
     await Promise.all(
       left.map(async (helper) => {
@@ -116,12 +122,12 @@ async function endFound(
         if (survivors.length === 0)
           return log.warn(
             { pid, command },
-            `killed: an earlier daemon was running this, and it had not ended after ${helperLimits.graceMs} ms`,
+            `killed a helper of an earlier daemon, which had not ended after ${helperLimits.graceMs} ms`,
           );
         stuck.add(pid);
         return log.error(
           { pid, command, pids: survivors.map((one) => one.pid) },
-          'an earlier daemon was running this, and it does not end: what it does comes unexpected',
+          'could not end a helper of an earlier daemon: its effects may still come',
         );
       }),
     );

@@ -1,6 +1,6 @@
 /**
- * Who a process is. A pid alone is a number that the kernel hands out again; a pid with its start time is one
- * process of one boot (F43). Signals go through a pidfd that was checked against the start time after it was opened.
+ * Identifies processes. The kernel reuses pids; a pid together with its start time is one process of one boot
+ * (F43). Signals go through a pidfd, which is checked against the start time after it was opened.
  */
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -25,20 +25,20 @@ export interface ProcessStat extends ProcessIdentity {
   readonly flags: number;
 }
 
-/** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve, and told to user space since ever. */
+/** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve. */
 const FORKED_ONLY = 0x40;
-/** PF_EXITING of the same file: it gives back what it has. */
+/** PF_EXITING of the same file: the process is exiting. */
 const EXITING = 0x4;
-/** That, or PF_SIGNALED: a signal's doing. */
+/** PF_EXITING or PF_SIGNALED (killed by a signal). */
 const ON_ITS_WAY_OUT = EXITING | 0x400;
 /** SIGKILL among the pending signals of /proc/PID/status. */
 const KILL_PENDING = 1n << 8n;
 /** PF_KTHREAD of the same file. */
 export const KERNEL_THREAD = 0x200000;
 
-/** The fields of /proc/PID/stat that we use, or undefined when the text is not of that form (proc_pid_stat(5)). */
+/** The used fields of /proc/PID/stat; undefined when the text does not have that form (proc_pid_stat(5)). */
 export function parseStat(text: string): ProcessStat | undefined {
-  // the command stands in parentheses and may itself hold spaces and parentheses
+  // the command is in parentheses and may itself contain spaces and parentheses
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
   if (open < 0 || close < open) return undefined;
@@ -58,11 +58,11 @@ export function parseStat(text: string): ProcessStat | undefined {
   return { pid, startTicks, state, parentPid, processGroup, session, flags };
 }
 
-/** What /proc says of `pid` now; undefined when there is no such process. A zombie is one. */
+/** The state of `pid` from /proc; undefined when no such process exists. A zombie exists. */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
-    // procfs answers from memory; this file takes no lock that a stuck process could hold. As UTF-8, whatever bytes the
-    // command has: for that encoding Node reads a file in one call
+    // procfs answers from memory, and this file takes no lock that a stuck process could hold. Read as UTF-8
+    // whatever bytes the command has, since Node then needs only one call
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
     if (isProcessGone(error)) return undefined;
@@ -70,13 +70,13 @@ export function processStat(pid: number): ProcessStat | undefined {
   }
 }
 
-/** The identity of the process that has this pid now. */
+/** The identity of the process that currently has this pid. */
 export function processIdentity(pid: number): ProcessIdentity | undefined {
   const stat = processStat(pid);
   return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
 }
 
-/** True while that very process runs; a zombie has ended. */
+/** True while exactly this process runs; a zombie has ended. */
 export function processExists(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return (
@@ -85,21 +85,21 @@ export function processExists(identity: ProcessIdentity): boolean {
 }
 
 /**
- * True while that very process runs and has not begun to exit. An init that exits kills what is in its PID namespace and
- * waits for it before it becomes a zombie (zap_pid_ns_processes, kernel/pid_namespace.c): what fails in there by then fails
- * because of its end.
+ * True while exactly this process runs and has not begun to exit. An init that exits kills its PID namespace
+ * and waits for it before it becomes a zombie (zap_pid_ns_processes, kernel/pid_namespace.c): what fails in
+ * there meanwhile fails because of that exit.
  */
 export function processRuns(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && isRunningStat(stat);
 }
 
-/** The same of what was read already. */
+/** The same for data that was read already. */
 export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'flags'>): boolean {
   return state !== 'Z' && state !== 'X' && (flags & EXITING) === 0;
 }
 
-/** True while that very process runs what it was forked as: it has not executed a program of its own yet. */
+/** True while exactly this process has been forked but has not executed a program yet. */
 export function isForkedOnly(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return (
@@ -107,14 +107,14 @@ export function isForkedOnly(identity: ProcessIdentity): boolean {
   );
 }
 
-/** The same of what was read already. */
+/** The same for data that was read already. */
 export function isForked({ flags }: ProcessStat): boolean {
   return (flags & FORKED_ONLY) !== 0;
 }
 
-/** True when it has ended, or will whatever anybody does: KILL is on its way to it, or has come. */
+/** True when it has ended or is certain to end: SIGKILL is pending or delivered. */
 export function isEnding(identity: ProcessIdentity): boolean {
-  // before the flags: what takes the signal off the list sets them
+  // read before the flags: the kernel sets the flags when it takes the signal from the pending set
   const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
   const stat = processStat(identity.pid);
   return (
@@ -126,7 +126,7 @@ export function isEnding(identity: ProcessIdentity): boolean {
   );
 }
 
-/** Of the process and of its main thread, as a mask; 0 where it is gone. */
+/** Pending signals of the process and its main thread as a mask; 0 when it is gone. */
 function pendingSignals(pid: number): bigint {
   try {
     const status = readFileSync(`/proc/${pid}/status`, 'utf8');
@@ -140,19 +140,22 @@ function pendingSignals(pid: number): bigint {
   }
 }
 
-/** The path of an open file as it was before somebody deleted the file: the kernel adds a word (d_path in fs/d_path.c). */
+/**
+ * The path of an open file without the suffix that the kernel appends after its deletion (d_path in
+ * fs/d_path.c).
+ */
 export function beforeDeletion(path: string): string {
   return path.replace(/ \(deleted\)$/u, '');
 }
 
 /**
- * The file that a process writes its stdout to, as the kernel names it now, also after a rename or its deletion. Undefined
- * when there is none, when the process has ended, or when it may do what this one may not (ptrace(2), "access mode
- * checking"): one that we started may do no more than we.
+ * The path of the file that is a process's stdout, as the kernel names it now, also after a rename or
+ * deletion. Undefined when it has none, when the process has ended, or when it has more privileges than this
+ * one (ptrace(2), "access mode checking"), which a process that we started can't have.
  */
 export function standardOutput(pid: number): string | undefined {
   try {
-    // procfs: the name alone, the file's own file system is not asked
+    // procfs returns the name alone: the file's own file system is not accessed
     return beforeDeletion(readlinkSync(`/proc/${pid}/fd/1`));
   } catch (error) {
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
@@ -160,18 +163,20 @@ export function standardOutput(pid: number): string | undefined {
   }
 }
 
-/** A pidfd of that very process, which the caller closes; undefined when it is gone. Zombies have one. */
+/**
+ * A pidfd of exactly this process, which the caller closes; undefined when it is gone. Zombies have one too.
+ */
 export function openPidfd(identity: ProcessIdentity): number | undefined {
   const opened = callSync(libc.pidfdOpen, identity.pid, 0);
   if (opened.result === -1 && errnoName(opened.errno) === 'ESRCH') return undefined;
   const pidfd = must(opened, 'open a pidfd of process', String(identity.pid));
-  // read after the open: from here on the pidfd can't change its process, so equal start times prove which one it is
+  // read after the open: the pidfd now refers to one process, so an equal start time proves which
   if (processIdentity(identity.pid)?.startTicks === identity.startTicks) return pidfd;
   closeSync(pidfd);
   return undefined;
 }
 
-/** Sends `signal` to that very process; false when it is gone (also when its pid belongs to another one by now). */
+/** Sends `signal` to exactly this process; false when it is gone, also when its pid has been reused. */
 export function killProcess(identity: ProcessIdentity, signal: number): boolean {
   const pidfd = openPidfd(identity);
   if (pidfd === undefined) return false;
@@ -189,7 +194,7 @@ export function killProcess(identity: ProcessIdentity, signal: number): boolean 
   }
 }
 
-/** Every process of the machine; the event loop gets its turn in between. */
+/** Every process of the machine; yields to the event loop in between. */
 export async function listProcessStats(): Promise<ProcessStat[]> {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/u.test(name));
   const stats: ProcessStat[] = [];
@@ -201,12 +206,12 @@ export async function listProcessStats(): Promise<ProcessStat[]> {
   return stats;
 }
 
-/** The id of this boot: identities of another boot mean nothing. */
+/** The id of this boot of the machine: identities of another boot are meaningless. */
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
 }
 
-/** The number of a signal by its name with or without SIG, or undefined. */
+/** The number of a signal by its name, with or without SIG; undefined when unknown. */
 export function signalNumber(name: string): number | undefined {
   const wanted = name.startsWith('SIG') ? name : `SIG${name}`;
   return Object.entries(constants.signals).find(([known]) => known === wanted)?.[1];

@@ -1,4 +1,4 @@
-/** Killing a process with everything that it started. */
+/** Kills a process with everything that it started. */
 import { constants } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
@@ -9,9 +9,10 @@ import { pause } from '../clock/wait.ts';
 const { SIGKILL, SIGSTOP } = constants.signals;
 
 /**
- * Kills a process, its descendants, and every member of the session that it leads. The tree is stopped first, from
- * the top down until no new member is found: a child of a killed process has another parent and could not be found
- * any more. Returns those that still run after `killMs` (uninterruptible sleep, F45); empty is success.
+ * Kills a process, its descendants, and every member of the session that it leads. It first stops the tree
+ * from the top down until no new member is found, since children of a killed process get another parent and
+ * can't be found any more. Returns the processes that still run after `killMs` (uninterruptible sleep, F45);
+ * empty is success.
  */
 export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise<ProcessIdentity[]> {
   const tree = new Map<number, ProcessIdentity>();
@@ -23,13 +24,16 @@ export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise
       killProcess(member, SIGSTOP);
     }
   }
-  // the root last: should we be killed in between, the next daemon finds by it what is left
+  // the root last: if this daemon is killed in between, the next one finds the rest through it
   for (const member of tree.values()) if (member.pid !== root.pid) killProcess(member, SIGKILL);
   if (tree.has(root.pid)) killProcess(root, SIGKILL);
   return waitUntilGone([...tree.values()], clock);
 }
 
-/** Members of the tree that are not in `known` yet. Ended ones are left out, but their session still counts. Pure. */
+/**
+ * Members of the tree that are not in `known` yet, without ended ones; those still count as session leaders.
+ * Pure.
+ */
 export function membersOf(
   root: ProcessIdentity,
   known: ReadonlyMap<number, ProcessIdentity>,
@@ -41,16 +45,16 @@ export function membersOf(
   for (const member of [root, ...known.values()]) {
     if (now.get(member.pid)?.startTicks === member.startTicks) inTree.add(member.pid);
   }
-  // the session's number is only proof while its leader holds it
+  // the session's number proves membership only while its leader holds the pid
   for (const stat of stats) if (isRootThere && stat.session === root.pid) inTree.add(stat.pid);
   const children = new Map<number, number[]>();
   for (const { parentPid, pid } of stats) {
     const siblings = children.get(parentPid);
-    // a process may have all others of the machine as its children: no list is copied for each of them
+    // pushes in place: one process may have all others as its children
     if (siblings === undefined) children.set(parentPid, [pid]);
     else siblings.push(pid);
   }
-  // a Set yields what is added while it is walked: that is the descent
+  // a Set also iterates over members added meanwhile, so this visits all descendants
   for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
   return stats.filter((stat) => inTree.has(stat.pid) && !known.has(stat.pid) && !hasEnded(stat));
 }

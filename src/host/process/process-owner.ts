@@ -1,17 +1,17 @@
 /**
- * Who may have started a process. What a process says of itself (its command line, the names of its open files in mounts of
- * its own) is its own choice: a container sees our words in /proc where its pod has the host's PIDs, and any user of the
- * node sees them. Its user and its namespaces are the kernel's word.
+ * Checks who may have started a process. Its command line and the names of its open files prove nothing: the
+ * process chooses them, and any user sees ours in /proc, as does a container in the host's PID namespace.
+ * Only the kernel sets its user and its namespaces.
  */
 import { readFileSync, readlinkSync } from 'node:fs';
 import { codeOf, isProcessGone } from '../ffi/errno.ts';
 
 /**
- * Whether the process has our user in all of its four uids, our PID namespace, and our mount namespace or that of the
- * namespace's first process (a unit that gives the daemon mounts of its own may come or go between two starts). Every
- * container has mounts of its own; a setuid program that a user has started keeps the user's real uid
- * (credentials(7), proc_pid_status(5)). The program is not compared: runtimes run from sealed copies of themselves, and
- * handlers may be scripts. False once it is gone, and for one that may do more than we.
+ * Whether all four uids of the process are our user, it is in our PID namespace, and it is in our mount
+ * namespace or that of process 1 (a unit may give the daemon its own mounts in one boot and not in another).
+ * Every container has its own mounts; a setuid program that a user started keeps that user's real uid
+ * (credentials(7), proc_pid_status(5)). The program is not compared: runtimes run from sealed copies of
+ * themselves, and handlers may be scripts. False when the process is gone or has more privileges than ours.
  */
 export function isOfHost(pid: number): boolean {
   try {
@@ -34,7 +34,7 @@ function mountsOfFirst(): string | undefined {
   }
 }
 
-/** Real, effective, saved, of files. */
+/** Real, effective, saved and file-system uid. */
 function uidsOf(pid: number): readonly number[] {
   const [, uids = ''] = /^Uid:\s+(.*)$/mu.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
   return uids.split(/\s+/u).map(Number);

@@ -1,10 +1,11 @@
 /**
- * Reaping: SIGCHLD, then waitpid(WNOHANG) on our own pids only. A signal tells that some child changed, not which
- * and not how many; Node's own child processes are left to libuv, which asks for its own pids in the same way.
+ * Reaps children: on SIGCHLD, waitpid(WNOHANG) for our own pids only. The signal says that some child
+ * changed, not which nor how many. Children of node:child_process are left to libuv, which also waits for its
+ * own pids only.
  */
 import { readFileSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
-import { hearChildren } from './child-signals.ts';
+import { onChildChange } from './child-signals.ts';
 import { errnoName, must } from '../ffi/errno.ts';
 import {
   P_ALL,
@@ -20,7 +21,7 @@ import { callSync, libc } from '../ffi/ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
-/** How a process ended: one of the two is null. Both are null when somebody else reaped it. */
+/** How a process ended: one of the two is null. Both are null when another waiter reaped it. */
 export interface ExitStatus {
   readonly exitCode: number | null;
   readonly signal: number | null;
@@ -32,14 +33,14 @@ interface Entry {
   holds: number;
 }
 
-/** A child of a child that is awaited as an orphan. */
+/** A grandchild that is awaited as an orphan. */
 interface Expected {
   readonly pidOf: () => number | undefined;
 }
 
 const children = new Map<number, Entry>();
 const expected = new Set<Expected>();
-/** Orphans that may be expected ones, and by whom. */
+/** Orphans that may be expected ones, and by which entries. */
 const doubtful = new Map<number, ReadonlySet<Expected>>();
 let isListening = false;
 let isReapingOrphans = false;
@@ -47,13 +48,13 @@ let isReapingOrphans = false;
 function listen(): void {
   if (isListening) return;
   isListening = true;
-  hearChildren(reapAll);
+  onChildChange(reapAll);
 }
 
 /**
- * Reaps orphans from now on, too: for a daemon that is process 1 of a container, or becomes a subreaper here. Only
- * where no child is started but by `spawnProcess`: children of node:child_process would be taken from Node.
- * Calling it again does nothing.
+ * Reaps orphans too, from now on: for a daemon that is process 1 of a container, or becomes a subreaper here.
+ * Only for a process that starts every child by `spawnProcess`: children of node:child_process would be
+ * reaped before Node sees them. A second call does nothing.
  */
 export function reapOrphans(): void {
   if (isReapingOrphans) return;
@@ -64,20 +65,20 @@ export function reapOrphans(): void {
   reapAll();
 }
 
-/** Starts to wait for `pid`, a child of this process. */
+/** Begins to wait for `pid`, a child of this process. */
 export function awaitChild(pid: number): Promise<ExitStatus> {
   listen();
   return new Promise((resolve) => {
     const entry = { pid, done: resolve, holds: 0 };
     children.set(pid, entry);
-    // it may have ended, and its signal been delivered, before its pid was known here
+    // it may have ended, and its signal may have been handled, before its pid was known here
     tryReap(entry);
   });
 }
 
 /**
- * Keeps an ended child as a zombie until the returned function is called, so that its pid and session id can't be
- * given to another process while they are being signalled (F43).
+ * Keeps an ended child as a zombie until the returned function is called, so that its pid and session id
+ * can't be reused while they are being signalled (F43).
  */
 export function holdZombie(pid: number): () => void {
   const entry = children.get(pid);
@@ -92,21 +93,21 @@ export function holdZombie(pid: number): () => void {
   };
 }
 
-/** A process that a child of ours starts and leaves behind at its own end. */
+/** A process that a child of ours starts and leaves behind when it exits. */
 export interface ExpectedOrphan {
   /**
-   * Call it once that child, which is `parent`, has been reaped. Undefined when no process came to us that could be
-   * its: one that is older is another child's.
+   * Call it once that child, `parent`, has been reaped. Undefined when this process did not get an orphan
+   * that could be its: an older process belongs to another child.
    */
   take(parent: ProcessIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
-  /** From now on it would be reaped like any other orphan. */
+  /** From now on it is reaped like any other orphan. */
   forget(): void;
 }
 
 /**
- * Keeps the exit status of an orphan that a child of ours is going to leave us, whose pid `pidOf` knows by the time
- * that child has ended (a pid file). Needs `reapOrphans` before that child is started. The pid can't be another
- * process's: until it is reaped here, it is a living child of ours or a zombie.
+ * Keeps the exit status of an orphan that a child of ours will leave behind. `pidOf` returns its pid once
+ * that child has ended (from a pid file). Call `reapOrphans` before that child is started. The pid can't be
+ * reused: until it is reaped here, it is a running child of ours or a zombie.
  */
 export function expectOrphan(pidOf: () => number | undefined): ExpectedOrphan {
   const entry: Expected = { pidOf };
@@ -126,7 +127,7 @@ export function expectOrphan(pidOf: () => number | undefined): ExpectedOrphan {
   };
 }
 
-/** What was kept for one that has been taken or given up is reaped now: its signal has come already. */
+/** Reaps orphans that were kept for an entry that is now resolved: their signal came earlier. */
 function doubtsResolved(): void {
   if (doubtful.size > 0) reapAll();
 }
@@ -138,10 +139,10 @@ function couldBeOf(pid: number, parent: ProcessIdentity): boolean {
 
 /** True when ended orphans are left for the next pass. */
 function reapAll(): boolean {
-  // a Map may lose entries while it is walked
+  // a Map may lose entries during iteration
   for (const entry of children.values()) tryReap(entry);
   if (!isReapingOrphans) return false;
-  // read once in a pass, and only where a process has ended that nobody here started
+  // read once in a pass, and only when a process ended that was not started here
   let known: readonly Known[] | undefined;
   for (let count = 0; count < hostLimits.orphansPerPass; count += 1) {
     const pid = endedOrphan();
@@ -158,7 +159,10 @@ function reapAll(): boolean {
 
 const scratch = Buffer.alloc(4);
 
-/** One that has ended must stay, and the kernel names no other before it is gone: all are tried. */
+/**
+ * An ended orphan that is awaited must stay, and the kernel reports no other before it is reaped: so all
+ * orphans are tried.
+ */
 function reapBeside(known: readonly Known[]): boolean {
   const present = new Set(orphans());
   for (const pid of doubtful.keys()) if (!present.has(pid)) doubtful.delete(pid);
@@ -167,12 +171,12 @@ function reapBeside(known: readonly Known[]): boolean {
 }
 
 /**
- * An ended child of this thread, which has those that we did not start (see `orphans`): one call however many monitors
- * there are that live. Undefined when none has ended.
+ * An ended child of the main thread, whose children are those that we did not start (see `orphans`). One
+ * call, however many monitors are running. Undefined when none has ended.
  */
 function endedOrphan(): number | undefined {
   const info = Buffer.alloc(SIGINFO_BYTES);
-  // waitid(2): where no child is in that state, the call succeeds and si_signo is 0; without any child it fails
+  // waitid(2) succeeds with si_signo 0 when no child has ended, and fails when there are no children
   const { result } = callSync(libc.waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT | WNOTHREAD);
   return result === 0 && info.readInt32LE(0) !== 0 ? info.readInt32LE(SIGINFO_PID_OFFSET) : undefined;
 }
@@ -187,9 +191,10 @@ function knownPids(): readonly Known[] {
 }
 
 /**
- * False for an orphan that is awaited, and for one that may turn out to be: a runtime can leave its process to us
- * before it has written the pid down, and a short one has ended by then. An orphan waits for those that did not know
- * their pid when it was first seen and for no later ones, so that a steady stream of them keeps no zombie for ever.
+ * False for an orphan that is awaited or may turn out to be: a runtime can leave its process behind before it
+ * has written the pid file, and a short-lived one has ended by then. An orphan is kept only for the entries
+ * that did not know their pid when it was first seen, so that a steady stream of new entries can't keep a
+ * zombie for ever.
  */
 function isNobodys(pid: number, known: readonly Known[]): boolean {
   if (known.some((one) => one.pid === pid)) return false;
@@ -202,8 +207,8 @@ function isNobodys(pid: number, known: readonly Known[]): boolean {
 }
 
 /**
- * Children that nobody here started. The kernel lists children by the thread that has them: orphans go to the main
- * thread (find_alive_thread in kernel/exit.c), and those of posix_spawn belong to threads of the pool.
+ * Children that were not started here. The kernel lists children by thread: orphans go to the main thread
+ * (find_alive_thread in kernel/exit.c), while children of posix_spawn belong to threads of the pool.
  */
 function orphans(): number[] {
   try {
@@ -213,7 +218,7 @@ function orphans(): number[] {
       .map(Number);
     return pids.filter((pid) => pid > 0 && !children.has(pid));
   } catch {
-    // a kernel without CONFIG_PROC_CHILDREN: zombies stay, nothing else does
+    // without CONFIG_PROC_CHILDREN: zombies stay, nothing else is affected
     return [];
   }
 }
@@ -227,7 +232,10 @@ function tryReap(entry: Entry): void {
   entry.done(result === -1 ? { exitCode: null, signal: null } : decodeStatus(status.readInt32LE(0)));
 }
 
-/** WIFEXITED and friends of wait(2): the low seven bits are the signal, the second byte is the code. */
+/**
+ * As WIFEXITED and related macros of wait(2): the low seven bits are the signal, the second byte is the exit
+ * code.
+ */
 export function decodeStatus(status: number): ExitStatus {
   const signal = status & 0x7f;
   return signal === 0 ? { exitCode: (status >> 8) & 0xff, signal: null } : { exitCode: null, signal };

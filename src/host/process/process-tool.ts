@@ -1,4 +1,7 @@
-/** One bounded run of a program: its whole life with a deadline, an output cap, and a tree that is killed with it. */
+/**
+ * Runs a program once with a deadline and an output cap, and kills its whole process tree when either
+ * requires it.
+ */
 import type { ClockPort } from '../../ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
@@ -15,29 +18,29 @@ import { nextTurn, within } from '../clock/wait.ts';
 export interface ToolRequest {
   /** argv[0] is the absolute path of the binary. */
   readonly argv: readonly string[];
-  /** The whole environment; empty when left out. */
+  /** The whole environment; empty when absent. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** As of `SpawnRequest`. */
+  /** As in `SpawnRequest`. */
   readonly isHelper?: boolean;
   readonly stdin?: Uint8Array | 'null' | number;
   readonly timeoutMs: number;
-  /** Kept bytes of stdout and of stderr, each; what comes after is read and dropped. */
+  /** Bytes kept of stdout and of stderr each; further output is read and dropped. */
   readonly outputBytesMax?: number;
-  /** An abort kills the tree; the run then rejects with `cancelled`. */
+  /** An abort kills the process tree; the run then rejects with `cancelled`. */
   readonly signal?: AbortSignal;
   readonly extraFds?: readonly ExtraFd[];
   readonly clock: ClockPort;
-  /** Tells the pid as soon as there is one, for people who look at what a call waits on. */
+  /** Receives the pid as soon as it is known, for people who want to know what a call is waiting for. */
   readonly onSpawn?: (pid: number) => void;
-  /** ms to wait for the end of the output after the exit. */
+  /** Milliseconds to wait for the end of the output after the exit. */
   readonly drainMs?: number;
 }
 
 export interface ToolResult extends ExitStatus {
   readonly stdout: Uint8Array;
   readonly stderr: Uint8Array;
-  /** Some output was dropped: over the cap, or not drained in time. */
+  /** Some output was dropped: above the cap, or not read in time. */
   readonly truncated: boolean;
   readonly timedOut: boolean;
   readonly pid: number;
@@ -45,8 +48,9 @@ export interface ToolResult extends ExitStatus {
 }
 
 /**
- * Runs a program to its end. Resolves for every exit code and for a timeout; rejects when it can't be started, when
- * the signal aborts (`cancelled`), or when the killed tree will not die (`timedOut`, with the pids).
+ * Runs a program to its end. Resolves for every exit code and for a timeout. Rejects when it can't be
+ * started, when the signal aborts (`cancelled`), and when killed processes do not end (`timedOut`, with their
+ * pids).
  */
 export async function runTool(request: ToolRequest): Promise<ToolResult> {
   const { clock, signal, argv } = request;
@@ -112,14 +116,18 @@ async function untilExit(
   if (typeof status === 'object') return { status, timedOut: exited === 'timedOut' };
   const name = request.argv[0] ?? '';
   const pids = left.map((member) => member.pid).join(', ');
-  return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, {
-    subject: name,
-  });
+  return fail(
+    'timedOut',
+    `run ${name}: timed out after ${hostLimits.killMs} ms waiting for killed processes to end: ${pids || child.pid}`,
+    {
+      subject: name,
+    },
+  );
 }
 
-/** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */
+/** Collects a stream up to a cap and reads on, so that the writer never blocks. */
 class Output {
-  /** Resolves when every holder of the pipe has closed it. */
+  /** Resolves when every holder of the pipe's write end has closed it. */
   readonly ended: Promise<void>;
   isTruncated = false;
   readonly #reader: SocketReader | undefined;
@@ -138,7 +146,7 @@ class Output {
     this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
   }
 
-  /** Once: nothing is left here then. */
+  /** Can be called once: it frees the blocks. */
   takeBytes(): Uint8Array {
     return this.#kept.takeAll();
   }

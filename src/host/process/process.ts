@@ -1,10 +1,10 @@
 /**
- * The only spawn. posix_spawn (vfork and shared memory in glibc) costs the same whatever the daemon's size, where
- * Node's fork stops the event loop in proportion to it; it runs in the pool, since it holds its caller until the
- * exec, and a binary on a dead file system would stop the loop.
+ * The only place that starts processes. posix_spawn (vfork with shared memory in glibc) costs the same
+ * whatever the daemon's size, while Node's fork blocks the event loop in proportion to it. It runs in the
+ * pool, since it blocks its caller until the exec: a binary on a dead file system would block the event loop.
  *
- * What a child gets is stated in full (S38, S64): the environment as given and the mark of a helper, descriptors 0, 1, 2 and
- * the declared ones, no signal blocked or ignored, a session of its own, a working directory that was named.
+ * A child gets only what is stated (S38, S64): the given environment and the helper's mark, descriptors 0, 1,
+ * 2 and the declared ones, no blocked or ignored signals, its own session, an explicit working directory.
  */
 import { closeSync, fchownSync, fstatSync } from 'node:fs';
 import { constants } from 'node:os';
@@ -23,13 +23,13 @@ import { awaitChild } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { SocketReader } from '../io/socket-reader.ts';
 
-/** A descriptor of ours that the child shall have under another number. The caller keeps and closes its own. */
+/** A descriptor of ours that the child gets under another number. The caller keeps its own and closes it. */
 export interface ExtraFd {
   readonly childFd: number;
   readonly fd: number;
 }
 
-/** Numbers of the host. */
+/** Ids on the host. */
 export interface PipeOwner {
   readonly uid: number;
   readonly gid: number;
@@ -38,36 +38,36 @@ export interface PipeOwner {
 export interface SpawnRequest {
   /** argv[0] is the absolute path of the binary. */
   readonly argv: readonly string[];
-  /** The whole environment but for the mark; nothing is inherited. */
+  /** The whole environment except the mark; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
   /**
-   * False for what shall go on when this daemon is killed, and for what changes nothing: it gets no mark (helper-mark.ts). All
-   * else is ended by the next daemon.
+   * False for a program that must survive the daemon's death, and for one that changes nothing: it gets no
+   * mark (helper-mark.ts). All others are ended by the next boot of the daemon.
    */
   readonly isHelper?: boolean;
-  /** Absolute; the root directory when left out, never the daemon's own. */
+  /** Absolute; the root directory when absent, never the daemon's own. */
   readonly cwd?: string;
-  /** Bytes are served from a file in memory. /dev/null when left out. */
+  /** Bytes are passed as a file in memory. /dev/null when absent. */
   readonly stdin?: Uint8Array | 'null' | number;
   readonly stdout?: 'null' | 'pipe' | number;
   readonly stderr?: 'null' | 'pipe' | number;
-  /** Whose the pipes are: who may open them by name, as /dev/stdout. Ours when left out. */
+  /** Owner of the pipes, who may open them by name, such as /dev/stdout. The daemon's own when absent. */
   readonly pipeOwner?: PipeOwner | undefined;
-  /** Child numbers of 3 and above, each once. */
+  /** Child numbers from 3 on, each once. */
   readonly extraFds?: readonly ExtraFd[];
 }
 
 export interface Child {
   readonly pid: number;
   readonly identity: ProcessIdentity;
-  /** There when 'pipe' was asked for. */
+  /** Set when 'pipe' was requested. */
   readonly stdout?: SocketReader;
   readonly stderr?: SocketReader;
   /** Never rejects. */
   readonly exited: Promise<ExitStatus>;
 }
 
-/** Starts a program. Throws a KernelError with the reason of exec (ENOENT, EACCES, E2BIG …). */
+/** Starts a program. Throws a KernelError with the error of exec (ENOENT, EACCES, E2BIG …). */
 export async function spawnProcess(request: SpawnRequest): Promise<Child> {
   const binary = checkRequest(request);
   const argv = stringTable(request.argv, binary);
@@ -88,23 +88,26 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
     return { pid, identity, exited: awaitChild(pid), ...takeStreams(streams) };
   } finally {
     for (const fd of opened) closeSync(fd);
-    // still there only when the start failed
+    // still present only when the start failed
     for (const fd of Object.values(streams)) closeSync(fd);
   }
 }
 
-/** The inode of the pipe for its output, or for its errors; 0 for none. */
+/** The inode of the pipe of its stdout or stderr; 0 for none. */
 function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>): number {
   const fd = stdout ?? stderr;
   return fd === undefined ? 0 : fstatSync(fd).ino;
 }
 
-/** A child that is not reaped yet always has its entry in /proc; a failure to read it must not leave it running unowned. */
+/**
+ * An unreaped child always has an entry in /proc. When reading it fails, the child is killed, since nothing
+ * would wait for it.
+ */
 function identityOfNew(pid: number): ProcessIdentity {
   try {
     const identity = processIdentity(pid);
     if (identity !== undefined) return identity;
-    fail('bug', `start process ${pid}: /proc does not show it`, { subject: String(pid) });
+    fail('bug', `start process ${pid}: not found in /proc`, { subject: String(pid) });
   } catch (error) {
     callSync(libc.kill, pid, constants.signals.SIGKILL);
     void awaitChild(pid);
@@ -125,36 +128,44 @@ function takeStreams(fds: Partial<Record<'stdout' | 'stderr', number>>): Pick<Ch
 function checkRequest(request: SpawnRequest): string {
   const binary = request.argv[0] ?? '';
   const refuse = (reason: string): never => fail('bug', `start ${binary}: ${reason}`, { subject: binary });
-  if (!binary.startsWith('/')) refuse('the path of a binary must be absolute');
+  if (!binary.startsWith('/')) refuse('path of the binary is not absolute');
   if (request.cwd !== undefined && !request.cwd.startsWith('/'))
     refuse(`working directory ${request.cwd} is not absolute`);
   for (const name of Object.keys(request.env)) {
     if (name === '' || name.includes('='))
-      refuse(`${JSON.stringify(name)} can't name a variable of the environment`);
+      refuse(`${JSON.stringify(name)} is not a valid name of an environment variable`);
   }
   const seen = new Set<number>();
   for (const { childFd } of request.extraFds ?? []) {
     const isFree =
       Number.isInteger(childFd) && childFd > 2 && childFd <= hostLimits.childFd && !seen.has(childFd);
-    if (!isFree) refuse(`descriptor ${childFd} of the child is taken or out of range`);
+    if (!isFree) refuse(`child descriptor ${childFd} is in use or out of range`);
     seen.add(childFd);
   }
   return binary;
 }
 
-/** char *table[]: the strings stand behind the pointers in one buffer of our own, so that koffi's heap bounds nothing. */
+/**
+ * char *table[]: pointers followed by the strings, in one buffer of our own, since koffi's heap is limited.
+ */
 function stringTable(strings: readonly string[], binary: string): Uint8Array {
   if (strings.some((text) => text.includes('\0'))) {
-    fail('invalidRequest', `start ${binary}: an argument or variable holds a NUL byte`, { subject: binary });
+    fail('invalidRequest', `start ${binary}: an argument or environment variable contains a NUL byte`, {
+      subject: binary,
+    });
   }
   const texts = strings.map((text) => Buffer.from(`${text}\0`));
   const pointerBytes = (texts.length + 1) * 8;
   const size = texts.reduce((sum, text) => sum + text.length, pointerBytes);
   if (size > hostLimits.argumentBytes) {
-    fail('exhausted', `start ${binary}: arguments or environment of ${size} bytes`, {
-      subject: binary,
-      retryable: false,
-    });
+    fail(
+      'exhausted',
+      `start ${binary}: ${size} bytes of arguments or environment exceed ${hostLimits.argumentBytes}`,
+      {
+        subject: binary,
+        retryable: false,
+      },
+    );
   }
   const table = Buffer.alloc(size);
   const base = addressOf(table);
@@ -167,7 +178,7 @@ function stringTable(strings: readonly string[], binary: string): Uint8Array {
   return table;
 }
 
-/** What each descriptor of the child is: a descriptor of ours, or undefined for /dev/null. */
+/** The source of each descriptor of the child: a descriptor of ours, or undefined for /dev/null. */
 type DescriptorTable = ReadonlyMap<number, number | undefined>;
 
 function descriptorTable(
@@ -200,7 +211,7 @@ function descriptorTable(
   const highest = Math.max(...table.keys());
   for (const [childFd, fd] of table) {
     if (fd === undefined || fd > highest) continue;
-    // a source in the range of targets could be overwritten by an earlier dup2
+    // a source within the range of targets could be overwritten by an earlier dup2
     const copy = duplicateFrom(fd, highest + 1);
     opened.push(copy);
     table.set(childFd, copy);
@@ -217,7 +228,7 @@ async function start(
 ): Promise<number> {
   const attributes = Buffer.alloc(SPAWN_STRUCT_BYTES);
   const actions = Buffer.alloc(SPAWN_STRUCT_BYTES);
-  // all of them: sigfillset leaves out the two that glibc keeps for itself, and posix_spawn then ignores these
+  // all bits: sigfillset omits the two signals that glibc reserves, and posix_spawn skips those itself
   const everySignal = Buffer.alloc(SIGSET_BYTES, 0xff);
   const noSignal = Buffer.alloc(SIGSET_BYTES);
   const pid = Buffer.alloc(4);
@@ -230,14 +241,15 @@ async function start(
   set(libc.actionsInit, actions);
   try {
     set(libc.spawnattrSetflags, attributes, SPAWN_FLAGS);
-    // Node ignores SIGPIPE, and ignored signals survive an exec
+    // Node ignores SIGPIPE, and ignored signals stay ignored after an exec
     set(libc.spawnattrSetsigdefault, attributes, everySignal);
     set(libc.spawnattrSetsigmask, attributes, noSignal);
     addActions(actions, cwd, table, set);
     const once = async (): Promise<number> =>
       (await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env)).result;
     let errno = await inPool(binary, once);
-    // a program that was written a moment ago: a child that was started meanwhile has its descriptor until its own execve
+    // the program's file was just written: a child that was forked meanwhile holds its descriptor until its
+    // own execve
     for (
       let again = 0;
       errno !== 0 && errnoName(errno) === 'ETXTBSY' && again < hostLimits.busyStarts;
@@ -266,6 +278,7 @@ function addActions(
     else set(libc.actionsAddopen, actions, childFd, '/dev/null', childFd === 0 ? O_RDONLY : O_RDWR, 0);
   }
   set(libc.actionsAddchdir, actions, cwd);
-  // last: until then the child holds the lock of our root, and the next daemon, which looks for it, does not begin
+  // last: until then the child holds the lock of our root, so the next daemon, which scans for it, can't
+  // begin
   set(libc.actionsAddclosefrom, actions, highest + 1);
 }

@@ -1,6 +1,6 @@
 /**
- * Watching a directory for files that appear. node:fs.watch says nothing when the kernel's queue overflows (libuv
- * drops that event), and an exit would be lost (F41): so inotify itself.
+ * Watches a directory for new files. node:fs.watch does not report an overflow of the kernel's queue (libuv
+ * drops that event), and an exit would be lost (F41); so this uses inotify directly.
  */
 import { closeSync, readSync } from 'node:fs';
 import { hostLimits } from '../bounds.ts';
@@ -25,11 +25,14 @@ import { openPidfd } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 export interface DirectoryWatcher {
-  /** A file of this name was written and closed, or renamed into the directory. An event is a hint: look at the file. */
+  /**
+   * A file of this name was written and closed, or renamed into the directory. An event is a hint: read the
+   * file.
+   */
   onName(name: string): void;
   /**
-   * Events were lost: look at the whole directory. `overflow`: the watch goes on. `lost`: the directory itself went
-   * away, was moved or unmounted; the watch is over, and a new one is needed.
+   * Events were lost: scan the whole directory. `overflow`: the watch continues. `lost`: the directory was
+   * removed, moved or unmounted; the watch has ended and a new one is needed.
    */
   onRescan(reason: 'overflow' | 'lost'): void;
 }
@@ -38,7 +41,7 @@ export interface Watch {
   close(): void;
 }
 
-/** Starts to watch; what is in the directory already is not announced, so look after this has resolved. */
+/** Begins to watch. Existing files are not announced, so scan the directory after this has resolved. */
 export async function watchDirectory(path: string, watcher: DirectoryWatcher): Promise<Watch> {
   const fd = must(callSync(libc.inotifyInit, O_NONBLOCK | O_CLOEXEC), 'watch', path);
   const added = await callInPool(path, libc.inotifyAddWatch, fd, path, WATCHED);
@@ -90,14 +93,14 @@ export function parseInotify(bytes: Buffer): InotifyEvent[] {
   return events;
 }
 
-/** Each name once, in the order in which they came first. */
+/** Each name once, in the order of the first events. */
 function namesOf(events: readonly InotifyEvent[]): Set<string> {
   const isFile = (event: InotifyEvent): boolean =>
     (event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) !== 0 && event.name !== '';
   return new Set(events.filter(isFile).map((event) => event.name));
 }
 
-/** What is queued, up to a bound: the rest is announced again. Reads memory and never waits. */
+/** Reads queued events, up to a bound; the rest triggers another call. Reads memory and never waits. */
 function drain(fd: number): InotifyEvent[] {
   const events: InotifyEvent[] = [];
   const buffer = Buffer.alloc(hostLimits.inotifyReadBytes);
@@ -112,7 +115,10 @@ function drain(fd: number): InotifyEvent[] {
   return events;
 }
 
-/** Calls `onExit` once when that very process ends, whoever its parent is; at the next turn if it is gone already. */
+/**
+ * Calls `onExit` once when exactly this process ends, whoever its parent is; at the next turn if it is gone
+ * already.
+ */
 export function watchProcess(identity: ProcessIdentity, onExit: () => void): Watch {
   const pidfd = openPidfd(identity);
   if (pidfd === undefined) {

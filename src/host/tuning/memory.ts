@@ -1,36 +1,36 @@
-/** What the daemon does to stay small: it lives for months beside the pods, which want the memory. */
+/** Keeps the daemon's memory small: it runs for months beside the pods. */
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { memoryLimits } from '../bounds.ts';
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
-import { letGoOfProgram } from './program-pages.ts';
+import { releaseProgramPages } from './program-pages.ts';
 
 /**
- * V8 grows its heap in small steps from now on: with fifty pods 25 MiB less, for a few collections more. To be called
- * when everything is loaded: as an option of Node the same word makes V8 refuse the compiled code that Node brings of its
- * own modules, 40 ms of each start.
+ * Makes V8 grow its heap in small steps from now on: 25 MiB less with fifty pods, for a few more collections.
+ * Call it when everything is loaded: as a command-line option the same flag makes V8 reject the compiled code
+ * that Node ships for its own modules, which costs 40 ms at each start.
  */
 export function preferSmallHeap(): void {
   setFlagsFromString('--optimize-for-size');
   heap.isKeptSmall = true;
 }
 
-/** Runs `work` under the flags that Node was started with. */
+/** Runs `work` with the flags that Node was started with. */
 export function withFlagsOfStart(work: () => void): void {
   setFlagsFromString('--no-optimize-for-size');
   try {
     work();
   } finally {
-    if (heap.isKeptSmall && !heap.isLent) setFlagsFromString('--optimize-for-size');
+    if (heap.isKeptSmall && !heap.isGrowing) setFlagsFromString('--optimize-for-size');
   }
 }
 
 /**
- * Tells why nothing more may be kept in memory, or undefined when it may: whether the heap is nearly as large as V8 lets it
- * grow, at which V8 ends the process (F14). Garbage does not count: V8 leaves it for as long as nothing more is asked for, so
- * it is collected first, every so often.
+ * Returns a function that reports why nothing more may be kept in memory, undefined when it may: the heap is
+ * close to its limit, at which V8 ends the process (F14). Garbage does not count, and V8 may leave much of
+ * it; so a nearly full heap is collected first, at most every `collectEveryMs`.
  */
 export function heapGuard(
   clock: Pick<ClockPort, 'monoMs'>,
@@ -63,7 +63,7 @@ function ofV8(): HeapNow {
   return { usedBytes, limitBytes };
 }
 
-/** Node hands V8's own function out with a flag only; a fresh context has what the flag gives. */
+/** Node exposes V8's gc function only with a flag; a new context has it while the flag is set. */
 function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   try {
@@ -76,25 +76,28 @@ function collectGarbage(): void {
 
 const mib = (bytes: number): number => Math.round(bytes / (1024 * 1024));
 
-/** Bytes that went through sockets and pipes lately, and whether the heap is kept small now; untouched where nobody asked for it. */
-const heap = { isKeptSmall: false, isLent: false, movedBytes: 0 };
+/**
+ * Bytes that went through sockets and pipes lately, and the heap's state; unchanged unless `preferSmallHeap`
+ * was called.
+ */
+const heap = { isKeptSmall: false, isGrowing: false, movedBytes: 0 };
 
 /**
- * Tells that bytes were read or written. Each read has a buffer of its own outside of the heap, which V8 counts: a heap
- * that is kept small is marked as a whole every 10 MB then, three quarters of all CPU that a port-forward costs
- * (measured). So while many bytes move it may grow, until they have ceased.
+ * Counts bytes that were read or written. Each read has a buffer outside of the heap, which V8 counts: a heap
+ * that is kept small is then marked completely every 10 MB, which was measured as three quarters of a
+ * port-forward's CPU time. So the heap may grow while many bytes pass through.
  */
 export function noteMoved(bytes: number): void {
   heap.movedBytes += bytes;
-  if (!heap.isKeptSmall || heap.isLent || heap.movedBytes < memoryLimits.muchMovedBytes) return;
-  heap.isLent = true;
+  if (!heap.isKeptSmall || heap.isGrowing || heap.movedBytes < memoryLimits.muchMovedBytes) return;
+  heap.isGrowing = true;
   setFlagsFromString('--no-optimize-for-size');
   setFlagsFromString(`--heap-growing-percent=${memoryLimits.busyGrowthPercent}`);
 }
 
-function lookAtMoved(): void {
-  if (heap.isLent && heap.movedBytes < memoryLimits.muchMovedBytes) {
-    heap.isLent = false;
+function checkMoved(): void {
+  if (heap.isGrowing && heap.movedBytes < memoryLimits.muchMovedBytes) {
+    heap.isGrowing = false;
     setFlagsFromString('--heap-growing-percent=0');
     setFlagsFromString('--optimize-for-size');
   }
@@ -102,9 +105,9 @@ function lookAtMoved(): void {
 }
 
 /**
- * Gives back to the kernel what malloc holds without use, again and again; glibc by itself gives back only what lies at
- * the end of an arena (malloc_trim(3)), and each thread has one. In the pool: it takes 1 to 2 ms. Once, what a start has used
- * of the program. Returns what ends it.
+ * Periodically returns unused memory of malloc to the kernel; glibc itself returns only what lies at the end
+ * of an arena (malloc_trim(3)), and each thread has an arena. Runs in the pool, since it takes 1 to 2 ms. The
+ * first round also releases program pages that only the start needed. Returns a function that ends it.
  */
 export function trimMemory(clock: ClockPort): () => void {
   let timer: TimerHandle;
@@ -113,8 +116,8 @@ export function trimMemory(clock: ClockPort): () => void {
   const later = (): void => {
     if (!isOver)
       timer = clock.setTimeout(() => {
-        lookAtMoved();
-        const first = isStarted ? undefined : letGoOfProgram();
+        checkMoved();
+        const first = isStarted ? undefined : releaseProgramPages();
         isStarted = true;
         void Promise.all([first, trim()]).then(later, later);
       }, memoryLimits.trimEveryMs);
@@ -126,7 +129,7 @@ export function trimMemory(clock: ClockPort): () => void {
   };
 }
 
-/** Once, now. */
+/** Trims once, now. */
 export async function trim(): Promise<void> {
   await callInPool('malloc_trim', libc.mallocTrim, 0);
 }

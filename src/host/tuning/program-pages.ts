@@ -1,22 +1,23 @@
-/** The pages of Node's own program that the daemon has mapped. */
+/** Releases pages of Node's own program that are mapped but no longer used. */
 import { readFile } from 'node:fs/promises';
 import { MADV_DONTNEED } from '../ffi/constants.ts';
 import { libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
-/** One mapping of the program's file, from address `begin` to before `end`. */
+/** One mapping of the program's file, from address `begin` up to `end` (exclusive). */
 export interface ProgramPart {
   readonly begin: bigint;
   readonly end: bigint;
 }
 
 const HEAD = /^([0-9a-f]+)-([0-9a-f]+) r-([x-])p \S+ \S+ \S+\s+(.*)$/u;
-/** Neither written pages in memory nor such in swap, which are not counted as anonymous there. */
+/** No modified pages in memory, and none in swap, which are not counted as anonymous. */
 const UNTOUCHED = [/^Anonymous:\s+0 kB$/mu, /^Swap:\s+0 kB$/mu];
 
 /**
- * What can be let go of: mappings of `program` that nobody writes to and that hold the file's own bytes alone. Those that
- * the loader has relocated are anonymous in part, and what was written there would be lost. `smaps`: of smaps (proc(5)).
+ * The mappings of `program` that can be released: never written, holding only the file's own bytes. Mappings
+ * that the loader relocated are partly anonymous, and their changes would be lost. `smaps` is the text of
+ * smaps (proc(5)).
  */
 export function programParts(smaps: string, program: string): readonly ProgramPart[] {
   const parts: ProgramPart[] = [];
@@ -29,11 +30,11 @@ export function programParts(smaps: string, program: string): readonly ProgramPa
 }
 
 /**
- * Unmaps what a start has used of the program and nothing does afterwards: V8's snapshot, the parsers, whatever lay beside
- * them, for the kernel maps 16 pages for one. They stay in the page cache as pages that no process counts as its own, and
- * what is used again is mapped from there: some 2 ms in all, for 30 of 110 MiB.
+ * Unmaps pages that only the start used: V8's snapshot, the parsers, and neighbours, since the kernel maps 16
+ * pages for one access. They stay in the page cache, counted for no process, and are mapped again when used:
+ * some 2 ms in all, for 30 of 110 MiB.
  */
-export async function letGoOfProgram(): Promise<void> {
+export async function releaseProgramPages(): Promise<void> {
   for (const { begin, end } of programParts(await readFile('/proc/self/smaps', 'utf8'), process.execPath)) {
     await callInPool('madvise', libc.madvise, begin, end - begin, MADV_DONTNEED);
   }

@@ -1,16 +1,17 @@
 /**
- * Moving processes between cgroups without the kernel's wait. A move takes cgroup_threadgroup_rwsem for writing, and a
- * per-CPU semaphore that had no writer lately first waits for an RCU grace period: 8 to 16 ms for the first move, 50 µs
- * for those that follow within 10 ms (kernel/rcu/sync.c; measured on Linux 6.18). The start of a container has two such
- * waits, for its monitor and for its process, and an exec has one. So while work is under way that ends in a move, a
- * move that changes nothing is made again and again: this process into the cgroup where it is. The first of them waits
- * beside that work. (The mount option favordynmods does the same for all of the machine and for ever, and makes every
- * fork dearer.)
+ * Makes moves of processes between cgroups fast. A move takes cgroup_threadgroup_rwsem for writing, a per-CPU
+ * semaphore that first waits for an RCU grace period when it had no recent writer: 8 to 16 ms for the first
+ * move, 50 µs for moves within the next 10 ms (kernel/rcu/sync.c; measured on Linux 6.18). The start of a
+ * container has two such waits, for its monitor and for its process, and an exec has one. So while work runs
+ * that ends in a move, this process repeatedly moves itself into the cgroup where it already is. The first of
+ * these moves waits in parallel with that work. (The mount option favordynmods does the same for the whole
+ * machine permanently, and makes every fork slower.)
  *
- * What it costs: some 0.1 ms of processor time a move, for a second at most after the last such work began; a daemon
- * that has nothing to do makes none. What it can do to others: nothing, a process that is moved to where it is keeps
- * limits, counters and place, on v2 as on v1, and other writers find the semaphore as free as between two forks. On v2 a
- * cgroup that hands controllers on takes no process (EBUSY): then there are no such moves, and the others wait.
+ * Cost: some 0.1 ms of CPU time per move, for at most a second after the last such work began; an idle daemon
+ * makes no moves. Effect on others: none. A process that is moved to its own cgroup keeps limits, counters
+ * and place, on v1 and v2, and other writers find the semaphore as free as between two forks. A v2 cgroup
+ * that has enabled controllers for children accepts no process (EBUSY): then there are no such moves, and the
+ * others wait.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -21,24 +22,24 @@ import { hostLimits } from '../bounds.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 import { pause } from '../clock/wait.ts';
 
-export class CheapMoves {
+export class WarmCgroupMoves {
   readonly #hierarchy: CgroupHierarchy | undefined;
   readonly #clock: ClockPort;
   #users = 0;
-  /** Of the clock: nobody has begun so late that a move of his is still to be expected. */
+  /** Monotonic time until which a move of some running work is still expected. */
   #untilMs = 0;
-  /** While a writer is kept there; settles with its first move. Never rejects. */
+  /** Set while the moves are repeated; settles with the first one. Never rejects. */
   #first: Promise<void> | undefined;
 
   constructor(layout: CgroupLayout, clock: ClockPort) {
-    // any: the semaphore is one for all hierarchies
+    // any hierarchy: all share one semaphore
     this.#hierarchy = layout.hierarchies[0];
     this.#clock = clock;
   }
 
   /**
-   * Runs work that ends in a move; moves that come after `ready` has settled are cheap until it is done, or until it has
-   * gone on for longer than any move takes to come: an exec may run for hours after its own.
+   * Runs work that ends in a move. Moves after `ready` has settled are fast until the work is done, or for at
+   * most `movesFastMs`: an exec may run for hours after its own move.
    */
   async during<T>(work: (ready: Promise<void>) => Promise<T>): Promise<T> {
     this.#users += 1;
@@ -60,23 +61,23 @@ export class CheapMoves {
     });
   }
 
-  /** A failure costs time only: then moves wait, as they do everywhere. */
+  /** A failure only costs time: moves then wait as usual. */
   async #moveAgainAndAgain(onFirst: () => void): Promise<void> {
     const own = new OwnCgroup(this.#hierarchy);
     let file: { readonly path: string; readonly handle: FileHandle } | undefined;
     try {
       while (this.#users > 0 && this.#clock.monoMs() <= this.#untilMs) {
         const path = own.procs();
-        // never back to where this process was before somebody moved it
+        // never move back to a cgroup that another process has moved this one out of
         if (path === undefined || (file !== undefined && file.path !== path)) return;
         file ??= { path, handle: await open(path, 'r+') };
-        // 0 is the writing process itself (cgroups(7)); in the pool, since this is what waits
+        // 0 means the writing process (cgroups(7)); asynchronous, since this write is the one that waits
         await file.handle.write('0');
         onFirst();
         await pause(this.#clock, hostLimits.moveEveryMs);
       }
     } catch {
-      // such as a v2 cgroup that takes no processes any more: not to be had here
+      // such as a v2 cgroup that accepts no processes any more
     } finally {
       own.close();
       await file?.handle.close().catch(() => undefined);
@@ -84,7 +85,7 @@ export class CheapMoves {
   }
 }
 
-/** Where this process is, read off a descriptor that stays open: one call each time. */
+/** The cgroup of this process, read from a descriptor that stays open: one call each time. */
 class OwnCgroup {
   readonly #hierarchy: CgroupHierarchy | undefined;
   readonly #text = Buffer.allocUnsafe(hostLimits.ownCgroupBytes);
@@ -94,7 +95,7 @@ class OwnCgroup {
     this.#hierarchy = hierarchy;
   }
 
-  /** cgroup.procs of the cgroup in which this process is now. */
+  /** Path of cgroup.procs of the current cgroup. */
   procs(): string | undefined {
     const { version, controllers, mountPoint } = this.#hierarchy ?? {};
     if (mountPoint === undefined) return undefined;

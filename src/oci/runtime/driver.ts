@@ -11,7 +11,7 @@ import { KeyedMutex } from '../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from './bounds.ts';
 import { onUserPath } from '../../host/mounts/answering.ts';
-import { CheapMoves } from '../../host/tuning/warm-cgroup-moves.ts';
+import { WarmCgroupMoves } from '../../host/tuning/warm-cgroup-moves.ts';
 import { readMountInfo } from '../../host/mounts/mountinfo.ts';
 import { reapOrphans } from '../../host/process/process-reaper.ts';
 import { createCheckpointDriver } from './checkpoint/driver.ts';
@@ -77,7 +77,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const table = new HandlerTable(options.handlers, options.defaultHandler, (name) =>
     layout.runtimeRoot(name),
   );
-  const moves = new CheapMoves(options.cgroups, options.clock);
+  const moves = new WarmCgroupMoves(options.cgroups, options.clock);
   const parts: DriverParts = { ...options, table, moves, frozenByCheckpoint: new Set() };
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);

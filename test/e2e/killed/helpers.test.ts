@@ -80,7 +80,7 @@ async function nextLife(world: World, call: Promise<unknown>, gated: GatedProgra
   expect([await cut, isRunning(pid)]).toEqual(['cut', true]);
   await world.instance.start();
   expect(isRunning(pid)).toBe(false);
-  expect(await world.instance.log()).toContain('killed: an earlier daemon was running this');
+  expect(await world.instance.log()).toContain('killed a helper of an earlier daemon');
 }
 
 async function makePod(

@@ -1,6 +1,6 @@
 /** Run by child-signals.test.ts, which says what: a process that hears of its children as a daemon does. */
 import { hostLimits } from '../../../src/host/bounds.ts';
-import { hearChildren } from '../../../src/host/process/child-signals.ts';
+import { onChildChange } from '../../../src/host/process/child-signals.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';
 import { libc } from '../../../src/host/ffi/ffi.ts';
 import { processStat } from '../../../src/host/process/process-identity.ts';
@@ -70,7 +70,7 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
   /** Passes that leave something for the next one, after one signal. */
   async left() {
     let passes = 0;
-    hearChildren(() => (passes += 1) < 4);
+    onChildChange(() => (passes += 1) < 4);
     process.emit('SIGCHLD', 'SIGCHLD');
     // beside them: where none is left no more come
     for (let span = 0; span < 8; span += 1)

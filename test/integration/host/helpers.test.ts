@@ -24,7 +24,7 @@ import { HELPER_VARIABLE, markHelpers } from '../../../src/host/process/helper-m
 import { findHelpers, ownTraces } from '../../../src/host/process/helper-scan.ts';
 import type { FoundHelper } from '../../../src/host/process/helper-scan.ts';
 import type { HelpersOrder } from '../../../src/host/kernel-thread/thread-protocol.ts';
-import { endHelpers, succeed, succeedIfAny } from '../../../src/host/process/helpers.ts';
+import { endHelpers, endEarlierHelpers, endEarlierHelpersIfAny } from '../../../src/host/process/helpers.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread/kernel-thread.ts';
 import { spawnProcess } from '../../../src/host/process/process.ts';
 import type { Child, SpawnRequest } from '../../../src/host/process/process.ts';
@@ -47,8 +47,8 @@ describeAsRoot('helpers of an earlier daemon', () => {
 
   beforeEach(() => {
     const key = random.token(16);
-    markHelpers({ key, life: 'aa' });
-    order = { kind: 'helpers', key, life: 'bb', ...ownTraces() };
+    markHelpers({ key, boot: 'aa' });
+    order = { kind: 'helpers', key, boot: 'bb', ...ownTraces() };
   });
   afterAll(stopKernelThread);
 
@@ -148,7 +148,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([
       { ...piped.identity, command: '/bin/sleep 3600', isStarting: false, isKilled: false },
     ]);
-    expect(found({ ...order, life: 'aa' })).toEqual([]);
+    expect(found({ ...order, boot: 'aa' })).toEqual([]);
     expect(found({ ...order, key: random.token(16) })).toEqual([]);
     errorsOnly.stderr?.destroy();
   });
@@ -194,7 +194,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
       [],
       [],
     ]);
-    expect(lines).toContainEqual(expect.stringContaining('killed: an earlier daemon was running this'));
+    expect(lines).toContainEqual(expect.stringContaining('killed a helper of an earlier daemon'));
   });
 
   test.skipIf(!hasProgram(FREEZER))(
@@ -215,12 +215,12 @@ describeAsRoot('helpers of an earlier daemon', () => {
       const only = { ...order, among: [helper.pid] };
       const spentMs: number[] = [];
       for (let life = 0; life < 2; life += 1) {
-        const { log, lines } = logUntil('does not end');
+        const { log, lines } = logUntil('could not end a helper');
         const fast = fastClock();
         await endHelpers(only, { clock: fast, log });
         expect(lines).toEqual([
           expect.stringContaining('waiting for its end'),
-          expect.stringContaining('does not end'),
+          expect.stringContaining('could not end a helper'),
         ]);
         spentMs.push(fast.monoMs());
       }
@@ -309,19 +309,19 @@ describeAsRoot('helpers of an earlier daemon', () => {
   test('F10: each life ends the helpers of those before it and none of its own; a damaged record costs only that', async () => {
     const file = join(directory, 'helpers.json');
     const successor = { file, clock: hastyClock(), random, log: silentLog };
-    await succeedIfAny(successor);
+    await endEarlierHelpersIfAny(successor);
     expect(readdirSync(directory)).not.toContain('helpers.json');
-    await succeed(successor);
+    await endEarlierHelpers(successor);
     const first = await sleeper();
-    await succeedIfAny(successor);
+    await endEarlierHelpersIfAny(successor);
     const second = await sleeper();
     expect([(await first.exited).signal, isRunning(second.pid)]).toEqual([9, true]);
-    await succeed(successor);
+    await endEarlierHelpers(successor);
     const third = await sleeper();
     writeFileSync(file, '{"key":');
-    await succeed(successor);
+    await endEarlierHelpers(successor);
     const fourth = await sleeper();
-    await succeed(successor);
+    await endEarlierHelpers(successor);
     expect([(await second.exited).signal, isRunning(third.pid), (await fourth.exited).signal]).toEqual([
       9,
       true,

@@ -28,12 +28,12 @@ describe('memory', () => {
 
   test('what a start has used of the program is let go of, and mapped again when it is used', async () => {
     const program = `
-      const { letGoOfProgram } = await import(${JSON.stringify(new URL('../../../src/host/tuning/program-pages.ts', import.meta.url).href)});
+      const { releaseProgramPages } = await import(${JSON.stringify(new URL('../../../src/host/tuning/program-pages.ts', import.meta.url).href)});
       const { readFileSync } = await import('node:fs');
       const fileKiB = () => Number(/RssFile:\\s+(\\d+)/u.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
       const work = () => [JSON.stringify({ a: [1.5, 'ä'.normalize('NFD')] }), new Intl.NumberFormat('de').format(1234.5), eval('(() => 6 * 7)()')].join(' ');
       const before = [fileKiB(), work()];
-      await letGoOfProgram();
+      await releaseProgramPages();
       const after = [fileKiB(), work()];
       console.log(JSON.stringify({ before, after }));
     `;

@@ -9,7 +9,7 @@ import { fail, printable } from '../../../base/fault.ts';
 import { monitorLimits } from '../bounds.ts';
 import type { Log } from '../../../base/log.ts';
 import type { CgroupLayout } from '../../../host/kernel-thread/thread-protocol.ts';
-import type { CheapMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
+import type { WarmCgroupMoves } from '../../../host/tuning/warm-cgroup-moves.ts';
 import type { Conditions } from '../../../base/conditions.ts';
 import type { Layout } from '../../../host/sandbox/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../../host/process/process-identity.ts';
@@ -60,7 +60,7 @@ export interface RuntimeDriverOptions {
 
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
-  readonly moves: CheapMoves;
+  readonly moves: WarmCgroupMoves;
   /** Containers that a checkpoint has frozen: only the checkpoint thaws them. */
   readonly frozenByCheckpoint: Set<ContainerId>;
 }

@@ -12,7 +12,7 @@ const environment = (...variables: readonly string[]): Buffer =>
 
 test('nothing is marked until the daemon says whose helpers they are; then all are', () => {
   expect(helperVariable(7)).toEqual([]);
-  markHelpers({ key, life: 'aa' });
+  markHelpers({ key, boot: 'aa' });
   expect(helperVariable(7)).toEqual([[HELPER_VARIABLE, `${key}.aa.7`]]);
 });
 
@@ -24,10 +24,10 @@ test('the mark is read wherever it stands', () => {
     [mark, 'PATH=/bin'],
     [`A=${HELPER_VARIABLE}`, mark],
   ]) {
-    expect(markIn(environment(...variables), key)).toEqual({ life: 'aa', pipe: 7 });
+    expect(markIn(environment(...variables), key)).toEqual({ boot: 'aa', pipe: 7 });
   }
   // the end of an environment that is cut after it
-  expect(markIn(Buffer.from(mark), key)).toEqual({ life: 'aa', pipe: 7 });
+  expect(markIn(Buffer.from(mark), key)).toEqual({ boot: 'aa', pipe: 7 });
 });
 
 test('another instance’s mark is none, nor is what only looks like one', () => {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { CgroupLayout } from '../../../../src/host/kernel-thread/thread-protocol.ts';
 import { hostLimits } from '../../../../src/host/bounds.ts';
-import { CheapMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
+import { WarmCgroupMoves } from '../../../../src/host/tuning/warm-cgroup-moves.ts';
 import { HandClock } from '../../../support/hand-clock.ts';
 
 /** Waits until the loop sleeps, then lets its timer fire. */
@@ -36,7 +36,7 @@ function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: strin
 test('while work is under way this process is moved to where it is, again and again; afterwards not', async () => {
   const { layout, procs } = fakeHierarchy();
   const clock = new HandClock();
-  const moves = new CheapMoves(layout, clock);
+  const moves = new WarmCgroupMoves(layout, clock);
   const written = await moves.during(async (ready) => {
     await ready;
     expect(readFileSync(procs, 'utf8')).toBe('0');
@@ -53,7 +53,7 @@ test('while work is under way this process is moved to where it is, again and ag
 test('work that goes on for long, such as an exec, keeps moves cheap for a while only', async () => {
   const { layout, procs } = fakeHierarchy();
   const clock = new HandClock();
-  const moves = new CheapMoves(layout, clock);
+  const moves = new WarmCgroupMoves(layout, clock);
   await moves.during(async (ready) => {
     await ready;
     const isOpen = (): boolean => readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === procs);
@@ -75,7 +75,7 @@ function linkOf(fd: string): string {
 
 test('without such a file work is done all the same', async () => {
   const { layout } = fakeHierarchy();
-  const moves = new CheapMoves({ ...layout, hierarchies: [] }, new HandClock());
+  const moves = new WarmCgroupMoves({ ...layout, hierarchies: [] }, new HandClock());
   await expect(
     moves.during(async (ready) => {
       await ready;
