@@ -1,4 +1,4 @@
-/** Killing everything in a cgroup: nothing that it forks gets away (F46). */
+/** Kills everything in a cgroup, including processes that are forked meanwhile (F46). */
 import type { ClockPort } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
 import type { CgroupLayout } from '../kernel-thread/thread-protocol.ts';
@@ -7,13 +7,14 @@ import { pause } from '../clock/wait.ts';
 
 export interface KillOptions {
   readonly clock: ClockPort;
-  /** ms until it must be empty. */
+  /** Milliseconds until the cgroup must be empty. */
   readonly timeoutMs: number;
 }
 
 /**
- * Kills all processes of the cgroup and of those below it, and waits until they are gone. Returns the pids that are
- * left when the time is over (uninterruptible sleep, F45); empty is success, also for a cgroup that is not there.
+ * Kills all processes of the cgroup and of those below it, and waits until they are gone. Returns the pids
+ * that are left at the timeout (uninterruptible sleep, F45); empty is success, also for a cgroup that does
+ * not exist.
  */
 export async function killCgroup(
   layout: CgroupLayout,
@@ -33,10 +34,13 @@ export async function killCgroup(
   }
 }
 
-/** Freezes, kills what is listed, thaws: a frozen process forks nothing, and its signal takes effect when it thaws. */
+/**
+ * Freezes the cgroup, kills its processes and thaws it: a frozen process can't fork, and dies when it is
+ * thawed.
+ */
 async function killFrozen(layout: CgroupLayout, path: string, clock: ClockPort): Promise<void> {
   try {
-    for (let look = 0; look < hostLimits.freezePolls; look += 1) {
+    for (let poll = 0; poll < hostLimits.freezePolls; poll += 1) {
       if ((await withCgroup('freeze', layout, path)) === true) break;
       await pause(clock, hostLimits.killPollFirstMs);
     }

@@ -1,4 +1,4 @@
-/** Which cgroup hierarchies the machine has: v1, v2, or both at once (cgroups(7)). */
+/** Detects the machine's cgroup hierarchies: v1, v2, or both (cgroups(7)). */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
@@ -9,7 +9,7 @@ import type { MountInfo } from '../mounts/mountinfo.ts';
 import { readSmallFile } from '../files/small-file.ts';
 import type { CgroupHierarchy, CgroupLayout } from '../kernel-thread/thread-protocol.ts';
 
-/** What the machine has now. Throws `unsupported` when no cgroup file system is mounted. */
+/** The machine's current layout. Throws `unsupported` when no cgroup file system is mounted. */
 export async function detectCgroups(): Promise<CgroupLayout> {
   const mounts = await readMountInfo();
   const unified = mounts.find((mount) => mount.fsType === 'cgroup2');
@@ -18,16 +18,16 @@ export async function detectCgroups(): Promise<CgroupLayout> {
   return cgroupLayout(mounts, controllers.split(/\s+/u).filter(Boolean));
 }
 
-/** Words among the options of a v1 mount that are no controllers. */
+/** Options of a v1 mount that are not controllers. */
 const NO_CONTROLLER = /^(?:rw|ro|xattr|noprefix|clone_children|cpuset_v2_mode|all|none|release_agent=.*)$/u;
 
-/** The layout from the mounts and from what the v2 root lists as its controllers. Pure. */
+/** The layout, from the mounts and the controllers that the v2 root lists. Pure. */
 export function cgroupLayout(
   mounts: readonly MountInfo[],
   unifiedControllers: readonly string[],
 ): CgroupLayout {
   const hierarchies: CgroupHierarchy[] = [];
-  // beside v1 the v2 hierarchy only groups processes: runtimes set v1 limits there, and we enable nothing in it
+  // beside v1 the v2 hierarchy only groups processes: runtimes set v1 limits, and no v2 controller is enabled
   const isHybrid = mounts.some((mount) => mount.fsType === 'cgroup');
   for (const mount of mounts) {
     if (mount.fsType !== 'cgroup' && mount.fsType !== 'cgroup2') continue;
@@ -41,7 +41,7 @@ export function cgroupLayout(
     const isKnown = hierarchies.some(
       (other) => other.version === version && other.controllers.join() === controllers.join(),
     );
-    // the same hierarchy can be mounted more than once; a bind of a part of it is none
+    // skip repeated mounts of one hierarchy, and bind mounts of a part of it
     if (!isKnown && mount.root === '/')
       hierarchies.push({ version, mountPoint: mount.mountPoint, controllers });
   }
@@ -60,7 +60,10 @@ export function cgroupLayout(
   };
 }
 
-/** The directory of a cgroup in the hierarchy of a controller; undefined when the machine has no such controller. */
+/**
+ * The directory of a cgroup in a controller's hierarchy; undefined when the machine does not have the
+ * controller.
+ */
 export function cgroupDirectory(layout: CgroupLayout, path: string, controller: string): string | undefined {
   const hierarchy = layout.hierarchies.find((candidate) => candidate.controllers.includes(controller));
   return hierarchy === undefined ? undefined : join(hierarchy.mountPoint, checkCgroupPath(path));
@@ -72,7 +75,10 @@ export function cgroupDirectories(layout: CgroupLayout, path: string): string[] 
   return layout.hierarchies.map((hierarchy) => join(hierarchy.mountPoint, path));
 }
 
-/** Absolute, below the root, no dots: whatever we create, kill or remove is a cgroup with a name of its own. */
+/**
+ * Requires an absolute path below the root without dots: only named cgroups may be created, killed or
+ * removed.
+ */
 export function checkCgroupPath(path: string): string {
   const parts = path.split('/').slice(1);
   const isPath = path.startsWith('/') && parts.every((part) => part !== '' && part !== '.' && part !== '..');
@@ -81,7 +87,7 @@ export function checkCgroupPath(path: string): string {
     : fail('bug', `use cgroup ${path}: not the absolute path of a cgroup below the root`, { subject: path });
 }
 
-/** The content of a control file of a cgroup, trimmed; undefined when there is no such file or cgroup. */
+/** The trimmed content of a cgroup's control file; undefined when the file or the cgroup does not exist. */
 export async function readControl(
   layout: CgroupLayout,
   path: string,
@@ -99,7 +105,7 @@ export async function readControl(
   }
 }
 
-/** Writes one value into a control file of a cgroup that is there. */
+/** Writes one value to a control file of an existing cgroup. */
 export async function writeControl(
   layout: CgroupLayout,
   path: string,
@@ -110,7 +116,7 @@ export async function writeControl(
   if (directory === undefined)
     return fail(
       'outside',
-      `write ${control.file} of cgroup ${path}: there is no controller ${control.controller} here`,
+      `write ${control.file} of cgroup ${path}: controller ${control.controller} not found`,
       { subject: path },
     );
   await writeFile(join(directory, control.file), value, { flag: 'r+' });

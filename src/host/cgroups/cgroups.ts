@@ -1,9 +1,9 @@
 /**
- * Cgroups of ours, through the file system. Every function touches the cgroup that it is given and what lies below
- * it, never one above that was there before: on v2 controllers are enabled only in cgroups that the same call made
- * (an empty v1 cpuset, in which nothing can run, is filled wherever it stands).
- * What an existing parent does not hand down (the kubelet, systemd or the administrator decide) is not to be had.
- * The work itself is cgroup-thread.ts's.
+ * Operations on our own cgroups, through the file system. Each acts on the given cgroup and those below it,
+ * never on an existing one above it: on v2 it enables controllers only in cgroups that the same call created.
+ * (An empty v1 cpuset, in which nothing can run, is filled at any level.) A controller that an existing
+ * parent does not enable, by the choice of the kubelet, systemd or the administrator, is unavailable.
+ * cgroup-thread.ts does the work.
  */
 import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../bounds.ts';
@@ -13,45 +13,45 @@ import { onlyAbsent } from '../ffi/errno.ts';
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 import type { CgroupOrder } from '../kernel-thread/thread-protocol.ts';
 
-/** Makes a cgroup and its parents in every hierarchy, ready to take processes. Can be repeated. */
+/** Creates a cgroup and its parents in every hierarchy, ready for processes. Repeatable. */
 export async function createCgroup(layout: CgroupLayout, path: string): Promise<void> {
   await withCgroup('create', layout, path);
 }
 
 /**
- * Removes a cgroup with everything below it, from every hierarchy. Can be repeated. A cgroup in which a process lives
- * gives EBUSY: nothing is killed here (F48).
+ * Removes a cgroup with all below it from every hierarchy. Repeatable. EBUSY when a process runs in it: this
+ * function kills nothing (F48).
  */
 export async function removeCgroup(layout: CgroupLayout, path: string): Promise<void> {
   await withCgroup('remove', layout, path);
 }
 
-/** True when the cgroup is there in at least one hierarchy. */
+/** True when the cgroup exists in at least one hierarchy. */
 export async function cgroupExists(layout: CgroupLayout, path: string): Promise<boolean> {
   return (await withCgroup('exists', layout, path)) === true;
 }
 
-/** The processes in the cgroup and below it, in any hierarchy; each once. None when it is not there. */
+/** The processes in the cgroup and below it, in any hierarchy, each once; empty when it does not exist. */
 export async function listProcesses(layout: CgroupLayout, path: string): Promise<number[]> {
   return (await withCgroup('list', layout, path)) as number[];
 }
 
 /**
- * The path of a cgroup with one of these names, wherever it stands; undefined when there is none. Reads the directories of a
- * whole hierarchy: for what was lost, not for what is known.
+ * The path of the first cgroup with one of these names; undefined when none exists. Reads the directories of
+ * a whole hierarchy, so use it only for a cgroup whose path is unknown.
  */
 export async function findCgroup(
   layout: CgroupLayout,
   names: ReadonlySet<string>,
 ): Promise<string | undefined> {
-  // the one that each cgroup of ours is in: v2's own, or that of the freezer
+  // a hierarchy that has every cgroup of ours: v2, or on v1 the freezer's
   const isWhole = ({ version, controllers }: CgroupHierarchy): boolean =>
     layout.version === 2 ? version === 2 : controllers.includes('freezer');
   const hierarchy = layout.hierarchies.find(isWhole) ?? layout.hierarchies[0];
   const waiting = hierarchy === undefined ? [] : [''];
   for (let at = 0; at < waiting.length && at < hostLimits.cgroupsSearched; at += 1) {
     const parent = waiting[at] ?? '';
-    // cgroups go while they are looked for
+    // cgroups may be removed during the search
     const entries = await readdir(`${hierarchy?.mountPoint ?? ''}${parent}`, { withFileTypes: true }).catch(
       onlyAbsent,
     );
@@ -65,12 +65,12 @@ export async function findCgroup(
   return undefined;
 }
 
-/** Moves a process (all its threads) into the cgroup, in every hierarchy. */
+/** Moves a process with all its threads into the cgroup, in every hierarchy. */
 export async function moveProcess(layout: CgroupLayout, path: string, pid: number): Promise<void> {
   await withCgroup('move', layout, path, pid);
 }
 
-/** One order to the kernel thread. Errors have the errno's name. */
+/** Sends one request to the kernel thread. Errors have the errno's name. */
 export function withCgroup(
   act: CgroupOrder['act'],
   layout: CgroupLayout,
@@ -83,8 +83,8 @@ export function withCgroup(
 }
 
 /**
- * How many processes of the cgroup the kernel killed for lack of memory (F47), those of cgroups below it (an exec's) not
- * counted; undefined where that is not told, or no longer.
+ * How many processes of the cgroup the OOM killer ended (F47), without those in cgroups below it (an exec's);
+ * undefined where the kernel does not report it or the cgroup is gone.
  */
 export async function oomKills(layout: CgroupLayout, path: string): Promise<number | undefined> {
   const memory = layout.hierarchies.find((hierarchy) => hierarchy.controllers.includes('memory'));

@@ -1,4 +1,4 @@
-/** systemd as the manager of cgroups: transient scopes over D-Bus. The names are in slices.ts. */
+/** Transient scopes of systemd, over D-Bus. slices.ts has the names. */
 import { basename } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -11,20 +11,20 @@ import { pause } from '../clock/wait.ts';
 
 export interface Systemd {
   /**
-   * Puts a process into a new scope, a child of its slice, and returns when it is in there. What is below the scope is
-   * ours. Does nothing for a process that has ended. systemd forgets the scope when its last process has ended, also
-   * after a failure.
+   * Puts a process into a new scope, a child of its slice, and returns once the process is in it. Cgroups
+   * below the scope are ours. Does nothing for a process that has ended. systemd removes the scope when its
+   * last process has ended, also after a failure.
    */
   startScope(cgroup: string, pid: number): Promise<void>;
 }
 
 export interface SystemdOptions {
   readonly clock: ClockPort;
-  /** Absolute path of busctl, which is a part of systemd. */
+  /** Absolute path of busctl, which is part of systemd. */
   readonly busctl: string;
 }
 
-/** The system's manager. Nothing is asked before the first call. */
+/** The system's manager. Makes no call before the first request. */
 export function createSystemd(options: SystemdOptions): Systemd {
   return { startScope: (cgroup, pid) => startScope(options, cgroup, pid) };
 }
@@ -35,7 +35,7 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
   const argv = startScopeArgv(busctl, cgroup, pid);
   const answer = await runTool({ argv, clock, timeoutMs: systemdLimits.callMs });
   if (answer.timedOut)
-    fail('timedOut', `${attempted}: systemd has not answered within ${systemdLimits.callMs} ms`, {
+    fail('timedOut', `${attempted}: timed out after ${systemdLimits.callMs} ms waiting for systemd`, {
       subject: unit,
     });
   if (answer.exitCode !== 0) {
@@ -43,14 +43,14 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
     const said = printable(
       Buffer.from(answer.stderr).toString('utf8').trim().slice(0, systemdLimits.quotedChars),
     );
-    fail('outside', `${attempted}: ${said || `busctl ended with ${answer.exitCode}`}`, { subject: unit });
+    fail('outside', `${attempted}: ${said || `busctl: exit code ${answer.exitCode}`}`, { subject: unit });
   }
   await untilInside(clock, unit, pid, attempted);
 }
 
 /**
- * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegated: systemd hands all controllers down and keeps its
- * hands off what is below (systemd's CGROUP_DELEGATION.md).
+ * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegate: systemd enables all controllers for
+ * the scope and leaves the cgroups below it alone (systemd's CGROUP_DELEGATION.md).
  */
 export function startScopeArgv(busctl: string, cgroup: string, pid: number): string[] {
   return [
@@ -86,7 +86,7 @@ export function startScopeArgv(busctl: string, cgroup: string, pid: number): str
   ];
 }
 
-/** The answer names a job; the process is moved when that is done, a moment later. */
+/** The answer names a job; the process is moved when that job is done, a moment later. */
 async function untilInside(clock: ClockPort, unit: string, pid: number, attempted: string): Promise<void> {
   const deadline = clock.monoMs() + systemdLimits.enterMs;
   let waitMs: number = systemdLimits.pollFirstMs;
@@ -94,9 +94,13 @@ async function untilInside(clock: ClockPort, unit: string, pid: number, attempte
     const cgroup = await cgroupOf(pid);
     if (cgroup === undefined || cgroup.split('\n').some((line) => line.endsWith(`/${unit}`))) return;
     if (clock.monoMs() >= deadline)
-      fail('timedOut', `${attempted}: it is not in there after ${systemdLimits.enterMs} ms`, {
-        subject: unit,
-      });
+      fail(
+        'timedOut',
+        `${attempted}: timed out after ${systemdLimits.enterMs} ms waiting for the process to enter it`,
+        {
+          subject: unit,
+        },
+      );
     await pause(clock, waitMs);
     waitMs = Math.min(waitMs * 2, systemdLimits.pollLastMs);
   }

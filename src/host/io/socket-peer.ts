@@ -40,7 +40,7 @@ export function peerOf(socket: Socket): SocketPeer | undefined {
 export async function listenerAt(path: string): Promise<SocketPeer | 'nobody' | 'unknown'> {
   const address = unixAddress(path);
   const type = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
-  const fd = must(callSync(libc.socket, AF_UNIX, type, 0), 'make a socket to', path);
+  const fd = must(callSync(libc.socket, AF_UNIX, type, 0), 'create a socket to', path);
   try {
     const { result, errno } = await callInPool(path, libc.connect, fd, address, address.length);
     if (result === 0) return credentials(fd) ?? 'unknown';

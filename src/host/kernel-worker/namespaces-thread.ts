@@ -61,7 +61,7 @@ const host = (workerData as WorkerStart).host;
 /** Enters that namespace for one call of socket(2); the descriptor then belongs to the main thread. */
 export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAnswer, 'id'> {
   return inNetwork(netns, () =>
-    must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns),
+    must(callSync(libc.socket, family, type, 0), 'create a socket in network namespace', netns),
   );
 }
 

@@ -1,8 +1,8 @@
 /**
- * Touching a path that a user names (a volume, a log directory, a device, a profile). A dead NFS or FUSE mount behind
- * one holds a thread of libuv's pool for as long as it is dead, and a dozen such threads are all there are (F33,
- * F45). So a path that leads to anything but a local file system is first asked by a small process, which can be
- * killed; and what is then done there ourselves keeps to a few threads per mount.
+ * Accesses paths that users name (volumes, log directories, devices, profiles). A dead NFS or FUSE mount
+ * behind one blocks a thread of libuv's pool for as long as it is dead, and the pool has a dozen for such
+ * calls (F33, F45). So a path that leads to anything but a local file system is first probed by a small
+ * process, which can be killed; our own access then uses only a few threads per mount.
  */
 import { readlink } from 'node:fs/promises';
 import { constants } from 'node:os';
@@ -20,7 +20,7 @@ import { killProcess } from '../process/process-identity.ts';
 import { spawnProcess } from '../process/process.ts';
 import { within } from '../clock/wait.ts';
 
-/** File systems that wait for nothing but a disk or memory of this machine. What is not named is asked first. */
+/** File systems that wait only for a disk or memory of this machine. Any other type is probed first. */
 const LOCAL: ReadonlySet<string> = new Set([
   'ext2',
   'ext3',
@@ -65,20 +65,22 @@ const LOCAL: ReadonlySet<string> = new Set([
   'binfmt_misc',
 ]);
 
-/** coreutils: essential on Debian and Ubuntu. */
+/** From coreutils, which is essential on Debian and Ubuntu. */
 const STAT = '/usr/bin/stat';
 
 export interface UserPath {
   /** Absolute. */
   readonly path: string;
-  /** Begins the message, such as `mount /data at /srv`. */
+  /** Beginning of error messages, such as `mount /data at /srv`. */
   readonly attempted: string;
   readonly mounts: readonly MountInfo[];
   readonly clock: ClockPort;
   readonly fx: EffectContext;
 }
 
-/** The mount that a path lies on: the longest mount point above it, of equal ones the last, which lies on top. */
+/**
+ * The mount that a path lies on: the longest mount point above it; of equal ones the last, which is on top.
+ */
 export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo | undefined {
   let found: MountInfo | undefined;
   for (const mount of mounts) {
@@ -89,18 +91,18 @@ export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo
   return found;
 }
 
-/** Whether a mount can wait for another machine or for a program. */
+/** Whether a mount may wait for another machine or for a program. */
 export function isRemote({ fsType, mountPoint }: MountInfo): boolean {
-  // systemd's automatic mount of binfmt_misc is on nearly every machine and waits for process 1 alone
+  // systemd's automount of binfmt_misc exists on nearly every machine and waits for process 1 alone
   return !LOCAL.has(fsType) && !(fsType === 'autofs' && mountPoint.startsWith('/proc/'));
 }
 
-/** The first mount that is not local on the way along the path, links followed; only local ones are touched for it. */
+/** The first mount along the path, links followed, that is not local. Accesses only local mounts itself. */
 export async function firstRemote(
   path: string,
   mounts: readonly MountInfo[],
 ): Promise<MountInfo | undefined> {
-  // most machines have none, and then nothing is touched
+  // most machines have none, and then no file is accessed
   if (!mounts.some(isRemote)) return undefined;
   let rest = posix.normalize(path).split('/').filter(Boolean);
   let at = '/';
@@ -124,7 +126,7 @@ async function linkTarget(path: string): Promise<string | undefined> {
   try {
     return await readlink(path);
   } catch (error) {
-    // EINVAL: no link; the rest is the business of whoever uses the path
+    // EINVAL: not a link; other errors concern whoever uses the path
     if (['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG', 'ELOOP'].includes(codeOf(error) ?? ''))
       return undefined;
     throw error;
@@ -132,10 +134,11 @@ async function linkTarget(path: string): Promise<string | undefined> {
 }
 
 /**
- * The result of `work` on the path. Throws `timedOut` that names the mount when its file system does not answer within
- * the effect's bound, `cancelled` when the effect's signal aborts. Work that is under way by then cannot be stopped (a
- * thread stands in the kernel): it keeps its slot in the pool, of which a mount has a few, and its result is dropped.
- * @param work gets the mount point, whose share of the pool it has (`inPool`)
+ * The result of `work` on the path. Throws `timedOut` with the mount's name when its file system does not
+ * answer within the effect's bound, and `cancelled` when the effect's signal aborts. Running work can't be
+ * stopped then (a thread waits in the kernel): it keeps its slot in the pool, of which each mount has a few,
+ * and its result is dropped.
+ * @param work gets the mount point, whose slots in the pool it uses (`inPool`)
  */
 export async function onUserPath<T>(request: UserPath, work: (mountPoint: string) => Promise<T>): Promise<T> {
   const { path, attempted, mounts, fx } = request;
@@ -151,7 +154,7 @@ export async function onUserPath<T>(request: UserPath, work: (mountPoint: string
   });
 }
 
-/** `work` until the effect's bound; its signal then aborts, and what it gives later is dropped. */
+/** Runs `work` until the effect's bound; then its signal aborts, and a later result is dropped. */
 async function bounded<T>(
   { clock, fx, attempted }: UserPath,
   subject: string,
@@ -167,14 +170,17 @@ async function bounded<T>(
   running.catch(() => undefined);
   controller.abort();
   if (first === 'cancelled') return unwanted();
-  return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
+  return fail('timedOut', `${attempted}: timed out after ${fx.timeoutMs} ms waiting for ${where}`, {
+    subject,
+  });
 }
 
 const asking = new KeyedSemaphore('questions to', hostLimits.askedPerMount, hostLimits.poolCallsWaiting);
 
 /**
- * Settles when the path has been looked at by a process, or that was killed; whether it is there is not said. A mount
- * has a few such processes at once: one that even SIGKILL does not end keeps its place, so that they don't pile up.
+ * Settles when a process has called stat on the path or was killed; does not report whether the path exists.
+ * Each mount has a few such processes at once: one that even SIGKILL does not end keeps its slot, so that
+ * they do not pile up.
  */
 async function ask(
   { path, attempted, fx }: UserPath,
@@ -184,9 +190,11 @@ async function ask(
 ): Promise<void> {
   fx.note({ on: `${attempted}: ${where}` });
   const stat = async (): Promise<void> => {
-    // something that only the server knows, and not from the cache: a mount's root is known without asking (since coreutils 8.32)
+    // --cached=never forces a request to the server: the root of a mount would be answered from the cache
+    // (since coreutils 8.32)
     const argv = [STAT, '--dereference', '--cached=never', '--format=%s', '--', path];
-    // it changes nothing, and on a dead server it may not end for days: no start of a daemon shall wait for it
+    // no helper: it changes nothing, and on a dead server it may take days to end, for which no start of the
+    // daemon may wait
     const child = await spawnProcess({ argv, env: {}, isHelper: false });
     fx.note({ on: `${attempted}: ${where}`, argv, pid: child.pid });
     const stopListening = onAbort(signal, () => void killProcess(child.identity, constants.signals.SIGKILL));

@@ -1,10 +1,13 @@
-/** Whether something is mounted at a path, told without asking the file system that is mounted there. */
+/** Checks whether something is mounted at a path, without accessing the file system that is mounted there. */
 import { lstat, open, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { codeOf } from '../ffi/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH } from '../ffi/constants.ts';
 
-/** True where the mount that `path` lies on is not the one of its parent. Also of a bind of a directory of the same file system, and of a FUSE mount whose program died. */
+/**
+ * True when `path` lies on another mount than its parent. Also detects a bind of a directory of the same file
+ * system, and a FUSE mount whose program died.
+ */
 export async function isMountPoint(path: string): Promise<boolean> {
   try {
     const [own, above] = await Promise.all([mountIdOf(path), mountIdOf(dirname(path))]);
@@ -15,7 +18,7 @@ export async function isMountPoint(path: string): Promise<boolean> {
   }
 }
 
-/** The same for two calls less, where what is mounted can only be another file system that is alive. */
+/** The same with two calls less, for mounts that can only be another, living file system. */
 export async function isOtherDevice(path: string): Promise<boolean> {
   try {
     const [above, own] = await Promise.all([lstat(dirname(path)), lstat(path)]);
@@ -26,7 +29,7 @@ export async function isOtherDevice(path: string): Promise<boolean> {
   }
 }
 
-/** proc_pid_fdinfo(5). Opening with O_PATH asks nothing of a mount's root. */
+/** From proc_pid_fdinfo(5). An open with O_PATH does not access the mounted file system. */
 async function mountIdOf(path: string): Promise<string> {
   const handle = await open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   try {

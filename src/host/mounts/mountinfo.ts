@@ -1,4 +1,4 @@
-/** /proc/PID/mountinfo: what is mounted where (proc_pid_mountinfo(5)). */
+/** Parses /proc/PID/mountinfo (proc_pid_mountinfo(5)). */
 import { askKernelThread } from '../kernel-thread/kernel-thread.ts';
 
 export interface MountInfo {
@@ -6,7 +6,7 @@ export interface MountInfo {
   readonly parentId: number;
   /** `major:minor`. */
   readonly device: string;
-  /** The directory of the file system that forms the mount's root. */
+  /** The directory of the file system that is the mount's root. */
   readonly root: string;
   readonly mountPoint: string;
   readonly options: readonly string[];
@@ -20,7 +20,7 @@ export interface MountInfo {
   readonly superOptions: readonly string[];
 }
 
-/** The mounts in the kernel's order: of two with the same mount point the later one lies on top. */
+/** The mounts in the kernel's order: of two with the same mount point the later one is on top. */
 export function parseMountInfo(text: string): MountInfo[] {
   return parseWith(text, parseLine);
 }
@@ -32,7 +32,7 @@ function parseWith(text: string, parse: (line: string) => MountInfo | undefined)
     .filter((mount) => mount !== undefined);
 }
 
-/** The lines of the last look: of hundreds of mounts a few differ from one look to the next. */
+/** The lines of the last read: of hundreds of mounts only a few change between two reads. */
 let parsedLines: ReadonlyMap<string, MountInfo> = new Map();
 
 function parseAgain(text: string): MountInfo[] {
@@ -48,7 +48,7 @@ function parseAgain(text: string): MountInfo[] {
 
 function parseLine(line: string): MountInfo | undefined {
   const fields = line.split(' ');
-  // the number of optional fields varies; a lone hyphen ends them
+  // the number of optional fields varies; a single hyphen ends them
   const hyphen = fields.indexOf('-', 6);
   const [id, parentId, device, root, mountPoint, options] = fields;
   const [fsType, source, superOptions] = fields.slice(hyphen + 1);
@@ -95,35 +95,36 @@ function unescape(text: string): string {
       );
 }
 
-/** The look that is under way, and the one that begins at its end. */
-const looks: {
+/** The read in progress, and the one that starts when it ends. */
+const reads: {
   running?: Promise<readonly MountInfo[]> | undefined;
   next?: Promise<readonly MountInfo[]> | undefined;
 } = {};
 
 /**
- * The mounts that this process sees now. Callers share a look that begins after their call, never one under way, which
- * may have passed the mount that they ask for: each pod's life asks four times, and many at once ask for hundreds of lines.
+ * The mounts that this process sees now. Callers share a read that begins after their call, never one in
+ * progress, which may already be past the mount in question: each pod asks four times in its lifetime, and
+ * many at once ask for hundreds of lines.
  */
 export function readMountInfo(): Promise<readonly MountInfo[]> {
-  const { running, next } = looks;
+  const { running, next } = reads;
   if (next !== undefined) return next;
   if (running === undefined) return begin();
   const after = running.then(begin, begin);
-  looks.next = after;
+  reads.next = after;
   return after;
 }
 
 function begin(): Promise<readonly MountInfo[]> {
-  looks.next = undefined;
-  const look = lookNow().finally(() => {
-    if (looks.running === look) looks.running = undefined;
+  reads.next = undefined;
+  const read = readNow().finally(() => {
+    if (reads.running === read) reads.running = undefined;
   });
-  looks.running = look;
-  return look;
+  reads.running = read;
+  return read;
 }
 
-async function lookNow(): Promise<readonly MountInfo[]> {
+async function readNow(): Promise<readonly MountInfo[]> {
   const text = await askKernelThread(
     { kind: 'mountInfo' },
     { attempted: 'read the mounts', subject: '/proc/self/mountinfo' },
@@ -131,7 +132,7 @@ async function lookNow(): Promise<readonly MountInfo[]> {
   return parseAgain(String(text));
 }
 
-/** The mount that lies on top at exactly this path, or undefined when nothing is mounted there. */
+/** The topmost mount at exactly this path; undefined when nothing is mounted there. */
 export function findMount(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
   return mounts.findLast((mount) => mount.mountPoint === path);
 }

@@ -1,7 +1,7 @@
 /**
- * Mounts, made by the new mount API (fsopen, open_tree, move_mount): options one by one instead of a page of 4096
- * bytes, a mount that appears in one step with all its attributes, and the file system's own words on errors.
- * What can wait for a disk or a server that is gone runs in the pool.
+ * Mounts, made with the new mount API (fsopen, open_tree, move_mount): options are passed one by one instead
+ * of in one page of 4096 bytes, a mount appears in one step with all its attributes, and errors have the file
+ * system's own message. Calls that may wait for a dead disk or server run in the pool.
  */
 import { closeSync, readSync, readlinkSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
@@ -39,7 +39,10 @@ import {
 import { callSync, libc } from '../ffi/ffi.ts';
 import { callInPool } from '../ffi/pool.ts';
 
-/** All mount calls share one key: a dead disk then holds some threads of the pool, and spawning goes on. */
+/**
+ * All mount calls share one key, so that a dead disk blocks only some threads of the pool and spawning goes
+ * on.
+ */
 const POOL_KEY = 'mounts';
 
 export interface MountFlags {
@@ -70,13 +73,13 @@ function attributesOf(flags: MountFlags): number {
 export interface FilesystemRequest extends MountFlags {
   readonly type: string;
   readonly target: string;
-  /** What mountinfo shows as the source. */
+  /** The source that mountinfo shows. */
   readonly source: string;
-  /** In order; a value of true is a flag. Values longer than 255 bytes are refused by the kernel. */
+  /** In order; true stands for a flag. The kernel refuses values longer than 255 bytes. */
   readonly options?: readonly (readonly [key: string, value: string | true])[];
 }
 
-/** Mounts a new file system on an existing directory. Throws a KernelError with the file system's own message. */
+/** Mounts a new file system on an existing directory. Throws a KernelError with the file system's message. */
 export async function mountFilesystem(request: FilesystemRequest): Promise<void> {
   const { type, target } = request;
   const attempted = `mount ${type} on`;
@@ -109,13 +112,13 @@ async function configure(
   const isPath = typeof value === 'string' && value.startsWith('/');
   const set = isPath
     ? await callInPool(POOL_KEY, libc.fsconfig, context, command, key, argument, 0)
-    : // what is no path is noted in the context and no more: nothing is looked up, nothing can hang
+    : // other values are only stored in the context: no path is resolved, so nothing can block
       callSync(libc.fsconfig, context, command, key, argument, 0);
   if (set.result === 0) return;
   throw new KernelError(`${attempted} ${target}: option ${key}`, set.errno, target, messages(context));
 }
 
-/** Moves a detached mount to its place and closes its descriptor. */
+/** Moves a detached mount to its target and closes its descriptor. */
 export async function attach(mount: number, attempted: string, target: string): Promise<void> {
   try {
     const moved = await callInPool(
@@ -133,7 +136,7 @@ export async function attach(mount: number, attempted: string, target: string): 
   }
 }
 
-/** What the file system has to say: lines such as `e overlay: …`, read from the context until it has no more. */
+/** The file system's messages, such as `e overlay: …`, read from the context until it has no more. */
 function messages(context: number): string {
   const lines: string[] = [];
   const line = Buffer.alloc(1024);
@@ -151,9 +154,9 @@ function messages(context: number): string {
 
 export interface OverlayRequest extends MountFlags {
   readonly target: string;
-  /** From the top layer down. */
+  /** Highest layer first. */
   readonly lower: readonly string[];
-  /** Both or none; without them the overlay can't be written. */
+  /** Both or none; without them the overlay is read-only. */
   readonly upper?: string;
   readonly work?: string;
   readonly source: string;
@@ -161,7 +164,7 @@ export interface OverlayRequest extends MountFlags {
   readonly options?: readonly (readonly [key: string, value: string | true])[];
 }
 
-/** Mounts an overlay of any number of layers that the kernel allows (500). */
+/** Mounts an overlay with as many layers as the kernel allows (500). */
 export async function mountOverlay(request: OverlayRequest): Promise<void> {
   const held: number[] = [];
   try {
@@ -182,7 +185,7 @@ export async function mountOverlay(request: OverlayRequest): Promise<void> {
     ];
     await mountFilesystem({ ...request, type: 'overlay', options });
   } catch (error) {
-    // Linux before 6.8 does not know lowerdir+; the old way takes one page of options
+    // Linux before 6.8 does not have lowerdir+; mount(2) takes one page of options
     if (!isUnknownOption(error, 'lowerdir+')) throw error;
     await mountOverlayOldWay(request);
   } finally {
@@ -190,10 +193,13 @@ export async function mountOverlay(request: OverlayRequest): Promise<void> {
   }
 }
 
-/** Bytes that fsconfig takes as a value, without the NUL (fs/fsopen.c: strndup_user of 256). */
+/** Bytes that fsconfig accepts as a value, without the NUL (fs/fsopen.c: strndup_user of 256). */
 const OPTION_BYTES = 255;
 
-/** A path that fits into an option: a long one goes by a descriptor, which `held` collects for the caller to close. */
+/**
+ * A path that fits into an option: a long one is replaced by that of a descriptor, which `held` collects for
+ * the caller to close.
+ */
 async function shorten(path: string, held: number[]): Promise<string> {
   return Buffer.byteLength(path) <= OPTION_BYTES ? path : byDescriptor(path, held);
 }
@@ -206,9 +212,9 @@ async function byDescriptor(path: string, held: number[]): Promise<string> {
 }
 
 /**
- * A path for an option of a mount that leads to a descriptor of ours. Mount tables show it for ever, and in a container
- * people count the lines that name /proc (Kubernetes' e2e of unmasked mounts does): so by /dev/fd where the machine has
- * that link, as every udev makes it.
+ * The path of one of our descriptors, for a mount's option. Mount tables show it as long as the mount exists,
+ * and some tools count lines with /proc in a container (Kubernetes' e2e tests of unmasked mounts): so it
+ * begins with /dev/fd where that link exists, as udev creates it.
  */
 export function descriptorPath(fd: number): string {
   hasDevFd ??= linkOf('/dev/fd') === '/proc/self/fd';
@@ -229,17 +235,17 @@ function isUnknownOption(error: unknown, key: string): boolean {
   return codeOf(error) === 'EINVAL' && error instanceof Error && error.message.includes(`option ${key}:`);
 }
 
-/** The way of Linux before 6.8, by mount(2); exported so that its test runs on any kernel. */
+/** For Linux before 6.8, by mount(2); exported so that its test runs on any kernel. */
 export async function mountOverlayOldWay(request: OverlayRequest): Promise<void> {
   const held: number[] = [];
   try {
-    // short names without colons and commas: 128 layers need 2.5 KiB of the page
+    // short names without colons and commas: 128 layers take 2.5 KiB of the page
     const lower = await Promise.all(request.lower.map((layer) => byDescriptor(layer, held)));
     const options: (readonly [string, string | true])[] = [['lowerdir', lower.join(':')]];
     if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
     if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);
     options.push(...(request.options ?? []));
-    // a comma ends an option, except within quotes, which SELinux takes off again (mount(8), context=)
+    // a comma ends an option except within quotes, which SELinux removes again (mount(8), context=)
     const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
     const data = options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
     const flags =
@@ -266,17 +272,20 @@ export interface TmpfsRequest extends MountFlags {
   readonly target: string;
   readonly source: string;
   readonly sizeBytes: number | bigint;
-  /** Files, directories and links, its root counted; the kernel's own bound, half of the machine's pages, where it is not said. */
+  /**
+   * Files, directories and links, including the root. Absent: the kernel's default, half of the machine's
+   * pages.
+   */
   readonly inodes?: number;
-  /** Permissions of its root, such as 0o1777. */
+  /** Permissions of its root directory, such as 0o1777. */
   readonly mode: number;
-  /** Of its root; root's own where it is not said. */
+  /** Owner of its root directory; root when absent. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
-  /** SELinux label of all files; left out for the policy's. */
+  /** SELinux label of all files; absent for the policy's. */
   readonly label?: string | undefined;
 }
 
-/** Mounts a tmpfs with a bound: one without takes half of the machine's memory. */
+/** Mounts a tmpfs with a size limit; without one it could take half of the machine's memory. */
 export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
   const options = [
     ['size', request.sizeBytes.toString()],
@@ -295,13 +304,16 @@ export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
 
 export interface BindRequest extends MountFlags {
   readonly source: string;
-  /** Exists already, of the same kind (directory or file) as the source. */
+  /** Exists already and is of the same kind (directory or file) as the source. */
   readonly target: string;
-  /** With everything mounted below the source; the flags then hold for all of it. */
+  /** Includes the mounts below the source; the flags then apply to all of them. */
   readonly recursive?: boolean;
 }
 
-/** Binds a file or directory elsewhere. A read-only bind is never writable on its way, as bind and remount would be. */
+/**
+ * Bind-mounts a file or directory. A read-only bind is never writable for a moment, as it would be with bind
+ * and remount.
+ */
 export async function mountBind(request: BindRequest): Promise<void> {
   const { source, target } = request;
   const attempted = `bind ${source} on`;
@@ -326,7 +338,7 @@ export async function mountBind(request: BindRequest): Promise<void> {
   await attach(tree, attempted, target);
 }
 
-/** Makes the mount at `target` (with `recursive`, all below it) read-only. */
+/** Makes the mount at `target` read-only; with `recursive`, those below it too. */
 export async function remountReadOnly(target: string, options: { recursive?: boolean } = {}): Promise<void> {
   const recursive = options.recursive === true ? AT_RECURSIVE : 0;
   await setAttributes(
@@ -339,7 +351,10 @@ export async function remountReadOnly(target: string, options: { recursive?: boo
   );
 }
 
-/** Sets how the mount at `target` (with `recursive`, all below it) shares mounts with its copies (mount_namespaces(7)). */
+/**
+ * Sets the propagation of the mount at `target`; with `recursive`, of those below it too
+ * (mount_namespaces(7)).
+ */
 export async function setPropagation(
   target: string,
   propagation: Propagation,
@@ -347,10 +362,10 @@ export async function setPropagation(
 ): Promise<void> {
   const recursive = options.recursive === true ? AT_RECURSIVE : 0;
   const attributes = mountAttr(0, 0, PROPAGATION[propagation]);
-  await setAttributes(AT_FDCWD, target, recursive, attributes, `make ${propagation} the mount`, target);
+  await setAttributes(AT_FDCWD, target, recursive, attributes, `set propagation ${propagation} on`, target);
 }
 
-/** mount_setattr(2): `path` below `fd`, or what `fd` is with AT_EMPTY_PATH. */
+/** mount_setattr(2) on `path` below `fd`, or on `fd` itself with AT_EMPTY_PATH. */
 export async function setAttributes(
   fd: number,
   path: string,
@@ -367,13 +382,13 @@ export async function setAttributes(
 }
 
 /**
- * Unmounts what lies on top at `path`. False when nothing is mounted there, so that it can be repeated; EBUSY is
- * thrown as a KernelError with that code, and what to do then is the caller's decision (F49). `lazy` detaches a
- * mount that is in use: its file system lives on, unseen, until the last user is gone.
+ * Unmounts the topmost mount at `path`. False when nothing is mounted there, so it is repeatable. EBUSY is
+ * thrown as a KernelError with that code, and the caller decides what to do (F49). `lazy` detaches a mount
+ * that is in use: its file system stays alive, invisible, until its last user is gone.
  */
 export async function unmount(path: string, options: { lazy?: boolean } = {}): Promise<boolean> {
   if (!path.startsWith('/')) fail('bug', `unmount ${path}: not an absolute path`, { subject: path });
-  // never through a link in the last component: a link could lead to somebody else's mount
+  // never follows a link as the last component: it could lead to another mount
   const flags = UMOUNT_NOFOLLOW | (options.lazy === true ? MNT_DETACH : 0);
   const outcome = await callInPool(POOL_KEY, libc.umount, path, flags);
   if (outcome.result === 0) return true;

@@ -1,4 +1,4 @@
-/** Mounts that show files with other owners than they have on the disk (mount_setattr(2), ID-mapped mounts). */
+/** ID-mapped mounts, which show files with other owners than on the disk (mount_setattr(2)). */
 import { closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { FaultError, fault, toFault } from '../../base/fault.ts';
@@ -17,16 +17,17 @@ import { setAttributes } from './mounts.ts';
 import { callInPool } from '../ffi/pool.ts';
 
 /**
- * A detached copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
- * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). It is read-only unless other attributes
- * (MOUNT_ATTR_*) are given. The caller closes the descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
+ * A detached copy of the mount from `source` down, in which files of id n on the disk belong to the n-th id
+ * of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). Read-only unless other attributes
+ * (MOUNT_ATTR_*) are given. The caller closes the descriptor, which also removes the mount. Throws
+ * `unsupported` when the file system does not support ID mapping.
  */
 export async function idmappedTree(
   source: string,
   userns: string,
   flags: number = MOUNT_ATTR_RDONLY,
 ): Promise<number> {
-  const attempted = `show ${source} with the owners of user namespace ${userns}`;
+  const attempted = `map the owners of ${source} to user namespace ${userns}`;
   const namespace = await open(userns, 'r');
   try {
     const opened = await callInPool('mounts', libc.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC);
@@ -39,7 +40,7 @@ export async function idmappedTree(
       closeSync(tree);
       // EINVAL: fs/namespace.c, can_idmap_mount
       if (codeOf(error) !== 'EINVAL') throw error;
-      const reason = `the file system cannot do it: ${toFault(error).message}`;
+      const reason = `the file system does not support ID-mapped mounts: ${toFault(error).message}`;
       throw new FaultError(fault('unsupported', `${attempted}: ${reason}`, { subject: source }));
     }
   } finally {

@@ -1,13 +1,13 @@
 /**
- * Namespaces of pods, kept without any process: each is a bind mount of an nsfs file. One worker thread makes them
- * (a fresh thread per pod costs 17 ms, this one less than 1 ms).
+ * Namespaces of pods, kept without a process: each is pinned by a bind mount of an nsfs file. One worker
+ * thread creates them (a new thread per pod costs 17 ms, this one less than 1 ms).
  *
- * The pin root is a mount of its own, and an unbindable one. A pin in a shared mount would be copied into every
- * container that has the directory above it as a volume with propagation, and one in a private mount into every
- * recursive bind of that directory; each copy keeps the namespace alive after we let go of it. Unbindable mounts are
- * left out of both. What a new mount namespace copies anyway (runc makes one per container and drops the old root;
- * services with a private view keep it) goes when the pin's file is removed: since Linux 3.18 that detaches every
- * mount on it, in all mount namespaces, and there is no EBUSY.
+ * The pin root is a mount of its own, and unbindable. A pin in a shared mount would be copied into every
+ * container that mounts the directory above it with propagation, and a pin in a private mount into every
+ * recursive bind of that directory; each copy keeps the namespace alive after it was unpinned. Unbindable
+ * mounts are excluded from both. A new mount namespace still copies the pin (runc creates one per container
+ * and drops the old root; services with a private view keep it). That copy disappears when the pin's file is
+ * removed: since Linux 3.18 this detaches every mount on it, in all mount namespaces, without EBUSY.
  */
 import { mkdir, realpath, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,7 +28,7 @@ import { withUserNamespace } from './userns-process.ts';
 import type { UserNamespaceRequest } from './userns-process.ts';
 
 export interface PinRequest {
-  /** Absolute, in a prepared pin root; made when it is not there. */
+  /** Absolute, in a prepared pin root; created when it does not exist. */
   readonly directory: string;
   readonly net: boolean;
   readonly ipc: boolean;
@@ -41,7 +41,7 @@ export interface PinRequest {
   readonly user?: UserNamespaceRequest | undefined;
 }
 
-/** Makes `root` the place for pins: a directory that is an unbindable mount. Can be repeated. */
+/** Prepares `root` for pins: a directory that is an unbindable mount. Repeatable. */
 export async function preparePinRoot(root: string): Promise<void> {
   await mkdir(root, { recursive: true, mode: 0o711 });
   const path = await realpath(root);
@@ -51,14 +51,14 @@ export async function preparePinRoot(root: string): Promise<void> {
   await setPropagation(path, 'unbindable');
 }
 
-/** Takes the pin root's own mount away; its pins must be gone. Can be repeated. */
+/** Unmounts the pin root's own mount; its pins must be gone. Repeatable. */
 export async function releasePinRoot(root: string): Promise<void> {
   await unmount(root);
 }
 
 /**
- * Makes the namespaces that the request names and pins them as `<directory>/net`, `ipc`, `uts` and `user`. When all of them
- * are pinned there already, these are given back as they are; a part of them, left by a crash, is undone first.
+ * Creates the requested namespaces and pins them as `<directory>/net`, `ipc`, `uts` and `user`. When all of
+ * them are pinned already, it returns those; when a crash left only some, it removes these first.
  */
 export async function pinNamespaces(request: PinRequest, clock: ClockPort): Promise<PinPaths> {
   const { directory, hostname, sysctls, user } = request;
@@ -94,18 +94,20 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
   return paths;
 }
 
-/** False when it is there already: the usual case of a fresh pod needs no look at what is pinned. */
+/** False when it exists already. For a new pod, the usual case, no pin has to be checked then. */
 async function makeDirectory(directory: string): Promise<boolean> {
   try {
     await mkdir(directory, 0o711);
     return true;
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return false;
-    throw fromNode(error, 'make pin directory', directory);
+    throw fromNode(error, 'create pin directory', directory);
   }
 }
 
-/** Lets go of all pins in `directory` and removes it. Can be repeated; the namespaces end with their last user. */
+/**
+ * Removes all pins in `directory`, and the directory. Repeatable. The namespaces end with their last user.
+ */
 export async function unpinNamespaces(directory: string): Promise<void> {
   await askKernelThread(
     { kind: 'unpin', directory },
@@ -113,28 +115,31 @@ export async function unpinNamespaces(directory: string): Promise<void> {
   );
 }
 
-/** True when a namespace is pinned at `path`; false for a plain file left by a crash and for nothing. */
+/**
+ * True when a namespace is pinned at `path`; false when nothing is there, and for a plain file that a crash
+ * left.
+ */
 export async function isNamespacePin(path: string): Promise<boolean> {
   return (await statfs(path).catch(onlyAbsent))?.type === NSFS_MAGIC;
 }
 
-/** A sysctl of another namespace would be set on the host, from inside a pod's request. */
+/** Without this check, a sysctl of another namespace would be set on the host. */
 function checkSysctls(sysctls: readonly Sysctl[], kinds: readonly PinKind[], directory: string): void {
   for (const { name } of sysctls) {
     const namespace = sysctlNamespace(name);
     if (namespace !== undefined && kinds.includes(namespace)) continue;
-    fail('invalidRequest', `pin namespaces in ${directory}: sysctl ${name} belongs to none of them`, {
+    fail('invalidRequest', `pin namespaces in ${directory}: sysctl ${name} does not belong to any of them`, {
       subject: name,
     });
   }
 }
 
-/** One at a time: a thread that could not come back must not begin another pod. */
+/** One at a time: a thread that failed to return to the host's namespaces must not start on another pod. */
 const turn = new Semaphore('namespace thread', 1, hostLimits.pinsWaiting);
 
 /**
- * Sets parameters of interfaces in the network namespace pinned at `netns`. Throws `invalidRequest` for one that is not
- * there or does not take the value; those before it are set then.
+ * Sets parameters of interfaces in the network namespace pinned at `netns`. Throws `invalidRequest` for a
+ * parameter that does not exist or does not accept the value; earlier ones are set then.
  */
 export async function setSysctlsInNamespace(
   netns: string,
@@ -144,7 +149,7 @@ export async function setSysctlsInNamespace(
   const attempted = `set ${sysctls.map(({ name }) => name).join(', ')} in network namespace ${netns}`;
   for (const { name } of sysctls) {
     if (sysctlNamespace(name) !== 'net')
-      fail('invalidRequest', `${attempted}: ${name} does not belong to it`, { subject: name });
+      fail('invalidRequest', `${attempted}: ${name} is not a network parameter`, { subject: name });
   }
   const bound = { clock, timeoutMs: hostLimits.pinMs };
   await turn.with(() =>
@@ -153,8 +158,8 @@ export async function setSysctlsInNamespace(
 }
 
 /**
- * A socket of the given family and type in the network namespace pinned at `netns`; the caller owns the descriptor.
- * Throws a fault of kind `outside` when the namespace is gone or does not know the family.
+ * Creates a socket of the given family and type in the network namespace pinned at `netns`; the caller owns
+ * the descriptor. Throws `outside` when the namespace is gone or does not support the family.
  */
 export async function socketInNamespace(
   netns: string,
@@ -162,22 +167,25 @@ export async function socketInNamespace(
   type: number,
   clock: ClockPort,
 ): Promise<number> {
-  const attempted = `make a socket in network namespace ${netns}`;
+  const attempted = `create a socket in network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
   const fd = await turn.with(() =>
     askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }),
   );
-  return typeof fd === 'number' ? fd : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
+  return typeof fd === 'number'
+    ? fd
+    : fail('bug', `${attempted}: no descriptor returned`, { subject: netns });
 }
 
-/** The text of net/dev of the network namespace pinned at `netns`. Throws a fault of kind `outside` when the namespace is gone. */
+/**
+ * The text of net/dev in the network namespace pinned at `netns`. Throws `outside` when the namespace is
+ * gone.
+ */
 export async function netDevOf(netns: string, clock: ClockPort): Promise<string> {
   const attempted = `read the interfaces of network namespace ${netns}`;
   const bound = { clock, timeoutMs: hostLimits.pinMs };
   const text = await turn.with(() =>
     askKernelThread({ kind: 'netDev', netns }, { attempted, subject: netns, bound }),
   );
-  return typeof text === 'string'
-    ? text
-    : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
+  return typeof text === 'string' ? text : fail('bug', `${attempted}: no text returned`, { subject: netns });
 }

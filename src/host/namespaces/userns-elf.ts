@@ -1,10 +1,10 @@
 /**
- * The program that makes the namespaces of a pod with its own user ids. A user namespace cannot be made by a process
- * with several threads (unshare(2)), so a small process makes it, and with the same call the network, IPC and UTS
- * namespaces, which then belong to it (user_namespaces(7)). It writes one byte when they are there, waits until its
- * standard input ends, and goes; it exits with the errno when the kernel refused.
+ * The program that creates the namespaces of a pod with its own user ids. A process with several threads
+ * can't create a user namespace (unshare(2)), so a small process does, and with the same call the network,
+ * IPC and UTS namespaces, which then belong to it (user_namespaces(7)). It writes one byte when they exist,
+ * waits for the end of its stdin, and exits; when the kernel refuses, it exits with the errno.
  *
- * Machine code kept as data, so that no compiler is needed and no tool of the machine.
+ * The machine code is kept as data, so that neither a compiler nor a tool of the machine is needed.
  */
 import { staticElf } from '../process/elf.ts';
 import type { ElfArch } from '../process/elf.ts';
@@ -88,7 +88,7 @@ const ARM64_CODE = [
   0xd4000001, // svc  #0
 ];
 
-/** The bytes of the executable file, some 300. */
+/** The bytes of the executable, some 300. */
 export function usernsElf(arch: ElfArch): Uint8Array {
   if (arch === 'x64') return staticElf(arch, Uint8Array.from(X64_CODE));
   const code = Buffer.alloc(ARM64_CODE.length * 4);

@@ -1,4 +1,4 @@
-/** Whether this kernel and this file system can do what pods with user namespaces need. */
+/** Checks whether the kernel and the file system support pods with user namespaces. */
 import { closeSync } from 'node:fs';
 import { release } from 'node:os';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -6,10 +6,13 @@ import { toFault } from '../../base/fault.ts';
 import { idmappedTree } from '../mounts/userns-idmap.ts';
 import { withUserNamespace } from './userns-process.ts';
 
-/** Overlays over layers with mapped owners came with Linux 5.19. */
+/** Overlays over ID-mapped layers exist since Linux 5.19. */
 const OVERLAY_SINCE = [5, 19] as const;
 
-/** Why not; undefined when it works. `directory` is on the layers' file system. Never rejects. */
+/**
+ * Why they are not supported; undefined when they are. `directory` is on the layers' file system. Never
+ * rejects.
+ */
 export async function userNamespacesProblem(options: {
   readonly program: string;
   readonly directory: string;
@@ -23,7 +26,7 @@ export async function userNamespacesProblem(options: {
   try {
     await withUserNamespace(
       { program, mappings: { uids: some, gids: some } },
-      'a look at what the kernel can do',
+      'the check of user namespaces',
       clock,
       async (from) => {
         closeSync(await idmappedTree(directory, `${from}/user`));

@@ -1,4 +1,7 @@
-/** The small process that makes a user namespace and those that belong to it; it lives until they are pinned. */
+/**
+ * The small process that creates a user namespace and the namespaces that belong to it; it runs until they
+ * are pinned.
+ */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { closeSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -16,14 +19,15 @@ import { usernsElf } from './userns-elf.ts';
 import { within } from '../clock/wait.ts';
 
 export interface UserNamespaceRequest {
-  /** Absolute; written there when it is not. Its file system must allow programs to be run. */
+  /** Absolute path; written when it does not exist. Its file system must not be mounted noexec. */
   readonly program: string;
   readonly mappings: IdMappings;
 }
 
 /**
- * Runs `use` with `/proc/PID/ns` of a process in a new user namespace with these mappings, and in network, IPC and
- * UTS namespaces that belong to it. The process ends with the call, or with us. `subject` is for messages.
+ * Runs `use` with `/proc/PID/ns` of a process in a new user namespace with these mappings, and in network,
+ * IPC and UTS namespaces that belong to it. The process ends with the call or with this daemon. `subject` is
+ * for messages.
  */
 export async function withUserNamespace<T>(
   request: UserNamespaceRequest,
@@ -32,7 +36,7 @@ export async function withUserNamespace<T>(
   use: (from: string) => Promise<T>,
 ): Promise<T> {
   await writeProgram(request.program);
-  const attempted = `make a user namespace for ${subject}`;
+  const attempted = `create a user namespace for ${subject}`;
   const input = makePipe();
   let child: Child | undefined;
   try {
@@ -46,18 +50,18 @@ export async function withUserNamespace<T>(
     await writeMapping(child.pid, 'gid_map', request.mappings.gids, attempted);
     return await use(`/proc/${child.pid}/ns`);
   } finally {
-    // the end of its input is its end; should it be stuck, it is killed
+    // the process exits at the end of its stdin; if it hangs, it is killed
     closeSync(input.write);
     child?.stdout?.destroy();
     if (child !== undefined) await ended(child, clock);
   }
 }
 
-/** Whole or not at all; one of another version is replaced. */
+/** Writes the program atomically; replaces one of another version. */
 async function writeProgram(path: string): Promise<void> {
   const { arch } = process;
   if (arch !== 'x64' && arch !== 'arm64')
-    return fail('unsupported', `make a user namespace: not on ${arch}`, { subject: arch });
+    return fail('unsupported', `create a user namespace: not supported on ${arch}`, { subject: arch });
   const program = usernsElf(arch);
   const there = await readOwnFile(path, program.length + 1);
   if (there !== undefined && Buffer.compare(there.bytes, program) === 0) return;
@@ -73,16 +77,20 @@ let programs = 0;
 /** Settles when the process has written its byte: it is in its namespaces then. */
 async function untilMade(child: Child, attempted: string, subject: string, clock: ClockPort): Promise<void> {
   const made = new Promise<'made'>((resolve) => {
-    // a pipe that breaks is the end of the process, which its exit reports
+    // when the pipe breaks, the process has ended, and its exit is reported
     child.stdout?.start(() => resolve('made'));
   });
   const first = await within({ clock, timeoutMs: hostLimits.pinMs }, Promise.race([made, child.exited]));
   if (first === 'made') return;
   if (typeof first === 'string')
-    fail('timedOut', `${attempted}: not there within ${hostLimits.pinMs} ms`, { subject });
+    fail(
+      'timedOut',
+      `${attempted}: timed out after ${hostLimits.pinMs} ms waiting for the process (pid ${child.pid})`,
+      { subject },
+    );
   const reason = first.exitCode === null ? `signal ${first.signal}` : errnoName(first.exitCode);
-  // ENOSPC is the kernel's word for a limit in /proc/sys/user (namespaces(7))
-  fail('outside', `${attempted}: the kernel refused it: ${reason}`, { subject });
+  // ENOSPC means that a limit in /proc/sys/user was reached (namespaces(7))
+  fail('outside', `${attempted}: refused by the kernel: ${reason}`, { subject });
 }
 
 async function writeMapping(pid: number, file: string, mapping: IdMapping, attempted: string): Promise<void> {

@@ -1,16 +1,16 @@
 /**
- * Where everything of ours lies on disk: the one place that joins these paths, so that the drivers, recovery
- * and the janitor agree. `state` is gone after a reboot (a tmpfs, /run/troupe), `root` stays (/var/lib/troupe).
+ * The paths of all our files: the only place that builds them, so that drivers, recovery and janitor agree.
+ * `state` (/run/troupe, a tmpfs) does not survive a reboot, `root` (/var/lib/troupe) does.
  */
 import { isAbsolute, join } from 'node:path';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { isSlice, sliceCgroup } from '../cgroups/slices.ts';
 
-/** Namespaces of a pod that are kept by a bind mount. */
+/** Namespaces of a pod that are pinned by a bind mount. */
 export type PinKind = 'net' | 'ipc' | 'uts' | 'user';
 
-/** The parent of our cgroups where the client names none. */
+/** The parent of our cgroups when the client names none. */
 export const DEFAULT_CGROUP_PARENT = '/troupe';
 
 /** Absolute paths; all functions are pure. */
@@ -21,12 +21,12 @@ export interface Layout {
   /** `<state>/containers`: one directory per container. */
   readonly containersDir: string;
   containerDir(id: ContainerId): string;
-  /** What the runtime is pointed at with --bundle. */
+  /** The directory that the runtime gets with --bundle. */
   bundleDir(id: ContainerId): string;
   configJson(id: ContainerId): string;
-  /** Where the runtime writes init's pid. */
+  /** The runtime writes init's pid here. */
   pidFile(id: ContainerId): string;
-  /** Where the monitor writes its own pid. */
+  /** The monitor writes its own pid here. */
   monitorPidFile(id: ContainerId): string;
   /** The monitor's attach socket. */
   attachSocket(id: ContainerId): string;
@@ -41,7 +41,9 @@ export interface Layout {
   readonly sandboxesDir: string;
   sandboxDir(id: SandboxId): string;
   sandboxFiles(id: SandboxId): SandboxFiles;
-  /** The tmpfs that has the files of `sandboxFiles`, which are links into it; of /dev/shm there is one of its own. */
+  /**
+   * The tmpfs that holds the files of `sandboxFiles`, which are links into it; /dev/shm is a separate tmpfs.
+   */
   sandboxEtc(id: SandboxId): string;
   /** The pause container's bundle; its root file system is `pauseRootfs`. */
   pauseBundleDir(id: SandboxId): string;
@@ -54,44 +56,48 @@ export interface Layout {
 
   /** `<state>/runtimes`: one state root (runc's --root) per handler. */
   readonly runtimesDir: string;
-  /** `<state>/shims`: our socket for their events, and theirs where they take a directory from us. */
+  /**
+   * `<state>/shims`: our socket for shims' events, and the sockets of shims that accept a directory from us.
+   */
   readonly shimsDir: string;
-  /** `<state>/handlers`: what is kept of each handler that was configured. */
+  /** `<state>/handlers`: what is stored about each configured handler. */
   readonly handlersDir: string;
   runtimeRoot(handler: string): string;
 
-  /** `<state>/helpers.json`: by what a later daemon knows the helpers of this one. */
+  /** `<state>/helpers.json`: by it a later boot recognises this boot's helpers. */
   readonly helpersFile: string;
 
   /**
-   * A directory that holds the pause program and nothing else; shared by all sandboxes, read-only to them. Below
-   * `root`: many distributions mount /run noexec.
+   * A directory with only the pause program in it, shared read-only by all sandboxes. Below `root`, since
+   * many distributions mount /run noexec.
    */
   readonly pauseRootfs: string;
 
   /** Programs of ours that stand in for a runtime; below `root` for the same reason. */
   readonly standInsDir: string;
 
-  /** The program that makes user namespaces; below `root` for the same reason. */
+  /** The program that creates user namespaces; below `root` for the same reason. */
   readonly usernsProgram: string;
 
-  /** `<root>/checkpoints`: what is being read of containers, and may be as large as their memory. */
+  /**
+   * `<root>/checkpoints`: data of checkpoints in progress, which may be as large as the containers' memory.
+   */
   readonly checkpointsDir: string;
 
-  /** `<root>/restores`: what containers are to be restored from, until they run. */
+  /** `<root>/restores`: data that containers are restored from, until they run. */
   readonly restoresDir: string;
   restoreDir(id: ContainerId): string;
 
-  /** Logs of a sandbox whose client names no directory; nobody else removes it. */
+  /** Log directory of a sandbox whose client names none; troupe removes it. */
   ownLogDirectory(id: SandboxId): string;
 
   /** `<root>/containers`: what containers wrote. */
   readonly rootfsesDir: string;
-  /** The storage driver's directory of a container: rootfs and what the driver needs beside it. */
+  /** The storage driver's directory of a container: its rootfs and what the driver needs besides. */
   storageDir(id: ContainerId): string;
-  /** Where the container's root file system is mounted. */
+  /** Mount point of the container's root file system. */
   rootfs(id: ContainerId): string;
-  /** Where an image is mounted that the container has as a volume. */
+  /** Mount point of an image that the container has as a volume. */
   imageVolume(id: ContainerId, image: ImageId): string;
 }
 
@@ -104,18 +110,18 @@ export interface SandboxFiles {
   readonly shm: string;
 }
 
-/** Names that a handler's state directory may have: they become a path and an argument. */
+/** Valid names of a handler's state directory: they become a path and an argument. */
 const HANDLER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u;
 
 /**
- * The layout below two absolute directories. Throws `invalidRequest` when one is not absolute: a relative
- * root would follow the working directory.
+ * The layout below two absolute directories. Throws `invalidRequest` when one is not absolute: a relative one
+ * would depend on the working directory.
  */
 export function createLayout(base: { readonly root: string; readonly state: string }): Layout {
   const { root, state } = base;
   for (const path of [root, state]) {
     if (!isAbsolute(path))
-      fail('invalidRequest', `use directory ${path}: it is not absolute`, { subject: path });
+      fail('invalidRequest', `use directory ${path}: not an absolute path`, { subject: path });
   }
   const containersDir = join(state, 'containers');
   const exitsDir = join(state, 'exits');
@@ -169,7 +175,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
   };
 }
 
-/** The handler's own name; the empty (default) one must be resolved to a name by the caller. */
+/** The handler's name; the caller must have resolved the empty name (the default handler). */
 function handlerName(handler: string): string {
   if (!HANDLER.test(handler)) {
     fail(
@@ -184,9 +190,9 @@ function handlerName(handler: string): string {
 }
 
 /**
- * A container's cgroup, relative to each hierarchy's root. Below a slice it is inside a scope that it shares with its
- * monitor, each in a leaf: systemd takes a scope away with its last process, and the container's counters of OOM kills must
- * be there until the monitor has read them.
+ * A container's cgroup, relative to each hierarchy's root. Below a slice it is inside a scope shared with its
+ * monitor, each in its own leaf: systemd removes a scope with its last process, and the container's OOM
+ * counters must exist until the monitor has read them.
  */
 export function containerCgroup(cgroupParent: string, id: ContainerId): string {
   return isSlice(cgroupParent)
@@ -198,19 +204,22 @@ function containerScope(cgroupParent: string, id: ContainerId): string {
   return join(cgroupParentOf(cgroupParent), `troupe-${id}.scope`);
 }
 
-/** False below a slice, where the pause process has a scope of its own and each monitor its container's. */
+/** False below a slice, where the pause process has its own scope and each monitor is in its container's. */
 export function hasSandboxCgroup(cgroupParent: string): boolean {
   return !isSlice(cgroupParent);
 }
 
-/** The sandbox's own cgroup, where it has one: the pause process and the monitors live here. The parent is the kubelet's. */
+/**
+ * The sandbox's own cgroup, where it has one, for the pause process and the monitors. Its parent is the
+ * kubelet's.
+ */
 export function sandboxCgroup(cgroupParent: string, id: SandboxId): string {
   return join(cgroupParentOf(cgroupParent), `troupe-sandbox-${id}`);
 }
 
 /**
- * Where a container's monitor lives: a leaf of the sandbox's cgroup or of its container's scope, since on v2 a cgroup with
- * children holds no processes.
+ * The cgroup of a container's monitor: a leaf of the sandbox's cgroup or of its container's scope, since on
+ * v2 a cgroup with enabled controllers and children holds no processes.
  */
 export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: ContainerId): string {
   if (isSlice(cgroupParent)) return join(containerScope(cgroupParent, id), 'monitor');
@@ -218,8 +227,8 @@ export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: Co
 }
 
 /**
- * The pause process's cgroup, inside the sandbox's own: the runtime deletes the one it is given together with the
- * container, and newer runc refuses one that has processes in it, such as our monitors.
+ * The pause process's cgroup, inside the sandbox's: the runtime deletes the cgroup that it is given together
+ * with the container, and newer versions of runc refuse one that has processes, such as our monitors.
  */
 export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
   if (isSlice(cgroupParent)) return join(cgroupParentOf(cgroupParent), `troupe-pause-${id}.scope`);
@@ -227,14 +236,14 @@ export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
 }
 
 /**
- * The parent of a pod's cgroups: the client's, or our own where it names none. Throws `invalidRequest` on `..`.
- * It is the form of the parent, recorded with each pod, that tells the driver: pods made before the configured driver
- * was changed go on as they are.
+ * The parent of a pod's cgroups: the client's, or ours when it names none. Throws `invalidRequest` on `.` and
+ * `..`. The form of the parent, recorded with each pod, determines the cgroup driver: existing pods keep
+ * theirs when the configured driver changes.
  */
 export function cgroupParentOf(cgroupParent: string): string {
   if (cgroupParent === '') return DEFAULT_CGROUP_PARENT;
   if (cgroupParent.includes('\0') || cgroupParent.split('/').some((part) => part === '..' || part === '.')) {
-    fail('invalidRequest', `use cgroup_parent ${cgroupParent}: it must not contain . or ..`, {
+    fail('invalidRequest', `use cgroup_parent ${cgroupParent}: must not contain . or ..`, {
       subject: 'linux.cgroup_parent',
     });
   }

@@ -1,4 +1,4 @@
-/** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
+/** The host port: what a pod sandbox needs of the kernel and the file system, one effect per call. */
 import { readFile, stat } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext } from '../../ports/effect.ts';
@@ -29,7 +29,7 @@ export interface HostDriverOptions extends SandboxFilesOptions {
   readonly clock: ClockPort;
 }
 
-/** The driver; it keeps nothing between calls. */
+/** Creates the driver; it keeps no state between calls. */
 export function createHostDriver(options: HostDriverOptions): HostPort {
   const { layout, cgroups, clock } = options;
   return {
@@ -54,10 +54,10 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
           directory: layout.pinDir(id),
           net: own,
           ipc: spec.namespaces.ipc === 'pod',
-          // a pod on the host's network has the host's name as well (features.md B2)
+          // a pod on the host's network also has the host's name
           uts: own,
           ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
-          // those of an interface are set by the network's driver, once there is one
+          // the network driver sets parameters of an interface, once it exists
           sysctls: spec.sysctls
             .filter(({ name }) => sysctlInterface(name) === undefined)
             .map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
@@ -83,8 +83,9 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
 }
 
 /**
- * A pod's own seccomp profile is for its pause process, which most pods of ours have not: all the same a pod whose profile
- * is not on this node is told so at once, as by the peers. Whether it can be read as one, its containers find out.
+ * A pod's own seccomp profile applies to its pause process, which most pods do not have. All the same a
+ * missing profile is reported at once, as containerd and CRI-O do; whether the profile is valid is checked
+ * when a container uses it.
  */
 async function checkProfile(
   { clock }: HostDriverOptions,
@@ -98,27 +99,33 @@ async function checkProfile(
     stat(path).catch(onlyAbsent),
   );
   if (found?.isFile() !== true)
-    fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, {
+    fail('invalidRequest', `${attempted}: ${found === undefined ? 'not found' : 'not a regular file'}`, {
       subject: 'seccomp.localhost_ref',
     });
 }
 
-/** What only another path would mend; the rest (EIO, ENOSPC, EROFS) is the machine's. */
+/** Errors that only another path can avoid; others (EIO, ENOSPC, EROFS) are the machine's. */
 const WRONG_PATH: ReadonlySet<string> = new Set(['EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
 
-/** The kubelet makes its own before; crictl users expect it to be made. */
+/** The kubelet creates its log directories itself; users of crictl expect troupe to create them. */
 async function makeLogDirectory(
   { clock }: HostDriverOptions,
   path: string,
   fx: EffectContext,
 ): Promise<void> {
-  const request = { path, attempted: `make log directory ${path}`, mounts: await readMountInfo(), clock, fx };
+  const request = {
+    path,
+    attempted: `create log directory ${path}`,
+    mounts: await readMountInfo(),
+    clock,
+    fx,
+  };
   try {
     await onUserPath(request, () => makeDirectories(path, 0o755));
   } catch (thrown) {
     const code = codeOf(thrown);
     if (code === undefined || !WRONG_PATH.has(code)) throw thrown;
-    fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, {
+    fail('invalidRequest', `${request.attempted}: invalid config.log_directory: ${code}`, {
       subject: 'config.log_directory',
     });
   }
@@ -140,7 +147,7 @@ async function removeOwnCgroup(
   if (left.length > 0) {
     fail(
       'outside',
-      `remove the cgroup of sandbox ${id}: processes ${left.slice(0, 8).join(', ')} do not end`,
+      `remove the cgroup of sandbox ${id}: timed out waiting for processes ${left.slice(0, 8).join(', ')} to end`,
       { subject: id, retryable: true },
     );
   }
@@ -152,17 +159,17 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const directories = await idsIn(layout.sandboxesDir);
   const pinned = await idsIn(layout.pinsDir);
   const ids = [...new Set([...directories, ...pinned])];
-  // one look at all mounts in the place of four at each pod
+  // one read of all mounts instead of four checks for each pod
   const mounted = new Set(
     (await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint),
   );
-  // the kernel tells real paths, and the state directory may be reached by a link: then each is looked at
+  // the kernel reports real paths, and the state directory may be reached by a link: then each pin is checked
   const isHeld = async (path: string): Promise<boolean> =>
     mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<SandboxFacts> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;
-      // what can't even be looked at holds no namespace
+      // a pin that can't be checked holds no namespace
       const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
       return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
     }),

@@ -1,8 +1,8 @@
 /**
- * What all containers of a pod are shown of ours: resolv.conf, hosts, hostname and /dev/shm. Containers write some of it, and
- * the state directory is the host's own /run, which no pod may fill (S87): so these files lie on a tmpfs of the pod's own, with
- * a bound of bytes and of inodes (extended attributes are taken from the latter, tmpfs(5)). Pages that a container writes are
- * charged to its memory cgroup.
+ * The files that all containers of a pod share: resolv.conf, hosts, hostname and /dev/shm. Containers can
+ * write some of them, and the state directory is in the host's /run, which no pod may fill (S87). So they are
+ * on a tmpfs of the pod, with a limit of bytes and of inodes (extended attributes count against the latter,
+ * tmpfs(5)). Pages that a container writes are charged to its memory cgroup.
  */
 import { hostname as hostNameOfMachine } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -20,19 +20,22 @@ import { linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from '../files/s
 
 export interface SandboxFilesOptions {
   readonly layout: Layout;
-  /** Copied where a pod names no DNS servers; usually /etc/resolv.conf. */
+  /** Copied when a pod names no DNS servers; usually /etc/resolv.conf. */
   readonly hostResolvConf: string;
-  /** What pods on the host's network have; usually /etc/hosts. */
+  /** Copied for pods on the host's network; usually /etc/hosts. */
   readonly hostHosts: string;
 }
 
-/** The name that the pod's processes see; the kernel's bound of 64 bytes was checked at the edge. */
+/** The host name that the pod's processes see; the edge has checked the kernel's limit of 64 bytes. */
 export function sandboxHostname({ id, spec }: SandboxInput): string {
   if (spec.namespaces.network === 'node') return hostNameOfMachine();
   return spec.hostname === '' ? id.slice(0, 12) : spec.hostname;
 }
 
-/** Makes the three files and, where the pod has its own IPC namespace, its /dev/shm. The sandbox's directory is there. Can be repeated. */
+/**
+ * Creates the three files and, where the pod has its own IPC namespace, its /dev/shm. The sandbox's directory
+ * must exist. Repeatable.
+ */
 export async function makeSharedFiles(options: SandboxFilesOptions, input: SandboxInput): Promise<void> {
   const { id, spec } = input;
   await Promise.all([
@@ -42,8 +45,8 @@ export async function makeSharedFiles(options: SandboxFilesOptions, input: Sandb
 }
 
 /**
- * Where these files themselves lie, for whoever does not follow links: a shim that copies them into a virtual machine would bring
- * the links. Those of pods made before there was the tmpfs are no links.
+ * The paths of the files themselves, for users that do not follow links: a shim that copies them into a
+ * virtual machine would copy the links. Pods of versions before the tmpfs have files instead of links.
  */
 export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxFiles> {
   const files = layout.sandboxFiles(id);
@@ -59,7 +62,7 @@ export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxF
   return { ...files, resolvConf, hosts, hostname };
 }
 
-/** Takes their mounts away; a container that still has one of them open keeps that one until it ends. Can be repeated. */
+/** Unmounts them lazily: a container that still has a file open keeps it until it ends. Repeatable. */
 export async function unmountSharedFiles(layout: Layout, id: SandboxId): Promise<void> {
   await Promise.all(
     [layout.sandboxFiles(id).shm, layout.sandboxEtc(id)].map((path) => unmount(path, { lazy: true })),
@@ -94,7 +97,7 @@ async function makeEtc(options: SandboxFilesOptions, input: SandboxInput): Promi
   await Promise.all(
     texts.map(async ([path, text]) => {
       await writeOwnFile(join(target, basename(path)), text, 0o644);
-      // the paths by which documents name them, as those of pods made before there was this tmpfs
+      // the runtime's documents name these paths, which were files before the tmpfs existed
       await linkOwn(join(basename(target), basename(path)), path);
     }),
   );
@@ -111,21 +114,22 @@ async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: 
     nodev: true,
     noexec: true,
     label: selinuxLabels?.mount,
-    // in a user namespace its own root is not ours
+    // the root of a user namespace is another user on the host
     ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
   });
 }
 
 async function mountOnce(request: TmpfsRequest): Promise<void> {
-  // on a directory that was made just now nothing is mounted
+  // nothing can be mounted on a directory that was just created
   const isNew = await makeOwnDirectory(request.target, 0o700);
   if (!isNew && findMount(await readMountInfo(), request.target) !== undefined) return;
   await mountTmpfs(request);
 }
 
 /**
- * The host's own on its network, as both peers have it: the same names mean the same there. Else, and where the host's
- * can't be copied, the name points at the loopback: the pod's address is not known yet. The kubelet mounts its own file over it.
+ * On the host's network the host's own file, as in containerd and CRI-O, since names mean the same there.
+ * Otherwise, and when the host's file can't be copied, the pod's name points at loopback, since its address
+ * is not known yet; the kubelet mounts its own file over it.
  */
 async function hostsFile({ hostHosts }: SandboxFilesOptions, input: SandboxInput): Promise<string> {
   const hosts = input.spec.namespaces.network === 'node' ? await readHostFile(hostHosts).catch(() => '') : '';
@@ -152,15 +156,15 @@ async function readHostResolvConf(path: string): Promise<string> {
 }
 
 /**
- * Empty where there is none. A FIFO or a device in its place would hold the start of a pod for ever, so regular files
- * only; a link leads where it leads for the host's programs.
+ * Empty when it does not exist. Reads regular files only, since a FIFO or a device would block the start of a
+ * pod for ever; follows links as the host's programs do.
  */
 async function readHostFile(path: string): Promise<string> {
   const bytes = await readFileInRoot('/', path, { bytesMax: hostLimits.hostTextBytes });
   return bytes === undefined ? '' : Buffer.from(bytes).toString('utf8');
 }
 
-/** What is wrong with the host's own files that pods get copies of: path → reason. */
+/** Problems of the host's files that pods get copies of: path → reason. */
 export async function hostFileProblems(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const found = new Map<string, string>();
   for (const path of paths)

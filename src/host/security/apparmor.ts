@@ -1,4 +1,4 @@
-/** AppArmor as the kernel shows it (apparmor(7)), and the one program that can give it a profile. */
+/** AppArmor as the kernel shows it (apparmor(7)), and the program that loads a profile. */
 import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../../ports/clock.ts';
 import { fail, printable } from '../../base/fault.ts';
@@ -8,7 +8,7 @@ import { runTool } from '../process/process-tool.ts';
 const ENABLED = '/sys/module/apparmor/parameters/enabled';
 const PROFILES = '/sys/kernel/security/apparmor/profiles';
 
-/** True where the kernel enforces AppArmor and shows its profiles. */
+/** True where the kernel enforces AppArmor and lists its profiles. */
 export async function apparmorIsEnabled(): Promise<boolean> {
   const [enabled, profiles] = await Promise.all(
     [ENABLED, PROFILES].map((path) => readFile(path, 'utf8').catch(() => undefined)),
@@ -16,19 +16,19 @@ export async function apparmorIsEnabled(): Promise<boolean> {
   return enabled?.startsWith('Y') === true && profiles !== undefined;
 }
 
-/** The names in the kernel's list, of which each line is `name (mode)`. */
+/** The names in the kernel's list, whose lines are `name (mode)`. */
 export function parseProfiles(text: string): ReadonlySet<string> {
   return new Set(text.split('\n').flatMap((line) => /^(.+) \([a-z]+\)$/u.exec(line)?.[1] ?? []));
 }
 
-/** True when the kernel has the profile now. */
+/** True when the profile is loaded. */
 export async function profileIsLoaded(name: string): Promise<boolean> {
   return parseProfiles(await readFile(PROFILES, 'utf8')).has(name);
 }
 
 /**
- * Compiles the text and gives it to the kernel, in place of a profile of the same name: processes under it go on under
- * the new one. The kernel takes compiled policy only, hence the program.
+ * Compiles the text and loads it, replacing a profile of the same name: processes under that profile continue
+ * under the new one. The kernel only accepts compiled policy, so it needs apparmor_parser.
  */
 export async function loadProfile(
   parser: string,
@@ -45,12 +45,12 @@ export async function loadProfile(
     timeoutMs: hostLimits.apparmorLoadMs,
   });
   if (answer.timedOut)
-    fail('timedOut', `${attempted}: ${parser} had not ended within ${hostLimits.apparmorLoadMs} ms`, {
+    fail('timedOut', `${attempted}: timed out after ${hostLimits.apparmorLoadMs} ms waiting for ${parser}`, {
       subject: name,
     });
   if (answer.exitCode === 0) return;
   const said = printable(
     Buffer.from(answer.stderr).toString('utf8').trim().slice(0, hostLimits.apparmorQuotedChars),
   );
-  fail('outside', `${attempted}: ${said || `${parser} ended with ${answer.exitCode}`}`, { subject: name });
+  fail('outside', `${attempted}: ${said || `${parser}: exit code ${answer.exitCode}`}`, { subject: name });
 }

@@ -1,4 +1,4 @@
-/** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
+/** SELinux: whether it is enabled, the policy's labels for containers, and relabelling of files. */
 import { closeSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
@@ -15,18 +15,18 @@ const SELINUXFS = '/sys/fs/selinux';
 const CONFIG = '/etc/selinux/config';
 const XATTR = 'security.selinux';
 
-/** What container-selinux has for processes and their files; for a policy that names none. */
+/** container-selinux's labels for processes and their files; used when the policy names none. */
 export const USUAL_LABELS: SelinuxLabels = {
   process: 'system_u:system_r:container_t:s0',
   mount: 'system_u:object_r:container_file_t:s0',
 };
 
-/** Whether a policy is in force, or loaded and permissive (selinux(8)). */
+/** Whether a policy is loaded, enforcing or permissive (selinux(8)). */
 export async function selinuxIsEnabled(): Promise<boolean> {
   return (await readFile(`${SELINUXFS}/enforce`, 'utf8').catch(() => '')) !== '';
 }
 
-/** The policy's labels for containers (lxc_contexts of libselinux), or the usual ones. */
+/** The policy's labels for containers (lxc_contexts of libselinux), or the default ones. */
 export async function policyLabels(): Promise<SelinuxLabels> {
   const config = await readFile(CONFIG, 'utf8').catch(() => '');
   const policy = /^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$/mu.exec(config)?.[1];
@@ -43,7 +43,7 @@ export function parseContexts(text: string): SelinuxLabels {
   return { process: named('process') ?? USUAL_LABELS.process, mount: named('file') ?? USUAL_LABELS.mount };
 }
 
-/** Whether the loaded policy has such a label: the kernel says so when it is asked (security_check_context(3)). */
+/** Whether the loaded policy accepts this label: the kernel checks it (security_check_context(3)). */
 export async function isValidLabel(label: string): Promise<boolean> {
   try {
     await writeFile(`${SELINUXFS}/context`, `${label}\0`);
@@ -57,7 +57,10 @@ export async function isValidLabel(label: string): Promise<boolean> {
 const below = (root: string, names: string): readonly string[] =>
   names.split(' ').map((name) => `${root}/${name}`);
 
-/** What everything on the host shares, and files of its accounts: labelled for one pod, the machine would not start any more. */
+/**
+ * Directories that the whole host shares, and files of its accounts: with a pod's label on them the machine
+ * would no longer boot.
+ */
 const NEVER: ReadonlySet<string> = new Set([
   '/',
   ...below('', 'etc home media mnt opt root run srv tmp var'),
@@ -72,16 +75,16 @@ const NEVER: ReadonlySet<string> = new Set([
   ),
 ]);
 
-/** Programs, devices, keys: neither these nor anything in them. */
+/** Programs, devices and keys: neither these directories nor anything in them. */
 const NEVER_BELOW: readonly string[] = [
   ...below('', 'usr bin sbin lib lib32 lib64 libx32 boot efi dev proc sys'),
   ...below('/etc', 'pki ssl ssh selinux ca-certificates'),
 ];
 
-/** A home as a whole holds its owner's keys. */
+/** A whole home directory holds its owner's keys. */
 const HOME = /^\/home\/[^/]+$/u;
 
-/** Whether a path, without links, is the host's own in such a way that no container may have its labels changed. */
+/** Whether a path (without links) belongs to the host so that its labels must not change for a container. */
 export function isSystemPath(path: string): boolean {
   const clean = posix.join('/', path).replace(/(?<=.)\/$/u, '');
   return (
@@ -92,10 +95,11 @@ export function isSystemPath(path: string): boolean {
 }
 
 /**
- * Labels a volume and all that is in it. Each step goes from a descriptor of its directory to one name in it, and links
- * are labelled, never followed: whoever can write there cannot lead it out (S33, S54). Throws `invalidRequest` for a
- * directory that is the host's own; ends early when the signal aborts. `mount`: the mount point that it lies on; a file system
- * that no longer answers holds no more threads than its share, whatever volumes of it are labelled (F45).
+ * Labels a volume and everything in it. Each step goes from a directory's descriptor to one name in it, and
+ * links are labelled, never followed: whoever can write there can't redirect it (S33, S54). Throws
+ * `invalidRequest` for a directory of the host; stops when the signal aborts. `mount` is the mount point of
+ * the volume: a file system that no longer answers blocks only its share of threads, however many of its
+ * volumes are relabelled (F45).
  */
 export async function relabel(
   path: string,
@@ -104,13 +108,13 @@ export async function relabel(
   mount: string,
 ): Promise<void> {
   if (isSystemPath(path))
-    fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, {
+    fail('invalidRequest', `relabel ${path}: used by the host itself`, {
       subject: 'mounts.selinux_relabel',
     });
   signal.throwIfAborted();
   const directory = await openDirectory(AT_FDCWD, path, mount);
   if (directory === undefined) return set(path, label, mount);
-  // the last name is not followed; the dot is the directory itself
+  // the last component is not followed; the dot is the directory itself
   return withDirectory(directory, async () => {
     await set(`/proc/self/fd/${directory}/.`, label, mount);
     await labelBelow({ directory, path, depth: 0 }, { label, signal, mount });
@@ -125,7 +129,7 @@ interface Labelling {
 
 interface Below {
   readonly directory: number;
-  /** Of the directory, for messages. */
+  /** Path of the directory, for messages. */
   readonly path: string;
   readonly depth: number;
 }
@@ -133,7 +137,9 @@ interface Below {
 async function labelBelow({ directory, path, depth }: Below, labelling: Labelling): Promise<void> {
   const { label, signal, mount } = labelling;
   if (depth > hostLimits.pathComponents)
-    fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
+    fail('invalidRequest', `relabel ${path}: more than ${hostLimits.pathComponents} levels deep`, {
+      subject: 'mounts.selinux_relabel',
+    });
   const at = `/proc/self/fd/${directory}`;
   for await (const entry of entriesOf(at, { key: mount, atOnce: hostLimits.labelledAtOnce })) {
     signal.throwIfAborted();
@@ -141,7 +147,7 @@ async function labelBelow({ directory, path, depth }: Below, labelling: Labellin
     await set(Buffer.concat([Buffer.from(`${at}/`), name]), label, mount);
     if (!entry.isDirectory()) continue;
     const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), mount);
-    // gone or something else by now: what is made in a labelled directory has its label
+    // removed or replaced meanwhile: new entries of a labelled directory get its label
     if (child === undefined) continue;
     await withDirectory(child, () =>
       labelBelow({ directory: child, path: `${path}/${name.toString()}`, depth: depth + 1 }, labelling),
@@ -149,7 +155,7 @@ async function labelBelow({ directory, path, depth }: Below, labelling: Labellin
   }
 }
 
-/** Undefined for what is no directory, or not there any more; `mount` is what the call may hang on. */
+/** Undefined when it is not a directory or no longer exists; `mount` names what the call may hang on. */
 async function openDirectory(
   parent: number,
   name: string | Uint8Array,
@@ -187,12 +193,12 @@ async function set(path: string | Buffer, label: string, mount: string): Promise
     value.length,
     0,
   );
-  // the file system keeps no labels, or the file is gone
+  // EOPNOTSUPP: the file system has no labels; ENOENT: the file is gone
   if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
   must(done, 'label', shown(path));
 }
 
-/** A path or name for messages: whoever writes in a volume chooses its bytes. A final NUL is left out. */
+/** A path or name for messages: whoever writes in a volume chooses its bytes. A final NUL is dropped. */
 function shown(name: string | Uint8Array): string {
   return printable(Buffer.from(name).toString().replace(/\0$/u, ''));
 }

@@ -1,6 +1,7 @@
 /**
- * A connection to a port on a pod's loopback. Only the socket is made inside the pod's network namespace, by the thread
- * that enters it for that one call; a socket stays in the namespace that it was made in. No process is started.
+ * Connects to a port on a pod's loopback. Only the socket is created inside the pod's network namespace, by
+ * the thread that enters it for that one call: a socket stays in the namespace where it was created. No
+ * process is started.
  */
 import { closeSync } from 'node:fs';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -29,13 +30,13 @@ export interface DialRequest {
   readonly netns: string | undefined;
   /** 1 to 65535. */
   readonly port: number;
-  /** Whose port it is, for messages. */
+  /** Owner of the port, for messages. */
   readonly subject: string;
 }
 
 const TYPE = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-/** 127.0.0.1 first, then ::1. Rejects with `outside` when nobody listens on either. */
+/** Tries 127.0.0.1, then ::1. Rejects with `outside` when nothing listens on either. */
 export async function dialPort(
   request: DialRequest,
   clock: ClockPort,
@@ -64,7 +65,7 @@ async function dial(
   const name = family === AF_INET ? `127.0.0.1:${port}` : `[::1]:${port}`;
   const fd =
     netns === undefined
-      ? must(callSync(libc.socket, family, TYPE, 0), 'make a socket to', name)
+      ? must(callSync(libc.socket, family, TYPE, 0), 'create a socket to', name)
       : await socketInNamespace(netns, family, TYPE, clock);
   try {
     const address = loopback(family, port);
@@ -80,7 +81,10 @@ async function dial(
   }
 }
 
-/** struct sockaddr_in and sockaddr_in6: family in the machine's order, port in the network's, then the address. */
+/**
+ * struct sockaddr_in and sockaddr_in6: family in the machine's byte order, port in network byte order, then
+ * the address.
+ */
 function loopback(family: number, port: number): Uint8Array {
   const address = Buffer.alloc(family === AF_INET ? 16 : 28);
   address.writeUInt16LE(family, 0);
@@ -90,7 +94,7 @@ function loopback(family: number, port: number): Uint8Array {
   return address;
 }
 
-/** Settles when the handshake is over; loopback's is so at once unless the listener's queue is full. */
+/** Settles when the handshake is done: on loopback at once, unless the listener's queue is full. */
 async function connected(fd: number, name: string, clock: ClockPort, signal: AbortSignal): Promise<void> {
   const poll = pollBoth(fd);
   let cleanUp = (): void => undefined;
@@ -98,11 +102,18 @@ async function connected(fd: number, name: string, clock: ClockPort, signal: Abo
     await new Promise<void>((resolve, reject) => {
       const timer = clock.setTimeout(
         () =>
-          reject(new FaultError(fault('timedOut', `${name}: no connection within ${portLimits.dialMs} ms`))),
+          reject(
+            new FaultError(
+              fault(
+                'timedOut',
+                `${name}: timed out after ${portLimits.dialMs} ms waiting for the connection`,
+              ),
+            ),
+          ),
         portLimits.dialMs,
       );
       const stopListening = onAbort(signal, () =>
-        reject(new FaultError(fault('cancelled', `${name}: the client has gone`))),
+        reject(new FaultError(fault('cancelled', `${name}: cancelled by the client`))),
       );
       cleanUp = (): void => {
         clock.clearTimeout(timer);

@@ -7,7 +7,10 @@ import { hostLimits } from '../bounds.ts';
 import { noteMoved } from '../tuning/memory.ts';
 import type { SocketReader } from '../io/socket-reader.ts';
 
-/** What the reader brings: no more than `hostLimits.streamReadBytes` and one read wait. A reset counts as the end: the bytes before it were all there are. */
+/**
+ * A source of the reader's data, with at most `hostLimits.streamReadBytes` and one read queued. A connection
+ * reset counts as the end, since no more data can come.
+ */
 export function socketSource(reader: SocketReader): ByteSource {
   let isPaused = false;
   const queue = new ByteQueue(() => {
@@ -27,7 +30,7 @@ export function socketSource(reader: SocketReader): ByteSource {
   );
   return {
     read: () => queue.read(),
-    // what still comes is read and dropped, so that its writer never blocks on us
+    // read on and drop, so that the writer does not block
     cancel: () => {
       reader.unwanted();
       queue.cancel();
@@ -35,7 +38,10 @@ export function socketSource(reader: SocketReader): ByteSource {
   };
 }
 
-/** What goes into the socket: one piece at a time, since a socket keeps an object for each that waits. One caller at a time. */
+/**
+ * A sink into the socket. Writes one piece at a time, since a socket keeps an object for each queued piece.
+ * One caller at a time.
+ */
 export function socketSink(socket: Socket): ByteSink {
   return {
     async write(bytes: Uint8Array): Promise<void> {
@@ -44,7 +50,8 @@ export function socketSink(socket: Socket): ByteSink {
         if (socket.destroyed || socket.writableEnded) resolve(new Error('closed'));
         else socket.write(bytes, resolve);
       });
-      if (error !== null && error !== undefined) fail('cancelled', 'write to a socket: its reader has gone');
+      if (error !== null && error !== undefined)
+        fail('cancelled', 'write to a socket: the reader has closed it');
     },
     end(): void {
       if (!socket.destroyed) socket.end();

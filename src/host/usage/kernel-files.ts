@@ -1,23 +1,23 @@
 /**
- * Files of kernel memory (cgroups, /proc) that are read again and again. Opening one costs four times what reading it does
- * (measured: 7 µs against 1.5), so descriptors are kept for as long as somebody asks. Synchronous on purpose: nothing waits
- * for a device, and a hundred containers have some six hundred of these files.
+ * Kernel files (cgroups, /proc) that are read repeatedly. Opening one costs four times as much as reading it
+ * (measured: 7 µs and 1.5 µs), so descriptors stay open while they are used. Synchronous, since these reads
+ * never wait for a device; a hundred containers have some six hundred of these files.
  */
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import type { ClockPort, TimerHandle } from '../../ports/clock.ts';
 import { hostLimits } from '../bounds.ts';
 
 interface Kept {
-  /** Undefined: there is no such file. Not every kernel has each, and a failed open is dear. */
+  /** Undefined when the file does not exist: not every kernel has each, and a failed open is expensive. */
   readonly fd: number | undefined;
   readonly openedMonoMs: number;
   askedMonoMs: number;
 }
 
-/** Text of files by path; the ones unused for longest are closed first. */
+/** Text of files by path; those unused for longest are closed first. */
 export class KernelFiles {
   readonly #clock: ClockPort;
-  /** In the order in which they were asked for last. */
+  /** In the order of their last use. */
   readonly #kept = new Map<string, Kept>();
   readonly #buffer = Buffer.allocUnsafeSlow(hostLimits.kernelFileBytes);
   #sweep: TimerHandle | undefined;
@@ -26,7 +26,7 @@ export class KernelFiles {
     this.#clock = clock;
   }
 
-  /** The text; undefined when there is no such file, or its cgroup is gone. */
+  /** The text; undefined when the file does not exist or its cgroup is gone. */
   read(path: string): string | undefined {
     const now = this.#clock.monoMs();
     const kept = this.#kept.get(path);
@@ -36,7 +36,7 @@ export class KernelFiles {
         : this.#open(path, now);
     const text = this.#text(kept.fd);
     if (text === undefined) {
-      // a cgroup made anew under the path has another file
+      // a new cgroup at the same path has another file
       this.#drop(path);
       return this.#open(path, now);
     }
@@ -64,7 +64,7 @@ export class KernelFiles {
     return text;
   }
 
-  /** Undefined when it can't be read any more, and when it is larger than any of these is. */
+  /** Undefined when it can no longer be read, or is larger than any such file should be. */
   #text(fd: number): string | undefined {
     try {
       const length = readSync(fd, this.#buffer, 0, this.#buffer.length, 0);
@@ -87,7 +87,7 @@ export class KernelFiles {
     if (kept?.fd !== undefined) closeSync(kept.fd);
   }
 
-  /** Those of a container that has ended are asked for no more. */
+  /** Closes files of containers that have ended, which nobody reads any more. */
   #sweepLater(): void {
     this.#sweep ??= this.#clock.setTimeout(() => {
       this.#sweep = undefined;
@@ -101,16 +101,16 @@ export class KernelFiles {
   }
 }
 
-/** One read's bytes: they are decoded before the next. */
+/** Buffer of one read, decoded before the next. */
 const lines = Buffer.allocUnsafeSlow(hostLimits.netDevBytes);
 
-/** The text of a net/dev; of one that has more than the bound its first lines. Undefined when there is none. */
+/** The text of a net/dev, cut after the last line within the bound. Undefined when it does not exist. */
 export function readNetDev(path: string): string | undefined {
   try {
     const fd = openSync(path, 'r');
     try {
       let length = 0;
-      // such a file gives a page at a read (fs/seq_file.c)
+      // such a file returns one page per read (fs/seq_file.c)
       for (let got = -1; got !== 0 && length < lines.length; length += Math.max(got, 0))
         got = readSync(fd, lines, length, lines.length - length, null);
       return lines.toString('utf8', 0, length < lines.length ? length : lines.lastIndexOf('\n') + 1);
@@ -122,10 +122,11 @@ export function readNetDev(path: string): string | undefined {
   }
 }
 
-/** The text of a file that is read once; undefined when there is none. */
+/** The text of a file that is read once; undefined when it does not exist. */
 export function readKernelFile(path: string): string | undefined {
   try {
-    // for this encoding Node opens, reads and closes in one call into C++: a third less CPU than for any other (measured)
+    // for this encoding Node opens, reads and closes in one call into C++: a third less CPU than for others
+    // (measured)
     return readFileSync(path, 'utf8');
   } catch {
     return undefined;

@@ -1,4 +1,4 @@
-/** The stats port: accounting files of cgroups v1 and v2. */
+/** The stats port: reads the accounting files of cgroups v1 and v2. */
 import { basename } from 'node:path';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { GuestUsage, InterfaceUsage, StatsPort, Usage } from '../../ports/stats.ts';
@@ -19,16 +19,16 @@ import { pause } from '../clock/wait.ts';
 export interface StatsDriverOptions {
   readonly cgroups: CgroupLayout;
   readonly clock: ClockPort;
-  /** Where a pod's network namespace is pinned. */
+  /** The path where a pod's network namespace is pinned. */
   readonly netns: (id: SandboxId) => string;
-  /** Of a container in a virtual machine, by its shim; undefined when it has ended. */
+  /** Usage of a container in a virtual machine, from its shim; undefined when it has ended. */
   readonly guest?: (id: ContainerId) => Promise<GuestUsage | undefined>;
-  /** What a container wrote; the storage driver's business. */
+  /** What a container wrote; provided by the storage driver. */
   readonly written: Pick<StatsPort, 'written' | 'writtenLately'>;
 }
 
 export interface StatsDriver extends StatsPort {
-  /** Closes files of the kernel. */
+  /** Closes the kernel files. */
   close(): void;
 }
 
@@ -37,11 +37,15 @@ interface Kept {
   readonly atMonoMs: number;
 }
 
-/** The driver; keeps the last reading of each cgroup for the rate and against callers that ask all the time. */
+/**
+ * Creates the driver. It keeps the last reading of each cgroup, to compute rates and to answer callers that
+ * ask too often.
+ */
 export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   const last = new Map<string, Kept>();
   const pageSizes = hugepageSizes();
-  // a hundred containers' at once would hold up every other call: each gets a turn of the loop of its own
+  // a hundred containers read at once would delay every other call, so each gets its own turn of the event
+  // loop
   let before: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(read: () => T | Promise<T>): Promise<T> => {
     const turn = before.then(() => pause(options.clock, 0)).then(read);
@@ -77,8 +81,9 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
 }
 
 /**
- * The kubelet names a pod's cgroup after its uid: `…/pod<uid>`, or the slice `…-pod<uid>.slice` with `_` for `-` (its package
- * cm/cgroup_manager_linux.go). Any other parent may be shared by many pods, so a uid that is part of another name is no match.
+ * The kubelet names a pod's cgroup after its uid: `…/pod<uid>`, or the slice `…-pod<uid>.slice` with `_` for
+ * `-` (its package cm/cgroup_manager_linux.go). Any other parent may be shared by several pods, so the whole
+ * name must match.
  */
 function isPodCgroup({ cgroupParent, key }: SandboxSpec): boolean {
   if (key.uid === '') return false;
@@ -111,11 +116,11 @@ function readKept(
 function keep(last: Map<string, Kept>, key: string, reading: Kept): void {
   last.delete(key);
   last.set(key, reading);
-  // the oldest reading is of a cgroup that nobody has asked for since: most likely one that is gone
+  // the oldest reading belongs to a cgroup that was not read since, most likely a removed one
   if (last.size > hostLimits.usageKept) last.delete(last.keys().next().value ?? '');
 }
 
-/** A guest that does not answer has no figures now; the others are read all the same. */
+/** A guest that does not answer has no figures for now; the others are still read. */
 async function askGuest(
   { clock, guest }: StatsDriverOptions,
   last: Map<string, Kept>,
@@ -123,15 +128,15 @@ async function askGuest(
 ): Promise<Usage | undefined> {
   const before = last.get(id);
   if (before !== undefined && clock.monoMs() - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
-  const told = await guest?.(id).catch(() => undefined);
-  if (told === undefined) return undefined;
+  const answer = await guest?.(id).catch(() => undefined);
+  if (answer === undefined) return undefined;
   const atMonoMs = clock.monoMs();
-  const usage = { ...told, atNs: clock.nowNs(), cpuNanoCores: rate(told.cpuNs, atMonoMs, before) };
+  const usage = { ...answer, atNs: clock.nowNs(), cpuNanoCores: rate(answer.cpuNs, atMonoMs, before) };
   keep(last, id, { usage, atMonoMs });
   return usage;
 }
 
-/** When it is read: by the wall for whoever is told, by the clock that nobody sets for the rate since the one before (F78). */
+/** The time of a reading: by the wall clock for reports, by the monotonic clock for rates (F78). */
 interface Moment {
   readonly atNs: bigint;
   readonly atMonoMs: number;
@@ -159,7 +164,8 @@ function controlsOf(files: KernelFiles, cgroups: CgroupLayout, path: string): Re
   return (controller, file) => {
     const directory = cgroupDirectory(cgroups, path, controller);
     if (directory === undefined) return undefined;
-    // a file of many records gives one page of them at a read (fs/seq_file.c): some six hundred processes
+    // a file of records returns one page per read (fs/seq_file.c), some six hundred processes, so this one is
+    // read whole
     return file === 'cgroup.procs'
       ? readKernelFile(`${directory}/${file}`)
       : files.read(`${directory}/${file}`);
@@ -178,10 +184,10 @@ type MemoryUsage = Pick<
   | 'swapAvailableBytes'
 >;
 
-/** v1 says "no limit" with the largest number of pages; above this nobody means a limit. */
+/** v1 reports "no limit" as the largest number of pages; no real limit is above this. */
 const NO_LIMIT = 1n << 60n;
 
-/** Of some forty lines of memory.stat. */
+/** The names used of memory.stat, which has some forty lines. */
 const V1_MEMORY = [
   'total_inactive_file',
   'total_rss',
@@ -260,7 +266,7 @@ function rate(cpuNs: bigint | undefined, atMonoMs: number, before: Kept | undefi
   return passedNs <= 0n ? undefined : ((cpuNs - beforeNs) * 1_000_000_000n) / passedNs;
 }
 
-/** One whose namespace goes at this moment has no figures now; the others are read all the same. */
+/** A namespace that is being removed has no figures for now; the others are still read. */
 async function readPinned(
   { netns, clock }: StatsDriverOptions,
   id: SandboxId,
@@ -268,12 +274,12 @@ async function readPinned(
   return interfacesIn(await netDevOf(netns(id), clock).catch(() => ''));
 }
 
-/** What CNI makes for the pod. */
+/** The pod's own interface, created by CNI. */
 const OWN_INTERFACE = 'eth0';
 
 /**
- * The interfaces of net/dev, the pod's own first where not all are listed: whoever has CAP_NET_ADMIN in a pod can make a hundred
- * thousand, and the statistics of all pods are one answer to the kubelet (S78). Pure.
+ * The interfaces of net/dev. Where there are too many to list, the pod's own comes first: a pod with
+ * CAP_NET_ADMIN can create a hundred thousand, and the statistics of all pods go into one answer (S78). Pure.
  */
 export function interfacesIn(netDev: string): readonly InterfaceUsage[] {
   const all = parseNetDev(netDev);

@@ -1,4 +1,4 @@
-/** What the metrics tell beyond the usage: more of a cgroup's files, and its processes' below /proc. */
+/** Figures that only the metrics report: more files of a cgroup, and its processes' files below /proc. */
 import { opendirSync, readlinkSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { DeviceUsage, UsageDetails } from '../../ports/stats.ts';
@@ -7,12 +7,12 @@ import { readKernelFile } from './kernel-files.ts';
 import { parseDeviceTable, parseFlat, parseIoStat, parseNumber } from './usage-files.ts';
 import type { DeviceOperations } from './usage-files.ts';
 
-/** Reads one file of the cgroup in the hierarchy of a controller; undefined when there is none. */
+/** Reads a file of the cgroup in a controller's hierarchy; undefined when it does not exist. */
 export type ReadControl = (controller: string, file: string) => string | undefined;
 
 type CgroupDetails = Omit<UsageDetails, 'processes' | 'openFiles' | 'sockets' | 'openFilesSoftLimit'>;
 
-/** A reading of the cgroup that `read` looks into; `pageSizes` as the kernel names them in files (`2MB`). */
+/** Reads the cgroup behind `read`; `pageSizes` in the kernel's notation for file names (`2MB`). */
 export function readDetails(
   version: 1 | 2,
   read: ReadControl,
@@ -75,7 +75,7 @@ function detailsV2(read: ReadControl, pageSizes: readonly string[]): CgroupDetai
     limitHits: events.get('max'),
     // since Linux 5.19
     peakBytes: parseNumber(read('memory', 'memory.peak')),
-    // v2 tells only the sum of a cgroup and those below it
+    // v2 reports only the sum of a cgroup and those below it
     ownPageFaults: undefined,
     ownMajorPageFaults: undefined,
     oomKills: events.get('oom_kill'),
@@ -107,7 +107,7 @@ function hugepages(
   });
 }
 
-/** The throttle files count all I/O; the plain ones only what one I/O scheduler did (blkio-controller.rst). */
+/** The throttle files count all I/O; the others only that of one I/O scheduler (blkio-controller.rst). */
 function devicesV1(read: ReadControl): readonly DeviceUsage[] {
   const bytes = parseDeviceTable(read('blkio', 'blkio.throttle.io_service_bytes_recursive') ?? '');
   const counts = parseDeviceTable(read('blkio', 'blkio.throttle.io_serviced_recursive') ?? '');
@@ -133,7 +133,10 @@ function deviceName(numbers: string): string {
   }
 }
 
-/** Stops at the bound: a container that opens a million files, or has as many processes without any, must not hold up everything else here. */
+/**
+ * Stops at the bound: a container with a million open files, or as many processes, must not delay everything
+ * else.
+ */
 function countFiles(pids: readonly string[]): Pick<UsageDetails, 'openFiles' | 'sockets'> {
   if (pids.length > hostLimits.countedFiles) return { openFiles: undefined, sockets: undefined };
   let openFiles = 0;
@@ -147,7 +150,7 @@ function countFiles(pids: readonly string[]): Pick<UsageDetails, 'openFiles' | '
         if (isSocket(join(`/proc/${pid}/fd`, entry.name))) sockets += 1;
       }
     } catch {
-      // ended meanwhile
+      // the process has ended meanwhile
     }
   }
   return { openFiles: BigInt(openFiles), sockets: BigInt(sockets) };
@@ -161,7 +164,9 @@ function isSocket(path: string): boolean {
   }
 }
 
-/** Sizes of huge pages that this kernel has, as cgroup files name them (hugetlb.rst of both versions). */
+/**
+ * Sizes of huge pages that this kernel has, in the notation of cgroup files (hugetlb.rst of both versions).
+ */
 export function hugepageSizes(): readonly string[] {
   try {
     using directory = opendirSync('/sys/kernel/mm/hugepages');

@@ -1,7 +1,7 @@
 /** Parsers of the kernel's accounting files. Pure. */
 import type { InterfaceUsage, Pressure, PressureLine } from '../../ports/stats.ts';
 
-/** `name value` lines, as memory.stat and cpu.stat have them (cgroups v1 memory.txt, cgroup-v2.rst). */
+/** Parses `name value` lines, as in memory.stat and cpu.stat (cgroups v1 memory.txt, cgroup-v2.rst). */
 export function parseFlat(text: string): ReadonlyMap<string, bigint> {
   const values = new Map<string, bigint>();
   for (const line of text.split('\n')) {
@@ -11,7 +11,7 @@ export function parseFlat(text: string): ReadonlyMap<string, bigint> {
   return values;
 }
 
-/** As `parseFlat`, of these names alone: a reading of a hundred containers has thousands of lines that nobody wants. */
+/** As `parseFlat`, but only these names: reading a hundred containers gives thousands of unused lines. */
 export function parseChosen<N extends string>(text: string, names: readonly N[]): ReadonlyMap<N, bigint> {
   const values = new Map<N, bigint>();
   for (const name of names) {
@@ -25,18 +25,18 @@ export function parseChosen<N extends string>(text: string, names: readonly N[])
   return values;
 }
 
-/** A file with one number; undefined for `max` and for anything else. */
+/** Parses a file with one number; undefined for `max` and for anything else. */
 export function parseNumber(text: string | undefined): bigint | undefined {
   const trimmed = text?.trim() ?? '';
   return /^\d+$/u.test(trimmed) ? BigInt(trimmed) : undefined;
 }
 
-/** A pressure file: two lines `some …` and `full …`; undefined when it is empty (PSI off). */
+/** Parses a pressure file with the lines `some …` and `full …`; undefined when it is empty (PSI disabled). */
 export function parsePressure(text: string | undefined): Pressure | undefined {
   const lines = new Map((text ?? '').split('\n').map((line) => [line.split(' ', 1)[0] ?? '', line]));
   const some = pressureLine(lines.get('some'));
   if (some === undefined) return undefined;
-  // the kernel has no `full` for CPU before 5.13
+  // before 5.13 the kernel has no `full` line for CPU
   return { some, full: pressureLine(lines.get('full')) ?? { avg10: 0, avg60: 0, avg300: 0, totalUs: 0n } };
 }
 
@@ -47,7 +47,7 @@ function pressureLine(line: string | undefined): PressureLine | undefined {
   return { avg10: Number(avg10), avg60: Number(avg60), avg300: Number(avg300), totalUs: BigInt(total) };
 }
 
-/** /proc/PID/net/dev without loopback (proc_pid_net(5)). */
+/** Parses /proc/PID/net/dev, without loopback (proc_pid_net(5)). */
 export function parseNetDev(text: string): readonly InterfaceUsage[] {
   return text.split('\n').flatMap((line) => {
     const colon = line.indexOf(':');
@@ -61,7 +61,7 @@ export function parseNetDev(text: string): readonly InterfaceUsage[] {
       .map((column) => parseNumber(fields[column]))
       .filter((value) => value !== undefined);
     const [rxBytes, rxPackets, rxErrors, rxDropped, txBytes, txPackets, txErrors, txDropped] = numbers;
-    // the last column is there only when all before it are
+    // when the last column exists, all before it do
     if (
       name === 'lo' ||
       rxBytes === undefined ||
@@ -109,7 +109,10 @@ export function parseIoStat(text: string): ReadonlyMap<string, DeviceOperations>
 
 const DEVICE = /^\d+:\d+$/u;
 
-/** v1's blkio files: lines `8:0 Read 123` and `8:0 Write 4`, other words left out (blkio-controller.rst). */
+/**
+ * Parses v1's blkio files: lines `8:0 Read 123` and `8:0 Write 4`; other operations are skipped
+ * (blkio-controller.rst).
+ */
 export function parseDeviceTable(
   text: string,
 ): ReadonlyMap<string, { readonly read: bigint; readonly written: bigint }> {

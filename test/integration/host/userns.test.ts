@@ -155,7 +155,7 @@ describeAsRoot('a user namespace of a pod', () => {
     await expect(refused).rejects.toMatchObject({
       fault: {
         kind: 'unsupported',
-        message: expect.stringContaining('the file system cannot do it') as string,
+        message: expect.stringContaining('the file system does not support ID-mapped mounts') as string,
       },
     });
   });

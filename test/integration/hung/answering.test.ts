@@ -66,7 +66,7 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
       fault: {
         kind: 'timedOut',
         subject: dead.path,
-        message: `mount ${join(directory, 'link/x')} at /srv: the fuse file system at ${dead.path} has not answered within 300 ms`,
+        message: `mount ${join(directory, 'link/x')} at /srv: timed out after 300 ms waiting for the fuse file system at ${dead.path}`,
       },
     });
     expect(fx.notes.at(-1)).toMatchObject({

@@ -118,7 +118,7 @@ describe('a call on a path that a user names', () => {
       fault: {
         kind: 'timedOut',
         subject: '/unit',
-        message: 'mount x: the ext4 file system at /unit has not answered within 100 ms',
+        message: 'mount x: timed out after 100 ms waiting for the ext4 file system at /unit',
       },
     });
     expect(clock.timers.size).toBe(0);

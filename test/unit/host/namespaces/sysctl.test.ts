@@ -27,7 +27,7 @@ test('a name that leaves /proc/sys or is no path is refused', () => {
     'net.a\n',
     'net/./x',
   ];
-  for (const name of bad) expect(() => sysctlPath(name), name).toThrow(/not a name/u);
+  for (const name of bad) expect(() => sysctlPath(name), name).toThrow(/invalid name/u);
 });
 
 test('each parameter is known by its namespace, those of the machine by none', () => {
