@@ -8,6 +8,8 @@ const typesAndLint: readonly Step[] = [
   programStep('format', [program('oxfmt'), '--check']),
   programStep('types', [program('tsc')]),
   programStep('lint', [program('oxlint'), '--type-aware']),
+  // files, exports and packages that nothing uses
+  programStep('dead code', [program('knip')]),
 ];
 
 /** What `npm test` begins with; needs neither root nor a tool of the machine. */

@@ -197,13 +197,13 @@ function nsOf(ms: number): bigint {
 }
 
 /** Parses a traceparent; undefined for an invalid one. cri/call/edge.ts passes only valid ones. */
-export function parseTraceparent(text: string | undefined): SpanContext | undefined {
+function parseTraceparent(text: string | undefined): SpanContext | undefined {
   const [, traceId, spanId, flags] =
     /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/u.exec(text ?? '') ?? [];
   if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
   return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 };
 }
 
-export function traceparentOf({ traceId, spanId, sampled }: SpanContext): string {
+function traceparentOf({ traceId, spanId, sampled }: SpanContext): string {
   return `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`;
 }

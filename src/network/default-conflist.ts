@@ -22,7 +22,7 @@ export interface DefaultNetworkOptions {
 }
 
 /** The name of bridge and network when none is configured. */
-export const DEFAULT_BRIDGE = 'troupe0';
+const DEFAULT_BRIDGE = 'troupe0';
 
 /**
  * The default network as the text of a *.conflist. Version 0.4.0 is the oldest with CHECK and with

@@ -39,7 +39,7 @@ export function chainName(networkName: string, containerId: string, prefix: '' |
 }
 
 /** The chains that the attachment's plugins may have created in the nat table, by family. */
-export function ownChains(
+function ownChains(
   attachment: Attachment,
   kept: KeptResult | undefined,
 ): readonly { family: Family; chain: string }[] {

@@ -10,7 +10,7 @@ import { ttrpcLimits } from './bounds.ts';
 /** Types of a frame. */
 export const TTRPC_TYPE = { request: 1, response: 2, data: 3 } as const;
 
-export const TTRPC_HEAD_BYTES = 10;
+const TTRPC_HEAD_BYTES = 10;
 
 export interface TtrpcFrame {
   /** Chosen by the client: odd, rising, one for each call. */

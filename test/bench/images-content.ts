@@ -9,7 +9,7 @@ import { imageOf } from '../../scripts/support/image.ts';
 import { memberOf } from '../../scripts/support/tar.ts';
 import { endOfArchive } from '../../src/oci/images/archive/tar-header-bytes.ts';
 
-export const MEGABYTE = 1_000_000;
+const MEGABYTE = 1_000_000;
 const SOURCE = '/usr';
 const SEED = 'troupe bench images 1';
 /** One program of a compiler must not be a layer of its own. */

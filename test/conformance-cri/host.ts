@@ -63,9 +63,6 @@ export function cgroupValue(pid: number, limit: Limit): string {
   ).trim();
 }
 
-/** Whether a profile could be enforced. */
-export const usesApparmor = existsSync('/sys/kernel/security/apparmor');
-
 /** Removes an empty cgroup from every hierarchy; one that is not empty throws. */
 export function removeCgroup(path: string): void {
   const mounts = isV1

@@ -25,7 +25,7 @@ const cell = (text: string): string =>
   text.replaceAll('|', '\\|').replaceAll('\n', ' ').replaceAll('<', '&lt;');
 
 /** docs/conformance.md: a table per group, a column per handler. */
-export function documentOf(results: readonly Result[], seconds: number, stamp: string): string {
+function documentOf(results: readonly Result[], seconds: number, stamp: string): string {
   const handlers = [...new Set(results.map(({ handler }) => handler))];
   const named = (handler: string): string => (handler === '' ? 'default (runc)' : handler);
   const lines = [

@@ -15,7 +15,7 @@ export const targets: Readonly<Record<TargetName, Target>> = {
   registry: registryTarget,
 };
 
-export const corpusDirectory = (name: TargetName): string => join(import.meta.dirname, 'corpus', name);
+const corpusDirectory = (name: TargetName): string => join(import.meta.dirname, 'corpus', name);
 
 /** Kept inputs: what cases are made of, and what once failed, which begins with `regression-`. */
 export function corpusOf(name: TargetName): readonly { readonly name: string; readonly bytes: Buffer }[] {

@@ -44,7 +44,7 @@ export function afterCommand(exploration: Exploration, from: Place, type: string
   return place;
 }
 
-export function placeOf(exploration: Exploration, key: string): Place {
+function placeOf(exploration: Exploration, key: string): Place {
   const place = exploration.places.get(key);
   if (place === undefined) throw new Error(`no such place: ${key}`);
   return place;

@@ -16,7 +16,7 @@ import type { WorldOptions } from './world.ts';
 const STEPS_MAX = 5000;
 const DEADLINE_MS = 240_000;
 const SHAPE = { sharedPid: false, hostNetwork: false } as const;
-export const IMAGE = 'sim/two:1';
+const IMAGE = 'sim/two:1';
 
 /** A promise with what came of it. */
 export interface Sent<T> {

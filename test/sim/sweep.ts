@@ -193,7 +193,7 @@ const REPEATING_FROM = 2;
 const PATIENT_MS = 240_000;
 
 /** Pairs of each scenario's effects, in the order in which they begin. */
-export async function record(): Promise<readonly (readonly string[])[]> {
+async function record(): Promise<readonly (readonly string[])[]> {
   const all: string[][] = [];
   for (const scenario of SCENARIOS) {
     const pairs: string[] = [];
@@ -304,7 +304,7 @@ export function die(world: World, power = false): Promise<void> {
 }
 
 /** One run that dies at the point. */
-export async function runPoint(point: CrashPoint): Promise<Failure | undefined> {
+async function runPoint(point: CrashPoint): Promise<Failure | undefined> {
   let deaths = 0;
   let recovering = -1;
   const dieOnce = (world: World, power: boolean): Promise<void> => {

@@ -41,7 +41,7 @@ function boundsOfCheckout(): ReadonlyMap<string, string> {
 }
 
 /** Replaces what stands between `<!-- chart NAME -->` and `<!-- end -->` by the picture of that machine. */
-export function withPictures(text: string): string {
+function withPictures(text: string): string {
   return text.replace(
     /(<!-- chart ([a-z-]+) -->\n)[\s\S]*?(<!-- end -->)/gu,
     (_all, begin: string, name: string, end: string) => {

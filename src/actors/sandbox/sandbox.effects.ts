@@ -1,4 +1,3 @@
-import type { ActorRefFrom } from 'xstate';
 import type { Activity } from '../effects/activity.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Around, Owned } from '../effects/effect-logic.ts';
@@ -149,4 +148,3 @@ function undoStep(ports: Ports, input: UndoInput, fx: EffectContext): Promise<vo
 }
 
 export type SandboxEffects = ReturnType<typeof sandboxEffects>;
-export type EffectRef = ActorRefFrom<SandboxEffects['makeFiles']>;

@@ -42,7 +42,7 @@ export function findContainer(
 }
 
 /** As `findSandbox`, but throws `notFound` when there is no such sandbox. */
-export function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
+function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
   return (
     findSandbox(directory, rpc, id) ??
     fail('notFound', `${rpc} ${shown(id)}: no such sandbox`, { subject: shown(id) })

@@ -58,7 +58,7 @@ export function attachmentDirectory(config: Config): string {
 }
 
 /** Directory of the leases of troupe's own network. */
-export function ownLeaseDirectory(config: Config): string {
+function ownLeaseDirectory(config: Config): string {
   return join(config.root, 'cni', 'leases');
 }
 

@@ -138,7 +138,7 @@ export async function inspectMachine(place: Place): Promise<Machine> {
 }
 
 /** The first id in a text. */
-export function idIn(text: string): Id | undefined {
+function idIn(text: string): Id | undefined {
   return parseSandboxId(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/u.exec(text)?.[0] ?? '');
 }
 

@@ -24,7 +24,7 @@ interface Node {
 }
 
 /** Sandboxes with their containers, then containers without their sandbox, then pulls; in order of creation. */
-export function treeOf(actors: readonly Actor[]): readonly Node[] {
+function treeOf(actors: readonly Actor[]): readonly Node[] {
   const sandboxes = actors.filter(({ kind }) => kind === 'sandbox');
   const containers = actors.filter(({ kind }) => kind === 'container');
   const known = new Set(sandboxes.map(({ id }) => id));

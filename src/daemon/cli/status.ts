@@ -25,7 +25,7 @@ export async function status(command: Command): Promise<number> {
 }
 
 /** The lines of `troupe status`. */
-export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): readonly string[] {
+function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): readonly string[] {
   const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
   const yes = (isReady: boolean, reason: string): string =>
     isReady

@@ -30,7 +30,7 @@ export function nextTurn(): Promise<void> {
 /**
  * The wait ended because its result is no longer wanted; callers turn it into a Fault that names the work.
  */
-export class CancelledWait extends Error {
+class CancelledWait extends Error {
   constructor() {
     super('the result is no longer wanted');
     this.name = 'CancelledWait';

@@ -7,7 +7,6 @@ import { constants } from 'node:fs';
 export const AT_FDCWD = -100;
 export const AT_EMPTY_PATH = 0x1000;
 export const AT_SYMLINK_NOFOLLOW = 0x100;
-export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_REMOVEDIR = 0x200;
 export const AT_RECURSIVE = 0x8000;
 export const AT_NO_AUTOMOUNT = 0x800;
@@ -15,18 +14,7 @@ export const AT_NO_AUTOMOUNT = 0x800;
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
 export const O_PATH = 0o10000000;
-export const {
-  O_WRONLY,
-  O_RDWR,
-  O_CREAT,
-  O_EXCL,
-  O_TRUNC,
-  O_APPEND,
-  O_NONBLOCK,
-  O_NOCTTY,
-  O_DIRECTORY,
-  O_NOFOLLOW,
-} = constants;
+export const { O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK, O_NOCTTY, O_DIRECTORY, O_NOFOLLOW } = constants;
 
 /** openat2(2). */
 export const RESOLVE_NO_XDEV = 0x01;
@@ -102,7 +90,6 @@ export const MS_NOSUID = 0x2;
 export const MS_NODEV = 0x4;
 export const MS_NOEXEC = 0x8;
 export const MS_BIND = 0x1000;
-export const MS_REC = 0x4000;
 export const MS_UNBINDABLE = 0x20000;
 export const MS_PRIVATE = 0x40000;
 export const MS_SLAVE = 0x80000;
@@ -124,7 +111,6 @@ export const MOUNT_ATTR_NOEXEC = 0x8;
 export const MOUNT_ATTR_IDMAP = 0x00100000;
 
 export const NSFS_MAGIC = 0x6e736673;
-export const CGROUP2_MAGIC = 0x63677270;
 
 export const AF_INET = 2;
 export const SOCK_DGRAM = 2;
@@ -162,10 +148,7 @@ export const UTIME_OMIT = 0x3ffffffen;
 /** inotify(7): struct inotify_event is wd, mask, cookie, len (4 bytes each), then the name padded with NUL. */
 export const INOTIFY_HEADER_BYTES = 16;
 export const IN_CLOSE_WRITE = 0x8;
-export const IN_MOVED_FROM = 0x40;
 export const IN_MOVED_TO = 0x80;
-export const IN_CREATE = 0x100;
-export const IN_DELETE = 0x200;
 export const IN_DELETE_SELF = 0x400;
 export const IN_MOVE_SELF = 0x800;
 export const IN_UNMOUNT = 0x2000;

@@ -11,8 +11,6 @@ import { withDirectory } from './with-directory.ts';
 
 /** statfs(2). */
 export const BTRFS_MAGIC = 0x9123683e;
-/** Inode of a subvolume's root directory (BTRFS_FIRST_FREE_OBJECTID). */
-export const SUBVOLUME_INODE = 256;
 
 const SNAP_CREATE = 0x50009401;
 const SUBVOL_CREATE = 0x5000940e;

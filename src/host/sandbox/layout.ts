@@ -11,7 +11,7 @@ import { isSlice, sliceCgroup } from '../cgroups/slices.ts';
 export type PinKind = 'net' | 'ipc' | 'uts' | 'user';
 
 /** The parent of our cgroups when the client names none. */
-export const DEFAULT_CGROUP_PARENT = '/troupe';
+const DEFAULT_CGROUP_PARENT = '/troupe';
 
 /** Absolute paths; all functions are pure. */
 export interface Layout {

@@ -27,7 +27,7 @@ export function checkSparse(pieces: readonly SparsePiece[], fileSize: number, st
 }
 
 /** Throws if one more piece would exceed the bound. */
-export function admitPiece(pieces: readonly SparsePiece[]): void {
+function admitPiece(pieces: readonly SparsePiece[]): void {
   if (pieces.length >= unpackLimits.sparsePieces) {
     refuseTar(`a sparse map has more than ${unpackLimits.sparsePieces} pieces`);
   }

@@ -65,10 +65,6 @@ export function rmdirAt(fd: number, name: ByteString): boolean {
   return at.rmdirAt(fd, named(name));
 }
 
-export function renameAt(fromFd: number, from: ByteString, toFd: number, to: ByteString): void {
-  at.renameAt(fromFd, named(from), toFd, named(to));
-}
-
 /** Creates a hard link. For a symlink, links the symlink itself. */
 export function linkAt(fromFd: number, from: ByteString, toFd: number, to: ByteString): void {
   at.linkAt(fromFd, named(from), toFd, named(to));

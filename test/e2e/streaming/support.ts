@@ -9,7 +9,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-export async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
+async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
   const { endpoint } = world.instance;
   return [
     await crictl(),

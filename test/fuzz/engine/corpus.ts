@@ -2,8 +2,8 @@
 import type { Random } from '../../sim/random.ts';
 
 /** What is kept of a target in the repository. */
-export const KEPT_FILES = 60;
-export const KEPT_BYTES = 300_000;
+const KEPT_FILES = 60;
+const KEPT_BYTES = 300_000;
 /** Inputs above this are not kept: a large one of which only a part matters. */
 const KEPT_ONE_BYTES = 64_000;
 

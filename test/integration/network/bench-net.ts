@@ -13,7 +13,7 @@ import type { NetworkDriver, NetworkDriverOptions } from '../../../src/network/d
 import { createNetworkDriver } from '../../../src/network/driver.ts';
 import type { RunTool } from '../../../src/network/plugin.ts';
 
-export const REAL_PLUGINS = '/usr/lib/cni';
+const REAL_PLUGINS = '/usr/lib/cni';
 
 /** Why these tests can't run here; empty when they can. */
 export function whyNot(): string {

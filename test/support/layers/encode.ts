@@ -37,7 +37,7 @@ const OLD_PIECES = 4;
 const OLD_PIECES_MORE = 21;
 
 /** The form that can say all of it: what GNU's own cannot hold goes into PAX records. */
-export function formFor(it: LayerEntry, wanted: TarForm): TarForm {
+function formFor(it: LayerEntry, wanted: TarForm): TarForm {
   const needsPax =
     (it.xattrs?.length ?? 0) > 0 ||
     it.mtimeNs % SECOND !== 0n ||
@@ -168,7 +168,7 @@ function padded(bytes: Buffer): Buffer {
 }
 
 /** Seconds with nine digits, as GNU tar writes them. */
-export function paxTimeText(ns: bigint): string {
+function paxTimeText(ns: bigint): string {
   const magnitude = ns < 0n ? -ns : ns;
   const fraction = String(magnitude % SECOND).padStart(9, '0');
   return `${ns < 0n ? '-' : ''}${magnitude / SECOND}${magnitude % SECOND === 0n ? '' : `.${fraction}`}`;

@@ -36,8 +36,8 @@ export interface Pod {
 
 /** What the tests of one boot leave for the next. */
 export const STATE = '/var/lib/troupe-vm';
-export const SOCKET = '/run/troupe/troupe.sock';
-export const LOGS = join(STATE, 'logs');
+const SOCKET = '/run/troupe/troupe.sock';
+const LOGS = join(STATE, 'logs');
 const CONFIG = '/etc/troupe/troupe.toml';
 /** Installs troupe as the papers say, and does not start it. */
 export async function makeNode(): Promise<void> {

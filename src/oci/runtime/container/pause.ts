@@ -36,7 +36,7 @@ import type { Handler } from '../handlers/handlers.ts';
 import { createArgv, driverArgs, globalArgs, lastError, noPivotArgs, startArgv } from './runc.ts';
 
 /** The sandbox's handler, with the state directory of its pause containers. */
-export function pauseHandler(parts: DriverParts, sandbox: SandboxSpec): Handler {
+function pauseHandler(parts: DriverParts, sandbox: SandboxSpec): Handler {
   const handler = parts.table.resolve(sandbox.runtime?.name ?? sandbox.handler);
   return { ...handler, root: parts.layout.runtimeRoot(`${handler.name}${PAUSE_SUFFIX}`) };
 }

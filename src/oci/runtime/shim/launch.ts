@@ -33,7 +33,7 @@ export function eventsSocket(layout: Layout): string {
   return join(layout.shimsDir, 'events.sock');
 }
 
-export function shimCommand(layout: Layout, handler: Handler, id: ContainerId | SandboxId): ShimCommand {
+function shimCommand(layout: Layout, handler: Handler, id: ContainerId | SandboxId): ShimCommand {
   return { program: handler.path, namespace: shimNamespace(layout), id, events: eventsSocket(layout) };
 }
 

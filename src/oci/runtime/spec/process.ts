@@ -68,7 +68,7 @@ function programOf({ command, args, env }: ContainerSpec): Program {
 }
 
 /** Our defaults, overridden by the image's variables, overridden by the request's. */
-export function processEnv(input: SpecInput): readonly string[] {
+function processEnv(input: SpecInput): readonly string[] {
   const { spec, image } = input;
   const env = new Map<string, string>([
     ['PATH', DEFAULT_PATH],
@@ -111,7 +111,7 @@ export function isPlainHome(home: string): boolean {
 }
 
 /** The hostname that the pod's processes see. */
-export function hostnameOf({ sandbox, sandboxId, host }: SpecInput): string {
+function hostnameOf({ sandbox, sandboxId, host }: SpecInput): string {
   if (sandbox.hostname !== '') return sandbox.hostname;
   return sandbox.namespaces.network === 'node' ? host.hostname : sandboxId.slice(0, 12);
 }

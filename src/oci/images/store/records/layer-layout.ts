@@ -49,8 +49,6 @@ export const DIFF = 'diff';
 export const RECORD = 'layer.json';
 /** The layer as a file system image, in place of `diff/`, with the driver erofs. */
 export const IMAGE = 'layer.erofs';
-/** Mount point of that image. */
-export const IMAGE_MOUNT = 'tree';
 
 /** The file in a store's root that names its driver. */
 export const DRIVER_MARK = 'storage-driver';

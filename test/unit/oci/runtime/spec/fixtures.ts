@@ -21,7 +21,7 @@ export const SANDBOX_ID = must(parseSandboxId('5'.repeat(64)));
 export const CONTAINER_ID = must(parseContainerId('c'.repeat(64)));
 const IMAGE_ID = must(parseImageId(`sha256:${'1'.repeat(64)}`));
 
-export const image: ImageConfig = {
+const image: ImageConfig = {
   user: '',
   env: ['PATH=/usr/bin:/bin', 'LANG=C.UTF-8'],
   entrypoint: ['/entry'],
@@ -58,7 +58,7 @@ export const sandbox: SandboxSpec = {
   seccomp: { type: 'runtimeDefault', path: '' },
 };
 
-export const security: ContainerSecurity = {
+const security: ContainerSecurity = {
   privileged: false,
   capabilities: { add: [], drop: [], addAmbient: [] },
   namespaces: { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined },
