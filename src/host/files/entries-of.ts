@@ -34,7 +34,7 @@ export async function* entriesOf(
       if (batch.length < atOnce) return;
     }
   } finally {
-    await entries.close();
+    await inPool(key, () => entries.close());
   }
 }
 

@@ -3,7 +3,6 @@
  * (F43). Signals go through a pidfd, which is checked against the start time after it was opened.
  */
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
-import { constants } from 'node:os';
 import { hostLimits } from '../bounds.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from '../ffi/errno.ts';
 import { callSync, libc } from '../ffi/ffi.ts';
@@ -209,10 +208,4 @@ export async function listProcessStats(): Promise<ProcessStat[]> {
 /** The id of this boot of the machine: identities of another boot are meaningless. */
 export function bootId(): string {
   return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-}
-
-/** The number of a signal by its name, with or without SIG; undefined when unknown. */
-export function signalNumber(name: string): number | undefined {
-  const wanted = name.startsWith('SIG') ? name : `SIG${name}`;
-  return Object.entries(constants.signals).find(([known]) => known === wanted)?.[1];
 }
