@@ -45,7 +45,7 @@ export function findContainer(
 function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
   return (
     findSandbox(directory, rpc, id) ??
-    fail('notFound', `${rpc} ${shown(id)}: no such sandbox`, { subject: shown(id) })
+    fail('notFound', `${rpc} ${shown(id)}: sandbox not found`, { subject: shown(id) })
   );
 }
 
@@ -53,20 +53,22 @@ function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
 export function knownContainer(directory: Views, rpc: string, id: string): ContainerView {
   return (
     findContainer(directory, rpc, id) ??
-    fail('notFound', `${rpc} ${shown(id)}: no such container`, { subject: shown(id) })
+    fail('notFound', `${rpc} ${shown(id)}: container not found`, { subject: shown(id) })
   );
 }
 
 /** As `knownSandbox`, but a sandbox that lists do not show is not found. */
 export function listedSandbox(directory: Views, rpc: string, id: string): SandboxView {
   const view = knownSandbox(directory, rpc, id);
-  return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such sandbox`, { subject: view.id });
+  return view.listed ? view : fail('notFound', `${rpc} ${view.id}: sandbox not found`, { subject: view.id });
 }
 
 /** As `knownContainer`, but a container that lists do not show is not found. */
 export function listedContainer(directory: Views, rpc: string, id: string): ContainerView {
   const view = knownContainer(directory, rpc, id);
-  return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such container`, { subject: view.id });
+  return view.listed
+    ? view
+    : fail('notFound', `${rpc} ${view.id}: container not found`, { subject: view.id });
 }
 
 /** Ids have 64 digits; a longer text is cut in messages. */

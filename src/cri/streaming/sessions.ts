@@ -140,7 +140,7 @@ type Running = ContainerView & { readonly init: NonNullable<ContainerView['init'
 function runningContainer(directory: SessionOptions['directory'], { kind, id }: CommandRequest): Running {
   const view = directory.container(id);
   if (view === undefined || !view.listed)
-    return fail('notFound', `${kind} ${id}: no such container`, { subject: id });
+    return fail('notFound', `${kind} ${id}: container not found`, { subject: id });
   const { init } = view;
   if (!isAlive(view) || init === undefined) {
     return fail('wrongState', `${kind} ${id}: the container is ${view.path}, not running`, { subject: id });
@@ -221,7 +221,7 @@ function dialFor(
   const view = directory.sandbox(id);
   const attempted = `forward port ${port} of sandbox ${id}`;
   if (view === undefined || !view.listed)
-    return fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+    return fail('notFound', `${attempted}: sandbox not found`, { subject: id });
   if (!view.ready)
     return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
   const { network } = view.spec.namespaces;

@@ -84,12 +84,12 @@ describe('ids', () => {
     const { fails } = two();
     expect(await fails(method.podSandboxStatus, { podSandboxId: 'fff' })).toEqual({
       code: 'notFound',
-      message: 'PodSandboxStatus fff: no such sandbox',
+      message: 'PodSandboxStatus fff: sandbox not found',
     });
     for (const rpc of [method.startContainer, method.containerStatus, method.reopenContainerLog]) {
       expect(await fails(rpc, { containerId: 'fff' })).toEqual({
         code: 'notFound',
-        message: `${rpc.name} fff: no such container`,
+        message: `${rpc.name} fff: container not found`,
       });
     }
     expect(await fails(method.execSync, { containerId: 'x'.repeat(200), cmd: ['true'] })).toMatchObject({
