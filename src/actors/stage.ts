@@ -1,10 +1,10 @@
-/** What all commands together work with. */
+/** The dependencies of all commands together. */
 import type { ContainerStage } from './commands/container-stage.ts';
 import type { ImageStage } from './images/image-commands.ts';
 import type { Sweeping } from './janitor/sweeping.ts';
 import type { SandboxStage } from './commands/sandbox-stage.ts';
 
-/** Everything the commands need. */
+/** The dependencies of all commands, and the janitor's state. */
 export interface Stage extends SandboxStage, ContainerStage, ImageStage {
   readonly sweeping: Sweeping;
 }

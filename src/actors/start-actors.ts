@@ -1,4 +1,4 @@
-/** Puts the actors together: ports and ledger in, the Troupe out. */
+/** Wires the actors: takes ports and ledger, returns the Troupe. */
 import type { AnyActorLogic, AnyActorRef, InspectionEvent } from 'xstate';
 import { createActor } from 'xstate';
 import { fail } from '../base/fault.ts';
@@ -42,24 +42,23 @@ import type { CallsOptions, RootRef } from './troupe-calls.ts';
 import { containerView, pullView, sandboxView } from './directory/views.ts';
 import type { ContainerView, SandboxView } from './directory/views.ts';
 
-export interface CastOptions extends CallsOptions {
+export interface TroupeOptions extends CallsOptions {
   readonly ports: Ports;
-  /** What the journal folded to; the journal changes it as records become durable. */
+  /** The fold of the journal; the journal updates it as records become durable. */
   readonly ledger: Ledger;
-  /** The machine's labels for containers; left out where it has no SELinux. */
+  /** The machine's default labels for containers; absent on a machine without SELinux. */
   readonly selinux?: SelinuxLabels | undefined;
-  /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
+  /** Called with every event of every actor. What it throws is only logged (house rule 5.1.11). */
   readonly inspect?: (event: InspectionEvent) => void;
 }
 
-/** The Troupe over these ports; nothing happens before `start()`. */
-export function createTroupe(options: CastOptions): Troupe {
+/** The Troupe over these ports. It does nothing before `start()`. */
+export function createTroupe(options: TroupeOptions): Troupe {
   const { ports } = options;
   const stage = createStage(options, (supervisor, address, input) => {
-    // a call that was admitted may come here after the drain has ended the supervisors
+    // a call that was admitted may arrive here after the drain has ended the supervisors
     const ref = root.system.get(supervisor) as AnyActorRef | undefined;
-    if (ref === undefined)
-      return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
+    if (ref === undefined) return fail('notReady', `start ${address}: the daemon is shutting down`);
     return ref.send({ type: 'child.start', address, input });
   });
   releaseLayers(stage);
@@ -72,7 +71,7 @@ export function createTroupe(options: CastOptions): Troupe {
 /** Starts an actor at an address under its supervisor. */
 type StartChild = (supervisor: 'sandboxes' | 'containers' | 'pulls', address: string, input: unknown) => void;
 
-function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartChild): Stage {
+function createStage({ ports, ledger, selinux }: TroupeOptions, startChild: StartChild): Stage {
   const directory = new Directory();
   const activity = new Activity(ports.clock);
   const layers = new LayerBook(ledger, ports.storage);
@@ -138,17 +137,17 @@ function sweepQuarantinedContainer(
   });
 }
 
-/** Before the actor starts, so that nothing takes its layers away. */
+/** Holds the container's layers before its actor starts, so that nothing deletes them meanwhile. */
 function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
   layers.hold(containerAddress(id), layersOf(image));
   if (entry === 'new' && restore !== undefined && 'layer' in restore.from)
     layers.hold(restoreOf(containerAddress(id)), [restore.from.layer]);
 }
 
-/** Whatever held layers releases them when it has gone. */
+/** Releases the layers of each container and pull that ends. */
 function releaseLayers({ directory, layers, sweeping }: Stage): void {
   directory.listenToAll((view, gone) => {
-    // once it is made, or can't be, its checkpoint's image may go
+    // a container that was created, or failed to be, no longer needs the layer of its checkpoint
     if (
       view.kind === 'container' &&
       view.spec.restore !== undefined &&
@@ -162,25 +161,25 @@ function releaseLayers({ directory, layers, sweeping }: Stage): void {
   });
 }
 
-/** The exits that the runtime reports, to the actors of their containers. */
+/** Forwards the exits that the runtime reports to the actors of their containers. */
 function forwardExits({ ports, directory }: Stage): void {
   ports.runtime.onExit((id, exit) => {
-    if (!directory.tell(containerAddress(id), { type: 'container.exited', exit }))
-      ports.log.warn({ container: id }, 'exit of a container that no record knows');
+    if (!directory.send(containerAddress(id), { type: 'container.exited', exit }))
+      ports.log.warn({ container: id }, 'ignore exit of unknown container');
   });
 }
 
-/** Who holds the layer that a container is restored from. */
+/** The owner under which a restored container holds the layer of its checkpoint. */
 function restoreOf(address: string): string {
   return `restore of ${address}`;
 }
 
-/** Of the container's own image and of those that it mounts. */
+/** The layers of the container's image and of the images that it mounts. */
 function layersOf({ layers, volumes }: ImageUse): readonly Digest[] {
   return [...layers, ...(volumes ?? []).flatMap((volume) => volume.layers)];
 }
 
-/** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
+/** Runs a sweep as an effect of its own, which only its timeout aborts. */
 function onOwn(
   activity: Activity,
   address: string,
@@ -189,13 +188,16 @@ function onOwn(
   return activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
 }
 
-/** What a sweep has made of a quarantined one: gone, or listed as ended; without the latter a kubelet would stop it for ever. */
+/**
+ * Updates the directory after the sweep of a quarantined actor: it is gone, or listed as ended. If lists still showed it as
+ * running, the kubelet would stop it again and again.
+ */
 function settle(directory: Directory, view: SandboxView | ContainerView, remove: boolean): void {
   if (remove) directory.drop(view);
   else directory.replace(view);
 }
 
-function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {
+function createRoot(stage: Stage, inspect: TroupeOptions['inspect']): RootRef {
   const { activity, clock } = stage;
   const machine = rootMachine({
     recover: effectLogic(activity, 'recover', actorLimits.removeRootfsMs, (_input, fx) => recover(stage, fx)),
@@ -221,7 +223,7 @@ function guarded(inspect: (event: InspectionEvent) => void, ports: Ports): (even
     try {
       inspect(event);
     } catch (thrown) {
-      ports.log.error({ reason: String(thrown) }, 'the inspector threw');
+      ports.log.error({ reason: String(thrown) }, 'inspect actor event: callback threw');
     }
   };
 }
@@ -258,13 +260,13 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
       ...shared,
       logic: imagePullMachine(pullEffects(ports, activity, stage.layers, stage.progress)),
       view: pullView,
-      // a pull has nothing durable: its callers are told, and ask again
+      // a pull has no durable state to rebuild from: its callers get the fault and pull again
       rebuild: () => Promise.resolve(undefined),
     }),
   };
 }
 
-/** A sandbox's own wait for its containers: ended a little before its bound, so that the reason is still told. */
+/** The call with which a sandbox stops or removes its containers; its deadline is that of the sandbox's effect. */
 function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return {
     cause: innerCause(origin),

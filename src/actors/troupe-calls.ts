@@ -1,4 +1,4 @@
-/** The calls of the Troupe: each is its command over the stage, or what the root of the actors says. */
+/** Implements the Troupe: each call is a command over the stage, or a question to the root actor. */
 import type { ActorRefFrom } from 'xstate';
 import { actorLimits } from './bounds.ts';
 import {
@@ -23,17 +23,17 @@ import type { Stage } from './stage.ts';
 import type { Troupe } from './troupe.ts';
 import { updateContainer, updateSandbox } from './commands/update-commands.ts';
 
-/** The actor at the root. */
+/** The root actor. */
 export type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
 
 export interface CallsOptions {
-  /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
+  /** Parent of the cgroups of pods whose client names no parent; empty: the drivers choose. */
   readonly cgroupParent?: string;
-  /** Images that the kubelet's collection must leave (`images.pinned`). */
+  /** Images that the kubelet's garbage collection must keep (`images.pinned`). */
   readonly pinned?: readonly string[];
 }
 
-/** The Troupe of these actors; nothing happens before its `start()`. */
+/** The Troupe of these actors. It does nothing before `start()`. */
 export function troupeOf(
   stage: Stage,
   root: RootRef,
@@ -45,7 +45,7 @@ export function troupeOf(
     directory,
     activity,
     start: () => untilServing(root),
-    onFailed: (listener) => tellFailure(root, listener),
+    onFailed: (listener) => reportFailure(root, listener),
     notReadyReason: () => notReadyReason(root),
     writeRefusal: () => ports.host.writeRefusal?.(),
     drain: () => untilDrained(root),
@@ -62,9 +62,9 @@ export function troupeOf(
     execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
     reopenLog: (id, call) => reopenLog(stage, id, call),
     checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
-    checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
-    describeCheckpoint: (wish, call) => describeCheckpoint(stage, wish, call),
-    pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
+    checkpointSandbox: (id, request, call) => checkpointSandbox(stage, id, request, call),
+    describeCheckpoint: (request, call) => describeCheckpoint(stage, request, call),
+    pullImage: async (request, call) => (await pullImage(stage, request, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) =>
       findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
@@ -83,7 +83,7 @@ export function troupeOf(
       ports.stats.writtenLately(id) ??
       activity
         .run('images', 'written', actorLimits.writtenMs, call.signal, (fx) => ports.stats.written(id, fx))
-        // a tree that is being changed or is too large to count in time: the other figures are still told
+        // a tree that changes meanwhile or is too large to count in time: the other figures are still reported
         .catch(() => undefined),
     nowNs: () => ports.clock.nowNs(),
     networkStatus: () => ports.network.status(),
@@ -111,11 +111,11 @@ function untilServing(root: RootRef): Promise<void> {
   });
 }
 
-function tellFailure(root: RootRef, listener: (reason: string) => void): void {
+function reportFailure(root: RootRef, listener: (reason: string) => void): void {
   const subscription = root.subscribe(({ value, context }) => {
     if (value !== 'failed') return;
     subscription.unsubscribe();
-    listener(context.fault?.message ?? 'the root of the actors has failed');
+    listener(context.fault?.message ?? 'the root actor has failed');
   });
 }
 

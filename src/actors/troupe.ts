@@ -1,14 +1,14 @@
 /**
- * The whole cast behind one object: what `cri/` calls. Commands are actors' business,
- * queries answer from the directory and the ledger and wait for nothing.
+ * The interface to all actors that `cri/` calls. The actors carry out commands; queries are answered from the directory
+ * and the ledger without waiting.
  */
 import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import type { Call } from './directory/ask.ts';
-import type { PodWish, RestoreWish, Wanted } from './commands/checkpoint-commands.ts';
+import type { PodCheckpointRequest, RestoreRequest, Wanted } from './commands/checkpoint-commands.ts';
 import type { Directory } from './directory/directory.ts';
 import type { Activity } from './effects/activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
-import type { PullWish } from './images/image-commands.ts';
+import type { PullRequest } from './images/image-commands.ts';
 import type { Kept } from './images/keepers.ts';
 import type { CheckpointFacts } from '../ports/checkpoint.ts';
 import type { NetworkStatus } from '../ports/network.ts';
@@ -21,70 +21,70 @@ import type { FilesystemUsage } from '../ports/storage.ts';
 export interface Troupe {
   readonly directory: Directory;
   readonly activity: Activity;
-  /** Recovers what the ledger knows; commands are refused with `notReady` before it has settled. */
+  /** Recovers everything in the ledger. Commands are refused with `notReady` until it resolves. */
   start(): Promise<void>;
-  /** Tells when a supervisor or the janitor itself crashed and nothing can be served any more: a restart recovers. */
+  /** Calls the listener when a supervisor or the janitor crashed: nothing can be served until the daemon restarts. */
   onFailed(listener: (reason: string) => void): void;
-  /** Undefined once commands are served; otherwise why not (`recovering`, `draining`). */
+  /** Why commands are not served, such as `recovering` or `draining`; undefined while they are. */
   notReadyReason(): string | undefined;
-  /** Why nothing can be recorded on this node (a read-only disk); calls are taken all the same: a stop needs no record. */
+  /** Why nothing can be recorded, such as a read-only disk. Calls are accepted all the same: a stop needs no record. */
   writeRefusal(): string | undefined;
-  /** Ends taking commands and waits, bounded, for what is under way. Containers are left running. */
+  /** Refuses new commands and waits, bounded, for those under way. Containers keep running. */
   drain(): Promise<void>;
 
-  /** Joins the sandbox of this name that is on its way; the same id again while it is ready. */
+  /** Runs a sandbox, or joins the one of this name that is being made; returns the same id while it is ready. */
   runSandbox(spec: SandboxSpec, call: Call): Promise<SandboxId>;
-  /** Success for unknown ids. */
+  /** Succeeds for unknown ids. */
   stopSandbox(id: SandboxId, call: Call): Promise<void>;
-  /** Success for unknown ids. */
+  /** Succeeds for unknown ids. */
   removeSandbox(id: SandboxId, call: Call): Promise<void>;
 
   createContainer(spec: ContainerSpec, call: Call): Promise<ContainerId>;
   startContainer(id: ContainerId, call: Call): Promise<void>;
-  /** `graceMs` until KILL; success for unknown ids. */
+  /** Sends KILL `graceMs` milliseconds after the stop signal. Succeeds for unknown ids. */
   stopContainer(id: ContainerId, graceMs: number, call: Call): Promise<void>;
-  /** Success for unknown ids. */
+  /** Succeeds for unknown ids. */
   removeContainer(id: ContainerId, call: Call): Promise<void>;
-  /** What `change` leaves unset stays as it is. */
+  /** Limits that `change` leaves unset stay as they are. */
   updateContainer(id: ContainerId, change: Resources, call: Call): Promise<void>;
-  /** Tells plugins of what the client has set on the pod's own cgroup. */
+  /** Informs the NRI plugins of limits that the client sets on the pod's cgroup. */
   updateSandbox(
     id: SandboxId,
     wanted: { readonly overhead: Resources; readonly resources: Resources },
     call: Call,
   ): Promise<void>;
-  /** `timeoutMs` 0: only the call's own deadline. */
+  /** `timeoutMs` 0: only the call's deadline bounds it. */
   execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
   reopenLog(id: ContainerId, call: Call): Promise<void>;
-  /** An archive of a running container, which runs on; `timeoutMs` 0: our own bound. */
+  /** Writes an archive of a running container, which keeps running. `timeoutMs` 0: bounded by `checkpointMs`. */
   checkpointContainer(wanted: Wanted, timeoutMs: number, call: Call): Promise<void>;
-  /** An archive of each of these containers of a pod, all of one moment, in a directory that is empty. */
-  checkpointSandbox(id: SandboxId, wish: PodWish, call: Call): Promise<void>;
-  /** What a checkpoint says that a container is to be made of. */
-  describeCheckpoint(wish: RestoreWish, call: Call): Promise<CheckpointFacts>;
+  /** Writes archives of several containers of a pod, all of one moment, into an empty directory. */
+  checkpointSandbox(id: SandboxId, request: PodCheckpointRequest, call: Call): Promise<void>;
+  /** Describes a checkpoint from which a container is to be restored. */
+  describeCheckpoint(request: RestoreRequest, call: Call): Promise<CheckpointFacts>;
 
-  /** The id of the image that is here now. */
-  pullImage(wish: PullWish, call: Call): Promise<ImageId>;
-  /** Success when there is no such image. */
+  /** Pulls an image and returns its id. */
+  pullImage(request: PullRequest, call: Call): Promise<ImageId>;
+  /** Succeeds when no image has the name. */
   removeImage(name: string, call: Call): Promise<void>;
   /** By id, unique id prefix, tag or digest. */
   findImage(name: string): ImageRecord | undefined;
-  /** The manifest that the reference means among those that brought the image; undefined for an id. */
+  /** The manifest through which this reference pulled the image; undefined for an id. */
   sourceOf(image: ImageRecord, reference: string): ImageSource | undefined;
   images(): readonly ImageRecord[];
-  /** The kubelet's collection must leave it. */
+  /** True when the kubelet's garbage collection must keep the image. */
   isPinned(image: ImageRecord): boolean;
-  /** Who has a use for which image and layer. */
+  /** The users of each image and layer. */
   keptImages(): Kept;
-  /** How far a pull is, by its address; empty for one that is not under way. */
+  /** The progress of a pull by its address; empty when it is not under way. */
   pullLayers(address: string): readonly LayerProgress[];
   imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
 
-  /** Readings of the kernel's counters: they wait for nothing. */
+  /** Readings of the kernel's counters, without waiting. */
   readonly stats: Pick<StatsPort, 'container' | 'details' | 'sandbox' | 'interfaces'>;
-  /** What a container wrote; undefined when that can't be told in time. */
+  /** What a container wrote to its root file system; undefined when it cannot be counted in time. */
   written(id: ContainerId, call: Call): Promise<WrittenUsage | undefined>;
-  /** Wall clock of the readings. */
+  /** Wall clock for the timestamps of readings, in nanoseconds. */
   nowNs(): bigint;
 
   networkStatus(): NetworkStatus;

@@ -129,6 +129,6 @@ async function createFrom(troupe: Troupe, { sandboxId, from, wish }: From, call:
   const attempted = 'CreateContainer from a checkpoint';
   const { images, digest } = await troupe.describeCheckpoint({ attempted, sandboxId, from }, call);
   const image = images.map((name) => troupe.findImage(name)).find((found) => found !== undefined);
-  if (image === undefined) return fail('notFound', `${attempted}: image ${images.join(', ')} is not here`);
+  if (image === undefined) return fail('notFound', `${attempted}: image ${images.join(', ')}: not found`);
   return troupe.createContainer({ ...wish(image.id), restore: { from, digest } }, call);
 }

@@ -5,7 +5,13 @@ import { filesBelow, sourcesBelow, textOf, walk } from './support/sources.ts';
 
 /** Folders of src, and documents, whose prose has not been gone through yet. It only shrinks. */
 const PENDING: readonly string[] = [
-  'src/actors/',
+  'src/actors/container/',
+  'src/actors/effects/',
+  'src/actors/image-pull/',
+  'src/actors/janitor/',
+  'src/actors/recovery/',
+  'src/actors/root/',
+  'src/actors/sandbox/',
   // drawn from code whose prose is listed above
   'docs/architecture.md',
   'docs/bounds.md',

@@ -1,6 +1,7 @@
 /**
- * Admission: what a request for a new sandbox or container does about each actor that has its name. Pure. A kubelet repeats
- * its calls, changes them and counts attempts; this table is the answer to all of that (drawn in test/golden/admission.txt).
+ * Admission: what a request for a new sandbox or container does about each actor that already has its name. Pure. The
+ * table covers that a kubelet repeats calls, changes them between tries and counts attempts. test/golden/admission.txt
+ * shows all of it.
  */
 import type { HolderPhase } from '../directory/phases.ts';
 
@@ -8,22 +9,22 @@ import type { HolderPhase } from '../directory/phases.ts';
 export interface Holder {
   readonly kind: 'sandbox' | 'container';
   readonly phase: HolderPhase;
-  /** A client was handed its id. */
+  /** Its id was returned to a client. */
   readonly claimed: boolean;
-  /** It was made for a request that is the same in all that counts (same-request.ts). */
+  /** It was made for an equivalent request (same-request.ts). */
   readonly sameRequest: boolean;
-  /** Its attempt beside that of the request. */
+  /** Its attempt compared with the request's. */
   readonly attempt: 'lower' | 'same' | 'higher';
 }
 
 /**
- * - `ignore`: it is not in the way.
+ * - `ignore`: it does not affect the request.
  * - `claim`: the caller gets its id at once.
- * - `join`: the caller waits until it is made and gets its id, also that of one that has ended without a start.
- * - `wait`: it is being undone; once it is gone the names are looked up again.
- * - `undoFirst`: it is undone; once it is gone the names are looked up again.
- * - `cleanUpFirst`: its cleanup, which failed, is tried again; the request is refused where that fails, too.
- * - `supersede`: it is undone, and nobody waits for that.
+ * - `join`: the caller waits until it is made and gets its id, even if it exited before its start.
+ * - `wait`: its undo is under way; the name is looked up again after that.
+ * - `undoFirst`: its undo is begun now; the name is looked up again after that.
+ * - `cleanUpFirst`: its failed cleanup is tried again; if it fails again, the request is refused.
+ * - `supersede`: its undo is begun now, and the request does not wait for that.
  * - `refuse`: the name is taken (AlreadyExists).
  */
 export type Decision =
@@ -46,7 +47,7 @@ const always = (decision: Decision): Row => ({
   unclaimed: { same: decision, other: decision },
 });
 
-/** What nobody was handed yet is replaced by another request; one that is handed out never is. */
+/** A different request replaces a holder only while no client knows the holder's id. */
 const OF_SAME_ATTEMPT: Readonly<Record<HolderPhase, Row>> = {
   free: always('ignore'),
   beingMade: {
@@ -58,7 +59,7 @@ const OF_SAME_ATTEMPT: Readonly<Record<HolderPhase, Row>> = {
     unclaimed: { same: 'claim', other: 'undoFirst' },
   },
   inUse: always('claim'),
-  // the same call that comes twice, or again, is given the same answer; the status of the id says how it ended (F37)
+  // a repeated call gets the same answer as the first; the status of the id reports the exit (F37)
   endedUnstarted: {
     claimed: { same: 'join', other: 'refuse' },
     unclaimed: { same: 'join', other: 'undoFirst' },
@@ -72,17 +73,17 @@ const OF_SAME_ATTEMPT: Readonly<Record<HolderPhase, Row>> = {
   taken: always('refuse'),
 };
 
-/** What the request does about this holder of its name. */
+/** The decision about one holder of the requested name. */
 export function decide({ kind, phase, claimed, sameRequest, attempt }: Holder): Decision {
   if (attempt === 'higher') return 'ignore';
   if (attempt === 'same')
     return OF_SAME_ATTEMPT[phase][claimed ? 'claimed' : 'unclaimed'][sameRequest ? 'same' : 'other'];
-  // a higher attempt means that nobody will come for a lower one that was not handed out (F70); a sandbox that is ready by
-  // then is left to the kubelet, which finds it in its lists
+  // a higher attempt means that no client will ask for a lower one whose id was never returned (F70); a sandbox that is
+  // already ready is left to the kubelet, which finds it in the list of sandboxes
   return !claimed && (kind === 'container' || phase === 'beingMade') ? 'supersede' : 'ignore';
 }
 
-/** The attempt of a holder beside that of the request. */
+/** Compares the attempt of a holder with that of the request. */
 export function besideAttempt(holder: number, request: number): Holder['attempt'] {
   if (holder === request) return 'same';
   return holder < request ? 'lower' : 'higher';

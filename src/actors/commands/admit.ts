@@ -1,4 +1,4 @@
-/** The loop of admission: looks up who has the name, does what the table says, and looks again until the name is free. */
+/** The loop of admission: finds the holders of a name and acts on the table's decisions until the name is free. */
 import { fail } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import { ask } from '../directory/ask.ts';
@@ -8,25 +8,25 @@ import type { ContainerView, SandboxView, View } from '../directory/views.ts';
 import { decide } from './admission.ts';
 import type { Holder } from './admission.ts';
 
-/** A request for a new sandbox or container, and how each decision about holders of its name is carried out. */
+/** A request for a new sandbox or container, with one function for each decision about a holder of its name. */
 export interface Request<V extends SandboxView | ContainerView> {
   /** Such as `RunPodSandbox default/web (uid 7, attempt 0)`; begins every message. */
   readonly attempted: string;
-  /** All actors of the name, of any attempt. Throws what refuses the request whoever has the name. */
+  /** All actors of the name, of any attempt. Throws to refuse the request whoever holds the name. */
   readonly holders: () => readonly V[];
   readonly holderOf: (view: V) => Holder;
-  /** Throws what refuses a new one; gives the function that begins it. */
+  /** Checks whether a new one may be made, or throws; returns the function that begins it. */
   readonly prepare: () => () => V['id'];
   readonly claim: (id: V['id']) => V['id'];
   readonly join: (id: V['id']) => Promise<V['id']>;
   readonly supersede: (view: V) => void;
-  /** Each settles when the name is to be looked up again. */
+  /** This and the next two settle when the name is to be looked up again. */
   readonly wait: (view: V) => Promise<unknown>;
   readonly undoFirst: (view: V) => Promise<unknown>;
   readonly cleanUpFirst: (view: V) => Promise<unknown>;
 }
 
-/** The id of the sandbox or container that the request comes to. Rejects with `conflict` where the name is taken. */
+/** The id that answers the request, new or existing. Rejects with `conflict` where the name is taken. */
 export async function admit<V extends SandboxView | ContainerView>(request: Request<V>): Promise<V['id']> {
   const { attempted } = request;
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
@@ -51,18 +51,18 @@ export async function admit<V extends SandboxView | ContainerView>(request: Requ
   }
   return fail(
     'exhausted',
-    `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`,
+    `${attempted}: gave up after ${actorLimits.admissionRounds} other requests under this name`,
   );
 }
 
 /** An undo that a request waits for. */
 export interface Undo extends Pick<Question<true>, 'command' | 'onSent'> {
   readonly attempted: string;
-  /** Whether the name is to be looked up again although the actor is still there and has not failed to clean up. */
+  /** True when the wait may end although the actor still exists and its cleanup is not pending. */
   readonly isOver: (now: View) => boolean;
 }
 
-/** Settles when the name is to be looked up again: the actor is gone, its cleanup is pending, or the undo is over. */
+/** Waits until the actor is gone, its cleanup is pending, or `isOver` says so; then the name is looked up again. */
 export function untilUndone(
   asker: Asker,
   { kind, id, address }: SandboxView | ContainerView,

@@ -1,4 +1,4 @@
-/** Commands that a container's end refuses. */
+/** Order between a container's exit and the refusal of a command because of that exit. */
 import { FaultError } from '../../base/fault.ts';
 import type { FaultKind } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
@@ -9,11 +9,11 @@ import { isEnding } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
 /**
- * The command's answer; a refusal because the container is ending, once its end is told. Else a client could be refused an
- * exec in a container that has ended, and then read that it runs: an end is visible only when it is durable, and answers
- * have to agree with some order (I12, F71).
+ * Runs the command; holds back a refusal because the container is exiting until lists show the exit. An exit becomes
+ * visible only once it is recorded, so without the wait a client could be refused an exec because the container had
+ * exited, and then read that it still runs. The answers must fit one order of events (I12, F71).
  */
-export async function orItsEnd<T>(
+export async function holdRefusalUntilExit<T>(
   stage: ContainerStage,
   id: ContainerId,
   attempted: string,
@@ -34,15 +34,15 @@ export async function orItsEnd<T>(
   }
 }
 
-/** The same for what is done to a living container: where a tool fails because its process has ended meanwhile, that is the refusal. */
-export function whileItLives<T>(
+/** As `holdRefusalUntilExit`; a tool that failed because the process exited meanwhile counts as a refusal, too. */
+export function runOnLiveContainer<T>(
   stage: ContainerStage,
   id: ContainerId,
   attempted: string,
   call: Call,
   command: () => Promise<T>,
 ): Promise<T> {
-  return orItsEnd(stage, id, attempted, call, async () => {
+  return holdRefusalUntilExit(stage, id, attempted, call, async () => {
     try {
       return await command();
     } catch (thrown) {
@@ -65,7 +65,10 @@ function isOfKind(thrown: unknown, kind: FaultKind): thrown is FaultError {
   return thrown instanceof FaultError && thrown.fault.kind === kind;
 }
 
-/** Lists show it as it was, and its end is certain. Within its grace it may go on for hours: a command fails for other reasons. */
+/**
+ * True when the exit is certain but lists do not show it yet. False within the grace period: the process may run on for
+ * hours, and a command that fails then has another reason.
+ */
 function isCertainToEnd({ ports }: ContainerStage, view: ContainerView): boolean {
   if (view.criState === 'exited') return false;
   return isEnding(view) || (view.init !== undefined && !ports.runtime.isAlive(view.init));

@@ -1,4 +1,4 @@
-/** The start of a new container's actor: what the request, its images and its sandbox come to. */
+/** Starts the actor of a new container from the request, its images and its sandbox. */
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
@@ -14,7 +14,7 @@ import { containerLabels } from './selinux.ts';
 import { creationNs } from '../effects/times.ts';
 import type { ContainerStage } from './container-stage.ts';
 
-/** Its id; from here on its layers are held. Throws what refuses the request. */
+/** Starts the actor and returns the new id; from now on the container's layers are kept. Throws to refuse the request. */
 export function beginContainer(
   stage: ContainerStage,
   spec: ContainerSpec,
@@ -24,18 +24,18 @@ export function beginContainer(
 ): ContainerId {
   const image = stage.ledger.images.get(spec.imageId);
   if (image === undefined)
-    fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
+    fail('notFound', `${attempted}: image ${spec.imageId}: not found`, { subject: spec.imageId });
   const source = spec.restore?.from;
-  // from here on its layer is held
+  // checked in the same turn as the start below, from which on its layer is kept
   if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image))
-    fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, {
+    fail('notFound', `${attempted}: image ${source.image}, its checkpoint: not found`, {
       subject: source.image,
     });
   const isArtifact = image.layers.some(({ file }) => file !== undefined);
   if (isArtifact)
     fail(
       'invalidRequest',
-      `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact, whose files can be mounted and not be run`,
+      `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact: its files can be mounted but not run`,
       { subject: spec.imageId },
     );
   const others = stage.directory.containers();
@@ -76,20 +76,20 @@ function diffIds({ layers }: ImageRecord): readonly Digest[] {
   return layers.map((layer) => layer.diffId);
 }
 
-/** The images that it mounts, each once however many mounts show it. */
+/** The images that the container mounts, each listed once even if several mounts show it. */
 function volumesOf(stage: ContainerStage, spec: ContainerSpec, attempted: string): Pick<ImageUse, 'volumes'> {
   const ids = new Set(spec.mounts.flatMap(({ image }) => image?.id ?? []));
   if (ids.size === 0) return {};
   const volumes = [...ids].map((id) => {
     const image =
       stage.ledger.images.get(id) ??
-      fail('notFound', `${attempted}: image ${id}, which it mounts, is not here`, { subject: id });
+      fail('notFound', `${attempted}: image ${id}, which it mounts: not found`, { subject: id });
     return { id, layers: diffIds(image) };
   });
   return { volumes };
 }
 
-/** Of the name that the pod has for it, where that brought a manifest; else of the first that came. */
+/** The digest reference that the pod's name for the image was pulled as; else the image's first one, else its id. */
 function imageRef({ ports }: ContainerStage, image: ImageRecord, name: string): string {
   return (
     sourceNamed(image, name, (reference) => ports.images.candidates(reference))?.repoDigest ??
@@ -98,7 +98,7 @@ function imageRef({ ports }: ContainerStage, image: ImageRecord, name: string): 
   );
 }
 
-/** The pause process for pid mode `pod`, the target's init for `target`; it must run in the same sandbox. */
+/** The pause process for PID mode `pod`; for `target` the target's init, which must run in the same sandbox. */
 function pidNamespaceOf(
   stage: ContainerStage,
   spec: ContainerSpec,

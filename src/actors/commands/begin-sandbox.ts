@@ -1,4 +1,4 @@
-/** The start of a new sandbox's actor: its handler, its labels, and what refuses it. */
+/** Starts the actor of a new sandbox: checks the request and chooses handler and SELinux labels. */
 import { fail } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
@@ -8,10 +8,10 @@ import { freeLevel, levelOf, podLabels } from './selinux.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 import { creationNs } from '../effects/times.ts';
 
-/** Bytes of the number from which a free pair of categories is looked for: there are half a million. */
+/** Random bytes that choose where the search for a free pair of categories begins; there are half a million pairs. */
 const LEVEL_BYTES = 4;
 
-/** The handler that it is given. Throws what keeps it from being run now. */
+/** The handler for the sandbox. Throws when handler, pod network or number of sandboxes do not permit it now. */
 export function admittedHandler(stage: SandboxStage, spec: SandboxSpec, attempted: string): AdmittedHandler {
   const { runtime, network } = stage.ports;
   const handler = runtime.handlers().find((one) => one.name === spec.handler);
@@ -21,7 +21,7 @@ export function admittedHandler(stage: SandboxStage, spec: SandboxSpec, attempte
     });
   }
   if (!handler.ready) {
-    fail('wrongState', `${attempted}: runtime handler "${spec.handler}" cannot work here: ${handler.reason}`);
+    fail('wrongState', `${attempted}: runtime handler "${spec.handler}" is not usable: ${handler.reason}`);
   }
   const status = network.status();
   if (spec.namespaces.network === 'pod' && !status.ready) {
@@ -33,7 +33,10 @@ export function admittedHandler(stage: SandboxStage, spec: SandboxSpec, attempte
   return { name: handler.target ?? spec.handler, needsPause: handler.needsPause ?? false };
 }
 
-/** None without SELinux. The categories of all pods that are there are taken, also of those that have ended: their files are. */
+/**
+ * The labels of a new pod; undefined without SELinux. The categories of stopped pods stay taken, since their files still
+ * exist.
+ */
 function labelsFor(
   { selinux, directory, ports }: SandboxStage,
   spec: SandboxSpec,
@@ -51,7 +54,7 @@ function labelsFor(
   });
 }
 
-/** Starts its actor and gives its id. */
+/** Starts the sandbox's actor and returns the new id. */
 export function beginSandbox(
   stage: SandboxStage,
   spec: SandboxSpec,

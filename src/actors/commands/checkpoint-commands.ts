@@ -1,4 +1,7 @@
-/** Checkpoints of one container and of a pod's, and what is told of one. They change no state: a container that is being read is a running one. */
+/**
+ * CheckpointContainer, CheckpointPod, and the description of a checkpoint for a restore. They change no actor's state: a
+ * container stays `running` while a checkpoint reads it.
+ */
 import { fail, fault, FaultError } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -11,20 +14,20 @@ import { handlerOf, sandboxAddress } from '../sandbox/sandbox.context.ts';
 import { isRunning } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
-/** A container of a request, and the path of its archive. */
+/** A container to checkpoint and the path of its archive. */
 export interface Wanted {
   readonly id: ContainerId;
   readonly archive: string;
 }
 
-/** Of several containers of one pod. */
-export interface PodWish {
-  /** Where the archives are to be, and nothing else is. */
+/** A checkpoint of several containers of one pod. */
+export interface PodCheckpointRequest {
+  /** The directory for the archives; it must be empty. */
   readonly directory: string;
   readonly wanted: readonly Wanted[];
 }
 
-/** One container's; `timeoutMs` 0 for our own bound. */
+/** Checkpoints one container; `timeoutMs` 0: bounded by `checkpointMs`. */
 export function checkpointContainer(
   stage: ContainerStage,
   wanted: Wanted,
@@ -39,62 +42,65 @@ export function checkpointContainer(
   );
 }
 
-/** Several of one pod, of one moment. */
+/** Checkpoints several containers of one pod at one moment. */
 export function checkpointSandbox(
   stage: ContainerStage,
   id: SandboxId,
-  wish: PodWish,
+  request: PodCheckpointRequest,
   call: Call,
 ): Promise<void> {
   return checkpoint(
     stage,
-    { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...wish },
+    { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...request },
     call,
   );
 }
 
-/** A checkpoint that a container of this pod is to be made of. */
-export interface RestoreWish {
+/** A checkpoint that a container of this pod is to be restored from. */
+export interface RestoreRequest {
   /** Such as `CreateContainer from /var/c.tar`. */
   readonly attempted: string;
   readonly sandboxId: SandboxId;
   readonly from: RestoreSource['from'];
 }
 
-/** What it says, for the caller to hold against the request. */
+/** Reads what the checkpoint says about its container, for the caller to compare with the request. */
 export function describeCheckpoint(
   stage: ContainerStage,
-  { attempted, sandboxId, from }: RestoreWish,
+  { attempted, sandboxId, from }: RestoreRequest,
   call: Call,
 ): Promise<CheckpointFacts> {
   const sandbox =
     stage.directory.sandbox(sandboxId) ??
-    fail('notFound', `${attempted}: no such sandbox`, { subject: sandboxId });
+    fail('notFound', `${attempted}: sandbox not found`, { subject: sandboxId });
   const bound = boundOf(stage, 0, call);
   return stage.activity.run(sandboxAddress(sandboxId), 'describeCheckpoint', bound, call.signal, (fx) =>
     stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
   );
 }
 
-/** Whole milliseconds, since it stands in messages. */
+/** The bound in whole milliseconds, since messages show it. */
 function boundOf({ clock }: ContainerStage, timeoutMs: number, { deadlineMonoMs }: Call): number {
   const left = deadlineMonoMs === undefined ? Infinity : deadlineMonoMs - clock.monoMs();
   return Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.checkpointMs, left));
 }
 
-interface Wish {
+interface CheckpointRequest {
   readonly wanted: readonly Wanted[];
   readonly directory?: string;
   readonly attempted: string;
-  /** Address of the actor that is shown to be at it. */
+  /** Address of the actor under which introspection shows the work. */
   readonly owner: string;
   readonly timeoutMs: number;
 }
 
-/** Stopping a container that is frozen to be read ends the checkpoint, which lets it go: its signals and its grace count then. */
+/**
+ * Runs the checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver freezes
+ * the containers while it reads them: a frozen process gets no signal while its grace period runs.
+ */
 async function checkpoint(
   stage: ContainerStage,
-  { attempted, owner, timeoutMs, wanted, directory: into }: Wish,
+  { attempted, owner, timeoutMs, wanted, directory: into }: CheckpointRequest,
   call: Call,
 ): Promise<void> {
   const { ports, activity, directory } = stage;
@@ -104,15 +110,15 @@ async function checkpoint(
   const onCancel = (): void => giveUp(call.signal.reason);
   call.signal.addEventListener('abort', onCancel, { once: true });
   if (call.signal.aborted) onCancel();
-  const deaf = containers.map(({ id }) =>
+  const subscriptions = containers.map(({ id }) =>
     directory.listen(containerAddress(id), (view, gone) => {
       if (gone || view.kind !== 'container' || !isRunning(view))
         giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
     }),
   );
   const bound = boundOf(stage, timeoutMs, call);
-  const hearNoMore = (): void => {
-    for (const stop of deaf) stop();
+  const unsubscribe = (): void => {
+    for (const stop of subscriptions) stop();
     call.signal.removeEventListener('abort', onCancel);
   };
   await activity
@@ -122,8 +128,8 @@ async function checkpoint(
         fx,
       ),
     )
-    .then(hearNoMore, (thrown: unknown) => {
-      hearNoMore();
+    .then(unsubscribe, (thrown: unknown) => {
+      unsubscribe();
       throw thrown;
     });
 }
@@ -131,7 +137,7 @@ async function checkpoint(
 function running(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
   const view = stage.directory.container(id);
   if (view === undefined || !view.listed)
-    return fail('notFound', `${attempted}: no such container ${id}`, { subject: id });
+    return fail('notFound', `${attempted}: container ${id}: not found`, { subject: id });
   if (isRunning(view)) return view;
   return fail('wrongState', `${attempted}: container ${id} is ${view.path}, not running`, { subject: id });
 }

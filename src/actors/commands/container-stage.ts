@@ -1,4 +1,4 @@
-/** What the commands of containers work with, and the look-ups that several of them make. */
+/** The dependencies of the container commands, and the look-ups that several of them share. */
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { Asker } from '../directory/ask.ts';
@@ -10,25 +10,25 @@ import type { ContainerView, SandboxView } from '../directory/views.ts';
 export interface ContainerStage extends Asker {
   readonly ports: Ports;
   readonly ledger: Ledger;
-  /** Starts the actor under its supervisor; its layers are held from now on. */
+  /** Starts the container's actor under its supervisor; from now on its layers are kept. */
   startContainer(input: ContainerInput): void;
-  /** Stop and Remove of a quarantined one. */
+  /** Stops, or removes, a quarantined container without its actor. */
   sweepContainer(view: ContainerView, remove: boolean): Promise<void>;
 }
 
-/** The sandbox, when containers may be made and started in it. Throws `notFound` and `wrongState`. */
+/** The sandbox, if containers may be created and started in it. Throws `notFound` or `wrongState`. */
 export function readySandbox(stage: ContainerStage, id: SandboxId, attempted: string): SandboxView {
   const sandbox = stage.directory.sandbox(id);
   if (sandbox === undefined || !sandbox.listed)
-    fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+    fail('notFound', `${attempted}: sandbox not found`, { subject: id });
   if (!sandbox.ready)
     fail('wrongState', `${attempted}: the sandbox is ${sandbox.path}, not ready`, { subject: id });
   return sandbox;
 }
 
-/** The container, quarantined ones included. Throws `notFound`. */
+/** The container, even if quarantined or not listed. Throws `notFound`. */
 export function existingContainer(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
   return (
-    stage.directory.container(id) ?? fail('notFound', `${attempted}: no such container`, { subject: id })
+    stage.directory.container(id) ?? fail('notFound', `${attempted}: container not found`, { subject: id })
   );
 }

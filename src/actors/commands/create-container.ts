@@ -1,4 +1,4 @@
-/** CreateContainer: the request, and what is done about containers that have its name (admission.ts). */
+/** CreateContainer: carries out the decisions of admission.ts about containers that already have the requested name. */
 import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { askContainer, forCall, untilForgotten } from '../directory/ask.ts';
@@ -12,7 +12,7 @@ import { containerPhase, isCleanupPending, isExited } from '../directory/phases.
 import { besideAttempt } from './admission.ts';
 import type { Holder } from './admission.ts';
 import { admit, untilUndone } from './admit.ts';
-import { sameContainerWish } from './same-request.ts';
+import { isSameContainerRequest } from './same-request.ts';
 import { beginContainer } from './begin-container.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { readySandbox } from './container-stage.ts';
@@ -23,8 +23,8 @@ function containerName({ name, attempt, sandboxId }: ContainerKey): string {
 }
 
 /**
- * Creates a container, or joins the one of this name that is on its way, or gives
- * the id again while it was not started. Rejects with `conflict` once it was.
+ * Creates a container and returns its id. A container of this name that is being created is joined, and one that was
+ * not started yet is returned again. Rejects with `conflict` once a container of this name was started.
  */
 export async function createContainer(
   stage: ContainerStage,
@@ -32,7 +32,7 @@ export async function createContainer(
   call: Call,
 ): Promise<ContainerId> {
   const attempted = `CreateContainer ${containerName(spec.key)}`;
-  // before the name is looked up: nothing may be waited for between that and the actor's start
+  // comes first because nothing may be awaited between the look-up of the name and the start of the actor
   await admitImages(
     stage,
     spec,
@@ -51,7 +51,7 @@ export async function createContainer(
       beginContainer(stage, spec, readySandbox(stage, spec.key.sandboxId, attempted), attempted, call),
     claim: (id) => claim(stage, id, call),
     join: (id) => join(stage, id, attempted, call),
-    supersede: ({ address }) => void stage.directory.tell(address, ABANDON),
+    supersede: ({ address }) => void stage.directory.send(address, ABANDON),
     wait: (view) => untilUndone(stage, view, { attempted, isOver: hasExited }, call),
     undoFirst: (view) =>
       untilUndone(
@@ -61,7 +61,7 @@ export async function createContainer(
           attempted,
           command: ABANDON,
           onSent: () => giveUpContainer(stage, view, attempted),
-          // one that somebody was handed meanwhile takes no notice of the command
+          // a container whose id was returned to a client meanwhile ignores the command
           isOver: (now) => hasExited(now) || now.claimed,
         },
         call,
@@ -82,18 +82,18 @@ function holderOf(view: ContainerView, spec: ContainerSpec): Holder {
     kind: 'container',
     phase: containerPhase(view),
     claimed: view.claimed,
-    sameRequest: attempt === 'same' && sameContainerWish(view.spec, spec),
+    sameRequest: attempt === 'same' && isSameContainerRequest(view.spec, spec),
     attempt,
   };
 }
 
-/** From now on a client knows the id, unless it has gone in this very moment. */
+/** Records that a client knows the id, unless the caller has just cancelled. */
 function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId {
-  if (!call.signal.aborted) stage.directory.tell(containerAddress(id), { type: 'container.claim' });
+  if (!call.signal.aborted) stage.directory.send(containerAddress(id), { type: 'container.claim' });
   return id;
 }
 
-/** Its id, once it is made. */
+/** Waits until the container is created and returns its id. */
 async function join(
   stage: ContainerStage,
   id: ContainerId,
@@ -113,7 +113,7 @@ async function join(
           ),
         };
       if (view?.settled !== true) return undefined;
-      // one that ended before its start was created all the same; its status says how it ended (F37)
+      // a container that exited before its start was created all the same; its status reports the exit (F37)
       if (!isCleanupPending(view)) return { ok: true };
       return {
         fault: forCall(
@@ -123,7 +123,7 @@ async function join(
         ),
       };
     },
-    // at once: a higher attempt that comes now must not undo what this call hands out (I7)
+    // synchronously: a request with a higher attempt must not undo the container whose id this call returns (I7)
     onOk: () => void claim(stage, id, call),
   });
   return id;

@@ -1,11 +1,11 @@
-/** The containers of a sandbox that is stopped or removed. */
+/** Stops or removes the containers of a sandbox that is being stopped or removed. */
 import type { SandboxId } from '../../base/ids.ts';
 import type { Call } from '../directory/ask.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { removeContainer } from './remove-container.ts';
 import { stopContainer } from './stop-container.ts';
 
-/** What StopPodSandbox and RemovePodSandbox ask of each container. */
+/** Stops or removes all containers of the sandbox at once; throws the first failure after all have settled. */
 export async function endAll(
   stage: ContainerStage,
   sandboxId: SandboxId,
@@ -15,7 +15,7 @@ export async function endAll(
   const results = await Promise.allSettled(
     stage.directory.containersOf(sandboxId).map((view) => {
       if (how === 'remove') return removeContainer(stage, view.id, call);
-      // the CRI: containers still running are forcibly terminated; the kubelet has stopped them before
+      // the CRI: containers still running are forcibly terminated. The kubelet has stopped them before, with their grace
       return stopContainer(stage, view.id, 0, call);
     }),
   );

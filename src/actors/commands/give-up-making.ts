@@ -1,4 +1,4 @@
-/** What Stop, Remove and another request of the same name do to what is being made or started. */
+/** Aborts the creation or start of a sandbox or container when Stop, Remove or another request of its name arrives. */
 import { actorLimits } from '../bounds.ts';
 import type { ContainerView, SandboxView } from '../directory/views.ts';
 import type { Asker } from '../directory/ask.ts';
@@ -6,8 +6,8 @@ import { isContainerBeingMade, isSandboxBeingMade, isStarting } from '../directo
 import type { ContainerStage } from './container-stage.ts';
 
 /**
- * A sandbox that is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
- * waiting for the bound of a plugin that hangs (F50). Call it after the command was sent, which says why.
+ * Aborts the drivers of a sandbox that is still being made, so that its undo begins at once and does not wait until a
+ * hanging CNI plugin times out (F50). Call it after sending the command: the machine records the reason from that.
  */
 export function giveUpSandbox(
   { activity }: Pick<Asker, 'activity'>,
@@ -18,8 +18,8 @@ export function giveUpSandbox(
 }
 
 /**
- * A container that is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
- * waiting for the bound of a runtime that hangs (F33). Call it after the command was sent, which says why.
+ * Aborts the drivers of a container that is still being made, so that its undo begins at once and does not wait until a
+ * hanging runtime times out (F33). Call it after sending the command: the machine records the reason from that.
  */
 export function giveUpContainer(stage: ContainerStage, view: ContainerView, attempted: string): void {
   if (isContainerBeingMade(view))
@@ -28,12 +28,12 @@ export function giveUpContainer(stage: ContainerStage, view: ContainerView, atte
 }
 
 /**
- * A start that takes its usual time is let through, so that the process gets its stop signal and its grace; one that
- * hangs is given up, and the process, which may or may not run by now, is killed (F34).
+ * Lets a start finish within its usual time, so that the process gets its stop signal and grace period. A start that
+ * hangs is aborted, and the process, which may or may not run by then, is killed (F34).
  */
 function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: string): void {
   const { activity, clock, directory } = stage;
-  // the runtime's call, and what plugins are asked before it; a record under way is never cut off
+  // the call of the runtime, or the plugins asked before it; an append to the journal is never aborted
   const held = activity
     .of(view.address)
     .find(({ effect }) => effect === 'start' || effect === 'restore' || effect === 'nri');
@@ -44,7 +44,7 @@ function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: stri
       if (now === undefined || !isStarting(now)) return;
       if (held !== undefined && activity.of(view.address).includes(held))
         activity.abort(view.address, `${attempted} came while it was being started`);
-      // it may be at the next of them by now
+      // that effect has ended, and another of the start may be under way
       else giveUpStart(stage, view, attempted);
     },
     Math.max(0, sinceMonoMs + actorLimits.startGivenUpMs - clock.monoMs()),

@@ -7,7 +7,7 @@ import { isCleanupPending, isExited, isQuarantined } from '../directory/phases.t
 import type { ContainerStage } from './container-stage.ts';
 import { giveUpContainer } from './give-up-making.ts';
 
-/** Removes a container, killing it first when it runs. Succeeds when it is unknown. */
+/** Removes a container, killing it first if it runs. Succeeds when the id is unknown. */
 export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const view = stage.directory.container(id);
   if (view === undefined) return;

@@ -7,7 +7,7 @@ import { giveUpSandbox } from './give-up-making.ts';
 import { stayed } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
-/** Removes a sandbox and its containers, stopping them first; succeeds when it is unknown. */
+/** Stops and removes a sandbox and its containers; succeeds when the id is unknown. */
 export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Call): Promise<void> {
   const view = stage.directory.sandbox(id);
   if (view === undefined) return;

@@ -1,4 +1,4 @@
-/** RunPodSandbox: the request, and what is done about sandboxes that have its name (admission.ts). */
+/** RunPodSandbox: carries out the decisions of admission.ts about sandboxes that already have the requested name. */
 import { fault } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { askSandbox, forCall, untilForgotten } from '../directory/ask.ts';
@@ -13,17 +13,17 @@ import type { Holder } from './admission.ts';
 import { admit, untilUndone } from './admit.ts';
 import { admittedHandler, beginSandbox } from './begin-sandbox.ts';
 import { giveUpSandbox } from './give-up-making.ts';
-import { sameSandboxWish } from './same-request.ts';
+import { isSameSandboxRequest } from './same-request.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
-/** The key as people write it. */
+/** The key as it appears in messages. */
 function sandboxName({ name, namespace, uid, attempt }: SandboxKey): string {
   return `${namespace}/${name} (uid ${uid}, attempt ${attempt})`;
 }
 
 /**
- * Runs a sandbox, or joins the one of this name that is on its way.
- * Rejects with `conflict` only for one that has ended.
+ * Runs a sandbox, or joins the one of this name that is being made. Rejects with `conflict` only when the name belongs
+ * to a sandbox that is stopping or stopped.
  */
 export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): Promise<SandboxId> {
   const attempted = `RunPodSandbox ${sandboxName(spec.key)}`;
@@ -37,7 +37,7 @@ export function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): 
     },
     claim: (id) => claim(stage, id, call),
     join: (id) => join(stage, id, attempted, call),
-    supersede: ({ address }) => void stage.directory.tell(address, ABANDON),
+    supersede: ({ address }) => void stage.directory.send(address, ABANDON),
     wait: (view) => untilUndone(stage, view, { attempted, isOver: hasStopped }, call),
     undoFirst: (view) =>
       untilUndone(
@@ -67,18 +67,18 @@ function holderOf(view: SandboxView, spec: SandboxSpec): Holder {
     kind: 'sandbox',
     phase: sandboxPhase(view),
     claimed: view.claimed,
-    sameRequest: attempt === 'same' && sameSandboxWish(view.spec, spec),
+    sameRequest: attempt === 'same' && isSameSandboxRequest(view.spec, spec),
     attempt,
   };
 }
 
-/** From now on a client knows the id, unless it has gone in this very moment. */
+/** Records that a client knows the id, unless the caller has just cancelled. */
 function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
-  if (!call.signal.aborted) stage.directory.tell(sandboxAddress(id), { type: 'sandbox.claim' });
+  if (!call.signal.aborted) stage.directory.send(sandboxAddress(id), { type: 'sandbox.claim' });
   return id;
 }
 
-/** Its id, once it is ready. */
+/** Waits until the sandbox is ready and returns its id. */
 async function join(stage: SandboxStage, id: SandboxId, attempted: string, call: Call): Promise<SandboxId> {
   await askSandbox(stage, call, {
     address: sandboxAddress(id),

@@ -1,27 +1,27 @@
 /**
- * What makes two requests under one name the same wish. A kubelet's retry never
- * sends the same config twice: the termination log has a new random file name on
- * the host, annotations and labels change while the pod starts (house rule 3.1).
+ * Decides whether two requests under one name ask for the same sandbox or container. Comparing whole configs would not
+ * do: in each retry the kubelet gives the termination log a new random file name on the host, and annotations and labels
+ * change while the pod starts.
  */
 import { encodePlain } from '../../base/codec.ts';
 import type { ContainerSpec, Mount, SandboxSpec } from '../../ports/specs.ts';
 
-/** Set by the kubelet to the path that the termination log has inside the container. */
+/** Annotation in which the kubelet gives the path of the termination log inside the container. */
 const TERMINATION_PATH = 'io.kubernetes.container.terminationMessagePath';
-/** The kubelet's default for it. */
+/** The kubelet's default for that path. */
 const DEFAULT_TERMINATION_PATH = '/dev/termination-log';
 
-/** True when both ask for the same container. */
-export function sameContainerWish(a: ContainerSpec, b: ContainerSpec): boolean {
-  return containerWish(a) === containerWish(b) && hasSameProgram(a, b);
+/** True when both requests ask for the same container. */
+export function isSameContainerRequest(a: ContainerSpec, b: ContainerSpec): boolean {
+  return containerRequest(a) === containerRequest(b) && hasSameProgram(a, b);
 }
 
-/** True when both ask for the same sandbox. */
-export function sameSandboxWish(a: SandboxSpec, b: SandboxSpec): boolean {
-  return sandboxWish(a) === sandboxWish(b);
+/** True when both requests ask for the same sandbox. */
+export function isSameSandboxRequest(a: SandboxSpec, b: SandboxSpec): boolean {
+  return sandboxRequest(a) === sandboxRequest(b);
 }
 
-function containerWish(spec: ContainerSpec): string {
+function containerRequest(spec: ContainerSpec): string {
   const termination = spec.annotations[TERMINATION_PATH] ?? DEFAULT_TERMINATION_PATH;
   const mounts = spec.mounts.map((mount: Mount) =>
     mount.containerPath === termination ? { ...mount, hostPath: '' } : mount,
@@ -58,15 +58,15 @@ function containerWish(spec: ContainerSpec): string {
 }
 
 /**
- * No record has a program (S91): after a restart the rest decides, in which the requests of a pod's containers differ, and
- * nothing is built from what is joined then.
+ * True unless both programs are known and differ. The journal holds no program (S91), so after a restart the other
+ * fields decide. That is enough: they differ between the containers of a pod, and a joined request builds nothing.
  */
 function hasSameProgram(a: ContainerSpec, b: ContainerSpec): boolean {
   if (a.command === undefined || b.command === undefined) return true;
   return encodePlain([a.command, a.args]) === encodePlain([b.command, b.args]);
 }
 
-function sandboxWish(spec: SandboxSpec): string {
+function sandboxRequest(spec: SandboxSpec): string {
   const {
     labels: _labels,
     annotations: _annotations,

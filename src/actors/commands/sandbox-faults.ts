@@ -1,9 +1,9 @@
-/** Why a sandbox stayed where it is. */
+/** The fault of a Stop or Remove that did not reach its goal. */
 import { fault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { SandboxView } from '../directory/views.ts';
 
-/** The fault of a Stop or Remove that has settled without its goal. */
+/** The reason why the sandbox settled in its present state although it was to be stopped or removed. */
 export function stayed(view: SandboxView, attempted: string): Fault {
   const why = view.fault;
   const reason = why?.message ?? `it stays in state ${view.path}`;

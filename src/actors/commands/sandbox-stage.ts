@@ -1,4 +1,4 @@
-/** What the commands of sandboxes work with. */
+/** The dependencies of the sandbox commands. */
 import type { Asker } from '../directory/ask.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { SelinuxLabels } from '../../ports/specs.ts';
@@ -7,10 +7,10 @@ import type { SandboxView } from '../directory/views.ts';
 
 export interface SandboxStage extends Asker {
   readonly ports: Ports;
-  /** The machine's labels for containers; undefined where it has no SELinux. */
+  /** The machine's default labels for containers; undefined on a machine without SELinux. */
   readonly selinux: SelinuxLabels | undefined;
-  /** Starts the actor under its supervisor. */
+  /** Starts the sandbox's actor under its supervisor. */
   startSandbox(input: SandboxInput): void;
-  /** Stop and Remove of a quarantined one. */
+  /** Stops, or removes, a quarantined sandbox without its actor. */
   sweepSandbox(view: SandboxView, remove: boolean): Promise<void>;
 }

@@ -1,10 +1,10 @@
 /**
- * SELinux labels of pods and containers: the machine's default ones, with the parts that a request names, and with two
- * categories that no other pod has, so that pods of the same type cannot read each other's files (MCS). Pure.
+ * SELinux labels of pods and containers: the machine's default labels, with the parts that a request names. Each pod gets
+ * two categories that no other pod has, so that pods of the same type cannot read each other's files (MCS). Pure.
  */
 import type { ContainerSpec, SandboxSpec, SelinuxLabels, SelinuxOptions } from '../../ports/specs.ts';
 
-/** c0 to c1023: what every policy in use has (setrans.conf(5)). */
+/** Every policy in use has the categories c0 to c1023 (setrans.conf(5)). */
 const CATEGORIES = 1024;
 const PAIRS = (CATEGORIES * (CATEGORIES - 1)) / 2;
 
@@ -15,7 +15,7 @@ interface Parts {
   readonly level: string;
 }
 
-/** user:role:type:level; the level may have colons of its own. */
+/** Splits `user:role:type:level`; the level may contain colons. */
 function partsOf(label: string): Parts {
   const [user = '', role = '', type = '', ...level] = label.split(':');
   return { user, role, type, level: level.join(':') };
@@ -30,7 +30,7 @@ export function levelOf(label: string): string {
   return partsOf(label).level;
 }
 
-/** The n-th pair of categories, n from 0 on, wrapping round. */
+/** The n-th pair of categories; n counts from 0 and wraps around. */
 export function categoryPair(n: number): string {
   let rest = n % PAIRS;
   let low = 0;
@@ -41,20 +41,20 @@ export function categoryPair(n: number): string {
   return `c${low},c${low + 1 + rest}`;
 }
 
-/** A level that is not among `taken`: the sensitivity of `base` with the first free pair from the `start`-th on. */
+/** A level that is not in `taken`: the sensitivity of `base` with the first free pair, searched from pair `start`. */
 export function freeLevel(base: string, taken: ReadonlySet<string>, start: number): string {
   const sensitivity = base.split(':', 1)[0] ?? '';
   for (let at = start; at < start + PAIRS; at += 1) {
     const level = `${sensitivity}:${categoryPair(at)}`;
     if (!taken.has(level)) return level;
   }
-  // more pods than pairs: there is no such machine, and two of them would still be of one type
+  // no machine has as many pods as there are pairs; if one did, two pods would share a level
   return `${sensitivity}:${categoryPair(start)}`;
 }
 
 /**
- * Of a pod; undefined for one that shares processes or IPC with the host, with which separated labels could do nothing
- * (as with both peers). `free` gives a level of its own to one that names none.
+ * The labels of a pod; undefined for a pod that shares the host's PID or IPC namespace, where a label of its own would
+ * keep it from working (containerd and CRI-O do the same). `free` returns an unused level for a pod that names none.
  */
 export function podLabels(
   { selinux, namespaces }: Pick<SandboxSpec, 'selinux' | 'namespaces'>,
@@ -69,7 +69,7 @@ export function podLabels(
 
 const NO_OPTIONS: SelinuxOptions = { user: '', role: '', type: '', level: '' };
 
-/** Of a container: its pod's, with what it names itself; undefined for one that is to be free of them. */
+/** The labels of a container: its pod's, with the parts that it names; undefined where it runs unconfined. */
 export function containerLabels(
   { security, selinux }: Pick<ContainerSpec, 'security' | 'selinux'>,
   pod: SelinuxLabels | undefined,
@@ -78,7 +78,7 @@ export function containerLabels(
   return selinux === undefined ? pod : withParts(pod, selinux);
 }
 
-/** Files have the user and the level of the process, and keep their own role and type (libselinux, selinux_raw_context). */
+/** Files get the user and level of the process and keep their own role and type (libselinux, selinux_raw_context). */
 function withParts(labels: SelinuxLabels, asked: SelinuxOptions): SelinuxLabels {
   const [process, mount] = [partsOf(labels.process), partsOf(labels.mount)];
   return {

@@ -11,9 +11,11 @@ import type { ContainerStage } from './container-stage.ts';
 import { existingContainer } from './container-stage.ts';
 
 /**
- * Changes the limits of a created or running container, also of one that has its grace; what `change` leaves unset stays.
- * Updates of one container follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
- * the disk's: where that refuses the record of their end, they are in force and told all the same.
+ * Changes the limits of a container that is created, running or in its stop grace period. Limits that `change` leaves
+ * unset stay as they are. Updates of one container run one after another.
+ *
+ * Resolves once the limits are in force and recorded. A rejection means that the old limits stand, with one exception:
+ * when the disk refuses the record after the runtime has applied them, the new limits are in force and reported.
  */
 export async function setLimits(
   stage: ContainerStage,
@@ -46,12 +48,12 @@ export async function setLimits(
   });
 }
 
-/** The container, when its limits can be changed. Throws `notFound` and `wrongState`. */
+/** The container, if its limits can be changed. Throws `notFound` or `wrongState`. */
 export function updatable(stage: ContainerStage, id: ContainerId): ContainerView {
   const attempted = `UpdateContainerResources ${id}`;
   const view = existingContainer(stage, id, attempted);
-  if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
-  // no runtime knows it before its start
+  if (!view.listed) fail('notFound', `${attempted}: container not found`, { subject: view.id });
+  // a container that is restored from a checkpoint does not exist in the runtime before its start
   if (waitsForStart(view) && view.init === undefined)
     fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
   if (view.updatable) return view;

@@ -4,14 +4,14 @@ import type { ContainerId } from '../../base/ids.ts';
 import { askContainer, forCall } from '../directory/ask.ts';
 import type { Call, Outcome } from '../directory/ask.ts';
 import { isExited, isStarting, waitsForStart } from '../directory/phases.ts';
-import { orItsEnd } from './after-exit.ts';
+import { holdRefusalUntilExit } from './after-exit.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { existingContainer, readySandbox } from './container-stage.ts';
 
-/** Starts a created container; a call that comes while it is starting joins. */
+/** Starts a created container; a call that arrives while it is starting joins that start. */
 export function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const attempted = `StartContainer ${id}`;
-  return orItsEnd(stage, id, attempted, call, () => start(stage, id, attempted, call));
+  return holdRefusalUntilExit(stage, id, attempted, call, () => start(stage, id, attempted, call));
 }
 
 async function start(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<void> {
@@ -26,7 +26,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
     attempted,
     ...(isWaiting ? { command: { type: 'container.start', nowNs: stage.clock.nowNs() } } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
-      // whatever came of it since: it was started, which others may have seen
+      // a success even if the container has exited since: it was started, and other clients may have seen it run
       if (now?.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
       if (now === undefined || gone)
         return { fault: fault('notFound', `${attempted}: the container was removed`) };
@@ -39,7 +39,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
           ),
         };
       }
-      // it ended while an update of its limits held the start back
+      // it exited while the start waited for an update of its limits
       if (now.criState === 'exited')
         return {
           fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, {

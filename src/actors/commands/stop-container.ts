@@ -8,8 +8,8 @@ import type { ContainerStage } from './container-stage.ts';
 import { giveUpContainer } from './give-up-making.ts';
 
 /**
- * Ends a container: stop signal, KILL after `graceMs`. A later call with a shorter grace shortens the first.
- * Succeeds when it has ended or is unknown.
+ * Stops a container: sends its stop signal, and KILL after `graceMs` milliseconds. A later call with a shorter grace
+ * period shortens the wait. Succeeds when the container has exited or is unknown.
  */
 export async function stopContainer(
   stage: ContainerStage,

@@ -7,7 +7,7 @@ import { giveUpSandbox } from './give-up-making.ts';
 import { stayed } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
-/** Stops a sandbox and its containers; succeeds when it is stopped already or unknown. */
+/** Stops a sandbox and its containers; succeeds when it is already stopped or is unknown. */
 export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call): Promise<void> {
   const view = stage.directory.sandbox(id);
   if (view === undefined) return;

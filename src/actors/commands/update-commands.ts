@@ -1,8 +1,8 @@
-/** New limits for a container or a pod, as a client asks for them: plugins are asked first, where there are any. */
+/** A client's request for new limits of a container or pod; NRI plugins are asked first. */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
 import type { Call } from '../directory/ask.ts';
-import { whileItLives } from './after-exit.ts';
+import { runOnLiveContainer } from './after-exit.ts';
 import type { ContainerStage } from './container-stage.ts';
 import { setLimits, updatable } from './set-limits.ts';
 import type { EffectContext } from '../../ports/effect.ts';
@@ -10,8 +10,9 @@ import type { Resources } from '../../ports/specs.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
 
 /**
- * As `setLimits`; plugins may refuse, change what is asked for, and change other containers before. They are asked
- * outside of any actor: an actor that waited for a plugin, which waits for another actor, could be what that one waits for.
+ * As `setLimits`, after asking the NRI plugins, which may refuse the request, change it, or update other containers
+ * first. No actor waits for the plugins: a plugin that updates another container waits for that container's actor, so
+ * two actors that waited for plugins could deadlock.
  */
 export function updateContainer(
   stage: ContainerStage,
@@ -19,7 +20,7 @@ export function updateContainer(
   change: Resources,
   call: Call,
 ): Promise<void> {
-  return whileItLives(stage, id, `UpdateContainerResources ${id}`, call, () =>
+  return runOnLiveContainer(stage, id, `UpdateContainerResources ${id}`, call, () =>
     update(stage, id, change, call),
   );
 }
@@ -35,7 +36,7 @@ async function update(stage: ContainerStage, id: ContainerId, change: Resources,
   );
 }
 
-/** A pod's own limits: the client has set them already, and plugins hear of it. Rejects when one refuses. */
+/** Passes new limits of a pod to the plugins; the client sets them itself. Rejects when a plugin refuses. */
 export async function updateSandbox(
   stage: ContainerStage,
   id: SandboxId,

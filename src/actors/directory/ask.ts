@@ -1,4 +1,4 @@
-/** Send a command, wait on the actor's state, with a bound. The one place where an RPC waits for an actor. */
+/** Sends a command to an actor and waits, bounded, for its state. Every RPC that waits for an actor waits here. */
 import type { AnyActorRef } from 'xstate';
 import type { Cause } from '../../base/cause.ts';
 import { fault, FaultError } from '../../base/fault.ts';
@@ -18,7 +18,7 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Monotonic milliseconds at which the caller is answered whatever the state; undefined for no bound. */
   readonly deadlineMonoMs: number | undefined;
-  /** Aborts once the answer has left, or nobody waits for it: what is kept for it can go. */
+  /** Aborts once the answer was sent or nobody waits for it: resources kept for the answer can be released. */
   readonly over?: AbortSignal | undefined;
 }
 
@@ -33,13 +33,16 @@ export interface Asker {
 export interface Question<T, V extends View = View, E extends ActorEvent = ActorEvent> {
   /** Such as `StopContainer 3f2a…`; begins every message. */
   readonly attempted: string;
-  /** Sent after the subscription, and again to an actor that was rebuilt meanwhile; undefined only waits. */
+  /** Sent once the listener is registered, and again if the actor was rebuilt. Undefined: `ask` only waits. */
   readonly command?: E | undefined;
-  /** Called right after the command was sent: what it changed stands in the directory already. */
+  /** Called right after the command was sent; the directory already shows what the command changed. */
   readonly onSent?: () => void;
-  /** The answer, or undefined to wait on. `gone` with the actor's last view, or undefined when it never was. */
+  /**
+   * The answer, or undefined to keep waiting. When `gone`, the view is the actor's last one; undefined if it never
+   * existed.
+   */
   readonly answer: (view: V | undefined, gone: boolean) => Outcome<T> | undefined;
-  /** Called as soon as the answer is a good one: nothing that other calls do comes between the two. */
+  /** Called in the same turn as a successful answer, so that no other call can act in between. */
   readonly onOk?: () => void;
 }
 
@@ -47,7 +50,7 @@ interface Addressed {
   readonly address: string;
 }
 
-/** `ask` of a sandbox: the command is one that its machine takes. */
+/** `ask`, typed for sandboxes: only events of the sandbox machine can be sent. */
 export function askSandbox<T>(
   asker: Asker,
   call: Call,
@@ -59,7 +62,7 @@ export function askSandbox<T>(
   });
 }
 
-/** `ask` of a container: the command is one that its machine takes. */
+/** `ask`, typed for containers: only events of the container machine can be sent. */
 export function askContainer<T>(
   asker: Asker,
   call: Call,
@@ -71,7 +74,7 @@ export function askContainer<T>(
   });
 }
 
-/** `ask` of a pull: the command is one that its machine takes. */
+/** `ask`, typed for pulls: only events of the pull machine can be sent. */
 export function askPull<T>(
   asker: Asker,
   call: Call,
@@ -84,9 +87,8 @@ export function askPull<T>(
 }
 
 /**
- * Resolves with the answer's value or rejects with its fault. At the deadline it
- * rejects with `timedOut` and says where the actor is and what it waits on; the
- * actor goes on, and asking again joins it.
+ * Resolves with the answer's value or rejects with its fault. At the deadline it rejects with `timedOut`, naming the
+ * actor's state and the effect that it waits on. The actor continues, and a repeated call joins it.
  */
 export function ask<T>(asker: Asker, call: Call, question: Question<T> & Addressed): Promise<T> {
   const { directory, clock } = asker;
@@ -100,18 +102,18 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
       for (const cleanup of cleanups) cleanup();
       act();
     };
-    let told: AnyActorRef | undefined;
-    const tell = (): void => {
+    let sentTo: AnyActorRef | undefined;
+    const sendCommand = (): void => {
       const ref = directory.ref(address);
-      if (question.command === undefined || ref === undefined || ref === told) return;
-      told = ref;
+      if (question.command === undefined || ref === undefined || ref === sentTo) return;
+      sentTo = ref;
       ref.send({ ...question.command, cause: call.cause });
     };
     const consider = (view: View | undefined, gone: boolean): void => {
       const outcome = question.answer(view, gone);
       if (outcome === undefined) {
-        // rebuilt after a crash: the command has died with the memory of the first (house rule 5.5)
-        if (told !== undefined && !gone) tell();
+        // an actor rebuilt after a crash has lost the command, which is not durable (house rule 5.5)
+        if (sentTo !== undefined && !gone) sendCommand();
         return;
       }
       finish(() => settleWith(outcome, question, resolve, reject));
@@ -137,7 +139,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
       onAbort();
       return;
     }
-    tell();
+    sendCommand();
     question.onSent?.();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
@@ -158,15 +160,16 @@ function settleWith<T>(
   resolve(outcome.ok);
 }
 
-/** Calls at this monotonic millisecond; gives what calls it off. */
+/** Calls `act` at this monotonic millisecond; returns the function that cancels it. */
 function at(clock: ClockPort, monoMs: number, act: () => void): () => void {
   const timer = clock.setTimeout(act, Math.max(0, monoMs - clock.monoMs()));
   return () => clock.clearTimeout(timer);
 }
 
 /**
- * Tries again the undo of what a restart would bring back under the name that is asked for (I4): the disk refused to
- * record that it is not wanted. Rejects with the reason when that fails again.
+ * Repeats a failed undo until the actor is gone. Used for an actor that holds the requested name and is still in the
+ * journal, because the disk refused the record of its removal: a restart would bring it back (I4). Rejects with the
+ * reason when the undo fails again.
  */
 export function untilForgotten(
   asker: Asker,
@@ -177,7 +180,7 @@ export function untilForgotten(
 ): Promise<true> {
   return ask(asker, call, {
     address,
-    attempted: `${attempted}: waiting for ${address} to be forgotten`,
+    attempted: `${attempted}: waiting for the removal of ${address} to be recorded`,
     command,
     answer: (now, gone) => {
       if (gone) return { ok: true };
@@ -194,8 +197,9 @@ export function untilForgotten(
 }
 
 /**
- * An actor's fault for the call that waited: a driver's reason may say neither what was asked for nor of whom. What was
- * given up in its favour by another call (stopped, removed, asked for otherwise) is no going away of this caller.
+ * An actor's fault as the answer to a waiting call. It adds operation and id where the driver's message lacks them. An
+ * actor that was cancelled by another call (Stop, Remove, a different request) becomes `superseded`: this caller has not
+ * cancelled anything.
  */
 export function forCall(why: Fault, attempted: string, id: string): Fault {
   const message = why.message.includes(id) ? why.message : `${attempted}: ${why.message}`;

@@ -1,7 +1,6 @@
 /**
- * The read model: every sandbox, container and pull by address, id prefix and
- * name. Lists come from here and never from a mailbox, so that nothing that an
- * actor waits for can hold up a reader (features.md I4).
+ * The read model: every sandbox, container and pull by address, id prefix and name. Lists are answered from here and not
+ * by the actors, so that an actor that waits for something cannot delay a reader.
  */
 import type { AnyActorRef } from 'xstate';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -13,10 +12,10 @@ import { sandboxAddress } from '../sandbox/sandbox.context.ts';
 import type { SandboxAddress, SandboxEvent } from '../sandbox/sandbox.context.ts';
 import type { ContainerView, PullView, SandboxView, View } from './views.ts';
 
-/** What actors are sent; which actor takes which is said by `Directory.tell`. */
+/** Any event that a client sends to an actor; `Directory.send` types which actor takes which. */
 export type ActorEvent = SandboxEvent | ContainerEvent | PullEvent;
 
-/** Tells a change; `gone` when it was the last one. */
+/** Called at each change of an actor; `gone` at the last one. */
 export type Listener = (view: View, gone: boolean) => void;
 
 interface Entry {
@@ -33,35 +32,35 @@ export class Directory {
   #sandboxes: readonly SandboxView[] | undefined;
   #containers: readonly ContainerView[] | undefined;
 
-  /** The actor's new view; the supervisor is the only caller. */
+  /** Stores the actor's new view. Only the supervisor calls it, and `replace`. */
   put(view: View, ref: AnyActorRef): void {
     this.#entries.set(view.address, { view, ref });
     this.#changed(view, false);
   }
 
-  /** The actor has ended with this view; the supervisor is the only caller. */
+  /** Deletes an actor that has ended; listeners get this last view. */
   drop(view: View): void {
     this.#entries.delete(view.address);
     this.#changed(view, true);
   }
 
-  /** The view of an actor whose machine cannot give one any more: it was undone without it. No-op once it was dropped. */
+  /** Sets the view of a quarantined actor, which was stopped without its machine. No-op once it was dropped. */
   replace(view: View): void {
     const entry = this.#entries.get(view.address);
     if (entry !== undefined) this.put(view, entry.ref);
   }
 
-  /** Sends an event that the actor's machine takes. False when there is no such actor. */
-  tell(address: SandboxAddress, event: SandboxEvent): boolean;
-  tell(address: ContainerAddress, event: ContainerEvent): boolean;
-  tell(address: PullAddress, event: PullEvent): boolean;
-  tell(address: string, event: ActorEvent): boolean {
+  /** Sends an event to an actor. False when there is no actor at the address. */
+  send(address: SandboxAddress, event: SandboxEvent): boolean;
+  send(address: ContainerAddress, event: ContainerEvent): boolean;
+  send(address: PullAddress, event: PullEvent): boolean;
+  send(address: string, event: ActorEvent): boolean {
     const ref = this.ref(address);
     ref?.send(event);
     return ref !== undefined;
   }
 
-  /** Hears of one actor's changes until the returned function is called. */
+  /** Subscribes to one actor's changes; the returned function unsubscribes. */
   listen(address: string, listener: Listener): () => void {
     const listeners = this.#listeners.get(address) ?? new Set<Listener>();
     listeners.add(listener);
@@ -72,7 +71,7 @@ export class Directory {
     };
   }
 
-  /** Hears of all changes. */
+  /** Subscribes to the changes of all actors; the returned function unsubscribes. */
   listenToAll(listener: Listener): () => void {
     this.#everyChange.add(listener);
     return () => this.#everyChange.delete(listener);
@@ -82,7 +81,7 @@ export class Directory {
     return this.#entries.get(address)?.view;
   }
 
-  /** For `ask`, which sends a command again to an actor that was rebuilt; everyone else uses `tell`. */
+  /** The actor itself, for `ask`, which compares it to notice a rebuilt actor; all other callers use `send`. */
   ref(address: string): AnyActorRef | undefined {
     return this.#entries.get(address)?.ref;
   }
@@ -97,13 +96,13 @@ export class Directory {
     return view?.kind === 'container' ? view : undefined;
   }
 
-  /** All sandboxes, listed or not, in order of creation; the same array until something changes. */
+  /** All sandboxes, listed or not, in order of creation; returns the same array until a sandbox changes. */
   sandboxes(): readonly SandboxView[] {
     this.#sandboxes ??= this.#all().filter((view) => view.kind === 'sandbox');
     return this.#sandboxes;
   }
 
-  /** All containers, listed or not, in order of creation; the same array until something changes. */
+  /** All containers, listed or not, in order of creation; returns the same array until a container changes. */
   containers(): readonly ContainerView[] {
     this.#containers ??= this.#all().filter((view) => view.kind === 'container');
     return this.#containers;
@@ -129,12 +128,12 @@ export class Directory {
     return this.containersOf(key.sandboxId).filter((view) => view.spec.key.name === key.name);
   }
 
-  /** By unique prefix of the id; unlisted ones are found only by their whole id. */
+  /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findSandbox(prefix: string): Found<SandboxView> {
     return find(this.sandboxes(), prefix);
   }
 
-  /** By unique prefix of the id; unlisted ones are found only by their whole id. */
+  /** Finds a sandbox or container by a unique prefix of its id; an unlisted one only by its whole id. */
   findContainer(prefix: string): Found<ContainerView> {
     return find(this.containers(), prefix);
   }

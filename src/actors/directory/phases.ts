@@ -1,4 +1,7 @@
-/** The groups of states that commands, janitor and readers decide by: outside of machines and views a state is named only here. */
+/**
+ * Groups of states for the decisions of commands, janitor and readers. Outside the machines and their views, states are
+ * named only here.
+ */
 import { QUARANTINED } from './states.ts';
 import type { ContainerState, SandboxState } from './states.ts';
 import type { ContainerView, PullView, SandboxView, View } from './views.ts';
@@ -17,12 +20,12 @@ const CONTAINER_BEING_MADE: ReadonlySet<ContainerState> = new Set<ContainerState
   'provisioning',
 ]);
 
-/** Its actor crashed too often; Stop and Remove undo it without one. */
+/** Its actor crashed too often; Stop and Remove work without the actor. */
 export function isQuarantined(view: View): boolean {
   return view.state === QUARANTINED;
 }
 
-/** Its undo failed and is tried again by the janitor. */
+/** Its undo failed; the janitor tries again. */
 export function isCleanupPending(view: View): boolean {
   return view.state === 'cleanupPending';
 }
@@ -32,7 +35,7 @@ export function isSandboxBeingMade(view: SandboxView): boolean {
   return SANDBOX_BEING_MADE.has(view.state);
 }
 
-/** It was stopped; something that Stop undoes may be left. */
+/** It was stopped, even if a part of the stop failed and its cleanup is pending. */
 export function isSandboxStopped(view: SandboxView): boolean {
   return view.state === 'notReady';
 }
@@ -42,7 +45,7 @@ export function isContainerBeingMade(view: ContainerView): boolean {
   return CONTAINER_BEING_MADE.has(view.state);
 }
 
-/** It was created, and nobody has asked for its start or for its end; its limits may be being updated. */
+/** It was created and not asked to start or stop; an update of its limits may be under way. */
 export function waitsForStart({ state, criState }: ContainerView): boolean {
   return criState === 'created' && (state === 'created' || state === 'updating');
 }
@@ -52,22 +55,22 @@ export function isStarting(view: ContainerView): boolean {
   return view.state === 'starting';
 }
 
-/** Its process runs and nobody has asked for its end; an update of its limits does not stop it. */
+/** Its process runs and no stop was requested; an update of its limits may be under way. */
 export function isRunning({ state, criState }: ContainerView): boolean {
   return criState === 'running' && (state === 'running' || state === 'updating');
 }
 
-/** Its process runs, as far as is known: an end whose record is still being written refuses an exec already (I12). */
+/** Its process runs, as far as is known. False once the exit is known, even before it is recorded (I12). */
 export function isAlive({ state, criState }: ContainerView): boolean {
   return criState === 'running' && state !== 'finishing';
 }
 
-/** It is being killed, or its process has ended and the record of it is under way. Within its grace it is not. */
+/** It is being killed, or its exit is being recorded. False within the grace period of a stop. */
 export function isEnding({ state, updatable }: ContainerView): boolean {
   return state === 'finishing' || (state === 'stopping' && !updatable);
 }
 
-/** Its end is on record, or the record was refused; Remove has not begun. */
+/** Its exit was recorded, or the disk refused the record; Remove has not begun. */
 export function isExited(view: ContainerView): boolean {
   return view.state === 'exited';
 }
@@ -77,20 +80,22 @@ export function isBeingRemoved(view: ContainerView): boolean {
   return view.state === 'removing';
 }
 
-/** Its record may be on its way to the disk: nobody can call the pull off any more. */
+/** Its record may already be written: the pull can no longer be cancelled. */
 export function isCommitting(view: PullView): boolean {
   return view.state === 'committing';
 }
 
 /**
- * How far along an actor is, for a request that has its name (commands/admission.ts).
+ * The phase of an actor, as admission needs it for a request with the actor's name (commands/admission.ts).
  *
- * - `free`: it is gone, or its cleanup is pending and no restart would bring it back.
+ * - `free`: it is gone, or its cleanup is pending and a restart would not bring it back.
+ * - `beingMade`: RunPodSandbox or CreateContainer is under way.
  * - `created`: a container that waits for its start.
- * - `inUse`: a ready sandbox; a container that waits for its start while its limits are updated.
- * - `endedUnstarted`: a container that is ending or has ended before its start.
- * - `ended`: a container that is ending or has ended after its start, or because its start failed.
- * - `cleanupPending`: a restart would bring it back.
+ * - `inUse`: a ready sandbox, or a container that waits for its start while its limits are updated.
+ * - `endedUnstarted`: a container that is stopping or has exited and was never started.
+ * - `ended`: a container that is stopping or has exited after its start, or whose start failed.
+ * - `beingUndone`: its removal or undo is under way.
+ * - `cleanupPending`: its cleanup is pending and a restart would bring it back.
  * - `taken`: anything else.
  */
 export const HOLDER_PHASES = [
@@ -106,7 +111,7 @@ export const HOLDER_PHASES = [
 ] as const;
 export type HolderPhase = (typeof HOLDER_PHASES)[number];
 
-/** Of a sandbox that is not ready. */
+/** The phase of a sandbox that is not ready; a ready one is `inUse`. */
 export const PHASE_OF_SANDBOX: Readonly<Record<SandboxState, HolderPhase>> = {
   recovering: 'beingMade',
   recordingIntent: 'beingMade',
@@ -143,13 +148,13 @@ export const PHASE_OF_CONTAINER: Readonly<Record<ContainerState, HolderPhase>> =
   quarantined: 'taken',
 };
 
-/** The phase of a sandbox; one that lists show as ready is in use. */
+/** The phase of a sandbox. */
 export function sandboxPhase({
   state,
   ready,
   committed,
 }: Pick<SandboxView, 'state' | 'ready' | 'committed'>): HolderPhase {
-  // also while a stop is under way whose record is not on the disk yet: lists show it as ready
+  // even while a stop is under way: until the stop is recorded, lists show the sandbox as ready
   if (ready) return 'inUse';
   const phase = PHASE_OF_SANDBOX[state];
   return phase === 'cleanupPending' && !committed ? 'free' : phase;
@@ -163,7 +168,7 @@ export function containerPhase({
   startedAtNs,
   startFault,
 }: Pick<ContainerView, 'state' | 'criState' | 'committed' | 'startedAtNs' | 'startFault'>): HolderPhase {
-  // who updates its limits was handed its id
+  // a client that updates its limits knows its id
   if (state === 'updating' && criState === 'created') return 'inUse';
   const phase = PHASE_OF_CONTAINER[state];
   if (phase === 'cleanupPending' && !committed) return 'free';

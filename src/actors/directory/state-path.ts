@@ -1,6 +1,6 @@
 import type { StateValue } from 'xstate';
 
-/** A state value as one word for people: `provisioning.network.adding`, parallel regions in braces. */
+/** A state value as one readable word: `provisioning.network.adding`, parallel regions in braces. */
 export function statePath(value: StateValue): string {
   if (typeof value === 'string') return value;
   const parts = Object.entries(value).map(([key, below]) => {

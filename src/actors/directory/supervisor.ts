@@ -1,11 +1,9 @@
 /**
- * A supervisor: hand-written actor logic over a Map of children, since a machine
- * with many spawned children costs O(N²) (house rule 5.1). It starts children,
- * hears of their end, and rebuilds one that crashed from what is durable; after
- * `restartsMax` crashes in a minute the child is quarantined.
+ * A supervisor: hand-written actor logic over a Map of children, since an xstate machine with many spawned children costs
+ * O(N²) (house rule 5.1). It starts children, drops those that end, and rebuilds one that crashed from the journal and
+ * the machine's state. A child that crashes more than `restartsMax` times in `restartWindowMs` is quarantined.
  *
- * `parent` of createActor is not in xstate's documented options; a unit test
- * breaks when an upgrade changes it.
+ * `parent` of createActor is not a documented option of xstate; a unit test fails when an upgrade changes it.
  */
 import type {
   ActorLogic,
@@ -38,13 +36,13 @@ export interface SupervisorOptions<L extends AnyActorLogic> {
   readonly activity: Activity;
   readonly clock: ClockPort;
   readonly log: Log;
-  /** What the child would be started with after a restart of the daemon now; undefined when nothing durable is left. */
+  /** The input with which a restarted daemon would start the child now; undefined when nothing durable is left. */
   readonly rebuild: (address: string) => Promise<InputFrom<L> | undefined>;
 }
 
 interface Children {
   readonly refs: Map<string, AnyActorRef>;
-  /** Monotonic milliseconds of the last crashes. */
+  /** When each child crashed lately, in monotonic milliseconds. */
   readonly crashes: Map<string, readonly number[]>;
 }
 
@@ -66,7 +64,7 @@ export function supervisorLogic<L extends AnyActorLogic>(
       status: 'active',
       output: undefined,
       error: undefined,
-      // not `children`: xstate walks a property of that name as its own
+      // not named `children`: xstate treats a property of that name as its own
       members: { refs: new Map(), crashes: new Map() },
     }),
     transition: (snapshot, event, scope) => {
@@ -103,7 +101,7 @@ function start<L extends AnyActorLogic>(
     next: (snapshot) => {
       if (snapshot.status === 'active') options.directory.put(options.view(snapshot), ref);
     },
-    // told to this supervisor as an event as well; without an observer xstate rethrows it in a timer
+    // the supervisor gets the error as an event, too; without this observer xstate rethrows it in a timer
     error: () => undefined,
   });
   scope.defer(() => ref.start());
@@ -121,7 +119,7 @@ function ended<L extends AnyActorLogic>(
   options.directory.drop(options.view(ref.getSnapshot()));
 }
 
-/** A crash is a bug of ours, never a container's failure: throw the memory away, look, go on (house rule 5.3). */
+/** A crash is a bug in the actor, never a container's failure: rebuild it from what is durable (house rule 5.3). */
 function crashed<L extends AnyActorLogic>(
   options: SupervisorOptions<L>,
   children: Children,
@@ -173,7 +171,7 @@ function rebuilt<L extends AnyActorLogic>(
   }
 }
 
-/** Still listed, with the reason; Stop and Remove go the sweep path (troupe.ts). */
+/** Keeps the actor listed with the reason; Stop and Remove then work by recovery/sweep.ts. */
 function quarantine<L extends AnyActorLogic>(
   options: SupervisorOptions<L>,
   children: Children,
@@ -185,6 +183,6 @@ function quarantine<L extends AnyActorLogic>(
   if (ref === undefined || view === undefined) return;
   const why = fault('bug', `${address}: quarantined after ${actorLimits.restartsMax + 1} crashes: ${reason}`);
   const quarantined = { ...view, state: QUARANTINED, path: QUARANTINED, settled: true, fault: why };
-  // a sandbox without an actor must not be handed out, nor get containers
+  // not ready: a sandbox without an actor must neither be returned to a client nor get containers
   options.directory.put(quarantined.kind === 'sandbox' ? { ...quarantined, ready: false } : quarantined, ref);
 }

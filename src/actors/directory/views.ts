@@ -1,4 +1,4 @@
-/** What the outside sees of an actor: immutable, made anew at each change, read without touching the actor. */
+/** What others may know of an actor: an immutable view, built at each change and read without the actor. */
 import type { SnapshotFrom } from 'xstate';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -20,37 +20,37 @@ import type {
 } from './states.ts';
 
 interface Common {
-  /** Such as `provisioning.network.adding`; for people. */
+  /** Such as `provisioning.network.adding`; for messages and introspection, not for decisions. */
   readonly path: string;
   readonly settled: boolean;
-  /** Clients see it in lists. */
+  /** Lists of the CRI show it. */
   readonly listed: boolean;
   readonly claimed: boolean;
   readonly fault: Fault | undefined;
 }
 
 interface Named {
-  /** A restart would bring it back under its name, also while it is undone: the name is not free. */
+  /** A restart would bring it back, even if its undo is under way: its name is not free. */
   readonly committed: boolean;
 }
 
 export interface SandboxView extends Common, Named {
   readonly kind: 'sandbox';
   readonly address: SandboxAddress;
-  /** First word of the path; for decisions. */
+  /** The first part of `path`; for decisions. */
   readonly state: SandboxState;
   readonly id: SandboxId;
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
   readonly ready: boolean;
-  /** First is the primary. */
+  /** The first one is the primary. */
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
-  /** Stop has ended, and something that it undoes is still there. */
+  /** It was stopped, but the undo of a step failed; the janitor tries again. */
   readonly stopCleanupPending: boolean;
-  /** The janitor tries again what has failed. */
+  /** The cleanup after Stop, Remove or a failed start has failed; the janitor tries again. */
   readonly cleanupPending: boolean;
-  /** Names of the steps whose undo has failed and is tried again. */
+  /** Names of the steps whose undo failed and is tried again. */
   readonly pendingCleanup: readonly string[];
 }
 
@@ -59,36 +59,36 @@ export type CriState = 'created' | 'running' | 'exited';
 export interface ContainerView extends Common, Named {
   readonly kind: 'container';
   readonly address: ContainerAddress;
-  /** First word of the path; for decisions. */
+  /** The first part of `path`; for decisions. */
   readonly state: ContainerState;
   readonly id: ContainerId;
-  /** As asked for, with the limits that are in force now. */
+  /** As requested, but with the limits that are in force now. */
   readonly spec: ContainerSpec;
   readonly handler: string;
   readonly image: ImageUse;
   readonly createdAtNs: bigint;
   readonly startedAtNs: bigint | undefined;
   readonly criState: CriState;
-  /** Only once durable. */
+  /** Set once the exit is recorded. */
   readonly exit: ExitFact | undefined;
   readonly init: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer | undefined;
   readonly startFault: Fault | undefined;
   readonly cleanupPending: boolean;
-  /** Its limits can be changed: it was created and has not ended, nor is it being killed. */
+  /** Its limits can be changed: it was created, has not exited and is not being killed. */
   readonly updatable: boolean;
-  /** Updates of the limits that wait or are at work, by their opId. */
+  /** The opIds of limit updates that wait or are under way. */
   readonly updating: readonly string[];
-  /** How the last ones ended. */
+  /** Outcomes of the last updates. */
   readonly updated: readonly UpdateOutcome[];
-  /** Names of the steps whose undo has failed and is tried again. */
+  /** Names of the steps whose undo failed and is tried again. */
   readonly pendingCleanup: readonly string[];
 }
 
 export interface PullView extends Common {
   readonly kind: 'pull';
   readonly address: PullAddress;
-  /** First word of the path; for decisions. */
+  /** The first part of `path`; for decisions. */
   readonly state: PullState;
   readonly reference: string;
   readonly imageId: string;
@@ -166,14 +166,14 @@ export function containerView(snapshot: SnapshotFrom<ContainerMachine>): Contain
   };
 }
 
-/** One whose exit an earlier life recorded and showed stays so while what it left is released. */
+/** An exit that an earlier boot recorded and reported stays visible while the container's resources are released. */
 function hasExited(state: ContainerState, context: ContainerContext): boolean {
   return (
     state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased'
   );
 }
 
-/** CRI knows three states; those between keep the one that was last durable. */
+/** The CRI has three states for containers; transitional states report the last recorded one. */
 function criState(state: ContainerState, context: ContainerContext): CriState {
   if (hasExited(state, context)) return 'exited';
   if (context.startedAtNs !== undefined && state !== 'starting' && !context.startInDoubt) return 'running';

@@ -186,7 +186,7 @@ function teller(
   let toldAtMs = ports.clock.monoMs();
   return () => {
     const now = ports.clock.monoMs();
-    if (now - toldAtMs < actorLimits.pullToldMs) return;
+    if (now - toldAtMs < actorLimits.pullReportMs) return;
     toldAtMs = now;
     const { downloadedBytes, sizeBytes, bytesPerSecond } = progress.sum(owner);
     fx.note({

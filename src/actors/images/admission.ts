@@ -1,4 +1,4 @@
-/** The signature policy, asked again before a container is made of an image that is here. */
+/** Checks the signature policy again before a container is created from an image that was pulled earlier. */
 import { fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -15,8 +15,8 @@ interface AdmissionStage {
 }
 
 /**
- * Rejects with `denied` when the policy of the pod's namespace refuses the container's image, or one that it mounts. The
- * pull's own check is not enough: it may have been made for another namespace, or before the policy was changed.
+ * Rejects with `denied` when the policy of the pod's namespace refuses the container's image or one that it mounts. The
+ * check at the pull is not enough: it may have been made for another namespace, or before the policy changed.
  */
 export async function admitImages(
   stage: AdmissionStage,
@@ -29,7 +29,7 @@ export async function admitImages(
   const wanted = new Map<ImageId, string>(
     spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])),
   );
-  // a checkpoint stands in its image's place, and that image has no name but the checkpoint's word
+  // the request names the checkpoint; the name of its base image is only a claim of the checkpoint and not used
   if (spec.restore === undefined) wanted.set(imageId, nameOf(spec, imageId));
   else wanted.set(imageId, '');
   if (spec.restore !== undefined && 'image' in spec.restore.from)
@@ -37,7 +37,7 @@ export async function admitImages(
   for (const [id, reference] of wanted) {
     const image =
       stage.ledger.images.get(id) ??
-      fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, {
+      fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts'}: not found`, {
         subject: id,
       });
     try {
@@ -50,13 +50,13 @@ export async function admitImages(
   }
 }
 
-/** The kubelet asks for the id that the pull gave it, and tells beside it what the pod named. */
+/** The name that the pod gave the image; empty if it gave the id. The kubelet sends the id and, beside it, that name. */
 export function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
   if (imageUserSpecified !== '') return imageUserSpecified;
   return isId(imageRequested, id) ? '' : imageRequested;
 }
 
-/** Whether a text names the image by its id: whole or shortened, with or without its algorithm, as findImage takes it. */
+/** Whether a text is the image's id, whole or a prefix, with or without its algorithm, as `findImage` accepts it. */
 export function isId(text: string, id: ImageId): boolean {
   return id.startsWith(text) || id.slice('sha256:'.length).startsWith(text);
 }

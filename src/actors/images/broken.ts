@@ -1,13 +1,13 @@
-/** Images that have lost a layer (F27, F28). */
+/** Removes images that have lost a layer from the list (F27, F28). */
 import { toFault } from '../../base/fault.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
 import type { StorageFacts } from '../../ports/storage.ts';
 
 /**
- * An image without one of its layers is not here: its name goes, so that the kubelet pulls it again, which repairs it.
- * Containers made of it keep what they have. While an additional store can't be read (an NFS mount that comes later than
- * the daemon), nobody knows which images have lost one, and all are kept.
+ * Records images with a missing layer as removed, so that the kubelet pulls them again, which repairs them. Their
+ * containers keep the layers that they have. All images are kept while an additional image store cannot be read, such as
+ * an NFS mount that appears after the daemon has started: their layers may be there.
  */
 export async function forgetBroken(
   { journal, log }: Pick<Ports, 'journal' | 'log'>,
@@ -21,11 +21,11 @@ export async function forgetBroken(
   if (unreadStores.length > 0) {
     log.warn(
       { images: ids, stores: unreadStores },
-      'images without all of their layers are kept: an additional image store can not be read',
+      'keep images with missing layers: an additional image store cannot be read',
     );
     return;
   }
-  log.warn({ images: ids }, 'images without all of their layers are forgotten');
+  log.warn({ images: ids }, 'remove images with missing layers from the list');
   try {
     await journal.append(
       ids.map((id) => ({ type: 'image.removed' as const, id })),
@@ -34,7 +34,7 @@ export async function forgetBroken(
   } catch (thrown) {
     log.warn(
       { reason: toFault(thrown).message },
-      'broken images stay listed, since no record could be written',
+      'images with missing layers stay listed: journal write failed',
     );
   }
 }

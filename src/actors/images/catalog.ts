@@ -1,17 +1,17 @@
-/** Which image a name means: pure questions to the ledger's images. */
+/** Finds the image that a name refers to. Pure. */
 import { parseImageId } from '../../base/ids.ts';
 import type { ImageRecord, ImageSource } from '../../ports/specs.ts';
 
-/** What names are looked up by. */
+/** The fields of an image by which it is found. */
 type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
 type Candidates = (reference: string) => readonly string[];
 
-/** Shortest id prefix that is looked up; shorter ones would shadow names (containers tools use 3 too, we are stricter). */
+/** Digits of the shortest id prefix that is accepted; shorter prefixes would hide short image names. */
 const PREFIX_DIGITS = 5;
 
 /**
  * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `candidates` gives the
- * full forms of a reference, as a pull tries them, and may throw for text that is none; then only ids are tried.
+ * full forms of a reference, as a pull tries them. It may throw for text that is not a reference; then only ids are tried.
  */
 export function findImage<I extends Names>(
   images: Iterable<I>,
@@ -29,8 +29,8 @@ export function findImage<I extends Names>(
 }
 
 /**
- * The manifest that a reference means among those that brought the image. Undefined for an id, which is of all of them,
- * and for a reference that brought none of them.
+ * The manifest through which this reference pulled the image. Undefined for an id, which belongs to all its manifests,
+ * and for a reference under which the image was not pulled.
  */
 export function sourceNamed(
   { sources = [] }: Pick<ImageRecord, 'sources'>,
@@ -48,7 +48,7 @@ export function sourceNamed(
   return undefined;
 }
 
-/** Whether the text is a whole id, with or without its algorithm. */
+/** Whether the text is a complete image id, with or without its algorithm. */
 export function isIdText(name: string): boolean {
   return parseImageId(name) !== undefined || parseImageId(`sha256:${name}`) !== undefined;
 }
@@ -62,7 +62,7 @@ function imageById<I extends Names>(images: readonly I[], name: string): I | und
   return matches.length === 1 ? matches[0] : undefined;
 }
 
-/** `repo:tag@digest` means the digest (the tag is a comment); the repository must be the same. */
+/** Whether a reference with a digest names the image. In `repo:tag@digest` the tag is ignored. */
 function hasDigest(image: Pick<Names, 'repoDigests'>, reference: string): boolean {
   const at = reference.indexOf('@');
   if (at < 0) return false;

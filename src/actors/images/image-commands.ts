@@ -1,4 +1,4 @@
-/** PullImage and RemoveImage as the actors see them. */
+/** PullImage and RemoveImage. */
 import { encodePlain } from '../../base/codec.ts';
 import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
@@ -26,48 +26,48 @@ export interface ImageStage extends Asker {
   readonly ledger: Ledger;
   readonly layers: LayerBook;
   readonly progress: PullProgress;
-  /** Pulls under way by reference, credentials and namespace, with how many callers wait. */
+  /** Pulls under way by reference, credentials, namespace and policy scope, each with the number of waiting callers. */
   readonly pulls: Map<string, Waiters>;
   startPull(input: PullInput): void;
-  /** Layers without a user may be there: the janitor looks at its next round. */
+  /** Asks the janitor to delete unused layers in its next round. */
   layersLeft(): void;
 }
 
-export type PullWish = Pick<PullInput, 'reference' | 'auth' | 'namespace'>;
+export type PullRequest = Pick<PullInput, 'reference' | 'auth' | 'namespace'>;
 
 export interface Pulled {
   readonly imageId: ImageId;
 }
 
-/** What to ask for: the full reference; a short name that may mean several stays as it is, and the pull tries them all. */
+/** The full reference to pull. A short name with several meanings stays as it is, and the pull tries them all. */
 function wanted({ ports }: ImageStage, reference: string): string {
   try {
     const [only = reference, ...others] = ports.images.candidates(reference);
     return others.length === 0 ? only : reference;
   } catch (thrown) {
-    // the field's name, as for every wrong one
+    // prefixed with the request's field, as every invalid field is
     throw new FaultError(toFault(thrown, 'PullImage: image.image'));
   }
 }
 
 /**
- * Pulls an image or joins the pull of the same reference with the same credentials for the same namespace: the layers of
- * others are joined as they come, where they come fast enough (S90).
- * When the last caller has gone, or its deadline has passed, the download ends (F65).
+ * Pulls an image, or joins the pull of the same reference with the same credentials for the same namespace. A pull also
+ * shares the layer downloads of other pulls while those are fast enough (S90). The download ends when the last caller has
+ * gone or its deadline has passed (F65).
  */
 export async function pullImage(
   stage: ImageStage,
-  { reference, auth: brought, namespace }: PullWish,
+  { reference, auth: brought, namespace }: PullRequest,
   call: Call,
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
-  const keyWith = (used: PullWish['auth']): string =>
+  const keyWith = (used: PullRequest['auth']): string =>
     encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
-  // what was left for one pull is used up once it is taken: a call that is refused takes nothing. Only the credentials
-  // decide which pull of the reference it joins, and one that joins needs no room
+  // Credentials that were deposited for one pull are used up once taken, so a call that will be refused must be refused
+  // before. Which pull it joins is known only with the credentials, so the check is skipped where it may join one
   if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
-  // before the key is made: who has other credentials must not join
+  // the key contains the credentials: a caller with different ones must not join this pull
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
   const key = keyWith(auth);
   const waiters =
@@ -78,7 +78,7 @@ export async function pullImage(
     waiters.count -= 1;
     if (waiters.count > 0) return;
     if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
-    stage.directory.tell(waiters.address, { type: 'pull.abandon' });
+    stage.directory.send(waiters.address, { type: 'pull.abandon' });
   };
   const answer = askPull<Pulled>(stage, call, {
     address: waiters.address,
@@ -102,7 +102,7 @@ export async function pullImage(
   );
 }
 
-/** Whether a pull of the reference is under way for the namespace, with whatever credentials. */
+/** Whether a pull of the reference is under way for the namespace, with any credentials. */
 function mayJoin({ pulls }: ImageStage, reference: string, namespace: string): boolean {
   return [...pulls.values()].some((pull) => pull.reference === reference && pull.namespace === namespace);
 }
@@ -119,12 +119,12 @@ async function leftCredentials(
   );
 }
 
-interface Wish extends Omit<PullInput, 'owner'> {
+interface PullToBegin extends Omit<PullInput, 'owner'> {
   readonly key: string;
   readonly attempted: string;
 }
 
-/** Throws `exhausted` where no pull more may begin, in all or for the namespace. */
+/** Throws `exhausted` when the limit of pulls is reached, in total or for the namespace. */
 function demandRoom(stage: ImageStage, attempted: string, namespace: string): void {
   if (stage.pulls.size >= actorLimits.pullsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.pullsMax} pulls are under way`);
@@ -139,10 +139,10 @@ function demandRoom(stage: ImageStage, attempted: string, namespace: string): vo
   }
 }
 
-function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
-  demandRoom(stage, attempted, wish.namespace);
+function begin(stage: ImageStage, { key, attempted, ...input }: PullToBegin): Waiters {
+  demandRoom(stage, attempted, input.namespace);
   const address: PullAddress = `pull/${stage.ports.random.token(8)}`;
-  const { reference, namespace } = wish;
+  const { reference, namespace } = input;
   const waiters: Waiters = { address, reference, namespace, count: 0 };
   stage.pulls.set(key, waiters);
   const unlisten = stage.directory.listen(address, (_view, gone) => {
@@ -151,13 +151,13 @@ function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
     stage.progress.forget(address);
     if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
   });
-  stage.startPull({ owner: address, ...wish });
+  stage.startPull({ owner: address, ...input });
   return waiters;
 }
 
 /**
- * A pull that everybody has left goes on once its record is on its way to the disk. It would bring the image back after
- * this call has said that there is none (I7).
+ * Waits for pulls of the name that are writing their record. Those complete even if all callers have gone, and would
+ * bring the image back after RemoveImage has reported success (I7).
  */
 async function untilCommitted(stage: ImageStage, name: string, call: Call): Promise<void> {
   const { directory, ports } = stage;
@@ -179,7 +179,10 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   await Promise.all(waits);
 }
 
-/** While registries.conf can't be used nobody knows what a short name means: an answer that it is gone may be wrong (F95). */
+/**
+ * Throws `denied` for a short name while registries.conf is unusable: its meaning is unknown, so reporting that the image
+ * is gone could be wrong (F95).
+ */
 function refuseUnknown({ ports }: ImageStage, name: string): void {
   if (isIdText(name)) return;
   try {
@@ -190,7 +193,7 @@ function refuseUnknown({ ports }: ImageStage, name: string): void {
   }
 }
 
-/** A container shows its files: they would stay on the disk, and nobody could tell whose they are (CRI-O refuses it, too). */
+/** Refuses an image that a container mounts: its files would stay on the disk without an owner. CRI-O refuses it, too. */
 function refuseMounted({ directory }: ImageStage, id: ImageId): void {
   const user = directory
     .containers()
@@ -203,8 +206,8 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
 }
 
 /**
- * Removes the image that the name means, with all its names (the CRI's contract since the image specs of critest).
- * Layers that nobody else uses are deleted before it answers. Succeeds when there is no such image.
+ * Removes the image that the name refers to, with all its names, as critest's image specs expect. Deletes the layers that
+ * nothing else uses before it resolves. Succeeds when no image has the name.
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);
@@ -225,7 +228,7 @@ export async function removeImage(stage: ImageStage, name: string, call: Call): 
         fx,
       );
     } catch (thrown) {
-      // the record stands, so the same call finds no image any more: the janitor has the layers now
+      // the removal is recorded, so a repeated call would find no image: the janitor deletes the layers
       stage.layersLeft();
       throw thrown;
     }

@@ -1,4 +1,4 @@
-/** Why an image and its layers are kept: who has a use for them, by address. Pure. */
+/** Why each image and layer is kept: the addresses of its users. Pure. */
 import type { Digest } from '../../base/ids.ts';
 import type { ImageFetching } from '../../ports/journal.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
@@ -12,7 +12,7 @@ export interface KeptLayer {
 
 export interface KeptImage {
   readonly image: ImageRecord;
-  /** Addresses of containers that are made of it or have it as a volume, and of its pulls under way. */
+  /** Addresses of containers that run it or mount it as a volume, and of its pulls under way. */
   readonly keepers: readonly string[];
   /** Lowest first. */
   readonly layers: readonly KeptLayer[];
@@ -20,7 +20,7 @@ export interface KeptImage {
 
 export interface Kept {
   readonly images: readonly KeptImage[];
-  /** Layers of images that are not here: in use by containers all the same, or those that an unfinished pull wants. */
+  /** Layers that belong to no present image: containers still use them, or an unfinished pull needs them. */
   readonly others: readonly KeptLayer[];
 }
 

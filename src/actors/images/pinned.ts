@@ -1,10 +1,11 @@
-/** Which images the kubelet's image collection must leave: `images.pinned`. Pure. */
+/** Which images the kubelet's garbage collection must keep: `images.pinned`. Pure. */
 import { FaultError } from '../../base/fault.ts';
 import type { ImageRecord } from '../../ports/specs.ts';
 
 /**
- * A test for images that a pattern names: an exact name or id, a beginning followed by `*`, or a part between two `*`
- * (the three forms that CRI-O's pinned_images has). `candidates` gives the full forms of an exact name, asked once.
+ * A test whether an image matches a pattern. A pattern is an exact name or id, a prefix followed by `*`, or a substring
+ * between two `*`: the three forms of CRI-O's pinned_images. `candidates` gives the full forms of an exact name; it is
+ * called once for each pattern.
  */
 export function pinnedBy(
   patterns: readonly string[],
@@ -31,8 +32,8 @@ function testOf(
 }
 
 /**
- * None for an id, and for a short name that registries.conf gives no meaning. Undefined where that file can't be used: what
- * the name means is not known then, and whatever it may mean must stay (F95).
+ * The full forms of a name; empty for an id, and for a short name that registries.conf does not define. Undefined where
+ * that file is unusable: the meaning is unknown, and every image that the name could refer to must be kept (F95).
  */
 function fullForms(
   pattern: string,

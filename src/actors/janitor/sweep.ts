@@ -38,9 +38,9 @@ async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void>
 
 function retryCleanup(directory: Directory): void {
   for (const { cleanupPending, settled, address } of directory.containers())
-    if (cleanupPending && settled) directory.tell(address, { type: 'janitor.retry' });
+    if (cleanupPending && settled) directory.send(address, { type: 'janitor.retry' });
   for (const { cleanupPending, settled, address } of directory.sandboxes())
-    if (cleanupPending && settled) directory.tell(address, { type: 'janitor.retry' });
+    if (cleanupPending && settled) directory.send(address, { type: 'janitor.retry' });
 }
 
 /** A container whose id nobody was handed is undone after two minutes (house rule 3.1). */
@@ -55,7 +55,7 @@ function undoUnclaimed(sweeping: Sweeping): void {
   for (const view of waiting) {
     const since = unclaimed.get(view.address) ?? now;
     unclaimed.set(view.address, since);
-    if (now - since >= actorLimits.unclaimedMs) directory.tell(view.address, { type: 'container.abandon' });
+    if (now - since >= actorLimits.unclaimedMs) directory.send(view.address, { type: 'container.abandon' });
   }
 }
 
@@ -75,7 +75,7 @@ async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Pr
     const now = directory.sandbox(view.id);
     if (why === undefined || now === undefined || !isAtRest(now)) continue;
     ports.log.warn({ sandbox: view.id, reason: why }, 'a sandbox is broken and will be stopped');
-    directory.tell(view.address, { type: 'sandbox.broken', why });
+    directory.send(view.address, { type: 'sandbox.broken', why });
   }
 }
 

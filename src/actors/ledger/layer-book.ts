@@ -1,7 +1,7 @@
 /**
- * Who uses which layer. A layer is free when no image in the ledger has it, no
- * unfinished pull has fetched it for its next try, and nobody holds it; only free layers are deleted, and whoever needs a layer that
- * is just being deleted waits for that to end.
+ * Who uses which layer. A layer is free when no image in the ledger has it, no unfinished pull keeps it for its next try,
+ * and no owner holds it. Only free layers are deleted; a pull that needs a layer whose deletion is under way waits for the
+ * end of that.
  */
 import type { Digest } from '../../base/ids.ts';
 import type { EffectContext } from '../../ports/effect.ts';
@@ -14,7 +14,7 @@ export class LayerBook {
   readonly #ledger: Ledger;
   readonly #storage: StoragePort;
   readonly #held = new Map<string, ReadonlySet<Digest>>();
-  /** What pulls under way have on record as `image.fetching`, by their owner. */
+  /** The key of the `image.fetching` record of each pull under way, by the pull's owner. */
   readonly #fetching = new Map<string, string>();
   readonly #going = new Map<Digest, Promise<void>>();
 
@@ -28,24 +28,24 @@ export class LayerBook {
     this.#held.set(owner, new Set(layers));
   }
 
-  /** False when it held none. */
+  /** Releases what the owner holds. False when it held nothing. */
   release(owner: string): boolean {
     this.#fetching.delete(owner);
     return this.#held.delete(owner);
   }
 
-  /** The owner's pull fetches this (`fetchingKey`) until `release`. */
+  /** Notes the owner's `image.fetching` record, by `fetchingKey`, until `release`. */
   fetches(owner: string, key: string): void {
     this.#fetching.set(owner, key);
   }
 
-  /** Whether the end of this owner's pull is that of the record: it began it, and nobody else fetches the same now. */
+  /** Whether the end of this owner's pull ends its `image.fetching` record: no other pull shares that record. */
   endsFetching(owner: string): boolean {
     const key = this.#fetching.get(owner);
     return key !== undefined && [...this.#fetching].every(([other, one]) => other === owner || one !== key);
   }
 
-  /** Settles when no deletion of this layer is under way. */
+  /** Resolves when no deletion of this layer is under way. */
   async settled(layer: Digest): Promise<void> {
     await this.#going.get(layer);
   }
@@ -60,17 +60,17 @@ export class LayerBook {
     return true;
   }
 
-  /** Records of the images that are here. */
+  /** The records of all present images. */
   images(): readonly ImageRecord[] {
     return [...this.#ledger.images.values()];
   }
 
-  /** Pulls that have come to no end, whether they are under way or were interrupted. */
+  /** Pulls that are under way or were interrupted. */
   unfinished(): readonly ImageFetching[] {
     return [...this.#ledger.fetching.values()];
   }
 
-  /** Deletes those of the layers that are free. The first failure is thrown after all were tried. */
+  /** Deletes those layers that are free. Throws the first failure after trying all. */
   async collect(layers: Iterable<Digest>, fx: EffectContext): Promise<void> {
     const removals: Promise<void>[] = [];
     for (const layer of new Set(layers)) {

@@ -1,4 +1,4 @@
-/** What the journal's records add up to: the facts that stand now. Pure folding, shared by journal, recovery and catalog. */
+/** The ledger: the current facts, folded from the journal's records. Pure; used by journal, recovery and catalog. */
 import { unreachable } from '../../base/assert.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import type {
@@ -21,10 +21,10 @@ import { withoutSecrets } from '../effects/recorded.ts';
 export interface SandboxFacts {
   readonly intent: SandboxIntent;
   readonly ready: SandboxReady | undefined;
-  /** Stop was begun; `stopped` tells whether it ended. */
+  /** Stop was begun; `stopped` says whether it ended. */
   readonly stopping: boolean;
   readonly stopped: boolean;
-  /** Steps whose undo had failed when it was stopped. */
+  /** Steps whose undo had failed when the sandbox was stopped: their cleanup is pending. */
   readonly owed: readonly string[];
 }
 
@@ -35,9 +35,9 @@ export interface ContainerFacts {
   /** A stop that is under way. */
   readonly stopping: ContainerStopping | undefined;
   readonly exited: ContainerExited | undefined;
-  /** Limits that an update has set; undefined while those of the intent stand. */
+  /** The limits in force, where they differ from those of the intent; else undefined. */
   readonly resources: Resources | undefined;
-  /** An update that was begun and whose end is not recorded. */
+  /** An update whose begin is recorded and whose end is not. */
   readonly updating: ContainerUpdating | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface Ledger {
   readonly sandboxes: Map<SandboxId, SandboxFacts>;
   readonly containers: Map<ContainerId, ContainerFacts>;
   readonly images: Map<ImageId, ImageRecord>;
-  /** Pulls that were begun and have come to no end: under way, or interrupted; by `fetchingKey`. */
+  /** Pulls that are under way or were interrupted, by `fetchingKey`. */
   readonly fetching: Map<string, ImageFetching>;
 }
 
@@ -54,7 +54,7 @@ export function emptyLedger(): Ledger {
   return { sandboxes: new Map(), containers: new Map(), images: new Map(), fetching: new Map() };
 }
 
-/** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
+/** The fold that the journal is opened with. Records about unknown ids are ignored: their intent was lost or removed. */
 export const ledgerFold: JournalFold<Ledger> = {
   empty: emptyLedger,
   apply: applyRecord,
@@ -148,7 +148,7 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
   }
 }
 
-/** One that was restored has its process since its start. */
+/** A container restored from a checkpoint gets its process at its start, not at its creation. */
 function withInit(
   created: ContainerCreated | undefined,
   { init }: ContainerStarted,
@@ -156,7 +156,7 @@ function withInit(
   return created === undefined || init === undefined ? undefined : { created: { ...created, init } };
 }
 
-/** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
+/** Applies an image record. A pull adds its names to a present image; a tag that moves is taken from its old image. */
 function applyImage(ledger: Ledger, record: JournalRecord): void {
   if (record.type === 'image.fetching') ledger.fetching.set(fetchingKey(record), record);
   if (record.type === 'image.givenUp' && record.source !== undefined)
@@ -175,8 +175,9 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
 }
 
 /**
- * A pull by what it fetches and for whom: two manifests of one image have blobs of their own, and one's end is not the
- * other's (S86); nor does one namespace's end, or its share, decide over what another has fetched (S90).
+ * Identifies a pull by image, manifest and namespace. Two manifests of one image may name different blobs, so the end of
+ * one pull must not end the other (S86). Nor may one namespace's pull end, or count against, what another has fetched
+ * (S90).
  */
 export function fetchingKey({
   id,
@@ -217,10 +218,14 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
   return records;
 }
 
-/** Of each record; a commit that is refused is undone. The started are no more than what was created, and can't be. */
+/**
+ * Whether a record may use the disk space that the journal reserves. Records that commit something new may not: the actor
+ * undoes what it could not commit. Records of starts may, since a start cannot be undone and needs a created container,
+ * which bounds their number.
+ */
 function mayUseReserve(ledger: Ledger, record: JournalRecord): boolean {
   switch (record.type) {
-    // once more, it takes back a commit that nobody wants
+    // an intent written a second time takes back a commit that no client wants
     case 'sandbox.intent':
       return ledger.sandboxes.has(record.id);
     case 'container.intent':

@@ -1,16 +1,16 @@
 /**
- * Whose word each fact of an image is. Layers and config follow from the id, and sizes are of bytes that were received;
- * what a manifest adds stays with the references that brought it (S86). Pure.
+ * Where each fact of an image comes from. The id, a digest, proves layers and config, and sizes are counted from received
+ * bytes. All else is a claim of one manifest, and holds only for references that pulled that manifest (S86). Pure.
  */
 import { actorLimits } from '../bounds.ts';
 import type { ImageConfig, ImageLayer, ImageRecord, ImageSource } from '../../ports/specs.ts';
 
-/** As versions before the sources wrote it: the last manifest's word stood in the config, for all references. */
+/** The config as versions without sources wrote it: a claim of the last manifest, applied to all references. */
 type EarlierConfig = ImageConfig & { readonly checkpointOf?: string };
 
 /**
- * The record without a manifest's word outside of its sources. An earlier version's annotation is believed where one
- * manifest alone can have said it.
+ * The record with claims of manifests only in `sources`. `checkpointOf` from an earlier version's config is kept only when
+ * the image has a single manifest, which then made the claim.
  */
 export function ownFacts(image: ImageRecord): ImageRecord {
   const { checkpointOf, ...config } = image.config as EarlierConfig;
@@ -33,7 +33,7 @@ function sourcesOfEarlier(
   const isOnly = repoDigests.length === 1;
   return repoDigests.map((repoDigest) => ({
     repoDigest,
-    // of a repository with several digests nobody knows which one the tag meant
+    // where a repository has several digests, it is unknown which one the tag referred to
     repoTags: repoTags.filter(
       (tag) => isOnly || (repoDigests.filter((one) => isOf(tag, one)).length === 1 && isOf(tag, repoDigest)),
     ),
@@ -41,12 +41,12 @@ function sourcesOfEarlier(
   }));
 }
 
-/** Whether a tag and a digest are of one repository. */
+/** Whether a tag and a digest belong to the same repository. */
 export function isOf(repoTag: string, repoDigest: string): boolean {
   return repoTag.slice(0, repoTag.lastIndexOf(':')) === repoDigest.slice(0, repoDigest.indexOf('@'));
 }
 
-/** The image after a further pull: names are added, and a tag means the manifest that it brought last. */
+/** The image after another pull: its names are added, and each tag refers to the manifest that it pulled last. */
 export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): ImageRecord {
   if (old === undefined) return fresh;
   const before = withoutTags(old, new Set(fresh.repoTags)).sources ?? [];
@@ -64,8 +64,9 @@ export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): I
 }
 
 /**
- * At most `actorLimits.imageNames`: lists that hold all images must stay an answer. Of too many names the oldest of the registry
- * with most of them goes, never one of this pull: who pulls an image under ever new names loses those, and nobody else's.
+ * At most `actorLimits.imageNames` names, so that ListImages stays small enough to answer. Beyond that it drops the oldest
+ * name of the registry that has most names, but none of this pull: a client that pulls an image under ever new names
+ * loses its own names and no others.
  */
 function bounded(names: readonly string[], kept: readonly string[]): readonly string[] {
   const left = [...names];
@@ -106,7 +107,7 @@ function mergedSource(old: ImageSource, coming: readonly ImageSource[]): ImageSo
   return again === undefined ? old : { ...again, repoTags: union(old.repoTags, again.repoTags) };
 }
 
-/** The image without these tags, which mean another one now. */
+/** The image without these tags, which now refer to another image or manifest. */
 export function withoutTags(image: ImageRecord, taken: ReadonlySet<string>): ImageRecord {
   const left = (tags: readonly string[]): readonly string[] => tags.filter((tag) => !taken.has(tag));
   return {

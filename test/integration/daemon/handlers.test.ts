@@ -87,7 +87,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')?.status).toBe(true);
     const refused = await failureOf(makePod(world, 'absent', { runtimeHandler: 'absent' }));
     expect(refused.code).toBe(Code.FailedPrecondition);
-    expect(refused.message).toContain('runtime handler "absent" cannot work here: find /nowhere/kata');
+    expect(refused.message).toContain('runtime handler "absent" is not usable: find /nowhere/kata');
   });
 
   it('a configuration that is wrong changes nothing, and keys that need a restart are named', async () => {

@@ -1,7 +1,7 @@
 // A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in order.
 import type { Call } from '../../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../../src/actors/start-actors.ts';
-import type { CastOptions } from '../../../src/actors/start-actors.ts';
+import type { TroupeOptions } from '../../../src/actors/start-actors.ts';
 import type { ExitFact, JournalRecord } from '../../../src/ports/journal.ts';
 import type { EffectContext } from '../../../src/ports/effect.ts';
 import type { Ports } from '../../../src/ports/ports.ts';
@@ -48,14 +48,17 @@ export class EasyWorld {
   #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
   readonly troupe: ReturnType<typeof createTroupe>;
 
-  constructor(options: Pick<CastOptions, 'selinux'> = {}, scope = (namespace: string): string => namespace) {
+  constructor(
+    options: Pick<TroupeOptions, 'selinux'> = {},
+    scope = (namespace: string): string => namespace,
+  ) {
     this.#scope = scope;
     this.troupe = createTroupe({ ports: this.#ports(), ledger: this.ledger, ...options });
   }
 
   /** A world with an image, serving. */
   static async serving(
-    options: Pick<CastOptions, 'selinux'> = {},
+    options: Pick<TroupeOptions, 'selinux'> = {},
     scope = (namespace: string): string => namespace,
   ): Promise<EasyWorld> {
     const world = new EasyWorld(options, scope);

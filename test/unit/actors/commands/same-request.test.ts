@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { ContainerSpec, Mount, SandboxSpec } from '../../../../src/ports/specs.ts';
-import { sameContainerWish, sameSandboxWish } from '../../../../src/actors/commands/same-request.ts';
+import {
+  isSameContainerRequest,
+  isSameSandboxRequest,
+} from '../../../../src/actors/commands/same-request.ts';
 import { containerSpec, imageId, sandboxSpec } from '../fixtures.ts';
 
 const spec = containerSpec();
@@ -21,7 +24,7 @@ describe('the same wish for a container, told again', () => {
     ['environment changed', { env: [{ name: 'A', value: '2' }] }],
     ['the log path is told again', { logPath: 'nginx/0.log' }],
   ])('%s', (_what, part) => {
-    expect(sameContainerWish(spec, containerSpec(part))).toBe(true);
+    expect(isSameContainerRequest(spec, containerSpec(part))).toBe(true);
   });
 
   it('the termination log lies where the annotation says', () => {
@@ -30,7 +33,7 @@ describe('the same wish for a container, told again', () => {
         annotations: { [PATH_ANNOTATION]: '/var/end' },
         mounts: [{ ...terminationLog, containerPath: '/var/end', hostPath }],
       });
-    expect(sameContainerWish(at('/a'), at('/b'))).toBe(true);
+    expect(isSameContainerRequest(at('/a'), at('/b'))).toBe(true);
   });
 });
 
@@ -52,13 +55,13 @@ describe('another wish for a container', () => {
     ['a terminal', { tty: true }],
     ['another stop signal', { stopSignal: 'SIGINT' }],
   ])('%s', (_what, part) => {
-    expect(sameContainerWish(spec, containerSpec(part))).toBe(false);
+    expect(isSameContainerRequest(spec, containerSpec(part))).toBe(false);
   });
 
   it('a mount whose source differs is the same only where the termination log lies', () => {
     const moved = { annotations: { [PATH_ANNOTATION]: '/elsewhere' } };
     expect(
-      sameContainerWish(
+      isSameContainerRequest(
         containerSpec(moved),
         containerSpec({ ...moved, ...withTerminationLog({ hostPath: '/other' }) }),
       ),
@@ -71,7 +74,7 @@ describe('wish for a sandbox', () => {
     ['annotations', { annotations: { seen: '2' } }],
     ['labels', { labels: {} }],
   ])('%s may change while the pod starts', (_what, part) => {
-    expect(sameSandboxWish(sandboxSpec(), sandboxSpec(part))).toBe(true);
+    expect(isSameSandboxRequest(sandboxSpec(), sandboxSpec(part))).toBe(true);
   });
 
   it.each<[string, Partial<SandboxSpec>]>([
@@ -81,6 +84,6 @@ describe('wish for a sandbox', () => {
     ['namespaces', { namespaces: { network: 'node', pid: 'container', ipc: 'pod', targetId: undefined } }],
     ['cgroup parent', { cgroupParent: '/other' }],
   ])('another %s is another wish', (_what, part) => {
-    expect(sameSandboxWish(sandboxSpec(), sandboxSpec(part))).toBe(false);
+    expect(isSameSandboxRequest(sandboxSpec(), sandboxSpec(part))).toBe(false);
   });
 });

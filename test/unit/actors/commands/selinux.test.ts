@@ -7,7 +7,10 @@ import {
   podLabels,
 } from '../../../../src/actors/commands/selinux.ts';
 import type { SelinuxLabels } from '../../../../src/ports/specs.ts';
-import { sameContainerWish, sameSandboxWish } from '../../../../src/actors/commands/same-request.ts';
+import {
+  isSameContainerRequest,
+  isSameSandboxRequest,
+} from '../../../../src/actors/commands/same-request.ts';
 import { EasyWorld } from '../easy-ports.ts';
 import { containerSpec, sandboxSpec } from '../fixtures.ts';
 
@@ -78,11 +81,11 @@ describe('labels', () => {
 
   it('are no part of a wish, their options are', () => {
     const [spec, sandbox] = [containerSpec(), sandboxSpec()];
-    expect(sameContainerWish(spec, { ...spec, selinuxLabels: pod })).toBe(true);
-    expect(sameSandboxWish(sandbox, { ...sandbox, selinuxLabels: pod })).toBe(true);
+    expect(isSameContainerRequest(spec, { ...spec, selinuxLabels: pod })).toBe(true);
+    expect(isSameSandboxRequest(sandbox, { ...sandbox, selinuxLabels: pod })).toBe(true);
     const selinux = { user: '', role: '', type: 'spc_t', level: '' };
-    expect(sameContainerWish(spec, { ...spec, selinux })).toBe(false);
-    expect(sameSandboxWish(sandbox, { ...sandbox, selinux })).toBe(false);
+    expect(isSameContainerRequest(spec, { ...spec, selinux })).toBe(false);
+    expect(isSameSandboxRequest(sandbox, { ...sandbox, selinux })).toBe(false);
   });
 });
 

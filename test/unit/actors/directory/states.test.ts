@@ -36,14 +36,14 @@ describe('states', () => {
 it('an actor is told only what its machine takes', () => {
   // never called: the compiler is the test
   const tellAll = (directory: Directory, pod: SandboxAddress, app: ContainerAddress): void => {
-    directory.tell(pod, { type: 'sandbox.abandon' });
-    directory.tell(app, { type: 'container.abandon' });
+    directory.send(pod, { type: 'sandbox.abandon' });
+    directory.send(app, { type: 'container.abandon' });
     // @ts-expect-error a container's event
-    directory.tell(pod, { type: 'container.abandon' });
+    directory.send(pod, { type: 'container.abandon' });
     // @ts-expect-error without the time of the command
-    directory.tell(app, { type: 'container.remove' });
+    directory.send(app, { type: 'container.remove' });
     // @ts-expect-error one machine or the other: nobody knows which
-    directory.tell(Math.random() < 0.5 ? pod : app, { type: 'janitor.retry' });
+    directory.send(Math.random() < 0.5 ? pod : app, { type: 'janitor.retry' });
   };
   expect(tellAll).toBeTypeOf('function');
 });

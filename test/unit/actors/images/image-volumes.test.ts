@@ -67,7 +67,7 @@ describe('an image as a volume', () => {
     await expect(create()).rejects.toMatchObject({
       fault: {
         kind: 'notFound',
-        message: expect.stringMatching(/image sha256:9+, which it mounts, is not here/u) as string,
+        message: expect.stringMatching(/image sha256:9+, which it mounts: not found/u) as string,
       },
     });
     expect(world.asked).toEqual([]);
