@@ -4,10 +4,14 @@ import type { ContainerId } from '../../base/ids.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../ports/journal.ts';
 import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } from '../../ports/specs.ts';
 
-/** What a container acquires, in order. `runtime` is bundle, monitor, process and runtime state: one undo finds them all. */
+/**
+ * The steps of making a container, in order. `runtime` covers bundle, monitor, process and runtime state: one undo
+ * removes them all.
+ */
 export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;
 export type ContainerStep = (typeof CONTAINER_STEPS)[number];
 
+/** Where the actor begins: `new`, or what recovery/plan.ts found. */
 export type ContainerEntry =
   | 'new'
   | 'intent'
@@ -18,25 +22,25 @@ export type ContainerEntry =
   | 'unreleased'
   | 'exited';
 
-/** Needed only to build the container; a recovered one is built already. */
+/** Inputs of the bundle; a recovered container has its bundle already. */
 export interface Making {
   readonly sandbox: SandboxSpec;
   readonly imageConfig: ImageConfig;
   readonly pidNamespaceOf: ProcessIdentity | undefined;
 }
 
-/** An update of limits that waits or is at work. */
+/** An update of limits, queued or in progress. */
 export interface Update {
-  /** Tells its caller's outcome from others. */
+  /** Identifies the call, which finds its outcome by it. */
   readonly opId: string;
-  /** What changes; unset and empty stay as they are. */
+  /** The limits to change; unset and empty fields stay as they are. */
   readonly change: Resources;
 }
 
 /** How an update ended. */
 export interface UpdateOutcome {
   readonly opId: string;
-  /** Undefined: the limits are in force and on record. */
+  /** Undefined: the limits are in force and recorded. */
   readonly fault: Fault | undefined;
 }
 
@@ -54,46 +58,46 @@ export interface ContainerInput {
   readonly effective: EffectiveContainer | undefined;
   readonly startedAtNs: bigint | undefined;
   readonly exit: ExitFact | undefined;
-  /** For entry `stopping`: milliseconds of grace that are left. */
+  /** For entry `stopping`: milliseconds left of the grace period. */
   readonly graceMs: number;
   readonly claimed: boolean;
-  /** An update that a crash of the daemon cut short; it goes on. */
+  /** An update that a crash of the daemon interrupted; it continues. */
   readonly interrupted?: Update | undefined;
-  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  /** The call that created the container, shown in its history; undefined after a recovery. */
   readonly cause?: Cause;
 }
 
 export interface ContainerContext extends ContainerInput {
   readonly owner: ContainerAddress;
   readonly removal: boolean;
-  /** Stop, Remove or another wish under the name arrived before it was created. */
+  /** Stop, Remove or a different request under the same name arrived before the container was created. */
   readonly unwanted: boolean;
-  /** Its commit may stand on record, until the intent has taken it back: a start would bring it back under its name. */
+  /** The journal may hold its commit, and no second intent cancels it: the next boot would list it under its name. */
   readonly committed: boolean;
   /** Monotonic milliseconds at which KILL follows; undefined while no stop is under way. */
   readonly killAtMonoMs: number | undefined;
-  /** Of the last stop command: the base from which the remaining grace is counted. */
+  /** Monotonic milliseconds of the last stop command; the rest of the grace period counts from here. */
   readonly askedAtMonoMs: number;
-  /** Milliseconds of KILLs without an end. */
+  /** Milliseconds spent sending KILL without an exit. */
   readonly killingMs: number;
   /** Wall clock of the start command; 0 before. */
   readonly startAskedAtNs: bigint;
-  /** The record at work takes longer than a stop waits for one (F25). */
+  /** The current record takes longer than a stop waits for it (F25). */
   readonly recordIsLate: boolean;
-  /** It was stopped while nobody knew whether its start is on record: told as created until its end is. */
+  /** Stopped while its start record was still being written: reported CREATED until the exit is recorded. */
   readonly startInDoubt: boolean;
-  /** Reason why the start failed; it becomes the exit's message. */
+  /** Why the start failed; becomes the message of the exit. */
   readonly startFault: Fault | undefined;
-  /** The record of its exit was refused; the exit file is the record until a later one holds. */
+  /** The exit record was refused; the exit file is the record until a later append succeeds. */
   readonly unrecorded: boolean;
   readonly fault: Fault | undefined;
-  /** Undone things that could not be undone at the exit; told, and tried again by Remove. */
+  /** Why runtime state or mount could not be released at the exit; reported, and retried by Remove. */
   readonly releaseFault: Fault | undefined;
-  /** In the order they came, the first is at work. */
+  /** In order of arrival; the first one is in progress. */
   readonly updates: readonly Update[];
-  /** The last ones. */
+  /** Outcomes of the last updates, at most `updatesKept`. */
   readonly updated: readonly UpdateOutcome[];
-  /** Why the update at work can't be. */
+  /** Why the current update fails. */
   readonly updateFault: Fault | undefined;
 }
 

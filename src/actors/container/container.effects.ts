@@ -2,7 +2,7 @@ import type { Activity } from '../effects/activity.ts';
 import { recordedExit, recordedSpec } from '../effects/recorded.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Owned } from '../effects/effect-logic.ts';
-import { containerNews } from '../effects/nri-events.ts';
+import { containerNri } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -19,29 +19,32 @@ export interface ContainerEffectInput extends Owned {
   readonly spec: ContainerSpec;
   readonly image: ImageUse;
 }
-/** The update at work: from the limits on record to those that are wanted. */
+/** One update: from the recorded limits to the requested ones. */
 export type UpdateInput = ContainerEffectInput & {
   readonly opId: string;
   readonly from: Resources;
   readonly resources: Resources;
 };
-/** What a start gives that had no process before it. */
+/** The result of a restore, which starts the process. */
 interface Restored {
   readonly startedAtNs: bigint;
   readonly init: ProcessIdentity;
 }
 type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
 
-interface UndoWish {
+interface UndoRequest {
   readonly step: ContainerStep | undefined;
   readonly ended: boolean;
 }
 
-/** The effects of a container, each one call of a port (a watch that cannot wait or fail rides along). */
+/**
+ * The effects of a container: each calls one port once. Effects that start a process also register its watch, which
+ * cannot fail.
+ */
 export function containerEffects(ports: Ports, activity: Activity) {
   const { journal, runtime, storage, checkpoints, clock } = ports;
   const limits = actorLimits;
-  const news = containerNews(ports, activity);
+  const nri = containerNri(ports, activity);
   return {
     recordIntent: effectLogic<ContainerEffectInput & { readonly createdAtNs: bigint }, void>(
       activity,
@@ -100,7 +103,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         );
         return journal.append([{ type: 'container.created', id, init, effective }], { sync: true });
       },
-      news.after('PostCreateContainer'),
+      nri.notifyAfter('PostCreateContainer'),
     ),
     start: effectLogic<ContainerEffectInput, { readonly startedAtNs: bigint }>(
       activity,
@@ -111,7 +114,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         await runtime.start(input, fx);
         return { startedAtNs };
       },
-      news.asked('StartContainer'),
+      nri.askBefore('StartContainer'),
     ),
     restore: effectLogic<
       ContainerEffectInput & { readonly effective: EffectiveContainer | undefined },
@@ -128,7 +131,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         runtime.watch({ ...input, init });
         return { startedAtNs, init };
       },
-      news.asked('StartContainer'),
+      nri.askBefore('StartContainer'),
     ),
     recordStarted: effectLogic<WithInit & { readonly startedAtNs: bigint | undefined }, void>(
       activity,
@@ -141,7 +144,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
           { sync: true },
         );
       },
-      news.after('PostStartContainer'),
+      nri.notifyAfter('PostStartContainer'),
     ),
     terminate: effectLogic<WithInit & { readonly signal: string; readonly graceLeftMs: number }, void>(
       activity,
@@ -153,8 +156,8 @@ export function containerEffects(ports: Ports, activity: Activity) {
         const graceMs = Math.round(input.graceLeftMs);
         const killAtNs = clock.nowNs() + BigInt(graceMs) * 1_000_000n;
         const killAtMonoMs = Math.round(clock.monoMs()) + graceMs;
-        // so that a crash within the grace neither forgets the stop nor restarts the grace (F04); not synced: a
-        // lost one costs nothing but the client's retry
+        // after a crash in the grace period, recovery continues the stop with the time that is left (F04); not synced:
+        // if the record is lost, the client only has to repeat its stop
         await journal.append([{ type: 'container.stopping', id: input.id, killAtNs, killAtMonoMs }], {
           sync: false,
         });
@@ -187,7 +190,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       },
       void
     >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs }) => {
-      assert(exit !== undefined, 'record of an exit without its fact');
+      assert(exit !== undefined, 'record of an exit that is unknown');
       return journal.append([{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs }], {
         sync: true,
       });
@@ -203,8 +206,8 @@ export function containerEffects(ports: Ports, activity: Activity) {
       'delete',
       limits.runtimeEndMs,
       (input, fx) => runtime.delete(input, fx),
-      // however it ended
-      news.before('StopContainer'),
+      // for every exit, also without a StopContainer call
+      nri.notifyBefore('StopContainer'),
     ),
     unmountRootfs: effectLogic<ContainerEffectInput, void>(
       activity,
@@ -212,7 +215,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       limits.rootfsMs,
       (input, fx) => storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
     ),
-    undo: effectLogic<ContainerEffectInput & UndoWish, void>(
+    undo: effectLogic<ContainerEffectInput & UndoRequest, void>(
       activity,
       'undo',
       limits.removeRootfsMs,
@@ -223,7 +226,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       'recordRemoved',
       limits.journalMs,
       ({ id }) => journal.append([{ type: 'container.removed', id }], { sync: true }),
-      news.before('RemoveContainer'),
+      nri.notifyBefore('RemoveContainer'),
     ),
   };
 }
@@ -257,10 +260,10 @@ function writeBundle(
   );
 }
 
-/** The undo of each step, idempotent. */
-function undoStep(ports: Ports, input: ContainerEffectInput & UndoWish, fx: EffectContext): Promise<void> {
+/** Undoes one step; idempotent. */
+function undoStep(ports: Ports, input: ContainerEffectInput & UndoRequest, fx: EffectContext): Promise<void> {
   const { step } = input;
-  assert(step !== undefined, 'undo of no step');
+  assert(step !== undefined, 'undo without a step');
   switch (step) {
     case 'runtime':
       return ports.runtime.destroy(input, fx);

@@ -5,22 +5,22 @@ import { nextContainerUndo } from './container.context.ts';
 type Args = { readonly context: ContainerContext };
 type WithEvent = Args & { readonly event: ContainerEvent };
 
-/** Decisions of the container's chart; each reads context and event and nothing else. */
+/** Guards of the container's machine. Each reads only the context and the event. */
 export const containerGuards = {
   isNew: ({ context }: Args): boolean => context.entry === 'new',
   isIntentOnly: ({ context }: Args): boolean => context.entry === 'intent',
   wasCreated: ({ context }: Args): boolean => context.entry === 'created',
   wasRunning: ({ context }: Args): boolean => context.entry === 'running',
   wasStopping: ({ context }: Args): boolean => context.entry === 'stopping',
-  /** Its end is known; `unreleased` says that it is recorded too and only something was left behind. */
+  /** The exit is known. With `unreleased` it is recorded too, and only runtime state or a mount is left to release. */
   hasEnded: ({ context }: Args): boolean => context.entry === 'ended' || context.entry === 'unreleased',
-  /** It has no process before its start. */
+  /** Made from a checkpoint: it has no process before its start. */
   isRestore: ({ context }: Args): boolean => context.spec.restore !== undefined,
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
-  /** A disk that does not answer keeps no process alive (F25). */
+  /** A disk that does not respond must not delay a stop for good (F25). */
   recordHoldsUpStop: ({ context }: Args): boolean => context.unwanted && context.recordIsLate,
   isUnclaimed: ({ context }: Args): boolean => !context.claimed,
-  /** The process ended before the state that could say so was reached. */
+  /** The exit arrived before a state that acts on it was reached. */
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   isRemoval: ({ context }: Args): boolean => context.removal,
@@ -28,11 +28,11 @@ export const containerGuards = {
   nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
   /** A stop without grace goes to KILL at once. */
   isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,
-  /** Only a shorter grace changes a stop under way (CRI-O does so too). */
+  /** A stop in progress changes only when the new one ends the grace period sooner (as in CRI-O). */
   isSooner: ({ context, event }: WithEvent): boolean =>
     event.type === 'container.stop' &&
     (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
-  /** Asked for while an update was at work. */
+  /** Start was called during an update. */
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
   restoreIsAsked: ({ context }: Args): boolean =>
     context.startAskedAtNs > 0n && context.spec.restore !== undefined,

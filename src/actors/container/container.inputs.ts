@@ -1,4 +1,4 @@
-/** What each effect of a container gets of its context. Pure. */
+/** The input of each effect of a container, taken from its context. Pure. */
 import type { ContainerContext } from './container.context.ts';
 import { nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';

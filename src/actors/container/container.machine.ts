@@ -1,27 +1,28 @@
 /*
  * A container.
  *
- * recovering      decides by the input where life begins: a new wish, or what journal and world say
- * recordingIntent the wish is made durable before anything is touched
- * provisioning    root file system → bundle → monitor with the runtime's create → the commit record; when it is not
- *                 wanted by then, the intent is recorded once more, which takes the commit back. One that is to be
- *                 restored gets its checkpoint before the bundle, and no process
- * created         settled; the process exists and waits, or the checkpoint does
- * starting        the runtime's start, then its record; an exit that comes meanwhile is kept. What could not be started
- *                 is killed, and ends with reason StartError. A stop waits for the record for a while only
+ * recovering      picks the first state: a new container, or what recovery/plan.ts derived from journal and node
+ * recordingIntent records the intent before anything on the node changes
+ * provisioning    mounts the root file system, writes the bundle, runs the monitor and the runtime's create, records
+ *                 the commit. A container that is unwanted by then is withdrawn: a second intent record cancels the
+ *                 commit. A container to be restored imports its checkpoint before the bundle, and has no process yet
+ * created         settled; the process waits for its start. A container to be restored has its checkpoint instead
+ * starting        runs the runtime's start, then records it. An exit that arrives meanwhile is kept. After a failed
+ *                 start the process is killed and the exit gets reason StartError. A stop waits a bounded time for
+ *                 the record
  * running         settled
- * updating        of created or running: intent, the runtime's update, record; an update that fails is set back, one
- *                 whose record is refused stands. Updates wait for one another; an exit, a stop and a start that come
- *                 meanwhile are kept, a stop not longer than a disk may take for a record
- * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace, within which limits are
- *                 updated as before: an exit that comes meanwhile is kept
- * finishing       the exit is recorded while runtime state and mount are released side by side
- * exited          settled; visible once the record is durable, or was refused: then the exit file is the record
- * recordingExit   a refused record is tried again, so that it does not depend on the exit file for ever
- * removing        everything it had is undone, then the record
- * unwinding       a create that failed or is not wanted
- * cleanupPending  settled; the unwinding failed too: never listed, tried again by the janitor; the name is free, unless
- *                 a start could read a commit that was not taken back
+ * updating        changes limits of a created or running container: intent record, the runtime's update, final record.
+ *                 A failed update is reverted; one whose final record is refused stays in force. Updates queue. An
+ *                 exit, a stop and a start that arrive meanwhile are kept; a stop waits a bounded time for the record
+ * stopping        stop signal, grace period, KILL, more KILLs. A later stop can only shorten the grace period. Limits
+ *                 can be updated during the grace period; an exit that arrives during such an update is kept
+ * finishing       records the exit; in parallel, deletes the runtime state and unmounts the root file system
+ * exited          settled; entered once the record is durable or was refused; if refused, the exit file is the record
+ * recordingExit   retries a refused exit record, so that the container does not depend on its exit file for good
+ * removing        undoes every step, then records the removal
+ * unwinding       undoes a create that failed or is no longer wanted
+ * cleanupPending  settled; the unwinding failed too. Never listed; the janitor retries. The name is free, unless the
+ *                 journal may still hold a commit that was not withdrawn
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → created → starting → running
@@ -55,10 +56,10 @@ import {
   withStart,
   withUndo,
 } from './container.inputs.ts';
-import { leftWhenLate, recordWithPatience, updatingStates } from './container.update-states.ts';
+import { noticeLateRecord, stopOverridesLateRecord, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, targetOf } from './container.updates.ts';
 
-/** The container's machine over its effects. */
+/** The container's machine, given its effects. */
 export function containerMachine(effects: ContainerEffects) {
   return setup({
     types: {
@@ -74,11 +75,12 @@ export function containerMachine(effects: ContainerEffects) {
       claim: assign(({ context }) => claim(context)),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
-      // also one that is refused: where the disk refuses the cut for `doubtTries`, the next start may read it
+      // set before the append: when the disk also refuses to cut a refused record off (`doubtTries` attempts), the next
+      // boot may read that record
       beginCommit: assign({ committed: true }),
       noteWithdrawn: assign({ committed: false }),
       beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),
-      // a checkpoint and the bundle are both undone with it
+      // one undo removes the checkpoint and the bundle
       beginRuntime: assign({
         begun: ({ context }) => [...context.begun.filter((step) => step !== 'runtime'), 'runtime' as const],
       }),
@@ -113,7 +115,8 @@ export function containerMachine(effects: ContainerEffects) {
         startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n),
       }),
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
-      // two clocks tell them: the exit file's is the kernel's coarse one (I8); and either may have been set back (F78)
+      // start and exit come from two clocks: the exit file's time is the kernel's coarse one (I8), and the wall clock
+      // may have been set back between the two (F78)
       orderTimes: assign({
         exit: ({ context: { exit, createdAtNs, startedAtNs } }) =>
           exit && endedAfter(exit, createdAtNs, startedAtNs),
@@ -168,7 +171,7 @@ export function containerMachine(effects: ContainerEffects) {
           src: 'recordIntent',
           input: withCreation,
           onDone: 'provisioning',
-          // a rejected append leaves no trace, so there is nothing to undo
+          // a rejected append leaves nothing in the journal, and no step has begun: there is nothing to undo
           onError: { target: 'gone', actions: 'noteFault' },
         },
       },
@@ -195,7 +198,7 @@ export function containerMachine(effects: ContainerEffects) {
               onError: { target: '#container.unwinding', actions: 'noteFault' },
             },
           },
-          // into the root file system, where the bundle's user is looked up
+          // before the bundle: the import changes the root file system, in which writeBundle looks up the user
           checkpoint: {
             entry: 'beginRuntime',
             invoke: {
@@ -235,7 +238,8 @@ export function containerMachine(effects: ContainerEffects) {
               onError: { target: '#container.unwinding', actions: 'noteFault' },
             },
           },
-          // the intent once more takes the record back: a crash in the middle of the undo must not bring it back (I4, I7, I8)
+          // a second intent record cancels the commit: after a crash in the middle of the undo, recovery must not list
+          // the container (I4, I7, I8)
           withdrawing: {
             invoke: {
               src: 'recordIntent',
@@ -262,7 +266,7 @@ export function containerMachine(effects: ContainerEffects) {
             { guard: 'isRestore', target: 'starting.restoring', actions: 'keepStartAsk' },
             { target: 'starting', actions: 'keepStartAsk' },
           ],
-          // nothing of the user's runs yet: the waiting process has no use for a stop signal
+          // the user's program does not run yet, so the waiting process is killed without a stop signal or grace period
           'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
           'container.abandon': { guard: 'isUnclaimed', target: 'provisioning.withdrawing' },
@@ -273,7 +277,7 @@ export function containerMachine(effects: ContainerEffects) {
         tags: ['listed', 'updatable'],
         initial: 'runtime',
         on: {
-          // kept until the start has settled, so that the effect in flight is never left behind
+          // kept until the start has ended, so that no effect is still in flight in the next state
           'container.exited': { actions: 'keepExit' },
           'container.stop': { actions: ['notWanted', 'keepGrace'] },
           'container.remove': { actions: ['notWanted', 'wantRemoval', 'keepGrace'] },
@@ -285,14 +289,14 @@ export function containerMachine(effects: ContainerEffects) {
               src: 'start',
               input: self,
               onDone: { target: 'recording', actions: 'keepStart' },
-              // it may run all the same: told as ended only once it has
+              // the process may run although the start failed: it is killed, and reported exited only after its exit
               onError: [
                 { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
                 { target: '#container.stopping.killing', actions: 'noteStartFault' },
               ],
             },
           },
-          // in the place of the runtime's create and start; a failure leaves no process
+          // replaces the runtime's create and start; a failed restore leaves no process
           restoring: {
             invoke: {
               src: 'restore',
@@ -305,13 +309,13 @@ export function containerMachine(effects: ContainerEffects) {
             },
           },
           recording: {
-            ...recordWithPatience,
+            ...noticeLateRecord,
             always: { guard: 'recordHoldsUpStop', target: '#container.running', actions: 'noteStartInDoubt' },
             invoke: {
               src: 'recordStarted',
               input: withStart,
               onDone: '#container.running',
-              // it runs, whatever the disk says: the truth is told, and the fault with it
+              // the process runs although the record failed: report it running, with the fault
               onError: { target: '#container.running', actions: 'noteFault' },
             },
           },
@@ -337,7 +341,7 @@ export function containerMachine(effects: ContainerEffects) {
       updating: {
         tags: ['listed', 'updatable'],
         initial: 'intending',
-        // not abandoned: whoever updates was handed the id
+        // no `container.abandon`: a caller that updates the container knows its id, so it is claimed
         on: {
           'container.update': { actions: 'queueUpdate' },
           'container.exited': { actions: 'keepExit' },
@@ -349,7 +353,7 @@ export function containerMachine(effects: ContainerEffects) {
           { guard: 'hasStarted', target: 'running', actions: 'endUpdate' },
           { target: 'created', actions: 'endUpdate' },
         ],
-        states: updatingStates(leftWhenLate),
+        states: updatingStates(stopOverridesLateRecord),
       },
       stopping: {
         tags: ['listed'],
@@ -370,15 +374,15 @@ export function containerMachine(effects: ContainerEffects) {
             },
             invoke: { src: 'terminate', input: withSignal, onDone: 'waiting', onError: 'waiting' },
           },
-          // a pod's resize or the CPU manager's next round may come while it ends, for hours where the grace is long
+          // a resize of the pod or the CPU manager may update limits during the grace period, which may last hours
           waiting: {
             tags: ['updatable'],
-            // an update at work is left: it was for a process that is about to be killed, or has ended meanwhile
+            // the end of the grace period interrupts an update: the process is about to be killed, or has exited
             after: {
               grace: [{ guard: 'exitIsKnown', target: '#container.finishing' }, { target: 'killing' }],
             },
             on: {
-              // an update at work begins anew
+              // re-entering restarts the grace timer, and an update in progress from its first step
               'container.stop': { guard: 'isSooner', target: 'waiting', reenter: true, actions: 'keepGrace' },
               'container.update': { actions: 'queueUpdate' },
             },
@@ -412,7 +416,8 @@ export function containerMachine(effects: ContainerEffects) {
               ],
             },
           },
-          // told by this name in messages and views; KILL is repeated until the kernel lets the process go (F45)
+          // messages and views show this state; KILL is repeated until the process exits, for example when its I/O
+          // returns (F45)
           unkillable: {
             after: { killAgain: 'killing' },
           },
@@ -420,7 +425,7 @@ export function containerMachine(effects: ContainerEffects) {
       },
       finishing: {
         tags: ['listed'],
-        // a fault of the start's record is told by then; kept, it would stand in the way of Remove
+        // a failed start record was reported while running; if its fault were kept, it would block Remove
         entry: ['clearFault', 'orderTimes'],
         on: {
           'container.remove': { actions: 'wantRemoval' },
@@ -436,7 +441,7 @@ export function containerMachine(effects: ContainerEffects) {
                   src: 'recordExit',
                   input: withExit,
                   onDone: 'forgetting',
-                  // the exit file stays and is the record until a later append holds
+                  // the exit file is kept as the record until a later append succeeds
                   onError: { target: 'done', actions: ['noteFault', 'noteUnrecorded'] },
                 },
               },

@@ -1,19 +1,29 @@
-/** The states of one update, which the machine of containers has twice: of one that waits or runs, and within the grace of a stop. */
+/**
+ * The states of one update of limits. The container's machine uses them twice: in `updating`, and in the grace period
+ * of `stopping`.
+ */
 import { withUpdate, withUpdateBack } from './container.inputs.ts';
 
-/** Of a record that a living process waits for: after a while a stop waits no longer, and the record may still land (F25). */
-export const recordWithPatience = {
+/**
+ * For a state that writes a record while the process runs: after `stopRecordMs` the record counts as late, and a stop
+ * no longer waits for it. The append may still succeed (F25).
+ */
+export const noticeLateRecord = {
   after: { stopRecord: { actions: 'noteLate' } },
   exit: 'endRecord',
 } as const;
 
-/** An update's record, which a stop does not wait for for ever. */
-export const leftWhenLate = {
-  ...recordWithPatience,
+/** For a record of an update: a stop ends the update once the record is late. */
+export const stopOverridesLateRecord = {
+  ...noticeLateRecord,
   always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
 } as const;
 
-/** One update: of a container that waits, that runs, or that has its grace, which is its end anyway. */
+/**
+ * The states of one update.
+ * @param ofRecords merged into each state that writes a record; empty in the grace period, where its timer bounds the
+ * wait
+ */
 export const updatingStates = <P extends object>(ofRecords: P) =>
   ({
     intending: {
@@ -22,7 +32,7 @@ export const updatingStates = <P extends object>(ofRecords: P) =>
         src: 'recordUpdating',
         input: withUpdate,
         onDone: 'applying',
-        // a rejected append leaves no trace, and nothing was touched
+        // a rejected append leaves nothing in the journal, and no limit was changed
         onError: { target: 'done', actions: 'noteUpdateFault' },
       },
     },
@@ -40,13 +50,14 @@ export const updatingStates = <P extends object>(ofRecords: P) =>
         src: 'recordUpdated',
         input: withUpdate,
         onDone: { target: 'done', actions: 'keepResources' },
-        // not set back: the intent stands on record, so the next start sets the new limits whatever it reads after it (I10)
+        // the limits are not reverted: the intent is recorded, so the next boot applies the new limits whether or not
+        // it finds this record (I10)
         onError: { target: 'done', actions: ['noteUpdateFault', 'keepResources'] },
       },
     },
-    // a runtime sets one limit after the other, and a failure may come between two
+    // a runtime sets limits one by one, so a failed update may have changed some of them
     reverting: {
-      // where even that fails, the limits are known only after the next start, when the update goes on
+      // when the revert fails too, the limits in force are unknown until the next boot, which applies the update again
       invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
     },
     closing: {

@@ -1,4 +1,6 @@
-/** Updates of a container's limits: the queue in its context, and what the one at work goes from and to. Pure. */
+/**
+ * Updates of a container's limits: their queue in the context, and the limits before and after the current one. Pure.
+ */
 import { fault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Resources } from '../../ports/specs.ts';
@@ -6,11 +8,11 @@ import { mergeResources } from '../../ports/resources.ts';
 import type { ContainerContext, Update, UpdateOutcome } from './container.context.ts';
 import type { UpdateInput } from './container.effects.ts';
 
-type Way = Pick<UpdateInput, 'opId' | 'from' | 'resources'>;
+type LimitChange = Pick<UpdateInput, 'opId' | 'from' | 'resources'>;
 
 /**
- * A client knows it now, and sees the limits that plugins have given it. Until then the spec is what was asked for, since a
- * call that comes again is compared with it.
+ * A client has got the id. From now on the spec shows the limits that NRI plugins have set; until then it holds the
+ * requested ones, because a repeated CreateContainer is compared with it.
  */
 export function claim({ claimed, effective, spec }: ContainerContext): Partial<ContainerContext> {
   const limits = effective?.limits;
@@ -18,7 +20,7 @@ export function claim({ claimed, effective, spec }: ContainerContext): Partial<C
   return { claimed: true, spec: { ...spec, resources: limits } };
 }
 
-/** All limits as the update at work wants them. */
+/** All limits once the current update is applied. */
 export function targetOf(context: ContainerContext): Resources {
   const [update] = context.updates;
   return update === undefined
@@ -26,22 +28,25 @@ export function targetOf(context: ContainerContext): Resources {
     : mergeResources(context.spec.resources, update.change);
 }
 
-/** The context with one more update in line, or with the outcome that there are too many. */
+/** Queues an update, or records the outcome `exhausted` when the queue is full. */
 export function queue(context: ContainerContext, update: Update): Partial<ContainerContext> {
   if (context.updates.length < actorLimits.updatesWaiting) return { updates: [...context.updates, update] };
-  const tooMany = fault('exhausted', `${actorLimits.updatesWaiting} other updates of it wait already`);
-  return { updated: kept(context, { opId: update.opId, fault: tooMany }) };
+  const tooMany = fault(
+    'exhausted',
+    `update container ${context.id}: ${actorLimits.updatesWaiting} updates are already queued`,
+  );
+  return { updated: withOutcome(context, { opId: update.opId, fault: tooMany }) };
 }
 
-/** The update at work has ended, well or with the noted fault. */
+/** Ends the current update, with `updateFault` as its outcome if one was noted. */
 export function endHead(context: ContainerContext): Partial<ContainerContext> {
   const [update, ...waiting] = context.updates;
   if (update === undefined) return {};
   const outcome = { opId: update.opId, fault: context.updateFault };
-  return { updates: waiting, updated: kept(context, outcome), updateFault: undefined };
+  return { updates: waiting, updated: withOutcome(context, outcome), updateFault: undefined };
 }
 
-/** The update at work is left with its record under way: whoever asked must not hear that it is set. */
+/** A stop ends the current update before its record is durable: its caller must not get a success. */
 export function leaveHead({ id, updateFault }: ContainerContext): Partial<ContainerContext> {
   return {
     updateFault:
@@ -49,16 +54,16 @@ export function leaveHead({ id, updateFault }: ContainerContext): Partial<Contai
   };
 }
 
-function kept(context: ContainerContext, outcome: UpdateOutcome): readonly UpdateOutcome[] {
+function withOutcome(context: ContainerContext, outcome: UpdateOutcome): readonly UpdateOutcome[] {
   return [...context.updated, outcome].slice(-actorLimits.updatesKept);
 }
 
-/** What the update at work sets, from what is on record. */
-export function forward(context: ContainerContext): Way {
+/** The current update: from the recorded limits to the requested ones. */
+export function forward(context: ContainerContext): LimitChange {
   return { opId: context.updates[0]?.opId ?? '', from: context.spec.resources, resources: targetOf(context) };
 }
 
-/** Back to what is on record. */
-export function back(context: ContainerContext): Way {
+/** The revert of the current update: back to the recorded limits. */
+export function back(context: ContainerContext): LimitChange {
   return { opId: context.updates[0]?.opId ?? '', from: targetOf(context), resources: context.spec.resources };
 }

@@ -1,7 +1,6 @@
 /**
- * Who waits on what, now. Every effect of every actor runs through here, so that
- * a DeadlineExceeded can name the thing waited on, and so that the effects of a
- * crashed actor can be ended before it is rebuilt.
+ * Runs every effect of every actor and records what it is waiting for, so that a DeadlineExceeded can name it, and so
+ * that the effects of a crashed actor can be ended before the actor is rebuilt.
  */
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
@@ -10,7 +9,7 @@ import type { Fault } from '../../base/fault.ts';
 import type { ClockPort } from '../../ports/clock.ts';
 import type { EffectContext, Waiting } from '../../ports/effect.ts';
 
-/** One effect under way. */
+/** An effect in progress. */
 export interface Running {
   readonly effect: string;
   readonly sinceMonoMs: number;
@@ -18,7 +17,7 @@ export interface Running {
   readonly waiting: Waiting | undefined;
 }
 
-/** One effect that has ended, for metrics and traces. */
+/** An effect that has ended, for metrics and traces. */
 export interface EffectEnd {
   readonly owner: string;
   readonly effect: string;
@@ -28,11 +27,11 @@ export interface EffectEnd {
   readonly fault: Fault | undefined;
 }
 
-/** Looks on; must not throw. */
+/** Receives calls and effects as they begin and end; must not throw. */
 export interface ActivityObserver {
-  /** A call waits on this actor: what the actor does until it settles, it does for it. */
+  /** A call waits for this actor: the actor's effects until it settles count as caused by the call. */
   asked(owner: string, cause: Cause): void;
-  /** The call waits no longer; an actor that is not settled goes on with what it was asked for. */
+  /** The call no longer waits. An actor that is not settled continues on behalf of the call. */
   answered(owner: string, cause: Cause, isSettled: boolean): void;
   ended(end: EffectEnd): void;
 }
@@ -55,37 +54,37 @@ export class Activity {
     this.#clock = clock;
   }
 
-  /** There is one observer, for metrics and traces. */
+  /** Sets the observer. There is one, for metrics and traces. */
   observe(observer: ActivityObserver): void {
     this.#observer = observer;
   }
 
-  /** Told by `ask`. */
+  /** Called by `ask` when a call begins to wait. */
   asked(owner: string, cause: Cause): void {
     this.#observer?.asked(owner, cause);
   }
 
-  /** Told by `ask`. */
+  /** Called by `ask` when a call ends its wait. */
   answered(owner: string, cause: Cause, isSettled: boolean): void {
     this.#observer?.answered(owner, cause, isSettled);
   }
 
-  /** Effects of all actors that are under way. */
+  /** The effects of all actors that are in progress. */
   all(): readonly Running[] {
     return [...this.#byOwner.values()].flatMap((entries) => [...entries]);
   }
 
-  /** Effects of this actor that are under way, oldest first. */
+  /** The effects of this actor that are in progress, oldest first. */
   of(owner: string): readonly Running[] {
     return [...(this.#byOwner.get(owner) ?? [])];
   }
 
-  /** Whether an effect of this actor is under way. */
+  /** Whether an effect of this actor is in progress. */
   isBusy(owner: string): boolean {
     return this.#byOwner.has(owner);
   }
 
-  /** One line for people: what the actor waits on and for how long. Empty when it waits on nothing. */
+  /** One line for messages: what the actor waits for, and for how long; empty without an effect in progress. */
   describe(owner: string): string {
     const now = this.#clock.monoMs();
     return this.of(owner)
@@ -98,15 +97,15 @@ export class Activity {
   }
 
   /**
-   * Tells the drivers that the results of this actor's effects are not wanted any more. They reject soon, or end as
-   * they would have; the actor hears of either.
+   * Aborts all effects of this actor, because their results are no longer wanted. Each rejects soon or ends as it would
+   * have; the actor receives either result.
    */
   abort(owner: string, reason: string): void {
     for (const entry of [...(this.#byOwner.get(owner) ?? [])])
       entry.abort(new FaultError(fault('cancelled', reason)));
   }
 
-  /** Aborts all effects of an actor and settles when each has ended. */
+  /** Aborts all effects of an actor and settles once each has ended. */
   async endAll(owner: string): Promise<void> {
     const entries = [...(this.#byOwner.get(owner) ?? [])];
     for (const entry of entries) entry.abort(new Error('its actor crashed'));
@@ -114,9 +113,8 @@ export class Activity {
   }
 
   /**
-   * Runs one effect with a bound. The driver is told the bound and gets a little
-   * longer; one that does not keep to it is given up with `timedOut`, so that no
-   * actor waits for ever whatever a driver does.
+   * Runs one effect, bounded by `timeoutMs` milliseconds. The driver gets the bound and should keep to it. After a
+   * further `driverGraceMs` the effect fails with `timedOut`, so that no actor waits for ever, whatever a driver does.
    */
   run<T>(
     owner: string,
@@ -154,7 +152,7 @@ export class Activity {
     const done = (ended: Fault | undefined): void => {
       signal.removeEventListener('abort', relay);
       this.#remove(owner, entry);
-      this.#tell(owner, entry, ended);
+      this.#report(owner, entry, ended);
     };
     return result.then(
       (value) => {
@@ -169,7 +167,7 @@ export class Activity {
     );
   }
 
-  #tell(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {
+  #report(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {
     const kind = ended?.kind;
     const outcome = kind === undefined ? 'ok' : kind === 'timedOut' || kind === 'cancelled' ? kind : 'failed';
     this.#observer?.ended({
@@ -194,7 +192,7 @@ export class Activity {
         try {
           fail(
             'timedOut',
-            `${entry.effect}: ${entry.waiting?.on ?? 'the driver'} gave no answer within ${timeoutMs} ms`,
+            `${entry.effect}: timed out after ${timeoutMs} ms waiting for ${entry.waiting?.on ?? 'the driver'}`,
           );
         } catch (thrown) {
           reject(thrown);
@@ -205,7 +203,7 @@ export class Activity {
         this.#clock.clearTimeout(timer);
         act();
       };
-      // a driver that throws at once is no different from one that rejects; one that is not wanted any more never begins
+      // inside a promise, so that a driver that throws counts as rejecting; an effect aborted by now never begins
       Promise.resolve()
         .then(() => {
           controller.signal.throwIfAborted();

@@ -1,24 +1,27 @@
-/** The one way from a machine to a port: a promise actor that runs through Activity. */
+/** The only way from a machine to a port: an effect is a promise actor that runs through Activity. */
 import { fromPromise } from 'xstate';
 import type { PromiseActorLogic } from 'xstate';
 import type { Activity } from './activity.ts';
 import type { EffectContext } from '../../ports/effect.ts';
 
-/** Inputs of effects are plain data and name their actor. */
+/** The input of an effect: plain data that names the actor. */
 export interface Owned {
   /** Address of the actor: `sandbox/<id>`, `container/<id>`, … */
   readonly owner: string;
 }
 
-/** What others hear before and after an effect (`nri-events.ts`); undefined when there is nobody to hear it. */
+/**
+ * Calls before and after an effect, such as those of NRI plugins (`nri-events.ts`); undefined results mean there is
+ * nobody to call.
+ */
 export interface Around<I extends Owned> {
-  /** Its rejection is the effect's. */
+  /** A rejection fails the effect before it begins. */
   readonly before?: (input: I, signal: AbortSignal) => Promise<void> | undefined;
-  /** Asked for when the effect begins, called when it has succeeded; must not reject. */
+  /** Evaluated when the effect begins; the function it returns runs after a success and must not reject. */
   readonly after?: (input: I, signal: AbortSignal) => (() => Promise<void>) | undefined;
 }
 
-/** Makes an effect: `work` gets the input and the driver's context with a bound of `timeoutMs`. */
+/** Makes an effect. `work` gets the input and the driver's context, and is bounded by `timeoutMs` milliseconds. */
 export function effectLogic<I extends Owned, O>(
   activity: Activity,
   name: string,

@@ -1,9 +1,10 @@
 /**
- * What NRI plugins hear around the effects of sandboxes and containers. It is an effect of its own (`nri`), with its own
- * bound, that introspection shows; where no plugin is, it is nothing at all, and the machines don't know of it.
+ * Notifies NRI plugins around the effects of sandboxes and containers. Each notification is an effect of its own
+ * (`nri`) with its own bound, so that introspection shows it. Without plugins nothing runs, and the machines do not
+ * know of NRI.
  *
- * After a crash an effect is done again, and so is its news. Plugins are told of the whole node when they come back to a
- * daemon that was started anew, so nothing that they were not told is lost for good; no news is kept on record.
+ * An effect that is repeated after a crash repeats its notification. Notifications are not recorded: plugins receive
+ * the state of the whole node when they reconnect to a restarted daemon, so none that was missed is lost for good.
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { portLimits } from '../../ports/bounds.ts';
@@ -14,48 +15,56 @@ import type { ExitFact } from '../../ports/journal.ts';
 import type { NriContainerEvent, NriPodEvent } from '../../ports/nri.ts';
 import type { Ports } from '../../ports/ports.ts';
 
-/** `exit`: of a container that has ended, where the effect is told of it. */
+/** `exit`: set for an effect of a container that has exited. */
 type Of<Id> = Owned & { readonly id: Id; readonly exit?: ExitFact | undefined };
-type Tell<Id> = (input: Of<Id>, fx: EffectContext) => Promise<void>;
+type Notify<Id> = (input: Of<Id>, fx: EffectContext) => Promise<void>;
 
-/** News of containers. */
-export function containerNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<ContainerId, NriContainerEvent>(
+/** Notifications about containers. */
+export function containerNri(ports: Pick<Ports, 'nri'>, activity: Activity) {
+  return notificationsOf<ContainerId, NriContainerEvent>(
     ports,
     activity,
-    (news) =>
+    (event) =>
       ({ id, exit }, fx) =>
-        ports.nri.notifyContainer(news, id, fx, exit),
+        ports.nri.notifyContainer(event, id, fx, exit),
   );
 }
 
-/** News of sandboxes. */
-export function podNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<SandboxId, NriPodEvent>(
+/** Notifications about sandboxes. */
+export function podNri(ports: Pick<Ports, 'nri'>, activity: Activity) {
+  return notificationsOf<SandboxId, NriPodEvent>(
     ports,
     activity,
-    (news) =>
+    (event) =>
       ({ id }, fx) =>
-        ports.nri.notifyPod(news, id, fx),
+        ports.nri.notifyPod(event, id, fx),
   );
 }
 
-function newsOf<Id, News>(ports: Pick<Ports, 'nri'>, activity: Activity, telling: (news: News) => Tell<Id>) {
-  const run = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
-    activity.run(input.owner, 'nri', portLimits.pluginsMs, signal, (fx) => tell(input, fx));
-  // what has happened has happened: a plugin that can't be told keeps nothing from going on
-  const told = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
-    run(tell, input, signal).catch(() => undefined);
+function notificationsOf<Id, NriEvent>(
+  ports: Pick<Ports, 'nri'>,
+  activity: Activity,
+  notifyOf: (event: NriEvent) => Notify<Id>,
+) {
+  const run = (notify: Notify<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
+    activity.run(input.owner, 'nri', portLimits.pluginsMs, signal, (fx) => notify(input, fx));
+  // a plugin can't veto these, so an unreachable one does not stop the effect
+  const runIgnoringFaults = (notify: Notify<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
+    run(notify, input, signal).catch(() => undefined);
   return {
-    /** The effect is begun only when no plugin refuses. */
-    asked: (news: News): Around<Of<Id>> => ({
-      before: (input, signal) => (ports.nri.isActive() ? run(telling(news), input, signal) : undefined),
+    /** Asks the plugins first; the effect begins only if none refuses. */
+    askBefore: (event: NriEvent): Around<Of<Id>> => ({
+      before: (input, signal) => (ports.nri.isActive() ? run(notifyOf(event), input, signal) : undefined),
     }),
-    before: (news: News): Around<Of<Id>> => ({
-      before: (input, signal) => (ports.nri.isActive() ? told(telling(news), input, signal) : undefined),
+    /** Notifies the plugins before the effect. */
+    notifyBefore: (event: NriEvent): Around<Of<Id>> => ({
+      before: (input, signal) =>
+        ports.nri.isActive() ? runIgnoringFaults(notifyOf(event), input, signal) : undefined,
     }),
-    after: (news: News): Around<Of<Id>> => ({
-      after: (input, signal) => (ports.nri.isActive() ? () => told(telling(news), input, signal) : undefined),
+    /** Notifies the plugins after the effect has succeeded. */
+    notifyAfter: (event: NriEvent): Around<Of<Id>> => ({
+      after: (input, signal) =>
+        ports.nri.isActive() ? () => runIgnoringFaults(notifyOf(event), input, signal) : undefined,
     }),
   };
 }

@@ -1,8 +1,8 @@
-/** What is kept of a request on the disk. Pure. */
+/** Removes secrets from what the journal stores of a request. Pure. */
 import type { ExitFact, JournalRecord } from '../../ports/journal.ts';
 import type { ContainerSpec, RecordedSpec } from '../../ports/specs.ts';
 
-/** The spec as the journal may hold it: without the program, whose words and values may be secrets (S91). */
+/** The spec for the journal: without command, arguments and environment, which may hold secrets (S91). */
 export function recordedSpec({
   command: _command,
   args: _args,
@@ -13,8 +13,8 @@ export function recordedSpec({
 }
 
 /**
- * What a failed start says of its reason, as the kernel and the runtimes write it: the rest of their message may quote any word
- * of the command (`exec: "<first word>": …`).
+ * Reasons of failed starts as the kernel and the runtimes word them. Only these are recorded, because the rest of the
+ * message may quote the command (`exec: "<first word>": …`).
  */
 const START_REASONS: readonly string[] = [
   'not found in $PATH',
@@ -33,15 +33,19 @@ const START_REASONS: readonly string[] = [
 
 const UNKNOWN_REASON = 'its reason is not kept over a restart of the daemon';
 
-/** The kind of reason that the message of a failed start or exec states, without words of its command; undefined for an unknown one. */
+/**
+ * The known reason in the message of a failed start or exec, without words of the command; undefined for any other
+ * reason.
+ */
 export function startReason(message: string): string | undefined {
   const said = message.toLowerCase();
   return START_REASONS.find((one) => said.includes(one.toLowerCase()));
 }
 
 /**
- * The exit as the journal may hold it: of a failed start only the kind of its reason (S91). Whoever asks before the daemon is
- * restarted is answered from memory, with the whole message. The same object where nothing is left out.
+ * The exit for the journal: of a failed start's message it keeps only the known reason (S91). Until the daemon
+ * restarts, clients get the whole message, from memory.
+ * @returns the same object if nothing was removed
  */
 export function recordedExit(exit: ExitFact): ExitFact {
   if (exit.observedBy !== 'start') return exit;
@@ -50,8 +54,9 @@ export function recordedExit(exit: ExitFact): ExitFact {
 }
 
 /**
- * The record without what earlier versions wrote into it: the program, and words of it in a message (S91); the same object where
- * there is nothing of that.
+ * The record without the secrets that earlier versions wrote: command, arguments and environment, and messages that
+ * quote them (S91).
+ * @returns the same object if nothing was removed
  */
 export function withoutSecrets(record: JournalRecord): JournalRecord {
   if (record.type === 'container.exited') {

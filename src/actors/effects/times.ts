@@ -1,11 +1,11 @@
 /**
- * Times that clients order by. They are told by the wall clock, which somebody may set back, also between two lives of the
- * daemon; what came later is never told as earlier (F78, I8).
+ * Times that clients sort by. They come from the wall clock, which may be set back, also between two boots of the
+ * daemon; a later event must never get an earlier time (F78, I8).
  */
 import type { ClockPort } from '../../ports/clock.ts';
 import type { ExitFact } from '../../ports/journal.ts';
 
-/** The last of these, in nanoseconds; one that is not known does not count. */
+/** The latest of these times, in nanoseconds; unknown ones are ignored. */
 export function latest(first: bigint, ...others: readonly (bigint | undefined)[]): bigint {
   let last = first;
   for (const one of others) if (one !== undefined && one > last) last = one;
@@ -13,8 +13,8 @@ export function latest(first: bigint, ...others: readonly (bigint | undefined)[]
 }
 
 /**
- * When what is being made now was created: later than all of its kind that there is. The kubelet takes the newest sandbox
- * of a pod for the present one, and counts a container's attempts on from the newest.
+ * The creation time of a new sandbox or container: later than that of all `others` of its kind. The kubelet takes the
+ * newest sandbox of a pod as the current one, and counts a container's attempts from the newest.
  */
 export function creationNs(
   clock: Pick<ClockPort, 'nowNs'>,
@@ -25,7 +25,7 @@ export function creationNs(
   return latest(clock.nowNs(), afterNs);
 }
 
-/** The exit, not before any of these. */
+/** The exit, with an end no earlier than any of these times. */
 export function endedAfter(exit: ExitFact, ...times: readonly (bigint | undefined)[]): ExitFact {
   const finishedAtNs = latest(exit.finishedAtNs, ...times);
   return finishedAtNs === exit.finishedAtNs ? exit : { ...exit, finishedAtNs };

@@ -6,23 +6,23 @@ export type PullAddress = `pull/${string}`;
 
 export interface PullInput {
   readonly owner: PullAddress;
-  /** Normalised; a short name with several candidates as it was asked for. */
+  /** Normalised; a short name with several candidates stays as requested. */
   readonly reference: string;
-  /** In memory only: never journalled, logged or shown. */
+  /** Kept in memory only: never journalled, logged or shown. */
   readonly auth: RegistryAuth | undefined;
-  /** Kubernetes namespace whose signature policy counts; '' for the node's. */
+  /** Kubernetes namespace whose signature policy applies; '' for the node's policy. */
   readonly namespace: string;
-  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  /** The call that began the pull, shown in its history. */
   readonly cause?: Cause;
 }
 
 export interface PullContext extends PullInput {
   readonly resolved: ResolvedImage | undefined;
-  /** Of all its layers, as they were received; 0 until they are here. */
+  /** Compressed bytes of all layers, as received; 0 until they are fetched. */
   readonly layerBytes: number;
   readonly fault: Fault | undefined;
 }
 
 export type PullEvent =
-  /** Nobody waits for it any more. */
+  /** No caller waits for the pull any more. */
   { readonly type: 'pull.abandon' };

@@ -83,7 +83,10 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
   };
 }
 
-/** What is recorded of it: of the manifest's own words only that of a checkpoint, under the names that brought it (S86). */
+/**
+ * The record of the image. Of the manifest's annotations it keeps only the one that marks a checkpoint, with the names
+ * it was pulled by (S86).
+ */
 function recordOf(resolved: ResolvedImage, layerBytes: number, pulledAtNs: bigint): ImageRecord {
   const { id, repoTag, repoDigest, layers, config, configBytes, checkpointOf } = resolved;
   const repoTags = repoTag === '' ? [] : [repoTag];
@@ -99,7 +102,7 @@ function recordOf(resolved: ResolvedImage, layerBytes: number, pulledAtNs: bigin
   };
 }
 
-/** What the record of a pull is found by. */
+/** The fields that identify the record of an unfinished pull. */
 function fetchedBy(
   namespace: string,
   { id, repoDigest }: ResolvedImage,
@@ -107,7 +110,11 @@ function fetchedBy(
   return { id, source: repoDigest, ...(namespace === '' ? {} : { namespace }) };
 }
 
-/** All layers, a few at once; gives their bytes as they were received. One that fails ends the others, and its fault names the layer. */
+/**
+ * Fetches all layers, `layersAtOnce` at a time.
+ * @returns the compressed bytes of all layers, as received
+ * @throws the fault of the first layer that fails; it aborts the others
+ */
 async function fetchLayers(
   {
     ports,
@@ -119,22 +126,22 @@ async function fetchLayers(
 ): Promise<number> {
   const { resolved } = input;
   assert(resolved !== undefined, 'layers of an image that was not resolved');
-  // held before the first look into the store, so that a removal of another image can't take one away (F08)
+  // held before the store is read, so that the removal of another image can't delete a shared layer (F08)
   layers.hold(
     input.owner,
     resolved.layers.map((layer) => layer.diffId),
   );
-  // from now on a failure or a death costs only what is missing
+  // once recorded, a failure or a crash does not lose the layers that were fetched
   const fetching = resolved.layers.map(({ digest, diffId }) => ({ digest, diffId }));
   const source = fetchedBy(input.namespace, resolved);
   layers.fetches(input.owner, fetchingKey(source));
   await ports.journal.append([{ type: 'image.fetching', ...source, layers: fetching }], { sync: false });
   progress.begin(input.owner, resolved.layers);
   const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
-  const tell = teller(ports, progress, input, fx);
+  const report = progressReporter(ports, progress, input, fx);
   const siblings = new AbortController();
   const signal = AbortSignal.any([fx.signal, siblings.signal]);
-  // one after the other settled, so that no download outlives the effect
+  // wait for every download, so that none outlives the effect
   const results = await Promise.allSettled(
     resolved.layers.map((layer) =>
       slots.with(async () => {
@@ -155,7 +162,7 @@ async function fetchLayers(
               note: fx.note,
               onBytes: (downloaded) => {
                 progress.downloaded(input.owner, layer.digest, downloaded);
-                tell();
+                report();
               },
             },
           );
@@ -176,8 +183,8 @@ async function fetchLayers(
   return sum;
 }
 
-/** Says now and then, to the log and to whoever asks what it waits on, how far the pull is. */
-function teller(
+/** Reports the pull's progress in the log and in `fx.note`, at most once in `pullReportMs`. */
+function progressReporter(
   ports: Ports,
   progress: PullProgress,
   { owner, reference }: PullEffectInput,
@@ -190,11 +197,11 @@ function teller(
     toldAtMs = now;
     const { downloadedBytes, sizeBytes, bytesPerSecond } = progress.sum(owner);
     fx.note({
-      on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} a second`,
+      on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} per second`,
     });
     ports.log.info(
       { actor: owner, reference, downloadedBytes, sizeBytes, bytesPerSecond },
-      'a pull is under way',
+      'pull in progress',
     );
   };
 }

@@ -1,13 +1,13 @@
 /*
- * The pull of one image, joined by every caller with the same reference and credentials.
+ * The pull of one image. Callers with the same reference and credentials share it.
  *
- * resolving   manifest, platform, config: what the reference means now
- * admitting   the signature policy has to accept it before a byte of a layer is fetched
- * fetching    layers into the store, a few at once
- * committing  the record that gives the image its name: from here on it is listed
- * discarding  layers of a pull that can't succeed, unless someone else uses them
- * present     final
- * absent      final; context.fault says why. A pull that may succeed the next time comes here with its layers kept
+ * resolving   asks the registry what the reference means now: manifest, platform, config
+ * admitting   checks the signature policy before any layer is fetched
+ * fetching    downloads and unpacks the layers, several at once
+ * committing  records the image under its name; once the record is durable, the image is listed
+ * discarding  deletes the layers of a pull that can't succeed, except those that others use
+ * present     final; the image is in the store
+ * absent      final; context.fault has the reason. A pull that may succeed later ends here with its layers kept
  *
  *   resolving → admitting → fetching → committing → present
  *       └───────────┴───────┬──┴───────────┴→ discarding → absent
@@ -29,13 +29,15 @@ const self = ({ context }: Has) => ({
   layerBytes: context.layerBytes,
 });
 
-/** Registries that can't be reached and calls that were left: not content that was wrong, nor a disk that is full. */
+/**
+ * True when the same pull may succeed later, such as after a network failure; false for wrong content or a full disk.
+ */
 function mayResume(event: object): boolean {
   const { retryable, kind } = toFault('error' in event ? event.error : undefined);
   return retryable && kind !== 'exhausted';
 }
 
-/** The pull's machine over its effects. */
+/** The pull's machine, given its effects. */
 export function imagePullMachine(effects: PullEffects) {
   return setup({
     types: {
@@ -52,7 +54,8 @@ export function imagePullMachine(effects: PullEffects) {
       keepBytes: assign({ layerBytes: ({ event }) => ('output' in event ? (event.output as number) : 0) }),
       noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined) }),
       noteAbandoned: assign({
-        fault: ({ context }) => fault('cancelled', `pull of ${context.reference}: every caller has gone`),
+        fault: ({ context }) =>
+          fault('cancelled', `pull ${context.reference}: cancelled, no caller waits for it`),
       }),
     },
     guards: { mayResume: ({ event }) => mayResume(event) },
@@ -80,8 +83,8 @@ export function imagePullMachine(effects: PullEffects) {
         },
       },
       fetching: {
-        // leaving aborts the download; what is unpacked lies below a name that only a whole layer gets, and what came is
-        // kept for a client that asks again (F65), until the janitor has seen nobody come for it
+        // leaving this state aborts the downloads. A layer gets its name only once it is complete. Partial downloads
+        // are kept for a client that pulls again (F65), until the janitor gives them up
         on: { 'pull.abandon': { target: 'absent', actions: 'noteAbandoned' } },
         invoke: {
           src: 'fetchLayers',
@@ -102,7 +105,7 @@ export function imagePullMachine(effects: PullEffects) {
         },
       },
       discarding: {
-        // what can't be deleted now the janitor finds as an unused layer
+        // a layer that can't be deleted now is found by the janitor as unused
         invoke: { src: 'discard', input: self, onDone: 'absent', onError: 'absent' },
       },
       present: { type: 'final', tags: ['settled'] },

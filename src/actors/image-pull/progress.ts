@@ -1,4 +1,6 @@
-/** How far each pull is, layer by layer: written by its effects, read by introspection. Nothing is decided by it. */
+/**
+ * The progress of each pull, layer by layer: written by the effects, read by introspection. No decision depends on it.
+ */
 import type { Digest } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import type { ClockPort } from '../../ports/clock.ts';
@@ -8,18 +10,21 @@ export interface LayerProgress {
   readonly digest: Digest;
   readonly sizeBytes: number;
   readonly downloadedBytes: number;
-  /** Over the last seconds; 0 before the first of them, while nothing comes, and once it is here. */
+  /**
+   * Average over the last seconds; 0 before the first measurement, while nothing arrives, and once the layer is
+   * complete.
+   */
   readonly bytesPerSecond: number;
-  /** Until all bytes are here if it goes on so; undefined when nothing tells. */
+  /** Milliseconds until the download is complete at this rate; undefined when the rate is 0. */
   readonly remainingMs: number | undefined;
-  /** In the store, downloaded by this pull or not. */
+  /** The layer is in the store, whether or not this pull downloaded it. */
   readonly present: boolean;
 }
 
 /** A whole pull in figures. */
 export type PullSum = Pick<LayerProgress, 'sizeBytes' | 'downloadedBytes' | 'bytesPerSecond'>;
 
-/** So many bytes at a moment, monotonic milliseconds. */
+/** Bytes downloaded at a time in monotonic milliseconds. */
 interface Mark {
   readonly atMs: number;
   readonly bytes: number;
@@ -30,7 +35,7 @@ interface Tracked {
   readonly sizeBytes: number;
   downloadedBytes: number;
   present: boolean;
-  /** The rate is counted from the older of two marks, so that it always covers between one span and two. */
+  /** The rate is measured from the older of two marks, so that it covers between one and two times `rateSpanMs`. */
   older: Mark | undefined;
   newer: Mark | undefined;
 }
@@ -43,7 +48,7 @@ export class PullProgress {
     this.#clock = clock;
   }
 
-  /** The pull's layers are known. */
+  /** Starts the progress of a pull whose layers are known. */
   begin(pull: string, layers: readonly Layer[]): void {
     const fresh = layers.map(({ digest, sizeBytes }): [Digest, Tracked] => [
       digest,
@@ -52,12 +57,13 @@ export class PullProgress {
     this.#pulls.set(pull, new Map(fresh));
   }
 
-  /** So many bytes of the layer are here. */
+  /** Notes how many bytes of the layer have been downloaded. */
   downloaded(pull: string, digest: Digest, downloadedBytes: number): void {
     const layer = this.#pulls.get(pull)?.get(digest);
     if (layer === undefined) return;
     const mark = { atMs: this.#clock.monoMs(), bytes: downloadedBytes };
-    // what an earlier pull had left is there in a moment, and says nothing of the network; fewer bytes are a new start
+    // the first bytes may be those an interrupted pull left, which say nothing of the network's rate; fewer bytes than
+    // before mean that the download began again
     if (layer.newer === undefined || downloadedBytes < layer.downloadedBytes)
       layer.older = layer.newer = mark;
     else if (mark.atMs - layer.newer.atMs >= actorLimits.rateSpanMs) {
@@ -72,7 +78,7 @@ export class PullProgress {
     if (layer !== undefined) layer.present = true;
   }
 
-  /** Lowest layer first; empty before the manifest is known. */
+  /** The progress of each layer, lowest first; empty before the manifest is known. */
   of(pull: string): readonly LayerProgress[] {
     const now = this.#clock.monoMs();
     return [...(this.#pulls.get(pull)?.values() ?? [])].map((layer) => {
@@ -86,7 +92,7 @@ export class PullProgress {
     });
   }
 
-  /** All layers together; one that was in the store counts as downloaded. */
+  /** The sum over all layers; a layer that was already in the store counts as downloaded. */
   sum(pull: string): PullSum {
     const sum = { sizeBytes: 0, downloadedBytes: 0, bytesPerSecond: 0 };
     for (const { sizeBytes, downloadedBytes, bytesPerSecond, present } of this.of(pull)) {
@@ -97,7 +103,7 @@ export class PullProgress {
     return sum;
   }
 
-  /** The pull has ended, however. */
+  /** The pull has ended, with or without success. */
   forget(pull: string): void {
     this.#pulls.delete(pull);
   }
@@ -106,7 +112,7 @@ export class PullProgress {
 function rateOf({ older, downloadedBytes, sizeBytes, present }: Tracked, nowMs: number): number {
   if (older === undefined || present || downloadedBytes >= sizeBytes) return 0;
   const spanMs = nowMs - older.atMs;
-  // less than this is one read of a socket, which would be a thousand times the truth
+  // a shorter span may hold a single socket read, whose rate would be a thousand times too high
   if (spanMs < actorLimits.rateLeastMs) return 0;
   return Math.round(((downloadedBytes - older.bytes) / spanMs) * 1000);
 }

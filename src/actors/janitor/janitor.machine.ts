@@ -1,9 +1,9 @@
 /*
- * Periodic work, in one place, so that no settled actor needs a timer.
+ * The periodic work of all actors in one place, so that no settled actor needs a timer.
  *
  * idle      waits for the next round
- * sweeping  asks actors whose cleanup is pending to try again, undoes what nobody came for, stops ready sandboxes that lost a part,
- *           deletes layers nobody uses and what is left of pulls nobody asked for again
+ * sweeping  retries pending cleanup, undoes unclaimed containers, stops ready sandboxes that lost a namespace or their
+ *           pause process, deletes unused layers and the downloads of interrupted pulls that no client repeated
  *
  *   idle ⇄ sweeping
  */
@@ -12,7 +12,7 @@ import type { PromiseActorLogic } from 'xstate';
 import { actorLimits } from '../bounds.ts';
 import type { Owned } from '../effects/effect-logic.ts';
 
-/** The janitor's machine over its one effect. */
+/** The janitor's machine, given its effect. */
 export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void, Owned> }) {
   return setup({
     actors: effects,
@@ -25,7 +25,7 @@ export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void
         after: { round: 'sweeping' },
       },
       sweeping: {
-        // a round that fails is tried again with the next one
+        // the next round repeats the work of a failed one
         invoke: { src: 'sweep', input: { owner: 'janitor' }, onDone: 'idle', onError: 'idle' },
       },
     },

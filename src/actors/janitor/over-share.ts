@@ -1,16 +1,17 @@
-/** Which of many are given up where there is no room for all: those of whoever has most. Pure. */
+/** Picks the interrupted pulls to give up when there are too many: those of the party that has most. Pure. */
 
 export interface Shared {
   readonly key: string;
-  /** Kubernetes namespace; '' for none. */
+  /** Kubernetes namespace; '' without one. */
   readonly namespace: string;
-  /** Registry. */
+  /** Host name of the registry. */
   readonly host: string;
 }
 
 /**
- * Keys of those that are over `most`. Each is the oldest of the registry that has most in the namespace that has most, so
- * that whoever has few keeps them, however many others have (S90). `all` is in the order of coming.
+ * Picks the keys to give up until `most` are left. Each is the oldest one of the registry with most entries in the
+ * namespace with most entries, so that a party with few keeps them, however many others have (S90).
+ * @param all in order of arrival
  */
 export function overShare(all: readonly Shared[], most: number): readonly string[] {
   const over: string[] = [];
@@ -26,7 +27,7 @@ export function overShare(all: readonly Shared[], most: number): readonly string
   return over;
 }
 
-/** The largest group, in their order; of equal ones that whose first has come first. */
+/** The largest group, in order of arrival; among equally large groups the one whose first entry came first. */
 function mostOf(all: readonly Shared[], groupOf: (one: Shared) => string): readonly Shared[] {
   const groups = Map.groupBy(all, groupOf);
   return [...groups.values()].reduce((best, group) => (group.length > best.length ? group : best), []);

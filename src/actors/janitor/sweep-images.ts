@@ -1,4 +1,6 @@
-/** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
+/**
+ * The janitor's round over images: deletes unused layers, drops images that lost a layer, gives up interrupted pulls.
+ */
 import { fail } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import { fetchingKey } from '../ledger/ledger.ts';
@@ -10,7 +12,11 @@ import { overShare } from './over-share.ts';
 import type { Shared } from './over-share.ts';
 import type { Sweeping } from './sweeping.ts';
 
-/** Layers are looked at even where no record can be written. */
+/**
+ * One round over images. Unused layers are deleted even if the journal refuses the records of the pulls that are given
+ * up.
+ * @throws the first failure, after both parts have ended
+ */
 export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   const [given] = await Promise.allSettled([giveUpPulls(sweeping)]);
   await deleteLayers(sweeping, fx);
@@ -18,9 +24,9 @@ export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promis
 }
 
 /**
- * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many pulls, of which those of
- * the namespace and registry with most are given up first. The time
- * begins anew with the daemon, since it is the restart that a pull is to outlive (F07).
+ * Gives up interrupted pulls. What they fetched is kept for a client that pulls again: for `interruptedMs`, and of at
+ * most `interruptedMax` pulls. Above that, the namespace and registry with most pulls lose theirs first. The time
+ * starts again with each boot, because an interrupted pull must survive a restart of the daemon (F07).
  */
 async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   const { directory, layers, interrupted, ports } = sweeping;
@@ -35,7 +41,7 @@ async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   for (const key of interrupted.keys()) if (!waiting.has(key)) interrupted.delete(key);
   for (const key of waiting.keys()) if (!interrupted.has(key)) interrupted.set(key, now);
   const isOld = (key: string): boolean => now - (interrupted.get(key) ?? now) >= actorLimits.interruptedMs;
-  // a map keeps the order in which they came
+  // a Map keeps insertion order: the oldest comes first
   const recent = [...interrupted.keys()]
     .filter((key) => !isOld(key))
     .flatMap((key) => sharedOf(key, waiting.get(key)));
@@ -52,7 +58,7 @@ async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   sweeping.layersChanged = true;
 }
 
-/** The registry is the first part of the manifest's name; a record of an older version has none. */
+/** The registry is the first part of the manifest's name; records of older versions lack it. */
 function sharedOf(key: string, fetching: ImageFetching | undefined): readonly Shared[] {
   if (fetching === undefined) return [];
   const { source = '', namespace = '' } = fetching;
@@ -62,26 +68,28 @@ function sharedOf(key: string, fetching: ImageFetching | undefined): readonly Sh
 async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   if (!sweeping.layersChanged) return;
   sweeping.layersChanged = false;
-  fx.note({ on: 'layers that nobody uses, and that images have lost' });
+  fx.note({ on: 'scan for unused and missing layers' });
   try {
-    // of those that were here before the look: one that comes meanwhile has layers that the look has not seen
+    // listed before the scan: an image that is pulled during it has layers that the scan did not see
     const images = sweeping.layers.images();
     const facts = await sweeping.ports.storage.observe(fx);
     if (facts.imagesUnknown === true)
-      fail('timedOut', 'look for layers that nobody uses: the disk of the images does not answer');
-    await forgetBroken(sweeping.ports, stillThere(sweeping, images), facts);
+      fail('timedOut', 'scan for unused layers: the image disk does not respond');
+    await forgetBroken(sweeping.ports, unchanged(sweeping, images), facts);
     await sweeping.layers.collect(facts.layers, fx);
     const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
     await sweeping.ports.images.dropPartials({ keep: kept }, fx);
   } catch (thrown) {
-    // the next round looks again
+    // the next round scans again
     sweeping.layersChanged = true;
     throw thrown;
   }
 }
 
-/** Of these images those that nobody has removed or pulled again since, nor pulls now: such a pull mends them. */
-function stillThere({ layers, directory }: Sweeping, images: readonly ImageRecord[]): readonly ImageRecord[] {
+/**
+ * Those of the images that have not been removed or pulled again since and are not being pulled: a pull repairs them.
+ */
+function unchanged({ layers, directory }: Sweeping, images: readonly ImageRecord[]): readonly ImageRecord[] {
   const now = new Set(layers.images());
   const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
   return images.filter((image) => now.has(image) && !pulled.has(image.id));

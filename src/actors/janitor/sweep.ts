@@ -10,11 +10,15 @@ import type { SandboxView } from '../directory/views.ts';
 import { sweepImages } from './sweep-images.ts';
 import type { Sweeping } from './sweeping.ts';
 
-/** Retries cleanup that is pending, undoes what nobody came for, stops broken sandboxes, deletes unused layers and what nobody resumes. */
+/**
+ * Retries pending cleanup, undoes unclaimed containers, stops broken sandboxes, deletes unused layers and interrupted
+ * pulls.
+ * @throws the first failure, after all parts have ended
+ */
 export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   retryCleanup(sweeping.directory);
   undoUnclaimed(sweeping);
-  // neither must wait for the other's mending
+  // all at once: a part that hangs or fails must not hold up the others
   const results = await Promise.allSettled([
     stopBroken(sweeping, fx),
     sweepImages(sweeping, fx),
@@ -24,14 +28,14 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
   if (failed !== undefined) throw failed.reason;
 }
 
-/** What could not be deleted is tried again, slowly: an administrator may have taken away what hindered it (F89). */
+/** Every `debrisMs`, retries what could not be deleted: an administrator may have removed the obstacle (F89). */
 async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   const { clock, storage } = sweeping.ports;
   const now = clock.monoMs();
   sweeping.debrisAt ??= now;
   if (now - sweeping.debrisAt < actorLimits.debrisMs) return;
   sweeping.debrisAt = now;
-  // what is left of downloads is looked for with the layers
+  // the scan of layers also deletes partial downloads
   sweeping.layersChanged = true;
   await storage.removePartials(fx);
 }
@@ -43,7 +47,7 @@ function retryCleanup(directory: Directory): void {
     if (cleanupPending && settled) directory.send(address, { type: 'janitor.retry' });
 }
 
-/** A container whose id nobody was handed is undone after two minutes (house rule 3.1). */
+/** Undoes containers that no client claimed within `unclaimedMs`: no client knows their ids. */
 function undoUnclaimed(sweeping: Sweeping): void {
   const { directory, unclaimed, ports } = sweeping;
   const now = ports.clock.monoMs();
@@ -60,12 +64,12 @@ function undoUnclaimed(sweeping: Sweeping): void {
 }
 
 /**
- * A ready sandbox that lost its pause process or a pinned namespace can't be made whole again, since its containers
- * live in what is lost: it is told as not ready, and the kubelet makes another (F57, F85). What can't be looked at is
- * not lost: the look fails as a whole, and the next round looks again.
+ * Stops ready sandboxes that lost their pause process or a pinned namespace. They can't be repaired, because their
+ * containers run in what is lost: they become not ready, and the kubelet creates new ones (F57, F85). If the host can't
+ * be read, nothing counts as lost: the round fails, and the next one reads it again.
  */
 async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Promise<void> {
-  // taken before the look: what was ready by then had all its parts, and a stop under way takes no notice
+  // listed before the host is read: these had all their parts by then. A sandbox that is stopping ignores the event
   const ready = directory.sandboxes().filter(isAtRest);
   if (ready.length === 0) return;
   fx.note({ on: 'namespaces and pause processes of ready sandboxes' });
@@ -79,7 +83,7 @@ async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Pr
   }
 }
 
-/** Ready, and no stop of it is under way. */
+/** Ready, and no stop is in progress. */
 function isAtRest({ ready, settled }: SandboxView): boolean {
   return ready && settled;
 }
@@ -87,8 +91,6 @@ function isAtRest({ ready, settled }: SandboxView): boolean {
 function lossOf({ id, spec, pause }: SandboxView, facts: HostFacts, { runtime }: Ports): string | undefined {
   const seen = facts.sandboxes.find((one) => one.id === id);
   const lost = pinsOf(spec).filter((pin) => seen?.pins.includes(pin) !== true);
-  if (lost.length > 0) return `its namespaces are not pinned any more: ${lost.join(', ')}`;
-  return pause === undefined || runtime.isAlive(pause)
-    ? undefined
-    : `its pause process ${pause.pid} has ended`;
+  if (lost.length > 0) return `namespaces no longer pinned: ${lost.join(', ')}`;
+  return pause === undefined || runtime.isAlive(pause) ? undefined : `pause process ${pause.pid} has exited`;
 }

@@ -1,4 +1,4 @@
-/** What the janitor works with and remembers from round to round. */
+/** What the janitor uses, and what it remembers between rounds. */
 import type { Directory } from '../directory/directory.ts';
 import type { LayerBook } from '../ledger/layer-book.ts';
 import type { Ports } from '../../ports/ports.ts';
@@ -7,12 +7,17 @@ export interface Sweeping {
   readonly ports: Ports;
   readonly directory: Directory;
   readonly layers: LayerBook;
-  /** Address of each unclaimed container and when the janitor first saw it, monotonic milliseconds. */
+  /** Address of each unclaimed container → monotonic milliseconds at which the janitor first saw it. */
   readonly unclaimed: Map<string, number>;
-  /** Each pull that was interrupted (`fetchingKey`) and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
+  /**
+   * Each interrupted pull (`fetchingKey`) → monotonic milliseconds at which the janitor first saw it without a caller.
+   */
   readonly interrupted: Map<string, number>;
-  /** When deleting debris was begun last, monotonic milliseconds; undefined before the first round, the start has begun it. */
+  /**
+   * Monotonic milliseconds of the last attempt to delete leftovers; undefined until the first round, because recovery
+   * made one.
+   */
   debrisAt: number | undefined;
-  /** True when something may have left a layer without a user since the last round. */
+  /** True when a layer may have lost its last user since the last round. */
   layersChanged: boolean;
 }

@@ -6,7 +6,7 @@ import type { PauseFacts } from '../../ports/runtime.ts';
 import type { Ledger } from '../ledger/ledger.ts';
 import type { World } from './plan.ts';
 
-/** Asks every port what is there, also of what is on record. No process is started for it (house rule 3.3). */
+/** Observes the node through every port: what exists, whether or not the journal records it. Starts no process. */
 export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectContext): Promise<World> {
   const [host, runtime, storage, networks] = await Promise.all([
     ports.host.observe(fx),
@@ -21,23 +21,28 @@ export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectConte
     host,
     containers,
     alive: aliveOf(ports, ledger, containers),
-    pauses: new Map(runtime.pauses.map((facts) => [facts.id, askedOfKernel(ports, ledger, facts)])),
+    pauses: new Map(runtime.pauses.map((facts) => [facts.id, pauseByKernel(ports, ledger, facts)])),
     storage,
     networks: new Set(networks),
   };
 }
 
-/** What keeps the attachments can't be read: pods go on with the network that they were recorded with (F89). */
+/**
+ * Used when the network attachments can't be read: every pod recorded as ready counts as attached, and continues (F89).
+ */
 function unknownNetworks({ log }: Ports, { sandboxes }: Ledger, thrown: unknown): readonly SandboxId[] {
   log.error(
     { fault: toFault(thrown) },
-    'list network attachments: failed; pods are taken to have the network that is on record',
+    'list network attachments: failed, the recorded network of each pod is assumed',
   );
   return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);
 }
 
-/** A pause process whose files can't be read is asked of the kernel by its record: its pod must not end for a file (F89). */
-function askedOfKernel({ runtime }: Ports, ledger: Ledger, facts: PauseFacts): PauseFacts {
+/**
+ * If the files of a pause process can't be read, asks the kernel about the recorded process: an unreadable file must
+ * not end a pod (F89).
+ */
+function pauseByKernel({ runtime }: Ports, ledger: Ledger, facts: PauseFacts): PauseFacts {
   const pause =
     facts.isUnreadable === true && facts.process === undefined
       ? ledger.sandboxes.get(facts.id)?.ready?.pause
@@ -45,12 +50,15 @@ function askedOfKernel({ runtime }: Ports, ledger: Ledger, facts: PauseFacts): P
   return pause !== undefined && runtime.isAlive(pause) ? { ...facts, process: pause } : facts;
 }
 
-/** Somebody may have deleted all that the runtime and its monitor keep of a container; then only the kernel knows that it lives. */
+/**
+ * Containers whose process runs although all files of runtime and monitor are gone: only the kernel still knows them
+ * (F29).
+ */
 function aliveOf({ runtime }: Ports, ledger: Ledger, seen: World['containers']): ReadonlySet<ContainerId> {
   const alive = new Set<ContainerId>();
   for (const [id, { created, exited }] of ledger.containers) {
-    const isTold = exited !== undefined || (seen.get(id)?.process ?? 'gone') !== 'gone';
-    if (!isTold && created?.init !== undefined && runtime.isAlive(created.init)) alive.add(id);
+    const isKnown = exited !== undefined || (seen.get(id)?.process ?? 'gone') !== 'gone';
+    if (!isKnown && created?.init !== undefined && runtime.isAlive(created.init)) alive.add(id);
   }
   return alive;
 }

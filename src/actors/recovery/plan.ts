@@ -1,29 +1,29 @@
 /**
- * Records say X, the world says Y, so begin like Z. Pure: the crash story of
- * troupe is this table.
+ * Where each actor begins after a crash or restart: from the journal's records and the observed node. Pure. All of
+ * troupe's crash recovery follows from these two tables.
  *
- * | sandbox: records          | world                         | begins                         |
+ * | sandbox: records          | node                          | begins in                      |
  * |---------------------------|-------------------------------|--------------------------------|
  * | intent                    | anything                      | unwinding, every step          |
- * | ready                     | namespaces, network, pause there | ready                       |
+ * | ready                     | namespaces, network and pause process exist | ready            |
  * | ready                     | anything missing, or rebooted | notReady, all cleanup pending  |
  * | stopping                  | anything                      | notReady, all cleanup pending  |
  * | stopped                   | anything                      | notReady, cleanup on record    |
  *
- * | container: records        | world                         | begins                         |
+ * | container: records        | node                          | begins in                      |
  * |---------------------------|-------------------------------|--------------------------------|
  * | intent                    | anything                      | unwinding, every step          |
- * | created (not exited)      | exit file                     | finishing with its fact        |
- * | created (not exited)      | waits for start               | created                        |
- * | created, to be restored   | does not run                  | created: a restore that was cut off is undone |
- * | created, to be restored   | and what it is made of is gone | finishing, 255 Unknown: its restore had failed, or it was stopped |
- * | created (not exited)      | runs                          | running, or stopping with the rest of its grace |
- * | created (not exited)      | gone, monitor lives           | as it was; the watch tells     |
- * | created (not exited)      | lives, all its files are gone | as it was, or stopping with the rest of its grace |
- * | created (not exited)      | gone, no monitor, or rebooted | finishing, 255 Unknown         |
- * | exited                    | leftovers                     | finishing again                |
- * | exited                    | clean                         | exited                         |
- * | updating (not updated)    | created or running            | as above, and the update goes on |
+ * | created (not exited)      | exit file exists              | finishing, with that exit      |
+ * | created (not exited)      | process waits for start       | created                        |
+ * | created, to be restored   | process does not run          | created; an interrupted restore is undone |
+ * | created, to be restored   | bundle, mount or checkpoint is gone | finishing, 255 Unknown: the restore had failed, or it was stopped |
+ * | created (not exited)      | process runs                  | running, or stopping with the rest of its grace period |
+ * | created (not exited)      | process gone, monitor runs    | created or running; the watch reports the exit |
+ * | created (not exited)      | process runs, all files of runtime and monitor are gone | created, running, or stopping with the rest of its grace period |
+ * | created (not exited)      | process and monitor gone, or rebooted | finishing, 255 Unknown |
+ * | exited                    | mount or exit file left       | finishing                      |
+ * | exited                    | nothing left                  | exited                         |
+ * | updating (not updated)    | created or running            | as above; the update continues |
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerEntry, ContainerInput } from '../container/container.context.ts';
@@ -38,17 +38,17 @@ import { SANDBOX_STEPS, handlerOf, stepsOf } from '../sandbox/sandbox.context.ts
 import { latest } from '../effects/times.ts';
 import type { ContainerFacts, Ledger, SandboxFacts } from '../ledger/ledger.ts';
 
-/** What the ports observed. */
+/** The node as the ports observed it. */
 export interface World {
   readonly nowNs: bigint;
   readonly nowMonoMs: number;
   readonly host: HostFacts;
   readonly containers: ReadonlyMap<ContainerId, RuntimeFacts>;
   readonly pauses: ReadonlyMap<SandboxId, PauseFacts>;
-  /** Of those on record that no file tells as living: whose process lives all the same (F29). */
+  /** Recorded containers whose process runs although no file of runtime or monitor says so (F29). */
   readonly alive: ReadonlySet<ContainerId>;
   readonly storage: StorageFacts;
-  /** Sandboxes that have a network: ADD was begun and no DEL has succeeded. */
+  /** Sandboxes with a network: CNI ADD was begun, and no DEL has succeeded. */
   readonly networks: ReadonlySet<SandboxId>;
 }
 
@@ -65,7 +65,7 @@ export function planSandbox(ledger: Ledger, world: World, id: SandboxId): Sandbo
     createdAtNs,
     ips: facts.ready?.ips ?? [],
     pause: facts.ready?.pause,
-    // who was handed the id before the crash is not known: what exists counts as claimed
+    // whether a client had got the id before the crash is unknown: a committed sandbox counts as claimed
     claimed: facts.ready !== undefined,
   };
   const all = stepsOf(spec);
@@ -79,7 +79,10 @@ function stepsNamed(names: readonly string[]): readonly SandboxStep[] {
   return SANDBOX_STEPS.filter((step) => names.includes(step));
 }
 
-/** Pins without which a sandbox of this spec is no whole one. UTS holds a name only, which no container would miss. */
+/**
+ * The pinned namespaces that a sandbox of this spec can't do without. UTS only holds the host name, so its pin may be
+ * lost.
+ */
 export function pinsOf({ namespaces }: SandboxSpec): readonly ('net' | 'ipc' | 'user')[] {
   return [
     ...(namespaces.network === 'pod' ? (['net'] as const) : []),
@@ -91,7 +94,7 @@ export function pinsOf({ namespaces }: SandboxSpec): readonly ('net' | 'ipc' | '
 function isWhole(facts: SandboxFacts, world: World): boolean {
   const { id, spec } = facts.intent;
   const seen = world.host.sandboxes.find((one) => one.id === id);
-  // a stop whose record the disk refused may have got as far as the DEL
+  // a stop whose record was refused may have run the CNI DEL
   if (spec.namespaces.network === 'pod' && !world.networks.has(id)) return false;
   if (pinsOf(spec).some((pin) => seen?.pins.includes(pin) !== true)) return false;
   if (facts.ready?.pause === undefined) return true;
@@ -114,7 +117,7 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
     handler: sandbox === undefined ? '' : handlerOf(sandbox.intent.spec),
     making: undefined,
     begun: CONTAINER_STEPS,
-    // a restore whose record the crash has taken
+    // a restore that ran, but whose record was lost in the crash
     init: facts.created?.init ?? (facts.created === undefined ? undefined : seen?.init),
     effective: facts.created?.effective,
     claimed: facts.created !== undefined,
@@ -150,7 +153,7 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   }
   if (seen?.process === 'running') {
     const entry = runningOrStopping(facts);
-    // killed between the runtime's start and its record: the time of the record is lost, it ran before now
+    // the daemon died between the runtime's start and its record, so the start time is unknown; now is the upper bound
     return {
       entry,
       startedAtNs: startedAtNs ?? latest(world.nowNs, facts.intent.createdAtNs),
@@ -164,15 +167,16 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
 }
 
 /**
- * To be restored, and no process of it is known. An end whose record the crash has taken leaves less than a start needs:
- * the rest of it goes while the record is written. Its bundle goes with the boot, too.
+ * A container to be restored that has no known process. If it had exited and the exit record was lost in the crash, a
+ * part that a start needs is missing, because runtime state and mount are released while that record is written. A
+ * reboot of the node removes the bundle too.
  */
 function unrestored(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
   const because = (what: string): Beginning =>
     ended(facts, lost(world, `${what} was gone when troupe started, and it had not been restored`));
   if (seen?.leftovers !== true) return because('its bundle');
   if (!isMounted(facts, world)) return because('its root file system');
-  // restored, and ended since: its monitor is about to tell
+  // if the monitor runs, the container was restored and has exited since: the monitor will report the exit
   if (!seen.checkpoint && !seen.monitorAlive) return because('its checkpoint');
   return { entry: 'created', startedAtNs: undefined, exit: undefined };
 }
@@ -204,7 +208,10 @@ function lost(world: World, why: string): ExitFact {
   };
 }
 
-/** Of the clock that nobody sets (F78); the process it is for runs, so it is the boot of the record. */
+/**
+ * Milliseconds left of the grace period, by the monotonic clock, which nobody can set (F78). It has not restarted: the
+ * process runs.
+ */
 function graceLeft({ stopping }: ContainerFacts, world: World): number {
   if (stopping === undefined) return 0;
   const { killAtNs, killAtMonoMs } = stopping;

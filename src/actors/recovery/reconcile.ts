@@ -1,4 +1,7 @@
-/** The start: every fact of the ledger gets its actor, then what belongs to nobody is told or deleted. */
+/**
+ * Recovery at a start: gives each sandbox and container of the ledger its actor, then reports or deletes what has no
+ * record.
+ */
 import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { ContainerInput } from '../container/container.context.ts';
@@ -23,9 +26,8 @@ export interface RecoveryStage {
 }
 
 /**
- * Observes and starts an actor for each sandbox and container of the ledger. Exits
- * are watched before the world is looked at (the driver does so), so none falls
- * between the two looks.
+ * Observes the node and starts an actor for each sandbox and container of the ledger. The runtime driver watches for
+ * exits before it observes, so that no exit falls between the two.
  */
 export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<void> {
   const { ports, ledger } = stage;
@@ -40,21 +42,21 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
     stage.startContainer(input);
     watchAgain(stage, input);
   }
-  tellStrangers(ports, ledger, world);
-  // nothing of these is needed to serve: the janitor's rounds do both again
-  await orLater(ports, 'forget images that have lost a layer', async () => {
+  reportUnrecorded(ports, ledger, world);
+  // neither is needed to serve, and the janitor's rounds repeat both
+  await orLater(ports, 'forget images with a missing layer', async () => {
     if (world.storage.imagesUnknown !== true)
       await forgetBroken(ports, [...ledger.images.values()], world.storage);
   });
-  await orLater(ports, 'delete what earlier runs left', () => ports.storage.removePartials(fx));
+  await orLater(ports, 'delete leftovers of earlier runs', () => ports.storage.removePartials(fx));
 }
 
-/** What fails is logged and never a reason not to serve (F89). */
+/** Runs work whose failure must not keep the daemon from serving: a failure is only logged (F89). */
 async function orLater({ log }: Ports, what: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
   } catch (thrown) {
-    log.warn({ fault: toFault(thrown) }, `${what}: failed, tried again later`);
+    log.warn({ fault: toFault(thrown) }, `${what}: failed, will be retried`);
   }
 }
 
@@ -65,21 +67,20 @@ function watchAgain(stage: RecoveryStage, input: ContainerInput): void {
 }
 
 /**
- * Things below our roots that no record names. The intent is durable before the
- * first effect, so they exist only where the journal itself was damaged (F18):
- * they are told and never killed.
+ * Logs containers and sandboxes below our directories that no record names. Intents are durable before the first
+ * effect, so these exist only after the journal was damaged (F18). They are logged and never killed.
  */
-function tellStrangers(ports: Ports, ledger: Ledger, world: World): void {
+function reportUnrecorded(ports: Ports, ledger: Ledger, world: World): void {
   const containers = [...world.containers.keys()].filter((id) => !ledger.containers.has(id));
   const sandboxes = world.host.sandboxes.map((seen) => seen.id).filter((id) => !ledger.sandboxes.has(id));
   if (containers.length + sandboxes.length === 0) return;
   ports.log.warn(
     { containers, sandboxes },
-    'found things below our roots that no record knows; left as they are',
+    'found sandboxes or containers without a record; they are left as they are',
   );
 }
 
-/** Settles when no actor is between states any more; the caller bounds it. */
+/** Settles once every actor is settled, after `drainMs` at the latest. */
 export async function settleAll(stage: RecoveryStage, fx: EffectContext): Promise<void> {
   const { directory, clock } = stage;
   const busy = (): boolean =>

@@ -1,11 +1,15 @@
-/** The way out for a quarantined actor: its undo without its machine. Every undo is idempotent by id. */
+/** Stops and removes quarantined sandboxes and containers without their machines. Every undo is idempotent by id. */
 import type { EffectContext } from '../../ports/effect.ts';
 import type { ExitFact } from '../../ports/journal.ts';
 import type { Ports } from '../../ports/ports.ts';
 import type { ContainerView, SandboxView } from '../directory/views.ts';
 import { endedAfter } from '../effects/times.ts';
 
-/** Undoes a sandbox; with `remove` its record goes too. Gives what it is afterwards; the first failure is thrown. */
+/**
+ * Stops a sandbox; with `remove`, also undoes the other steps and records the removal.
+ * @returns the sandbox afterwards
+ * @throws the first failure
+ */
 export async function sweepSandbox(
   ports: Ports,
   view: SandboxView,
@@ -13,7 +17,8 @@ export async function sweepSandbox(
   fx: EffectContext,
 ): Promise<SandboxView> {
   const input = { id: view.id, spec: view.spec };
-  // first: a disk that refuses the record must not keep a process alive (F21, F25); a start finds it ended whatever it reads
+  // before the record: a disk that refuses it must not keep the process alive (F21, F25). Without the record, the next
+  // boot finds no pause process and stops the sandbox too
   await ports.runtime.destroyPause({ id: view.id, sandbox: view.spec }, fx);
   await ports.journal.append([{ type: 'sandbox.stopping', id: view.id }], { sync: true });
   await ports.network.del(input, fx);
@@ -26,7 +31,11 @@ export async function sweepSandbox(
   return stopped;
 }
 
-/** Ends a container; with `remove` everything it had goes, its record last. Gives what it is afterwards. */
+/**
+ * Kills a container; with `remove`, also deletes all that it has and then records the removal.
+ * @returns the container afterwards
+ * @throws the first failure
+ */
 export async function sweepContainer(
   ports: Ports,
   view: ContainerView,
@@ -38,10 +47,10 @@ export async function sweepContainer(
   const exit =
     view.exit ??
     (await ports.runtime.readExit(input, fx)) ??
-    endedAfter(unheard(ports), view.createdAtNs, view.startedAtNs);
+    endedAfter(unknownExit(ports), view.createdAtNs, view.startedAtNs);
   const ended = { ...view, criState: 'exited' as const, exit };
   if (!remove) {
-    // a machine would record it; the next start finds it ended and releases what it had
+    // recorded here in place of the machine; the next boot finds it exited and releases what it has
     if (view.exit === undefined) {
       await ports.journal.append(
         [{ type: 'container.exited', id: view.id, exit, startedAtNs: view.startedAtNs }],
@@ -56,14 +65,14 @@ export async function sweepContainer(
   return ended;
 }
 
-/** Its own end is heard by nobody: the actor that would is dead. */
-function unheard({ clock }: Ports): ExitFact {
+/** The exit of a container whose exit code nobody read, because its actor is quarantined. */
+function unknownExit({ clock }: Ports): ExitFact {
   return {
     exitCode: 255,
     finishedAtNs: clock.nowNs(),
     oomKilled: false,
     reason: 'Unknown',
-    message: 'exit code unknown: it was killed after its actor had crashed too often',
+    message: 'exit code unknown: killed after its actor crashed too often',
     observedBy: 'recovery',
   };
 }

@@ -1,11 +1,11 @@
 /*
- * The root of all actors: its children are the supervisors and the janitor.
+ * The root of all actors. Its children are the supervisors and the janitor.
  *
- * recovering  observes the world and starts an actor for everything the ledger knows
- * serving     commands are taken
- * failed      the recovery, a supervisor or the janitor itself failed: nothing is served, status says why
- * draining    no new commands; bounded wait for what is under way
- * drained     final; containers are left running
+ * recovering  observes the node and starts an actor for each sandbox and container of the ledger
+ * serving     accepts commands
+ * failed      the recovery, a supervisor or the janitor crashed: calls are refused, and status shows the reason
+ * draining    refuses new commands; waits a bounded time until every actor is settled
+ * drained     final; containers keep running
  *
  *   recovering → serving → draining → drained
  *        └─→ failed ←─┘        ↑
@@ -28,13 +28,13 @@ export interface RootEffects {
 
 export interface RootContext {
   readonly fault: Fault | undefined;
-  /** The way out was begun: a failure no longer stands in it. */
+  /** The drain has begun: a supervisor that fails now does not stop it. */
   readonly draining: boolean;
 }
 
 const CRASHED = 'xstate.error.actor.';
 
-/** The root's machine over its effects and its children's logics. */
+/** The root's machine, given its effects and the logic of its children. */
 export function rootMachine(effects: RootEffects) {
   return setup({
     types: { context: {} as RootContext, events: {} as { readonly type: 'root.drain' } },
@@ -57,7 +57,7 @@ export function rootMachine(effects: RootEffects) {
   }).createMachine({
     id: 'root',
     context: { fault: undefined, draining: false },
-    // supervisors live as long as the root: they are invoked outside of its states
+    // supervisors run as long as the root, so the root invokes them, not one of its states
     invoke: [
       {
         src: 'sandboxes',

@@ -4,11 +4,11 @@ import type { SandboxId } from '../../base/ids.ts';
 import type { ProcessIdentity } from '../../ports/journal.ts';
 import type { SandboxSpec } from '../../ports/specs.ts';
 
-/** What a sandbox acquires, in the order of acquiring; the undo of each has the same name. */
+/** The steps of making a sandbox, in order. Each has an undo of the same name. */
 export const SANDBOX_STEPS = ['files', 'cgroup', 'namespaces', 'network', 'pause'] as const;
 export type SandboxStep = (typeof SANDBOX_STEPS)[number];
 
-/** Undone by Stop; the rest stays until Remove, so that a stopped sandbox can still be looked at. */
+/** Steps that Stop undoes; Remove undoes the rest, so that a stopped sandbox can still be inspected. */
 export const STOP_STEPS: ReadonlySet<SandboxStep> = new Set<SandboxStep>(['pause', 'network', 'namespaces']);
 
 export interface SandboxContext {
@@ -16,21 +16,21 @@ export interface SandboxContext {
   readonly owner: SandboxAddress;
   readonly spec: SandboxSpec;
   readonly createdAtNs: bigint;
-  /** How the actor begins: see `recovering`. */
+  /** Where the actor begins; read by `recovering`. */
   readonly entry: SandboxEntry;
-  /** Steps that were begun and whose undo has not succeeded: begun, not done, since a failed step may have left something. */
+  /** Steps that were begun and not yet undone. A failed step counts as begun: it may have left something. */
   readonly begun: readonly SandboxStep[];
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
-  /** The id was handed to a client. */
+  /** A client has got the id. */
   readonly claimed: boolean;
-  /** Remove was asked for: goes on by itself from notReady. */
+  /** Remove was called: notReady continues to removing by itself. */
   readonly removal: boolean;
-  /** Stop, Remove or another wish under the name arrived before it was ready. */
+  /** Stop, Remove or a different request under the same name arrived before the sandbox was ready. */
   readonly unwanted: boolean;
-  /** Its commit may stand on record, until the intent has taken it back: a start would bring it back under its name. */
+  /** The journal may hold its commit, and no second intent cancels it: the next boot would list it under its name. */
   readonly committed: boolean;
-  /** Of the last command or of the start; undefined when it went well. */
+  /** Why the start or the last command failed; undefined after a success. */
   readonly fault: Fault | undefined;
 }
 
@@ -45,7 +45,7 @@ export interface SandboxInput {
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
   readonly claimed: boolean;
-  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  /** The call that created the sandbox, shown in its history; undefined after a recovery. */
   readonly cause?: Cause;
 }
 
@@ -53,9 +53,9 @@ export type SandboxEvent =
   | { readonly type: 'sandbox.claim' }
   | { readonly type: 'sandbox.stop' }
   | { readonly type: 'sandbox.remove' }
-  /** The wish is not wanted any more (another one under the name, or nobody came for it). */
+  /** The sandbox is no longer wanted: a different request came under its name, or no caller waits for it. */
   | { readonly type: 'sandbox.abandon' }
-  /** A witness says that the pause process or a namespace is gone. */
+  /** The janitor found that the pause process or a pinned namespace is gone. */
   | { readonly type: 'sandbox.broken'; readonly why: string }
   | { readonly type: 'janitor.retry' };
 
@@ -79,7 +79,7 @@ export function sandboxContext(input: SandboxInput): SandboxContext {
   };
 }
 
-/** Steps that this sandbox needs, in order. A pause process only where a PID namespace is shared or the handler needs one. */
+/** The steps that this sandbox needs, in order. `pause` only with a shared PID namespace or a handler that needs it. */
 export function stepsOf(spec: SandboxSpec): readonly SandboxStep[] {
   return SANDBOX_STEPS.filter((step) => {
     if (step === 'network') return spec.namespaces.network === 'pod';
@@ -88,12 +88,12 @@ export function stepsOf(spec: SandboxSpec): readonly SandboxStep[] {
   });
 }
 
-/** The name of its handler, which drivers are told. */
+/** The name of the sandbox's handler, as the drivers know it. */
 export function handlerOf(spec: SandboxSpec): string {
   return spec.runtime?.name ?? spec.handler;
 }
 
-/** The next step to undo, last begun first; with `stopOnly` only those that Stop undoes. */
+/** The next step to undo, last begun first; with `stopOnly`, only steps that Stop undoes. */
 export function nextUndo(begun: readonly SandboxStep[], stopOnly: boolean): SandboxStep | undefined {
   return SANDBOX_STEPS.toReversed().find(
     (step) => begun.includes(step) && (!stopOnly || STOP_STEPS.has(step)),

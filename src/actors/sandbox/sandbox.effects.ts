@@ -1,7 +1,7 @@
 import type { Activity } from '../effects/activity.ts';
 import { effectLogic } from '../effects/effect-logic.ts';
 import type { Around, Owned } from '../effects/effect-logic.ts';
-import { podNews } from '../effects/nri-events.ts';
+import { podNri } from '../effects/nri-events.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -20,21 +20,24 @@ export interface UndoInput extends SandboxEffectInput {
   readonly step: SandboxStep | undefined;
 }
 
-/** What a sandbox asks of its containers; waiting goes this way only, never back. */
+/**
+ * How a sandbox ends its containers. A sandbox waits for its containers, never the reverse, so no two actors wait for
+ * each other.
+ */
 export interface ContainersOf {
-  /** Each container ended or undone. */
+  /** Settles once each container has exited or is undone. */
   stopAll(id: SandboxId, fx: EffectContext): Promise<void>;
-  /** Each container removed. */
+  /** Settles once each container is removed. */
   removeAll(id: SandboxId, fx: EffectContext): Promise<void>;
 }
 
 const RECORD_MS = actorLimits.journalMs;
-/** Containers may use up their own bounds one after the other. */
+/** Milliseconds; the effects of a container may use up their own bounds one after the other. */
 const CONTAINERS_MS = actorLimits.runtimeEndMs * 4 + actorLimits.removeRootfsMs;
 
-/** The effects of a sandbox, each one call of a port. */
+/** The effects of a sandbox: each calls one port once. */
 export function sandboxEffects(ports: Ports, activity: Activity, containers: ContainersOf) {
-  const news = podNews(ports, activity);
+  const nri = podNri(ports, activity);
   const record = (
     name: string,
     of: (input: SandboxEffectInput) => JournalRecord,
@@ -94,7 +97,7 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       RECORD_MS,
       ({ id, ips, pause }) =>
         ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
-      news.asked('RunPodSandbox'),
+      nri.askBefore('RunPodSandbox'),
     ),
     recordStopping: record('recordStopping', ({ id }) => ({ type: 'sandbox.stopping', id })),
     stopContainers: effectLogic<SandboxEffectInput, void>(
@@ -102,7 +105,7 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
       'stopContainers',
       CONTAINERS_MS,
       ({ id }, fx) => containers.stopAll(id, fx),
-      news.after('StopPodSandbox'),
+      nri.notifyAfter('StopPodSandbox'),
     ),
     recordStopped: effectLogic<SandboxEffectInput & { readonly owed: readonly SandboxStep[] }, void>(
       activity,
@@ -122,15 +125,15 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
     recordRemoved: record(
       'recordRemoved',
       ({ id }) => ({ type: 'sandbox.removed', id }),
-      news.before('RemovePodSandbox'),
+      nri.notifyBefore('RemovePodSandbox'),
     ),
   };
 }
 
-/** The undo of each step, idempotent; what acquires it stands above under the same name. */
+/** Undoes one step; idempotent. The effect that makes it is above. */
 function undoStep(ports: Ports, input: UndoInput, fx: EffectContext): Promise<void> {
   const { step } = input;
-  assert(step !== undefined, 'undo of no step');
+  assert(step !== undefined, 'undo without a step');
   switch (step) {
     case 'files':
       return ports.host.removeSandboxFiles(input, fx);

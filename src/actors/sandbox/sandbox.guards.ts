@@ -3,7 +3,7 @@ import { nextUndo, stepsOf } from './sandbox.context.ts';
 
 type Args = { readonly context: SandboxContext };
 
-/** Decisions of the sandbox's chart; each reads the context and nothing else. */
+/** Guards of the sandbox's machine. Each reads only the context. */
 export const sandboxGuards = {
   isNew: ({ context }: Args): boolean => context.entry === 'new',
   isIntentOnly: ({ context }: Args): boolean => context.entry === 'intent',

@@ -1,20 +1,20 @@
 /*
  * A pod sandbox.
  *
- * recovering      decides by the input where life begins: a new wish, or what the journal says
- * recordingIntent the wish is made durable before anything is touched
- * provisioning    files, cgroup and network (namespaces first) side by side; each region ends
- *                 done or failed, so that no effect is in flight when the undo begins
- * pausing         the pause process, only where the PID namespace is shared
- * committing      from the durable record on the sandbox exists for clients
- * withdrawing     not wanted although the record is durable: the intent is recorded once more, which takes it back
- * ready           settled; a claim changes nothing but who knows of it
- * stopping        containers, then pause, network, namespaces; then the record
- * notReady        settled; `begun` names the cleanup that is pending, the janitor and every Stop try it again
- * removing        containers, what is left to undo, the record
- * unwinding       a start that failed or is not wanted: the undo of each begun step in reverse
- * cleanupPending  settled; the unwinding failed too: never listed, tried again by the janitor; the name is free, unless
- *                 a start could read a commit that was not taken back
+ * recovering      picks the first state: a new sandbox, or what recovery/plan.ts derived from the journal and the node
+ * recordingIntent records the intent before anything on the node changes
+ * provisioning    makes files, cgroup and network (its namespaces first) in parallel regions. Each region ends done or
+ *                 failed, so that no effect is in flight when an undo begins
+ * pausing         starts the pause process, if the sandbox needs one
+ * committing      records the commit; once it is durable, clients see the sandbox
+ * withdrawing     unwanted although committed: a second intent record cancels the commit
+ * ready           settled; a claim only marks that a client has got the id
+ * stopping        stops the containers, undoes pause, network and namespaces, then records the stop
+ * notReady        settled; `begun` lists the steps whose cleanup is pending. The janitor and every Stop retry it
+ * removing        removes the containers, undoes the remaining steps, then records the removal
+ * unwinding       undoes the begun steps of a start that failed or is no longer wanted, in reverse order
+ * cleanupPending  settled; the unwinding failed too. Never listed; the janitor retries. The name is free, unless the
+ *                 journal may still hold a commit that was not withdrawn
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → pausing → committing → ready
@@ -46,7 +46,7 @@ const anyUndo = ({ context }: Has): UndoInput => ({
   step: nextUndo(context.begun, false),
 });
 
-/** The sandbox's machine over its effects. */
+/** The sandbox's machine, given its effects. */
 export function sandboxMachine(effects: SandboxEffects) {
   return setup({
     types: {
@@ -62,7 +62,8 @@ export function sandboxMachine(effects: SandboxEffects) {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
-      // also one that is refused: where the disk refuses the cut for `doubtTries`, the next start may read it
+      // set before the append: when the disk also refuses to cut a refused record off (`doubtTries` attempts), the next
+      // boot may read that record
       beginCommit: assign({ committed: true }),
       noteWithdrawn: assign({ committed: false }),
       beginAll: assign({ begun: ({ context }) => stepsOf(context.spec) }),
@@ -113,7 +114,7 @@ export function sandboxMachine(effects: SandboxEffects) {
           src: 'recordIntent',
           input: withCreation,
           onDone: 'provisioning',
-          // a rejected append leaves no trace, so there is nothing to undo
+          // a rejected append leaves nothing in the journal, and no step has begun: there is nothing to undo
           onError: { target: 'gone', actions: 'noteFault' },
         },
       },
@@ -211,7 +212,8 @@ export function sandboxMachine(effects: SandboxEffects) {
           onError: { target: 'unwinding', actions: 'noteFault' },
         },
       },
-      // the intent once more takes the record back: a crash in the middle of the undo must not make it ready again (I4, I7)
+      // a second intent record cancels the commit: after a crash in the middle of the undo, recovery must not make the
+      // sandbox ready again (I4, I7)
       withdrawing: {
         invoke: {
           src: 'recordIntent',
@@ -225,7 +227,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         on: {
           'sandbox.stop': 'stopping.leaving',
           'sandbox.remove': { target: 'stopping.leaving', actions: 'wantRemoval' },
-          // told again to one that crashed while it was made, and was rebuilt from its commit (ask.ts)
+          // ask.ts sends this again to an actor that crashed while it was made and was rebuilt from its commit
           'sandbox.abandon': { target: 'stopping.leaving', actions: 'wantRemoval' },
           'sandbox.broken': 'stopping.leaving',
         },
@@ -239,29 +241,32 @@ export function sandboxMachine(effects: SandboxEffects) {
         initial: 'containersAgain',
         onDone: 'notReady',
         states: {
-          // from ready: told as ready until the record is durable, since a crash before it makes it ready again (I5)
+          // from ready: reported ready until the record is durable, because a crash before that makes the sandbox ready
+          // again (I5)
           leaving: {
             tags: ['ready'],
             invoke: {
               src: 'recordStopping',
               input: self,
               onDone: 'containers',
-              // a full or broken disk must not keep processes alive (F21): the stop goes on, the fault is told at the end
+              // a full or broken disk must not keep processes alive (F21): the stop continues and reports the fault at
+              // its end
               onError: { target: 'containers', actions: 'noteFault' },
             },
-            // nor may a disk that does not answer keep processes alive (F25)
+            // nor may a disk that does not respond (F25)
             after: { stopRecord: 'containersFirst' },
           },
           containers: {
             invoke: {
               src: 'stopContainers',
               input: self,
-              // without the record nothing is undone: a crash in between would leave it ready with half a network
+              // without the record nothing is undone: after a crash in between, the sandbox would be ready with half of
+              // its network
               onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },
           },
-          // the record is still under way and may land: told as ready until then
+          // the record is still being written: reported ready until it is durable
           containersFirst: {
             tags: ['ready'],
             invoke: {
@@ -271,7 +276,7 @@ export function sandboxMachine(effects: SandboxEffects) {
               onError: { target: 'confirming', actions: 'noteFault' },
             },
           },
-          // once more, and waited for: without it nothing is undone
+          // writes the record again and waits for it, because nothing is undone without it
           confirming: {
             tags: ['ready'],
             invoke: {
@@ -281,7 +286,7 @@ export function sandboxMachine(effects: SandboxEffects) {
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },
           },
-          // of one that is told as not ready already: nobody has to wait for a record
+          // from notReady: the sandbox is reported not ready already, so the containers are stopped before the record
           containersAgain: {
             invoke: {
               src: 'stopContainers',
@@ -290,7 +295,7 @@ export function sandboxMachine(effects: SandboxEffects) {
               onError: { target: 'recording', actions: 'noteFault' },
             },
           },
-          // an earlier one may have been refused, or there was none
+          // the first record may have been refused, or none was written
           recording: {
             invoke: {
               src: 'recordStopping',

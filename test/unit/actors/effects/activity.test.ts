@@ -54,7 +54,7 @@ describe('Activity', () => {
       return forever();
     });
     const rejected = expect(result).rejects.toMatchObject({
-      fault: { kind: 'timedOut', message: 'create: CNI ADD bridge gave no answer within 1000 ms' },
+      fault: { kind: 'timedOut', message: 'create: timed out after 1000 ms waiting for CNI ADD bridge' },
     });
     await clock.advance(1000 + actorLimits.driverGraceMs - 1);
     expect(activity.of(OWNER)).toHaveLength(1);
