@@ -19,7 +19,7 @@ export const actorLimits = {
   runtimeStartMs: 60_000,
   /** Milliseconds after which a start is aborted when a stop has arrived; a start usually takes 5. */
   startGivenUpMs: 5_000,
-  /** Milliseconds that StopPodSandbox waits for its record before it stops the containers all the same: 5 usual, minutes on a hung disk. */
+  /** Milliseconds that a stop waits for its record before it goes on all the same: 5 usual, minutes on a hung disk. */
   stopRecordMs: 5_000,
   /** Runtime update, milliseconds: 15 usual; a stop that arrives meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
@@ -51,7 +51,7 @@ export const actorLimits = {
   unkillableMs: 10_000,
   /** Milliseconds between two rounds of the janitor: a broken sandbox is reported within 5 s, the round included (F85). */
   janitorMs: 4_500,
-  /** Milliseconds after which a container whose id no client got is undone (house rule: 2 min). */
+  /** Milliseconds after which a container whose id no client got is undone: long enough for a retry of its creation. */
   unclaimedMs: 120_000,
   /** Crashes of one actor in `restartWindowMs` after which it is quarantined. */
   restartsMax: 3,

@@ -48,7 +48,7 @@ export interface TroupeOptions extends CallsOptions {
   readonly ledger: Ledger;
   /** The machine's default labels for containers; absent on a machine without SELinux. */
   readonly selinux?: SelinuxLabels | undefined;
-  /** Called with every event of every actor. What it throws is only logged (house rule 5.1.11). */
+  /** Called with every event of every actor. What it throws is only logged. */
   readonly inspect?: (event: InspectionEvent) => void;
 }
 
@@ -266,7 +266,10 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
   };
 }
 
-/** The call with which a sandbox stops or removes its containers; its deadline is that of the sandbox's effect. */
+/**
+ * The call with which a sandbox stops or removes its containers. Its deadline is that of the sandbox's effect, so that a
+ * timeout names the container that it waited for.
+ */
 function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return {
     cause: innerCause(origin),

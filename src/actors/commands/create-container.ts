@@ -107,7 +107,7 @@ async function join(
       if (gone)
         return {
           fault: forCall(
-            view?.fault ?? fault('superseded', 'it was removed meanwhile'),
+            view?.fault ?? fault('superseded', 'the container was removed meanwhile'),
             `${attempted}: container ${id}`,
             id,
           ),
@@ -117,7 +117,7 @@ async function join(
       if (!isCleanupPending(view)) return { ok: true };
       return {
         fault: forCall(
-          view.fault ?? fault('outside', `it is ${view.path}`),
+          view.fault ?? fault('outside', `the container is ${view.path}`),
           `${attempted}: container ${id}`,
           id,
         ),

@@ -14,7 +14,8 @@ export function giveUpSandbox(
   view: SandboxView,
   attempted: string,
 ): void {
-  if (isSandboxBeingMade(view)) activity.abort(view.address, `${attempted} came while it was being started`);
+  if (isSandboxBeingMade(view))
+    activity.abort(view.address, `${attempted} arrived while it was being started`);
 }
 
 /**
@@ -23,7 +24,7 @@ export function giveUpSandbox(
  */
 export function giveUpContainer(stage: ContainerStage, view: ContainerView, attempted: string): void {
   if (isContainerBeingMade(view))
-    stage.activity.abort(view.address, `${attempted} came while it was being created`);
+    stage.activity.abort(view.address, `${attempted} arrived while it was being created`);
   if (isStarting(view)) giveUpStart(stage, view, attempted);
 }
 
@@ -43,7 +44,7 @@ function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: stri
       const now = directory.container(view.id);
       if (now === undefined || !isStarting(now)) return;
       if (held !== undefined && activity.of(view.address).includes(held))
-        activity.abort(view.address, `${attempted} came while it was being started`);
+        activity.abort(view.address, `${attempted} arrived while it was being started`);
       // that effect has ended, and another of the start may be under way
       else giveUpStart(stage, view, attempted);
     },

@@ -26,10 +26,7 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
       if (now?.settled !== true || (!isExited(now) && !isCleanupPending(now))) return undefined;
       const why = now.fault;
       return {
-        fault: fault(
-          why?.kind ?? 'outside',
-          `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`,
-        ),
+        fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `still in state ${now.path}`}`),
       };
     },
   });

@@ -4,7 +4,7 @@ import { askSandbox } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isQuarantined } from '../directory/phases.ts';
 import { giveUpSandbox } from './give-up-making.ts';
-import { stayed } from './sandbox-faults.ts';
+import { unreachedGoal } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
 /** Stops and removes a sandbox and its containers; succeeds when the id is unknown. */
@@ -23,7 +23,7 @@ export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Ca
     onSent: () => giveUpSandbox(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
-      return now?.settled === true ? { fault: stayed(now, attempted) } : undefined;
+      return now?.settled === true ? { fault: unreachedGoal(now, attempted) } : undefined;
     },
   });
 }

@@ -87,7 +87,7 @@ async function join(stage: SandboxStage, id: SandboxId, attempted: string, call:
       if (gone)
         return {
           fault: forCall(
-            view?.fault ?? fault('superseded', 'it was removed meanwhile'),
+            view?.fault ?? fault('superseded', 'the sandbox was removed meanwhile'),
             `${attempted}: sandbox ${id}`,
             id,
           ),
@@ -96,7 +96,7 @@ async function join(stage: SandboxStage, id: SandboxId, attempted: string, call:
       if (view.ready) return { ok: true };
       return {
         fault: forCall(
-          view.fault ?? fault('superseded', 'it was stopped meanwhile'),
+          view.fault ?? fault('superseded', 'the sandbox was stopped meanwhile'),
           `${attempted}: sandbox ${id}`,
           id,
         ),

@@ -4,7 +4,7 @@ import { askSandbox } from '../directory/ask.ts';
 import type { Call } from '../directory/ask.ts';
 import { isQuarantined, isSandboxStopped } from '../directory/phases.ts';
 import { giveUpSandbox } from './give-up-making.ts';
-import { stayed } from './sandbox-faults.ts';
+import { unreachedGoal } from './sandbox-faults.ts';
 import type { SandboxStage } from './sandbox-stage.ts';
 
 /** Stops a sandbox and its containers; succeeds when it is already stopped or is unknown. */
@@ -25,7 +25,7 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
       if (gone) return { ok: true };
       if (now?.settled !== true) return undefined;
       if (!now.stopCleanupPending && isSandboxStopped(now)) return { ok: true };
-      return { fault: stayed(now, attempted) };
+      return { fault: unreachedGoal(now, attempted) };
     },
   });
 }

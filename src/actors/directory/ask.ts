@@ -112,7 +112,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
     const consider = (view: View | undefined, gone: boolean): void => {
       const outcome = question.answer(view, gone);
       if (outcome === undefined) {
-        // an actor rebuilt after a crash has lost the command, which is not durable (house rule 5.5)
+        // an actor rebuilt after a crash has lost the command, which is not durable
         if (sentTo !== undefined && !gone) sendCommand();
         return;
       }
@@ -185,12 +185,16 @@ export function untilForgotten(
     answer: (now, gone) => {
       if (gone) return { ok: true };
       if (now?.settled !== true) return undefined;
-      const why = now.fault?.message ?? `it is ${now.path}`;
+      const why = now.fault?.message ?? `it is in state ${now.path}`;
       return {
-        fault: fault('outside', `${attempted}: ${address} had this name and is still on record: ${why}`, {
-          subject: address,
-          retryable: true,
-        }),
+        fault: fault(
+          'outside',
+          `${attempted}: ${address} has this name and its removal cannot be recorded: ${why}`,
+          {
+            subject: address,
+            retryable: true,
+          },
+        ),
       };
     },
   });

@@ -1,6 +1,6 @@
 /**
  * A supervisor: hand-written actor logic over a Map of children, since an xstate machine with many spawned children costs
- * O(N²) (house rule 5.1). It starts children, drops those that end, and rebuilds one that crashed from the journal and
+ * O(N²). It starts children, drops those that end, and rebuilds one that crashed from the journal and
  * the machine's state. A child that crashes more than `restartsMax` times in `restartWindowMs` is quarantined.
  *
  * `parent` of createActor is not a documented option of xstate; a unit test fails when an upgrade changes it.
@@ -119,7 +119,7 @@ function ended<L extends AnyActorLogic>(
   options.directory.drop(options.view(ref.getSnapshot()));
 }
 
-/** A crash is a bug in the actor, never a container's failure: rebuild it from what is durable (house rule 5.3). */
+/** A crash is a bug in the actor, never a container's failure: rebuild it from what is durable. */
 function crashed<L extends AnyActorLogic>(
   options: SupervisorOptions<L>,
   children: Children,
@@ -144,7 +144,10 @@ function crashed<L extends AnyActorLogic>(
   rebuild().then(
     (input) => scope.self.send({ type: 'child.rebuilt', address, input }),
     (thrown: unknown) => {
-      options.log.error({ actor: address, reason: toFault(thrown).message }, 'actor cannot be rebuilt');
+      options.log.error(
+        { actor: address, reason: toFault(thrown).message },
+        'rebuild actor: failed, quarantining it',
+      );
       quarantine(options, children, address, toFault(thrown).message);
     },
   );
@@ -166,7 +169,7 @@ function rebuilt<L extends AnyActorLogic>(
   if (view !== undefined) {
     options.directory.drop({
       ...view,
-      fault: view.fault ?? fault('bug', `${address}: its actor crashed before anything was durable`),
+      fault: view.fault ?? fault('bug', `${address}: its actor crashed before anything was recorded`),
     });
   }
 }

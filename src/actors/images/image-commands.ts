@@ -64,8 +64,8 @@ export async function pullImage(
   const attempted = `PullImage ${asked}`;
   const keyWith = (used: PullRequest['auth']): string =>
     encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
-  // Credentials that were deposited for one pull are used up once taken, so a call that will be refused must be refused
-  // before. Which pull it joins is known only with the credentials, so the check is skipped where it may join one
+  // taking the credentials that were deposited for one pull uses them up, so a call that is refused must not take them.
+  // A call that may join a pull is not checked here: which one it joins depends on the credentials
   if (brought === undefined && !mayJoin(stage, asked, namespace)) demandRoom(stage, attempted, namespace);
   // the key contains the credentials: a caller with different ones must not join this pull
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
@@ -86,7 +86,7 @@ export async function pullImage(
     answer: (view, gone): Outcome<Pulled> | undefined => {
       if (!gone) return undefined;
       if (view?.present === true) return { ok: { imageId: view.imageId as ImageId } };
-      const why = view?.fault ?? fault('bug', 'the pull vanished');
+      const why = view?.fault ?? fault('bug', 'the pull ended without a result');
       return { fault: { ...why, message: `${attempted}: ${why.message}` } };
     },
   });
@@ -172,7 +172,7 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   const waits = coming.map(({ address }) =>
     askPull<true>(stage, call, {
       address,
-      attempted: `${attempted}: waiting for its pull`,
+      attempted: `${attempted}: waiting for its pull to be recorded`,
       answer: (_view, gone) => (gone ? { ok: true } : undefined),
     }),
   );

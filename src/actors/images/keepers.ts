@@ -14,7 +14,7 @@ export interface KeptImage {
   readonly image: ImageRecord;
   /** Addresses of containers that run it or mount it as a volume, and of its pulls under way. */
   readonly keepers: readonly string[];
-  /** Lowest first. */
+  /** The lowest layer first. */
   readonly layers: readonly KeptLayer[];
 }
 
@@ -56,7 +56,7 @@ export function keepersOf(
 
 function add<K>(map: Map<K, string[]>, key: K, keeper: string): void {
   const keepers = map.get(key) ?? [];
-  // a container may have one image as root and volume, an image one layer twice
+  // a container may use one image as root and as volume; an image may contain one layer twice
   if (!keepers.includes(keeper)) keepers.push(keeper);
   map.set(key, keepers);
 }

@@ -225,7 +225,7 @@ describe('two wishes at once', () => {
       expect([code, details]).toEqual([
         codes.aborted,
         expect.stringMatching(
-          /another call has stopped, removed or replaced it meanwhile|it was (?:stopped|removed) meanwhile/u,
+          /another call has stopped, removed or replaced it meanwhile|the sandbox was (?:stopped|removed) meanwhile/u,
         ),
       ]);
     await removePod(bench.world, podSandboxId);

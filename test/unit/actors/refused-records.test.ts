@@ -33,7 +33,7 @@ describe('a name whose commit is not taken back', () => {
       fault: {
         kind: 'outside',
         message: expect.stringContaining(
-          'had this name and is still on record: journal sandbox.intent: refused',
+          'has this name and its removal cannot be recorded: journal sandbox.intent: refused',
         ) as string,
       },
     });
@@ -54,7 +54,7 @@ describe('a name whose commit is not taken back', () => {
     await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
-        message: expect.stringContaining('had this name and is still on record') as string,
+        message: expect.stringContaining('has this name and its removal cannot be recorded') as string,
       },
     });
     world.mend('journal container.removed');

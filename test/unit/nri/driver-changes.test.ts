@@ -142,7 +142,7 @@ describe('UpdateContainer', () => {
     await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({
       fault: {
         kind: 'outside',
-        message: expect.stringMatching(/^update container e+ for an nri plugin: .*no such container$/),
+        message: expect.stringMatching(/^update container e+ for an nri plugin: .*container not found$/),
       },
     });
   });
@@ -165,7 +165,7 @@ describe('UpdateContainer', () => {
     const missing = shares('e'.repeat(64), 1n);
     await expect(
       fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 3n), missing] }),
-    ).rejects.toThrow(/no such container/);
+    ).rejects.toThrow(/container not found/);
     const answer = await fake.client.call(Runtime.method.updateContainers, {
       update: [shares(OTHER, 4n), { ...missing, ignoreFailure: true }],
     });

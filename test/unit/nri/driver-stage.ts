@@ -62,7 +62,7 @@ function nodeOf(visible: Visible, changed: string[]): NriNode {
     pod: () => pod,
     container: (id) => visible.containers.find((one) => one.id === id) ?? { ...main, id },
     update: async (id, change: Resources) => {
-      if (id === 'e'.repeat(64)) fail('notFound', `update ${id}: no such container`);
+      if (id === 'e'.repeat(64)) fail('notFound', `update ${id}: container not found`);
       changed.push(`${id === OTHER ? 'other' : id} ${change.cpuShares ?? ''}`);
     },
     evict: async (id, reason) => {

@@ -189,7 +189,7 @@ describe('supervisor', () => {
     const heard: (string | undefined)[] = [];
     directory.listen(A, (view, gone) => gone && heard.push(view.fault?.message));
     await crash(A);
-    expect(heard).toEqual([`${A}: its actor crashed before anything was durable`]);
+    expect(heard).toEqual([`${A}: its actor crashed before anything was recorded`]);
     expect(supervisor.getSnapshot().members.refs.size).toBe(0);
   });
 
