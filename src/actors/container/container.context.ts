@@ -74,13 +74,13 @@ export interface ContainerContext extends ContainerInput {
   readonly unwanted: boolean;
   /** The journal may hold its commit, and no second intent cancels it: the next boot would list it under its name. */
   readonly committed: boolean;
-  /** Monotonic milliseconds at which KILL follows; undefined while no stop is under way. */
+  /** Monotonic milliseconds at which KILL is sent; undefined while no stop is in progress. */
   readonly killAtMonoMs: number | undefined;
   /** Monotonic milliseconds of the last stop command; the rest of the grace period counts from here. */
   readonly askedAtMonoMs: number;
   /** Milliseconds spent sending KILL without an exit. */
   readonly killingMs: number;
-  /** Wall clock of the start command; 0 before. */
+  /** Wall clock at the start command, in nanoseconds; 0 before. */
   readonly startAskedAtNs: bigint;
   /** The current record takes longer than a stop waits for it (F25). */
   readonly recordIsLate: boolean;
@@ -123,7 +123,7 @@ export function containerAddress(id: ContainerId): ContainerAddress {
   return `container/${id}`;
 }
 
-/** The first context. */
+/** The context with which the machine begins. */
 export function containerContext(input: ContainerInput): ContainerContext {
   return {
     ...input,

@@ -26,7 +26,7 @@ export const containerGuards = {
   isRemoval: ({ context }: Args): boolean => context.removal,
   isUnrecorded: ({ context }: Args): boolean => context.unrecorded,
   nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
-  /** A stop without grace goes to KILL at once. */
+  /** A stop without a grace period sends KILL at once. */
   isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,
   /** A stop in progress changes only when the new one ends the grace period sooner (as in CRI-O). */
   isSooner: ({ context, event }: WithEvent): boolean =>

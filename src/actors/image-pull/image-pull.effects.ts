@@ -190,11 +190,11 @@ function progressReporter(
   { owner, reference }: PullEffectInput,
   fx: EffectContext,
 ): () => void {
-  let toldAtMs = ports.clock.monoMs();
+  let reportedAtMs = ports.clock.monoMs();
   return () => {
     const now = ports.clock.monoMs();
-    if (now - toldAtMs < actorLimits.pullReportMs) return;
-    toldAtMs = now;
+    if (now - reportedAtMs < actorLimits.pullReportMs) return;
+    reportedAtMs = now;
     const { downloadedBytes, sizeBytes, bytesPerSecond } = progress.sum(owner);
     fx.note({
       on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} per second`,

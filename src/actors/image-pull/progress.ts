@@ -21,7 +21,7 @@ export interface LayerProgress {
   readonly present: boolean;
 }
 
-/** A whole pull in figures. */
+/** Totals of a pull. */
 export type PullSum = Pick<LayerProgress, 'sizeBytes' | 'downloadedBytes' | 'bytesPerSecond'>;
 
 /** Bytes downloaded at a time in monotonic milliseconds. */

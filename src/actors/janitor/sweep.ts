@@ -78,7 +78,7 @@ async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Pr
     const why = lossOf(view, facts, ports);
     const now = directory.sandbox(view.id);
     if (why === undefined || now === undefined || !isAtRest(now)) continue;
-    ports.log.warn({ sandbox: view.id, reason: why }, 'a sandbox is broken and will be stopped');
+    ports.log.warn({ sandbox: view.id, reason: why }, 'stop broken sandbox');
     directory.send(view.address, { type: 'sandbox.broken', why });
   }
 }

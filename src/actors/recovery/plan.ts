@@ -8,7 +8,7 @@
  * | ready                     | namespaces, network and pause process exist | ready            |
  * | ready                     | anything missing, or rebooted | notReady, all cleanup pending  |
  * | stopping                  | anything                      | notReady, all cleanup pending  |
- * | stopped                   | anything                      | notReady, cleanup on record    |
+ * | stopped                   | anything                      | notReady, recorded cleanup pending |
  *
  * | container: records        | node                          | begins in                      |
  * |---------------------------|-------------------------------|--------------------------------|

@@ -66,7 +66,7 @@ export function sandboxAddress(id: SandboxId): SandboxAddress {
   return `sandbox/${id}`;
 }
 
-/** The first context. */
+/** The context with which the machine begins. */
 export function sandboxContext(input: SandboxInput): SandboxContext {
   const committed = input.entry !== 'new' && input.entry !== 'intent';
   return {
