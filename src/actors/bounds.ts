@@ -59,7 +59,7 @@ export const actorLimits = {
   restartWindowMs: 60_000,
   /** Rounds in which one call may wait for other requests under its name before it fails. */
   admissionRounds: 8,
-  /** Milliseconds that draining waits for commands under way. */
+  /** Milliseconds that draining waits for effects under way. */
   drainMs: 10_000,
   /** Pulls under way at once. */
   pullsMax: 64,

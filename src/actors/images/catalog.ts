@@ -6,7 +6,10 @@ import type { ImageRecord, ImageSource } from '../../ports/specs.ts';
 type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
 type Candidates = (reference: string) => readonly string[];
 
-/** Digits of the shortest id prefix that is accepted; shorter prefixes would hide short image names. */
+/**
+ * Digits of the shortest id prefix that is accepted. Shorter prefixes would hide short image names; the containers tools
+ * accept 3 digits.
+ */
 const PREFIX_DIGITS = 5;
 
 /**
@@ -62,7 +65,7 @@ function imageById<I extends Names>(images: readonly I[], name: string): I | und
   return matches.length === 1 ? matches[0] : undefined;
 }
 
-/** Whether a reference with a digest names the image. In `repo:tag@digest` the tag is ignored. */
+/** Whether a reference names the image by repository and digest. In `repo:tag@digest` the tag is ignored. */
 function hasDigest(image: Pick<Names, 'repoDigests'>, reference: string): boolean {
   const at = reference.indexOf('@');
   if (at < 0) return false;
