@@ -164,6 +164,19 @@ const RUNS_COMMAND: ReadonlySet<string> = new Set([
   'exec',
 ]);
 
+/** Those that stop and remove: while a failed creation can't be undone, they report its error. */
+const REPORTS_CREATION: ReadonlySet<string> = new Set([
+  'StopContainer',
+  'RemoveContainer',
+  'StopPodSandbox',
+  'RemovePodSandbox',
+  'stopContainers',
+  'removeContainers',
+]);
+
+/** Runtimes put the words of a command into one of these. */
+const QUOTES = /["'`]/u;
+
 /** Kinds of fault whose messages troupe writes itself; none of them quotes a command. */
 const OWN_MESSAGES: ReadonlySet<FaultKind> = new Set<FaultKind>([
   'invalidRequest',
@@ -181,7 +194,11 @@ const OWN_MESSAGES: ReadonlySet<FaultKind> = new Set<FaultKind>([
  * call's span.
  */
 function exportedError(name: string, fault: Fault | undefined): string | undefined {
-  if (fault === undefined || !RUNS_COMMAND.has(name) || OWN_MESSAGES.has(fault.kind)) return fault?.message;
+  if (fault === undefined) return undefined;
+  const mayQuote = RUNS_COMMAND.has(name) || (REPORTS_CREATION.has(name) && QUOTES.test(fault.message));
+  if (!mayQuote) return fault.message;
+  // a fault with a cause passes that one's text on
+  if (OWN_MESSAGES.has(fault.kind) && fault.cause === undefined) return fault.message;
   return `${fault.kind}: ${startReason(fault.message) ?? 'reason not exported, it may quote the command'}`;
 }
 

@@ -55,6 +55,8 @@ export function runOnLiveContainer<T>(
       throw new FaultError({
         ...thrown.fault,
         kind: 'wrongState',
+        // its text stays the runtime's, which traces must not export (S91)
+        cause: thrown.fault,
         message: `${thrown.fault.message}: the container has ended`,
       });
     }

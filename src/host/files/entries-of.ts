@@ -34,7 +34,22 @@ export async function* entriesOf(
       if (batch.length < atOnce) return;
     }
   } finally {
-    await inPool(key, () => entries.close());
+    await closed(entries, key);
+  }
+}
+
+/** Closes in the pool's share of `key`; where that has no room left, at once, so that the descriptor is not kept. */
+async function closed(entries: Dir, key: string): Promise<void> {
+  let hasBegun = false;
+  const close = (): Promise<void> => {
+    hasBegun = true;
+    return entries.close();
+  };
+  try {
+    await inPool(key, close);
+  } catch (error) {
+    if (hasBegun) throw error;
+    await close();
   }
 }
 

@@ -102,7 +102,7 @@ describePods('the daemon', () => {
       join(world.instance.directory, 'cri2.sock'),
     );
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toContain(`process ${world.instance.pid()} holds it`);
+    expect(ended.stderr).toContain(`held by process ${world.instance.pid()}`);
     expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
     expect(await crictl.ok('version')).toContain('troupe');
   });

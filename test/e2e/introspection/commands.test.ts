@@ -111,7 +111,7 @@ describe('ps, why, log, status', () => {
     ]);
     expect(await codes(['why', 'nobody', '--state', state])).toEqual([
       3,
-      expect.stringMatching(/no pod, container or pull of this id or name/u),
+      expect.stringMatching(/not found: no pod, container or pull has this id or name/u),
     ]);
     expect(await codes(['ps', '--introspection', '/nowhere.sock'])).toEqual([
       4,

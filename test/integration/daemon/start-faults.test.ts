@@ -83,11 +83,11 @@ describe.skipIf(!isRoot)('a start', () => {
     } = world;
     const partsFailed = async (): Promise<string> => (await falseConditions(world)).get('PartsStarted') ?? '';
     // NRI comes after the recovery
-    await expect.poll(partsFailed).toMatch(/nri: .*no socket/u);
+    await expect.poll(partsFailed).toMatch(/nri: .*not a socket/u);
     for (const part of [
       /streaming server: .*EADDRINUSE/u,
       /introspection page: .*EADDRINUSE/u,
-      /introspection socket: .*no socket/u,
+      /introspection socket: .*not a socket/u,
       /nri plugin 10-silent: /u,
     ])
       expect(await partsFailed()).toMatch(part);

@@ -345,7 +345,7 @@ describeAsRoot('a locked directory', () => {
   test('F83: a second holder is refused with the pid of the first, and gets it after the first is gone', async () => {
     const lock = await lockDirectory(scratch);
     await expect(lockDirectory(scratch)).rejects.toMatchObject({
-      fault: { kind: 'conflict', message: `lock ${scratch}: process ${process.pid} holds it` },
+      fault: { kind: 'conflict', message: `lock ${scratch}: held by process ${process.pid}` },
     });
     const tool = { env: {}, timeoutMs: EVENT_MS, clock: realClock() };
     const taken = await runTool({ ...tool, argv: ['/usr/bin/flock', '-n', scratch, '/bin/true'] });

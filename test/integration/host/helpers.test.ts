@@ -160,7 +160,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     onTestFinished(late.close);
     const { stdout, exited } = await spawnProcess({ argv: [late.path, done], env: {}, stdout: 'pipe' });
     await late.started();
-    const { log, said, lines } = logUntil('waiting for its end');
+    const { log, said, lines } = logUntil('waiting for a helper of an earlier daemon to end');
     const ending = endHelpers(order, { clock: stoppedClock().clock, log });
     await said;
     late.open();
@@ -183,7 +183,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     await fifo.started();
     const pids = readFileSync(children, 'utf8').trim().split('\n').map(Number);
     const { clock: ours, expire } = stoppedClock();
-    const { log, said, lines } = logUntil('waiting for its end');
+    const { log, said, lines } = logUntil('waiting for a helper of an earlier daemon to end');
     const ending = endHelpers(order, { clock: ours, log });
     await said;
     expect(pids.every(isRunning)).toBe(true);
@@ -264,7 +264,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
       expect(findHelpers({ ...ofPerl, ...only })).toEqual([
         { pid, startTicks: expect.any(Number) as number, command: '', isStarting: true, isKilled: false },
       ]);
-      const { log, said } = logUntil('waiting for its end');
+      const { log, said } = logUntil('waiting for a helper of an earlier daemon to end');
       const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
       await said;
       writeSync(fd, 'x');

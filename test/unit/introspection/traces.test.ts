@@ -145,6 +145,10 @@ describe('spans', () => {
     ['RestorePod', 'restore'],
     ['ExecSync', 'execSync'],
     ['Exec', 'exec'],
+    ['StopPodSandbox', 'stopContainers'],
+    ['RemovePodSandbox', 'removeContainers'],
+    ['StopContainer', 'stopContainers'],
+    ['RemoveContainer', 'removeContainers'],
   ])('S91 no word of a command is in the spans of a failed %s', (origin, effect) => {
     const word = canary('command');
     const { spans, tracer } = tracing();
@@ -160,6 +164,11 @@ describe('spans', () => {
     expect(otlpBody(spans, '1')).not.toContain(word);
     expect(spans.at(0)?.error).toBe('outside: reason not exported, it may quote the command');
     expect(spans.at(-1)?.error).toBe('outside: not found in $PATH');
+    const relabelled = fault('wrongState', `exec: "${word}": failed: the container has ended`, {
+      cause: fault('outside', `exec: "${word}": failed`),
+    });
+    tracer.begin({ requestId: 'r1', origin }).ended('wrongState', relabelled);
+    expect(otlpBody(spans, '1')).not.toContain(word);
     tracer.begin({ requestId: 'r1', origin }).ended('notFound', fault('notFound', 'c1: no such container'));
     expect(spans.at(-1)?.error).toBe('c1: no such container');
   });

@@ -212,8 +212,10 @@ describe('the systemd cgroup driver', () => {
     const id = await node.start(pod, 'main', untilTermed(0));
     expect(cgroupOf(await node.pid(id))).toBe(`/troupe.slice/troupe-${id}.scope/container`);
     await node.removePod(pod.id);
-    await expect(node.runPod('path', { cgroupParent: '/kubepods/pod1' })).rejects.toThrow(/is no slice/u);
-    await expect(node.runPod('dash', { cgroupParent: 'a--b.slice' })).rejects.toThrow(/use slice|no slice/u);
+    await expect(node.runPod('path', { cgroupParent: '/kubepods/pod1' })).rejects.toThrow(/is not a slice/u);
+    await expect(node.runPod('dash', { cgroupParent: 'a--b.slice' })).rejects.toThrow(
+      /use slice|not a slice/u,
+    );
   });
 });
 

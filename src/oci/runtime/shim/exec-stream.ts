@@ -5,7 +5,7 @@ import { pump } from '../../../base/byte-streams.ts';
 import { socketSink, socketSource } from '../../../host/streams/socket-bytes.ts';
 import { ExecDeadline } from '../exec/deadline.ts';
 import { firstSize } from '../exec/stream-console.ts';
-import { OutputPump, drain, discard } from '../exec/stream-output.ts';
+import { OutputPump, drain, discard, reasonOf } from '../exec/stream-output.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import type { RunningExec } from './exec.ts';
@@ -32,7 +32,7 @@ export async function execStreamTask(
         stdout: input.tty || client.stdout !== undefined,
         stderr: !input.tty && client.stderr !== undefined,
       },
-      deadline: new ExecDeadline({ clock, id: input.id, fx, limitMs: 0 }),
+      deadline: new ExecDeadline({ clock, id: input.id, fx, limitMs: 0, reason: reasonOf }),
       open: (stdio, exec) => streams.open(stdio, exec, input.tty),
       drained: () => drain(streams.pumps, clock, fx.signal),
       close: () => streams.close(),
