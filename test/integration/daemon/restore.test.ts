@@ -201,7 +201,7 @@ describePods('restores', () => {
   it('S08: a mount of the checkpoint that the request does not bring, and another terminal, are refused', async () => {
     await refused(
       archived(),
-      { code: code.invalidArgument, details: 'the checkpoint had mounts at "/data"' },
+      { code: code.invalidArgument, details: 'missing mounts of the checkpoint: "/data"' },
       { mounts: [] },
     );
     await refused(archived(), { code: code.invalidArgument, details: 'config.tty' }, { tty: true });

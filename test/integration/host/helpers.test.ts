@@ -219,7 +219,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
         const fast = fastClock();
         await endHelpers(only, { clock: fast, log });
         expect(lines).toEqual([
-          expect.stringContaining('waiting for its end'),
+          expect.stringContaining('waiting for a helper of an earlier daemon to end'),
           expect.stringContaining('could not end a helper'),
         ]);
         spentMs.push(fast.monoMs());
