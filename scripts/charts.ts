@@ -1,6 +1,6 @@
-// `node scripts/charts.ts` prints which of the files drawn from the code are out of date; with --write it draws them again:
-// the transition matrix of each machine (test/golden/machines) and its picture (docs/architecture.md), and the tables of
-// rows, bounds and messages (docs/rows.md, docs/bounds.md, docs/messages.md).
+// `node scripts/charts.ts` prints which of the files drawn from the code are out of date; with --write it draws them
+// again: the transition matrix of each machine (test/golden/machines) and its picture (docs/architecture.md), and the
+// tables of rows, bounds and messages (docs/rows.md, docs/bounds.md, docs/messages.md).
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { drawnFiles, drawnMessages } from './support/charts/files.ts';

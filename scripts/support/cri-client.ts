@@ -36,7 +36,10 @@ type Streams<S extends { readonly method: object }> = {
     : never;
 };
 
-/** A stream of answers without a deadline. It ends with the server's end, throws its ServiceError, and stops the server when left early. */
+/**
+ * A stream of answers without a deadline. It ends with the server's end, throws its ServiceError, and stops the server
+ * when left early.
+ */
 export interface CriStream<T> extends AsyncIterable<T> {
   /** Once the server has taken the call, or has ended it. */
   readonly opened: Promise<void>;
@@ -44,7 +47,9 @@ export interface CriStream<T> extends AsyncIterable<T> {
 }
 
 export interface CallOptions {
-  /** ms until the client gives up; `EVENT_MS` when not said, which is the kubelet's 120 s on a machine that is not slow. */
+  /**
+   * ms until the client gives up; `EVENT_MS` when not said, which is the kubelet's 120 s on a machine that is not slow.
+   */
   readonly deadlineMs?: number;
   /** Cancels the call when it aborts, as a client does that goes away. */
   readonly signal?: AbortSignal;
@@ -58,7 +63,10 @@ export interface CriClient {
   readonly close: () => void;
 }
 
-/** A client on a Unix socket; connects with its first call. Rejections are grpc-js ServiceErrors with `code` and `details`. */
+/**
+ * A client on a Unix socket; connects with its first call. Rejections are grpc-js ServiceErrors with `code` and
+ * `details`.
+ */
 export function criClient(socket: string): CriClient {
   const channel = new Client(`unix://${socket}`, credentials.createInsecure(), {
     'grpc.max_receive_message_length': MESSAGE_BYTES,

@@ -43,7 +43,10 @@ export const programStep = (name: string, argv: readonly string[], stillMs?: num
   },
 });
 
-/** A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the tests'. */
+/**
+ * A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the
+ * tests'.
+ */
 export const vitestStep = (
   name: string,
   projects: readonly string[],

@@ -9,7 +9,10 @@ export const actorLimits = {
   journalMs: 864_000_000,
   /** Milliseconds for each step with files, mounts, cgroups or namespaces of a sandbox; normally below 5. */
   hostMs: 15_000,
-  /** CNI ADD of a chain, milliseconds. Plugins wait up to 2 min; with its DEL it stays below the kubelet's 4 min for RunPodSandbox. */
+  /**
+   * CNI ADD of a chain, milliseconds. Plugins wait up to 2 min; with its DEL it stays below the kubelet's 4 min for
+   * RunPodSandbox.
+   */
   networkAddMs: 170_000,
   /** CNI DEL of a chain, milliseconds. */
   networkDelMs: 60_000,
@@ -23,7 +26,10 @@ export const actorLimits = {
   stopRecordMs: 5_000,
   /** Runtime update, milliseconds: 15 usual; a stop that arrives meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
-  /** Updates of one container that wait; more are refused with `exhausted`. The kubelet sends one at a time; 128 take 2 s. */
+  /**
+   * Updates of one container that wait; more are refused with `exhausted`. The kubelet sends one at a time; 128 take 2
+   * s.
+   */
   updatesWaiting: 128,
   /** Outcomes of updates kept for their callers: more than can wait and be under way. */
   updatesKept: 160,
@@ -49,7 +55,9 @@ export const actorLimits = {
   killAgainMs: 5_000,
   /** Milliseconds after the first KILL after which a stop says `unkillable`. */
   unkillableMs: 10_000,
-  /** Milliseconds between two rounds of the janitor: a broken sandbox is reported within 5 s, the round included (F85). */
+  /**
+   * Milliseconds between two rounds of the janitor: a broken sandbox is reported within 5 s, the round included (F85).
+   */
   janitorMs: 4_500,
   /** Milliseconds after which a container whose id no client got is undone: long enough for a retry of its creation. */
   unclaimedMs: 120_000,
@@ -65,11 +73,15 @@ export const actorLimits = {
   pullsMax: 64,
   /** Milliseconds between two tries to delete what earlier boots left: what prevents it needs an administrator. */
   debrisMs: 300_000,
-  /** Pulls under way at once for one namespace: registries that never finish an answer leave room for other namespaces. */
+  /**
+   * Pulls under way at once for one namespace: registries that never finish an answer leave room for other namespaces.
+   */
   pullsPerNamespace: 48,
   /** Milliseconds that the layers of an interrupted pull are kept: the kubelet tries again within 5 min. */
   interruptedMs: 600_000,
-  /** Interrupted pulls whose layers are kept; beyond it one of the namespace and registry with most of them is dropped. */
+  /**
+   * Interrupted pulls whose layers are kept; beyond it one of the namespace and registry with most of them is dropped.
+   */
   interruptedMax: 16,
   /** Milliseconds over which the rate of a download is measured, up to twice as many: short enough to show a stall. */
   rateSpanMs: 2_000,

@@ -189,8 +189,8 @@ function onOwn(
 }
 
 /**
- * Updates the directory after the sweep of a quarantined actor: it is gone, or listed as ended. If lists still showed it as
- * running, the kubelet would stop it again and again.
+ * Updates the directory after the sweep of a quarantined actor: it is gone, or listed as ended. If lists still showed
+ * it as running, the kubelet would stop it again and again.
  */
 function settle(directory: Directory, view: SandboxView | ContainerView, remove: boolean): void {
   if (remove) directory.drop(view);
@@ -267,8 +267,8 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
 }
 
 /**
- * The call with which a sandbox stops or removes its containers. Its deadline is that of the sandbox's effect, so that a
- * timeout names the container that it waited for.
+ * The call with which a sandbox stops or removes its containers. Its deadline is that of the sandbox's effect, so that
+ * a timeout names the container that it waited for.
  */
 function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return {

@@ -1,4 +1,5 @@
-// What a start costs that finds debris: the same daemon, started in turn without any and with each kind, by its own clock.
+// What a start costs that finds debris: the same daemon, started in turn without any and with each kind, by its own
+// clock.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';

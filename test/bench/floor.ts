@@ -1,5 +1,5 @@
-// The floor: what a pod's start and end cost when nobody keeps books. The same CNI plugins, conmon and runtime one after
-// the other, the same OCI configuration as the daemon's own container has, started by the same posix_spawn.
+// The floor: what a pod's start and end cost when nobody keeps books. The same CNI plugins, conmon and runtime one
+// after the other, the same OCI configuration as the daemon's own container has, started by the same posix_spawn.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerId } from '../../src/base/ids.ts';

@@ -1,4 +1,5 @@
-// How fast the daemon answers while eight pods hang on file systems that never answer and one on its runtime (F33, F34).
+// How fast the daemon answers while eight pods hang on file systems that never answer and one on its runtime (F33,
+// F34).
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { introspectionClient } from '../../src/introspection/client.ts';

@@ -1,5 +1,5 @@
-// Images of realistic content: directories of this machine's /usr, chosen by a seed, so that each run packs the same files
-// as long as the machine's packages stay as they are.
+// Images of realistic content: directories of this machine's /usr, chosen by a seed, so that each run packs the same
+// files as long as the machine's packages stay as they are.
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,7 +48,10 @@ export async function makeContent(sizes: readonly number[], compression: Compres
   return { image: imageOf({ Cmd: ['true'] }, layers), files, tarBytes, blobBytes };
 }
 
-/** Every file and link below /usr, directory by directory, in an order that the seed alone decides; the first is the last. */
+/**
+ * Every file and link below /usr, directory by directory, in an order that the seed alone decides; the first is the
+ * last.
+ */
 function shuffled(): string[] {
   const found: string[] = [];
   const visit = (directory: string): void => {

@@ -1,7 +1,7 @@
-// A file system for one pull. Both sides get a new ext4 on a loop device each time: nobody else's writes wait for its sync,
-// and nothing was ever deleted on it. ext4 passes over inodes that were freed in the last minutes one by one (at least 60 s;
-// recently_deleted() in fs/ext4/ialloc.c), so that a store which had an image removed just before makes the next pull up to
-// five times slower, whoever pulls.
+// A file system for one pull. Both sides get a new ext4 on a loop device each time: nobody else's writes wait for its
+// sync, and nothing was ever deleted on it. ext4 passes over inodes that were freed in the last minutes one by one (at
+// least 60 s; recently_deleted() in fs/ext4/ialloc.c), so that a store which had an image removed just before makes the
+// next pull up to five times slower, whoever pulls.
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run, runOrThrow } from '../support/run.ts';
@@ -10,7 +10,10 @@ const MEGABYTE = 1024 * 1024;
 /** skopeo has blobs and files on it at once: 450 MB. */
 const SIZE_MB = 2048;
 
-/** The file below a file system; the same blocks serve each time, so that none has to be found for it while it is measured. */
+/**
+ * The file below a file system; the same blocks serve each time, so that none has to be found for it while it is
+ * measured.
+ */
 export class BenchDisk {
   readonly #file: string;
 

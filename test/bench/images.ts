@@ -1,6 +1,7 @@
-// `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten]`: cold pulls from Debian's docker-registry on loopback, in
-// turn with `skopeo copy` of the same image into an overlay containers/storage, each onto a file system and by a process of
-// its own. The page cache is dropped before each and a final sync counts on both sides. With `--only` nothing is written down.
+// `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten]`: cold pulls from Debian's docker-registry on
+// loopback, in turn with `skopeo copy` of the same image into an overlay containers/storage, each onto a file system
+// and by a process of its own. The page cache is dropped before each and a final sync counts on both sides. With
+// `--only` nothing is written down.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,10 +1,11 @@
-// `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their floor,
-// interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that `--scale` runs.
-// Writes its tables into docs/figures.md.
-// `streams` instead of all that: how many bytes a second come through exec and port-forward. `stats`: statistics of 100 containers. `peers`: beside containerd and CRI-O. `images` (or `--images`): cold pulls.
+// `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their
+// floor, interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that
+// `--scale` runs. Writes its tables into docs/figures.md.
+// `streams` instead of all that: how many bytes a second come through exec and port-forward. `stats`: statistics of 100
+// containers. `peers`: beside containerd and CRI-O. `images` (or `--images`): cold pulls.
 // `debris`: starts with what pods have left in the trash.
-// `--only pod,pod10,host,host10,exec,cpu` prints some of the rows and writes nothing; `--waterfall` with it shows where each
-// call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
+// `--only pod,pod10,host,host10,exec,cpu` prints some of the rows and writes nothing; `--waterfall` with it shows where
+// each call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
 import { spawn } from 'node:child_process';
 
 /** libuv reads it once, before any script can set it: the daemon's own size, so that ten loops at once don't queue. */

@@ -1,4 +1,5 @@
-// A journal with many containers, written by the journal's own code: one pod is made for real, its records are the pattern.
+// A journal with many containers, written by the journal's own code: one pod is made for real, its records are the
+// pattern.
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -44,8 +45,8 @@ export async function seedContainers(world: World, image: string, count: number)
 }
 
 /**
- * Ends the daemon and leaves a journal with `count` more sandboxes as ready as the one that is there, which shares the node's
- * network and IPC: nothing but the record makes such a one ready.
+ * Ends the daemon and leaves a journal with `count` more sandboxes as ready as the one that is there, which shares the
+ * node's network and IPC: nothing but the record makes such a one ready.
  */
 export async function seedSandboxes({ instance }: World, count: number): Promise<void> {
   await instance.terminate();

@@ -1,5 +1,6 @@
-// `sudo npm run bench -- streams [--rounds N] [--megabytes N]`: bytes per second through exec and port-forward with the client
-// library of Kubernetes, in turn with a plain proxy of Node's between the same kind of server and a reader that only counts.
+// `sudo npm run bench -- streams [--rounds N] [--megabytes N]`: bytes per second through exec and port-forward with the
+// client library of Kubernetes, in turn with a plain proxy of Node's between the same kind of server and a reader that
+// only counts.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';

@@ -1,4 +1,5 @@
-// The plainest proxy that Node can be: what it gets on a port of its own goes to the given one, and back. Prints its port.
+// The plainest proxy that Node can be: what it gets on a port of its own goes to the given one, and back. Prints its
+// port.
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
 

@@ -1,4 +1,5 @@
-// Where a call's time goes inside the daemon: its own traces, of which the medians of each effect are drawn as a waterfall.
+// Where a call's time goes inside the daemon: its own traces, of which the medians of each effect are drawn as a
+// waterfall.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';

@@ -1,6 +1,6 @@
-// `sudo npm run conformance [-- --socket unix:///… --image-socket unix:///… --handler NAME --only WORDS --json]`: the table of
-// what critest never touches, row by row, against any runtime's socket; without one against an instance of our own, whose
-// full run writes docs/conformance.md.
+// `sudo npm run conformance [-- --socket unix:///… --image-socket unix:///… --handler NAME --only WORDS --json]`: the
+// table of what critest never touches, row by row, against any runtime's socket; without one against an instance of our
+// own, whose full run writes docs/conformance.md.
 import { parseArgs } from 'node:util';
 import { criClient } from '../../scripts/support/cri-client.ts';
 import { startTinyRegistry } from '../../scripts/support/tiny-registry.ts';

@@ -1,4 +1,5 @@
-// An instance of our own for the table: the daemon, the registry with the images, the handlers that are on this machine.
+// An instance of our own for the table: the daemon, the registry with the images, the handlers that are on this
+// machine.
 import { existsSync } from 'node:fs';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { runc14 } from '../support/tools/go-tools.ts';

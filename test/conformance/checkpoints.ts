@@ -1,4 +1,7 @@
-/** What every CheckpointPort does, the real one with a CRIU that is played: archives, restores, and what is left when either is cut off. */
+/**
+ * What every CheckpointPort does, the real one with a CRIU that is played: archives, restores, and what is left when
+ * either is cut off.
+ */
 import { expect, it } from 'vitest';
 import type { EffectContext } from '../../src/ports/effect.ts';
 import type { RuntimeFacts } from '../../src/ports/runtime.ts';
@@ -259,5 +262,8 @@ const deaths = describeCases<CheckpointStage>((of) => {
 /** The suite; a stage is a machine with a sandbox and without containers. */
 export const checkpointConformance = describeSuite('checkpoints', checkpoints, restores);
 
-/** The same, where a daemon can die within the test: the real one is killed in test/integration/daemon/{checkpoint,restore}.test.ts. */
+/**
+ * The same, where a daemon can die within the test: the real one is killed in
+ * test/integration/daemon/{checkpoint,restore}.test.ts.
+ */
 export const checkpointDeaths = describeSuite('checkpoints and death', deaths);

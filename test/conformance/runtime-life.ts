@@ -1,4 +1,7 @@
-/** From the bundle to the end of all that was made: what each call of the runtime port does when nothing fails, also twice, and on what is not there. */
+/**
+ * From the bundle to the end of all that was made: what each call of the runtime port does when nothing fails, also
+ * twice, and on what is not there.
+ */
 import { expect, it } from 'vitest';
 import { created, exitOf, factsOf, fx, kindOf, started } from './runtime-stage.ts';
 import type { RuntimeStage } from './runtime-stage.ts';

@@ -5,7 +5,10 @@ import type { StoragePort } from '../../src/ports/storage.ts';
 import type { ContainerId, Digest } from '../../src/base/ids.ts';
 import { fxOf } from '../support/fx.ts';
 
-/** How the registry goes wrong: it has not got it, gives it to nobody, has too much to do, sends other bytes, or says nothing. */
+/**
+ * How the registry goes wrong: it has not got it, gives it to nobody, has too much to do, sends other bytes, or says
+ * nothing.
+ */
 export type Refusal = 'absent' | 'denied' | 'busy' | 'corrupt' | 'silent';
 
 export interface StoreStage {

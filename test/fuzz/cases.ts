@@ -1,4 +1,6 @@
-/** The corpus, and the cases that are made of it: a case is its target, a seed and a number, and always the same bytes. */
+/**
+ * The corpus, and the cases that are made of it: a case is its target, a seed and a number, and always the same bytes.
+ */
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomStream } from '../sim/random.ts';

@@ -1,6 +1,6 @@
 /**
- * One process of a fuzz run: does cases until their number or the time is over. It says what it begins, so that its parent
- * knows the case when it dies. Arguments: a JSON object (`Orders`).
+ * One process of a fuzz run: does cases until their number or the time is over. It says what it begins, so that its
+ * parent knows the case when it dies. Arguments: a JSON object (`Orders`).
  */
 import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -40,7 +40,10 @@ const TMPFS_MIB = 512;
 /** ms that one input may take: a hundred times what the slowest takes, since a busy machine stretches all of them. */
 const CASE_MS = 60_000;
 
-/** Bytes of an input that are told: a line with more does not get through to the parent whole; the case's number makes it again. */
+/**
+ * Bytes of an input that are told: a line with more does not get through to the parent whole; the case's number makes
+ * it again.
+ */
 const TOLD_BYTES = 1024 * 1024;
 
 function say(said: Said): void {

@@ -1,4 +1,7 @@
-/** The targets of learning runs: which sources each covers, and its bounds. A target's file is loaded in its own process. */
+/**
+ * The targets of learning runs: which sources each covers, and its bounds. A target's file is loaded in its own
+ * process.
+ */
 import type { Learner, Stage, Target } from './target.ts';
 
 export interface LearnerEntry {

@@ -1,7 +1,8 @@
-// `npm run fuzz -- <target>|all [--minutes N] [--seed S] [--at-once N]`: inputs changed until the time is over, by coverage where the target
-// learns. `--blind` runs a target of the older form by seed alone, `--case N` one case of it again; `--input FILE` runs a
-// stored input again, `--unreached` lists the lines that a learning run has not reached, `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and,
-// where it learns, its corpus.
+// `npm run fuzz -- <target>|all [--minutes N] [--seed S] [--at-once N]`: inputs changed until the time is over, by
+// coverage where the target learns. `--blind` runs a target of the older form by seed alone, `--case N` one case of it
+// again; `--input FILE` runs a stored input again, `--unreached` lists the lines that a learning run has not reached,
+// `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and, where it learns,
+// its corpus.
 import { parseArgs } from 'node:util';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** A fuzz run: children do the cases, one after the other; a child that dies or hangs is a failure of the case it was at. */
+/**
+ * A fuzz run: children do the cases, one after the other; a child that dies or hangs is a failure of the case it was
+ * at.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory } from '../support/tools/cache.ts';

@@ -1,4 +1,7 @@
-/** What a thing to be fuzzed says of itself. An input is bytes, whatever they mean, so that all can be stored and made smaller. */
+/**
+ * What a thing to be fuzzed says of itself. An input is bytes, whatever they mean, so that all can be stored and made
+ * smaller.
+ */
 import type { Random } from '../sim/random.ts';
 import { FaultError } from '../../src/base/fault.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
@@ -14,7 +17,10 @@ export interface Stage {
 
 export interface Target {
   readonly name: TargetName;
-  /** MiB of resident memory above which the process counts as without bounds: what it has when idle, and what one input may cost. */
+  /**
+   * MiB of resident memory above which the process counts as without bounds: what it has when idle, and what one input
+   * may cost.
+   */
   readonly rssMiB: number;
   /** It makes devices and owners, and gets a mount namespace of its own with an empty tmpfs at `stageDirectory`. */
   readonly needsRoot: boolean;
@@ -40,8 +46,8 @@ export interface Learner {
 }
 
 /**
- * The same in every run, so that inputs can name it: what is mounted there is seen by one process only. The empty directory
- * stays afterwards, since its removal would take the mount from a run beside.
+ * The same in every run, so that inputs can name it: what is mounted there is seen by one process only. The empty
+ * directory stays afterwards, since its removal would take the mount from a run beside.
  */
 export const stageDirectory = '/tmp/troupe-fuzz';
 

@@ -1,6 +1,6 @@
-// `sudo npm run mutants [-- --row S04,S55]`: for each row of the security matrix, does its test notice when the guard is gone?
-// The tests are run unchanged first; then each guard is taken out in a copy of the checkout, where the row's test must
-// fail. Two at a time, of which one at most works on the machine. A whole run writes docs/figures.md.
+// `sudo npm run mutants [-- --row S04,S55]`: for each row of the security matrix, does its test notice when the guard
+// is gone? The tests are run unchanged first; then each guard is taken out in a copy of the checkout, where the row's
+// test must fail. Two at a time, of which one at most works on the machine. A whole run writes docs/figures.md.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { isOnTheMachine, type Mutant, type NamedTest } from './mutant.ts';

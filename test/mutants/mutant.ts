@@ -1,6 +1,7 @@
 /**
- * A guard of ours taken out, and the test that must notice. Without the guard the test does what the guard prevents, as root:
- * it has to do it to files of its own (a directory that is left out of a refusal is then labelled, chowned or deleted).
+ * A guard of ours taken out, and the test that must notice. Without the guard the test does what the guard prevents, as
+ * root: it has to do it to files of its own (a directory that is left out of a refusal is then labelled, chowned or
+ * deleted).
  */
 export interface Mutant {
   /** Of test/rows.txt. */

@@ -1,5 +1,6 @@
-// Runs `WRITABLE PROGRAM [ARGUMENT…]` with the machine's files read-only but for those that tests make: without a guard a test may do, as root, what
-// the guard prevents. To be run in a mount namespace of its own (unshare --mount --propagation private).
+// Runs `WRITABLE PROGRAM [ARGUMENT…]` with the machine's files read-only but for those that tests make: without a guard
+// a test may do, as root, what the guard prevents. To be run in a mount namespace of its own (unshare --mount
+// --propagation private).
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmdirSync } from 'node:fs';
 
@@ -18,7 +19,10 @@ const { status, error } = spawnSync(program, args, { stdio: 'inherit' });
 if (error !== undefined) throw error;
 process.exitCode = status ?? 1;
 
-/** Tools with an environment of their own (containerd's shim) write to /tmp: an empty one, in which only the copy is to be seen. */
+/**
+ * Tools with an environment of their own (containerd's shim) write to /tmp: an empty one, in which only the copy is to
+ * be seen.
+ */
 function emptyTemporary(): void {
   if (!own.startsWith('/tmp/')) return;
   const aside = mkdtempSync('/run/troupe-m-');

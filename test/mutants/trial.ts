@@ -138,7 +138,10 @@ export type Verdict =
   /** `why` is empty when the test passed without the guard. */
   | { readonly killed: false; readonly seconds: number; readonly why: string };
 
-/** Takes the guard out, runs the test, puts it back. Only a test that fails kills: a file that cannot be loaded does not. */
+/**
+ * Takes the guard out, runs the test, puts it back. Only a test that fails kills: a file that cannot be loaded does
+ * not.
+ */
 export async function tryMutant(copy: Copy, mutant: Mutant): Promise<Verdict> {
   const path = join(copy.directory, mutant.file);
   const text = await readFile(path, 'utf8');

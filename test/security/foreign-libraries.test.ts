@@ -1,5 +1,6 @@
-// No process of the host loads code of an image (S53, CVE-2019-14271: a helper that had entered an image's root loaded its
-// libnss). A create, a start, an exec and an end under strace: nothing that was planted is opened below the image's root.
+// No process of the host loads code of an image (S53, CVE-2019-14271: a helper that had entered an image's root loaded
+// its libnss). A create, a start, an exec and an end under strace: nothing that was planted is opened below the image's
+// root.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readdir, readFile } from 'node:fs/promises';

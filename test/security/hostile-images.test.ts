@@ -1,4 +1,5 @@
-// Images and requests that want to touch the host, on the running daemon with real runc. Each test is named after its row.
+// Images and requests that want to touch the host, on the running daemon with real runc. Each test is named after its
+// row.
 import { execFile } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, lstat, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
@@ -19,7 +20,9 @@ if (!isRoot) console.log('skipped: hostile images need root');
 const OWN_PIDS = { pid: NamespaceMode.CONTAINER };
 const canary = await mkdtemp(join(tmpdir(), 'troupe-canary-'));
 
-/** An image that links `/etc` and friends to the canary on the host, by a way that only resolves outside of the root. */
+/**
+ * An image that links `/etc` and friends to the canary on the host, by a way that only resolves outside of the root.
+ */
 const outside = `../../../../../../../../${canary.slice(1)}`;
 const link = (path: string): TarEntry => ({ type: 'symlink', path, target: outside });
 const without =

@@ -1,4 +1,5 @@
-// What a container writes to our files in it, on the running daemon: it meets a bound, and what it has written is its own memory.
+// What a container writes to our files in it, on the running daemon: it meets a bound, and what it has written is its
+// own memory.
 import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

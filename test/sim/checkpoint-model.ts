@@ -68,7 +68,10 @@ export class Checkpoints {
     return found !== undefined && (part === undefined || part === found);
   }
 
-  /** What is left of requests that came to no end: archives that have their names only with all of theirs stay, parts go. */
+  /**
+   * What is left of requests that came to no end: archives that have their names only with all of theirs stay, parts
+   * go.
+   */
   undo(): void {
     const isNamed = (archive: string): boolean =>
       this.#archives.has(partialOf(archive)) && this.isPublished(archive);

@@ -1,6 +1,6 @@
 /**
- * Runtime and CRIU over the simulated kernel, as far as checkpoints and restores go. Each step of the driver is an effect of
- * its own, so that the world moves, and the daemon dies, between any two of them.
+ * Runtime and CRIU over the simulated kernel, as far as checkpoints and restores go. Each step of the driver is an
+ * effect of its own, so that the world moves, and the daemon dies, between any two of them.
  */
 import type {
   CheckpointFacts,
@@ -187,7 +187,9 @@ function undoWorks(kernel: Kernel): void {
   kernel.checkpoints.undo();
 }
 
-/** The containers are created ones again; their monitors' last words on processes that nobody was told of are not kept. */
+/**
+ * The containers are created ones again; their monitors' last words on processes that nobody was told of are not kept.
+ */
 function undoRestores(kernel: Kernel): void {
   for (const [id, restore] of kernel.checkpoints.restores) {
     if (!restore.isMarked) continue;

@@ -1,6 +1,7 @@
 /**
- * Which (state, event) pairs of the machines' configs were taken: seen by the inspector of each life, counted over a run
- * of many seeds. A machine's transitions are read off the machine itself, so that a new one is missed until it is taken.
+ * Which (state, event) pairs of the machines' configs were taken: seen by the inspector of each life, counted over a
+ * run of many seeds. A machine's transitions are read off the machine itself, so that a new one is missed until it is
+ * taken.
  */
 import type { AnyStateNode, InspectionEvent } from 'xstate';
 import { charted } from '../../scripts/support/charts/machines.ts';

@@ -86,7 +86,9 @@ export class DiskModel {
     inode.dirty = [];
   }
 
-  /** What a sync that answers EIO leaves behind: lost pages, but a cut is the file system's own and stays to be done. */
+  /**
+   * What a sync that answers EIO leaves behind: lost pages, but a cut is the file system's own and stays to be done.
+   */
   failSync(inode: Inode): never {
     const written = this.failedSyncWrites(inode.dirty.length);
     for (const write of inode.dirty.slice(0, written)) inode.platter = applied(inode.platter, write);

@@ -1,4 +1,6 @@
-/** The Disk port over the model. Every operation goes through `via`, which decides when it happens and how it answers. */
+/**
+ * The Disk port over the model. Every operation goes through `via`, which decides when it happens and how it answers.
+ */
 import type { DiskFile, DiskPort } from '../../src/ports/disk.ts';
 import type { DiskModel, Inode } from './disk-model.ts';
 

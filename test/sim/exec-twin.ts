@@ -1,4 +1,7 @@
-/** Execs over the simulated kernel: the few commands that the conformance suite knows; whatever else ends with 0 at once. */
+/**
+ * Execs over the simulated kernel: the few commands that the conformance suite knows; whatever else ends with 0 at
+ * once.
+ */
 import type { EffectContext } from '../../src/ports/effect.ts';
 import type { ExecResult, RuntimePort } from '../../src/ports/runtime.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';

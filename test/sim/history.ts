@@ -105,7 +105,10 @@ export class History {
     };
   }
 
-  /** An update begins; the returned functions take its OK, and its end. Only one that no other overlapped promises anything. */
+  /**
+   * An update begins; the returned functions take its OK, and its end. Only one that no other overlapped promises
+   * anything.
+   */
   update(id: string, shares: bigint): { readonly ok: () => void; readonly ended: () => void } {
     this.limits.delete(id);
     const before = this.#updates.get(id) ?? { begun: 0, open: 0 };
@@ -136,7 +139,9 @@ export class History {
     return this.archives.get(path)?.answer === 'asked' ? false : this.archives.delete(path);
   }
 
-  /** A pull begins; the returned function takes its answer. Only a pull that no removal overlapped promises anything. */
+  /**
+   * A pull begins; the returned function takes its answer. Only a pull that no removal overlapped promises anything.
+   */
   pull(): (imageId: string | undefined) => void {
     this.removedImages.clear();
     this.#pulls += 1;

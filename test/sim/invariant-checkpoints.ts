@@ -1,7 +1,8 @@
 /**
- * Checkpoints and restores. I15: no archive has its name before it is whole, and of a pod's there are all or none. I7: one that was promised is there, over every
- * crash. I10: nothing is held still, and no part is there, but for a checkpoint under way. I1: what is to be restored has
- * its images until then and no process; what ended by a failed restore has none either.
+ * Checkpoints and restores. I15: no archive has its name before it is whole, and of a pod's there are all or none. I7:
+ * one that was promised is there, over every crash. I10: nothing is held still, and no part is there, but for a
+ * checkpoint under way. I1: what is to be restored has its images until then and no process; what ended by a failed
+ * restore has none either.
  */
 import type { ContainerView } from '../../src/actors/directory/views.ts';
 import { partialOf } from './checkpoint-model.ts';

@@ -6,7 +6,10 @@ import type { World } from './world.ts';
 
 /** Virtual milliseconds until a change shows, where nothing hangs (reliability.md B). */
 const SEEN_WITHIN_MS = 5000;
-/** The same where a call that hung from before the quiet may hold it up: the longest bounds of a container's effects in a row. */
+/**
+ * The same where a call that hung from before the quiet may hold it up: the longest bounds of a container's effects in
+ * a row.
+ */
 const HELD_UP_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
 
 /** The first container that is told otherwise than it is. */

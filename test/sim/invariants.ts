@@ -129,7 +129,10 @@ export class Invariants {
     return undefined;
   }
 
-  /** I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of its end: the next start goes on with it. */
+  /**
+   * I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of
+   * its end: the next start goes on with it.
+   */
   #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const { kernel } = this.#world;
     for (const { id, state, spec, updating } of containers) {
@@ -223,7 +226,8 @@ export class Invariants {
     for (const id of history.containers.keys())
       if (directory.container(id as never)?.listed !== true)
         return broken(`container ${id} was handed out and is not here`);
-    // where the disk refused the record and the process has ended meanwhile, a restart tells so once the monitor has written
+    // where the disk refused the record and the process has ended meanwhile, a restart tells so once the monitor has
+    // written
     const mayForget = (id: string): boolean =>
       ledger?.containers.get(id as never)?.startedAtNs === undefined &&
       kernel.processOf('init', id) === undefined;
@@ -323,7 +327,10 @@ export class Invariants {
   }
 }
 
-/** I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again, unless a start would bring it back. */
+/**
+ * I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again, unless a
+ * start would bring it back.
+ */
 function names(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
   const seen = new Set<string>();
   for (const { spec, state, committed } of [...sandboxes, ...containers]) {

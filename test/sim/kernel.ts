@@ -208,7 +208,10 @@ export class Kernel {
     end?.();
   }
 
-  /** KILL, which lets go what is held still: at once, or when the process comes back from the kernel. True when it has ended. */
+  /**
+   * KILL, which lets go what is held still: at once, or when the process comes back from the kernel. True when it has
+   * ended.
+   */
   killHard(containerId: string): boolean {
     this.thaw(containerId);
     const init = this.processOf('init', containerId);

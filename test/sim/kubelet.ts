@@ -22,15 +22,15 @@ export interface PodPlan extends PodShape {
   readonly runs: number;
   readonly graceMs: number;
   /**
-   * `tidy`: stop, remove, stop sandbox, remove sandbox. `sandboxOnly`: the sandbox's calls do all. `sandboxStopped`: so, and
-   * the removal comes some rounds of the janitor later. `sandboxRemoved`: its removal does all.
+   * `tidy`: stop, remove, stop sandbox, remove sandbox. `sandboxOnly`: the sandbox's calls do all. `sandboxStopped`:
+   * so, and the removal comes some rounds of the janitor later. `sandboxRemoved`: its removal does all.
    */
   readonly teardown: 'tidy' | 'sandboxOnly' | 'sandboxStopped' | 'sandboxRemoved' | 'removeOnly';
   /** The limits of each container are changed once it was started, and a probe is run in it. */
   readonly resizes: boolean;
   /**
-   * `container`: a checkpoint of each that runs, of which its next run is made. `image`: each is made of the image that is a
-   * checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
+   * `container`: a checkpoint of each that runs, of which its next run is made. `image`: each is made of the image that
+   * is a checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
    */
   readonly checkpoints?: 'container' | 'image' | 'pod';
   /** Milliseconds between the last start and the teardown. */

@@ -1,4 +1,6 @@
-/** What a daemon keeps of pods that are gone (I17): nothing. In one process and virtual time, so that it can be counted. */
+/**
+ * What a daemon keeps of pods that are gone (I17): nothing. In one process and virtual time, so that it can be counted.
+ */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { expect, it } from 'vitest';
@@ -7,7 +9,10 @@ import { Race } from './race.ts';
 const WARM_UP = 50;
 /** A thousand take four times as long and have found no more. */
 const CYCLES = 250;
-/** Of the heap, as the row says. The harness itself keeps some 3 KiB of each life: what clients were told, what the machine did. */
+/**
+ * Of the heap, as the row says. The harness itself keeps some 3 KiB of each life: what clients were told, what the
+ * machine did.
+ */
 const GROWTH = 0.1;
 
 // held before anything is trapped

@@ -50,8 +50,8 @@ export class Outside {
   }
 
   /**
-   * The daemon was killed, its helpers not: each does what it still comes to before the next life ends it, which that does
-   * before it looks at anything.
+   * The daemon was killed, its helpers not: each does what it still comes to before the next life ends it, which that
+   * does before it looks at anything.
    */
   killed(): void {
     for (const [parts, isWanted] of this.#atWork) {

@@ -1,4 +1,7 @@
-/** A proxy around the ports that sees each effect begin: the crash points of an operation. Works on the real ports as on the twins. */
+/**
+ * A proxy around the ports that sees each effect begin: the crash points of an operation. Works on the real ports as on
+ * the twins.
+ */
 import type { Ports } from '../../src/ports/ports.ts';
 
 export interface Around {

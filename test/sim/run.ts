@@ -1,4 +1,6 @@
-/** One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too. */
+/**
+ * One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too.
+ */
 import { actorLimits } from '../../src/actors/bounds.ts';
 import { randomStream } from './random.ts';
 import { Chaos } from './chaos.ts';
@@ -43,9 +45,14 @@ export interface RunResult {
 
 /** Steps after the end of the faults: some twenty times what a quiet run needs. */
 const QUIET_STEPS = 60_000;
-/** Virtual milliseconds in which clients must be done once the faults are over: several of the longest bounds in a row. */
+/**
+ * Virtual milliseconds in which clients must be done once the faults are over: several of the longest bounds in a row.
+ */
 const DONE_WITHIN_MS = 20 * 60_000;
-/** Virtual milliseconds after which nothing may be left: the longest bounds of what still hangs, two minutes for the unclaimed, some rounds of the janitor. */
+/**
+ * Virtual milliseconds after which nothing may be left: the longest bounds of what still hangs, two minutes for the
+ * unclaimed, some rounds of the janitor.
+ */
 const EMPTY_WITHIN_MS = 15 * 60_000;
 
 /** Virtual milliseconds in which the janitor sees a container unclaimed long enough. */

@@ -190,7 +190,10 @@ function endUnborn(kernel: Kernel, id: ContainerId, witness: Witness, { schedule
   if (!kernel.exitFiles.has(id)) witness.report(id, unbornFact(scheduler.nowNs()));
 }
 
-/** The driver asks for it where the monitor has another file than the one at the path: it would put an empty one over it. */
+/**
+ * The driver asks for it where the monitor has another file than the one at the path: it would put an empty one over
+ * it.
+ */
 function reopenLog(kernel: Kernel, id: ContainerId): void {
   if (kernel.processOf('monitor', id) === undefined)
     fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });

@@ -31,7 +31,9 @@ const realSetImmediate = globalThis.setImmediate;
 const LONGEST_MS = 2_147_483_647;
 const WALL_START_NS = 1_800_000_000_000_000_000n;
 
-/** `pct`: priorities with a few changes (Burckhardt et al., 2010) find bugs of small depth that a fair draw hardly does. */
+/**
+ * `pct`: priorities with a few changes (Burckhardt et al., 2010) find bugs of small depth that a fair draw hardly does.
+ */
 export type Mode = 'random' | 'pct';
 
 /** Steps among which the changes are drawn: longer than most runs are in trouble. */
@@ -212,7 +214,9 @@ export class Scheduler {
   }
 }
 
-/** Hops that the longest chain of promises between two picks has, several times over (measured: equal to a real turn). */
+/**
+ * Hops that the longest chain of promises between two picks has, several times over (measured: equal to a real turn).
+ */
 const HOPS = 128;
 /** Steps after which the event loop gets a turn: signals, and what the test runner has to do. */
 const TURN_EVERY = 512;

@@ -1,4 +1,6 @@
-/** A seed draws everything: pods, manners, which kinds of fault are on and how often. Quiet and harsh runs both occur. */
+/**
+ * A seed draws everything: pods, manners, which kinds of fault are on and how often. Quiet and harsh runs both occur.
+ */
 import { randomStream } from './random.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Random } from './random.ts';

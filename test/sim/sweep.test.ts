@@ -1,4 +1,6 @@
-/** Death before and after each effect of each operation; the command line runs the same with `npm run sim -- --sweep`. */
+/**
+ * Death before and after each effect of each operation; the command line runs the same with `npm run sim -- --sweep`.
+ */
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readGolden } from './golden.ts';
 import { sweep } from './sweep.ts';

@@ -18,8 +18,8 @@ interface Scenario {
   /** Milliseconds after which the client takes no answer for an answer: the work goes on while nobody waits. */
   readonly deadlineMs?: number;
   /**
-   * Each call in so many waits for its answer all the same. Without it a run ends only when some pull is drawn to be faster
-   * than the deadline: after thousands of effects, or not within the bound on a run.
+   * Each call in so many waits for its answer all the same. Without it a run ends only when some pull is drawn to be
+   * faster than the deadline: after thousands of effects, or not within the bound on a run.
    */
   readonly patientEach?: number;
   /** Of the delays, where the one for all does not let the client give up at what the scenario is about. */
@@ -210,7 +210,9 @@ async function record(): Promise<readonly (readonly string[])[]> {
   return all;
 }
 
-/** Called around each effect; `at` is its number in the run. What it returns is awaited; a rejection is the effect's. */
+/**
+ * Called around each effect; `at` is its number in the run. What it returns is awaited; a rejection is the effect's.
+ */
 export type Hook = (
   at: number,
   when: 'before' | 'after',

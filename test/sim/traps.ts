@@ -32,7 +32,10 @@ export function setTraps(): () => readonly string[] {
   };
 }
 
-/** The file of the function that called the trapped one. Without the text of the stack, which test runners map back at length. */
+/**
+ * The file of the function that called the trapped one. Without the text of the stack, which test runners map back at
+ * length.
+ */
 function callerFile(): string {
   const { prepareStackTrace, stackTraceLimit } = Error;
   Error.stackTraceLimit = 3;

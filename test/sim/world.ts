@@ -1,4 +1,7 @@
-/** One machine: the outer state, and one life of the daemon after the other on it, made of the real journal and the real cast. */
+/**
+ * One machine: the outer state, and one life of the daemon after the other on it, made of the real journal and the real
+ * cast.
+ */
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../src/actors/start-actors.ts';
@@ -41,7 +44,9 @@ export interface WorldOptions {
 
 /** Milliseconds after which the service manager starts the daemon again. */
 const RESTART_MS = 100;
-/** Bytes of the reserve that stands on the disk from the begin: the real one of half a MiB would be most of the work. */
+/**
+ * Bytes of the reserve that stands on the disk from the begin: the real one of half a MiB would be most of the work.
+ */
 const RESERVE_BYTES = 4096;
 
 export class World {
@@ -76,7 +81,10 @@ export class World {
   };
   crashes = 0;
   powerLosses = 0;
-  /** Operation that a client waits for, for the naming of effects; `start` until the first call of a life, then `idle` between calls. */
+  /**
+   * Operation that a client waits for, for the naming of effects; `start` until the first call of a life, then `idle`
+   * between calls.
+   */
   operation = 'start';
   readonly #options: WorldOptions;
   readonly #ids: Random;

@@ -105,7 +105,7 @@ async function networkFiles(): Promise<string[]> {
 /**
  * What there is now.
  * @param words when given, only entries that hold one of them count: on a machine where others work, too, name the
- *   instance's directories, its cgroup parent, its bridge and its subnet. Container processes are found by their cgroup.
+ *   instance's directories, cgroup parent, bridge and subnet. Container processes are found by their cgroup.
  */
 export async function snapshotMachine(words?: readonly string[]): Promise<Machine> {
   const holds =

@@ -1,6 +1,7 @@
 /**
- * Canaries: secrets that a test puts in, and then looks for in every byte that was written. A file is searched for the text
- * itself, for its base64 at each of the three alignments, for its base64 in URLs, and for the hexadecimal of its bytes.
+ * Canaries: secrets that a test puts in, and then looks for in every byte that was written. A file is searched for the
+ * text itself, for its base64 at each of the three alignments, for its base64 in URLs, and for the hexadecimal of its
+ * bytes.
  */
 import { constants } from 'node:fs';
 import { lstat, open, readdir, readlink } from 'node:fs/promises';
@@ -25,7 +26,10 @@ export function findInBytes(bytes: Uint8Array, canaries: readonly string[]): rea
   return mayBe ? canaries.filter(has) : [];
 }
 
-/** As `path: canary` each, of everything below `directory`: names, targets of links, extended over mounts; none is left out without a line. */
+/**
+ * As `path: canary` each, of everything below `directory`: names, targets of links, extended over mounts; none is left
+ * out without a line.
+ */
 export async function findBelow(
   directory: string,
   canaries: readonly string[],

@@ -6,7 +6,9 @@ import { openOwnDirectory } from '../../src/oci/trees/own-directory.ts';
 import { runOrThrow } from './run.ts';
 import { PROGRAM_MS } from './patience.ts';
 
-/** Makes directories in each other below `root`, `levels` of them, each with so many files of one byte beside the next. */
+/**
+ * Makes directories in each other below `root`, `levels` of them, each with so many files of one byte beside the next.
+ */
 export function makeDeep(root: string, levels: number, filesEach = 0): void {
   let at = openOwnDirectory(root);
   for (let level = 0; level < levels; level += 1) {

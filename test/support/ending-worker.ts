@@ -1,6 +1,6 @@
 /**
- * A storage worker that notes each job in a file and ends over some of them: measurements of a path `…/kills`, which it does
- * not answer, and of `…/victim`, which it answers once another worker has ended.
+ * A storage worker that notes each job in a file and ends over some of them: measurements of a path `…/kills`, which it
+ * does not answer, and of `…/victim`, which it answers once another worker has ended.
  */
 import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

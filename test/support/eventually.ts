@@ -1,5 +1,5 @@
-// The one wait for what the outside brings about: a process, a file, a state in a list. What happens within this process
-// has events or `turns.ts`.
+// The one wait for what the outside brings about: a process, a file, a state in a list. What happens within this
+// process has events or `turns.ts`.
 import { setTimeout as delay } from 'node:timers/promises';
 import { EVENT_MS, hangs } from './patience.ts';
 

@@ -1,4 +1,5 @@
-// Calls of the C library that fail as a broken disk makes them fail: calls go through FFI, so nothing can be put before them from outside.
+// Calls of the C library that fail as a broken disk makes them fail: calls go through FFI, so nothing can be put before
+// them from outside.
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { libc } from '../../src/host/ffi/ffi.ts';

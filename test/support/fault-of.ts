@@ -1,4 +1,7 @@
-/** What a call refuses: as the Fault, or in words. Of what is no Fault, a test that asked for one fails with the error itself. */
+/**
+ * What a call refuses: as the Fault, or in words. Of what is no Fault, a test that asked for one fails with the error
+ * itself.
+ */
 import { FaultError } from '../../src/base/fault.ts';
 import type { Fault } from '../../src/base/fault.ts';
 

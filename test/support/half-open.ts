@@ -1,4 +1,5 @@
-// Peers that connect and do not send what they are served for: the openings of HTTP/2 by hand, and how such a peer ends.
+// Peers that connect and do not send what they are served for: the openings of HTTP/2 by hand, and how such a peer
+// ends.
 import { type NetConnectOpts, type Socket, connect } from 'node:net';
 import { loopTurn } from './turns.ts';
 
@@ -53,8 +54,8 @@ export interface Silent {
 const TURNS = 5000;
 
 /**
- * Whether all of them are cut by now: at once, as seen from the event loop. Somebody else's bound, such as those of Node and
- * of the RPC library, comes a minute later.
+ * Whether all of them are cut by now: at once, as seen from the event loop. Somebody else's bound, such as those of
+ * Node and of the RPC library, comes a minute later.
  */
 export async function areCut(peers: readonly Pick<Silent, 'isCut'>[]): Promise<boolean> {
   for (let turn = 0; turn < TURNS; turn += 1) {

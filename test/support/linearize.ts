@@ -1,5 +1,5 @@
-// Linearizability of a history (Herlihy and Wing, 1990): is there one order of its calls that keeps to the order of what
-// did not overlap, and in which a sequential model gives each call the answer that it got?
+// Linearizability of a history (Herlihy and Wing, 1990): is there one order of its calls that keeps to the order of
+// what did not overlap, and in which a sequential model gives each call the answer that it got?
 
 export interface Operation<Answer> {
   readonly answer: Answer;
@@ -16,12 +16,15 @@ export interface Model<State, Answer> {
   readonly keyOf: (state: State) => string;
 }
 
-/** Places that are looked at before the search is given up: a wrong history of hundreds of overlapping calls has too many. */
+/**
+ * Places that are looked at before the search is given up: a wrong history of hundreds of overlapping calls has too
+ * many.
+ */
 const PLACES_MAX = 200_000;
 
 /**
- * An order, or undefined when there is none. Depth first with a memory of the places that led nowhere (Lowe, 2017). What
- * changes nothing is taken as soon as it fits: that is never in the way of what comes later.
+ * An order, or undefined when there is none. Depth first with a memory of the places that led nowhere (Lowe, 2017).
+ * What changes nothing is taken as soon as it fits: that is never in the way of what comes later.
  */
 export function linearize<State, Answer>(
   model: Model<State, Answer>,

@@ -1,4 +1,5 @@
-// As a program: makes directories in each other below the first argument, as many as the second says; files beside each other with `wide`.
+// As a program: makes directories in each other below the first argument, as many as the second says; files beside each
+// other with `wide`.
 import { makeDeep, makeWide } from './deep-tree.ts';
 
 const [directory = '', count, form] = process.argv.slice(2);

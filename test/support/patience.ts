@@ -1,5 +1,5 @@
-// How long tests wait for what must come. No test and no step is decided by a time: these limits only end what hangs, so
-// they are generous, and one environment variable makes all of them longer.
+// How long tests wait for what must come. No test and no step is decided by a time: these limits only end what hangs,
+// so they are generous, and one environment variable makes all of them longer.
 
 /** Factor of every limit: 1 unless TROUPE_TEST_PATIENCE says otherwise (10 in the emulated guest of test/vm). */
 const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');

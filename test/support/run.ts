@@ -20,7 +20,9 @@ export interface RunOptions {
   readonly onOutput?: (chunk: string) => void;
 }
 
-/** Bytes kept per stream; a test tool that prints more is cut at the front, since the reason of a failure comes last. */
+/**
+ * Bytes kept per stream; a test tool that prints more is cut at the front, since the reason of a failure comes last.
+ */
 const KEPT_BYTES = 16 * 1024 * 1024;
 
 /**

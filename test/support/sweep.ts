@@ -1,5 +1,5 @@
-// Takes away what an instance of troupe left on the machine, found by words that only this instance uses. A test asserts
-// first that there is nothing; this is so that one failed test doesn't spoil the next.
+// Takes away what an instance of troupe left on the machine, found by words that only this instance uses. A test
+// asserts first that there is nothing; this is so that one failed test doesn't spoil the next.
 import { readdir, readFile, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { run } from './run.ts';
@@ -11,7 +11,9 @@ const holdsAny = (text: string, words: readonly string[]): boolean =>
 /** Rounds of killing: a process may fork while we look at the others. */
 const KILL_ROUNDS = 20;
 
-/** Programs of ours that may be outside the instance's cgroups. Others, say a pager on its log, are nobody's leftovers. */
+/**
+ * Programs of ours that may be outside the instance's cgroups. Others, say a pager on its log, are nobody's leftovers.
+ */
 const OWN_PROGRAMS = [
   'node',
   'conmon',
@@ -23,7 +25,10 @@ const OWN_PROGRAMS = [
   'loopback',
 ] as const;
 
-/** Whether a process is the instance's: in one of its cgroups, or a program of ours with one of the words as an argument. */
+/**
+ * Whether a process is the instance's: in one of its cgroups, or a program of ours with one of the words as an
+ * argument.
+ */
 async function isOurs(pid: string, words: readonly string[]): Promise<boolean> {
   if (holdsAny(await read(`/proc/${pid}/cgroup`), words)) return true;
   const name = (await read(`/proc/${pid}/comm`)).trim();

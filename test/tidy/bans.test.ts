@@ -8,7 +8,10 @@ const src = sourcesBelow('src');
 const actors = src.filter(({ file }) => file.startsWith('src/actors/'));
 const machines = actors.filter(({ file }) => file.endsWith('.machine.ts'));
 
-/** Who may use Node's own readFile: for files of the kernel, of /etc and of the program itself; and for those of a container that runs, after the start. */
+/**
+ * Who may use Node's own readFile: for files of the kernel, of /etc and of the program itself; and for those of a
+ * container that runs, after the start.
+ */
 const READS_OTHERS: ReadonlySet<string> = new Set(
   [
     'daemon/cli/status',

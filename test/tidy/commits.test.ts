@@ -1,10 +1,13 @@
-// The form of commit messages, as .githooks/commit-msg asks for it: a hook can be left out, this can't. An archive of the
-// sources has no history and a shallow clone little of it: what is there is checked.
+// The form of commit messages, as .githooks/commit-msg asks for it: a hook can be left out, this can't. An archive of
+// the sources has no history and a shallow clone little of it: what is there is checked.
 import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { checkout } from './support/sources.ts';
 
-/** Seconds since the epoch: the commit "Tidy bans words that have a better one in the field". Older ones may be as they are. */
+/**
+ * Seconds since the epoch: the commit "Tidy bans words that have a better one in the field". Older ones may be as they
+ * are.
+ */
 const SINCE_S = 1_795_272_099;
 /** Characters of a subject: what `git log --oneline` and a review page show in one line. */
 const SUBJECT_CHARS = 72;

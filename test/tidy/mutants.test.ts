@@ -1,4 +1,5 @@
-// Guards that `npm run mutants` takes out are still where it looks for them; whether their tests notice is seen by that run.
+// Guards that `npm run mutants` takes out are still where it looks for them; whether their tests notice is seen by that
+// run.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';

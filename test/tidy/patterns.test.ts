@@ -1,4 +1,5 @@
-// No regular expression of the daemon takes more than a bounded number of steps for each character of a stranger's text.
+// No regular expression of the daemon takes more than a bounded number of steps for each character of a stranger's
+// text.
 import { describe, expect, it } from 'vitest';
 import { ambiguity } from './support/patterns.ts';
 import { sourcesBelow, walk } from './support/sources.ts';

@@ -1,5 +1,5 @@
-// What comes in pieces is kept in `base` (ByteBlocks, Fifo): an array of buffers costs several hundred bytes for each, whatever
-// bound counts its bytes.
+// What comes in pieces is kept in `base` (ByteBlocks, Fifo): an array of buffers costs several hundred bytes for each,
+// whatever bound counts its bytes.
 import { describe, expect, it } from 'vitest';
 import { dotted, places, sourcesBelow, type Node, type Source } from './support/sources.ts';
 

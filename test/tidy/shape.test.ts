@@ -60,6 +60,26 @@ function longFunctions(source: Source): readonly string[] {
   return found;
 }
 
+/** The formatter lays out code; it leaves comments as they are. Pictures and tables of a comment may be wider. */
+const COMMENT_COLUMNS = 120;
+const IN_A_PICTURE = /[─│┌┐└┘├┤┬┴┼→←↓|]/u;
+
+describe('comments', () => {
+  it(`have at most ${COMMENT_COLUMNS} columns`, () => {
+    const long = everything.flatMap((source) =>
+      source.comments.flatMap(({ value, start }) =>
+        value.split('\n').flatMap((text, at) => {
+          const line = source.line(start) + at;
+          const whole = source.text.split('\n')[line - 1] ?? '';
+          const isLong = whole.length > COMMENT_COLUMNS && /^\s*(?:\/\/|\/?\*)/u.test(whole);
+          return isLong && !IN_A_PICTURE.test(text) ? [`${source.file}:${line}`] : [];
+        }),
+      ),
+    );
+    expect(long).toEqual([]);
+  });
+});
+
 describe('functions', () => {
   it(`have at most ${FUNCTION_LINES} lines, the tables of machines and effects excepted`, () => {
     const counted = everything.filter(({ file }) => !/^src\/actors\/.*\.(machine|effects)\.ts$/u.test(file));

@@ -1,6 +1,6 @@
-// `sudo npm run test:vm [-- --only PART,…] [--keep]`: a Debian guest with systemd, cgroup v2 alone and AppArmor, under QEMU. It runs the
-// tests of test/vm/guest on the checkout as it is now, reboots in the middle, and ends. Prints each test by name, and as the
-// last line `N passed, N failed`. Nothing is left but the cache.
+// `sudo npm run test:vm [-- --only PART,…] [--keep]`: a Debian guest with systemd, cgroup v2 alone and AppArmor, under
+// QEMU. It runs the tests of test/vm/guest on the checkout as it is now, reboots in the middle, and ends. Prints each
+// test by name, and as the last line `N passed, N failed`. Nothing is left but the cache.
 import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,9 @@ import { consoleLog, resultsDisk, runGuest } from './qemu.ts';
 import { countPart, type PartReport } from './report.ts';
 import { hostParts, modulesDisk, packCheckout, rootDisk } from './parts.ts';
 
-/** Both boots with all tests: an emulator is ten to twenty times slower than the machine, and the machine may be busy. */
+/**
+ * Both boots with all tests: an emulator is ten to twenty times slower than the machine, and the machine may be busy.
+ */
 const GUEST_TIMEOUT_MS = 3 * 60 * 60_000;
 
 const { values: options } = parseArgs({

@@ -8,7 +8,9 @@ import { join } from 'node:path';
 import { runOrThrow } from '../support/run.ts';
 import { cached, cacheDirectory, checkout } from '../support/tools/cache.ts';
 
-/** The release of guest, kernel and QEMU: it has QEMU 10, runc 1.1, crun, conmon 2.1.12, systemd 257 without cgroup v1. */
+/**
+ * The release of guest, kernel and QEMU: it has QEMU 10, runc 1.1, crun, conmon 2.1.12, systemd 257 without cgroup v1.
+ */
 const RELEASE = 'trixie';
 /** A package's change of version makes nothing new here; this does. */
 const RECIPE = 1;

@@ -1,4 +1,5 @@
-// The table of admission as text: every combination of what a holder of a name can be, and which states make which phase.
+// The table of admission as text: every combination of what a holder of a name can be, and which states make which
+// phase.
 import { decide } from '../../../src/actors/commands/admission.ts';
 import type { Holder } from '../../../src/actors/commands/admission.ts';
 import {

@@ -52,7 +52,10 @@ function withPictures(text: string): string {
   );
 }
 
-/** Replaces what stands between `<!-- table FILE -->` and `<!-- end -->` by the tables in the comment at that file's head. */
+/**
+ * Replaces what stands between `<!-- table FILE -->` and `<!-- end -->` by the tables in the comment at that file's
+ * head.
+ */
 function withTables(text: string): string {
   return text.replace(
     /(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu,

@@ -1,5 +1,5 @@
-// The machines as the charts, the golden matrices and the model tests see them: with their real effects, which are never
-// run, and with what the world may answer and ask.
+// The machines as the charts, the golden matrices and the model tests see them: with their real effects, which are
+// never run, and with what the world may answer and ask.
 import type { AnyStateMachine, EventObject } from 'xstate';
 import { createMachine, fromPromise } from 'xstate';
 import type { FaultKind } from '../../../src/base/fault.ts';
@@ -25,7 +25,9 @@ export interface Charted {
   readonly commands: readonly EventObject[];
   /** Effect → what it gives when it works; undefined for those not named. */
   readonly outputs: Readonly<Record<string, unknown>>;
-  /** Effect → kinds of faults that its error may have, where a guard tells them apart; `outside` for those not named. */
+  /**
+   * Effect → kinds of faults that its error may have, where a guard tells them apart; `outside` for those not named.
+   */
   readonly faults?: Readonly<Record<string, readonly FaultKind[]>>;
   /** Parts of the context that no decision looks at: states that differ only there are explored once. */
   readonly ignored: readonly string[];

@@ -1,7 +1,7 @@
 /**
  * Admission: what a request for a new sandbox or container does about each actor that already has its name. Pure. The
- * table covers that a kubelet repeats calls, changes them between tries and counts attempts. test/golden/admission/admission.txt
- * shows all of it.
+ * table covers that a kubelet repeats calls, changes them between tries and counts attempts.
+ * test/golden/admission/admission.txt shows all of it.
  */
 import type { HolderPhase } from '../directory/phases.ts';
 

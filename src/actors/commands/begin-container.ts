@@ -14,7 +14,9 @@ import { containerLabels } from './selinux.ts';
 import { creationNs } from '../effects/times.ts';
 import type { ContainerStage } from './container-stage.ts';
 
-/** Starts the actor and returns the new id; from now on the container's layers are kept. Throws to refuse the request. */
+/**
+ * Starts the actor and returns the new id; from now on the container's layers are kept. Throws to refuse the request.
+ */
 export function beginContainer(
   stage: ContainerStage,
   spec: ContainerSpec,

@@ -34,8 +34,8 @@ export function admittedHandler(stage: SandboxStage, spec: SandboxSpec, attempte
 }
 
 /**
- * The labels of a new pod; undefined without SELinux. The categories of stopped pods stay taken, since their files still
- * exist.
+ * The labels of a new pod; undefined without SELinux. The categories of stopped pods stay taken, since their files
+ * still exist.
  */
 function labelsFor(
   { selinux, directory, ports }: SandboxStage,

@@ -1,6 +1,6 @@
 /**
- * CheckpointContainer, CheckpointPod, and the description of a checkpoint for a restore. They change no actor's state: a
- * container stays `running` while a checkpoint reads it.
+ * CheckpointContainer, CheckpointPod, and the description of a checkpoint for a restore. They change no actor's state:
+ * a container stays `running` while a checkpoint reads it.
  */
 import { fail, fault, FaultError } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -95,8 +95,8 @@ interface CheckpointRequest {
 }
 
 /**
- * Runs the checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver freezes
- * the containers while it reads them: a frozen process gets no signal while its grace period runs.
+ * Runs the checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver
+ * freezes the containers while it reads them: a frozen process gets no signal while its grace period runs.
  */
 async function checkpoint(
   stage: ContainerStage,

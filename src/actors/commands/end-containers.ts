@@ -15,7 +15,8 @@ export async function endAll(
   const results = await Promise.allSettled(
     stage.directory.containersOf(sandboxId).map((view) => {
       if (how === 'remove') return removeContainer(stage, view.id, call);
-      // the CRI: containers still running are forcibly terminated. The kubelet has stopped them before, with their grace
+      // the CRI: containers still running are forcibly terminated. The kubelet has stopped them before, with their
+      // grace
       return stopContainer(stage, view.id, 0, call);
     }),
   );

@@ -1,7 +1,7 @@
 /**
  * Decides whether two requests under one name ask for the same sandbox or container. Comparing whole configs would not
- * do: in each retry the kubelet gives the termination log a new random file name on the host, and annotations and labels
- * change while the pod starts.
+ * do: in each retry the kubelet gives the termination log a new random file name on the host, and annotations and
+ * labels change while the pod starts.
  */
 import { encodePlain } from '../../base/codec.ts';
 import type { ContainerSpec, Mount, SandboxSpec } from '../../ports/specs.ts';

@@ -1,6 +1,6 @@
 /**
- * SELinux labels of pods and containers: the machine's default labels, with the parts that a request names. Each pod gets
- * two categories that no other pod has, so that pods of the same type cannot read each other's files (MCS). Pure.
+ * SELinux labels of pods and containers: the machine's default labels, with the parts that a request names. Each pod
+ * gets two categories that no other pod has, so that pods of the same type cannot read each other's files (MCS). Pure.
  */
 import type { ContainerSpec, SandboxSpec, SelinuxLabels, SelinuxOptions } from '../../ports/specs.ts';
 

@@ -202,8 +202,8 @@ export function untilForgotten(
 
 /**
  * An actor's fault as the answer to a waiting call. It adds operation and id where the driver's message lacks them. An
- * actor that was cancelled by another call (Stop, Remove, a different request) becomes `superseded`: this caller has not
- * cancelled anything.
+ * actor that was cancelled by another call (Stop, Remove, a different request) becomes `superseded`: this caller has
+ * not cancelled anything.
  */
 export function forCall(why: Fault, attempted: string, id: string): Fault {
   const message = why.message.includes(id) ? why.message : `${attempted}: ${why.message}`;

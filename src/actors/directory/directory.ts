@@ -1,6 +1,6 @@
 /**
- * The read model: every sandbox, container and pull by address, id prefix and name. Lists are answered from here and not
- * by the actors, so that an actor that waits for something cannot delay a reader.
+ * The read model: every sandbox, container and pull by address, id prefix and name. Lists are answered from here and
+ * not by the actors, so that an actor that waits for something cannot delay a reader.
  */
 import type { AnyActorRef } from 'xstate';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';

@@ -1,6 +1,6 @@
 /**
- * A supervisor: hand-written actor logic over a Map of children, since an xstate machine with many spawned children costs
- * O(N²). It starts children, drops those that end, and rebuilds one that crashed from the journal and
+ * A supervisor: hand-written actor logic over a Map of children, since an xstate machine with many spawned children
+ * costs O(N²). It starts children, drops those that end, and rebuilds one that crashed from the journal and
  * the machine's state. A child that crashes more than `restartsMax` times in `restartWindowMs` is quarantined.
  *
  * `parent` of createActor is not a documented option of xstate; a unit test fails when an upgrade changes it.

@@ -50,7 +50,9 @@ export async function admitImages(
   }
 }
 
-/** The name that the pod gave the image; empty if it gave the id. The kubelet sends the id and, beside it, that name. */
+/**
+ * The name that the pod gave the image; empty if it gave the id. The kubelet sends the id and, beside it, that name.
+ */
 export function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
   if (imageUserSpecified !== '') return imageUserSpecified;
   return isId(imageRequested, id) ? '' : imageRequested;

@@ -6,8 +6,8 @@ import type { StorageFacts } from '../../ports/storage.ts';
 
 /**
  * Records images with a missing layer as removed, so that the kubelet pulls them again, which repairs them. Their
- * containers keep the layers that they have. All images are kept while an additional image store cannot be read, such as
- * an NFS mount that appears after the daemon has started: their layers may be there.
+ * containers keep the layers that they have. All images are kept while an additional image store cannot be read, such
+ * as an NFS mount that appears after the daemon has started: their layers may be there.
  */
 export async function forgetBroken(
   { journal, log }: Pick<Ports, 'journal' | 'log'>,

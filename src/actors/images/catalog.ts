@@ -7,14 +7,15 @@ type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
 type Candidates = (reference: string) => readonly string[];
 
 /**
- * Digits of the shortest id prefix that is accepted. Shorter prefixes would hide short image names; the containers tools
- * accept 3 digits.
+ * Digits of the shortest id prefix that is accepted. Shorter prefixes would hide short image names; the containers
+ * tools accept 3 digits.
  */
 const PREFIX_DIGITS = 5;
 
 /**
  * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `candidates` gives the
- * full forms of a reference, as a pull tries them. It may throw for text that is not a reference; then only ids are tried.
+ * full forms of a reference, as a pull tries them. It may throw for text that is not a reference; then only ids are
+ * tried.
  */
 export function findImage<I extends Names>(
   images: Iterable<I>,

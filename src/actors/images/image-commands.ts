@@ -52,8 +52,8 @@ function wanted({ ports }: ImageStage, reference: string): string {
 
 /**
  * Pulls an image, or joins the pull of the same reference with the same credentials for the same namespace. A pull also
- * shares the layer downloads of other pulls while those are fast enough (S90). The download ends when the last caller has
- * gone or its deadline has passed (F65).
+ * shares the layer downloads of other pulls while those are fast enough (S90). The download ends when the last caller
+ * has gone or its deadline has passed (F65).
  */
 export async function pullImage(
   stage: ImageStage,
@@ -180,8 +180,8 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
 }
 
 /**
- * Throws `denied` for a short name while registries.conf is unusable: its meaning is unknown, so reporting that the image
- * is gone could be wrong (F95).
+ * Throws `denied` for a short name while registries.conf is unusable: its meaning is unknown, so reporting that the
+ * image is gone could be wrong (F95).
  */
 function refuseUnknown({ ports }: ImageStage, name: string): void {
   if (isIdText(name)) return;
@@ -193,7 +193,9 @@ function refuseUnknown({ ports }: ImageStage, name: string): void {
   }
 }
 
-/** Refuses an image that a container mounts: its files would stay on the disk without an owner. CRI-O refuses it, too. */
+/**
+ * Refuses an image that a container mounts: its files would stay on the disk without an owner. CRI-O refuses it, too.
+ */
 function refuseMounted({ directory }: ImageStage, id: ImageId): void {
   const user = directory
     .containers()
@@ -206,8 +208,8 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
 }
 
 /**
- * Removes the image that the name refers to, with all its names, as critest's image specs expect. Deletes the layers that
- * nothing else uses before it resolves. Succeeds when no image has the name.
+ * Removes the image that the name refers to, with all its names, as critest's image specs expect. Deletes the layers
+ * that nothing else uses before it resolves. Succeeds when no image has the name.
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);

@@ -6,7 +6,9 @@ import type { ContainerView, PullView } from '../directory/views.ts';
 
 export interface KeptLayer {
   readonly diffId: Digest;
-  /** Addresses: `image/<id>`, `container/<id>`, `unfinished/<image id>` for a pull that is under way or was interrupted. */
+  /**
+   * Addresses: `image/<id>`, `container/<id>`, `unfinished/<image id>` for a pull that is under way or was interrupted.
+   */
   readonly keepers: readonly string[];
 }
 

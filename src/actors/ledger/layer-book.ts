@@ -1,7 +1,7 @@
 /**
- * Who uses which layer. A layer is free when no image in the ledger has it, no unfinished pull keeps it for its next try,
- * and no owner holds it. Only free layers are deleted; a pull that needs a layer whose deletion is under way waits for the
- * end of that.
+ * Who uses which layer. A layer is free when no image in the ledger has it, no unfinished pull keeps it for its next
+ * try, and no owner holds it. Only free layers are deleted; a pull that needs a layer whose deletion is under way waits
+ * for the end of that.
  */
 import type { Digest } from '../../base/ids.ts';
 import type { EffectContext } from '../../ports/effect.ts';

@@ -54,7 +54,9 @@ export function emptyLedger(): Ledger {
   return { sandboxes: new Map(), containers: new Map(), images: new Map(), fetching: new Map() };
 }
 
-/** The fold that the journal is opened with. Records about unknown ids are ignored: their intent was lost or removed. */
+/**
+ * The fold that the journal is opened with. Records about unknown ids are ignored: their intent was lost or removed.
+ */
 export const ledgerFold: JournalFold<Ledger> = {
   empty: emptyLedger,
   apply: applyRecord,
@@ -175,9 +177,9 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
 }
 
 /**
- * Identifies a pull by image, manifest and namespace. Two manifests of one image may name different blobs, so the end of
- * one pull must not end the other (S86). Nor may one namespace's pull end, or count against, what another has fetched
- * (S90).
+ * Identifies a pull by image, manifest and namespace. Two manifests of one image may name different blobs, so the end
+ * of one pull must not end the other (S86). Nor may one namespace's pull end, or count against, what another has
+ * fetched (S90).
  */
 export function fetchingKey({
   id,
@@ -219,9 +221,9 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
 }
 
 /**
- * Whether a record may use the disk space that the journal reserves. Records that commit something new may not: the actor
- * undoes what it could not commit. Records of starts may, since a start cannot be undone and needs a created container,
- * which bounds their number.
+ * Whether a record may use the disk space that the journal reserves. Records that commit something new may not: the
+ * actor undoes what it could not commit. Records of starts may, since a start cannot be undone and needs a created
+ * container, which bounds their number.
  */
 function mayUseReserve(ledger: Ledger, record: JournalRecord): boolean {
   switch (record.type) {

@@ -1,6 +1,7 @@
 /**
- * Where each fact of an image comes from. The id, a digest, proves layers and config, and sizes are counted from received
- * bytes. All else is a claim of one manifest, and holds only for references that pulled that manifest (S86). Pure.
+ * Where each fact of an image comes from. The id, a digest, proves layers and config, and sizes are counted from
+ * received bytes. All else is a claim of one manifest, and holds only for references that pulled that manifest (S86).
+ * Pure.
  */
 import { actorLimits } from '../bounds.ts';
 import type { ImageConfig, ImageLayer, ImageRecord, ImageSource } from '../../ports/specs.ts';
@@ -9,8 +10,8 @@ import type { ImageConfig, ImageLayer, ImageRecord, ImageSource } from '../../po
 type EarlierConfig = ImageConfig & { readonly checkpointOf?: string };
 
 /**
- * The record with claims of manifests only in `sources`. `checkpointOf` from an earlier version's config is kept only when
- * the image has a single manifest, which then made the claim.
+ * The record with claims of manifests only in `sources`. `checkpointOf` from an earlier version's config is kept only
+ * when the image has a single manifest, which then made the claim.
  */
 export function ownFacts(image: ImageRecord): ImageRecord {
   const { checkpointOf, ...config } = image.config as EarlierConfig;
@@ -64,9 +65,9 @@ export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): I
 }
 
 /**
- * At most `actorLimits.imageNames` names, so that ListImages stays small enough to answer. Beyond that it drops the oldest
- * name of the registry that has most names, but none of this pull: a client that pulls an image under ever new names
- * loses its own names and no others.
+ * At most `actorLimits.imageNames` names, so that ListImages stays small enough to answer. Beyond that it drops the
+ * oldest name of the registry that has most names, but none of this pull: a client that pulls an image under ever new
+ * names loses its own names and no others.
  */
 function bounded(names: readonly string[], kept: readonly string[]): readonly string[] {
   const left = [...names];

@@ -15,8 +15,8 @@ const OOM_SCORE_ADJ_MAX = 1000;
 
 /** The limits that an update changes. Unset ones stay unchanged. */
 export function resourcesChange(field: string, asked: LinuxContainerResources | undefined): Resources {
-  // memory and swap together must not be below the memory limit; without a new memory limit, the runtime driver compares
-  // them with the current one (src/oci/runtime/spec/resources.ts)
+  // memory and swap together must not be below the memory limit; without a new memory limit, the runtime driver
+  // compares them with the current one (src/oci/runtime/spec/resources.ts)
   const swapAlone = asked?.memoryLimitInBytes === 0n && asked.memorySwapLimitInBytes > 0n;
   if (!swapAlone) return resources(field, asked);
   return {

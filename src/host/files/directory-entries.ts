@@ -31,7 +31,9 @@ import {
 } from '../ffi/constants.ts';
 import { callAsync, callSync, libc } from '../ffi/ffi.ts';
 
-/** struct linux_dirent64: d_ino, d_off (8 bytes each), d_reclen (2), d_type (1), then the name and a NUL (getdents(2)). */
+/**
+ * struct linux_dirent64: d_ino, d_off (8 bytes each), d_reclen (2), d_type (1), then the name and a NUL (getdents(2)).
+ */
 const OFFSET_AT = 8;
 const LENGTH_AT = 16;
 const TYPE_AT = 18;

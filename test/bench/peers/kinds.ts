@@ -1,12 +1,14 @@
-// containerd and CRI-O as a distribution sets them up, but for directories of their own. Programs come from their published
-// Go modules.
+// containerd and CRI-O as a distribution sets them up, but for directories of their own. Programs come from their
+// published Go modules.
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { cniPluginDirectory } from '../floor.ts';
 import { containerd, crio, pinns, shimOfContainerd } from '../../support/tools/peers.ts';
 import type { PeerKind } from './peer.ts';
 
-/** containerd with its CRI plugin. The pods' own scores for the OOM killer are left out where the machine forbids them. */
+/**
+ * containerd with its CRI plugin. The pods' own scores for the OOM killer are left out where the machine forbids them.
+ */
 export const containerdKind: PeerKind = {
   name: 'containerd',
   prepare: async ({ directory, state, socket, cniDirectory, registry, runtimePath }) => {

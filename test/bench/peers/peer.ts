@@ -1,4 +1,5 @@
-// Another CRI runtime beside ours: started with directories, a network and a cgroup parent of its own, and taken away again.
+// Another CRI runtime beside ours: started with directories, a network and a cgroup parent of its own, and taken away
+// again.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// `sudo npm run bench -- peers [--rounds N] [--groups N] [--pods N]`: ours beside containerd and CRI-O on this machine. The same
-// client, image, runc, CNI chain and kind of directories; each round takes every runtime in turn.
+// `sudo npm run bench -- peers [--rounds N] [--groups N] [--pods N]`: ours beside containerd and CRI-O on this machine.
+// The same client, image, runc, CNI chain and kind of directories; each round takes every runtime in turn.
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { busyboxImage, busyboxLayer } from '../../../scripts/support/busybox-image.ts';

@@ -319,7 +319,8 @@ export const sandboxFields: Group = {
       const inPlace = cgroupOf(pid, 'memory');
       if (inPlace.endsWith('.scope')) t.skip('the cgroup driver is systemd, this row is for cgroupfs');
       const parent = `${inPlace.split('/').slice(0, 2).join('/')}/${t.stage.name('parent')}`;
-      // the kubelet makes and removes the pod's cgroup, so does this row: it is gone before the row ends or it was not empty
+      // the kubelet makes and removes the pod's cgroup, so does this row: it is gone before the row ends or it was not
+      // empty
       t.after(async () => removeCgroup(parent));
       const pod = await t.pod({ linux: { ...sandboxLinux({ pid: 1, network: 2 }), cgroupParent: parent } });
       matches(cgroupOf(await t.pid(await t.start({}, pod)), 'memory'), new RegExp(`^${parent}/`, 'u'));

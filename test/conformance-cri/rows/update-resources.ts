@@ -1,4 +1,5 @@
-// UpdateContainerResources and UpdatePodSandboxResources: in force when they answer, told by the status, all or nothing.
+// UpdateContainerResources and UpdatePodSandboxResources: in force when they answer, told by the status, all or
+// nothing.
 import { readFileSync } from 'node:fs';
 import { holds, refused, same } from '../expect.ts';
 import { cgroupValue, isV1, limits, statusOf } from '../host.ts';

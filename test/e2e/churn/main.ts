@@ -1,7 +1,7 @@
-// `sudo npm run churn [-- --pods 40 --at-once 5 --kill-every 5 --hold 2 --deadline 20 --runtime PATH --keep]`: pods started and removed while the
-// daemon is killed every few seconds and started again. Prints a table and writes it into docs/figures.md. With `--streams N [--seed N]`
-// instead: so many sessions of exec, attach and port-forward that their clients leave at random points. With `--execs SECONDS
-// [--per-second 50]` instead: ExecSync as probes send it.
+// `sudo npm run churn [-- --pods 40 --at-once 5 --kill-every 5 --hold 2 --deadline 20 --runtime PATH --keep]`: pods
+// started and removed while the daemon is killed every few seconds and started again. Prints a table and writes it into
+// docs/figures.md. With `--streams N [--seed N]` instead: so many sessions of exec, attach and port-forward that their
+// clients leave at random points. With `--execs SECONDS [--per-second 50]` instead: ExecSync as probes send it.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { abortSessions, abortsText, leaks } from '../streaming/aborts.ts';

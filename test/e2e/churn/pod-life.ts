@@ -1,5 +1,5 @@
-// One pod's life as a kubelet drives it through a daemon that may be killed at any moment: every call is tried again with
-// what changes between two tries (a new termination log, another annotation), after a look at what there is.
+// One pod's life as a kubelet drives it through a daemon that may be killed at any moment: every call is tried again
+// with what changes between two tries (a new termination log, another annotation), after a look at what there is.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -40,7 +40,10 @@ export interface LifeOptions {
   readonly logs: string;
   /** ms that the pod stays up. */
   readonly holdMs: number;
-  /** Bound of each call. The kubelet's are 4 minutes for a sandbox and 2 for the rest; a dead daemon is back much sooner. */
+  /**
+   * Bound of each call. The kubelet's are 4 minutes for a sandbox and 2 for the rest; a dead daemon is back much
+   * sooner.
+   */
   readonly callMs: number;
   /** Exit code of the container that ends by itself. */
   readonly exitCode: number;
@@ -59,7 +62,10 @@ const LINES = 50;
 
 type Call = (attempt: number) => Promise<void>;
 
-/** Calls until it succeeds. Anything but an answer of the transport, a deadline or "not ready" is an error of the daemon. */
+/**
+ * Calls until it succeeds. Anything but an answer of the transport, a deadline or "not ready" is an error of the
+ * daemon.
+ */
 async function insist(options: LifeOptions, method: string, call: Call): Promise<void> {
   const { tally } = options;
   const startedAt = performance.now();

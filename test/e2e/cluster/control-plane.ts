@@ -1,4 +1,5 @@
-// etcd, API server, controller manager and scheduler on 127.0.0.1, with certificates and kubeconfigs that kubeadm makes.
+// etcd, API server, controller manager and scheduler on 127.0.0.1, with certificates and kubeconfigs that kubeadm
+// makes.
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';

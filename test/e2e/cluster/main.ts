@@ -1,6 +1,6 @@
 // `sudo npm run cluster [-- --only WORDS --keep]`: etcd, API server, controller manager, scheduler and kubelet on this
-// machine, and what people do with them. Prints a table and, after a whole run, writes it into docs/figures.md. Building the
-// programs takes many minutes, once.
+// machine, and what people do with them. Prints a table and, after a whole run, writes it into docs/figures.md.
+// Building the programs takes many minutes, once.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';

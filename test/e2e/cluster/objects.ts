@@ -100,8 +100,8 @@ export const job = ({ name, image }: PodWish, completions: number): Json => ({
 });
 
 /**
- * The metrics API, served by a program outside the cluster. Its address can't be a loopback one, which Kubernetes takes for
- * no endpoint.
+ * The metrics API, served by a program outside the cluster. Its address can't be a loopback one, which Kubernetes takes
+ * for no endpoint.
  */
 export function metricsApi(address: string, port: number): readonly Json[] {
   const [name, namespace, group, version] = ['metrics-server', 'kube-system', 'metrics.k8s.io', 'v1beta1'];

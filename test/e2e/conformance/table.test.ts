@@ -1,4 +1,5 @@
-// The conformance table (test/conformance-cri) on an instance of our own: the same rows as `npm run conformance`, default handler.
+// The conformance table (test/conformance-cri) on an instance of our own: the same rows as `npm run conformance`,
+// default handler.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Result, runGroups } from '../../conformance-cri/run.ts';
 import { Stage } from '../../conformance-cri/stage.ts';

@@ -8,12 +8,16 @@ import { run } from '../../support/run.ts';
 import { cacheDirectory, checkout } from '../../support/tools/cache.ts';
 import { describePods } from '../support/crictl.ts';
 
-/** The beginning of every name that a demo gives to directories, cgroups and links: others may work on this machine, too. */
+/**
+ * The beginning of every name that a demo gives to directories, cgroups and links: others may work on this machine,
+ * too.
+ */
 const WORDS = ['trdemo'] as const;
 
 describePods('the demo', () => {
   test("twice in a row: a pod's whole life with its transitions, and the same mounts, namespaces, cgroups, processes and links afterwards", async () => {
-    // as on a fresh machine: of all that the tests build or unpack it has what `npm run demo` itself sees to (no Go, no crictl)
+    // as on a fresh machine: of all that the tests build or unpack it has what `npm run demo` itself sees to (no Go, no
+    // crictl)
     const cache = await mkdtemp(join(tmpdir(), 'troupe-demo-cache-'));
     onTestFinished(async () => await rm(cache, { recursive: true }));
     await mkdir(join(cache, 'debian'));

@@ -1,4 +1,5 @@
-// Registries that lie: the pull fails with the layer's name and leaves nothing, and what is good can be pulled afterwards.
+// Registries that lie: the pull fails with the layer's name and leaves nothing, and what is good can be pulled
+// afterwards.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';

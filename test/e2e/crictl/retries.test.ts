@@ -1,5 +1,5 @@
-// A kubelet's calls that come twice: at once, after its deadline, after a kill (F69, F70). The runtime is made to wait, so
-// that the second call meets the first one where the test wants it to.
+// A kubelet's calls that come twice: at once, after its deadline, after a kill (F69, F70). The runtime is made to wait,
+// so that the second call meets the first one where the test wants it to.
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { status as codes } from '@grpc/grpc-js';

@@ -33,7 +33,8 @@ const WANTED = {
   uid: '1000 1000 1000 1000',
   gid: '2000 2000 2000 2000',
   groups: '2000 3000 4000',
-  // another user than root has those of the bounding set that a program with file capabilities gives it, and none by itself
+  // another user than root has those of the bounding set that a program with file capabilities gives it, and none by
+  // itself
   capabilities: [NONE, NONE, NONE, NET_BIND_SERVICE.toString(16).padStart(16, '0'), NONE],
   noNewPrivs: '1',
   seccomp: '2',

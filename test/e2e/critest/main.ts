@@ -1,6 +1,7 @@
-// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--report FILE] [--keep]`: the CRI
-// validation suite against an instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
-// it ran, or with `--websocket` all specs of streams and logs, whose streams are WebSockets then. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
+// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--report FILE] [--keep]`:
+// the CRI validation suite against an instance of its own. Prints passed, failed, skipped and each reason, and writes
+// them into docs/figures.md when all of it ran, or with `--websocket` all specs of streams and logs, whose streams are
+// WebSockets then. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -28,8 +28,9 @@ const oneLine = (text: string): string => {
 };
 
 /**
- * The specs that count: neither benchmarks nor those which the focus left out. A spec is skipped when it says so itself;
- * whatever else didn't pass (panicked, timed out, interrupted) has failed. A failed set-up of the suite is listed as a spec.
+ * The specs that count: neither benchmarks nor those which the focus left out. A spec is skipped when it says so
+ * itself; whatever else didn't pass (panicked, timed out, interrupted) has failed. A failed set-up of the suite is
+ * listed as a spec.
  */
 export function specsOf(report: string): Spec[] {
   const suites = JSON.parse(report) as readonly { readonly SpecReports: readonly GinkgoSpec[] | null }[];

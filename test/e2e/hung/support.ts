@@ -45,7 +45,9 @@ export class HangingRuntime {
   }
 }
 
-/** Puts a plugin before the real bridge, which hangs for one pod's ADD. Takes effect with the next start of the daemon. */
+/**
+ * Puts a plugin before the real bridge, which hangs for one pod's ADD. Takes effect with the next start of the daemon.
+ */
 export function hangPlugin(instance: Instance): void {
   const real = defaultConfig.network.plugin_dirs
     .map((directory) => join(directory, 'bridge'))

@@ -1,5 +1,5 @@
-// Pulls on a store that is full, out of inodes, read-only or damaged, and in a daemon without descriptors: told as what it
-// is, nothing half made stays, and the next pull heals it.
+// Pulls on a store that is full, out of inodes, read-only or damaged, and in a daemon without descriptors: told as what
+// it is, nothing half made stays, and the next pull heals it.
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, truncate } from 'node:fs/promises';
@@ -16,7 +16,10 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 
 const MIB = 1024 * 1024;
-/** Room for the small image and the journal's reserve, not for the large one; inodes for the small one, not for the many files. */
+/**
+ * Room for the small image and the journal's reserve, not for the large one; inodes for the small one, not for the many
+ * files.
+ */
 const STORE = { size: '24m', inodes: 600 };
 
 describePods('pulls on a store in trouble', () => {

@@ -17,7 +17,10 @@ import { describePods } from '../support/crictl.ts';
 
 const MIB = 1024 * 1024;
 const SEED = 20261120;
-/** Deaths after so many bytes of layers, and deaths just after the last byte of a layer, while it is verified and given its name. */
+/**
+ * Deaths after so many bytes of layers, and deaths just after the last byte of a layer, while it is verified and given
+ * its name.
+ */
 const DEATHS = { byBytes: 15, byEnd: 5 };
 const MOST_BYTES = 1.5 * MIB;
 const PIECE_BYTES = 32 * 1024;

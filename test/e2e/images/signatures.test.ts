@@ -58,7 +58,10 @@ function signatureOf(image: Image, by: KeyPair): Image {
   return { manifest, config, layers: [{ blob: payload, diffId: payload.digest }] };
 }
 
-/** An index whose first entry says nothing of a platform, and whose second is for processors newer than the oldest of the kind. */
+/**
+ * An index whose first entry says nothing of a platform, and whose second is for processors newer than the oldest of
+ * the kind.
+ */
 function indexOf(unsaid: Image, newer: Image): Image {
   const type = 'application/vnd.oci.image.index.v1+json';
   const entry = ({ manifest: { mediaType, digest, bytes } }: Image, more: object): object => ({
@@ -157,7 +160,9 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
       ) as string,
     });
 
-  /** A pod of the namespace with a container of the image that is here; how CreateContainer and StartContainer ended. */
+  /**
+   * A pod of the namespace with a container of the image that is here; how CreateContainer and StartContainer ended.
+   */
   async function run(
     imageRef: string,
     { namespace = 'default', userSpecifiedImage = '', volume = '' } = {},

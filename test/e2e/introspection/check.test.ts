@@ -1,5 +1,5 @@
-// `troupe check` and `troupe wipe` on a real machine: a healthy instance is clean, planted leaks are found one by one and
-// taken away without harm to what runs, and a wipe leaves nothing (I2, I3, I15, I16).
+// `troupe check` and `troupe wipe` on a real machine: a healthy instance is clean, planted leaks are found one by one
+// and taken away without harm to what runs, and a wipe leaves nothing (I2, I3, I15, I16).
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -96,7 +96,10 @@ async function plantLeaks(): Promise<readonly string[]> {
   ];
 }
 
-/** A duty to run DEL, a lease in the directory that the network's plugin was given, a chain with the rule that leads to it. */
+/**
+ * A duty to run DEL, a lease in the directory that the network's plugin was given, a chain with the rule that leads to
+ * it.
+ */
 async function plantNetwork(network: string): Promise<readonly string[]> {
   const cache = join(world.instance.root, 'cni/cache');
   await copyFile(join(cache, `${pod}.json`), join(cache, `${LOST}.json`));

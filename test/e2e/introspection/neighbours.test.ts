@@ -32,7 +32,10 @@ async function podsOf({ client: { runtime }, logs, pull }: World): Promise<Pods>
   return { sandboxes, containerId };
 }
 
-/** Addresses of its pods, all of which are ready; its container runs and reaches the gateway of the network that both share. */
+/**
+ * Addresses of its pods, all of which are ready; its container runs and reaches the gateway of the network that both
+ * share.
+ */
 async function addressesOf(
   { client: { runtime } }: World,
   { sandboxes, containerId }: Pods,

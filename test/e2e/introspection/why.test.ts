@@ -1,4 +1,5 @@
-// A pod whose CNI plugin hangs explains itself: plugin, pid, deadline, within 100 ms (F34's like for CNI, issue "it shows itself").
+// A pod whose CNI plugin hangs explains itself: plugin, pid, deadline, within 100 ms (F34's like for CNI, issue "it
+// shows itself").
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
-// Helpers that a daemon was waiting for when it was killed, each stopped before its effect: the next daemon ends them before it
-// looks at anything, and what it then says and does is the truth.
+// Helpers that a daemon was waiting for when it was killed, each stopped before its effect: the next daemon ends them
+// before it looks at anything, and what it then says and does is the truth.
 import {
   chmodSync,
   existsSync,

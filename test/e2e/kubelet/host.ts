@@ -25,8 +25,8 @@ const DIRECTORIES = ['/var/lib/kubelet/device-plugins', '/var/lib/kubelet', '/va
 const pathOf = (name: string): string => `/proc/sys/${name}`;
 
 /**
- * Remembers them; the answer puts back what differs by then and names the settings among it. Synchronous, so that it can run at
- * exit. A directory that holds something stays.
+ * Remembers them; the answer puts back what differs by then and names the settings among it. Synchronous, so that it
+ * can run at exit. A directory that holds something stays.
  */
 export function keepHost(): () => string[] {
   const before = SYSCTLS.map((name) => ({ name, value: readFileSync(pathOf(name), 'utf8') }));

@@ -14,8 +14,8 @@ const SETTLE_MS = 15_000;
 const LOOK_AGAIN_MS = 20;
 
 /**
- * Kills and starts; answers for each kill the ms from the start of the daemon until the kubelet's own list of running pods,
- * which it asks the runtime for, answers again.
+ * Kills and starts; answers for each kill the ms from the start of the daemon until the kubelet's own list of running
+ * pods, which it asks the runtime for, answers again.
  */
 export async function killDaemon(stage: Stage, { count, everyMs }: Kills): Promise<number[]> {
   const backAfterMs: number[] = [];

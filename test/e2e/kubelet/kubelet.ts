@@ -1,5 +1,5 @@
-// A standalone kubelet: no API server, pods from a directory, everything below one directory and one cgroup of its own. It kills
-// every pod of its runtime that it doesn't know, so it gets an instance that nobody else uses.
+// A standalone kubelet: no API server, pods from a directory, everything below one directory and one cgroup of its own.
+// It kills every pod of its runtime that it doesn't know, so it gets an instance that nobody else uses.
 import type { ChildProcess } from 'node:child_process';
 import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,7 @@
-// `sudo npm run kubelet [-- --kills 20 --kill-every 5 --only WORDS --keep]`: a real kubelet, standalone, on an instance of its own.
-// Each scenario is played on a quiet daemon, then again and again while it is killed; then nothing may be left. Prints a table and, after a
-// whole run, writes it into docs/figures.md. Building the kubelet takes many minutes, once.
+// `sudo npm run kubelet [-- --kills 20 --kill-every 5 --only WORDS --keep]`: a real kubelet, standalone, on an instance
+// of its own. Each scenario is played on a quiet daemon, then again and again while it is killed; then nothing may be
+// left. Prints a table and, after a whole run, writes it into docs/figures.md. Building the kubelet takes many minutes,
+// once.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';

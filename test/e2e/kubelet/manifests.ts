@@ -11,7 +11,10 @@ export type Part = Readonly<Record<string, unknown>>;
 
 export const shell = (script: string): Part => ({ command: ['sh', '-c', script] });
 
-/** The script with a first line that counts the container's lives; the kubelet's restart count also counts tries to create it. */
+/**
+ * The script with a first line that counts the container's lives; the kubelet's restart count also counts tries to
+ * create it.
+ */
 function counted(container: Part, name: string): Part {
   const [program, option, script] = (container['command'] ?? []) as readonly string[];
   return program === 'sh' && script !== undefined

@@ -1,4 +1,5 @@
-// The parts of Kubernetes' v1 types (k8s.io/api/core/v1, k8s.io/kubelet/pkg/apis/stats/v1alpha1) that the run reads or writes.
+// The parts of Kubernetes' v1 types (k8s.io/api/core/v1, k8s.io/kubelet/pkg/apis/stats/v1alpha1) that the run reads or
+// writes.
 
 export interface PodManifest {
   readonly apiVersion: 'v1';

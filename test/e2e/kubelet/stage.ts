@@ -113,7 +113,9 @@ export class Stage {
     return await this.kubelet.get(`/containerLogs/default/${staticName(name)}/${container}${query}`);
   }
 
-  /** Runs a command through the kubelet (ExecSync); words can't hold spaces. Under kills again until it has an answer. */
+  /**
+   * Runs a command through the kubelet (ExecSync); words can't hold spaces. Under kills again until it has an answer.
+   */
   async exec(name: string, command: readonly string[], container = 'main'): Promise<string> {
     const path = `/run/default/${staticName(name)}/${container}?cmd=${command.map(encodeURIComponent).join('%20')}`;
     if (!this.isUnderKills) return await this.kubelet.post(path);
@@ -151,7 +153,9 @@ export class Stage {
     return status;
   }
 
-  /** Takes the pod out of the directory and waits until neither the kubelet nor the kernel has anything of it that runs. */
+  /**
+   * Takes the pod out of the directory and waits until neither the kubelet nor the kernel has anything of it that runs.
+   */
   async withdraw(name: string): Promise<Remains> {
     const pod = await this.pod(name);
     const remains = await remainsOf(pod?.metadata.uid ?? name);
@@ -210,7 +214,8 @@ async function remainsOf(uid: string): Promise<Remains> {
 
 /**
  * What is still there of a pod that was removed: processes, mounts, network namespaces, cgroups; one line each.
- * @param tag in every path of the instance: the kernel gives the number of a network namespace that is gone to another one
+ * @param tag in every path of the instance: the kernel gives the number of a network namespace that is gone to another
+ * one
  */
 export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string, tag: string): Promise<string[]> {
   const mounted = (await readFile('/proc/self/mountinfo', 'utf8'))

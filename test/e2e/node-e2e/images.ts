@@ -1,5 +1,6 @@
-// The images that the node e2e suite of Kubernetes v1.36 runs, under the names it asks for: no public registry is needed. agnhost and
-// nonewprivs are the upstream programs; the rest is Debian's busybox, nginx and a few programs that the upstream images install.
+// The images that the node e2e suite of Kubernetes v1.36 runs, under the names it asks for: no public registry is
+// needed. agnhost and nonewprivs are the upstream programs; the rest is Debian's busybox, nginx and a few programs that
+// the upstream images install.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { busyboxEntries, userEntries } from '../../../scripts/support/busybox-image.ts';
@@ -45,8 +46,8 @@ async function programsLayer(names: readonly string[], more: readonly TarEntry[]
 }
 
 /**
- * Busybox with what a specs' shell needs beyond Debian 12's: one that hands on variables whose names it could not have (since busybox
- * 1.36), and `nmeter`.
+ * Busybox with what a specs' shell needs beyond Debian 12's: one that hands on variables whose names it could not have
+ * (since busybox 1.36), and `nmeter`.
  */
 async function busyboxLayers(): Promise<Layer[]> {
   const shell = await programsLayer(
@@ -60,8 +61,9 @@ async function busyboxLayers(): Promise<Layer[]> {
 }
 
 /**
- * What agnhost's fake registry serves: our pause image under the one name that specs pull from it, in the layout that it reads (a
- * file per tag with a digest, files by digest). The directory is a link, since a path in a tar file of ours has at most 100 bytes.
+ * What agnhost's fake registry serves: our pause image under the one name that specs pull from it, in the layout that
+ * it reads (a file per tag with a digest, files by digest). The directory is a link, since a path in a tar file of ours
+ * has at most 100 bytes.
  */
 function fakeRegistryEntries(pause: Image): TarEntry[] {
   const entries: TarEntry[] = [];

@@ -1,6 +1,7 @@
-// `sudo npm run node-e2e [-- --focus RE --skip RE --files NAMES --gates NAMES --procs N --minutes N --report FILE --keep]`: Kubernetes' own node e2e suite with a kubelet on an
-// instance of its own. This part builds the programs, which takes very long once and needs the network; the rest runs in private mount and
-// network namespaces: the suite's kubelet has fixed directories, ports and an unprotected API, and what it leaves goes with them.
+// `sudo npm run node-e2e [-- --focus RE --skip RE --files NAMES --gates NAMES --procs N --minutes N --report FILE
+// --keep]`: Kubernetes' own node e2e suite with a kubelet on an instance of its own. This part builds the programs,
+// which takes very long once and needs the network; the rest runs in private mount and network namespaces: the suite's
+// kubelet has fixed directories, ports and an unprotected API, and what it leaves goes with them.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { keepHost } from '../kubelet/host.ts';

@@ -1,4 +1,5 @@
-// What the machine, or any machine without the public registries, lacks for a spec: such are left out, and told with the reason.
+// What the machine, or any machine without the public registries, lacks for a spec: such are left out, and told with
+// the reason.
 import { access, readFile } from 'node:fs/promises';
 import { run } from '../../support/run.ts';
 
@@ -8,7 +9,10 @@ export interface Missing {
   readonly reason: string;
 }
 
-/** Specs whose image can't be made of Debian's parts and Kubernetes' own programs; and those of a CRIU, which the instance is not given. */
+/**
+ * Specs whose image can't be made of Debian's parts and Kubernetes' own programs; and those of a CRIU, which the
+ * instance is not given.
+ */
 const NEVER: readonly Missing[] = [
   { specs: /\[sig-node\] LSCIQuota/, reason: 'needs the image perl' },
   { specs: /Node Performance Testing/, reason: 'needs the images node-perf' },

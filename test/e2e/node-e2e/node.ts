@@ -61,14 +61,19 @@ const selectionOf = (lacks: readonly Missing[]): Selection => ({
   ),
 });
 
-/** The suite's image hosts go to our registry; agnhost's fake registry in a pod speaks plain HTTP on the node's loopback. */
+/**
+ * The suite's image hosts go to our registry; agnhost's fake registry in a pod speaks plain HTTP on the node's
+ * loopback.
+ */
 const registriesConf = (address: string): string =>
   `${critestRegistriesConf(address)}\n[[registry]]\nlocation = "localhost:5000"\ninsecure = true\n`;
 
 /** Cgroups of the suite's kubelet, which are fixed. */
 const CGROUPS = ['kubepods', 'kubelet.slice'] as const;
 
-/** How a process of this kubelet's pods is known in /proc/pid/cgroup: other kubelets of tests have roots of their own. */
+/**
+ * How a process of this kubelet's pods is known in /proc/pid/cgroup: other kubelets of tests have roots of their own.
+ */
 const KUBELET_PROCESSES = ':/kubepods/';
 
 /** What snapshots of the machine look for. */

@@ -15,7 +15,10 @@ const KILL_WAIT_MS = 100;
 /** A kubelet refuses a loopback address for its node, and the new namespace has no other. */
 export const NODE_ADDRESS = '10.77.0.2';
 
-/** In each mount point while a run lasts: an empty directory could be removed by others, which takes what is mounted on it elsewhere away. */
+/**
+ * In each mount point while a run lasts: an empty directory could be removed by others, which takes what is mounted on
+ * it elsewhere away.
+ */
 const MARK = '.node-e2e';
 
 /** Makes the mount points where they are missing; the answer removes those that were. */
@@ -37,7 +40,9 @@ export function keepDirectories(): () => void {
   };
 }
 
-/** In new mount and network namespaces: the run's own directories in the fixed places, shared among them as on a node. */
+/**
+ * In new mount and network namespaces: the run's own directories in the fixed places, shared among them as on a node.
+ */
 export async function privatePlaces(directory: string): Promise<void> {
   await runOrThrow(['mount', '--make-rshared', '/']);
   for (const path of FIXED) {

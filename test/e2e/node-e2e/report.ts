@@ -20,7 +20,8 @@ export interface Asked {
 }
 
 /**
- * The specs that ran or skipped themselves, then those of the selection which were left out because something is missing for them.
+ * The specs that ran or skipped themselves, then those of the selection which were left out because something is
+ * missing for them.
  */
 export function nodeSpecs(report: string, asked: Asked, missing: readonly Missing[]): Spec[] {
   const specs = specsOf(report);

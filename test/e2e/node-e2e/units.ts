@@ -1,6 +1,7 @@
-// `sudo`, `systemd-run` and `systemctl` of this run, as far as the suite uses them: it starts its kubelet as a transient unit, and the
-// specs that change the kubelet's configuration restart that unit. This machine may have no systemd. First on the suite's PATH only.
-// Called as `units.ts DIRECTORY PROGRAM ARGS…` by the scripts that `writeUnitTools` makes.
+// `sudo`, `systemd-run` and `systemctl` of this run, as far as the suite uses them: it starts its kubelet as a
+// transient unit, and the specs that change the kubelet's configuration restart that unit. This machine may have no
+// systemd. First on the suite's PATH only. Called as `units.ts DIRECTORY PROGRAM ARGS…` by the scripts that
+// `writeUnitTools` makes.
 import { spawn, spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -109,7 +110,8 @@ class Units {
     child.unref();
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     unit.pid = child.pid;
-    // The kubelet would make this cgroup and go into it, but only where it may read the namespaces of the machine's first process.
+    // The kubelet would make this cgroup and go into it, but only where it may read the namespaces of the machine's
+    // first process.
     if (unit.name.startsWith('kubelet-'))
       for (const hierarchy of await hierarchies()) joinCgroup(join(hierarchy, SLICE), child.pid);
     writeFileSync(this.#file(unit.name), JSON.stringify(unit));

@@ -10,7 +10,10 @@ import { EVENT_MS } from '../../support/patience.ts';
 /** Debian's browser without a window, or the whole one. */
 const PLACES = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'];
 
-/** The browser's path; undefined where there is none (Ubuntu has it as a snap only, which no root without a session can run). */
+/**
+ * The browser's path; undefined where there is none (Ubuntu has it as a snap only, which no root without a session can
+ * run).
+ */
 export const chromium = PLACES.find((path) => existsSync(path));
 
 /** ms for one answer of the browser, and for a condition on the page: bounds of a test that has failed already. */

@@ -16,7 +16,8 @@ const WRITES = 'dd if=/dev/zero bs=1M count=17 2>/dev/null';
 const KIB = 1024;
 /**
  * MiB that the daemon may grow to more than at rest: four outputs of 16 MiB, each in some four pieces of memory between
- * pipe and socket until it is collected, and what V8 and malloc keep. Half of the outputs at once would be 480, four times over.
+ * pipe and socket until it is collected, and what V8 and malloc keep. Half of the outputs at once would be 480, four
+ * times over.
  */
 const BUDGET_MIB = 400;
 
@@ -26,7 +27,10 @@ async function kib(pid: number, line: string): Promise<number> {
   return Number(new RegExp(String.raw`^${line}:\s+(\d+) kB`, 'mu').exec(status)?.[1]);
 }
 
-/** What runs in the PID namespace of this one; a zombie, which the container's first process would have to reap, runs nothing. */
+/**
+ * What runs in the PID namespace of this one; a zombie, which the container's first process would have to reap, runs
+ * nothing.
+ */
 async function commandsBeside(pid: number): Promise<string[]> {
   const own = await readlink(`/proc/${pid}/ns/pid`);
   const found: string[] = [];

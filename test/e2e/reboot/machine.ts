@@ -1,4 +1,5 @@
-// A machine that is started again and again under one instance: what is in the kernel and in memory is gone, disks stay.
+// A machine that is started again and again under one instance: what is in the kernel and in memory is gone, disks
+// stay.
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -19,8 +20,8 @@ const BOOT_ID = 'boot-id';
 const PLUGINS = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'];
 
 /**
- * Each life of the daemon has mounts of its own, with a fresh tmpfs as its state directory and another boot id: they are
- * gone with the last process in them. Processes, cgroups, links and rules are taken away by the sweep.
+ * Each life of the daemon has mounts of its own, with a fresh tmpfs as its state directory and another boot id: they
+ * are gone with the last process in them. Processes, cgroups, links and rules are taken away by the sweep.
  */
 export async function makeMachine(name: string): Promise<Machine> {
   const world = await makeWorld({

@@ -1,5 +1,5 @@
-// F79: the daemon does not run for a while, as on a machine that is suspended, while its containers do. Nothing that was done
-// in time is judged by a bound that ran out meanwhile.
+// F79: the daemon does not run for a while, as on a machine that is suspended, while its containers do. Nothing that
+// was done in time is judged by a bound that ran out meanwhile.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

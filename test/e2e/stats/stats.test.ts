@@ -28,7 +28,8 @@ const WAIT = 'echo done; exec sleep 3600';
 
 /** Each says `done` when its amount is reached, and then only waits. */
 const PROGRAMS = {
-  // the kernel's own count of this shell's CPU time ends the loop (proc_pid_schedstat): no clock decides how much that is
+  // the kernel's own count of this shell's CPU time ends the loop (proc_pid_schedstat): no clock decides how much that
+  // is
   cpu: `while read -r ns rest < /proc/$$/schedstat; [ $ns -lt ${BURNT_SECONDS * SECOND_NS} ]; do :; done; ${WAIT}`,
   // tail holds what it may have to print
   memory: `{ dd if=/dev/zero bs=1M count=${ALLOCATED / MIB}; echo done >&2; exec sleep 3600; } | tail -c ${ALLOCATED}`,

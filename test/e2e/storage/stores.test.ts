@@ -1,4 +1,5 @@
-// Images on a disk of their own, layers of a further store that is only read, and a store that does not answer any more.
+// Images on a disk of their own, layers of a further store that is only read, and a store that does not answer any
+// more.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';

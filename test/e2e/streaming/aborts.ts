@@ -1,4 +1,6 @@
-/** Sessions of exec, attach and port-forward that their clients leave at a random point; what a daemon keeps of them. */
+/**
+ * Sessions of exec, attach and port-forward that their clients leave at a random point; what a daemon keeps of them.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';

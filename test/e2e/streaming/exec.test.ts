@@ -1,4 +1,7 @@
-/** `crictl exec` against a real container: both transports, terminals, half-close, exit codes, and nothing left (S22, S34). */
+/**
+ * `crictl exec` against a real container: both transports, terminals, half-close, exit codes, and nothing left (S22,
+ * S34).
+ */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -147,7 +150,8 @@ describePods('crictl exec', () => {
         ...(tty ? (['resize'] as const) : []),
       );
       await until(() => Promise.resolve(stdout.size() > 0));
-      // more than the pipe and the server take: the rest waits in the kernel, and with it the news that the client has gone
+      // more than the pipe and the server take: the rest waits in the kernel, and with it the news that the client has
+      // gone
       for (let mib = 0; mib < 3; mib += 1) stdin.write(Buffer.alloc(1024 * 1024, 'x'));
       await until(() => Promise.resolve(client.socket.writableLength < 1024 * 1024));
       client.socket.destroy();

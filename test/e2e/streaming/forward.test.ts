@@ -1,4 +1,6 @@
-/** `crictl port-forward`: both transports, both loopback addresses, the host's network, half-close, many connections. */
+/**
+ * `crictl port-forward`: both transports, both loopback addresses, the host's network, half-close, many connections.
+ */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';

@@ -23,7 +23,10 @@ const SAMPLE_MS = 20;
 /** As much as each client sends, a byte in each frame. */
 const FRAMES = MIB;
 const FRAMES_AT_ONCE = 4096;
-/** After so many a ping is sent, whose answer says that they were read; at the bound the session would not be read any more. */
+/**
+ * After so many a ping is sent, whose answer says that they were read; at the bound the session would not be read any
+ * more.
+ */
 const PINGED_AFTER = (7 / 8) * FRAMES;
 
 describePods('single bytes', () => {

@@ -108,7 +108,10 @@ export const untilTermed = (exitCode: number): string[] => [
   `trap "exit ${exitCode}" TERM; echo up; while :; do sleep 3600 & wait $!; done`,
 ];
 
-/** Starts a container with `untilTermed`, and waits for its trap: a signal before that is lost, or ends it with another code. */
+/**
+ * Starts a container with `untilTermed`, and waits for its trap: a signal before that is lost, or ends it with another
+ * code.
+ */
 export async function startUntilUp(
   { runtime }: Pick<CriClient, 'runtime'>,
   containerId: string,

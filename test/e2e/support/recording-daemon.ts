@@ -1,6 +1,7 @@
 // A daemon with a recorder between its actors and its drivers, in a process of its own: it reaps every child of its
-// process, so that nothing that uses node:child_process can live beside it. Started by `fork` with config, root, state and
-// socket; each message names the operation that runs from now on, or ends it; each is answered with the pairs so far.
+// process, so that nothing that uses node:child_process can live beside it. Started by `fork` with config, root, state
+// and socket; each message names the operation that runs from now on, or ends it; each is answered with the pairs so
+// far.
 import type { Ports } from '../../../src/ports/ports.ts';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import { silentLog } from '../../../src/base/log.ts';

@@ -26,7 +26,9 @@ export class SlowRuntime {
     execFileSync('mkfifo', [this.#gate]);
   }
 
-  /** Lets the one go on that waits. Open for both ways it doesn't wait for a reader, who may have been killed (fifo(7)). */
+  /**
+   * Lets the one go on that waits. Open for both ways it doesn't wait for a reader, who may have been killed (fifo(7)).
+   */
   async open(): Promise<void> {
     const gate = await open(this.#gate, 'r+');
     this.#opened.push(gate);

@@ -21,7 +21,10 @@ export interface World {
   readonly client: CriClient;
   /** Pulls the image; what CreateContainer is to name. */
   readonly pull: () => Promise<string>;
-  /** What is on the machine and in the instance's directories that was not there before the first start. Ends the daemon. */
+  /**
+   * What is on the machine and in the instance's directories that was not there before the first start. Ends the
+   * daemon.
+   */
   readonly leftovers: () => Promise<string[]>;
   /** Takes all of it away, whatever is left. */
   readonly close: () => Promise<void>;
@@ -79,8 +82,8 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
 }
 
 /**
- * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's first
- * process has not reaped yet, of this world or of the one before.
+ * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's
+ * first process has not reaped yet, of this world or of the one before.
  */
 const isOthers = (line: string): boolean =>
   /^\+ links: tr\w+$/.test(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);

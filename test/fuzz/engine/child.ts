@@ -1,6 +1,7 @@
 /**
- * One process of a learning run: instruments the target's sources, runs inputs and prints lines of JSON (`Report`). The input
- * that is running stands in a file, for the parent of a child that died of it. Argument: a JSON object (`LearnOrders`).
+ * One process of a learning run: instruments the target's sources, runs inputs and prints lines of JSON (`Report`). The
+ * input that is running stands in a file, for the parent of a child that died of it. Argument: a JSON object
+ * (`LearnOrders`).
  */
 import {
   mkdirSync,
@@ -57,7 +58,9 @@ function peakMiB(): number {
   return Number(/^VmHWM:\s+(\d+) kB$/mu.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0') / 1024;
 }
 
-/** The cover in place of the files that are there; named by content, so that two runs write the same. Regressions stay. */
+/**
+ * The cover in place of the files that are there; named by content, so that two runs write the same. Regressions stay.
+ */
 function keep(directory: string, cover: readonly Buffer[]): void {
   const fresh = `${directory}.new`;
   rmSync(fresh, { recursive: true, force: true });

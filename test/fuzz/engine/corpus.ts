@@ -28,7 +28,9 @@ export class Corpus {
     this.#favoured = undefined;
   }
 
-  /** Mostly one that is the smallest for something, often one of the latest: what is new has not been tried around yet. */
+  /**
+   * Mostly one that is the smallest for something, often one of the latest: what is new has not been tried around yet.
+   */
   pick(random: Random): Entry {
     const draw = random.int(10);
     if (draw < 3) return random.pick(this.entries.slice(-8));
@@ -36,7 +38,9 @@ export class Corpus {
     return random.pick(draw < 9 ? this.#favoured : this.entries);
   }
 
-  /** Few and small inputs that reach together what all reach, as far as the bounds allow; counters before their counts. */
+  /**
+   * Few and small inputs that reach together what all reach, as far as the bounds allow; counters before their counts.
+   */
   cover(): readonly Buffer[] {
     const kept = new Set<Entry>();
     const reached = new Set<number>();

@@ -1,4 +1,7 @@
-/** Coverage of one process: instruments the sources of a target as they are loaded, and reads what an execution has reached. */
+/**
+ * Coverage of one process: instruments the sources of a target as they are loaded, and reads what an execution has
+ * reached.
+ */
 import { readFileSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { join, relative } from 'node:path';

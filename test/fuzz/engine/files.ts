@@ -11,7 +11,9 @@ export interface StoredInput {
   readonly isRegression: boolean;
 }
 
-/** All inputs of a corpus, in an order that does not depend on the file system; none where there is no such directory. */
+/**
+ * All inputs of a corpus, in an order that does not depend on the file system; none where there is no such directory.
+ */
 export function inputsIn(corpus: string): readonly StoredInput[] {
   const filesIn = (below: string): readonly string[] => {
     const directory = join(corpus, below);

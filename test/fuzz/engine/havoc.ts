@@ -1,4 +1,6 @@
-/** Changes of inputs that a learning run draws from: bytes, numbers, words of the format, and pieces of other inputs. */
+/**
+ * Changes of inputs that a learning run draws from: bytes, numbers, words of the format, and pieces of other inputs.
+ */
 import type { Random } from '../../sim/random.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Operands } from './coverage.ts';

@@ -1,10 +1,14 @@
 /**
- * Counters for our own sources: one at each function, branch, case, loop body, handler and short-circuited operand. The text
- * stays TypeScript, whose types Node strips afterwards. Equality tests go through a function, which can record operands.
+ * Counters for our own sources: one at each function, branch, case, loop body, handler and short-circuited operand. The
+ * text stays TypeScript, whose types Node strips afterwards. Equality tests go through a function, which can record
+ * operands.
  */
 import { parseSync } from 'oxc-parser';
 
-/** Names of the counters and of the comparison in the instrumented text: globals, so that circular imports find them too. */
+/**
+ * Names of the counters and of the comparison in the instrumented text: globals, so that circular imports find them
+ * too.
+ */
 export const COUNTERS = '__fuzzCounters';
 export const COMPARE = '__fuzzSame';
 

@@ -137,7 +137,9 @@ class Run {
     this.corpus.add({ bytes: isStored ? input : await this.#trimmed(input, features), features });
   }
 
-  /** Runs the input with operands of its comparisons in place of each other; once for each entry, as one of its rounds. */
+  /**
+   * Runs the input with operands of its comparisons in place of each other; once for each entry, as one of its rounds.
+   */
   async compare(entry: Entry): Promise<void> {
     if (this.#compared.has(entry)) return;
     this.#compared.add(entry);

@@ -1,4 +1,7 @@
-/** A learning run: a child process does it; one that dies, hangs or grows without bound is a failure of the input it was at. */
+/**
+ * A learning run: a child process does it; one that dies, hangs or grows without bound is a failure of the input it was
+ * at.
+ */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Files of CDI, of OCI hooks and of seccomp: JSON and YAML of vendors and operators that become part of a container's configuration. */
+/**
+ * Files of CDI, of OCI hooks and of seccomp: JSON and YAML of vendors and operators that become part of a container's
+ * configuration.
+ */
 import { parseCdiFile } from '../../../src/oci/runtime/bundle/cdi/spec-file.ts';
 import { inMatchTime } from '../../../src/oci/runtime/bundle/hooks/expression.ts';
 import { parseHookFile } from '../../../src/oci/runtime/bundle/hooks/hook-file.ts';

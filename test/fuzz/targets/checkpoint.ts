@@ -1,4 +1,7 @@
-/** Archives of checkpoints and their descriptions: members once and as plain files, and facts that hold. Archives lie in memory. */
+/**
+ * Archives of checkpoints and their descriptions: members once and as plain files, and facts that hold. Archives lie in
+ * memory.
+ */
 import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,7 @@
-/** Results of CNI plugins and network configurations: what is published of a pod is sound, and a result converted means the same. */
+/**
+ * Results of CNI plugins and network configurations: what is published of a pod is sound, and a result converted means
+ * the same.
+ */
 import { isIP } from 'node:net';
 import type { CniVersion } from '../../../src/network/conflist.ts';
 import { CNI_VERSIONS, parseList, parseSingle } from '../../../src/network/conflist.ts';

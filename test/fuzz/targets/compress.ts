@@ -1,4 +1,6 @@
-/** The frames around an archive: gzip members and zstd frames, whole, doubled, cut, with parts that few programs write. */
+/**
+ * The frames around an archive: gzip members and zstd frames, whole, doubled, cut, with parts that few programs write.
+ */
 import { constants, deflateRawSync, gzipSync, zstdCompressSync } from 'node:zlib';
 import type { Random } from '../../sim/random.ts';
 import { mutateBytes } from '../mutate.ts';

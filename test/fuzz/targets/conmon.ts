@@ -1,4 +1,7 @@
-/** What conmon and runtimes leave: exit files, reports, pid files, states, logs, notes. A wrong number would be signalled later. */
+/**
+ * What conmon and runtimes leave: exit files, reports, pid files, states, logs, notes. A wrong number would be
+ * signalled later.
+ */
 import type { Digest } from '../../../src/base/ids.ts';
 import { monitorLimits } from '../../../src/oci/runtime/bounds.ts';
 import { LineCutter } from '../../../src/base/line-cutter.ts';

@@ -1,4 +1,7 @@
-/** Bytes of a journal file: the longest whole prefix is read, written again it is the same, and no byte of it makes the daemon hang. */
+/**
+ * Bytes of a journal file: the longest whole prefix is read, written again it is the same, and no byte of it makes the
+ * daemon hang.
+ */
 import { decodePlain, encodePlain } from '../../../src/base/codec.ts';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import { crc32c } from '../../../src/journal/crc32c.ts';

@@ -1,4 +1,7 @@
-/** ttrpc and NRI: frames, the mux, messages of plugins and of shims, and what a plugin's adjustment makes of a container's document. */
+/**
+ * ttrpc and NRI: frames, the mux, messages of plugins and of shims, and what a plugin's adjustment makes of a
+ * container's document.
+ */
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { encodeTtrpcFrame, TtrpcParser } from '../../../src/ttrpc/frames.ts';
 import { FaultError } from '../../../src/base/fault.ts';

@@ -1,4 +1,7 @@
-/** Texts of the kernel below /proc and in cgroups, whose names users choose: commands, mount points, interfaces, environments. */
+/**
+ * Texts of the kernel below /proc and in cgroups, whose names users choose: commands, mount points, interfaces,
+ * environments.
+ */
 import { parseProfiles } from '../../../src/host/security/apparmor.ts';
 import { parseOomKills } from '../../../src/host/cgroups/cgroups.ts';
 import { parseLocks } from '../../../src/host/files/directory-lock.ts';

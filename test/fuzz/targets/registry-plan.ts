@@ -1,4 +1,7 @@
-/** What a registry does wrong in one case: rules that take the place of its answers. A plan is JSON, so that it can be kept and changed. */
+/**
+ * What a registry does wrong in one case: rules that take the place of its answers. A plan is JSON, so that it can be
+ * kept and changed.
+ */
 import type { Random } from '../../sim/random.ts';
 
 export const answerKinds = ['manifest', 'config', 'layer', 'token', 'other'] as const;

@@ -1,4 +1,7 @@
-/** What registries and token services answer, as texts: challenges, tokens, reasons, and what node agents and helpers print. */
+/**
+ * What registries and token services answer, as texts: challenges, tokens, reasons, and what node agents and helpers
+ * print.
+ */
 import { parseAuthFile, findIn, parseHelperReply } from '../../../src/oci/images/registry/auth-file.ts';
 import { parseTokenReply } from '../../../src/oci/images/registry/auth.ts';
 import { parseChallenges } from '../../../src/oci/images/registry/challenge.ts';

@@ -1,6 +1,7 @@
 /**
- * Signatures of sigstore: DER, certificates, chains, Rekor's entries, payloads. What a mutation has made is signed again by the
- * right key in one half of the kinds, so that what stands behind the signature is read; in the other half it must be refused.
+ * Signatures of sigstore: DER, certificates, chains, Rekor's entries, payloads. What a mutation has made is signed
+ * again by the right key in one half of the kinds, so that what stands behind the signature is read; in the other half
+ * it must be refused.
  */
 import { verify, X509Certificate } from 'node:crypto';
 import { entriesIn } from '../../../src/oci/images/signature/attachments.ts';

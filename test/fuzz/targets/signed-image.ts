@@ -1,4 +1,5 @@
-// An image signed in each way that a policy knows: by a certificate of Fulcio, of a private authority, and by a logged key.
+// An image signed in each way that a policy knows: by a certificate of Fulcio, of a private authority, and by a logged
+// key.
 import { createHash, sign, X509Certificate } from 'node:crypto';
 import { payloadTypes } from '../../../src/oci/images/signature/payload.ts';
 import type { Trust } from '../../../src/oci/images/signature/sigstore.ts';

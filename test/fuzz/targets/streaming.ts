@@ -1,4 +1,7 @@
-/** SPDY and WebSocket as clients send them: frames, header blocks, channels, and a whole session that must end in a bounded time. */
+/**
+ * SPDY and WebSocket as clients send them: frames, header blocks, channels, and a whole session that must end in a
+ * bounded time.
+ */
 import { deflateSync } from 'node:zlib';
 import { channelReader, parseMessage } from '../../../src/cri/streaming/ws-command.ts';
 import { parseSize } from '../../../src/cri/streaming/command-channels.ts';

@@ -1,4 +1,7 @@
-/** Tar archives and compressed layers in this process, without a file system: what is read does not depend on how it is cut. */
+/**
+ * Tar archives and compressed layers in this process, without a file system: what is read does not depend on how it is
+ * cut.
+ */
 import { targetOf, plainPath } from '../../../src/oci/layers/unpack-path.ts';
 import { LayerStream } from '../../../src/oci/layers/unpack-stream.ts';
 import { ZstdFrames } from '../../../src/oci/layers/unpack-zstd.ts';

@@ -1,4 +1,7 @@
-/** TOML that an operator or a tool writes: registries.conf and our own configuration. Answers are a refusal with its line, or a value. */
+/**
+ * TOML that an operator or a tool writes: registries.conf and our own configuration. Answers are a refusal with its
+ * line, or a value.
+ */
 import { applyFile } from '../../../src/daemon/config/config.ts';
 import { defaultConfig } from '../../../src/daemon/config/config-schema.ts';
 import { candidates, endpointsOf } from '../../../src/oci/images/registry/endpoints.ts';

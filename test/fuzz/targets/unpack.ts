@@ -1,6 +1,6 @@
 /**
- * Layers: whatever their bytes are, nothing outside of the layer's root changes (S14, S18, S58), what they cost is bounded
- * (S59), and how the bytes are cut into pieces changes nothing.
+ * Layers: whatever their bytes are, nothing outside of the layer's root changes (S14, S18, S58), what they cost is
+ * bounded (S59), and how the bytes are cut into pieces changes nothing.
  */
 import { createHash } from 'node:crypto';
 import {

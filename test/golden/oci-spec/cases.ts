@@ -336,7 +336,10 @@ export const cases: Readonly<Record<string, SpecInput>> = {
   'cgroup-parent-of-our-own': inputOf({ sandbox: { cgroupParent: '' } }),
 };
 
-/** Those whose golden shows the seccomp profile in full; the others tell its size, or each would be 500 lines of the same. */
+/**
+ * Those whose golden shows the seccomp profile in full; the others tell its size, or each would be 500 lines of the
+ * same.
+ */
 export const withSeccomp: ReadonlySet<string> = new Set([
   'default',
   'arm64',

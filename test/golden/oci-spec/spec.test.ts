@@ -149,7 +149,8 @@ describe('config.json', () => {
 
   test('each is valid by the schema of the OCI runtime specification', async () => {
     const check = await ociSchema();
-    // the schema has `shared` only; runtimes read the r as what the specification says in words: all mounts below as well
+    // the schema has `shared` only; runtimes read the r as what the specification says in words: all mounts below as
+    // well
     const known = (text: string): string =>
       text.replace(/"rootfsPropagation": "r(shared|slave)"/u, '"rootfsPropagation": "$1"');
     for (const [name, make] of documents)

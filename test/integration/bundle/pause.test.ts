@@ -25,7 +25,9 @@ function childrenOf(pid: number): readonly number[] {
     .map(Number);
 }
 
-/** Returns once `found` gives a value; the test's time limit, which aborts the signal, ends a wait for what never comes. */
+/**
+ * Returns once `found` gives a value; the test's time limit, which aborts the signal, ends a wait for what never comes.
+ */
 async function until<T>(signal: AbortSignal, found: () => T | undefined): Promise<T> {
   for (;;) {
     const value = found();
@@ -38,7 +40,10 @@ async function until<T>(signal: AbortSignal, found: () => T | undefined): Promis
 const ended = (child: ChildProcess): Promise<void> =>
   new Promise((resolve) => child.once('close', () => resolve()));
 
-/** Makes an orphan in the namespace, lets it end when it has become a child of PID 1, and waits until nothing is left of it. */
+/**
+ * Makes an orphan in the namespace, lets it end when it has become a child of PID 1, and waits until nothing is left of
+ * it.
+ */
 async function orphanIsReaped(pause: number, dir: string, signal: AbortSignal): Promise<boolean> {
   const fifo = join(dir, 'release');
   rmSync(fifo, { force: true });

@@ -1,4 +1,5 @@
-// What is taken of a checkpoint's archive, and what a hostile one can do: nothing but fail. In this process, without CRIU.
+// What is taken of a checkpoint's archive, and what a hostile one can do: nothing but fail. In this process, without
+// CRIU.
 import {
   chmodSync,
   existsSync,

@@ -1,4 +1,7 @@
-/** The stage of the checkpoints' suite with the real driver, runc and conmon, below a temporary root; CRIU's part is played. */
+/**
+ * The stage of the checkpoints' suite with the real driver, runc and conmon, below a temporary root; CRIU's part is
+ * played.
+ */
 import { execFileSync } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

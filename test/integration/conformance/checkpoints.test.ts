@@ -1,4 +1,6 @@
-/** The real driver of checkpoints under the suite that the simulation's twin keeps to (test/sim/conformance.test.ts). */
+/**
+ * The real driver of checkpoints under the suite that the simulation's twin keeps to (test/sim/conformance.test.ts).
+ */
 import { checkpointConformance } from '../../conformance/checkpoints.ts';
 import { missing } from '../runtime/support.ts';
 import { realCheckpointStage } from './checkpoint-stage.ts';

@@ -1,4 +1,7 @@
-/** The real layer store, overlayfs and registry client under the suites that the twins keep to (test/sim/conformance.test.ts). */
+/**
+ * The real layer store, overlayfs and registry client under the suites that the twins keep to
+ * (test/sim/conformance.test.ts).
+ */
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
 import { imagesConformance } from '../../conformance/images.ts';

@@ -1,4 +1,5 @@
-// S94 on the CRI socket: whoever connects and does not come to a whole request is cut, and the kubelet is served meanwhile.
+// S94 on the CRI socket: whoever connects and does not come to a whole request is cut, and the kubelet is served
+// meanwhile.
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { status } from '@grpc/grpc-js';

@@ -1,6 +1,6 @@
 /**
- * CRIU does not run on every machine: a runtime that is the real one, but for its checkpoint and restore, which tell what
- * they saw and do what a test asks for; and a criu that passes its check.
+ * CRIU does not run on every machine: a runtime that is the real one, but for its checkpoint and restore, which tell
+ * what they saw and do what a test asks for; and a criu that passes its check.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,6 +1,6 @@
-// A shim of our own, as a virtual machine's looks to its runtime: version 2 of the Task service, a bare address, one process
-// id for everything in the pod (the machine's), figures and OOM kills by its own word. Its "guest" is this machine: what a
-// container runs is started here as it is. The pod's name says how it misbehaves.
+// A shim of our own, as a virtual machine's looks to its runtime: version 2 of the Task service, a bare address, one
+// process id for everything in the pod (the machine's), figures and OOM kills by its own word. Its "guest" is this
+// machine: what a container runs is started here as it is. The pod's name says how it misbehaves.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createReadStream, createWriteStream, readFileSync, writeSync } from 'node:fs';

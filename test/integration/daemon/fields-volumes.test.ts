@@ -1,4 +1,5 @@
-// Mounts and images as volumes through the running daemon's socket: what the process inside and ContainerStatus tell of them.
+// Mounts and images as volumes through the running daemon's socket: what the process inside and ContainerStatus tell of
+// them.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Servers inside a pod's network namespace, which this program is started in: TCP 8080 and UDP 8081 of both families say
-// who asks. Says `up` when all listen.
+// Servers inside a pod's network namespace, which this program is started in: TCP 8080 and UDP 8081 of both families
+// say who asks. Says `up` when all listen.
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
 

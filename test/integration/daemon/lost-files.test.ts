@@ -1,5 +1,5 @@
-// F29: what the daemon keeps of a container in its state directory is deleted by somebody. It is told as what it is or as
-// ended, its processes end with Stop, and it can be removed.
+// F29: what the daemon keeps of a container in its state directory is deleted by somebody. It is told as what it is or
+// as ended, its processes end with Stop, and it can be removed.
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

@@ -1,5 +1,5 @@
-// Host ports and rates of a dual-stack pod, by the CNI plugins portmap and bandwidth: what a request says of them holds at the
-// pod, and nothing else.
+// Host ports and rates of a dual-stack pod, by the CNI plugins portmap and bandwidth: what a request says of them holds
+// at the pod, and nothing else.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -271,7 +271,8 @@ describe('host ports', () => {
   });
 
   it.skipIf(!hasIpv6)('TCP and UDP of IPv6', async () => {
-    // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not looked at by the plugin's rules
+    // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not looked at by the plugin's
+    // rules
     const config = create(
       PodSandboxConfigSchema,
       sandboxConfig({ name: 'client', logDirectory: join(world.logs, 'client') }),

@@ -1,4 +1,5 @@
-// A privileged container beside others in a pod with a network of its own: each has /sys as it was asked for, whichever came first.
+// A privileged container beside others in a pod with a network of its own: each has /sys as it was asked for, whichever
+// came first.
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, it } from 'vitest';

@@ -1,6 +1,6 @@
 /**
- * S91: secrets go through a daemon in every way there is, which is killed in between and finds damaged and older journals;
- * afterwards every byte below its root is searched for them, and below its state once all pods are gone.
+ * S91: secrets go through a daemon in every way there is, which is killed in between and finds damaged and older
+ * journals; afterwards every byte below its root is searched for them, and below its state once all pods are gone.
  */
 import { create } from '@bufbuild/protobuf';
 import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -101,7 +101,10 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     ).containerId;
   }
 
-  /** One that runs and was asked for execs of all kinds, one that ended, one that could not be created, one that was not started. */
+  /**
+   * One that runs and was asked for execs of all kinds, one that ended, one that could not be created, one that was not
+   * started.
+   */
   async function churn(): Promise<readonly string[]> {
     const { runtime } = world.client;
     const pod = await makePod();

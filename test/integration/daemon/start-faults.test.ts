@@ -1,4 +1,5 @@
-// The table of docs/start.md: what a start reads and opens is taken, hangs or is something else. The daemon serves, and says what is wrong (F89).
+// The table of docs/start.md: what a start reads and opens is taken, hangs or is something else. The daemon serves, and
+// says what is wrong (F89).
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';

@@ -1,4 +1,5 @@
-// A FIFO in the place of each file of ours that a start reads: whoever opened one as a file would wait for its other end for ever (F89).
+// A FIFO in the place of each file of ours that a start reads: whoever opened one as a file would wait for its other
+// end for ever (F89).
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

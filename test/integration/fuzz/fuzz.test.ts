@@ -1,4 +1,7 @@
-/** The short form of `npm run fuzz`: the corpus as it is, with all that once failed, and a few hundred cases of one seed. */
+/**
+ * The short form of `npm run fuzz`: the corpus as it is, with all that once failed, and a few hundred cases of one
+ * seed.
+ */
 import { expect, test } from 'vitest';
 import { corpusOf, targets } from '../../fuzz/cases.ts';
 import { fuzz } from '../../fuzz/run.ts';

@@ -1,6 +1,6 @@
 /**
- * The short form of the learning targets: each corpus and all that once failed, then some thousand executions from one seed. Their
- * number is fixed, not their time.
+ * The short form of the learning targets: each corpus and all that once failed, then some thousand executions from one
+ * seed. Their number is fixed, not their time.
  */
 import { expect, test } from 'vitest';
 import { clearUp, corpusOfLearner, learnTarget } from '../../fuzz/engine/run.ts';

@@ -65,7 +65,8 @@ const suites: [string, () => Promise<{ layout: CgroupLayout; after: () => void }
   [
     'cgroups v2 alone',
     async () => {
-      // a cgroup of our own plays the root, so that nothing above it is touched; hybrid machines have no controllers there
+      // a cgroup of our own plays the root, so that nothing above it is touched; hybrid machines have no controllers
+      // there
       const detected = await detectCgroups();
       const unified = detected.hierarchies.find((hierarchy) => hierarchy.version === 2);
       const mountPoint = join(unified?.mountPoint ?? '/none', `troupe-test-root-${process.pid}`);

@@ -1,4 +1,5 @@
-// Processes that bear our words without being ours: of another user, of a container, of one that sees the host's processes.
+// Processes that bear our words without being ours: of another user, of a container, of one that sees the host's
+// processes.
 import { spawn } from 'node:child_process';
 import type { SpawnOptions } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, closeSync, readFileSync } from 'node:fs';

@@ -90,7 +90,8 @@ describe.skipIf(reason !== '')('F33 F45 a path on a mount that does not answer',
 
   it('has a few processes at once however many ask, and the others wait their turn within their own bound', async () => {
     const all = Array.from({ length: 40 }, () => new Watcher(60_000));
-    // its root: who looks for the same name in a directory waits for the first one there, and SIGKILL does not reach him
+    // its root: who looks for the same name in a directory waits for the first one there, and SIGKILL does not reach
+    // him
     const outcomes = Promise.allSettled(all.map((fx) => touch(dead.path, fx, neverRun)));
     const asking = (): number => all.flatMap(({ pids }) => pids).filter((pid) => !isGone(pid)).length;
     await until(() => asking() === hostLimits.askedPerMount);

@@ -1,4 +1,5 @@
-// Archives that a killed daemon left on a file system that does not answer: the others are undone, and no thread of the pool is lost.
+// Archives that a killed daemon left on a file system that does not answer: the others are undone, and no thread of the
+// pool is lost.
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// A container in another process's PID namespace: the runtime finds that by its pid, which may be a third one's by then.
+// A container in another process's PID namespace: the runtime finds that by its pid, which may be a third one's by
+// then.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProcessIdentity } from '../../../src/ports/journal.ts';
 import { bootId } from '../../../src/host/process/process-identity.ts';

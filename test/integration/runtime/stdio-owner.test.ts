@@ -1,4 +1,5 @@
-// Pipes of a container in a user namespace are given to its user by way of its pid, which may be another process's by then.
+// Pipes of a container in a user namespace are given to its user by way of its pid, which may be another process's by
+// then.
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

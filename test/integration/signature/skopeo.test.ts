@@ -1,4 +1,7 @@
-/** Images that skopeo, and the library of the peers, have signed in Debian's docker-registry; and what that library says of them. */
+/**
+ * Images that skopeo, and the library of the peers, have signed in Debian's docker-registry; and what that library says
+ * of them.
+ */
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

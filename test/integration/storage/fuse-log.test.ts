@@ -1,4 +1,5 @@
-// The log of a fuse-overlayfs program: whatever has been put in its place, the start neither waits for it nor follows it.
+// The log of a fuse-overlayfs program: whatever has been put in its place, the start neither waits for it nor follows
+// it.
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,5 @@
-// Programs of fuse-overlayfs that a killed daemon had not seen mount: the next one ends them before it looks at mounts, and
-// those that serve a root go on as if nothing had been.
+// Programs of fuse-overlayfs that a killed daemon had not seen mount: the next one ends them before it looks at mounts,
+// and those that serve a root go on as if nothing had been.
 import { chmodSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';

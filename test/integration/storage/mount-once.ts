@@ -1,4 +1,7 @@
-/** A process that mounts a root file system, for tests that kill it, and dies by itself once fuse-overlayfs runs: `node mount-once.ts DRIVER PROGRAM ROOT CONTAINER DIFF_ID…`. */
+/**
+ * A process that mounts a root file system, for tests that kill it, and dies by itself once fuse-overlayfs runs: `node
+ * mount-once.ts DRIVER PROGRAM ROOT CONTAINER DIFF_ID…`.
+ */
 import { parseContainerId, parseDigest, parseSandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock/clock.ts';

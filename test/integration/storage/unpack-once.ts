@@ -1,4 +1,7 @@
-/** A process that unpacks one layer into a store, for tests that watch or kill it: `node unpack-once.ts ROOT TAR DIFF_ID [DRIVER PROGRAM]`. */
+/**
+ * A process that unpacks one layer into a store, for tests that watch or kill it: `node unpack-once.ts ROOT TAR DIFF_ID
+ * [DRIVER PROGRAM]`.
+ */
 import { readFileSync } from 'node:fs';
 import { parseDigest } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';

@@ -23,7 +23,9 @@ const scan = (clock: HandClock, times: number): void => {
   for (let time = 0; time < times; time += 1) clock.fire(halfOpenLimits.scanMs);
 };
 
-/** Connections are taken in the order in which they came: once this one is answered, those before it are in the scans. */
+/**
+ * Connections are taken in the order in which they came: once this one is answered, those before it are in the scans.
+ */
 const accepted = (port: number): Promise<void> =>
   new Promise((resolve, reject) => {
     get({ port, host: '127.0.0.1', agent: false }, (response) => {

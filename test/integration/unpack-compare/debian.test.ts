@@ -20,7 +20,10 @@ import { byGnuTar, bySkopeo, noSkopeo } from './reference.ts';
 
 const LAYERS = 20;
 const LAYERS_PER_IMAGE = 5;
-/** Essential ones, which every Debian and Ubuntu has, and some with hard links and set-id programs; those that are there count. */
+/**
+ * Essential ones, which every Debian and Ubuntu has, and some with hard links and set-id programs; those that are there
+ * count.
+ */
 const PACKAGES = [
   'base-files',
   'base-passwd',
@@ -81,7 +84,10 @@ describeAsRoot('layers of Debian packages', () => {
     }
   });
 
-  /** What of these absolute paths is there (documentation may have been left out), where it really lies (/bin is a link). */
+  /**
+   * What of these absolute paths is there (documentation may have been left out), where it really lies (/bin is a
+   * link).
+   */
   async function packed(paths: string, format: string): Promise<Buffer> {
     const listed = paths
       .split('\n')

@@ -26,7 +26,8 @@ export async function byGnuTar(tar: Buffer, directory: string, replacesTrees = f
       '-C',
       directory,
       ...(replacesTrees ? ['--recursive-unlink'] : []),
-      // without it, a directory's own time is set when the archive leaves it for the first time, and changes again when it comes back
+      // without it, a directory's own time is set when the archive leaves it for the first time, and changes again when
+      // it comes back
       '--delay-directory-restore',
     ],
     { env: { LC_ALL: 'C' } },

@@ -1,5 +1,5 @@
-// The images that critest v1.36.0 pulls, made from Debian's busybox and nginx and two small programs of ours. Their names
-// are compiled into critest; what each must hold is what its specs look at, said beside each.
+// The images that critest v1.36.0 pulls, made from Debian's busybox and nginx and two small programs of ours. Their
+// names are compiled into critest; what each must hold is what its specs look at, said beside each.
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -196,7 +196,10 @@ function imagesForLists(busybox: Layer): [string, Image][] {
   ];
 }
 
-/** The image which critest pulls by digest: nothing of Debian's in it and no compression, so that its digest never changes. */
+/**
+ * The image which critest pulls by digest: nothing of Debian's in it and no compression, so that its digest never
+ * changes.
+ */
 export const imageByDigest: Image = imageOf({}, [layerOf([file('test-image-digest', '')], 'none')]);
 
 /** All of critest's images by `repository:tag`, without the host. */

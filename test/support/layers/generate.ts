@@ -134,7 +134,8 @@ export class LayerGenerator {
       this.#features.add(
         before.kind === kind ? 'two entries of one name' : `${before.kind} replaced by ${kind}`,
       );
-    // at its end GNU tar gives a directory's attributes to whatever has taken its place, and the first entry's to one of two
+    // at its end GNU tar gives a directory's attributes to whatever has taken its place, and the first entry's to one
+    // of two
     const written =
       before?.kind === 'directory' && before.entry !== undefined
         ? { ...it, ...pickAttributes(before.entry), xattrs: before.entry.xattrs ?? [] }

@@ -28,7 +28,10 @@ export interface GeneratedLayer {
   readonly replacesTrees: boolean;
 }
 
-/** GNU tar mixes up the attributes that it sets at its end: of the third entry of a name, of two late links, of what follows a set-id directory. */
+/**
+ * GNU tar mixes up the attributes that it sets at its end: of the third entry of a name, of two late links, of what
+ * follows a set-id directory.
+ */
 export function isBeyondGnu(before: Node, it: LayerEntry): boolean {
   return (
     before.isSecond === true ||
@@ -37,7 +40,9 @@ export function isBeyondGnu(before: Node, it: LayerEntry): boolean {
   );
 }
 
-/** GNU tar makes links that lead outside at its very end; until then a file stands there, also for what is linked to it. */
+/**
+ * GNU tar makes links that lead outside at its very end; until then a file stands there, also for what is linked to it.
+ */
 export function isLateLink(it: LayerEntry | undefined): boolean {
   return it?.flag === '2' && /^\/|(?:^|\/)\.\.(?:\/|$)/u.test(it.linkName ?? '');
 }

@@ -1,4 +1,7 @@
-/** DER and certificates (X.690, RFC 5280) by hand, with keys that are the same in every run: a corpus goes on to mean the same. */
+/**
+ * DER and certificates (X.690, RFC 5280) by hand, with keys that are the same in every run: a corpus goes on to mean
+ * the same.
+ */
 import { createECDH, createHash, createPrivateKey, createPublicKey, sign, type KeyObject } from 'node:crypto';
 
 /** One item: tag, length, value. */

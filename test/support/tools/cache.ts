@@ -9,8 +9,9 @@ export const checkout = dirname(dirname(dirname(import.meta.dirname)));
 export const cacheDirectory = process.env['TROUPE_CACHE'] ?? join(checkout, '.cache');
 
 /**
- * The directory `<cache>/<key>`, made by `fill` when it isn't there. It is filled under another name and renamed, so that
- * an interrupted run leaves nothing half-made under the key; two that fill at once do the work twice, to the same end.
+ * The directory `<cache>/<key>`, made by `fill` when it isn't there. It is filled under another name and renamed, so
+ * that an interrupted run leaves nothing half-made under the key; two that fill at once do the work twice, to the same
+ * end.
  * @param key relative path which names everything that the content depends on, above all versions
  */
 export async function cached(key: string, fill: (directory: string) => Promise<void>): Promise<string> {

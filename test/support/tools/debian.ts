@@ -34,7 +34,10 @@ export function inTree(tree: string, ...places: readonly string[]): string {
 export const staticBusybox = (): string =>
   inTree(debianTree('busybox-static'), 'bin/busybox', 'usr/bin/busybox');
 
-/** Why there is no static busybox; undefined when there is. The machine's own may need libraries, or not be there at all. */
+/**
+ * Why there is no static busybox; undefined when there is. The machine's own may need libraries, or not be there at
+ * all.
+ */
 export function noBusybox(): string | undefined {
   try {
     staticBusybox();

@@ -37,8 +37,8 @@ export const crictl = async (): Promise<string> => await buildGoTool(crictlTool)
 export const runc14 = async (): Promise<string> => await buildGoTool(runcTool);
 
 /**
- * Path of critest v1.36.0. One of its specs pulls an image by a digest which only the upstream registry can serve; that one
- * constant is replaced by the digest of the image we build, everything else is as published.
+ * Path of critest v1.36.0. One of its specs pulls an image by a digest which only the upstream registry can serve; that
+ * one constant is replaced by the digest of the image we build, everything else is as published.
  * @param imageDigest `sha256:…` of our `test-image-digest`
  */
 export async function critest(imageDigest: string): Promise<string> {

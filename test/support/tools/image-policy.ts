@@ -2,7 +2,10 @@ import { join } from 'node:path';
 import { runOrThrow } from '../run.ts';
 import { buildOwnGo } from './go.ts';
 
-/** The library of CRI-O, Podman and Skopeo with its signature policies: see its main.go. Debian's skopeo has no sigstore. */
+/**
+ * The library of CRI-O, Podman and Skopeo with its signature policies: see its main.go. Debian's skopeo has no
+ * sigstore.
+ */
 const program = async (): Promise<string> =>
   await buildOwnGo({
     name: 'image-policy',

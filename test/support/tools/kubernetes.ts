@@ -10,8 +10,8 @@ const KUBERNETES = { module: 'k8s.io/kubernetes', version: 'v1.36.3' } as const;
 const STAGING_VERSION = KUBERNETES.version.replace(/^v1/, 'v0');
 
 /**
- * What go.mod must say for the staging modules: Kubernetes' own go.mod requires each as v0.0.0 and replaces it by a directory of
- * its source tree, and replace directives of a required module don't count.
+ * What go.mod must say for the staging modules: Kubernetes' own go.mod requires each as v0.0.0 and replaces it by a
+ * directory of its source tree, and replace directives of a required module don't count.
  * @param goMod text of Kubernetes' go.mod
  */
 export function stagingReplacements(goMod: string): string {

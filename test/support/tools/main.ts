@@ -1,4 +1,5 @@
-// `node test/support/tools/main.ts [crictl] [runc] [shim]`: builds the tools ahead (all without an argument) and prints their paths.
+// `node test/support/tools/main.ts [crictl] [runc] [shim]`: builds the tools ahead (all without an argument) and prints
+// their paths.
 import { crictl, runc14, shimRuncV2 } from './go-tools.ts';
 
 const makers = new Map([

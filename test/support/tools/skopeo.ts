@@ -18,7 +18,10 @@ export function noContainersTools(): string | undefined {
   }
 }
 
-/** Why buildah can't run a step of a Dockerfile; undefined when it can. It starts itself anew for that, without our environment. */
+/**
+ * Why buildah can't run a step of a Dockerfile; undefined when it can. It starts itself anew for that, without our
+ * environment.
+ */
 export function noBuilds(): string | undefined {
   const library = `/usr/lib/${triplet}/libgpgme.so.11`;
   return (

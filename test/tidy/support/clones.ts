@@ -26,7 +26,9 @@ interface Tokens {
 const WINDOW = 24;
 const TOKEN = /'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"|[\p{L}\p{N}_$#]+|\s+|./gsu;
 
-/** The longest parts that two places share, of more than `most` lines in each. Imports and comments are not compared. */
+/**
+ * The longest parts that two places share, of more than `most` lines in each. Imports and comments are not compared.
+ */
 export function clonesOf(sources: readonly Source[], most: number): readonly Clone[] {
   const tokens = tokensOf(sources);
   const { ids } = tokens;

@@ -17,7 +17,10 @@ const NOTHING: Atom = { first: new Set(), repeated: new Set(), canBeEmpty: true 
 const joined = (a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<string> => new Set([...a, ...b]);
 const meet = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean => [...a].some((one) => b.has(one));
 
-/** Why the pattern can take exponential time, or undefined. Errs on the side of a warning: a mark between the repeats settles it. */
+/**
+ * Why the pattern can take exponential time, or undefined. Errs on the side of a warning: a mark between the repeats
+ * settles it.
+ */
 export function ambiguity(pattern: string, flags: string): string | undefined {
   const reader = new Reader(pattern, flags);
   reader.alternatives();

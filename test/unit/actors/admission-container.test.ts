@@ -1,4 +1,5 @@
-// Which calls for a container join, wait or are refused (docs/architecture.md, "Flows"), on the whole cast over a world where all works.
+// Which calls for a container join, wait or are refused (docs/architecture.md, "Flows"), on the whole cast over a world
+// where all works.
 import { describe, expect, it } from 'vitest';
 import { actorLimits } from '../../../src/actors/bounds.ts';
 import type { ContainerSpec } from '../../../src/ports/specs.ts';

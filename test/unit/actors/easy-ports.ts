@@ -1,4 +1,5 @@
-// A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in order.
+// A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in
+// order.
 import type { Call } from '../../../src/actors/directory/ask.ts';
 import { createTroupe } from '../../../src/actors/start-actors.ts';
 import type { TroupeOptions } from '../../../src/actors/start-actors.ts';

@@ -1,4 +1,6 @@
-/** Environment, log path, mounts and devices of CreateContainer that are wrong, each with the name that the client gets. */
+/**
+ * Environment, log path, mounts and devices of CreateContainer that are wrong, each with the name that the client gets.
+ */
 import { describe, expect, test } from 'vitest';
 import { MountPropagation } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { hex, strange } from './stage.ts';

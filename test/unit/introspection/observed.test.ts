@@ -1,4 +1,5 @@
-// Who tells metrics and traces: the edge of each call, `ask` of each call that waits on an actor, `Activity` of each effect.
+// Who tells metrics and traces: the edge of each call, `ask` of each call that waits on an actor, `Activity` of each
+// effect.
 import type { AnyActorRef } from 'xstate';
 import { describe, expect, test } from 'vitest';
 import { Activity } from '../../../src/actors/effects/activity.ts';

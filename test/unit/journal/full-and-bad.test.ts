@@ -1,4 +1,7 @@
-/** The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are compacted soon. */
+/**
+ * The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are
+ * compacted soon.
+ */
 import { describe, expect, it, vi } from 'vitest';
 import type { JournalRecord } from '../../../src/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';

@@ -1,4 +1,6 @@
-/** Programs of containers, which earlier versions wrote into the journal, and damaged files, which hold any bytes (S91). */
+/**
+ * Programs of containers, which earlier versions wrote into the journal, and damaged files, which hold any bytes (S91).
+ */
 import { describe, expect, it } from 'vitest';
 import { recordedSpec } from '../../../src/actors/effects/recorded.ts';
 import type { JournalRecord } from '../../../src/ports/journal.ts';

@@ -12,7 +12,10 @@ import { HandClock } from '../../support/hand-clock.ts';
 import { diskTwin } from '../../sim/disk-twin.ts';
 import type { DiskVia } from '../../sim/disk-twin.ts';
 
-/** What happens at one disk operation instead of, or after, its effect. `doneButEIO`: it is refused, and done nevertheless; `short`: of a write a few bytes fit. */
+/**
+ * What happens at one disk operation instead of, or after, its effect. `doneButEIO`: it is refused, and done
+ * nevertheless; `short`: of a write a few bytes fit.
+ */
 export type Trouble = 'EIO' | 'ENOSPC' | 'EROFS' | 'doneButEIO' | 'short' | 'dieBefore' | 'dieAfter';
 
 /** Of a write that fits in part: more than a record's frame. */

@@ -29,13 +29,17 @@ afterEach(async () => {
   plugins.close();
 });
 
-/** Fires the timer of that many milliseconds, and returns when the look that it begins has been followed by the next hurried one. */
+/**
+ * Fires the timer of that many milliseconds, and returns when the look that it begins has been followed by the next
+ * hurried one.
+ */
 async function fire(clock: HandClock, ms: number): Promise<void> {
   const [entry] = [...clock.timers].filter(([, timer]) => timer.ms === ms);
   if (entry === undefined) throw new Error(`no timer of ${ms} ms`);
   clock.timers.delete(entry[0]);
   entry[1].fn();
-  // a timer is set when the look has ended, and another in its place when the kernel has reported what was written meanwhile
+  // a timer is set when the look has ended, and another in its place when the kernel has reported what was written
+  // meanwhile
   while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs)) await loopTurn();
 }
 

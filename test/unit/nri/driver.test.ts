@@ -1,4 +1,5 @@
-// The driver with plugins in this process: order, what each of them is told and when, refusals, and the ends of plugins.
+// The driver with plugins in this process: order, what each of them is told and when, refusals, and the ends of
+// plugins.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

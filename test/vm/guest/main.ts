@@ -1,5 +1,5 @@
-// The job of both boots, run in the guest by its unit (../parts.ts). Each part's report becomes a file on the results' disk.
-// Ends with 75 where the machine is to be rebooted and the job to go on.
+// The job of both boots, run in the guest by its unit (../parts.ts). Each part's report becomes a file on the results'
+// disk. Ends with 75 where the machine is to be rebooted and the job to go on.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

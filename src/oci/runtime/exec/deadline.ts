@@ -29,8 +29,8 @@ export class ExecDeadline {
   }
 
   /**
-   * The result of `promise`; rejects with `timedOut` at the deadline and with `cancelled` when the effect is. The promise
-   * then goes on unobserved. `awaited` is what messages say that was waited for.
+   * The result of `promise`; rejects with `timedOut` at the deadline and with `cancelled` when the effect is. The
+   * promise then goes on unobserved. `awaited` is what messages say that was waited for.
    */
   async bounded<T>(promise: Promise<T>, awaited = 'the command'): Promise<T> {
     const { clock, id, fx, reason } = this.#options;

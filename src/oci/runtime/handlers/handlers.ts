@@ -34,7 +34,7 @@ export interface HandlerConfig {
   readonly seccompProfile?: string;
 }
 
-/** Suffix of the state directories of pause containers: recovery must distinguish their ids from those of containers. */
+/** Suffix of pause containers' state directories: recovery distinguishes their ids from other containers' by it. */
 export const PAUSE_SUFFIX = '.pause';
 
 /** A handler that a call can use. */

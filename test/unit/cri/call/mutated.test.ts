@@ -1,4 +1,7 @@
-/** Requests with bytes changed at random (seeded): whatever comes, the answer is a plain refusal or a success, never our bug. */
+/**
+ * Requests with bytes changed at random (seeded): whatever comes, the answer is a plain refusal or a success, never our
+ * bug.
+ */
 import type { DescMethodUnary, MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';

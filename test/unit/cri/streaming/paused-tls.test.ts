@@ -11,7 +11,10 @@ import { readNoFurther } from '../../../../src/cri/streaming/transport.ts';
 import { selfSigned } from '../../../support/registry/certificates.ts';
 import { loopTurn, untilTrue } from '../../../support/turns.ts';
 
-/** Single bytes, each in a record of TLS, and the bytes of the smallest record: its head, the byte, its type and the tag (RFC 8446, 5.2). */
+/**
+ * Single bytes, each in a record of TLS, and the bytes of the smallest record: its head, the byte, its type and the tag
+ * (RFC 8446, 5.2).
+ */
 const RECORDS = 20_000;
 const RECORD_BYTES = 5 + 1 + 1 + 16;
 

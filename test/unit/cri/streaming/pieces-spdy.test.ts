@@ -91,7 +91,8 @@ describe('S85 single bytes in SPDY', () => {
     const writes = streams.map((stream) =>
       stream.write(Buffer.alloc(streamLimits.spdyWindowBytes + 10)).catch(() => undefined),
     );
-    // the session's window is used up by the first stream; the own windows of the others are not, so that they stand in the session's line
+    // the session's window is used up by the first stream; the own windows of the others are not, so that they stand in
+    // the session's line
     await untilTrue(() => wire.written.length > streamLimits.spdyWindowBytes);
     for (let turns = 0; turns < 10; turns += 1) await loopTurn();
     expect(wire.written.length).toBeLessThan(streamLimits.spdyWindowBytes + 2048);
@@ -101,7 +102,8 @@ describe('S85 single bytes in SPDY', () => {
     expect(await callsWhileRead(Set.prototype, 'delete', () => wire.bring(ofSession))).toBeLessThanOrEqual(
       4 * 2000,
     );
-    // each of these comes while the other streams stand in line: one wake is three calls, and all of them would be two for each stream
+    // each of these comes while the other streams stand in line: one wake is three calls, and all of them would be two
+    // for each stream
     let calls = 0;
     for (let at = 0; at < 100; at += 1) {
       const frames = wire.sent.length;

@@ -1,4 +1,5 @@
-// Clients that read nothing, send single bytes over WebSocket, or sizes without end: what is kept of them is bounded by bytes.
+// Clients that read nothing, send single bytes over WebSocket, or sizes without end: what is kept of them is bounded by
+// bytes.
 import { describe, expect, it } from 'vitest';
 import { streamLimits } from '../../../../src/cri/bounds.ts';
 import { portLimits } from '../../../../src/ports/bounds.ts';

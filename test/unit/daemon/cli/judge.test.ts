@@ -1,4 +1,5 @@
-// Each invariant: kept by a healthy instance, broken by one change, and not judged while its actor is between two states.
+// Each invariant: kept by a healthy instance, broken by one change, and not judged while its actor is between two
+// states.
 import { describe, expect, it } from 'vitest';
 import type { JournalRecord } from '../../../../src/ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../../../src/actors/ledger/ledger.ts';

@@ -1,4 +1,5 @@
-// Each file of the node that we only read, bad in each way: named in a condition with its line, and no longer once it is good.
+// Each file of the node that we only read, bad in each way: named in a condition with its line, and no longer once it
+// is good.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// Parts of the start that come late: reported, taken once they are there, and closed at the end whenever they come (F89).
+// Parts of the start that come late: reported, taken once they are there, and closed at the end whenever they come
+// (F89).
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../../src/base/conditions.ts';
 import { FaultError, fail, fault } from '../../../../src/base/fault.ts';

@@ -1,4 +1,5 @@
-// A FIFO in the place of a file of ours holds no start: whoever opened it to read or write would wait for its other end for ever (F89).
+// A FIFO in the place of a file of ours holds no start: whoever opened it to read or write would wait for its other end
+// for ever (F89).
 import { execFileSync } from 'node:child_process';
 import { lstatSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -10,7 +10,9 @@ const { smallReadBytes } = hostLimits;
 const { smallReadRestMs } = hostLimits;
 const { smallReads } = hostLimits;
 
-/** Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be. */
+/**
+ * Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be.
+ */
 async function reads(
   piece: Buffer,
   pieces: number,
@@ -33,7 +35,8 @@ async function reads(
   closeSync(pipe.write);
   await reader.closed;
   const tookMs = performance.now() - startedMs;
-  // one more in each span, after which it is known that there were enough, and one after each rest; the last span has begun only
+  // one more in each span, after which it is known that there were enough, and one after each rest; the last span has
+  // begun only
   const most =
     (Math.floor(tookMs / smallReads.everyMs) + 1) * (smallReads.times + 1) +
     Math.floor(tookMs / smallReadRestMs);

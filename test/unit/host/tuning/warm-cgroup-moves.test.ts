@@ -13,7 +13,9 @@ async function wake(clock: HandClock): Promise<void> {
   clock.fire();
 }
 
-/** Plain files stand for the control files: v1, so that the line of any hierarchy of this machine or the v2 one will do. */
+/**
+ * Plain files stand for the control files: v1, so that the line of any hierarchy of this machine or the v2 one will do.
+ */
 function fakeHierarchy(): { readonly layout: CgroupLayout; readonly procs: string } {
   const line = readFileSync('/proc/self/cgroup', 'utf8').split('\n')[0] ?? '';
   const [, names = '', ...path] = line.split(':');

@@ -1,4 +1,5 @@
-// A disk that fails while the trash is emptied: the rest goes, the failure is named with path and reason, and nothing is tried for ever (F89).
+// A disk that fails while the trash is emptied: the rest goes, the failure is named with path and reason, and nothing
+// is tried for ever (F89).
 import { existsSync, mkdirSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';

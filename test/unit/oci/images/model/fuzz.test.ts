@@ -1,4 +1,6 @@
-/** Damaged documents, the same ones each time: every one is read or refused by a Fault; nothing else is thrown (S61). */
+/**
+ * Damaged documents, the same ones each time: every one is read or refused by a Fault; nothing else is thrown (S61).
+ */
 import { describe, expect, it } from 'vitest';
 import { fail, FaultError } from '../../../../../src/base/fault.ts';
 import { parseTokenReply } from '../../../../../src/oci/images/registry/auth.ts';
@@ -89,7 +91,9 @@ function signed(payload: string): string {
   return `${payload.slice(0, -1)},"signatures":[${JSON.stringify(signature)}]}`;
 }
 
-/** As a pull does: what is read of a signed manifest is its payload, and its config must be one that we read ourselves. */
+/**
+ * As a pull does: what is read of a signed manifest is its payload, and its config must be one that we read ourselves.
+ */
 function readSchema1(bytes: Uint8Array): void {
   const manifest = parseManifest(signedPayload(bytes, 'm'), '', 'm');
   if (manifest.kind === 'schema1') parseImageConfig(schema1Config(manifest, manifest.blobs, 'm'), 'm');

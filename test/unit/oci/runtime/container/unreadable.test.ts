@@ -1,4 +1,5 @@
-// The condition of a container or pause process whose files could not be read goes with it, and not only at the next start.
+// The condition of a container or pause process whose files could not be read goes with it, and not only at the next
+// start.
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../../../src/base/conditions.ts';
 import { silentLog } from '../../../../../src/base/log.ts';
