@@ -205,18 +205,15 @@ describeAsRoot('archives of checkpoints', () => {
   it('F22 a restore leaves the least free space, of our directory and of the root file system', async () => {
     const facts = (free: number) => ({ bsize: 4096, blocks: 2 ** 24, bavail: free, files: 0, ffree: 0 });
     const source = changes(entry({ name: 'etc/new', body: Buffer.alloc(100_000, 1) }));
-    const restoredWith = (full: string): Promise<void> => {
-      const into = mkdtempSync(join(directory, 'into-'));
-      return importArchive({ kind: 'import', source, digest, into, rootfs }, (path) =>
-        facts(path.startsWith(join(directory, full)) ? 100 : 2 ** 23),
+    const restoredWith = (into: string, full: string): Promise<void> =>
+      importArchive({ kind: 'import', source, digest, into, rootfs }, (path) =>
+        facts(path.startsWith(full) ? 100 : 2 ** 23),
       );
-    };
-    for (const full of ['into-', 'rootfs']) {
-      await expect(restoredWith(full)).rejects.toMatchObject({
-        fault: {
-          kind: 'exhausted',
-          message: expect.stringContaining(`no space left on ${join(directory, full)} (`),
-        },
+    for (const isOurs of [true, false]) {
+      const into = mkdtempSync(join(directory, 'into-'));
+      const full = isOurs ? into : rootfs;
+      await expect(restoredWith(into, full)).rejects.toMatchObject({
+        fault: { kind: 'exhausted', message: expect.stringContaining(`no space left on ${full} (`) },
       });
       expect(readdirSync(join(rootfs, 'etc'))).toEqual(['passwd']);
     }
