@@ -33,7 +33,7 @@ async function staged(target: Target): Promise<Learner> {
 
 const parsersOf = (folder: string, ...names: readonly string[]): string[] =>
   names.map((name) => `src/${folder}/${name}.ts`);
-const json = parsersOf('oci/image', 'fields', 'strict-json');
+const json = parsersOf('oci/documents', 'fields', 'strict-json');
 
 export const learners = {
   signatures: {
@@ -56,7 +56,7 @@ export const learners = {
   },
   tar: {
     sources: parsersOf(
-      'oci/image',
+      'oci/layers',
       'tar-reader',
       'tar-header',
       'tar-entry',
@@ -73,7 +73,8 @@ export const learners = {
   },
   manifest: {
     sources: [
-      ...parsersOf('oci/image', 'manifest', 'image-config', 'schema1', 'artifact', 'platform', 'go-json'),
+      ...parsersOf('oci/images/model', 'manifest', 'image-config', 'schema1', 'artifact', 'platform'),
+      ...parsersOf('oci/documents', 'go-json'),
       ...json,
     ],
     maxBytes: 64 * KIB,
@@ -82,7 +83,10 @@ export const learners = {
     load: async () => staged((await import('./targets/manifest.ts')).manifestTarget),
   },
   reference: {
-    sources: [...parsersOf('oci/image', 'reference'), ...parsersOf('oci/distribution', 'endpoints')],
+    sources: [
+      ...parsersOf('oci/images/model', 'reference'),
+      ...parsersOf('oci/images/registry', 'endpoints'),
+    ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
     short: 4000,
@@ -90,7 +94,7 @@ export const learners = {
   },
   registry: {
     sources: parsersOf(
-      'oci/distribution',
+      'oci/images/registry',
       'client',
       'session',
       'auth',
@@ -109,14 +113,14 @@ export const learners = {
     load: async () => staged((await import('./targets/registry.ts')).registryTarget),
   },
   replies: {
-    sources: [...parsersOf('oci/distribution', 'challenge'), ...json.slice(1)],
+    sources: [...parsersOf('oci/images/registry', 'challenge'), ...json.slice(1)],
     maxBytes: 8 * KIB,
     rssMiB: 900,
     short: 5000,
     load: async () => (await import('./targets/replies.ts')).repliesLearner,
   },
   auth: {
-    sources: [...parsersOf('oci/distribution', 'auth-file'), ...json.slice(1)],
+    sources: [...parsersOf('oci/images/registry', 'auth-file'), ...json.slice(1)],
     maxBytes: 8 * KIB,
     rssMiB: 900,
     short: 5000,
@@ -124,8 +128,8 @@ export const learners = {
   },
   toml: {
     sources: [
-      ...parsersOf('oci/distribution', 'registries-conf', 'toml-lines', 'endpoints'),
-      ...parsersOf('daemon', 'config', 'config-schema'),
+      ...parsersOf('oci/images/registry', 'registries-conf', 'toml-lines', 'endpoints'),
+      ...parsersOf('daemon/config', 'config', 'config-schema'),
       'node_modules/smol-toml/dist/',
     ],
     maxBytes: 8 * KIB,
@@ -137,7 +141,7 @@ export const learners = {
     sources: [
       ...signature('policy', 'registries-d', 'identity', 'scopes', 'base64'),
       ...json,
-      ...parsersOf('oci/image', 'yaml-fields'),
+      ...parsersOf('oci/documents', 'yaml-fields'),
     ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
@@ -146,16 +150,11 @@ export const learners = {
   },
   cdi: {
     sources: [
-      ...parsersOf(
-        'oci/runtime',
-        'cdi/spec-file',
-        'cdi/edits',
-        'hooks/hook-file',
-        'hooks/expression',
-        'spec/seccomp-profile',
-      ),
+      ...parsersOf('oci/runtime/bundle/cdi', 'spec-file', 'edits'),
+      ...parsersOf('oci/runtime/bundle/hooks', 'hook-file', 'expression'),
+      ...parsersOf('oci/runtime/spec', 'seccomp-profile'),
       ...json,
-      ...parsersOf('oci/image', 'yaml-fields'),
+      ...parsersOf('oci/documents', 'yaml-fields'),
     ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
@@ -171,15 +170,9 @@ export const learners = {
   },
   conmon: {
     sources: [
-      ...parsersOf('oci/monitor', 'exit-file', 'monitor-process', 'sync-pipe'),
-      ...parsersOf(
-        'oci/runtime',
-        'driver-record',
-        'foreign-state',
-        'handler-probe',
-        'handler-records',
-        'runc',
-      ),
+      ...parsersOf('oci/runtime/monitor', 'exit-file', 'monitor-process', 'sync-pipe'),
+      ...parsersOf('oci/runtime/container', 'record', 'foreign-state', 'handler-records', 'runc'),
+      ...parsersOf('oci/runtime', 'handler-probe'),
       'src/base/line-cutter.ts',
       'src/base/byte-blocks.ts',
       'src/oci/runtime/shim/record.ts',
@@ -238,7 +231,7 @@ export const learners = {
     load: async () => (await import('./targets/nri.ts')).nriLearner,
   },
   passwd: {
-    sources: parsersOf('oci/runtime', 'user'),
+    sources: parsersOf('oci/runtime/bundle/host', 'user'),
     maxBytes: 16 * KIB,
     rssMiB: 900,
     short: 4000,
@@ -252,19 +245,14 @@ export const learners = {
     load: async () => (await import('./targets/checkpoint.ts')).checkpointLearner,
   },
   proc: {
-    sources: parsersOf(
-      'host',
-      'usage-files',
-      'usage-details',
-      'mountinfo',
-      'process-identity',
-      'directory-lock',
-      'helper-mark',
-      'apparmor',
-      'selinux',
-      'watch',
-      'cgroups',
-    ),
+    sources: [
+      ...parsersOf('host/usage', 'usage-files', 'usage-details'),
+      ...parsersOf('host/mounts', 'mountinfo'),
+      ...parsersOf('host/process', 'process-identity', 'helper-mark', 'watch'),
+      ...parsersOf('host/files', 'directory-lock'),
+      ...parsersOf('host/security', 'apparmor', 'selinux'),
+      ...parsersOf('host/cgroups', 'cgroups'),
+    ],
     maxBytes: 8 * KIB,
     rssMiB: 900,
     short: 4000,

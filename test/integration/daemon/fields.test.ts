@@ -55,7 +55,9 @@ describe('devices, hooks and limits', () => {
     await bench.end(id);
     expect(await refusalOf(bench.createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({
       code: codes.invalidArgument,
-      details: expect.stringContaining('use CDI device v.com/dev=z: not found in the usable CDI files') as string,
+      details: expect.stringContaining(
+        'use CDI device v.com/dev=z: not found in the usable CDI files',
+      ) as string,
     });
   });
 
