@@ -109,7 +109,7 @@ const wire: readonly Kind[] = [
             for (const { id, bytes } of parser.push(input.subarray(at, at + step)))
               found.set(id, (found.get(id) ?? '') + Buffer.from(bytes).toString('hex'));
         } catch (error) {
-          if (!(error instanceof Error) || !error.message.startsWith('a piece of ')) throw error;
+          if (!(error instanceof Error) || !error.message.startsWith('got a frame of ')) throw error;
           return 'refused';
         }
         return JSON.stringify([...found]);
