@@ -1,4 +1,4 @@
-/** What the clients were told, kept over every crash: the third view beside records and kernel (reliability.md B). */
+/** What the clients were told, kept over every crash: the third view beside records and kernel. */
 
 /** An archive of a request, and what its client knows of it. */
 export interface AskedArchive {

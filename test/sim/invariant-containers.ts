@@ -4,7 +4,7 @@ import { actorLimits } from '../../src/actors/bounds.ts';
 import type { Broken } from './broken.ts';
 import type { World } from './world.ts';
 
-/** Virtual milliseconds until a change shows, where nothing hangs (reliability.md B). */
+/** Virtual milliseconds until a change shows, where nothing hangs. */
 const SEEN_WITHIN_MS = 5000;
 /**
  * The same where a call that hung from before the quiet may hold it up: the longest bounds of a container's effects in

@@ -1,5 +1,5 @@
 /**
- * The rows I1–I8, I13 and I18 of reliability.md B over three views: the records (directory and ledger), the kernel (the
+ * The rows I1–I8, I13 and I18 over three views: the records (directory and ledger), the kernel (the
  * twins' state) and the clients' history. `check` is cheap and runs after each step; `checkEmpty` at the very end.
  */
 import type { ContainerView, SandboxView } from '../../src/actors/directory/views.ts';

@@ -1,4 +1,4 @@
-/** Planted faults of ours: a simulation that does not find them proves nothing (reliability.md E4.9). */
+/** Planted faults of ours: a simulation that does not find them proves nothing. */
 import { runSeed } from './seeds.ts';
 import type { Failure } from './run.ts';
 import type { Mutant } from './planted.ts';

@@ -1,5 +1,5 @@
 /**
- * Planted faults of ours: a simulation that does not find them proves nothing (reliability.md E4.9). Each changes what
+ * Planted faults of ours: a simulation that does not find them proves nothing. Each changes what
  * the daemon's actors see of their ports, or of their directory, as the bug in their own code would.
  */
 import type { JournalPort, JournalRecord } from '../../src/ports/journal.ts';

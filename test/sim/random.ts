@@ -1,4 +1,4 @@
-/** Seeded random streams, one per purpose: a new draw in one place does not shift the others (reliability.md E1). */
+/** Seeded random streams, one per purpose: a new draw in one place does not shift the others. */
 
 export interface Random {
   /** 0 ≤ x < 1. */

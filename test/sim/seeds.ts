@@ -71,7 +71,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   };
 }
 
-/** A swarm: each kind is on in some seeds only, with a rate of its own (reliability.md E2). */
+/** A swarm: each kind is on in some seeds only, with a rate of its own. */
 function drawTroubles(random: Random, mutant: Mutant): Troubles {
   const sometimes = (chance: number, most: number): number =>
     random.chance(chance) ? random.next() * most : 0;

@@ -64,7 +64,7 @@ export async function nodeEdits(
       },
       onPath,
     );
-    // CDI last: a vendor's edits for its device take precedence (features.md B3)
+    // CDI last: a vendor's edits for its device take precedence
     return [{ ...NOTHING, hooks }, ...cdi].reduce(applyEdits, document);
   };
 }

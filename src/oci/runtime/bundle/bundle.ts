@@ -259,7 +259,7 @@ async function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): Pro
   };
 }
 
-/** On the host network the pod uses the host's UTS namespace, too, and thus its hostname (features.md B1). */
+/** On the host network the pod uses the host's UTS namespace, too, and thus its hostname. */
 function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): SpecPaths['pins'] {
   const isOwnNetwork = namespaces.network === 'pod';
   return {

@@ -27,7 +27,7 @@ const PROGRAM = 'pause';
  * Mount points for proc and a tmpfs. We make them, so that the runtime need not write to the shared root file system.
  */
 const MOUNT_POINTS = ['proc', 'dev'];
-/** Just above the value that excludes a process from the OOM killer, as in containerd and CRI-O (features.md B1). */
+/** Just above the value that excludes a process from the OOM killer, as in containerd and CRI-O. */
 const OOM_SCORE_ADJ = -998;
 /** The smallest share of CPU time (cgroup v1 cpu.shares): the program sleeps. */
 const CPU_SHARES = 2n;

@@ -1,6 +1,5 @@
 /**
- * Capability sets (capabilities(7)) from the CRI request, applied in the order of containerd and CRI-O (features.md
- * B3).
+ * Capability sets (capabilities(7)) from the CRI request, applied in the order of containerd and CRI-O.
  */
 import type { Capabilities } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';

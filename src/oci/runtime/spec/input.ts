@@ -12,7 +12,7 @@ export interface SpecHost {
   /** Release of the kernel, such as `6.18.0`, for profiles with a minKernel. */
   readonly kernelRelease: string;
   /**
-   * The daemon's bounding set, names with CAP_, in the kernel's order: no container can get more (features.md H1).
+   * The daemon's bounding set, names with CAP_, in the kernel's order: no container can get more.
    */
   readonly boundingCapabilities: readonly string[];
   readonly cgroupVersion: 1 | 2;

@@ -1,4 +1,4 @@
-/** The `namespaces` of the document: new ones, the pod's, and those shared with the host (features.md B2). */
+/** The `namespaces` of the document: new ones, the pod's, and those shared with the host. */
 import { fail } from '../../../base/fault.ts';
 import type { SpecInput } from './input.ts';
 import type { OciNamespace } from './types.ts';

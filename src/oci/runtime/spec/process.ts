@@ -37,8 +37,8 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
 }
 
 /**
- * The CRI's rule (RPC 8 of features.md): a command replaces the image's ENTRYPOINT and discards its CMD; args alone
- * replace CMD. Throws `invalidRequest` for an empty command line.
+ * The CRI's rule (ContainerConfig.command and args): a command replaces the image's ENTRYPOINT and discards its CMD;
+ * args alone replace CMD. Throws `invalidRequest` for an empty command line.
  */
 export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly string[] {
   const { command, args: following } = programOf(spec);
@@ -141,7 +141,7 @@ export function workingDirectory(spec: ContainerSpec, image: ImageConfig): strin
   return cwd.length > 1 && cwd.endsWith('/') ? cwd.slice(0, -1) : cwd;
 }
 
-/** Always set: Node raises its own soft limit to the hard one, which children would inherit (platform.md 4). */
+/** Always set: Node raises its own soft limit to the hard one, which children would inherit. */
 export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
   const configured = host.rlimits?.find(({ type }) => type === OPEN_FILES);
   if (configured !== undefined) return [configured];

@@ -38,8 +38,7 @@ export function limitsOf(resources: Resources, host: SpecHost): OciLimits {
 
 /**
  * The requested limits that this node does not support, one sentence each, which the caller logs. They are not
- * refused: the kubelet sends hugepage limits with every container, so a node without hugetlb could start none
- * (platform.md 1).
+ * refused: the kubelet sends hugepage limits with every container, so a node without hugetlb could start none.
  */
 export function resourceConditions(resources: Resources, host: SpecHost): readonly string[] {
   const conditions = resources.hugepageLimits

@@ -1,4 +1,4 @@
-/** User namespaces in the document (features.md B2): the pod's is joined, and its mappings are repeated. */
+/** User namespaces in the document: the pod's is joined, and its mappings are repeated. */
 import type { IdMapping, IdMappings } from '../../../ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ResolvedUser, SpecPaths } from './input.ts';

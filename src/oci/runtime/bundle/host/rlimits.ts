@@ -39,8 +39,8 @@ export interface AllowedRlimits {
 
 /**
  * The limits for config.json. `inherited` is the text of the daemon's /proc/self/limits. Without CAP_SYS_RESOURCE
- * (`canRaise`) a child gets no more than that, and a runtime that was to set more could start no container
- * (features.md H1). Throws `invalidRequest` for a soft limit above its hard one, and for an unknown name.
+ * (`canRaise`) a child gets no more than that, and a runtime that was to set more could start no container. Throws
+ * `invalidRequest` for a soft limit above its hard one, and for an unknown name.
  */
 export function rlimitsFor(
   configured: Readonly<Record<string, ConfiguredRlimit>>,
