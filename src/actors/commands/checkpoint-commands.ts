@@ -2,6 +2,7 @@
  * CheckpointContainer, CheckpointPod, and the description of a checkpoint for a restore. They change no actor's state:
  * a container stays `running` while a checkpoint reads it.
  */
+import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
@@ -107,9 +108,7 @@ async function checkpoint(
   const containers = wanted.map((one) => described(running(stage, one.id, attempted), one));
   const controller = new AbortController();
   const giveUp = (reason: unknown): void => controller.abort(reason);
-  const onCancel = (): void => giveUp(call.signal.reason);
-  call.signal.addEventListener('abort', onCancel, { once: true });
-  if (call.signal.aborted) onCancel();
+  const stopListening = onAbort(call.signal, () => giveUp(call.signal.reason));
   const subscriptions = containers.map(({ id }) =>
     directory.listen(containerAddress(id), (view, gone) => {
       if (gone || view.kind !== 'container' || !isRunning(view))
@@ -119,7 +118,7 @@ async function checkpoint(
   const bound = boundOf(stage, timeoutMs, call);
   const unsubscribe = (): void => {
     for (const stop of subscriptions) stop();
-    call.signal.removeEventListener('abort', onCancel);
+    stopListening();
   };
   await activity
     .run(owner, 'checkpoint', bound, controller.signal, (fx) =>

@@ -1,5 +1,6 @@
 /** Sends a command to an actor and waits, bounded, for its state. Every RPC that waits for an actor waits here. */
 import type { AnyActorRef } from 'xstate';
+import { onAbort } from '../../base/abort.ts';
 import type { Cause } from '../../base/cause.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
@@ -131,14 +132,8 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T> & Address
     if (call.deadlineMonoMs !== undefined) {
       cleanups.push(at(clock, call.deadlineMonoMs, () => stopEarly('timedOut')));
     }
-    const onAbort = (): void => stopEarly('cancelled');
-    call.signal.addEventListener('abort', onAbort, { once: true });
-    cleanups.push(() => call.signal.removeEventListener('abort', onAbort));
-
-    if (call.signal.aborted) {
-      onAbort();
-      return;
-    }
+    cleanups.push(onAbort(call.signal, () => stopEarly('cancelled')));
+    if (call.signal.aborted) return;
     sendCommand();
     question.onSent?.();
     const view = directory.view(address);

@@ -2,6 +2,7 @@
  * Runs every effect of every actor and records what it is waiting for, so that a DeadlineExceeded can name it, and so
  * that the effects of a crashed actor can be ended before the actor is rebuilt.
  */
+import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError, toFault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Cause } from '../../base/cause.ts';
@@ -124,9 +125,7 @@ export class Activity {
     work: (fx: EffectContext) => Promise<T>,
   ): Promise<T> {
     const controller = new AbortController();
-    const relay = (): void => controller.abort(signal.reason);
-    if (signal.aborted) relay();
-    else signal.addEventListener('abort', relay, { once: true });
+    const stopListening = onAbort(signal, () => controller.abort(signal.reason));
     const since = this.#clock.monoMs();
     const entry: Entry = {
       effect,
@@ -150,7 +149,7 @@ export class Activity {
     );
     this.#add(owner, entry);
     const done = (ended: Fault | undefined): void => {
-      signal.removeEventListener('abort', relay);
+      stopListening();
       this.#remove(owner, entry);
       this.#report(owner, entry, ended);
     };
