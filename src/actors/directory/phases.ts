@@ -6,20 +6,6 @@ import { QUARANTINED } from './states.ts';
 import type { ContainerState, SandboxState } from './states.ts';
 import type { ContainerView, PullView, SandboxView, View } from './views.ts';
 
-const SANDBOX_BEING_MADE: ReadonlySet<SandboxState> = new Set<SandboxState>([
-  'recovering',
-  'recordingIntent',
-  'provisioning',
-  'pausing',
-  'committing',
-]);
-
-const CONTAINER_BEING_MADE: ReadonlySet<ContainerState> = new Set<ContainerState>([
-  'recovering',
-  'recordingIntent',
-  'provisioning',
-]);
-
 /** Its actor crashed too often; Stop and Remove work without the actor. */
 export function isQuarantined(view: View): boolean {
   return view.state === QUARANTINED;
@@ -32,7 +18,7 @@ export function isCleanupPending(view: View): boolean {
 
 /** RunPodSandbox is under way. */
 export function isSandboxBeingMade(view: SandboxView): boolean {
-  return SANDBOX_BEING_MADE.has(view.state);
+  return PHASE_OF_SANDBOX[view.state] === 'beingMade';
 }
 
 /** It was stopped, even if a part of the stop failed and its cleanup is pending. */
@@ -42,7 +28,7 @@ export function isSandboxStopped(view: SandboxView): boolean {
 
 /** CreateContainer is under way. */
 export function isContainerBeingMade(view: ContainerView): boolean {
-  return CONTAINER_BEING_MADE.has(view.state);
+  return PHASE_OF_CONTAINER[view.state] === 'beingMade';
 }
 
 /** It was created and not asked to start or stop; an update of its limits may be under way. */
