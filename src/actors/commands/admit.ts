@@ -1,8 +1,9 @@
 /** The loop of admission: finds the holders of a name and acts on the table's decisions until the name is free. */
-import { fail } from '../../base/fault.ts';
+import { fail, fault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
 import { actorLimits } from '../bounds.ts';
-import { ask } from '../directory/ask.ts';
-import type { Asker, Call, Question } from '../directory/ask.ts';
+import { ask, forCall } from '../directory/ask.ts';
+import type { Asker, Call, Outcome, Question } from '../directory/ask.ts';
 import { isCleanupPending } from '../directory/phases.ts';
 import type { ContainerView, SandboxView, View } from '../directory/views.ts';
 import { decide } from './admission.ts';
@@ -53,6 +54,37 @@ export async function admit<V extends SandboxView | ContainerView>(request: Requ
     'exhausted',
     `${attempted}: gave up after ${actorLimits.admissionRounds} other requests under this name`,
   );
+}
+
+/** The making of a sandbox or container that a request waits for. */
+interface Making<V extends SandboxView | ContainerView> {
+  /** Begins every message. */
+  readonly attempted: string;
+  readonly id: V['id'];
+  readonly kind: V['kind'];
+  /** Asked once it is settled. */
+  readonly isMade: (view: V) => boolean;
+  /** The fault of one that is settled, was not made and has no fault of its own. */
+  readonly otherwise: (view: V) => Fault;
+}
+
+/** The question whether an actor has been made; rejects with the actor's fault if it was not, or was removed. */
+export function untilMade<V extends SandboxView | ContainerView>({
+  attempted,
+  id,
+  kind,
+  isMade,
+  otherwise,
+}: Making<V>): Pick<Question<true, V>, 'attempted' | 'answer'> {
+  const failed = (why: Fault): Outcome<true> => ({ fault: forCall(why, attempted, id) });
+  return {
+    attempted,
+    answer: (view, gone) => {
+      if (gone) return failed(view?.fault ?? fault('superseded', `the ${kind} was removed meanwhile`));
+      if (view?.settled !== true) return undefined;
+      return isMade(view) ? { ok: true } : failed(view.fault ?? otherwise(view));
+    },
+  };
 }
 
 /** An undo that a request waits for. */

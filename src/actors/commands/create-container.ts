@@ -1,8 +1,8 @@
 /** CreateContainer: carries out the decisions of admission.ts about containers that already have the requested name. */
 import { fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { askContainer, forCall, untilForgotten } from '../directory/ask.ts';
-import type { Call, Outcome } from '../directory/ask.ts';
+import { askContainer, untilForgotten } from '../directory/ask.ts';
+import type { Call } from '../directory/ask.ts';
 import { admitImages } from '../images/admission.ts';
 import { containerAddress } from '../container/container.context.ts';
 import type { ContainerEvent } from '../container/container.context.ts';
@@ -11,7 +11,7 @@ import type { ContainerView, View } from '../directory/views.ts';
 import { containerPhase, isCleanupPending, isExited } from '../directory/phases.ts';
 import { besideAttempt } from './admission.ts';
 import type { Holder } from './admission.ts';
-import { admit, untilUndone } from './admit.ts';
+import { admit, untilMade, untilUndone } from './admit.ts';
 import { isSameContainerRequest } from './same-request.ts';
 import { beginContainer } from './begin-container.ts';
 import type { ContainerStage } from './container-stage.ts';
@@ -102,27 +102,14 @@ async function join(
 ): Promise<ContainerId> {
   await askContainer(stage, call, {
     address: containerAddress(id),
-    attempted: `${attempted}: container ${id}`,
-    answer: (view, gone): Outcome<true> | undefined => {
-      if (gone)
-        return {
-          fault: forCall(
-            view?.fault ?? fault('superseded', 'the container was removed meanwhile'),
-            `${attempted}: container ${id}`,
-            id,
-          ),
-        };
-      if (view?.settled !== true) return undefined;
+    ...untilMade({
+      attempted: `${attempted}: container ${id}`,
+      id,
+      kind: 'container',
       // a container that exited before its start was created all the same; its status reports the exit (F37)
-      if (!isCleanupPending(view)) return { ok: true };
-      return {
-        fault: forCall(
-          view.fault ?? fault('outside', `the container is ${view.path}`),
-          `${attempted}: container ${id}`,
-          id,
-        ),
-      };
-    },
+      isMade: (view: ContainerView) => !isCleanupPending(view),
+      otherwise: (view) => fault('outside', `the container is ${view.path}`),
+    }),
     // synchronously: a request with a higher attempt must not undo the container whose id this call returns (I7)
     onOk: () => void claim(stage, id, call),
   });

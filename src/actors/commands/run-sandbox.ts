@@ -1,8 +1,8 @@
 /** RunPodSandbox: carries out the decisions of admission.ts about sandboxes that already have the requested name. */
 import { fault } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
-import { askSandbox, forCall, untilForgotten } from '../directory/ask.ts';
-import type { Call, Outcome } from '../directory/ask.ts';
+import { askSandbox, untilForgotten } from '../directory/ask.ts';
+import type { Call } from '../directory/ask.ts';
 import type { SandboxKey, SandboxSpec } from '../../ports/specs.ts';
 import { sandboxAddress } from '../sandbox/sandbox.context.ts';
 import type { SandboxEvent } from '../sandbox/sandbox.context.ts';
@@ -10,7 +10,7 @@ import { isSandboxStopped, sandboxPhase } from '../directory/phases.ts';
 import type { SandboxView, View } from '../directory/views.ts';
 import { besideAttempt } from './admission.ts';
 import type { Holder } from './admission.ts';
-import { admit, untilUndone } from './admit.ts';
+import { admit, untilMade, untilUndone } from './admit.ts';
 import { admittedHandler, beginSandbox } from './begin-sandbox.ts';
 import { giveUpSandbox } from './give-up-making.ts';
 import { isSameSandboxRequest } from './same-request.ts';
@@ -82,26 +82,13 @@ function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
 async function join(stage: SandboxStage, id: SandboxId, attempted: string, call: Call): Promise<SandboxId> {
   await askSandbox(stage, call, {
     address: sandboxAddress(id),
-    attempted: `${attempted}: sandbox ${id}`,
-    answer: (view, gone): Outcome<true> | undefined => {
-      if (gone)
-        return {
-          fault: forCall(
-            view?.fault ?? fault('superseded', 'the sandbox was removed meanwhile'),
-            `${attempted}: sandbox ${id}`,
-            id,
-          ),
-        };
-      if (view?.settled !== true) return undefined;
-      if (view.ready) return { ok: true };
-      return {
-        fault: forCall(
-          view.fault ?? fault('superseded', 'the sandbox was stopped meanwhile'),
-          `${attempted}: sandbox ${id}`,
-          id,
-        ),
-      };
-    },
+    ...untilMade({
+      attempted: `${attempted}: sandbox ${id}`,
+      id,
+      kind: 'sandbox',
+      isMade: (view: SandboxView) => view.ready,
+      otherwise: () => fault('superseded', 'the sandbox was stopped meanwhile'),
+    }),
     onOk: () => void claim(stage, id, call),
   });
   return id;
