@@ -1,6 +1,6 @@
 // The files that are drawn from the code, and how each is brought up to date.
-import { readFileSync, readdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
+import { filesBelow, textOf } from '../../../test/tidy/support/sources.ts';
 import { admissionText } from './admission-text.ts';
 import { explore } from './explore.ts';
 import { charted } from './machines.ts';
@@ -9,9 +9,6 @@ import { mermaidText } from './mermaid.ts';
 import { boundsPage } from './bounds-page.ts';
 import { messagesPage } from './messages-page.ts';
 import { rowsPage } from './rows-page.ts';
-
-const textOfCheckout = (file: string): string =>
-  readFileSync(join(import.meta.dirname, '../../..', file), 'utf8');
 
 const ARCHITECTURE = 'docs/architecture.md';
 
@@ -22,7 +19,7 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
     files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
   files.set('test/golden/admission/admission.txt', () => admissionText());
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
-  files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
+  files.set('docs/rows.md', () => rowsPage(textOf('test/rows.txt')));
   files.set('docs/bounds.md', () => boundsPage(boundsOfCheckout()));
   return files;
 }
@@ -34,10 +31,8 @@ export function drawnMessages(): ReadonlyMap<string, () => string> {
 
 /** The room of each file of bounds, and its text. */
 function boundsOfCheckout(): ReadonlyMap<string, string> {
-  const below = join(import.meta.dirname, '../../../src');
-  const files = readdirSync(below, { recursive: true, encoding: 'utf8' });
-  const found = files.filter((file) => file.endsWith('/bounds.ts')).toSorted();
-  return new Map(found.map((file) => [dirname(file), readFileSync(join(below, file), 'utf8')]));
+  const files = filesBelow('src').filter((file) => file.endsWith('/bounds.ts'));
+  return new Map(files.map((file) => [dirname(file).slice('src/'.length), textOf(file)]));
 }
 
 /** Replaces what stands between `<!-- chart NAME -->` and `<!-- end -->` by the picture of that machine. */
@@ -60,7 +55,7 @@ function withTables(text: string): string {
   return text.replace(
     /(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu,
     (_all, begin: string, file: string, end: string) => {
-      const [head = ''] = textOfCheckout(file).split('*/', 1);
+      const [head = ''] = textOf(file).split('*/', 1);
       const lines = head.split('\n').map((line) => line.replace(/^ \* ?/u, ''));
       const rows = lines.filter(
         (line, at) => line.startsWith('|') || (line === '' && lines[at - 1]?.startsWith('|') === true),
