@@ -1,11 +1,9 @@
 /** Implements the Troupe: each call is a command over the stage, or a question to the root actor. */
 import type { ActorRefFrom } from 'xstate';
 import { actorLimits } from './bounds.ts';
-import {
-  checkpointContainer,
-  checkpointSandbox,
-  describeCheckpoint,
-} from './commands/checkpoint-commands.ts';
+import { checkpointContainer } from './commands/checkpoint-container.ts';
+import { checkpointSandbox } from './commands/checkpoint-sandbox.ts';
+import { describeCheckpoint } from './commands/describe-checkpoint.ts';
 import { createContainer } from './commands/create-container.ts';
 import { removeContainer } from './commands/remove-container.ts';
 import { startContainer } from './commands/start-container.ts';

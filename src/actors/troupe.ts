@@ -4,7 +4,9 @@
  */
 import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import type { Call } from './directory/ask.ts';
-import type { PodCheckpointRequest, RestoreRequest, Wanted } from './commands/checkpoint-commands.ts';
+import type { PodCheckpointRequest } from './commands/checkpoint-sandbox.ts';
+import type { RestoreRequest } from './commands/describe-checkpoint.ts';
+import type { Wanted } from './commands/run-checkpoint.ts';
 import type { Directory } from './directory/directory.ts';
 import type { Activity } from './effects/activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';

@@ -1,17 +1,15 @@
 /**
- * CheckpointContainer, CheckpointPod, and the description of a checkpoint for a restore. They change no actor's state:
- * a container stays `running` while a checkpoint reads it.
+ * The part that CheckpointContainer and CheckpointPod share. It changes no actor's state: a container stays `running`
+ * while a checkpoint reads it.
  */
 import { onAbort } from '../../base/abort.ts';
 import { fail, fault, FaultError } from '../../base/fault.ts';
-import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits } from '../bounds.ts';
 import type { Call } from '../directory/ask.ts';
 import { containerAddress } from '../container/container.context.ts';
 import type { ContainerStage } from './container-stage.ts';
-import type { CheckpointedContainer, CheckpointFacts } from '../../ports/checkpoint.ts';
-import type { RestoreSource } from '../../ports/specs.ts';
-import { handlerOf, sandboxAddress } from '../sandbox/sandbox.context.ts';
+import type { CheckpointedContainer } from '../../ports/checkpoint.ts';
 import { isRunning } from '../directory/phases.ts';
 import type { ContainerView } from '../directory/views.ts';
 
@@ -21,72 +19,18 @@ export interface Wanted {
   readonly archive: string;
 }
 
-/** A checkpoint of several containers of one pod. */
-export interface PodCheckpointRequest {
-  /** The directory for the archives; it must be empty. */
-  readonly directory: string;
-  readonly wanted: readonly Wanted[];
-}
-
-/** Checkpoints one container; `timeoutMs` 0: bounded by `checkpointMs`. */
-export function checkpointContainer(
-  stage: ContainerStage,
-  wanted: Wanted,
+/** The bound of a checkpoint or its description: whole milliseconds, since messages show it. 0: `checkpointMs`. */
+export function checkpointBound(
+  { clock }: ContainerStage,
   timeoutMs: number,
-  call: Call,
-): Promise<void> {
-  const attempted = `CheckpointContainer ${wanted.id}`;
-  return checkpoint(
-    stage,
-    { attempted, owner: containerAddress(wanted.id), timeoutMs, wanted: [wanted] },
-    call,
-  );
-}
-
-/** Checkpoints several containers of one pod at one moment. */
-export function checkpointSandbox(
-  stage: ContainerStage,
-  id: SandboxId,
-  request: PodCheckpointRequest,
-  call: Call,
-): Promise<void> {
-  return checkpoint(
-    stage,
-    { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...request },
-    call,
-  );
-}
-
-/** A checkpoint that a container of this pod is to be restored from. */
-export interface RestoreRequest {
-  /** Such as `CreateContainer from /var/c.tar`. */
-  readonly attempted: string;
-  readonly sandboxId: SandboxId;
-  readonly from: RestoreSource['from'];
-}
-
-/** Reads what the checkpoint says about its container, for the caller to compare with the request. */
-export function describeCheckpoint(
-  stage: ContainerStage,
-  { attempted, sandboxId, from }: RestoreRequest,
-  call: Call,
-): Promise<CheckpointFacts> {
-  const sandbox =
-    stage.directory.sandbox(sandboxId) ??
-    fail('notFound', `${attempted}: sandbox not found`, { subject: sandboxId });
-  const bound = boundOf(stage, 0, call);
-  return stage.activity.run(sandboxAddress(sandboxId), 'describeCheckpoint', bound, call.signal, (fx) =>
-    stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
-  );
-}
-
-/** The bound in whole milliseconds, since messages show it. */
-function boundOf({ clock }: ContainerStage, timeoutMs: number, { deadlineMonoMs }: Call): number {
+  { deadlineMonoMs }: Call,
+): number {
   const left = deadlineMonoMs === undefined ? Infinity : deadlineMonoMs - clock.monoMs();
   return Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.checkpointMs, left));
 }
 
-interface CheckpointRequest {
+/** A checkpoint of one or several containers of one pod. */
+export interface CheckpointRequest {
   readonly wanted: readonly Wanted[];
   readonly directory?: string;
   readonly attempted: string;
@@ -96,10 +40,10 @@ interface CheckpointRequest {
 }
 
 /**
- * Runs the checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver
+ * Runs a checkpoint until it is done, times out, or a container is stopped. A stop aborts it, because the driver
  * freezes the containers while it reads them: a frozen process gets no signal while its grace period runs.
  */
-async function checkpoint(
+export async function runCheckpoint(
   stage: ContainerStage,
   { attempted, owner, timeoutMs, wanted, directory: into }: CheckpointRequest,
   call: Call,
@@ -115,7 +59,7 @@ async function checkpoint(
         giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
     }),
   );
-  const bound = boundOf(stage, timeoutMs, call);
+  const bound = checkpointBound(stage, timeoutMs, call);
   const unsubscribe = (): void => {
     for (const stop of subscriptions) stop();
     stopListening();
